@@ -1,0 +1,623 @@
+"""From cards to SQL: one pass over each stream of facts into bins, then windows as sums of bins.
+
+For each stream (usage, tickets opened, tickets closed, ...) at most four shapes of query exist:
+
+    binned    account x bin x visible_day -> counts, sums, extremes      (one scan of the facts)
+    days      account x bin x visible_day -> number of active days       (a day is seen with its first fact)
+    distinct  account x value x bin x visible_day                        (exact users, sessions, kinds)
+    latest    the newest row per snapshot
+
+and one per table whose rows have a state (a ticket is open, a term runs). Everything is plain
+integer SQL in the subset that DuckDB and Spark read alike; the only doubles are made by the last
+division. Facts carry whole numbers only: days and microseconds since 1970, money in minor units.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from features.automatic import ACTIVITY, automatic_cards
+from features.catalogue import CARDS, RATIOS, STATES
+from features.definition import Card, Measure, RatioCard, Signal, StateCard
+from features.naming import column_name, slug
+from features.sources import Contract, Span, Stream
+from features.windows import (
+    NEVER,
+    day_expression,
+    edge_column,
+    in_window,
+    in_window_before,
+    known,
+    known_value,
+    seen_by,
+)
+
+# Categories with at most this many values become one column each; longer ones frequency-ordered codes.
+ONE_HOT_UP_TO = 8
+
+
+@dataclass(frozen=True)
+class SourceFacts:
+    """What the builder knows of one staged source.
+
+    `clocks` overrides the contract's (None: known with its row). `kinds` are the event kinds with
+    cards of their own, `categories` the frozen values of each text attribute, commonest first;
+    `attributes` the columns that may be read as attributes (they have history, or never change).
+    """
+
+    name: str
+    contract: Contract
+    mapped: frozenset[str]
+    decimals: Mapping[str, int] = field(default_factory=dict)
+    extra_numbers: tuple[str, ...] = ()
+    clocks: Mapping[str, str | None] = field(default_factory=dict)
+    is_versioned: bool = False
+    kinds: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
+    categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def table(self) -> str:
+        """Name of the prepared table: times as microseconds and `_day` numbers."""
+        return f"facts_{slug(self.name)}"
+
+    def clock(self, column: str) -> str | None:
+        """The time column that makes `column` known; None: its row does."""
+        if column in self.clocks:
+            return self.clocks[column]
+        declared = self.contract.column(column)
+        return declared.clock if declared else None
+
+
+@dataclass(frozen=True)
+class Step:
+    """One intermediate table: its name and the SELECT that makes it."""
+
+    name: str
+    select: str
+
+
+@dataclass(frozen=True)
+class FeaturePlan:
+    """Everything needed to build a feature table: steps in order, the last query, its signals."""
+
+    steps: tuple[Step, ...]
+    query: str
+    signals: tuple[Signal, ...]
+    windows: Mapping[str, tuple[int, ...]]
+    """Window lengths whose edges each source's dates table must hold."""
+
+
+def literal(text: str) -> str:
+    """A text as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _kind_filter(column: str | None, kinds: tuple[str, ...]) -> str:
+    """Condition that keeps facts of these kinds; empty: all."""
+    if not kinds:
+        return ""
+    return f"f.{column} in ({', '.join(literal(k) for k in kinds)})"
+
+
+def _partial(function: str, value: str, condition: str) -> str:
+    """An aggregate over the facts that meet the condition."""
+    return f"{function}(case when {condition} then {value} end)" if condition else f"{function}({value})"
+
+
+@dataclass(frozen=True)
+class _Atom:
+    """One number kept per bin, and how bins combine."""
+
+    name: str
+    partial: str
+    combine: str
+
+
+class _StreamBuilder:
+    """Collects what the cards of one stream need, then writes its queries."""
+
+    def __init__(self, source: SourceFacts, stream: Stream) -> None:
+        self.source, self.stream = source, stream
+        self.key = slug(f"{source.name}_{stream.name}") if stream.name else slug(source.name)
+        self.binned: dict[str, _Atom] = {}
+        self.days: dict[str, str] = {}
+        self.distinct: dict[str, tuple[str, str]] = {}
+        self.latest: dict[str, tuple[str, str, int]] = {}
+        self.wanted: dict[str, set[tuple[str, int | None, bool]]] = {}
+
+    # --- what a card asks for -------------------------------------------------------------
+
+    def _want(self, table: str, atom: str, window: int | None, *, before: bool = False) -> str:
+        """Note that a window of an atom is needed; returns its expression in the last query."""
+        self.wanted.setdefault(table, set()).add((atom, window, before))
+        return f"{table}.{_windowed_name(atom, window, before)}"
+
+    def atom(self, kind: str, column: str | None, kinds: tuple[str, ...], window: int | None, before: bool = False) -> str:
+        """Expression for a count, sum, extreme or day of the binned facts."""
+        condition = _kind_filter(self.stream.kind, kinds)
+        value = f"f.{column}" if column else "1"
+        partials = {
+            "n": (_partial("count", "1", condition), "sum"),
+            "values": (_partial("count", value, condition), "sum"),
+            "sum": (_partial("sum", value, condition), "sum"),
+            "max": (_partial("max", value, condition), "max"),
+            "min": (_partial("min", value, condition), "min"),
+            "last": (_partial("max", "f.event_day", condition), "max"),
+            "first": (_partial("min", "f.event_day", condition), "min"),
+        }
+        name = self._name(kind, column, kinds)
+        partial, combine = partials[kind]
+        self.binned[name] = _Atom(name, partial, combine)
+        return self._want(f"w_{self.key}", name, window, before=before)
+
+    def day_atom(self, kinds: tuple[str, ...], window: int | None, before: bool = False) -> str:
+        """Expression for the number of active days."""
+        name = self._name("days", None, kinds)
+        self.days[name] = _kind_filter(self.stream.kind, kinds)
+        return self._want(f"{name}_{self.key}", name, window, before=before)
+
+    def distinct_atom(self, column: str, kinds: tuple[str, ...], window: int | None) -> str:
+        """Expression for the exact number of different values."""
+        name = self._name("different", column, kinds)
+        self.distinct[name] = (column, _kind_filter(self.stream.kind, kinds))
+        return self._want(f"{name}_{self.key}", name, window)
+
+    def latest_atom(self, column: str, kinds: tuple[str, ...], window: int) -> str:
+        """Expression for the newest value inside the window."""
+        name = f"{self._name('latest', column, kinds)}_{window}"
+        self.latest[name] = (column, _kind_filter(self.stream.kind, kinds), window)
+        return f"{name}_{self.key}.{name}"
+
+    @staticmethod
+    def _name(kind: str, column: str | None, kinds: tuple[str, ...]) -> str:
+        parts = [kind, *([slug(column)] if column else []), *(slug(k) for k in kinds)]
+        return column_name("", "", "_".join(parts), None)
+
+    # --- the queries ----------------------------------------------------------------------
+
+    def steps(self) -> list[Step]:
+        """Intermediate tables of this stream, in order."""
+        steps = [Step(f"stream_{self.key}", self._facts())]
+        if self.binned:
+            steps.append(Step(f"b_{self.key}", self._binned()))
+            steps.append(self._windowed(f"w_{self.key}", f"b_{self.key}"))
+        for name, condition in self.days.items():
+            bins = f"b_{name}_{self.key}"
+            steps.append(Step(bins, self._binned_days(name, condition)))
+            steps.append(self._windowed(f"{name}_{self.key}", bins))
+        for name, (column, condition) in self.distinct.items():
+            bins = f"b_{name}_{self.key}"
+            steps.append(Step(bins, self._binned_values(column, condition)))
+            steps.append(self._windowed(f"{name}_{self.key}", bins))
+        for name, (column, condition, window) in self.latest.items():
+            steps.append(Step(f"{name}_{self.key}", self._latest(name, column, condition, window)))
+        return steps
+
+    def tables(self) -> list[str]:
+        """Tables the last query joins."""
+        return [s.name for s in self.steps() if s.name.startswith(("w_", "days", "different", "latest"))]
+
+    def _facts(self) -> str:
+        """One row per fact: account, event day, day it became visible, kind, user, numbers."""
+        columns = dict.fromkeys(
+            [c for c in (self.stream.kind, self.stream.user, "session_id") if c and c in self.source.mapped]
+        )
+        numbers = []
+        for number in self.stream.numbers:
+            if isinstance(number, Span):
+                minutes = f"cast(floor((t.{number.end} - t.{number.start}) / 6e7) as bigint)"
+                numbers.append(f"{minutes} as {number.name}")
+            elif number in self.source.mapped:
+                numbers.append(f"t.{number}")
+        numbers += [f"t.{n}" for n in self.source.extra_numbers if not self.stream.name]
+        event = self.stream.event_time
+        until = ", u.visible_day as until_day" if self.source.is_versioned else ""
+        join_until = "left join calendar u on u.day = t.known_until_day" if self.source.is_versioned else ""
+        chosen = ", ".join([*(f"t.{c}" for c in columns), *numbers])
+        return f"""
+select t.account_id, t.{event} as event_us, t.{event}_day as event_day, e.bin_day, v.visible_day{until},
+  t.known_from as known_us{', ' + chosen if chosen else ''}
+from {self.source.table} t
+join calendar e on e.day = t.{event}_day
+join calendar v on v.day = case when t.known_from_day > t.{event}_day then t.known_from_day else t.{event}_day end
+{join_until}
+where v.visible_day < {NEVER}"""
+
+    @property
+    def _versioned_keys(self) -> str:
+        return f", coalesce(f.until_day, {NEVER}) as until_day" if self.source.is_versioned else ""
+
+    @property
+    def _group(self) -> str:
+        return "1, 2, 3, 4" if self.source.is_versioned else "1, 2, 3"
+
+    def _binned(self) -> str:
+        partials = ",\n  ".join(f"{a.partial} as {a.name}" for a in self.binned.values())
+        return f"""
+select f.account_id, f.bin_day, f.visible_day{self._versioned_keys},
+  {partials}
+from stream_{self.key} f
+group by {self._group}"""
+
+    def _binned_days(self, name: str, condition: str) -> str:
+        """Days per bin; a day becomes visible with its first fact, so late facts add no second day."""
+        where = f"where {condition}" if condition else ""
+        if self.source.is_versioned:
+            # A retracted fact may take its day away again, so days are counted one by one later.
+            return f"""
+select f.account_id, f.bin_day, f.visible_day{self._versioned_keys}, f.event_day as value
+from stream_{self.key} f {where}
+group by 1, 2, 3, 4, 5"""
+        return f"""
+select d.account_id, d.bin_day, d.visible_day, count(*) as {name}
+from (
+  select f.account_id, f.bin_day, f.event_day, min(f.visible_day) as visible_day
+  from stream_{self.key} f {where}
+  group by 1, 2, 3
+) d
+group by 1, 2, 3"""
+
+    def _binned_values(self, column: str, condition: str) -> str:
+        where = " and ".join(c for c in (condition, f"f.{column} is not null") if c)
+        keys = f"f.account_id, f.bin_day, f.visible_day{self._versioned_keys}, f.{column} as value"
+        return f"select {keys}\nfrom stream_{self.key} f where {where}\ngroup by {self._group}, {4 + self.source.is_versioned}"
+
+    def _windowed(self, table: str, bins: str) -> Step:
+        """Windows of all atoms of one table of bins, per snapshot."""
+        columns = []
+        for atom, window, before in sorted(self.wanted[table], key=str):
+            columns.append(f"{self._over_bins(atom, window, before)} as {_windowed_name(atom, window, before)}")
+        chosen = ",\n  ".join(columns)
+        return Step(table, f"""
+select s.account_id, s.as_of_day,
+  {chosen}
+from snapshots s
+join dates_{slug(self.source.name)} d on d.as_of_day = s.as_of_day and d.partition_name = s.partition_name
+join {bins} b on b.account_id = s.account_id and {seen_by('b', 's', versioned=self.source.is_versioned)}
+group by 1, 2""")
+
+    def _over_bins(self, atom: str, window: int | None, before: bool) -> str:
+        if window is None:
+            condition = ""
+        elif before:
+            condition = in_window_before("b", "d", window)
+        else:
+            condition = in_window("b", "d", window)
+        if atom in self.distinct or (atom in self.days and self.source.is_versioned):
+            return f"count(distinct case when {condition} then b.value end)" if condition else "count(distinct b.value)"
+        combine = self.binned[atom].combine if atom in self.binned else "sum"
+        return _partial(combine, f"b.{atom}", condition)
+
+    def _latest(self, name: str, column: str, condition: str, window: int) -> str:
+        where = f"and {condition}" if condition else ""
+        return f"""
+select r.account_id, r.as_of_day, r.value as {name}
+from (
+  select s.account_id, s.as_of_day, f.{column} as value, row_number() over (
+    partition by s.account_id, s.as_of_day order by f.event_us desc, f.known_us desc, f.{column} desc) as position
+  from snapshots s
+  join dates_{slug(self.source.name)} d on d.as_of_day = s.as_of_day and d.partition_name = s.partition_name
+  join stream_{self.key} f on f.account_id = s.account_id and {seen_by('f', 's', versioned=False)}
+    and f.event_day >= d.{edge_column(window)}{self._not_superseded}
+  where f.{column} is not null {where}
+) r
+where r.position = 1"""
+
+    @property
+    def _not_superseded(self) -> str:
+        return " and (f.until_day is null or s.as_of_day < f.until_day)" if self.source.is_versioned else ""
+
+
+def _windowed_name(atom: str, window: int | None, before: bool) -> str:
+    if window is None:
+        return f"{atom}_ever"
+    return f"{atom}_{window}_before" if before else f"{atom}_{window}"
+
+
+def _measure_sql(builder: _StreamBuilder, measure: Measure, window: int | None) -> tuple[str, int]:
+    """The value of a measure over one window, and the longest window it reads."""
+    kinds, column = measure.kinds, measure.column
+    reach = window or 0
+    match measure.kind:
+        case "count":
+            return builder.atom("n", None, kinds, window), reach
+        case "total":
+            return builder.atom("sum", column, kinds, window), reach
+        case "mean":
+            n = builder.atom("values", column, kinds, window)
+            return f"{builder.atom('sum', column, kinds, window)} / nullif({n} * 1e0, 0e0)", reach
+        case "largest":
+            return builder.atom("max", column, kinds, window), reach
+        case "smallest":
+            return builder.atom("min", column, kinds, window), reach
+        case "distinct":
+            return builder.distinct_atom(str(column), kinds, window), reach
+        case "distinct_days":
+            return builder.day_atom(kinds, window), reach
+        case "latest":
+            return builder.latest_atom(str(column), kinds, int(window or 0)), reach
+        case "days_since":
+            return f"s.as_of_day - {builder.atom('last', None, kinds, None)}", 0
+        case "age_days":
+            return f"s.as_of_day - {builder.atom('first', None, kinds, None)}", 0
+        case "mean_gap_days":
+            return _mean_gap(builder, kinds), 0
+        case "silence_ratio":
+            since = f"(s.as_of_day - {builder.atom('last', None, kinds, None)})"
+            return f"{since} / nullif({_mean_gap(builder, kinds)}, 0e0)", 0
+        case "share":
+            part, whole = builder.atom("n", None, kinds, window), builder.atom("n", None, (), window)
+            return f"coalesce({part}, 0) / nullif({whole} * 1e0, 0e0)", reach
+        case "change":
+            return _change(builder, column, kinds, int(window or 0)), 2 * reach
+    raise AssertionError(measure.kind)
+
+
+def _mean_gap(builder: _StreamBuilder, kinds: tuple[str, ...]) -> str:
+    last, first = builder.atom("last", None, kinds, None), builder.atom("first", None, kinds, None)
+    return f"(({last} - {first}) / nullif(({builder.day_atom(kinds, None)} - 1) * 1e0, 0e0))"
+
+
+def _change(builder: _StreamBuilder, column: str | None, kinds: tuple[str, ...], window: int) -> str:
+    def side(*, before: bool) -> str:
+        if column == "days":
+            value = builder.day_atom(kinds, window, before)
+        elif column is None:
+            value = builder.atom("n", None, kinds, window, before)
+        else:
+            value = builder.atom("sum", column, kinds, window, before)
+        return f"coalesce({value}, 0)"
+
+    now, before = side(before=False), side(before=True)
+    # Amounts can be negative (credit notes), so the divisor is the sum of sizes.
+    return f"({now} - {before}) / nullif((abs({now}) + abs({before})) * 1e0, 0e0)"
+
+
+def _stream_of(contract: Contract, name: str) -> Stream:
+    return next(s for s in contract.streams if s.name == name)
+
+
+def _is_possible(card: Card, source: SourceFacts, stream: Stream) -> bool:
+    """Whether the columns that the card reads are mapped."""
+    spans = {n.name: (n.start, n.end) for n in stream.numbers if isinstance(n, Span)}
+    needs = {stream.event_time}
+    if card.measure.kinds:
+        needs.add(str(stream.kind))
+    column = card.measure.column
+    if column and column != "days":
+        needs |= set(spans.get(column, (column,)))
+    return needs <= source.mapped
+
+
+def _scale(source: SourceFacts, measure: Measure) -> float:
+    """What a stored whole number is divided by to get the unit people use."""
+    if measure.kind in ("total", "mean", "largest", "smallest", "latest") and measure.column:
+        return float(10 ** source.decimals.get(measure.column, 0))
+    return 1.0
+
+
+def _finish(value: str, *, scale: float, when_empty: float | None, guard: str | None) -> str:
+    """Scale, fill and blank: the expression of one finished column."""
+    number = f"cast({value} as double)"
+    if scale != 1.0:
+        number = f"{number} / {scale!r}"
+    if when_empty is not None:
+        number = f"coalesce({number}, {float(when_empty)!r})"
+    return f"case when {guard} is null then null else {number} end" if guard else number
+
+
+def _stream_signals(
+    source: SourceFacts, cards: list[Card], taken: set[str]
+) -> tuple[list[Step], list[str], list[tuple[Signal, str]], set[int]]:
+    """Steps, tables to join, (signal, expression) pairs and windows of one source's streams."""
+    builders: dict[str, _StreamBuilder] = {}
+    columns: list[tuple[Signal, str]] = []
+    windows: set[int] = set()
+    dates = f"dates_{slug(source.name)}"
+    for card in cards:
+        stream = _stream_of(source.contract, card.stream)
+        if not _is_possible(card, source, stream):
+            continue
+        builder = builders.setdefault(card.stream, _StreamBuilder(source, stream))
+        for window in card.days or (None,):
+            value, reach = _measure_sql(builder, card.measure, window)
+            if reach:
+                windows |= {int(window or 0), reach}
+            guard = f"{dates}.{edge_column(reach)}" if reach else None
+            name = column_name(source.name, source.contract.table, card.name, window, taken)
+            taken.add(name)
+            expression = _finish(value, scale=_scale(source, card.measure), when_empty=card.when_empty, guard=guard)
+            columns.append((_signal(card, source, name, window), expression))
+    steps = [step for b in builders.values() for step in b.steps()]
+    tables = [table for b in builders.values() for table in b.tables()]
+    return steps, tables, columns, windows
+
+
+def _signal(card: Card, source: SourceFacts, column: str, window: int | None) -> Signal:
+    driver = column_name(source.name, source.contract.table, card.name, None)
+    measure = card.measure
+    definition = {
+        "source": source.name, "contract": source.contract.table, "stream": card.stream, "measure": measure.kind,
+        "number": measure.column, "kinds": list(measure.kinds), "window_days": window,
+        "decimals": source.decimals.get(measure.column or "", 0),
+    }
+    return Signal(
+        column=column, driver=driver, dimension=card.dimension, source=source.name, meaning=card.meaning,
+        unit=card.unit, phrase=card.phrase, window_days=window, when_empty=card.when_empty, worse=card.worse,
+        is_leading=card.is_leading, is_clock=measure.kind in ("age_days",), definition=definition,
+    )
+
+
+def _state_signals(
+    source: SourceFacts, cards: list[StateCard], taken: set[str]
+) -> tuple[list[Step], list[tuple[Signal, str]]]:
+    """The one step of a table's states, and its (signal, expression) pairs."""
+    chosen = [c for c in cards if set(c.needs) <= source.mapped]
+    if not chosen:
+        return [], []
+    table = f"state_{slug(source.name)}"
+    aggregates, columns = [], []
+    for card in chosen:
+        name = column_name(source.name, source.contract.table, card.name, None, taken)
+        taken.add(name)
+        aggregates.append(f"{card.expression} as {card.name}")
+        scale = float(10 ** source.decimals.get(card.scale_of or "", 0))
+        expression = _finish(f"{table}.{card.name}", scale=scale, when_empty=card.when_empty, guard=None)
+        definition = {"source": source.name, "contract": source.contract.table, "state": card.expression,
+                      "clocks": {k: v for k, v in sorted(source.clocks.items())}}
+        columns.append((
+            Signal(column=name, driver=name, dimension=card.dimension, source=source.name, meaning=card.meaning,
+                   unit=card.unit, phrase=card.phrase, when_empty=card.when_empty, worse=card.worse,
+                   is_leading=card.is_leading, is_clock=card.is_clock, definition=definition), expression))
+    joined = ",\n  ".join(aggregates)
+    select = f"select t.account_id, t.as_of_day,\n  {joined}\nfrom ({as_known(source)}) t\ngroup by 1, 2"
+    return [Step(table, select)], columns
+
+
+def as_known(source: SourceFacts, snapshots: str = "snapshots") -> str:
+    """The rows of a table per snapshot as they stood then: versions chosen, columns blank until known."""
+    columns = []
+    for column in source.contract.columns:
+        clock = source.clock(column.name)
+        names = [column.name, f"{column.name}_day"] if column.type == "time" else [column.name]
+        for name in names:
+            columns.append(f"{known_value('r', name, clock, 's')} as {name}" if clock else f"r.{name}")
+    return f"""
+  select s.account_id, s.as_of_day, {', '.join(columns)}
+  from {snapshots} s
+  join {source.table} r on r.account_id = s.account_id and {known('r', 's')}
+"""
+
+
+def _attribute_signals(source: SourceFacts, taken: set[str]) -> tuple[list[Step], list[tuple[Signal, str]]]:
+    """Attributes read as of the date: numbers as they are, categories by their frozen values."""
+    if not source.attributes:
+        return [], []
+    table = f"attributes_{slug(source.name)}"
+    order = f"t.{source.contract.event_time} desc, " if source.contract.event_time in source.mapped else ""
+    chosen = ", ".join(f"t.{a}" for a in source.attributes)
+    extras = "".join(f", r.{a}" for a in source.attributes if source.contract.column(a) is None)
+    rows = as_known(source).replace("\n  from snapshots", f"{extras}, r.known_from\n  from snapshots", 1)
+    select = f"""
+select r.account_id, r.as_of_day, {', '.join(f'r.{a}' for a in source.attributes)}
+from (
+  select t.account_id, t.as_of_day, {chosen}, row_number() over (
+    partition by t.account_id, t.as_of_day order by {order}t.known_from desc, {chosen}) as position
+  from ({rows}) t
+) r
+where r.position = 1"""
+    columns: list[tuple[Signal, str]] = []
+    for attribute in source.attributes:
+        columns += _attribute_columns(source, table, attribute, taken)
+    return [Step(table, select)], columns
+
+
+def _attribute_columns(source: SourceFacts, table: str, attribute: str, taken: set[str]) -> list[tuple[Signal, str]]:
+    value, spoken = f"{table}.{attribute}", attribute.replace("_", " ")
+    driver = column_name(source.name, source.contract.table, attribute, None)
+    base = Signal(column="", driver=driver, dimension="contract", source=source.name, meaning=f"attribute {attribute}",
+                  unit="attribute", phrase=f"{spoken} {{value}}")
+
+    def signal(name: str, **changes: object) -> Signal:
+        column = column_name(source.name, source.contract.table, name, None, taken)
+        taken.add(column)
+        definition = {"source": source.name, "attribute": attribute, **changes.pop("definition", {})}  # type: ignore[dict-item]
+        return replace(base, column=column, definition=definition, **changes)  # type: ignore[arg-type]
+
+    if attribute not in source.categories:
+        decimals = source.decimals.get(attribute, 0)
+        number = _finish(value, scale=float(10**decimals), when_empty=None, guard=None)
+        return [(signal(slug(attribute), unit="number", definition={"decimals": decimals}), number)]
+    seen = source.categories[attribute]
+    if len(seen) <= ONE_HOT_UP_TO:
+        known_values = ", ".join(literal(v) for v in seen)
+        return [
+            (signal(f"{slug(attribute)}_is_{slug(v)}", unit="yes", phrase=f"{spoken} is {v}: {{value}}",
+                    meaning=f"1 where {attribute} is {v}", definition={"category": v, "seen": list(seen)}),
+             f"cast(case when {value} in ({known_values}) then case when {value} = {literal(v)} then 1 else 0 end end"
+             " as double)")
+            for v in seen
+        ]
+    codes = " ".join(f"when {literal(v)} then {position}" for position, v in enumerate(seen, 1))
+    return [(signal(f"{slug(attribute)}_rank", unit="rank", phrase=f"{spoken} is number {{value}} by frequency",
+                    meaning=f"frequency rank of {attribute}, 1 is the commonest", definition={"seen": list(seen)}),
+             f"cast(case {value} {codes} end as double)")]
+
+
+def _ratio_signals(cards: tuple[RatioCard, ...], columns: list[tuple[Signal, str]], taken: set[str]) -> list[tuple[Signal, str]]:
+    by_name = {signal.column: (signal, expression) for signal, expression in columns}
+    found = []
+    for card in cards:
+        if card.numerator in by_name and card.divisor in by_name:
+            (top, above), (bottom, below) = by_name[card.numerator], by_name[card.divisor]
+            definition = {"numerator": top.definition, "divisor": bottom.definition}
+            taken.add(card.name)
+            found.append((
+                Signal(column=card.name, driver=card.name, dimension=card.dimension, source=top.source,
+                       meaning=card.meaning, unit=card.unit, phrase=card.phrase, worse=card.worse,
+                       is_leading=card.is_leading, definition=definition),
+                f"({above}) / nullif({below}, 0e0)"))
+    return found
+
+
+def plan_features(
+    sources: list[SourceFacts], *, window_days: tuple[int, ...], off: frozenset[str] = frozenset()
+) -> FeaturePlan:
+    """Compile every card whose source exists into one feature query.
+
+    Parameters
+    ----------
+    off
+        Names of cards, columns, dimensions or sources to leave out.
+
+    Returns
+    -------
+    FeaturePlan
+        The query returns account_id, as_of_day and one double per signal, for each row of the
+        table `snapshots` (account_id, as_of_day, partition_name). It reads, besides, `calendar`,
+        one `dates_<source>` and one `facts_<source>` per source.
+    """
+    taken: set[str] = {"account_id", "as_of", "as_of_day"}
+    steps: list[Step] = []
+    joins: list[str] = []
+    columns: list[tuple[Signal, str]] = []
+    windows: dict[str, tuple[int, ...]] = {}
+    for source in sources:
+        if source.name in off:
+            continue
+        cards = [c for c in _cards_of(source, window_days) if not {c.name, c.dimension} & off]
+        stream_steps, tables, found, needed = _stream_signals(source, cards, taken)
+        states = [c for c in STATES if c.contract == source.contract.table and not {c.name, c.dimension} & off]
+        state_steps, state_columns = _state_signals(source, states, taken)
+        attribute_steps, attribute_columns = _attribute_signals(source, taken)
+        steps += [*stream_steps, *state_steps, *attribute_steps]
+        joins += [*tables, *(s.name for s in state_steps), *(s.name for s in attribute_steps)]
+        columns += [*found, *state_columns, *attribute_columns]
+        windows[source.name] = tuple(sorted(needed))
+    columns += _ratio_signals(RATIOS, columns, taken)
+    columns = [(signal, expression) for signal, expression in columns if signal.column not in off]
+    return FeaturePlan(tuple(steps), _last_query(columns, joins, list(windows)), tuple(s for s, _ in columns), windows)
+
+
+def _cards_of(source: SourceFacts, window_days: tuple[int, ...]) -> list[Card]:
+    written = [c for c in CARDS if c.contract == source.contract.table]
+    if source.contract.table not in ACTIVITY:
+        return written
+    numbers = [n for n in ("quantity",) if n in source.mapped and source.contract.table == "usage_events"]
+    return [*written, *automatic_cards(source.contract, source.kinds, (*numbers, *source.extra_numbers), window_days)]
+
+
+def _last_query(columns: list[tuple[Signal, str]], joins: list[str], sources: list[str]) -> str:
+    chosen = ",\n  ".join(f"{expression} as {signal.column}" for signal, expression in columns)
+    dates = "\n".join(
+        f"left join dates_{slug(s)} on dates_{slug(s)}.as_of_day = s.as_of_day "
+        f"and dates_{slug(s)}.partition_name = s.partition_name"
+        for s in sources
+    )
+    tables = "\n".join(
+        f"left join {t} on {t}.account_id = s.account_id and {t}.as_of_day = s.as_of_day" for t in joins
+    )
+    return f"select s.account_id, s.as_of_day,\n  {chosen}\nfrom snapshots s\n{dates}\n{tables}"
+
+
+__all__ = ["FeaturePlan", "SourceFacts", "Step", "as_known", "day_expression", "literal", "plan_features"]

@@ -1,0 +1,198 @@
+"""What a signal is: a card declares it, a `Signal` describes one of its columns."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Dimension = Literal[
+    "usage", "engagement", "outcomes", "relationship", "financial", "support", "adoption", "contract"
+]
+Direction = Literal["up", "down"]
+
+
+@dataclass(frozen=True)
+class Signal:
+    """One column of the feature table, with what people and methods need to know of it.
+
+    `driver` groups the windows of one measure; `worse` is the direction that means trouble (None: no
+    opinion). `phrase` is spoken with {value}, {before} and {days}. `when_empty` None: null.
+    """
+
+    column: str
+    driver: str
+    dimension: Dimension
+    source: str
+    meaning: str
+    unit: str
+    phrase: str
+    window_days: int | None = None
+    when_empty: float | None = None
+    worse: Direction | None = None
+    is_leading: bool = True
+    is_clock: bool = False
+    """Moves by itself as time passes (age, days to renewal)."""
+    definition: dict[str, Any] = field(default_factory=dict)
+    """Everything its value depends on: measure, filter, window, frozen codes."""
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits that change when the value of the column could."""
+        facts = {"column": self.column, "when_empty": self.when_empty, "definition": self.definition}
+        return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+MeasureKind = Literal[
+    "count", "total", "mean", "largest", "smallest", "distinct", "distinct_days", "days_since", "age_days",
+    "mean_gap_days", "silence_ratio", "share", "change", "latest",
+]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What is computed over the facts of one stream; `kinds` keeps only facts of those kinds."""
+
+    kind: MeasureKind
+    column: str | None = None
+    kinds: tuple[str, ...] = ()
+
+
+def count(*kinds: str) -> Measure:
+    """Number of facts."""
+    return Measure("count", None, kinds)
+
+
+def total(column: str, *kinds: str) -> Measure:
+    """Sum of a number."""
+    return Measure("total", column, kinds)
+
+
+def mean(column: str, *kinds: str) -> Measure:
+    """Mean of a number over the facts that have it."""
+    return Measure("mean", column, kinds)
+
+
+def largest(column: str, *kinds: str) -> Measure:
+    """Largest value of a number."""
+    return Measure("largest", column, kinds)
+
+
+def distinct(column: str, *kinds: str) -> Measure:
+    """Exact number of different values (users, sessions, kinds)."""
+    return Measure("distinct", column, kinds)
+
+
+def distinct_days(*kinds: str) -> Measure:
+    """Number of days with at least one fact."""
+    return Measure("distinct_days", None, kinds)
+
+
+def days_since(*kinds: str) -> Measure:
+    """Days from the last fact to as_of, over all history."""
+    return Measure("days_since", None, kinds)
+
+
+def age_days(*kinds: str) -> Measure:
+    """Days from the first fact to as_of, over all history."""
+    return Measure("age_days", None, kinds)
+
+
+def mean_gap_days(*kinds: str) -> Measure:
+    """Days between one active day and the next, on average over all history; null under two active days."""
+    return Measure("mean_gap_days", None, kinds)
+
+
+def silence_ratio(*kinds: str) -> Measure:
+    """Days since the last fact over the usual gap: 3 means three times longer silent than usual."""
+    return Measure("silence_ratio", None, kinds)
+
+
+def share(*kinds: str) -> Measure:
+    """Facts of these kinds over all facts, 0-1."""
+    return Measure("share", None, kinds)
+
+
+def change(column: str | None = None, *kinds: str) -> Measure:
+    """(now - before) / (now + before), -1 to 1, of a window against the one before; null when both are empty."""
+    return Measure("change", column, kinds)
+
+
+def latest(column: str, *kinds: str) -> Measure:
+    """The newest value within the window; ties go to the row known last, then the larger value."""
+    return Measure("latest", column, kinds)
+
+
+@dataclass(frozen=True)
+class Card:
+    """One windowed signal of one stream; see `windowed`."""
+
+    name: str
+    dimension: Dimension
+    contract: str
+    stream: str
+    measure: Measure
+    days: tuple[int, ...]
+    when_empty: float | None
+    unit: str
+    worse: Direction | None
+    phrase: str
+    meaning: str
+    is_leading: bool = True
+
+
+def windowed(
+    name: str, *, dimension: Dimension, contract: str, stream: str = "", measure: Measure,
+    days: tuple[int, ...] = (), when_empty: float | None, unit: str, phrase: str, meaning: str,
+    worse: Direction | None = None, is_leading: bool = True,
+) -> Card:
+    """Declare a signal over the facts of one stream.
+
+    `days` empty: over all history. `when_empty` is the value where the feed covered the window and
+    nothing happened; where the feed did not cover it the signal is null.
+    """
+    return Card(name, dimension, contract, stream, measure, days, when_empty, unit, worse, phrase, meaning, is_leading)
+
+
+@dataclass(frozen=True)
+class StateCard:
+    """A signal read off the rows of a table as they were known at as_of.
+
+    `expression` is an aggregate, in the portable SQL subset, over `t` (the rows known at as_of, each
+    column blank until its clock struck; times as `t.x` and `t.x_day`; the date itself as
+    `t.as_of_day`). Date conditions come from `features.windows`. `scale_of` names the column whose declared decimals
+    divide the result.
+    """
+
+    name: str
+    dimension: Dimension
+    contract: str
+    expression: str
+    when_empty: float | None
+    unit: str
+    worse: Direction | None
+    phrase: str
+    meaning: str
+    needs: tuple[str, ...] = ()
+    """Columns that must be mapped, else the signal is left out."""
+    scale_of: str | None = None
+    is_leading: bool = True
+    is_clock: bool = False
+
+
+@dataclass(frozen=True)
+class RatioCard:
+    """One signal over another of the same row; null when the divisor is null or zero."""
+
+    name: str
+    dimension: Dimension
+    numerator: str
+    divisor: str
+    unit: str
+    worse: Direction | None
+    phrase: str
+    meaning: str
+    is_leading: bool = True

@@ -1,0 +1,47 @@
+"""Contract: term, renewal, price and seats; facts of the calendar, not trouble in themselves."""
+
+from features.definition import StateCard
+from features.windows import covers, days_since, days_until, ended_within, happened
+
+_PAID = "(t.is_trial is null or not t.is_trial)"
+_NOW = f"{_PAID} and {covers('t', 'starts_at', 'ends_at')}"
+
+# With open-ended subscriptions the end is blank until it happens, so these are then null.
+STATES = (
+    StateCard("days_to_renewal", "contract", "subscriptions",
+              f"min(case when {_NOW} then {days_until('t', 'ends_at')} end)", None, "days", None,
+              "{value} days to renewal", "days to the nearest known end of a running term", needs=("ends_at",),
+              is_clock=True),
+    StateCard("term_days", "contract", "subscriptions",
+              f"max(case when {_NOW} then t.ends_at_day - t.starts_at_day end)", None, "days", None,
+              "on a term of {value} days", "length of the longest running term", needs=("ends_at",)),
+    StateCard("days_in_term", "contract", "subscriptions",
+              f"min(case when {_NOW} then {days_since('t', 'starts_at')} end)", None, "days", None,
+              "{value} days into the term", "days since the newest running term began", is_clock=True),
+    StateCard("days_as_customer", "contract", "subscriptions",
+              f"max(case when {_PAID} and {happened('t', 'starts_at')} then {days_since('t', 'starts_at')} end)",
+              None, "days", None, "customer for {value} days", "days since the first paid term began", is_clock=True),
+    StateCard("terms_so_far", "contract", "subscriptions",
+              f"count(case when {_PAID} and {happened('t', 'starts_at')} then 1 end)", 0, "terms", None,
+              "{value} terms so far", "paid terms begun so far"),
+    StateCard("terms_running", "contract", "subscriptions", f"count(case when {_NOW} then 1 end)", 0, "terms", None,
+              "{value} subscriptions running", "paid terms running now"),
+    StateCard("paid_per_month", "contract", "subscriptions",
+              f"sum(case when {_NOW} then t.amount_per_month end)", None, "money", None, "pays {value} per month",
+              "sum of monthly amounts of running terms", needs=("amount_per_month",), scale_of="amount_per_month"),
+    StateCard("seats_paid", "contract", "subscriptions", f"sum(case when {_NOW} then t.seats end)", None, "seats",
+              None, "{value} seats paid for", "seats of running terms", needs=("seats",), scale_of="seats"),
+    StateCard("renews_itself", "contract", "subscriptions",
+              f"max(case when {_NOW} then case when t.auto_renew then 1 else 0 end end)", None, "yes", "down",
+              "renews by itself: {value}", "1 when a running term renews by itself", needs=("auto_renew",)),
+    StateCard("discount", "contract", "subscriptions", f"max(case when {_NOW} then t.discount_share end)", None,
+              "share", None, "discount of {value}", "largest discount of a running term", needs=("discount_share",),
+              scale_of="discount_share"),
+    StateCard("terms_ended_91d", "contract", "subscriptions",
+              f"count(case when {_PAID} and {ended_within('t', 'ends_at', 91)} then 1 end)", 0, "terms", None,
+              "{value} terms ended in the last 91 days", "paid terms that ended in 91 days", needs=("ends_at",)),
+    StateCard("days_since_trial", "contract", "subscriptions",
+              f"min(case when t.is_trial and {happened('t', 'starts_at')} then {days_since('t', 'starts_at')} end)",
+              None, "days", None, "trial began {value} days ago", "days since the newest trial began",
+              needs=("is_trial",), is_clock=True),
+)

@@ -1,0 +1,49 @@
+"""The errors a caller can act on; each is also the builtin one would expect."""
+
+
+class ChurnError(Exception):
+    """Base of every error that tenure raises on purpose; `exit_code` is what the command line returns."""
+
+    exit_code = 1
+
+
+class ConfigError(ChurnError, ValueError):
+    """The project file, a command's arguments or their combination cannot work."""
+
+    exit_code = 2
+
+
+class ContractError(ChurnError, ValueError):
+    """A source does not hold what its contract says."""
+
+
+class IncompleteHorizon(ChurnError, ValueError):
+    """No date has a label window that the data complete."""
+
+    exit_code = 2
+
+
+class ArtifactMismatch(ChurnError, ValueError):
+    """A saved model does not fit the code, the cards or its own hashes."""
+
+
+class StoreError(ChurnError, OSError):
+    """The store cannot be read or written (locked, full, not a store)."""
+
+
+class LeakageError(ChurnError, ValueError):
+    """A column knows the future."""
+
+    exit_code = 3
+
+
+class GateRefused(ChurnError, RuntimeError):
+    """A gate stands between this result and its readers."""
+
+    exit_code = 3
+
+
+class NotFound(ChurnError, LookupError):
+    """The account, run, model or target asked for does not exist."""
+
+    exit_code = 2

@@ -1,0 +1,29 @@
+"""Support tickets; each column has the clock of the step that fills it."""
+
+from features.sources.contract import Column, Contract, Span, Stream
+
+CONTRACT = Contract(
+    table="support_tickets",
+    meaning="one row per ticket; later steps fill their columns as they happen",
+    event_time="opened_at",
+    columns=(
+        Column("ticket_id", "text", "identifies the ticket"),
+        Column("opened_at", "time", "when it was opened", required=True),
+        Column("first_reply_at", "time", "first answer", clock="first_reply_at"),
+        Column("closed_at", "time", "when it was closed", clock="closed_at"),
+        Column("reopened_at", "time", "when it was last reopened", clock="reopened_at"),
+        Column("rated_at", "time", "when the customer rated it", clock="rated_at"),
+        Column("severity", "text", "low, medium, high, urgent or your own words"),
+        Column("category", "text", "bug, question, billing, ..."),
+        Column("rating", "number", "customer's rating", clock="rated_at"),
+        Column("text", "text", "what the customer wrote", is_personal=True),
+    ),
+    streams=(
+        Stream("opened", "opened_at", kind="severity", words="tickets opened"),
+        Stream("replied", "first_reply_at", numbers=(Span("reply_minutes", "opened_at", "first_reply_at"),),
+               words="tickets answered"),
+        Stream("closed", "closed_at", numbers=(Span("resolve_minutes", "opened_at", "closed_at"),),
+               words="tickets closed"),
+        Stream("rated", "rated_at", numbers=("rating",), words="ticket ratings"),
+    ),
+)

@@ -1,0 +1,155 @@
+"""What "the last 28 days, as known then" is; the only module that writes date conditions.
+
+Inside feature SQL time is a whole number, so every engine compares it alike: `<column>` is
+microseconds since 1970-01-01 UTC, `<column>_day` is days since then. `as_of` is 00:00 UTC, so a
+thing is before it exactly when its day is smaller.
+
+One example runs through the module: as_of 2024-03-29 (day 19811), window 28 days. The window is
+[2024-03-01, 2024-03-29): an event on 2024-03-01 00:00 is in, one on 2024-03-29 00:00 is not. An
+event of 2024-03-28 that reached us on 2024-03-30 is not in it either: it was not known.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import date
+
+import numpy as np
+import pandas as pd
+
+EPOCH = date(1970, 1, 1)
+US_PER_DAY = 86_400_000_000
+# Days far outside any data; they stand for "always" and "never" without nulls.
+LONG_AGO, NEVER = -1_000_000, 1_000_000
+
+
+def day_number(day: date) -> int:
+    """Days since 1970-01-01; 2024-03-29 is 19811."""
+    return (day - EPOCH).days
+
+
+def day_of(number: int) -> date:
+    """The date of a day number; 19811 is 2024-03-29."""
+    return date.fromordinal(EPOCH.toordinal() + int(number))
+
+
+def calendar(as_of_days: Collection[int], window_days: Iterable[int], first_day: int, last_day: int) -> pd.DataFrame:
+    """Which bin and which as_of each day belongs to.
+
+    Bins are the stretches between all window edges, so that every window is a sum of whole bins
+    and the cost of the event pass does not grow with dates x windows. Where edges are nearly as
+    many as days (every account its own dates) each day is its own bin.
+
+    Returns
+    -------
+    DataFrame
+        day: day number. bin_day: first day of its bin (LONG_AGO before the first edge).
+        visible_day: the first as_of that sees what happened or became known on that day
+        (2024-03-28 is seen by 2024-03-29; NEVER when no as_of comes after).
+    """
+    as_of = np.unique(np.fromiter(as_of_days, dtype=np.int64))
+    days = np.arange(min(first_day, int(as_of[0])) - 1, max(last_day, int(as_of[-1])) + 1, dtype=np.int64)
+    edges = np.unique(np.concatenate([as_of, *(as_of - w for w in window_days)]))
+    if len(edges) * 2 > len(days):
+        bin_day = days
+    else:
+        position = np.searchsorted(edges, days, side="right") - 1
+        bin_day = np.where(position >= 0, edges[np.maximum(position, 0)], LONG_AGO)
+    next_as_of = np.searchsorted(as_of, days, side="right")
+    visible = np.where(next_as_of < len(as_of), as_of[np.minimum(next_as_of, len(as_of) - 1)], NEVER)
+    return pd.DataFrame({"day": days, "bin_day": bin_day, "visible_day": visible})
+
+
+def edge_column(window: int) -> str:
+    """Column of the dates table that holds the first day of a window; null where the feed did not cover it."""
+    return f"from_{window}d"
+
+
+def in_window(bin_row: str, dates_row: str, window: int) -> str:
+    """Bins inside `[as_of - window, as_of)`; the upper edge is kept by visibility."""
+    return f"{bin_row}.bin_day >= {dates_row}.{edge_column(window)}"
+
+
+def in_window_before(bin_row: str, dates_row: str, window: int) -> str:
+    """Bins inside the window of equal length before that one."""
+    return (
+        f"{bin_row}.bin_day >= {dates_row}.{edge_column(2 * window)} "
+        f"and {bin_row}.bin_day < {dates_row}.{edge_column(window)}"
+    )
+
+
+def seen_by(bin_row: str, snapshot: str, *, versioned: bool) -> str:
+    """Binned facts that had happened, were known and were not yet superseded before as_of."""
+    seen = f"{bin_row}.visible_day <= {snapshot}.as_of_day"
+    return f"{seen} and {snapshot}.as_of_day < {bin_row}.until_day" if versioned else seen
+
+
+def known(row: str, snapshot: str) -> str:
+    """Rows (unbinned) that were known and not superseded before as_of."""
+    return (
+        f"{row}.known_from_day < {snapshot}.as_of_day "
+        f"and ({row}.known_until_day is null or {row}.known_until_day >= {snapshot}.as_of_day)"
+    )
+
+
+def known_value(row: str, column: str, clock: str, snapshot: str) -> str:
+    """The column's value if its clock had struck before as_of, else null."""
+    return f"case when {row}.{clock}_day < {snapshot}.as_of_day then {row}.{column} end"
+
+
+# The functions below serve state cards: their rows already carry the as_of they are read at.
+def happened(row: str, column: str, *, within_days: int | None = None) -> str:
+    """The time lies before as_of, and not longer ago than `within_days`."""
+    before = f"{row}.{column}_day < {row}.as_of_day"
+    return before if within_days is None else f"{before} and {row}.{column}_day >= {row}.as_of_day - {within_days}"
+
+
+def covers(row: str, starts: str, ends: str) -> str:
+    """The period covers the last instant before as_of; an end exactly at as_of still lies ahead."""
+    return (
+        f"{row}.{starts}_day < {row}.as_of_day "
+        f"and ({row}.{ends} is null or {row}.{ends} >= {row}.as_of_day * {US_PER_DAY})"
+    )
+
+
+def ended_within(row: str, ends: str, days: int) -> str:
+    """The end lies in `[as_of - days, as_of)`."""
+    return (
+        f"{row}.{ends} < {row}.as_of_day * {US_PER_DAY} "
+        f"and {row}.{ends} >= ({row}.as_of_day - {days}) * {US_PER_DAY}"
+    )
+
+
+def days_since(row: str, column: str) -> str:
+    """Whole days from the time's day to as_of; yesterday is 1."""
+    return f"({row}.as_of_day - {row}.{column}_day)"
+
+
+def days_until(row: str, column: str) -> str:
+    """Whole days from as_of to the time's day; negative when past."""
+    return f"({row}.{column}_day - {row}.as_of_day)"
+
+
+def day_expression(microseconds: str) -> str:
+    """The day number of a microseconds column: exact, as both are far below 2**53."""
+    return f"cast(floor({microseconds} / 8.64e10) as bigint)"
+
+
+def window_edges(
+    as_of_days: Sequence[int], windows: Iterable[int], feed_first_day: int | None, silent_days: Sequence[int]
+) -> pd.DataFrame:
+    """The first day of each window per as_of, null where the feed did not cover the window.
+
+    A window is covered when the feed had begun by its first day and none of `silent_days` (days
+    on which the feed was dead, as seen then) lies in it.
+    """
+    as_of = np.asarray(as_of_days, dtype=np.int64)
+    silent = np.sort(np.asarray(silent_days, dtype=np.int64))
+    edges: dict[str, object] = {"as_of_day": as_of}
+    for window in windows:
+        start = as_of - window
+        covered = np.full(len(as_of), feed_first_day is not None)
+        if feed_first_day is not None:
+            covered &= start >= feed_first_day
+        covered &= np.searchsorted(silent, as_of, side="left") == np.searchsorted(silent, start, side="left")
+        edges[edge_column(window)] = pd.array(np.where(covered, start, 0), dtype="Int64")
+        edges[edge_column(window)] = pd.Series(edges[edge_column(window)]).mask(~covered)
+    return pd.DataFrame(edges)

@@ -1,0 +1,128 @@
+"""A model as files that are data: model.json, LightGBM's text, and a hash of each. Nothing is pickled."""
+
+import hashlib
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from features.errors import ArtifactMismatch
+from models.model import Model
+
+MODEL_FILE, HASH_FILE = "model.json", "hashes.json"
+_ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest a zip knows: the same model gives the same bytes
+
+
+def model_files(model: Model) -> dict[str, bytes]:
+    """Return file name -> bytes of a model; equal models give equal bytes."""
+    state = model.to_dict()
+    files: dict[str, bytes] = {}
+    for member in state["members"]:
+        names = []
+        for text in member["state"].pop("boosters", []):
+            name = f"booster_{len(files)}.txt"
+            files[name] = text.encode()
+            names.append(name)
+        if names:
+            member["state"]["booster_files"] = names
+    files[MODEL_FILE] = (json.dumps(state, indent=1, sort_keys=True, allow_nan=False, default=_plain) + "\n").encode()
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
+    files[HASH_FILE] = (json.dumps(hashes, indent=1, sort_keys=True) + "\n").encode()
+    return files
+
+
+def fingerprint(model: Model) -> str:
+    """Return sha256 over all files of the model."""
+    return hashlib.sha256(model_files(model)[HASH_FILE]).hexdigest()
+
+
+def write_model(model: Model, folder: str | Path) -> Path:
+    """Write the model's files into a folder, made if needed, and return the folder."""
+    path = Path(folder)
+    path.mkdir(parents=True, exist_ok=True)
+    for name, content in model_files(model).items():
+        (path / name).write_bytes(content)
+    return path
+
+
+def read_model(folder: str | Path) -> Model:
+    """Return the model kept in a folder.
+
+    Raises
+    ------
+    ArtifactMismatch
+        When a file is missing, or its bytes are not the ones that were written.
+    """
+    path = Path(folder)
+    if not (path / HASH_FILE).is_file():
+        raise ArtifactMismatch(f"{path} holds no {HASH_FILE}, so it is not a saved model. Name the folder of a model.")
+    names = json.loads((path / HASH_FILE).read_text())
+    absent = [name for name in names if not (path / name).is_file()]
+    if absent:
+        raise ArtifactMismatch(f"{path} lacks {', '.join(absent)}; copy the whole folder again.")
+    return _from_files({name: (path / name).read_bytes() for name in [*names, HASH_FILE]}, str(path))
+
+
+def pack(folder: str | Path, file: str | Path) -> Path:
+    """Write a saved model as one zip file, equal to the byte for equal models."""
+    read_model(folder)  # never hand on what would not load
+    source, target = Path(folder), Path(file)
+    names = [*sorted(json.loads((source / HASH_FILE).read_text())), HASH_FILE]
+    with zipfile.ZipFile(target, "w") as archive:
+        for name in names:
+            entry = zipfile.ZipInfo(name, _ZIP_TIME)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, (source / name).read_bytes())
+    return target
+
+
+def unpack(file: str | Path, folder: str | Path) -> Path:
+    """Check a packed model and write its files into a folder.
+
+    Raises
+    ------
+    ArtifactMismatch
+        When the file is no packed model, or its bytes differ from its hashes.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            files = {name: archive.read(name) for name in archive.namelist()}
+    except (zipfile.BadZipFile, OSError) as error:
+        raise ArtifactMismatch(f"{file} is not a packed model: {error}.") from error
+    # Names come from outside: only plain file names that the hashes list are written.
+    listed = set(json.loads(files.get(HASH_FILE, b"{}")))
+    strange = sorted(set(files) - listed - {HASH_FILE}) + [name for name in files if Path(name).name != name]
+    if strange or not listed:
+        raise ArtifactMismatch(f"{file} is not a packed model" + (f": it holds {strange[0]}." if strange else "."))
+    _from_files(files, str(file))
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (target / name).write_bytes(content)
+    return target
+
+
+def _from_files(files: dict[str, bytes], place: str) -> Model:
+    hashes = json.loads(files[HASH_FILE])
+    for name, expected in hashes.items():
+        if name not in files or hashlib.sha256(files[name]).hexdigest() != expected:
+            raise ArtifactMismatch(
+                f"{name} in {place} is not what was written (sha256 differs); copy or export it again."
+            )
+    state = json.loads(files[MODEL_FILE])
+    for member in state["members"]:
+        names = member["state"].pop("booster_files", None)
+        if names is not None:
+            member["state"]["boosters"] = [files[name].decode() for name in names]
+    return Model.from_dict(state)
+
+
+def _plain(value: Any) -> Any:
+    """Dates as text and numpy numbers as Python's; anything else is a mistake of ours."""
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    if hasattr(value, "item"):
+        return value.item()
+    if isinstance(value, tuple | set):
+        return sorted(value) if isinstance(value, set) else list(value)
+    raise TypeError(f"{type(value).__name__} cannot be kept in a model file.")

@@ -1,0 +1,189 @@
+"""Everything that scoring needs, as data: the model, the scorecard behind it, the scale, the frozen choices."""
+
+import hashlib
+import json
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from features.errors import ArtifactMismatch
+from models.artifact import read_model, write_model
+from models.artifact import fingerprint as model_fingerprint
+from models.health import (
+    Points,
+    Scale,
+    displayed,
+    points_from_contributions,
+    points_of_scorecard,
+    scale_from_dict,
+)
+from models.model import Basis, Model
+
+BUNDLE_FILE, HASH_FILE = "bundle.json", "bundle.sha256"
+MODEL, SCORECARD = "model", "scorecard"
+_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """A trained model and all that must travel with it.
+
+    `basis` says what is published: the calibrated model, or, where none earned it, the scorecard.
+    `choices` are the frozen event kinds and categories of the features, `facts` what the model card
+    tells (plain values), `evaluation` what the untouched test said (None before `evaluate`).
+    """
+
+    model: Model
+    scorecard: Model | None
+    scale: Scale
+    choices: Mapping[str, Any]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    basis: Basis = "calibrated"
+
+    @property
+    def published(self) -> Model:
+        """The model whose scores readers see."""
+        if self.basis == "calibrated":
+            return self.model
+        if self.scorecard is None:
+            raise ArtifactMismatch("this model has no scorecard: no signal says which direction is worse.")
+        return self.scorecard
+
+    @property
+    def model_version(self) -> str:
+        """12 hex digits of the published model's content, equal on every machine."""
+        return model_fingerprint(self.published)[:12]
+
+    @property
+    def calibrator_version(self) -> str:
+        """12 hex digits of the calibrator; `none` for a scorecard."""
+        calibrator = self.published.calibrator
+        if calibrator is None:
+            return "none"
+        return hashlib.sha256(json.dumps(calibrator.to_dict(), sort_keys=True).encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """Scores of accounts, in the order of the feature rows.
+
+    `table` has probability, probability_low, probability_high, health, health_exact, health_low,
+    health_high, band; `points` is an array of shape (n_accounts, n_signals) that adds, with `base`,
+    to health_exact.
+    """
+
+    table: pd.DataFrame
+    base: float
+    base_displayed: int
+    points: npt.NDArray[np.float64]
+
+
+def score(bundle: Bundle, features: pd.DataFrame) -> Scored:
+    """Probabilities, health, bands and points of feature rows with the bundle's columns."""
+    model, scale = bundle.published, bundle.scale
+    if bundle.basis == "scorecard":
+        base, raw_points = model.scorecard_points(features)
+        points = points_of_scorecard(base, raw_points)
+        low = high = np.full(len(features), np.nan)
+        health_low = health_high = low
+    else:
+        points = _calibrated_points(model, scale, features)
+        low, high = model.interval(features)
+        ends = np.sort(np.column_stack([scale.exact(low), scale.exact(high)]), axis=1)
+        health_low, health_high = ends[:, 0], ends[:, 1]
+    shown = displayed(points.health_exact)
+    table = pd.DataFrame({
+        "probability": points.probability, "probability_low": low, "probability_high": high,
+        "health": shown, "health_exact": points.health_exact, "health_low": health_low, "health_high": health_high,
+        "band": scale.band(shown),
+    }, index=features.index)
+    return Scored(table, points.base, int(displayed(np.array([points.base]))[0]), points.points)
+
+
+def _calibrated_points(model: Model, scale: Scale, features: pd.DataFrame) -> Points:
+    assert model.calibrator is not None
+    phi_0, phi = model.contributions(features)
+    return points_from_contributions(phi_0, phi, model.margin(features), model.calibrator.calibrate, scale)
+
+
+def write_bundle(bundle: Bundle, folder: Path) -> Path:
+    """Write a bundle as files that are data; equal bundles give equal bytes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_model(bundle.model, folder / MODEL)
+    if bundle.scorecard is not None:
+        write_model(bundle.scorecard, folder / SCORECARD)
+    state = {"scale": bundle.scale.to_dict(), "choices": dict(bundle.choices), "facts": dict(bundle.facts),
+             "basis": bundle.basis, "has_scorecard": bundle.scorecard is not None}
+    (folder / BUNDLE_FILE).write_text(json.dumps(state, indent=1, sort_keys=True, default=str) + "\n")
+    (folder / HASH_FILE).write_text(_hash(folder) + "\n")
+    return folder
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Read a bundle, checking every hash.
+
+    Raises
+    ------
+    ArtifactMismatch
+        When a file is missing or not the one that was written.
+    """
+    if not (folder / HASH_FILE).is_file():
+        raise ArtifactMismatch(f"{folder} holds no {HASH_FILE}, so it is no exported model. Name one that "
+                               "`tenure model export` wrote.")
+    if (folder / HASH_FILE).read_text().strip() != _hash(folder):
+        raise ArtifactMismatch(f"{folder / BUNDLE_FILE} is not what was written (sha256 differs); export it again.")
+    state = json.loads((folder / BUNDLE_FILE).read_text())
+    scorecard = read_model(folder / SCORECARD) if state["has_scorecard"] else None
+    return Bundle(read_model(folder / MODEL), scorecard, scale_from_dict(state["scale"]), state["choices"],
+                  state["facts"], state["basis"])
+
+
+def pack_bundle(folder: Path, file: Path) -> Path:
+    """Write a bundle's folder as one zip file, equal to the byte for equal bundles."""
+    read_bundle(folder)  # never hand on what would not load
+    with zipfile.ZipFile(file, "w") as archive:
+        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+            entry = zipfile.ZipInfo(path.relative_to(folder).as_posix(), _ZIP_TIME)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, path.read_bytes())
+    return file
+
+
+def unpack_bundle(file: Path, folder: Path) -> Bundle:
+    """Check a packed bundle, write its files into `folder` and return it.
+
+    Raises
+    ------
+    ArtifactMismatch
+        When the file is no packed model, or its bytes differ from its hashes.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive, tempfile.TemporaryDirectory() as aside:
+            # Names come from outside: only files of the expected shape are unpacked.
+            for name in archive.namelist():
+                parts = Path(name).parts
+                if len(parts) > 2 or ".." in parts or Path(name).is_absolute():
+                    raise ArtifactMismatch(f"{file} is not a packed model: it holds {name!r}.")
+                archive.extract(name, aside)
+            bundle = read_bundle(Path(aside))
+            shutil.copytree(aside, folder, dirs_exist_ok=True)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise ArtifactMismatch(f"{file} is not a packed model: {error}.") from error
+    return bundle
+
+
+def _hash(folder: Path) -> str:
+    """sha256 over the bundle's own file and the hash lists of its models."""
+    digest = hashlib.sha256()
+    for name in (BUNDLE_FILE, f"{MODEL}/hashes.json", f"{SCORECARD}/hashes.json"):
+        path = folder / name
+        digest.update(name.encode() + b"\0" + (path.read_bytes() if path.is_file() else b""))
+    return digest.hexdigest()

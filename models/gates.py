@@ -1,0 +1,129 @@
+"""What stops a bad model, in words a person understands."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from features.errors import GateRefused
+
+FEW_TEST_EVENTS = 100
+"""With fewer leaving accounts in the test an interval is wider than any real gain; point estimates decide."""
+SLOPE_RANGE = (0.5, 2.0)
+RATE_TOLERANCE = 0.20
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One question a model has to pass, the answer, and why."""
+
+    name: str
+    passed: bool
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+def gates(evaluation: Mapping[str, Any]) -> tuple[Gate, ...]:
+    """Return the gates a model passes or fails on its untouched test, in order.
+
+    Beating the constant needs, with 100 leaving accounts and more, the whole paired interval below zero; beating
+    recency needs the better log loss. With fewer events both need the better log loss.
+
+    Parameters
+    ----------
+    evaluation
+        What `evaluation.evaluate` returned.
+    """
+    test, baselines = evaluation["test"], evaluation["baselines"]
+    return (
+        _finite(test),
+        _beats_constant(test, baselines.get("constant")),
+        _beats_recency(test, baselines.get("recency")),
+        _calibrated(test),
+    )
+
+
+def require(passed: tuple[Gate, ...]) -> None:
+    """Raise `GateRefused` with the reasons of all gates that are not passed."""
+    refused = [f"{gate.name}: {gate.reason}" for gate in passed if not gate.passed]
+    if refused:
+        raise GateRefused(" ".join(refused))
+
+
+def _finite(test: Mapping[str, Any]) -> Gate:
+    needed = ("log_loss", "brier", "probability_min", "probability_max")
+    absent = [name for name in needed if test.get(name) is None]
+    if absent:
+        return Gate("finite outputs", False, f"{', '.join(absent)} on the test are not numbers; train again.")
+    return Gate("finite outputs", True, f"all {test['n']} probabilities of the test are numbers, from "
+                f"{test['probability_min']:.1%} to {test['probability_max']:.1%}.")
+
+
+def _beats_constant(test: Mapping[str, Any], constant: Mapping[str, Any] | None) -> Gate:
+    name = "beats the constant out of time"
+    if constant is None:
+        return Gate(name, False, "no constant baseline stands beside the model: nothing shows that it knows anything.")
+    rate = test["constant_rate"]
+    figures = (f"log loss {test['log_loss']:.4f} against {constant['log_loss']:.4f}, difference {_interval(constant)}; "
+               f"{test['leaving_accounts']} accounts with the event")
+    is_many = test["leaving_accounts"] >= FEW_TEST_EVENTS
+    high = constant["difference_high"]
+    where, everybody = "on the untouched test the model does", f"saying {_percent(rate)} for everybody"
+    if constant["difference"] >= 0:
+        return Gate(name, False, f"{where} no better than {everybody} ({figures}).")
+    if is_many and (high is None or high >= 0):
+        return Gate(name, False, f"{where} no better than {everybody}, beyond what chance gives ({figures}).")
+    return Gate(name, True, f"{where} better than {everybody} ({figures}).")
+
+
+def _beats_recency(test: Mapping[str, Any], recency: Mapping[str, Any] | None) -> Gate:
+    name = "beats recency out of time"
+    if recency is None:
+        return Gate(name, True, "no signal counts days since something happened, so there is no recency rule to beat.")
+    figures = f"log loss {test['log_loss']:.4f} against {recency['log_loss']:.4f}, difference {_interval(recency)}"
+    if recency["difference"] < 0:
+        return Gate(name, True, f"the model does better than asking how long ago the last activity was ({figures}).")
+    return Gate(name, False, f"asking how long ago the last activity was does as well as the model ({figures}); "
+                "use that rule, or add signals that say more.")
+
+
+def _calibrated(test: Mapping[str, Any]) -> Gate:
+    """The slope and the mean are asked; a value is wrong only where it is far off beyond doubt."""
+    name = "calibrated"
+    slope, low, high = (test[f"calibration_slope{end}"] for end in ("", "_low", "_high"))
+    if slope is None:
+        return Gate(name, False, "all probabilities, or all outcomes, of the test are equal: no calibration to judge.")
+    slope_ok = SLOPE_RANGE[0] <= slope <= SLOPE_RANGE[1] or (low is not None and low <= 1.0 <= high)
+    mean, rate = test["mean_probability"], test["rate"]
+    is_within = test["rate_low"] is not None and test["rate_low"] <= mean <= test["rate_high"]
+    mean_ok = is_within or abs(mean - rate) <= RATE_TOLERANCE * rate
+    figures = (f"slope {slope:.2f} ({_number(low)} to {_number(high)}), {mean:.1%} expected and {rate:.1%} "
+               f"happened; expected error {test['ece']:.3f} where chance gives {test['ece_expected']:.3f}")
+    if slope_ok and mean_ok:
+        return Gate(name, True, f"probabilities hold on the test: {figures}.")
+    wrong = []
+    if not slope_ok:
+        wrong.append("probabilities are too extreme" if slope < 1 else "probabilities are too timid")
+    if not mean_ok:
+        wrong.append("the model expects too many events" if mean > rate else "the model expects too few events")
+    return Gate(name, False, f"{' and '.join(wrong)}: {figures}. Recalibrate on newer labels or train again.")
+
+
+def _interval(table: Mapping[str, Any]) -> str:
+    ends = [table["difference_low"], table["difference_high"]]
+    if None in ends:
+        return f"{table['difference']:+.4f}"
+    return f"{table['difference']:+.4f} (95% {ends[0]:+.4f} to {ends[1]:+.4f})"
+
+
+def _percent(rate: float | None) -> str:
+    """Whole percent from 10% on, one decimal below: 0.4% must not read 0%."""
+    if rate is None:
+        return "the same"
+    return f"{rate:.0%}" if rate >= 0.1 else f"{rate:.1%}"
+
+
+def _number(value: float | None) -> str:
+    return "?" if value is None else f"{value:.2f}"

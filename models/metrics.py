@@ -1,0 +1,366 @@
+"""How good probabilities are, and how sure we are of that: every interval resamples accounts, not rows."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from features.errors import ContractError
+from models.methods.base import Floats, logit, sigmoid
+
+BINS = 10
+REPLICATES = 400
+LEVEL = 0.95
+_CHUNK_CELLS = 4_000_000  # 32 MB of doubles at a time
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number and the ends of its 95% interval; NaN where it cannot be computed (one class only)."""
+
+    value: float
+    low: float
+    high: float
+
+
+def log_loss(labels: NDArray[Any], probability: Floats) -> float:
+    """Return the mean of -log of the probability given to what happened (1e-15 kept from either end)."""
+    return float(log_losses(labels, probability).mean())
+
+
+def log_losses(labels: NDArray[Any], probability: Floats) -> Floats:
+    """Return the log loss of each row, shape (n_rows,)."""
+    p = np.clip(probability, 1e-15, 1.0 - 1e-15)
+    return np.asarray(np.where(np.asarray(labels) == 1, -np.log(p), -np.log1p(-p)), dtype=np.float64)
+
+
+def brier(labels: NDArray[Any], probability: Floats) -> float:
+    """Return the mean squared distance between probability and what happened."""
+    return float(np.mean((probability - labels) ** 2))
+
+
+def brier_parts(labels: NDArray[Any], probability: Floats, bins: int = BINS) -> dict[str, float]:
+    """Return reliability, resolution, uncertainty and the remainder inside bins of equal count.
+
+    brier = reliability - resolution + uncertainty + within, exactly; `within` is what binning hides.
+
+    References
+    ----------
+    [Murphy1973] A new vector partition of the probability score; [Stephenson2008, eq. 7] for the remainder.
+    """
+    group = equal_count_bins(probability, bins)
+    size = np.bincount(group)
+    mean_p = np.bincount(group, weights=probability) / size
+    rate = np.bincount(group, weights=labels) / size
+    overall, share = float(np.mean(labels)), size / size.sum()
+    reliability = float(share @ (mean_p - rate) ** 2)
+    resolution = float(share @ (rate - overall) ** 2)
+    uncertainty = overall * (1.0 - overall)
+    within = brier(labels, probability) - (reliability - resolution + uncertainty)
+    return {"reliability": reliability, "resolution": resolution, "uncertainty": uncertainty, "within": within}
+
+
+def auc(labels: NDArray[Any], score: Floats, weights: Floats | None = None) -> float:
+    """Return the chance that a random event row is ranked above a random other row, ties counted half."""
+    order = np.argsort(score, kind="stable")
+    weight = np.ones(len(score)) if weights is None else np.asarray(weights, dtype=np.float64)
+    return float(_auc_sorted(np.asarray(labels)[order], np.asarray(score)[order], weight[order][None, :])[0])
+
+
+def auc_standard_error(labels: NDArray[Any], score: Floats) -> float:
+    """Return the standard error of the AUC of independent rows.
+
+    References
+    ----------
+    [DeLong1988] Comparing the areas under two or more correlated ROC curves, eq. 5.
+    """
+    left, stayed = np.sort(score[labels == 1]), np.sort(score[labels == 0])
+    if len(left) < 2 or len(stayed) < 2:
+        return float("nan")
+
+    def beaten(values: Floats, others: Floats) -> Floats:
+        below, up_to = np.searchsorted(others, values, "left"), np.searchsorted(others, values, "right")
+        return np.asarray((below + up_to) / (2.0 * len(others)), dtype=np.float64)
+
+    return float(np.sqrt(beaten(left, stayed).var(ddof=1) / len(left) + beaten(stayed, left).var(ddof=1) / len(stayed)))
+
+
+def average_precision(labels: NDArray[Any], score: Floats) -> float:
+    """Return the mean share of events among the rows ranked at least as high, over event rows (ties together)."""
+    order = np.argsort(-np.asarray(score), kind="stable")
+    return float(_precision_sorted(np.asarray(labels)[order], np.asarray(score)[order], np.ones((1, len(order))))[0])
+
+
+def lift(labels: NDArray[Any], score: Floats, share: float = 0.1) -> float:
+    """Return the rate of events among the highest-scored `share` of rows over the overall rate.
+
+    Rows tied at the edge count in proportion, so the order of rows cannot matter.
+    """
+    order = np.argsort(-np.asarray(score), kind="stable")
+    return float(_lift_sorted(np.asarray(labels)[order], np.asarray(score)[order], np.ones((1, len(order))), share)[0])
+
+
+def calibration_line(labels: NDArray[Any], probability: Floats, weights: Floats | None = None) -> tuple[float, float]:
+    """Return slope and intercept of the logistic regression of the label on logit(p).
+
+    1 and 0 are perfect; a slope below 1 means probabilities too extreme. NaN where all probabilities or
+    all labels are equal.
+    """
+    weight = np.ones(len(probability)) if weights is None else weights
+    slope, intercept = _lines(logit(probability), np.asarray(labels, dtype=np.float64), weight[None, :])
+    return float(slope[0]), float(intercept[0])
+
+
+def equal_count_bins(probability: Floats, bins: int = BINS) -> NDArray[np.intp]:
+    """Return a bin number per row; bins hold about equal counts and never divide equal probabilities."""
+    rank = pd.Series(probability).rank(method="average").to_numpy()
+    number = np.minimum(((rank - 0.5) / len(probability) * bins).astype(np.intp), bins - 1)
+    return np.unique(number, return_inverse=True)[1].astype(np.intp)
+
+
+def ece(labels: NDArray[Any], probability: Floats, bins: int = BINS) -> float:
+    """Return the expected calibration error: the mean distance of rate and probability over equal-count bins."""
+    group = equal_count_bins(probability, bins)
+    return float(_ece(group, np.asarray(probability), np.asarray(labels, dtype=np.float64)[None, :])[0])
+
+
+def ece_expected(probability: Floats, bins: int = BINS, *, seed: int = 0, replicates: int = 200) -> float:
+    """Return the ECE that sampling alone gives when these probabilities are exactly right.
+
+    An `ece` not above this is no evidence of miscalibration.
+    """
+    generator = np.random.default_rng(seed)
+    group = equal_count_bins(probability, bins)
+    total, done = 0.0, 0
+    step = max(1, _CHUNK_CELLS // max(1, len(probability)))
+    while done < replicates:
+        count = min(step, replicates - done)
+        drawn = (generator.random((count, len(probability))) < probability).astype(np.float64)
+        total += float(_ece(group, np.asarray(probability), drawn).sum())
+        done += count
+    return total / replicates
+
+
+def reliability_table(labels: NDArray[Any], probability: Floats, bins: int = BINS) -> pd.DataFrame:
+    """Return per equal-count bin: rows, events, mean probability, rate, and the rate's 95% Wilson interval."""
+    group = equal_count_bins(probability, bins)
+    table = pd.DataFrame({"bin": group, "probability": probability, "label": np.asarray(labels, dtype=np.float64)})
+    result = table.groupby("bin").agg(
+        rows=("label", "size"), events=("label", "sum"), probability=("probability", "mean"), rate=("label", "mean")
+    )
+    n, p, z2 = result["rows"], result["rate"], 1.96**2
+    middle, half = (p + z2 / (2 * n)) / (1 + z2 / n), np.sqrt(p * (1 - p) / n + z2 / (4 * n**2)) * 1.96 / (1 + z2 / n)
+    result["rate_low"], result["rate_high"] = middle - half, middle + half
+    return result.reset_index()
+
+
+def at_capacity(labels: NDArray[Any], score: Floats, accounts: pd.Series, share: float) -> dict[str, float]:
+    """Return what working on the highest-scored `share` of rows misses and wastes.
+
+    `missed_churn`: share of events outside the worked rows. `false_alarms`: share of worked rows without
+    event. Ties at the edge are broken by account, so the result is the same in any order of rows.
+    """
+    order = np.lexsort((accounts.astype(str).to_numpy(), -np.asarray(score)))
+    worked = order[: max(1, round(share * len(order)))]
+    caught = float(np.asarray(labels)[worked].sum())
+    total = float(np.asarray(labels).sum())
+    return {
+        "missed_churn": 1.0 - caught / total if total else float("nan"),
+        "false_alarms": 1.0 - caught / len(worked),
+    }
+
+
+def intervals(
+    labels: NDArray[Any],
+    probability: Floats,
+    accounts: pd.Series,
+    *,
+    score: Floats | None = None,
+    capacity_share: float | None = None,
+    seed: int = 0,
+    replicates: int = REPLICATES,
+) -> dict[str, Estimate]:
+    """Return every metric with a 95% percentile interval from resampling accounts.
+
+    Parameters
+    ----------
+    labels, probability
+        Shape (n_rows,).
+    accounts
+        Account of each row; all rows of an account are drawn together.
+    score
+        What ranks (the margin); default: the probability.
+    capacity_share
+        Share of rows the team can work on; adds `lift_at_capacity`.
+
+    Returns
+    -------
+    dict
+        log_loss, brier, auc, average_precision, lift_top_decile, calibration_slope, calibration_intercept,
+        ece, rate, mean_probability (and lift_at_capacity).
+    """
+    facts = _Facts.of(labels, probability, probability if score is None else score, capacity_share)
+    values = {name: float(value[0]) for name, value in facts.metrics(np.ones((1, len(facts.labels)))).items()}
+    drawn: dict[str, list[Floats]] = {name: [] for name in values}
+    for weights in account_weights(accounts, seed=seed, replicates=replicates):
+        for name, column in facts.metrics(weights).items():
+            drawn[name].append(column)
+    return {name: _estimate(values[name], np.concatenate(drawn[name])) for name in values}
+
+
+def paired_difference(
+    ours: Floats, theirs: Floats, accounts: pd.Series, *, seed: int = 0, replicates: int = REPLICATES
+) -> Estimate:
+    """Return mean(ours - theirs) of losses per row, with its interval from resampling accounts.
+
+    Negative: ours is better. Pairing removes what is hard for both.
+    """
+    difference = np.asarray(ours - theirs, dtype=np.float64)
+    drawn = [weights @ difference / weights.sum(axis=1)
+             for weights in account_weights(accounts, seed=seed, replicates=replicates)]
+    return _estimate(float(difference.mean()), np.concatenate(drawn))
+
+
+def account_weights(accounts: pd.Series, *, seed: int = 0, replicates: int = REPLICATES) -> Iterator[Floats]:
+    """Yield chunks of row weights, shape (some, n_rows): how often a row's account was drawn.
+
+    Draws depend on the sorted account ids only, so row order does not matter.
+    """
+    codes, names = pd.factorize(accounts.astype(str), sort=True)
+    count, generator = len(names), np.random.default_rng(seed)
+    step = max(1, _CHUNK_CELLS // max(1, len(codes)))
+    for start in range(0, replicates, step):
+        rows = min(step, replicates - start)
+        drawn = generator.integers(0, count, (rows, count)) + np.arange(rows)[:, None] * count
+        times = np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count)
+        yield times[:, codes].astype(np.float64)
+
+
+def _estimate(value: float, drawn: Floats) -> Estimate:
+    known = drawn[np.isfinite(drawn)]
+    if not len(known) or not np.isfinite(value):
+        return Estimate(value, float("nan"), float("nan"))
+    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Estimate(value, float(low), float(high))
+
+
+@dataclass(frozen=True, eq=False)
+class _Facts:
+    """What does not change from resample to resample: rows sorted by score, losses, bins."""
+
+    labels: Floats
+    probability: Floats
+    score: Floats
+    loss: Floats
+    square: Floats
+    group: NDArray[np.intp]
+    order: NDArray[np.intp]
+    capacity_share: float | None
+
+    @classmethod
+    def of(cls, labels: NDArray[Any], probability: Floats, score: Floats, capacity_share: float | None) -> "_Facts":
+        if not len(labels) == len(probability) == len(score) or not len(labels):
+            raise ContractError(f"labels, probabilities and scores must be as long as each other and not empty, "
+                                f"found {len(labels)}, {len(probability)}, {len(score)}.")
+        order = np.argsort(-score, kind="stable")
+        y, p = np.asarray(labels, dtype=np.float64)[order], np.asarray(probability, dtype=np.float64)[order]
+        bins = equal_count_bins(p)
+        return cls(y, p, np.asarray(score)[order], log_losses(y, p), (p - y) ** 2, bins, order, capacity_share)
+
+    def metrics(self, weights: Floats) -> dict[str, Floats]:
+        """Metrics per resample, each of shape (n_resamples,)."""
+        if weights.shape[0] > 1:  # one row of ones needs no sorting
+            weights = weights[:, self.order]
+        total = weights.sum(axis=1)
+        slope, intercept = _lines(logit(self.probability), self.labels, weights)
+        found = {
+            "log_loss": weights @ self.loss / total,
+            "brier": weights @ self.square / total,
+            "auc": _auc_sorted(self.labels[::-1], self.score[::-1], weights[:, ::-1]),
+            "average_precision": _precision_sorted(self.labels, self.score, weights),
+            "lift_top_decile": _lift_sorted(self.labels, self.score, weights, 0.1),
+            "calibration_slope": slope,
+            "calibration_intercept": intercept,
+            "ece": _weighted_ece(self.group, self.probability, self.labels, weights),
+            "rate": weights @ self.labels / total,
+            "mean_probability": weights @ self.probability / total,
+        }
+        if self.capacity_share is not None:
+            found["lift_at_capacity"] = _lift_sorted(self.labels, self.score, weights, self.capacity_share)
+        return found
+
+
+def _tie_ends(score: Floats) -> NDArray[np.intp]:
+    """Position of the last row of each run of equal scores, for sorted scores."""
+    return np.append(np.flatnonzero(np.diff(score) != 0), len(score) - 1)
+
+
+def _auc_sorted(labels: NDArray[Any], score: Floats, weights: Floats) -> Floats:
+    """AUC per row of weights; labels and scores ascending."""
+    ends = _tie_ends(score)
+    events = np.cumsum(weights * labels, axis=1)[:, ends]
+    others = np.cumsum(weights * (1 - labels), axis=1)[:, ends]
+    step_events = np.diff(events, axis=1, prepend=0.0)
+    step_others = np.diff(others, axis=1, prepend=0.0)
+    wins = (step_events * (others - step_others / 2.0)).sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(wins / (events[:, -1] * others[:, -1]), dtype=np.float64)
+
+
+def _precision_sorted(labels: NDArray[Any], score: Floats, weights: Floats) -> Floats:
+    """Average precision per row of weights; scores descending."""
+    ends = _tie_ends(score)
+    events = np.cumsum(weights * labels, axis=1)[:, ends]
+    ranked = np.cumsum(weights, axis=1)[:, ends]
+    gained = np.diff(events, axis=1, prepend=0.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        precision = np.where(ranked > 0, events / ranked, 0.0)
+        return np.asarray((gained * precision).sum(axis=1) / events[:, -1], dtype=np.float64)
+
+
+def _lift_sorted(labels: NDArray[Any], score: Floats, weights: Floats, share: float) -> Floats:
+    """Lift per row of weights; scores descending; the tie at the edge counts in proportion."""
+    ends = _tie_ends(score)
+    events = np.cumsum(weights * labels, axis=1)[:, ends]
+    ranked = np.cumsum(weights, axis=1)[:, ends]
+    edge = share * ranked[:, -1:]
+    size = np.diff(ranked, axis=1, prepend=0.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        taken = np.clip((edge - (ranked - size)) / size, 0.0, 1.0)
+        caught = np.nansum(np.where(size > 0, taken, 0.0) * np.diff(events, axis=1, prepend=0.0), axis=1)
+        return np.asarray((caught / edge[:, 0]) / (events[:, -1] / ranked[:, -1]), dtype=np.float64)
+
+
+def _ece(group: NDArray[np.intp], probability: Floats, labels: Floats) -> Floats:
+    """ECE per row of labels."""
+    member = (group[:, None] == np.arange(group.max() + 1)).astype(np.float64)
+    return np.asarray(np.abs((labels - probability) @ member).sum(axis=1) / len(group), dtype=np.float64)
+
+
+def _weighted_ece(group: NDArray[np.intp], probability: Floats, labels: Floats, weights: Floats) -> Floats:
+    member = (group[:, None] == np.arange(group.max() + 1)) * (labels - probability)[:, None]
+    return np.asarray(np.abs(weights @ member).sum(axis=1) / weights.sum(axis=1), dtype=np.float64)
+
+
+def _lines(x: Floats, y: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """Slope and intercept of weighted logistic regressions, one per row of weights; Newton for all at once."""
+    count = len(weights)
+    if np.ptp(x) < 1e-9 or np.ptp(y) == 0:
+        return np.full(count, np.nan), np.full(count, np.nan)
+    slope, intercept = np.ones(count), np.zeros(count)
+    for _ in range(30):
+        p = sigmoid(slope[:, None] * x + intercept[:, None])
+        error, curvature = weights * (p - y), weights * p * (1.0 - p)
+        g_slope, g_intercept = error @ x, error.sum(axis=1)
+        h_ss, h_si, h_ii = curvature @ x**2, curvature @ x, curvature.sum(axis=1)
+        determinant = np.maximum(h_ss * h_ii - h_si**2, 1e-12)
+        step_slope = np.clip((h_ii * g_slope - h_si * g_intercept) / determinant, -2.0, 2.0)
+        step_intercept = np.clip((h_ss * g_intercept - h_si * g_slope) / determinant, -5.0, 5.0)
+        slope, intercept = slope - step_slope, intercept - step_intercept
+        if max(np.abs(step_slope).max(), np.abs(step_intercept).max()) < 1e-9:
+            break
+    diverged = (np.abs(slope) > 100) | (np.abs(intercept) > 500)  # the two classes do not overlap
+    return np.where(diverged, np.nan, slope), np.where(diverged, np.nan, intercept)

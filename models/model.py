@@ -1,0 +1,206 @@
+"""The fitted, calibrated model: what scores accounts, and all that travels with it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from features.definition import Signal
+from features.errors import ArtifactMismatch, ContractError
+from models.calibration import Interval, Platt
+from models.methods import METHODS, Floats, Method
+
+Basis = Literal["calibrated", "scorecard"]
+FORMAT = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """One method of the blend and its weight in log-odds."""
+
+    method: Method
+    weight: float
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A blend in log-odds, its calibrator and the cards it understands.
+
+    `margin = sum of weight * member margin`, so contributions are the same sum of the members'
+    contributions. Without a calibrator the model is a scorecard: it ranks, and has no probability.
+    """
+
+    members: tuple[Member, ...]
+    signals: tuple[Signal, ...]
+    calibrator: Platt | None = None
+    interval_table: Interval | None = None
+    target: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    """Plain facts of the training run: dates, counts, settings, notes, `latest_rate`."""
+    references: Mapping[str, float | None] = field(default_factory=dict)
+    """Column -> median among training rows of accounts that stayed, for the words of a driver."""
+
+    @property
+    def name(self) -> str:
+        """Names of the members, the heaviest first."""
+        ordered = sorted(self.members, key=lambda member: -member.weight)
+        return "+".join(member.method.name for member in ordered)
+
+    @property
+    def basis(self) -> Basis:
+        """`calibrated`, or `scorecard` where probabilities do not exist."""
+        return "scorecard" if self.calibrator is None else "calibrated"
+
+    @property
+    def columns(self) -> list[str]:
+        """Feature columns in the model's order."""
+        return [signal.column for signal in self.signals]
+
+    def margin(self, features: pd.DataFrame) -> Floats:
+        """Return raw log-odds of the blend, shape (n_rows,)."""
+        frame = self._frame(features)
+        return np.asarray(sum(each.weight * each.method.margin(frame) for each in self.members), dtype=np.float64)
+
+    def contributions(self, features: pd.DataFrame) -> tuple[float, Floats]:
+        """Return `phi_0` and contributions of shape (n_rows, n_signals); together they are the margin."""
+        frame = self._frame(features)
+        base, phi = 0.0, np.zeros((len(frame), len(self.signals)))
+        for member in self.members:
+            part_base, part = member.method.contributions(frame)
+            base += member.weight * part_base
+            phi += member.weight * part
+        return base, phi
+
+    def probability(self, features: pd.DataFrame) -> Floats:
+        """Return calibrated probabilities of the event; NaN everywhere for a scorecard."""
+        if self.calibrator is None:
+            return np.full(len(features), np.nan)
+        return self.calibrator.calibrate(self.margin(features))
+
+    def interval(self, features: pd.DataFrame) -> tuple[Floats, Floats]:
+        """Return low and high ends of the probability; NaN for a scorecard."""
+        return self.interval_of_margin(self.margin(features))
+
+    def interval_of_margin(self, margin: Floats) -> tuple[Floats, Floats]:
+        """Return low and high ends for margins already computed."""
+        if self.calibrator is None or self.interval_table is None:
+            return np.full(len(margin), np.nan), np.full(len(margin), np.nan)
+        return self.interval_table.around(margin, self.calibrator)
+
+    def check_signals(self, signals: tuple[Signal, ...]) -> None:
+        """Refuse features built from other cards than the model was trained on.
+
+        Raises
+        ------
+        ArtifactMismatch
+            Naming signals that are missing or whose definition changed. Further signals are ignored.
+        """
+        given = {signal.column: signal.fingerprint for signal in signals}
+        missing = [column for column in self.columns if column not in given]
+        if missing:
+            raise ArtifactMismatch(_missing_columns(missing))
+        changed = [each.column for each in self.signals if given[each.column] != each.fingerprint]
+        if changed:
+            raise ArtifactMismatch(
+                f"{len(changed)} signals are defined otherwise than when the model was trained, first {changed[:3]}. "
+                "Build features with the model's own cards, or train again."
+            )
+
+    def health(self, features: pd.DataFrame) -> Floats:
+        """Return the 0-100 health of a scorecard; a calibrated model gets its health from a scale.
+
+        Raises
+        ------
+        ContractError
+            For a calibrated model.
+        """
+        base, points = self.scorecard_points(features)
+        return np.asarray(base + points.sum(axis=1), dtype=np.float64)
+
+    def scorecard_points(self, features: pd.DataFrame) -> tuple[float, Floats]:
+        """Return base (50) and points per signal of a scorecard; they add to its health exactly."""
+        method: Any = self.members[0].method
+        if self.basis != "scorecard" or method.name != "scorecard":
+            raise ContractError("only a scorecard has points of its own; a calibrated model needs a health scale.")
+        base, points = method.points(self._frame(features))
+        return float(base), points
+
+    def with_target(self, target: Mapping[str, Any]) -> "Model":
+        """Return the same model with facts about its target."""
+        return replace(self, target=dict(target))
+
+    def _frame(self, features: pd.DataFrame) -> pd.DataFrame:
+        """Return the model's columns in the model's order, as float64; further columns are left aside."""
+        if list(features.columns) == self.columns and all(kind == np.float64 for kind in features.dtypes):
+            return features
+        missing = [column for column in self.columns if column not in features.columns]
+        if missing:
+            raise ArtifactMismatch(_missing_columns(missing))
+        return features.loc[:, self.columns].astype("float64")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values; boosters as LightGBM's text."""
+        return {
+            "format": FORMAT,
+            "members": [
+                {"method": each.method.name, "weight": each.weight, "state": each.method.to_dict()}
+                for each in self.members
+            ],
+            "calibrator": None if self.calibrator is None else self.calibrator.to_dict(),
+            "interval": None if self.interval_table is None else self.interval_table.to_dict(),
+            "signals": [{**signal.to_dict(), "fingerprint": signal.fingerprint} for signal in self.signals],
+            "target": dict(self.target),
+            "training": dict(self.training),
+            "references": dict(self.references),
+        }
+
+    @classmethod
+    def from_dict(cls, state: Mapping[str, Any]) -> "Model":
+        """Return the model that `to_dict` described.
+
+        Raises
+        ------
+        ArtifactMismatch
+            When the format or a method is unknown to this version, or a card's fingerprint differs.
+        """
+        if state.get("format") != FORMAT:
+            raise ArtifactMismatch(f"model format {state.get('format')!r} is not {FORMAT}; train with this version.")
+        return cls(
+            members=tuple(_member(each) for each in state["members"]),
+            signals=tuple(_signal(each) for each in state["signals"]),
+            calibrator=None if state["calibrator"] is None else Platt.from_dict(state["calibrator"]),
+            interval_table=None if state["interval"] is None else Interval.from_dict(state["interval"]),
+            target=state["target"],
+            training=state["training"],
+            references=state["references"],
+        )
+
+
+def references(features: pd.DataFrame, labels: Any) -> dict[str, float | None]:
+    """Return per column the median among rows without the event; None where all are null."""
+    medians = features.loc[np.asarray(labels) == 0].median()
+    return {str(column): (None if np.isnan(value) else float(value)) for column, value in medians.items()}
+
+
+def _missing_columns(missing: list[str]) -> str:
+    return (f"the features lack {len(missing)} columns the model needs, first {missing[:3]}. "
+            "Build features with the model's own cards, or train again.")
+
+
+def _member(state: Mapping[str, Any]) -> Member:
+    if state["method"] not in METHODS:
+        raise ArtifactMismatch(f"method {state['method']!r} is unknown; known are {', '.join(METHODS)}.")
+    return Member(METHODS[state["method"]].from_dict(state["state"]), float(state["weight"]))
+
+
+def _signal(state: Mapping[str, Any]) -> Signal:
+    facts = {key: value for key, value in state.items() if key != "fingerprint"}
+    signal = Signal(**facts)
+    if signal.fingerprint != state["fingerprint"]:
+        raise ArtifactMismatch(
+            f"the card of {signal.column} does not give its recorded fingerprint: the file was changed, or written by "
+            "another version. Train again."
+        )
+    return signal

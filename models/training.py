@@ -1,0 +1,330 @@
+"""From a training set to a calibrated model: fold, search, calibrate on the last dates, fit once more on all."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from features.errors import ContractError
+from models import leakage
+from models.calibration import Interval, Platt, fit_interval, fit_platt
+from models.dataset import TrainingSet
+from models.methods import (
+    BoostingSettings,
+    Constant,
+    GradientBoosting,
+    Logistic,
+    Method,
+    Recency,
+    Scorecard,
+    recency_signals,
+)
+from models.methods.base import Floats, mean_log_loss
+from models.model import Member, Model, references
+from models.splits import Folds, temporal_folds
+from models.tuning import BlendSettings, OnTrial, TuningResult, choose_l2, row_weights, tune
+
+ENOUGH_EVENTS = 200
+"""Events in the calibration block from which its sigmoid stands on its own feet."""
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """How a model is searched for; the defaults of `[training]` in the project file."""
+
+    trials: int = 20
+    folds: int = 4
+    seed: int = 0
+    bags: int = 3
+    max_trees: int = 300
+    """Trees of the whole blend, all bags together."""
+    threads: int = 2
+    few_events_below: int = 100
+    """With fewer distinct leaving accounts nothing is tuned."""
+    is_event_good: bool = False
+    """Expansion, conversion: the directions of the cards turn round."""
+    waivers: Mapping[str, str] = field(default_factory=dict)
+    """Column -> reason, for columns the leakage audit would refuse."""
+
+    def __post_init__(self) -> None:
+        lowest = {"trials": 0, "folds": 1, "bags": 1, "max_trees": 10, "threads": 1, "few_events_below": 0}
+        for name, least in lowest.items():
+            if getattr(self, name) < least:
+                raise ContractError(f"{name}={getattr(self, name)} must be at least {least}.")
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingResult:
+    """What a training run found.
+
+    Attributes
+    ----------
+    model
+        The calibrated blend, fitted on all rows before the test.
+    baselines
+        `constant`, `recency` (where a signal allows), `logistic`, `lightgbm` (untuned), each fitted and
+        calibrated on the same rows as the model.
+    scorecard
+        What is published if no model earns it; None where no card has an opinion.
+    validation
+        Out-of-time predictions of the calibration rows: account_id, as_of, label_until, label, margin,
+        probability.
+    trials
+        One row per trial of the search; empty where nothing was tuned.
+    """
+
+    model: Model
+    baselines: Mapping[str, Model]
+    scorecard: Model | None
+    folds: Folds
+    trials: pd.DataFrame
+    validation: pd.DataFrame
+    notes: tuple[str, ...]
+    findings: tuple[leakage.Finding, ...] = ()
+
+
+Recipe = Callable[[TrainingSet], tuple[Member, ...]]
+
+
+def train(
+    training_set: TrainingSet,
+    plan: TrainingPlan | None = None,
+    on_trial: OnTrial | None = None,
+    *,
+    target: Mapping[str, Any] | None = None,
+    journal: Path | None = None,
+) -> TrainingResult:
+    """Return the model for these rows, with its baselines and what must be known about them.
+
+    Test rows (`is_test`) are never looked at. Same rows, same plan: same model, to the byte.
+
+    Parameters
+    ----------
+    target
+        Plain facts about what is predicted, kept in the model.
+    journal
+        File for the search's trials, so that an interrupted search can go on.
+
+    Raises
+    ------
+    ContractError
+        When there are too few leavers or stayers to learn anything.
+    LeakageError
+        When a column nearly tells the label alone and is not waived.
+    """
+    plan = plan or TrainingPlan()
+    # The untouched rows leave here: nothing below can see their labels.
+    folds = temporal_folds(training_set.keys, plan.folds, _labels_without_test(training_set))
+    findings = leakage.audit(training_set.rows(folds.final), plan.waivers)
+    notes = list(folds.notes)
+    notes += [f"{each.column} was let through the leakage audit (AUC {each.figure:.3f}): {each.waived}."
+              for each in findings]
+    is_few = folds.leaving_accounts < plan.few_events_below
+    if is_few:
+        recipe, trials, facts = _few_events_recipe(training_set, folds, plan)
+        notes.append(
+            f"only {folds.leaving_accounts} accounts left in training (under {plan.few_events_below}): nothing was tuned; "
+            f"of {len(facts['candidates'])} simple candidates {facts['chosen']} had the smallest log loss."
+        )
+    else:
+        tuned = tune(training_set, folds, plan, on_trial, journal=journal)
+        recipe, trials, facts = _blend_recipe(tuned.settings, plan), tuned.trials, _tuning_facts(tuned)
+    line_l2 = float(facts["settings"]["logistic_l2"]) if "settings" in facts else None
+    builder = _Builder(training_set, folds, plan, target or {})
+    notes += builder.notes(is_few)
+    model, validation = builder.build(recipe, facts, notes)
+    return TrainingResult(
+        model, builder.baselines(line_l2), builder.scorecard(), folds, trials, validation, tuple(notes), findings
+    )
+
+
+def _labels_without_test(training_set: TrainingSet) -> np.ndarray[Any, np.dtype[np.int8]]:
+    return np.where(training_set.keys["is_test"], 0, training_set.labels).astype(np.int8)
+
+
+def _tuning_facts(tuned: TuningResult) -> dict[str, Any]:
+    return {"settings": tuned.settings.to_dict(), "log_loss_tuning": tuned.log_loss,
+            "log_loss_tuning_first_trial": tuned.log_loss_first, "log_loss_tuning_logistic": tuned.log_loss_logistic}
+
+
+def _blend_recipe(settings: BlendSettings, plan: TrainingPlan) -> Recipe:
+    """The members of the chosen blend: trees (bags within the budget of trees) and a straight line."""
+    bags = max(1, min(plan.bags, plan.max_trees // settings.boosting.trees))
+
+    def fit(rows: TrainingSet) -> tuple[Member, ...]:
+        weights = row_weights(rows.keys, settings.half_life_days)
+        members = []
+        if settings.logistic_share < 1.0:
+            trees = GradientBoosting(
+                settings.boosting, bags=bags, threads=plan.threads, is_event_good=plan.is_event_good
+            )
+            trees.fit(rows.features, rows.labels, rows.signals, seed=plan.seed, weights=weights)
+            members.append(Member(trees, 1.0 - settings.logistic_share))
+        if settings.logistic_share > 0.0:
+            line = Logistic(settings.logistic_l2, is_event_good=plan.is_event_good)
+            members.append(Member(line.fit(rows.features, rows.labels, rows.signals), settings.logistic_share))
+        return tuple(members)
+
+    return fit
+
+
+def _single(make: Callable[[], Method], seed: int = 0) -> Recipe:
+    def fit(rows: TrainingSet) -> tuple[Member, ...]:
+        return (Member(make().fit(rows.features, rows.labels, rows.signals, seed=seed), 1.0),)
+
+    return fit
+
+
+def _few_events_recipe(
+    training_set: TrainingSet, folds: Folds, plan: TrainingPlan
+) -> tuple[Recipe, pd.DataFrame, dict[str, Any]]:
+    """The best of three modest candidates on the pooled blocks; none of them has anything to overfit with."""
+    blocks = folds.tuning if folds.tuning[0] is folds.calibration[0] else folds.tuning + folds.calibration
+    pairs = [(training_set.rows(block.train), training_set.rows(block.validation)) for block in blocks]
+    l2, _ = choose_l2(pairs, signed=True, is_event_good=plan.is_event_good)
+    small = BoostingSettings(trees=60, learning_rate=0.05, leaves=4, depth=2, min_rows_in_leaf=30, feature_fraction=0.5,
+                             l2=5.0, monotone=True)
+    candidates: dict[str, Recipe] = {
+        "signed logistic": _single(lambda: Logistic(max(l2, 0.01), signed=True, is_event_good=plan.is_event_good)),
+        "small LightGBM": _single(
+            lambda: GradientBoosting(small, threads=plan.threads, is_event_good=plan.is_event_good), plan.seed
+        ),
+    }
+    if _has_scorecard(training_set.rows(folds.final)):
+        candidates["scorecard"] = _single(lambda: Scorecard(is_event_good=plan.is_event_good))
+    losses = {name: _pooled_calibrated_loss(recipe, pairs) for name, recipe in candidates.items()}
+    chosen = min(losses, key=lambda name: (losses[name], name))
+    trials = pd.DataFrame({"trial": range(len(losses)), "state": "complete", "log_loss": list(losses.values()),
+                           "method": list(losses)})
+    return candidates[chosen], trials, {"chosen": chosen, "candidates": losses}
+
+
+def _pooled_calibrated_loss(recipe: Recipe, pairs: list[tuple[TrainingSet, TrainingSet]]) -> float:
+    """Log loss after one sigmoid for all blocks, since a scorecard's margin has no scale of its own."""
+    members = [recipe(train) for train, _ in pairs]
+    margin = np.concatenate([_margin(part, held.features) for part, (_, held) in zip(members, pairs, strict=True)])
+    labels = np.concatenate([held.labels for _, held in pairs])
+    calibrator = fit_platt(margin, labels, is_log_odds=_is_log_odds(members[0]))
+    return mean_log_loss(calibrator.logit(margin), labels)
+
+
+def _margin(members: tuple[Member, ...], features: pd.DataFrame) -> Floats:
+    return np.asarray(sum(each.weight * each.method.margin(features) for each in members), dtype=np.float64)
+
+
+def _is_log_odds(members: tuple[Member, ...]) -> bool:
+    return all(member.method.name != "scorecard" for member in members)
+
+
+def _has_scorecard(rows: TrainingSet) -> bool:
+    try:
+        Scorecard().fit(rows.features, rows.labels, rows.signals)
+    except ContractError:
+        return False
+    return True
+
+
+class _Builder:
+    """Turns recipes into calibrated models on the same folds."""
+
+    def __init__(self, training_set: TrainingSet, folds: Folds, plan: TrainingPlan, target: Mapping[str, Any]) -> None:
+        self.rows = training_set
+        self.folds = folds
+        self.plan = plan
+        self.target = dict(target)
+        self.final = training_set.rows(folds.final)
+        self.blocks = [
+            (training_set.rows(block.train), training_set.rows(block.validation))
+            for block in self._calibration_blocks()
+        ]
+        self.held_labels = np.concatenate([held.labels for _, held in self.blocks])
+        self.held_keys = pd.concat([held.keys for _, held in self.blocks], ignore_index=True)
+        self.latest_rate = _latest_rate(self.held_labels)
+
+    def _calibration_blocks(self) -> tuple[Any, ...]:
+        """The last block; with few events in it, all blocks pooled (rolling origins)."""
+        is_few = self.folds.leaving_accounts < self.plan.few_events_below
+        if is_few and self.folds.tuning[0] is not self.folds.calibration[0]:
+            return self.folds.tuning + self.folds.calibration
+        return self.folds.calibration
+
+    def notes(self, is_few: bool) -> list[str]:
+        events = int(self.held_keys["account_id"][self.held_labels == 1].nunique())
+        if events >= ENOUGH_EVENTS:
+            return []
+        pooled = " of all blocks pooled" if is_few and len(self.blocks) > 1 else ""
+        return [f"the calibrator rests on {events} accounts that left{pooled} (under {ENOUGH_EVENTS}): a sigmoid "
+                "pulled gently towards the uncalibrated log-odds."]
+
+    def build(self, recipe: Recipe, facts: Mapping[str, Any], notes: list[str]) -> tuple[Model, pd.DataFrame]:
+        """Calibrate a recipe out of time, fit it on all rows, and return it with its validation table."""
+        margin, calibrator = self._calibrate(recipe)
+        table = fit_interval(margin, self.held_labels, self.held_keys["account_id"], calibrator, seed=self.plan.seed)
+        validation = self.held_keys[["account_id", "as_of", "label_until"]].assign(
+            label=self.held_labels, margin=margin, probability=calibrator.calibrate(margin)
+        )
+        return self._model(recipe, calibrator, table, {**facts, "notes": list(notes)}), validation
+
+    def baselines(self, line_l2: float | None) -> dict[str, Model]:
+        """Fit the methods every model must be compared with; `line_l2` is the strength already chosen, if any."""
+        if line_l2 is None:
+            pairs = [(self.rows.rows(block.train), self.rows.rows(block.validation)) for block in self.folds.tuning]
+            line_l2 = choose_l2(pairs)[0]
+        strength = line_l2
+        recipes: dict[str, Recipe] = {"logistic": _single(lambda: Logistic(strength))}
+        recipes["lightgbm"] = _single(lambda: GradientBoosting(threads=self.plan.threads), self.plan.seed)
+        if recency_signals(self.final.signals):
+            recipes["recency"] = _single(Recency)
+        fitted = {"constant": self._constant()}
+        for name, recipe in recipes.items():
+            fitted[name] = self._model(recipe, self._calibrate(recipe)[1], None, {})
+        return fitted
+
+    def scorecard(self) -> Model | None:
+        """Return the scorecard over all training rows, without a calibrator."""
+        if not _has_scorecard(self.final):
+            return None
+        return self._model(_single(lambda: Scorecard(is_event_good=self.plan.is_event_good)), None, None, {})
+
+    def _constant(self) -> Model:
+        """The latest matured rate: what a sensible person without a model would say."""
+        method = Constant()
+        method.rate_, method.signals_ = self.latest_rate, len(self.final.signals)
+        return Model((Member(method, 1.0),), self.final.signals, Platt(), None, self.target, self._facts())
+
+    def _calibrate(self, recipe: Recipe) -> tuple[Floats, Platt]:
+        members = [recipe(train) for train, _ in self.blocks]
+        parts = [_margin(part, held.features) for part, (_, held) in zip(members, self.blocks, strict=True)]
+        margin = np.concatenate(parts)
+        return margin, fit_platt(margin, self.held_labels, is_log_odds=_is_log_odds(members[0]))
+
+    def _model(
+        self, recipe: Recipe, calibrator: Platt | None, table: Interval | None, facts: Mapping[str, Any]
+    ) -> Model:
+        return Model(
+            members=recipe(self.final), signals=self.final.signals, calibrator=calibrator, interval_table=table,
+            target=self.target, training={**self._facts(), **facts},
+            references=references(self.final.features, self.final.labels),
+        )
+
+    def _facts(self) -> dict[str, Any]:
+        as_of = self.final.keys["as_of"]
+        return {
+            "rows": len(self.final), "accounts": int(self.final.keys["account_id"].nunique()),
+            "leaving_accounts": self.folds.leaving_accounts, "events": int(self.final.labels.sum()),
+            "first_as_of": f"{as_of.min():%Y-%m-%d}", "last_as_of": f"{as_of.max():%Y-%m-%d}",
+            "rows_purged": self.folds.purged, "is_out_of_time": self.folds.is_temporal,
+            "latest_rate": self.latest_rate, "calibration_rows": len(self.held_labels),
+            "calibration_events": int(self.held_labels.sum()),
+            "calibration_from": f"{self.held_keys['as_of'].min():%Y-%m-%d}",
+            "calibration_until": f"{self.held_keys['as_of'].max():%Y-%m-%d}",
+            "fingerprint": self.final.fingerprint(), "plan": {**asdict(self.plan), "waivers": dict(self.plan.waivers)},
+        }
+
+
+def _latest_rate(labels: np.ndarray[Any, np.dtype[np.int8]]) -> float:
+    """Rate of the latest matured rows, half a row added to each class so that it is never 0 or 1."""
+    return float((labels.sum() + 0.5) / (len(labels) + 1.0))

@@ -1,0 +1,352 @@
+"""The search: which trees, how many, and how much of a straight line beside them, judged on later dates only."""
+
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import lightgbm as lgb
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from models.dataset import TrainingSet
+from models.methods.base import Floats, mean_log_loss
+from models.methods.gradient_boosting import UNTUNED, BoostingSettings
+from models.methods.logistic import Logistic
+from models.splits import Block, Folds
+
+if TYPE_CHECKING:
+    import optuna
+
+    from models.training import TrainingPlan
+
+OnTrial = Callable[[int, float], None]
+
+CHECK_EVERY = 10
+"""Trees between two looks at the validation loss."""
+BINS = 63
+PATIENCE = 30
+"""Trees without a better block before a fit stops."""
+L2_GRID = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)
+"""From strong to weak: each fit starts from the one before."""
+SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+"""Weights of the linear member that are tried at every number of trees."""
+
+
+@dataclass(frozen=True)
+class BlendSettings:
+    """Everything the search decides."""
+
+    boosting: BoostingSettings = UNTUNED
+    logistic_share: float = 0.0
+    logistic_l2: float = 0.01
+    half_life_days: float | None = None
+    """Weight of a training row halves with this much age; None: all count alike."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class TuningResult:
+    """The chosen settings, and every trial.
+
+    `trials` has one row per trial: `trial`, `state` (complete or pruned), `log_loss` (mean over tuning
+    blocks, weighted by rows; raw margins, not yet calibrated), `trees`, `logistic_share` and the settings.
+    """
+
+    settings: BlendSettings
+    trials: pd.DataFrame
+    log_loss: float
+    log_loss_first: float
+    """Of the first trial: the untuned reference's trees, their number and the linear share chosen."""
+    log_loss_logistic: float
+    """Of the linear member alone, with the strength chosen."""
+
+
+def row_weights(keys: pd.DataFrame, half_life_days: float | None) -> Floats | None:
+    """Return 0.5 ** (age / half life) per row, with mean 1; age is counted from the latest row."""
+    if half_life_days is None:
+        return None
+    age = (keys["as_of"].max() - keys["as_of"]).dt.total_seconds().to_numpy() / 86_400.0
+    weight = 0.5 ** (age / half_life_days)
+    return np.asarray(weight / weight.mean(), dtype=np.float64)
+
+
+def tune(
+    training_set: TrainingSet,
+    folds: Folds,
+    plan: "TrainingPlan",
+    on_trial: OnTrial | None = None,
+    *,
+    journal: Path | None = None,
+) -> TuningResult:
+    """Search with Optuna's TPE for the blend with the smallest log loss on the tuning blocks.
+
+    The first trial is the untuned reference, so the result is never worse than it on these blocks. A
+    trial's number seeds its sampler: a search resumed from `journal` equals an uninterrupted one.
+
+    Parameters
+    ----------
+    plan
+        `trials` bounds the search; 0 tries the reference only.
+    on_trial
+        Called after each trial with its number and the best log loss so far.
+    journal
+        File that keeps the trials of an interrupted search.
+    """
+    blocks = [_prepare(training_set, block, plan) for block in folds.tuning]
+    _choose_logistic(blocks, training_set, plan)
+    total = max(1, plan.trials)
+    study = _study(plan, journal)
+    done = _finished(study)
+    for number in range(len(done), total):
+        _one_trial(study, number, blocks, training_set, plan)
+        if on_trial is not None:
+            on_trial(number, study.best_value)
+    return _result(study, blocks)
+
+
+@dataclass(eq=False)
+class _Prepared:
+    """Arrays of a block, made once for all trials."""
+
+    train: TrainingSet
+    validation: TrainingSet
+    values: Floats
+    labels: NDArray[np.int8]
+    train_rows: lgb.Dataset
+    """Binned once for all trials; only its weights change."""
+    validation_rows: lgb.Dataset
+    logistic_margin: Floats
+    logistic_l2: float = 0.01
+
+    @property
+    def size(self) -> int:
+        return len(self.labels)
+
+
+def _prepare(training_set: TrainingSet, block: Block, plan: "TrainingPlan") -> _Prepared:
+    train, validation = training_set.rows(block.train), training_set.rows(block.validation)
+    parameters = replace(UNTUNED, bins=BINS).parameters(
+        training_set.signals, seed=plan.seed, threads=plan.threads, is_event_good=plan.is_event_good
+    )
+    rows = lgb.Dataset(train.features.to_numpy(), label=train.labels.astype(np.float64), params=parameters,
+                       free_raw_data=False).construct()
+    held_out = lgb.Dataset(validation.features.to_numpy(), label=validation.labels.astype(np.float64), reference=rows,
+                           params=parameters, free_raw_data=False).construct()
+    return _Prepared(train, validation, validation.features.to_numpy(), validation.labels, rows, held_out,
+                     np.zeros(len(validation)))
+
+
+def _choose_logistic(blocks: list[_Prepared], training_set: TrainingSet, plan: "TrainingPlan") -> None:
+    """Find the L2 strength with the smallest log loss and keep its margins on every block."""
+    l2, margins = choose_l2(
+        [(block.train, block.validation) for block in blocks], is_event_good=plan.is_event_good
+    )
+    for block, margin in zip(blocks, margins, strict=True):
+        block.logistic_margin, block.logistic_l2 = margin, l2
+
+
+def choose_l2(
+    pairs: list[tuple[TrainingSet, TrainingSet]], *, signed: bool = False, is_event_good: bool = False
+) -> tuple[float, list[Floats]]:
+    """Return the L2 strength with the smallest validation log loss, and its margins per pair."""
+    paths = []
+    for train, validation in pairs:
+        fitted = Logistic.path(
+            train.features, train.labels, train.signals, L2_GRID, signed=signed, is_event_good=is_event_good
+        )
+        paths.append([method.margin(validation.features) for method in fitted])
+    labels = [validation.labels for _, validation in pairs]
+    losses = [pooled_log_loss([path[number] for path in paths], labels) for number in range(len(L2_GRID))]
+    best = int(np.argmin(losses))
+    return L2_GRID[best], [path[best] for path in paths]
+
+
+def pooled_log_loss(margins: list[Floats], labels: list[NDArray[np.int8]]) -> float:
+    """Return the mean log loss over blocks, each weighted by its rows."""
+    return mean_log_loss(np.concatenate(margins), np.concatenate(labels))
+
+
+def _study(plan: "TrainingPlan", journal: Path | None) -> "optuna.Study":
+    import optuna
+    from optuna.storages.journal import JournalFileBackend
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = None
+    if journal is not None:
+        storage = optuna.storages.JournalStorage(JournalFileBackend(str(journal)))
+    study = optuna.create_study(
+        study_name="tenure", storage=storage, load_if_exists=True, direction="minimize",
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=6, n_warmup_steps=0),
+    )
+    # A killed process leaves a trial running for ever: it is failed here, and its number tried again.
+    for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
+        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+    return study
+
+
+def _finished(study: "optuna.Study") -> list[Any]:
+    import optuna
+
+    states = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
+    return study.get_trials(deepcopy=False, states=states)
+
+
+def _one_trial(
+    study: "optuna.Study", number: int, blocks: list[_Prepared], training_set: TrainingSet, plan: "TrainingPlan"
+) -> None:
+    """Ask, evaluate, tell. `number` counts finished trials, so a failed orphan does not shift the seeds."""
+    import optuna
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study.sampler = optuna.samplers.TPESampler(seed=plan.seed * 100_003 + number, n_startup_trials=8)
+    waiting = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.WAITING,))
+    if number == 0 and not waiting:
+        study.enqueue_trial(_as_parameters(UNTUNED))
+    trial = study.ask()
+    boosting, half_life = _suggest(trial, blocks, training_set, plan)
+    try:
+        loss, trees, share = _evaluate(boosting, half_life, blocks, training_set, plan, trial)
+    except optuna.TrialPruned:
+        study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+        return
+    trial.set_user_attr("trees", trees)
+    trial.set_user_attr("logistic_share", share)
+    trial.set_user_attr("settings", asdict(replace(boosting, trees=max(trees, 1))))
+    trial.set_user_attr("half_life_days", half_life)
+    study.tell(trial, loss)
+
+
+def _smallest_block(blocks: list[_Prepared]) -> int:
+    return min(len(block.train) for block in blocks)
+
+
+def _as_parameters(settings: BoostingSettings) -> dict[str, Any]:
+    return {
+        "learning_rate": settings.learning_rate, "leaves": settings.leaves, "depth": settings.depth,
+        "min_rows_in_leaf": settings.min_rows_in_leaf, "feature_fraction": settings.feature_fraction,
+        "bagging_fraction": settings.bagging_fraction, "l1": 1e-4, "l2": 1e-4, "min_gain": 0.0,
+        "monotone": settings.monotone, "half_life": "none",
+    }
+
+
+def _suggest(
+    trial: "optuna.Trial", blocks: list[_Prepared], training_set: TrainingSet, plan: "TrainingPlan"
+) -> tuple[BoostingSettings, float | None]:
+    most_rows = max(40, min(400, _smallest_block(blocks) // 20))
+    has_opinions = any(signal.worse for signal in training_set.signals)
+    boosting = BoostingSettings(
+        trees=plan.max_trees,
+        learning_rate=trial.suggest_float("learning_rate", 0.02, 0.15, log=True),
+        leaves=trial.suggest_int("leaves", 4, 63, log=True),
+        depth=trial.suggest_int("depth", 2, 8),
+        min_rows_in_leaf=trial.suggest_int("min_rows_in_leaf", 5, most_rows, log=True),
+        feature_fraction=trial.suggest_float("feature_fraction", 0.15, 1.0),
+        bagging_fraction=trial.suggest_float("bagging_fraction", 0.5, 1.0),
+        l1=trial.suggest_float("l1", 1e-4, 10.0, log=True),
+        l2=trial.suggest_float("l2", 1e-4, 30.0, log=True),
+        min_gain=trial.suggest_float("min_gain", 0.0, 1.0),
+        bins=BINS,
+        monotone=trial.suggest_categorical("monotone", [False, True] if has_opinions else [False]),
+    )
+    choice = trial.suggest_categorical("half_life", _half_lives(blocks))
+    return boosting, None if choice == "none" else float(choice)
+
+
+def _half_lives(blocks: list[_Prepared]) -> list[str]:
+    """Half lives that the dates can tell apart: none where training spans less than half a year."""
+    span = min((block.train.keys["as_of"].max() - block.train.keys["as_of"].min()).days for block in blocks)
+    return ["none"] + [str(days) for days in (182, 365, 730) if span >= days]
+
+
+def _evaluate(
+    boosting: BoostingSettings, half_life: float | None, blocks: list[_Prepared], training_set: TrainingSet,
+    plan: "TrainingPlan", trial: "optuna.Trial",
+) -> tuple[float, int, float]:
+    """Smallest mean log loss over numbers of trees and linear shares, with the two that gave it."""
+    import optuna
+
+    tables: list[NDArray[np.float64]] = []
+    # The largest block first: what is hopeless there is given up before the others are fitted.
+    for step, block in enumerate(sorted(blocks, key=lambda each: -each.size)):
+        staged = staged_margins(boosting, block, training_set, plan, row_weights(block.train.keys, half_life))
+        tables.append(_losses(staged, block) * block.size)
+        if len(blocks) > 1:
+            trial.report(float(tables[-1].min() / block.size), step)
+            if step + 1 < len(blocks) and trial.should_prune():
+                raise optuna.TrialPruned
+    longest = max(len(table) for table in tables)
+    # A block that stopped early keeps its last loss: more trees were judged useless there.
+    padded = [np.vstack([table, np.repeat(table[-1:], longest - len(table), axis=0)]) for table in tables]
+    mean = np.sum(padded, axis=0) / sum(block.size for block in blocks)
+    stage, share = np.unravel_index(int(np.argmin(mean)), mean.shape)
+    trees = min((int(stage) + 1) * CHECK_EVERY, _most_trees(boosting, plan))
+    return float(mean[stage, share]), trees, SHARES[int(share)]
+
+
+def _losses(staged: list[Floats], block: _Prepared) -> Floats:
+    """Log loss per number of trees and linear share, shape (n_stages, n_shares)."""
+    line, labels = block.logistic_margin, block.labels
+    return np.asarray(
+        [[mean_log_loss(share * line + (1 - share) * trees, labels) for share in SHARES] for trees in staged]
+    )
+
+
+def _most_trees(boosting: BoostingSettings, plan: "TrainingPlan") -> int:
+    """Trees after which a learning rate has had its say: 9 / rate (180 at 0.05), within the budget."""
+    return min(plan.max_trees, math.ceil(9.0 / boosting.learning_rate / CHECK_EVERY) * CHECK_EVERY)
+
+
+def staged_margins(
+    boosting: BoostingSettings,
+    block: _Prepared,
+    training_set: TrainingSet,
+    plan: "TrainingPlan",
+    weights: Floats | None,
+) -> list[Floats]:
+    """Return validation margins after every `CHECK_EVERY` trees, until the loss has stopped falling."""
+    parameters = boosting.parameters(
+        training_set.signals, seed=plan.seed, threads=plan.threads, is_event_good=plan.is_event_good
+    )
+    block.train_rows.set_weight(weights)
+    booster = lgb.train(
+        {**parameters, "metric": "binary_logloss"}, block.train_rows, num_boost_round=_most_trees(boosting, plan),
+        valid_sets=[block.validation_rows], callbacks=[lgb.early_stopping(PATIENCE, verbose=False)],
+    )
+    margin = np.zeros(block.size)
+    staged = []
+    for start in range(0, booster.current_iteration(), CHECK_EVERY):
+        margin = margin + np.asarray(booster.predict(
+            block.values, raw_score=True, start_iteration=start, num_iteration=CHECK_EVERY, num_threads=plan.threads
+        ))
+        staged.append(margin)
+    return staged
+
+
+def _result(study: "optuna.Study", blocks: list[_Prepared]) -> TuningResult:
+    finished = _finished(study)
+    best = study.best_trial
+    l2 = blocks[0].logistic_l2
+    rows = []
+    for number, trial in enumerate(finished):
+        facts = trial.user_attrs
+        rows.append({"trial": number, "state": trial.state.name.lower(), "log_loss": trial.value if facts else np.nan,
+                     "trees": facts.get("trees"), "logistic_share": facts.get("logistic_share"), **trial.params})
+    settings = BlendSettings(
+        boosting=BoostingSettings(**best.user_attrs["settings"]),
+        logistic_share=float(best.user_attrs["logistic_share"]),
+        logistic_l2=l2,
+        half_life_days=best.user_attrs["half_life_days"],
+    )
+    return TuningResult(
+        settings, pd.DataFrame(rows), float(study.best_value),
+        float(finished[0].value),
+        pooled_log_loss([block.logistic_margin for block in blocks], [block.labels for block in blocks]),
+    )

@@ -1,0 +1,148 @@
+"""Whom to call first: accounts ranked per owner by the value that may be lost (or won)."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from features.errors import ContractError
+from models.drivers import REST, chance_in_words
+
+WORKLIST_COLUMNS = (
+    "owner", "rank", "account_id", "name", "segment", "value_per_year", "currency", "renewal_date", "health", "band",
+    "probability", "value_at_risk", "priority", "chance", "reason_1", "reason_2",
+)
+NO_OWNER = "no owner"
+GOOD_BANDS = ("low", "medium", "high")
+_RANKED_BANDS = ("at_risk", "stable", "healthy", *GOOD_BANDS)
+# Spreadsheets run a cell that starts with one of these; the full-width forms are turned into them on entry.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+
+
+def worklist(
+    scores: pd.DataFrame, drivers: pd.DataFrame, portfolio: pd.DataFrame, *, event: str = "leave"
+) -> pd.DataFrame:
+    """Accounts to work on, ranked inside each owner's portfolio.
+
+    Accounts that are `leaving` or `unknown` are not ranked: the first are decided, the second have no
+    score. An account without a value is ranked as if it had the median value, and its own stays empty.
+
+    Parameters
+    ----------
+    scores, drivers, portfolio
+        Published rows of one run.
+    event
+        What accounts do, as a verb ("leave", "expand").
+
+    Returns
+    -------
+    DataFrame
+        owner; rank (1 is first, per owner); account_id; name; segment; value_per_year; currency;
+        renewal_date; health; band; probability; value_at_risk (value x probability; null on a
+        scorecard); priority (what the rank sorts by: value_at_risk, on a scorecard value x share of
+        accounts that score better); chance (in words); reason_1, reason_2 (the two signals that move
+        the account most towards the event, in words; empty where there is none).
+
+    Raises
+    ------
+    ContractError
+        The scores are of several runs, or an account appears twice.
+    """
+    _refuse_several_runs(scores)
+    ranked = scores[scores["band"].isin(_RANKED_BANDS)].merge(
+        portfolio.drop(columns=["as_of", "run_id"], errors="ignore"), on="account_id", how="left", validate="1:1"
+    )
+    value = ranked["value_per_year"].astype(float)
+    assumed = value.fillna(value.median() if value.notna().any() else 1.0)
+    probability = ranked["probability"].astype(float)
+    ranked["value_at_risk"] = value * probability
+    ranked["priority"] = assumed * probability.fillna(_share_scoring_better(ranked))
+    ranked["owner"] = ranked["owner"].fillna(NO_OWNER).replace("", NO_OWNER)
+    ranked["name"] = ranked["name"].fillna(ranked["account_id"])
+    ranked["chance"] = _chances(ranked, event)
+    reasons = _two_reasons(drivers, good_event=is_good_event(scores))
+    ranked = ranked.merge(reasons, left_on="account_id", right_index=True, how="left")
+    ranked[["reason_1", "reason_2"]] = ranked[["reason_1", "reason_2"]].fillna("")
+    ranked = ranked.sort_values(["owner", "priority", "account_id"], ascending=[True, False, True], kind="stable")
+    ranked["rank"] = ranked.groupby("owner").cumcount() + 1
+    return ranked[list(WORKLIST_COLUMNS)].reset_index(drop=True)
+
+
+def largest_reasons(drivers: pd.DataFrame, *, good_event: bool = False, most: int = 2) -> pd.DataFrame:
+    """Rows of `drivers` that move each account most towards the event, largest first; `place` counts from 1.
+
+    Towards leaving is down (points below 0), towards a good event up. Rests are no reasons, nor is
+    what shows 0 points.
+    """
+    towards = drivers["points_displayed"].astype(int) * (1 if good_event else -1)
+    real = drivers[(drivers["driver"] != REST) & (towards > 0)].assign(size=drivers["points"].abs())
+    real = real.sort_values(["account_id", "size", "driver"], ascending=[True, False, True], kind="stable")
+    real["place"] = real.groupby("account_id").cumcount() + 1
+    return real[real["place"] <= most].drop(columns="size")
+
+
+def _two_reasons(drivers: pd.DataFrame, *, good_event: bool) -> pd.DataFrame:
+    """Columns reason_1 and reason_2, words with their points; index account_id."""
+    real = largest_reasons(drivers, good_event=good_event)
+    text = real["words"] + " (" + real["points_displayed"].astype(int).map("{:+d}".format) + ")"
+    real = real.assign(text=text)
+    firsts = {f"reason_{place}": real[real["place"] == place].set_index("account_id")["text"] for place in (1, 2)}
+    return pd.DataFrame(firsts, columns=["reason_1", "reason_2"])
+
+
+def is_good_event(scores: pd.DataFrame) -> bool:
+    """Is the target one we want (bands low, medium, high)?"""
+    return bool(scores["band"].isin(GOOD_BANDS).any())
+
+
+def write_worklist_csv(ranked: pd.DataFrame, path: Path) -> None:
+    """Write a worklist for a spreadsheet: UTF-8 with mark, all text quoted, formulas defused.
+
+    Text that a spreadsheet would run (`=1+1`, `-2`, `@SUM`) starts with an apostrophe, identifiers
+    too; numbers stay numbers. Quotes keep a `;` inside a name from opening a cell of its own.
+    """
+    safe = ranked.copy()
+    for column in safe.columns[safe.dtypes.map(_is_text)]:
+        safe[column] = safe[column].map(defused, na_action="ignore")
+    safe.columns = [str(defused(name)) for name in safe.columns]
+    safe.to_csv(path, index=False, encoding="utf-8-sig", quoting=csv.QUOTE_NONNUMERIC, date_format="%Y-%m-%d")
+
+
+def defused(cell: object) -> object:
+    """The cell, with an apostrophe before text that a spreadsheet would run as a formula."""
+    if isinstance(cell, str) and cell.lstrip(" ").startswith(_FORMULA_STARTS):
+        return f"'{cell}"
+    return cell
+
+
+def _is_text(dtype: object) -> bool:
+    return not (
+        pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_datetime64_any_dtype(dtype)  # type: ignore[arg-type]
+    )
+
+
+def _share_scoring_better(ranked: pd.DataFrame) -> pd.Series:
+    """Share of accounts with a better score (0-1), for a scorecard, which has no probability."""
+    ranks = ranked["health"].astype(float).rank(method="average")
+    if is_good_event(ranked):
+        return (ranks - 1) / max(len(ranked), 1)
+    return (len(ranked) - ranks) / max(len(ranked), 1)
+
+
+def _chances(ranked: pd.DataFrame, event: str) -> list[str]:
+    spoken = []
+    for probability, horizon in zip(ranked["probability"].astype(float), ranked["horizon_days"], strict=True):
+        days = None if pd.isna(horizon) else int(horizon)
+        spoken.append("" if np.isnan(probability) else chance_in_words(probability, days, event=event))
+    return spoken
+
+
+def _refuse_several_runs(scores: pd.DataFrame) -> None:
+    if scores["run_id"].nunique() > 1:
+        raise ContractError(
+            f"scores of {scores['run_id'].nunique()} runs were given. Join `runs` and take the latest published one."
+        )
+    if scores["account_id"].duplicated().any():
+        twice = scores.loc[scores["account_id"].duplicated(), "account_id"].iloc[0]
+        raise ContractError(f"account {twice!r} is scored twice in one run. Pass one target and horizon.")

@@ -1,0 +1,393 @@
+"""The command line: arguments in, a job, words or JSON out. Heavy imports load inside the commands."""
+
+import sys
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from features.errors import ChurnError
+
+if TYPE_CHECKING:
+    from pipeline.config.schema import Target
+    from pipeline.workspace import Workspace
+
+app = typer.Typer(
+    name="tenure", no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
+    help="Which accounts will leave or grow, how sure that is, why, and what to do.\n\nExit codes: 0 done, 1 fault, "
+         "2 wrong use, 3 refused by a gate.",
+)
+model_app = typer.Typer(no_args_is_help=True, help="Carry a model to another machine as text and JSON.")
+app.add_typer(model_app, name="model")
+
+ProjectOption = Annotated[Path, typer.Option("--project", help="Folder with tenure.toml.")]
+DataOption = Annotated[Path | None, typer.Option("--data", help="Folder that relative source locations start from.")]
+TargetOption = Annotated[str | None, typer.Option("--target", help="Name of the target; default: the first.")]
+AsOfOption = Annotated[datetime | None, typer.Option("--as-of", formats=["%Y-%m-%d"], help="Date, 00:00 UTC.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Standard output holds only JSON.")]
+HERE = Path(".")
+
+
+def now() -> datetime:
+    """The moment the command was started; read here and nowhere else."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def open_project(project: Path, data: Path | None, target: str | None) -> "tuple[Workspace, Target]":
+    """The workspace of a command and its target."""
+    from pipeline.workspace import open_workspace
+
+    workspace = open_workspace(project.resolve(), data, now())
+    return workspace, workspace.target(target)
+
+
+def _day(as_of: datetime | None) -> date | None:
+    return as_of.date() if as_of else None
+
+
+@app.command()
+def init(
+    location: Annotated[str | None, typer.Argument(help="Folder with your tables, or a postgresql:// address.")] = None,
+    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
+    contract: Annotated[bool, typer.Option("--contract", help="Print the wanted columns and a SELECT per table.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing tenure.toml.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Propose a tenure.toml from your tables. Example: tenure init exports/ --project ."""
+    from features.errors import ConfigError
+    from pipeline.console import print_json
+    from pipeline.proposing import contract_text, propose
+
+    if contract:
+        typer.echo(contract_text())
+        return
+    file = project / "tenure.toml"
+    if file.exists() and not force:
+        raise ConfigError(f"{file} exists. Move it away, choose another --project, or replace it with --force.")
+    proposal = propose(location or str(data or project), data)
+    project.mkdir(parents=True, exist_ok=True)
+    file.write_text(proposal.toml, encoding="utf-8")
+    if as_json:
+        print_json({"file": str(file), "unguessed": list(proposal.unguessed)})
+        return
+    typer.echo(f"wrote {file}")
+    for line in proposal.unguessed:
+        typer.echo(f"  not guessed: {line}")
+    typer.echo("next: read the file, then `tenure check`.")
+
+
+@app.command()
+def check(
+    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Read the sources and say what a careful analyst would ask. Example: tenure check --data exports/"""
+    from pipeline.checking import check_sources, check_text, refuse_training
+    from pipeline.console import print_json
+    from pipeline.engine.duckdb import connected
+    from pipeline.jobs.stage import stage_sources
+
+    workspace, _ = open_project(project, data, target)
+    with workspace.store.writing(), connected() as connection:
+        stage_sources(workspace, connection)
+        report = check_sources(workspace, connection)
+    if as_json:
+        print_json(report.to_dict())
+    else:
+        typer.echo(check_text(report))
+    refuse_training(report)
+
+
+@app.command()
+def run(
+    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the whole flow: stage, features, train, evaluate, promote, score, report. Example: tenure run --data exports/"""
+    from pipeline.console import Story
+    from pipeline.jobs.run import run_flow
+
+    workspace, chosen = open_project(project, data, target)
+    done = run_flow(workspace, chosen, Story(quiet=as_json), _day(as_of))
+    if as_json:
+        _print_run(done)
+
+
+def _print_run(done: Any) -> None:
+    from pipeline.console import print_json
+
+    print_json({"evaluation": dict(done.evaluation), "refused": done.refused, "run": done.published.run,
+                "pages": [str(p) for p in done.pages]})
+
+
+@app.command()
+def features(
+    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
+    as_json: JsonOption = False,
+    catalogue: Annotated[bool, typer.Option("--catalogue", help="Print every signal and what it means.")] = False,
+) -> None:
+    """Build snapshots, labels and features from the staged tables. Example: tenure features --target churn_90d"""
+    from pipeline.console import Story, print_json
+    from pipeline.engine.duckdb import connected
+    from pipeline.jobs.prepare import prepare_training
+    from pipeline.jobs.run import tell_features, tell_stage
+    from pipeline.jobs.stage import stage_sources
+
+    if catalogue:
+        from features.catalogue import catalogue_text
+
+        typer.echo(catalogue_text())
+        return
+    workspace, chosen = open_project(project, data, target)
+    story = Story(quiet=as_json)
+    with workspace.store.writing(), connected() as connection:
+        tell_stage(story, stage_sources(workspace, connection))
+        counts = prepare_training(workspace, connection, chosen)
+    tell_features(story, chosen, counts)
+    if as_json:
+        print_json(counts)
+
+
+@app.command()
+def train(
+    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Tune, calibrate and register a candidate on the features in the store. Example: tenure train"""
+    from pipeline.console import Story, print_json
+    from pipeline.jobs.run import tell_training
+    from pipeline.jobs.train import train_target
+
+    workspace, chosen = open_project(project, data, target)
+    with workspace.store.writing():
+        trained = train_target(workspace, chosen)
+    tell_training(Story(quiet=as_json), trained)
+    if as_json:
+        print_json({"version": trained.version, "model_version": trained.bundle.model_version,
+                    "training": dict(trained.bundle.model.training), "scale": trained.bundle.scale.to_dict()})
+
+
+@app.command()
+def evaluate(
+    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Judge the newest candidate on the untouched test. Example: tenure evaluate --json"""
+    from pipeline.console import Story, print_json
+    from pipeline.jobs.evaluate import evaluate_target
+    from pipeline.jobs.run import tell_evaluation
+
+    workspace, chosen = open_project(project, data, target)
+    with workspace.store.writing():
+        found = evaluate_target(workspace, chosen)
+    story = Story(quiet=as_json)
+    tell_evaluation(story, found)
+    for gate in found["gates"]:
+        story("gate", f"{'passed' if gate['passed'] else 'REFUSED'}  {gate['name']}: {gate['reason']}")
+    if as_json:
+        print_json(found)
+
+
+@app.command()
+def promote(
+    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
+    as_json: JsonOption = False,
+    acknowledge: Annotated[str | None, typer.Option("--acknowledge", help="Why the scale's problems are accepted.")] = None,
+    scorecard: Annotated[bool, typer.Option("--scorecard", help="Publish the scorecard instead of the model.")] = False,
+) -> None:
+    """Put the candidate to use if it passes the gates. Example: tenure promote"""
+    from pipeline.console import print_json
+    from pipeline.jobs.promote import promote_target
+
+    workspace, chosen = open_project(project, data, target)
+    with workspace.store.writing():
+        done = promote_target(workspace, chosen, acknowledge=acknowledge, use_scorecard=scorecard)
+    if as_json:
+        print_json({"version": done.version, "basis": done.basis, "reasons": list(done.reasons)})
+        return
+    typer.echo(f"version {done.version} of {chosen.name} is in use ({done.basis}).")
+    for reason in done.reasons:
+        typer.echo(f"  {reason}")
+
+
+@app.command()
+def score(
+    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
+    as_json: JsonOption = False,
+    candidate: Annotated[bool, typer.Option("--candidate", help="Score with the candidate, not the model in use.")] = False,
+    allow_stale: Annotated[list[str] | None, typer.Option("--allow-stale", metavar="SOURCE",
+                           help="Score although this source is stale; its accounts become unknown.")] = None,
+    reason: Annotated[str | None, typer.Option("--reason", help="Why stale sources are accepted; recorded.")] = None,
+) -> None:
+    """Score, explain and publish every account of one date. Example: tenure score --as-of 2025-06-01"""
+    from features.errors import ConfigError
+    from pipeline.console import Story
+    from pipeline.engine.duckdb import connected
+    from pipeline.jobs.report import write_reports
+    from pipeline.jobs.run import tell_score, tell_stage
+    from pipeline.jobs.score import score_target
+    from pipeline.jobs.stage import stage_sources
+
+    if allow_stale and not reason:
+        raise ConfigError("--allow-stale needs --reason TEXT: it is recorded with the run.")
+    workspace, chosen = open_project(project, data, target)
+    story = Story(quiet=as_json)
+    with workspace.store.writing(), connected() as connection:
+        tell_stage(story, stage_sources(workspace, connection))
+        published = score_target(workspace, connection, chosen, _day(as_of), use_candidate=candidate,
+                                 allow_stale={name: str(reason) for name in allow_stale or []})
+        pages = write_reports(workspace, chosen, published)
+    tell_score(story, published)
+    story("look", f"{pages[0]}  {pages[1].name}  {pages[2].name}; next: tenure explain ACCOUNT")
+    if as_json:
+        from pipeline.console import print_json
+
+        print_json({"run": published.run, "pages": [str(p) for p in pages]})
+
+
+@app.command()
+def rollback(
+    run_id: Annotated[str, typer.Argument(help="Run to go back to, or the start of its id.")],
+    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make an earlier run the current one again. Example: tenure rollback 3f9c0a"""
+    from pipeline.console import print_json
+    from pipeline.ledger import roll_back
+
+    workspace, _ = open_project(project, data, target)
+    with workspace.store.writing():
+        superseded = roll_back(workspace.store, run_id, workspace.now)
+    if as_json:
+        print_json({"superseded": superseded})
+    else:
+        typer.echo(f"readers see run {run_id} again; superseded: {', '.join(superseded) or 'none'}.")
+
+
+@app.command()
+def explain(
+    account: Annotated[str | None, typer.Argument(help="Account id or name.")] = None,
+    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
+    as_json: JsonOption = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Check for every account that points add to the score.")] = False,
+) -> None:
+    """Show one account's score and its reasons. Example: tenure explain A-000123"""
+    from features.errors import ConfigError
+    from pipeline.console import explained_text, print_json
+    from pipeline.jobs.explain import check_points, explain_account
+    from pipeline.reports.portfolio import EVENT_WORDS
+
+    workspace, chosen = open_project(project, data, target)
+    if verify:
+        found = check_points(workspace, chosen)
+        if as_json:
+            print_json(found)
+        else:
+            typer.echo(f"base and points add to the score for all {found['accounts']:,} scored accounts "
+                       f"(largest gap {found['largest_gap']:.1e}; displayed integers add exactly).")
+        return
+    if account is None:
+        raise ConfigError("name an account, or check all of them with --verify.")
+    explained = explain_account(workspace, chosen, account)
+    if as_json:
+        print_json({"score": explained.score, "account": explained.account,
+                    "drivers": explained.drivers.to_dict("records")})
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+    for line in explained_text(explained, chosen.horizon_days, EVENT_WORDS[chosen.kind][0]):
+        console.print(line)
+
+
+@app.command()
+def demo(
+    accounts: Annotated[int, typer.Option("--accounts", min=50, help="Customers ever signed.")] = 500,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the simulated company.")] = 1,
+    project: Annotated[Path, typer.Option("--project", help="Folder to make.")] = Path("demo"),
+    as_exported: Annotated[bool, typer.Option("--as-exported", help="Damage the tables as a CRM export would.")] = False,
+    data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None, as_json: JsonOption = False,
+) -> None:
+    """Simulate a company and run the whole flow on it. Example: tenure demo --accounts 500"""
+    from pipeline.console import Story
+    from pipeline.jobs.run import run_flow
+    from pipeline.simulate import WorldOptions, simulate, write_world
+
+    story = Story(quiet=as_json)
+    write_world(simulate(accounts, seed, options=WorldOptions(as_exported=as_exported)), project)
+    story("simulate", f"a company of {accounts:,} customers (seed {seed}) in {project}")
+    workspace, chosen = open_project(project, data, target)
+    done = run_flow(workspace, chosen, story, _day(as_of))
+    if as_json:
+        _print_run(done)
+        return
+    worst = done.published.scores.dropna(subset=["health_exact"]).sort_values(["health_exact", "account_id"])
+    story("next", f"tenure explain {worst['account_id'].iloc[0]} --project {project}")
+
+
+@app.command()
+def flow(
+    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the steps of a run, what each reads and writes. Example: tenure flow"""
+    from dataclasses import asdict
+
+    from pipeline.console import print_json
+    from pipeline.flow import FLOW, flow_text
+
+    if as_json:
+        print_json([asdict(step) for step in FLOW])
+    else:
+        typer.echo(flow_text())
+
+
+@model_app.command("export")
+def model_export(
+    file: Annotated[Path, typer.Argument(help="File to write, ending in .zip.")],
+    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the model in use to one file. Example: tenure model export churn.zip"""
+    from pipeline.console import print_json
+    from pipeline.jobs.model_files import export_model
+
+    workspace, chosen = open_project(project, data, target)
+    version = export_model(workspace, chosen, file)
+    if as_json:
+        print_json({"file": str(file), "model_version": version})
+    else:
+        typer.echo(f"wrote {file}: model {version} of {chosen.name}.")
+
+
+@model_app.command("import")
+def model_import(
+    file: Annotated[Path, typer.Argument(help="File that `model export` wrote.")],
+    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Put an exported model to use here, its hashes checked. Example: tenure model import churn.zip"""
+    from pipeline.console import print_json
+    from pipeline.jobs.model_files import import_model
+
+    workspace, chosen = open_project(project, data, target)
+    with workspace.store.writing():
+        version = import_model(workspace, chosen, file)
+    if as_json:
+        print_json({"model_version": version})
+    else:
+        typer.echo(f"model {version} is in use for {chosen.name}.")
+
+
+def main() -> None:
+    """Run a command; errors that a caller can act on become one message and an exit code."""
+    try:
+        app()
+    except ChurnError as error:
+        typer.echo(f"tenure: {error}", err=True)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

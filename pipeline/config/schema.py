@@ -1,0 +1,315 @@
+"""Every key of `tenure.toml`, with its default; reading and error messages are in `read.py`."""
+
+from datetime import date
+from typing import Literal
+
+from pydantic import ConfigDict, Field, model_validator
+from pydantic.dataclasses import dataclass
+
+_strict = ConfigDict(extra="forbid")
+Scalar = str | int | float | bool | date
+
+
+@dataclass(frozen=True, config=_strict)
+class ColumnRule:
+    """How one column of a contract is filled from the columns of your table.
+
+    Exactly one of `column`, `join`, `value` starts the rule; the other keys refine it, in the
+    order of this class.
+    """
+
+    column: str | None = None
+    join: tuple[str, ...] = ()
+    """Several columns joined by `/` into one text key."""
+    value: Scalar | None = None
+    """The same constant for every row."""
+    codes: dict[str, Scalar] = Field(default_factory=dict)
+    """Your code -> our value; other codes become `otherwise`, or stay where it is absent."""
+    prefixes: dict[str, Scalar] = Field(default_factory=dict)
+    """As `codes`, by how the value starts; codes win over prefixes."""
+    otherwise: Scalar | None = None
+    times: str | None = None
+    """Multiply by this column (quantity x unit price)."""
+    scale: float = 1.0
+    """Multiply by this constant (0.01 where the column holds cents)."""
+    plus: str | None = None
+    """Add a duration read from this column (times only)."""
+    plus_unit: Literal["days", "hours", "minutes", "seconds"] = "days"
+    plus_codes: dict[str, int] = Field(default_factory=dict)
+    """Code in the `plus` column -> its duration (Monthly -> 31 days)."""
+    format: str | None = None
+    """How times are written, in strptime's letters."""
+    time_zone: str | None = None
+    type: Literal["text", "time", "money", "number", "flag"] | None = None
+    """Type of an `extra` column; contract columns have theirs."""
+    decimals: int | None = Field(default=None, ge=0, le=6)
+    """Decimals kept of a number; default 2 for money, 3 for numbers."""
+
+    @model_validator(mode="after")
+    def _one_start(self) -> "ColumnRule":
+        starts = [self.column is not None, bool(self.join), self.value is not None]
+        if sum(starts) != 1:
+            raise ValueError("exactly one of column, join, value must be given")
+        if self.plus_codes and self.plus is None:
+            raise ValueError("plus_codes needs plus")
+        return self
+
+
+Rule = str | ColumnRule
+
+
+@dataclass(frozen=True, config=_strict)
+class Lookup:
+    """Columns fetched from another table of yours before mapping: a left join on equal keys."""
+
+    location: str
+    on: dict[str, str]
+    """Your column here -> its column in the other table."""
+    take: tuple[str, ...]
+    table: str | None = None
+
+
+@dataclass(frozen=True, config=_strict)
+class Part:
+    """One of several files or tables that together make a source; keys left out come from the source."""
+
+    location: str
+    table: str | None = None
+    columns: dict[str, Rule] = Field(default_factory=dict)
+    extra: dict[str, Rule] = Field(default_factory=dict)
+    rows_from: date | None = None
+    rows_until: date | None = None
+    """Rows on or after this date are left to another part (overlapping extracts)."""
+
+
+@dataclass(frozen=True, config=_strict)
+class Source:
+    """One raw table: where it is, which contract it fills, and how its columns are named there."""
+
+    contract: str | None = None
+    """Default: the source's own name."""
+    location: str | None = None
+    """Path (Parquet, CSV, .csv.gz, .tsv, a glob, a .duckdb file), `postgresql://...`, or `env:NAME`
+    for a PostgreSQL address kept in an environment variable. Relative to `--data`."""
+    table: str | None = None
+    """Table or view inside a DuckDB file or PostgreSQL."""
+    parts: tuple[Part, ...] = ()
+    columns: dict[str, Rule] = Field(default_factory=dict)
+    """Our column -> your column, or a rule. Columns of the same name (regardless of case) map themselves."""
+    extra: dict[str, Rule] = Field(default_factory=dict)
+    """Columns beyond the contract: numbers of an activity source, attributes of accounts."""
+    lookups: tuple[Lookup, ...] = ()
+    keep: dict[str, tuple[Scalar, ...]] = Field(default_factory=dict)
+    """Your column -> values kept; rows with others (or none) are left out and counted."""
+    drop: dict[str, tuple[Scalar, ...]] = Field(default_factory=dict)
+    drop_missing: tuple[str, ...] = ()
+    """Your columns that may be empty by design (guest orders without customer): such rows are left out and counted."""
+    rows_from: date | None = None
+    rows_until: date | None = None
+    time_zone: str | None = None
+    """IANA zone of naive times in this source; default: the project's."""
+    delimiter: str | None = None
+    encoding: str = "utf-8"
+    decimal: Literal[".", ","] = "."
+    convention: Literal["fixed_term", "open_until_cancelled"] = "open_until_cancelled"
+    """Subscriptions only: is the end in the contract from the start, or written when it happens?"""
+    immutable: tuple[str, ...] = ()
+    """Attributes without history that never change, and so may be features."""
+    kinds: tuple[str, ...] = ()
+    """Activity sources: event kinds with cards of their own; default: the commonest, chosen on training data."""
+    delay_days: float = Field(default=0.0, ge=0)
+    """How late rows arrive, where there is no known_at."""
+    data_until: date | dict[str, date] | None = None
+    """First day no longer covered, for all or per partition; default: the day of the newest row."""
+    max_age_days: float | None = Field(default=None, gt=0)
+    """`score` refuses when the newest known_at is older."""
+    silent_after_days: int = Field(default=15, ge=1)
+    """A stretch this long without a single row is a dead feed, not quiet customers."""
+    check_volume: bool = True
+    """Activity sources: `score` refuses when the last day has under half of its weekday's usual rows."""
+    max_bad_share: float = Field(default=0.05, ge=0, le=1)
+    features: bool = True
+    """false: read for labels and checks only."""
+
+
+@dataclass(frozen=True, config=_strict)
+class Dates:
+    """On which dates a target is asked: a grid, a list, or an anchor event and an offset."""
+
+    every_days: int | None = Field(default=None, ge=1)
+    every: Literal["week", "month", "quarter"] | None = None
+    first: date | None = None
+    last: date | None = None
+    list: tuple[date, ...] = ()
+    anchor: str | None = None
+    """`source.column`, e.g. `subscriptions.ends_at` or `accounts.course_started_at`."""
+    offset_days: tuple[int, ...] = (0,)
+
+    @model_validator(mode="after")
+    def _one_form(self) -> "Dates":
+        forms = [self.every_days is not None, self.every is not None, bool(self.list), self.anchor is not None]
+        if sum(forms) > 1:
+            raise ValueError("give one of every_days, every, list, anchor")
+        return self
+
+
+@dataclass(frozen=True, config=_strict)
+class Test:
+    """The untouched last dates: from a date on, a list of its own, or the last few of the grid."""
+
+    __test__ = False  # the name is the business's, not pytest's
+    first: date | None = None
+    last: date | None = None
+    list: tuple[date, ...] = ()
+    count: int | None = Field(default=None, ge=1)
+    offset_days: tuple[int, ...] = ()
+    """Anchored dates: only these offsets are tested."""
+
+
+@dataclass(frozen=True, config=_strict)
+class Population:
+    """Which accounts are asked about on a date."""
+
+    kind: Literal["customers", "active", "accounts", "trials"] | None = None
+    """customers: a paid subscription covers the date. active: enough activity. accounts: all opened.
+    trials: a trial covers the date. Default: customers where there are subscriptions, else active."""
+    source: str | None = None
+    """The activity source meant by active and inactivity; default: the only one."""
+    event_names: tuple[str, ...] = ()
+    """Only these kinds of event count as activity."""
+    minimum: dict[str, float] = Field(default_factory=dict)
+    """Only events whose number (`quantity` or an extra) is above this count as activity."""
+    active_within_days: int | None = Field(default=None, ge=1)
+    min_events: int = Field(default=1, ge=1)
+    """Events needed within `active_within_days`."""
+    min_events_ever: int = Field(default=1, ge=1)
+    min_age_days: int = Field(default=0, ge=0)
+    max_age_days: int | None = Field(default=None, ge=1)
+
+
+TargetKind = Literal[
+    "churn", "voluntary", "involuntary", "contraction", "expansion", "conversion", "inactivity", "event"
+]
+
+
+@dataclass(frozen=True, config=_strict)
+class Target:
+    """What is predicted: a kind, a population, a horizon, and the dates it is asked on."""
+
+    name: str
+    kind: TargetKind
+    horizon_days: int | None = Field(default=None, ge=1)
+    horizon: Literal["next_renewal"] | None = None
+    gap_days: int = Field(default=0, ge=0)
+    grace_days: int = Field(default=0, ge=0)
+    source: str | None = None
+    """kind = "event": the outcomes source."""
+    event_names: tuple[str, ...] = ()
+    """kind = "event": only these kinds count."""
+    first_event_only: bool = False
+    """kind = "event": accounts that had one before the date are out of the population."""
+    change_share: float = Field(default=0.0, ge=0, lt=1)
+    """contraction and expansion: smallest change of the monthly amount that counts."""
+    population: Population = Field(default_factory=Population)
+    dates: Dates = Field(default_factory=Dates)
+    test: Test = Field(default_factory=Test)
+
+    @model_validator(mode="after")
+    def _horizon(self) -> "Target":
+        if (self.horizon_days is None) == (self.horizon is None):
+            raise ValueError("give horizon_days, or horizon = \"next_renewal\"")
+        if self.horizon == "next_renewal" and self.kind not in ("churn", "voluntary", "involuntary"):
+            raise ValueError("horizon = \"next_renewal\" goes with kind churn, voluntary or involuntary")
+        if self.kind == "event" and self.source is None:
+            raise ValueError("kind = \"event\" needs source, the outcomes source that logs the event")
+        return self
+
+
+@dataclass(frozen=True, config=_strict)
+class Objective:
+    """What the scores are for; echoed in every report."""
+
+    purpose: str = ""
+    capacity: int | None = Field(default=None, ge=1)
+    """Accounts the team can work on at a time."""
+    cost_per_contact: float | None = Field(default=None, ge=0)
+    save_share: float | None = Field(default=None, ge=0, le=1)
+    """Share of leavers a contact keeps, as you believe it; used for expected profit only."""
+
+
+@dataclass(frozen=True, config=_strict)
+class Features:
+    """Which signals are built."""
+
+    window_days: tuple[int, ...] = (7, 28, 91, 182, 364)
+    off: tuple[str, ...] = ()
+    """Cards, dimensions or sources left out."""
+    max_kinds: int = Field(default=12, ge=0)
+    """Event kinds per source that get cards of their own."""
+
+
+@dataclass(frozen=True, config=_strict)
+class Training:
+    """How the model is searched for."""
+
+    trials: int = Field(default=20, ge=0)
+    folds: int = Field(default=4, ge=1)
+    """Validation blocks, oldest first; the last one calibrates."""
+    seed: int = 0
+    bags: int = Field(default=3, ge=1)
+    max_trees: int = Field(default=300, ge=10)
+    threads: int = Field(default=2, ge=1)
+    waivers: dict[str, str] = Field(default_factory=dict)
+    """Signal -> why it is known at the date although it nearly tells the label alone; recorded with the model."""
+
+
+@dataclass(frozen=True, config=_strict)
+class Scale:
+    """Anchors of the 0-100 score: the probability shown at the edge 40|41 and at 70|71."""
+
+    p_at_risk: float | None = Field(default=None, gt=0, lt=1)
+    p_healthy: float | None = Field(default=None, gt=0, lt=1)
+    at_risk_until: int = Field(default=40, ge=0, le=98)
+    stable_until: int = Field(default=70, ge=1, le=99)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Scale":
+        if self.stable_until <= self.at_risk_until:
+            raise ValueError("stable_until must be above at_risk_until")
+        if (self.p_at_risk is None) != (self.p_healthy is None):
+            raise ValueError("give both p_at_risk and p_healthy, or neither")
+        if self.p_at_risk is not None and self.p_healthy is not None and self.p_healthy >= self.p_at_risk:
+            raise ValueError("p_healthy must be below p_at_risk: a healthy account is less likely to leave")
+        return self
+
+
+@dataclass(frozen=True, config=_strict)
+class Store:
+    """Where everything the pipeline writes goes."""
+
+    uri: str = "./store"
+
+
+@dataclass(frozen=True, config=_strict)
+class Mlflow:
+    """Where runs and models are recorded; default: everything under ./mlruns."""
+
+    tracking_uri: str | None = None
+
+
+@dataclass(frozen=True, config=_strict)
+class Project:
+    """A whole `tenure.toml`."""
+
+    name: str
+    currency: str = "USD"
+    time_zone: str | None = None
+    """IANA zone of naive times with a time of day; pure dates need none."""
+    sources: dict[str, Source] = Field(default_factory=dict)
+    targets: tuple[Target, ...] = ()
+    objective: Objective = Field(default_factory=Objective)
+    features: Features = Field(default_factory=Features)
+    training: Training = Field(default_factory=Training)
+    scale: Scale = Field(default_factory=Scale)
+    store: Store = Field(default_factory=Store)
+    mlflow: Mlflow = Field(default_factory=Mlflow)

@@ -1,0 +1,94 @@
+"""DuckDB as the engine: one in-memory connection per run, and the quoting that SQL made by us needs."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+Connection = duckdb.DuckDBPyConnection
+
+# What 1.5 and 2.0 both have: execute().fetchall(), execute().df(), sql().to_arrow_table().
+# Nothing else of the Python client is used, so that one code runs on both.
+
+
+def connect(threads: int = 2, memory_limit: str = "4GB", spill_directory: Path | None = None) -> Connection:
+    """An in-memory DuckDB whose session is in UTC.
+
+    Parameters
+    ----------
+    threads
+        Cores used by one query.
+    memory_limit
+        DuckDB's notation (`4GB`); above it DuckDB spills to `spill_directory`.
+    spill_directory
+        Default: a folder of this process below the system's temporary folder, made only when needed.
+    """
+    spill = spill_directory or Path(tempfile.gettempdir()) / f"tenure-spill-{os.getpid()}"
+    connection = duckdb.connect(
+        ":memory:",
+        config={"threads": threads, "memory_limit": memory_limit, "temp_directory": str(spill)},
+    )
+    connection.execute("SET TimeZone = 'UTC'")
+    # Nothing is fetched from the network behind the user's back; icu, json and parquet are built in.
+    connection.execute("SET autoinstall_known_extensions = false")
+    return connection
+
+
+@contextmanager
+def connected(threads: int = 2, memory_limit: str = "4GB") -> Iterator[Connection]:
+    """`connect` for a `with` statement."""
+    connection = connect(threads, memory_limit)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def identifier(name: str) -> str:
+    """The name quoted as DuckDB wants it.
+
+    Only for the user's own column names; names that we choose are plain snake_case, which Spark reads too.
+
+    >>> identifier("Customer ID")
+    '"Customer ID"'
+    """
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(value: str | int | float | bool | date | None) -> str:
+    """The value as an SQL literal.
+
+    >>> literal("O'Brien"), literal(True), literal(date(2024, 3, 1))
+    ("'O''Brien'", 'true', "DATE '2024-03-01'")
+    """
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, datetime):
+        return f"TIMESTAMP '{value.isoformat(sep=' ')}'"
+    if isinstance(value, date):
+        return f"DATE '{value.isoformat()}'"
+    return "'" + value.replace("'", "''") + "'"
+
+
+def rows(connection: Connection, query: str) -> list[tuple[Any, ...]]:
+    """All rows of a query."""
+    return connection.execute(query).fetchall()
+
+
+def row(connection: Connection, query: str) -> tuple[Any, ...]:
+    """The one row of an aggregate."""
+    return rows(connection, query)[0]
+
+
+def columns_of(connection: Connection, relation: str) -> dict[str, str]:
+    """Column names of a table, view or parenthesised query, with DuckDB's types, in order."""
+    return {name: type_ for name, type_, *_ in rows(connection, f"DESCRIBE SELECT * FROM {relation}")}

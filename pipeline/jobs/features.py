@@ -1,0 +1,296 @@
+"""Snapshots, labels and features of one target, for its training dates or for one date to score."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+import pandas as pd
+
+from features.build import SourceFacts, plan_features
+from features.definition import Signal
+from features.errors import ConfigError, IncompleteHorizon
+from features.feeds import coverage, daily_counts
+from features.naming import slug
+from features.snapshots import PopulationRule, population
+from features.windows import NEVER, day_number, day_of
+from models.dates import AskedDates, asked_dates, last_complete
+from models.labels import labels
+from pipeline.config.schema import Target
+from pipeline.engine.duckdb import Connection, rows
+from pipeline.engine.facts import choose, define_times, put_table, run_plan, source_facts
+from pipeline.engine.staged_facts import StagedFacts
+from pipeline.jobs.stage import load_staged
+from pipeline.workspace import (
+    Workspace,
+    label_source,
+    population_rule,
+    population_source,
+    target_rule,
+)
+
+# Contracts that tell what happened to an account rather than what it does: never read by features.
+NO_FEATURES = frozenset({"outcomes", "interventions"})
+# How far back the "was" of a reason looks.
+BEFORE_DAYS = 28
+
+
+@dataclass(frozen=True)
+class BuiltFeatures:
+    """A feature table in the connection, and everything that must be frozen with a model."""
+
+    signals: tuple[Signal, ...]
+    choices: Mapping[str, Any]
+    dates: AskedDates | None
+    rows: int
+
+
+def data_until(workspace: Workspace, staged: Mapping[str, StagedFacts], target: Target) -> dict[str, date]:
+    """First day no longer covered, per feed, for the labels of a target.
+
+    The label source's own, where it says so or where its rows are activity; a table of contracts
+    goes quiet without ending, so it is covered as far as the newest row of any source.
+    """
+    source = staged[label_source(workspace, target)]
+    if source.settings.data_until is not None or source.contract.table in ("usage_events",):
+        delayed = timedelta(days=0 if source.has_known_at else source.settings.delay_days)
+        return {feed: until - delayed for feed, until in source.data_until.items()}
+    newest = [until for each in staged.values() for until in each.data_until.values()]
+    return {"": max(newest)}
+
+
+def resolve_dates(workspace: Workspace, staged: Mapping[str, StagedFacts], target: Target) -> AskedDates | None:
+    """The dates of a grid or list; None where each account has its own (an anchor)."""
+    declared, test = target.dates, target.test
+    if declared.anchor is not None:
+        return None
+    until = max(data_until(workspace, staged, target).values())
+    begun = [s.first_event.date() for s in staged.values() if s.first_event is not None]
+    horizon = target.horizon_days or 0
+    words = f"target {target.name!r} ({target.horizon or f'horizon_days={horizon}'})"
+    return asked_dates(
+        step_days=declared.every_days, step=declared.every, first=declared.first, last=declared.last,
+        listed=declared.list, test_first=test.first, test_last=test.last, test_listed=test.list,
+        test_count=test.count, data_from=min(begun) if begun else until,
+        last_possible=last_complete(until, target.gap_days, horizon, target.grace_days), horizon_words=words,
+    )
+
+
+def build_training(workspace: Workspace, connection: Connection, target: Target) -> BuiltFeatures:
+    """Build `snapshots`, `labels` and `features` for all dates of a target, in the connection.
+
+    Raises
+    ------
+    IncompleteHorizon
+        When the data complete no label.
+    """
+    staged = load_staged(workspace, connection)
+    dates = resolve_dates(workspace, staged, target)
+    if dates is None:
+        _anchored_candidates(connection, staged, target)
+    else:
+        _grid_candidates(connection, workspace, staged, target, [day_number(d) for d in dates.all])
+    _snapshots(workspace, connection, staged, target, {})
+    count, first, middle = _summary(connection)
+    if count == 0:
+        raise IncompleteHorizon(
+            f"target {target.name!r} has no account in its population on any date asked "
+            f"({_dates_words(dates)}). Check [targets.population] and the sources' dates with `tenure check`."
+        )
+    # Kinds and categories are chosen without labels, on what was known by the middle training date.
+    choices = {n: choose(connection, s, middle, workspace.project.features.max_kinds) for n, s in staged.items()}
+    _labels(workspace, connection, staged, target)
+    signals = _features(workspace, connection, staged, choices)
+    return BuiltFeatures(signals, choices, dates, count)
+
+
+def build_scoring(
+    workspace: Workspace, connection: Connection, target: Target, as_of: date, choices: Mapping[str, Any]
+) -> BuiltFeatures:
+    """Build `snapshots` and `features` for one date, and the date before it, with a model's frozen choices.
+
+    The rows of `BEFORE_DAYS` earlier give the "was" of each reason; accounts that were not in the
+    population then have none.
+    """
+    staged = load_staged(workspace, connection)
+    day = day_number(as_of)
+    if target.dates.anchor is None:
+        _grid_candidates(connection, workspace, staged, target, [day - BEFORE_DAYS, day])
+    else:
+        _anchored_candidates(connection, staged, target, only_day=day)
+    _snapshots(workspace, connection, staged, target, choices)
+    count = rows(connection, f"select count(*) from snapshots where as_of_day = {day}")[0][0]
+    if count == 0:
+        raise ConfigError(
+            f"no account is in the population of target {target.name!r} on {as_of}. "
+            "Choose another --as-of, or look at [targets.population]."
+        )
+    signals = _features(workspace, connection, staged, choices)
+    return BuiltFeatures(signals, choices, None, count)
+
+
+def _dates_words(dates: AskedDates | None) -> str:
+    return f"{dates.all[0]} to {dates.all[-1]}" if dates else "dates of its anchor"
+
+
+def _summary(connection: Connection) -> tuple[int, int, int]:
+    count, first, middle = rows(
+        connection, "select count(*), min(as_of_day), cast(floor(quantile_cont(case when not is_test then as_of_day end, 0.5)) "
+                    "as bigint) from snapshots")[0]
+    return count, first or 0, middle if middle is not None else NEVER
+
+
+def _grid_candidates(
+    connection: Connection, workspace: Workspace, staged: Mapping[str, StagedFacts], target: Target, days: list[int]
+) -> None:
+    """Every account the population's source knows of, on every date after its first row."""
+    _, name = population_source(workspace, target)
+    contract = staged[name].contract
+    first = {"subscriptions": "starts_at", "accounts": "created_at"}.get(contract.table, str(contract.event_time))
+    connection.register("incoming", pd.DataFrame({"as_of_day": sorted(days)}))
+    connection.execute(f"""
+create or replace temp table candidates as
+select a.account_id, d.as_of_day, a.partition_name
+from (select account_id, max(partition_name) as partition_name, min({first}_day) as first_day
+      from facts_{slug(name)} group by 1) a
+join incoming d on d.as_of_day > a.first_day""")
+    connection.unregister("incoming")
+    _give_feeds(connection, staged, target, workspace)
+
+
+def _give_feeds(connection: Connection, staged: Mapping[str, StagedFacts], target: Target, workspace: Workspace) -> None:
+    """Where another source knows the accounts' feeds, take them from it."""
+    for name, source in staged.items():
+        if source.has_feeds:
+            connection.execute(f"""
+create or replace temp table candidates as
+select c.account_id, c.as_of_day, coalesce(p.partition_name, c.partition_name) as partition_name
+from candidates c left join (select account_id, max(partition_name) as partition_name from facts_{slug(name)}
+  group by 1) p on p.account_id = c.account_id""")
+
+
+def _anchored_candidates(
+    connection: Connection, staged: Mapping[str, StagedFacts], target: Target, only_day: int | None = None
+) -> None:
+    """Accounts on the dates their own anchor gives, where the anchor was known by then."""
+    source, column = str(target.dates.anchor).split(".")
+    facts = source_facts(staged[source], {})
+    clock = facts.clock(column)
+    test_offsets = target.test.offset_days or target.dates.offset_days
+    pieces = []
+    for offset in target.dates.offset_days:
+        day = f"t.{column}_day + {offset}"
+        was_known = f"t.known_from_day < {day}" + (f" and t.{clock}_day < {day}" if clock else "")
+        tested = "true" if offset in test_offsets else "false"
+        pieces.append(f"select t.account_id, {day} as as_of_day, t.partition_name, {tested} as may_test "
+                      f"from {facts.table} t where t.{column}_day is not null and {was_known}")
+    only = f"where a.as_of_day = {only_day}" if only_day is not None else ""
+    connection.execute(
+        "create or replace temp table candidates as select a.account_id, a.as_of_day, max(a.partition_name) as "
+        f"partition_name, max(a.may_test) as may_test from ({' union all '.join(pieces)}) a {only} group by 1, 2")
+
+
+def _snapshots(
+    workspace: Workspace, connection: Connection, staged: Mapping[str, StagedFacts], target: Target,
+    choices: Mapping[str, Any],
+) -> None:
+    """The rows of the population among the candidates, each marked as test or not."""
+    kind, name = population_source(workspace, target)
+    facts = source_facts(staged[name], choices)
+    rule = population_rule(kind, target, dict(facts.decimals))
+    earlier = ""
+    if target.first_event_only:
+        log = f"facts_{slug(str(target.source))}"
+        earlier = (f" where not exists (select 1 from {log} e where e.account_id = p.account_id "
+                   "and e.event_time_day < p.as_of_day)")
+    connection.execute(f"create or replace temp table snapshots as select p.*, {_is_test(workspace, staged, target)} as "
+                       f"is_test from ({population(rule, facts)}) p{earlier}")
+    if target.dates.anchor is not None:
+        _drop_untested_offsets(connection)
+
+
+def _is_test(workspace: Workspace, staged: Mapping[str, StagedFacts], target: Target) -> str:
+    dates = resolve_dates(workspace, staged, target)
+    if dates is not None:
+        test = ", ".join(str(day_number(d)) for d in dates.test)
+        return f"p.as_of_day in ({test})" if test else "false"
+    if target.test.first is None:
+        raise ConfigError(f"target {target.name!r} has dates by anchor and so needs test = {{ first = DATE }}.")
+    last = f" and p.as_of_day <= {day_number(target.test.last)}" if target.test.last else ""
+    return f"p.as_of_day >= {day_number(target.test.first)}{last}"
+
+
+def _drop_untested_offsets(connection: Connection) -> None:
+    """Late rows at offsets that are not tested would neither train nor test."""
+    connection.execute("""
+create or replace temp table snapshots as
+select s.* from snapshots s join candidates c on c.account_id = s.account_id and c.as_of_day = s.as_of_day
+where c.may_test or not s.is_test""")
+
+
+def _labels(workspace: Workspace, connection: Connection, staged: Mapping[str, StagedFacts], target: Target) -> None:
+    """The table `labels`."""
+    name = label_source(workspace, target)
+    facts = source_facts(staged[name], {})
+    kind, _ = population_source(workspace, target)
+    rule = population_rule(kind, target, dict(facts.decimals))
+    until = data_until(workspace, staged, target)
+    feeds = [r[0] for r in rows(connection, "select distinct partition_name from snapshots")]
+    ends = pd.DataFrame({
+        "partition_name": feeds,
+        "until_day": [day_number(until.get(feed, max(until.values()))) for feed in feeds],
+    })
+    put_table(connection, "data_until", ends)
+    put_table(connection, "silences", _silences(connection, staged[name], until))
+    connection.execute(f"create or replace temp table labels as {labels(target_rule(target), facts, rule)}")
+
+
+def _silences(connection: Connection, staged: StagedFacts, until: Mapping[str, date]) -> pd.DataFrame:
+    """The stretches on which the label's feed was dead, one row each: no label may rest on them."""
+    if staged.contract.table != "usage_events":
+        return _silence_table([])
+    counts = connection.execute(daily_counts(f"facts_{slug(staged.name)}", str(staged.contract.event_time))).df()
+    found = []
+    for feed, mine in counts.groupby("partition_name"):
+        end = until.get(str(feed), max(until.values()))
+        _, days = coverage(mine, day_number(end), staged.settings.silent_after_days)
+        if len(days):
+            breaks = [0, *[i for i in range(1, len(days)) if days[i] != days[i - 1] + 1], len(days)]
+            found += [(str(feed), int(days[start]), int(days[stop - 1]) + 1)
+                      for start, stop in zip(breaks[:-1], breaks[1:], strict=True)]
+    return _silence_table(found)
+
+
+def _silence_table(found: list[tuple[str, int, int]]) -> pd.DataFrame:
+    table = pd.DataFrame(found, columns=["partition_name", "from_day", "until_day"])
+    return table.astype({"partition_name": "str", "from_day": "int64", "until_day": "int64"})
+
+
+def _features(
+    workspace: Workspace, connection: Connection, staged: Mapping[str, StagedFacts], choices: Mapping[str, Any]
+) -> tuple[Signal, ...]:
+    """The table `features`: account_id, as_of_day and one double per signal."""
+    settings = workspace.project.features
+    sources: list[SourceFacts] = []
+    for name, source in staged.items():
+        if source.contract.table not in NO_FEATURES and source.settings.features:
+            sources.append(source_facts(source, choices))
+    plan = plan_features(sources, window_days=settings.window_days, off=frozenset(settings.off))
+    if not plan.signals:
+        raise ConfigError("no signal can be built: every source is off or lacks its columns. Look at [features] off.")
+    used = {s.name: staged[s.name] for s in sources if s.name in plan.windows}
+    define_times(connection, plan, used, connection.execute(
+        "select distinct as_of_day, partition_name from snapshots").df())
+    run_plan(connection, plan, "features")
+    return plan.signals
+
+
+def population_words(rule: PopulationRule) -> str:
+    """Who is asked about, in words."""
+    return {"customers": "paying customers", "trials": "accounts on trial", "accounts": "opened accounts",
+            "active": f"accounts active within {rule.active_within_days} days"}[rule.kind]
+
+
+def as_of_words(day: int) -> str:
+    """A day number as people read it."""
+    return day_of(day).isoformat()

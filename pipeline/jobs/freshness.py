@@ -1,0 +1,76 @@
+"""Are the feeds fresh enough to score on? Asked before anything is computed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+
+import numpy as np
+import pandas as pd
+
+from features.automatic import ACTIVITY
+from features.naming import slug
+from features.windows import day_number, day_of
+from pipeline.engine.duckdb import Connection
+from pipeline.engine.staged_facts import StagedFacts
+
+# Same weekday over this many weeks is "usual".
+USUAL_WEEKS = 8
+USUAL_SHARE = 0.5
+# Below this many rows a weekday's count says nothing.
+FEWEST_USUAL = 20
+
+
+@dataclass(frozen=True)
+class SourceState:
+    """How fresh one source was at as_of; `problem` is empty when it is fresh enough."""
+
+    source: str
+    newest_known: datetime | None
+    rows: int
+    age_days: float | None
+    problem: str
+
+
+def freshness(
+    connection: Connection, staged: Mapping[str, StagedFacts], as_of: date
+) -> tuple[SourceState, ...]:
+    """State of every source as it was known at as_of."""
+    return tuple(_state(connection, source, as_of) for source in staged.values())
+
+
+def _state(connection: Connection, source: StagedFacts, as_of: date) -> SourceState:
+    table, day = f"facts_{slug(source.name)}", day_number(as_of)
+    newest, rows = connection.execute(
+        f"select max(known_from), count(*) from {table} where known_from_day < {day}").fetchall()[0]
+    known = None if not newest else datetime(1970, 1, 1) + timedelta(microseconds=int(newest))
+    age = None if known is None else (datetime.combine(as_of, time()) - known) / timedelta(days=1)
+    problems = [p for p in (_too_old(source, known, age, as_of), _too_few(connection, source, day)) if p]
+    return SourceState(source.name, known, int(rows), age, " ".join(problems))
+
+
+def _too_old(source: StagedFacts, known: datetime | None, age: float | None, as_of: date) -> str:
+    limit = source.settings.max_age_days
+    if source.rows_staged and (known is None or age is None):
+        return f"{source.name} has no row known before {as_of}." if limit is not None else ""
+    if limit is not None and age is not None and age > limit:
+        return (f"{source.name}: the newest row became known {known:%Y-%m-%d %H:%M}, {age:.1f} days before {as_of}; "
+                f"max_age_days = {limit:g}.")
+    return ""
+
+
+def _too_few(connection: Connection, source: StagedFacts, day: int) -> str:
+    """Rows of the last day against the same weekday of the eight weeks before."""
+    if source.contract.table not in ACTIVITY or not source.settings.check_volume:
+        return ""
+    event = f"{source.contract.event_time}_day"
+    counts = connection.execute(
+        f"select {event} as event_day, count(*) as n from facts_{slug(source.name)} where known_from_day < {day} "
+        f"and {event} < {day} and {event} >= {day - 7 * USUAL_WEEKS - 7} group by 1").df().set_index("event_day")["n"]
+    # Late rows make yesterday look thin everywhere, so the day is compared with others at the same age only by halves.
+    last = day - 1
+    usual = pd.Series([counts.get(last - 7 * week, 0) for week in range(1, USUAL_WEEKS + 1)], dtype="float64")
+    expected, found = float(np.median(usual)), int(counts.get(last, 0))
+    if expected >= FEWEST_USUAL and found < USUAL_SHARE * expected:
+        return (f"{source.name}: {found:,} rows on {day_of(last)}, under half of the {expected:,.0f} usual on a "
+                f"{day_of(last):%A}.")
+    return ""

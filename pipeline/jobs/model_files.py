@@ -1,0 +1,44 @@
+"""Carry a model from one project folder to another: text and JSON in one file, hashes checked."""
+
+import tempfile
+from pathlib import Path
+
+from features.errors import ArtifactMismatch
+from models.bundle import pack_bundle, unpack_bundle, write_bundle
+from pipeline.config.schema import Target
+from pipeline.jobs.train import model_name, need_version, register
+from pipeline.tracking import CHAMPION, client
+from pipeline.workspace import Workspace
+
+
+def export_model(workspace: Workspace, target: Target, file: Path) -> str:
+    """Write the model in use to a zip file; returns its version."""
+    bundle, _, _ = need_version(workspace, target, CHAMPION, "Promote one first.")
+    with tempfile.TemporaryDirectory() as aside:
+        write_bundle(bundle, Path(aside) / "bundle")
+        packed = Path(aside) / "packed.zip"
+        pack_bundle(Path(aside) / "bundle", packed)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(packed.read_bytes())
+    return bundle.model_version
+
+
+def import_model(workspace: Workspace, target: Target, file: Path) -> str:
+    """Register an exported model here and put it to use; returns its version.
+
+    Raises
+    ------
+    ArtifactMismatch
+        When the file is not what was exported, or the model predicts another target.
+    """
+    with tempfile.TemporaryDirectory() as aside:
+        bundle = unpack_bundle(file, Path(aside) / "bundle")
+    made_for = bundle.model.target.get("name")
+    if made_for != target.name:
+        raise ArtifactMismatch(f"{file} predicts {made_for!r}, not {target.name!r}. Choose --target {made_for} or train.")
+    version = register(workspace, target, bundle, {}, None, None)
+    name = model_name(workspace, target)
+    tracker = client(workspace.folder, workspace.project.mlflow.tracking_uri)
+    tracker.set_model_version_tag(name, version, "published_basis", bundle.basis)
+    tracker.set_registered_model_alias(name, CHAMPION, version)
+    return bundle.model_version

@@ -1,0 +1,80 @@
+"""Who the accounts are on a date: name, owner, segment, value and renewal, as they were known then."""
+
+from collections.abc import Mapping
+from datetime import date
+
+import pandas as pd
+
+from features.build import SourceFacts, as_known
+from features.naming import slug
+from features.windows import covers, day_number
+from pipeline.config.schema import Target
+from pipeline.engine.duckdb import Connection
+from pipeline.engine.facts import put_table, source_facts
+from pipeline.engine.staged_facts import StagedFacts
+from pipeline.workspace import Workspace
+
+PORTFOLIO_COLUMNS = ("account_id", "name", "owner", "segment", "value_per_year", "currency", "renewal_date")
+_PAID = "(t.is_trial is null or not t.is_trial)"
+
+
+def portfolio(
+    workspace: Workspace, connection: Connection, staged: Mapping[str, StagedFacts], target: Target, day: date,
+    account_ids: "pd.Series[str]",
+) -> pd.DataFrame:
+    """One row per account; money in units of the currency, renewal_date null where no end is known.
+
+    Value per year is the account table's, else twelve times what running subscriptions pay a month,
+    else what activity with an `amount` brought in the last 364 days; null where none is known.
+    """
+    day_no = day_number(day)
+    put_table(connection, "asked", pd.DataFrame({"account_id": account_ids.astype("str"), "as_of_day": day_no}))
+    table = pd.DataFrame({"account_id": account_ids.astype("str")})
+    for name, source in staged.items():
+        if source.contract.table == "accounts":
+            table = table.merge(_attributes(connection, source_facts(source, {})), on="account_id", how="left")
+        elif source.contract.table == "subscriptions":
+            table = table.merge(_contracts(connection, source_facts(source, {})), on="account_id", how="left")
+        elif source.contract.table == "usage_events" and "amount" in source.columns:
+            table = table.merge(_spent(connection, name, source, day_no), on="account_id", how="left")
+    values = [c for c in ("value_per_year", "value_of_contracts", "value_spent") if c in table.columns]
+    value = table[values].bfill(axis=1).iloc[:, 0] if values else pd.Series(float("nan"), index=table.index)
+    table["value_per_year"] = value
+    table["name"] = table["name"].fillna(table["account_id"]) if "name" in table else table["account_id"]
+    table["currency"] = workspace.project.currency
+    return table.reindex(columns=list(PORTFOLIO_COLUMNS)).astype(
+        {"name": "str", "owner": "str", "segment": "str", "currency": "str", "value_per_year": "float64",
+         "renewal_date": "datetime64[us]"})
+
+
+def _attributes(connection: Connection, facts: SourceFacts) -> pd.DataFrame:
+    """Newest known row of each account."""
+    order = "t.valid_from desc," if "valid_from" in facts.mapped else ""
+    wanted = ", ".join(f"r.{c}" for c in ("name", "owner", "segment"))
+    money = 10 ** facts.decimals.get("value_per_year", 0)
+    value = f"cast(r.value_per_year as double) / {money}.0 as value_per_year" if "value_per_year" in facts.mapped else ""
+    return connection.execute(f"""
+select r.account_id, {wanted}{', ' + value if value else ''}
+from (select t.*, row_number() over (partition by t.account_id order by {order} t.name, t.owner) as position
+      from ({as_known(facts, 'asked')}) t) r
+where r.position = 1""").df()
+
+
+def _contracts(connection: Connection, facts: SourceFacts) -> pd.DataFrame:
+    """Next end of a running paid term, and twelve times what running terms pay a month."""
+    now = f"{_PAID} and {covers('t', 'starts_at', 'ends_at')}"
+    money = 10 ** facts.decimals.get("amount_per_month", 0)
+    amount = f"cast(sum(case when {now} then t.amount_per_month end) as double) * 12 / {money}.0"
+    value = f", {amount} as value_of_contracts" if "amount_per_month" in facts.mapped else ""
+    return connection.execute(f"""
+select t.account_id, make_timestamp(cast(min(case when {now} then t.ends_at end) as bigint)) as renewal_date{value}
+from ({as_known(facts, 'asked')}) t group by 1""").df()
+
+
+def _spent(connection: Connection, name: str, source: StagedFacts, day_no: int) -> pd.DataFrame:
+    """What the account's activity brought in the last 364 days."""
+    scale = 10 ** source.columns["amount"]["decimals"]
+    return connection.execute(f"""
+select f.account_id, cast(sum(f.amount) as double) / {scale}.0 as value_spent from facts_{slug(name)} f
+where f.event_time_day >= {day_no - 364} and f.event_time_day < {day_no} and f.known_from_day < {day_no}
+group by 1""").df()

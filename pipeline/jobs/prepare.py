@@ -1,0 +1,93 @@
+"""Keep the snapshots, labels and features of a target in the store, and read them back for training."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from features.definition import Signal
+from models.dataset import TrainingSet, training_set
+from pipeline.config.schema import Target
+from pipeline.engine.duckdb import Connection
+from pipeline.jobs.features import BuiltFeatures, build_training
+from pipeline.workspace import Workspace
+
+# Days are kept as numbers inside SQL and as timestamps in every table that others read.
+_AS_OF = "make_timestamp(as_of_day * 86400000000) as as_of"
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """What a features table holds beside its rows."""
+
+    signals: tuple[Signal, ...]
+    choices: Mapping[str, Any]
+    train_dates: tuple[str, ...]
+    test_dates: tuple[str, ...]
+
+
+def prepare_training(workspace: Workspace, connection: Connection, target: Target) -> dict[str, Any]:
+    """Build and write `snapshots`, `labels` and `features_<target>`; returns counts for the story of the run."""
+    built = build_training(workspace, connection, target)
+    store, name = workspace.store, target.name
+    only = f"target = '{name}'"
+    snapshots = connection.sql(
+        f"select account_id, {_AS_OF}, '{name}' as target, partition_name as feed, state, age_days, is_test "
+        "from snapshots order by account_id, as_of_day").to_arrow_table()
+    labels = connection.sql(
+        f"select account_id, {_AS_OF}, '{name}' as target, cast(label as integer) as label, label_reason, "
+        "make_timestamp(label_until_day * 86400000000) as label_until, make_timestamp(event_us) as event_at "
+        "from labels order by account_id, as_of_day").to_arrow_table()
+    columns = ", ".join(s.column for s in built.signals)
+    features = connection.sql(
+        f"select account_id, {_AS_OF}, {columns} from features order by account_id, as_of_day").to_arrow_table()
+    store.write("snapshots", snapshots, replace=only, partition_by=["target"])
+    store.write("labels", labels, replace=only, partition_by=["target"])
+    store.write(f"features_{name}", features)
+    store.write("feature_sets", pa.Table.from_pylist([{"target": name, "facts": _to_json(built)}]), replace=only,
+                partition_by=["target"])
+    return _counts(connection, built)
+
+
+def _to_json(built: BuiltFeatures) -> str:
+    dates = built.dates
+    facts = {"signals": [s.to_dict() for s in built.signals], "choices": dict(built.choices),
+             "train_dates": [d.isoformat() for d in dates.train] if dates else [],
+             "test_dates": [d.isoformat() for d in dates.test] if dates else []}
+    return json.dumps(facts, sort_keys=True, default=str)
+
+
+def _counts(connection: Connection, built: BuiltFeatures) -> dict[str, Any]:
+    found = connection.execute(
+        "select count(*) as rows, count(distinct s.account_id) as accounts, count(l.label) as labelled, "
+        "count(distinct case when l.label = 1 then s.account_id end) as leavers, avg(l.label) as rate, "
+        "min(s.as_of_day) as first, max(s.as_of_day) as last, count(distinct s.as_of_day) as dates, "
+        "count(distinct case when s.is_test and l.label = 1 then s.account_id end) as test_leavers, "
+        "count(case when s.is_test and l.label is not null then 1 end) as test_rows "
+        "from snapshots s join labels l on l.account_id = s.account_id and l.as_of_day = s.as_of_day").df().iloc[0]
+    return {**{str(k): (None if pd.isna(v) else v) for k, v in found.items()}, "signals": len(built.signals)}
+
+
+def feature_set(workspace: Workspace, target: Target) -> FeatureSet:
+    """What the features table of a target holds."""
+    rows = workspace.store.read("feature_sets", filters=[("target", "=", target.name)])
+    facts = json.loads(rows["facts"].iloc[0])
+    return FeatureSet(tuple(Signal(**s) for s in facts["signals"]), facts["choices"],
+                      tuple(facts["train_dates"]), tuple(facts["test_dates"]))
+
+
+def load_training(workspace: Workspace, target: Target) -> tuple[TrainingSet, FeatureSet, pd.DataFrame]:
+    """The labelled rows of a target, what their columns mean, and the labels table itself."""
+    found = feature_set(workspace, target)
+    mine = [("target", "=", target.name)]
+    labels = workspace.store.read("labels", filters=mine).drop(columns="target")
+    snapshots = workspace.store.read("snapshots", columns=["account_id", "as_of", "is_test"], filters=mine)
+    features = workspace.store.read(f"features_{target.name}")
+    keys = snapshots.merge(labels, on=["account_id", "as_of"]).dropna(subset=["label"])
+    rows = keys.merge(features, on=["account_id", "as_of"])
+    made = training_set(rows[["account_id", "as_of", "label_until", "is_test"]],
+                        rows[[s.column for s in found.signals]], rows["label"], found.signals)
+    return made, found, labels

@@ -1,0 +1,74 @@
+"""Move the alias champion to the challenger, if it passed the gates; else keep the reasons."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from features.errors import ConfigError, GateRefused
+from pipeline.config.schema import Target
+from pipeline.jobs.evaluate import latest_evaluation
+from pipeline.jobs.train import model_name, need_version
+from pipeline.tracking import CHALLENGER, CHAMPION, alias_version, client
+from pipeline.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """What is in use now, and why."""
+
+    version: str
+    basis: str
+    reasons: tuple[str, ...]
+
+
+def promote_target(
+    workspace: Workspace, target: Target, *, acknowledge: str | None = None, use_scorecard: bool = False
+) -> Promotion:
+    """Promote the challenger past its gates.
+
+    Parameters
+    ----------
+    acknowledge
+        Why the problems of the scale (too many accounts at 0 or 100, base out of range) are accepted.
+    use_scorecard
+        Publish the scorecard of this version instead of its model; it needs no gates.
+
+    Raises
+    ------
+    GateRefused
+        With the reasons in words; the model in use stays.
+    """
+    bundle, _, version = need_version(
+        workspace, target, CHALLENGER, f"Run `tenure train --target {target.name}` first.")
+    name = model_name(workspace, target)
+    tracker = client(workspace.folder, workspace.project.mlflow.tracking_uri)
+    if use_scorecard:
+        if bundle.scorecard is None:
+            raise ConfigError("there is no scorecard: no signal of this project says which direction is worse.")
+        _move(tracker, name, version, "scorecard")
+        return Promotion(version, "scorecard", ("the scorecard was chosen",))
+    found = latest_evaluation(workspace, target, bundle.model_version)
+    if found is None:
+        raise ConfigError(f"the candidate of target {target.name!r} was not evaluated. Run `tenure evaluate` first.")
+    reasons = [f"{g['name']}: {g['reason']}" for g in found["gates"] if not g["passed"]]
+    problems = list(bundle.facts.get("scale_problems", []))
+    if problems and not acknowledge:
+        reasons += [f"score scale: {p} Declare [scale] anchors, or accept with --acknowledge REASON." for p in problems]
+    if reasons:
+        tracker.set_model_version_tag(name, version, "refused", json.dumps(reasons)[:5000])
+        raise GateRefused(f"the candidate of target {target.name!r} is refused. " + " ".join(reasons))
+    _move(tracker, name, version, "calibrated")
+    if acknowledge:
+        tracker.set_model_version_tag(name, version, "acknowledged", acknowledge)
+    return Promotion(version, "calibrated", tuple(f"{g['name']}: {g['reason']}" for g in found["gates"]))
+
+
+def has_champion(workspace: Workspace, target: Target) -> bool:
+    """Whether a model is in use."""
+    tracker = client(workspace.folder, workspace.project.mlflow.tracking_uri)
+    return alias_version(tracker, model_name(workspace, target), CHAMPION) is not None
+
+
+def _move(tracker: Any, name: str, version: str, basis: str) -> None:
+    tracker.set_model_version_tag(name, version, "published_basis", basis)
+    tracker.set_registered_model_alias(name, CHAMPION, version)

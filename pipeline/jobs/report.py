@@ -1,0 +1,116 @@
+"""Draw the pages of a published run from finished tables: portfolio.html, worklist.csv, the model card."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from models.health import band_table
+from pipeline.actions.worklist import worklist, write_worklist_csv
+from pipeline.config.schema import Target
+from pipeline.jobs.evaluate import latest_evaluation
+from pipeline.jobs.score import PublishedRun
+from pipeline.reports.model_card import ModelCardInputs, model_card
+from pipeline.reports.portfolio import EVENT_WORDS, PortfolioInputs, portfolio_page
+from pipeline.workspace import Workspace, target_rule
+
+PAGE, WORKLIST, CARD, CARD_MD = "portfolio.html", "worklist.csv", "model_card.html", "model_card.md"
+
+
+def write_reports(workspace: Workspace, target: Target, published: PublishedRun) -> list[Path]:
+    """Write the pages of a run beside the project file; returns their paths."""
+    folder = workspace.folder / "reports" / target.name
+    folder.mkdir(parents=True, exist_ok=True)
+    evaluation = latest_evaluation(workspace, target, published.bundle.model_version) or (
+        latest_evaluation(workspace, target) if published.bundle.basis == "scorecard" else None) or {}
+    tested = _backtest(workspace, target, published)
+    bands = _bands(published, tested)
+    words = target_words(target)
+    page = portfolio_page(PortfolioInputs(
+        scores=published.scores, drivers=published.drivers, portfolio=published.portfolio, run=published.run,
+        backtest=tested, evaluation=evaluation, band_table=bands, source_freshness=_freshness(published),
+        previous_counts=published.previous_counts, objective=asdict(workspace.project.objective), now=workspace.now,
+        project=workspace.project.name, target_kind=target.kind, target_words=words, limits=_limits(published),
+    ))
+    card, markdown = model_card(ModelCardInputs(
+        project=workspace.project.name, target_words=words, evaluation=evaluation,
+        gates=evaluation.get("gates", []), model_info=_model_info(published), signals=published.bundle.published.signals,
+        band_table=bands, backtest=tested, now=workspace.now, limits=_limits(published),
+        waivers=tuple(f"{k}: {v}" for k, v in workspace.project.training.waivers.items()),
+    ))
+    ranked = worklist(published.scores, published.drivers, published.portfolio, event=EVENT_WORDS[target.kind][0])
+    _replace(folder / PAGE, page)
+    _replace(folder / CARD, card)
+    _replace(folder / CARD_MD, markdown)
+    aside = folder / f".{WORKLIST}"
+    write_worklist_csv(ranked, aside)
+    aside.replace(folder / WORKLIST)
+    return [folder / PAGE, folder / WORKLIST, folder / CARD]
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write aside, then swap: a reader never sees half a page."""
+    aside = path.with_name(f".{path.name}")
+    aside.write_text(text, encoding="utf-8")
+    aside.replace(path)
+
+
+def target_words(target: Target) -> str:
+    """One sentence that says what is predicted."""
+    rule = target_rule(target)
+    when = "at its next renewal" if target.horizon else f"within {target.horizon_days} days"
+    gap = f", not counting the first {rule.gap_days} days" if rule.gap_days else ""
+    grace = f"; a pause of up to {rule.grace_days} days is not leaving" if rule.grace_days else ""
+    return f"Will the account {rule.verb} {when}{gap}{grace}?"
+
+
+def _backtest(workspace: Workspace, target: Target, published: PublishedRun) -> pd.DataFrame:
+    empty = pd.DataFrame(columns=["account_id", "as_of", "label", "probability", "health", "band", "left_at"])
+    if published.bundle.basis == "scorecard" or not workspace.store.exists("backtest"):
+        return empty
+    rows = workspace.store.read("backtest", filters=[("target", "=", target.name)])
+    return rows[rows["model_version"] == published.bundle.model_version].drop(columns=["target", "model_version"])
+
+
+def _bands(published: PublishedRun, tested: pd.DataFrame) -> pd.DataFrame:
+    if published.bundle.basis == "scorecard":
+        return pd.DataFrame()
+    if tested.empty:
+        probability = published.scores["probability"].dropna()
+        return band_table(published.bundle.scale, probability.to_numpy()) if len(probability) else pd.DataFrame()
+    return band_table(published.bundle.scale, tested["probability"].to_numpy(), tested["label"].to_numpy())
+
+
+def _freshness(published: PublishedRun) -> pd.DataFrame:
+    rows = [{"source": s.source, "newest_known": s.newest_known, "rows": s.rows, "share": float("nan"),
+             "note": s.problem} for s in published.freshness]
+    return pd.DataFrame(rows, columns=["source", "newest_known", "rows", "share", "note"])
+
+
+def _limits(published: PublishedRun) -> tuple[str, ...]:
+    notes = [str(n) for n in published.bundle.facts.get("notes", [])]
+    if published.bundle.basis == "scorecard":
+        notes.insert(0, "No model earned publication: this is the scorecard, which ranks accounts by declared signs "
+                        "and gives no probability.")
+    return tuple(notes)
+
+
+def _model_info(published: PublishedRun) -> dict[str, Any]:
+    training: Mapping[str, Any] = published.bundle.published.training
+    facts = published.bundle.facts
+    settings = training.get("settings")
+    return {
+        "version": published.bundle.model_version, "method": published.bundle.published.name,
+        "basis": published.bundle.basis, "calibrator": published.bundle.calibrator_version,
+        "scale": f"{published.bundle.scale.p_at_risk:.1%} at 40|41, {published.bundle.scale.p_healthy:.1%} at 70|71",
+        "training dates": f"{training.get('first_as_of')} to {training.get('last_as_of')}",
+        "training rows": training.get("rows"), "training accounts": training.get("accounts"),
+        "accounts with the event": training.get("leaving_accounts"),
+        "calibrated on": f"{training.get('calibration_from')} to {training.get('calibration_until')}",
+        "test dates": ", ".join(facts.get("test_dates", [])) or "by anchor",
+        "settings": json.dumps(settings, default=str) if settings else "no search",
+        "configuration": facts.get("config_hash"), "training data": str(training.get("fingerprint"))[:16],
+    }

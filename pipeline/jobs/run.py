@@ -1,0 +1,141 @@
+"""The whole flow for one target, told in about a dozen lines."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from features.errors import ConfigError, GateRefused
+from pipeline.config.schema import Target
+from pipeline.engine.duckdb import connected
+from pipeline.jobs.evaluate import evaluate_target
+from pipeline.jobs.prepare import prepare_training
+from pipeline.jobs.promote import has_champion, promote_target
+from pipeline.jobs.report import write_reports
+from pipeline.jobs.score import PublishedRun, score_target
+from pipeline.jobs.stage import stage_sources
+from pipeline.jobs.train import Trained, train_target
+from pipeline.workspace import Workspace
+
+Say = Callable[[str, str], None]
+
+
+@dataclass(frozen=True)
+class WholeRun:
+    """What a whole run found and left."""
+
+    evaluation: Mapping[str, Any]
+    refused: str | None
+    published: PublishedRun
+    pages: tuple[Path, ...]
+
+
+def run_flow(workspace: Workspace, target: Target, say: Say, as_of: date | None = None) -> WholeRun:
+    """Stage, build, train, evaluate, promote, score and report; each step as its own command would.
+
+    A candidate that its gates refuse is not promoted: the model in use goes on, or, where there is
+    none yet, the scorecard is published.
+    """
+    with workspace.store.writing():
+        with connected() as connection:
+            tell_stage(say, stage_sources(workspace, connection))
+            refuse_bad_sources(workspace, connection)
+            tell_features(say, target, prepare_training(workspace, connection, target))
+        tell_training(say, train_target(workspace, target))
+        found = evaluate_target(workspace, target)
+        tell_evaluation(say, found)
+        refused = _promote(workspace, target, say)
+        with connected() as connection:
+            published = score_target(workspace, connection, target, as_of)
+        tell_score(say, published)
+        pages = write_reports(workspace, target, published)
+        say("look", f"{pages[0]}  {pages[1].name}  {pages[2].name}")
+    return WholeRun(found, refused, published, tuple(pages))
+
+
+def refuse_bad_sources(workspace: Workspace, connection: Any) -> None:
+    """Stop before training on sources that would teach the future."""
+    from pipeline.checking import check_sources, refuse_training
+
+    refuse_training(check_sources(workspace, connection))
+
+
+def _promote(workspace: Workspace, target: Target, say: Say) -> str | None:
+    try:
+        done = promote_target(workspace, target)
+    except GateRefused as refusal:
+        say("promote", f"refused: {refusal}")
+        if has_champion(workspace, target):
+            say("promote", "the model in use stays.")
+        else:
+            try:
+                promote_target(workspace, target, use_scorecard=True)
+            except ConfigError:
+                raise refusal from None
+            say("promote", "no model is promoted; the scorecard is published instead: scores and reasons, no probability.")
+        return str(refusal)
+    say("promote", f"version {done.version} is in use; {len(done.reasons)} gates passed")
+    return None
+
+
+def tell_stage(say: Say, staged: Mapping[str, Any]) -> None:
+    """Rows in and out of all sources."""
+    read, good = sum(s.rows_read for s in staged.values()), sum(s.rows_staged for s in staged.values())
+    bad = sum(sum(s.rows_bad.values()) for s in staged.values())
+    left = sum(sum(s.rows_left_out.values()) for s in staged.values())
+    firsts = [s.first_event for s in staged.values() if s.first_event]
+    lasts = [s.last_event for s in staged.values() if s.last_event]
+    span = f", {min(firsts):%Y-%m-%d} to {max(lasts):%Y-%m-%d}" if firsts else ""
+    say("stage", f"{len(staged)} sources, {read:,} rows read, {good:,} kept, {left:,} left out by rule, {bad:,} in "
+                 f"quarantine{span}")
+
+
+def tell_features(say: Say, target: Target, counts: Mapping[str, Any]) -> None:
+    """Snapshots, signals and leavers."""
+    from features.windows import day_of
+
+    say("features", f"{target.name}: {int(counts['rows']):,} rows of {int(counts['accounts']):,} accounts on "
+                    f"{int(counts['dates'])} dates, {day_of(counts['first'])} to {day_of(counts['last'])}; "
+                    f"{counts['signals']} signals")
+    rate = counts["rate"]
+    say("labels", f"{int(counts['labelled']):,} rows have a complete horizon; {int(counts['leavers']):,} accounts with the "
+                  f"event{'' if rate is None else f' ({rate:.1%} of rows)'}; test: {int(counts['test_rows']):,} rows, "
+                  f"{int(counts['test_leavers']):,} accounts with the event")
+
+
+def tell_training(say: Say, trained: Trained) -> None:
+    """What was chosen, and on what."""
+    training = trained.bundle.model.training
+    say("train", f"{trained.bundle.model.name}, {len(trained.result.trials)} trials, {training['rows']:,} rows until "
+                 f"{training['last_as_of']}; calibrated on {training['calibration_from']} to {training['calibration_until']}")
+    scale = trained.bundle.scale
+    say("scale", f"{scale.p_at_risk:.1%} at the edge 40|41, {scale.p_healthy:.1%} at 70|71"
+                 + (" (proposed; declare them in [scale] to fix them)" if trained.proposal else ""))
+    for note in trained.result.notes:
+        say("note", note)
+
+
+def tell_evaluation(say: Say, found: Mapping[str, Any]) -> None:
+    """Test metrics beside the constant and recency alone."""
+    test = found["test"]
+    recency = "" if test.get("recency_auc") is None else f", recency alone {test['recency_auc']:.3f}"
+    say("test", f"AUC {test['auc']:.3f} ({test['auc_low']:.3f}-{test['auc_high']:.3f}){recency}; log loss "
+                f"{test['log_loss']:.4f}, constant {test['log_loss_constant']:.4f}")
+    say("test", f"{test['mean_probability']:.1%} expected, {test['rate']:.1%} happened; calibration slope "
+                f"{test['calibration_slope']:.2f}")
+
+
+def tell_score(say: Say, published: PublishedRun) -> None:
+    """The summary an operator reads."""
+    bands = published.scores["band"].value_counts()
+    before = published.previous_counts
+    changes = [f"{band.replace('_', ' ')} {int(n):,}" + (f" ({int(n) - before.get(band, 0):+d})" if before else "")
+               for band, n in bands.items()]
+    scored = int(published.scores["health"].notna().sum())
+    say("score", f"as of {published.run['as_of']:%Y-%m-%d}: {scored:,} scored, {int(bands.get('unknown', 0)):,} unknown; "
+                 f"{', '.join(changes)}" + (" (against the last run)" if before else ""))
+    stale = [s.source for s in published.freshness if s.problem]
+    say("score", f"run {published.run['run_id']} published; stale sources: {', '.join(stale) or 'none'}")
+
+

@@ -1,0 +1,265 @@
+"""Score every account of a target's population on one date, explain it, and publish it whole or not at all."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from features.errors import ConfigError, GateRefused
+from features.naming import slug
+from features.windows import day_number
+from models.bundle import Bundle, Scored, score
+from models.drivers import driver_table
+from models.health import displayed
+from pipeline.config import config_hash
+from pipeline.config.schema import Target
+from pipeline.engine.duckdb import Connection
+from pipeline.engine.staged_facts import StagedFacts
+from pipeline.jobs.features import BEFORE_DAYS, build_scoring, data_until
+from pipeline.jobs.freshness import SourceState, freshness
+from pipeline.jobs.portfolio import portfolio
+from pipeline.jobs.stage import load_staged
+from pipeline.jobs.train import need_version
+from pipeline.ledger import append_run, current_run
+from pipeline.storage import content_hash
+from pipeline.tracking import CHALLENGER, CHAMPION
+from pipeline.workspace import Workspace
+
+SCORES = (
+    ("account_id", pa.string()), ("as_of", pa.timestamp("us")), ("target", pa.string()), ("horizon_days", pa.int64()),
+    ("run_id", pa.string()), ("basis", pa.string()), ("probability", pa.float64()), ("probability_low", pa.float64()),
+    ("probability_high", pa.float64()), ("health", pa.int64()), ("health_exact", pa.float64()),
+    ("health_low", pa.float64()), ("health_high", pa.float64()), ("band", pa.string()), ("band_reason", pa.string()),
+    ("base_points", pa.float64()), ("base_displayed", pa.int64()), ("model_version", pa.string()),
+    ("calibrator_version", pa.string()), ("scale_version", pa.string()), ("scored_at", pa.timestamp("us")),
+)
+DRIVERS = (
+    ("account_id", pa.string()), ("as_of", pa.timestamp("us")), ("target", pa.string()), ("horizon_days", pa.int64()),
+    ("run_id", pa.string()), ("dimension", pa.string()), ("driver", pa.string()), ("points", pa.float64()),
+    ("points_displayed", pa.int64()), ("value", pa.float64()), ("value_before", pa.float64()),
+    ("reference", pa.float64()), ("words", pa.string()),
+)
+# Rows explained at a time, so that memory stays bounded however many accounts there are.
+CHUNK = 50_000
+
+
+@dataclass(frozen=True)
+class PublishedRun:
+    """What a score run published, and what its summary says."""
+
+    run: dict[str, Any]
+    scores: pd.DataFrame
+    drivers: pd.DataFrame
+    portfolio: pd.DataFrame
+    freshness: tuple[SourceState, ...]
+    previous_counts: dict[str, int] | None
+    bundle: Bundle
+
+
+def default_as_of(workspace: Workspace, staged: Mapping[str, StagedFacts], target: Target) -> date:
+    """The first day the data no longer cover: everything before it is known."""
+    return max(data_until(workspace, staged, target).values())
+
+
+def score_target(
+    workspace: Workspace, connection: Connection, target: Target, as_of: date | None = None, *,
+    use_candidate: bool = False, allow_stale: Mapping[str, str] | None = None,
+) -> PublishedRun:
+    """Score one date and publish scores, drivers and portfolio under one run.
+
+    Parameters
+    ----------
+    allow_stale
+        Source -> reason; its accounts are published as unknown instead of refusing the run.
+
+    Raises
+    ------
+    GateRefused
+        When a source is stale: nothing is written and readers keep the run before.
+    NotFound
+        When no model is in use.
+    """
+    alias = CHALLENGER if use_candidate else CHAMPION
+    bundle, _, _ = need_version(
+        workspace, target, alias, "Run `tenure evaluate` and `tenure promote`, or score with --candidate.")
+    staged = load_staged(workspace, connection)
+    day = as_of or default_as_of(workspace, staged, target)
+    _refuse_beyond_data(staged, day)
+    states = freshness(connection, staged, day)
+    accepted = dict(allow_stale or {})
+    _refuse_stale(states, accepted)
+    built = build_scoring(workspace, connection, target, day, bundle.choices)
+    bundle.published.check_signals(built.signals)
+    snapshots = connection.execute(
+        f"select account_id, state from snapshots where as_of_day = {day_number(day)} order by account_id").df()
+    now, before = _frames(connection, bundle, day)
+    unknown = _unknown_accounts(connection, staged, accepted, day)
+    scores, drivers, base = _score_accounts(bundle, snapshots, now, before, unknown, workspace)
+    people = portfolio(workspace, connection, staged, target, day, snapshots["account_id"])
+    return _publish(workspace, target, bundle, day, scores, drivers, people, now, states, accepted)
+
+
+def _refuse_beyond_data(staged: Mapping[str, StagedFacts], day: date) -> None:
+    newest = max((until for s in staged.values() for until in s.data_until.values()), default=day)
+    if day > newest + timedelta(days=1):
+        raise ConfigError(f"as_of {day} lies after the data, which end on {newest}. Choose an --as-of on or before "
+                          f"{newest}, or stage newer data.")
+
+
+def _refuse_stale(states: Sequence[SourceState], accepted: Mapping[str, str]) -> None:
+    unknown = set(accepted) - {s.source for s in states}
+    if unknown:
+        raise ConfigError(f"--allow-stale {sorted(unknown)[0]}: no such source; there are "
+                          f"{', '.join(s.source for s in states)}.")
+    problems = [s.problem for s in states if s.problem and s.source not in accepted]
+    if problems:
+        names = ", ".join(s.source for s in states if s.problem and s.source not in accepted)
+        raise GateRefused(
+            f"stale sources: {' '.join(problems)} Nothing was published; readers keep the run before. Load newer rows and "
+            f"run `tenure run`, or accept with --allow-stale {names.split(', ')[0]} --reason TEXT: accounts that rest on "
+            "it are then published as unknown.")
+
+
+def _frames(connection: Connection, bundle: Bundle, day: date) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Feature rows of the date and of the date before, by account."""
+    columns = ", ".join(bundle.published.columns)
+    number = day_number(day)
+    both = connection.execute(f"select account_id, as_of_day, {columns} from features order by account_id").df()
+    now = both[both["as_of_day"] == number].drop(columns="as_of_day").set_index("account_id")
+    earlier = both[both["as_of_day"] == number - BEFORE_DAYS].drop(columns="as_of_day").set_index("account_id")
+    return now.astype("float64"), earlier.reindex(now.index).astype("float64")
+
+
+def _unknown_accounts(
+    connection: Connection, staged: Mapping[str, StagedFacts], accepted: Mapping[str, str], day: date
+) -> dict[str, str]:
+    """Accounts whose score would rest on a source accepted as stale, with the reason."""
+    found: dict[str, str] = {}
+    for name in accepted:
+        source = staged[name]
+        event = source.contract.event_time
+        recent = f"where {event}_day >= {day_number(day) - 364}" if event else ""
+        for (account,) in connection.execute(
+                f"select distinct account_id from facts_{slug(name)} {recent}").fetchall():
+            found.setdefault(account, f"stale: {name}")
+    return found
+
+
+def _score_accounts(
+    bundle: Bundle, snapshots: pd.DataFrame, now: pd.DataFrame, before: pd.DataFrame, unknown: Mapping[str, str],
+    workspace: Workspace,
+) -> tuple[pd.DataFrame, pd.DataFrame, tuple[float, int]]:
+    """Scores of every account of the snapshots, and drivers of those that have one."""
+    model = bundle.published
+    references = {k: float("nan") if v is None else float(v) for k, v in model.references.items()}
+    pieces, drivers, base = [], [], (float("nan"), 0)
+    has_data = now.notna().any(axis=1)
+    known = [a for a in now.index if a not in unknown and has_data[a]]
+    for start in range(0, len(known), CHUNK):
+        chunk = now.loc[known[start:start + CHUNK]]
+        scored: Scored = score(bundle, chunk)
+        base = (scored.base, scored.base_displayed)
+        pieces.append(scored.table)
+        drivers.append(driver_table(
+            list(chunk.index), chunk.reset_index(drop=True), before.loc[chunk.index].reset_index(drop=True),
+            scored.points, model.signals, references, scored.table["health"].to_numpy(), scored.base_displayed,
+            before_days=BEFORE_DAYS, currency=workspace.project.currency))
+    table = pd.concat(pieces) if pieces else score(bundle, now.iloc[:0]).table
+    scores = snapshots.set_index("account_id").join(table)
+    scores["band_reason"] = pd.Series(unknown, dtype="str").reindex(scores.index)
+    missing = scores["band"].isna() & scores["band_reason"].isna()
+    scores.loc[missing, "band_reason"] = "no data"
+    scores.loc[scores["band"].isna(), "band"] = "unknown"
+    leaving = scores["state"] != "member"
+    scores.loc[leaving, "band_reason"] = scores.loc[leaving, "state"]
+    scores.loc[leaving, "band"] = "leaving"
+    return scores.drop(columns="state").reset_index(), pd.concat(drivers, ignore_index=True) if drivers else pd.DataFrame(), base
+
+
+def run_id_of(
+    workspace: Workspace, target: Target, bundle: Bundle, day: date, inputs: Mapping[str, str]
+) -> str:
+    """16 hex digits of everything the run rests on: same inputs, same id."""
+    facts = {
+        "as_of": day.isoformat(), "target": target.name, "basis": bundle.basis, "model": bundle.model_version,
+        "calibrator": bundle.calibrator_version, "scale": bundle.scale.version,
+        "cards": [s.fingerprint for s in bundle.published.signals], "config": config_hash(workspace.project),
+        "inputs": dict(inputs),
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _publish(
+    workspace: Workspace, target: Target, bundle: Bundle, day: date, scores: pd.DataFrame, drivers: pd.DataFrame,
+    people: pd.DataFrame, features: pd.DataFrame, states: tuple[SourceState, ...], accepted: Mapping[str, str],
+) -> PublishedRun:
+    """Write portfolio, drivers and scores, then the row in `runs` that makes them the ones readers see."""
+    inputs = {
+        "features": content_hash(features.reset_index(), ["account_id"]),
+        "portfolio": content_hash(people, ["account_id"]),
+        "accepted_stale": json.dumps(dict(accepted), sort_keys=True),
+    }
+    run_id = run_id_of(workspace, target, bundle, day, inputs)
+    as_of = pd.Timestamp(day)
+    common = {"as_of": as_of, "target": target.name, "horizon_days": target.horizon_days, "run_id": run_id}
+    base_points, base_displayed = _base(bundle, scores, drivers)
+    scores = scores.assign(
+        **common, basis=bundle.basis, base_points=base_points, base_displayed=base_displayed,
+        model_version=bundle.model_version, calibrator_version=bundle.calibrator_version,
+        scale_version=bundle.scale.version, scored_at=workspace.now)
+    no_health = scores["health_exact"].isna()
+    scores.loc[no_health, ["base_points", "base_displayed"]] = np.nan
+    drivers = drivers.assign(**common) if len(drivers) else drivers
+    people = people.assign(as_of=as_of, run_id=run_id)
+    store = workspace.store
+    previous = current_run(store, target.name)
+    counts = {str(k): int(v) for k, v in scores["band"].value_counts().items()}
+    where = f"target = '{target.name}' and as_of = '{as_of}' and run_id = '{run_id}'"
+    parts = ["target", "as_of"]
+    store.write("features_scored_" + target.name, features.reset_index().assign(as_of=as_of, run_id=run_id),
+                replace=f"run_id = '{run_id}'", partition_by=["run_id"])
+    store.write("portfolio", people, replace=f"run_id = '{run_id}'", partition_by=["run_id"])
+    if len(drivers):
+        store.write("drivers", _table(drivers, DRIVERS), replace=where, partition_by=parts)
+    store.write("scores", _table(scores, SCORES), replace=where, partition_by=parts)
+    run = {
+        **common, "as_of": as_of.to_pydatetime(), "state": "published", "basis": bundle.basis,
+        "model_version": bundle.model_version, "calibrator_version": bundle.calibrator_version,
+        "scale_version": bundle.scale.version, "config_hash": config_hash(workspace.project),
+        "input_fingerprints": json.dumps(inputs, sort_keys=True), "counts": json.dumps(counts, sort_keys=True),
+        "note": json.dumps({"allow_stale": dict(accepted)}) if accepted else None,
+        "started_at": workspace.now, "published_at": workspace.now,
+    }
+    append_run(store, run)
+    before = json.loads(previous["counts"]) if previous and previous["run_id"] != run_id else None
+    return PublishedRun(run, scores, drivers, people, states, before, bundle)
+
+
+def _base(bundle: Bundle, scores: pd.DataFrame, drivers: pd.DataFrame) -> tuple[float, int]:
+    """Exact and displayed base, which are one number per model."""
+    model, scale = bundle.published, bundle.scale
+    if bundle.basis == "scorecard":
+        base = model.scorecard_points(pd.DataFrame(np.nan, index=[0], columns=model.columns))[0]
+    else:
+        assert model.calibrator is not None
+        phi_0, _ = model.contributions(pd.DataFrame(np.nan, index=[0], columns=model.columns))
+        base = float(scale.exact(model.calibrator.calibrate(np.array([phi_0])))[0])
+    return base, int(displayed(np.array([base]))[0])
+
+
+def _table(rows: pd.DataFrame, columns: Sequence[tuple[str, pa.DataType]]) -> pa.Table:
+    """Rows as the published table: its columns, in order, with its types."""
+    schema = pa.schema(list(columns))
+    frame = rows.reindex(columns=schema.names)
+    for name, kind in columns:
+        if pa.types.is_int64(kind):
+            frame[name] = frame[name].astype("Int64")
+    return pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
+
+

@@ -1,0 +1,200 @@
+"""Train a model for a target, record it in MLflow, and register it as the challenger."""
+
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from features.errors import NotFound
+from models.bundle import Bundle, read_bundle, write_bundle
+from models.dataset import TrainingSet
+from models.health import Proposal, propose_scale, scale_from_anchors, scale_problems
+from models.health.scale import Scale
+from models.model import Model
+from models.artifact import read_model, write_model
+from models.training import TrainingPlan, TrainingResult, train
+from pipeline.config import config_hash
+from pipeline.config.schema import Target
+from pipeline.jobs.prepare import load_training
+from pipeline.tracking import CHALLENGER, CHAMPION, alias_version, client, experiment_id
+from pipeline.workspace import Workspace, describe_target, target_rule
+
+BASELINES = "baselines"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A registered candidate: its bundle, its version, and the facts for the story of the run."""
+
+    bundle: Bundle
+    baselines: Mapping[str, Model]
+    version: str
+    result: TrainingResult
+    proposal: Proposal | None
+
+
+def plan_of(workspace: Workspace, target: Target) -> TrainingPlan:
+    """The training plan of the project file."""
+    settings = workspace.project.training
+    return TrainingPlan(
+        trials=settings.trials, folds=settings.folds, seed=settings.seed, bags=settings.bags,
+        max_trees=settings.max_trees, threads=settings.threads, is_event_good=target_rule(target).is_good,
+        waivers=dict(settings.waivers),
+    )
+
+
+def train_target(workspace: Workspace, target: Target, on_trial: Callable[..., None] | None = None) -> Trained:
+    """Tune, calibrate and register a model on the features in the store.
+
+    Raises
+    ------
+    LeakageError
+        When a signal nearly tells the label alone.
+    """
+    rows, found, _ = load_training(workspace, target)
+    facts = {**describe_target(target), "objective": _objective(workspace)}
+    result = train(rows, plan_of(workspace, target), on_trial, target=facts)
+    scale, proposal, problems = choose_scale(workspace, target, result)
+    bundle = Bundle(
+        model=result.model, scorecard=result.scorecard, scale=scale, choices=found.choices,
+        facts={"train_dates": list(found.train_dates), "test_dates": list(found.test_dates),
+               "config_hash": config_hash(workspace.project), "notes": list(result.notes), "scale_problems": problems,
+               "project": workspace.project.name, "currency": workspace.project.currency},
+    )
+    version = register(workspace, target, bundle, result.baselines, result, rows)
+    return Trained(bundle, result.baselines, version, result, proposal)
+
+
+def _objective(workspace: Workspace) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(workspace.project.objective)
+
+
+def choose_scale(
+    workspace: Workspace, target: Target, result: TrainingResult
+) -> tuple[Scale, Proposal | None, list[str]]:
+    """The declared scale, the one already in use, or a proposal from out-of-time probabilities."""
+    declared = workspace.project.scale
+    good = target_rule(target).is_good
+    probability = _per_account(result)
+    base = float(result.model.calibrator.calibrate(np.array([result.model.training["phi_0"]]))[0]) if (
+        result.model.calibrator is not None and "phi_0" in result.model.training) else float(probability.mean())
+    capacity = workspace.project.objective.capacity
+    share = min(1.0, capacity / max(1, len(probability))) if capacity else None
+    if declared.p_at_risk is not None and declared.p_healthy is not None and not good:
+        scale = scale_from_anchors(declared.p_at_risk, declared.p_healthy, at_risk_until=declared.at_risk_until,
+                                   stable_until=declared.stable_until)
+        return scale, None, list(scale_problems(scale, probability, base, capacity_share=share))
+    in_use = champion_bundle(workspace, target)
+    if in_use is not None and in_use.basis == "calibrated":
+        # Anchors are fixed when first chosen: a retrain must not move what 40 means.
+        return in_use.scale, None, list(scale_problems(in_use.scale, probability, base, capacity_share=share))
+    proposal = propose_scale(probability, share, base, at_risk_until=declared.at_risk_until,
+                             stable_until=declared.stable_until, good_event=good)
+    return proposal.scale, proposal, list(proposal.problems)
+
+
+def _per_account(result: TrainingResult) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """One out-of-time probability per account: its latest."""
+    latest = result.validation.sort_values(["account_id", "as_of"]).drop_duplicates("account_id", keep="last")
+    return latest["probability"].to_numpy(dtype=np.float64)
+
+
+def register(
+    workspace: Workspace, target: Target, bundle: Bundle, baselines: Mapping[str, Model],
+    result: TrainingResult | None, rows: TrainingSet | None,
+) -> str:
+    """Record a run in MLflow and register the bundle as a new version with the alias challenger."""
+    uri = workspace.project.mlflow.tracking_uri
+    tracker = client(workspace.folder, uri)
+    import mlflow
+
+    experiment = experiment_id(tracker, workspace.project.name, workspace.folder, uri)
+    name = model_name(workspace, target)
+    with mlflow.start_run(experiment_id=experiment, run_name=f"train {target.name}") as run, \
+            tempfile.TemporaryDirectory() as aside:
+        folder = Path(aside)
+        write_bundle(bundle, folder / "bundle")
+        for each, baseline in baselines.items():
+            write_model(baseline, folder / BASELINES / each)
+        _log(target, bundle, result, rows, folder)
+        logged = mlflow.pyfunc.log_model(
+            name=target.name, python_model=str(Path(__file__).parent.parent / "serving.py"),
+            artifacts={"bundle": str(folder / "bundle"), "baselines": str(folder / BASELINES)},
+            pip_requirements=["tenure"], registered_model_name=name,
+        )
+        version = str(logged.registered_model_version)
+        tracker.set_model_version_tag(name, version, "run_id", run.info.run_id)
+    tracker.set_registered_model_alias(name, CHALLENGER, version)
+    return version
+
+
+def _log(target: Target, bundle: Bundle, result: TrainingResult | None, rows: TrainingSet | None, folder: Path) -> None:
+    import mlflow
+
+    from pipeline.reports.plots import importance_figure, reliability_figure
+
+    mlflow.log_params({"target": target.name, "kind": target.kind, "horizon": str(target.horizon or target.horizon_days),
+                       "signals": len(bundle.model.signals), "model": bundle.model.name,
+                       "config_hash": bundle.facts.get("config_hash", ""), "scale_version": bundle.scale.version})
+    training = dict(bundle.model.training)
+    mlflow.log_metrics({k: float(v) for k, v in training.items() if isinstance(v, int | float) and v is not None})
+    mlflow.log_dict({"training": json.loads(json.dumps(training, default=str)), "facts": dict(bundle.facts)}, "facts.json")
+    if result is None or rows is None:
+        return
+    settings = training.get("settings") or {}
+    mlflow.log_params({f"chosen_{k}": str(v)[:250] for k, v in settings.items() if not isinstance(v, dict)})
+    result.trials.to_csv(folder / "trials.csv", index=False)
+    mlflow.log_artifact(str(folder / "trials.csv"))
+    mlflow.log_figure(reliability_figure(result.validation["label"], result.validation["probability"]), "reliability.png")
+    mlflow.log_figure(importance_figure(bundle.model, rows), "importance.png")
+    sample = rows.features.head(5).assign(account_id=rows.keys["account_id"].head(5))
+    # MLflow refuses digests over 36 characters.
+    dataset = mlflow.data.from_pandas(sample, name=f"features_{target.name}", digest=rows.fingerprint()[:32])
+    mlflow.log_input(dataset, context="training")
+
+
+def model_name(workspace: Workspace, target: Target) -> str:
+    """Name of a target's registered model."""
+    return f"{workspace.project.name}-{target.name}".replace("/", "-").replace(":", "-")
+
+
+def load_version(workspace: Workspace, target: Target, alias: str) -> tuple[Bundle, dict[str, Model], str] | None:
+    """Bundle, baselines and version behind an alias, or None."""
+    tracker = client(workspace.folder, workspace.project.mlflow.tracking_uri)
+    name = model_name(workspace, target)
+    version = alias_version(tracker, name, alias)
+    if version is None:
+        return None
+    import mlflow
+
+    folder = Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{version.version}"))
+    bundle = read_bundle(folder / "artifacts" / "bundle")
+    basis = version.tags.get("published_basis", bundle.basis)
+    kept = folder / "artifacts" / BASELINES
+    baselines = {p.name: read_model(p) for p in sorted(kept.iterdir()) if p.is_dir()} if kept.is_dir() else {}
+    if basis != bundle.basis:
+        from dataclasses import replace
+
+        bundle = replace(bundle, basis=basis)
+    return bundle, baselines, str(version.version)
+
+
+def champion_bundle(workspace: Workspace, target: Target) -> Bundle | None:
+    """The bundle in use, or None."""
+    found = load_version(workspace, target, CHAMPION)
+    return found[0] if found else None
+
+
+def need_version(workspace: Workspace, target: Target, alias: str, next_step: str) -> tuple[Bundle, dict[str, Model], str]:
+    """As `load_version`, or an error that names the next step."""
+    found = load_version(workspace, target, alias)
+    if found is None:
+        what = "model in use" if alias == CHAMPION else "candidate model"
+        raise NotFound(f"target {target.name!r} has no {what} yet. {next_step}")
+    return found

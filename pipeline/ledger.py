@@ -1,0 +1,82 @@
+"""The run ledger: one row in `runs` makes a run's scores and drivers the ones that readers see.
+
+Rows are only ever appended. The last row of a run_id gives its state; the current run of a target
+is the published one with the newest as_of, then the newest published_at.
+"""
+
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from features.errors import NotFound
+from pipeline.storage import Store
+
+RUNS = pa.schema([
+    ("run_id", pa.string()), ("as_of", pa.timestamp("us")), ("target", pa.string()), ("horizon_days", pa.int64()),
+    ("state", pa.string()), ("basis", pa.string()), ("model_version", pa.string()),
+    ("calibrator_version", pa.string()), ("scale_version", pa.string()), ("config_hash", pa.string()),
+    ("input_fingerprints", pa.string()), ("counts", pa.string()), ("note", pa.string()),
+    ("started_at", pa.timestamp("us")), ("published_at", pa.timestamp("us")),
+])
+
+
+def append_run(store: Store, run: dict[str, Any]) -> None:
+    """Append one row; this is the commit of a run."""
+    store.write("runs", pa.Table.from_pylist([{name: run.get(name) for name in RUNS.names}], schema=RUNS), append=True)
+
+
+def run_rows(store: Store) -> pd.DataFrame:
+    """Every run with its last state, oldest first; no rows where nothing was published yet."""
+    if not store.exists("runs"):
+        return RUNS.empty_table().to_pandas()
+    rows = store.read("runs").sort_values("published_at", kind="stable")
+    return rows.drop_duplicates("run_id", keep="last").reset_index(drop=True)
+
+
+def current_run(store: Store, target: str) -> dict[str, Any] | None:
+    """The run that readers of a target see, or None."""
+    rows = run_rows(store)
+    published = rows[(rows["target"] == target) & (rows["state"] == "published")]
+    if published.empty:
+        return None
+    return dict(published.sort_values(["as_of", "published_at"], kind="stable").iloc[-1])
+
+
+def run_before(store: Store, target: str, run_id: str) -> dict[str, Any] | None:
+    """The published run that came before, for "against the last run"."""
+    rows = run_rows(store)
+    published = rows[(rows["target"] == target) & (rows["state"] == "published") & (rows["run_id"] != run_id)]
+    if published.empty:
+        return None
+    return dict(published.sort_values(["as_of", "published_at"], kind="stable").iloc[-1])
+
+
+def roll_back(store: Store, run_id: str, now: datetime) -> list[str]:
+    """Make an earlier run the current one of its target; returns the runs it supersedes.
+
+    Raises
+    ------
+    NotFound
+        When there is no such run, listing the newest ones.
+    """
+    rows = run_rows(store)
+    chosen = rows[rows["run_id"].str.startswith(run_id)] if run_id else rows.iloc[:0]
+    if len(chosen) != 1:
+        known = ", ".join(rows["run_id"].tail(5)) or "none yet"
+        problem = "no run" if chosen.empty else f"{len(chosen)} runs"
+        raise NotFound(f"{problem} with id {run_id!r}. Newest runs: {known}.")
+    target_run = dict(chosen.iloc[0])
+    if target_run["state"] == "failed":
+        raise NotFound(f"run {target_run['run_id']} failed and was never published; choose a published one.")
+    order = ["as_of", "published_at"]
+    newer = rows[(rows["target"] == target_run["target"]) & (rows["state"] == "published")
+                 & (rows["run_id"] != target_run["run_id"])]
+    newer = newer[[tuple(r) > tuple(target_run[c] for c in order) for r in newer[order].itertuples(index=False)]]
+    if target_run["state"] != "published":
+        append_run(store, {**target_run, "state": "published", "note": "rolled back to", "published_at": now})
+    for run in newer.to_dict("records"):
+        append_run(store, {**run, "state": "superseded", "note": f"rolled back to {target_run['run_id']}",
+                           "published_at": now})
+    return list(newer["run_id"])

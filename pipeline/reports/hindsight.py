@@ -1,0 +1,138 @@
+"""Would it have warned you? What untouched test dates said about accounts that later left."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+LEADS = (90, 60, 30)
+"""Days before leaving at which the page looks back."""
+FEW = 30
+"""Below this many, counts say more than percentages."""
+_ALARM = {"at_risk", "high"}
+_CALM = {"healthy", "low"}
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was shown some days before an account left; `band` is empty where there was no score yet."""
+
+    lead_days: int
+    days_before: int | None
+    health: int | None
+    band: str
+
+
+@dataclass(frozen=True)
+class Leaver:
+    """An account that left inside the horizon of a test date."""
+
+    account_id: str
+    left_at: pd.Timestamp
+    looks: tuple[Look, ...]
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """An account that was shown red on a test date and did not leave inside the horizon."""
+
+    account_id: str
+    as_of: pd.Timestamp
+    health: int
+    left_at: pd.Timestamp | None
+
+
+@dataclass(frozen=True)
+class Hindsight:
+    """All leavers and unconfirmed alarms of the test months, with the counts the page speaks of.
+
+    `alarms` counts accounts ever shown red, `confirmed` those of them that left inside the horizon
+    after a red score, `later` those that left after it, `stayed` the others.
+    """
+
+    leavers: tuple[Leaver, ...]
+    warned: dict[int, int]
+    scored: dict[int, int]
+    missed: int
+    alarms: int
+    confirmed: int
+    later: int
+    stayed: int
+    unconfirmed: tuple[Alarm, ...]
+    has_dates: bool
+
+
+def look_back(backtest: pd.DataFrame) -> Hindsight:
+    """What the test dates would have shown, account by account.
+
+    Parameters
+    ----------
+    backtest
+        Scores of the untouched test dates: account_id, as_of, label (1 left inside the horizon),
+        health, band, left_at (null: did not leave as far as is known).
+
+    Notes
+    -----
+    The look "about 60 days before" is the latest test date at or before `left_at - 60 days`; nothing
+    later is used. `missed` counts leavers that were shown healthy at the last look that exists.
+    """
+    rows = backtest.sort_values(["account_id", "as_of"], kind="stable")
+    events = rows[rows["label"] == 1]
+    has_dates = bool(events["left_at"].notna().any()) or events.empty
+    # Who left long after the last test date would be looked up far too early, and is nobody's miss.
+    left_at = events.dropna(subset=["left_at"]).groupby("account_id")["left_at"].min()
+    gone = rows[rows["account_id"].isin(left_at.index)].groupby("account_id", sort=True)
+    leavers = [_leaver(str(account), group, pd.Timestamp(left_at[account])) for account, group in gone]
+    leavers.sort(key=lambda one: (one.left_at, one.account_id))
+    red = rows[rows["band"].isin(_ALARM)]
+    alarms = [_alarm(str(account), group) for account, group in red.groupby("account_id", sort=True)]
+    unconfirmed = sorted((one for one in alarms if one is not None), key=lambda one: (one.health, one.account_id))
+    later = sum(one.left_at is not None for one in unconfirmed)
+    return Hindsight(
+        leavers=tuple(leavers),
+        warned={lead: sum(_look(one, lead).band in _ALARM for one in leavers) for lead in LEADS},
+        scored={lead: sum(_look(one, lead).band != "" for one in leavers) for lead in LEADS},
+        missed=sum(_last_band(one) in _CALM for one in leavers),
+        alarms=len(alarms),
+        confirmed=len(alarms) - len(unconfirmed),
+        later=later,
+        stayed=len(unconfirmed) - later,
+        unconfirmed=tuple(unconfirmed),
+        has_dates=has_dates,
+    )
+
+
+def count_of(part: int, whole: int) -> str:
+    """`14 of 23`; from thirty on with the percentage, `45 of 60 (75%)`."""
+    return f"{part} of {whole}" + (f" ({part / whole:.0%})" if whole >= FEW else "")
+
+
+def _leaver(account: str, group: pd.DataFrame, left_at: pd.Timestamp) -> Leaver:
+    return Leaver(account, left_at, tuple(_looked(group, left_at, lead) for lead in LEADS))
+
+
+def _looked(group: pd.DataFrame, left_at: pd.Timestamp, lead: int) -> Look:
+    earlier = group[group["as_of"] <= left_at - pd.Timedelta(days=lead)]
+    if earlier.empty:
+        return Look(lead, None, None, "")
+    row = earlier.iloc[-1]
+    health = None if pd.isna(row["health"]) else int(row["health"])
+    return Look(lead, int((left_at - row["as_of"]).days), health, str(row["band"]))
+
+
+def _look(leaver: Leaver, lead: int) -> Look:
+    return next(look for look in leaver.looks if look.lead_days == lead)
+
+
+def _last_band(leaver: Leaver) -> str:
+    return next((look.band for look in reversed(leaver.looks) if look.band), "")
+
+
+def _alarm(account: str, red: pd.DataFrame) -> Alarm | None:
+    """The lowest red score of an account, or None where one of its red scores came true."""
+    if (red["label"] == 1).any():
+        return None
+    worst = red.sort_values(["health", "as_of"], kind="stable").iloc[0]
+    left = red["left_at"].dropna()
+    return Alarm(
+        account, pd.Timestamp(worst["as_of"]), int(worst["health"]), None if left.empty else pd.Timestamp(left.min())
+    )

@@ -1,0 +1,165 @@
+"""The model's own page: what it predicts, on what it was tested, how well, and where it stops."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from features.definition import Signal
+from pipeline.reports.reliability import reliability_svg, reliability_table
+from pipeline.reports.render import render, script_and_policy, style
+
+# key, name people know, whether the larger number is the better one, decimals
+_METRICS = (
+    ("log_loss", "Log loss", "lower is better", 4),
+    ("brier", "Brier score", "lower is better", 4),
+    ("auc", "AUC", "1 ranks perfectly, 0.5 not at all", 3),
+    ("average_precision", "Average precision", "higher is better", 3),
+    ("lift_top_decile", "Lift in the top tenth", "1 is no better than chance", 2),
+    ("calibration_slope", "Calibration slope", "1 is right; below 1 too bold, above 1 too shy", 2),
+    ("calibration_intercept", "Calibration intercept", "0 is right", 2),
+    ("ece", "Calibration error", "0 is right", 4),
+)
+
+
+@dataclass(frozen=True)
+class ModelCardInputs:
+    """Everything the card is made of.
+
+    Parameters
+    ----------
+    evaluation
+        What `evaluate --json` prints: target, test, baselines.
+    gates
+        name, passed, reason of each gate, in order.
+    model_info
+        Facts shown as they are, in order: name -> text or number (version, method, training dates,
+        calibrator, scale, seed, ...).
+    signals
+        The signals the model reads.
+    band_table
+        `models.health.band_table` of the test; empty where there is no scale.
+    backtest
+        Test scores with probability and label, for the picture; empty: none is drawn.
+    limits
+        Sentences.
+    waivers
+        What was waived, by whom and why, in sentences.
+    """
+
+    project: str
+    target_words: str
+    evaluation: Mapping[str, Any]
+    gates: Sequence[Mapping[str, Any]]
+    model_info: Mapping[str, Any]
+    signals: Sequence[Signal]
+    band_table: pd.DataFrame
+    backtest: pd.DataFrame
+    now: datetime
+    limits: tuple[str, ...] = ()
+    waivers: tuple[str, ...] = ()
+
+
+def model_card(inputs: ModelCardInputs) -> tuple[str, str]:
+    """The card as one self-contained HTML page, and the same as Markdown."""
+    test = dict(inputs.evaluation.get("test", {}))
+    view = {
+        "project": inputs.project,
+        "target_words": inputs.target_words,
+        "now": inputs.now,
+        "info": [(name, "not recorded" if value is None else value) for name, value in inputs.model_info.items()],
+        "test": test,
+        "metrics": metric_rows(inputs.evaluation),
+        "comparisons": comparison_rows(inputs.evaluation),
+        "gates": list(inputs.gates),
+        "dimensions": signals_by_dimension(inputs.signals),
+        "bands": inputs.band_table.to_dict("records"),
+        "limits": (*_own_limits(test), *inputs.limits),
+        "waivers": inputs.waivers,
+        "reliability_rows": _reliability(inputs.backtest).to_dict("records"),
+    }
+    picture = Markup(reliability_svg(_reliability(inputs.backtest), event="had it"))  # noqa: S704 - numbers, own words
+    _, policy = script_and_policy("filter.js")
+    page = render("model_card.html.j2", style=style(), policy=policy, reliability=picture, **view)
+    return page, render("model_card.md.j2", **view)
+
+
+def metric_rows(evaluation: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Metrics of the test that exist: name, value, 95% interval, how to read it."""
+    test = evaluation.get("test", {})
+    rows = []
+    for key, name, reading, decimals in _METRICS:
+        if test.get(key) is not None:
+            low, high = test.get(f"{key}_low"), test.get(f"{key}_high")
+            interval = "" if low is None or high is None else f"{low:.{decimals}f} to {high:.{decimals}f}"
+            rows.append({"name": name, "value": f"{test[key]:.{decimals}f}", "interval": interval, "reading": reading})
+    if test.get("ece") is not None and test.get("ece_expected") is not None:
+        rows[-1]["reading"] += f"; sampling alone gives {test['ece_expected']:.4f}"
+    return rows
+
+
+def comparison_rows(evaluation: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The model beside the constants and the baselines: log loss, AUC, and the paired difference of log loss."""
+    test = evaluation.get("test", {})
+    rows = [_comparison("this model", test.get("log_loss"), test.get("auc"), {})]
+    if test.get("log_loss_constant") is not None:
+        rows.append(_comparison("constant: the last known rate", test["log_loss_constant"], 0.5, {}))
+    if test.get("log_loss_constant_hindsight") is not None:
+        rows.append(_comparison("constant: the test's own rate", test["log_loss_constant_hindsight"], 0.5, {}))
+    for name, numbers in evaluation.get("baselines", {}).items():
+        if name != "constant" or test.get("log_loss_constant") is None:
+            spoken = f"{name.replace('_', ' ')} alone"
+            rows.append(_comparison(spoken, numbers.get("log_loss"), numbers.get("auc"), numbers))
+        else:
+            rows[1] = _comparison("constant: the last known rate", numbers.get("log_loss"), 0.5, numbers)
+    if not evaluation.get("baselines") and test.get("recency_auc") is not None:
+        rows.append(_comparison("recency alone", None, test["recency_auc"], {}))
+    return rows
+
+
+def signals_by_dimension(signals: Sequence[Signal]) -> list[dict[str, Any]]:
+    """Dimensions with the measures the model reads: meaning, windows, source, which way is worse."""
+    dimensions: dict[str, dict[str, dict[str, Any]]] = {}
+    for signal in signals:
+        measure = dimensions.setdefault(signal.dimension, {}).setdefault(signal.driver, {
+            "driver": signal.driver, "meaning": signal.meaning, "source": signal.source, "windows": [],
+            "worse": {"up": "more is worse", "down": "less is worse"}.get(signal.worse or "", ""),
+            "leading": "leading" if signal.is_leading else "lagging",
+        })
+        if signal.window_days is not None:
+            measure["windows"].append(signal.window_days)
+    return [{"dimension": name, "measures": list(measures.values())} for name, measures in dimensions.items()]
+
+
+def _comparison(
+    name: str, log_loss: float | None, auc: float | None, numbers: Mapping[str, Any]
+) -> dict[str, str]:
+    low, high, gap = (numbers.get(key) for key in ("difference_low", "difference_high", "difference"))
+    difference = "" if gap is None else f"{gap:+.4f}" + ("" if low is None else f" ({low:+.4f} to {high:+.4f})")
+    return {
+        "name": name, "log_loss": "" if log_loss is None else f"{log_loss:.4f}",
+        "auc": "" if auc is None else f"{auc:.3f}", "difference": difference,
+    }
+
+
+def _own_limits(test: Mapping[str, Any]) -> list[str]:
+    limits = []
+    leaving = test.get("leaving_accounts", test.get("events"))
+    if not test:
+        limits.append("No test result was recorded for this model.")
+    elif leaving is not None and leaving < 100:
+        limits.append(
+            f"Only {leaving} accounts had the event in the test: intervals are wide, small gains cannot be seen."
+        )
+    limits.append("Accounts treated because of a score change what is seen afterwards: they can hide or flatter it.")
+    limits.append("Signals say what the model reads, not what causes the outcome.")
+    return limits
+
+
+def _reliability(backtest: pd.DataFrame) -> pd.DataFrame:
+    if backtest.empty:
+        return reliability_table([], [])
+    return reliability_table(backtest["probability"], backtest["label"])

@@ -1,0 +1,302 @@
+"""The page a customer-success leader opens first: whom to call, whether to believe it, what it does not know."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from features.errors import ContractError
+from models.drivers import interval_in_words, split_comparison
+from pipeline.actions.worklist import NO_OWNER, is_good_event, largest_reasons, worklist
+from pipeline.reports.hindsight import LEADS, Hindsight, count_of, look_back
+from pipeline.reports.reliability import reliability_svg, reliability_table
+from pipeline.reports.render import render, script_and_policy, style
+
+SHOWN_PER_OWNER = 10
+_SHOWN_ALARMS = 12
+_SHOWN_LEAVERS = 40
+EVENT_WORDS = {
+    "churn": ("leave", "leaving", "left", "stayed"),
+    "voluntary": ("cancel", "cancelling", "cancelled", "stayed"),
+    "involuntary": ("lapse", "lapsing", "lapsed", "stayed"),
+    "contraction": ("shrink", "shrinking", "shrank", "did not shrink"),
+    "expansion": ("grow", "growing", "grew", "did not grow"),
+    "conversion": ("convert", "converting", "converted", "did not convert"),
+    "inactivity": ("fall silent", "falling silent", "fell silent", "stayed active"),
+    "event": ("have the event", "the event", "had the event", "did not"),
+}
+"""Kind of target -> what accounts do, are at risk of, did, and what the others did."""
+
+
+@dataclass(frozen=True)
+class PortfolioInputs:
+    """Everything the page is made of; nothing is looked up while it is drawn.
+
+    Parameters
+    ----------
+    scores, drivers, portfolio
+        Published rows of one run (one target and horizon).
+    run
+        The row of `runs`: run_id, as_of, target, horizon_days, model_version, published_at, ...
+    backtest
+        Scores of the untouched test dates: account_id, as_of, label, probability, health, band,
+        left_at. Empty: the page says that nothing was tested.
+    evaluation
+        What `evaluate --json` prints for the model that scored; {} where there is none.
+    band_table
+        `models.health.band_table` of the test dates: band, accounts, expected, observed.
+    source_freshness
+        source, newest_known, rows, share (of accounts with rows, 0-1), note.
+    previous_counts
+        Band -> accounts of the run before; None: this is the first.
+    objective
+        purpose, capacity, ... as declared.
+    now
+        Time of drawing, for the foot of the page.
+    project
+        Name of the project.
+    target_kind, target_words
+        Kind of the target ("churn"), and one sentence that says what exactly is predicted.
+    limits
+        Further sentences for "What the score does not know".
+    """
+
+    scores: pd.DataFrame
+    drivers: pd.DataFrame
+    portfolio: pd.DataFrame
+    run: Mapping[str, Any]
+    backtest: pd.DataFrame
+    evaluation: Mapping[str, Any]
+    band_table: pd.DataFrame
+    source_freshness: pd.DataFrame
+    previous_counts: Mapping[str, int] | None
+    objective: Mapping[str, Any]
+    now: datetime
+    project: str
+    target_kind: str = "churn"
+    target_words: str = ""
+    limits: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class BandTile:
+    """Accounts and value of one band, against the run before."""
+
+    band: str
+    accounts: int
+    share: float
+    value: float | None
+    change: int | None
+
+
+@dataclass(frozen=True)
+class OwnerList:
+    """The first accounts of one owner's list, and what share of the owner's value at risk they carry."""
+
+    owner: str
+    anchor: str
+    rows: list[dict[str, Any]]
+    accounts: int
+    at_risk: int
+    value_at_risk: float | None
+    shown_share: float | None
+
+
+def portfolio_page(inputs: PortfolioInputs) -> str:
+    """One self-contained HTML page: no outside hosts, works without its script, prints, fits a phone.
+
+    Raises
+    ------
+    ContractError
+        There are no scores, or they are of several runs.
+    """
+    if inputs.scores.empty:
+        raise ContractError("no scores to show. Run `tenure score` first, then draw the page.")
+    verb, gerund, past, opposite = EVENT_WORDS[inputs.target_kind]
+    ranked = worklist(inputs.scores, inputs.drivers, inputs.portfolio, event=verb)
+    good_event = is_good_event(inputs.scores)
+    script, policy = script_and_policy("filter.js")
+    return render(
+        "portfolio.html.j2",
+        style=style(),
+        script=script,
+        policy=policy,
+        project=inputs.project,
+        run=inputs.run,
+        now=inputs.now,
+        objective={"purpose": "", "capacity": None, **inputs.objective},
+        verb=verb,
+        gerund=gerund,
+        past=past,
+        opposite=opposite,
+        good_event=good_event,
+        is_scorecard=bool((inputs.scores["basis"] == "scorecard").any()),
+        target_words=inputs.target_words,
+        horizon=_horizon_words(inputs),
+        currency=_currency(inputs.portfolio),
+        tiles=band_tiles(inputs.scores, inputs.portfolio, inputs.previous_counts),
+        owners=owner_lists(ranked, inputs.scores, reasons_of(inputs.drivers, good_event=good_event), verb),
+        left_out=left_out(inputs.scores),
+        shown=SHOWN_PER_OWNER,
+        sources=source_rows(inputs.source_freshness, inputs.run.get("as_of")),
+        limits=inputs.limits,
+        **_looking_back(inputs),
+        **_trust(inputs, past),
+    )
+
+
+def band_tiles(
+    scores: pd.DataFrame, portfolio: pd.DataFrame, previous_counts: Mapping[str, int] | None
+) -> list[BandTile]:
+    """Accounts and value per band, the worst first; bands without accounts now or before are left out."""
+    order = ("high", "medium", "low") if is_good_event(scores) else ("at_risk", "stable", "healthy")
+    values = portfolio[["account_id", "value_per_year"]]
+    sums = scores.merge(values, on="account_id", how="left").groupby("band")["value_per_year"].sum(min_count=1)
+    counts = scores["band"].value_counts()
+    before = previous_counts or {}
+    tiles = []
+    for band in (*order, "leaving", "unknown"):
+        accounts = int(counts.get(band, 0))
+        if band in order or accounts or before.get(band):
+            amount = sums.get(band, float("nan"))
+            tiles.append(BandTile(
+                band, accounts, accounts / len(scores), None if pd.isna(amount) and accounts else float(amount or 0),
+                None if previous_counts is None else accounts - int(before.get(band, 0)),
+            ))
+    return [tile if tile.accounts else _without_value(tile) for tile in tiles]
+
+
+def reasons_of(drivers: pd.DataFrame, *, good_event: bool) -> dict[str, list[dict[str, Any]]]:
+    """Account -> its two reasons: points, what is so now, and what it is compared with."""
+    reasons: dict[str, list[dict[str, Any]]] = {}
+    for row in largest_reasons(drivers, good_event=good_event).to_dict("records"):
+        said, compared = split_comparison(row["words"])
+        points = int(row["points_displayed"])
+        reasons.setdefault(row["account_id"], []).append({"points": points, "said": said, "compared": compared})
+    return reasons
+
+
+def owner_lists(
+    ranked: pd.DataFrame, scores: pd.DataFrame, reasons: Mapping[str, list[dict[str, Any]]], verb: str
+) -> list[OwnerList]:
+    """The first `SHOWN_PER_OWNER` accounts of each owner; owners with most at risk first."""
+    facts = scores[["account_id", "probability_low", "probability_high", "horizon_days"]]
+    merged = ranked.merge(facts, on="account_id", how="left")
+    lists = []
+    for owner, group in merged.groupby("owner", sort=True):
+        first = group[group["rank"] <= SHOWN_PER_OWNER].sort_values("rank")
+        total = group["value_at_risk"].sum(min_count=1)
+        lists.append((float(group["priority"].sum()), OwnerList(
+            owner=str(owner),
+            anchor="",
+            rows=[_account_row(row, reasons.get(row["account_id"], []), verb) for row in first.to_dict("records")],
+            accounts=len(group),
+            at_risk=int(group["band"].isin(["at_risk", "high"]).sum()),
+            value_at_risk=None if pd.isna(total) else float(total),
+            shown_share=None if pd.isna(total) or total == 0 else float(first["value_at_risk"].sum() / total),
+        )))
+    lists.sort(key=lambda pair: (pair[1].owner == NO_OWNER, -pair[0], pair[1].owner))
+    # Anchors are numbers: an owner's name may hold anything.
+    return [OwnerList(**{**vars(one), "anchor": f"owner-{place}"}) for place, (_, one) in enumerate(lists, 1)]
+
+
+def left_out(scores: pd.DataFrame) -> list[dict[str, Any]]:
+    """Accounts without a place in the lists, by band and reason."""
+    outside = scores[scores["band"].isin(["leaving", "unknown"])]
+    counted = outside.assign(band_reason=outside["band_reason"].fillna("no reason recorded")).groupby(
+        ["band", "band_reason"], sort=True
+    ).size()
+    return [
+        {"band": band, "reason": str(reason).replace("_", " "), "accounts": int(n)}
+        for band, reason, n in counted.reset_index(name="accounts").itertuples(index=False)
+    ]
+
+
+def source_rows(freshness: pd.DataFrame, as_of: Any) -> list[dict[str, Any]]:
+    """Sources with the age of their newest row at `as_of`; a source without rows has none, and says so."""
+    rows = []
+    for source in freshness.to_dict("records"):
+        newest = source["newest_known"]
+        known = newest is not None and not pd.isna(newest)
+        age = (pd.Timestamp(as_of) - pd.Timestamp(newest)).days if known and as_of is not None else None
+        note = source.get("note")
+        rows.append({
+            "source": source["source"], "newest": newest if known else None, "age_days": age,
+            "rows": int(source["rows"]), "share": source["share"],
+            "note": "" if note is None or pd.isna(note) else str(note),
+        })
+    return rows
+
+
+def _without_value(tile: BandTile) -> BandTile:
+    return BandTile(tile.band, 0, 0.0, 0.0, tile.change)
+
+
+def _account_row(row: dict[Any, Any], reasons: list[dict[str, Any]], verb: str) -> dict[str, Any]:
+    low, high = row["probability_low"], row["probability_high"]
+    horizon = None if pd.isna(row["horizon_days"]) else int(row["horizon_days"])
+    has_interval = not (pd.isna(low) or pd.isna(high))
+    return {
+        **{str(key): value for key, value in row.items()},
+        "health": int(row["health"]),
+        "interval": f"{100 * low:.0f}–{100 * high:.0f}%" if has_interval else "",
+        "interval_words": interval_in_words(low, high, horizon) if has_interval else "",
+        "chance_short": str(row["chance"]).split(f" {verb} ")[0],
+        "reasons": reasons,
+    }
+
+
+def _looking_back(inputs: PortfolioInputs) -> dict[str, Any]:
+    if inputs.backtest.empty:
+        return {"hindsight": None}
+    seen = look_back(inputs.backtest)
+    names = inputs.portfolio.set_index("account_id")["name"].dropna().to_dict()
+    return {
+        "hindsight": seen,
+        "leads": LEADS,
+        "name_of": lambda account: names.get(account, account),
+        "shown_leavers": seen.leavers[:_SHOWN_LEAVERS],
+        "shown_alarms": seen.unconfirmed[:_SHOWN_ALARMS],
+        "warned_words": _warned_words(seen),
+        "confirmed_words": count_of(seen.confirmed, seen.alarms),
+        "missed_words": count_of(seen.missed, len(seen.leavers)),
+        "test_from": inputs.backtest["as_of"].min(),
+        "test_until": inputs.backtest["as_of"].max(),
+        "test_dates": int(inputs.backtest["as_of"].nunique()),
+    }
+
+
+def _warned_words(seen: Hindsight) -> list[tuple[int, str, int]]:
+    """Lead, "9 of 14 were red" among those scored then, and how many were not scored yet."""
+    return [
+        (lead, count_of(seen.warned[lead], seen.scored[lead]), len(seen.leavers) - seen.scored[lead]) for lead in LEADS
+    ]
+
+
+def _trust(inputs: PortfolioInputs, past: str) -> dict[str, Any]:
+    table = (
+        reliability_table(inputs.backtest["probability"], inputs.backtest["label"])
+        if not inputs.backtest.empty
+        else reliability_table([], [])
+    )
+    return {
+        # Made of numbers and our own words only.
+        "reliability": Markup(reliability_svg(table, event=past)),  # noqa: S704
+        "reliability_rows": table.to_dict("records"),
+        "bands": inputs.band_table.to_dict("records"),
+        "test": dict(inputs.evaluation.get("test", {})),
+    }
+
+
+def _horizon_words(inputs: PortfolioInputs) -> str:
+    horizon = inputs.run.get("horizon_days")
+    return "by the next renewal" if horizon is None or pd.isna(horizon) else f"within {int(horizon)} days"
+
+
+def _currency(portfolio: pd.DataFrame) -> str:
+    """The currency of sums; empty where accounts have several, since those cannot be added."""
+    currencies = portfolio["currency"].dropna().unique()
+    return str(currencies[0]) if len(currencies) == 1 else ""

@@ -1,0 +1,112 @@
+"""How often a spoken probability came true: a table, and a small picture of it."""
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.special import ndtri
+
+from features.errors import ContractError
+
+SMALLEST_BIN = 30
+MOST_BINS = 8
+_WIDTH, _HEIGHT = 460, 340
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 24, 24, 64
+_LABEL_WIDTH = 40
+
+
+def reliability_table(
+    probabilities: npt.ArrayLike,
+    outcomes: npt.ArrayLike,
+    *,
+    smallest_bin: int = SMALLEST_BIN,
+    most_bins: int = MOST_BINS,
+) -> pd.DataFrame:
+    """Said and seen, in bins of about equal size.
+
+    Returns
+    -------
+    DataFrame
+        rows; events; said (mean probability); seen (share of events); seen_low, seen_high (95% Wilson
+        interval, rows taken as independent). Empty without rows.
+
+    References
+    ----------
+    [Wilson1927]
+    """
+    p, y = np.asarray(probabilities, dtype=np.float64), np.asarray(outcomes, dtype=np.float64)
+    if p.shape != y.shape:
+        raise ContractError(f"{p.size} probabilities but {y.size} outcomes.")
+    kept = np.isfinite(p) & np.isfinite(y)
+    order = np.argsort(p[kept], kind="stable")
+    p, y = p[kept][order], y[kept][order]
+    columns = ["rows", "events", "said", "seen", "seen_low", "seen_high"]
+    if p.size == 0:
+        return pd.DataFrame(columns=columns, dtype=np.float64)
+    rows = []
+    for part in np.array_split(np.arange(p.size), max(1, min(most_bins, p.size // smallest_bin))):
+        low, high = _wilson(int(y[part].sum()), len(part))
+        rows.append((len(part), int(y[part].sum()), p[part].mean(), y[part].mean(), low, high))
+    return pd.DataFrame(rows, columns=columns)
+
+
+def reliability_svg(table: pd.DataFrame, *, event: str = "left") -> str:
+    """A self-contained SVG of `reliability_table`: dots near the diagonal mean that said is seen.
+
+    It holds numbers and fixed words only, so it may be put into a page unescaped.
+    """
+    if table.empty:
+        return ""
+    top = _nice_top(float(max(table["said"].max(), table["seen_high"].max())))
+
+    def x(share: float) -> float:
+        return _LEFT + share / top * (_WIDTH - _LEFT - _RIGHT)
+
+    def y(share: float) -> float:
+        return _HEIGHT - _BOTTOM - share / top * (_HEIGHT - _TOP - _BOTTOM)
+
+    parts = [
+        f'<svg class="reliability" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
+        f'aria-label="Share that {event} against the probability given, in {len(table)} groups">'
+    ]
+    for tick in np.linspace(0, top, 5):
+        parts.append(
+            f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(tick):.1f}" y2="{y(tick):.1f}" class="grid"/>'
+            f'<text x="{_LEFT - 8}" y="{y(tick) + 4:.1f}" text-anchor="end">{_percent(tick)}</text>'
+            f'<text x="{x(tick):.1f}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle">{_percent(tick)}</text>'
+        )
+    parts.append(f'<line x1="{x(0):.1f}" y1="{y(0):.1f}" x2="{x(top):.1f}" y2="{y(top):.1f}" class="ideal"/>')
+    last_label = 0.0
+    for rows, events, said, seen, low, high in table.to_numpy(dtype=np.float64).tolist():
+        title = f"{events:.0f} of {rows:.0f} {event}; {_percent(said)} was said"
+        parts.append(
+            f'<line x1="{x(said):.1f}" x2="{x(said):.1f}" y1="{y(low):.1f}" y2="{y(high):.1f}" class="whisker"/>'
+            f'<circle cx="{x(said):.1f}" cy="{y(seen):.1f}" r="5" class="dot"><title>{title}</title></circle>'
+        )
+        # Groups of low chances crowd together; a count is written where the one before leaves room for it.
+        if x(said) - last_label >= _LABEL_WIDTH:
+            parts.append(
+                f'<text x="{x(said):.1f}" y="{y(high) - 6:.1f}" text-anchor="middle">{events:.0f}/{rows:.0f}</text>'
+            )
+            last_label = x(said)
+    parts.append(
+        f'<text x="{(_LEFT + _WIDTH - _RIGHT) / 2}" y="{_HEIGHT - 24}" text-anchor="middle" class="axis">'
+        f'probability said</text><text transform="translate(13 {(_TOP + _HEIGHT - _BOTTOM) / 2}) rotate(-90)" '
+        f'text-anchor="middle" class="axis">share that {event}</text></svg>'
+    )
+    return "".join(parts)
+
+
+def _wilson(events: int, rows: int) -> tuple[float, float]:
+    z = float(ndtri(0.975))
+    share, spread = events / rows, z * z / rows
+    middle = (share + spread / 2) / (1 + spread)
+    half = z * np.sqrt(share * (1 - share) / rows + spread / (4 * rows)) / (1 + spread)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def _nice_top(largest: float) -> float:
+    return next((top for top in (0.02, 0.04, 0.08, 0.12, 0.2, 0.4, 0.6, 0.8) if largest <= top), 1.0)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}".removesuffix(".0") + "%"

@@ -1,0 +1,106 @@
+"""Templates to text: everything escaped, one file, no outside hosts."""
+
+import base64
+import hashlib
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from models.drivers import BANDS_IN_WORDS
+
+# Shape and word carry the band too: one man in twelve cannot tell the colours apart.
+BAND_SHAPES = {
+    "at_risk": "▼", "stable": "■", "healthy": "●", "leaving": "✕", "unknown": "?",
+    "low": "▽", "medium": "■", "high": "▲",
+}
+# Angle brackets become entities: not every renderer honours a backslash before them.
+_MARKDOWN_SPECIAL = str.maketrans(
+    {c: f"\\{c}" for c in "\\`*_{}[]()#+!|~"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
+)
+
+
+def render(template: str, **view: Any) -> str:
+    """Text of a template; names ending in `.html.j2` are escaped for HTML, others are not."""
+    return _environment().get_template(template).render(**view)
+
+
+def script_and_policy(name: str) -> tuple[Markup, str]:
+    """An inline script of ours, and the policy that lets the page run this text and nothing else."""
+    text = _source(name)
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    policy = (
+        f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return Markup(text), policy  # noqa: S704 - our own file, no input in it
+
+
+def style() -> Markup:
+    """The style sheet, for the head of a page."""
+    return Markup(_source("style.css"))  # noqa: S704 - our own file, no input in it
+
+
+def money(value: float | None, currency: str = "") -> str:
+    """`USD 1,240,000`; an unknown amount is said to be unknown, never 0."""
+    if value is None or pd.isna(value):
+        return "unknown"
+    return f"{currency} {value:,.0f}".strip()
+
+
+def short_money(value: float | None, currency: str = "") -> str:
+    """`USD 1.24M`, for places where the size matters and not the last digit."""
+    if value is None or pd.isna(value):
+        return "unknown"
+    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= 0.9995 * size:
+            scaled = value / size
+            text = f"{scaled:,.0f}" if abs(scaled) >= 100 else f"{scaled:.1f}" if abs(scaled) >= 10 else f"{scaled:.2f}"
+            return f"{currency} {text}{letter}".strip()
+    return money(value, currency)
+
+
+def day(moment: datetime | None) -> str:
+    """`3 Mar 2025`; empty where there is none."""
+    if moment is None or pd.isna(moment):
+        return ""
+    date = pd.Timestamp(moment)
+    return f"{date.day} {date:%b %Y}"
+
+
+def percent(share: float | None, digits: int = 0) -> str:
+    """`18%`; a share that is not known is `unknown`."""
+    if share is None or pd.isna(share):
+        return "unknown"
+    return f"{100 * share:.{digits}f}%"
+
+
+def markdown(text: object) -> str:
+    """Text in which nothing is markup, on one line."""
+    return " ".join(str(text).split()).translate(_MARKDOWN_SPECIAL)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("pipeline.reports"),
+        autoescape=lambda name: bool(name) and str(name).endswith(".html.j2"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {
+        "money": money, "short_money": short_money, "day": day, "percent": percent, "markdown": markdown,
+        "band_word": lambda band: BANDS_IN_WORDS.get(band, band), "band_shape": lambda band: BAND_SHAPES.get(band, "?"),
+    }
+    return environment
+
+
+def _source(name: str) -> str:
+    environment = _environment()
+    assert environment.loader is not None
+    return environment.loader.get_source(environment, name)[0]

@@ -1,0 +1,317 @@
+"""The files of a source brought to one shape: row rules, lookups, column agreement, zones."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from features.errors import ContractError
+from features.sources import Contract
+from pipeline.config.schema import Lookup, Part, Project, Scalar, Source
+from pipeline.engine.duckdb import Connection, columns_of, literal, row, rows
+from pipeline.staging.casts import NAIVE_TIMES, Physical, key_text, text, time_value, wall_clock
+from pipeline.staging.mapping import MappedColumn, mapped_columns, scalar_text
+from pipeline.staging.read import RawTable, open_raw
+
+# Beyond these years a zone's rules are guesses, and 9999-12-31 means "open" in many systems.
+LAST_YEAR_WITH_ZONE_RULES = 2037
+# Shown in errors and notes.
+EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class MappedPart:
+    """One file or table of a source with its columns mapped, and the rules by which rows are left out."""
+
+    raw: RawTable
+    columns: dict[str, MappedColumn]
+    left_out: tuple[tuple[str, str], ...]
+    """(rule as told to people, SQL that is true for rows it leaves out), in the order they are applied."""
+
+    @property
+    def kept(self) -> str:
+        """SQL that is true for rows that stay."""
+        return " AND ".join(f"NOT ({condition})" for _, condition in self.left_out) or "true"
+
+
+def mapped_parts(
+    project: Project, source: Source, contract: Contract, data_dir: Path, connection: Connection,
+    resources: ExitStack, notes: list[str],
+) -> list[MappedPart]:
+    """Every part of a source, mapped, with decimals and types agreed and time zones settled."""
+    parts = source.parts or (Part(location=str(source.location), table=source.table),)
+    mapped = []
+    for part in parts:
+        raw = open_raw(connection, part.location, part.table or source.table, source, data_dir, resources)
+        for lookup in source.lookups:
+            raw = _looked_up(connection, raw, lookup, source, data_dir, resources, notes)
+        columns = mapped_columns(raw, contract, {**source.columns, **part.columns}, {**source.extra, **part.extra},
+                                 source, project.time_zone)
+        mapped.append(MappedPart(raw, columns, tuple(_row_rules(raw, source, part, columns, contract))))
+    _refuse_names_of_no_part(source, [part.raw for part in mapped])
+    return _with_zones(connection, _agreed(mapped), source, notes)
+
+
+# --- lookups ---------------------------------------------------------------------------------------
+
+
+def _looked_up(
+    connection: Connection, raw: RawTable, lookup: Lookup, source: Source, data_dir: Path, resources: ExitStack,
+    notes: list[str],
+) -> RawTable:
+    """The relation with the columns of another table beside it; as many rows as before."""
+    other = open_raw(connection, lookup.location, lookup.table, source, data_dir, resources)
+    pairs = [(raw.required(here), other.required(there)) for here, there in lookup.on.items()]
+    keys = ", ".join(f"{there.sql} AS {_key(i)}" for i, (_, there) in enumerate(_comparable(pairs)))
+    taken = [other.required(name) for name in lookup.take]
+    for column in taken:
+        if raw.column(column.name.strip("`")) is not None:
+            raise ContractError(f"{raw.place} has a column {column.name} of its own, so the lookup in {other.place} "
+                                "cannot take one of that name. Take it out of take, or rename one of the two.")
+    selected = ", ".join(column.sql for column in taken)
+    looked_in = f"(SELECT {keys}, {selected} FROM {other.relation})"
+    _refuse_repeated_keys(connection, looked_in, [f"{p.name.strip('`')}" for _, p in pairs], other.place)
+    matches = " AND ".join(f"here.{here.sql} = there.{_key(i)}" if here.sql.startswith('"')
+                           else f"{here.sql} = there.{_key(i)}"
+                           for i, (here, _) in enumerate(_comparable(pairs)))
+    joined = f"(SELECT here.*, {', '.join(f'there.{c.sql}' for c in taken)} FROM {raw.relation} AS here " \
+             f"LEFT JOIN {looked_in} AS there ON {matches})"
+    unmatched = row(connection, f"SELECT count(*) FROM {raw.relation} AS here WHERE NOT EXISTS "
+                                f"(SELECT 1 FROM {looked_in} AS there WHERE {matches})")[0]
+    if unmatched:
+        notes.append(f"{unmatched:,} rows of {raw.place} have no match in {other.place}; their "
+                     f"{', '.join(lookup.take)} are empty.")
+    return RawTable(joined, columns_of(connection, joined), raw.place, raw.rejected)
+
+
+def _key(index: int) -> str:
+    return f"lookup_key_{index}"
+
+
+def _comparable(pairs: list[tuple[Physical, Physical]]) -> Iterator[tuple[Physical, Physical]]:
+    """The pairs as they are where the types agree, else both as text (1752 here, '1752' there)."""
+    for here, there in pairs:
+        if here.type == there.type:
+            yield here, there
+        else:
+            yield (Physical(f"({key_text(here)})", "VARCHAR", here.name),
+                   Physical(f"({key_text(there)})", "VARCHAR", there.name))
+
+
+def _refuse_repeated_keys(connection: Connection, looked_in: str, names: list[str], place: str) -> None:
+    keys = ", ".join(_key(i) for i in range(len(names)))
+    is_given = " AND ".join(f"{_key(i)} IS NOT NULL" for i in range(len(names)))
+    repeated = rows(connection, f"SELECT {keys}, count(*) FROM {looked_in} WHERE {is_given} GROUP BY {keys} "
+                                f"HAVING count(*) > 1 ORDER BY {keys} LIMIT {EXAMPLES}")
+    if repeated:
+        examples = ", ".join("/".join(str(v) for v in r[:-1]) + f" ({r[-1]} rows)" for r in repeated)
+        raise ContractError(f"the lookup in {place} needs one row per {' and '.join(names)}; repeated: {examples}. "
+                            "Name more columns in on, or look up in a table without repeats.")
+
+
+# --- rows left out by rule -------------------------------------------------------------------------
+
+
+def _row_rules(
+    raw: RawTable, source: Source, part: Part, columns: dict[str, MappedColumn], contract: Contract
+) -> Iterator[tuple[str, str]]:
+    """First rule that fits counts the row, so counts add up."""
+    for place in (source, part):
+        yield from _period_rules(place.rows_from, place.rows_until, columns, contract)
+    for name in _present(raw, source, source.drop_missing):
+        yield f"drop_missing {name}", f"{text(raw.required(name))} IS NULL"
+    for name in _present(raw, source, tuple(source.keep)):
+        yield f"keep {name}", f"NOT coalesce({_is_one_of(raw.required(name), source.keep[name])}, false)"
+    for name in _present(raw, source, tuple(source.drop)):
+        yield f"drop {name}", f"coalesce({_is_one_of(raw.required(name), source.drop[name])}, false)"
+
+
+def _present(raw: RawTable, source: Source, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names that this part has; parts may call a column differently, so each name need fit one part only."""
+    if not source.parts:
+        return names
+    return tuple(name for name in names if raw.column(name) is not None)
+
+
+def _refuse_names_of_no_part(source: Source, raws: list[RawTable]) -> None:
+    for name in (*source.drop_missing, *source.keep, *source.drop):
+        if not any(raw.column(name) is not None for raw in raws):
+            raws[0].required(name)
+
+
+def _is_one_of(column: Physical, values: tuple[Scalar, ...]) -> str:
+    listed = ", ".join(literal(scalar_text(value)) for value in values)
+    by_day = column.type in (*NAIVE_TIMES, "DATE") and all(isinstance(value, date) for value in values)
+    as_text = f"CAST(CAST({column.sql} AS DATE) AS VARCHAR)" if by_day else key_text(column)
+    return f"{as_text} IN ({listed})"
+
+
+def _period_rules(
+    first: date | None, until: date | None, columns: dict[str, MappedColumn], contract: Contract
+) -> Iterator[tuple[str, str]]:
+    """Days as the source's own clocks showed them: extracts are cut at local midnight, not at UTC's.
+
+    Rows without a readable event time stay; they are judged as bad rows, not left out in silence.
+    """
+    if first is None and until is None:
+        return
+    event = columns.get(contract.event_time or "")
+    if event is None or event.local is None:
+        raise ContractError(f"rows_from and rows_until cut by {contract.event_time or 'an event time'}, which is not "
+                            f"mapped in this {contract.table} source.")
+    shown = wall_clock(event.local, event.zone)
+    if first is not None:
+        yield f"rows_from {first}", f"coalesce({shown} < {literal(first)}, false)"
+    if until is not None:
+        yield f"rows_until {until}", f"coalesce({shown} >= {literal(until)}, false)"
+
+
+# --- agreement between parts -----------------------------------------------------------------------
+
+
+def _agreed(parts: list[MappedPart]) -> list[MappedPart]:
+    """The parts with equal types and decimals per column; the larger number of decimals holds what all have."""
+    decimals: dict[str, int] = {}
+    types: dict[str, str] = {}
+    for part in parts:
+        for column in part.columns.values():
+            decimals[column.name] = max(decimals.get(column.name, 0), column.decimals)
+            if types.setdefault(column.name, column.type) != column.type:
+                raise ContractError(f"extra column {column.name} is {types[column.name]} in {parts[0].raw.place} and "
+                                    f"{column.type} in {part.raw.place}. Declare its type = \"...\".")
+    return [replace(part, columns={n: _rescaled(c, decimals[n]) for n, c in part.columns.items()}) for part in parts]
+
+
+def _rescaled(column: MappedColumn, decimals: int) -> MappedColumn:
+    if column.rescaled is None or column.decimals == decimals:
+        return column
+    given, value = column.rescaled(decimals)
+    return replace(column, decimals=decimals, given=given, value=value)
+
+
+# --- time zones ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _NaiveTimes:
+    """What the naive values of one column look like."""
+
+    has_time_of_day: bool
+    example: datetime | None
+    first: datetime | None
+    last: datetime | None
+
+
+def _with_zones(
+    connection: Connection, parts: list[MappedPart], source: Source, notes: list[str]
+) -> list[MappedPart]:
+    """The parts with every time column's value settled.
+
+    Naive values that are all midnight are days, and a day is taken as the UTC day of that name: moving
+    2024-05-01 to 2024-04-30 23:00 because the source sits in London would help nobody. One time of day
+    anywhere in the column makes all of it clock times, which need a declared zone.
+    """
+    seen = [_naive_times(connection, part) for part in parts]
+    settled = []
+    for part, times in zip(parts, seen, strict=True):
+        columns = dict(part.columns)
+        for name, column in part.columns.items():
+            if column.local is None:
+                continue
+            of_column = [s[name] for s in seen if name in s]
+            is_clock = any(t.has_time_of_day for t in of_column)
+            _refuse_unstated_zone(part, column, of_column, is_clock=is_clock)
+            zone = column.zone if is_clock or column.zone_is_own else None
+            if zone is not None and name in times:
+                notes.extend(_summer_time_notes(connection, part, column, zone, times[name]))
+            given, value = time_value(column.local, zone)
+            columns[name] = replace(column, given=given, value=value)
+        settled.append(replace(part, columns=columns))
+    return settled
+
+
+def _naive_times(connection: Connection, part: MappedPart) -> dict[str, _NaiveTimes]:
+    naive = {n: c.local.naive for n, c in part.columns.items() if c.local is not None and c.local.naive is not None}
+    if not naive:
+        return {}
+    asked = ", ".join(
+        f"coalesce(bool_or({x} <> date_trunc('day', {x})), false), "
+        f"min({x}) FILTER (WHERE {x} <> date_trunc('day', {x})), min({x}), max({x})"
+        for x in naive.values()
+    )
+    found = row(connection, f"SELECT {asked} FROM {part.raw.relation} AS source_row WHERE {part.kept}")
+    return {name: _NaiveTimes(*found[4 * i : 4 * i + 4]) for i, name in enumerate(naive)}
+
+
+def _refuse_unstated_zone(
+    part: MappedPart, column: MappedColumn, times: list[_NaiveTimes], *, is_clock: bool
+) -> None:
+    if not is_clock or column.zone is not None:
+        return
+    example = next(t.example for t in times if t.has_time_of_day)
+    raise ContractError(
+        f"{part.raw.place}, column {column.name}: times such as {example} carry no time zone, and none is declared. "
+        "Declare the zone that the clocks of this source showed, in the source or for the whole project: "
+        "time_zone = \"Europe/London\" (any IANA name, or \"UTC\")."
+    )
+
+
+def _summer_time_notes(
+    connection: Connection, part: MappedPart, column: MappedColumn, zone: str, times: _NaiveTimes
+) -> Iterator[str]:
+    """Sentences on local times that the zone skipped or showed twice."""
+    if column.local is None or times.first is None or times.last is None or zone == "UTC":
+        return
+    skipped, repeated = _changes_of_clock(ZoneInfo(zone), times.first, times.last)
+    for periods, words in ((skipped, "do not exist"), (repeated, "occur twice; the later one is taken")):
+        if not periods:
+            continue
+        hits = " OR ".join(f"(t >= {literal(start)} AND t < {literal(end)})" for start, end in periods)
+        count = row(connection, f"SELECT count(*) FROM (SELECT {column.local.naive} AS t FROM {part.raw.relation} "
+                                f"AS source_row WHERE {part.kept}) WHERE {hits}")[0]
+        if count:
+            yield f"{part.raw.place}, column {column.name}: {count:,} times {words} in {zone} (clocks change)."
+
+
+Periods = list[tuple[datetime, datetime]]
+
+
+def _changes_of_clock(zone: ZoneInfo, first: datetime, last: datetime) -> tuple[Periods, Periods]:
+    """(periods of local time that were skipped, periods that were shown twice) between two local times.
+
+    London 2024: 03-31 01:00-02:00 was skipped, 10-27 01:00-02:00 came twice.
+    """
+    skipped: Periods = []
+    repeated: Periods = []
+    start = datetime(max(first.year, 1900), first.month, first.day) - timedelta(days=1)
+    end = min(last, datetime(LAST_YEAR_WITH_ZONE_RULES, 12, 31)) + timedelta(days=1)
+    while start < end:
+        following = start + timedelta(days=1)
+        before, after = _offset(zone, start), _offset(zone, following)
+        if before != after:
+            change = _moment_of_change(zone, start, following)
+            low, high = sorted((change + before, change + after))
+            (skipped if after > before else repeated).append((low, high))
+        start = following
+    return skipped, repeated
+
+
+def _offset(zone: ZoneInfo, utc: datetime) -> timedelta:
+    """How far the zone is from UTC at a moment given in UTC."""
+    offset = utc.replace(tzinfo=ZoneInfo("UTC")).astimezone(zone).utcoffset()
+    return offset if offset is not None else timedelta(0)
+
+
+def _moment_of_change(zone: ZoneInfo, low: datetime, high: datetime) -> datetime:
+    """The first minute, in UTC, at which the zone has the offset it has at `high`."""
+    target = _offset(zone, high)
+    while high - low > timedelta(minutes=1):
+        middle = low + (high - low) / 2
+        low, high = (low, middle) if _offset(zone, middle) == target else (middle, high)
+    return high.replace(second=0, microsecond=0)
+
+
+__all__ = ["EXAMPLES", "MappedPart", "mapped_parts"]
+

@@ -1,0 +1,152 @@
+"""The store: Delta tables under one folder, replaced whole or by predicate in one atomic commit each.
+
+Delta commits one table at a time. What makes a set of tables readable together is the row in
+`runs` that is appended last (`pipeline/ledger.py`).
+"""
+
+import errno
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from deltalake import DeltaTable, write_deltalake
+from deltalake.exceptions import DeltaError
+
+from features.errors import NotFound, StoreError
+
+
+@dataclass(frozen=True)
+class Store:
+    """All tables of one project, each a Delta table in a folder of its name."""
+
+    folder: Path
+
+    def path(self, table: str) -> Path:
+        """Folder of a table."""
+        return self.folder / table
+
+    def exists(self, table: str) -> bool:
+        """Whether the table has been written."""
+        return DeltaTable.is_deltatable(str(self.path(table)))
+
+    def write(
+        self, table: str, rows: pa.Table | pd.DataFrame, *, replace: str | None = None,
+        partition_by: Sequence[str] = (), append: bool = False,
+    ) -> int:
+        """Commit rows to a table; returns the number of rows written.
+
+        Parameters
+        ----------
+        replace
+            Predicate of the rows that these replace, e.g. `target = 'churn_90d'`; None replaces the
+            whole table and its columns, unless `append`.
+
+        Raises
+        ------
+        StoreError
+            When the disk is full, the folder cannot be written, or another writer was faster.
+        """
+        data = pa.Table.from_pandas(rows, preserve_index=False) if isinstance(rows, pd.DataFrame) else rows
+        mode = "append" if append else "overwrite"
+        predicate = replace if replace is not None and self.exists(table) else None
+        try:
+            write_deltalake(
+                str(self.path(table)), data, mode=mode, predicate=predicate,  # type: ignore[arg-type]
+                partition_by=list(partition_by) or None,
+                schema_mode="merge" if append or predicate else "overwrite",
+            )
+        except (OSError, DeltaError) as error:
+            raise StoreError(_write_failure(self.path(table), error)) from error
+        return data.num_rows
+
+    def read(self, table: str, *, columns: Sequence[str] | None = None, filters: list[tuple[str, str, object]] | None = None) -> pd.DataFrame:
+        """Rows of a table as pandas; times are naive UTC."""
+        return self.delta(table).to_pyarrow_table(columns=list(columns) if columns else None, filters=filters).to_pandas()
+
+    def files(self, table: str) -> list[str]:
+        """Parquet files of the newest version of a table without partitions."""
+        return sorted(self.delta(table).file_uris())
+
+    def delta(self, table: str) -> DeltaTable:
+        """The Delta table itself.
+
+        Raises
+        ------
+        NotFound
+            When nothing has been written there, with the command that writes it.
+        """
+        if not self.exists(table):
+            raise NotFound(f"no table `{table}` in the store {self.folder}. Run `tenure run` first.")
+        return DeltaTable(str(self.path(table)))
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the store for one writing command; a killed process lets go of it by itself.
+
+        Raises
+        ------
+        StoreError
+            When another command holds it, or the folder cannot be written.
+        """
+        lock = self.folder / ".lock"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            handle = lock.open("a+")
+        except OSError as error:
+            raise StoreError(_write_failure(self.folder, error)) from error
+        with handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                handle.seek(0)
+                raise StoreError(
+                    f"the store {self.folder} is in use by process {handle.read().strip() or 'unknown'}. "
+                    "Wait for that command to end; readers are not affected."
+                ) from error
+            handle.truncate(0)
+            handle.write(str(os.getpid()))
+            handle.flush()
+            yield
+
+
+def _write_failure(path: Path, error: Exception) -> str:
+    number = getattr(error, "errno", None)
+    text = str(error)
+    if number == errno.ENOSPC or "No space left" in text:
+        return f"the disk of {path} is full; nothing was published. Free space and run the command again."
+    if number in (errno.EACCES, errno.EROFS) or "ermission denied" in text:
+        return f"{path} cannot be written ({text}). Choose another [store] uri or change its permissions."
+    return f"writing {path} failed: {text}. Nothing was published; run the command again."
+
+
+def content_hash(table: pd.DataFrame, key: Sequence[str], *, without: Sequence[str] = ()) -> str:
+    """sha256 over the values of a table, rows by key, columns by name.
+
+    Two tables have one hash exactly when they are equal whatever their row order, column order or
+    file layout. NaN equals NaN; the bits of a double count.
+    """
+    ordered = table.sort_values(list(key), kind="stable") if len(key) else table
+    digest = hashlib.sha256()
+    for name in sorted(c for c in table.columns if c not in without):
+        digest.update(name.encode() + b"\0")
+        digest.update(_column_bytes(ordered[name]))
+    return digest.hexdigest()
+
+
+def _column_bytes(column: "pd.Series[object]") -> bytes:
+    """The values of one column as bytes, the same for every in-memory representation."""
+    if pd.api.types.is_bool_dtype(column.dtype):
+        return column.to_numpy(dtype=np.int8).tobytes() if not column.isna().any() else repr(column.tolist()).encode()
+    if pd.api.types.is_datetime64_any_dtype(column.dtype):
+        return column.astype("datetime64[us]").to_numpy().astype(np.int64).tobytes()
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
+        return np.where(np.isnan(numbers), np.nan, numbers + 0.0).tobytes()
+    return "\x1f".join("\x00" if pd.isna(v) else str(v) for v in column).encode()  # type: ignore[call-overload]

@@ -1,0 +1,56 @@
+"""The calibrator: rising, right when the margin is right, gentle when events are few."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from models.calibration import Interval, Platt, fit_interval, fit_platt
+
+
+def _margins(rows: int, slope: float = 1.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Margins whose true log-odds are `slope` times them minus one half."""
+    generator = np.random.default_rng(seed)
+    margin = generator.normal(-1.0, 1.5, rows)
+    true = slope * margin - 0.5
+    return margin, (generator.random(rows) < 1 / (1 + np.exp(-true))).astype(np.int8)
+
+
+def test_known_slope_and_intercept_are_found() -> None:
+    fitted = fit_platt(*_margins(40_000, slope=0.7))
+    assert fitted.slope == pytest.approx(0.7, abs=0.03) and fitted.intercept == pytest.approx(-0.5, abs=0.05)
+
+
+def test_few_events_stay_near_the_margin() -> None:
+    margin, labels = _margins(30, slope=3.0, seed=2)
+    assert 0.5 < fit_platt(margin, labels).slope < 2.5
+    assert fit_platt(margin, np.zeros(30, dtype=np.int8)).slope > 0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_reversed_margins_never_reverse_the_calibrator(seed: int) -> None:
+    margin, labels = _margins(500, seed=seed)
+    fitted = fit_platt(-margin, labels)
+    assert fitted.slope > 0
+    assert (np.diff(fitted.calibrate(np.linspace(-10, 10, 100))) > 0).all()
+    assert fitted.calibrate(-margin).mean() == pytest.approx(labels.mean(), abs=0.02)
+
+
+def test_ranking_without_scale_gets_one() -> None:
+    margin, labels = _margins(5000)
+    assert fit_platt(20 * margin, labels, is_log_odds=False).slope == pytest.approx(0.05, abs=0.01)
+    assert fit_platt(margin / 8, labels, is_log_odds=False).slope == pytest.approx(8.0, rel=0.1)
+
+
+def test_interval_narrows_with_more_accounts_and_survives_json() -> None:
+    widths = []
+    for rows in (400, 6400):
+        margin, labels = _margins(rows)
+        accounts = pd.Series([f"a{number}" for number in range(rows)])
+        calibrator = fit_platt(margin, labels)
+        table = fit_interval(margin, labels, accounts, calibrator, seed=1)
+        asked = np.array([-1.0])
+        low, high = Interval.from_dict(table.to_dict()).around(asked, Platt.from_dict(calibrator.to_dict()))
+        assert (low, high) == table.around(asked, calibrator)
+        assert low[0] <= calibrator.calibrate(asked)[0] <= high[0]
+        widths.append(float(high[0] - low[0]))
+    assert widths[1] < 0.5 * widths[0]

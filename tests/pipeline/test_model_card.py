@@ -1,0 +1,98 @@
+"""The model card: metrics beside simple answers, gates with reasons, and nothing that breaks out of it."""
+
+from datetime import datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from features.definition import Signal
+from models.health import band_table, scale_from_anchors
+from pipeline.reports.model_card import ModelCardInputs, comparison_rows, metric_rows, model_card, signals_by_dimension
+
+EVALUATION = {
+    "test": {
+        "n": 400, "accounts": 120, "events": 40, "leaving_accounts": 31, "as_of": ["2025-01-06", "2025-02-03"],
+        "log_loss": 0.2812, "log_loss_low": 0.25, "log_loss_high": 0.31, "auc": 0.81, "auc_low": 0.74, "auc_high": 0.88,
+        "log_loss_constant": 0.3251, "log_loss_constant_hindsight": 0.3249, "ece": 0.02, "ece_expected": 0.018,
+        "calibration_slope": 1.05, "recency_auc": 0.66, "brier": None,
+    },
+    "baselines": {
+        "constant": {"log_loss": 0.3251, "auc": 0.5, "difference": -0.0439, "difference_low": -0.06,
+                     "difference_high": -0.02},
+        "recency": {"log_loss": 0.31, "auc": 0.66, "difference": -0.0288, "difference_low": None,
+                    "difference_high": None},
+    },
+}
+SIGNALS = tuple(
+    Signal(f"active_days_{days}d", "active_days", "usage", "usage_events", "days with an event", "days",
+           "active on {value} of {days} days", window_days=days, worse="down")
+    for days in (7, 28)
+) + (Signal("overdue", "overdue", "financial", "invoices", "unpaid | late", "invoices", "{value} overdue",
+            is_leading=False),)
+
+
+def some_inputs(**changes):
+    rng = np.random.default_rng(1)
+    p = rng.beta(1, 8, 400)
+    facts = {
+        "project": "Example Software", "target_words": "Will the account have left within 90 days?",
+        "evaluation": EVALUATION,
+        "gates": [{"name": "beats recency", "passed": True, "reason": "0.2812 against 0.3100."},
+                  {"name": "calibrated", "passed": False, "reason": "slope 2.4."}],
+        "model_info": {"version": 7, "method": "LightGBM", "calibrator": None}, "signals": SIGNALS,
+        "band_table": band_table(scale_from_anchors(0.3, 0.1), p, rng.random(400) < p),
+        "backtest": pd.DataFrame({"probability": p, "label": (rng.random(400) < p).astype(int)}),
+        "now": datetime(2025, 6, 2),
+    }
+    return ModelCardInputs(**{**facts, **changes})
+
+
+@pytest.mark.parametrize("part", [0, 1])
+def test_both_forms_hold_metrics_gates_and_limits(part):
+    text = model_card(some_inputs())[part]
+    said = ("0.2812", "0.2500 to 0.3100", "0.3251", "slope 2.4", "Only 31 accounts", "not recorded", "recency alone")
+    for wanted in said:
+        assert wanted in text
+    assert "REFUSED" in text or "✕ refused" in text
+
+
+def test_hostile_text_stays_text_in_both_forms():
+    bad = "</script><img src=x onerror=alert(1)>| `code` [x](javascript:1)"
+    page, markdown = model_card(some_inputs(
+        project=bad, target_words=bad, limits=(bad,), waivers=(bad,), model_info={bad: bad},
+        gates=[{"name": bad, "passed": False, "reason": bad}],
+        signals=(Signal("a", bad, "usage", bad, bad, "days", "{value}"),),
+    ))
+    assert "<img" not in page
+    assert "<img" not in markdown and "](javascript" not in markdown
+    rows = [line for line in markdown.splitlines() if line.startswith("| &lt;/script")]
+    assert rows and all(line.replace("\\|", "").count("|") in (3, 6) for line in rows)
+
+
+def test_untested_model_says_so():
+    page, markdown = model_card(some_inputs(
+        evaluation={}, gates=[], signals=(), band_table=pd.DataFrame(), backtest=pd.DataFrame()
+    ))
+    for text in (page, markdown):
+        assert "Not tested" in text and "No gate was asked" in text and "No signals were recorded" in text
+
+
+def test_missing_metrics_are_left_out_and_never_zero():
+    assert "Brier score" not in [row["name"] for row in metric_rows(EVALUATION)]
+    assert metric_rows({}) == []
+
+
+def test_model_stands_beside_constants_and_recency():
+    rows = comparison_rows(EVALUATION)
+    assert [row["name"] for row in rows] == [
+        "this model", "constant: the last known rate", "constant: the test's own rate", "recency alone",
+    ]
+    assert rows[1]["difference"] == "-0.0439 (-0.0600 to -0.0200)"
+    assert rows[3]["difference"] == "-0.0288"
+
+
+def test_signals_are_grouped_with_their_windows():
+    usage, financial = signals_by_dimension(SIGNALS)
+    assert usage["measures"][0]["windows"] == [7, 28]
+    assert financial["measures"][0]["leading"] == "lagging"

@@ -1,0 +1,122 @@
+"""The worklist: ranks by hand, what is left out, and cells that a spreadsheet must not run."""
+
+import csv
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from features.errors import ContractError
+from pipeline.actions.worklist import WORKLIST_COLUMNS, defused, worklist, write_worklist_csv
+
+
+def scores_of(*rows, basis="calibrated"):
+    table = pd.DataFrame(rows, columns=["account_id", "probability", "health", "band"])
+    return table.assign(run_id="r1", horizon_days=90, basis=basis, probability=table.probability.astype(float))
+
+
+def portfolio_of(*rows):
+    table = pd.DataFrame(rows, columns=["account_id", "name", "owner", "value_per_year"])
+    return table.assign(segment="Small", currency="EUR", renewal_date=pd.Timestamp("2025-09-01"), run_id="r1")
+
+
+def drivers_of(*rows):
+    table = pd.DataFrame(rows, columns=["account_id", "driver", "points", "words"])
+    return table.assign(points_displayed=table.points.round().astype(int))
+
+
+SCORES = scores_of(
+    ("A", 0.5, 20, "at_risk"), ("B", 0.1, 80, "healthy"), ("C", 0.2, 50, "stable"), ("D", 0.9, 5, "at_risk"),
+    ("E", None, None, "unknown"), ("F", 0.4, 30, "leaving"),
+)
+PORTFOLIO = portfolio_of(
+    ("A", "Alpha", "X", 100.0), ("B", "Beta", "X", 1000.0), ("C", "Gamma", "Y", 300.0), ("D", None, None, None),
+    ("E", "Epsilon", "X", 9e9), ("F", "Zeta", "X", 9e9),
+)
+DRIVERS = drivers_of(
+    ("A", "logins", -8.2, "3 logins"), ("A", "rest", -20.0, "9 further signals"), ("A", "tickets", -12.0, "5 tickets"),
+    ("A", "seats", 4.0, "all seats used"), ("A", "mails", -9.0, "no mail opened"),
+    ("B", "tiny", -0.3, "nearly nothing"),
+)
+
+
+def test_accounts_are_ranked_per_owner_by_value_times_probability():
+    ranked = worklist(SCORES, DRIVERS, PORTFOLIO)
+    assert tuple(ranked.columns) == WORKLIST_COLUMNS
+    # B: 1000 x 0.1 = 100 goes before A: 100 x 0.5 = 50, although A is the one in red.
+    assert ranked[["owner", "rank", "account_id"]].to_numpy().tolist() == [
+        ["X", 1, "B"], ["X", 2, "A"], ["Y", 1, "C"], ["no owner", 1, "D"],
+    ]
+    assert ranked.value_at_risk.tolist()[:3] == [100.0, 50.0, 60.0]
+    assert ranked.chance.iloc[1] == "about 1 in 2 leave within 90 days"
+
+
+def test_reasons_are_the_two_largest_real_ones_towards_leaving():
+    ranked = worklist(SCORES, DRIVERS, PORTFOLIO).set_index("account_id")
+    assert ranked.loc["A", ["reason_1", "reason_2"]].tolist() == ["5 tickets (-12)", "no mail opened (-9)"]
+    assert ranked.loc["B", ["reason_1", "reason_2"]].tolist() == ["", ""]
+
+
+def test_unknown_value_is_ranked_as_the_median_and_stays_empty():
+    row = worklist(SCORES, DRIVERS, PORTFOLIO).set_index("account_id").loc["D"]
+    assert np.isnan(row.value_per_year) and np.isnan(row.value_at_risk)
+    assert row.priority == pytest.approx(300.0 * 0.9)
+    assert row["name"] == "D"
+
+
+def test_scorecard_is_ranked_by_value_and_place():
+    blank = SCORES.assign(basis="scorecard", probability=np.nan)
+    ranked = worklist(blank, DRIVERS, PORTFOLIO).set_index("account_id")
+    # Places of the four: D is worst (3 of 4 score better), then A, C, B.
+    assert ranked.loc[["D", "A", "C", "B"], "priority"].tolist() == [300 * 0.75, 50, 75, 0]
+    assert (ranked.chance == "").all()
+
+
+def test_good_events_take_points_upwards_as_reasons():
+    good = scores_of(("A", 0.5, 80, "high"), ("B", 0.1, 20, "low"))
+    ranked = worklist(good, DRIVERS, PORTFOLIO, event="grow").set_index("account_id")
+    assert ranked.loc["A", "reason_1"] == "all seats used (+4)"
+    assert ranked.loc["A", "chance"] == "about 1 in 2 grow within 90 days"
+
+
+def test_scores_of_two_runs_are_refused():
+    with pytest.raises(ContractError, match="2 runs"):
+        worklist(SCORES.assign(run_id=list("aaabbb")), DRIVERS, PORTFOLIO)
+    with pytest.raises(ContractError, match="'A' is scored twice"):
+        worklist(pd.concat([SCORES, SCORES.iloc[:1]]), DRIVERS, PORTFOLIO)
+
+
+def test_row_order_changes_nothing():
+    shuffled = worklist(SCORES.iloc[::-1], DRIVERS.iloc[::-1], PORTFOLIO.iloc[::-1])
+    pd.testing.assert_frame_equal(shuffled, worklist(SCORES, DRIVERS, PORTFOLIO))
+
+
+HOSTILE = ("=cmd|' /C calc'!A0", "+1+1", "-2+3", "@SUM(A1)", "\tx", "\r=1", "  =1+1", "＝1+1")
+
+
+def test_csv_runs_no_formula_and_keeps_numbers(tmp_path):
+    portfolio = PORTFOLIO.assign(name=list(HOSTILE[:6]), segment='a";=1+1', owner="=own")
+    path = tmp_path / "worklist.csv"
+    write_worklist_csv(worklist(SCORES, DRIVERS, portfolio), path)
+    with path.open(encoding="utf-8-sig", newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    assert all(row["owner"] == "'=own" for row in rows)
+    assert all(not row["name"].lstrip().startswith(tuple("=+-@")) for row in rows)
+    assert {row["value_per_year"] for row in rows} == {"100.0", "1000.0", "300.0", ""}
+    assert rows[0]["segment"] == 'a";=1+1'
+    assert rows[0]["renewal_date"] == "2025-09-01"
+    # Every text is quoted, so a semicolon opens no cell of its own.
+    assert '"a"";=1+1"' in path.read_text(encoding="utf-8-sig")
+
+
+@pytest.mark.parametrize("cell", HOSTILE)
+def test_formula_starts_are_defused(cell):
+    assert defused(cell) == f"'{cell}"
+
+
+@given(st.text())
+def test_no_text_starts_a_formula_after_defusing(text):
+    assert not str(defused(text)).lstrip(" ").startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
+    assert str(defused(text)).endswith(text)
