@@ -466,8 +466,8 @@ def _state_signals(
         definition = {"source": source.name, "contract": source.contract.table, "state": card.expression,
                       "clocks": {k: v for k, v in sorted(source.clocks.items())}}
         columns.append((
-            Signal(column=name, driver=name, dimension=card.dimension, source=source.name, meaning=card.meaning,
-                   unit=card.unit, phrase=card.phrase, when_empty=card.when_empty, worse=card.worse,
+            Signal(column=name, driver=card.driver or name, dimension=card.dimension, source=source.name,
+                   meaning=card.meaning, unit=card.unit, phrase=card.phrase, when_empty=card.when_empty, worse=card.worse,
                    is_leading=card.is_leading, is_clock=card.is_clock, definition=definition), expression))
     joined = ",\n  ".join(aggregates)
     select = f"select t.account_id, t.as_of_day,\n  {joined}\nfrom ({as_known(source)}) t\ngroup by 1, 2"

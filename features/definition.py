@@ -181,6 +181,8 @@ class StateCard:
     scale_of: str | None = None
     is_leading: bool = True
     is_clock: bool = False
+    driver: str | None = None
+    """Cards that are one reason to people (days into the term, days to renewal) share a driver."""
 
 
 @dataclass(frozen=True)

@@ -132,8 +132,8 @@ def _require_both_classes(keys: pd.DataFrame, labels: NDArray[np.int8], final: P
     leaving, staying = _leaving(keys, labels, final), int((labels[final] == 0).sum())
     if leaving < 2 or staying < 2:
         raise ContractError(
-            f"{len(final)} training rows before the test hold {leaving} accounts with the event and {staying} rows without; "
-            "at least 2 of each are needed. Choose earlier test dates, a longer horizon, or more history."
+            f"{len(final)} training rows before the test hold {leaving} accounts with the event and {staying} rows "
+            "without; at least 2 of each are needed. Choose earlier test dates, a longer horizon, or more history."
         )
 
 

@@ -126,8 +126,8 @@ def train(
     if is_few:
         recipe, trials, facts = _few_events_recipe(training_set, folds, plan)
         notes.append(
-            f"only {folds.leaving_accounts} accounts left in training (under {plan.few_events_below}): nothing was tuned; "
-            f"of {len(facts['candidates'])} simple candidates {facts['chosen']} had the smallest log loss."
+            f"only {folds.leaving_accounts} accounts left in training (under {plan.few_events_below}): nothing was "
+            f"tuned; of {len(facts['candidates'])} simple candidates {facts['chosen']} had the smallest log loss."
         )
     else:
         tuned = tune(training_set, folds, plan, on_trial, journal=journal)

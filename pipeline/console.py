@@ -55,7 +55,7 @@ def explained_text(explained: Explained, horizon_days: int | None, verb: str) ->
         lines.append(Text(f"no score: {band}, {score['band_reason']}", style=_BAND_COLOUR[band]))
         return lines
     headline = Text.assemble((f"{int(health)} ", "bold"), (band.replace("_", " "), _BAND_COLOUR[band]))
-    if score["band_reason"]:
+    if isinstance(score["band_reason"], str):
         headline.append(f" ({score['band_reason']})")
     lines.append(headline)
     if score["basis"] == "calibrated":

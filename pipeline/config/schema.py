@@ -264,6 +264,14 @@ class Training:
 
 
 @dataclass(frozen=True, config=_strict)
+class Checks:
+    """Findings of `tenure check` that stop training, accepted on purpose."""
+
+    accept: dict[str, str] = Field(default_factory=dict)
+    """Finding, or finding/source -> why it does no harm here; echoed in the report."""
+
+
+@dataclass(frozen=True, config=_strict)
 class Scale:
     """Anchors of the 0-100 score: the probability shown at the edge 40|41 and at 70|71."""
 
@@ -310,6 +318,7 @@ class Project:
     objective: Objective = Field(default_factory=Objective)
     features: Features = Field(default_factory=Features)
     training: Training = Field(default_factory=Training)
+    checks: Checks = Field(default_factory=Checks)
     scale: Scale = Field(default_factory=Scale)
     store: Store = Field(default_factory=Store)
     mlflow: Mlflow = Field(default_factory=Mlflow)

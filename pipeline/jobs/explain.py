@@ -79,4 +79,4 @@ def check_points(workspace: Workspace, target: Target) -> dict[str, Any]:
         worst = gap.idxmax() if gap.max() > 1e-9 else shown.abs().idxmax()
         raise ContractError(f"points of account {worst} do not add to its score: exact gap {gap[worst]:.2g}, displayed "
                             f"gap {shown[worst]}. Score again; if it stays, this is a fault of tenure.")
-    return {"accounts": len(scores), "largest_gap": float(np.max(gap, initial=0.0)), "displayed_add": True}
+    return {"accounts": len(scores), "largest_gap": float(np.max(gap.to_numpy(), initial=0.0)), "displayed_add": True}

@@ -19,8 +19,8 @@ DIMENSIONS = ("usage", "usage", "usage", "financial", "outcomes", "contract", "s
 
 def _signals() -> tuple[Signal, ...]:
     return tuple(
-        Signal(column, column, dimension, "usage_events", "m", "days" if column.startswith("days") else "count", "{value}",
-               worse=worse, definition={"measure": "days_since" if column.startswith("days") else "count"})
+        Signal(column, column, dimension, "usage_events", "m", "days" if column.startswith("days") else "count",
+               "{value}", worse=worse, definition={"measure": "days_since" if column.startswith("days") else "count"})
         for column, worse, dimension in zip(COLUMNS, WORSE, DIMENSIONS, strict=True)
     )
 

@@ -47,7 +47,8 @@ def test_metrics_equal_scikit_learn() -> None:
     labels, probability, _ = _world()
     rounded = probability.round(2)  # many ties
     assert metrics.auc(labels, rounded) == pytest.approx(roc_auc_score(labels, rounded), abs=1e-12)
-    assert metrics.average_precision(labels, rounded) == pytest.approx(average_precision_score(labels, rounded), abs=1e-12)
+    reference = average_precision_score(labels, rounded)
+    assert metrics.average_precision(labels, rounded) == pytest.approx(reference, abs=1e-12)
     assert metrics.log_loss(labels, probability) == pytest.approx(sklearn_log_loss(labels, probability), abs=1e-12)
     assert metrics.brier(labels, probability) == pytest.approx(brier_score_loss(labels, probability), abs=1e-12)
 
@@ -98,7 +99,8 @@ def test_intervals_contain_the_point_and_do_not_depend_on_row_order() -> None:
     for name in ("log_loss", "brier", "auc", "average_precision", "calibration_slope", "lift_top_decile", "rate"):
         assert plain[name].low < plain[name].value < plain[name].high, name
     order = np.random.default_rng(0).permutation(len(labels))
-    mixed = metrics.intervals(labels[order], probability[order], accounts.iloc[order], capacity_share=0.2, replicates=200)
+    y, p, drawn_from = labels[order], probability[order], accounts.iloc[order]
+    mixed = metrics.intervals(y, p, drawn_from, capacity_share=0.2, replicates=200)
     for name, estimate in plain.items():
         assert mixed[name].value == pytest.approx(estimate.value, abs=1e-10), name
         assert mixed[name].low == pytest.approx(estimate.low, abs=1e-9), name

@@ -27,8 +27,9 @@ QUICK = TrainingPlan(trials=0, threads=1, folds=2, max_trees=60, bags=1)
 
 def _signals() -> tuple[Signal, ...]:
     return tuple(
-        Signal(f"s{number}_28d", f"s{number}", DIMENSIONS[number], "usage_events", "m", "days" if number == 0 else "count",
-               "{value}", 28, None, WORSE[number], definition={"measure": "days_since" if number == 0 else "count"})
+        Signal(f"s{number}_28d", f"s{number}", DIMENSIONS[number], "usage_events", "m",
+               "days" if number == 0 else "count", "{value}", 28, None, WORSE[number],
+               definition={"measure": "days_since" if number == 0 else "count"})
         for number in range(len(WEIGHTS))
     )
 

@@ -1,0 +1,111 @@
+"""The check as a whole: facts of sources, all questions, and the refusal to train."""
+
+from collections.abc import Iterable
+from datetime import date
+
+from features.errors import ConfigError, LeakageError
+from pipeline.checking.evidence import Evidence, make_accounts
+from pipeline.checking.exports import export_findings
+from pipeline.checking.facts import source_checks
+from pipeline.checking.leavers import count_leavers
+from pipeline.checking.report import SEVERITIES, CheckReport, Finding
+from pipeline.checking.tables import table_findings
+from pipeline.checking.timing import timing_findings
+from pipeline.config.checks import nearest
+from pipeline.config.schema import Target
+from pipeline.engine.duckdb import Connection, rows
+from pipeline.engine.staged_facts import StagedFacts
+from pipeline.jobs.stage import load_staged, stage_sources
+from pipeline.workspace import Workspace
+
+# Training itself stops on this one, with the exit code of a wrong date.
+SAID_BY_TRAINING = ("no-labels",)
+FINDINGS = frozenset({
+    "bad-rows", "negative-amounts", "duplicate-ids", "stale-source", "feed-silent", "label-feed-silent", "several-feeds",
+    "overlapping-subscriptions", "nobody-ever-ended", "assumed-clock", "before-sign-up", "before-own-subscription",
+    "after-own-subscription", "before-first-subscription", "after-end-of-cover", "ids-missing-from-accounts",
+    "leavers-missing-from-accounts", "empty-only-for-leavers", "filled-only-for-leavers", "attributes-without-history",
+    "flag-disagrees", "flag-tells-outcome", "outcome-log-disagrees", "outcome-columns-mapped", "no-labels",
+    "no-test-leavers", "interval-to-expect", "cannot-leave-inside-horizon",
+})
+
+
+def check_sources(workspace: Workspace, connection: Connection, target: Target | None = None) -> CheckReport:
+    """Every fact and question about the sources of a project, for one target.
+
+    Sources staged earlier in the same connection are not read again.
+
+    Parameters
+    ----------
+    target
+        Default: the project's first. Leavers, horizon and who has left follow it.
+
+    Raises
+    ------
+    ContractError
+        A source cannot be staged at all.
+    ConfigError
+        `[checks] accept` names no finding.
+    """
+    _refuse_unknown_waivers(workspace)
+    if not _is_staged(workspace, connection):
+        stage_sources(workspace, connection)
+    staged = load_staged(workspace, connection)
+    chosen = target or workspace.target(None)
+    evidence = Evidence(workspace, connection, staged, chosen, _end(staged.values()))
+    make_accounts(evidence)
+    leavers = count_leavers(evidence)
+    found = [*export_findings(evidence), *leavers.findings, *timing_findings(evidence), *table_findings(evidence)]
+    return CheckReport(
+        project=workspace.project.name, target=chosen.name, data_end=evidence.end,
+        accounts_of="the accounts table" if evidence.first("accounts") else "all sources",
+        sources=source_checks(evidence), findings=tuple(sorted(found, key=_gravest_first)), dates=leavers.dates,
+        test_leavers=leavers.test_leavers, auc_half_width=leavers.auc_half_width,
+        accepted=dict(workspace.project.checks.accept),
+    )
+
+
+def refuse_training(report: CheckReport) -> None:
+    """Stop where a model would learn from the future or from survivors only.
+
+    Raises
+    ------
+    LeakageError
+        A finding of severity stop was not accepted with a reason; all of them are told.
+    """
+    stops = [f for f in report.stops if f.name not in SAID_BY_TRAINING]
+    if not stops:
+        return
+    told = "\n".join(f"- {f.name}{f' ({f.source})' if f.source else ''}: {f.what}. {f.todo}" for f in stops)
+    example = stops[0].name
+    raise LeakageError(
+        f"training is refused: {len(stops)} finding{'s' if len(stops) > 1 else ''} about the sources would teach a model "
+        f"what it cannot know at the time.\n{told}\nMend the sources, or, if you know better, accept a finding with its "
+        f"reason in tenure.toml: [checks] accept = {{ \"{example}\" = \"why it does no harm\" }}."
+    )
+
+
+def _gravest_first(finding: Finding) -> tuple[int, str, str]:
+    return SEVERITIES.index(finding.severity), finding.name, finding.source
+
+
+def _refuse_unknown_waivers(workspace: Workspace) -> None:
+    for key in workspace.project.checks.accept:
+        name, _, source = key.partition("/")
+        if name not in FINDINGS:
+            raise ConfigError(f"[checks] accept names \"{name}\", which is no finding{nearest(name, FINDINGS)} "
+                              f"Findings: {', '.join(sorted(FINDINGS))}.")
+        if source and source not in workspace.project.sources:
+            raise ConfigError(f"[checks] accept names \"{key}\", but \"{source}\" is no source"
+                              f"{nearest(source, workspace.project.sources)}")
+
+
+def _is_staged(workspace: Workspace, connection: Connection) -> bool:
+    tables = {name for name, in rows(connection, "select table_name from information_schema.tables")}
+    return all(f"{kind}_{name}" in tables for name in workspace.project.sources for kind in ("staged", "quarantine"))
+
+
+def _end(staged: Iterable[StagedFacts]) -> date:
+    """The first day that no source covers any more."""
+    ends = [until for source in staged for until in source.data_until.values()]
+    return max(ends) if ends else date(1970, 1, 1)

@@ -1,0 +1,140 @@
+"""What the questions are asked of: the staged facts, and one row per account with what became of it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from features.naming import slug
+from features.windows import US_PER_DAY, day_number
+from pipeline.config.schema import Target
+from pipeline.engine.duckdb import Connection, literal, row, rows
+from pipeline.engine.staged_facts import StagedFacts
+from pipeline.workspace import Workspace
+
+EXAMPLES = 5
+# Sources whose rows are signs of life; notes and plays are the vendor's doing, contracts run by themselves.
+SIGNS_OF_LIFE = ("usage_events", "invoices", "support_tickets", "surveys", "touchpoints")
+# An account without a contract that shows no sign of life for this long has probably left. Longer than a
+# month, so that a monthly invoice or report does not make everybody look gone.
+QUIET_DAYS = 60
+LATEST = "f.known_until is null"
+PAID = "(f.is_trial is null or not f.is_trial)"
+NEVER_US = 9_000_000_000_000_000_000
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The prepared views of a connection, and what the project says of them."""
+
+    workspace: Workspace
+    connection: Connection
+    staged: Mapping[str, StagedFacts]
+    target: Target
+    end: date
+    """First day no longer covered by any source."""
+
+    @property
+    def end_day(self) -> int:
+        """`end` as a day number."""
+        return day_number(self.end)
+
+    def of(self, *contracts: str) -> Iterator[StagedFacts]:
+        """Sources that fill one of the contracts, in the file's order."""
+        return (s for s in self.staged.values() if s.contract.table in contracts)
+
+    def first(self, contract: str) -> StagedFacts | None:
+        """The first source of a contract, or None."""
+        return next(self.of(contract), None)
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """All rows of a query."""
+        return rows(self.connection, query)
+
+    def row(self, query: str) -> tuple[Any, ...]:
+        """The one row of an aggregate."""
+        return row(self.connection, query)
+
+    def count(self, relation: str, condition: str, id_column: str = "account_id") -> tuple[int, int, tuple[str, ...]]:
+        """(rows that meet the condition, all rows, a few ids of the former)."""
+        hits, total = self.row(f"select count(*) filter ({condition}), count(*) from {relation}")
+        if not hits:
+            return 0, total, ()
+        found = self.rows(f"select distinct cast({id_column} as varchar) as id from {relation} "
+                          f"where {condition} and {id_column} is not null order by 1 limit {EXAMPLES}")
+        return hits, total, tuple(each for each, in found)
+
+
+def view(source: StagedFacts) -> str:
+    """Name of the source's view."""
+    return f"facts_{slug(source.name)}"
+
+
+def is_mapped(source: StagedFacts | None, column: str) -> bool:
+    """Whether a source is there and fills the column."""
+    return source is not None and column in source.columns and bool(source.columns[column]["is_mapped"])
+
+
+def make_accounts(evidence: Evidence) -> None:
+    """Create `check_accounts`: one row per account id found anywhere.
+
+    Columns: account_id; is_listed (in the accounts table); created_day; is_covered_by_contract (has a paid
+    subscription row); last_day (last sign of life); has_left (by the target's own log of outcomes, else by the
+    end of all paid cover; null: cannot be said); is_gone (has_left, else quiet for 60 days).
+    """
+    accounts = evidence.first("accounts")
+    created = "min(f.created_at_day)" if is_mapped(accounts, "created_at") else "cast(null as bigint)"
+    listed = (f"select f.account_id, {created} as created_day from {view(accounts)} f group by 1" if accounts
+              else "select '' as account_id, 0 as created_day where false")
+    evidence.connection.execute(f"""
+create or replace temp table check_accounts as
+select i.account_id, l.account_id is not null as is_listed, l.created_day, c.account_id is not null as has_contract,
+  s.last_day, {_has_left(evidence)} as has_left,
+  coalesce({_has_left(evidence)}, s.last_day < {evidence.end_day - QUIET_DAYS}) as is_gone
+from ({_ids(evidence)}) i
+left join ({listed}) l using (account_id)
+left join ({_cover(evidence)}) c using (account_id)
+left join ({_outcomes(evidence)}) o using (account_id)
+left join ({_signs_of_life(evidence)}) s using (account_id)""")
+
+
+def _ids(evidence: Evidence) -> str:
+    return " union ".join(f"select account_id from {view(s)}" for s in evidence.staged.values())
+
+
+def _cover(evidence: Evidence) -> str:
+    source = evidence.first("subscriptions")
+    if source is None:
+        return "select '' as account_id, cast(0 as bigint) as covered_until where false"
+    return (f"select f.account_id, max(coalesce(f.ends_at, {NEVER_US})) as covered_until from {view(source)} f "
+            f"where {LATEST} and {PAID} group by 1")
+
+
+def outcome_condition(target: Target) -> str:
+    """Condition that a row of the outcomes log is the target's event."""
+    names = ", ".join(literal(name) for name in target.event_names)
+    return f"f.kind in ({names})" if names else "true"
+
+
+def _outcomes(evidence: Evidence) -> str:
+    if evidence.target.kind != "event":
+        return "select '' as account_id where false"
+    log = evidence.staged[str(evidence.target.source)]
+    return f"select distinct f.account_id from {view(log)} f where {LATEST} and {outcome_condition(evidence.target)}"
+
+
+def _has_left(evidence: Evidence) -> str:
+    """SQL: did the account leave? Cover that ended within the grace period is not leaving yet."""
+    if evidence.target.kind == "event":
+        return "o.account_id is not null"
+    end_us = (evidence.end_day - evidence.target.grace_days) * US_PER_DAY
+    return f"c.covered_until <= {end_us}"
+
+
+def _signs_of_life(evidence: Evidence) -> str:
+    found = [f"select f.account_id, max(f.{s.contract.event_time}_day) as last_day from {view(s)} f "
+             f"where {LATEST} and f.{s.contract.event_time}_day <= {evidence.end_day} group by 1"
+             for s in evidence.of(*SIGNS_OF_LIFE)]
+    if not found:
+        return "select '' as account_id, cast(0 as bigint) as last_day where false"
+    return f"select account_id, max(last_day) as last_day from ({' union all '.join(found)}) group by 1"

@@ -1,0 +1,141 @@
+"""How much can be learnt: leavers per date, the width of interval to expect, terms longer than the horizon."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from features.errors import ChurnError
+from features.windows import US_PER_DAY, day_number, day_of
+from models.targets import CONTRACTUAL
+from pipeline.checking.evidence import LATEST, PAID, Evidence, view
+from pipeline.checking.report import DateCount, Finding
+from pipeline.jobs import features as build
+
+EXPECTED_AUC = 0.75
+"""A usual result; the half-width moves little between 0.7 and 0.8."""
+WIDE = 0.08
+"""An interval this wide cannot tell a good model from a middling one."""
+CALIBRATION_PER_SEGMENT = 20
+MOST = 0.5
+Z95 = 1.96
+
+
+@dataclass(frozen=True)
+class Leavers:
+    """Counts of labels, and the findings they lead to."""
+
+    dates: tuple[DateCount, ...]
+    test_leavers: int | None
+    auc_half_width: float | None
+    findings: tuple[Finding, ...]
+
+
+def auc_half_width(leavers: int, stayers: int, auc: float = EXPECTED_AUC) -> float:
+    """Half the width of the 95% interval of an AUC, in AUC units; infinite without leavers or stayers.
+
+    `se^2 = (A(1-A) + (n1-1)(Q1-A^2) + (n0-1)(Q2-A^2)) / (n1 n0)`, `Q1 = A/(2-A)`, `Q2 = 2A^2/(1+A)`.
+
+    References
+    ----------
+    [Hanley1982] Hanley and McNeil, "The meaning and use of the area under a ROC curve", Radiology 143, p. 32.
+
+    Examples
+    --------
+    >>> round(auc_half_width(23, 400), 2)
+    0.12
+    """
+    if leavers == 0 or stayers == 0:
+        return math.inf
+    q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)
+    variance = auc * (1 - auc) + (leavers - 1) * (q1 - auc**2) + (stayers - 1) * (q2 - auc**2)
+    return Z95 * math.sqrt(variance / (leavers * stayers))
+
+
+def count_leavers(evidence: Evidence) -> Leavers:
+    """Label every date the target is asked on, as training would, and count."""
+    try:
+        is_dated = _label(evidence)
+    except ChurnError as error:
+        # Training says the same and with its own exit code; a check goes on to its other questions.
+        told = Finding("no-labels", "stop", "", f"no label can be had: {error}",
+                       "Change dates, horizon or population as the message says.")
+        return Leavers((), None, None, (told,))
+    dates = _dates(evidence, is_dated=is_dated)
+    leavers, stayers = _test_accounts(evidence)
+    width = auc_half_width(leavers, stayers)
+    findings = [*_width(leavers, stayers, width), *_long_terms(evidence)]
+    return Leavers(dates, leavers, None if math.isinf(width) else width, tuple(findings))
+
+
+def _label(evidence: Evidence) -> bool:
+    """Make the tables `snapshots` and `labels`; True where dates are those of a grid or list."""
+    workspace, connection, staged, target = evidence.workspace, evidence.connection, evidence.staged, evidence.target
+    dates = build.resolve_dates(workspace, staged, target)
+    if dates is None:
+        build._anchored_candidates(connection, staged, target)
+    else:
+        build._grid_candidates(connection, workspace, staged, target, [day_number(d) for d in dates.all])
+    build._snapshots(workspace, connection, staged, target, {})
+    build._labels(workspace, connection, staged, target)
+    return dates is not None
+
+
+def _dates(evidence: Evidence, *, is_dated: bool) -> tuple[DateCount, ...]:
+    """Counts per date, or per month where every account has its own date."""
+    period = "s.as_of_day" if is_dated else "strftime(make_timestamp(s.as_of_day * 86400000000), '%Y-%m')"
+    found = evidence.rows(f"""
+select {period} as period, s.is_test, count(*), count(l.label), count(distinct case when l.label = 1 then s.account_id end)
+from snapshots s join labels l on l.account_id = s.account_id and l.as_of_day = s.as_of_day
+group by 1, 2 order by 1, 2""")
+    return tuple(DateCount(day_of(p).isoformat() if is_dated else str(p), bool(test), asked, labelled, leavers)
+                 for p, test, asked, labelled, leavers in found)
+
+
+def _test_accounts(evidence: Evidence) -> tuple[int, int]:
+    leavers, accounts = evidence.row("""
+select count(distinct case when l.label = 1 then s.account_id end), count(distinct s.account_id)
+from snapshots s join labels l on l.account_id = s.account_id and l.as_of_day = s.as_of_day
+where s.is_test and l.label is not null""")
+    return leavers, accounts - leavers
+
+
+def _width(leavers: int, stayers: int, width: float) -> Iterator[Finding]:
+    if math.isinf(width):
+        yield Finding("no-test-leavers", "warn", "", f"{leavers} accounts with the event and {stayers} without are in the "
+                      "test: no metric can be had", "Move the test, widen the population or the horizon, or get more "
+                      "history.", leavers, leavers + stayers, "accounts")
+        return
+    segments = ("; no calibration by segment can be shown" if leavers < CALIBRATION_PER_SEGMENT else
+                f"; calibration by segment needs {CALIBRATION_PER_SEGMENT} leavers in each, so at most "
+                f"{leavers // CALIBRATION_PER_SEGMENT} segments")
+    yield Finding("interval-to-expect", "warn" if width > WIDE else "info", "",
+                  f"{leavers:,} leavers in the test: an AUC of {EXPECTED_AUC} would be known to +- {width:.2f}{segments}",
+                  "More test dates or a longer horizon narrow it; snapshots of one account are not new leavers.",
+                  leavers, leavers + stayers, "accounts")
+
+
+def _long_terms(evidence: Evidence) -> Iterator[Finding]:
+    """Customers whose contract cannot end inside the label window, as was known on the date."""
+    source, target = evidence.first("subscriptions"), evidence.target
+    if source is None or target.kind not in CONTRACTUAL or target.horizon_days is None:
+        return
+    if source.settings.convention != "fixed_term":
+        return
+    end = f"(s.as_of_day + {target.gap_days + target.horizon_days}) * {US_PER_DAY}"
+    amount = "sum(f.amount_per_month)" if source.columns["amount_per_month"]["is_mapped"] else "cast(null as bigint)"
+    accounts, total, money, all_money = evidence.row(f"""
+select count(*) filter (cannot), count(*), sum(amount) filter (cannot), sum(amount) from (
+  select s.account_id, s.as_of_day, max(coalesce(f.ends_at, {end})) >= {end} as cannot, {amount} as amount
+  from snapshots s join {view(source)} f on f.account_id = s.account_id and {LATEST} and {PAID}
+    and f.starts_at_day < s.as_of_day and (f.ends_at is null or f.ends_at >= s.as_of_day * {US_PER_DAY})
+  where s.state = 'member' group by 1, 2)""")
+    if not accounts:
+        return
+    value_share = money / all_money if money is not None and all_money else None
+    is_most = accounts > MOST * total or (value_share or 0) > MOST
+    value = "" if value_share is None else f" ({value_share:.0%} of the monthly amount)"
+    advice = ("Consider horizon = \"next_renewal\": the chance of not renewing at the next contract end."
+              if is_most else "Their score speaks of the next months only; renewals further off are outside it.")
+    yield Finding("cannot-leave-inside-horizon", "warn" if is_most else "info", source.name,
+                  f"customers on a date are on terms that end after the horizon of {target.horizon_days} days{value}: they "
+                  "cannot leave inside it", advice, accounts, total, "rows of customers")
