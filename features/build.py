@@ -12,6 +12,8 @@ integer SQL in the subset that DuckDB and Spark read alike; the only doubles are
 division. Facts carry whole numbers only: days and microseconds since 1970, money in minor units.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -24,6 +26,7 @@ from features.windows import (
     NEVER,
     day_expression,
     edge_column,
+    happened,
     in_window,
     in_window_before,
     known,
@@ -170,8 +173,10 @@ class _StreamBuilder:
 
     @staticmethod
     def _name(kind: str, column: str | None, kinds: tuple[str, ...]) -> str:
+        # The mark keeps kinds apart that read alike (`Add-on`, `add on`; `a`, `b` and `a b`).
+        marks = [hashlib.sha256(json.dumps(kinds).encode()).hexdigest()[:6]] if kinds else []
         parts = [kind, *([slug(column)] if column else []), *(slug(k) for k in kinds)]
-        return column_name("", "", "_".join(parts), None)
+        return "_".join([column_name("", "", "_".join(parts), None), *marks])
 
     # --- the queries ----------------------------------------------------------------------
 
@@ -373,6 +378,11 @@ def _change(builder: _StreamBuilder, column: str | None, kinds: tuple[str, ...],
     return f"({now} - {before}) / nullif((abs({now}) + abs({before})) * 1e0, 0e0)"
 
 
+def _guard_of_all_history(measure: Measure) -> str:
+    """What must hold where there is no window: time since the last fact means nothing while the feed is dead."""
+    return "alive" if measure.kind in ("days_since", "silence_ratio") else "begun"
+
+
 def _stream_of(contract: Contract, name: str) -> Stream:
     return next(s for s in contract.streams if s.name == name)
 
@@ -423,7 +433,7 @@ def _stream_signals(
             value, reach = _measure_sql(builder, card.measure, window)
             if reach:
                 windows |= {int(window or 0), reach}
-            guard = f"{dates}.{edge_column(reach)}" if reach else None
+            guard = f"{dates}.{edge_column(reach) if reach else _guard_of_all_history(card.measure)}"
             name = column_name(source.name, source.contract.table, card.name, window, taken)
             taken.add(name)
             expression = _finish(value, scale=_scale(source, card.measure), when_empty=card.when_empty, guard=guard)
@@ -462,7 +472,8 @@ def _state_signals(
         taken.add(name)
         aggregates.append(f"{card.expression} as {card.name}")
         scale = float(10 ** source.decimals.get(card.scale_of or "", 0))
-        expression = _finish(f"{table}.{card.name}", scale=scale, when_empty=card.when_empty, guard=None)
+        guard = f"dates_{slug(source.name)}.begun"
+        expression = _finish(f"{table}.{card.name}", scale=scale, when_empty=card.when_empty, guard=guard)
         definition = {"source": source.name, "contract": source.contract.table, "state": card.expression,
                       "clocks": {k: v for k, v in sorted(source.clocks.items())}}
         columns.append((
@@ -494,16 +505,22 @@ def _attribute_signals(source: SourceFacts, taken: set[str]) -> tuple[list[Step]
     if not source.attributes:
         return [], []
     table = f"attributes_{slug(source.name)}"
-    order = f"t.{source.contract.event_time} desc, " if source.contract.event_time in source.mapped else ""
+    event = source.contract.event_time
+    has_history = event in source.mapped
+    # Nulls are placed by name: engines differ in where they put them.
+    order = f"t.{event} desc nulls last, " if has_history else ""
+    ties = ", ".join(f"t.{a} nulls last" for a in source.attributes)
     chosen = ", ".join(f"t.{a}" for a in source.attributes)
+    # A plan that was agreed but begins later is not the plan yet.
+    begun = f"where t.{event} is null or {happened('t', str(event))}" if has_history else ""
     extras = "".join(f", r.{a}" for a in source.attributes if source.contract.column(a) is None)
     rows = as_known(source).replace("\n  from snapshots", f"{extras}, r.known_from\n  from snapshots", 1)
     select = f"""
 select r.account_id, r.as_of_day, {', '.join(f'r.{a}' for a in source.attributes)}
 from (
   select t.account_id, t.as_of_day, {chosen}, row_number() over (
-    partition by t.account_id, t.as_of_day order by {order}t.known_from desc, {chosen}) as position
-  from ({rows}) t
+    partition by t.account_id, t.as_of_day order by {order}t.known_from desc, {ties}) as position
+  from ({rows}) t {begun}
 ) r
 where r.position = 1"""
     columns: list[tuple[Signal, str]] = []

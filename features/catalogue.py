@@ -1,5 +1,9 @@
 """All cards, in one place: what is computed, and what it means."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from features.automatic import ACTIVITY, automatic_cards
 from features.definition import Card, RatioCard, StateCard
 from features.dimensions import (
     adoption,
@@ -11,6 +15,7 @@ from features.dimensions import (
     support,
     usage,
 )
+from features.sources import CONTRACTS
 
 CARDS: tuple[Card, ...] = (
     *usage.CARDS, *engagement.CARDS, *support.CARDS, *financial.CARDS, *relationship.CARDS, *outcomes.CARDS,
@@ -21,3 +26,136 @@ STATES: tuple[StateCard, ...] = (
 RATIOS: tuple[RatioCard, ...] = (*usage.RATIOS,)
 
 DIMENSIONS = ("usage", "engagement", "outcomes", "relationship", "financial", "support", "adoption", "contract")
+
+DEFAULT_WINDOWS = (7, 28, 91, 182, 364)
+"""What `[features] window_days` is where a project declares none."""
+# Stand for any event kind and any number; such words occur in no card.
+_ANY_KIND, _ANY_NUMBER = "qkindq", "qnumberq"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One card as the catalogue lists it; an automatic card stands for every kind or number."""
+
+    columns: str
+    dimension: str
+    source: str
+    meaning: str
+    unit: str
+    empty: str
+    is_leading: bool
+    worse: str
+    phrase: str
+    is_automatic: bool = False
+
+
+def entries(window_days: tuple[int, ...] = DEFAULT_WINDOWS) -> tuple[Entry, ...]:
+    """Every card: written ones in the order of the dimensions, then the automatic ones.
+
+    Parameters
+    ----------
+    window_days
+        Windows of the automatic cards, as in `[features] window_days`.
+    """
+    written = [
+        *(_card_entry(card) for card in CARDS), *(_state_entry(card) for card in STATES),
+        *(_ratio_entry(card) for card in RATIOS),
+    ]
+    ordered = sorted(written, key=lambda entry: DIMENSIONS.index(entry.dimension))
+    return (*ordered, *_automatic_entries(window_days), *_ATTRIBUTES)
+
+
+def _card_entry(card: Card, *, is_automatic: bool = False) -> Entry:
+    days = f"_{{{','.join(str(d) for d in card.days)}}}d" if len(card.days) > 1 else "".join(f"_{d}d" for d in card.days)
+    return Entry(_shown(card.name + days), card.dimension, card.contract, _shown(card.meaning), card.unit,
+                 _empty(card.when_empty), card.is_leading, card.worse or "-", _shown(card.phrase), is_automatic)
+
+
+def _state_entry(card: StateCard) -> Entry:
+    return Entry(card.name, card.dimension, card.contract, card.meaning, card.unit, _empty(card.when_empty),
+                 card.is_leading, card.worse or "-", card.phrase)
+
+
+def _ratio_entry(card: RatioCard) -> Entry:
+    return Entry(card.name, card.dimension, f"{card.numerator} / {card.divisor}", card.meaning, card.unit, _empty(None),
+                 card.is_leading, card.worse or "-", card.phrase)
+
+
+def _automatic_entries(window_days: tuple[int, ...]) -> list[Entry]:
+    found = []
+    for table in ACTIVITY:
+        numbers = (_ANY_NUMBER,) if table == "usage_events" else ()
+        cards = automatic_cards(CONTRACTS[table], (_ANY_KIND,), numbers, window_days)
+        found += [_card_entry(card, is_automatic=True) for card in cards]
+    return found
+
+
+def _shown(text: str) -> str:
+    return text.replace(_ANY_KIND, "<kind>").replace(_ANY_NUMBER, "<number>")
+
+
+def _empty(value: float | None) -> str:
+    return "null" if value is None else f"{value:g}"
+
+
+def _attribute(columns: str, meaning: str, unit: str, phrase: str) -> Entry:
+    return Entry(columns, "contract", "accounts", meaning, unit, "null", True, "-", phrase, is_automatic=True)
+
+
+# Built by `features.build` for attributes with history, or declared immutable.
+_ATTRIBUTES = (
+    _attribute("<attribute>_is_<value>", "1 where a text attribute has that value; up to eight values", "yes",
+               "<attribute> is <value>: {value}"),
+    _attribute("<attribute>_rank", "frequency rank of a text attribute with more values, 1 is the commonest", "rank",
+               "<attribute> is number {value} by frequency"),
+    _attribute("<attribute>", "a numeric attribute as it stood at as_of", "number", "<attribute> {value}"),
+)
+
+
+def catalogue_text() -> str:
+    """Every card for a terminal, by dimension; `tenure features --catalogue` prints it."""
+    lines = [
+        f"{len(CARDS) + len(STATES) + len(RATIOS)} written cards, then those made for every event kind, number and "
+        "attribute.",
+        "A card needs its source and its columns; [features] off leaves cards, dimensions or sources out.",
+    ]
+    for title, found in _sections():
+        lines += ["", title.upper()]
+        for entry in found:
+            lines += [
+                f"  {entry.columns}",
+                f"      {entry.meaning}  [{entry.unit}; from {entry.source}; empty: {entry.empty}; "
+                f"{_kind(entry)}; worse: {entry.worse}]",
+                f"      \"{entry.phrase}\"",
+            ]
+    return "\n".join(lines)
+
+
+def catalogue_markdown() -> str:
+    """The same as Markdown tables, one per dimension."""
+    parts = []
+    for title, found in _sections():
+        parts += [f"## {title[0].upper()}{title[1:]}", "",
+                  "| signal | source | meaning | unit | empty | kind | worse | said as |", "|---|---|---|---|---|---|---|---|"]
+        parts += [
+            "| " + " | ".join((f"`{entry.columns}`", f"`{entry.source}`", _cell(entry.meaning), entry.unit, entry.empty,
+                               _kind(entry), entry.worse, _cell(entry.phrase))) + " |"
+            for entry in found
+        ]
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _sections() -> Iterable[tuple[str, list[Entry]]]:
+    found = entries()
+    for dimension in DIMENSIONS:
+        yield dimension, [e for e in found if e.dimension == dimension and not e.is_automatic]
+    yield "made automatically", [e for e in found if e.is_automatic]
+
+
+def _kind(entry: Entry) -> str:
+    return "leading" if entry.is_leading else "lagging"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;")

@@ -6,17 +6,25 @@ from numpy.typing import NDArray
 
 # A feed this busy on a normal day does not fall silent by chance.
 MIN_ROWS_PER_DAY = 5
+# A feed that comes in batches (invoices on the first of the month) is quiet between them, not dead.
+USUAL_GAPS = 3
 
 
 def daily_counts(table: str, event_time: str) -> str:
-    """SELECT of rows per feed, event day and the day they became visible."""
-    seen = (f"case when t.known_from_day > t.{event_time}_day then t.known_from_day else t.{event_time}_day end")
-    return (f"select t.partition_name, t.{event_time}_day as event_day, {seen} as seen_day, count(*) as n "
-            f"from {table} t where t.{event_time}_day is not null group by 1, 2, 3")
+    """SELECT of rows per feed, event day and the day they became visible.
+
+    A row without an event time (a goal nobody dated) counts from the day it became known.
+    """
+    event = f"coalesce(t.{event_time}_day, t.known_from_day)"
+    seen = f"case when t.known_from_day > {event} then t.known_from_day else {event} end"
+    return (f"select t.partition_name, {event} as event_day, {seen} as seen_day, count(*) as n "
+            f"from {table} t group by 1, 2, 3")
 
 
 def silent_days(event_day: NDArray[np.int64], n: NDArray[np.int64], until: int, silent_after_days: int) -> NDArray[np.int64]:
     """Days before `until` inside a stretch of at least `silent_after_days` without a single row.
+
+    The stretch must also be `USUAL_GAPS` times longer than the median distance between days with rows.
 
     Parameters
     ----------
@@ -26,15 +34,16 @@ def silent_days(event_day: NDArray[np.int64], n: NDArray[np.int64], until: int, 
     Returns
     -------
     Array of day numbers, empty where the feed is too quiet to tell (under 5 rows on a median day
-    with rows) or never fell silent.
+    with rows, or a single day with rows) or never fell silent.
     """
-    if len(event_day) == 0 or np.median(n) < MIN_ROWS_PER_DAY:
-        return np.empty(0, dtype=np.int64)
     days = np.unique(event_day)
+    if len(days) < 2 or np.median(n) < MIN_ROWS_PER_DAY:
+        return np.empty(0, dtype=np.int64)
+    longest = max(silent_after_days, USUAL_GAPS * float(np.median(np.diff(days))))
     before, after = days, np.append(days[1:], until)
     gaps = after - before - 1
     return np.concatenate([
-        np.arange(start + 1, end) for start, end, gap in zip(before, after, gaps, strict=True) if gap >= silent_after_days
+        np.arange(start + 1, end) for start, end, gap in zip(before, after, gaps, strict=True) if gap >= longest
     ] or [np.empty(0, dtype=np.int64)])
 
 

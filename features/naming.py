@@ -11,7 +11,20 @@ LONGEST = 60
 def slug(text: str) -> str:
     """Lower-case letters, digits and single underscores; `C. Add-on` becomes `c_add_on`."""
     plain = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
-    return plain or "x" + hashlib.sha256(text.encode()).hexdigest()[:6]
+    return plain or "x" + _mark(text)
+
+
+def distinct_slugs(texts: Iterable[str]) -> dict[str, str]:
+    """A slug for each text; the later of two that would read alike (`Add-on`, `add on`) gets a hash."""
+    found: dict[str, str] = {}
+    for text in texts:
+        plain = slug(text)
+        found[text] = plain if plain not in found.values() else f"{plain}_{_mark(text)}"
+    return found
+
+
+def _mark(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:6]
 
 
 def column_name(source: str, contract: str, name: str, window: int | None, taken: Iterable[str] = ()) -> str:
@@ -20,5 +33,4 @@ def column_name(source: str, contract: str, name: str, window: int | None, taken
     full = base if window is None else f"{base}_{window}d"
     if len(full) <= LONGEST and full not in taken:
         return full
-    mark = hashlib.sha256(f"{source}|{name}|{window}".encode()).hexdigest()[:6]
-    return f"{full[: LONGEST - 7]}_{mark}"
+    return f"{full[: LONGEST - 7]}_{_mark(f'{source}|{name}|{window}')}"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from features.build import SourceFacts, as_known, literal
-from features.windows import covers, ended_within
+from features.windows import covers, ended_within, known
 
 PopulationKind = Literal["customers", "active", "accounts", "trials"]
 _PAID = "(t.is_trial is null or not t.is_trial)"
@@ -106,5 +106,5 @@ def _accounts(rule: PopulationRule, source: SourceFacts) -> str:
 select c.account_id, c.as_of_day, c.partition_name, 'member' as state,
   c.as_of_day - min(t.created_at_day) as age_days
 from candidates c
-join {source.table} t on t.account_id = c.account_id and t.created_at_day < c.as_of_day
+join {source.table} t on t.account_id = c.account_id and t.created_at_day < c.as_of_day and {known("t", "c")}
 group by 1, 2, 3"""

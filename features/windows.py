@@ -139,11 +139,18 @@ def window_edges(
     """The first day of each window per as_of, null where the feed did not cover the window.
 
     A window is covered when the feed had begun by its first day and none of `silent_days` (days
-    on which the feed was dead, as seen then) lies in it.
+    on which the feed was dead, as seen then) lies in it. Beside the edges, `begun` is 1 where the feed
+    had a row before as_of and `alive` where it was not dead on the day before either, else null: what
+    has no window (things done so far, days since the last) holds only there.
     """
     as_of = np.asarray(as_of_days, dtype=np.int64)
     silent = np.sort(np.asarray(silent_days, dtype=np.int64))
-    edges: dict[str, object] = {"as_of_day": as_of}
+    begun = np.full(len(as_of), feed_first_day is not None) & (as_of > (feed_first_day or LONG_AGO))
+    alive = begun & ~np.isin(as_of - 1, silent)
+    edges: dict[str, object] = {
+        "as_of_day": as_of,
+        **{name: pd.Series(np.ones(len(as_of)), dtype="Int64").mask(~flag) for name, flag in (("begun", begun), ("alive", alive))},
+    }
     for window in windows:
         start = as_of - window
         covered = np.full(len(as_of), feed_first_day is not None)

@@ -15,8 +15,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from features.errors import ArtifactMismatch
-from models.artifact import read_model, write_model
 from models.artifact import fingerprint as model_fingerprint
+from models.artifact import read_model, write_model
 from models.health import (
     Points,
     Scale,

@@ -12,18 +12,21 @@ Cases, in order; the first that fits decides `label` and `label_reason`:
     feed silent inside the window                       none, feed_silent
     cover had ended before as_of, learnt later          none, ended_before
     the event falls into the gap                        none, left_in_gap
+    it ended, and nobody says whether by choice         none, kind_unknown (voluntary, involuntary)
     the event falls into the window                     1
     otherwise                                           0
 """
 
-from features.build import SourceFacts
+from features.build import SourceFacts, as_known, literal
 from features.snapshots import PopulationRule, activity_filter
-from features.windows import US_PER_DAY
+from features.windows import US_PER_DAY, covers
 from models.targets import TargetRule
 
 # An end that never comes; far above any real time in microseconds.
 OPEN_END = 9_000_000_000_000_000_000
 _PAID = "(f.is_trial is null or not f.is_trial)"
+# Shares of an amount are compared as whole millionths, so that a tenth of 1,000 is 100 exactly.
+_MILLIONTHS = 1_000_000
 # The last version of every row: what is known today.
 _LATEST = "f.known_until_day is null"
 
@@ -46,20 +49,25 @@ def labels(target: TargetRule, source: SourceFacts, population: PopulationRule) 
     elif target.kind in ("contraction", "expansion"):
         events = _amount_change(target, source)
     elif target.kind == "conversion":
-        events = _first_event(f"{_PAID}", "starts_at", source)
+        events = _first_event(_PAID, "starts_at", source, is_once=True)
     elif target.kind == "event":
-        names = PopulationRule("active", event_names=target.event_names)
-        kinds = activity_filter(names).replace("f.event_name", "f.kind")
-        events = _first_event(kinds, "event_time", source)
+        events = _first_event(outcome_filter(target), "event_time", source, is_once=target.first_event_only)
     else:
         return _inactivity(target, source, population)
     return _decide(target, events)
 
 
+def outcome_filter(target: TargetRule, row: str = "f") -> str:
+    """Condition that a row of an outcomes source is the target's event; `true` when all are."""
+    if not target.event_names:
+        return "true"
+    return f"{row}.kind in ({', '.join(literal(name) for name in target.event_names)})"
+
+
 def _decide(target: TargetRule, events: str) -> str:
     """Turn (event_us, horizon_end_us, is_kind, ended_before) per snapshot into labels."""
     # A contract end lies at a known instant, so its window closes just after it.
-    end = ("(s.as_of_day + {}) * {}".format(target.gap_days + target.horizon_days, US_PER_DAY)
+    end = (f"(s.as_of_day + {target.gap_days + target.horizon_days}) * {US_PER_DAY}"
            if target.horizon_days is not None else "e.contract_end_us + 1")
     gap_end = f"(s.as_of_day + {target.gap_days}) * {US_PER_DAY}"
     end_day = f"cast(ceil(({end}) / 8.64e10) as bigint)"
@@ -68,12 +76,13 @@ def _decide(target: TargetRule, events: str) -> str:
 select s.account_id, s.as_of_day,
   case when s.state <> 'member' or not ({complete}) or ({end}) is null or e.ended_before = 1 then null
        when e.event_us < {gap_end} then null
-       when e.event_us < {end} and e.is_kind = 1 then 1 else 0 end as label,
+       when e.event_us < {end} then e.is_kind else 0 end as label,
   case when s.state <> 'member' then s.state
        when ({end}) is null then 'no_contract_end'
        when not ({complete}) then 'incomplete'
        when e.ended_before = 1 then 'ended_before'
-       when e.event_us < {gap_end} then 'left_in_gap' end as label_reason,
+       when e.event_us < {gap_end} then 'left_in_gap'
+       when e.event_us < {end} and e.is_kind is null then 'kind_unknown' end as label_reason,
   {end_day} + {target.grace_days} as label_until_day,
   e.event_us
 from snapshots s
@@ -105,12 +114,14 @@ group by 1, 2"""
 
 
 def _churn(target: TargetRule, source: SourceFacts) -> str:
-    """The end of the stretch of cover that holds the last instant before as_of."""
+    """The end of the stretch of cover that holds the last instant before as_of.
+
+    The contract's end is the one that was known at as_of: a term that was prolonged in place or broken
+    off later had another end then.
+    """
     kind = {
-        "churn": "1",
-        "voluntary": "case when {e} = 1 then 1 else 0 end",
-        "involuntary": "case when {e} = 0 then 1 else 0 end",
-    }[target.kind].format(e="min(r.is_voluntary)")
+        "churn": "1", "voluntary": "min(r.is_voluntary)", "involuntary": "1 - min(r.is_voluntary)",
+    }[target.kind]
     as_of = f"s.as_of_day * {US_PER_DAY}"
     return f"""
 select s.account_id, s.as_of_day,
@@ -126,45 +137,50 @@ left join (
   from {source.table} f where {_LATEST} and {_PAID} group by 1, 2
 ) r on r.account_id = e.account_id and r.ends_at = e.ends_us
 left join (
-  select s.account_id, s.as_of_day, max(f.ends_at) as contract_end_us
-  from snapshots s join {source.table} f on f.account_id = s.account_id and {_PAID} and {_LATEST}
-    and f.starts_at < {as_of} and f.ends_at >= {as_of}
+  select f.account_id, f.as_of_day, max(f.ends_at) as contract_end_us
+  from ({as_known(source)}) f where {_PAID} and {covers('f', 'starts_at', 'ends_at')}
   group by 1, 2
 ) c on c.account_id = s.account_id and c.as_of_day = s.as_of_day
 group by 1, 2"""
 
 
 def _amount_change(target: TargetRule, source: SourceFacts) -> str:
-    """Whether the monthly amount at the window's end is lower (or higher) than at as_of, for those still there."""
+    """Whether the monthly amount at the window's end is lower (or higher) than at its start, for those still there.
+
+    A change of exactly `change_share` counts.
+    """
     assert target.horizon_days is not None
     as_of = f"s.as_of_day * {US_PER_DAY}"
+    start = f"(s.as_of_day + {target.gap_days}) * {US_PER_DAY}"
     end = f"(s.as_of_day + {target.gap_days + target.horizon_days}) * {US_PER_DAY}"
 
     def amount_at(instant: str) -> str:
         return (f"sum(case when f.starts_at < {instant} and (f.ends_at is null or f.ends_at >= {instant}) "
                 "then f.amount_per_month end)")
 
-    then, later = amount_at(as_of), amount_at(end)
-    changed = (f"{later} < {then} * {1 - target.change_share!r}" if target.kind == "contraction"
-               else f"{later} > {then} * {1 + target.change_share!r}")
+    then, later = amount_at(start), amount_at(end)
+    change = f"{then} - {later}" if target.kind == "contraction" else f"{later} - {then}"
+    share = round(target.change_share * _MILLIONTHS)
+    changed = f"{change} > 0 and ({change}) * {_MILLIONTHS} >= {then} * {share}"
     return f"""
 select s.account_id, s.as_of_day,
   case when {changed} then max({end}) - 1 end as event_us,
-  case when {then} is null then 1 else 0 end as ended_before,
+  case when {amount_at(as_of)} is null then 1 else 0 end as ended_before,
   cast(null as bigint) as contract_end_us, 1 as is_kind
 from snapshots s
 left join {source.table} f on f.account_id = s.account_id and {_PAID} and {_LATEST}
 group by 1, 2"""
 
 
-def _first_event(condition: str, time: str, source: SourceFacts) -> str:
-    """The first matching row at or after as_of."""
+def _first_event(condition: str, time: str, source: SourceFacts, *, is_once: bool) -> str:
+    """The first matching row at or after as_of; what happens once and had happened before leaves no label."""
+    as_of = f"s.as_of_day * {US_PER_DAY}"
+    before = f"max(case when f.{time} < {as_of} then 1 else 0 end)" if is_once else "0"
     return f"""
-select s.account_id, s.as_of_day, min(f.{time}) as event_us, 0 as ended_before,
-  cast(null as bigint) as contract_end_us, 1 as is_kind
+select s.account_id, s.as_of_day, min(case when f.{time} >= {as_of} then f.{time} end) as event_us,
+  {before} as ended_before, cast(null as bigint) as contract_end_us, 1 as is_kind
 from snapshots s
 join {source.table} f on f.account_id = s.account_id and {condition} and {_LATEST}
-  and f.{time} >= s.as_of_day * {US_PER_DAY}
 group by 1, 2"""
 
 
@@ -173,8 +189,6 @@ def _inactivity(target: TargetRule, source: SourceFacts, population: PopulationR
     assert target.horizon_days is not None
     first, end = target.gap_days, target.gap_days + target.horizon_days
     complete = f"s.as_of_day + {end} <= u.until_day"
-    silent = f"""exists (select 1 from silences z where z.partition_name = s.partition_name
-    and z.until_day > s.as_of_day + {first} and z.from_day < s.as_of_day + {end})"""
     return f"""
 select s.account_id, s.as_of_day,
   case when s.state <> 'member' or not ({complete}) or max(s.is_silent) = 1 then null
@@ -185,8 +199,12 @@ select s.account_id, s.as_of_day,
        when max(s.is_silent) = 1 then 'feed_silent' end as label_reason,
   s.as_of_day + {end} as label_until_day,
   (max(a.event_day) + 1) * {US_PER_DAY} as event_us
-from (select s.account_id, s.as_of_day, s.partition_name, s.state,
-        case when {silent} then 1 else 0 end as is_silent from snapshots s) s
+from (select n.account_id, n.as_of_day, n.partition_name, n.state,
+        max(case when z.from_day is not null then 1 else 0 end) as is_silent
+      from snapshots n
+      left join silences z on z.partition_name = n.partition_name
+        and z.until_day > n.as_of_day + {first} and z.from_day < n.as_of_day + {end}
+      group by 1, 2, 3, 4) s
 join data_until u on u.partition_name = s.partition_name
 left join (
   select f.account_id, f.event_time_day as event_day from {source.table} f

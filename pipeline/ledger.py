@@ -30,7 +30,8 @@ def append_run(store: Store, run: dict[str, Any]) -> None:
 def run_rows(store: Store) -> pd.DataFrame:
     """Every run with its last state, oldest first; no rows where nothing was published yet."""
     if not store.exists("runs"):
-        return RUNS.empty_table().to_pandas()
+        empty: pd.DataFrame = RUNS.empty_table().to_pandas()
+        return empty
     rows = store.read("runs").sort_values("published_at", kind="stable")
     return rows.drop_duplicates("run_id", keep="last").reset_index(drop=True)
 

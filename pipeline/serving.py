@@ -9,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 from mlflow.models import set_model
-from mlflow.pyfunc import PythonModel
+from mlflow.pyfunc.model import PythonModel
 
 
-class HealthModel(PythonModel):  # type: ignore[misc]
+class HealthModel(PythonModel):
     """Scores feature rows with a bundle."""
 
     def load_context(self, context: Any) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -54,21 +55,26 @@ class Store:
             When the disk is full, the folder cannot be written, or another writer was faster.
         """
         data = pa.Table.from_pandas(rows, preserve_index=False) if isinstance(rows, pd.DataFrame) else rows
-        mode = "append" if append else "overwrite"
         predicate = replace if replace is not None and self.exists(table) else None
+        keys = list(partition_by) or None
         try:
-            write_deltalake(
-                str(self.path(table)), data, mode=mode, predicate=predicate,  # type: ignore[arg-type]
-                partition_by=list(partition_by) or None,
-                schema_mode="merge" if append or predicate else "overwrite",
-            )
+            if append:
+                write_deltalake(str(self.path(table)), data, mode="append", partition_by=keys, schema_mode="merge")
+            else:
+                write_deltalake(str(self.path(table)), data, mode="overwrite", predicate=predicate, partition_by=keys,
+                                schema_mode="merge" if predicate else "overwrite")
         except (OSError, DeltaError) as error:
             raise StoreError(_write_failure(self.path(table), error)) from error
-        return data.num_rows
+        return int(data.num_rows)
 
-    def read(self, table: str, *, columns: Sequence[str] | None = None, filters: list[tuple[str, str, object]] | None = None) -> pd.DataFrame:
+    def read(
+        self, table: str, *, columns: Sequence[str] | None = None, filters: Sequence[tuple[str, str, object]] = ()
+    ) -> pd.DataFrame:
         """Rows of a table as pandas; times are naive UTC."""
-        return self.delta(table).to_pyarrow_table(columns=list(columns) if columns else None, filters=filters).to_pandas()
+        chosen = list(columns) if columns else None
+        rows = self.delta(table).to_pyarrow_table(columns=chosen, filters=list(filters) or None)
+        frame: pd.DataFrame = rows.to_pandas()
+        return frame
 
     def files(self, table: str) -> list[str]:
         """Parquet files of the newest version of a table without partitions."""
@@ -140,7 +146,7 @@ def content_hash(table: pd.DataFrame, key: Sequence[str], *, without: Sequence[s
     return digest.hexdigest()
 
 
-def _column_bytes(column: "pd.Series[object]") -> bytes:
+def _column_bytes(column: "pd.Series[Any]") -> bytes:
     """The values of one column as bytes, the same for every in-memory representation."""
     if pd.api.types.is_bool_dtype(column.dtype):
         return column.to_numpy(dtype=np.int8).tobytes() if not column.isna().any() else repr(column.tolist()).encode()

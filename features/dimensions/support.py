@@ -1,21 +1,23 @@
 """Support: volume, severity, waiting and ratings."""
 
+from functools import partial
+
 from features.definition import StateCard, change, count, latest, mean, share, windowed
 from features.windows import days_since, happened
 
-_OPENED = {"dimension": "support", "contract": "support_tickets", "stream": "opened"}
+_opened = partial(windowed, dimension="support", contract="support_tickets", stream="opened")
 _OPEN_NOW = f"{happened('t', 'opened_at')} and t.closed_at is null"
 
 CARDS = (
-    windowed("tickets", **_OPENED, measure=count(), days=(28, 91, 182), when_empty=0, unit="tickets",
+    _opened("tickets", measure=count(), days=(28, 91, 182), when_empty=0, unit="tickets",
              phrase="{value} tickets in the last {days} days", meaning="tickets opened"),
-    windowed("severe_tickets", **_OPENED, measure=count("high", "urgent", "critical"), days=(28, 91), when_empty=0,
+    _opened("severe_tickets", measure=count("high", "urgent", "critical"), days=(28, 91), when_empty=0,
              unit="tickets", worse="up", phrase="{value} severe tickets in the last {days} days",
              meaning="tickets of severity high, urgent or critical"),
-    windowed("severe_share", **_OPENED, measure=share("high", "urgent", "critical"), days=(182,), when_empty=None,
+    _opened("severe_share", measure=share("high", "urgent", "critical"), days=(182,), when_empty=None,
              unit="share", worse="up", phrase="{value} of tickets severe in the last {days} days",
              meaning="severe tickets over all tickets"),
-    windowed("tickets_change", **_OPENED, measure=change(), days=(91,), when_empty=None, unit="change", worse="up",
+    _opened("tickets_change", measure=change(), days=(91,), when_empty=None, unit="change", worse="up",
              phrase="tickets {value} against the {days} days before", meaning="tickets against the window before"),
     windowed("reply_time", dimension="support", contract="support_tickets", stream="replied",
              measure=mean("reply_minutes"), days=(91,), when_empty=None, unit="minutes", worse="up",

@@ -1,5 +1,7 @@
 """Usage: how often (frequency), by how many (breadth), how much of the product (depth)."""
 
+from functools import partial
+
 from features.definition import (
     RatioCard,
     age_days,
@@ -13,39 +15,39 @@ from features.definition import (
     windowed,
 )
 
-_ACTIVITY = {"dimension": "usage", "contract": "usage_events"}
+_activity = partial(windowed, dimension="usage", contract="usage_events")
 
 CARDS = (
-    windowed("events", **_ACTIVITY, measure=count(), days=(7, 28, 91, 182, 364), when_empty=0, unit="events",
+    _activity("events", measure=count(), days=(7, 28, 91, 182, 364), when_empty=0, unit="events",
              worse="down", phrase="{value} things done in the last {days} days",
              meaning="events of all kinds"),
-    windowed("events_ever", **_ACTIVITY, measure=count(), when_empty=0, unit="events", worse="down",
+    _activity("events_ever", measure=count(), when_empty=0, unit="events", worse="down",
              phrase="{value} things done so far", meaning="events of all kinds since the first"),
-    windowed("active_days", **_ACTIVITY, measure=distinct_days(), days=(7, 28, 91, 182, 364), when_empty=0,
+    _activity("active_days", measure=distinct_days(), days=(7, 28, 91, 182, 364), when_empty=0,
              unit="days", worse="down", phrase="active on {value} of the last {days} days",
              meaning="days with at least one event"),
-    windowed("active_users", **_ACTIVITY, measure=distinct("user_id"), days=(7, 28, 91), when_empty=0, unit="users",
+    _activity("active_users", measure=distinct("user_id"), days=(7, 28, 91), when_empty=0, unit="users",
              worse="down", phrase="{value} people used it in the last {days} days",
              meaning="different users with at least one event"),
-    windowed("kinds_used", **_ACTIVITY, measure=distinct("event_name"), days=(28, 91, 364), when_empty=0, unit="kinds",
+    _activity("kinds_used", measure=distinct("event_name"), days=(28, 91, 364), when_empty=0, unit="kinds",
              worse="down", phrase="{value} different things used in the last {days} days",
              meaning="different kinds of event"),
-    windowed("sessions", **_ACTIVITY, measure=distinct("session_id"), days=(7, 28, 91, 182, 364), when_empty=0,
+    _activity("sessions", measure=distinct("session_id"), days=(7, 28, 91, 182, 364), when_empty=0,
              unit="visits", worse="down", phrase="{value} visits in the last {days} days",
              meaning="different sessions (or orders, where these are mapped)"),
-    windowed("events_change", **_ACTIVITY, measure=change(), days=(7, 28, 91, 182), when_empty=None, unit="change",
+    _activity("events_change", measure=change(), days=(7, 28, 91, 182), when_empty=None, unit="change",
              worse="down", phrase="use {value} against the {days} days before",
              meaning="events of a window against the window before"),
-    windowed("active_days_change", **_ACTIVITY, measure=change("days"), days=(28, 91), when_empty=None, unit="change",
+    _activity("active_days_change", measure=change("days"), days=(28, 91), when_empty=None, unit="change",
              worse="down", phrase="active days {value} against the {days} days before",
              meaning="active days of a window against the window before"),
-    windowed("days_since_use", **_ACTIVITY, measure=days_since(), when_empty=None, unit="days", worse="up",
+    _activity("days_since_use", measure=days_since(), when_empty=None, unit="days", worse="up",
              phrase="last used {value} days ago", meaning="days since the last event"),
-    windowed("days_since_first_use", **_ACTIVITY, measure=age_days(), when_empty=None, unit="days",
+    _activity("days_since_first_use", measure=age_days(), when_empty=None, unit="days",
              phrase="first used {value} days ago", meaning="days since the first event"),
-    windowed("usual_gap", **_ACTIVITY, measure=mean_gap_days(), when_empty=None, unit="days", worse="up",
+    _activity("usual_gap", measure=mean_gap_days(), when_empty=None, unit="days", worse="up",
              phrase="usually comes back after {value} days", meaning="mean days between active days"),
-    windowed("silence", **_ACTIVITY, measure=silence_ratio(), when_empty=None, unit="times", worse="up",
+    _activity("silence", measure=silence_ratio(), when_empty=None, unit="times", worse="up",
              phrase="silent {value} times as long as usual",
              meaning="days since the last event over the usual gap"),
 )

@@ -52,12 +52,15 @@ def source_facts(staged: StagedFacts, choices: Mapping[str, Any]) -> SourceFacts
     if contract.table == "subscriptions" and settings.convention == "fixed_term":
         clocks["ends_at"] = None
     chosen = choices.get(staged.name, {})
+    # A text with one value, or none seen by the training dates, separates nobody and is no number either.
+    attributes = tuple(n for n in _attributes(staged)
+                       if staged.columns[n]["type"] in ("number", "money") or n in chosen.get("categories", {}))
     return SourceFacts(
         name=staged.name, contract=contract, mapped=mapped,
         decimals={n: c["decimals"] for n, c in staged.columns.items()},
         extra_numbers=extras if contract.table in ACTIVITY else (),
         clocks=clocks, is_versioned=staged.has_versions, kinds=tuple(chosen.get("kinds", ())),
-        attributes=_attributes(staged), categories={k: tuple(v) for k, v in chosen.get("categories", {}).items()},
+        attributes=attributes, categories={k: tuple(v) for k, v in chosen.get("categories", {}).items()},
     )
 
 

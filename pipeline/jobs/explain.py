@@ -76,7 +76,7 @@ def check_points(workspace: Workspace, target: Target) -> dict[str, Any]:
     gap = (scores["base_points"] + sums["points"] - scores["health_exact"]).abs()
     shown = scores["base_displayed"] + sums["points_displayed"] - scores["health"]
     if gap.max() > 1e-9 or (shown != 0).any():
-        worst = gap.idxmax() if gap.max() > 1e-9 else shown.abs().idxmax()
+        worst = str(gap.idxmax() if gap.max() > 1e-9 else shown.abs().idxmax())
         raise ContractError(f"points of account {worst} do not add to its score: exact gap {gap[worst]:.2g}, displayed "
                             f"gap {shown[worst]}. Score again; if it stays, this is a fault of tenure.")
     return {"accounts": len(scores), "largest_gap": float(np.max(gap.to_numpy(), initial=0.0)), "displayed_add": True}

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from math import ceil
 from typing import Any
 
 import pandas as pd
@@ -13,9 +14,9 @@ from features.errors import ConfigError, IncompleteHorizon
 from features.feeds import coverage, daily_counts
 from features.naming import slug
 from features.snapshots import PopulationRule, population
-from features.windows import NEVER, day_number, day_of
+from features.windows import NEVER, day_number, day_of, known
 from models.dates import AskedDates, asked_dates, last_complete
-from models.labels import labels
+from models.labels import labels, outcome_filter
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection, rows
 from pipeline.engine.facts import choose, define_times, put_table, run_plan, source_facts
@@ -31,6 +32,8 @@ from pipeline.workspace import (
 
 # Contracts that tell what happened to an account rather than what it does: never read by features.
 NO_FEATURES = frozenset({"outcomes", "interventions"})
+# Contracts whose rows may speak of days to come.
+PLANNED = frozenset({"subscriptions", "goals", "milestones", "accounts", "contacts"})
 # How far back the "was" of a reason looks.
 BEFORE_DAYS = 28
 
@@ -53,10 +56,12 @@ def data_until(workspace: Workspace, staged: Mapping[str, StagedFacts], target: 
     """
     source = staged[label_source(workspace, target)]
     if source.settings.data_until is not None or source.contract.table in ("usage_events",):
-        delayed = timedelta(days=0 if source.has_known_at else source.settings.delay_days)
+        # Whole days: a date less half a day is the same date, and would count a day not yet complete.
+        delayed = timedelta(days=0 if source.has_known_at else ceil(source.settings.delay_days))
         return {feed: until - delayed for feed, until in source.data_until.items()}
-    newest = [until for each in staged.values() for until in each.data_until.values()]
-    return {"": max(newest)}
+    # Terms and steps are written down before they begin: only what records the past tells how far it reaches.
+    past = [s for s in staged.values() if s.has_known_at or s.settings.data_until or s.contract.table not in PLANNED]
+    return {"": max(until for each in past or staged.values() for until in each.data_until.values())}
 
 
 def resolve_dates(workspace: Workspace, staged: Mapping[str, StagedFacts], target: Target) -> AskedDates | None:
@@ -180,7 +185,8 @@ def _anchored_candidates(
     pieces = []
     for offset in target.dates.offset_days:
         day = f"t.{column}_day + {offset}"
-        was_known = f"t.known_from_day < {day}" + (f" and t.{clock}_day < {day}" if clock else "")
+        was_known = (f"t.known_from_day < {day} and (t.known_until_day is null or t.known_until_day >= {day})"
+                     + (f" and t.{clock}_day < {day}" if clock else ""))
         tested = "true" if offset in test_offsets else "false"
         pieces.append(f"select t.account_id, {day} as as_of_day, t.partition_name, {tested} as may_test "
                       f"from {facts.table} t where t.{column}_day is not null and {was_known}")
@@ -200,9 +206,9 @@ def _snapshots(
     rule = population_rule(kind, target, dict(facts.decimals))
     earlier = ""
     if target.first_event_only:
-        log = f"facts_{slug(str(target.source))}"
+        log, which = f"facts_{slug(str(target.source))}", outcome_filter(target_rule(target), "e")
         earlier = (f" where not exists (select 1 from {log} e where e.account_id = p.account_id "
-                   "and e.event_time_day < p.as_of_day)")
+                   f"and e.event_time_day < p.as_of_day and {known('e', 'p')} and {which})")
     connection.execute(f"create or replace temp table snapshots as select p.*, {_is_test(workspace, staged, target)} as "
                        f"is_test from ({population(rule, facts)}) p{earlier}")
     if target.dates.anchor is not None:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from features.build import SourceFacts, as_known
 from features.naming import slug
-from features.windows import covers, day_number
+from features.windows import covers, day_number, happened
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection
 from pipeline.engine.facts import put_table, source_facts
@@ -56,7 +56,8 @@ def _attributes(connection: Connection, facts: SourceFacts) -> pd.DataFrame:
     return connection.execute(f"""
 select r.account_id, {wanted}{', ' + value if value else ''}
 from (select t.*, row_number() over (partition by t.account_id order by {order} t.name, t.owner) as position
-      from ({as_known(facts, 'asked')}) t) r
+      from ({as_known(facts, 'asked')}) t
+      where t.valid_from is null or {happened('t', 'valid_from')}) r
 where r.position = 1""").df()
 
 

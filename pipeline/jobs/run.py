@@ -130,7 +130,7 @@ def tell_score(say: Say, published: PublishedRun) -> None:
     """The summary an operator reads."""
     bands = published.scores["band"].value_counts()
     before = published.previous_counts
-    changes = [f"{band.replace('_', ' ')} {int(n):,}" + (f" ({int(n) - before.get(band, 0):+d})" if before else "")
+    changes = [f"{str(band).replace('_', ' ')} {int(n):,}" + (f" ({int(n) - before.get(str(band), 0):+d})" if before else "")
                for band, n in bands.items()]
     scored = int(published.scores["health"].notna().sum())
     say("score", f"as of {published.run['as_of']:%Y-%m-%d}: {scored:,} scored, {int(bands.get('unknown', 0)):,} unknown; "

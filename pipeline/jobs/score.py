@@ -207,7 +207,7 @@ def _publish(
     }
     run_id = run_id_of(workspace, target, bundle, day, inputs)
     as_of = pd.Timestamp(day)
-    common = {"as_of": as_of, "target": target.name, "horizon_days": target.horizon_days, "run_id": run_id}
+    common: dict[str, Any] = {"as_of": as_of, "target": target.name, "horizon_days": target.horizon_days, "run_id": run_id}
     base_points, base_displayed = _base(bundle, scores, drivers)
     scores = scores.assign(
         **common, basis=bundle.basis, base_points=base_points, base_displayed=base_displayed,

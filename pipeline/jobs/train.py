@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from features.errors import NotFound
+from models.artifact import read_model, write_model
 from models.bundle import Bundle, read_bundle, write_bundle
 from models.dataset import TrainingSet
 from models.health import Proposal, propose_scale, scale_from_anchors, scale_problems
 from models.health.scale import Scale
 from models.model import Model
-from models.artifact import read_model, write_model
 from models.training import TrainingPlan, TrainingResult, train
 from pipeline.config import config_hash
 from pipeline.config.schema import Target
@@ -155,7 +155,7 @@ def _log(target: Target, bundle: Bundle, result: TrainingResult | None, rows: Tr
     mlflow.log_figure(importance_figure(bundle.model, rows), "importance.png")
     sample = rows.features.head(5).assign(account_id=rows.keys["account_id"].head(5))
     # MLflow refuses digests over 36 characters.
-    dataset = mlflow.data.from_pandas(sample, name=f"features_{target.name}", digest=rows.fingerprint()[:32])
+    dataset = mlflow.data.pandas_dataset.from_pandas(sample, name=f"features_{target.name}", digest=rows.fingerprint()[:32])
     mlflow.log_input(dataset, context="training")
 
 

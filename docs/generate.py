@@ -1,0 +1,460 @@
+"""Write the pages of docs/reference that are made from the code: run `python docs/generate.py` after changing it.
+
+`tests/pipeline/test_docs.py` compares each page with what this module makes.
+"""
+
+import ast
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+ROOT = Path(__file__).resolve().parents[1]
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+MADE = "<!-- Made by docs/generate.py; change the code, then run it again. -->"
+
+
+def page(title: str, introduction: str, body: str) -> str:
+    """A page with its mark, title and introduction."""
+    return f"{MADE}\n# {title}\n\n{introduction.strip()}\n\n{body.strip()}\n"
+
+
+def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """A Markdown table."""
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+def cell(text: str) -> str:
+    """Text as it stands in a cell of a Markdown table."""
+    return re.sub(r"\s+", " ", text).strip().replace("|", "\\|").replace("<", "&lt;")
+
+
+# --- the project file ------------------------------------------------------------------------------
+
+_PLACES = {
+    "Project": "The top of the file", "Source": "`[sources.NAME]`",
+    "ColumnRule": "A rule: `columns = { our_column = { ... } }`", "Lookup": "`[[sources.NAME.lookups]]`",
+    "Part": "`[[sources.NAME.parts]]`", "Target": "`[[targets]]`", "Population": "`[targets.population]`",
+    "Dates": "`[targets.dates]`", "Test": "`[targets.test]`", "Objective": "`[objective]`", "Features": "`[features]`",
+    "Training": "`[training]`", "Checks": "`[checks]`", "Scale": "`[scale]`", "Store": "`[store]`",
+    "Mlflow": "`[mlflow]`",
+}
+
+# Keys whose name and type say nearly all; the schema explains the others.
+_MEANINGS = {
+    ("Project", "name"): "name of the project; part of the registered models' names",
+    ("Project", "currency"): "ISO 4217 code of the reporting currency; a source in another stops the run",
+    ("ColumnRule", "column"): "your column",
+    ("ColumnRule", "time_zone"): "IANA zone of naive times in this column",
+    ("ColumnRule", "otherwise"): "what other codes become",
+    ("ColumnRule", "plus_unit"): "unit of the `plus` column",
+    ("Lookup", "location"): "as `location` of a source",
+    ("Lookup", "take"): "columns of the other table to add",
+    ("Lookup", "table"): "as `table` of a source",
+    ("Part", "location"): "as `location` of a source",
+    ("Part", "table"): "as `table` of a source",
+    ("Part", "columns"): "as `columns` of a source, for this part only",
+    ("Part", "extra"): "as `extra` of a source, for this part only",
+    ("Part", "rows_from"): "rows before this date are left to another part",
+    ("Source", "parts"): "several files or tables that together make the source",
+    ("Source", "lookups"): "columns fetched from other tables before mapping",
+    ("Source", "drop"): "your column -> values left out; such rows are counted",
+    ("Source", "rows_from"): "rows before this date are left out",
+    ("Source", "rows_until"): "rows on or after this date are left out",
+    ("Source", "delimiter"): "of CSV; default: found by looking at the file",
+    ("Source", "encoding"): "of CSV",
+    ("Source", "decimal"): "decimal mark of numbers written as text",
+    ("Source", "max_bad_share"): "share of bad rows from which the run stops",
+    ("Dates", "every_days"): "a grid that steps this many days",
+    ("Dates", "every"): "a grid of calendar steps",
+    ("Dates", "first"): "first date of the grid",
+    ("Dates", "last"): "last date of the grid",
+    ("Dates", "list"): "these dates",
+    ("Dates", "offset_days"): "days after (below 0: before) the anchor",
+    ("Test", "first"): "dates from here on are the test",
+    ("Test", "last"): "last test date",
+    ("Test", "list"): "these dates are the test",
+    ("Test", "count"): "so many dates at the end of the grid are the test; default 3, at most a third",
+    ("Population", "active_within_days"): "days before the date in which there must be activity",
+    ("Population", "min_events_ever"): "events needed before the date",
+    ("Population", "min_age_days"): "youngest age on the date",
+    ("Population", "max_age_days"): "oldest age on the date",
+    ("Target", "name"): "names tables, reports and the registered model",
+    ("Target", "kind"): "what happens; see [labels](../explanation/labels.md)",
+    ("Target", "horizon_days"): "length of the label window",
+    ("Target", "horizon"): "ask about the next contract end instead",
+    ("Target", "gap_days"): "days between the date and the start of the window",
+    ("Target", "grace_days"): "a pause of cover up to this long is not leaving",
+    ("Target", "population"): "who is asked about",
+    ("Target", "dates"): "on which dates",
+    ("Target", "test"): "which of them are the untouched test",
+    ("Objective", "purpose"): "what the scores are for, in a sentence",
+    ("Objective", "cost_per_contact"): "money; used for expected profit only",
+    ("Features", "window_days"): "windows of the automatic signals",
+    ("Training", "trials"): "settings tried; 0: no search",
+    ("Training", "seed"): "of every random choice",
+    ("Training", "bags"): "models of different seeds that are averaged",
+    ("Training", "max_trees"): "trees of the whole model",
+    ("Training", "threads"): "processor threads",
+    ("Scale", "p_at_risk"): "probability at the edge between the first two bands; default: proposed by training",
+    ("Scale", "p_healthy"): "probability at the edge between the last two bands",
+    ("Scale", "at_risk_until"): "last displayed score of band at_risk",
+    ("Scale", "stable_until"): "last displayed score of band stable",
+    ("Store", "uri"): "folder of the Delta tables, relative to tenure.toml",
+    ("Mlflow", "tracking_uri"): "address of an MLflow server; default: everything under `mlruns/`",
+    **{("Project", table): f"see [{table}](#{table})" for table in
+       ("objective", "features", "training", "checks", "scale", "store", "mlflow", "targets")},
+    ("Project", "sources"): "see [sources](#sourcesname)",
+}
+
+
+def project_file() -> str:
+    """Every key of tenure.toml with type, default and meaning, from pipeline/config/schema.py."""
+    from pipeline.config import schema
+
+    classes = {name: value for name, value in vars(schema).items()
+               if is_dataclass(value) and getattr(value, "__module__", "") == schema.__name__}
+    written = _attribute_docs(inspect.getsource(schema))
+    missing = sorted(set(classes) - set(_PLACES))
+    if missing:
+        raise LookupError(f"docs/generate.py: _PLACES lacks {', '.join(missing)}; say where in the file it stands.")
+    parts = []
+    for name, title in _PLACES.items():
+        made: Any = classes[name]
+        rows = [(f"`{f.name}`", f"`{cell(_type(f.type))}`", _default(f), _meaning(written, name, f.name))
+                for f in fields(made)]
+        parts += [f"## {title}", "", " ".join(str(made.__doc__).split()), "",
+                  table(("key", "type", "default", "meaning"), rows), ""]
+    return page("Every key of tenure.toml", """
+`tenure.toml` is read into the frozen dataclasses of `pipeline/config/schema.py`; this page lists their fields. Unknown
+keys, wrong types and impossible combinations stop every command with exit code 2, naming the line, the nearest key and
+what is allowed. [How to write tenure.toml](../how-to/project-file.md) has worked examples; which columns a source can
+have is in [contracts](contracts.md).""", "\n".join(parts))
+
+
+def _meaning(written: dict[tuple[str, str], str], owner: str, key: str) -> str:
+    meaning = written.get((owner, key)) or _MEANINGS.get((owner, key))
+    if meaning is None:
+        raise LookupError(f"{owner}.{key} has no docstring in the schema; add an entry to _MEANINGS.")
+    return cell(meaning)
+
+
+def _attribute_docs(source: str) -> dict[tuple[str, str], str]:
+    """(class, field) -> the string that follows the field."""
+    found = {}
+    for node in ast.parse(source).body:
+        if not isinstance(node, ast.ClassDef):
+            continue
+        for before, after in zip(node.body, node.body[1:], strict=False):
+            is_text = (isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+                       and isinstance(after.value.value, str))
+            if isinstance(before, ast.AnnAssign) and isinstance(before.target, ast.Name) and is_text:
+                found[node.name, before.target.id] = ast.literal_eval(after.value)  # type: ignore[attr-defined]
+    return found
+
+
+def _type(kind: Any) -> str:
+    """A type in the words of TOML."""
+    origin, inside = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return " | ".join(f'"{value}"' for value in inside)
+    if origin in (Union, UnionType):
+        words = [_type(each) for each in inside if each is not type(None)]
+        return "any value" if {"text", "true or false", "date"} <= set(words) else " | ".join(words)
+    if origin is tuple:
+        return f"list of {_type(inside[0])}"
+    if origin is dict:
+        return f"table of {_type(inside[1])}"
+    if is_dataclass(kind):
+        return {"ColumnRule": "rule"}.get(kind.__name__, "table")  # type: ignore[union-attr]
+    return {"str": "text", "int": "whole number", "float": "number", "bool": "true or false",
+            "date": "date"}.get(getattr(kind, "__name__", ""), str(kind))
+
+
+def _default(field: Any) -> str:
+    value = field.default
+    if hasattr(value, "default_factory") and not isinstance(value, type):
+        # pydantic's Field: a FieldInfo holds the default, or how to make it.
+        value = value.default_factory() if value.default_factory else value.default
+    if value is MISSING and field.default_factory is not MISSING:
+        value = field.default_factory()
+    if value is MISSING or type(value).__name__ == "PydanticUndefinedType":
+        return "required"
+    if value is None or value == () or value == {}:
+        return "-"
+    if is_dataclass(value):
+        return "its defaults"
+    return f"`{_toml(value)}`"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return f"[{', '.join(_toml(each) for each in value)}]"
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+# --- commands --------------------------------------------------------------------------------------
+
+
+def commands() -> str:
+    """Every command with its arguments, options and example, from the command line itself."""
+    parts = [_common_options(), ""]
+    for words, command in command_tree():
+        sentence, _, example = str(command.help).partition("Example:")
+        parts += [f"## {words}", "", sentence.strip(), "", "```", example.strip() or words, "```", ""]
+        rows = [(_option_name(p), cell(getattr(p, "help", "") or ""), _option_default(p))
+                for p in command.params if p.name not in _common_names() or (words, p.name) in _OWN_MEANING]
+        if rows:
+            parts += [table(("argument or option", "meaning", "default"), rows), ""]
+    codes = "\n".join(f"- `{code}` {words}" for code, words in exit_codes())
+    return page("Commands", f"""
+`tenure COMMAND --help` prints the same. Exit codes:
+
+{codes}
+
+Standard output holds the story of the run; with `--json` it holds one JSON value and the story goes to standard error.
+Errors go to standard error as one message: what is wrong, the value, what is allowed, the next step.""",
+                "\n".join(parts))
+
+
+def command_tree() -> Iterator[tuple[str, Any]]:
+    """("tenure score", click command) for every command, also those inside groups."""
+    import typer
+
+    from pipeline.cli import app
+
+    def walk(words: str, group: Any) -> Iterator[tuple[str, Any]]:
+        for name, command in group.commands.items():
+            if hasattr(command, "commands"):
+                yield from walk(f"{words} {name}", command)
+            else:
+                yield f"{words} {name}", command
+
+    yield from walk("tenure", typer.main.get_command(app))
+
+
+def exit_codes() -> list[tuple[int, str]]:
+    """What each exit code means, with the errors that cause it."""
+    from features import errors
+
+    by_code: dict[int, list[str]] = {}
+    for name, error in vars(errors).items():
+        if isinstance(error, type) and issubclass(error, errors.ChurnError) and error is not errors.ChurnError:
+            by_code.setdefault(error.exit_code, []).append(f"`{name}`")
+    words = {0: "done", 1: "fault", 2: "wrong use", 3: "refused by a gate"}
+    causes = {code: f" ({', '.join(names)})" for code, names in by_code.items()}
+    return [(code, said + causes.get(code, "")) for code, said in words.items()]
+
+
+# A common option that means something else there.
+_OWN_MEANING = {("tenure demo", "project")}
+# What stands for an option's value.
+_VALUES = {"project": "FOLDER", "data": "FOLDER", "target": "NAME", "as_of": "DATE", "accounts": "N", "seed": "N"}
+
+
+def _common_names() -> frozenset[str]:
+    return frozenset({"project", "data", "target", "as_of", "as_json"})
+
+
+def _common_options() -> str:
+    score = dict(command_tree())["tenure score"]
+    rows = [(_option_name(p), cell(getattr(p, "help", "") or ""), _option_default(p))
+            for p in score.params if p.name in _common_names()]
+    return ("## On every command\n\nEvery command takes these, so that a script can pass one set to all of them; a "
+            "command that has no use for one ignores it.\n\n" + table(("option", "meaning", "default"), rows))
+
+
+def _option_name(parameter: Any) -> str:
+    if parameter.param_type_name == "argument":
+        return f"`{(parameter.metavar or parameter.name or '').upper()}`"
+    value = "" if parameter.is_flag else f" {parameter.metavar or _VALUES.get(parameter.name, 'TEXT')}"
+    return "`" + ", ".join(parameter.opts) + value + "`"
+
+
+def _option_default(parameter: Any) -> str:
+    value = parameter.default
+    if parameter.required:
+        return "required"
+    if value is None or value is False or value == () or type(value).__name__ == "Sentinel" or callable(value):
+        return "-"
+    return f"`{value}`"
+
+
+# --- tables ----------------------------------------------------------------------------------------
+
+_COLUMNS = {
+    "account_id": "the account",
+    "as_of": "date the row speaks about, 00:00 UTC",
+    "target": "name of the target",
+    "horizon_days": "length of the label window; null where it is the next renewal",
+    "run_id": "the run that wrote the row; join it with `runs`",
+    "basis": "`calibrated`: probability and score; `scorecard`: score only",
+    "probability": "calibrated probability of the event, 0-1; high is bad unless the event is good",
+    "probability_low": "lower end of the event's rate among accounts scored like this (95%)",
+    "probability_high": "upper end of the same",
+    "health": "displayed score, whole, 0-100; high is good; null: no score",
+    "health_exact": "score before rounding",
+    "health_low": "the score at the worse end of the interval",
+    "health_high": "the score at the better end",
+    "band": "`at_risk`, `stable`, `healthy` (good event: `low`, `medium`, `high`), `leaving`, `unknown`",
+    "band_reason": "why `leaving` (`notice`, `lapsed`) or `unknown` (`no data`, `stale: SOURCE`)",
+    "base_points": "where every account starts, exact",
+    "base_displayed": "the same, rounded",
+    "model_version": "hash of the model",
+    "calibrator_version": "hash of the calibrator",
+    "scale_version": "hash of the scale",
+    "scored_at": "when the command ran, UTC",
+    "dimension": "dimension of the signal",
+    "driver": "one measure in all its windows, or `rest`",
+    "points": "points, exact",
+    "points_displayed": "points, whole; with `base_displayed` they add to `health`",
+    "value": "value of the loudest window at as_of",
+    "value_before": "the same, four weeks earlier",
+    "reference": "median among accounts that stayed",
+    "words": "the reason in words",
+    "name": "name for people",
+    "owner": "customer-success manager",
+    "segment": "segment",
+    "value_per_year": "money, in units of the currency",
+    "currency": "the project's reporting currency",
+    "renewal_date": "next known end of a running paid term",
+    "state": "`published`, `superseded` or `failed`; the last row of a run_id counts",
+    "config_hash": "hash of the settings of tenure.toml",
+    "input_fingerprints": "JSON: hashes of the scored features and of the portfolio, accepted stale sources",
+    "counts": "JSON: accounts per band",
+    "note": "accepted stale sources with their reason (JSON), or a roll-back in words",
+    "started_at": "when the command started, UTC",
+    "published_at": "when the row was written, UTC",
+}
+
+
+def tables() -> str:
+    """The published tables, from the schemas that the jobs write."""
+    from pipeline.jobs.portfolio import PORTFOLIO_COLUMNS
+    from pipeline.jobs.score import DRIVERS, SCORES
+    from pipeline.ledger import RUNS
+
+    kinds = {"value_per_year": "double", "renewal_date": "timestamp[us]", "as_of": "timestamp[us]"}
+    portfolio = [(name, kinds.get(name, "string"))
+                 for name in (PORTFOLIO_COLUMNS[0], "as_of", "run_id", *PORTFOLIO_COLUMNS[1:])]
+    published: dict[str, tuple[str, list[tuple[str, str]]]] = {
+        "runs": ("One row per change of a run's state; the commit. Append only.",
+                 [(f.name, str(f.type)) for f in RUNS]),
+        "scores": ("Account x as_of x target x horizon x run.", [(n, str(t)) for n, t in SCORES]),
+        "drivers": ("The eight largest drivers each way and one `rest` per dimension, for every scored account.",
+                    [(n, str(t)) for n, t in DRIVERS]),
+        "portfolio": ("Who the accounts are on the date, as known then.", portfolio),
+    }
+    parts = []
+    for name, (grain, columns) in published.items():
+        unknown = [c for c, _ in columns if c not in _COLUMNS]
+        if unknown:
+            raise LookupError(f"docs/generate.py: _COLUMNS lacks {', '.join(unknown)} of table {name}.")
+        rows = [(f"`{c}`", kind.replace("[us]", ""), _COLUMNS[c]) for c, kind in columns]
+        parts += [f"## {name}", "", grain, "", table(("column", "type", "meaning"), rows), ""]
+    return page("Tables that others read", """
+Everything is a Delta table in the store (`[store] uri`, default `store/` beside `tenure.toml`): one folder per table,
+Parquet files inside, one atomic commit per write. DuckDB, pandas, Spark and Databricks read them.
+
+**Read through `runs`.** Delta commits one table at a time, so scores, drivers and portfolio are written first and the
+row in `runs` last. For each `run_id` the row with the largest `published_at` gives its state; the current run of a
+target is the `published` one with the newest `as_of`, then the newest `published_at`. Rows of other runs in `scores`
+are earlier, superseded or unfinished.
+
+```python
+from deltalake import DeltaTable
+
+def current_scores(store: str, target: str):
+    runs = DeltaTable(f"{store}/runs").to_pandas().sort_values("published_at").drop_duplicates("run_id", keep="last")
+    mine = runs[(runs["target"] == target) & (runs["state"] == "published")]
+    run_id = mine.sort_values(["as_of", "published_at"])["run_id"].iloc[-1]
+    return DeltaTable(f"{store}/scores").to_pandas(filters=[("run_id", "=", run_id)])
+```
+
+Two runs of the same inputs have the same `run_id` and equal values in every column but `scored_at`. Other tables in the
+store (`staged_*`, `snapshots`, `labels`, `features_*`, `feature_sets`, `evaluations`, `backtest`, `quarantine`) are
+intermediate: read them, but their columns may change with a release.""", "\n".join(parts))
+
+
+# --- signals and contracts -------------------------------------------------------------------------
+
+
+def signals() -> str:
+    """The catalogue of signals."""
+    from features.catalogue import CARDS, RATIOS, STATES, catalogue_markdown
+
+    return page("Signals", f"""
+Every signal a model can use: {len(CARDS) + len(STATES) + len(RATIOS)} written cards and the patterns of those made
+automatically. `tenure features --catalogue` prints the same in a terminal.
+
+- A signal needs its source and its columns; what a project lacks is left out. `[features] off` leaves out cards,
+  columns, dimensions or sources.
+- `_{{7,28}}d` stands for one column per window: the days before `as_of`.
+- *empty* is the value where the feed covered the window and nothing happened. Where the feed did not cover the window
+  (absent, silent, or younger than it) every signal is null.
+- *worse* is the direction that means trouble; `-`: no opinion. *kind*: leading signals move before the account decides,
+  lagging ones after.
+- Made automatically: `<kind>` is each of the commonest event kinds of an activity source (at most `[features]
+  max_kinds`), chosen on what was known before the middle training date and frozen in the model; `<number>` is
+  `quantity` and each `extra` number. A source with a name of its own prefixes its columns: `NAME__events_28d`.""",
+                catalogue_markdown())
+
+
+def contracts() -> str:
+    """The raw tables as tenure wants them."""
+    from features.sources import COMMON, CONTRACTS
+
+    parts = ["## In every table", "", _contract_rows(COMMON), ""]
+    for contract in CONTRACTS.values():
+        what = contract.meaning[0].upper() + contract.meaning[1:] + "."
+        streams = "; ".join(f"`{s.event_time}` ({s.words})" for s in contract.streams)
+        parts += [f"## {contract.table}", "", what + (f" Dated facts it yields: {streams}." if streams else ""), "",
+                  _contract_rows(contract.columns), ""]
+    return page("Contracts of the raw tables", """
+What each source can hold. Only `account_id` and one table of activity are required; every column that is absent takes
+the signals that need it along, and nothing else. `tenure init --contract` prints the same with a `SELECT` per table.
+
+*known* is when a value became known: *with the row* means at `known_at`, or at the row's own time plus the declared
+`delay_days`; a column name means at that column's time. A value counts on a date only if it was known before it.
+Columns marked *personal* hold people's data: they are counted, never shown.""", "\n".join(parts))
+
+
+def _contract_rows(columns: Any) -> str:
+    rows = []
+    for c in columns:
+        marks = [word for word, is_so in (("required", c.required), ("personal", c.is_personal)) if is_so]
+        unit = f" ({c.unit})" if c.unit else ""
+        known = f"at `{c.clock}`" if c.clock else "with the row"
+        rows.append((f"`{c.name}`", c.type + unit, known, cell(c.meaning), ", ".join(marks)))
+    return table(("column", "type", "known", "meaning", ""), rows)
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "docs/reference/project-file.md": project_file,
+    "docs/reference/commands.md": commands,
+    "docs/reference/tables.md": tables,
+    "docs/reference/signals.md": signals,
+    "docs/reference/contracts.md": contracts,
+}
+
+
+def main() -> None:
+    """Write every page."""
+    for name, make in PAGES.items():
+        path = ROOT / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(make(), encoding="utf-8")
+        print(f"wrote {name}")
+
+
+if __name__ == "__main__":
+    main()

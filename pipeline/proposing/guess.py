@@ -1,0 +1,482 @@
+"""Which contract a table fills, and which of its columns fill the contract's."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import Any
+
+from features.sources import COMMON, CONTRACTS, ColumnType
+from pipeline.config.checks import PLAIN_NAME, SQL_WORDS
+from pipeline.engine.duckdb import Connection, identifier, row
+from pipeline.proposing import names
+from pipeline.proposing.tables import SeenColumn, SeenTable
+
+FEW_TERMS = 50
+"""At most this many values in a column that completes a composite key: a site, a course, a brand."""
+COMPANION = re.compile(r"code|site|project|brand|market|shop|store|tenant|course|module|presentation")
+OPEN_ENDS = 0.02
+# Two extracts that share this part of their span at most were cut to follow each other.
+SHORT_OVERLAP = 0.1
+Rule = str | dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ProposedSource:
+    """One `[sources.X]` of the file to be; `members` are the tables it reads, oldest first."""
+
+    name: str
+    contract: str
+    members: tuple[SeenTable, ...]
+    columns: dict[str, Rule]
+    extra: dict[str, Rule] = field(default_factory=dict)
+    lookups: tuple[dict[str, Any], ...] = ()
+    settings: dict[str, Any] = field(default_factory=dict)
+    part_columns: tuple[dict[str, Rule], ...] = ()
+    part_extra: tuple[dict[str, Rule], ...] = ()
+    rows_until: tuple[str | None, ...] = ()
+    comments: tuple[str, ...] = ()
+    unmapped: tuple[str, ...] = ()
+
+    @property
+    def table(self) -> SeenTable:
+        """The first table."""
+        return self.members[0]
+
+    def raw(self, column: str) -> SeenColumn | None:
+        """The user's column that a rule of ours starts from."""
+        rule = self.columns.get(column, self.extra.get(column))
+        name = rule if isinstance(rule, str) else (rule or {}).get("column")
+        return self.table.column(name) if name else None
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A table that init leaves out, and why."""
+
+    name: str
+    reason: str
+
+
+# --- the account key -------------------------------------------------------------------------------
+
+
+def account_key(connection: Connection, tables: Sequence[SeenTable]) -> tuple[str, ...]:
+    """Snake names of the columns that together name an account; empty where none is recognised.
+
+    The surest name wins unless another stands in more than twice as many tables.
+    """
+    counts = {key: sum(find(table, key) is not None for table in tables) for key in names.ACCOUNT_KEYS}
+    most = max(counts.values())
+    if most == 0:
+        return ()
+    key = next(k for k in names.ACCOUNT_KEYS if 2 * counts[k] >= most and counts[k])
+    for table in tables:
+        column = find(table, key)
+        if column is not None and _says_account(table) and column.distinct < column.filled:
+            companions = _companions(connection, table, column, tables)
+            if companions:
+                return (*companions, key)
+    return (key,)
+
+
+def _says_account(table: SeenTable) -> bool:
+    return bool(set(names.tokens(table.name)) & {*names.TABLE_WORDS["accounts"], "registration", "registrations"})
+
+
+def _companions(
+    connection: Connection, table: SeenTable, key: SeenColumn, tables: Sequence[SeenTable]
+) -> tuple[str, ...]:
+    """Columns of few values, known to other tables too, that make the key unique."""
+    shared = [c for c in table.columns if c.kind == "text" and c.distinct <= FEW_TERMS and COMPANION.search(c.snake)
+              and sum(find(t, c.snake) is not None for t in tables) > 1]
+    if not shared:
+        return ()
+    listed = ", ".join(identifier(c.name) for c in (*shared, key))
+    distinct = row(connection, f"select count(*) from (select distinct {listed} from {table.relation})")[0]
+    return tuple(c.snake for c in shared) if distinct == table.rows else ()
+
+
+def find(table: SeenTable, wanted: str) -> SeenColumn | None:
+    """The column of that snake name, underscores aside."""
+    return next((c for c in table.columns if names.squeezed(c.snake) == names.squeezed(wanted)), None)
+
+
+# --- the contract ----------------------------------------------------------------------------------
+
+
+def contract_of_table(table: SeenTable, key: tuple[str, ...], *, has_key: bool) -> str | Refused:
+    """Name of the contract a table fills, or why it is left out."""
+    words = set(names.tokens(table.name))
+    exact = snake_contract(table.name)
+    if exact is not None and all(find(table, c.name) for c in CONTRACTS[exact].columns if c.required) and has_key:
+        return exact
+    if not has_key:
+        asked = " and ".join(key) if key else "an account key"
+        return Refused(table.name, f"it has no column {asked}, and no other table leads from it to one (reference tables "
+                       "need not be mapped)")
+    key_column = find(table, key[-1])
+    is_one_per_account = key_column is not None and len(key) == 1 and key_column.distinct == table.rows
+    if not table.times:
+        return "accounts" if is_one_per_account and not _outcome(table) and _says_account(table) else _undated(table)
+    if words & set(names.TABLE_WORDS["outcomes"]):
+        return "outcomes"
+    if _has(table, "subscriptions", "starts_at") and _has(table, "subscriptions", "ends_at"):
+        return "subscriptions"
+    if words & set(names.TABLE_WORDS["subscriptions"]):
+        return "subscriptions" if plan_column(table) is not None or not words & {"purchase", "purchases"} else "invoices"
+    if words & set(names.TABLE_WORDS["support_tickets"]):
+        return "support_tickets"
+    if words & set(names.TABLE_WORDS["surveys"]) and _has(table, "surveys", "score"):
+        return "surveys"
+    if is_one_per_account and (words & set(names.TABLE_WORDS["accounts"]) or _has(table, "accounts", "created_at")):
+        return "accounts"
+    is_bill = words & set(names.TABLE_WORDS["invoices"]) or _has(table, "invoices", "invoice_id")
+    return "invoices" if is_bill and (_has(table, "invoices", "amount") or price_and_quantity(table)) else "usage_events"
+
+
+def snake_contract(name: str) -> str | None:
+    """The contract whose name the table bears."""
+    return next((c for c in CONTRACTS if snake_equal(c, name)), None)
+
+
+def snake_equal(contract: str, name: str) -> bool:
+    """Whether a table's name is the contract's."""
+    return names.snake(name) == contract
+
+
+def _undated(table: SeenTable) -> Refused:
+    outcome = _outcome(table)
+    days = [c.name for c in table.columns if c.kind == "number" and "date" in c.snake]
+    if days:
+        told = (f"it has no date; {', '.join(days)} may be day numbers: give them a start with a rule such as "
+                "{ column = \"START\", plus = \"" + days[0] + "\" }")
+    elif outcome is not None:
+        told = (f"it has no date, so nothing can be known as of a date; `{outcome.name}` looks like an outcome: a flat table "
+                f"can be trained with `tenure train --table FILE --label \"{outcome.name}\"`")
+    else:
+        told = "it has no date, so nobody can say what of it was known when"
+    return Refused(table.name, told)
+
+
+def _outcome(table: SeenTable) -> SeenColumn | None:
+    return next((c for c in table.columns if names.OUTCOME_COLUMN.search(c.snake)), None)
+
+
+def _has(table: SeenTable, contract: str, column: str) -> bool:
+    return _matching(table, contract, column, set()) is not None
+
+
+def plan_column(table: SeenTable) -> SeenColumn | None:
+    """A column whose values are lengths of plans (Monthly, Annual)."""
+    return next((c for c in table.columns if c.values and {v.lower() for v in c.values} <= set(names.PLAN_DAYS)), None)
+
+
+def price_and_quantity(table: SeenTable) -> tuple[SeenColumn, SeenColumn] | None:
+    """Unit price and quantity, where a row is an invoice line."""
+    price = next((c for c in table.columns if c.snake in names.UNIT_PRICES and c.kind == "number"), None)
+    quantity = next((c for c in table.columns if c.snake in names.QUANTITIES and c.kind == "number"), None)
+    return (price, quantity) if price and quantity else None
+
+
+# --- the columns -----------------------------------------------------------------------------------
+
+
+_ALLOWED: dict[ColumnType, tuple[str, ...]] = {
+    "time": ("time",), "money": ("number",), "number": ("number",), "flag": ("flag", "number"),
+    "text": ("text", "number", "flag"),
+}
+
+
+def _matching(table: SeenTable, contract: str, column: str, taken: set[str]) -> SeenColumn | None:
+    """The user's column for one of ours: same name first, then the synonyms in order."""
+    wanted = CONTRACTS[contract].column(column)
+    if wanted is None:
+        return None
+    for pattern in (re.escape(column), *names.patterns(contract).get(column, ())):
+        for candidate in table.columns:
+            fits = candidate.kind in _ALLOWED[wanted.type] and candidate.name not in taken and candidate.filled > 0
+            if wanted.type == "flag" and candidate.kind == "number":
+                fits = fits and set(candidate.values) <= {"0", "1"}
+            if fits and re.fullmatch(pattern, candidate.snake):
+                return candidate
+    return None
+
+
+def proposed_source(
+    name: str, contract: str, table: SeenTable, key: tuple[str, ...], lookup: dict[str, Any] | None
+) -> ProposedSource:
+    """The mapping of one table."""
+    columns: dict[str, Rule] = {"account_id": _key_rule(table, key, lookup)}
+    own_key = find(table, key[-1])
+    taken = {c.name for c in (find(table, k) for k in key) if c is not None}
+    for column in (*CONTRACTS[contract].columns, *COMMON):
+        if column.name in ("account_id", "row_key", "partition"):
+            continue
+        found = _matching(table, contract, column.name, taken)
+        if found is not None:
+            columns[column.name] = _rule(found)
+            taken.add(found.name)
+    made = ProposedSource(name, contract, (table,), columns, lookups=(lookup,) if lookup else (),
+                          settings=_settings(table, own_key))
+    made = {"subscriptions": _subscriptions, "support_tickets": _tickets, "accounts": _accounts,
+            "usage_events": _usage, "invoices": _invoices}.get(contract, lambda s: s)(made)
+    if lookup:
+        # Kept, so that `check` can compare a row with what it was looked up through.
+        made = _with_lookup_id(made, lookup)
+    return replace(made, unmapped=_unmapped(made, key))
+
+
+def _key_rule(table: SeenTable, key: tuple[str, ...], lookup: dict[str, Any] | None) -> Rule:
+    looked_up = {names.squeezed(names.snake(c)): c for c in (lookup or {}).get("take", ())}
+    found = []
+    for part in key:
+        column = find(table, part)
+        found.append(column.name if column is not None else looked_up[names.squeezed(part)])
+    return found[0] if len(found) == 1 else {"join": found}
+
+
+def _rule(column: SeenColumn) -> Rule:
+    return {"column": column.name, "format": column.time_format} if column.time_format else column.name
+
+
+def _settings(table: SeenTable, key: SeenColumn | None) -> dict[str, Any]:
+    settings: dict[str, Any] = {}
+    if table.delimiter:
+        settings["delimiter"] = table.delimiter
+    if table.encoding:
+        settings["encoding"] = table.encoding
+    if any(c.has_decimal_comma for c in table.columns):
+        settings["decimal"] = ","
+    if key is not None and key.filled < table.rows:
+        settings["drop_missing"] = [key.name]
+    return settings
+
+
+def _subscriptions(source: ProposedSource) -> ProposedSource:
+    table, columns, comments = source.table, dict(source.columns), []
+    plan = plan_column(table)
+    starts = source.raw("starts_at")
+    if "ends_at" not in columns and plan is not None and starts is not None:
+        days = {value: names.PLAN_DAYS[value.lower()] for value in plan.values}
+        columns["ends_at"] = {"column": starts.name, "plus": plan.name, "plus_codes": days}
+        columns.setdefault("plan", plan.name)
+        comments.append(f"No end is given; it is taken from the length of the plan in `{plan.name}`.")
+    if plan is not None:
+        columns["billing_period"] = {"column": plan.name, "codes": {v: v.lower() for v in plan.values}}
+    ends = source.raw("ends_at")
+    is_fixed = "ends_at" in columns and (ends is None or ends.filled >= (1 - OPEN_ENDS) * table.rows)
+    convention = "fixed_term" if is_fixed else "open_until_cancelled"
+    comments.append("Every row has an end, so ends are taken as agreed from the start." if is_fixed else
+                    "Rows without an end are still running; an end is taken as written when it happens.")
+    return replace(source, columns=columns, settings={**source.settings, "convention": convention},
+                   comments=(*source.comments, *comments))
+
+
+def _tickets(source: ProposedSource) -> ProposedSource:
+    columns, comments = dict(source.columns), []
+    opened = source.raw("opened_at")
+    for column in source.table.columns:
+        found = re.fullmatch(r"(first_)?(reply|response|resolution|resolve)_time_(minutes|hours)", column.snake)
+        if found is None or opened is None or column.kind != "number":
+            continue
+        ours = "first_reply_at" if found[2] in ("reply", "response") else "closed_at"
+        if ours not in columns:
+            columns[ours] = {"column": opened.name, "plus": column.name, "plus_unit": found[3]}
+    if "rating" in columns and "rated_at" not in columns and "closed_at" in columns:
+        columns["rated_at"] = columns["closed_at"]
+        comments.append("The rating has no date of its own; it is taken as given when the ticket was closed.")
+    return replace(source, columns=columns, comments=tuple(comments))
+
+
+def _accounts(source: ProposedSource) -> ProposedSource:
+    """Outcome-like flags come along so that `check` can compare them; without history they are no signals."""
+    used = _used(source)
+    extra: dict[str, Rule] = {c.snake: c.name for c in source.table.columns
+             if c.name not in used and names.OUTCOME_COLUMN.search(c.snake) and c.kind in ("flag", "text") and c.values}
+    comments = ["Attributes are today's values and so no signals, unless they have a history (valid_from) or never change:"]
+    fixed = [c for c in ("industry", "country") if c in source.columns]
+    comments.append(f"immutable = {_list(fixed)}" if fixed else "immutable = [...]")
+    if "valid_from" in source.columns:
+        comments = []
+    return replace(source, extra=extra, comments=tuple(comments))
+
+
+def _list(values: Sequence[str]) -> str:
+    return "[" + ", ".join(f'"{v}"' for v in values) + "]"
+
+
+def _usage(source: ProposedSource) -> ProposedSource:
+    """Numbers of an activity table become extras: each gets totals, means and changes of its own."""
+    used = _used(source)
+    extra: dict[str, Rule] = {}
+    bill = price_and_quantity(source.table)
+    if bill is not None:
+        extra["amount"] = {"column": bill[1].name, "times": bill[0].name, "type": "money"}
+        used |= {bill[0].name}
+    for column in source.table.columns:
+        if column.kind == "number" and column.name not in used and column.distinct > 1 and not _is_id(column):
+            if not names.OUTCOME_COLUMN.search(column.snake):
+                extra[_extra_name(source, column)] = column.name
+    return replace(source, extra=extra)
+
+
+def _extra_name(source: ProposedSource, column: SeenColumn) -> str:
+    taken = {c.name for c in (*CONTRACTS[source.contract].columns, *COMMON)}
+    name = column.snake
+    if not PLAIN_NAME.fullmatch(name):
+        name = f"n_{name}"
+    return f"{name}_value" if name in SQL_WORDS or name in taken else name
+
+
+def _invoices(source: ProposedSource) -> ProposedSource:
+    bill = price_and_quantity(source.table)
+    if bill is None:
+        return source
+    columns = {**source.columns, "amount": {"column": bill[1].name, "times": bill[0].name}}
+    return replace(source, columns=columns)
+
+
+def _is_id(column: SeenColumn) -> bool:
+    return bool(re.search(r"(^|_)(id|no|number|code|zip|offset)(_|$)", column.snake))
+
+
+def _with_lookup_id(source: ProposedSource, lookup: dict[str, Any]) -> ProposedSource:
+    mine = next(iter(lookup["on"]))
+    name = names.snake(mine)
+    if CONTRACTS[source.contract].column(name) is not None or name in source.extra:
+        return source
+    return replace(source, extra={**source.extra, name: mine})
+
+
+def _used(source: ProposedSource) -> set[str]:
+    used: set[str] = set()
+    for rule in (*source.columns.values(), *source.extra.values()):
+        if isinstance(rule, str):
+            used.add(rule)
+        else:
+            used |= {v for k, v in rule.items() if k in ("column", "plus", "times")} | set(rule.get("join", ()))
+    return used
+
+
+def _unmapped(source: ProposedSource, key: tuple[str, ...]) -> tuple[str, ...]:
+    used = _used(source)
+    keys = {names.squeezed(k) for k in key}
+    return tuple(c.name for c in source.table.columns if c.name not in used and names.squeezed(c.snake) not in keys)
+
+
+# --- one table through another, several tables as one ----------------------------------------------
+
+
+def lookup_to_key(table: SeenTable, key: tuple[str, ...], tables: Sequence[SeenTable]) -> dict[str, Any] | None:
+    """How to fetch the missing columns of the key: through an id that is unique in a table which has them."""
+    missing = [part for part in key if find(table, part) is None]
+    for column in table.columns:
+        if not re.search(r"(^|_)id(_|$)", column.snake) or names.squeezed(column.snake) in map(names.squeezed, key):
+            continue
+        for other in tables:
+            theirs = find(other, column.snake)
+            if other is table or theirs is None or theirs.distinct < other.rows:
+                continue
+            fetched = [find(other, part) for part in missing]
+            if all(fetched):
+                found: dict[str, Any] = {"location": other.location, "on": {column.name: theirs.name},
+                                         "take": [c.name for c in fetched if c is not None]}
+                return {**found, "table": other.table} if other.table else found
+    return None
+
+
+def joined_parts(sources: Sequence[ProposedSource]) -> list[ProposedSource]:
+    """Sources whose tables are extracts of one table, made one source with parts."""
+    groups: dict[object, list[ProposedSource]] = {}
+    for source in sources:
+        shape = (source.contract, tuple(source.columns), tuple(source.extra), tuple(names.squeezed(c.snake)
+                 for c in source.table.times), source.table.name if source.contract == "accounts" else "")
+        groups.setdefault(shape, []).append(source)
+    made: list[ProposedSource] = []
+    for group in groups.values():
+        made += [_joined(group)] if len(group) > 1 and _are_extracts(group) else group
+    return made
+
+
+def _are_extracts(group: Sequence[ProposedSource]) -> bool:
+    """Same number of columns, mostly of the same names."""
+    first = {c.snake for c in group[0].table.columns}
+    return all(len(s.table.columns) == len(group[0].table.columns)
+               and len(first & {c.snake for c in s.table.columns}) * 2 > len(first) for s in group)
+
+
+def _joined(group: Sequence[ProposedSource]) -> ProposedSource:
+    event = "event_time" if "event_time" in group[0].columns else next(
+        c for c, r in group[0].columns.items() if c != "account_id")
+    ordered = sorted(group, key=lambda s: (_edge(s, event, first=True), s.name))
+    feed = _feed_column([s.table for s in ordered])
+    columns = dict(ordered[0].columns)
+    if feed is not None:
+        key = columns["account_id"]
+        columns["account_id"] = {"join": [feed, key] if isinstance(key, str) else [feed, *key["join"]]}
+        columns["partition"] = feed
+    different = {c for c in ordered[0].columns if len({str(s.columns[c]) for s in ordered}) > 1}
+    other_extra = {c for c in ordered[0].extra if len({str(s.extra[c]) for s in ordered}) > 1}
+    until = [None if feed is not None else _cut(a, b, event) for a, b in zip(ordered[:-1], ordered[1:], strict=True)]
+    missing = list(dict.fromkeys(c for s in ordered for c in s.settings.get("drop_missing", ())))
+    settings = dict(ordered[0].settings)
+    if missing and not different:
+        settings["drop_missing"] = missing[:1]
+    return replace(
+        ordered[0], name=ordered[0].contract, members=tuple(s.table for s in ordered),
+        columns={c: r for c, r in columns.items() if c not in different or c == "account_id" and feed is not None},
+        extra={c: r for c, r in ordered[0].extra.items() if c not in other_extra}, settings=settings,
+        part_columns=tuple({c: s.columns[c] for c in s.columns if c in different} for s in ordered),
+        part_extra=tuple({c: s.extra[c] for c in s.extra if c in other_extra} for s in ordered),
+        rows_until=(*until, None), unmapped=tuple(dict.fromkeys(c for s in ordered for c in s.unmapped)),
+    )
+
+
+def _feed_column(tables: Sequence[SeenTable]) -> str | None:
+    """A column that is constant in each table and differs between them: the name of the feed."""
+    for column in tables[0].columns:
+        values = [t.column(column.name) for t in tables]
+        constants = [v.lowest for v in values if v is not None and v.distinct == 1 and v.kind == "text"]
+        if len(set(constants)) == len(tables):
+            return column.name
+    return None
+
+
+def _edge(source: ProposedSource, event: str, *, first: bool) -> str:
+    column = source.raw(event)
+    return "" if column is None else (column.lowest if first else column.highest)[:10]
+
+
+def _cut(earlier: ProposedSource, later: ProposedSource, event: str) -> str | None:
+    """The day from which the later extract is used, where the two overlap a little."""
+    try:
+        begin, end, start = (date.fromisoformat(d) for d in (
+            _edge(earlier, event, first=True), _edge(earlier, event, first=False), _edge(later, event, first=True)))
+    except ValueError:
+        return None
+    is_short = start <= end and (end - start).days <= SHORT_OVERLAP * max(1, (end - begin).days)
+    return start.isoformat() if is_short else None
+
+
+def common_prefix(tables: Sequence[SeenTable]) -> int:
+    """How many words all names of tables begin with (`ravenstack_`)."""
+    split = [names.tokens(t.name) for t in tables]
+    shortest = min(len(s) for s in split)
+    if len(split) < 2:
+        return 0
+    return next((i for i in range(shortest - 1) if len({s[i] for s in split}) > 1), max(0, shortest - 1))
+
+
+def source_names(contracts: Sequence[tuple[SeenTable, str]], prefix: int) -> list[str]:
+    """The contract's name where one table fills it, else the table's own; unique and plain."""
+    counts = Counter(contract for _, contract in contracts)
+    chosen: list[str] = []
+    for table, contract in contracts:
+        name = contract if counts[contract] == 1 else "_".join(names.tokens(table.name)[prefix:])
+        name = name if re.match(r"[a-z]", name) else f"t_{name}"
+        while name in chosen:
+            name += "_2"
+        chosen.append(name)
+    return chosen

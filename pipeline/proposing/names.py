@@ -1,0 +1,153 @@
+"""Words by which tables and columns are recognised; matched on names in small letters and underscores."""
+
+import re
+
+# Which column names an account, surest first. A person's id comes last: where an account has users, it is not the key.
+ACCOUNT_KEYS = (
+    "account_id", "account", "account_number", "account_no", "customer_id", "customer", "customer_number", "cust_id",
+    "client_id", "clientnum", "client", "company_id", "organisation_id", "organization_id", "org_id", "tenant_id",
+    "workspace_id", "team_id", "subscriber_id", "member_id", "membership_id", "student_id", "id_customer", "id_student",
+    "id_account", "user_id", "user", "author_id", "person_id", "player_id",
+)
+
+TABLE_WORDS: dict[str, tuple[str, ...]] = {
+    "outcomes": ("churn", "churns", "cancellation", "cancellations", "attrition", "unsubscribes"),
+    "subscriptions": ("subscription", "subscriptions", "contract", "contracts", "membership", "memberships", "policies",
+                      "purchase", "purchases", "licences", "licenses"),
+    "support_tickets": ("ticket", "tickets", "support", "case", "cases", "complaints", "question", "questions"),
+    "surveys": ("survey", "surveys", "nps", "csat", "rating", "ratings", "review", "reviews", "feedback"),
+    "contacts": ("contact", "contacts"),
+    "touchpoints": ("touchpoints", "meetings", "emails", "calls", "activities"),
+    "csm_notes": ("notes",),
+    "invoices": ("invoice", "invoices", "billing", "payment", "payments", "orders", "transactions", "sales"),
+    "accounts": ("account", "accounts", "customer", "customers", "company", "companies", "client", "clients", "student",
+                 "students", "user", "users", "personal", "profile", "profiles", "info", "demographics"),
+}
+
+# Contract -> column -> patterns, surest first. `_END` is the ending of a date: nothing, _date, _at, _on, ...
+_END = r"(_date|_at|_on|_time|_timestamp|_utc)?"
+COLUMN_PATTERNS: dict[str, dict[str, tuple[str, ...]]] = {
+    "accounts": {
+        "created_at": (rf"(created|signup|sign_up|signed_up|registered|registration|joined|opened|onboarded){_END}",
+                       r"date_(registered|created|joined|opened|signup)", r"(customer|member)_since"),
+        "name": (r"(account|customer|company|client|organisation|organization)_name", "name"),
+        "owner": ("owner", "csm", "csm_name", "account_owner", "account_manager", "owner_id"),
+        "value_per_year": ("arr", "arr_amount", "acv", "annual_value", "annual_revenue", "value_per_year", "contract_value"),
+        "segment": ("segment", "customer_segment", "tier", "size", "company_size", "customer_type"),
+        "plan": ("plan", "plan_tier", "plan_name", "product_tier", "subscription_plan", "tariff"),
+        "industry": ("industry", "sector", "vertical"),
+        "country": ("country", "country_code", r"\w+_country", "region"),
+        "parent_account_id": ("parent_account_id", "parent_id"),
+        "seats": ("seats", "seat_count", "licenses", "licences", "number_of_seats"),
+    },
+    "subscriptions": {
+        "subscription_id": ("subscription_id", "contract_id", "purchase_id", "id"),
+        "starts_at": (rf"(starts?|begin|begins|started|valid_from|term_start|contract_start|subscription_start){_END}",
+                      r"(begin|start)date", r"date_(purchased|started|bought)", rf"(purchased?){_END}", rf"created{_END}"),
+        "ends_at": (rf"(ends?|ended|expires?|expiry|expiration|valid_to|term_end|contract_end|cancelled|canceled|terminated"
+                    rf"|subscription_end){_END}", "enddate"),
+        "notice_at": (rf"(notice|notice_given|cancel_requested){_END}",),
+        "amount_per_month": ("amount_per_month", "mrr", "mrr_amount", "monthly_amount", "monthly_charges", "monthly_fee",
+                             "monthly_price", "monthly_charge"),
+        "plan": ("plan", "plan_tier", "plan_name", "tier", "purchase_type", "type", "product"),
+        "billing_period": ("billing_period", "billing_frequency", "billing_cycle", "interval", "frequency"),
+        "seats": ("seats", "seat_count", "quantity"),
+        "auto_renew": ("auto_renew", "auto_renew_flag", "auto_renewal", "is_auto_renew"),
+        "is_trial": ("is_trial", "trial", "trial_flag"),
+        "discount_share": ("discount_share", "discount_rate"),
+        "end_reason": ("end_reason", "cancel_reason", "cancellation_reason", "churn_reason"),
+    },
+    "usage_events": {
+        "event_time": (rf"(event|occurred|used|usage|logged|visited|watched|engaged|performed|committed){_END}",
+                       r"date_\w+", "timestamp", "date", "day", rf"\w*(invoice|order|transaction)_?{_END}",
+                       rf"created{_END}", r"\w+_(at|date|time|on)"),
+        "user_id": ("user_id", "member_id", "person_id"),
+        "event_name": ("event_name", "event", "event_type", "feature_name", "feature", "action", "activity", "activity_type"),
+        "quantity": ("quantity", "count", "usage_count", "event_count", r"minutes(_\w+)?", "duration", "n_events"),
+        "session_id": ("session_id",),
+    },
+    "invoices": {
+        "invoice_id": ("invoice_id", "invoice", "invoice_no", "invoice_number", "order_id", "payment_id", "transaction_id"),
+        "issued_at": (rf"(issued|invoiced?|billed|order|ordered|transaction){_END}", rf"created{_END}", "date"),
+        "due_at": (rf"(due|payment_due){_END}",),
+        "paid_at": (rf"(paid|payment){_END}",),
+        "failed_at": (rf"(failed|payment_failed){_END}",),
+        "amount": ("amount", "total", "amount_usd", "total_amount", "invoice_amount", "price", "value", r"amount_[a-z]{3}"),
+    },
+    "support_tickets": {
+        "ticket_id": ("ticket_id", "case_id", r"\w*question_id", "id"),
+        "opened_at": (rf"(opened|submitted|created|reported|raised){_END}", r"date_\w*(asked|opened|created|submitted)", "date"),
+        "first_reply_at": (rf"(first_reply|first_response|replied|responded){_END}",),
+        "closed_at": (rf"(closed|resolved|solved){_END}",),
+        "reopened_at": (rf"reopened{_END}",),
+        "rated_at": (rf"rated{_END}",),
+        "severity": ("severity", "priority", "urgency"),
+        "category": ("category", "topic", "ticket_type", "type"),
+        "rating": ("rating", "satisfaction", "satisfaction_score", "csat", "csat_score"),
+        "text": ("text", "description", "body", "message"),
+    },
+    "surveys": {
+        "answered_at": (rf"(answered|responded|rated|submitted|reviewed){_END}", r"date_\w+", "date", rf"created{_END}"),
+        "person": ("person", "respondent", "respondent_id", "contact_id"),
+        "kind": ("kind", "survey_type", "survey"),
+        "score": ("score", "nps", "nps_score", "csat", "csat_score", "rating", r"\w+_rating", "answer"),
+        "comment": ("comment", "comments", "feedback", "text"),
+    },
+    "outcomes": {
+        "event_time": (rf"(churn|churned|cancelled|canceled|cancellation|event|left|unsubscribed){_END}", r"\w+_(date|at)",
+                       r"date_\w+", "date"),
+        "kind": ("kind", "event_type", "churn_type"),
+        "reason": ("reason", "reason_code", "churn_reason", "churn_category"),
+        "amount": ("amount", "refund_amount", "refund_amount_usd", "mrr_lost"),
+    },
+}
+# In every contract.
+COMMON_PATTERNS = {
+    "known_at": (rf"(known|loaded|ingested|synced|updated|modified){_END}",),
+    "currency": ("currency", "currency_code"),
+    "is_deleted": ("is_deleted", "deleted"),
+}
+TIME_COLUMNS_NEEDED = {
+    "subscriptions": "starts_at", "usage_events": "event_time", "invoices": "issued_at", "support_tickets": "opened_at",
+    "surveys": "answered_at", "outcomes": "event_time",
+}
+UNIT_PRICES = ("price", "unit_price", "item_price")
+QUANTITIES = ("quantity", "qty", "units")
+# Lengths of plans in days; a month is 31 so that nobody seems to lapse on the last day.
+PLAN_DAYS = {"weekly": 7, "week": 7, "monthly": 31, "month": 31, "quarterly": 92, "quarter": 92, "semiannual": 183,
+             "half-yearly": 183, "annual": 366, "annually": 366, "yearly": 366, "year": 366}
+OUTCOME_COLUMN = re.compile(r"churn|attrit|cancel|unregist|final_result|is_lost|left_flag|retention", re.IGNORECASE)
+CURRENCY_SUFFIX = re.compile(r"_(usd|eur|gbp|chf|sek|nok|dkk|pln|jpy|aud|cad|inr|brl)$")
+
+
+def snake(name: str) -> str:
+    """The name in small letters and underscores.
+
+    >>> snake("CustomerID"), snake("Customer ID"), snake("BeginDate"), snake("MRR (USD)")
+    ('customer_id', 'customer_id', 'begin_date', 'mrr_usd')
+    """
+    spaced = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name)
+    return re.sub(r"[^a-z0-9]+", "_", spaced.lower()).strip("_")
+
+
+def tokens(name: str) -> tuple[str, ...]:
+    """The words of a table's name.
+
+    >>> tokens("365_student_hub_questions")
+    ('365', 'student', 'hub', 'questions')
+    """
+    return tuple(snake(name).split("_"))
+
+
+def patterns(contract: str) -> dict[str, tuple[str, ...]]:
+    """Patterns of every column of a contract; its own name always comes first."""
+    return {**COLUMN_PATTERNS.get(contract, {}), **COMMON_PATTERNS}
+
+
+def squeezed(name: str) -> str:
+    """The name without underscores: `customerid` and `customer_id` are one.
+
+    >>> squeezed("customer_id")
+    'customerid'
+    """
+    return name.replace("_", "")

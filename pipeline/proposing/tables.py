@@ -1,0 +1,242 @@
+"""The user's tables as `init` sees them: where they are, and what each column seems to hold."""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from features.errors import ContractError
+from pipeline.config.schema import Source
+from pipeline.engine.duckdb import Connection, identifier, literal, row, rows
+from pipeline.proposing.names import snake
+from pipeline.staging.casts import AWARE_TIME
+from pipeline.staging.read import CSV_ENDINGS, DUCKDB_ENDINGS, PARQUET_ENDINGS, RawTable, open_raw
+
+Kind = Literal["time", "number", "flag", "text"]
+# Shares of non-empty values that must read as such: a few typing errors do not hide a date column.
+MOSTLY = 0.95
+FLAG_WORDS = ("yes", "no", "y", "n", "true", "false", "t", "f", "0", "1")
+FEW_VALUES = 12
+# Day first before month first: where both read every value, init asks.
+TIME_FORMATS = tuple(f"{day}{clock}" for day in ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y")
+                     for clock in ("", " %H:%M", " %H:%M:%S"))
+NUMBER_TYPES = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT",
+                "FLOAT", "DOUBLE")
+
+
+@dataclass(frozen=True)
+class SeenColumn:
+    """What a column seems to hold.
+
+    `values` are all its distinct values where they are few; `time_format` is strptime's, where the text is not
+    ISO; `has_clock`: naive times with a time of day, which need a zone.
+    """
+
+    name: str
+    kind: Kind
+    filled: int
+    distinct: int
+    lowest: str
+    highest: str
+    values: tuple[str, ...] = ()
+    time_format: str | None = None
+    other_format: str | None = None
+    has_clock: bool = False
+    has_decimal_comma: bool = False
+    is_negative: bool = False
+
+    @property
+    def snake(self) -> str:
+        """The name in small letters and underscores."""
+        return snake(self.name)
+
+
+@dataclass(frozen=True)
+class SeenTable:
+    """One file or table; `relation` holds it inside the connection."""
+
+    name: str
+    location: str
+    table: str | None
+    relation: str
+    rows: int
+    columns: tuple[SeenColumn, ...]
+    delimiter: str | None = None
+    encoding: str | None = None
+
+    def column(self, name: str) -> SeenColumn | None:
+        """The column of exactly that name, or None."""
+        return next((c for c in self.columns if c.name == name), None)
+
+    @property
+    def times(self) -> tuple[SeenColumn, ...]:
+        """Its columns of dates or times."""
+        return tuple(c for c in self.columns if c.kind == "time")
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A file that looked like a table and could not be read."""
+
+    name: str
+    reason: str
+
+
+def seen_tables(
+    connection: Connection, location: str, base: Path | None, resources: ExitStack
+) -> tuple[list[SeenTable], list[Unreadable]]:
+    """Every readable table at a location, profiled, in order of name.
+
+    Raises
+    ------
+    ContractError
+        Nothing readable is there.
+    """
+    if location.startswith(("postgresql://", "postgres://", "env:")):
+        found: Iterator[tuple[str, str, str | None]] = _server_tables(location)
+    else:
+        found = _folder_tables(Path(location), base, connection)
+    tables, failed = [], []
+    for name, place, table in found:
+        try:
+            tables.append(_seen(connection, name, place, table, base or Path.cwd(), resources))
+        except ContractError as error:
+            failed.append(Unreadable(name, str(error)))
+    if not tables:
+        told = "; ".join(f"{f.name}: {f.reason}" for f in failed)
+        raise ContractError(f"no table can be read at {location}. " + (told or "Put Parquet, CSV (.csv, .csv.gz) or DuckDB "
+                            "files there, or name another folder or a postgresql:// address."))
+    return tables, failed
+
+
+def _folder_tables(folder: Path, base: Path | None, connection: Connection) -> Iterator[tuple[str, str, str | None]]:
+    if not folder.exists():
+        raise ContractError(f"{folder} does not exist. Name a folder with tables, a file, or a postgresql:// address.")
+    files = [folder] if folder.is_file() else sorted(p for p in folder.rglob("*") if p.is_file())
+    for file in files:
+        small = file.name.lower()
+        place = _relative(file, base)
+        if small.endswith(DUCKDB_ENDINGS):
+            for table in _duckdb_tables(connection, file):
+                yield table.rpartition(".")[2], place, table
+        elif small.endswith((*PARQUET_ENDINGS, *CSV_ENDINGS)) and not small.endswith((".txt", ".txt.gz")):
+            yield file.name.split(".")[0], place, None
+
+
+def _relative(file: Path, base: Path | None) -> str:
+    """Relative to the folder that locations start at, else absolute: right from wherever it is read."""
+    if base is not None and file.resolve().is_relative_to(base.resolve()):
+        return os.path.relpath(file.resolve(), base.resolve())
+    return str(file.resolve())
+
+
+def _duckdb_tables(connection: Connection, file: Path) -> list[str]:
+    connection.execute(f"ATTACH {literal(str(file.resolve()))} AS listed (READ_ONLY)")
+    try:
+        found = rows(connection, "select table_schema, table_name from information_schema.tables "
+                                 "where table_catalog = 'listed' order by 1, 2")
+    finally:
+        connection.execute("DETACH listed")
+    return [name if schema == "main" else f"{schema}.{name}" for schema, name in found]
+
+
+def _server_tables(location: str) -> Iterator[tuple[str, str, str | None]]:
+    # Loaded here: psycopg is an optional part.
+    from pipeline.staging.postgres import _address, _psycopg, _shown, _without
+
+    psycopg, address = _psycopg(), _address(location)
+    try:
+        with psycopg.connect(address, connect_timeout=15) as server:
+            server.read_only = True
+            found = server.execute("select table_schema, table_name from information_schema.tables where table_schema "
+                                   "not in ('pg_catalog', 'information_schema') order by 1, 2").fetchall()
+    except psycopg.Error as error:
+        raise ContractError(f"PostgreSQL at {_shown(location)} cannot be read: {_without(address, str(error))}.") from None
+    for schema, name in found:
+        yield name, location, name if schema == "public" else f"{schema}.{name}"
+
+
+# --- one table -------------------------------------------------------------------------------------
+
+
+def _seen(
+    connection: Connection, name: str, place: str, table: str | None, base: Path, resources: ExitStack
+) -> SeenTable:
+    raw, delimiter, encoding = _opened(connection, place, table, base, resources)
+    count = row(connection, f"select count(*) from {raw.relation}")[0]
+    columns = tuple(_seen_column(connection, raw, column, type_) for column, type_ in raw.columns.items())
+    return SeenTable(name, place, table, raw.relation, count, columns, delimiter, encoding)
+
+
+def _opened(
+    connection: Connection, place: str, table: str | None, base: Path, resources: ExitStack
+) -> tuple[RawTable, str | None, str | None]:
+    """Try the usual delimiters and encodings; the first that reads wins."""
+    settings = [Source(location=place), *(Source(location=place, delimiter=d) for d in ";\t|")]
+    settings += [replace(s, encoding="cp1252") for s in settings]
+    first: ContractError | None = None
+    for source in settings:
+        try:
+            raw = open_raw(connection, place, table, source, base, resources)
+            return raw, source.delimiter, None if source.encoding == "utf-8" else source.encoding
+        except ContractError as error:
+            first = first or error
+            if not place.lower().endswith(CSV_ENDINGS):
+                break
+    assert first is not None
+    raise first
+
+
+def _seen_column(connection: Connection, raw: RawTable, name: str, type_: str) -> SeenColumn:
+    quoted = identifier(name)
+    filled, distinct, lowest, highest = row(
+        connection, f"select count({quoted}), count(distinct {quoted}), cast(min({quoted}) as varchar), "
+                    f"cast(max({quoted}) as varchar) from {raw.relation}")
+    values: tuple[str, ...] = ()
+    if 0 < distinct <= FEW_VALUES:
+        values = tuple(v for v, in rows(connection, f"select distinct cast({quoted} as varchar) as v from {raw.relation} "
+                                                    f"where {quoted} is not null order by 1"))
+    seen = SeenColumn(name, "text", filled, distinct, lowest or "", highest or "", values)
+    if type_ == "BOOLEAN":
+        return replace(seen, kind="flag")
+    if type_ in NUMBER_TYPES or type_.startswith("DECIMAL"):
+        negative = bool(row(connection, f"select count(*) from {raw.relation} where {quoted} < 0")[0])
+        return replace(seen, kind="number", is_negative=negative)
+    if type_ == AWARE_TIME or type_ == "DATE":
+        return replace(seen, kind="time")
+    if type_.startswith("TIMESTAMP"):
+        clock = bool(row(connection, f"select count(*) from {raw.relation} where {quoted} <> date_trunc('day', {quoted})")[0])
+        return replace(seen, kind="time", has_clock=clock)
+    return _read_text(connection, raw, quoted, seen) if type_ == "VARCHAR" and filled else seen
+
+
+def _read_text(connection: Connection, raw: RawTable, quoted: str, seen: SeenColumn) -> SeenColumn:
+    """Times, numbers and flags that are written as text, as every column of a CSV is."""
+    formats = ", ".join(f"count(try_strptime({quoted}, '{f}'))" for f in TIME_FORMATS)
+    numbers, negatives, commas, iso, zoned, clocks, *by_format = row(connection, f"""
+select count(try_cast({quoted} as double)), count(*) filter (try_cast({quoted} as double) < 0),
+  count(*) filter (regexp_full_match({quoted}, '-?[0-9.]+,[0-9]+|-?[0-9]+')),
+  count(*) filter (regexp_matches({quoted}, '^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}') and try_cast({quoted} as timestamp) is not null),
+  count(*) filter (regexp_matches({quoted}, '(Z|[+-][0-9]{{2}}:?[0-9]{{2}})$') and {quoted} like '%:%'),
+  count(*) filter (regexp_matches({quoted}, '[1-9]:|:[0-9]*[1-9]')), {formats} from {raw.relation}""")
+    enough = MOSTLY * seen.filled
+    if iso >= enough:
+        return replace(seen, kind="time", has_clock=clocks > 0 and zoned < enough)
+    fitting = [f for f, n in zip(TIME_FORMATS, by_format, strict=True) if n >= enough]
+    if fitting:
+        other = next((f for f in fitting[1:] if f[:2] != fitting[0][:2]), None)
+        return replace(seen, kind="time", time_format=fitting[0], other_format=other, has_clock=clocks > 0)
+    if {v.lower() for v in seen.values} <= set(FLAG_WORDS) and len(seen.values) == 2:
+        return replace(seen, kind="flag")
+    if numbers >= enough:
+        return replace(seen, kind="number", is_negative=negatives > 0)
+    if commas >= enough:
+        return replace(seen, kind="number", has_decimal_comma=True)
+    return seen
+
+
+def scalar(connection: Connection, query: str) -> Any:
+    """The one value of a query."""
+    return row(connection, query)[0]
