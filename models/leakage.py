@@ -1,6 +1,7 @@
 """Columns that know the outcome: found before any model can profit from them."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,8 +18,14 @@ LIMIT = 0.93
 """Out-of-fold AUC of one column alone from which it is taken for a proxy of the label."""
 MIN_LEAVING = 30
 """With fewer leaving accounts a high AUC of one column of many can be luck."""
+ONE_SIDED = 0.99
+"""A column filled in (or left empty) for practically nobody but those with the event was written afterwards."""
 BINS = 24
-ID_WORDS = ("id", "key", "uuid", "guid", "nr", "no", "number", "code")
+ID_WORDS = ("id", "key", "uuid", "guid", "nr", "no", "num", "number", "code")
+PERSON_WORDS = ("account", "client", "contact", "contract", "customer", "member", "person", "subscriber", "user")
+"""Whose key it is: `CLIENTNUM`, `customerid`; without such a word `paid` would end in `id`."""
+REPEATED_KEY = 0.05
+"""Distinct values over rows from which a column named as somebody's key is one, although accounts come back."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +34,9 @@ class Finding:
 
     column: str
     kind: str
-    """`value`, `missing` or `identifier`."""
+    """`value`, `missing`, `filled`, `empty` or `identifier`."""
     figure: float
-    """AUC, or the share of distinct values."""
+    """AUC; the rate of the event where the column is `filled` or `empty`; or the share of distinct values."""
     waived: str | None = None
 
 
@@ -57,19 +64,51 @@ def audit(training_set: TrainingSet, waivers: Mapping[str, str] | None = None) -
     findings = []
     for signal in training_set.signals:
         values = training_set.features[signal.column].to_numpy()
-        figures = {"value": _out_of_fold_auc(values, labels, group), "missing": _missing_auc(values, labels)}
-        for kind, figure in figures.items():
-            if figure >= LIMIT:
-                findings.append(Finding(signal.column, kind, figure, waived.get(signal.column)))
-                break
-    _refuse([finding for finding in findings if finding.waived is None])
+        found = _proxy(values, _out_of_fold_auc(values, labels, group), labels)
+        if found is not None:
+            findings.append(Finding(signal.column, *found, waived.get(signal.column)))
+    refuse(findings)
+    return tuple(findings)
+
+
+def proxies(
+    table: pd.DataFrame, labels: NDArray[np.int8], accounts: pd.Series, waivers: Mapping[str, str] | None = None
+) -> tuple[Finding, ...]:
+    """Return columns of a raw table that nearly tell the label alone, under the names their owner knows.
+
+    Text is judged by its categories (a rate per category, learned on other accounts), so that a column of
+    reasons or states is found whatever code it would get; numbers as in `audit`. Nothing is refused here.
+
+    Parameters
+    ----------
+    table
+        Numbers, booleans and text; nulls allowed.
+    labels, accounts
+        Label and account of each row.
+    """
+    if accounts[labels == 1].nunique() < MIN_LEAVING:
+        return ()
+    group = account_groups(accounts, labels)
+    findings = []
+    for column in table.columns:
+        if pd.api.types.is_numeric_dtype(table[column]):
+            values = table[column].to_numpy(dtype=np.float64, na_value=np.nan)
+            figure = _out_of_fold_auc(values, labels, group)
+        else:
+            codes = pd.factorize(table[column], sort=True)[0]
+            values = np.where(codes < 0, np.nan, codes.astype(np.float64))
+            figure = _rate_auc(np.where(codes < 0, codes.max() + 1, codes), labels, group)
+        found = _proxy(values, figure, labels)
+        if found is not None:
+            findings.append(Finding(str(column), *found, (waivers or {}).get(str(column))))
     return tuple(findings)
 
 
 def identifiers(table: pd.DataFrame, waivers: Mapping[str, str] | None = None) -> tuple[Finding, ...]:
     """Return columns of a raw table that name accounts rather than describe them.
 
-    Text with a value of its own in nearly every row, and whole numbers named like a key that never repeat.
+    Text with a value of its own in nearly every row; whole numbers named like a key that never repeat; and
+    somebody's key (`customer_id`, `CLIENTNUM`) even where accounts come back.
     """
     found = []
     for column in table.columns:
@@ -78,7 +117,9 @@ def identifiers(table: pd.DataFrame, waivers: Mapping[str, str] | None = None) -
             continue
         distinct = known.nunique() / len(known)
         is_text = not pd.api.types.is_numeric_dtype(known) and not pd.api.types.is_datetime64_any_dtype(known)
-        if (is_text and distinct > 0.95) or (distinct == 1.0 and _is_named_key(str(column)) and _is_whole(known)):
+        is_key = _is_named_key(str(column)) and _is_whole(known)
+        is_repeated = is_key and _is_of_person(str(column)) and distinct > REPEATED_KEY
+        if (is_text and distinct > 0.95) or (distinct == 1.0 and is_key) or is_repeated:
             found.append(Finding(str(column), "identifier", float(distinct), (waivers or {}).get(str(column))))
     return tuple(found)
 
@@ -86,13 +127,28 @@ def identifiers(table: pd.DataFrame, waivers: Mapping[str, str] | None = None) -
 def refuse_identifiers(table: pd.DataFrame, waivers: Mapping[str, str] | None = None) -> tuple[Finding, ...]:
     """Return waived identifiers of a raw table, or raise `LeakageError` naming the others."""
     findings = identifiers(table, waivers)
-    _refuse([finding for finding in findings if finding.waived is None])
+    refuse(findings)
     return findings
 
 
+def _words(column: str) -> list[str]:
+    """`customerID`, `customer_id` and `Customer ID` are the same two words."""
+    parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", column)
+    return re.sub(r"[^0-9a-z]+", " ", parted.lower()).split()
+
+
 def _is_named_key(column: str) -> bool:
-    words = "".join(letter if letter.isalnum() else " " for letter in column).lower().split()
-    return any(word in ID_WORDS for word in words) or column.lower().endswith("id")
+    words = _words(column)
+    return any(word in ID_WORDS for word in words) or _is_joined_key(words)
+
+
+def _is_joined_key(words: Sequence[str]) -> bool:
+    return any(word == person + key for word in words for person in PERSON_WORDS for key in ID_WORDS)
+
+
+def _is_of_person(column: str) -> bool:
+    words = _words(column)
+    return _is_joined_key(words) or any(word in PERSON_WORDS for word in words)
 
 
 def _is_whole(known: pd.Series) -> bool:
@@ -107,14 +163,35 @@ def _out_of_fold_auc(values: Floats, labels: NDArray[np.int8], group: NDArray[np
         return 0.5
     edges = np.unique(np.quantile(known, np.linspace(0, 1, BINS + 1)[1:-1])) if len(known) else np.zeros(0)
     number = np.where(np.isnan(values), len(edges) + 1, np.searchsorted(edges, values, side="right"))
-    # An event rate per bin, learned without the fold that is judged.
-    cells = np.bincount(number * (group.max() + 1) + group, minlength=(len(edges) + 2) * (group.max() + 1))
-    events = np.bincount(number * (group.max() + 1) + group, weights=labels, minlength=len(cells))
-    cells, events = cells.reshape(len(edges) + 2, -1), events.reshape(len(edges) + 2, -1)
+    return _rate_auc(number, labels, group)
+
+
+def _rate_auc(number: NDArray[np.intp], labels: NDArray[np.int8], group: NDArray[np.intp]) -> float:
+    """Mean AUC over folds of the event rate per bin (or category), learned without the fold that is judged."""
+    bins, folds = int(number.max()) + 1, int(group.max()) + 1
+    cells = np.bincount(number * folds + group, minlength=bins * folds)
+    events = np.bincount(number * folds + group, weights=labels, minlength=len(cells))
+    cells, events = cells.reshape(bins, -1), events.reshape(bins, -1)
     others, other_events = cells.sum(axis=1, keepdims=True) - cells, events.sum(axis=1, keepdims=True) - events
     rate = (other_events + labels.mean()) / (others + 1.0)
-    judged = [auc(labels[group == fold], rate[number, group][group == fold]) for fold in range(group.max() + 1)]
+    judged = [auc(labels[group == fold], rate[number, group][group == fold]) for fold in range(folds)]
     return float(np.nanmean(judged))
+
+
+def _proxy(values: Floats, value_auc: float, labels: NDArray[np.int8]) -> tuple[str, float] | None:
+    """Kind and figure of what gives a column away, or None."""
+    if value_auc >= LIMIT:
+        return "value", value_auc
+    missing_auc = _missing_auc(values, labels)
+    if missing_auc >= LIMIT:
+        return "missing", missing_auc
+    # A cancellation reason kept for a third of the leavers has an AUC of 0.67 only, and gives them away all the same.
+    missing = np.isnan(values)
+    for kind, rows in (("filled", ~missing), ("empty", missing)):
+        events = int(labels[rows].sum())
+        if missing.any() and events >= MIN_LEAVING and labels[rows].mean() >= ONE_SIDED and labels.mean() <= 0.5:
+            return kind, float(labels[rows].mean())
+    return None
 
 
 def _missing_auc(values: Floats, labels: NDArray[np.int8]) -> float:
@@ -123,16 +200,28 @@ def _missing_auc(values: Floats, labels: NDArray[np.int8]) -> float:
     return max(figure, 1.0 - figure)
 
 
-def _refuse(found: list[Finding]) -> None:
+def refuse(
+    findings: Sequence[Finding], advice: str = "Leave it out of the features, or waive it by name with a reason."
+) -> None:
+    """Raise `LeakageError` naming every finding that is not waived, its figure, and what to do.
+
+    Parameters
+    ----------
+    advice
+        The last sentence: where the caller can say which option leaves a column out, it should.
+    """
+    found = [finding for finding in findings if finding.waived is None]
     if not found:
         return
     said = {
         "value": "{column} alone ranks accounts with an AUC of {figure:.3f}",
         "missing": "whether {column} is null alone ranks accounts with an AUC of {figure:.3f}",
+        "filled": "{column} is filled in where the event happened and hardly elsewhere ({figure:.1%} of such rows)",
+        "empty": "{column} is empty where the event happened and hardly elsewhere ({figure:.1%} of such rows)",
         "identifier": "{column} is an identifier: {figure:.0%} of its values are distinct",
     }
     parts = [said[each.kind].format(column=each.column, figure=each.figure) for each in found]
     why = ""
-    if any(each.kind != "identifier" for each in found):
+    if any(each.kind in ("value", "missing") for each in found):
         why = f" From {LIMIT} on a column is taken for the outcome in disguise; make sure it is known before the date."
-    raise LeakageError(f"{'; '.join(parts)}.{why} Leave it out of the features, or waive it by name with a reason.")
+    raise LeakageError(f"{'; '.join(parts)}.{why} {advice}")

@@ -114,8 +114,9 @@ def _final_rows(keys: pd.DataFrame) -> tuple[Positions, int]:
     if not is_test.any():
         return train, 0
     first_test = keys["as_of"].to_numpy()[is_test].min()
-    if (keys["as_of"].to_numpy()[train] >= first_test).any() and keys["as_of"].nunique() == 1:
-        # A flat table has one date: its test is other accounts, and there is no time to keep apart.
+    is_flat = keys["as_of"].nunique() == 1 or keys["label_until"].nunique() == 1
+    if (keys["as_of"].to_numpy()[train] >= first_test).any() and is_flat:
+        # A flat table's labels are all complete at one moment: its test is other accounts, no time to keep apart.
         shared = set(keys["account_id"].iloc[train]) & set(keys["account_id"][is_test])
         if shared:
             raise ContractError(f"{len(shared)} accounts are both in training and test, e.g. {min(shared)}.")

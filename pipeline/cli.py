@@ -1,5 +1,6 @@
 """The command line: arguments in, a job, words or JSON out. Heavy imports load inside the commands."""
 
+import os
 import sys
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -151,14 +152,34 @@ def features(
 
 @app.command()
 def train(
-    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
+    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None,
+    as_of: Annotated[str | None, typer.Option("--as-of", help="With --table: the COLUMN that dates the rows. Else a date.")] = None,
     as_json: JsonOption = False,
+    table: Annotated[Path | None, typer.Option("--table", help="Train on this ready feature table (Parquet, CSV) instead of "
+                                               "the features in the store; needs no tenure.toml.")] = None,
+    label: Annotated[str | None, typer.Option("--label", help="Column of the outcome; two values.")] = None,
+    positive: Annotated[str | None, typer.Option("--positive", help="Label value that is the event; default 1 or true.")] = None,
+    account: Annotated[str | None, typer.Option("--account", help="Column that names the accounts.")] = None,
+    horizon_days: Annotated[int | None, typer.Option("--horizon-days", help="Days from --as-of until the label was "
+                                                     "complete.")] = None,
+    drop: Annotated[list[str] | None, typer.Option("--drop", metavar="COLUMN", help="Leave a column out; repeat.")] = None,
+    waive: Annotated[list[str] | None, typer.Option("--waive", metavar="COLUMN=REASON",
+                     help="Keep a column the leakage audit refuses; the reason is recorded.")] = None,
+    test_share: Annotated[float | None, typer.Option("--test-share", help="Share of rows held out; default 0.2.")] = None,
+    trials: Annotated[int | None, typer.Option("--trials", min=0, help="Trials of the search, with --table.")] = None,
 ) -> None:
-    """Tune, calibrate and register a candidate on the features in the store. Example: tenure train"""
+    """Tune, calibrate and register a candidate. Example: tenure train --table accounts.csv --label churned --account id"""
     from pipeline.console import Story, print_json
+
+    given = {"--label": label, "--positive": positive, "--account": account, "--horizon-days": horizon_days, "--drop": drop,
+             "--waive": waive, "--test-share": test_share, "--trials": trials}
+    if table is not None:
+        _train_table(table, project, data, target, as_of, given, Story(quiet=as_json), as_json=as_json)
+        return
     from pipeline.jobs.run import tell_training
     from pipeline.jobs.train import train_target
 
+    _refuse_table_options(as_of, given)
     workspace, chosen = open_project(project, data, target)
     with workspace.store.writing():
         trained = train_target(workspace, chosen)
@@ -166,6 +187,49 @@ def train(
     if as_json:
         print_json({"version": trained.version, "model_version": trained.bundle.model_version,
                     "training": dict(trained.bundle.model.training), "scale": trained.bundle.scale.to_dict()})
+
+
+def _train_table(
+    table: Path, project: Path, data: Path | None, target: str | None, as_of: str | None, given: dict[str, Any], story: Any,
+    *, as_json: bool,
+) -> None:
+    """`train --table`: no store and no target of the project file takes part."""
+    from features.errors import ConfigError
+    from models.table import TableOptions
+    from pipeline.console import print_json
+    from pipeline.jobs.train_table import parse_waivers, table_job, tell_table, train_table
+
+    if target is not None:
+        raise ConfigError(f"--target {target} names a target of tenure.toml; with --table the outcome is --label COLUMN.")
+    if given["--label"] is None:
+        raise ConfigError(f"--table {table} needs --label COLUMN, the column that holds the outcome.")
+    share = given["--test-share"]
+    options = TableOptions(
+        label=given["--label"], positive=given["--positive"], account=given["--account"], as_of=as_of,
+        horizon_days=given["--horizon-days"], drop=tuple(given["--drop"] or ()), waivers=parse_waivers(given["--waive"] or ()),
+        test_share=0.2 if share is None else share,
+    )
+    job = table_job(table, options, project.resolve(), now(), data_dir=data, trials=given["--trials"])
+    done = train_table(job)
+    tell_table(story, job, done)
+    if as_json:
+        print_json(dict(done.evaluation))
+
+
+def _refuse_table_options(as_of: str | None, given: dict[str, Any]) -> None:
+    """Options of `--table` without it would be ignored in silence."""
+    from features.errors import ConfigError
+
+    named = [name for name, value in given.items() if value is not None]
+    if named:
+        raise ConfigError(f"{', '.join(named)} go{'es' if len(named) == 1 else ''} with --table FILE. Without it `train` "
+                          "learns from the features in the store, as tenure.toml says.")
+    if as_of is not None:
+        try:
+            date.fromisoformat(as_of)
+        except ValueError as error:
+            raise ConfigError(f"--as-of {as_of!r} is no date like 2025-06-01; a column that dates rows goes with "
+                              "--table FILE.") from error
 
 
 @app.command()
@@ -382,6 +446,8 @@ def model_import(
 
 def main() -> None:
     """Run a command; errors that a caller can act on become one message and an exit code."""
+    # Threads of LightGBM that wait by spinning take the other core's work away on a busy machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
     except ChurnError as error:

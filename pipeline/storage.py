@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,13 @@ from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError
 
 from features.errors import NotFound, StoreError
+
+
+class ArrowStream(Protocol):
+    """Anything that hands out Arrow batches, so that a table larger than memory can be written."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """The stream, by the Arrow C interface."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +45,10 @@ class Store:
         return DeltaTable.is_deltatable(str(self.path(table)))
 
     def write(
-        self, table: str, rows: pa.Table | pd.DataFrame, *, replace: str | None = None,
+        self, table: str, rows: "ArrowStream | pd.DataFrame", *, replace: str | None = None,
         partition_by: Sequence[str] = (), append: bool = False,
-    ) -> int:
-        """Commit rows to a table; returns the number of rows written.
+    ) -> None:
+        """Commit rows to a table: a frame, an Arrow table, or a DuckDB relation, which is streamed.
 
         Parameters
         ----------
@@ -54,7 +61,7 @@ class Store:
         StoreError
             When the disk is full, the folder cannot be written, or another writer was faster.
         """
-        data = pa.Table.from_pandas(rows, preserve_index=False) if isinstance(rows, pd.DataFrame) else rows
+        data: Any = pa.Table.from_pandas(rows, preserve_index=False) if isinstance(rows, pd.DataFrame) else rows
         predicate = replace if replace is not None and self.exists(table) else None
         keys = list(partition_by) or None
         try:
@@ -65,7 +72,6 @@ class Store:
                                 schema_mode="merge" if predicate else "overwrite")
         except (OSError, DeltaError) as error:
             raise StoreError(_write_failure(self.path(table), error)) from error
-        return int(data.num_rows)
 
     def read(
         self, table: str, *, columns: Sequence[str] | None = None, filters: Sequence[tuple[str, str, object]] = ()

@@ -3,7 +3,9 @@
 from features.definition import StateCard
 from features.windows import days_since, happened
 
-_LATE = f"{happened('t', 'due_at')} and t.reached_at is null"
+_DUE = happened("t", "due_at")
+_LATE = f"{_DUE} and t.reached_at is null"
+_LATE_LATELY = f"{happened('t', 'due_at', within_days=28)} and t.reached_at is null"
 
 STATES = (
     StateCard("milestones_reached", "adoption", "milestones", "count(t.reached_at)", 0, "steps", "down",
@@ -13,5 +15,19 @@ STATES = (
     StateCard("oldest_late_milestone", "adoption", "milestones",
               f"max(case when {_LATE} then {days_since('t', 'due_at')} end)", 0, "days", "up",
               "oldest missing onboarding step {value} days late", "days since the oldest missed step was due",
+              needs=("due_at", "reached_at")),
+    StateCard("milestones_late_28d", "adoption", "milestones", f"count(case when {_LATE_LATELY} then 1 end)", 0, "steps",
+              "up", "{value} steps of the last 28 days late", "steps that fell due in 28 days and were not reached",
+              needs=("due_at", "reached_at")),
+    StateCard("milestones_met_share", "adoption", "milestones",
+              f"count(case when {_DUE} then t.reached_at end) * 1e0 / nullif(count(case when {_DUE} then 1 end), 0)", None,
+              "share", "down", "{value} of the steps due so far reached", "steps reached over steps due so far",
+              needs=("due_at", "reached_at")),
+    StateCard("days_since_milestone", "adoption", "milestones", f"min({days_since('t', 'reached_at')})", None, "days",
+              "up", "last step reached {value} days ago", "days since the newest step was reached", needs=("reached_at",)),
+    StateCard("milestone_lead_days", "adoption", "milestones",
+              "sum(case when t.reached_at is not null then t.due_at_day - t.reached_at_day end) * 1e0 / "
+              "nullif(count(case when t.due_at is not null then t.reached_at end), 0)", None, "days", "down",
+              "steps reached {value} days before they were due", "mean days from reaching a step to its due date",
               needs=("due_at", "reached_at")),
 )

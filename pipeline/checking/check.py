@@ -59,7 +59,8 @@ def check_sources(workspace: Workspace, connection: Connection, target: Target |
     return CheckReport(
         project=workspace.project.name, target=chosen.name, data_end=evidence.end,
         accounts_of="the accounts table" if evidence.first("accounts") else "all sources",
-        sources=source_checks(evidence), findings=tuple(sorted(found, key=_gravest_first)), dates=leavers.dates,
+        sources=source_checks(evidence), findings=tuple(sorted(found, key=_gravest_first)),
+        dates=leavers.dates, folds=leavers.folds,
         test_leavers=leavers.test_leavers, auc_half_width=leavers.auc_half_width,
         accepted=dict(workspace.project.checks.accept),
     )

@@ -119,7 +119,7 @@ def _are_missing_from_population(evidence: Evidence) -> bool:
     lacking, total = evidence.row(f"""
 select count(*) filter (p.account_id is null), count(*) from check_accounts a
 left join (select distinct account_id from {view(source)}) p using (account_id) where not a.is_listed and a.is_gone""")
-    return total > 0 and lacking > (1 - MOSTLY) * total
+    return bool(total > 0 and lacking > (1 - MOSTLY) * total)
 
 
 # --- values that tell who left ---------------------------------------------------------------------

@@ -4,11 +4,14 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from features.errors import ChurnError
 from features.windows import US_PER_DAY, day_number, day_of
+from models.splits import temporal_folds
 from models.targets import CONTRACTUAL
 from pipeline.checking.evidence import LATEST, PAID, Evidence, view
-from pipeline.checking.report import DateCount, Finding
+from pipeline.checking.report import DateCount, Finding, FoldCount
 from pipeline.jobs import features as build
 
 EXPECTED_AUC = 0.75
@@ -25,6 +28,7 @@ class Leavers:
     """Counts of labels, and the findings they lead to."""
 
     dates: tuple[DateCount, ...]
+    folds: tuple[FoldCount, ...]
     test_leavers: int | None
     auc_half_width: float | None
     findings: tuple[Finding, ...]
@@ -59,12 +63,13 @@ def count_leavers(evidence: Evidence) -> Leavers:
         # Training says the same and with its own exit code; a check goes on to its other questions.
         told = Finding("no-labels", "stop", "", f"no label can be had: {error}",
                        "Change dates, horizon or population as the message says.")
-        return Leavers((), None, None, (told,))
+        return Leavers((), (), None, None, (told,))
     dates = _dates(evidence, is_dated=is_dated)
     leavers, stayers = _test_accounts(evidence)
     width = auc_half_width(leavers, stayers)
-    findings = [*_width(leavers, stayers, width), *_long_terms(evidence)]
-    return Leavers(dates, leavers, None if math.isinf(width) else width, tuple(findings))
+    folds, untrainable = _folds(evidence)
+    findings = [*_width(leavers, stayers, width), *_long_terms(evidence), *untrainable]
+    return Leavers(dates, folds, leavers, None if math.isinf(width) else width, tuple(findings))
 
 
 def _label(evidence: Evidence) -> bool:
@@ -97,6 +102,29 @@ select count(distinct case when l.label = 1 then s.account_id end), count(distin
 from snapshots s join labels l on l.account_id = s.account_id and l.as_of_day = s.as_of_day
 where s.is_test and l.label is not null""")
     return leavers, accounts - leavers
+
+
+def _folds(evidence: Evidence) -> tuple[tuple[FoldCount, ...], list[Finding]]:
+    """The validation blocks that training would cut, with their leavers."""
+    rows_ = evidence.connection.execute("""
+select s.account_id, make_timestamp(s.as_of_day * 86400000000) as as_of,
+  make_timestamp(l.label_until_day * 86400000000) as label_until, s.is_test, cast(l.label as tinyint) as label
+from snapshots s join labels l on l.account_id = s.account_id and l.as_of_day = s.as_of_day
+where l.label is not null order by 1, 2""").df()
+    labels = rows_.pop("label").to_numpy(dtype=np.int8)
+    try:
+        folds = temporal_folds(rows_, evidence.workspace.project.training.folds, labels)
+    except ChurnError as error:
+        return (), [Finding("no-labels", "stop", "", f"nothing can be learnt: {error}",
+                            "Change dates, horizon or population, or get more history.")]
+    blocks = [*folds.tuning, *folds.calibration] if folds.tuning != folds.calibration else list(folds.tuning)
+    counts = []
+    for block in blocks:
+        accounts = rows_["account_id"].iloc[block.validation].nunique()
+        width = auc_half_width(block.leaving_accounts, accounts - block.leaving_accounts)
+        counts.append(FoldCount(block.first_as_of.date(), block.last_as_of.date(), block.leaving_accounts,
+                                None if math.isinf(width) else width))
+    return tuple(counts), []
 
 
 def _width(leavers: int, stayers: int, width: float) -> Iterator[Finding]:

@@ -103,6 +103,16 @@ class DateCount:
 
 
 @dataclass(frozen=True)
+class FoldCount:
+    """One validation block: its dates, distinct leavers, and half the width of a 95% interval of AUC there."""
+
+    first: date
+    last: date
+    leavers: int
+    auc_half_width: float | None
+
+
+@dataclass(frozen=True)
 class CheckReport:
     """Everything `tenure check` says.
 
@@ -110,6 +120,8 @@ class CheckReport:
     ----------
     accepted
         Waivers of `[checks] accept`: finding -> reason.
+    folds
+        The validation blocks that training will cut.
     test_leavers, auc_half_width
         Distinct accounts with the event in the test, and half the width of the 95% interval that an AUC of
         0.75 would have with them; None where there are no labels.
@@ -122,6 +134,7 @@ class CheckReport:
     sources: tuple[SourceCheck, ...]
     findings: tuple[Finding, ...]
     dates: tuple[DateCount, ...]
+    folds: tuple[FoldCount, ...] = ()
     test_leavers: int | None = None
     auc_half_width: float | None = None
     accepted: dict[str, str] = field(default_factory=dict)
@@ -146,7 +159,7 @@ class CheckReport:
             "accounts_of": self.accounts_of,
             "sources": [{**_plain(asdict(s)), "covered_share": s.covered_share} for s in self.sources],
             "findings": [{**_plain(asdict(f)), "share": f.share, "accepted": self.waiver(f)} for f in self.findings],
-            "dates": [asdict(d) for d in self.dates],
+            "dates": [asdict(d) for d in self.dates], "folds": [_plain(asdict(f)) for f in self.folds],
             "test_leavers": self.test_leavers, "auc_half_width": self.auc_half_width,
             "refused": [f.name for f in self.stops],
         }

@@ -100,7 +100,7 @@ def _silent(evidence: Evidence, source: StagedFacts) -> Iterator[Finding]:
             continue
         stretches = _stretches(days)
         told = ", ".join(f"{start} to {stop}" for start, stop in stretches[:EXAMPLES])
-        name = f" of {feed}" if feed else ""
+        name = f" of {feed!s}" if feed else ""
         yield Finding(
             "label-feed-silent" if is_label else "feed-silent", "warn", source.name,
             f"the feed{name} was silent: {told}" + (f" and {len(stretches) - EXAMPLES} more times"

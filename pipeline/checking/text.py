@@ -52,7 +52,12 @@ def _date_lines(report: CheckReport) -> list[str]:
     shown = report.dates[-DATES_SHOWN:]
     lines = ["leavers per date (the last of them)" if len(shown) < len(report.dates) else "leavers per date",
              f"  {'date':<12}{'asked':>9}{'labelled':>10}{'leavers':>9}"]
-    return [*lines, *(_date_line(d) for d in shown), ""]
+    lines += [_date_line(d) for d in shown]
+    if report.folds:
+        lines.append("validation blocks: " + ", ".join(
+            f"{f.first} to {f.last}: {f.leavers:,} leavers"
+            + ("" if f.auc_half_width is None else f" (AUC +- {f.auc_half_width:.2f})") for f in report.folds))
+    return [*lines, ""]
 
 
 def _date_line(date: DateCount) -> str:
@@ -63,13 +68,18 @@ def _date_line(date: DateCount) -> str:
 def _finding_lines(finding: Finding, report: CheckReport) -> Iterator[str]:
     source = f" [{finding.source}]" if finding.source else ""
     yield f"- {finding.name}{source}{_figure(finding)}"
-    yield from _wrapped("    ", f"{finding.what[:1].upper()}{finding.what[1:]}.")
+    yield from _wrapped("    ", f"{_sentence(finding.what)}.")
     if finding.examples:
         yield from _wrapped("    such as: ", ", ".join(finding.examples))
     yield from _wrapped("    to do: ", finding.todo)
     reason = report.waiver(finding)
     if reason is not None:
         yield from _wrapped("    accepted: ", reason)
+
+
+def _sentence(text: str) -> str:
+    """With a capital, unless it begins with the name of a column."""
+    return text if "_" in text.split()[0] else text[:1].upper() + text[1:]
 
 
 def _figure(finding: Finding) -> str:

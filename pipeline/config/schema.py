@@ -67,6 +67,9 @@ class Lookup:
     """Your column here -> its column in the other table."""
     take: tuple[str, ...]
     table: str | None = None
+    repeats: bool = False
+    """A row matches several there (a plan's due dates for each account on the plan) and is repeated for each;
+    without it a repeated key is an error."""
 
 
 @dataclass(frozen=True, config=_strict)

@@ -34,6 +34,8 @@ def connect(threads: int = 2, memory_limit: str = "4GB", spill_directory: Path |
         config={"threads": threads, "memory_limit": memory_limit, "temp_directory": str(spill)},
     )
     connection.execute("SET TimeZone = 'UTC'")
+    # A bar on standard output would break --json and the story of a run.
+    connection.execute("SET enable_progress_bar = false")
     # Nothing is fetched from the network behind the user's back; icu, json and parquet are built in.
     connection.execute("SET autoinstall_known_extensions = false")
     return connection

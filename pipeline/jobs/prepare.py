@@ -43,7 +43,7 @@ def prepare_training(workspace: Workspace, connection: Connection, target: Targe
         "from labels order by account_id, as_of_day").to_arrow_table()
     columns = ", ".join(s.column for s in built.signals)
     features = connection.sql(
-        f"select account_id, {_AS_OF}, {columns} from features order by account_id, as_of_day").to_arrow_table()
+        f"select account_id, {_AS_OF}, {columns} from features order by account_id, as_of_day")
     store.write("snapshots", snapshots, replace=only, partition_by=["target"])
     store.write("labels", labels, replace=only, partition_by=["target"])
     store.write(f"features_{name}", features)

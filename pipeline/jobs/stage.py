@@ -18,8 +18,8 @@ def stage_sources(workspace: Workspace, connection: Connection) -> dict[str, Sta
     facts = {name: staged_facts(source, has_versions=_has_versions(connection, source.table))
              for name, source in staged.items()}
     for source in staged.values():
-        good = connection.sql(f"select * from {source.table}").to_arrow_table()
-        workspace.store.write(f"staged_{source.name}", good)
+        workspace.store.write(f"staged_{source.name}", connection.sql(f"select * from {source.table}"))
+        connection.execute(f"drop table {source.table}")
         bad = connection.sql(f"select * from quarantine_{source.name}").to_arrow_table()
         if bad.num_rows:
             workspace.store.write(QUARANTINE, bad, replace=f"source = '{source.name}'", partition_by=["source"])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from features.errors import NotFound
 from models.artifact import read_model, write_model
@@ -24,6 +25,8 @@ from pipeline.tracking import CHALLENGER, CHAMPION, alias_version, client, exper
 from pipeline.workspace import Workspace, describe_target, target_rule
 
 BASELINES = "baselines"
+# More validation dates than this are not a grid: each account has its own.
+MOST_GRID_DATES = 60
 
 
 @dataclass(frozen=True)
@@ -80,13 +83,10 @@ def choose_scale(
 ) -> tuple[Scale, Proposal | None, list[str]]:
     """The declared scale, the one already in use, or a proposal from out-of-time probabilities."""
     declared = workspace.project.scale
-    good = target_rule(target).is_good
-    probability = _per_account(result)
-    base = float(result.model.calibrator.calibrate(np.array([result.model.training["phi_0"]]))[0]) if (
-        result.model.calibrator is not None and "phi_0" in result.model.training) else float(probability.mean())
-    capacity = workspace.project.objective.capacity
-    share = min(1.0, capacity / max(1, len(probability))) if capacity else None
-    if declared.p_at_risk is not None and declared.p_healthy is not None and not good:
+    is_good = target_rule(target).is_good
+    probability, share = _portfolio_probabilities(result, workspace.project.objective.capacity)
+    base = _base_probability(result.model)
+    if declared.p_at_risk is not None and declared.p_healthy is not None and not is_good:
         scale = scale_from_anchors(declared.p_at_risk, declared.p_healthy, at_risk_until=declared.at_risk_until,
                                    stable_until=declared.stable_until)
         return scale, None, list(scale_problems(scale, probability, base, capacity_share=share))
@@ -95,14 +95,30 @@ def choose_scale(
         # Anchors are fixed when first chosen: a retrain must not move what 40 means.
         return in_use.scale, None, list(scale_problems(in_use.scale, probability, base, capacity_share=share))
     proposal = propose_scale(probability, share, base, at_risk_until=declared.at_risk_until,
-                             stable_until=declared.stable_until, good_event=good)
+                             stable_until=declared.stable_until, good_event=is_good)
     return proposal.scale, proposal, list(proposal.problems)
 
 
-def _per_account(result: TrainingResult) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """One out-of-time probability per account: its latest."""
-    latest = result.validation.sort_values(["account_id", "as_of"]).drop_duplicates("account_id", keep="last")
-    return latest["probability"].to_numpy(dtype=np.float64)
+def _portfolio_probabilities(result: TrainingResult, capacity: int | None) -> tuple[np.ndarray[Any, Any], float | None]:
+    """Out-of-time probabilities as a portfolio shows them, and the share of it the team can take on.
+
+    Every validation date is one portfolio; taking each account's last row instead would fill the
+    sample with accounts on the day before they left. Where each account has its own dates, all its
+    rows stand for the accounts there are.
+    """
+    rows = result.validation
+    per_date = rows.groupby("as_of").size()
+    accounts = float(per_date.mean()) if len(per_date) <= MOST_GRID_DATES else float(rows["account_id"].nunique())
+    share = min(1.0, capacity / max(1.0, accounts)) if capacity else None
+    return rows["probability"].to_numpy(dtype=np.float64), share
+
+
+def _base_probability(model: Model) -> float:
+    """Calibrated probability at `phi_0`, where every account's points start."""
+    nothing = pd.DataFrame(np.nan, index=[0], columns=model.columns)
+    phi_0, _ = model.contributions(nothing)
+    assert model.calibrator is not None
+    return float(model.calibrator.calibrate(np.array([phi_0]))[0])
 
 
 def register(

@@ -19,6 +19,8 @@ COMPANION = re.compile(r"code|site|project|brand|market|shop|store|tenant|course
 OPEN_ENDS = 0.02
 # Two extracts that share this part of their span at most were cut to follow each other.
 SHORT_OVERLAP = 0.1
+# Technical columns that staging takes by name; a guess at them would do harm.
+MAP_THEMSELVES = ("row_key", "partition")
 Rule = str | dict[str, Any]
 
 
@@ -47,6 +49,8 @@ class ProposedSource:
     def raw(self, column: str) -> SeenColumn | None:
         """The user's column that a rule of ours starts from."""
         rule = self.columns.get(column, self.extra.get(column))
+        if rule is None and self.part_columns:
+            rule = self.part_columns[0].get(column)
         name = rule if isinstance(rule, str) else (rule or {}).get("column")
         return self.table.column(name) if name else None
 
@@ -106,20 +110,29 @@ def find(table: SeenTable, wanted: str) -> SeenColumn | None:
 # --- the contract ----------------------------------------------------------------------------------
 
 
-def contract_of_table(table: SeenTable, key: tuple[str, ...], *, has_key: bool) -> str | Refused:
+def is_one_per_account(connection: Connection, table: SeenTable, key: tuple[str, ...]) -> bool:
+    """Whether the account key, all its columns together, identifies the rows."""
+    columns = [find(table, part) for part in key]
+    if not key or None in columns:
+        return False
+    listed = ", ".join(identifier(c.name) for c in columns if c is not None)
+    return bool(row(connection, f"select count(*) from (select distinct {listed} from {table.relation})")[0] == table.rows)
+
+
+def contract_of_table(table: SeenTable, key: tuple[str, ...], *, has_key: bool, is_unique: bool) -> str | Refused:
     """Name of the contract a table fills, or why it is left out."""
     words = set(names.tokens(table.name))
     exact = snake_contract(table.name)
     if exact is not None and all(find(table, c.name) for c in CONTRACTS[exact].columns if c.required) and has_key:
         return exact
+    if not has_key and not table.times and _outcome(table) is not None:
+        return _undated(table)
     if not has_key:
-        asked = " and ".join(key) if key else "an account key"
+        asked = " and ".join(key) if key else "that names an account"
         return Refused(table.name, f"it has no column {asked}, and no other table leads from it to one (reference tables "
                        "need not be mapped)")
-    key_column = find(table, key[-1])
-    is_one_per_account = key_column is not None and len(key) == 1 and key_column.distinct == table.rows
     if not table.times:
-        return "accounts" if is_one_per_account and not _outcome(table) and _says_account(table) else _undated(table)
+        return "accounts" if is_unique and not _outcome(table) and _says_account(table) else _undated(table)
     if words & set(names.TABLE_WORDS["outcomes"]):
         return "outcomes"
     if _has(table, "subscriptions", "starts_at") and _has(table, "subscriptions", "ends_at"):
@@ -130,7 +143,7 @@ def contract_of_table(table: SeenTable, key: tuple[str, ...], *, has_key: bool) 
         return "support_tickets"
     if words & set(names.TABLE_WORDS["surveys"]) and _has(table, "surveys", "score"):
         return "surveys"
-    if is_one_per_account and (words & set(names.TABLE_WORDS["accounts"]) or _has(table, "accounts", "created_at")):
+    if is_unique and (words & set(names.TABLE_WORDS["accounts"]) or _has(table, "accounts", "created_at")):
         return "accounts"
     is_bill = words & set(names.TABLE_WORDS["invoices"]) or _has(table, "invoices", "invoice_id")
     return "invoices" if is_bill and (_has(table, "invoices", "amount") or price_and_quantity(table)) else "usage_events"
@@ -264,7 +277,8 @@ def _subscriptions(source: ProposedSource) -> ProposedSource:
         columns.setdefault("plan", plan.name)
         comments.append(f"No end is given; it is taken from the length of the plan in `{plan.name}`.")
     if plan is not None:
-        columns["billing_period"] = {"column": plan.name, "codes": {v: v.lower() for v in plan.values}}
+        codes = {v: v.lower() for v in plan.values if v != v.lower()}
+        columns["billing_period"] = {"column": plan.name, "codes": codes} if codes else plan.name
     ends = source.raw("ends_at")
     is_fixed = "ends_at" in columns and (ends is None or ends.filled >= (1 - OPEN_ENDS) * table.rows)
     convention = "fixed_term" if is_fixed else "open_until_cancelled"
@@ -316,10 +330,13 @@ def _usage(source: ProposedSource) -> ProposedSource:
         extra["amount"] = {"column": bill[1].name, "times": bill[0].name, "type": "money"}
         used |= {bill[0].name}
     for column in source.table.columns:
-        if column.kind == "number" and column.name not in used and column.distinct > 1 and not _is_id(column):
+        is_measure = column.kind == "number" and column.distinct > 1 and not _is_id(column)
+        if is_measure and column.name not in used:
             if not names.OUTCOME_COLUMN.search(column.snake):
                 extra[_extra_name(source, column)] = column.name
-    return replace(source, extra=extra)
+    kept_out = [c.name for c in source.table.columns if c.kind == "flag" and re.search("bot|test|internal", c.snake)]
+    comments = [f"Rows that are no customer's doing? drop = {{ {name} = [true] }}" for name in kept_out]
+    return replace(source, extra=extra, comments=tuple(comments))
 
 
 def _extra_name(source: ProposedSource, column: SeenColumn) -> str:
@@ -339,7 +356,7 @@ def _invoices(source: ProposedSource) -> ProposedSource:
 
 
 def _is_id(column: SeenColumn) -> bool:
-    return bool(re.search(r"(^|_)(id|no|number|code|zip|offset)(_|$)", column.snake))
+    return bool(re.search(r"(^|_)(id|no|number|code|zip|offset)(_|$)|^(invoice|order|transaction)$", column.snake))
 
 
 def _with_lookup_id(source: ProposedSource, lookup: dict[str, Any]) -> ProposedSource:
@@ -363,7 +380,8 @@ def _used(source: ProposedSource) -> set[str]:
 def _unmapped(source: ProposedSource, key: tuple[str, ...]) -> tuple[str, ...]:
     used = _used(source)
     keys = {names.squeezed(k) for k in key}
-    return tuple(c.name for c in source.table.columns if c.name not in used and names.squeezed(c.snake) not in keys)
+    return tuple(c.name for c in source.table.columns if c.name not in used and names.squeezed(c.snake) not in keys
+                 and c.snake not in MAP_THEMSELVES)
 
 
 # --- one table through another, several tables as one ----------------------------------------------
@@ -422,15 +440,16 @@ def _joined(group: Sequence[ProposedSource]) -> ProposedSource:
     until = [None if feed is not None else _cut(a, b, event) for a, b in zip(ordered[:-1], ordered[1:], strict=True)]
     missing = list(dict.fromkeys(c for s in ordered for c in s.settings.get("drop_missing", ())))
     settings = dict(ordered[0].settings)
-    if missing and not different:
-        settings["drop_missing"] = missing[:1]
+    settings.pop("drop_missing", None)
+    if len(missing) == 1:
+        settings["drop_missing"] = missing
     return replace(
         ordered[0], name=ordered[0].contract, members=tuple(s.table for s in ordered),
         columns={c: r for c, r in columns.items() if c not in different or c == "account_id" and feed is not None},
         extra={c: r for c, r in ordered[0].extra.items() if c not in other_extra}, settings=settings,
         part_columns=tuple({c: s.columns[c] for c in s.columns if c in different} for s in ordered),
         part_extra=tuple({c: s.extra[c] for c in s.extra if c in other_extra} for s in ordered),
-        rows_until=(*until, None), unmapped=tuple(dict.fromkeys(c for s in ordered for c in s.unmapped)),
+        rows_until=(*until, None), unmapped=tuple(dict.fromkeys(c for s in ordered for c in s.unmapped if c != feed)),
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from features.errors import ContractError
 from pipeline.config.schema import Source
@@ -19,6 +19,8 @@ Kind = Literal["time", "number", "flag", "text"]
 MOSTLY = 0.95
 FLAG_WORDS = ("yes", "no", "y", "n", "true", "false", "t", "f", "0", "1")
 FEW_VALUES = 12
+READ_ROWS = 20_000
+"""Values that are tried as dates and numbers; each is tried in a dozen ways."""
 # Day first before month first: where both read every value, init asks.
 TIME_FORMATS = tuple(f"{day}{clock}" for day in ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y")
                      for clock in ("", " %H:%M", " %H:%M:%S"))
@@ -166,7 +168,8 @@ def _seen(
 ) -> SeenTable:
     raw, delimiter, encoding = _opened(connection, place, table, base, resources)
     count = row(connection, f"select count(*) from {raw.relation}")[0]
-    columns = tuple(_seen_column(connection, raw, column, type_) for column, type_ in raw.columns.items())
+    is_csv = place.lower().endswith(CSV_ENDINGS)
+    columns = tuple(_seen_column(connection, raw, column, type_, is_csv=is_csv) for column, type_ in raw.columns.items())
     return SeenTable(name, place, table, raw.relation, count, columns, delimiter, encoding)
 
 
@@ -189,7 +192,7 @@ def _opened(
     raise first
 
 
-def _seen_column(connection: Connection, raw: RawTable, name: str, type_: str) -> SeenColumn:
+def _seen_column(connection: Connection, raw: RawTable, name: str, type_: str, *, is_csv: bool) -> SeenColumn:
     quoted = identifier(name)
     filled, distinct, lowest, highest = row(
         connection, f"select count({quoted}), count(distinct {quoted}), cast(min({quoted}) as varchar), "
@@ -209,19 +212,24 @@ def _seen_column(connection: Connection, raw: RawTable, name: str, type_: str) -
     if type_.startswith("TIMESTAMP"):
         clock = bool(row(connection, f"select count(*) from {raw.relation} where {quoted} <> date_trunc('day', {quoted})")[0])
         return replace(seen, kind="time", has_clock=clock)
-    return _read_text(connection, raw, quoted, seen) if type_ == "VARCHAR" and filled else seen
+    if type_ != "VARCHAR" or not filled:
+        return seen
+    read = _read_text(connection, raw, quoted, seen)
+    # Where a table has types, digits kept as text are a number of an invoice rather than an amount.
+    return read if is_csv or read.kind != "number" else seen
 
 
 def _read_text(connection: Connection, raw: RawTable, quoted: str, seen: SeenColumn) -> SeenColumn:
     """Times, numbers and flags that are written as text, as every column of a CSV is."""
     formats = ", ".join(f"count(try_strptime({quoted}, '{f}'))" for f in TIME_FORMATS)
-    numbers, negatives, commas, iso, zoned, clocks, *by_format = row(connection, f"""
-select count(try_cast({quoted} as double)), count(*) filter (try_cast({quoted} as double) < 0),
+    count, numbers, negatives, commas, iso, zoned, clocks, *by_format = row(connection, f"""
+select count(*), count(try_cast({quoted} as double)), count(*) filter (try_cast({quoted} as double) < 0),
   count(*) filter (regexp_full_match({quoted}, '-?[0-9.]+,[0-9]+|-?[0-9]+')),
   count(*) filter (regexp_matches({quoted}, '^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}') and try_cast({quoted} as timestamp) is not null),
   count(*) filter (regexp_matches({quoted}, '(Z|[+-][0-9]{{2}}:?[0-9]{{2}})$') and {quoted} like '%:%'),
-  count(*) filter (regexp_matches({quoted}, '[1-9]:|:[0-9]*[1-9]')), {formats} from {raw.relation}""")
-    enough = MOSTLY * seen.filled
+  count(*) filter (regexp_matches({quoted}, '[1-9]:|:[0-9]*[1-9]')), {formats}
+from (select {quoted} from {raw.relation} where {quoted} is not null limit {READ_ROWS})""")
+    enough = MOSTLY * count
     if iso >= enough:
         return replace(seen, kind="time", has_clock=clocks > 0 and zoned < enough)
     fitting = [f for f, n in zip(TIME_FORMATS, by_format, strict=True) if n >= enough]
@@ -235,8 +243,3 @@ select count(try_cast({quoted} as double)), count(*) filter (try_cast({quoted} a
     if commas >= enough:
         return replace(seen, kind="number", has_decimal_comma=True)
     return seen
-
-
-def scalar(connection: Connection, query: str) -> Any:
-    """The one value of a query."""
-    return row(connection, query)[0]

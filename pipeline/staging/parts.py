@@ -61,7 +61,7 @@ def _looked_up(
     connection: Connection, raw: RawTable, lookup: Lookup, source: Source, data_dir: Path, resources: ExitStack,
     notes: list[str],
 ) -> RawTable:
-    """The relation with the columns of another table beside it; as many rows as before."""
+    """The relation with the columns of another table beside it; as many rows as before, unless the lookup repeats."""
     other = open_raw(connection, lookup.location, lookup.table, source, data_dir, resources)
     pairs = [(raw.required(here), other.required(there)) for here, there in lookup.on.items()]
     keys = ", ".join(f"{there.sql} AS {_key(i)}" for i, (_, there) in enumerate(_comparable(pairs)))
@@ -72,7 +72,8 @@ def _looked_up(
                                 "cannot take one of that name. Take it out of take, or rename one of the two.")
     selected = ", ".join(column.sql for column in taken)
     looked_in = f"(SELECT {keys}, {selected} FROM {other.relation})"
-    _refuse_repeated_keys(connection, looked_in, [f"{p.name.strip('`')}" for _, p in pairs], other.place)
+    if not lookup.repeats:
+        _refuse_repeated_keys(connection, looked_in, [f"{p.name.strip('`')}" for _, p in pairs], other.place)
     matches = " AND ".join(f"here.{here.sql} = there.{_key(i)}" if here.sql.startswith('"')
                            else f"{here.sql} = there.{_key(i)}"
                            for i, (here, _) in enumerate(_comparable(pairs)))
@@ -108,7 +109,8 @@ def _refuse_repeated_keys(connection: Connection, looked_in: str, names: list[st
     if repeated:
         examples = ", ".join("/".join(str(v) for v in r[:-1]) + f" ({r[-1]} rows)" for r in repeated)
         raise ContractError(f"the lookup in {place} needs one row per {' and '.join(names)}; repeated: {examples}. "
-                            "Name more columns in on, or look up in a table without repeats.")
+                            "Name more columns in on, look up in a table without repeats, or say repeats = true where a "
+                            "row here is meant to be repeated for each.")
 
 
 # --- rows left out by rule -------------------------------------------------------------------------

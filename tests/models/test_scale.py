@@ -18,6 +18,7 @@ from models.health import (
     scale_from_dict,
     scale_problems,
 )
+from models.health.proposal import FEWEST_CALM
 
 ANCHORS = scale_from_anchors(0.30, 0.10)
 
@@ -124,7 +125,7 @@ def test_proposal_keeps_its_promises(base_rate, spread, capacity):
     scale, shown = proposal.scale, displayed(proposal.scale.exact(p))
     bands = scale.band(shown)
     assert 0 < (bands == "at_risk").mean() <= 1.5 * capacity
-    assert 0.5 < (bands == "healthy").mean() < 1
+    assert FEWEST_CALM < (bands == "healthy").mean() < 1
     assert ((shown == 0) | (shown == 100)).mean() <= 0.05
     assert 45 <= displayed(scale.exact(base)) <= 90
     assert scale.p_at_risk >= raised_probability(p.mean()) - 1e-9

@@ -1,0 +1,211 @@
+"""What to predict and when to ask, read off the data: horizon, dates, test."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+from pipeline.engine.duckdb import Connection, identifier, row
+from pipeline.proposing.guess import ProposedSource
+
+NICE_HORIZONS = (14, 30, 60, 90, 180)
+SHORT_TERM_DAYS = 45
+"""Terms of about a month come up for renewal within any horizon."""
+SHORT_HISTORY_DAYS = 400
+FIRST_HISTORY_DAYS = 91
+
+
+@dataclass(frozen=True)
+class ProposedTarget:
+    """One `[[targets]]` of the file to be."""
+
+    name: str
+    keys: dict[str, Any]
+    comments: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Span:
+    """First and last day of a source."""
+
+    first: date
+    last: date
+
+    @property
+    def days(self) -> int:
+        """Length in days."""
+        return (self.last - self.first).days
+
+
+def proposed_targets(
+    connection: Connection, sources: Sequence[ProposedSource]
+) -> tuple[list[ProposedTarget], list[str]]:
+    """Targets, the surest first, and the questions they leave open."""
+    subscriptions = next((s for s in sources if s.contract == "subscriptions"), None)
+    outcomes = next((s for s in sources if s.contract == "outcomes"), None)
+    usage = _busiest(connection, [s for s in sources if s.contract == "usage_events"])
+    found: list[ProposedTarget] = []
+    questions: list[str] = []
+    if subscriptions is not None and "ends_at" in subscriptions.columns:
+        target, told = _churn(connection, subscriptions, sources)
+        found.append(target)
+        questions += told
+    elif subscriptions is not None:
+        questions.append("when subscriptions end: no column of it was recognised, so nobody can leave; map ends_at")
+    if outcomes is not None:
+        # Who keeps a log of outcomes means that; the end of subscriptions is the second opinion.
+        found.insert(0, _event(outcomes, sources))
+    if usage is not None and not found:
+        found.append(_inactivity(connection, usage, len([s for s in sources if s.contract == "usage_events"])))
+    return found, questions
+
+
+def span(source: ProposedSource, column: str) -> Span | None:
+    """First and last day of one of its time columns, over all its tables."""
+    days: list[date] = []
+    for index, table in enumerate(source.members):
+        rule = source.part_columns[index].get(column) if source.part_columns else None
+        rule = rule or source.columns.get(column)
+        name = rule if isinstance(rule, str) else (rule or {}).get("column")
+        seen = table.column(name) if name else None
+        for text in (seen.lowest, seen.highest) if seen is not None and seen.time_format is None else ():
+            try:
+                days.append(date.fromisoformat(text[:10]))
+            except ValueError:
+                continue
+    return Span(min(days), max(days)) if days else None
+
+
+EVENT_COLUMNS = {"subscriptions": "starts_at", "usage_events": "event_time", "invoices": "issued_at",
+                 "support_tickets": "opened_at", "surveys": "answered_at", "outcomes": "event_time",
+                 "touchpoints": "event_time", "csm_notes": "noted_at"}
+
+
+def data_span(sources: Sequence[ProposedSource]) -> Span | None:
+    """From the first to the last dated row of all sources."""
+    found = [s for s in (span(each, EVENT_COLUMNS[each.contract]) for each in sources if each.contract in EVENT_COLUMNS) if s]
+    return Span(min(s.first for s in found), max(s.last for s in found)) if found else None
+
+
+def _busiest(connection: Connection, usage: Sequence[ProposedSource]) -> ProposedSource | None:
+    """The activity source that most accounts show in; its first table decides."""
+    def accounts(source: ProposedSource) -> tuple[int, int, str]:
+        raw = source.raw("account_id")
+        return (raw.distinct if raw is not None else 0, source.table.rows, source.name)
+
+    return max(usage, key=accounts, default=None)
+
+
+def _churn(
+    connection: Connection, source: ProposedSource, sources: Sequence[ProposedSource]
+) -> tuple[ProposedTarget, list[str]]:
+    is_fixed = source.settings["convention"] == "fixed_term"
+    everything, ends = data_span(sources), span(source, "ends_at")
+    term = _usual_term(connection, source)
+    is_young = everything is not None and everything.days < SHORT_HISTORY_DAYS
+    horizon = 30 if is_young else 90
+    comments = ["Leaving: no paid subscription covers the account any more."]
+    questions = []
+    first = None
+    raw_ends = source.raw("ends_at")
+    if everything is not None and raw_ends is not None and ends is not None and not is_fixed:
+        late = (ends.first - everything.first).days > everything.days / 2
+        if late:
+            # Nobody seen to leave before: contracts that ended earlier are missing, and dates there teach survival.
+            first = ends.first
+            horizon = 30
+            questions.append(f"contracts that ended before {ends.first} are missing from {source.name} although it starts "
+                             f"on {everything.first}: dates are asked from then on")
+    if is_fixed and term is not None and term > SHORT_TERM_DAYS:
+        comments.append("Terms are long: `tenure check` says how many cannot end within the horizon; then consider")
+        comments.append('horizon = "next_renewal" in the place of horizon_days.')
+    keys: dict[str, Any] = {"kind": "churn", "horizon_days": horizon}
+    if is_fixed:
+        keys["grace_days"] = 14
+        comments.append("A renewal that comes up to grace_days late is not leaving.")
+    keys["population"] = {"kind": "customers"}
+    return _dated(ProposedTarget(f"churn_{horizon}d", keys, tuple(comments)), _watched(source, sources), first), questions
+
+
+def _watched(source: ProposedSource, sources: Sequence[ProposedSource]) -> Span | None:
+    """The span in which both contracts and use are recorded: contracts are often older than the usage log."""
+    contracts, everything = span(source, "starts_at"), data_span(sources)
+    used = [s for s in (span(each, "event_time") for each in sources if each.contract == "usage_events") if s]
+    if contracts is None or everything is None:
+        return everything
+    return Span(max([contracts.first, *([min(s.first for s in used)] if used else [])]), everything.last)
+
+
+def _usual_term(connection: Connection, source: ProposedSource) -> float | None:
+    """Median days of a term, where every row has an end."""
+    rule = source.columns["ends_at"]
+    starts, ends = source.raw("starts_at"), source.raw("ends_at")
+    if isinstance(rule, dict) and "plus_codes" in rule:
+        codes = " ".join(f"when '{v}' then {d}" for v, d in rule["plus_codes"].items())
+        query = f"select median(case cast({identifier(rule['plus'])} as varchar) {codes} end) from {source.table.relation}"
+        return float(row(connection, query)[0])
+    if starts is None or ends is None or starts.time_format or ends.time_format:
+        return None
+    days = f"date_diff('day', cast({identifier(starts.name)} as timestamp), cast({identifier(ends.name)} as timestamp))"
+    found = row(connection, f"select median({days}) from {source.table.relation} where {identifier(ends.name)} is not null")[0]
+    return None if found is None else float(found)
+
+
+def _event(source: ProposedSource, sources: Sequence[ProposedSource]) -> ProposedTarget:
+    created = any(s.contract == "accounts" and "created_at" in s.columns for s in sources)
+    subscribed = any(s.contract == "subscriptions" for s in sources)
+    keys: dict[str, Any] = {"kind": "event", "source": source.name, "horizon_days": 90}
+    if created or subscribed:
+        keys["population"] = {"kind": "accounts", "min_age_days": 28} if created else {"kind": "customers"}
+    else:
+        keys["population"] = {"kind": "active", "active_within_days": 90}
+    return _dated(ProposedTarget("event_90d", keys, (f"An event logged in {source.name}.",)), data_span(sources), None)
+
+
+def _inactivity(connection: Connection, source: ProposedSource, count: int) -> ProposedTarget:
+    gap = _usual_gap(connection, source)
+    horizon = 90 if gap is None else min(NICE_HORIZONS, key=lambda h: abs(h - 2 * gap))
+    population: dict[str, Any] = {"kind": "active"}
+    if count > 1:
+        population["source"] = source.name
+    population["active_within_days"] = horizon
+    amount = source.table.column("Quantity") or next((c for c in source.table.columns if c.is_negative), None)
+    comments = [f"Leaving: active in the last {horizon} days, then nothing for {horizon}."]
+    if gap is not None:
+        comments.append(f"Accounts usually pause {gap:.0f} days between active days; the horizon is about twice that.")
+    if "amount" in (source.part_extra[0] if source.part_extra else source.extra) | source.extra and amount is not None:
+        population["minimum"] = {"amount": 0}
+        comments.append("Cancellations and credits (amounts not above 0) do not count as activity.")
+    return _dated(ProposedTarget(f"inactive_{horizon}d", {"kind": "inactivity", "horizon_days": horizon,
+                                 "population": population}, tuple(comments)), span(source, "event_time"), None)
+
+
+def _usual_gap(connection: Connection, source: ProposedSource) -> float | None:
+    """Median over accounts of the mean days between active days, of accounts with three or more."""
+    event, account = source.raw("event_time"), source.raw("account_id")
+    name = account.name if account is not None else _last_join(source)
+    if event is None or name is None or event.time_format is not None:
+        return None
+    day = f"cast(cast({identifier(event.name)} as timestamp) as date)"
+    found = row(connection, f"""
+select median(gap) from (select date_diff('day', min(d), max(d)) / (count(*) - 1) as gap from (
+  select distinct {identifier(name)} as a, {day} as d from {source.table.relation} where {identifier(name)} is not null)
+  group by a having count(*) >= 3)""")[0]
+    return None if found is None else max(1.0, float(found))
+
+
+def _last_join(source: ProposedSource) -> str | None:
+    rule = source.columns["account_id"]
+    return rule["join"][-1] if isinstance(rule, dict) and rule.get("join") else None
+
+
+def _dated(target: ProposedTarget, span_: Span | None, first: date | None) -> ProposedTarget:
+    """The target with a grid of dates and a test of its last three."""
+    days = span_.days if span_ is not None else SHORT_HISTORY_DAYS
+    is_short = days < SHORT_HISTORY_DAYS or first is not None
+    dates: dict[str, Any] = {"every_days": 14 if is_short else 28}
+    if span_ is not None:
+        # A quarter of history before the first date, or less where there is less than a year in all.
+        history = min(FIRST_HISTORY_DAYS, days // 4)
+        dates["first"] = first or span_.first + timedelta(days=history)
+    return ProposedTarget(target.name, {**target.keys, "dates": dates, "test": {"count": 2 if first else 3}}, target.comments)

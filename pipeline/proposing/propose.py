@@ -1,0 +1,296 @@
+"""The proposal as a whole: look at the tables, guess, and write a commented tenure.toml."""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from features.errors import ContractError
+from pipeline.engine.duckdb import Connection, connected
+from pipeline.proposing import names
+from pipeline.proposing.guess import (
+    ProposedSource,
+    Refused,
+    account_key,
+    common_prefix,
+    contract_of_table,
+    find,
+    is_one_per_account,
+    joined_parts,
+    lookup_to_key,
+    proposed_source,
+    source_names,
+)
+from pipeline.proposing.objective import ProposedTarget, proposed_targets
+from pipeline.proposing.tables import SeenTable, seen_tables
+from pipeline.proposing.toml_text import comment_lines, table_lines, toml_key, toml_value
+
+ORDER = ("accounts", "subscriptions", "usage_events", "invoices", "support_tickets", "surveys", "contacts", "touchpoints",
+         "milestones", "goals", "csm_notes", "interventions", "outcomes")
+ADDRESS_VARIABLE = "TENURE_DATABASE"
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A tenure.toml to read and correct.
+
+    Attributes
+    ----------
+    toml
+        Its text; `read_project` accepts it.
+    unguessed
+        What could not be told from the tables, one sentence each: tables left out and why, columns not mapped,
+        time zone, currency.
+    """
+
+    toml: str
+    unguessed: tuple[str, ...] = field(default=())
+
+
+def propose(location: str | Path, data_dir: Path | None, project_dir: Path | None = None) -> Proposal:
+    """Look at a folder, file or PostgreSQL address and propose a project.
+
+    Parameters
+    ----------
+    location
+        Folder or file with Parquet, CSV or DuckDB tables, `postgresql://...`, or `env:NAME` that holds such an address.
+    data_dir, project_dir
+        Where locations in the file will start: what `--data` will be, else the project's folder; tables outside get
+        absolute paths.
+
+    Raises
+    ------
+    ContractError
+        Nothing there is a table, or none of the tables can be used: each is named with the reason.
+    """
+    with connected() as connection, ExitStack() as resources:
+        base = data_dir or project_dir
+        tables, failed = seen_tables(connection, str(location), base, resources)
+        left_out = [Refused(f.name, f.reason) for f in failed]
+        sources, refused = _sources(connection, tables)
+        left_out += refused
+        _require_something(sources, left_out)
+        targets, questions = proposed_targets(connection, sources)
+        if not targets:
+            told = "; ".join(questions) or "there is neither activity nor subscriptions nor a log of outcomes"
+            raise ContractError(f"no target can be proposed from {', '.join(s.name for s in sources)}: {told}. "
+                                f"Left out: {_told(left_out)}. Write tenure.toml by hand; `tenure init --contract` says "
+                                "what is wanted.")
+        sources = [replace(s, settings={**s.settings, "max_bad_share": _bad_share(s)}) if _bad_share(s) else s
+                   for s in sources]
+        unguessed = [*questions, *_open_questions(sources), *(f"table {r.name}: left out, {r.reason}" for r in left_out)]
+        return Proposal(_text(_project_name(location), sources, targets, left_out), tuple(unguessed))
+
+
+def _sources(connection: Connection, tables: Sequence[SeenTable]) -> tuple[list[ProposedSource], list[Refused]]:
+    key = account_key(connection, tables)
+    refused: list[Refused] = []
+    chosen: list[tuple[SeenTable, str]] = []
+    lookups: dict[str, dict[str, Any] | None] = {}
+    for table in tables:
+        has_all = bool(key) and all(find(table, k) is not None for k in key)
+        lookup = None if has_all or not key else lookup_to_key(table, key, tables)
+        contract = contract_of_table(table, key, has_key=has_all or lookup is not None,
+                                     is_unique=is_one_per_account(connection, table, key))
+        if isinstance(contract, Refused):
+            refused.append(contract)
+        else:
+            chosen.append((table, contract))
+            lookups[table.name] = lookup
+    chosen, more = _usable(chosen)
+    sources = [proposed_source(name, contract, table, key, lookups[table.name])
+               for (table, contract), name in zip(chosen, source_names(chosen, common_prefix(tables)), strict=True)]
+    complete: list[ProposedSource] = []
+    for source in sources:
+        needed = names.TIME_COLUMNS_NEEDED.get(source.contract)
+        if needed is None or needed in source.columns:
+            complete.append(source)
+        else:
+            refused.append(Refused(source.table.name, f"it looks like {source.contract}, but no column was recognised as "
+                                   f"{needed}"))
+    made = sorted(joined_parts(complete), key=lambda s: (ORDER.index(s.contract), s.name))
+    return made, [*refused, *more]
+
+
+def _usable(chosen: Sequence[tuple[SeenTable, str]]) -> tuple[list[tuple[SeenTable, str]], list[Refused]]:
+    """One account table only; bills count as activity where nothing else does."""
+    refused: list[Refused] = []
+    families = {names.tokens(t.name)[0] for t, c in chosen if c != "accounts"}
+    accounts = sorted((t for t, c in chosen if c == "accounts"),
+                      key=lambda t: (-len(t.times), names.tokens(t.name)[0] not in families, -t.rows, t.name))
+    refused += [Refused(t.name, f"a project has one account table and {accounts[0].name} was chosen; bring its columns in "
+                        "with lookups") for t in accounts[1:]]
+    kept = [(t, c) for t, c in chosen if c != "accounts" or t is accounts[0]]
+    contracts = {c for _, c in kept}
+    if "usage_events" not in contracts and "subscriptions" not in contracts:
+        kept = [(t, "usage_events" if c == "invoices" else c) for t, c in kept]
+    return kept, refused
+
+
+def _require_something(sources: Sequence[ProposedSource], left_out: Sequence[Refused]) -> None:
+    if not sources:
+        raise ContractError(f"none of the tables can be used: {_told(left_out)}. A flat table without dates is trained with "
+                            "`tenure train --table FILE --label COLUMN`; else add dated tables (`tenure init --contract`).")
+
+
+def _told(left_out: Sequence[Refused]) -> str:
+    return "; ".join(f"{r.name}: {r.reason}" for r in left_out) or "none"
+
+
+def _bad_share(source: ProposedSource) -> float | None:
+    """A higher allowance where parts name the account differently and many rows have none."""
+    if not source.part_columns or "drop_missing" in source.settings or "account_id" in source.columns:
+        return None
+    missing = rows = 0
+    for table, columns in zip(source.members, source.part_columns, strict=True):
+        seen = table.column(str(columns.get("account_id")))
+        rows += table.rows
+        missing += table.rows - seen.filled if seen is not None else 0
+    return round(missing / rows + 0.05, 2) if missing else None
+
+
+def _project_name(location: str | Path) -> str:
+    text = str(location)
+    if text.startswith(("postgresql://", "postgres://")):
+        text = urlsplit(text).path
+    if text.startswith("env:"):
+        text = text.removeprefix("env:")
+    name = names.snake(Path(text).resolve().name.split(".")[0] if "/" in text or Path(text).exists() else text)
+    return name or "project"
+
+
+# --- open questions --------------------------------------------------------------------------------
+
+
+def _clocked(sources: Sequence[ProposedSource]) -> list[str]:
+    """`table.column` of mapped naive times that have a time of day."""
+    found = []
+    for source in sources:
+        for column in (*source.columns, *source.extra):
+            raw = source.raw(column)
+            if raw is not None and raw.kind == "time" and raw.has_clock:
+                found.append(f"{source.table.name}.{raw.name}")
+    return list(dict.fromkeys(found))
+
+
+def _shortened(found: Sequence[str]) -> str:
+    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return ", ".join(found[:SHOWN]) + more
+
+
+def _open_questions(sources: Sequence[ProposedSource]) -> Iterator[str]:
+    clocked = _clocked(sources)
+    if clocked:
+        yield (f"time zone: {_shortened(clocked)} have a time of day and no zone; staging stops until time_zone is set at "
+               "the top of the file")
+    if _currency(sources) is None and any("amount" in c or "value" in c for s in sources
+                                         for c in (*s.columns, *s.extra, *(e for part in s.part_extra for e in part))):
+        yield "currency: no column or name tells it; USD is written, correct it if amounts are in another"
+    yield "capacity: how many accounts your team can work on at a time ([objective] capacity)"
+    for source in sources:
+        for column in source.columns:
+            raw = source.raw(column)
+            if raw is not None and raw.other_format is not None:
+                yield (f"{source.name}.{column}: `{raw.name}` reads as {raw.time_format} and as {raw.other_format}; the "
+                       "former is written")
+        if source.contract == "subscriptions" and "amount_per_month" not in source.columns:
+            yield f"{source.name}: no monthly amount was recognised; value at risk and price signals are missing"
+        if source.unmapped:
+            yield f"{source.name}: columns not mapped: {', '.join(source.unmapped)}"
+
+
+def _currency(sources: Sequence[ProposedSource]) -> str | None:
+    found = set()
+    for source in sources:
+        for table in source.members:
+            found |= {v.upper() for c in table.columns if c.snake in ("currency", "currency_code") for v in c.values}
+            found |= {m[1].upper() for c in table.columns if (m := names.CURRENCY_SUFFIX.search(c.snake))}
+    known = {c for c in found if re.fullmatch("[A-Z]{3}", c)}
+    return known.pop() if len(known) == 1 else None
+
+
+# --- the text --------------------------------------------------------------------------------------
+
+
+def _text(
+    name: str, sources: Sequence[ProposedSource], targets: Sequence[ProposedTarget], left_out: Sequence[Refused]
+) -> str:
+    currency = _currency(sources)
+    lines = [*comment_lines("Proposed by `tenure init`. Read it, correct it, then run `tenure check`."),
+             f"name = {toml_value(name)}",
+             f"currency = {toml_value(currency or 'USD')}" + ("" if currency else "  # not found in the data: correct it")]
+    clocked = _clocked(sources)
+    if clocked:
+        lines += comment_lines(f"NEEDED: the zone that the clocks of {_shortened(clocked)} showed. Any IANA name:")
+        lines.append('# time_zone = "Europe/London"')
+    for source in sources:
+        lines += ["", *_source_lines(source)]
+    for target in targets:
+        lines += ["", *_target_lines(target)]
+    lines += ["", *comment_lines("How many accounts can your team work on at a time? Reports then speak of those first."),
+              "[objective]", 'purpose = ""', "# capacity = 30"]
+    if left_out:
+        lines += ["", *comment_lines("Tables left out:")]
+        lines += [line for r in left_out for line in comment_lines(f"  {r.name}: {r.reason}")]
+    return "\n".join(lines) + "\n"
+
+
+def _source_lines(source: ProposedSource) -> Iterator[str]:
+    tables = ", ".join(t.name for t in source.members)
+    yield from comment_lines(f"{tables}: {sum(t.rows for t in source.members):,} rows")
+    for comment in source.comments:
+        yield from comment_lines(comment)
+    head: dict[str, Any] = {}
+    if source.name != source.contract:
+        head["contract"] = source.contract
+    if len(source.members) == 1:
+        head |= _place(source.table)
+    yield f"[sources.{source.name}]"
+    yield from (f"{toml_key(k)} = {toml_value(v)}" for k, v in {**head, **source.settings}.items())
+    if source.unmapped:
+        yield from comment_lines(f"not mapped: {', '.join(source.unmapped)}")
+    columns = {c: r for c, r in source.columns.items() if not _maps_itself(c, r)}
+    yield from table_lines(f"[sources.{source.name}.columns]", columns)
+    yield from table_lines(f"[sources.{source.name}.extra]", source.extra)
+    for lookup in source.lookups:
+        yield f"[[sources.{source.name}.lookups]]"
+        yield from (f"{toml_key(k)} = {toml_value(_location(v) if k == 'location' else v)}" for k, v in lookup.items())
+    if len(source.members) > 1:
+        yield from _part_lines(source)
+
+
+def _maps_itself(column: str, rule: object) -> bool:
+    return isinstance(rule, str) and rule.casefold() == column
+
+
+def _part_lines(source: ProposedSource) -> Iterator[str]:
+    for index, table in enumerate(source.members):
+        until = source.rows_until[index]
+        part: dict[str, Any] = _place(table)
+        yield from table_lines(f"[[sources.{source.name}.parts]]", part)
+        if until is not None:
+            yield f"rows_until = {until}  # from then on the next part is used: they overlap"
+        yield from table_lines(f"[sources.{source.name}.parts.columns]", source.part_columns[index])
+        yield from table_lines(f"[sources.{source.name}.parts.extra]", source.part_extra[index])
+
+
+def _place(table: SeenTable) -> dict[str, Any]:
+    place: dict[str, Any] = {"location": _location(table.location)}
+    return {**place, "table": table.table} if table.table else place
+
+
+def _location(location: str) -> str:
+    """Where a table is; an address with a password is kept out of the file."""
+    if "://" in location and urlsplit(location).password:
+        return f"env:{ADDRESS_VARIABLE}"
+    return location
+
+
+def _target_lines(target: ProposedTarget) -> Iterator[str]:
+    for comment in target.comments:
+        yield from comment_lines(comment)
+    yield from table_lines("[[targets]]", {"name": target.name, **target.keys})
