@@ -5,8 +5,11 @@
 
 import ast
 import inspect
+import os
 import re
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
@@ -447,8 +450,42 @@ PAGES: dict[str, Callable[[], str]] = {
 }
 
 
+# --- outputs of commands in hand-written pages --------------------------------------------------------
+
+WITH_OUTPUTS = ("docs/tutorial/demo.md",)
+_OUTPUT = re.compile(r"(<!-- output: (?P<command>tenure [^\n]*?) -->\n```\n)(?:.*?\n)??(```)", re.DOTALL)
+
+
+def fill_outputs(text: str, folder: Path) -> str:
+    """A page with the block after each `<!-- output: COMMAND -->` replaced by what the command prints.
+
+    Commands run one after the other in `folder`; a page may so use what an earlier one left.
+    """
+    return _OUTPUT.sub(lambda found: found[1] + output_of(found["command"], folder) + found[3], text)
+
+
+def output_of(command: str, folder: Path) -> str:
+    """What a `tenure` command prints, as a reader of a terminal sees it."""
+    words = f"{sys.executable} -W ignore -c 'from pipeline.cli import main; main()' "
+    done = subprocess.run(
+        command.replace("tenure ", words, 1), shell=True, cwd=folder, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    lines = [line.rstrip() for line in done.stdout.splitlines() if not _NOISE.match(line)]
+    return "\n".join(lines).strip("\n") + "\n"
+
+
+# Lines of a library that tell the reader of a page nothing.
+_NOISE = re.compile(r"(Successfully registered model|Created version) ")
+
+
 def main() -> None:
-    """Write every page."""
+    """Write every page; with --outputs also the outputs of commands (runs the demo, some minutes)."""
+    if "--outputs" in sys.argv:
+        for name in WITH_OUTPUTS:
+            with tempfile.TemporaryDirectory() as folder:
+                path = ROOT / name
+                path.write_text(fill_outputs(path.read_text(encoding="utf-8"), Path(folder)), encoding="utf-8")
+                print(f"ran the commands of {name}")
     for name, make in PAGES.items():
         path = ROOT / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -129,7 +129,7 @@ def labelled(table: pd.DataFrame, options: TableOptions) -> LabelledTable:
             empty = table[column].isna().to_numpy()
             if (empty & known).any():
                 notes.append(f"{int((empty & known).sum()):,} rows without {what} ({column}) were left out.")
-            known &= ~empty
+            known = known & ~empty
     rows = np.flatnonzero(known)
     plain, more = _plain(table.drop(columns=[c for c in table.columns if c in taken]).iloc[rows].reset_index(drop=True))
     dates = frozenset(name for name in plain.columns if pd.api.types.is_datetime64_any_dtype(plain[name]))

@@ -66,7 +66,7 @@ def init(
     file = project / "tenure.toml"
     if file.exists() and not force:
         raise ConfigError(f"{file} exists. Move it away, choose another --project, or replace it with --force.")
-    proposal = propose(location or str(data or project), data)
+    proposal = propose(location or str(data or project), data, project)
     project.mkdir(parents=True, exist_ok=True)
     file.write_text(proposal.toml, encoding="utf-8")
     if as_json:
@@ -89,10 +89,10 @@ def check(
     from pipeline.engine.duckdb import connected
     from pipeline.jobs.stage import stage_sources
 
-    workspace, _ = open_project(project, data, target)
+    workspace, chosen = open_project(project, data, target)
     with workspace.store.writing(), connected() as connection:
         stage_sources(workspace, connection)
-        report = check_sources(workspace, connection)
+        report = check_sources(workspace, connection, chosen)
     if as_json:
         print_json(report.to_dict())
     else:
@@ -153,7 +153,7 @@ def features(
 @app.command()
 def train(
     project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None,
-    as_of: Annotated[str | None, typer.Option("--as-of", help="With --table: the COLUMN that dates the rows. Else a date.")] = None,
+    as_of: Annotated[str | None, typer.Option("--as-of", help="A date; with --table the COLUMN that dates rows.")] = None,
     as_json: JsonOption = False,
     table: Annotated[Path | None, typer.Option("--table", help="Train on this ready feature table (Parquet, CSV) instead of "
                                                "the features in the store; needs no tenure.toml.")] = None,
@@ -197,7 +197,7 @@ def _train_table(
     from features.errors import ConfigError
     from models.table import TableOptions
     from pipeline.console import print_json
-    from pipeline.jobs.train_table import parse_waivers, table_job, tell_table, train_table
+    from pipeline.jobs.train_table import parse_waivers, table_job, train_table
 
     if target is not None:
         raise ConfigError(f"--target {target} names a target of tenure.toml; with --table the outcome is --label COLUMN.")
@@ -210,8 +210,7 @@ def _train_table(
         test_share=0.2 if share is None else share,
     )
     job = table_job(table, options, project.resolve(), now(), data_dir=data, trials=given["--trials"])
-    done = train_table(job)
-    tell_table(story, job, done)
+    done = train_table(job, story)
     if as_json:
         print_json(dict(done.evaluation))
 
@@ -371,6 +370,8 @@ def demo(
     seed: Annotated[int, typer.Option("--seed", help="Seed of the simulated company.")] = 1,
     project: Annotated[Path, typer.Option("--project", help="Folder to make.")] = Path("demo"),
     as_exported: Annotated[bool, typer.Option("--as-exported", help="Damage the tables as a CRM export would.")] = False,
+    yearly_churn: Annotated[float | None, typer.Option("--yearly-churn", min=0.02, max=0.6,
+                            help="Share of customers that leaves in a year; default: the company's own.")] = None,
     data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None, as_json: JsonOption = False,
 ) -> None:
     """Simulate a company and run the whole flow on it. Example: tenure demo --accounts 500"""
@@ -379,7 +380,7 @@ def demo(
     from pipeline.simulate import WorldOptions, simulate, write_world
 
     story = Story(quiet=as_json)
-    write_world(simulate(accounts, seed, options=WorldOptions(as_exported=as_exported)), project)
+    write_world(simulate(accounts, seed, options=WorldOptions(as_exported=as_exported, yearly_churn=yearly_churn)), project)
     story("simulate", f"a company of {accounts:,} customers (seed {seed}) in {project}")
     workspace, chosen = open_project(project, data, target)
     done = run_flow(workspace, chosen, story, _day(as_of))

@@ -12,7 +12,7 @@ CARDS = (
     windowed("payment_delay", dimension="financial", contract="invoices", stream="paid",
              measure=mean("late_minutes"), days=(182,), when_empty=None, unit="minutes", worse="up", is_leading=False,
              phrase="paid {value} after the due date on average in {days} days",
-             meaning="minutes from due to paid; negative is early"),
+             meaning="payments with a due date, as minutes late (negative: early)"),
     windowed("invoiced", dimension="financial", contract="invoices", stream="issued", measure=total("amount"),
              days=(91, 364), when_empty=0, unit="money", phrase="{value} invoiced in the last {days} days",
              meaning="sum of invoices issued"),

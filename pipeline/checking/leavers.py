@@ -65,10 +65,10 @@ def count_leavers(evidence: Evidence) -> Leavers:
                        "Change dates, horizon or population as the message says.")
         return Leavers((), (), None, None, (told,))
     dates = _dates(evidence, is_dated=is_dated)
-    leavers, stayers = _test_accounts(evidence)
+    leavers, stayers, accounts = _test_accounts(evidence)
     width = auc_half_width(leavers, stayers)
     folds, untrainable = _folds(evidence)
-    findings = [*_width(leavers, stayers, width), *_long_terms(evidence), *untrainable]
+    findings = [*_width(leavers, accounts, width), *_long_terms(evidence), *untrainable]
     return Leavers(dates, folds, leavers, None if math.isinf(width) else width, tuple(findings))
 
 
@@ -77,11 +77,11 @@ def _label(evidence: Evidence) -> bool:
     workspace, connection, staged, target = evidence.workspace, evidence.connection, evidence.staged, evidence.target
     dates = build.resolve_dates(workspace, staged, target)
     if dates is None:
-        build._anchored_candidates(connection, staged, target)
+        build.anchored_candidates(connection, staged, target)
     else:
-        build._grid_candidates(connection, workspace, staged, target, [day_number(d) for d in dates.all])
-    build._snapshots(workspace, connection, staged, target, {})
-    build._labels(workspace, connection, staged, target)
+        build.grid_candidates(connection, workspace, staged, target, [day_number(d) for d in dates.all])
+    build.take_snapshots(workspace, connection, staged, target, {})
+    build.take_labels(workspace, connection, staged, target)
     return dates is not None
 
 
@@ -96,12 +96,14 @@ group by 1, 2 order by 1, 2""")
                  for p, test, asked, labelled, leavers in found)
 
 
-def _test_accounts(evidence: Evidence) -> tuple[int, int]:
-    leavers, accounts = evidence.row("""
-select count(distinct case when l.label = 1 then s.account_id end), count(distinct s.account_id)
+def _test_accounts(evidence: Evidence) -> tuple[int, int, int]:
+    """Accounts of the test that left, that stayed on some date (also of those that left later), and all."""
+    leavers, stayers, accounts = evidence.row("""
+select count(distinct case when l.label = 1 then s.account_id end),
+  count(distinct case when l.label = 0 then s.account_id end), count(distinct s.account_id)
 from snapshots s join labels l on l.account_id = s.account_id and l.as_of_day = s.as_of_day
 where s.is_test and l.label is not null""")
-    return leavers, accounts - leavers
+    return leavers, stayers, accounts
 
 
 def _folds(evidence: Evidence) -> tuple[tuple[FoldCount, ...], list[Finding]]:
@@ -120,18 +122,18 @@ where l.label is not null order by 1, 2""").df()
     blocks = [*folds.tuning, *folds.calibration] if folds.tuning != folds.calibration else list(folds.tuning)
     counts = []
     for block in blocks:
-        accounts = rows_["account_id"].iloc[block.validation].nunique()
-        width = auc_half_width(block.leaving_accounts, accounts - block.leaving_accounts)
+        stayed = block.validation[labels[block.validation] == 0]
+        width = auc_half_width(block.leaving_accounts, rows_["account_id"].iloc[stayed].nunique())
         counts.append(FoldCount(block.first_as_of.date(), block.last_as_of.date(), block.leaving_accounts,
                                 None if math.isinf(width) else width))
     return tuple(counts), []
 
 
-def _width(leavers: int, stayers: int, width: float) -> Iterator[Finding]:
+def _width(leavers: int, accounts: int, width: float) -> Iterator[Finding]:
     if math.isinf(width):
-        yield Finding("no-test-leavers", "warn", "", f"{leavers} accounts with the event and {stayers} without are in the "
-                      "test: no metric can be had", "Move the test, widen the population or the horizon, or get more "
-                      "history.", leavers, leavers + stayers, "accounts")
+        yield Finding("no-test-leavers", "warn", "", f"{leavers} of {accounts} accounts of the test have the event: no "
+                      "metric can be had", "Move the test, widen the population or the horizon, or get more "
+                      "history.", leavers, accounts, "accounts")
         return
     segments = ("; no calibration by segment can be shown" if leavers < CALIBRATION_PER_SEGMENT else
                 f"; calibration by segment needs {CALIBRATION_PER_SEGMENT} leavers in each, so at most "
@@ -139,7 +141,7 @@ def _width(leavers: int, stayers: int, width: float) -> Iterator[Finding]:
     yield Finding("interval-to-expect", "warn" if width > WIDE else "info", "",
                   f"{leavers:,} leavers in the test: an AUC of {EXPECTED_AUC} would be known to +- {width:.2f}{segments}",
                   "More test dates or a longer horizon narrow it; snapshots of one account are not new leavers.",
-                  leavers, leavers + stayers, "accounts")
+                  leavers, accounts, "accounts")
 
 
 def _long_terms(evidence: Evidence) -> Iterator[Finding]:

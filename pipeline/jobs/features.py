@@ -92,10 +92,10 @@ def build_training(workspace: Workspace, connection: Connection, target: Target)
     staged = load_staged(workspace, connection)
     dates = resolve_dates(workspace, staged, target)
     if dates is None:
-        _anchored_candidates(connection, staged, target)
+        anchored_candidates(connection, staged, target)
     else:
-        _grid_candidates(connection, workspace, staged, target, [day_number(d) for d in dates.all])
-    _snapshots(workspace, connection, staged, target, {})
+        grid_candidates(connection, workspace, staged, target, [day_number(d) for d in dates.all])
+    take_snapshots(workspace, connection, staged, target, {})
     count, first, middle = _summary(connection)
     if count == 0:
         raise IncompleteHorizon(
@@ -104,7 +104,7 @@ def build_training(workspace: Workspace, connection: Connection, target: Target)
         )
     # Kinds and categories are chosen without labels, on what was known by the middle training date.
     choices = {n: choose(connection, s, middle, workspace.project.features.max_kinds) for n, s in staged.items()}
-    _labels(workspace, connection, staged, target)
+    take_labels(workspace, connection, staged, target)
     signals = _features(workspace, connection, staged, choices)
     return BuiltFeatures(signals, choices, dates, count)
 
@@ -120,10 +120,10 @@ def build_scoring(
     staged = load_staged(workspace, connection)
     day = day_number(as_of)
     if target.dates.anchor is None:
-        _grid_candidates(connection, workspace, staged, target, [day - BEFORE_DAYS, day])
+        grid_candidates(connection, workspace, staged, target, [day - BEFORE_DAYS, day])
     else:
-        _anchored_candidates(connection, staged, target, only_day=day)
-    _snapshots(workspace, connection, staged, target, choices)
+        anchored_candidates(connection, staged, target, only_day=day)
+    take_snapshots(workspace, connection, staged, target, choices)
     count = rows(connection, f"select count(*) from snapshots where as_of_day = {day}")[0][0]
     if count == 0:
         raise ConfigError(
@@ -145,7 +145,7 @@ def _summary(connection: Connection) -> tuple[int, int, int]:
     return count, first or 0, middle if middle is not None else NEVER
 
 
-def _grid_candidates(
+def grid_candidates(
     connection: Connection, workspace: Workspace, staged: Mapping[str, StagedFacts], target: Target, days: list[int]
 ) -> None:
     """Every account the population's source knows of, on every date after its first row."""
@@ -174,7 +174,7 @@ from candidates c left join (select account_id, max(partition_name) as partition
   group by 1) p on p.account_id = c.account_id""")
 
 
-def _anchored_candidates(
+def anchored_candidates(
     connection: Connection, staged: Mapping[str, StagedFacts], target: Target, only_day: int | None = None
 ) -> None:
     """Accounts on the dates their own anchor gives, where the anchor was known by then."""
@@ -196,7 +196,25 @@ def _anchored_candidates(
         f"partition_name, max(a.may_test) as may_test from ({' union all '.join(pieces)}) a {only} group by 1, 2")
 
 
-def _snapshots(
+def latest_anchored_date(
+    workspace: Workspace, connection: Connection, staged: Mapping[str, StagedFacts], target: Target, until: date
+) -> date:
+    """The newest date, up to `until`, on which the anchor puts some account into the population.
+
+    Raises
+    ------
+    ConfigError
+        When there is none.
+    """
+    anchored_candidates(connection, staged, target)
+    take_snapshots(workspace, connection, staged, target, {})
+    newest = rows(connection, f"select max(as_of_day) from snapshots where as_of_day <= {day_number(until)}")[0][0]
+    if newest is None:
+        raise ConfigError(f"the anchor {target.dates.anchor} of target {target.name!r} gives no date on or before {until}.")
+    return day_of(newest)
+
+
+def take_snapshots(
     workspace: Workspace, connection: Connection, staged: Mapping[str, StagedFacts], target: Target,
     choices: Mapping[str, Any],
 ) -> None:
@@ -209,6 +227,11 @@ def _snapshots(
         log, which = f"facts_{slug(str(target.source))}", outcome_filter(target_rule(target), "e")
         earlier = (f" where not exists (select 1 from {log} e where e.account_id = p.account_id "
                    f"and e.event_time_day < p.as_of_day and {known('e', 'p')} and {which})")
+    if target.kind == "conversion" and kind != "trials":
+        # Trials leave out those who paid before by themselves; elsewhere a renewal would pass for a conversion.
+        paid = f"facts_{slug(label_source(workspace, target))}"
+        earlier = (f" where not exists (select 1 from {paid} e where e.account_id = p.account_id and {known('e', 'p')} "
+                   "and e.starts_at_day < p.as_of_day and (e.is_trial is null or not e.is_trial))")
     connection.execute(f"create or replace temp table snapshots as select p.*, {_is_test(workspace, staged, target)} as "
                        f"is_test from ({population(rule, facts)}) p{earlier}")
     if target.dates.anchor is not None:
@@ -234,7 +257,7 @@ select s.* from snapshots s join candidates c on c.account_id = s.account_id and
 where c.may_test or not s.is_test""")
 
 
-def _labels(workspace: Workspace, connection: Connection, staged: Mapping[str, StagedFacts], target: Target) -> None:
+def take_labels(workspace: Workspace, connection: Connection, staged: Mapping[str, StagedFacts], target: Target) -> None:
     """The table `labels`."""
     name = label_source(workspace, target)
     facts = source_facts(staged[name], {})

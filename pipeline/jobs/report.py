@@ -33,7 +33,7 @@ def write_reports(workspace: Workspace, target: Target, published: PublishedRun)
         scores=published.scores, drivers=published.drivers, portfolio=published.portfolio, run=published.run,
         backtest=tested, evaluation=evaluation, band_table=bands, source_freshness=_freshness(published),
         previous_counts=published.previous_counts, objective=asdict(workspace.project.objective), now=workspace.now,
-        project=workspace.project.name, target_kind=target.kind, target_words=words, limits=_limits(published),
+        project=workspace.project.name, target_kind=target.kind, target_words=words, names=_former_names(workspace), limits=_limits(published),
     ))
     card, markdown = model_card(ModelCardInputs(
         project=workspace.project.name, target_words=words, evaluation=evaluation,
@@ -73,6 +73,16 @@ def _backtest(workspace: Workspace, target: Target, published: PublishedRun) -> 
         return empty
     rows = workspace.store.read("backtest", filters=[("target", "=", target.name)])
     return rows[rows["model_version"] == published.bundle.model_version].drop(columns=["target", "model_version"])
+
+
+def _former_names(workspace: Workspace) -> dict[str, str]:
+    """Names of all accounts ever listed, so that those that left are not told by their keys."""
+    name = workspace.source_named("accounts")
+    if name is None or not workspace.store.exists(f"staged_{name}"):
+        return {}
+    rows = workspace.store.read(f"staged_{name}", columns=["account_id", "name", "known_from"]).dropna(subset=["name"])
+    newest = rows.sort_values(["known_from", "name"], kind="stable").drop_duplicates("account_id", keep="last")
+    return dict(zip(newest["account_id"], newest["name"], strict=True))
 
 
 def _bands(published: PublishedRun, tested: pd.DataFrame) -> pd.DataFrame:

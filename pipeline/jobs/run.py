@@ -8,7 +8,7 @@ from typing import Any
 
 from features.errors import ConfigError, GateRefused
 from pipeline.config.schema import Target
-from pipeline.engine.duckdb import connected
+from pipeline.engine.duckdb import Connection, connected
 from pipeline.jobs.evaluate import evaluate_target
 from pipeline.jobs.prepare import prepare_training
 from pipeline.jobs.promote import has_champion, promote_target
@@ -40,7 +40,7 @@ def run_flow(workspace: Workspace, target: Target, say: Say, as_of: date | None 
     with workspace.store.writing():
         with connected() as connection:
             tell_stage(say, stage_sources(workspace, connection))
-            refuse_bad_sources(workspace, connection)
+            refuse_bad_sources(workspace, connection, target)
             tell_features(say, target, prepare_training(workspace, connection, target))
         tell_training(say, train_target(workspace, target))
         found = evaluate_target(workspace, target)
@@ -54,11 +54,11 @@ def run_flow(workspace: Workspace, target: Target, say: Say, as_of: date | None 
     return WholeRun(found, refused, published, tuple(pages))
 
 
-def refuse_bad_sources(workspace: Workspace, connection: Any) -> None:
+def refuse_bad_sources(workspace: Workspace, connection: Connection, target: Target) -> None:
     """Stop before training on sources that would teach the future."""
     from pipeline.checking import check_sources, refuse_training
 
-    refuse_training(check_sources(workspace, connection))
+    refuse_training(check_sources(workspace, connection, target))
 
 
 def _promote(workspace: Workspace, target: Target, say: Say) -> str | None:

@@ -21,7 +21,7 @@ from pipeline.config import config_hash
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection
 from pipeline.engine.staged_facts import StagedFacts
-from pipeline.jobs.features import BEFORE_DAYS, build_scoring, data_until
+from pipeline.jobs.features import BEFORE_DAYS, build_scoring, data_until, latest_anchored_date
 from pipeline.jobs.freshness import SourceState, freshness
 from pipeline.jobs.portfolio import portfolio
 from pipeline.jobs.stage import load_staged
@@ -62,9 +62,17 @@ class PublishedRun:
     bundle: Bundle
 
 
-def default_as_of(workspace: Workspace, staged: Mapping[str, StagedFacts], target: Target) -> date:
-    """The first day the data no longer cover: everything before it is known."""
-    return max(data_until(workspace, staged, target).values())
+def default_as_of(
+    workspace: Workspace, connection: Connection, staged: Mapping[str, StagedFacts], target: Target
+) -> date:
+    """The first day the data no longer cover: everything before it is known.
+
+    Where each account has its own dates, the newest of them.
+    """
+    until = max(data_until(workspace, staged, target).values())
+    if target.dates.anchor is None:
+        return until
+    return latest_anchored_date(workspace, connection, staged, target, until)
 
 
 def score_target(
@@ -89,7 +97,7 @@ def score_target(
     bundle, _, _ = need_version(
         workspace, target, alias, "Run `tenure evaluate` and `tenure promote`, or score with --candidate.")
     staged = load_staged(workspace, connection)
-    day = as_of or default_as_of(workspace, staged, target)
+    day = as_of or default_as_of(workspace, connection, staged, target)
     _refuse_beyond_data(staged, day)
     states = freshness(connection, staged, day)
     accepted = dict(allow_stale or {})

@@ -36,6 +36,12 @@ NOT_OUT_OF_TIME = (
 CARD, CARD_MD, SCORES, DRIVERS, EVALUATION = (
     "model_card.html", "model_card.md", "scores.parquet", "drivers.parquet", "evaluation.json")
 
+Say = Callable[[str, str], None]
+
+
+def _silent(step: str, text: str) -> None:
+    """Tell nobody."""
+
 
 @dataclass(frozen=True)
 class TableJob:
@@ -73,7 +79,6 @@ class TrainedTable:
     scores: pd.DataFrame
     version: str
     files: tuple[Path, ...]
-    rows_read: int
 
 
 def table_job(
@@ -112,8 +117,10 @@ def parse_waivers(texts: Sequence[str]) -> dict[str, str]:
     return waivers
 
 
-def train_table(job: TableJob, on_trial: Callable[..., None] | None = None) -> TrainedTable:
+def train_table(job: TableJob, say: Say = _silent) -> TrainedTable:
     """Train on a table, judge the model on its held-out rows, register it as challenger, and write its reports.
+
+    `say` is told the story of the run, in about a dozen lines.
 
     Raises
     ------
@@ -124,17 +131,22 @@ def train_table(job: TableJob, on_trial: Callable[..., None] | None = None) -> T
     """
     table = read_table(job.file, tuple(filter(None, (job.options.account,))))
     rows = table_rows(table, job.options, advice=_advice)
+    _tell_rows(say, job, rows, len(table))
     plan = replace(job.plan, waivers={**job.plan.waivers, **rows.signal_waivers()})
-    result = train(rows.training_set, plan, on_trial, target=_target(job))
+    result = train(rows.training_set, plan, target=_target(job))
     bundle = _bundle(job, rows, result)
+    _tell_training(say, rows, result, bundle)
     test = rows.training_set.test
     scored = score(bundle, test.features)
     found = _evaluation(job, rows, result, bundle)
+    _tell_evaluation(say, found)
     scores, drivers = _scores(rows, scored), _drivers(rows, bundle, scored)
     version = _register(job, bundle, result, rows, found)
     found |= {"registered_model": job.name, "registered_version": version, "model_version": bundle.model_version}
     files = _write(job, rows, bundle, found, scores, drivers)
-    return TrainedTable(bundle, rows, result, found, scores, version, files, len(table))
+    say("model", f"{job.name} version {version} is the candidate ({CHALLENGER}); model {bundle.model_version}")
+    say("look", f"{files[0]}  {'  '.join(path.name for path in files[1:])}")
+    return TrainedTable(bundle, rows, result, found, scores, version, files)
 
 
 def quality_of_table(
@@ -146,17 +158,25 @@ def quality_of_table(
     return quality_of_rows(read_table(file, tuple(filter(None, (account,)))), options, plan, folds=folds)
 
 
-def tell_table(say: Callable[[str, str], None], job: TableJob, done: TrainedTable) -> None:
-    """The story of a run in about a dozen lines."""
-    rows, found = done.rows.training_set, done.evaluation
-    test, training = found["test"], done.bundle.model.training
-    say("table", f"{job.file.name}: {done.rows_read:,} rows read, {len(rows):,} used of {rows.keys['account_id'].nunique():,} "
-                 f"accounts, {rows.labels.mean():.1%} with {job.options.label}; {len(rows.signals)} signals of "
-                 f"{len(done.rows.codes)} columns")
-    for note in found["notes"]:
+def _tell_rows(say: Say, job: TableJob, rows: TableRows, rows_read: int) -> None:
+    made = rows.training_set
+    whose = f"accounts ({job.options.account})" if job.options.account else "distinct rows"
+    say("table", f"{job.file.name}: {rows_read:,} rows read, {len(made):,} used, {made.keys['account_id'].nunique():,} {whose}; "
+                 f"{made.labels.mean():.1%} with {job.options.label}; {len(made.signals)} signals of {len(rows.codes)} columns")
+    for note in [*([] if rows.has_dates else [NOT_OUT_OF_TIME]), *rows.notes]:
         say("note", note)
-    say("train", f"{done.bundle.model.name}, {len(done.result.trials)} trials, {training['rows']:,} rows; top signals: "
-                 f"{', '.join(found['top_signals'])}")
+
+
+def _tell_training(say: Say, rows: TableRows, result: TrainingResult, bundle: Bundle) -> None:
+    training = bundle.model.training
+    say("train", f"{bundle.model.name}, {len(result.trials)} trials, {training['rows']:,} rows, "
+                 f"{training['leaving_accounts']:,} accounts with the event; top columns: {', '.join(_top_columns(rows, bundle))}")
+    for note in _training_notes(rows, result):
+        say("note", note)
+
+
+def _tell_evaluation(say: Say, found: Mapping[str, Any]) -> None:
+    test = found["test"]
     say("test", f"{test['n']:,} rows held out, {test['events']:,} with the event; AUC {_with_interval(test, 'auc', 3)}, "
                 f"log loss {_with_interval(test, 'log_loss', 4)}")
     for name, part in found["baselines"].items():
@@ -167,10 +187,7 @@ def tell_table(say: Callable[[str, str], None], job: TableJob, done: TrainedTabl
     for gate in found["gates"]:
         if not gate["passed"]:
             say("gate", f"REFUSED  {gate['name']}: {gate['reason']}")
-    passed = [gate["name"] for gate in found["gates"] if gate["passed"]]
-    say("gate", f"passed: {', '.join(passed) or 'none'}")
-    say("model", f"{job.name} version {done.version} is the candidate ({CHALLENGER}); model {done.bundle.model_version}")
-    say("look", f"{done.files[0]}  {'  '.join(path.name for path in done.files[1:])}")
+    say("gate", f"passed: {', '.join(gate['name'] for gate in found['gates'] if gate['passed']) or 'none'}")
 
 
 def _with_interval(part: Mapping[str, Any], name: str, decimals: int, *, sign: bool = False) -> str:
@@ -205,10 +222,12 @@ def _target(job: TableJob) -> dict[str, Any]:
 
 
 def _notes(rows: TableRows, result: TrainingResult) -> list[str]:
-    notes = list(rows.notes)
-    # The fold plan's own note explains this by too few dates; here there are none at all.
-    notes += [note for note in result.notes if rows.has_dates or "not out of time" not in note]
-    return notes if rows.has_dates else [NOT_OUT_OF_TIME, *notes]
+    return [*([] if rows.has_dates else [NOT_OUT_OF_TIME]), *rows.notes, *_training_notes(rows, result)]
+
+
+def _training_notes(rows: TableRows, result: TrainingResult) -> list[str]:
+    # The fold plan explains folds by account by too few dates; a table without dates has its own note.
+    return [note for note in result.notes if rows.has_dates or "not out of time" not in note]
 
 
 def _bundle(job: TableJob, rows: TableRows, result: TrainingResult) -> Bundle:
@@ -249,7 +268,7 @@ def _evaluation(job: TableJob, rows: TableRows, result: TrainingResult, bundle: 
     found["table"] = {"file": job.file.name, "label": job.options.label, "positive": job.options.positive,
                       "account": job.options.account, "as_of": job.options.as_of, "columns": len(rows.codes),
                       "signals": len(rows.training_set.signals), "rows": len(rows.training_set)}
-    found["top_signals"] = _top_signals(rows, bundle)
+    found["top_columns"] = _top_columns(rows, bundle)
     return found
 
 
@@ -259,7 +278,7 @@ def _audit_gate(rows: TableRows) -> Gate:
                 + (f", but for {waived}." if waived else "."))
 
 
-def _top_signals(rows: TableRows, bundle: Bundle, most: int = 5) -> list[str]:
+def _top_columns(rows: TableRows, bundle: Bundle, most: int = 5) -> list[str]:
     """Columns of the table by the mean size of what they add to the log-odds of test rows."""
     _, phi = bundle.model.contributions(rows.training_set.test.features)
     owner = [code.column for code in rows.codes for _ in code.signals]

@@ -146,16 +146,16 @@ def _duckdb_tables(connection: Connection, file: Path) -> list[str]:
 
 def _server_tables(location: str) -> Iterator[tuple[str, str, str | None]]:
     # Loaded here: psycopg is an optional part.
-    from pipeline.staging.postgres import _address, _psycopg, _shown, _without
+    from pipeline.staging.postgres import address_of, psycopg_module, shown_address, without_secret
 
-    psycopg, address = _psycopg(), _address(location)
+    psycopg, address = psycopg_module(), address_of(location)
     try:
         with psycopg.connect(address, connect_timeout=15) as server:
             server.read_only = True
             found = server.execute("select table_schema, table_name from information_schema.tables where table_schema "
                                    "not in ('pg_catalog', 'information_schema') order by 1, 2").fetchall()
     except psycopg.Error as error:
-        raise ContractError(f"PostgreSQL at {_shown(location)} cannot be read: {_without(address, str(error))}.") from None
+        raise ContractError(f"PostgreSQL at {shown_address(location)} cannot be read: {without_secret(address, str(error))}.") from None
     for schema, name in found:
         yield name, location, name if schema == "public" else f"{schema}.{name}"
 

@@ -1,7 +1,7 @@
 """The page a customer-success leader opens first: whom to call, whether to believe it, what it does not know."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -60,6 +60,8 @@ class PortfolioInputs:
         Name of the project.
     target_kind, target_words
         Kind of the target ("churn"), and one sentence that says what exactly is predicted.
+    names
+        Account -> name of accounts that are not in the portfolio any more.
     limits
         Further sentences for "What the score does not know".
     """
@@ -78,6 +80,7 @@ class PortfolioInputs:
     project: str
     target_kind: str = "churn"
     target_words: str = ""
+    names: Mapping[str, str] = field(default_factory=dict)
     limits: tuple[str, ...] = ()
 
 
@@ -253,7 +256,7 @@ def _looking_back(inputs: PortfolioInputs) -> dict[str, Any]:
     if inputs.backtest.empty:
         return {"hindsight": None}
     seen = look_back(inputs.backtest)
-    names = inputs.portfolio.set_index("account_id")["name"].dropna().to_dict()
+    names = {**inputs.names, **inputs.portfolio.set_index("account_id")["name"].dropna().to_dict()}
     return {
         "hindsight": seen,
         "leads": LEADS,

@@ -40,8 +40,8 @@ def copy_table(connection: Connection, location: str, table: str) -> RawTable:
     ContractError
         The server cannot be reached, or has no such table.
     """
-    psycopg = _psycopg()
-    address = _address(location)
+    psycopg = psycopg_module()
+    address = address_of(location)
     try:
         with psycopg.connect(address, connect_timeout=15) as server:
             server.read_only = True
@@ -51,12 +51,12 @@ def copy_table(connection: Connection, location: str, table: str) -> RawTable:
             return _copied(connection, server, table)
     except psycopg.Error as error:
         # `from None`: the driver's own message may repeat the address, password included.
-        raise ContractError(f"PostgreSQL table \"{table}\" at {_shown(location)} cannot be read: "
-                            f"{_without(address, str(error))}. Check the address, the user's right to SELECT, and that "
+        raise ContractError(f"PostgreSQL table \"{table}\" at {shown_address(location)} cannot be read: "
+                            f"{without_secret(address, str(error))}. Check the address, the user's right to SELECT, and that "
                             "the server is up.") from None
 
 
-def _psycopg() -> Any:
+def psycopg_module() -> Any:
     try:
         import psycopg
     except ImportError as error:
@@ -64,7 +64,7 @@ def _psycopg() -> Any:
     return psycopg
 
 
-def _address(location: str) -> str:
+def address_of(location: str) -> str:
     if not location.startswith("env:"):
         return location
     name = location.removeprefix("env:")
@@ -75,12 +75,12 @@ def _address(location: str) -> str:
     return address
 
 
-def _shown(location: str) -> str:
+def shown_address(location: str) -> str:
     """The location as it may be printed: the variable's name, or the address without user and password."""
     return location if location.startswith("env:") else location.split("://")[0] + "://" + location.split("@")[-1]
 
 
-def _without(address: str, message: str) -> str:
+def without_secret(address: str, message: str) -> str:
     """The first line of a message without the address or its password."""
     secrets = [address]
     if "@" in address:

@@ -18,7 +18,7 @@ from pipeline.workspace import Workspace, open_workspace
 
 ROOT = Path(__file__).resolve().parents[2]
 NOW = datetime(2025, 6, 1, tzinfo=UTC)
-ACCOUNTS = 200
+ACCOUNTS = 150
 
 TINY = """
 name = "tiny"
