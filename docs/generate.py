@@ -261,7 +261,9 @@ def exit_codes() -> list[tuple[int, str]]:
 # A common option that means something else there.
 _OWN_MEANING = {("tenure demo", "project")}
 # What stands for an option's value.
-_VALUES = {"project": "FOLDER", "data": "FOLDER", "target": "NAME", "as_of": "DATE", "accounts": "N", "seed": "N"}
+_VALUES = {"project": "FOLDER", "data": "FOLDER", "target": "NAME", "as_of": "DATE", "accounts": "N", "seed": "N",
+           "table": "FILE", "label": "COLUMN", "account": "COLUMN", "positive": "VALUE", "horizon_days": "DAYS",
+           "test_share": "SHARE", "trials": "N", "yearly_churn": "SHARE"}
 
 
 def _common_names() -> frozenset[str]:

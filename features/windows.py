@@ -129,7 +129,7 @@ def days_until(row: str, column: str) -> str:
 
 
 def day_expression(microseconds: str) -> str:
-    """The day number of a microseconds column: exact, as both are far below 2**53."""
+    """The day number of a microseconds column: exact until June 2255, where microseconds pass 2**53."""
     return f"cast(floor({microseconds} / 8.64e10) as bigint)"
 
 

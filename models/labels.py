@@ -164,7 +164,7 @@ def _amount_change(target: TargetRule, source: SourceFacts) -> str:
     changed = f"{change} > 0 and ({change}) * {_MILLIONTHS} >= {then} * {share}"
     return f"""
 select s.account_id, s.as_of_day,
-  case when {changed} then max({end}) - 1 end as event_us,
+  case when {then} is null then max({start}) - 1 when {changed} then max({end}) - 1 end as event_us,
   case when {amount_at(as_of)} is null then 1 else 0 end as ended_before,
   cast(null as bigint) as contract_end_us, 1 as is_kind
 from snapshots s

@@ -1,6 +1,7 @@
 """What commands print: the story of a run, one account's score, JSON."""
 
 import json
+import math
 import sys
 import time
 from collections.abc import Mapping
@@ -22,16 +23,24 @@ class Story:
 
 
 def print_json(value: Mapping[str, Any] | list[Any]) -> None:
-    """Print one JSON value, dates as text."""
-    print(json.dumps(value, default=_plain, indent=1))
+    """Print one JSON value: dates as text, what has no value (NaN, NaT) as null."""
+    print(json.dumps(_plain(value), indent=1, allow_nan=False))
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    if value is None or value != value:  # NaN and NaT are the values that differ from themselves
+        return None
+    if isinstance(value, float) and math.isinf(value):
+        return None
     if hasattr(value, "isoformat"):
         return value.isoformat()
-    if hasattr(value, "item"):
-        return value.item()
-    return str(value)
+    return value if isinstance(value, str | int | float) else str(value)
 
 
 _BAND_COLOUR = {"at_risk": "red", "stable": "yellow", "healthy": "green", "low": "yellow", "medium": "yellow",

@@ -41,7 +41,9 @@ class HealthModel(PythonModel):
                                {k: float("nan") if v is None else v for k, v in self.bundle.published.references.items()},
                                scored.table["health"], scored.base_displayed)
         grouped = {key: part.drop(columns="account_id") for key, part in drivers.groupby("account_id")}
-        words = [json.dumps(grouped[r].to_dict("records"), default=str) if r in grouped else "[]" for r in rows]
+        # NaN is no JSON: what has no value (rests, no past) is null.
+        words = [json.dumps(grouped[r].astype(object).where(grouped[r].notna(), None).to_dict("records"), default=str)
+                 if r in grouped else "[]" for r in rows]
         chosen = ["probability", "probability_low", "probability_high", "health", "band"]
         return scored.table[chosen].assign(drivers=words)
 

@@ -18,8 +18,8 @@ EFFECTS = {"os", "io", "shutil", "tempfile", "zipfile", "pathlib", "subprocess",
 KEEP_MODELS = {"models/artifact.py", "models/bundle.py"}
 # They pass the path of a search's journal on, and open nothing themselves.
 PASS_A_PATH = {"models/training.py", "models/tuning.py"}
-CALLS = {"open", "now", "utcnow", "today", "read_parquet", "read_csv", "to_parquet", "to_csv", "read_text", "write_text",
-         "read_bytes", "write_bytes", "getenv", "perf_counter", "monotonic"}
+CALLS = {"open", "now", "utcnow", "today", "read_parquet", "read_csv", "to_parquet", "to_csv", "read_text",
+         "write_text", "read_bytes", "write_bytes", "getenv", "perf_counter", "monotonic"}
 # Inside features, from the ground up: a module imports only from its own row or rows before it.
 FEATURE_ROWS = (("errors", "naming", "windows", "feeds", "sources"), ("definition",), ("dimensions", "automatic"),
                 ("catalogue",), ("build",), ("snapshots",))

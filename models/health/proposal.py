@@ -15,6 +15,7 @@ from features.errors import ConfigError, ContractError
 from models.health.scale import Floats, Scale, displayed, scale_from_anchors
 
 MOST_AT_THE_ENDS = 0.05
+AIMED_AT_THE_ENDS = 0.03
 """Largest share of accounts that may show exactly 0 or 100."""
 BASE_FROM, BASE_UNTIL = 45, 90
 DEFAULT_CAPACITY_SHARE = 0.10
@@ -260,9 +261,11 @@ def _cost(scale: Scale, p: Floats, capacity_share: float, base_probability: floa
     """Problems first, then how far the alert band is from the capacity, then the calm band from two thirds."""
     facts = _facts(scale, p, base_probability)
     problems = scale_problems(scale, p, base_probability, capacity_share=capacity_share)
+    # The day's portfolio is not the sample: a proposal that only just keeps the limit would break it.
+    is_close = facts.ends > AIMED_AT_THE_ENDS
     # Within a tenth of the capacity all are alike, so that the calm band decides.
     distance = round(abs(float(np.log(max(facts.alert_share, 1e-6) / capacity_share))), 1)
-    return len(problems), distance, abs(facts.calm_share - 2 / 3)
+    return len(problems) + is_close, distance, abs(facts.calm_share - 2 / 3)
 
 
 def _notes(scale: Scale, p: Floats, capacity_share: float | None, base_probability: float) -> tuple[str, ...]:

@@ -25,6 +25,8 @@ from pipeline.tracking import CHALLENGER, CHAMPION, alias_version, client, exper
 from pipeline.workspace import Workspace, describe_target, target_rule
 
 BASELINES = "baselines"
+# Rows kept beside the registered model to show what it reads.
+EXAMPLE_ROWS = 3
 # More validation dates than this are not a grid: each account has its own.
 MOST_GRID_DATES = 60
 
@@ -142,12 +144,24 @@ def register(
         logged = mlflow.pyfunc.log_model(
             name=target.name, python_model=str(Path(__file__).parent.parent / "serving.py"),
             artifacts={"bundle": str(folder / "bundle"), "baselines": str(folder / BASELINES)},
-            pip_requirements=["tenure"], registered_model_name=name,
+            pip_requirements=["tenure"], registered_model_name=name, signature=_signature(bundle),
+            input_example=None if rows is None else rows.features.head(EXAMPLE_ROWS),
         )
         version = str(logged.registered_model_version)
         tracker.set_model_version_tag(name, version, "run_id", run.info.run_id)
     tracker.set_registered_model_alias(name, CHALLENGER, version)
     return version
+
+
+def _signature(bundle: Bundle) -> Any:
+    """What the registered model reads and returns; doubles, because null is NaN."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+
+    numbers = ("probability", "probability_low", "probability_high")
+    returned = [*(ColSpec("double", n) for n in numbers), ColSpec("long", "health"), ColSpec("string", "band"),
+                ColSpec("string", "drivers")]
+    return ModelSignature(inputs=Schema([ColSpec("double", column) for column in bundle.model.columns]), outputs=Schema(returned))
 
 
 def _log(target: Target, bundle: Bundle, result: TrainingResult | None, rows: TrainingSet | None, folder: Path) -> None:

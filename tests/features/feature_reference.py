@@ -72,10 +72,9 @@ def rows_as_known(source: TinySource, account: str, as_of: int) -> list[Row]:
 def feed_days(source: TinySource, as_of: int, feed: str) -> dict[int, int]:
     """Rows per day of the feed, of everything that had been heard of before as_of."""
     event = CONTRACTS[source.contract].event_time
-    has_feeds = any(r["partition"] != "" for r in source.rows)
     counts: dict[int, int] = {}
     for row in source.rows:
-        if has_feeds and row["partition"] != feed:
+        if row["partition"] != feed:
             continue
         known = row["known_from"] or EPOCH
         happened = row.get(event) or known

@@ -3,7 +3,7 @@
 import functools
 
 import pandas as pd
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from tiny_world import (
     FIRST_DAY,
@@ -25,7 +25,9 @@ from pipeline.storage import content_hash
 
 # Never read by features, so there is nothing to prove of them.
 NEVER_READ = {"outcomes", "interventions"}
-examples = settings(max_examples=8, deadline=None, derandomize=True)
+# A smaller seed is no simpler world, so nothing is shrunk.
+PHASES = (Phase.explicit, Phase.generate)
+examples = settings(max_examples=5, deadline=None, derandomize=True, phases=PHASES)
 seeds = st.integers(0, 10_000)
 
 
@@ -62,13 +64,13 @@ def test_row_order_changes_no_byte(seed: int) -> None:
     assert _hash(shuffled(world, seed + 1), seed, day) == _hash(world, seed, day)
 
 
-@settings(max_examples=4, deadline=None, derandomize=True)
+@settings(max_examples=2, deadline=None, derandomize=True, phases=PHASES)
 @given(seed=seeds, irregular=st.booleans())
 def test_a_row_does_not_depend_on_which_others_are_built(seed: int, irregular: bool) -> None:
     """One account on one date alone equals the same row of the whole table: batch equals one by one."""
     world, snapshots = random_world(seed), some_snapshots(seed, irregular=irregular)
     together = _table(world, snapshots).set_index(["account_id", "as_of_day"])
-    for account, day, feed in snapshots[1::7]:
+    for account, day, feed in snapshots[1::11]:
         alone = _table(world, [(account, day, feed)]).set_index(["account_id", "as_of_day"])
         pd.testing.assert_frame_equal(alone, together.loc[[(account, day)]])
 
@@ -93,7 +95,7 @@ def test_the_harness_would_notice_a_leak() -> None:
     """Rows of the future that a compile did see would move its table: the futures made here are not empty."""
     day = FIRST_DAY + 88
     moved = 0
-    for seed in range(4):
+    for seed in range(2):
         at_day = functools.partial(_table, snapshots=[s for s in some_snapshots(seed, irregular=False) if s[1] > day])
         moved += not at_day(without_future(random_world(seed), day)).equals(at_day(random_world(seed)))
-    assert moved == 4
+    assert moved == 2

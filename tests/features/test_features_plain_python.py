@@ -13,7 +13,7 @@ from features.catalogue import CARDS, RATIOS, STATES
 from features.definition import Signal
 from pipeline.engine.duckdb import connected
 
-SEEDS = range(10)
+SEEDS = range(7)
 
 
 @cache

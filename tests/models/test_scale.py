@@ -142,7 +142,7 @@ def test_proposal_for_a_good_event_sizes_the_high_band(rate):
     share = dict(zip(proposal.table.band, proposal.table.share, strict=True))
     assert proposal.problems == ()
     assert 0 < share["high"] <= 0.15
-    assert share["low"] > 0.5
+    assert share["low"] > FEWEST_CALM
 
 
 def test_declared_anchors_that_paint_everything_green_are_a_problem():

@@ -1,0 +1,318 @@
+"""Labels case by case: the worked table of docs/explanation/labels.md, and plain Python over random histories."""
+
+import random
+import re
+from collections.abc import Iterable
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from features.snapshots import PopulationRule, population
+from features.sources import CONTRACTS
+from features.windows import day_number
+from models.labels import labels
+from models.targets import TargetRule
+from pipeline.config.schema import Source
+from pipeline.engine.duckdb import Connection, connected
+from pipeline.engine.facts import prepare, put_table, source_facts
+from pipeline.engine.staged_facts import StagedFacts
+
+DOC = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "labels.md"
+AS_OF = date(2024, 3, 29)
+UNTIL = date(2024, 12, 1)
+_ARROW = {"text": pa.string(), "time": pa.timestamp("us"), "money": pa.int64(), "number": pa.int64(), "flag": pa.bool_()}
+Row = dict[str, Any]
+
+
+def at(text: str | None) -> datetime | None:
+    """`2024-06-27`, `06-27` (of 2024) or with a time."""
+    if text is None:
+        return None
+    return datetime.fromisoformat(text if text.startswith("20") else f"2024-{text}")
+
+
+def term(starts: str, ends: str | None = None, *, known: str | None = None, until: str | None = None, **more: Any) -> Row:
+    """One version of a subscription term of account A."""
+    begun = at(starts)
+    return {"account_id": "A", "starts_at": begun, "ends_at": at(ends), "known_from": at(known) or begun, "known_until": at(until),
+            **more}
+
+
+def event(moment: str, **more: Any) -> Row:
+    """One event or outcome of account A."""
+    return {"account_id": "A", "event_time": at(moment), "known_from": at(moment), "known_until": None, **more}
+
+
+def staged(contract: str, rows: list[Row], convention: str) -> StagedFacts:
+    """A staged source as the engine knows it."""
+    columns = {"account_id": {"type": "text", "decimals": 0, "is_mapped": True, "is_extra": False}} | {
+        c.name: {"type": c.type, "decimals": 2 if c.type == "money" else 0, "is_mapped": True, "is_extra": False}
+        for c in CONTRACTS[contract].columns}
+    return StagedFacts(
+        name=contract, contract=CONTRACTS[contract], settings=Source(convention=convention),  # type: ignore[arg-type]
+        columns=columns, rows_read=len(rows), rows_left_out={}, rows_bad={}, rows_staged=len(rows), first_event=None,
+        last_event=None, newest_known=None, has_known_at=True, data_until={"": UNTIL}, notes=(),
+        has_versions=any(r["known_until"] for r in rows))
+
+
+def label_table(
+    connection: Connection, contract: str, rows: list[Row], target: TargetRule, *, as_of: Iterable[date] = (AS_OF,),
+    rule: PopulationRule | None = None, convention: str = "fixed_term", until: dict[str, date] | None = None,
+    silences: tuple[tuple[str, date, date], ...] = (), feeds: dict[str, str] | None = None,
+) -> pd.DataFrame:
+    """Population and labels, through the SQL that runs."""
+    source = staged(contract, rows, convention)
+    schema = pa.schema([*((n, _ARROW[c["type"]]) for n, c in source.columns.items()), ("known_from", pa.timestamp("us")),
+                        ("known_until", pa.timestamp("us")), ("partition", pa.string())])
+    connection.register("incoming", pa.Table.from_pylist([{n: r.get(n) for n in schema.names} | {"partition": r.get("partition", "")}
+                                                          for r in rows], schema=schema))
+    connection.execute("create or replace temp table staged_rows as select * from incoming")
+    prepare(connection, source, "staged_rows")
+    accounts = sorted({r["account_id"] for r in rows})
+    asked = [(a, day_number(d), (feeds or {}).get(a, "")) for a in accounts for d in as_of]
+    put_table(connection, "candidates", pd.DataFrame(asked, columns=["account_id", "as_of_day", "partition_name"]))
+    facts = source_facts(source, {})
+    chosen = rule or PopulationRule("customers", grace_days=target.grace_days)
+    if rule is not None and contract == "outcomes":
+        connection.execute("create or replace temp table snapshots as select *, 'member' as state from candidates")
+    else:
+        connection.execute(f"create or replace temp table snapshots as {population(chosen, facts)}")
+    ends = pd.DataFrame([(feed, day_number(d)) for feed, d in (until or {"": UNTIL}).items()], columns=["partition_name", "until_day"])
+    put_table(connection, "data_until", ends)
+    dead = pd.DataFrame([(f, day_number(a), day_number(b)) for f, a, b in silences],
+                        columns=["partition_name", "from_day", "until_day"]).astype({"partition_name": "str", "from_day": "int64",
+                                                                                     "until_day": "int64"})
+    put_table(connection, "silences", dead)
+    return connection.execute(f"select * from ({labels(target, facts, chosen)}) order by account_id, as_of_day").df()
+
+
+def told(table: pd.DataFrame) -> tuple[int | None, str | None] | None:
+    """(label, reason) of the one row; None: not in the population."""
+    if table.empty:
+        return None
+    row = table.iloc[0]
+    return (None if pd.isna(row["label"]) else int(row["label"]), None if pd.isna(row["label_reason"]) else str(row["label_reason"]))
+
+
+def churn(**changes: Any) -> TargetRule:
+    return TargetRule(**{"name": "churn", "kind": "churn", "horizon_days": 90, **changes})  # type: ignore[arg-type]
+
+
+# The table of the page, row by row: (case, terms, changes of the target, expected). 90 days from 2024-03-29 end
+# before 2024-06-27; the data reach to 2024-12-01.
+WORKED: tuple[tuple[str, list[Row], dict[str, Any], tuple[int | None, str | None] | None], ...] = (
+    ("cover ends inside the window", [term("2024-01-01", "05-01")], {}, (1, None)),
+    ("cover goes on after it", [term("2024-01-01", "2025-01-01")], {}, (0, None)),
+    ("open term", [term("2024-01-01")], {}, (0, None)),
+    ("ends exactly at as_of", [term("2024-01-01", "03-29")], {}, (1, None)),
+    ("ends one microsecond before as_of", [term("2024-01-01", "2024-03-28T23:59:59.999999")], {}, None),
+    ("ends exactly at the window's end", [term("2024-01-01", "06-27")], {}, (0, None)),
+    ("ends one microsecond before it", [term("2024-01-01", "2024-06-26T23:59:59.999999")], {}, (1, None)),
+    ("next term begins as the last ends", [term("2024-01-01", "05-01"), term("05-01", "2025-05-01")], {}, (0, None)),
+    ("comes back within the grace", [term("2024-01-01", "05-01"), term("05-20", "2025-05-01")], {"grace_days": 30}, (0, None)),
+    ("comes back exactly at its end", [term("2024-01-01", "05-01"), term("05-31", "2025-05-01")], {"grace_days": 30}, (0, None)),
+    ("comes back after the grace", [term("2024-01-01", "05-01"), term("06-01", "2025-05-01")], {"grace_days": 30}, (1, None)),
+    ("pause without grace", [term("2024-01-01", "05-01"), term("05-20", "2025-05-01")], {}, (1, None)),
+    ("one of two overlapping terms ends", [term("2024-01-01", "05-01"), term("2024-02-01", "2025-02-01")], {}, (0, None)),
+    ("only a trial follows", [term("2024-01-01", "05-01"), term("05-01", "07-01", is_trial=True)], {}, (1, None)),
+    ("only a trial covers as_of", [term("2024-03-01", "04-15", is_trial=True)], {}, None),
+    ("notice already given", [term("2024-01-01", "05-01", notice_at=at("03-01"))], {}, (None, "notice")),
+    ("notice given later", [term("2024-01-01", "05-01", notice_at=at("04-01"))], {}, (1, None)),
+    ("ended, still in the grace", [term("2024-01-01", "03-20")], {"grace_days": 30}, (None, "lapsed")),
+    ("ended before as_of, learnt later", [term("2024-01-01", "2025-01-01", until="04-10"),
+                                          term("2024-01-01", "03-01", known="04-10")], {}, (None, "ended_before")),
+    ("ends inside the gap", [term("2024-01-01", "04-02")], {"gap_days": 14}, (None, "left_in_gap")),
+    ("ends exactly at the gap's end", [term("2024-01-01", "04-12")], {"gap_days": 14}, (1, None)),
+    ("horizon and grace end on the data's last day", [term("2024-01-01", "05-01")], {"horizon_days": 217, "grace_days": 30}, (1, None)),
+    ("one day more is not complete", [term("2024-01-01", "05-01")], {"horizon_days": 218, "grace_days": 30}, (None, "incomplete")),
+    ("retracted renewal", [term("2024-01-01", "05-01"), term("05-01", "2025-05-01", until="06-01")], {}, (1, None)),
+    ("next renewal: renewed", [term("2024-01-01", "09-01"), term("09-01", "2025-09-01")],
+     {"horizon_days": None}, (0, None)),
+    ("next renewal: not renewed", [term("2024-01-01", "09-01")], {"horizon_days": None}, (1, None)),
+    ("next renewal: broken off before", [term("2024-01-01", "10-01", until="06-01"), term("2024-01-01", "06-01", known="06-01")],
+     {"horizon_days": None}, (1, None)),
+    ("next renewal: prolonged in place", [term("2024-01-01", "09-01", until="08-20"), term("2024-01-01", "2025-09-01", known="08-20")],
+     {"horizon_days": None}, (0, None)),
+    ("next renewal: no end agreed", [term("2024-01-01")], {"horizon_days": None}, (None, "no_contract_end")),
+    ("next renewal: beyond the data", [term("2024-01-01", "2025-01-01")], {"horizon_days": None}, (None, "incomplete")),
+    ("voluntary: chose to leave", [term("2024-01-01", "05-01", is_voluntary=True)], {"kind": "voluntary"}, (1, None)),
+    ("voluntary: was cut off", [term("2024-01-01", "05-01", is_voluntary=False)], {"kind": "voluntary"}, (0, None)),
+    ("involuntary: was cut off", [term("2024-01-01", "05-01", is_voluntary=False)], {"kind": "involuntary"}, (1, None)),
+    ("voluntary: nobody says why", [term("2024-01-01", "05-01")], {"kind": "voluntary"}, (None, "kind_unknown")),
+    ("voluntary: stays", [term("2024-01-01", "2025-05-01")], {"kind": "voluntary"}, (0, None)),
+    ("contraction: pays less at the end", [term("2024-01-01", "05-01", amount_per_month=10000), term("05-01", amount_per_month=9000)],
+     {"kind": "contraction", "change_share": 0.1}, (1, None)),
+    ("contraction: less than the share that counts", [term("2024-01-01", "05-01", amount_per_month=10000), term("05-01", amount_per_month=9001)],
+     {"kind": "contraction", "change_share": 0.1}, (0, None)),
+    ("contraction: one of two terms ends", [term("2024-01-01", "05-01", amount_per_month=10000), term("2024-01-01", amount_per_month=10000)],
+     {"kind": "contraction"}, (1, None)),
+    ("contraction: left altogether", [term("2024-01-01", "05-01", amount_per_month=10000)], {"kind": "contraction"}, (0, None)),
+    ("expansion: pays more at the end", [term("2024-01-01", "05-01", amount_per_month=10000), term("05-01", amount_per_month=10500)],
+     {"kind": "expansion", "change_share": 0.05}, (1, None)),
+    ("expansion: up and down again", [term("2024-01-01", amount_per_month=10000), term("04-10", "05-10", amount_per_month=500)],
+     {"kind": "expansion"}, (0, None)),
+    ("expansion: grew inside the gap", [term("2024-01-01", amount_per_month=10000), term("04-05", amount_per_month=500)],
+     {"kind": "expansion", "gap_days": 14}, (0, None)),
+)
+
+
+@pytest.mark.parametrize(("case", "terms", "changes", "expected"), WORKED, ids=[w[0] for w in WORKED])
+def test_worked_table(duck: Connection, case: str, terms: list[Row], changes: dict[str, Any],
+                      expected: tuple[int | None, str | None] | None) -> None:
+    assert told(label_table(duck, "subscriptions", terms, churn(**changes))) == expected
+
+
+def test_page_shows_the_table_that_is_tested() -> None:
+    """Every row of the page is a case here with the same answer, and the other way round."""
+    rows = re.findall(r"^\| ([^|]+?) \| (1|0|none|not asked) \| ([^|]*?) \|$", DOC.read_text(), flags=re.M)
+    page = {case: (label, reason.strip("` ")) for case, label, reason in rows}
+    code = {case: ("not asked", "") if expected is None else ("none" if expected[0] is None else str(expected[0]), expected[1] or "")
+            for case, _, _, expected in WORKED}
+    assert page == code
+
+
+# --- conversion, inactivity, events -------------------------------------------------------------------
+
+
+TRIALS = PopulationRule("trials")
+
+
+def test_conversion_is_the_first_paid_term(duck: Connection) -> None:
+    target = churn(kind="conversion")
+    trial = term("2024-03-01", "04-15", is_trial=True)
+    assert told(label_table(duck, "subscriptions", [trial, term("04-15")], target, rule=TRIALS)) == (1, None)
+    assert told(label_table(duck, "subscriptions", [trial, term("06-27")], target, rule=TRIALS)) == (0, None)
+    assert told(label_table(duck, "subscriptions", [trial], target, rule=TRIALS)) == (0, None)
+
+
+def test_conversion_learnt_too_late_leaves_no_label(duck: Connection) -> None:
+    trial, paid = term("2024-03-01", "04-15", is_trial=True), term("03-20", known="04-02")
+    assert told(label_table(duck, "subscriptions", [trial, paid], churn(kind="conversion"), rule=TRIALS)) == (None, "ended_before")
+
+
+ACTIVE = PopulationRule("active", active_within_days=90)
+
+
+def _inactivity(duck: Connection, moments: list[str], **more: Any) -> tuple[int | None, str | None] | None:
+    changes = {k: more.pop(k) for k in ("gap_days",) if k in more}
+    rule = more.pop("rule", ACTIVE)
+    return told(label_table(duck, "usage_events", [event(m) for m in moments], churn(kind="inactivity", **changes), rule=rule, **more))
+
+
+def test_inactivity_is_no_event_inside_the_window(duck: Connection) -> None:
+    assert _inactivity(duck, ["03-01"]) == (1, None)
+    assert _inactivity(duck, ["03-01", "03-29"]) == (0, None)      # the first instant of the window
+    assert _inactivity(duck, ["03-01", "06-26T23:00:00"]) == (0, None)
+    assert _inactivity(duck, ["03-01", "06-27"]) == (1, None)      # the first instant after it
+
+
+def test_activity_inside_the_gap_does_not_count(duck: Connection) -> None:
+    assert _inactivity(duck, ["03-01", "04-11"], gap_days=14) == (1, None)
+    assert _inactivity(duck, ["03-01", "04-12"], gap_days=14) == (0, None)
+
+
+def test_silent_feed_gives_no_label(duck: Connection) -> None:
+    """Dead for a day inside the window, or only outside it."""
+    inside, before, after = (("", date(2024, 6, 26), date(2024, 7, 9)), ("", date(2024, 3, 1), date(2024, 3, 29)),
+                             ("", date(2024, 6, 27), date(2024, 7, 9)))
+    assert _inactivity(duck, ["03-01"], silences=(inside,)) == (None, "feed_silent")
+    assert _inactivity(duck, ["03-01"], silences=(before, after)) == (1, None)
+
+
+def test_only_activity_that_counts_is_activity(duck: Connection) -> None:
+    rule = PopulationRule("active", active_within_days=90, event_names=("buy",))
+    rows = [event("03-01", event_name="buy"), event("05-01", event_name="look")]
+    assert told(label_table(duck, "usage_events", rows, churn(kind="inactivity"), rule=rule)) == (1, None)
+
+
+def test_each_feed_completes_labels_to_its_own_end(duck: Connection) -> None:
+    """numpy's log runs on, ansible's ends on 2024-06-01: its labels are not known, not zero."""
+    rows = [{**event("03-01"), "account_id": a, "partition": f} for a, f in (("n", "numpy"), ("x", "ansible"))]
+    table = label_table(duck, "usage_events", rows, churn(kind="inactivity"), rule=ACTIVE, feeds={"n": "numpy", "x": "ansible"},
+                        until={"numpy": UNTIL, "ansible": date(2024, 6, 1)})
+    assert table["label_reason"].fillna("").tolist() == ["", "incomplete"] and table["label"].iloc[0] == 1
+
+
+def _outcome(duck: Connection, rows: list[Row], **changes: Any) -> tuple[int | None, str | None] | None:
+    return told(label_table(duck, "outcomes", rows, churn(kind="event", **changes), rule=PopulationRule("accounts")))
+
+
+def test_event_of_the_wanted_kind_inside_the_window(duck: Connection) -> None:
+    rows = [event("05-01", kind="upgrade"), event("07-01", kind="churn's")]
+    assert _outcome(duck, rows) == (1, None)
+    assert _outcome(duck, rows, event_names=("churn's",)) == (0, None)
+    assert _outcome(duck, rows, event_names=("upgrade", "churn's")) == (1, None)
+
+
+def test_first_event_only_leaves_no_label_after_an_earlier_one(duck: Connection) -> None:
+    """An earlier event of another kind does not count as the first."""
+    rows = [event("02-01", kind="upgrade"), event("05-01", kind="churn")]
+    assert _outcome(duck, rows) == (1, None)
+    assert _outcome(duck, rows, first_event_only=True) == (None, "ended_before")
+    assert _outcome(duck, rows, first_event_only=True, event_names=("churn",)) == (1, None)
+
+
+def test_open_convention_knows_no_contract_end_ahead(duck: Connection) -> None:
+    """The end is written when it happens: as a renewal date it would tell the label."""
+    table = label_table(duck, "subscriptions", [term("2024-01-01", "05-01")], churn(horizon_days=None), convention="open_until_cancelled")
+    assert told(table) == (None, "no_contract_end")
+
+
+# --- plain Python -------------------------------------------------------------------------------------
+
+
+def plain_churn(terms: list[Row], as_of: date, target: TargetRule) -> tuple[int | None, str | None] | None:
+    """The rules of the page in slow plain Python, for terms known from their start and of one version each."""
+    now = datetime.combine(as_of, datetime.min.time())
+    paid = [(t["starts_at"], t["ends_at"] or datetime.max) for t in terms if not t.get("is_trial")]
+    grace = timedelta(days=target.grace_days)
+    begun = [t for t in paid if t[0] < now]
+    if not any(start < now <= end for start, end in begun):
+        lately = any(now - grace <= end < now for _, end in begun) and target.grace_days
+        return (None, "lapsed") if lately else None
+    start = now + timedelta(days=target.gap_days)
+    end = start + timedelta(days=int(target.horizon_days or 0))
+    if end.date() + grace > UNTIL:
+        return None, "incomplete"
+    # Walk from as_of to the first instant after which nobody covers for longer than the grace.
+    covered_until = max(e for s, e in begun if s < now <= e)
+    while covered_until != datetime.max:
+        following = [e for s, e in paid if s <= covered_until + grace and e > covered_until and e > s]
+        if not following:
+            break
+        covered_until = max(following)
+    if covered_until < start:
+        return None, "left_in_gap"
+    return (1 if covered_until < end else 0), None
+
+
+@settings(max_examples=25, deadline=None, derandomize=True, phases=(Phase.explicit, Phase.generate))
+@given(seed=st.integers(0, 10_000))
+def test_labels_equal_plain_python(seed: int) -> None:
+    draw = random.Random(seed)
+    target = churn(horizon_days=draw.choice([1, 30, 90, 240]), gap_days=draw.choice([0, 0, 10]), grace_days=draw.choice([0, 0, 10, 40]))
+    rows: list[Row] = []
+    for account in "ABCDE":
+        for _ in range(draw.randint(1, 4)):
+            begun = datetime(2023, 11, 1) + timedelta(days=draw.randint(0, 300), hours=draw.choice([0, 0, 0, 13]))
+            length = draw.choice([None, 0, 1, 30, 60, 90, 180])
+            rows.append({"account_id": account, "starts_at": begun, "known_from": begun, "known_until": None,
+                         "ends_at": None if length is None else begun + timedelta(days=length),
+                         "is_trial": draw.choice([True, False, False, None])})
+            if draw.random() < 0.5 and rows[-1]["ends_at"]:  # exactly back to back, or a day either side of the grace
+                again = rows[-1]["ends_at"] + timedelta(days=draw.choice([0, target.grace_days, target.grace_days + 1]))
+                rows.append({**rows[-1], "starts_at": again, "known_from": again, "ends_at": again + timedelta(days=60)})
+    dates = [date(2024, 1, 15), date(2024, 3, 29), date(2024, 6, 1)]
+    with connected(threads=1) as connection:
+        table = label_table(connection, "subscriptions", rows, target, as_of=dates)
+    found = {(r["account_id"], r["as_of_day"]): told(pd.DataFrame([r])) for r in table.to_dict("records")}
+    for account in sorted({r["account_id"] for r in rows}):
+        for day in dates:
+            mine = [r for r in rows if r["account_id"] == account]
+            assert found.get((account, day_number(day))) == plain_churn(mine, day, target), (account, day, target, mine)

@@ -1,0 +1,249 @@
+"""`tenure train --table`: what it prints, writes and registers, and what it refuses, on small made tables."""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from features.errors import ChurnError, ConfigError, LeakageError
+from models.bundle import pack_bundle, write_bundle
+from models.table import TableOptions
+from pipeline.cli import app
+from pipeline.jobs.read_table import read_table
+from pipeline.jobs.train_table import parse_waivers, quality_of_table, table_job, train_table
+
+NOW = pd.Timestamp("2025-06-02").to_pydatetime()
+
+
+def some_table(rows: int = 700, seed: int = 1) -> pd.DataFrame:
+    generator = np.random.default_rng(seed)
+    usage = generator.gamma(2.0, 10.0, rows)
+    plan = generator.choice(["Basic", "Pro", "Team"], rows, p=[0.5, 0.3, 0.2])
+    left = generator.random(rows) < 1 / (1 + np.exp(0.25 * usage - 2.0 - 2.0 * (plan == "Basic")))
+    return pd.DataFrame({
+        "account": [f"{n:05}" for n in range(rows)], "logins": usage, "plan": plan,
+        "seats": generator.integers(1, 40, rows), "status": np.where(left, "Gone", "Stays"),
+    })
+
+
+def run(*arguments: object) -> Any:
+    return CliRunner().invoke(app, ["train", *(str(each) for each in arguments)])
+
+
+def refusal(*arguments: object) -> ChurnError:
+    done = run(*arguments)
+    assert isinstance(done.exception, ChurnError), done.exception or done.output
+    return done.exception
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], str]:
+    """Project folder, JSON and story of one training through the command line."""
+    folder = tmp_path_factory.mktemp("table")
+    some_table().to_csv(folder / "accounts.csv", index=False)
+    done = run("--table", "accounts.csv", "--data", folder, "--label", "status", "--positive", "Gone", "--account", "account",
+               "--project", folder / "project", "--trials", 1, "--json")
+    assert done.exit_code == 0, done.exception
+    return folder / "project", json.loads(done.stdout), done.stderr
+
+
+def test_json_has_the_shape_of_evaluate(trained: tuple[Path, dict[str, Any], str]) -> None:
+    found = trained[1]
+    assert found["target"] == "status"
+    for name in ("auc", "log_loss", "average_precision", "brier", "calibration_slope", "lift_top_decile", "ece"):
+        assert found["test"][f"{name}_low"] <= found["test"][name] <= found["test"][f"{name}_high"] or name == "ece"
+    assert found["test"]["auc"] > 0.75
+    assert {"constant", "logistic", "lightgbm"} <= set(found["baselines"])
+    assert found["test"]["n"] == found["test"]["accounts"]
+    assert [gate["name"] for gate in found["gates"]][:2] == ["leakage audit", "finite outputs"]
+
+
+def test_every_report_says_that_a_table_without_dates_is_not_out_of_time(trained: tuple[Path, dict[str, Any], str]) -> None:
+    project, found, story = trained
+    assert found["is_out_of_time"] is False and found["test"]["as_of"] == []
+    assert not any("out of time" in gate["name"] for gate in found["gates"])
+    reports = project / "reports" / "table-status"
+    for text in (story, json.dumps(found), (reports / "model_card.html").read_text(), (reports / "model_card.md").read_text()):
+        assert "not out of time" in text
+        assert "1970" not in text
+
+
+def test_story_is_told_in_about_a_dozen_lines(trained: tuple[Path, dict[str, Any], str]) -> None:
+    lines = [line for line in trained[2].splitlines() if line[:8].strip().endswith("s")]
+    steps = [line.split()[1] for line in lines]
+    assert steps[0] == "table" and steps[-1] == "look"
+    assert {"note", "train", "test", "beside", "gate", "model"} <= set(steps)
+    assert len(lines) <= 16
+
+
+def test_scores_and_drivers_of_held_out_rows_lie_beside_the_card(trained: tuple[Path, dict[str, Any], str]) -> None:
+    reports = trained[0] / "reports" / "table-status"
+    scores, drivers = pd.read_parquet(reports / "scores.parquet"), pd.read_parquet(reports / "drivers.parquet")
+    table = some_table()
+    assert len(scores) == trained[1]["test"]["n"]
+    assert scores["account_id"].tolist() == table["account"].iloc[scores["row"]].tolist()  # leading zeros, too
+    assert scores["label"].tolist() == (table["status"].iloc[scores["row"]] == "Gone").astype(int).tolist()
+    assert scores["probability"].between(0, 1).all()
+    assert set(drivers["row"]) == set(scores["row"])
+    shown = drivers.groupby("row")["points_displayed"].sum()
+    base = scores.set_index("row")["health"].astype(float) - shown
+    assert base.nunique() == 1
+    assert drivers["words"].str.contains("logins").any()
+
+
+def test_candidate_is_registered_and_answers_with_all_five(trained: tuple[Path, dict[str, Any], str]) -> None:
+    import mlflow
+
+    from pipeline.tracking import CHALLENGER, alias_version, client
+
+    tracker = client(trained[0], None)
+    version = alias_version(tracker, "table-status", CHALLENGER)
+    assert version is not None and version.tags["is_out_of_time"] == "false"
+    assert tracker.get_experiment_by_name("accounts") is not None
+    model = mlflow.pyfunc.load_model("models:/table-status@challenger")
+    frame = pd.DataFrame({"logins": [1.0, 60.0], "plan_is_basic": [1.0, 0.0], "plan_is_pro": [0.0, 1.0],
+                          "plan_is_team": [0.0, 0.0], "seats": [3.0, 3.0]})
+    answer = model.predict(frame)
+    assert list(answer.columns) == ["probability", "probability_low", "probability_high", "health", "band", "drivers"]
+    assert answer["probability"][0] > answer["probability"][1]
+
+
+def test_same_table_gives_the_same_bytes_whatever_its_order(tmp_path: Path) -> None:
+    packed, scores = [], []
+    for number, table in enumerate((some_table(400), some_table(400).sample(frac=1, random_state=2))):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        table.to_parquet(folder / "accounts.parquet", index=False)
+        options = TableOptions("status", positive="Gone", account="account")
+        done = train_table(table_job(Path("accounts.parquet"), options, folder, NOW, data_dir=folder, trials=1))
+        write_bundle(done.bundle, folder / "bundle")
+        packed.append(pack_bundle(folder / "bundle", folder / "model.zip").read_bytes())
+        scores.append(done.scores.sort_values("account_id").drop(columns="row").reset_index(drop=True))
+    assert packed[0] == packed[1]
+    pd.testing.assert_frame_equal(*scores, check_exact=True)
+
+
+def test_project_file_gives_name_trials_and_scale(tmp_path: Path) -> None:
+    (tmp_path / "tenure.toml").write_text(
+        'name = "acme"\n[sources.usage_events]\nlocation = "usage.parquet"\n'
+        '[[targets]]\nname = "quiet"\nkind = "inactivity"\nhorizon_days = 30\n'
+        "[training]\ntrials = 0\n[scale]\np_at_risk = 0.6\np_healthy = 0.2\n")
+    some_table(400).to_parquet(tmp_path / "t.parquet")
+    options = TableOptions("status", positive="Gone", account="account", waivers={"seats": "read from the contract"})
+    done = train_table(table_job(Path("t.parquet"), options, tmp_path, NOW, data_dir=tmp_path))
+    assert done.evaluation["registered_model"] == "acme-table-status"
+    assert (done.bundle.scale.p_at_risk, done.bundle.scale.p_healthy) == (0.6, 0.2)
+    assert len(done.result.trials) == 1
+    assert (tmp_path / "reports" / "acme-table-status" / "model_card.md").is_file()
+
+
+def test_dated_table_is_judged_on_its_last_dates(tmp_path: Path) -> None:
+    days = pd.date_range("2024-01-01", periods=10, freq="28D")
+    table = some_table(1000).assign(day=np.tile(days, 100), account=[f"a{n // 10}" for n in range(1000)])
+    table.to_parquet(tmp_path / "t.parquet")
+    done = run("--table", tmp_path / "t.parquet", "--label", "status", "--positive", "Gone", "--account", "account",
+               "--as-of", "day", "--horizon-days", 28, "--project", tmp_path, "--trials", 0, "--json")
+    assert done.exit_code == 0, done.exception
+    found = json.loads(done.stdout)
+    assert found["is_out_of_time"] is True
+    assert found["test"]["as_of"] == ["2024-08-12", "2024-09-09"]
+    assert "beats the constant out of time" in [gate["name"] for gate in found["gates"]]
+
+
+def test_proxies_are_refused_with_the_next_step(tmp_path: Path) -> None:
+    table = some_table().assign(**{"exit note": lambda t: np.where(t["status"] == "Gone", "bye", None)})
+    table.to_parquet(tmp_path / "t.parquet")
+    known = ("--table", tmp_path / "t.parquet", "--label", "status", "--positive", "Gone", "--project", tmp_path)
+    error = refusal(*known)
+    assert isinstance(error, LeakageError) and error.exit_code == 3
+    for words in ("account is an identifier", "--account account", "exit note alone ranks", "--drop account --drop 'exit note'",
+                  "--waive COLUMN=REASON"):
+        assert words in str(error)
+    assert "account is an identifier" not in str(refusal(*known, "--account", "account"))
+
+
+@pytest.mark.parametrize(("more", "message"), [
+    ((), "holds 'Stays' .*'Gone' .*--positive VALUE"),
+    (("--positive", "Left"), "--positive 'Left' is no value of label column 'status'"),
+    (("--positive", "Gone", "--as-of", "logins"), "--as-of logins needs --horizon-days"),
+    (("--positive", "Gone", "--drop", "seat"), "no column 'seat'; near are seats"),
+    (("--positive", "Gone", "--waive", "seats"), "must be COLUMN=REASON"),
+    (("--positive", "Gone", "--test-share", "1.5"), "must lie between 0 and 1"),
+    (("--positive", "Gone", "--target", "churn_90d"), "with --table the outcome is --label"),
+])
+def test_wrong_use_is_said_clearly(tmp_path: Path, more: tuple[str, ...], message: str) -> None:
+    some_table(50).to_parquet(tmp_path / "t.parquet")
+    error = refusal("--table", tmp_path / "t.parquet", "--label", "status", "--project", tmp_path, *more)
+    assert isinstance(error, ConfigError) and error.exit_code == 2
+    with pytest.raises(ConfigError, match=message):
+        raise error
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (("--label", "left"), "--label goes with --table FILE"),
+    (("--as-of", "snapshot_date"), "'snapshot_date' is no date like 2025-06-01"),
+    (("--table", "no.parquet"), "needs --label COLUMN"),
+    (("--table", "no.parquet", "--label", "x"), "does not exist"),
+])
+def test_options_of_the_table_are_not_ignored_without_it(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        raise refusal("--project", tmp_path, *arguments)
+
+
+def test_waivers_need_a_reason() -> None:
+    assert parse_waivers(["score=bought monthly = before"]) == {"score": "bought monthly = before"}
+    with pytest.raises(ConfigError, match="COLUMN=REASON"):
+        parse_waivers(["score="])
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "t.tsv"])
+def test_text_files_keep_zeros_of_accounts_and_read_blank_numbers_as_null(tmp_path: Path, name: str) -> None:
+    text = "Account,Total,Day,flag\n007, ,2024-01-31,true\n008,1.5,2024-02-29,false\n"
+    content = text.replace(",", "\t") if name.endswith("tsv") else text
+    (tmp_path / name).write_bytes(gzip.compress(content.encode()) if name.endswith("gz") else content.encode())
+    table = read_table(tmp_path / name, ("account",))
+    assert table["Account"].tolist() == ["007", "008"]
+    assert np.isnan(table["Total"][0]) and table["Total"][1] == 1.5
+    assert table["Day"][0] == pd.Timestamp("2024-01-31") and table["flag"].tolist() == [True, False]
+
+
+def test_files_that_are_no_tables_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "t.parquet").write_text("no")
+    (tmp_path / "t.csv").write_text("a,a\n1,2\n")
+    pd.DataFrame({"a": [[1], [2]]}).to_parquet(tmp_path / "lists.parquet")
+    for name, message in (("t.parquet", "cannot be read"), ("t.csv", "several columns 'a'"), ("lists.parquet", "holds list"),
+                          ("t.xlsx", "does not exist")):
+        with pytest.raises(ConfigError, match=message):
+            read_table(tmp_path / name)
+    (tmp_path / "t.xlsx").write_text("")
+    with pytest.raises(ConfigError, match="of no known kind; known are .parquet"):
+        read_table(tmp_path / "t.xlsx")
+
+
+def test_bank_churners_without_the_leaks_trains_to_the_known_auc(shared_data: Path) -> None:
+    file = shared_data / "bank_churners" / "bank_churners.parquet"
+    leaks = [name for name in pd.read_parquet(file).columns if name.startswith("Naive_Bayes")]
+    options = TableOptions("Attrition_Flag", positive="Attrited Customer", account="CLIENTNUM", drop=tuple(leaks))
+    from models.evaluation import evaluate
+    from models.table import table_rows
+    from models.training import TrainingPlan, train
+
+    rows = table_rows(read_table(file), options)
+    found = evaluate(train(rows.training_set, TrainingPlan(trials=1)), None, rows.training_set, replicates=50)
+    assert found["test"]["auc"] > 0.985
+    assert found["test"]["log_loss"] < 0.095
+
+
+def test_quality_of_a_file_is_that_of_its_rows(tmp_path: Path) -> None:
+    from models.training import TrainingPlan
+
+    some_table(300).to_csv(tmp_path / "t.csv", index=False)
+    found = quality_of_table(tmp_path / "t.csv", "status", positive="Gone", account="account", folds=2,
+                             plan=TrainingPlan(trials=0, threads=1))
+    assert found["accounts"] == 300
+    assert found["methods"]["ours"]["log_loss"] < found["methods"]["constant"]["log_loss"]
