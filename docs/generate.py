@@ -472,7 +472,8 @@ def output_of(command: str, folder: Path) -> str:
     done = subprocess.run(
         command.replace("tenure ", words, 1), shell=True, cwd=folder, text=True, check=False,
         env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    lines = [line.rstrip() for line in done.stdout.splitlines() if not _NOISE.match(line)]
+    shown = done.stdout.replace(f"{folder.resolve()}/", "").replace(f"{folder}/", "")
+    lines = [line.rstrip() for line in shown.splitlines() if not _NOISE.match(line)]
     return "\n".join(lines).strip("\n") + "\n"
 
 

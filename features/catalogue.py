@@ -66,9 +66,15 @@ def entries(window_days: tuple[int, ...] = DEFAULT_WINDOWS) -> tuple[Entry, ...]
 
 
 def _card_entry(card: Card, *, is_automatic: bool = False) -> Entry:
-    days = f"_{{{','.join(str(d) for d in card.days)}}}d" if len(card.days) > 1 else "".join(f"_{d}d" for d in card.days)
-    return Entry(_shown(card.name + days), card.dimension, card.contract, _shown(card.meaning), card.unit,
-                 _empty(card.when_empty), card.is_leading, card.worse or "-", _shown(card.phrase), is_automatic)
+    columns = _shown(card.name) + _windows(card.days)
+    return Entry(columns, card.dimension, card.contract, _shown(card.meaning), card.unit, _empty(card.when_empty),
+                 card.is_leading, card.worse or "-", _shown(card.phrase), is_automatic)
+
+
+def _windows(days: tuple[int, ...]) -> str:
+    """`_{7,28}d` for several windows, `_28d` for one, nothing for all history."""
+    listed = ",".join(str(d) for d in days)
+    return f"_{{{listed}}}d" if len(days) > 1 else f"_{listed}d" if days else ""
 
 
 def _state_entry(card: StateCard) -> Entry:
@@ -136,7 +142,7 @@ def catalogue_markdown() -> str:
     parts = []
     for title, found in _sections():
         parts += [f"## {title[0].upper()}{title[1:]}", "",
-                  "| signal | source | meaning | unit | empty | kind | worse | said as |", "|---|---|---|---|---|---|---|---|"]
+                  "| signal | source | meaning | unit | empty | kind | worse | said as |", "|" + "---|" * 8]
         parts += [
             "| " + " | ".join((f"`{entry.columns}`", f"`{entry.source}`", _cell(entry.meaning), entry.unit, entry.empty,
                                _kind(entry), entry.worse, _cell(entry.phrase))) + " |"

@@ -49,8 +49,6 @@ _BAND_COLOUR = {"at_risk": "red", "stable": "yellow", "healthy": "green", "low":
 
 def explained_text(explained: Explained, horizon_days: int | None, verb: str) -> list[Any]:
     """Rich renderables of one account: headline, chance, and the points as a waterfall."""
-    import math
-
     from rich.table import Table
     from rich.text import Text
 

@@ -13,7 +13,7 @@ from features.catalogue import CARDS, RATIOS, STATES
 from features.definition import Signal
 from pipeline.engine.duckdb import connected
 
-SEEDS = range(7)
+SEEDS = range(6)
 
 
 @cache
