@@ -43,6 +43,12 @@ class GateRefused(ChurnError, RuntimeError):
     exit_code = 3
 
 
+class NoModel(ChurnError, LookupError):
+    """No model has been trained, or none is in use, so nothing may be published."""
+
+    exit_code = 3
+
+
 class NotFound(ChurnError, LookupError):
     """The account, run, model or target asked for does not exist."""
 

@@ -24,7 +24,9 @@ RUNS = pa.schema([
 
 def append_run(store: Store, run: dict[str, Any]) -> None:
     """Append one row; this is the commit of a run."""
-    store.write("runs", pa.Table.from_pylist([{name: run.get(name) for name in RUNS.names}], schema=RUNS), append=True)
+    # A row read back has NaN where it had no value (a horizon until the next renewal has no days).
+    row = {name: None if run.get(name) is None or pd.isna(run[name]) else run[name] for name in RUNS.names}
+    store.write("runs", pa.Table.from_pylist([row], schema=RUNS), append=True)
 
 
 def run_rows(store: Store) -> pd.DataFrame:

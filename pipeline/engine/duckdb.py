@@ -35,7 +35,9 @@ def connect(threads: int = 2, memory_limit: str = "4GB", spill_directory: Path |
     )
     connection.execute("SET TimeZone = 'UTC'")
     # A bar on standard output would break --json and the story of a run.
-    connection.execute("SET enable_progress_bar = false")
+    # In a notebook there is none to switch off, and the setting itself is an error there.
+    if row(connection, "SELECT current_setting('enable_progress_bar')")[0]:
+        connection.execute("SET enable_progress_bar = false")
     # Nothing is fetched from the network behind the user's back; icu, json and parquet are built in.
     connection.execute("SET autoinstall_known_extensions = false")
     return connection

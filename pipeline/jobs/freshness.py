@@ -38,6 +38,19 @@ def freshness(
     return tuple(_state(connection, source, as_of) for source in staged.values())
 
 
+def covered_shares(connection: Connection, staged: Mapping[str, StagedFacts], as_of: date) -> dict[str, float]:
+    """Share (0-1) of the accounts scored on a date that have any row in a source, as known then."""
+    day = day_number(as_of)
+    total = connection.execute(f"select count(*) from snapshots where as_of_day = {day}").fetchall()[0][0]
+    shares = {}
+    for name in staged:
+        covered = connection.execute(
+            f"select count(*) from snapshots s where s.as_of_day = {day} and exists (select 1 from facts_{slug(name)} f "
+            f"where f.account_id = s.account_id and f.known_from_day < {day})").fetchall()[0][0]
+        shares[name] = covered / total if total else float("nan")
+    return shares
+
+
 def _state(connection: Connection, source: StagedFacts, as_of: date) -> SourceState:
     table, day = f"facts_{slug(source.name)}", day_number(as_of)
     newest, rows = connection.execute(

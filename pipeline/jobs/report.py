@@ -95,7 +95,7 @@ def _bands(published: PublishedRun, tested: pd.DataFrame) -> pd.DataFrame:
 
 
 def _freshness(published: PublishedRun) -> pd.DataFrame:
-    rows = [{"source": s.source, "newest_known": s.newest_known, "rows": s.rows, "share": float("nan"),
+    rows = [{"source": s.source, "newest_known": s.newest_known, "rows": s.rows, "share": published.covered.get(s.source, float("nan")),
              "note": s.problem} for s in published.freshness]
     return pd.DataFrame(rows, columns=["source", "newest_known", "rows", "share", "note"])
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -22,7 +22,7 @@ from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection
 from pipeline.engine.staged_facts import StagedFacts
 from pipeline.jobs.features import BEFORE_DAYS, build_scoring, data_until, latest_anchored_date
-from pipeline.jobs.freshness import SourceState, freshness
+from pipeline.jobs.freshness import SourceState, covered_shares, freshness
 from pipeline.jobs.portfolio import portfolio
 from pipeline.jobs.stage import load_staged
 from pipeline.jobs.train import need_version
@@ -58,6 +58,7 @@ class PublishedRun:
     drivers: pd.DataFrame
     portfolio: pd.DataFrame
     freshness: tuple[SourceState, ...]
+    covered: Mapping[str, float]
     previous_counts: dict[str, int] | None
     bundle: Bundle
 
@@ -90,7 +91,7 @@ def score_target(
     ------
     GateRefused
         When a source is stale: nothing is written and readers keep the run before.
-    NotFound
+    NoModel
         When no model is in use.
     """
     alias = CHALLENGER if use_candidate else CHAMPION
@@ -110,7 +111,8 @@ def score_target(
     unknown = _unknown_accounts(connection, staged, accepted, day)
     scores, drivers, base = _score_accounts(bundle, snapshots, now, before, unknown, workspace)
     people = portfolio(workspace, connection, staged, target, day, snapshots["account_id"])
-    return _publish(workspace, target, bundle, day, scores, drivers, people, now, states, accepted)
+    published = _publish(workspace, target, bundle, day, scores, drivers, people, now, states, accepted)
+    return replace(published, covered=covered_shares(connection, staged, day))
 
 
 def _refuse_beyond_data(staged: Mapping[str, StagedFacts], day: date) -> None:
@@ -246,7 +248,7 @@ def _publish(
     }
     append_run(store, run)
     before = json.loads(previous["counts"]) if previous and previous["run_id"] != run_id else None
-    return PublishedRun(run, scores, drivers, people, states, before, bundle)
+    return PublishedRun(run, scores, drivers, people, states, {}, before, bundle)
 
 
 def _base(bundle: Bundle, scores: pd.DataFrame, drivers: pd.DataFrame) -> tuple[float, int]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from features.errors import NotFound
+from features.errors import NoModel
 from models.artifact import read_model, write_model
 from models.bundle import Bundle, read_bundle, write_bundle
 from models.dataset import TrainingSet
@@ -226,5 +226,5 @@ def need_version(workspace: Workspace, target: Target, alias: str, next_step: st
     found = load_version(workspace, target, alias)
     if found is None:
         what = "model in use" if alias == CHAMPION else "candidate model"
-        raise NotFound(f"target {target.name!r} has no {what} yet. {next_step}")
+        raise NoModel(f"target {target.name!r} has no {what} yet. {next_step}")
     return found
