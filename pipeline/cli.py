@@ -181,9 +181,10 @@ def train(
 
     _refuse_table_options(as_of, given)
     workspace, chosen = open_project(project, data, target)
+    story = Story(quiet=as_json)
     with workspace.store.writing():
         trained = train_target(workspace, chosen)
-    tell_training(Story(quiet=as_json), trained)
+    tell_training(story, trained)
     if as_json:
         print_json({"version": trained.version, "model_version": trained.bundle.model_version,
                     "training": dict(trained.bundle.model.training), "scale": trained.bundle.scale.to_dict()})
@@ -242,9 +243,9 @@ def evaluate(
     from pipeline.jobs.run import tell_evaluation
 
     workspace, chosen = open_project(project, data, target)
+    story = Story(quiet=as_json)
     with workspace.store.writing():
         found = evaluate_target(workspace, chosen)
-    story = Story(quiet=as_json)
     tell_evaluation(story, found)
     for gate in found["gates"]:
         story("gate", f"{'passed' if gate['passed'] else 'REFUSED'}  {gate['name']}: {gate['reason']}")
@@ -366,7 +367,7 @@ def explain(
 
 @app.command()
 def demo(
-    accounts: Annotated[int, typer.Option("--accounts", min=50, help="Customers ever signed.")] = 500,
+    accounts: Annotated[int, typer.Option("--accounts", min=50, help="Customers ever signed.")] = 1000,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the simulated company.")] = 1,
     project: Annotated[Path, typer.Option("--project", help="Folder to make.")] = Path("demo"),
     as_exported: Annotated[bool, typer.Option("--as-exported", help="Damage the tables as a CRM export would.")] = False,
@@ -374,7 +375,7 @@ def demo(
                             help="Share of customers that leaves in a year; default: the company's own.")] = None,
     data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None, as_json: JsonOption = False,
 ) -> None:
-    """Simulate a company and run the whole flow on it. Example: tenure demo --accounts 500"""
+    """Simulate a company and run the whole flow on it. Example: tenure demo --accounts 1000"""
     from pipeline.console import Story
     from pipeline.jobs.run import run_flow
     from pipeline.simulate import WorldOptions, simulate, write_world

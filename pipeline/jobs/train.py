@@ -1,5 +1,7 @@
 """Train a model for a target, record it in MLflow, and register it as the challenger."""
 
+import contextlib
+import io
 import json
 import tempfile
 from collections.abc import Callable, Mapping
@@ -141,12 +143,14 @@ def register(
         for each, baseline in baselines.items():
             write_model(baseline, folder / BASELINES / each)
         _log(target, bundle, result, rows, folder)
-        logged = mlflow.pyfunc.log_model(
-            name=target.name, python_model=str(Path(__file__).parent.parent / "serving.py"),
-            artifacts={"bundle": str(folder / "bundle"), "baselines": str(folder / BASELINES)},
-            pip_requirements=["tenure"], registered_model_name=name, signature=_signature(bundle),
-            input_example=None if rows is None else rows.features.head(EXAMPLE_ROWS),
-        )
+        # MLflow announces each registration on standard error, in the middle of the story; errors still raise.
+        with contextlib.redirect_stderr(io.StringIO()):
+            logged = mlflow.pyfunc.log_model(
+                name=target.name, python_model=str(Path(__file__).parent.parent / "serving.py"),
+                artifacts={"bundle": str(folder / "bundle"), "baselines": str(folder / BASELINES)},
+                pip_requirements=["tenure"], registered_model_name=name, signature=_signature(bundle),
+                input_example=None if rows is None else rows.features.head(EXAMPLE_ROWS),
+            )
         version = str(logged.registered_model_version)
         tracker.set_model_version_tag(name, version, "run_id", run.info.run_id)
     tracker.set_registered_model_alias(name, CHALLENGER, version)

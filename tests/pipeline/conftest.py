@@ -74,9 +74,10 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Company:
 
 def quick_training(file: Path) -> None:
     """The smallest search; what is tested here does not depend on how good the model is."""
-    text = file.read_text().replace("trials = 15", "trials = 0\nbags = 1\nmax_trees = 40").replace("folds = 4", "folds = 2")
+    text = file.read_text().replace("trials = 15", "trials = 0\nbags = 1\nmax_trees = 30\nthreads = 1").replace("folds = 4", "folds = 2")
     assert "max_trees" in text and "folds = 2" in text
-    file.write_text(text + "\n[scale]\np_at_risk = 0.25\np_healthy = 0.05\n")
+    file.write_text(text + "\n[scale]\np_at_risk = 0.1\np_healthy = 0.03\n\n[features]\nwindow_days = [28, 91]\nmax_kinds = 2\n"
+                    "off = [\"engagement\", \"outcomes\", \"adoption\"]\n")
 
 
 @pytest.fixture
