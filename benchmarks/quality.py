@@ -173,7 +173,8 @@ def _entry_lines(entry: Mapping[str, Any]) -> Iterator[str]:
 
 def _method_line(name: str, figures: Mapping[str, Any]) -> str:
     spread = f"({figures['log_loss_low']:.4f} to {figures['log_loss_high']:.4f})"
-    line = f"  {name:<10} log loss {figures['log_loss']:.4f} {spread:<18} AUC {figures['auc']:.3f} +- {figures['auc_se'] or 0:.3f}"
+    line = (f"  {name:<10} log loss {figures['log_loss']:.4f} {spread:<18} AUC {figures['auc']:.3f} "
+            f"+- {figures['auc_se'] or 0:.3f}")
     if figures["difference"] is None:
         return line
     return (f"{line}   ours minus this {figures['difference']:+.4f} "

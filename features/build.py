@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from features.automatic import ACTIVITY, automatic_cards
-from features.catalogue import CARDS, RATIOS, STATES
+from features.catalogue import CARDS, RATIOS, SEASON, STATES
 from features.definition import Card, Measure, RatioCard, Signal, StateCard
 from features.naming import column_name, slug
 from features.sources import Contract, Span, Stream
@@ -578,7 +578,7 @@ def _ratio_signals(cards: tuple[RatioCard, ...], columns: list[tuple[Signal, str
 
 
 def plan_features(
-    sources: list[SourceFacts], *, window_days: tuple[int, ...], off: frozenset[str] = frozenset()
+    sources: list[SourceFacts], *, window_days: tuple[int, ...], off: frozenset[str] = frozenset(), season: bool = False
 ) -> FeaturePlan:
     """Compile every card whose source exists into one feature query.
 
@@ -586,6 +586,8 @@ def plan_features(
     ----------
     off
         Names of cards, columns, dimensions or sources to leave out.
+    season
+        Whether the time of year is a signal.
 
     Returns
     -------
@@ -612,6 +614,7 @@ def plan_features(
         columns += [*found, *state_columns, *attribute_columns]
         windows[source.name] = tuple(sorted(needed))
     columns += _ratio_signals(RATIOS, columns, taken)
+    columns += SEASON if season else ()
     columns = [(signal, expression) for signal, expression in columns if signal.column not in off]
     return FeaturePlan(tuple(steps), _last_query(columns, joins, list(windows)), tuple(s for s, _ in columns), windows)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from features.automatic import ACTIVITY, automatic_cards
-from features.definition import Card, RatioCard, StateCard
+from features.definition import Card, RatioCard, Signal, StateCard
 from features.dimensions import (
     adoption,
     contract,
@@ -12,6 +12,7 @@ from features.dimensions import (
     financial,
     outcomes,
     relationship,
+    season,
     support,
     usage,
 )
@@ -24,6 +25,7 @@ STATES: tuple[StateCard, ...] = (
     *support.STATES, *financial.STATES, *relationship.STATES, *outcomes.STATES, *adoption.STATES, *contract.STATES,
 )
 RATIOS: tuple[RatioCard, ...] = (*usage.RATIOS,)
+SEASON: tuple[tuple[Signal, str], ...] = season.SIGNALS
 
 DIMENSIONS = ("usage", "engagement", "outcomes", "relationship", "financial", "support", "adoption", "contract")
 
@@ -59,7 +61,7 @@ def entries(window_days: tuple[int, ...] = DEFAULT_WINDOWS) -> tuple[Entry, ...]
     """
     written = [
         *(_card_entry(card) for card in CARDS), *(_state_entry(card) for card in STATES),
-        *(_ratio_entry(card) for card in RATIOS),
+        *(_ratio_entry(card) for card in RATIOS), *(_season_entry(signal) for signal, _ in SEASON),
     ]
     ordered = sorted(written, key=lambda entry: DIMENSIONS.index(entry.dimension))
     return (*ordered, *_automatic_entries(window_days), *_ATTRIBUTES)
@@ -85,6 +87,11 @@ def _state_entry(card: StateCard) -> Entry:
 def _ratio_entry(card: RatioCard) -> Entry:
     return Entry(card.name, card.dimension, f"{card.numerator} / {card.divisor}", card.meaning, card.unit, _empty(None),
                  card.is_leading, card.worse or "-", card.phrase)
+
+
+def _season_entry(signal: Signal) -> Entry:
+    return Entry(signal.column, signal.dimension, "the date; [features] season = true", signal.meaning, signal.unit,
+                 _empty(None), signal.is_leading, "-", signal.phrase)
 
 
 def _automatic_entries(window_days: tuple[int, ...]) -> list[Entry]:
@@ -121,7 +128,7 @@ _ATTRIBUTES = (
 def catalogue_text() -> str:
     """Every card for a terminal, by dimension; `tenure features --catalogue` prints it."""
     lines = [
-        f"{len(CARDS) + len(STATES) + len(RATIOS)} written cards, then those made for every event kind, number and "
+        f"{len(CARDS) + len(STATES) + len(RATIOS) + len(SEASON)} written cards, then those made for every event kind, number and "
         "attribute.",
         "A card needs its source and its columns; [features] off leaves cards, dimensions or sources out.",
     ]

@@ -147,10 +147,9 @@ def window_edges(
     silent = np.sort(np.asarray(silent_days, dtype=np.int64))
     begun = np.full(len(as_of), feed_first_day is not None) & (as_of > (feed_first_day or LONG_AGO))
     alive = begun & ~np.isin(as_of - 1, silent)
-    edges: dict[str, object] = {
-        "as_of_day": as_of,
-        **{name: pd.Series(np.ones(len(as_of)), dtype="Int64").mask(~flag) for name, flag in (("begun", begun), ("alive", alive))},
-    }
+    edges: dict[str, object] = {"as_of_day": as_of}
+    for name, flag in (("begun", begun), ("alive", alive)):
+        edges[name] = pd.Series(np.ones(len(as_of)), dtype="Int64").mask(~flag)
     for window in windows:
         start = as_of - window
         covered = np.full(len(as_of), feed_first_day is not None)

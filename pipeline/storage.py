@@ -161,4 +161,4 @@ def _column_bytes(column: "pd.Series[Any]") -> bytes:
     if pd.api.types.is_numeric_dtype(column.dtype):
         numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
         return np.where(np.isnan(numbers), np.nan, numbers + 0.0).tobytes()
-    return "\x1f".join("\x00" if pd.isna(v) else str(v) for v in column).encode()  # type: ignore[call-overload]
+    return "\x1f".join("\x00" if pd.isna(v) else str(v) for v in column).encode()

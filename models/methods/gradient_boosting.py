@@ -124,6 +124,8 @@ class GradientBoosting:
         return float(np.mean([self._predict(each, blank, pred_contrib=True)[0, -1] for each in self.boosters_]))
 
     def _predict(self, booster: lgb.Booster, values: Floats, **how: Any) -> Floats:
+        if not len(values):  # LightGBM divides by the number of rows
+            return np.zeros((0, values.shape[1] + 1) if how.get("pred_contrib") else 0)
         return np.asarray(booster.predict(values, num_threads=self.threads, **how), dtype=np.float64)
 
     def to_dict(self) -> dict[str, Any]:

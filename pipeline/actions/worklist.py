@@ -85,7 +85,8 @@ def largest_reasons(drivers: pd.DataFrame, *, good_event: bool = False, most: in
 def _two_reasons(drivers: pd.DataFrame, *, good_event: bool) -> pd.DataFrame:
     """Columns reason_1 and reason_2, words with their points; index account_id."""
     real = largest_reasons(drivers, good_event=good_event)
-    text = real["words"] + " (" + real["points_displayed"].astype(int).map("{:+d}".format) + ")"
+    # Mapping no rows at all leaves them whole numbers.
+    text = real["words"] + " (" + real["points_displayed"].astype(int).map("{:+d}".format).astype("str") + ")"
     real = real.assign(text=text)
     firsts = {f"reason_{place}": real[real["place"] == place].set_index("account_id")["text"] for place in (1, 2)}
     return pd.DataFrame(firsts, columns=["reason_1", "reason_2"])

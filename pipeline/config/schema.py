@@ -247,6 +247,9 @@ class Features:
     window_days: tuple[int, ...] = (7, 28, 91, 182, 364)
     off: tuple[str, ...] = ()
     """Cards, dimensions or sources left out."""
+    season: bool = False
+    """The time of year as a signal, for targets whose training dates span a year and more: what was never seen
+    before cannot be judged on validation dates."""
     max_kinds: int = Field(default=12, ge=0)
     """Event kinds per source that get cards of their own."""
 

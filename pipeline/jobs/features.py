@@ -36,6 +36,9 @@ NO_FEATURES = frozenset({"outcomes", "interventions"})
 PLANNED = frozenset({"subscriptions", "goals", "milestones", "accounts", "contacts"})
 # How far back the "was" of a reason looks.
 BEFORE_DAYS = 28
+DAYS_OF_A_YEAR = 365
+# Beside the choices of each source; no source can have a name that starts so.
+CALENDAR = "_calendar"
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,7 @@ def build_training(workspace: Workspace, connection: Connection, target: Target)
         )
     # Kinds and categories are chosen without labels, on what was known by the middle training date.
     choices = {n: choose(connection, s, middle, workspace.project.features.max_kinds) for n, s in staged.items()}
+    choices[CALENDAR] = {"season": workspace.project.features.season and _spans_a_year(connection)}
     take_labels(workspace, connection, staged, target)
     signals = _features(workspace, connection, staged, choices)
     return BuiltFeatures(signals, choices, dates, count)
@@ -132,6 +136,12 @@ def build_scoring(
         )
     signals = _features(workspace, connection, staged, choices)
     return BuiltFeatures(signals, choices, None, count)
+
+
+def _spans_a_year(connection: Connection) -> bool:
+    """Whether the latest training dates come a year and more after the first."""
+    first, last = rows(connection, "select min(as_of_day), max(as_of_day) from snapshots where not is_test")[0]
+    return first is not None and last - first >= DAYS_OF_A_YEAR
 
 
 def _dates_words(dates: AskedDates | None) -> str:
@@ -301,10 +311,11 @@ def _features(
     """The table `features`: account_id, as_of_day and one double per signal."""
     settings = workspace.project.features
     sources: list[SourceFacts] = []
-    for name, source in staged.items():
+    for source in staged.values():
         if source.contract.table not in NO_FEATURES and source.settings.features:
             sources.append(source_facts(source, choices))
-    plan = plan_features(sources, window_days=settings.window_days, off=frozenset(settings.off))
+    plan = plan_features(sources, window_days=settings.window_days, off=frozenset(settings.off),
+                         season=bool(choices.get(CALENDAR, {}).get("season", False)))
     if not plan.signals:
         raise ConfigError("no signal can be built: every source is off or lacks its columns. Look at [features] off.")
     used = {s.name: staged[s.name] for s in sources if s.name in plan.windows}

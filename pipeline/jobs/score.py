@@ -171,7 +171,8 @@ def _score_accounts(
     pieces, drivers, base = [], [], (float("nan"), 0)
     has_data = now.notna().any(axis=1)
     known = [a for a in now.index if a not in unknown and has_data[a]]
-    for start in range(0, len(known), CHUNK):
+    # At least once: where every account is unknown, the tables are empty and not absent.
+    for start in range(0, max(1, len(known)), CHUNK):
         chunk = now.loc[known[start:start + CHUNK]]
         scored: Scored = score(bundle, chunk)
         base = (scored.base, scored.base_displayed)
@@ -180,7 +181,7 @@ def _score_accounts(
             list(chunk.index), chunk.reset_index(drop=True), before.loc[chunk.index].reset_index(drop=True),
             scored.points, model.signals, references, scored.table["health"].to_numpy(), scored.base_displayed,
             before_days=BEFORE_DAYS, currency=workspace.project.currency))
-    table = pd.concat(pieces) if pieces else score(bundle, now.iloc[:0]).table
+    table = pd.concat(pieces)
     scores = snapshots.set_index("account_id").join(table)
     scores["band_reason"] = pd.Series(unknown, dtype="str").reindex(scores.index)
     missing = scores["band"].isna() & scores["band_reason"].isna()
@@ -189,7 +190,7 @@ def _score_accounts(
     leaving = scores["state"] != "member"
     scores.loc[leaving, "band_reason"] = scores.loc[leaving, "state"]
     scores.loc[leaving, "band"] = "leaving"
-    return scores.drop(columns="state").reset_index(), pd.concat(drivers, ignore_index=True) if drivers else pd.DataFrame(), base
+    return scores.drop(columns="state").reset_index(), pd.concat(drivers, ignore_index=True), base
 
 
 def run_id_of(
@@ -225,7 +226,7 @@ def _publish(
         scale_version=bundle.scale.version, scored_at=workspace.now)
     no_health = scores["health_exact"].isna()
     scores.loc[no_health, ["base_points", "base_displayed"]] = np.nan
-    drivers = drivers.assign(**common) if len(drivers) else drivers
+    drivers = drivers.assign(**common)
     people = people.assign(as_of=as_of, run_id=run_id)
     store = workspace.store
     previous = current_run(store, target.name)
@@ -235,8 +236,7 @@ def _publish(
     store.write("features_scored_" + target.name, features.reset_index().assign(as_of=as_of, run_id=run_id),
                 replace=f"run_id = '{run_id}'", partition_by=["run_id"])
     store.write("portfolio", people, replace=f"run_id = '{run_id}'", partition_by=["run_id"])
-    if len(drivers):
-        store.write("drivers", _table(drivers, DRIVERS), replace=where, partition_by=parts)
+    store.write("drivers", _table(drivers, DRIVERS), replace=where, partition_by=parts)
     store.write("scores", _table(scores, SCORES), replace=where, partition_by=parts)
     run = {
         **common, "as_of": as_of.to_pydatetime(), "state": "published", "basis": bundle.basis,

@@ -147,7 +147,7 @@ def register(
         with contextlib.redirect_stderr(io.StringIO()):
             logged = mlflow.pyfunc.log_model(
                 name=target.name, python_model=str(Path(__file__).parent.parent / "serving.py"),
-                artifacts={"bundle": str(folder / "bundle"), "baselines": str(folder / BASELINES)},
+                artifacts={name: str(folder / name) for name in ("bundle", BASELINES) if (folder / name).is_dir()},
                 pip_requirements=["tenure"], registered_model_name=name, signature=_signature(bundle),
                 input_example=None if rows is None else rows.features.head(EXAMPLE_ROWS),
             )
@@ -165,7 +165,8 @@ def _signature(bundle: Bundle) -> Any:
     numbers = ("probability", "probability_low", "probability_high")
     returned = [*(ColSpec("double", n) for n in numbers), ColSpec("long", "health"), ColSpec("string", "band"),
                 ColSpec("string", "drivers")]
-    return ModelSignature(inputs=Schema([ColSpec("double", column) for column in bundle.model.columns]), outputs=Schema(returned))
+    inputs = [ColSpec("double", column) for column in bundle.model.columns]
+    return ModelSignature(inputs=Schema(list(inputs)), outputs=Schema(list(returned)))
 
 
 def _log(target: Target, bundle: Bundle, result: TrainingResult | None, rows: TrainingSet | None, folder: Path) -> None:

@@ -229,15 +229,29 @@ def _change(chosen: list[Row], every: list[Row], spec: dict[str, Any], as_of: in
 
 
 def _latest(chosen: list[Row], every: list[Row], spec: dict[str, Any], as_of: int) -> float | None:
-    found = [(f["at"], f["known_from"] or EPOCH, f[spec["number"]]) for f in _window(chosen, spec, as_of)
-             if f.get(spec["number"]) is not None]
+    found = [
+        (f["at"], f["known_from"] or EPOCH, f[spec["number"]])
+        for f in _window(chosen, spec, as_of)
+        if f.get(spec["number"]) is not None
+    ]
     return _scaled(max(found)[2], spec) if found else None
 
 
 MEASURES: dict[str, Callable[[list[Row], list[Row], dict[str, Any], int], float | None]] = {
-    "count": _count, "total": _total, "mean": _mean, "largest": _largest, "smallest": _smallest, "distinct": _distinct,
-    "distinct_days": _days, "days_since": _days_since, "age_days": _age, "mean_gap_days": _gap,
-    "silence_ratio": _silence, "share": _share, "change": _change, "latest": _latest,
+    "count": _count,
+    "total": _total,
+    "mean": _mean,
+    "largest": _largest,
+    "smallest": _smallest,
+    "distinct": _distinct,
+    "distinct_days": _days,
+    "days_since": _days_since,
+    "age_days": _age,
+    "mean_gap_days": _gap,
+    "silence_ratio": _silence,
+    "share": _share,
+    "change": _change,
+    "latest": _latest,
 }
 
 
@@ -326,17 +340,20 @@ STATES: dict[str, StateReference] = {
     "milestones_reached": lambda rows, t: sum(r["reached_at"] is not None for r in rows),
     "milestones_late_28d": lambda rows, t: len([r for r in _overdue(rows, t, "reached_at") if _lately(r["due_at"], t, 28)]),
     "milestones_met_share": lambda rows, t: _ratio(
-        sum(r["reached_at"] is not None for r in rows if _past(r["due_at"], t)), sum(_past(r["due_at"], t) for r in rows)),
+        sum(r["reached_at"] is not None for r in rows if _past(r["due_at"], t)), sum(_past(r["due_at"], t) for r in rows)
+    ),
     "days_since_milestone": lambda rows, t: min((t - day(r["reached_at"]) for r in rows if r["reached_at"]), default=None),
     "milestone_lead_days": lambda rows, t: _ratio(
         sum(day(r["due_at"]) - day(r["reached_at"]) for r in rows if r["reached_at"] and r["due_at"]),
-        sum(1 for r in rows if r["reached_at"] and r["due_at"])),
+        sum(1 for r in rows if r["reached_at"] and r["due_at"]),
+    ),
     "milestones_late": lambda rows, t: len(_overdue(rows, t, "reached_at")),
     "oldest_late_milestone": lambda rows, t: _oldest(_overdue(rows, t, "reached_at"), t, "due_at"),
     "contacts_present": lambda rows, t: sum(_running(r, t, "valid_from", "valid_to") for r in rows),
     "days_to_renewal": lambda rows, t: min((day(r["ends_at"]) - t for r in _terms(rows, t) if r["ends_at"]), default=None),
     "term_days": lambda rows, t: max(
-        (day(r["ends_at"]) - day(r["starts_at"]) for r in _terms(rows, t) if r["ends_at"]), default=None),
+        (day(r["ends_at"]) - day(r["starts_at"]) for r in _terms(rows, t) if r["ends_at"]), default=None
+    ),
     "days_in_term": lambda rows, t: min((t - day(r["starts_at"]) for r in _terms(rows, t)), default=None),
     "days_as_customer": lambda rows, t: _oldest([r for r in _paid(rows) if _past(r["starts_at"], t)], t, "starts_at"),
     "terms_so_far": lambda rows, t: sum(_past(r["starts_at"], t) for r in _paid(rows)),
@@ -345,16 +362,20 @@ STATES: dict[str, StateReference] = {
     "seats_paid": lambda rows, t: _sum(_terms(rows, t), "seats", 10),
     "renews_itself": lambda rows, t: max((float(bool(r["auto_renew"])) for r in _terms(rows, t)), default=None),
     "discount": lambda rows, t: max(
-        (r["discount_share"] / 10 for r in _terms(rows, t) if r["discount_share"] is not None), default=None),
+        (r["discount_share"] / 10 for r in _terms(rows, t) if r["discount_share"] is not None), default=None
+    ),
     "terms_ended_91d": lambda rows, t: sum(_lately(r["ends_at"], t, 91) for r in _paid(rows)),
     "days_since_trial": lambda rows, t: min(
-        (t - day(r["starts_at"]) for r in rows if r.get("is_trial") and _past(r["starts_at"], t)), default=None),
+        (t - day(r["starts_at"]) for r in rows if r.get("is_trial") and _past(r["starts_at"], t)), default=None
+    ),
 }
 for _name in ("champion", "sponsor"):
     STATES[f"{_name}s_present"] = lambda rows, t, role=_name: sum(  # type: ignore[misc]
-        _running(r, t, "valid_from", "valid_to") for r in _role(rows, role))
+        _running(r, t, "valid_from", "valid_to") for r in _role(rows, role)
+    )
     STATES[f"{_name}_lost_91d"] = lambda rows, t, role=_name: sum(  # type: ignore[misc]
-        _lately(r["valid_to"], t, 91) for r in _role(rows, role))
+        _lately(r["valid_to"], t, 91) for r in _role(rows, role)
+    )
 
 
 def _seats_used(world: World, account: str, as_of: int, feed: str) -> float | None:

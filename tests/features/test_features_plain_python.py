@@ -23,8 +23,12 @@ def _built(seed: int) -> tuple[list[tuple[Signal, tuple[str, int, str], float, f
     with connected(threads=1) as connection:
         table, plan = features_of(connection, world, snapshots, choices_of(world))
     rows = {(r["account_id"], r["as_of_day"]): r for r in table.to_dict("records")}
-    cells = [(signal, at, rows[at[0], at[1]][signal.column], plain.reference(world, signal, *at))
-             for signal in plan.signals if plain.has_reference(signal) for at in snapshots]
+    cells = [
+        (signal, at, rows[at[0], at[1]][signal.column], plain.reference(world, signal, *at))
+        for signal in plan.signals
+        if plain.has_reference(signal)
+        for at in snapshots
+    ]
     return cells, len(table) - len(snapshots)
 
 
@@ -37,8 +41,11 @@ def _plan(seed: int) -> FeaturePlan:
 def test_every_signal_equals_plain_python(seed: int) -> None:
     cells, surplus_rows = _built(seed)
     assert surplus_rows == 0
-    wrong = [(s.column, at, built, expected) for s, at, built, expected in cells
-             if not (math.isnan(built) if expected is None else built == expected)]
+    wrong = [
+        (s.column, at, built, expected)
+        for s, at, built, expected in cells
+        if not (math.isnan(built) if expected is None else built == expected)
+    ]
     assert not wrong, f"{len(wrong)} of {len(cells)} cells differ, in {sorted({w[0] for w in wrong})}: {wrong[:5]}"
 
 

@@ -43,14 +43,17 @@ def _in_window(event_day: int, known_day: int, as_of: int = AS_OF, window: int =
     return bool(days["bin_day"].get(event_day, NEVER) >= as_of - window and seen <= as_of)
 
 
-@pytest.mark.parametrize(("event", "arrived", "counts"), [
-    ("2024-03-01", "2024-03-01", True),    # the first instant of the window is in
-    ("2024-02-29", "2024-02-29", False),
-    ("2024-03-28", "2024-03-28", True),
-    ("2024-03-29", "2024-03-29", False),   # as_of itself is not
-    ("2024-03-28", "2024-03-30", False),   # happened before, known after
-    ("2024-03-02", "2024-03-28", True),    # late, but in time
-])
+@pytest.mark.parametrize(
+    ("event", "arrived", "counts"),
+    [
+        ("2024-03-01", "2024-03-01", True),  # the first instant of the window is in
+        ("2024-02-29", "2024-02-29", False),
+        ("2024-03-28", "2024-03-28", True),
+        ("2024-03-29", "2024-03-29", False),  # as_of itself is not
+        ("2024-03-28", "2024-03-30", False),  # happened before, known after
+        ("2024-03-02", "2024-03-28", True),  # late, but in time
+    ],
+)
 def test_event_at_the_edges_of_the_window(event: str, arrived: str, counts: bool) -> None:
     assert _in_window(day_number(date.fromisoformat(event)), day_number(date.fromisoformat(arrived))) is counts
 
@@ -89,7 +92,7 @@ def test_few_edges_make_few_bins_and_many_edges_make_days() -> None:
 def test_window_is_null_where_the_feed_did_not_cover_it() -> None:
     edges = window_edges([100, 120], [7, 28], 90, [110]).set_index("as_of_day")
     assert edges.loc[100, edge_column(7)] == 93
-    assert edges[edge_column(28)].isna().all()      # began on 90: too young; later dead on 110
+    assert edges[edge_column(28)].isna().all()  # began on 90: too young; later dead on 110
     assert edges.loc[120, edge_column(7)] == 113
     assert edges.loc[[100, 120], "alive"].eq(1).all()
 
@@ -115,19 +118,31 @@ def test_dead_feed_has_begun_but_is_not_alive() -> None:
     assert edges["begun"].tolist() == [1] and edges["alive"].isna().all()
 
 
-@pytest.mark.parametrize("expression", [
-    happened("t", "x"), happened("t", "x", within_days=28), covers("t", "x", "y"), ended_within("t", "x", 28),
-    known("t", "t"), known_value("t", "x", "y", "t"), days_since("t", "x"), days_until("t", "x"),
-])
+@pytest.mark.parametrize(
+    "expression",
+    [
+        happened("t", "x"),
+        happened("t", "x", within_days=28),
+        covers("t", "x", "y"),
+        ended_within("t", "x", 28),
+        known("t", "t"),
+        known_value("t", "x", "y", "t"),
+        days_since("t", "x"),
+        days_until("t", "x"),
+    ],
+)
 def test_date_conditions_hold_no_quotes(expression: str) -> None:
     assert '"' not in expression
 
 
 def test_date_conditions_at_their_edges(duck: Connection) -> None:
     """An end exactly at as_of still lies ahead; a moment exactly 28 days ago is within 28 days."""
+
     def holds(expression: str, us: int) -> bool:
         day = us // US_PER_DAY
-        found = rows(duck, f"select {expression} from (select {us} as x, {day} as x_day, 0 as s, 0 as s_day, {AS_OF} as as_of_day) t")
+        found = rows(
+            duck, f"select {expression} from (select {us} as x, {day} as x_day, 0 as s, 0 as s_day, {AS_OF} as as_of_day) t"
+        )
         return bool(found[0][0])
 
     midnight = AS_OF * US_PER_DAY

@@ -46,9 +46,20 @@ class TinySource:
         for name, type_, decimals in self.extra:
             columns[name] = {**_column(type_, True, decimals), "is_extra": True}
         return StagedFacts(
-            name=self.name, contract=contract, settings=self.settings, columns=columns, rows_read=len(self.rows),
-            rows_left_out={}, rows_bad={}, rows_staged=len(self.rows), first_event=None, last_event=None,
-            newest_known=None, has_known_at=True, notes=(), has_versions=any(r["known_until"] for r in self.rows),
+            name=self.name,
+            contract=contract,
+            settings=self.settings,
+            columns=columns,
+            rows_read=len(self.rows),
+            rows_left_out={},
+            rows_bad={},
+            rows_staged=len(self.rows),
+            first_event=None,
+            last_event=None,
+            newest_known=None,
+            has_known_at=True,
+            notes=(),
+            has_versions=any(r["known_until"] for r in self.rows),
             # Which feeds there are is declared, not read off the rows: a feed may have no row yet.
             data_until={"": date(2025, 1, 1), "north": date(2025, 1, 1)},
         )
@@ -56,8 +67,14 @@ class TinySource:
     def arrow(self) -> pa.Table:
         """Its rows with staging's types."""
         columns = {n: c["type"] for n, c in self.staged().columns.items()}
-        schema = pa.schema([*((n, _ARROW[t]) for n, t in columns.items()), ("known_from", pa.timestamp("us")),
-                            ("known_until", pa.timestamp("us")), ("partition", pa.string())])
+        schema = pa.schema(
+            [
+                *((n, _ARROW[t]) for n, t in columns.items()),
+                ("known_from", pa.timestamp("us")),
+                ("known_until", pa.timestamp("us")),
+                ("partition", pa.string()),
+            ]
+        )
         return pa.Table.from_pylist([{n: r.get(n) for n in schema.names} for r in self.rows], schema=schema)
 
 
@@ -75,13 +92,19 @@ def compiled(world: World, choices: dict[str, Any]) -> FeaturePlan:
     return plan_features([source_facts(s.staged(), choices) for s in world.values()], window_days=WINDOWS)
 
 
-def features_of(connection: Connection, world: World, snapshots: list[Snapshot], choices: dict[str, Any]) -> tuple[pd.DataFrame, FeaturePlan]:
+def features_of(
+    connection: Connection, world: World, snapshots: list[Snapshot], choices: dict[str, Any]
+) -> tuple[pd.DataFrame, FeaturePlan]:
     """The feature table of the snapshots, through the real compile, and the plan it came from."""
     load(connection, world)
     put_table(connection, "snapshots", pd.DataFrame(snapshots, columns=["account_id", "as_of_day", "partition_name"]))
     plan = compiled(world, choices)
-    define_times(connection, plan, {n: s.staged() for n, s in world.items()},
-                 connection.execute("select distinct as_of_day, partition_name from snapshots").df())
+    define_times(
+        connection,
+        plan,
+        {n: s.staged() for n, s in world.items()},
+        connection.execute("select distinct as_of_day, partition_name from snapshots").df(),
+    )
     run_plan(connection, plan, "features")
     table = connection.execute("select * from features order by account_id, as_of_day").df()
     return table, plan
@@ -102,44 +125,93 @@ def load(connection: Connection, world: World) -> None:
 def random_world(seed: int) -> World:
     """All contracts with a few rows each: versions, retractions, late rows, ties, two feeds, a silent stretch."""
     draw = _Draw(random.Random(seed))
-    usage = TinySource("usage_events", "usage_events", draw.usage(40) + draw.busy_feed(),
-                       extra=(("spent", "money", 2),))
+    usage = TinySource("usage_events", "usage_events", draw.usage(40) + draw.busy_feed(), extra=(("spent", "money", 2),))
     world = [
         usage,
         TinySource("clicks", "usage_events", draw.usage(12), extra=(("depth", "number", 1),)),
-        TinySource("touchpoints", "touchpoints", draw.rows(25, kind=("meeting", "mail_opened", "mail_answered", "training",
-                   "mail_sent", "business_review", "community_post"), person=("p", "q", None))),
-        TinySource("invoices", "invoices", draw.timed(20, "issued_at", ("due_at", "paid_at", "failed_at"), amount=(None, 0, -250, 999))),
-        TinySource("support_tickets", "support_tickets", draw.timed(
-            25, "opened_at", ("first_reply_at", "closed_at", "reopened_at", "rated_at"),
-            severity=("low", "high", "urgent", None), rating=(None, 10, 30, 50))),
+        TinySource(
+            "touchpoints",
+            "touchpoints",
+            draw.rows(
+                25,
+                kind=("meeting", "mail_opened", "mail_answered", "training", "mail_sent", "business_review", "community_post"),
+                person=("p", "q", None),
+            ),
+        ),
+        TinySource(
+            "invoices", "invoices", draw.timed(20, "issued_at", ("due_at", "paid_at", "failed_at"), amount=(None, 0, -250, 999))
+        ),
+        TinySource(
+            "support_tickets",
+            "support_tickets",
+            draw.timed(
+                25,
+                "opened_at",
+                ("first_reply_at", "closed_at", "reopened_at", "rated_at"),
+                severity=("low", "high", "urgent", None),
+                rating=(None, 10, 30, 50),
+            ),
+        ),
         TinySource("surveys", "surveys", draw.timed(15, "answered_at", (), kind=("nps", "csat", None), score=(0, 70, 100))),
-        TinySource("contacts", "contacts", draw.timed(12, "valid_from", ("valid_to",), person=("p", "q"),
-                                                      role=("champion", "sponsor", "user"))),
+        TinySource(
+            "contacts",
+            "contacts",
+            draw.timed(12, "valid_from", ("valid_to",), person=("p", "q"), role=("champion", "sponsor", "user")),
+        ),
         TinySource("milestones", "milestones", draw.timed(12, "assigned_at", ("due_at", "reached_at"), milestone=("m1", "m2"))),
         # Goals that nobody dated: known always.
-        TinySource("goals", "goals", draw.undated(draw.timed(12, "set_at", ("due_at", "met_at"), goal=("g",), value=(None, 500))),
-                   unmapped=frozenset({"set_at"})),
+        TinySource(
+            "goals",
+            "goals",
+            draw.undated(draw.timed(12, "set_at", ("due_at", "met_at"), goal=("g",), value=(None, 500))),
+            unmapped=frozenset({"set_at"}),
+        ),
         TinySource("csm_notes", "csm_notes", draw.timed(12, "noted_at", (), pulse=(None, 10, 30, 50))),
-        TinySource("accounts", "accounts", draw.timed(
-            14, "valid_from", (), segment=("small", "large", None), plan=tuple("abcdefghij"), seats=(None, 30, 100),
-            consent=(True, False), country=("X",))),
-        TinySource("subscriptions", "subscriptions", draw.timed(
-            14, "starts_at", ("ends_at", "notice_at"), amount_per_month=(None, 100, 2550), seats=(None, 10, 20),
-            auto_renew=(True, False, None), is_trial=(True, False, False, None), discount_share=(None, 1, 2)),
-            settings=Source(convention=draw.random.choice(["fixed_term", "open_until_cancelled"]))),
+        TinySource(
+            "accounts",
+            "accounts",
+            draw.timed(
+                14,
+                "valid_from",
+                (),
+                segment=("small", "large", None),
+                plan=tuple("abcdefghij"),
+                seats=(None, 30, 100),
+                consent=(True, False),
+                country=("X",),
+            ),
+        ),
+        TinySource(
+            "subscriptions",
+            "subscriptions",
+            draw.timed(
+                14,
+                "starts_at",
+                ("ends_at", "notice_at"),
+                amount_per_month=(None, 100, 2550),
+                seats=(None, 10, 20),
+                auto_renew=(True, False, None),
+                is_trial=(True, False, False, None),
+                discount_share=(None, 1, 2),
+            ),
+            settings=Source(convention=draw.random.choice(["fixed_term", "open_until_cancelled"])),
+        ),
     ]
     return {s.name: s for s in world}
 
 
 def choices_of(world: World) -> dict[str, Any]:
     """Frozen kinds and categories that exercise one-hot columns, ranks and unseen values."""
-    return {
-        "usage_events": {"kinds": KINDS, "categories": {}},
-        "clicks": {"kinds": KINDS[:2], "categories": {}},
-        "touchpoints": {"kinds": ("mail_sent", "meeting"), "categories": {}},
-        "accounts": {"categories": {"segment": ["small", "large"], "plan": list("jihgfedcb"), "consent": ["true", "false"]}},
-    } if world else {}
+    return (
+        {
+            "usage_events": {"kinds": KINDS, "categories": {}},
+            "clicks": {"kinds": KINDS[:2], "categories": {}},
+            "touchpoints": {"kinds": ("mail_sent", "meeting"), "categories": {}},
+            "accounts": {"categories": {"segment": ["small", "large"], "plan": list("jihgfedcb"), "consent": ["true", "false"]}},
+        }
+        if world
+        else {}
+    )
 
 
 def some_snapshots(seed: int, *, irregular: bool) -> list[Snapshot]:
@@ -167,8 +239,15 @@ class _Draw:
         return day + timedelta(seconds=self.random.randint(0, 86_399), microseconds=self.random.choice([0, 999_999]))
 
     def usage(self, count: int) -> tuple[Row, ...]:
-        return self.rows(count, event_name=(*KINDS, "rare", None), user_id=("u", "v", "w", None), session_id=("s", "t", None),
-                         quantity=(None, 0, 10, 25), spent=(None, -500, 1250, 99), depth=(None, 3, -7))
+        return self.rows(
+            count,
+            event_name=(*KINDS, "rare", None),
+            user_id=("u", "v", "w", None),
+            session_id=("s", "t", None),
+            quantity=(None, 0, 10, 25),
+            spent=(None, -500, 1250, 99),
+            depth=(None, 3, -7),
+        )
 
     def rows(self, count: int, **values: tuple[Any, ...]) -> tuple[Row, ...]:
         return self.timed(count, "event_time", (), **values)
@@ -179,13 +258,22 @@ class _Draw:
         # Old tables cover long windows, young ones do not.
         first = self.random.choice([-900, -900, 0])
         for _ in range(count):
-            row: Row = {"account_id": self.random.choice(ACCOUNTS), "partition": self.random.choice(["", "north"]),
-                        event: self.moment(first)}
+            row: Row = {
+                "account_id": self.random.choice(ACCOUNTS),
+                "partition": self.random.choice(["", "north"]),
+                event: self.moment(first),
+            }
             row |= {name: self.random.choice(options) for name, options in values.items()}
             for name in later:
-                row[name] = None if self.random.random() < 0.4 else row[event] + timedelta(
-                    days=self.random.choice([self.random.randint(0, 80), self.random.randint(0, 900)]),
-                    hours=self.random.choice([0, 0, 7]))
+                row[name] = (
+                    None
+                    if self.random.random() < 0.4
+                    else row[event]
+                    + timedelta(
+                        days=self.random.choice([self.random.randint(0, 80), self.random.randint(0, 900)]),
+                        hours=self.random.choice([0, 0, 7]),
+                    )
+                )
             made += self._versions(row, event)
             if self.random.random() < 0.2:  # a tie in everything but the values
                 made.append({**made[-1], **{n: self.random.choice(o) for n, o in values.items()}, "known_until": None})
@@ -202,16 +290,40 @@ class _Draw:
         first["known_until"] = changed
         if fate < 0.12:
             return [first]
-        return [first, {**row, event: row[event] - timedelta(days=self.random.choice([0, 0, 3])), "known_from": changed, "known_until": None}]
+        return [
+            first,
+            {
+                **row,
+                event: row[event] - timedelta(days=self.random.choice([0, 0, 3])),
+                "known_from": changed,
+                "known_until": None,
+            },
+        ]
 
     def busy_feed(self) -> tuple[Row, ...]:
         """Six rows a day of one account, dead for 20 days (half of the worlds)."""
         if self.random.random() < 0.5:
             return ()
-        times = [moment_of(FIRST_DAY + day) + timedelta(hours=hour)
-                 for day in range(20, 130) if day not in range(60, 80) for hour in range(6)]
-        return tuple({"account_id": "D", "partition": "north", "event_time": time, "known_from": time, "known_until": None,
-                      "user_id": f"u{time.hour}", "event_name": "Add-on", "quantity": 10, "spent": 100} for time in times)
+        times = [
+            moment_of(FIRST_DAY + day) + timedelta(hours=hour)
+            for day in range(20, 130)
+            if day not in range(60, 80)
+            for hour in range(6)
+        ]
+        return tuple(
+            {
+                "account_id": "D",
+                "partition": "north",
+                "event_time": time,
+                "known_from": time,
+                "known_until": None,
+                "user_id": f"u{time.hour}",
+                "event_name": "Add-on",
+                "quantity": 10,
+                "spent": 100,
+            }
+            for time in times
+        )
 
     def undated(self, rows: tuple[Row, ...]) -> tuple[Row, ...]:
         return tuple({**row, "set_at": None, "known_from": None, "known_until": None} for row in rows)
@@ -222,8 +334,10 @@ class _Draw:
 
 def without_future(world: World, day: int) -> World:
     """Every row that became known on or after the day deleted, every value blanked whose clock strikes then."""
-    return {n: replace(s, rows=tuple(_blank(s, r, day) for r in s.rows if not _is_future(r["known_from"], day)))
-            for n, s in world.items()}
+    return {
+        n: replace(s, rows=tuple(_blank(s, r, day) for r in s.rows if not _is_future(r["known_from"], day)))
+        for n, s in world.items()
+    }
 
 
 def with_other_future(world: World, day: int, seed: int) -> World:
@@ -247,8 +361,15 @@ def with_other_future(world: World, day: int, seed: int) -> World:
             rows.append(row)
         if source.rows and source.rows[0]["known_from"] is not None:
             # Backfills: dated in the past, known from the day on.
-            rows += [{**draw.choice(source.rows), **_corrupted(source, draw), "known_from": moment_of(day + draw.randint(0, 9)),
-                      "known_until": None} for _ in range(5)]
+            rows += [
+                {
+                    **draw.choice(source.rows),
+                    **_corrupted(source, draw),
+                    "known_from": moment_of(day + draw.randint(0, 9)),
+                    "known_until": None,
+                }
+                for _ in range(5)
+            ]
         draw.shuffle(rows)
         changed[name] = replace(source, rows=tuple(rows))
     return changed
@@ -287,10 +408,19 @@ def _blank(source: TinySource, row: Row, day: int) -> Row:
 
 
 def _garbage(type_: str, draw: random.Random) -> Any:
-    return {"text": draw.choice(["garbage", None]), "money": draw.randint(-10**6, 10**6), "number": draw.randint(-99, 99),
-            "flag": draw.random() < 0.5, "time": moment_of(19_300 + draw.randint(0, 300))}[type_]
+    return {
+        "text": draw.choice(["garbage", None]),
+        "money": draw.randint(-(10**6), 10**6),
+        "number": draw.randint(-99, 99),
+        "flag": draw.random() < 0.5,
+        "time": moment_of(19_300 + draw.randint(0, 300)),
+    }[type_]
 
 
 def _corrupted(source: TinySource, draw: random.Random) -> Row:
-    found = {c.name: _garbage(c.type, draw) for c in CONTRACTS[source.contract].columns if c.name not in source.unmapped and draw.random() < 0.5}
+    found = {
+        c.name: _garbage(c.type, draw)
+        for c in CONTRACTS[source.contract].columns
+        if c.name not in source.unmapped and draw.random() < 0.5
+    }
     return found | {name: draw.randint(-50, 50) for name, _, _ in source.extra}

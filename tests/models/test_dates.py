@@ -16,8 +16,17 @@ LAST = date(2024, 7, 3)
 
 def _asked(**declared: Any) -> AskedDates:
     defaults: dict[str, Any] = {
-        "step_days": None, "step": None, "first": None, "last": None, "listed": (), "test_first": None, "test_last": None,
-        "test_listed": (), "test_count": None, "data_from": date(2023, 1, 1), "last_possible": LAST,
+        "step_days": None,
+        "step": None,
+        "first": None,
+        "last": None,
+        "listed": (),
+        "test_first": None,
+        "test_last": None,
+        "test_listed": (),
+        "test_count": None,
+        "data_from": date(2023, 1, 1),
+        "last_possible": LAST,
         "horizon_words": "target 'churn' (horizon_days=90)",
     }
     return asked_dates(**{**defaults, **declared})
@@ -45,9 +54,16 @@ def test_declared_first_date_anchors_the_grid() -> None:
 
 def test_months_keep_their_day_after_a_short_one() -> None:
     assert grid(None, "month", date(2024, 1, 31), date(2024, 5, 1)) == (
-        date(2024, 1, 31), date(2024, 2, 29), date(2024, 3, 31), date(2024, 4, 30))
+        date(2024, 1, 31),
+        date(2024, 2, 29),
+        date(2024, 3, 31),
+        date(2024, 4, 30),
+    )
     assert grid(None, "quarter", date(2023, 11, 30), date(2024, 6, 1)) == (
-        date(2023, 11, 30), date(2024, 2, 29), date(2024, 5, 30))
+        date(2023, 11, 30),
+        date(2024, 2, 29),
+        date(2024, 5, 30),
+    )
 
 
 def test_weeks_count_back_from_the_end() -> None:
@@ -61,7 +77,9 @@ def test_listed_dates_beyond_the_data_are_left_out() -> None:
 
 def test_test_dates_end_the_training_dates() -> None:
     """A date after the first test date is no training date, also where the test has an end."""
-    asked = _asked(listed=(date(2024, 1, 1), date(2024, 3, 1), date(2024, 5, 1)), test_first=date(2024, 2, 1), test_last=date(2024, 4, 1))
+    asked = _asked(
+        listed=(date(2024, 1, 1), date(2024, 3, 1), date(2024, 5, 1)), test_first=date(2024, 2, 1), test_last=date(2024, 4, 1)
+    )
     assert asked.train == (date(2024, 1, 1),) and asked.test == (date(2024, 3, 1),)
 
 

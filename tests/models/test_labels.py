@@ -40,8 +40,14 @@ def at(text: str | None) -> datetime | None:
 def term(starts: str, ends: str | None = None, *, known: str | None = None, until: str | None = None, **more: Any) -> Row:
     """One version of a subscription term of account A."""
     begun = at(starts)
-    return {"account_id": "A", "starts_at": begun, "ends_at": at(ends), "known_from": at(known) or begun, "known_until": at(until),
-            **more}
+    return {
+        "account_id": "A",
+        "starts_at": begun,
+        "ends_at": at(ends),
+        "known_from": at(known) or begun,
+        "known_until": at(until),
+        **more,
+    }
 
 
 def event(moment: str, **more: Any) -> Row:
@@ -53,25 +59,56 @@ def staged(contract: str, rows: list[Row], convention: str) -> StagedFacts:
     """A staged source as the engine knows it."""
     columns = {"account_id": {"type": "text", "decimals": 0, "is_mapped": True, "is_extra": False}} | {
         c.name: {"type": c.type, "decimals": 2 if c.type == "money" else 0, "is_mapped": True, "is_extra": False}
-        for c in CONTRACTS[contract].columns}
+        for c in CONTRACTS[contract].columns
+    }
     return StagedFacts(
-        name=contract, contract=CONTRACTS[contract], settings=Source(convention=convention),  # type: ignore[arg-type]
-        columns=columns, rows_read=len(rows), rows_left_out={}, rows_bad={}, rows_staged=len(rows), first_event=None,
-        last_event=None, newest_known=None, has_known_at=True, data_until={"": UNTIL}, notes=(),
-        has_versions=any(r["known_until"] for r in rows))
+        name=contract,
+        contract=CONTRACTS[contract],
+        settings=Source(convention=convention),  # type: ignore[arg-type]
+        columns=columns,
+        rows_read=len(rows),
+        rows_left_out={},
+        rows_bad={},
+        rows_staged=len(rows),
+        first_event=None,
+        last_event=None,
+        newest_known=None,
+        has_known_at=True,
+        data_until={"": UNTIL},
+        notes=(),
+        has_versions=any(r["known_until"] for r in rows),
+    )
 
 
 def label_table(
-    connection: Connection, contract: str, rows: list[Row], target: TargetRule, *, as_of: Iterable[date] = (AS_OF,),
-    rule: PopulationRule | None = None, convention: str = "fixed_term", until: dict[str, date] | None = None,
-    silences: tuple[tuple[str, date, date], ...] = (), feeds: dict[str, str] | None = None,
+    connection: Connection,
+    contract: str,
+    rows: list[Row],
+    target: TargetRule,
+    *,
+    as_of: Iterable[date] = (AS_OF,),
+    rule: PopulationRule | None = None,
+    convention: str = "fixed_term",
+    until: dict[str, date] | None = None,
+    silences: tuple[tuple[str, date, date], ...] = (),
+    feeds: dict[str, str] | None = None,
 ) -> pd.DataFrame:
     """Population and labels, through the SQL that runs."""
     source = staged(contract, rows, convention)
-    schema = pa.schema([*((n, _ARROW[c["type"]]) for n, c in source.columns.items()), ("known_from", pa.timestamp("us")),
-                        ("known_until", pa.timestamp("us")), ("partition", pa.string())])
-    connection.register("incoming", pa.Table.from_pylist([{n: r.get(n) for n in schema.names} | {"partition": r.get("partition", "")}
-                                                          for r in rows], schema=schema))
+    schema = pa.schema(
+        [
+            *((n, _ARROW[c["type"]]) for n, c in source.columns.items()),
+            ("known_from", pa.timestamp("us")),
+            ("known_until", pa.timestamp("us")),
+            ("partition", pa.string()),
+        ]
+    )
+    connection.register(
+        "incoming",
+        pa.Table.from_pylist(
+            [{n: r.get(n) for n in schema.names} | {"partition": r.get("partition", "")} for r in rows], schema=schema
+        ),
+    )
     connection.execute("create or replace temp table staged_rows as select * from incoming")
     prepare(connection, source, "staged_rows")
     accounts = sorted({r["account_id"] for r in rows})
@@ -83,11 +120,13 @@ def label_table(
         connection.execute("create or replace temp table snapshots as select *, 'member' as state from candidates")
     else:
         connection.execute(f"create or replace temp table snapshots as {population(chosen, facts)}")
-    ends = pd.DataFrame([(feed, day_number(d)) for feed, d in (until or {"": UNTIL}).items()], columns=["partition_name", "until_day"])
+    ends = pd.DataFrame(
+        [(feed, day_number(d)) for feed, d in (until or {"": UNTIL}).items()], columns=["partition_name", "until_day"]
+    )
     put_table(connection, "data_until", ends)
-    dead = pd.DataFrame([(f, day_number(a), day_number(b)) for f, a, b in silences],
-                        columns=["partition_name", "from_day", "until_day"]).astype({"partition_name": "str", "from_day": "int64",
-                                                                                     "until_day": "int64"})
+    dead = pd.DataFrame(
+        [(f, day_number(a), day_number(b)) for f, a, b in silences], columns=["partition_name", "from_day", "until_day"]
+    ).astype({"partition_name": "str", "from_day": "int64", "until_day": "int64"})
     put_table(connection, "silences", dead)
     return connection.execute(f"select * from ({labels(target, facts, chosen)}) order by account_id, as_of_day").df()
 
@@ -97,7 +136,10 @@ def told(table: pd.DataFrame) -> tuple[int | None, str | None] | None:
     if table.empty:
         return None
     row = table.iloc[0]
-    return (None if pd.isna(row["label"]) else int(row["label"]), None if pd.isna(row["label_reason"]) else str(row["label_reason"]))
+    return (
+        None if pd.isna(row["label"]) else int(row["label"]),
+        None if pd.isna(row["label_reason"]) else str(row["label_reason"]),
+    )
 
 
 def churn(**changes: Any) -> TargetRule:
@@ -125,20 +167,41 @@ WORKED: tuple[tuple[str, list[Row], dict[str, Any], tuple[int | None, str | None
     ("notice already given", [term("2024-01-01", "05-01", notice_at=at("03-01"))], {}, (None, "notice")),
     ("notice given later", [term("2024-01-01", "05-01", notice_at=at("04-01"))], {}, (1, None)),
     ("ended, still in the grace", [term("2024-01-01", "03-20")], {"grace_days": 30}, (None, "lapsed")),
-    ("ended before as_of, learnt later", [term("2024-01-01", "2025-01-01", until="04-10"),
-                                          term("2024-01-01", "03-01", known="04-10")], {}, (None, "ended_before")),
+    (
+        "ended before as_of, learnt later",
+        [term("2024-01-01", "2025-01-01", until="04-10"), term("2024-01-01", "03-01", known="04-10")],
+        {},
+        (None, "ended_before"),
+    ),
     ("ends inside the gap", [term("2024-01-01", "04-02")], {"gap_days": 14}, (None, "left_in_gap")),
     ("ends exactly at the gap's end", [term("2024-01-01", "04-12")], {"gap_days": 14}, (1, None)),
-    ("horizon and grace end on the data's last day", [term("2024-01-01", "05-01")], {"horizon_days": 217, "grace_days": 30}, (1, None)),
-    ("one day more is not complete", [term("2024-01-01", "05-01")], {"horizon_days": 218, "grace_days": 30}, (None, "incomplete")),
+    (
+        "horizon and grace end on the data's last day",
+        [term("2024-01-01", "05-01")],
+        {"horizon_days": 217, "grace_days": 30},
+        (1, None),
+    ),
+    (
+        "one day more is not complete",
+        [term("2024-01-01", "05-01")],
+        {"horizon_days": 218, "grace_days": 30},
+        (None, "incomplete"),
+    ),
     ("retracted renewal", [term("2024-01-01", "05-01"), term("05-01", "2025-05-01", until="06-01")], {}, (1, None)),
-    ("next renewal: renewed", [term("2024-01-01", "09-01"), term("09-01", "2025-09-01")],
-     {"horizon_days": None}, (0, None)),
+    ("next renewal: renewed", [term("2024-01-01", "09-01"), term("09-01", "2025-09-01")], {"horizon_days": None}, (0, None)),
     ("next renewal: not renewed", [term("2024-01-01", "09-01")], {"horizon_days": None}, (1, None)),
-    ("next renewal: broken off before", [term("2024-01-01", "10-01", until="06-01"), term("2024-01-01", "06-01", known="06-01")],
-     {"horizon_days": None}, (1, None)),
-    ("next renewal: prolonged in place", [term("2024-01-01", "09-01", until="08-20"), term("2024-01-01", "2025-09-01", known="08-20")],
-     {"horizon_days": None}, (0, None)),
+    (
+        "next renewal: broken off before",
+        [term("2024-01-01", "10-01", until="06-01"), term("2024-01-01", "06-01", known="06-01")],
+        {"horizon_days": None},
+        (1, None),
+    ),
+    (
+        "next renewal: prolonged in place",
+        [term("2024-01-01", "09-01", until="08-20"), term("2024-01-01", "2025-09-01", known="08-20")],
+        {"horizon_days": None},
+        (0, None),
+    ),
     ("next renewal: no end agreed", [term("2024-01-01")], {"horizon_days": None}, (None, "no_contract_end")),
     ("next renewal: beyond the data", [term("2024-01-01", "2025-01-01")], {"horizon_days": None}, (None, "incomplete")),
     ("voluntary: chose to leave", [term("2024-01-01", "05-01", is_voluntary=True)], {"kind": "voluntary"}, (1, None)),
@@ -146,25 +209,50 @@ WORKED: tuple[tuple[str, list[Row], dict[str, Any], tuple[int | None, str | None
     ("involuntary: was cut off", [term("2024-01-01", "05-01", is_voluntary=False)], {"kind": "involuntary"}, (1, None)),
     ("voluntary: nobody says why", [term("2024-01-01", "05-01")], {"kind": "voluntary"}, (None, "kind_unknown")),
     ("voluntary: stays", [term("2024-01-01", "2025-05-01")], {"kind": "voluntary"}, (0, None)),
-    ("contraction: pays less at the end", [term("2024-01-01", "05-01", amount_per_month=10000), term("05-01", amount_per_month=9000)],
-     {"kind": "contraction", "change_share": 0.1}, (1, None)),
-    ("contraction: less than the share that counts", [term("2024-01-01", "05-01", amount_per_month=10000), term("05-01", amount_per_month=9001)],
-     {"kind": "contraction", "change_share": 0.1}, (0, None)),
-    ("contraction: one of two terms ends", [term("2024-01-01", "05-01", amount_per_month=10000), term("2024-01-01", amount_per_month=10000)],
-     {"kind": "contraction"}, (1, None)),
+    (
+        "contraction: pays less at the end",
+        [term("2024-01-01", "05-01", amount_per_month=10000), term("05-01", amount_per_month=9000)],
+        {"kind": "contraction", "change_share": 0.1},
+        (1, None),
+    ),
+    (
+        "contraction: less than the share that counts",
+        [term("2024-01-01", "05-01", amount_per_month=10000), term("05-01", amount_per_month=9001)],
+        {"kind": "contraction", "change_share": 0.1},
+        (0, None),
+    ),
+    (
+        "contraction: one of two terms ends",
+        [term("2024-01-01", "05-01", amount_per_month=10000), term("2024-01-01", amount_per_month=10000)],
+        {"kind": "contraction"},
+        (1, None),
+    ),
     ("contraction: left altogether", [term("2024-01-01", "05-01", amount_per_month=10000)], {"kind": "contraction"}, (0, None)),
-    ("expansion: pays more at the end", [term("2024-01-01", "05-01", amount_per_month=10000), term("05-01", amount_per_month=10500)],
-     {"kind": "expansion", "change_share": 0.05}, (1, None)),
-    ("expansion: up and down again", [term("2024-01-01", amount_per_month=10000), term("04-10", "05-10", amount_per_month=500)],
-     {"kind": "expansion"}, (0, None)),
-    ("expansion: grew inside the gap", [term("2024-01-01", amount_per_month=10000), term("04-05", amount_per_month=500)],
-     {"kind": "expansion", "gap_days": 14}, (0, None)),
+    (
+        "expansion: pays more at the end",
+        [term("2024-01-01", "05-01", amount_per_month=10000), term("05-01", amount_per_month=10500)],
+        {"kind": "expansion", "change_share": 0.05},
+        (1, None),
+    ),
+    (
+        "expansion: up and down again",
+        [term("2024-01-01", amount_per_month=10000), term("04-10", "05-10", amount_per_month=500)],
+        {"kind": "expansion"},
+        (0, None),
+    ),
+    (
+        "expansion: grew inside the gap",
+        [term("2024-01-01", amount_per_month=10000), term("04-05", amount_per_month=500)],
+        {"kind": "expansion", "gap_days": 14},
+        (0, None),
+    ),
 )
 
 
 @pytest.mark.parametrize(("case", "terms", "changes", "expected"), WORKED, ids=[w[0] for w in WORKED])
-def test_worked_table(duck: Connection, case: str, terms: list[Row], changes: dict[str, Any],
-                      expected: tuple[int | None, str | None] | None) -> None:
+def test_worked_table(
+    duck: Connection, case: str, terms: list[Row], changes: dict[str, Any], expected: tuple[int | None, str | None] | None
+) -> None:
     assert told(label_table(duck, "subscriptions", terms, churn(**changes))) == expected
 
 
@@ -172,8 +260,10 @@ def test_page_shows_the_table_that_is_tested() -> None:
     """Every row of the page is a case here with the same answer, and the other way round."""
     rows = re.findall(r"^\| ([^|]+?) \| (1|0|none|not asked) \| ([^|]*?) \|$", DOC.read_text(), flags=re.M)
     page = {case: (label, reason.strip("` ")) for case, label, reason in rows}
-    code = {case: ("not asked", "") if expected is None else ("none" if expected[0] is None else str(expected[0]), expected[1] or "")
-            for case, _, _, expected in WORKED}
+    code = {
+        case: ("not asked", "") if expected is None else ("none" if expected[0] is None else str(expected[0]), expected[1] or "")
+        for case, _, _, expected in WORKED
+    }
     assert page == code
 
 
@@ -193,7 +283,10 @@ def test_conversion_is_the_first_paid_term(duck: Connection) -> None:
 
 def test_conversion_learnt_too_late_leaves_no_label(duck: Connection) -> None:
     trial, paid = term("2024-03-01", "04-15", is_trial=True), term("03-20", known="04-02")
-    assert told(label_table(duck, "subscriptions", [trial, paid], churn(kind="conversion"), rule=TRIALS)) == (None, "ended_before")
+    assert told(label_table(duck, "subscriptions", [trial, paid], churn(kind="conversion"), rule=TRIALS)) == (
+        None,
+        "ended_before",
+    )
 
 
 ACTIVE = PopulationRule("active", active_within_days=90)
@@ -202,14 +295,16 @@ ACTIVE = PopulationRule("active", active_within_days=90)
 def _inactivity(duck: Connection, moments: list[str], **more: Any) -> tuple[int | None, str | None] | None:
     changes = {k: more.pop(k) for k in ("gap_days",) if k in more}
     rule = more.pop("rule", ACTIVE)
-    return told(label_table(duck, "usage_events", [event(m) for m in moments], churn(kind="inactivity", **changes), rule=rule, **more))
+    return told(
+        label_table(duck, "usage_events", [event(m) for m in moments], churn(kind="inactivity", **changes), rule=rule, **more)
+    )
 
 
 def test_inactivity_is_no_event_inside_the_window(duck: Connection) -> None:
     assert _inactivity(duck, ["03-01"]) == (1, None)
-    assert _inactivity(duck, ["03-01", "03-29"]) == (0, None)      # the first instant of the window
+    assert _inactivity(duck, ["03-01", "03-29"]) == (0, None)  # the first instant of the window
     assert _inactivity(duck, ["03-01", "06-26T23:00:00"]) == (0, None)
-    assert _inactivity(duck, ["03-01", "06-27"]) == (1, None)      # the first instant after it
+    assert _inactivity(duck, ["03-01", "06-27"]) == (1, None)  # the first instant after it
 
 
 def test_activity_inside_the_gap_does_not_count(duck: Connection) -> None:
@@ -219,8 +314,11 @@ def test_activity_inside_the_gap_does_not_count(duck: Connection) -> None:
 
 def test_silent_feed_gives_no_label(duck: Connection) -> None:
     """Dead for a day inside the window, or only outside it."""
-    inside, before, after = (("", date(2024, 6, 26), date(2024, 7, 9)), ("", date(2024, 3, 1), date(2024, 3, 29)),
-                             ("", date(2024, 6, 27), date(2024, 7, 9)))
+    inside, before, after = (
+        ("", date(2024, 6, 26), date(2024, 7, 9)),
+        ("", date(2024, 3, 1), date(2024, 3, 29)),
+        ("", date(2024, 6, 27), date(2024, 7, 9)),
+    )
     assert _inactivity(duck, ["03-01"], silences=(inside,)) == (None, "feed_silent")
     assert _inactivity(duck, ["03-01"], silences=(before, after)) == (1, None)
 
@@ -234,8 +332,15 @@ def test_only_activity_that_counts_is_activity(duck: Connection) -> None:
 def test_each_feed_completes_labels_to_its_own_end(duck: Connection) -> None:
     """numpy's log runs on, ansible's ends on 2024-06-01: its labels are not known, not zero."""
     rows = [{**event("03-01"), "account_id": a, "partition": f} for a, f in (("n", "numpy"), ("x", "ansible"))]
-    table = label_table(duck, "usage_events", rows, churn(kind="inactivity"), rule=ACTIVE, feeds={"n": "numpy", "x": "ansible"},
-                        until={"numpy": UNTIL, "ansible": date(2024, 6, 1)})
+    table = label_table(
+        duck,
+        "usage_events",
+        rows,
+        churn(kind="inactivity"),
+        rule=ACTIVE,
+        feeds={"n": "numpy", "x": "ansible"},
+        until={"numpy": UNTIL, "ansible": date(2024, 6, 1)},
+    )
     assert table["label_reason"].fillna("").tolist() == ["", "incomplete"] and table["label"].iloc[0] == 1
 
 
@@ -260,7 +365,9 @@ def test_first_event_only_leaves_no_label_after_an_earlier_one(duck: Connection)
 
 def test_open_convention_knows_no_contract_end_ahead(duck: Connection) -> None:
     """The end is written when it happens: as a renewal date it would tell the label."""
-    table = label_table(duck, "subscriptions", [term("2024-01-01", "05-01")], churn(horizon_days=None), convention="open_until_cancelled")
+    table = label_table(
+        duck, "subscriptions", [term("2024-01-01", "05-01")], churn(horizon_days=None), convention="open_until_cancelled"
+    )
     assert told(table) == (None, "no_contract_end")
 
 
@@ -296,15 +403,24 @@ def plain_churn(terms: list[Row], as_of: date, target: TargetRule) -> tuple[int 
 @given(seed=st.integers(0, 10_000))
 def test_labels_equal_plain_python(seed: int) -> None:
     draw = random.Random(seed)
-    target = churn(horizon_days=draw.choice([1, 30, 90, 240]), gap_days=draw.choice([0, 0, 10]), grace_days=draw.choice([0, 0, 10, 40]))
+    target = churn(
+        horizon_days=draw.choice([1, 30, 90, 240]), gap_days=draw.choice([0, 0, 10]), grace_days=draw.choice([0, 0, 10, 40])
+    )
     rows: list[Row] = []
     for account in "ABCDE":
         for _ in range(draw.randint(1, 4)):
             begun = datetime(2023, 11, 1) + timedelta(days=draw.randint(0, 300), hours=draw.choice([0, 0, 0, 13]))
             length = draw.choice([None, 0, 1, 30, 60, 90, 180])
-            rows.append({"account_id": account, "starts_at": begun, "known_from": begun, "known_until": None,
-                         "ends_at": None if length is None else begun + timedelta(days=length),
-                         "is_trial": draw.choice([True, False, False, None])})
+            rows.append(
+                {
+                    "account_id": account,
+                    "starts_at": begun,
+                    "known_from": begun,
+                    "known_until": None,
+                    "ends_at": None if length is None else begun + timedelta(days=length),
+                    "is_trial": draw.choice([True, False, False, None]),
+                }
+            )
             if draw.random() < 0.5 and rows[-1]["ends_at"]:  # exactly back to back, or a day either side of the grace
                 again = rows[-1]["ends_at"] + timedelta(days=draw.choice([0, target.grace_days, target.grace_days + 1]))
                 rows.append({**rows[-1], "starts_at": again, "known_from": again, "ends_at": again + timedelta(days=60)})

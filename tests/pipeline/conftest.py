@@ -74,15 +74,22 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Company:
 
 def quick_training(file: Path) -> None:
     """The smallest search; what is tested here does not depend on how good the model is."""
-    text = file.read_text().replace("trials = 15", "trials = 0\nbags = 1\nmax_trees = 30\nthreads = 1").replace("folds = 4", "folds = 2")
+    text = (
+        file.read_text()
+        .replace("trials = 15", "trials = 0\nbags = 1\nmax_trees = 30\nthreads = 1")
+        .replace("folds = 4", "folds = 2")
+    )
     assert "max_trees" in text and "folds = 2" in text
-    file.write_text(text + "\n[scale]\np_at_risk = 0.1\np_healthy = 0.03\n\n[features]\nwindow_days = [28, 91]\nmax_kinds = 2\n"
-                    "off = [\"engagement\", \"outcomes\", \"adoption\"]\n")
+    file.write_text(
+        text + "\n[scale]\np_at_risk = 0.1\np_healthy = 0.03\n\n[features]\nwindow_days = [28, 91]\nmax_kinds = 2\n"
+        'off = ["engagement", "outcomes", "adoption"]\n'
+    )
 
 
 @pytest.fixture
 def company_copy(company: Company, tmp_path: Path) -> Company:
     """The same project in a folder of its own; unchanging Parquet files are shared, all else is copied."""
+
     def copy(source: str, target: str) -> None:
         os.link(source, target) if source.endswith(".parquet") else shutil.copy2(source, target)
 
@@ -105,6 +112,7 @@ Command = Callable[..., Answer]
 @pytest.fixture
 def tenure(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Command]:
     """Run the console command in this process: `tenure("score", "--project", folder)`."""
+
     def run(*arguments: object) -> Answer:
         monkeypatch.setattr("sys.argv", ["tenure", *(str(a) for a in arguments)])
         capsys.readouterr()

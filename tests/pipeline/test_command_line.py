@@ -36,9 +36,11 @@ def _commands() -> list[tuple[str, ...]]:
 
 @pytest.mark.parametrize("command", [(), ("run",), ("score",), ("model", "export")], ids=" ".join)
 def test_help_imports_nothing_heavy(command: tuple[str, ...]) -> None:
-    script = ("import sys; from pipeline.cli import main\nsys.argv = ['tenure', *sys.argv[1:], '--help']\n"
-              "try:\n    main()\nexcept SystemExit as done:\n    assert not done.code\n"
-              "print('LOADED', *sorted({m.split('.')[0] for m in sys.modules}))")
+    script = (
+        "import sys; from pipeline.cli import main\nsys.argv = ['tenure', *sys.argv[1:], '--help']\n"
+        "try:\n    main()\nexcept SystemExit as done:\n    assert not done.code\n"
+        "print('LOADED', *sorted({m.split('.')[0] for m in sys.modules}))"
+    )
     done = subprocess.run([sys.executable, "-c", script, *command], capture_output=True, text=True, check=True, cwd=ROOT)
     loaded = set(done.stdout.split("LOADED")[1].split())
     assert not loaded & HEAVY
@@ -49,8 +51,12 @@ def test_help_takes_under_half_a_second_of_work() -> None:
     took = []
     for _ in range(3):
         before = os.times()
-        subprocess.run([sys.executable, "-c", "import sys; sys.argv = ['tenure', '--help']; from pipeline.cli import main; main()"],
-                       capture_output=True, check=False, cwd=ROOT)
+        subprocess.run(
+            [sys.executable, "-c", "import sys; sys.argv = ['tenure', '--help']; from pipeline.cli import main; main()"],
+            capture_output=True,
+            check=False,
+            cwd=ROOT,
+        )
         after = os.times()
         took.append(after.children_user + after.children_system - before.children_user - before.children_system)
     assert min(took) < 0.5
@@ -73,8 +79,19 @@ def test_flow_prints_every_step_and_the_readme_knows_them(tenure: Command) -> No
         assert step.what in said.out
         for table in (*step.reads, *step.writes):
             assert table in said.out
-    for word in ("staged_*", "snapshots", "features", "labels", "candidate model", "gates", "model in use", "scores, drivers, portfolio",
-                 "runs", "portfolio.html", "worklist.csv"):
+    for word in (
+        "staged_*",
+        "snapshots",
+        "features",
+        "labels",
+        "candidate model",
+        "gates",
+        "model in use",
+        "scores, drivers, portfolio",
+        "runs",
+        "portfolio.html",
+        "worklist.csv",
+    ):
         assert word in readme
     steps = json.loads(tenure("flow", "--json").out)
     assert [s["name"] for s in steps] == [s.name for s in FLOW]
@@ -111,7 +128,9 @@ horizon_days = {horizon}
 population = {{ kind = "active", active_within_days = 60 }}
 """
 ACCOUNTS = "account_id,created_at\n" + "".join(f"a{i},2023-01-01\n" for i in range(10))
-EVENTS = "account_id,at\n" + "".join(f"a{i},{day:%Y-%m-%d}\n" for day in pd.date_range("2023-01-02", "2023-12-31") for i in range(10))
+EVENTS = "account_id,at\n" + "".join(
+    f"a{i},{day:%Y-%m-%d}\n" for day in pd.date_range("2023-01-02", "2023-12-31") for i in range(10)
+)
 
 
 @pytest.fixture
@@ -195,8 +214,9 @@ def test_horizon_that_no_data_completes(small: Path, tenure: Command) -> None:
 
 @pytest.mark.parametrize(("line", "near"), [('time_zoen = "UTC"', "time_zone"), ("[trainign]\ntrials = 1", "training")])
 def test_unknown_key_names_the_nearest(small: Path, tenure: Command, line: str, near: str) -> None:
-    (small / "tenure.toml").write_text(TOML.format(top=line if "[" not in line else "", usage="", horizon=30)
-                                       + (line if "[" in line else ""))
+    (small / "tenure.toml").write_text(
+        TOML.format(top=line if "[" not in line else "", usage="", horizon=30) + (line if "[" in line else "")
+    )
     code, said = refused(tenure, small)
     assert code == 2 and f"`{near}`" in said and re.search(r"tenure\.toml:\d+: ", said)
 
@@ -211,8 +231,10 @@ def test_unknown_target_lists_those_there_are(small: Path, tenure: Command) -> N
     assert answer.code == 2 and "silent" in answer.err
 
 
-HOLD = "import sys, time\nfrom pathlib import Path\nfrom pipeline.storage import Store\n" \
-       "with Store(Path(sys.argv[1])).writing():\n    print('held', flush=True)\n    time.sleep(100)"
+HOLD = (
+    "import sys, time\nfrom pathlib import Path\nfrom pipeline.storage import Store\n"
+    "with Store(Path(sys.argv[1])).writing():\n    print('held', flush=True)\n    time.sleep(100)"
+)
 
 
 def test_locked_store(small: Path, tenure: Command) -> None:

@@ -41,12 +41,16 @@ def test_published_scores_are_whole(company: Company) -> None:
     assert set(scores["basis"]) == {"calibrated"}
     assert {"at_risk", "stable", "healthy"} >= set(scores["band"]) - {"leaving", "unknown"}
     scored = scores.dropna(subset=["probability"])
-    assert (scored["probability_low"] <= scored["probability"]).all() and (scored["probability"] <= scored["probability_high"]).all()
+    assert (scored["probability_low"] <= scored["probability"]).all() and (
+        scored["probability"] <= scored["probability_high"]
+    ).all()
 
 
 def test_points_add_for_every_account(company: Company) -> None:
     scores = company.published("scores").dropna(subset=["health_exact"]).set_index("account_id")
-    sums = company.published("drivers").groupby("account_id")[["points", "points_displayed"]].sum().reindex(scores.index).fillna(0)
+    sums = (
+        company.published("drivers").groupby("account_id")[["points", "points_displayed"]].sum().reindex(scores.index).fillna(0)
+    )
     np.testing.assert_allclose(scores["base_points"] + sums["points"], scores["health_exact"], atol=1e-9)
     assert (scores["base_displayed"] + sums["points_displayed"] == scores["health"]).all()
 
@@ -118,8 +122,10 @@ def _features_at(company: Company, day: pd.Timestamp, choices: Any) -> pd.DataFr
     with connected() as connection:
         stage_sources(workspace, connection)
         build_scoring(workspace, connection, target, day.date(), choices)
-        return connection.execute(f"select f.*, s.state from features f join snapshots s on s.account_id = f.account_id and "
-                                  f"s.as_of_day = f.as_of_day where f.as_of_day = {day_number(day.date())}").df()
+        return connection.execute(
+            f"select f.*, s.state from features f join snapshots s on s.account_id = f.account_id and "
+            f"s.as_of_day = f.as_of_day where f.as_of_day = {day_number(day.date())}"
+        ).df()
 
 
 # --- killed runs --------------------------------------------------------------------------------------
@@ -171,8 +177,13 @@ main()
 
 def test_killed_process_leaves_the_old_run_and_no_lock(company: Company, company_copy: Company, tenure: Command) -> None:
     """A real SIGKILL after scores are written and before the commit; then the command is run again."""
-    done = subprocess.run([sys.executable, "-c", KILLED, str(company_copy.folder)], cwd=ROOT, capture_output=True, check=False,
-                          env={**os.environ, "PYTHONPATH": str(ROOT)})
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(company_copy.folder)],
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()[-2000:]
     assert hashes(company_copy) == hashes(company)
     again = tenure("score", "--project", company_copy.folder, "--as-of", "2025-05-04", "--json")
@@ -201,7 +212,9 @@ def test_stale_feed_refuses_then_marks_its_accounts_unknown(company: Company, co
     wrong = tenure("score", "--project", company_copy.folder, "--allow-stale", "usage", "--reason", "outage")
     assert wrong.code == 2 and "no such source" in wrong.err
 
-    accepted = tenure("score", "--project", company_copy.folder, "--allow-stale", "usage_events", "--reason", "outage of the feed")
+    accepted = tenure(
+        "score", "--project", company_copy.folder, "--allow-stale", "usage_events", "--reason", "outage of the feed"
+    )
     assert accepted.code == 0, accepted.err
     scores = company_copy.published("scores")
     unknown = scores[scores["band"] == "unknown"]
@@ -248,8 +261,9 @@ def test_explain_adds_up_and_names_the_nearest(company: Company, tenure: Command
     assert wrong.code == 2 and account in wrong.err
 
 
-def test_model_carried_to_another_folder_scores_the_same_bytes(company: Company, company_copy: Company, tenure: Command,
-                                                               tmp_path: Path) -> None:
+def test_model_carried_to_another_folder_scores_the_same_bytes(
+    company: Company, company_copy: Company, tenure: Command, tmp_path: Path
+) -> None:
     """The other folder has the same data and project file, and never trained."""
     other = Company(tmp_path / "other")
     other.folder.mkdir()
@@ -284,6 +298,7 @@ def test_registered_model_loads_as_pyfunc_without_pickle(company: Company, monke
     published = company.published("scores").set_index("account_id").reindex(frame.index)
     scored = published["probability"].notna().to_numpy()
     np.testing.assert_array_equal(found["probability"].to_numpy()[scored], published["probability"].to_numpy()[scored])
+    assert model.predict(frame[columns].iloc[:0]).empty
     for text in found["drivers"]:
         json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     with pytest.raises(Exception, match=columns[0]):

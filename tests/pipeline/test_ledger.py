@@ -18,9 +18,19 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "store")
 
 
-def publish(store: Store, run_id: str, as_of_day: int = 1, hour: int = 0, target: str = "churn", state: str = "published") -> None:
-    append_run(store, {"run_id": run_id, "as_of": datetime(2025, 6, as_of_day), "target": target, "state": state,
-                       "published_at": START + timedelta(hours=hour)})
+def publish(
+    store: Store, run_id: str, as_of_day: int = 1, hour: int = 0, target: str = "churn", state: str = "published"
+) -> None:
+    append_run(
+        store,
+        {
+            "run_id": run_id,
+            "as_of": datetime(2025, 6, as_of_day),
+            "target": target,
+            "state": state,
+            "published_at": START + timedelta(hours=hour),
+        },
+    )
 
 
 def current(store: Store, target: str = "churn") -> Any:

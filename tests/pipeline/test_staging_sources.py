@@ -410,6 +410,18 @@ def test_lookup_with_repeated_keys_is_refused(world: World) -> None:
         world.stage(usage_events=Source(location=events, lookups=(lookup,)))
 
 
+def test_lookup_that_repeats_gives_a_row_for_each_match(world: World) -> None:
+    """Every enrolment is due everything on its course's calendar."""
+    enrolments = world.parquet("e.parquet", student=["a", "b", "c"], course=["x", "x", "y"])
+    calendar = world.parquet("c.parquet", course=["x", "x"], due=[DAY, DAY + timedelta(days=7)], step=["one", "two"])
+    lookup = Lookup(location=calendar, on={"course": "course"}, take=("due", "step"), repeats=True)
+    source = Source(location=enrolments, lookups=(lookup,), drop_missing=("due",),
+                    columns={"account_id": "student", "milestone": "step", "due_at": "due"})
+    staged = world.stage(milestones=source)["milestones"]
+    assert sorted(world.column("account_id || milestone", "staged_milestones")) == ["aone", "atwo", "bone", "btwo"]
+    assert staged.rows_read == 5 and staged.rows_left_out == {"drop_missing due": 1}
+
+
 # --- bad rows --------------------------------------------------------------------------------------
 
 

@@ -2,7 +2,6 @@
 
 import errno
 import multiprocessing
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -65,16 +64,21 @@ def test_full_disk_leaves_the_old_table(store: Store, monkeypatch: pytest.Monkey
 def test_write_that_breaks_off_in_the_file_leaves_the_old_table(store: Store) -> None:
     """A real failure below Delta: the process may write files of at most 100 kB."""
     store.write("t", ROWS)
-    resource.getrlimit(resource.RLIMIT_FSIZE)
     script = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
         "import numpy as np, pandas as pd\nfrom pathlib import Path\nfrom features.errors import StoreError\n"
         "from pipeline.storage import Store\n"
         "try:\n    Store(Path(sys.argv[1])).write('t', pd.DataFrame({'n': np.random.default_rng(0).random(200_000)}))\n"
-        "except StoreError as error:\n    print('StoreError', error)\n")
-    done = subprocess.run([sys.executable, "-c", script, str(store.folder)], capture_output=True, text=True, check=False,
-                          cwd=Path(__file__).resolve().parents[2])
+        "except StoreError as error:\n    print('StoreError', error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(store.folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).resolve().parents[2],
+    )
     assert done.stdout.startswith("StoreError"), done.stderr
     assert "Nothing was published" in done.stdout
     pd.testing.assert_frame_equal(store.read("t"), ROWS, check_dtype=False)
@@ -112,8 +116,14 @@ def test_second_writer_is_told_who_holds_the_store(store: Store) -> None:
 
 @given(st.permutations(range(5)))
 def test_content_hash_ignores_order_of_rows_and_columns(order: list[int]) -> None:
-    table = pd.DataFrame({"k": list("abcde"), "x": [0.1, np.nan, -0.0, 3.0, 1e300], "s": ["p", None, "", "q", "é"],
-                          "t": pd.to_datetime(["2024-01-01"] * 4 + [None])})
+    table = pd.DataFrame(
+        {
+            "k": list("abcde"),
+            "x": [0.1, np.nan, -0.0, 3.0, 1e300],
+            "s": ["p", None, "", "q", "é"],
+            "t": pd.to_datetime(["2024-01-01"] * 4 + [None]),
+        }
+    )
     other = table.iloc[order][["t", "s", "x", "k"]]
     assert content_hash(table, ["k"]) == content_hash(other, ["k"])
 
