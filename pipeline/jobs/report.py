@@ -33,7 +33,8 @@ def write_reports(workspace: Workspace, target: Target, published: PublishedRun)
         scores=published.scores, drivers=published.drivers, portfolio=published.portfolio, run=published.run,
         backtest=tested, evaluation=evaluation, band_table=bands, source_freshness=_freshness(published),
         previous_counts=published.previous_counts, objective=asdict(workspace.project.objective), now=workspace.now,
-        project=workspace.project.name, target_kind=target.kind, target_words=words, names=_former_names(workspace), limits=_limits(published),
+        project=workspace.project.name, target_kind=target.kind, target_words=words,
+        names=_former_names(workspace), limits=_limits(published),
     ))
     card, markdown = model_card(ModelCardInputs(
         project=workspace.project.name, target_words=words, evaluation=evaluation,
@@ -95,7 +96,8 @@ def _bands(published: PublishedRun, tested: pd.DataFrame) -> pd.DataFrame:
 
 
 def _freshness(published: PublishedRun) -> pd.DataFrame:
-    rows = [{"source": s.source, "newest_known": s.newest_known, "rows": s.rows, "share": published.covered.get(s.source, float("nan")),
+    rows = [{"source": s.source, "newest_known": s.newest_known, "rows": s.rows,
+             "share": published.covered.get(s.source, float("nan")),
              "note": s.problem} for s in published.freshness]
     return pd.DataFrame(rows, columns=["source", "newest_known", "rows", "share", "note"])
 

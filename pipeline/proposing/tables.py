@@ -155,7 +155,8 @@ def _server_tables(location: str) -> Iterator[tuple[str, str, str | None]]:
             found = server.execute("select table_schema, table_name from information_schema.tables where table_schema "
                                    "not in ('pg_catalog', 'information_schema') order by 1, 2").fetchall()
     except psycopg.Error as error:
-        raise ContractError(f"PostgreSQL at {shown_address(location)} cannot be read: {without_secret(address, str(error))}.") from None
+        raise ContractError(f"PostgreSQL at {shown_address(location)} cannot be read: "
+                            f"{without_secret(address, str(error))}.") from None
     for schema, name in found:
         yield name, location, name if schema == "public" else f"{schema}.{name}"
 

@@ -256,7 +256,8 @@ def _looking_back(inputs: PortfolioInputs) -> dict[str, Any]:
     if inputs.backtest.empty:
         return {"hindsight": None}
     seen = look_back(inputs.backtest)
-    names = {**inputs.names, **inputs.portfolio.set_index("account_id")["name"].dropna().to_dict()}
+    listed = inputs.portfolio.dropna(subset=["name"])
+    names = {**inputs.names, **dict(zip(listed["account_id"], listed["name"], strict=True))}
     return {
         "hindsight": seen,
         "leads": LEADS,
