@@ -113,7 +113,7 @@ def summary(
     """What is printed of one evaluation; methods that do not exist for a set are null."""
     test = found["test"]
     reference = REFERENCES.get((set_name, target))
-    methods = {"ours": _method(intervals["ours"], None)}
+    methods: dict[str, dict[str, Any] | None] = {"ours": _method(intervals["ours"], None)}
     for name in METHODS:
         beside = found["baselines"].get(name)
         methods[name] = None if beside is None else _method(intervals[name], beside)
@@ -138,8 +138,10 @@ def _ends(dates: list[str]) -> list[str]:
 
 def _method(intervals: Mapping[str, metrics.Estimate], beside: Mapping[str, Any] | None) -> dict[str, Any]:
     loss, auc = intervals["log_loss"], intervals["auc"]
-    found = {"log_loss": loss.value, "log_loss_low": loss.low, "log_loss_high": loss.high, "auc": auc.value,
-             "auc_se": (auc.high - auc.low) / STANDARD_ERRORS}
+    found: dict[str, float | None] = {
+        "log_loss": loss.value, "log_loss_low": loss.low, "log_loss_high": loss.high,
+        "auc": auc.value, "auc_se": (auc.high - auc.low) / STANDARD_ERRORS,
+    }
     found |= {key: beside[key] if beside else None for key in ("difference", "difference_low", "difference_high")}
     return {key: None if value is None or not math.isfinite(value) else round(value, 5) for key, value in found.items()}
 

@@ -17,6 +17,12 @@ class ContractError(ChurnError, ValueError):
     """A source does not hold what its contract says."""
 
 
+class EmptySource(ContractError):
+    """A source has no rows at all: more often a failed export than the truth, so nothing is published on it."""
+
+    exit_code = 3
+
+
 class IncompleteHorizon(ChurnError, ValueError):
     """No date has a label window that the data complete."""
 

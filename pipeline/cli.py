@@ -298,7 +298,7 @@ def score(
     workspace, chosen = open_project(project, data, target)
     story = Story(quiet=as_json)
     with workspace.store.writing(), connected() as connection:
-        tell_stage(story, stage_sources(workspace, connection))
+        tell_stage(story, stage_sources(workspace, connection, keep=allow_stale or []))
         published = score_target(workspace, connection, chosen, _day(as_of), use_candidate=candidate,
                                  allow_stale={name: str(reason) for name in allow_stale or []})
         pages = write_reports(workspace, chosen, published)

@@ -9,8 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from pipeline.engine.duckdb import Connection, connect
+
+# A busy machine is no fault of the code under test, so no example has a deadline.
+settings.register_profile("tenure", deadline=None)
+settings.load_profile("tenure")
 
 REQUIRED = frozenset(filter(None, os.environ.get("TENURE_REQUIRE", "").split(",")))
 

@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from features.definition import Signal
+from features.errors import StoreError
 from models.dataset import TrainingSet, training_set
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection
@@ -17,6 +18,8 @@ from pipeline.workspace import Workspace
 
 # Days are kept as numbers inside SQL and as timestamps in every table that others read.
 _AS_OF = "make_timestamp(as_of_day * 86400000000) as as_of"
+
+HALF_BUILT = "half built"
 
 
 @dataclass(frozen=True)
@@ -44,12 +47,18 @@ def prepare_training(workspace: Workspace, connection: Connection, target: Targe
     columns = ", ".join(s.column for s in built.signals)
     features = connection.sql(
         f"select account_id, {_AS_OF}, {columns} from features order by account_id, as_of_day")
+    # Until the last table is written the set is marked as half built, so that a kill in between is noticed.
+    _write_set(workspace, name, HALF_BUILT)
     store.write("snapshots", snapshots, replace=only, partition_by=["target"])
     store.write("labels", labels, replace=only, partition_by=["target"])
     store.write(f"features_{name}", features)
-    store.write("feature_sets", pa.Table.from_pylist([{"target": name, "facts": _to_json(built)}]), replace=only,
-                partition_by=["target"])
+    _write_set(workspace, name, _to_json(built))
     return _counts(connection, built)
+
+
+def _write_set(workspace: Workspace, target: str, facts: str) -> None:
+    entry = pa.Table.from_pylist([{"target": target, "facts": facts}])
+    workspace.store.write("feature_sets", entry, replace=f"target = '{target}'", partition_by=["target"])
 
 
 def _to_json(built: BuiltFeatures) -> str:
@@ -72,8 +81,17 @@ def _counts(connection: Connection, built: BuiltFeatures) -> dict[str, Any]:
 
 
 def feature_set(workspace: Workspace, target: Target) -> FeatureSet:
-    """What the features table of a target holds."""
+    """What the features table of a target holds.
+
+    Raises
+    ------
+    StoreError
+        When they were never built, or only half.
+    """
     rows = workspace.store.read("feature_sets", filters=[("target", "=", target.name)])
+    if rows.empty or rows["facts"].iloc[0] == HALF_BUILT:
+        raise StoreError(f"the features of target {target.name!r} are not built to the end. "
+                         f"Run `tenure features --target {target.name}`.")
     facts = json.loads(rows["facts"].iloc[0])
     return FeatureSet(tuple(Signal(**s) for s in facts["signals"]), facts["choices"],
                       tuple(facts["train_dates"]), tuple(facts["test_dates"]))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 
-from features.errors import ConfigError, ContractError
+from features.errors import ConfigError, ContractError, EmptySource
 from features.sources import COMMON, Contract
 from pipeline.config.checks import contract_of, nearest
 from pipeline.config.schema import Project, Source
@@ -97,7 +97,7 @@ def _staged(project: Project, name: str, data_dir: Path, connection: Connection)
             return _Stager(project, name, source, contract, parts, connection, notes).staged()
         except ContractError as error:
             drop_staged(connection, name)
-            raise ContractError(f"source {name}: {error}") from error
+            raise type(error)(f"source {name}: {error}") from error
         except (duckdb.DataError, duckdb.IOException) as error:
             # A Parquet file that breaks off, a strptime letter that DuckDB does not know.
             drop_staged(connection, name)
@@ -197,7 +197,7 @@ class _Stager:
             for (rule, _), count in zip(part.left_out, found[1:], strict=True):
                 left_out[rule] = left_out.get(rule, 0) + count
         if total == 0:
-            raise ContractError(f"{self._places()} has no rows. An empty table is more often a failed export than the "
+            raise EmptySource(f"{self._places()} has no rows. An empty table is more often a failed export than the "
                                 "truth; take the source out of tenure.toml if it really is empty.")
         if total == sum(left_out.values()):
             rules = ", ".join(f"{rule}: {count:,} rows" for rule, count in left_out.items() if count)

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import typer
-from conftest import Command
+from small_company import Command
 
 from pipeline.cli import app
 from pipeline.flow import FLOW
@@ -181,7 +181,7 @@ def test_duplicate_account_keys(small: Path, tenure: Command) -> None:
 def test_empty_source(small: Path, tenure: Command) -> None:
     (small / "events.csv").write_text("account_id,at\n")
     code, said = refused(tenure, small)
-    assert code == 1 and "no rows" in said
+    assert code == 3 and "no rows" in said
 
 
 def test_absent_file(small: Path, tenure: Command) -> None:

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import NOW, Command, Company
+from small_company import NOW, Command, Company
 
 from features.errors import GateRefused, StoreError
 from features.windows import day_number
 from pipeline.engine.duckdb import connected
 from pipeline.jobs.features import build_scoring
+from pipeline.jobs.prepare import load_training, prepare_training
 from pipeline.jobs.run import run_flow
 from pipeline.jobs.stage import stage_sources
 from pipeline.jobs.train import champion_bundle, model_name
@@ -230,8 +231,29 @@ def test_stale_feed_refuses_then_marks_its_accounts_unknown(company: Company, co
 def test_emptied_source_keeps_the_previous_result(company: Company, company_copy: Company, tenure: Command) -> None:
     company_copy.replace_table("usage_events", company_copy.table("usage_events").iloc[:0])
     refused = tenure("score", "--project", company_copy.folder)
-    assert refused.code != 0 and "has no rows" in refused.err and "usage_events" in refused.err
+    assert refused.code == 3 and "has no rows" in refused.err and "usage_events" in refused.err
     assert hashes(company_copy) == hashes(company)
+    accepted = tenure(
+        "score", "--project", company_copy.folder, "--allow-stale", "usage_events", "--reason", "outage of the feed"
+    )
+    assert accepted.code == 0, accepted.err
+    assert "stale: usage_events" in set(company_copy.published("scores")["band_reason"].dropna())
+
+
+def test_features_built_halfway_are_not_trained_on(company_copy: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace, target = company_copy.workspace()
+    written = Store.write
+
+    def stop_at_labels(self: Store, table: str, *args: object, **options: object) -> None:
+        if table == "labels":
+            raise KeyboardInterrupt
+        written(self, table, *args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Store, "write", stop_at_labels)
+    with connected() as connection, pytest.raises(KeyboardInterrupt):
+        prepare_training(workspace, connection, target)
+    with pytest.raises(StoreError, match="not built to the end. Run `tenure features"):
+        load_training(workspace, target)
 
 
 # --- commands on what was published ----------------------------------------------------------------------

@@ -65,7 +65,7 @@ def test_catalogue_lists_every_card() -> None:
     for card in (*CARDS, *STATES, *RATIOS):
         assert card.meaning in text and card.phrase in text
         assert card.name in markdown
-    assert sum(not entry.is_automatic for entry in entries()) == len(CARDS) + len(STATES) + len(RATIOS)
+    assert sum(not entry.is_automatic for entry in entries()) == len(CARDS) + len(STATES) + len(RATIOS) + len(SEASON)
 
 
 def test_catalogue_shows_the_windows_a_project_has_by_default() -> None:

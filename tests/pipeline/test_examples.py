@@ -43,8 +43,9 @@ def test_every_example_reads_and_has_a_page(name: str) -> None:
     assert project.name == name
     page = (EXAMPLES / name / "README.md").read_text(encoding="utf-8")
     assert f"--project examples/{name}" in page
+    index = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     for target in project.targets:
-        assert target.name in page, target.name
+        assert f"`{target.name}`" in index, target.name
 
 
 def test_every_example_is_measured() -> None:

@@ -1,0 +1,80 @@
+"""A small simulated company as a project folder, and what a command answered: used by the pipeline's fixtures and tests."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline.config.schema import Target
+from pipeline.engine.duckdb import connected
+from pipeline.jobs.score import PublishedRun, score_target
+from pipeline.jobs.stage import stage_sources
+from pipeline.ledger import current_run
+from pipeline.workspace import Workspace, open_workspace
+
+NOW = datetime(2025, 6, 1, 6)
+
+
+@dataclass(frozen=True)
+class Company:
+    """A project folder on which `tenure run` was done."""
+
+    folder: Path
+
+    def workspace(self, now: datetime = NOW) -> tuple[Workspace, Target]:
+        """As a command would open it."""
+        workspace = open_workspace(self.folder, None, now)
+        return workspace, workspace.target(None)
+
+    def published(self, table: str) -> pd.DataFrame:
+        """What readers see of a table."""
+        workspace, target = self.workspace()
+        run = current_run(workspace.store, target.name)
+        assert run is not None
+        return workspace.store.read(table, filters=[("run_id", "=", run["run_id"])])
+
+    def score(self, now: datetime = NOW, *, staged: bool = False) -> PublishedRun:
+        """Stage (unless it was) and score once more."""
+        workspace, target = self.workspace(now)
+        with connected() as connection:
+            if not staged:
+                stage_sources(workspace, connection)
+            return score_target(workspace, connection, target)
+
+    def table(self, name: str) -> pd.DataFrame:
+        """A raw table."""
+        return pd.read_parquet(self.folder / "data" / f"{name}.parquet")
+
+    def replace_table(self, name: str, rows: pd.DataFrame) -> None:
+        """Put other rows in the place of a raw table."""
+        path = self.folder / "data" / f"{name}.parquet"
+        path.unlink()  # copies share files
+        rows.to_parquet(path, index=False)
+
+
+def quick_training(file: Path) -> None:
+    """The smallest search; what is tested here does not depend on how good the model is."""
+    text = (
+        file.read_text()
+        .replace("trials = 15", "trials = 0\nbags = 1\nmax_trees = 30\nthreads = 1")
+        .replace("folds = 4", "folds = 2")
+    )
+    assert "max_trees" in text and "folds = 2" in text
+    file.write_text(
+        text + "\n[scale]\np_at_risk = 0.1\np_healthy = 0.03\n\n[features]\nwindow_days = [28, 91]\nmax_kinds = 2\n"
+        'off = ["engagement", "outcomes", "adoption"]\n'
+    )
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command returned and said."""
+
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Answer]
