@@ -17,9 +17,9 @@ from typing import Any
 
 import pandas as pd
 
+from models.plan import TrainingPlan
 from models.table import TableOptions
 from models.table_quality import quality_of_rows
-from models.training import TrainingPlan
 
 DATA = Path(os.environ.get("TENURE_SHARED_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 METHODS = ("ours", "lightgbm", "logistic", "constant")

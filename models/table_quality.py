@@ -11,9 +11,10 @@ from models import metrics
 from models.dataset import TrainingSet
 from models.methods.base import Floats
 from models.model import Model
+from models.plan import TrainingPlan
 from models.splits import account_groups
 from models.table import TableOptions, encoded, labelled
-from models.training import TrainingPlan, train
+from models.training import train
 
 OURS = "ours"
 

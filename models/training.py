@@ -1,7 +1,7 @@
 """From a training set to a calibrated model: fold, search, calibrate on the last dates, fit once more on all."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,36 +24,12 @@ from models.methods import (
 )
 from models.methods.base import Floats, mean_log_loss
 from models.model import Member, Model, references
+from models.plan import TrainingPlan
 from models.splits import Folds, temporal_folds
 from models.tuning import BlendSettings, OnTrial, TuningResult, choose_l2, row_weights, tune
 
 ENOUGH_EVENTS = 200
 """Events in the calibration block from which its sigmoid stands on its own feet."""
-
-
-@dataclass(frozen=True)
-class TrainingPlan:
-    """How a model is searched for; the defaults of `[training]` in the project file."""
-
-    trials: int = 20
-    folds: int = 4
-    seed: int = 0
-    bags: int = 3
-    max_trees: int = 300
-    """Trees of the whole blend, all bags together."""
-    threads: int = 2
-    few_events_below: int = 100
-    """With fewer distinct leaving accounts nothing is tuned."""
-    is_event_good: bool = False
-    """Expansion, conversion: the directions of the cards turn round."""
-    waivers: Mapping[str, str] = field(default_factory=dict)
-    """Column -> reason, for columns the leakage audit would refuse."""
-
-    def __post_init__(self) -> None:
-        lowest = {"trials": 0, "folds": 1, "bags": 1, "max_trees": 10, "threads": 1, "few_events_below": 0}
-        for name, least in lowest.items():
-            if getattr(self, name) < least:
-                raise ContractError(f"{name}={getattr(self, name)} must be at least {least}.")
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,12 +16,11 @@ from models.dataset import TrainingSet
 from models.methods.base import Floats, mean_log_loss
 from models.methods.gradient_boosting import UNTUNED, BoostingSettings
 from models.methods.logistic import Logistic
+from models.plan import TrainingPlan
 from models.splits import Block, Folds
 
 if TYPE_CHECKING:
     import optuna
-
-    from models.training import TrainingPlan
 
 OnTrial = Callable[[int, float], None]
 
@@ -80,7 +79,7 @@ def row_weights(keys: pd.DataFrame, half_life_days: float | None) -> Floats | No
 def tune(
     training_set: TrainingSet,
     folds: Folds,
-    plan: "TrainingPlan",
+    plan: TrainingPlan,
     on_trial: OnTrial | None = None,
     *,
     journal: Path | None = None,
@@ -130,7 +129,7 @@ class _Prepared:
         return len(self.labels)
 
 
-def _prepare(training_set: TrainingSet, block: Block, plan: "TrainingPlan") -> _Prepared:
+def _prepare(training_set: TrainingSet, block: Block, plan: TrainingPlan) -> _Prepared:
     train, validation = training_set.rows(block.train), training_set.rows(block.validation)
     parameters = replace(UNTUNED, bins=BINS).parameters(
         training_set.signals, seed=plan.seed, threads=plan.threads, is_event_good=plan.is_event_good
@@ -143,7 +142,7 @@ def _prepare(training_set: TrainingSet, block: Block, plan: "TrainingPlan") -> _
                      np.zeros(len(validation)))
 
 
-def _choose_logistic(blocks: list[_Prepared], training_set: TrainingSet, plan: "TrainingPlan") -> None:
+def _choose_logistic(blocks: list[_Prepared], training_set: TrainingSet, plan: TrainingPlan) -> None:
     """Find the L2 strength with the smallest log loss and keep its margins on every block."""
     l2, margins = choose_l2(
         [(block.train, block.validation) for block in blocks], is_event_good=plan.is_event_good
@@ -173,7 +172,7 @@ def pooled_log_loss(margins: list[Floats], labels: list[NDArray[np.int8]]) -> fl
     return mean_log_loss(np.concatenate(margins), np.concatenate(labels))
 
 
-def _study(plan: "TrainingPlan", journal: Path | None) -> "optuna.Study":
+def _study(plan: TrainingPlan, journal: Path | None) -> "optuna.Study":
     import optuna
     from optuna.storages.journal import JournalFileBackend
 
@@ -199,7 +198,7 @@ def _finished(study: "optuna.Study") -> list[Any]:
 
 
 def _one_trial(
-    study: "optuna.Study", number: int, blocks: list[_Prepared], training_set: TrainingSet, plan: "TrainingPlan"
+    study: "optuna.Study", number: int, blocks: list[_Prepared], training_set: TrainingSet, plan: TrainingPlan
 ) -> None:
     """Ask, evaluate, tell. `number` counts finished trials, so a failed orphan does not shift the seeds."""
     import optuna
@@ -238,7 +237,7 @@ def _as_parameters(settings: BoostingSettings) -> dict[str, Any]:
 
 
 def _suggest(
-    trial: "optuna.Trial", blocks: list[_Prepared], training_set: TrainingSet, plan: "TrainingPlan"
+    trial: "optuna.Trial", blocks: list[_Prepared], training_set: TrainingSet, plan: TrainingPlan
 ) -> tuple[BoostingSettings, float | None]:
     most_rows = max(40, min(400, _smallest_block(blocks) // 20))
     has_opinions = any(signal.worse for signal in training_set.signals)
@@ -268,7 +267,7 @@ def _half_lives(blocks: list[_Prepared]) -> list[str]:
 
 def _evaluate(
     boosting: BoostingSettings, half_life: float | None, blocks: list[_Prepared], training_set: TrainingSet,
-    plan: "TrainingPlan", trial: "optuna.Trial",
+    plan: TrainingPlan, trial: "optuna.Trial",
 ) -> tuple[float, int, float]:
     """Smallest mean log loss over numbers of trees and linear shares, with the two that gave it."""
     import optuna
@@ -299,7 +298,7 @@ def _losses(staged: list[Floats], block: _Prepared) -> Floats:
     )
 
 
-def _most_trees(boosting: BoostingSettings, plan: "TrainingPlan") -> int:
+def _most_trees(boosting: BoostingSettings, plan: TrainingPlan) -> int:
     """Trees after which a learning rate has had its say: 9 / rate (180 at 0.05), within the budget."""
     return min(plan.max_trees, math.ceil(9.0 / boosting.learning_rate / CHECK_EVERY) * CHECK_EVERY)
 
@@ -308,7 +307,7 @@ def staged_margins(
     boosting: BoostingSettings,
     block: _Prepared,
     training_set: TrainingSet,
-    plan: "TrainingPlan",
+    plan: TrainingPlan,
     weights: Floats | None,
 ) -> list[Floats]:
     """Return validation margins after every `CHECK_EVERY` trees, until the loss has stopped falling."""

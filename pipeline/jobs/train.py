@@ -19,7 +19,8 @@ from models.dataset import TrainingSet
 from models.health import Proposal, propose_scale, scale_from_anchors, scale_problems
 from models.health.scale import Scale
 from models.model import Model
-from models.training import TrainingPlan, TrainingResult, train
+from models.plan import TrainingPlan
+from models.training import TrainingResult, train
 from pipeline.config import config_hash
 from pipeline.config.schema import Target
 from pipeline.jobs.prepare import load_training

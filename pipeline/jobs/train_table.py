@@ -21,9 +21,10 @@ from models.gates import Gate, gates
 from models.health import band_table, propose_scale, scale_from_anchors, scale_problems
 from models.health.scale import Scale
 from models.leakage import LIMIT, MIN_LEAVING, Finding
+from models.plan import TrainingPlan
 from models.table import TableOptions, TableRows, table_rows
 from models.table_quality import quality_of_rows
-from models.training import TrainingPlan, TrainingResult, train
+from models.training import TrainingResult, train
 from pipeline.config.schema import Project
 from pipeline.jobs.evaluate import points_gate
 from pipeline.jobs.read_table import read_table

@@ -16,7 +16,8 @@ from models.dataset import TrainingSet, training_set
 from models.evaluation import evaluate
 from models.gates import gates, require
 from models.leakage import audit, refuse_identifiers
-from models.training import TrainingPlan, TrainingResult, train
+from models.plan import TrainingPlan
+from models.training import TrainingResult, train
 
 WEIGHTS = np.array([1.0, -0.8, 0.6, 0.5, -0.4, 0.3, 0.0, 0.0])
 WORSE = ("up", "down", "up", "up", "down", "up", None, None)

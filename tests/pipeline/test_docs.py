@@ -14,7 +14,16 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from features.catalogue import CARDS, DEFAULT_WINDOWS, RATIOS, STATES, catalogue_markdown, catalogue_text, entries
+from features.catalogue import (
+    CARDS,
+    DEFAULT_WINDOWS,
+    RATIOS,
+    SEASON,
+    STATES,
+    catalogue_markdown,
+    catalogue_text,
+    entries,
+)
 from pipeline.cli import app
 from pipeline.config import read_project
 from pipeline.config.schema import Features

@@ -15,8 +15,9 @@ from typer.testing import CliRunner
 from features.errors import ChurnError, ConfigError, LeakageError
 from models.bundle import pack_bundle, write_bundle
 from models.evaluation import evaluate
+from models.plan import TrainingPlan
 from models.table import TableOptions, table_rows
-from models.training import TrainingPlan, train
+from models.training import train
 from pipeline.cli import app
 from pipeline.jobs.read_table import read_table
 from pipeline.jobs.train_table import parse_waivers, quality_of_table, table_job, train_table

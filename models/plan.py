@@ -1,0 +1,31 @@
+"""How a model is searched for: budget, folds, seeds, waivers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from features.errors import ContractError
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """How a model is searched for; the defaults of `[training]` in the project file."""
+
+    trials: int = 20
+    folds: int = 4
+    seed: int = 0
+    bags: int = 3
+    max_trees: int = 300
+    """Trees of the whole blend, all bags together."""
+    threads: int = 2
+    few_events_below: int = 100
+    """With fewer distinct leaving accounts nothing is tuned."""
+    is_event_good: bool = False
+    """Expansion, conversion: the directions of the cards turn round."""
+    waivers: Mapping[str, str] = field(default_factory=dict)
+    """Column -> reason, for columns the leakage audit would refuse."""
+
+    def __post_init__(self) -> None:
+        lowest = {"trials": 0, "folds": 1, "bags": 1, "max_trees": 10, "threads": 1, "few_events_below": 0}
+        for name, least in lowest.items():
+            if getattr(self, name) < least:
+                raise ContractError(f"{name}={getattr(self, name)} must be at least {least}.")
