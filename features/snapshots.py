@@ -13,7 +13,7 @@ Members are trained on and scored; the other two are published as band `leaving`
 from dataclasses import dataclass
 from typing import Literal
 
-from features.build import SourceFacts, as_known, literal
+from features.facts import SourceFacts, as_known, literal
 from features.windows import covers, ended_within, known
 
 PopulationKind = Literal["customers", "active", "accounts", "trials"]

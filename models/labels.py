@@ -17,7 +17,7 @@ Cases, in order; the first that fits decides `label` and `label_reason`:
     otherwise                                           0
 """
 
-from features.build import SourceFacts, as_known, literal
+from features.facts import SourceFacts, as_known, literal
 from features.snapshots import PopulationRule, activity_filter
 from features.windows import US_PER_DAY, covers
 from models.targets import TargetRule

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from features.automatic import ACTIVITY
-from features.build import FeaturePlan, SourceFacts
+from features.build import FeaturePlan
+from features.facts import SourceFacts
 from features.feeds import coverage, daily_counts
 from features.naming import slug
 from features.windows import calendar, day_expression, window_edges

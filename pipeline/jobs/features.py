@@ -8,9 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from features.build import SourceFacts, plan_features
+from features.build import plan_features
 from features.definition import Signal
 from features.errors import ConfigError, IncompleteHorizon
+from features.facts import SourceFacts
 from features.feeds import coverage, daily_counts
 from features.naming import slug
 from features.snapshots import PopulationRule, population

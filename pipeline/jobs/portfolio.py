@@ -5,7 +5,7 @@ from datetime import date
 
 import pandas as pd
 
-from features.build import SourceFacts, as_known
+from features.facts import SourceFacts, as_known
 from features.naming import slug
 from features.windows import covers, day_number, happened
 from pipeline.config.schema import Target

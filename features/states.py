@@ -1,0 +1,99 @@
+"""Signals of state: what a ticket, a term, an invoice or an account is at a date, as it was known then."""
+
+from dataclasses import replace
+
+from features.definition import Signal, StateCard
+from features.facts import SourceFacts, Step, as_known, finish, literal
+from features.naming import column_name, slug
+from features.windows import happened
+
+# Categories with at most this many values become one column each; longer ones frequency-ordered codes.
+ONE_HOT_UP_TO = 8
+
+
+def state_signals(
+    source: SourceFacts, cards: list[StateCard], taken: set[str]
+) -> tuple[list[Step], list[tuple[Signal, str]]]:
+    """The one step of a table's states, and its (signal, expression) pairs."""
+    chosen = [c for c in cards if set(c.needs) <= source.mapped]
+    if not chosen:
+        return [], []
+    table = f"state_{slug(source.name)}"
+    aggregates, columns = [], []
+    for card in chosen:
+        name = column_name(source.name, source.contract.table, card.name, None, taken)
+        taken.add(name)
+        aggregates.append(f"{card.expression} as {card.name}")
+        scale = float(10 ** source.decimals.get(card.scale_of or "", 0))
+        guard = f"dates_{slug(source.name)}.begun"
+        expression = finish(f"{table}.{card.name}", scale=scale, when_empty=card.when_empty, guard=guard)
+        definition = {"source": source.name, "contract": source.contract.table, "state": card.expression,
+                      "clocks": {k: v for k, v in sorted(source.clocks.items())}}
+        columns.append((
+            Signal(column=name, driver=card.driver or name, dimension=card.dimension, source=source.name,
+                   meaning=card.meaning, unit=card.unit, phrase=card.phrase, when_empty=card.when_empty, worse=card.worse,
+                   is_leading=card.is_leading, is_clock=card.is_clock, definition=definition), expression))
+    joined = ",\n  ".join(aggregates)
+    select = f"select t.account_id, t.as_of_day,\n  {joined}\nfrom ({as_known(source)}) t\ngroup by 1, 2"
+    return [Step(table, select)], columns
+
+
+def attribute_signals(source: SourceFacts, taken: set[str]) -> tuple[list[Step], list[tuple[Signal, str]]]:
+    """Attributes read as of the date: numbers as they are, categories by their frozen values."""
+    if not source.attributes:
+        return [], []
+    table = f"attributes_{slug(source.name)}"
+    event = source.contract.event_time
+    has_history = event in source.mapped
+    # Nulls are placed by name: engines differ in where they put them.
+    order = f"t.{event} desc nulls last, " if has_history else ""
+    ties = ", ".join(f"t.{a} nulls last" for a in source.attributes)
+    chosen = ", ".join(f"t.{a}" for a in source.attributes)
+    # A plan that was agreed but begins later is not the plan yet.
+    begun = f"where t.{event} is null or {happened('t', str(event))}" if has_history else ""
+    extras = "".join(f", r.{a}" for a in source.attributes if source.contract.column(a) is None)
+    rows = as_known(source).replace("\n  from snapshots", f"{extras}, r.known_from\n  from snapshots", 1)
+    select = f"""
+select r.account_id, r.as_of_day, {', '.join(f'r.{a}' for a in source.attributes)}
+from (
+  select t.account_id, t.as_of_day, {chosen}, row_number() over (
+    partition by t.account_id, t.as_of_day order by {order}t.known_from desc, {ties}) as position
+  from ({rows}) t {begun}
+) r
+where r.position = 1"""
+    columns: list[tuple[Signal, str]] = []
+    for attribute in source.attributes:
+        columns += _attribute_columns(source, table, attribute, taken)
+    return [Step(table, select)], columns
+
+
+def _attribute_columns(source: SourceFacts, table: str, attribute: str, taken: set[str]) -> list[tuple[Signal, str]]:
+    value, spoken = f"{table}.{attribute}", attribute.replace("_", " ")
+    driver = column_name(source.name, source.contract.table, attribute, None)
+    base = Signal(column="", driver=driver, dimension="contract", source=source.name, meaning=f"attribute {attribute}",
+                  unit="attribute", phrase=f"{spoken} {{value}}")
+
+    def signal(name: str, **changes: object) -> Signal:
+        column = column_name(source.name, source.contract.table, name, None, taken)
+        taken.add(column)
+        definition = {"source": source.name, "attribute": attribute, **changes.pop("definition", {})}  # type: ignore[dict-item]
+        return replace(base, column=column, definition=definition, **changes)  # type: ignore[arg-type]
+
+    if attribute not in source.categories:
+        decimals = source.decimals.get(attribute, 0)
+        number = finish(value, scale=float(10**decimals), when_empty=None, guard=None)
+        return [(signal(slug(attribute), unit="number", definition={"decimals": decimals}), number)]
+    seen = source.categories[attribute]
+    if len(seen) <= ONE_HOT_UP_TO:
+        known_values = ", ".join(literal(v) for v in seen)
+        return [
+            (signal(f"{slug(attribute)}_is_{slug(v)}", unit="yes", phrase=f"{spoken} is {v}: {{value}}",
+                    meaning=f"1 where {attribute} is {v}", definition={"category": v, "seen": list(seen)}),
+             f"cast(case when {value} in ({known_values}) then case when {value} = {literal(v)} then 1 else 0 end end"
+             " as double)")
+            for v in seen
+        ]
+    codes = " ".join(f"when {literal(v)} then {position}" for position, v in enumerate(seen, 1))
+    return [(signal(f"{slug(attribute)}_rank", unit="rank", phrase=f"{spoken} is number {{value}} by frequency",
+                    meaning=f"frequency rank of {attribute}, 1 is the commonest", definition={"seen": list(seen)}),
+             f"cast(case {value} {codes} end as double)")]
