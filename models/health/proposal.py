@@ -15,7 +15,7 @@ from features.errors import ConfigError, ContractError
 from models.health.scale import Floats, Scale, displayed, scale_from_anchors
 
 MOST_AT_THE_ENDS = 0.05
-AIMED_AT_THE_ENDS = 0.03
+ROOM_BEFORE_THE_ENDS = 5
 """Largest share of accounts that may show exactly 0 or 100."""
 BASE_FROM, BASE_UNTIL = 45, 90
 DEFAULT_CAPACITY_SHARE = 0.10
@@ -48,6 +48,7 @@ class _Facts:
     alert_share: float
     calm_share: float
     ends: float
+    near_ends: float
     base: int
     alert_edge: float
     raised: float
@@ -221,6 +222,7 @@ def _facts(scale: Scale, p: Floats, base_probability: float) -> _Facts:
         alert_share=last if scale.good_event else first,
         calm_share=first if scale.good_event else last,
         ends=float(((shown == 0) | (shown == 100)).mean()),
+        near_ends=float(((shown <= ROOM_BEFORE_THE_ENDS) | (shown >= 100 - ROOM_BEFORE_THE_ENDS)).mean()),
         base=int(displayed(scale.exact(base_probability))),
         alert_edge=scale.p_healthy if scale.good_event else scale.p_at_risk,
         raised=raised_probability(mean),
@@ -261,8 +263,9 @@ def _cost(scale: Scale, p: Floats, capacity_share: float, base_probability: floa
     """Problems first, then how far the alert band is from the capacity, then the calm band from two thirds."""
     facts = _facts(scale, p, base_probability)
     problems = scale_problems(scale, p, base_probability, capacity_share=capacity_share)
-    # The day's portfolio is not the sample: a proposal that only just keeps the limit would break it.
-    is_close = facts.ends > AIMED_AT_THE_ENDS
+    # The day's portfolio is not the sample, and the final model is a little bolder than those that made
+    # it: a proposal that only just keeps the limit would break it, so room is left before both ends.
+    is_close = facts.near_ends > MOST_AT_THE_ENDS
     # Within a tenth of the capacity all are alike, so that the calm band decides.
     distance = round(abs(float(np.log(max(facts.alert_share, 1e-6) / capacity_share))), 1)
     return len(problems) + is_close, distance, abs(facts.calm_share - 2 / 3)
