@@ -5,7 +5,7 @@ row of 2024-01-01 has `label_until` 2024-03-31 and may teach a block that starts
 """
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -101,6 +101,29 @@ def temporal_folds(keys: pd.DataFrame, count: int, labels: NDArray[np.int8]) -> 
         notes.append(f"{len(blocks)} validation blocks instead of {count}: more dates with enough history before them, "
                      f"or {MIN_LEAVING} leaving accounts for each, are not there.")
     return Folds(tuning, calibration, final, purged, True, leaving, tuple(notes))
+
+
+def thinned(folds: Folds, keys: pd.DataFrame, most: int) -> Folds:
+    """Return the folds with at most `most` teaching rows each; validation rows all stay.
+
+    Rows are kept by a hash of account and date, so the choice knows neither labels nor the order of rows.
+    Dates of one account repeat each other: with hundreds of thousands of rows the others hardly add.
+    """
+    if len(folds.final) <= most:
+        return folds
+    hashed = pd.util.hash_pandas_object(keys[["account_id", "as_of"]], index=False).to_numpy()
+
+    def thin(rows: Positions) -> Positions:
+        return rows if len(rows) <= most else np.sort(rows[np.argsort(hashed[rows], kind="stable")[:most]])
+
+    def lighter(blocks: tuple[Block, ...]) -> tuple[Block, ...]:
+        return tuple(replace(block, train=thin(block.train)) for block in blocks)
+
+    tuning = lighter(folds.tuning)
+    # One block may both tune and calibrate, and others ask by identity.
+    calibration = tuning if folds.calibration is folds.tuning else lighter(folds.calibration)
+    note = f"{most:,} of {len(folds.final):,} training rows teach, drawn by a hash of account and date (training.max_rows)."
+    return replace(folds, tuning=tuning, calibration=calibration, final=thin(folds.final), notes=(*folds.notes, note))
 
 
 def _span(block: Block) -> str:

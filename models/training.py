@@ -10,7 +10,7 @@ import pandas as pd
 
 from features.errors import ContractError
 from models import leakage
-from models.calibration import Interval, Platt, fit_interval, fit_platt
+from models.calibration import Interval, Platt, at_level, fit_interval, fit_platt
 from models.dataset import TrainingSet
 from models.methods import (
     BoostingSettings,
@@ -25,7 +25,7 @@ from models.methods import (
 from models.methods.base import Floats, mean_log_loss
 from models.model import Member, Model, references
 from models.plan import TrainingPlan
-from models.splits import Folds, temporal_folds
+from models.splits import Folds, temporal_folds, thinned
 from models.tuning import BlendSettings, OnTrial, TuningResult, choose_l2, row_weights, tune
 
 ENOUGH_EVENTS = 200
@@ -94,6 +94,7 @@ def train(
     plan = plan or TrainingPlan()
     # The untouched rows leave here: nothing below can see their labels.
     folds = temporal_folds(training_set.keys, plan.folds, _labels_without_test(training_set))
+    folds = thinned(folds, training_set.keys, plan.max_rows)
     findings = leakage.audit(training_set.rows(folds.final), plan.waivers)
     notes = list(folds.notes)
     notes += [f"{each.column} was let through the leakage audit (AUC {each.figure:.3f}): {each.waived}."
@@ -242,7 +243,8 @@ class _Builder:
         validation = self.held_keys[["account_id", "as_of", "label_until"]].assign(
             label=self.held_labels, margin=margin, probability=calibrator.calibrate(margin)
         )
-        return self._model(recipe, calibrator, table, {**facts, "notes": list(notes)}), validation
+        half_life = facts.get("settings", {}).get("half_life_days")
+        return self._model(recipe, calibrator, table, {**facts, "notes": list(notes)}, half_life), validation
 
     def baselines(self, line_l2: float | None) -> dict[str, Model]:
         """Fit the methods every model must be compared with; `line_l2` is the strength already chosen, if any."""
@@ -275,13 +277,21 @@ class _Builder:
         members = [recipe(train) for train, _ in self.blocks]
         parts = [_margin(part, held.features) for part, (_, held) in zip(members, self.blocks, strict=True)]
         margin = np.concatenate(parts)
-        return margin, fit_platt(margin, self.held_labels, is_log_odds=_is_log_odds(members[0]))
+        # Rows of one account repeat each other: together they count as one.
+        weights = np.full(len(margin), self.held_keys["account_id"].nunique() / len(margin))
+        return margin, fit_platt(margin, self.held_labels, weights, is_log_odds=_is_log_odds(members[0]))
 
     def _model(
-        self, recipe: Recipe, calibrator: Platt | None, table: Interval | None, facts: Mapping[str, Any]
+        self, recipe: Recipe, calibrator: Platt | None, table: Interval | None, facts: Mapping[str, Any],
+        half_life_days: float | None = None,
     ) -> Model:
+        """Fit a recipe on all rows before the test; the calibrator keeps its slope and takes the level of these rows."""
+        members = recipe(self.final)
+        if calibrator is not None:
+            weights = row_weights(self.final.keys, half_life_days)
+            calibrator = at_level(calibrator, _margin(members, self.final.features), self.final.labels, weights)
         return Model(
-            members=recipe(self.final), signals=self.final.signals, calibrator=calibrator, interval_table=table,
+            members=members, signals=self.final.signals, calibrator=calibrator, interval_table=table,
             target=self.target, training={**self._facts(), **facts},
             references=references(self.final.features, self.final.labels),
         )

@@ -8,9 +8,9 @@ import errno
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -35,6 +35,8 @@ class Store:
     """All tables of one project, each a Delta table in a folder of its name."""
 
     folder: Path
+    pinned: Mapping[str, tuple[Path, int]] = field(default_factory=dict)
+    """Tables read from another folder as they were at a version; everything else is this store's own."""
 
     def path(self, table: str) -> Path:
         """Folder of a table."""
@@ -42,7 +44,7 @@ class Store:
 
     def exists(self, table: str) -> bool:
         """Whether the table has been written."""
-        return DeltaTable.is_deltatable(str(self.path(table)))
+        return table in self.pinned or DeltaTable.is_deltatable(str(self.path(table)))
 
     def write(
         self, table: str, rows: "ArrowStream | pd.DataFrame", *, replace: str | None = None,
@@ -82,6 +84,10 @@ class Store:
         frame: pd.DataFrame = rows.to_pandas()
         return frame
 
+    def batches(self, table: str) -> Iterator[pa.RecordBatch]:
+        """Rows of a table piece by piece, for tables that should not be held twice."""
+        yield from self.delta(table).to_pyarrow_dataset().to_batches(batch_size=20_000)
+
     def files(self, table: str) -> list[str]:
         """Parquet files of the newest version of a table without partitions."""
         return sorted(self.delta(table).file_uris())
@@ -94,9 +100,26 @@ class Store:
         NotFound
             When nothing has been written there, with the command that writes it.
         """
+        if table in self.pinned:
+            return _at_version(*self.pinned[table])
         if not self.exists(table):
             raise NotFound(f"no table `{table}` in the store {self.folder}. Run `tenure run` first.")
         return DeltaTable(str(self.path(table)))
+
+    def version(self, table: str) -> int:
+        """Number of the version that a reader sees now."""
+        return int(self.delta(table).version())
+
+    def keep_versions(self, table: str, days: int) -> None:
+        """Keep replaced versions of a table for so many days, and remove files that are older than that."""
+        wanted = {"delta.logRetentionDuration": f"interval {days} days",
+                  "delta.deletedFileRetentionDuration": f"interval {days} days"}
+        delta = self.delta(table)
+        if not wanted.items() <= delta.metadata().configuration.items():
+            delta.alter.set_table_properties(wanted)
+        # Asked first: vacuum itself commits two versions, also where it removes nothing.
+        if delta.vacuum(retention_hours=24 * days, enforce_retention_duration=False):
+            delta.vacuum(retention_hours=24 * days, dry_run=False, enforce_retention_duration=False)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -126,6 +149,24 @@ class Store:
             handle.write(str(os.getpid()))
             handle.flush()
             yield
+
+
+def _at_version(folder: Path, version: int) -> DeltaTable:
+    """A table as it was; every file of that version is there.
+
+    Raises
+    ------
+    NotFound
+        When the version was removed.
+    """
+    try:
+        delta = DeltaTable(str(folder), version=version)
+        missing = [uri for uri in delta.file_uris() if not Path(uri.removeprefix("file://")).exists()]
+    except (DeltaError, OSError) as error:
+        raise NotFound(f"version {version} of `{folder.name}` cannot be restored: {error}.") from error
+    if missing:
+        raise NotFound(f"version {version} of `{folder.name}` is gone: {len(missing)} of its files were removed.")
+    return delta
 
 
 def _write_failure(path: Path, error: Exception) -> str:

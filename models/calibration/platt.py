@@ -1,16 +1,17 @@
 """Platt's sigmoid on the margin: the published calibrator, affine in log-odds, so contributions keep adding."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 
 from models.methods.base import Floats, sigmoid, softplus
 
-PRIOR_SLOPE_SD = 0.5
+PRIOR_SLOPE_SD = 0.25
 PRIOR_INTERCEPT_SD = 2.0
-"""Gentle pull towards "the margin is already log-odds": a few hundred events make it disappear."""
+"""Pull towards "the margin is already log-odds": several hundred accounts make it disappear."""
 MIN_SLOPE = 0.05
 """A calibrator may flatten the order of accounts, never reverse or erase it."""
 
@@ -54,7 +55,8 @@ def fit_platt(
     """Return the sigmoid that fits these out-of-time margins best.
 
     Minimises log loss plus a prior: slope near 1 and intercept near 0 where the margin is log-odds already,
-    a nearly flat prior where it is only a ranking (a scorecard).
+    a nearly flat prior where it is only a ranking (a scorecard). Rows of one account tell much the same, so
+    `weights` should add up to the number of accounts.
     """
     spread = 1.0 if is_log_odds else 20.0
     slope, intercept = _fit(
@@ -62,6 +64,21 @@ def fit_platt(
         PRIOR_SLOPE_SD * spread, PRIOR_INTERCEPT_SD * spread,
     )
     return Platt(slope, intercept, int(labels.sum()))
+
+
+def at_level(calibrator: Platt, margin: Floats, labels: NDArray[np.int8], weights: Floats | None = None) -> Platt:
+    """Return the calibrator with the intercept at which these rows' mean probability is their rate of the event.
+
+    The slope must come from rows the model has not seen; the level need not, and what an earlier model's level
+    lacked on later dates is learned by the model fitted on those dates: carried over, it would count twice.
+    """
+    weight = np.ones(len(margin)) if weights is None else weights
+    straight = calibrator.slope * np.asarray(margin, dtype=np.float64)
+    # Half an event each way keeps the root finite where every label is the same.
+    wanted = (weight @ labels + 0.5) / (weight.sum() + 1.0)
+    reach = float(np.abs(straight).max()) + 40.0
+    level = brentq(lambda at: float(weight @ sigmoid(straight + at)) / weight.sum() - wanted, -reach, reach, xtol=1e-12)
+    return replace(calibrator, intercept=float(level))
 
 
 def _fit(margin: Floats, target: Floats, weight: Floats, slope_sd: float, intercept_sd: float) -> tuple[float, float]:

@@ -5,15 +5,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from features.definition import Signal
 from features.errors import StoreError
-from models.dataset import TrainingSet, training_set
+from models.dataset import KEY_COLUMNS, TrainingSet
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection
 from pipeline.jobs.features import BuiltFeatures, build_training
+from pipeline.storage import Store
 from pipeline.workspace import Workspace
 
 # Days are kept as numbers inside SQL and as timestamps in every table that others read.
@@ -103,9 +106,27 @@ def load_training(workspace: Workspace, target: Target) -> tuple[TrainingSet, Fe
     mine = [("target", "=", target.name)]
     labels = workspace.store.read("labels", filters=mine).drop(columns="target")
     snapshots = workspace.store.read("snapshots", columns=["account_id", "as_of", "is_test"], filters=mine)
-    features = workspace.store.read(f"features_{target.name}")
     keys = snapshots.merge(labels, on=["account_id", "as_of"]).dropna(subset=["label"])
-    rows = keys.merge(features, on=["account_id", "as_of"])
-    made = training_set(rows[["account_id", "as_of", "label_until", "is_test"]],
-                        rows[[s.column for s in found.signals]], rows["label"], found.signals)
+    keys = keys.sort_values(["account_id", "as_of"], kind="stable", ignore_index=True)
+    columns = [s.column for s in found.signals]
+    values = pd.DataFrame(_values(workspace.store, f"features_{target.name}", keys, columns), columns=columns)
+    made = TrainingSet(keys[list(KEY_COLUMNS)], values, keys["label"].to_numpy(dtype=np.int8), found.signals)
     return made, found, labels
+
+
+def _values(store: Store, table: str, keys: pd.DataFrame, columns: list[str]) -> NDArray[np.float64]:
+    """Signals of the rows of `keys`, read in batches into the one array that holds them."""
+    wanted = pd.MultiIndex.from_frame(keys[["account_id", "as_of"]])
+    values = np.full((len(keys), len(columns)), np.nan)
+    found = 0
+    for batch in store.batches(table):
+        of_batch = batch.select(["account_id", "as_of"]).to_pandas()
+        to = wanted.get_indexer(pd.MultiIndex.from_frame(of_batch.astype({"as_of": keys["as_of"].dtype})))
+        labelled = np.flatnonzero(to >= 0)
+        found += len(labelled)
+        for number, column in enumerate(columns):
+            read = batch.column(column).to_numpy(zero_copy_only=False)
+            values[to[labelled], number] = read[labelled]
+    if found != len(keys):
+        raise StoreError(f"{len(keys) - found} labelled rows have no features in {table!r}. Run `tenure features` again.")
+    return values

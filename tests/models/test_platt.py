@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.calibration import Interval, Platt, fit_interval, fit_platt
+from models.calibration import Interval, Platt, at_level, fit_interval, fit_platt
 
 
 def _margins(rows: int, slope: float = 1.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -54,3 +54,22 @@ def test_interval_narrows_with_more_accounts_and_survives_json() -> None:
         assert low[0] <= calibrator.calibrate(asked)[0] <= high[0]
         widths.append(float(high[0] - low[0]))
     assert widths[1] < 0.5 * widths[0]
+
+
+def test_level_of_the_final_rows_keeps_the_slope_and_meets_their_rate() -> None:
+    generator = np.random.default_rng(4)
+    margin = generator.normal(-2.0, 1.5, 4_000)
+    labels = (generator.random(4_000) < 1 / (1 + np.exp(-(margin + 0.9)))).astype(np.int8)
+    weights = np.where(np.arange(4_000) < 2_000, 0.5, 1.5)
+
+    levelled = at_level(Platt(0.8, -3.0, 17), margin, labels, weights)
+
+    assert (levelled.slope, levelled.events) == (0.8, 17)
+    mean = np.average(levelled.calibrate(margin), weights=weights)
+    assert mean == pytest.approx(np.average(labels, weights=weights), abs=2e-4)
+
+
+def test_level_is_finite_where_every_label_is_the_same() -> None:
+    levelled = at_level(Platt(), np.array([-1.0, 0.0, 2.0]), np.zeros(3, dtype=np.int8))
+
+    assert 0.0 < levelled.calibrate(np.array([0.0]))[0] < 0.2

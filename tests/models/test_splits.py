@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.errors import ContractError
-from models.splits import MIN_LEAVING, Folds, account_groups, temporal_folds
+from models.splits import MIN_LEAVING, Folds, account_groups, temporal_folds, thinned
 
 FIRST = pd.Timestamp("2024-01-01")
 
@@ -149,3 +149,19 @@ def test_windows_never_overlap(accounts: int, dates: int, every: int, horizon: i
     _assert_apart(keys, folds)
     for block in (*folds.tuning, *folds.calibration):
         assert set(labels[block.train]) == {0, 1}
+
+
+def test_thinning_bounds_what_teaches_and_leaves_validation_whole() -> None:
+    keys, labels = _grid(500, 16)
+    folds = temporal_folds(keys, 4, labels)
+
+    light = thinned(folds, keys, 2_000)
+
+    assert len(light.final) == 2_000 and set(light.final) <= set(folds.final)
+    assert all(len(block.train) <= 2_000 for block in (*light.tuning, *light.calibration))
+    assert [block.validation.tolist() for block in light.tuning] == [block.validation.tolist() for block in folds.tuning]
+    assert "2,000 of" in light.notes[-1]
+    # The same rows whatever the labels, and about as often from every account.
+    per_account = keys["account_id"].iloc[light.final].value_counts()
+    assert per_account.size > 480 and per_account.max() <= 11
+    assert thinned(folds, keys, len(folds.final)) is folds
