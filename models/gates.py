@@ -1,15 +1,18 @@
 """What stops a bad model, in words a person understands."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from features.errors import GateRefused
+from models.fairness import MIN_LEAVING, SegmentCheck, worst
 
 FEW_TEST_EVENTS = 100
 """With fewer leaving accounts in the test an interval is wider than any real gain; point estimates decide."""
 SLOPE_RANGE = (0.5, 2.0)
 RATE_TOLERANCE = 0.20
+SEGMENT_TOLERANCE = 0.30
+"""A segment's mean may be off by this share of its rate before it stops a model, if beyond chance."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,43 @@ def _calibrated(test: Mapping[str, Any]) -> Gate:
     if not mean_ok:
         wrong.append("the model expects too many events" if mean > rate else "the model expects too few events")
     return Gate(name, False, f"{' and '.join(wrong)}: {figures}. Recalibrate on newer labels or train again.")
+
+
+def fair(checks: Sequence[SegmentCheck]) -> Gate:
+    """Whether the probabilities hold in every segment large enough to be judged; the worst gap is named."""
+    name = "holds in every segment"
+    worst_one = worst(checks)
+    if worst_one is None:
+        return Gate(name, True, f"no segment holds {MIN_LEAVING} accounts with the event in the test, so none can be judged.")
+    words = (f"worst is {worst_one.segment}: {worst_one.mean_probability:.1%} expected, {worst_one.rate:.1%} happened, gap "
+             f"{worst_one.gap:+.3f} ({worst_one.gap_low:+.3f} to {worst_one.gap_high:+.3f}), "
+             f"{worst_one.leaving_accounts} accounts with the event")
+    off = [each for each in checks if each.is_off and abs(each.gap) > SEGMENT_TOLERANCE * max(each.rate, 1e-9)]
+    if off:
+        which = ", ".join(each.segment for each in off)
+        return Gate(name, False, f"the probabilities are wrong, beyond chance, for {which}; {words}. Add signals that tell these "
+                    "segments apart, or train on them alone.")
+    judged = sum(each.is_judged for each in checks)
+    return Gate(name, True, f"{judged} of {len(checks)} segments are large enough to judge; {words}.")
+
+
+def stable(changed: float, noise: float | None, budget: float, *, is_stabilised: bool = False) -> Gate:
+    """Whether the candidate moves few enough accounts to other bands than the model in use, on the same inputs.
+
+    Parameters
+    ----------
+    changed, noise
+        Share of accounts (0-1) that change band against the model in use, and against the candidate's own
+        twin from another seed.
+    """
+    name = "stable against the model in use"
+    beside = "" if noise is None else f"; another seed alone moves {noise:.1%}"
+    how = " after it was drawn towards the model in use" if is_stabilised else ""
+    figures = f"{changed:.1%} of accounts change band on the same inputs{how}, {budget:.0%} are allowed{beside}"
+    if changed <= budget:
+        return Gate(name, True, f"{figures}.")
+    return Gate(name, False, f"{figures}. Look at the accounts with `tenure changes`, raise training.band_change_budget, or "
+                "train on more history.")
 
 
 def _interval(table: Mapping[str, Any]) -> str:

@@ -28,6 +28,8 @@ from models.plan import TrainingPlan
 from models.splits import Folds, temporal_folds, thinned
 from models.tuning import BlendSettings, OnTrial, TuningResult, choose_l2, row_weights, tune
 
+RESEEDED = 7_919
+"""Added to the seed for the twin whose moves are noise."""
 ENOUGH_EVENTS = 200
 """Events in the calibration block from which its sigmoid stands on its own feet."""
 
@@ -45,6 +47,8 @@ class TrainingResult:
         calibrated on the same rows as the model.
     scorecard
         What is published if no model earns it; None where no card has an opinion.
+    reseeded
+        The same model from another seed: how far it moves accounts is noise, not news.
     validation
         Out-of-time predictions of the calibration rows: account_id, as_of, label_until, label, margin,
         probability.
@@ -60,9 +64,11 @@ class TrainingResult:
     validation: pd.DataFrame
     notes: tuple[str, ...]
     findings: tuple[leakage.Finding, ...] = ()
+    reseeded: Model | None = None
 
 
-Recipe = Callable[[TrainingSet], tuple[Member, ...]]
+Recipe = Callable[[TrainingSet, int], tuple[Member, ...]]
+"""Rows and a seed give fitted members."""
 
 
 def train(
@@ -114,7 +120,8 @@ def train(
     notes += builder.notes(is_few)
     model, validation = builder.build(recipe, facts, notes)
     return TrainingResult(
-        model, builder.baselines(line_l2), builder.scorecard(), folds, trials, validation, tuple(notes), findings
+        model, builder.baselines(line_l2), builder.scorecard(), folds, trials, validation, tuple(notes), findings,
+        builder.reseeded(recipe, facts),
     )
 
 
@@ -131,14 +138,14 @@ def _blend_recipe(settings: BlendSettings, plan: TrainingPlan) -> Recipe:
     """The members of the chosen blend: trees (bags within the budget of trees) and a straight line."""
     bags = max(1, min(plan.bags, plan.max_trees // settings.boosting.trees))
 
-    def fit(rows: TrainingSet) -> tuple[Member, ...]:
+    def fit(rows: TrainingSet, seed: int) -> tuple[Member, ...]:
         weights = row_weights(rows.keys, settings.half_life_days)
         members = []
         if settings.logistic_share < 1.0:
             trees = GradientBoosting(
                 settings.boosting, bags=bags, threads=plan.threads, is_event_good=plan.is_event_good
             )
-            trees.fit(rows.features, rows.labels, rows.signals, seed=plan.seed, weights=weights)
+            trees.fit(rows.features, rows.labels, rows.signals, seed=seed, weights=weights)
             members.append(Member(trees, 1.0 - settings.logistic_share))
         if settings.logistic_share > 0.0:
             line = Logistic(settings.logistic_l2, is_event_good=plan.is_event_good)
@@ -148,8 +155,8 @@ def _blend_recipe(settings: BlendSettings, plan: TrainingPlan) -> Recipe:
     return fit
 
 
-def _single(make: Callable[[], Method], seed: int = 0) -> Recipe:
-    def fit(rows: TrainingSet) -> tuple[Member, ...]:
+def _single(make: Callable[[], Method]) -> Recipe:
+    def fit(rows: TrainingSet, seed: int) -> tuple[Member, ...]:
         return (Member(make().fit(rows.features, rows.labels, rows.signals, seed=seed), 1.0),)
 
     return fit
@@ -167,21 +174,21 @@ def _few_events_recipe(
     candidates: dict[str, Recipe] = {
         "signed logistic": _single(lambda: Logistic(max(l2, 0.01), signed=True, is_event_good=plan.is_event_good)),
         "small LightGBM": _single(
-            lambda: GradientBoosting(small, threads=plan.threads, is_event_good=plan.is_event_good), plan.seed
+            lambda: GradientBoosting(small, threads=plan.threads, is_event_good=plan.is_event_good)
         ),
     }
     if _has_scorecard(training_set.rows(folds.final)):
         candidates["scorecard"] = _single(lambda: Scorecard(is_event_good=plan.is_event_good))
-    losses = {name: _pooled_calibrated_loss(recipe, pairs) for name, recipe in candidates.items()}
+    losses = {name: _pooled_calibrated_loss(recipe, pairs, plan.seed) for name, recipe in candidates.items()}
     chosen = min(losses, key=lambda name: (losses[name], name))
     trials = pd.DataFrame({"trial": range(len(losses)), "state": "complete", "log_loss": list(losses.values()),
                            "method": list(losses)})
     return candidates[chosen], trials, {"chosen": chosen, "candidates": losses}
 
 
-def _pooled_calibrated_loss(recipe: Recipe, pairs: list[tuple[TrainingSet, TrainingSet]]) -> float:
+def _pooled_calibrated_loss(recipe: Recipe, pairs: list[tuple[TrainingSet, TrainingSet]], seed: int) -> float:
     """Log loss after one sigmoid for all blocks, since a scorecard's margin has no scale of its own."""
-    members = [recipe(train) for train, _ in pairs]
+    members = [recipe(train, seed) for train, _ in pairs]
     margin = np.concatenate([_margin(part, held.features) for part, (_, held) in zip(members, pairs, strict=True)])
     labels = np.concatenate([held.labels for _, held in pairs])
     calibrator = fit_platt(margin, labels, is_log_odds=_is_log_odds(members[0]))
@@ -246,6 +253,12 @@ class _Builder:
         half_life = facts.get("settings", {}).get("half_life_days")
         return self._model(recipe, calibrator, table, {**facts, "notes": list(notes)}, half_life), validation
 
+    def reseeded(self, recipe: Recipe, facts: Mapping[str, Any]) -> Model:
+        """The model as another seed would have made it, calibrated in the same way."""
+        seed = self.plan.seed + RESEEDED
+        half_life = facts.get("settings", {}).get("half_life_days")
+        return self._model(recipe, self._calibrate(recipe, seed)[1], None, {}, half_life, seed)
+
     def baselines(self, line_l2: float | None) -> dict[str, Model]:
         """Fit the methods every model must be compared with; `line_l2` is the strength already chosen, if any."""
         if line_l2 is None:
@@ -253,7 +266,7 @@ class _Builder:
             line_l2 = choose_l2(pairs)[0]
         strength = line_l2
         recipes: dict[str, Recipe] = {"logistic": _single(lambda: Logistic(strength))}
-        recipes["lightgbm"] = _single(lambda: GradientBoosting(threads=self.plan.threads), self.plan.seed)
+        recipes["lightgbm"] = _single(lambda: GradientBoosting(threads=self.plan.threads))
         if recency_signals(self.final.signals):
             recipes["recency"] = _single(Recency)
         fitted = {"constant": self._constant()}
@@ -273,8 +286,8 @@ class _Builder:
         method.rate_, method.signals_ = self.latest_rate, len(self.final.signals)
         return Model((Member(method, 1.0),), self.final.signals, Platt(), None, self.target, self._facts())
 
-    def _calibrate(self, recipe: Recipe) -> tuple[Floats, Platt]:
-        members = [recipe(train) for train, _ in self.blocks]
+    def _calibrate(self, recipe: Recipe, seed: int | None = None) -> tuple[Floats, Platt]:
+        members = [recipe(train, self.plan.seed if seed is None else seed) for train, _ in self.blocks]
         parts = [_margin(part, held.features) for part, (_, held) in zip(members, self.blocks, strict=True)]
         margin = np.concatenate(parts)
         # Rows of one account repeat each other: together they count as one.
@@ -283,10 +296,10 @@ class _Builder:
 
     def _model(
         self, recipe: Recipe, calibrator: Platt | None, table: Interval | None, facts: Mapping[str, Any],
-        half_life_days: float | None = None,
+        half_life_days: float | None = None, seed: int | None = None,
     ) -> Model:
         """Fit a recipe on all rows before the test; the calibrator keeps its slope and takes the level of these rows."""
-        members = recipe(self.final)
+        members = recipe(self.final, self.plan.seed if seed is None else seed)
         if calibrator is not None:
             weights = row_weights(self.final.keys, half_life_days)
             calibrator = at_level(calibrator, _margin(members, self.final.features), self.final.labels, weights)

@@ -120,6 +120,20 @@ class Source:
     """Attributes without history that never change, and so may be features."""
     kinds: tuple[str, ...] = ()
     """Activity sources: event kinds with cards of their own; default: the commonest, chosen on training data."""
+    key_features: tuple[str, ...] = ()
+    """Usage: event names of the product features that matter; the share of them in use becomes a signal."""
+    trouble_events: tuple[str, ...] = ()
+    """Usage: event names of errors and given-up steps; people who keep meeting them are counted as stuck."""
+    first_value_events: tuple[str, ...] = ()
+    """Usage: event names that mean the product first brought value (the "aha" moment)."""
+    session_gap_minutes: int | None = Field(default=None, ge=1, le=1440)
+    """Usage: a person's events further apart than this are two visits; stated, the length of visits becomes a signal."""
+    read_texts: bool = True
+    """Tickets, surveys, notes: judge the tone of English texts, offline; false leaves them unread."""
+    promoters_from: int = Field(default=9, ge=1, le=10)
+    """Surveys: lowest NPS answer of a promoter."""
+    passives_from: int = Field(default=7, ge=1, le=10)
+    """Surveys: lowest NPS answer of a passive; below it is a detractor. As promoters_from: nobody is passive."""
     delay_days: float = Field(default=0.0, ge=0)
     """How late rows arrive, where there is no known_at."""
     data_until: date | dict[str, date] | None = None
@@ -133,6 +147,12 @@ class Source:
     max_bad_share: float = Field(default=0.05, ge=0, le=1)
     features: bool = True
     """false: read for labels and checks only."""
+
+    @model_validator(mode="after")
+    def _nps_cuts(self) -> "Source":
+        if self.passives_from > self.promoters_from:
+            raise ValueError("passives_from must be at most promoters_from: an answer above it is a promoter's")
+        return self
 
 
 @dataclass(frozen=True, config=_strict)
@@ -247,11 +267,24 @@ class Features:
     window_days: tuple[int, ...] = (7, 28, 91, 182, 364)
     off: tuple[str, ...] = ()
     """Cards, dimensions or sources left out."""
+    leading_only: bool = False
+    """Leave out signals that only say what has happened already (overdue invoices, survey answers, ratings)."""
     season: bool = False
     """The time of year as a signal, for targets whose training dates span a year and more: what was never seen
     before cannot be judged on validation dates."""
     max_kinds: int = Field(default=12, ge=0)
     """Event kinds per source that get cards of their own."""
+
+
+@dataclass(frozen=True, config=_strict)
+class Metrics:
+    """What the metrics of the whole portfolio mean here (`tenure features --metrics`)."""
+
+    active_within_days: int = Field(default=28, ge=1)
+    active_days: int = Field(default=1, ge=1)
+    """A customer uses the product with events on so many days of `active_within_days`."""
+    active_events: tuple[str, ...] = ()
+    """Only these event names count; default: the usage source's key_features, else all."""
 
 
 @dataclass(frozen=True, config=_strict)
@@ -265,6 +298,10 @@ class Training:
     bags: int = Field(default=3, ge=1)
     max_trees: int = Field(default=300, ge=10)
     threads: int = Field(default=2, ge=1)
+    max_rows: int = Field(default=400_000, ge=1_000)
+    """Rows that teach one fit; of more, as many are drawn by a hash of account and date."""
+    band_change_budget: float = Field(default=0.2, gt=0, le=1)
+    """Share of accounts that a new model may move to another band on the same inputs."""
     waivers: dict[str, str] = Field(default_factory=dict)
     """Signal -> why it is known at the date although it nearly tells the label alone; recorded with the model."""
 
@@ -275,6 +312,87 @@ class Checks:
 
     accept: dict[str, str] = Field(default_factory=dict)
     """Finding, or finding/source -> why it does no harm here; echoed in the report."""
+
+
+@dataclass(frozen=True, config=_strict)
+class ScoredAction:
+    """An action with points, for the method `actions` of `tenure bench`; the score is the exact sum.
+
+    Without `within_days` the action is done where its signal lies within the bounds. With `within_days` alone the signal
+    counts days since the action was last done: N days or fewer are done, the day after is missed. With both, the action
+    is missed once `counted_from` passes N days and the signal is still out of bounds.
+    """
+
+    name: str
+    """Said beside its points."""
+    signal: str
+    """Column of the features table."""
+    points: int = 0
+    """Added where the action is done; below 0 for what speaks against the account."""
+    at_least: float | None = None
+    """Smallest value that counts as done; 1 where no bound is given."""
+    at_most: float | None = None
+    """Largest value that counts as done."""
+    each: bool = False
+    """Points for every whole unit of the signal, not once."""
+    up_to: int | None = Field(default=None, ge=1)
+    """With `each`: further units add nothing."""
+    within_days: int | None = Field(default=None, ge=1)
+    """The deadline."""
+    missed: int = Field(default=0, le=0)
+    """Added from the day after the deadline until the action is done."""
+    counted_from: str | None = None
+    """Signal of the days since the account began, by which the deadline of an action never done runs."""
+
+
+@dataclass(frozen=True, config=_strict)
+class RuleCondition:
+    """Bounds on one signal that must all hold; where it has no value only `missing = true` holds."""
+
+    signal: str
+    """Column of the features table."""
+    above: float | None = None
+    """Holds for larger values."""
+    at_least: float | None = None
+    """Holds for this value and larger ones."""
+    below: float | None = None
+    """Holds for smaller values."""
+    at_most: float | None = None
+    """Holds for this value and smaller ones."""
+    missing: bool = False
+    """Holds where the signal has no value."""
+
+
+@dataclass(frozen=True, config=_strict)
+class ScoringRule:
+    """Points for accounts on which every condition holds, for the method `rules` of `tenure bench`."""
+
+    name: str
+    """Said where the rule fires."""
+    points: int
+    """Below 0 speaks against the account."""
+    when: tuple[RuleCondition, ...]
+    """Conditions, all of which must hold."""
+
+
+@dataclass(frozen=True, config=_strict)
+class Bench:
+    """What `tenure bench` compares; nothing here moves a published score. What is absent is proposed from the signals."""
+
+    match: Literal["first", "all"] = "all"
+    """`[[rules]]`: the first that holds gives the points, or all that hold."""
+    weights: dict[str, float] = Field(default_factory=dict)
+    """Signal -> weight of the weighted average, sum 100; default: fitted on past outcomes."""
+    frequency: tuple[str, ...] = ()
+    """Signals of how often the product is used."""
+    breadth: tuple[str, ...] = ()
+    """Signals of how many people use it."""
+    depth: tuple[str, ...] = ()
+    """Signals of how much of it is used."""
+    clusters: int = Field(default=6, ge=2, le=50)
+    """Behavioural groups."""
+    model_share: float = Field(default=0.5, ge=0, le=1)
+    """The model's share of the hybrid, in log-odds; the rest are the rules, or the scorecard where none are declared."""
 
 
 @dataclass(frozen=True, config=_strict)
@@ -302,6 +420,8 @@ class Store:
     """Where everything the pipeline writes goes."""
 
     uri: str = "./store"
+    replay_days: int = Field(default=90, ge=1)
+    """How long replaced versions of staged tables are kept, so that `replay` and `changes` can go back to them."""
 
 
 @dataclass(frozen=True, config=_strict)
@@ -319,12 +439,18 @@ class Project:
     currency: str = "USD"
     time_zone: str | None = None
     """IANA zone of naive times with a time of day; pure dates need none."""
+    roll_up: Literal["none", "parent"] = "none"
+    """parent: every row of a child account counts for its topmost parent, which alone is scored."""
+    metrics: Metrics = Field(default_factory=Metrics)
     sources: dict[str, Source] = Field(default_factory=dict)
     targets: tuple[Target, ...] = ()
     objective: Objective = Field(default_factory=Objective)
     features: Features = Field(default_factory=Features)
     training: Training = Field(default_factory=Training)
     checks: Checks = Field(default_factory=Checks)
+    bench: Bench = Field(default_factory=Bench)
+    actions: tuple[ScoredAction, ...] = ()
+    rules: tuple[ScoringRule, ...] = ()
     scale: Scale = Field(default_factory=Scale)
     store: Store = Field(default_factory=Store)
     mlflow: Mlflow = Field(default_factory=Mlflow)

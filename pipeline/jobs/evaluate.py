@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,16 @@ from features.errors import ConfigError
 from models.bundle import Bundle, score
 from models.dataset import TrainingSet
 from models.evaluation import evaluate
-from models.gates import Gate, gates
+from models.fairness import SegmentCheck, by_segment
+from models.gates import Gate, fair, gates, stable
+from models.model import Model
+from models.stability import band_changes
 from pipeline.config.schema import Target
+from pipeline.engine.duckdb import connected
+from pipeline.jobs.portfolio import portfolio
 from pipeline.jobs.prepare import load_training
-from pipeline.jobs.train import load_version, need_version
+from pipeline.jobs.stage import load_staged
+from pipeline.jobs.train import RESEEDED, load_version, need_version
 from pipeline.tracking import CHALLENGER, CHAMPION
 from pipeline.workspace import Workspace
 
@@ -30,15 +37,23 @@ def evaluate_target(workspace: Workspace, target: Target) -> dict[str, Any]:
     """
     bundle, baselines, version = need_version(
         workspace, target, CHALLENGER, f"Run `tenure train --target {target.name}` first.")
+    reseeded = baselines.pop(RESEEDED, None)
     rows, _, labels = load_training(workspace, target)
     if not rows.keys["is_test"].any():
         raise ConfigError(f"target {target.name!r} has no test dates; declare [targets.test] and run `tenure features`.")
     found = evaluate(bundle.model, dict(baselines), rows, capacity=workspace.project.objective.capacity)
     found["target"] = target.name
     found["model_version"], found["registered_version"] = bundle.model_version, version
-    passed = (*gates(found), points_gate(bundle, rows.test))
-    found["gates"] = [gate.to_dict() for gate in passed]
+    checks = _segments(workspace, target, bundle, rows.test)
+    found["segments"] = [check.to_dict() for check in checks]
     found["champion"] = _beside_champion(workspace, target, rows, found)
+    changed, noise = _band_changes(workspace, target, bundle, reseeded, rows.test)
+    budget = workspace.project.training.band_change_budget
+    found["stability"] = {"changed": changed, "noise": noise, "budget": budget}
+    passed = [*gates(found), fair(checks), points_gate(bundle, rows.test)]
+    if changed is not None:
+        passed.append(stable(changed, noise, budget, is_stabilised="stabilised_share" in bundle.model.training))
+    found["gates"] = [gate.to_dict() for gate in passed]
     _keep(workspace, target, bundle, found, backtest(bundle, rows.test, labels))
     return found
 
@@ -58,11 +73,43 @@ def _beside_champion(
     if in_use is None or in_use[0].basis != "calibrated":
         return None
     bundle, _, version = in_use
-    if {s.column: s.fingerprint for s in rows.signals}.items() < {s.column: s.fingerprint for s in bundle.model.signals}.items():
+    if not _understands(bundle, rows):
         return {"registered_version": version, "note": "built on other signals, so it cannot be judged on these rows"}
     beside = evaluate(bundle.model, {}, rows, replicates=200)["test"]
     return {"registered_version": version, "model_version": bundle.model_version, "log_loss": beside["log_loss"],
             "auc": beside["auc"], "difference": found["test"]["log_loss"] - beside["log_loss"]}
+
+
+def _segments(workspace: Workspace, target: Target, bundle: Bundle, test: TrainingSet) -> tuple[SegmentCheck, ...]:
+    """Expected beside happened per segment of the account table, as known on each date of the test."""
+    segment = pd.Series(None, index=test.keys.index, dtype="object")
+    with connected() as connection:
+        staged = load_staged(workspace, connection)
+        for as_of in sorted(test.keys["as_of"].unique()):
+            rows = test.keys[test.keys["as_of"] == as_of]
+            people = portfolio(workspace, connection, staged, target, pd.Timestamp(as_of).date(), rows["account_id"])
+            segment.loc[rows.index] = rows["account_id"].map(people.set_index("account_id")["segment"]).to_numpy(dtype=object)
+    if segment.isna().all():
+        return ()
+    return by_segment(test.labels, bundle.model.probability(test.features), test.keys["account_id"], segment.tolist())
+
+
+def _band_changes(
+    workspace: Workspace, target: Target, bundle: Bundle, reseeded: Model | None, test: TrainingSet
+) -> tuple[float | None, float | None]:
+    """Shares of accounts that change band on the latest test date: against the model in use, and against another seed."""
+    latest = test.features[(test.keys["as_of"] == test.keys["as_of"].max()).to_numpy()]
+    noise = None if reseeded is None else band_changes(bundle, replace(bundle, model=reseeded), latest)
+    in_use = load_version(workspace, target, CHAMPION)
+    changed = None
+    if in_use is not None and in_use[0].basis == "calibrated" and _understands(in_use[0], test):
+        changed = band_changes(in_use[0], bundle, latest)
+    return changed, noise
+
+
+def _understands(bundle: Bundle, rows: TrainingSet) -> bool:
+    given = {s.column: s.fingerprint for s in rows.signals}
+    return all(given.get(s.column) == s.fingerprint for s in bundle.model.signals)
 
 
 def backtest(bundle: Bundle, test: TrainingSet, labels: pd.DataFrame) -> pd.DataFrame:

@@ -5,7 +5,7 @@ import io
 import json
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from models.health import Proposal, propose_scale, scale_from_anchors, scale_pro
 from models.health.scale import Scale
 from models.model import Model
 from models.plan import TrainingPlan
+from models.stability import band_changes, speaks_of_the_same, stabilised
 from models.training import TrainingResult, train
 from pipeline.config import config_hash
 from pipeline.config.schema import Target
@@ -28,6 +29,7 @@ from pipeline.tracking import CHALLENGER, CHAMPION, alias_version, client, exper
 from pipeline.workspace import Workspace, describe_target, target_rule
 
 BASELINES = "baselines"
+RESEEDED = "reseeded"
 # Rows kept beside the registered model to show what it reads.
 EXAMPLE_ROWS = 3
 # More validation dates than this are not a grid: each account has its own.
@@ -66,7 +68,7 @@ def train_target(workspace: Workspace, target: Target, on_trial: Callable[..., N
     """
     rows, found, _ = load_training(workspace, target)
     facts = {**describe_target(target), "objective": _objective(workspace)}
-    result = train(rows, plan_of(workspace, target), on_trial, target=facts)
+    result = _stabilised(workspace, target, train(rows, plan_of(workspace, target), on_trial, target=facts), rows)
     scale, proposal, problems = choose_scale(workspace, target, result)
     bundle = Bundle(
         model=result.model, scorecard=result.scorecard, scale=scale, choices=found.choices,
@@ -74,8 +76,26 @@ def train_target(workspace: Workspace, target: Target, on_trial: Callable[..., N
                "config_hash": config_hash(workspace.project), "notes": list(result.notes), "scale_problems": problems,
                "project": workspace.project.name, "currency": workspace.project.currency},
     )
-    version = register(workspace, target, bundle, result.baselines, result, rows)
+    kept = dict(result.baselines) | ({RESEEDED: result.reseeded} if result.reseeded is not None else {})
+    version = register(workspace, target, bundle, kept, result, rows)
     return Trained(bundle, result.baselines, version, result, proposal)
+
+
+def _stabilised(workspace: Workspace, target: Target, result: TrainingResult, rows: TrainingSet) -> TrainingResult:
+    """The result, drawn towards the model in use where it would move more accounts between bands than allowed."""
+    in_use = champion_bundle(workspace, target)
+    if in_use is None or in_use.basis != "calibrated" or not speaks_of_the_same(in_use.model, result.model):
+        return result
+    if in_use.model.training.get("stabilised_share") is not None:
+        return result  # else blends of blends would grow for ever
+    budget = workspace.project.training.band_change_budget
+    latest = rows.features[(rows.keys["as_of"] == result.validation["as_of"].max()).to_numpy()]
+    changed = band_changes(in_use, replace(in_use, model=result.model), latest)
+    if changed <= budget:
+        return result
+    note = (f"on the latest validation date {changed:.0%} of accounts would change band ({budget:.0%} are allowed), so the "
+            "log-odds are averaged with those of the model in use.")
+    return replace(result, model=stabilised(in_use.model, result.model), notes=(*result.notes, note))
 
 
 def _objective(workspace: Workspace) -> dict[str, Any]:
@@ -216,8 +236,6 @@ def load_version(workspace: Workspace, target: Target, alias: str) -> tuple[Bund
     kept = folder / "artifacts" / BASELINES
     baselines = {p.name: read_model(p) for p in sorted(kept.iterdir()) if p.is_dir()} if kept.is_dir() else {}
     if basis != bundle.basis:
-        from dataclasses import replace
-
         bundle = replace(bundle, basis=basis)
     return bundle, baselines, str(version.version)
 

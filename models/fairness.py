@@ -1,0 +1,96 @@
+"""Whether probabilities hold in every segment: expected beside happened, and the worst gap by name."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from models.methods.base import Floats
+
+MIN_LEAVING = 20
+"""With fewer leaving accounts a segment's calibration is not judged; it is shown all the same."""
+REPLICATES = 400
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class SegmentCheck:
+    """One segment of the untouched test.
+
+    `gap` is mean probability minus rate; its interval resamples the segment's accounts. Below 20 leaving
+    accounts the interval is None: the figures are printed and not judged.
+    """
+
+    segment: str
+    n: int
+    accounts: int
+    leaving_accounts: int
+    rate: float
+    mean_probability: float
+    gap: float
+    gap_low: float | None
+    gap_high: float | None
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether enough accounts left to say anything."""
+        return self.gap_low is not None
+
+    @property
+    def is_off(self) -> bool:
+        """Whether the gap differs from zero beyond chance."""
+        return self.gap_low is not None and self.gap_high is not None and not self.gap_low <= 0.0 <= self.gap_high
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+def by_segment(
+    labels: NDArray[np.int8], probability: Floats, accounts: pd.Series, segments: Sequence[str | None], *, seed: int = 0
+) -> tuple[SegmentCheck, ...]:
+    """Return one check per segment, the largest first; accounts without one are a segment of their own.
+
+    Intervals are simultaneous over the judged segments (Bonferroni), so that one false alarm in twenty
+    tests is the rate of the whole table, not of each line.
+
+    Parameters
+    ----------
+    labels, probability, accounts, segments
+        One value per row of the test.
+    """
+    names = pd.Series(list(segments), dtype="object").fillna("(none)").astype(str).to_numpy()
+    codes = accounts.to_numpy()
+    parts = {name: np.flatnonzero(names == name) for name in np.unique(names)}
+    leaving = {name: len(set(codes[rows[labels[rows] == 1]])) for name, rows in parts.items()}
+    judged = sum(count >= MIN_LEAVING for count in leaving.values())
+    found = []
+    for name, rows in parts.items():
+        error = probability[rows] - labels[rows]
+        low = high = None
+        if leaving[name] >= MIN_LEAVING:
+            low, high = _interval(error, codes[rows], (1.0 - LEVEL) / judged, seed)
+        found.append(SegmentCheck(
+            str(name), len(rows), len(set(codes[rows])), leaving[name], float(labels[rows].mean()),
+            float(probability[rows].mean()), float(error.mean()), low, high))
+    return tuple(sorted(found, key=lambda each: (-each.n, each.segment)))
+
+
+def worst(checks: Sequence[SegmentCheck]) -> SegmentCheck | None:
+    """The judged segment whose gap is largest beside its rate; None where none is judged."""
+    judged = [each for each in checks if each.is_judged]
+    return max(judged, key=lambda each: abs(each.gap) / max(each.rate, 1e-9)) if judged else None
+
+
+def _interval(error: Floats, accounts: NDArray[Any], alpha: float, seed: int) -> tuple[float, float]:
+    """Percentiles of the mean error over resamples of the accounts."""
+    codes = pd.factorize(accounts)[0]
+    total, size = np.bincount(codes, weights=error), np.bincount(codes)
+    generator = np.random.default_rng(seed)
+    drawn = generator.multinomial(len(size), np.full(len(size), 1.0 / len(size)), size=REPLICATES)
+    means = (drawn @ total) / np.maximum(drawn @ size, 1)
+    low, high = np.quantile(means, [alpha / 2.0, 1.0 - alpha / 2.0])
+    return float(low), float(high)

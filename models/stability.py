@@ -1,0 +1,57 @@
+"""How many accounts a new model moves between bands on the same inputs, and how to move fewer."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from models.bundle import Bundle, score
+from models.calibration import Interval, Platt
+from models.model import Member, Model
+
+
+def band_changes(first: Bundle, second: Bundle, features: pd.DataFrame) -> float:
+    """Return the share of accounts (0-1) that two bundles put into different bands on the same inputs.
+
+    Parameters
+    ----------
+    features
+        One row per account, shape (n_accounts, n_signals), with the columns of both.
+    """
+    if not len(features):
+        return 0.0
+    return float(np.mean(score(first, features).table["band"].to_numpy() != score(second, features).table["band"].to_numpy()))
+
+
+def speaks_of_the_same(first: Model, second: Model) -> bool:
+    """Whether two models read the same signals, so that they can be judged on one frame and blended."""
+    return [(s.column, s.fingerprint) for s in first.signals] == [(s.column, s.fingerprint) for s in second.signals]
+
+
+def stabilised(champion: Model, challenger: Model, share: float = 0.5) -> Model:
+    """Return the challenger drawn towards the model in use: calibrated log-odds averaged, so contributions still add.
+
+    Both were calibrated out of time, and so is their mean: the calibrator of the result is the identity, and
+    slopes move into the members' weights. Every account lands between what the two say.
+
+    Parameters
+    ----------
+    share
+        Weight of the model in use, 0-1.
+    """
+    first, second = champion.calibrator, challenger.calibrator
+    assert first is not None and second is not None
+    members = (*_weighted(champion, share * first.slope),
+               *_weighted(challenger, (1.0 - share) * second.slope))
+    intercept = share * first.intercept + (1.0 - share) * second.intercept
+    table = challenger.interval_table
+    if table is not None:
+        # Knots are margins of the challenger; the blend's margins are calibrated log-odds less the intercept.
+        table = Interval(second.logit(table.margins) - intercept, table.low, table.high, table.level)
+    training = {**challenger.training, "stabilised_share": share}
+    return replace(challenger, members=members, calibrator=Platt(1.0, intercept, second.events), interval_table=table,
+                   training=training)
+
+
+def _weighted(model: Model, factor: float) -> tuple[Member, ...]:
+    return tuple(Member(each.method, each.weight * factor) for each in model.members)
