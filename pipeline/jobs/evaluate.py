@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from features.errors import ConfigError
 from models.bundle import Bundle, score
@@ -18,11 +19,13 @@ from models.gates import Gate, fair, gates, stable
 from models.model import Model
 from models.stability import band_changes
 from pipeline.config.schema import Target
-from pipeline.engine.duckdb import connected
+from pipeline.engine.duckdb import Connection, connected
+from pipeline.engine.staged_facts import StagedFacts
 from pipeline.jobs.portfolio import portfolio
 from pipeline.jobs.prepare import load_training
 from pipeline.jobs.stage import load_staged
 from pipeline.jobs.train import RESEEDED, load_version, need_version
+from pipeline.jobs.treated import treated_rows
 from pipeline.tracking import CHALLENGER, CHAMPION
 from pipeline.workspace import Workspace
 
@@ -44,7 +47,12 @@ def evaluate_target(workspace: Workspace, target: Target) -> dict[str, Any]:
     found = evaluate(bundle.model, dict(baselines), rows, capacity=workspace.project.objective.capacity)
     found["target"] = target.name
     found["model_version"], found["registered_version"] = bundle.model_version, version
-    checks = _segments(workspace, target, bundle, rows.test)
+    with connected() as connection:
+        staged = load_staged(workspace, connection)
+        segments = _segments(workspace, connection, staged, target, rows.test)
+        treated = treated_rows(connection, staged, rows.test.keys)
+    checks = _checks(bundle, rows.test, segments)
+    found["untreated"] = _untreated(bundle, rows.test, treated)
     found["segments"] = [check.to_dict() for check in checks]
     found["champion"] = _beside_champion(workspace, target, rows, found)
     changed, noise = _band_changes(workspace, target, bundle, reseeded, rows.test)
@@ -80,18 +88,34 @@ def _beside_champion(
             "auc": beside["auc"], "difference": found["test"]["log_loss"] - beside["log_loss"]}
 
 
-def _segments(workspace: Workspace, target: Target, bundle: Bundle, test: TrainingSet) -> tuple[SegmentCheck, ...]:
-    """Expected beside happened per segment of the account table, as known on each date of the test."""
+def _segments(
+    workspace: Workspace, connection: Connection, staged: Mapping[str, StagedFacts], target: Target, test: TrainingSet
+) -> "pd.Series[Any]":
+    """Segment of every test row, as known on its date."""
     segment = pd.Series(None, index=test.keys.index, dtype="object")
-    with connected() as connection:
-        staged = load_staged(workspace, connection)
-        for as_of in sorted(test.keys["as_of"].unique()):
-            rows = test.keys[test.keys["as_of"] == as_of]
-            people = portfolio(workspace, connection, staged, target, pd.Timestamp(as_of).date(), rows["account_id"])
-            segment.loc[rows.index] = rows["account_id"].map(people.set_index("account_id")["segment"]).to_numpy(dtype=object)
-    if segment.isna().all():
+    for as_of in sorted(test.keys["as_of"].unique()):
+        rows = test.keys[test.keys["as_of"] == as_of]
+        people = portfolio(workspace, connection, staged, target, pd.Timestamp(as_of).date(), rows["account_id"])
+        segment.loc[rows.index] = rows["account_id"].map(people.set_index("account_id")["segment"]).to_numpy(dtype=object)
+    return segment
+
+
+def _checks(bundle: Bundle, test: TrainingSet, segments: "pd.Series[Any]") -> tuple[SegmentCheck, ...]:
+    """Expected beside happened per segment; nothing where no account has one."""
+    if segments.isna().all():
         return ()
-    return by_segment(test.labels, bundle.model.probability(test.features), test.keys["account_id"], segment.tolist())
+    return by_segment(test.labels, bundle.model.probability(test.features), test.keys["account_id"], segments.tolist())
+
+
+def _untreated(bundle: Bundle, test: TrainingSet, treated: NDArray[np.bool_] | None) -> dict[str, Any] | None:
+    """The same metrics on rows nobody worked on; None where no source tells, metrics None where too few are left."""
+    if treated is None:
+        return None
+    share: dict[str, Any] = {"treated_share": float(treated.mean()), "n": int((~treated).sum())}
+    rows = test.rows(~treated)
+    if len(set(rows.labels.tolist())) < 2:
+        return {**share, "metrics": None}
+    return {**share, "metrics": evaluate(bundle.model, {}, rows, replicates=200)["test"]}
 
 
 def _band_changes(

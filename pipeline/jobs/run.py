@@ -61,6 +61,15 @@ def refuse_bad_sources(workspace: Workspace, connection: Connection, target: Tar
     refuse_training(check_sources(workspace, connection, target))
 
 
+def refuse_leaking_store(workspace: Workspace, target: Target) -> None:
+    """As `refuse_bad_sources`, of what was staged last: training on features in the store asks no less."""
+    from pipeline.checking import check_sources, refuse_training
+
+    if workspace.store.exists("staged_sources"):
+        with connected() as connection:
+            refuse_training(check_sources(workspace, connection, target, restage=False))
+
+
 def _promote(workspace: Workspace, target: Target, say: Say) -> str | None:
     try:
         done = promote_target(workspace, target)
@@ -124,6 +133,10 @@ def tell_evaluation(say: Say, found: Mapping[str, Any]) -> None:
                 f"{test['log_loss']:.4f}, constant {test['log_loss_constant']:.4f}")
     say("test", f"{test['mean_probability']:.1%} expected, {test['rate']:.1%} happened; calibration slope "
                 f"{test['calibration_slope']:.2f}")
+    apart = found.get("untreated")
+    if apart and apart["treated_share"] and apart["metrics"]:
+        say("test", f"{apart['treated_share']:.0%} of test rows were worked on inside their window; without them AUC "
+                    f"{apart['metrics']['auc']:.3f}, log loss {apart['metrics']['log_loss']:.4f}")
 
 
 def tell_score(say: Say, published: PublishedRun) -> None:
