@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from features.errors import ConfigError
 from models.bundle import Bundle, score
+from models.calibration.prior import check_prior
 from models.dataset import TrainingSet
 from models.evaluation import evaluate
 from models.fairness import SegmentCheck, by_segment
@@ -52,6 +53,7 @@ def evaluate_target(workspace: Workspace, target: Target) -> dict[str, Any]:
         segments = _segments(workspace, connection, staged, target, rows.test)
         treated = treated_rows(connection, staged, rows.test.keys)
     checks = _checks(bundle, rows.test, segments)
+    found["prior"] = _prior(bundle, rows.test)
     found["untreated"] = _untreated(bundle, rows.test, treated)
     found["segments"] = [check.to_dict() for check in checks]
     found["champion"] = _beside_champion(workspace, target, rows, found)
@@ -105,6 +107,13 @@ def _checks(bundle: Bundle, test: TrainingSet, segments: "pd.Series[Any]") -> tu
     if segments.isna().all():
         return ()
     return by_segment(test.labels, bundle.model.probability(test.features), test.keys["account_id"], segments.tolist())
+
+
+def _prior(bundle: Bundle, test: TrainingSet) -> dict[str, Any]:
+    """Whether the base rate has moved since training."""
+    assert bundle.model.calibrator is not None
+    check = check_prior(bundle.model.calibrator.logit(bundle.model.margin(test.features)), test.labels, test.keys["account_id"])
+    return {**check.to_dict(), "words": check.words}
 
 
 def _untreated(bundle: Bundle, test: TrainingSet, treated: NDArray[np.bool_] | None) -> dict[str, Any] | None:

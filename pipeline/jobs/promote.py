@@ -1,6 +1,7 @@
 """Move the alias champion to the challenger, if it passed the gates; else keep the reasons."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,6 +68,14 @@ def has_champion(workspace: Workspace, target: Target) -> bool:
     """Whether a model is in use."""
     tracker = client(workspace.folder, workspace.project.mlflow.tracking_uri)
     return alias_version(tracker, model_name(workspace, target), CHAMPION) is not None
+
+
+def put_to_use(workspace: Workspace, target: Target, version: str, basis: str, tags: Mapping[str, str]) -> None:
+    """Move the alias champion to a version that has been judged elsewhere, with the reasons as tags."""
+    tracker, name = client(workspace.folder, workspace.project.mlflow.tracking_uri), model_name(workspace, target)
+    for key, value in tags.items():
+        tracker.set_model_version_tag(name, version, key, value)
+    _move(tracker, name, version, basis)
 
 
 def _move(tracker: Any, name: str, version: str, basis: str) -> None:

@@ -133,6 +133,8 @@ def tell_evaluation(say: Say, found: Mapping[str, Any]) -> None:
                 f"{test['log_loss']:.4f}, constant {test['log_loss_constant']:.4f}")
     say("test", f"{test['mean_probability']:.1%} expected, {test['rate']:.1%} happened; calibration slope "
                 f"{test['calibration_slope']:.2f}")
+    if found.get("prior", {}).get("has_moved"):
+        say("drift", found["prior"]["words"])
     apart = found.get("untreated")
     if apart and apart["treated_share"] and apart["metrics"]:
         say("test", f"{apart['treated_share']:.0%} of test rows were worked on inside their window; without them AUC "
