@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from small_company import Command, Company
 
 from features.errors import GateRefused
 from models.calibration import Platt
@@ -11,7 +12,6 @@ from pipeline.jobs.promote import put_to_use
 from pipeline.jobs.recalibrate import recalibrate_target
 from pipeline.jobs.train import need_version, register
 from pipeline.tracking import CHAMPION
-from tests.pipeline.small_company import Command, Company
 
 
 def _promise(company: Company, shift: float) -> None:
