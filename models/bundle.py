@@ -108,6 +108,19 @@ def score(bundle: Bundle, features: pd.DataFrame) -> Scored:
     return Scored(table, points.base, int(displayed(np.array([points.base]))[0]), points.points)
 
 
+def base_of(bundle: Bundle) -> tuple[float, int]:
+    """Exact and displayed base, where every account's points start: one number per model."""
+    model = bundle.published
+    nothing = pd.DataFrame(np.nan, index=[0], columns=model.columns)
+    if bundle.basis == "scorecard":
+        base = model.scorecard_points(nothing)[0]
+    else:
+        assert model.calibrator is not None
+        phi_0, _ = model.contributions(nothing)
+        base = float(bundle.scale.exact(model.calibrator.calibrate(np.array([phi_0])))[0])
+    return base, int(displayed(np.array([base]))[0])
+
+
 def _calibrated_points(model: Model, scale: Scale, features: pd.DataFrame) -> Points:
     assert model.calibrator is not None
     phi_0, phi = model.contributions(features)

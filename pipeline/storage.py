@@ -8,7 +8,7 @@ import errno
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -163,7 +163,7 @@ def _at_version(folder: Path, version: int) -> DeltaTable:
         delta = DeltaTable(str(folder), version=version)
         missing = [uri for uri in delta.file_uris() if not Path(uri.removeprefix("file://")).exists()]
     except (DeltaError, OSError) as error:
-        raise NotFound(f"version {version} of `{folder.name}` cannot be restored: {error}.") from error
+        raise NotFound(f"version {version} of `{folder.name}` cannot be restored: {str(error).splitlines()[0]}.") from error
     if missing:
         raise NotFound(f"version {version} of `{folder.name}` is gone: {len(missing)} of its files were removed.")
     return delta
@@ -186,10 +186,15 @@ def content_hash(table: pd.DataFrame, key: Sequence[str], *, without: Sequence[s
     file layout. NaN equals NaN; the bits of a double count.
     """
     ordered = table.sort_values(list(key), kind="stable") if len(key) else table
+    return columns_hash((name, ordered[name]) for name in sorted(c for c in table.columns if c not in without))
+
+
+def columns_hash(columns: "Iterable[tuple[str, pd.Series[Any]]]") -> str:
+    """`content_hash` of columns that come one by one, by name, their rows by key."""
     digest = hashlib.sha256()
-    for name in sorted(c for c in table.columns if c not in without):
+    for name, column in columns:
         digest.update(name.encode() + b"\0")
-        digest.update(_column_bytes(ordered[name]))
+        digest.update(_column_bytes(column))
     return digest.hexdigest()
 
 

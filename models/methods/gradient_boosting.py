@@ -10,6 +10,11 @@ from numpy.typing import NDArray
 
 from features.definition import Signal
 from models.methods.base import Floats
+from models.methods.tree_shap import CannotExplain, TreeShap
+
+LARGEST_GAP = 1e-6
+"""Log-odds by which the tables may differ from `pred_contrib` on the rows checked; rounding gives about 1e-13."""
+_CHECKED_ROWS = 32
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,9 @@ class GradientBoosting:
         self.threads = threads
         self.is_event_good = is_event_good
         self.boosters_: list[lgb.Booster] = []
+        self.explained_by_ = "tables"
+        """`tables`, or `pred_contrib` and why the tables were left."""
+        self._tables: list[TreeShap] = []
 
     def fit(
         self,
@@ -101,6 +109,7 @@ class GradientBoosting:
             # Arrays, not frames: LightGBM then names columns by position, and no name can upset it.
             rows = lgb.Dataset(values, label=labels.astype(np.float64), weight=weights, params=parameters)
             self.boosters_.append(lgb.train(parameters, rows, num_boost_round=self.settings.trees))
+        self._tables, self.explained_by_ = [], "tables"
         return self
 
     def margin(self, features: pd.DataFrame) -> Floats:
@@ -110,13 +119,39 @@ class GradientBoosting:
         return np.asarray(np.mean(scores, axis=0), dtype=np.float64)
 
     def contributions(self, features: pd.DataFrame) -> tuple[float, Floats]:
-        """Return LightGBM's own SHAP values (`pred_contrib`), averaged over the bags."""
+        """Return SHAP values averaged over the bags, equal to `pred_contrib` to rounding and far faster.
+
+        A row's values do not depend on the other rows. Some rows of every call are checked against
+        `pred_contrib`; where tables cannot explain the trees, or differ, `pred_contrib` answers and
+        `explained_by_` says why.
+        """
         values = features.to_numpy(dtype=np.float64)
-        total = np.zeros((len(values), values.shape[1] + 1))
-        for booster in self.boosters_:
-            total += self._predict(booster, values, pred_contrib=True)
-        total /= len(self.boosters_)
-        return self.base_(values.shape[1]), total[:, :-1]
+        base = self.base_(values.shape[1])
+        if not len(values):
+            return base, np.zeros(values.shape)
+        if self.explained_by_ == "tables":
+            try:
+                return base, self._from_tables(values)
+            except CannotExplain as reason:
+                self.explained_by_ = f"pred_contrib: {reason}"
+        return base, self._from_lightgbm(values)
+
+    def _from_tables(self, values: Floats) -> Floats:
+        if not self._tables:
+            self._tables = [TreeShap(booster.dump_model()) for booster in self.boosters_]
+        phi: Floats = np.zeros(values.shape)
+        for tables in self._tables:
+            phi += tables.values(values, threads=self.threads)
+        phi /= len(self._tables)
+        some = np.unique(np.linspace(0, len(values) - 1, _CHECKED_ROWS).astype(np.intp))
+        gap = float(np.abs(phi[some] - self._from_lightgbm(values[some])).max(initial=0.0))
+        if not gap <= LARGEST_GAP:
+            raise CannotExplain(f"the tables differ from it by {gap:.2g} log-odds, at most {LARGEST_GAP} is allowed.")
+        return phi
+
+    def _from_lightgbm(self, values: Floats) -> Floats:
+        total = sum(self._predict(booster, values, pred_contrib=True)[:, :-1] for booster in self.boosters_)
+        return np.asarray(total / len(self.boosters_), dtype=np.float64)
 
     def base_(self, width: int) -> float:
         """Return the expected value of the trees, which does not depend on the rows asked about."""

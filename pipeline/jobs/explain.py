@@ -6,9 +6,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features.catalogue import DIMENSIONS
 from features.errors import ContractError, NotFound
+from models.health import sub_scores
+from models.health.scale import GOOD_EVENT_BANDS, HEALTH_BANDS
 from pipeline.config.schema import Target
+from pipeline.jobs.explain_scale import band_edges, published_ranges
 from pipeline.ledger import current_run
+from pipeline.reports.portfolio import EVENT_WORDS
+from pipeline.reports.scale import edge_words, sentence_of, unsure_band
 from pipeline.workspace import Workspace
 
 
@@ -19,6 +25,14 @@ class Explained:
     score: dict[str, Any]
     drivers: pd.DataFrame
     account: dict[str, Any]
+    dimensions: pd.DataFrame
+    """Sub-scores: dimension, points, points_displayed; with the base they add to the score."""
+    scale_sentence: str
+    """What accounts with such a score were promised and did; empty without a probability."""
+    unsure_band: str
+    """`at risk or stable` where the score's range crosses a band edge, else empty."""
+    to_edges: str
+    """Points to the neighbouring bands, in words; empty without a score."""
 
 
 def published_rows(workspace: Workspace, target: Target, table: str) -> pd.DataFrame:
@@ -50,8 +64,22 @@ def explain_account(workspace: Workspace, target: Target, account_id: str) -> Ex
     found = str(match["account_id"].iloc[0])
     scores = published_rows(workspace, target, "scores")
     drivers = published_rows(workspace, target, "drivers")
-    return Explained(dict(scores[scores["account_id"] == found].iloc[0]), drivers[drivers["account_id"] == found],
-                     dict(match.iloc[0]))
+    score, mine = dict(scores[scores["account_id"] == found].iloc[0]), drivers[drivers["account_id"] == found]
+    return Explained(score, mine, dict(match.iloc[0]),
+                     sub_scores(mine["points"], mine["points_displayed"], list(mine["dimension"]), DIMENSIONS),
+                     *_on_the_scale(workspace, target, score))
+
+
+def _on_the_scale(workspace: Workspace, target: Target, score: dict[str, Any]) -> tuple[str, str, str]:
+    """Scale sentence, unsure band and points to the neighbouring bands; empty where there is no score."""
+    if pd.isna(score["health"]) or score["band"] not in (*HEALTH_BANDS, *GOOD_EVENT_BANDS):
+        return "", "", ""
+    health, edges = int(score["health"]), band_edges(workspace)
+    if score["basis"] != "calibrated":
+        return "", "", edge_words(health, score["band"], edges)
+    ranges = published_ranges(workspace, target, score["model_version"])
+    sentence = sentence_of(health, ranges, score["horizon_days"], EVENT_WORDS[target.kind][0])
+    return sentence, unsure_band(score, edges), edge_words(health, score["band"], edges)
 
 
 def _nearest(account_id: str, people: pd.DataFrame) -> str:

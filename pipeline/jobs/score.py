@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
@@ -11,22 +11,26 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from features.errors import ConfigError, GateRefused
+from features.errors import ChurnError, ConfigError, GateRefused, StoreError
 from features.naming import slug
 from features.windows import day_number
-from models.bundle import Bundle, Scored, score
+from models.bundle import Bundle, Scored, base_of, score
 from models.drivers import driver_table
-from models.health import displayed
+from models.methods import GradientBoosting
+from pipeline.actions.worklist import largest_reasons
 from pipeline.config import config_hash
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection
 from pipeline.engine.staged_facts import StagedFacts
 from pipeline.jobs.features import BEFORE_DAYS, build_scoring, data_until, latest_anchored_date
 from pipeline.jobs.freshness import SourceState, covered_shares, freshness
+from pipeline.jobs.past_runs import keep_configuration
 from pipeline.jobs.portfolio import portfolio
-from pipeline.jobs.stage import load_staged
+from pipeline.jobs.scoring_rows import ScoringRows, scoring_rows
+from pipeline.jobs.stage import load_staged, staged_versions
 from pipeline.jobs.train import need_version
 from pipeline.ledger import append_run, current_run
+from pipeline.libraries import library_versions
 from pipeline.storage import content_hash
 from pipeline.tracking import CHALLENGER, CHAMPION
 from pipeline.workspace import Workspace
@@ -45,9 +49,6 @@ DRIVERS = (
     ("points_displayed", pa.int64()), ("value", pa.float64()), ("value_before", pa.float64()),
     ("reference", pa.float64()), ("words", pa.string()),
 )
-# Rows explained at a time, so that memory stays bounded however many accounts there are.
-CHUNK = 50_000
-
 
 @dataclass(frozen=True)
 class PublishedRun:
@@ -55,7 +56,8 @@ class PublishedRun:
 
     run: dict[str, Any]
     scores: pd.DataFrame
-    drivers: pd.DataFrame
+    reasons: pd.DataFrame
+    """The two largest drivers of each account towards the event; all of them are in the store."""
     portfolio: pd.DataFrame
     freshness: tuple[SourceState, ...]
     covered: Mapping[str, float]
@@ -78,7 +80,7 @@ def default_as_of(
 
 def score_target(
     workspace: Workspace, connection: Connection, target: Target, as_of: date | None = None, *,
-    use_candidate: bool = False, allow_stale: Mapping[str, str] | None = None,
+    use_candidate: bool = False, allow_stale: Mapping[str, str] | None = None, bundle: Bundle | None = None,
 ) -> PublishedRun:
     """Score one date and publish scores, drivers and portfolio under one run.
 
@@ -86,6 +88,8 @@ def score_target(
     ----------
     allow_stale
         Source -> reason; its accounts are published as unknown instead of refusing the run.
+    bundle
+        The model to score with; default: the one in use.
 
     Raises
     ------
@@ -94,9 +98,10 @@ def score_target(
     NoModel
         When no model is in use.
     """
-    alias = CHALLENGER if use_candidate else CHAMPION
-    bundle, _, _ = need_version(
-        workspace, target, alias, "Run `tenure evaluate` and `tenure promote`, or score with --candidate.")
+    if bundle is None:
+        bundle, _, _ = need_version(
+            workspace, target, CHALLENGER if use_candidate else CHAMPION,
+            "Run `tenure evaluate` and `tenure promote`, or score with --candidate.")
     staged = load_staged(workspace, connection)
     day = as_of or default_as_of(workspace, connection, staged, target)
     _refuse_beyond_data(staged, day)
@@ -107,11 +112,10 @@ def score_target(
     bundle.published.check_signals(built.signals)
     snapshots = connection.execute(
         f"select account_id, state from snapshots where as_of_day = {day_number(day)} order by account_id").df()
-    now, before = _frames(connection, bundle, day)
-    unknown = _unknown_accounts(connection, staged, accepted, day)
-    scores, drivers, base = _score_accounts(bundle, snapshots, now, before, unknown, workspace)
+    rows = scoring_rows(connection, bundle.published.columns, day)
+    scoring = _Scoring(bundle, rows, _unknown_accounts(connection, staged, accepted, day), workspace.project.currency)
     people = portfolio(workspace, connection, staged, target, day, snapshots["account_id"])
-    published = _publish(workspace, target, bundle, day, scores, drivers, people, now, states, accepted)
+    published = _publish(workspace, target, scoring, snapshots, people, states, accepted)
     return replace(published, covered=covered_shares(connection, staged, day))
 
 
@@ -136,16 +140,6 @@ def _refuse_stale(states: Sequence[SourceState], accepted: Mapping[str, str]) ->
             "it are then published as unknown.")
 
 
-def _frames(connection: Connection, bundle: Bundle, day: date) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Feature rows of the date and of the date before, by account."""
-    columns = ", ".join(bundle.published.columns)
-    number = day_number(day)
-    both = connection.execute(f"select account_id, as_of_day, {columns} from features order by account_id").df()
-    now = both[both["as_of_day"] == number].drop(columns="as_of_day").set_index("account_id")
-    earlier = both[both["as_of_day"] == number - BEFORE_DAYS].drop(columns="as_of_day").set_index("account_id")
-    return now.astype("float64"), earlier.reindex(now.index).astype("float64")
-
-
 def _unknown_accounts(
     connection: Connection, staged: Mapping[str, StagedFacts], accepted: Mapping[str, str], day: date
 ) -> dict[str, str]:
@@ -161,36 +155,53 @@ def _unknown_accounts(
     return found
 
 
-def _score_accounts(
-    bundle: Bundle, snapshots: pd.DataFrame, now: pd.DataFrame, before: pd.DataFrame, unknown: Mapping[str, str],
-    workspace: Workspace,
-) -> tuple[pd.DataFrame, pd.DataFrame, tuple[float, int]]:
-    """Scores of every account of the snapshots, and drivers of those that have one."""
-    model = bundle.published
-    references = {k: float("nan") if v is None else float(v) for k, v in model.references.items()}
-    pieces, drivers, base = [], [], (float("nan"), 0)
-    has_data = now.notna().any(axis=1)
-    known = [a for a in now.index if a not in unknown and has_data[a]]
-    # At least once: where every account is unknown, the tables are empty and not absent.
-    for start in range(0, max(1, len(known)), CHUNK):
-        chunk = now.loc[known[start:start + CHUNK]]
-        scored: Scored = score(bundle, chunk)
-        base = (scored.base, scored.base_displayed)
-        pieces.append(scored.table)
-        drivers.append(driver_table(
-            list(chunk.index), chunk.reset_index(drop=True), before.loc[chunk.index].reset_index(drop=True),
-            scored.points, model.signals, references, scored.table["health"].to_numpy(), scored.base_displayed,
-            before_days=BEFORE_DAYS, currency=workspace.project.currency))
-    table = pd.concat(pieces)
-    scores = snapshots.set_index("account_id").join(table)
-    scores["band_reason"] = pd.Series(unknown, dtype="str").reindex(scores.index)
-    missing = scores["band"].isna() & scores["band_reason"].isna()
-    scores.loc[missing, "band_reason"] = "no data"
-    scores.loc[scores["band"].isna(), "band"] = "unknown"
-    leaving = scores["state"] != "member"
-    scores.loc[leaving, "band_reason"] = scores.loc[leaving, "state"]
-    scores.loc[leaving, "band"] = "leaving"
-    return scores.drop(columns="state").reset_index(), pd.concat(drivers, ignore_index=True), base
+class _Scoring:
+    """Scores accounts some at a time: drivers are handed on to the store, scores and main reasons are kept."""
+
+    def __init__(self, bundle: Bundle, rows: ScoringRows, unknown: Mapping[str, str], currency: str) -> None:
+        self.bundle, self.rows, self.unknown, self.currency = bundle, rows, unknown, currency
+        self.scores: list[pd.DataFrame] = []
+        self.reasons: list[pd.DataFrame] = []
+        self.error: ChurnError | None = None
+
+    def drivers(self, common: Mapping[str, Any]) -> Iterator[pa.RecordBatch]:
+        """Drivers of all accounts that have a score, as published rows."""
+        model = self.bundle.published
+        references = {k: float("nan") if v is None else float(v) for k, v in model.references.items()}
+        for every, every_before in self.rows.chunks():
+            has_score = every.notna().any(axis=1) & ~every.index.isin(list(self.unknown))
+            now, before = every[has_score], every_before[has_score]
+            scored: Scored = score(self.bundle, now)
+            drivers = driver_table(
+                list(now.index), now.reset_index(drop=True), before.reset_index(drop=True), scored.points, model.signals,
+                references, scored.table["health"].to_numpy(), scored.base_displayed, before_days=BEFORE_DAYS,
+                currency=self.currency)
+            self.scores.append(scored.table)
+            self.reasons.append(largest_reasons(drivers, good_event=self.bundle.scale.good_event).drop(columns="place"))
+            yield from _table(drivers.assign(**common), DRIVERS).to_batches()
+
+    def stream(self, common: Mapping[str, Any]) -> pa.RecordBatchReader:
+        """The drivers as a stream; an error of ours that stops it is kept, since the store would rename it."""
+        def watched() -> Iterator[pa.RecordBatch]:
+            try:
+                yield from self.drivers(common)
+            except ChurnError as error:
+                self.error = error
+                raise
+
+        return pa.RecordBatchReader.from_batches(pa.schema(list(DRIVERS)), watched())
+
+    def published_scores(self, snapshots: pd.DataFrame) -> pd.DataFrame:
+        """Scores of every account of the snapshots: with band and reason where there is none."""
+        scores = snapshots.set_index("account_id").join(pd.concat(self.scores))
+        scores["band_reason"] = pd.Series(dict(self.unknown), dtype="str").reindex(scores.index)
+        missing = scores["band"].isna() & scores["band_reason"].isna()
+        scores.loc[missing, "band_reason"] = "no data"
+        scores.loc[scores["band"].isna(), "band"] = "unknown"
+        leaving = scores["state"] != "member"
+        scores.loc[leaving, "band_reason"] = scores.loc[leaving, "state"]
+        scores.loc[leaving, "band"] = "leaving"
+        return scores.drop(columns="state").reset_index()
 
 
 def run_id_of(
@@ -207,60 +218,64 @@ def run_id_of(
 
 
 def _publish(
-    workspace: Workspace, target: Target, bundle: Bundle, day: date, scores: pd.DataFrame, drivers: pd.DataFrame,
-    people: pd.DataFrame, features: pd.DataFrame, states: tuple[SourceState, ...], accepted: Mapping[str, str],
+    workspace: Workspace, target: Target, scoring: _Scoring, snapshots: pd.DataFrame, people: pd.DataFrame,
+    states: tuple[SourceState, ...], accepted: Mapping[str, str],
 ) -> PublishedRun:
     """Write portfolio, drivers and scores, then the row in `runs` that makes them the ones readers see."""
+    bundle, day = scoring.bundle, scoring.rows.day
     inputs = {
-        "features": content_hash(features.reset_index(), ["account_id"]),
+        "features": scoring.rows.hash(),
         "portfolio": content_hash(people, ["account_id"]),
         "accepted_stale": json.dumps(dict(accepted), sort_keys=True),
     }
     run_id = run_id_of(workspace, target, bundle, day, inputs)
     as_of = pd.Timestamp(day)
     common: dict[str, Any] = {"as_of": as_of, "target": target.name, "horizon_days": target.horizon_days, "run_id": run_id}
-    base_points, base_displayed = _base(bundle, scores, drivers)
-    scores = scores.assign(
+    store = workspace.store
+    previous = current_run(store, target.name)
+    where = f"target = '{target.name}' and as_of = '{as_of}' and run_id = '{run_id}'"
+    parts = ["target", "as_of"]
+    store.write("features_scored_" + target.name, scoring.rows.relation(run_id), replace=f"run_id = '{run_id}'",
+                partition_by=["run_id"])
+    people = people.assign(as_of=as_of, run_id=run_id)
+    store.write("portfolio", people, replace=f"run_id = '{run_id}'", partition_by=["run_id"])
+    try:
+        store.write("drivers", scoring.stream(common), replace=where, partition_by=parts)
+    except StoreError:
+        if scoring.error is not None:
+            raise scoring.error from None
+        raise
+    base_points, base_displayed = base_of(bundle)
+    scores = scoring.published_scores(snapshots).assign(
         **common, basis=bundle.basis, base_points=base_points, base_displayed=base_displayed,
         model_version=bundle.model_version, calibrator_version=bundle.calibrator_version,
         scale_version=bundle.scale.version, scored_at=workspace.now)
     no_health = scores["health_exact"].isna()
     scores.loc[no_health, ["base_points", "base_displayed"]] = np.nan
-    drivers = drivers.assign(**common)
-    people = people.assign(as_of=as_of, run_id=run_id)
-    store = workspace.store
-    previous = current_run(store, target.name)
     counts = {str(k): int(v) for k, v in scores["band"].value_counts().items()}
-    where = f"target = '{target.name}' and as_of = '{as_of}' and run_id = '{run_id}'"
-    parts = ["target", "as_of"]
-    store.write("features_scored_" + target.name, features.reset_index().assign(as_of=as_of, run_id=run_id),
-                replace=f"run_id = '{run_id}'", partition_by=["run_id"])
-    store.write("portfolio", people, replace=f"run_id = '{run_id}'", partition_by=["run_id"])
-    store.write("drivers", _table(drivers, DRIVERS), replace=where, partition_by=parts)
     store.write("scores", _table(scores, SCORES), replace=where, partition_by=parts)
+    # Beside the inputs, not among them: where rows are kept and who computed them is no other result.
+    recorded = {**inputs, "staged": staged_versions(workspace), "libraries": library_versions()}
+    keep_configuration(workspace)
     run = {
         **common, "as_of": as_of.to_pydatetime(), "state": "published", "basis": bundle.basis,
         "model_version": bundle.model_version, "calibrator_version": bundle.calibrator_version,
         "scale_version": bundle.scale.version, "config_hash": config_hash(workspace.project),
-        "input_fingerprints": json.dumps(inputs, sort_keys=True), "counts": json.dumps(counts, sort_keys=True),
-        "note": json.dumps({"allow_stale": dict(accepted)}) if accepted else None,
+        "input_fingerprints": json.dumps(recorded, sort_keys=True), "counts": json.dumps(counts, sort_keys=True),
+        "note": _note(accepted, bundle),
         "started_at": workspace.now, "published_at": workspace.now,
     }
     append_run(store, run)
     before = json.loads(previous["counts"]) if previous and previous["run_id"] != run_id else None
-    return PublishedRun(run, scores, drivers, people, states, {}, before, bundle)
+    return PublishedRun(run, scores, pd.concat(scoring.reasons, ignore_index=True), people, states, {}, before, bundle)
 
 
-def _base(bundle: Bundle, scores: pd.DataFrame, drivers: pd.DataFrame) -> tuple[float, int]:
-    """Exact and displayed base, which are one number per model."""
-    model, scale = bundle.published, bundle.scale
-    if bundle.basis == "scorecard":
-        base = model.scorecard_points(pd.DataFrame(np.nan, index=[0], columns=model.columns))[0]
-    else:
-        assert model.calibrator is not None
-        phi_0, _ = model.contributions(pd.DataFrame(np.nan, index=[0], columns=model.columns))
-        base = float(scale.exact(model.calibrator.calibrate(np.array([phi_0])))[0])
-    return base, int(displayed(np.array([base]))[0])
+def _note(accepted: Mapping[str, str], bundle: Bundle) -> str | None:
+    """What an auditor must know of this run: accepted stale sources, and members explained the slow way."""
+    slow = {m.method.name: m.method.explained_by_ for m in bundle.published.members
+            if isinstance(m.method, GradientBoosting) and m.method.explained_by_ != "tables"}
+    facts = {name: value for name, value in (("allow_stale", dict(accepted)), ("explained_by", slow)) if value}
+    return json.dumps(facts) if facts else None
 
 
 def _table(rows: pd.DataFrame, columns: Sequence[tuple[str, pa.DataType]]) -> pa.Table:

@@ -10,10 +10,12 @@ from markupsafe import Markup
 
 from features.errors import ContractError
 from models.drivers import interval_in_words, split_comparison
+from models.health import Promise
 from pipeline.actions.worklist import NO_OWNER, is_good_event, largest_reasons, worklist
 from pipeline.reports.hindsight import LEADS, Hindsight, count_of, look_back
 from pipeline.reports.reliability import reliability_svg, reliability_table
 from pipeline.reports.render import render, script_and_policy, style
+from pipeline.reports.scale import base_words, horizon_words, sentence_of, unsure_band
 
 SHOWN_PER_OWNER = 10
 _SHOWN_ALARMS = 12
@@ -64,6 +66,10 @@ class PortfolioInputs:
         Account -> name of accounts that are not in the portfolio any more.
     limits
         Further sentences for "What the score does not know".
+    ranges
+        What ten points promise and what the test saw (`models.health.promises`).
+    edges
+        Last displayed score of the first and of the second band.
     """
 
     scores: pd.DataFrame
@@ -82,6 +88,8 @@ class PortfolioInputs:
     target_words: str = ""
     names: Mapping[str, str] = field(default_factory=dict)
     limits: tuple[str, ...] = ()
+    ranges: tuple[Promise, ...] = ()
+    edges: tuple[int, int] = (40, 70)
 
 
 @dataclass(frozen=True)
@@ -138,10 +146,11 @@ def portfolio_page(inputs: PortfolioInputs) -> str:
         good_event=good_event,
         is_scorecard=bool((inputs.scores["basis"] == "scorecard").any()),
         target_words=inputs.target_words,
-        horizon=_horizon_words(inputs),
+        horizon=horizon_words(inputs.run.get("horizon_days")),
         currency=_currency(inputs.portfolio),
         tiles=band_tiles(inputs.scores, inputs.portfolio, inputs.previous_counts),
-        owners=owner_lists(ranked, inputs.scores, reasons_of(inputs.drivers, good_event=good_event), verb),
+        owners=owner_lists(ranked, inputs, reasons_of(inputs.drivers, good_event=good_event), verb),
+        base_words=_base_words(inputs.scores),
         left_out=left_out(inputs.scores),
         shown=SHOWN_PER_OWNER,
         sources=source_rows(inputs.source_freshness, inputs.run.get("as_of")),
@@ -183,10 +192,11 @@ def reasons_of(drivers: pd.DataFrame, *, good_event: bool) -> dict[str, list[dic
 
 
 def owner_lists(
-    ranked: pd.DataFrame, scores: pd.DataFrame, reasons: Mapping[str, list[dict[str, Any]]], verb: str
+    ranked: pd.DataFrame, inputs: PortfolioInputs, reasons: Mapping[str, list[dict[str, Any]]], verb: str
 ) -> list[OwnerList]:
     """The first `SHOWN_PER_OWNER` accounts of each owner; owners with most at risk first."""
-    facts = scores[["account_id", "probability_low", "probability_high", "horizon_days"]]
+    facts = inputs.scores.reindex(columns=[
+        "account_id", "probability_low", "probability_high", "health_low", "health_high", "horizon_days"])
     merged = ranked.merge(facts, on="account_id", how="left")
     lists = []
     for owner, group in merged.groupby("owner", sort=True):
@@ -195,7 +205,7 @@ def owner_lists(
         lists.append((float(group["priority"].sum()), OwnerList(
             owner=str(owner),
             anchor="",
-            rows=[_account_row(row, reasons.get(row["account_id"], []), verb) for row in first.to_dict("records")],
+            rows=[_account_row(row, reasons.get(row["account_id"], []), verb, inputs) for row in first.to_dict("records")],
             accounts=len(group),
             at_risk=int(group["band"].isin(["at_risk", "high"]).sum()),
             value_at_risk=None if pd.isna(total) else float(total),
@@ -238,7 +248,14 @@ def _without_value(tile: BandTile) -> BandTile:
     return BandTile(tile.band, 0, 0.0, 0.0, tile.change)
 
 
-def _account_row(row: dict[Any, Any], reasons: list[dict[str, Any]], verb: str) -> dict[str, Any]:
+def _base_words(scores: pd.DataFrame) -> str:
+    base = scores.reindex(columns=["base_displayed"])["base_displayed"].dropna()
+    return base_words(int(base.iloc[0])) if len(base) else ""
+
+
+def _account_row(
+    row: dict[Any, Any], reasons: list[dict[str, Any]], verb: str, inputs: PortfolioInputs
+) -> dict[str, Any]:
     low, high = row["probability_low"], row["probability_high"]
     horizon = None if pd.isna(row["horizon_days"]) else int(row["horizon_days"])
     has_interval = not (pd.isna(low) or pd.isna(high))
@@ -248,6 +265,8 @@ def _account_row(row: dict[Any, Any], reasons: list[dict[str, Any]], verb: str) 
         "interval": f"{100 * low:.0f}–{100 * high:.0f}%" if has_interval else "",
         "interval_words": interval_in_words(low, high, horizon) if has_interval else "",
         "chance_short": str(row["chance"]).split(f" {verb} ")[0],
+        "promise": sentence_of(int(row["health"]), inputs.ranges, horizon, verb) if inputs.ranges else "",
+        "unsure_band": unsure_band(row, inputs.edges),
         "reasons": reasons,
     }
 
@@ -293,11 +312,6 @@ def _trust(inputs: PortfolioInputs, past: str) -> dict[str, Any]:
         "bands": inputs.band_table.to_dict("records"),
         "test": dict(inputs.evaluation.get("test", {})),
     }
-
-
-def _horizon_words(inputs: PortfolioInputs) -> str:
-    horizon = inputs.run.get("horizon_days")
-    return "by the next renewal" if horizon is None or pd.isna(horizon) else f"within {int(horizon)} days"
 
 
 def _currency(portfolio: pd.DataFrame) -> str:

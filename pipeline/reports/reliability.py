@@ -3,9 +3,9 @@
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.special import ndtri
 
 from features.errors import ContractError
+from models.health import wilson
 
 SMALLEST_BIN = 30
 MOST_BINS = 8
@@ -44,7 +44,7 @@ def reliability_table(
         return pd.DataFrame(columns=columns, dtype=np.float64)
     rows = []
     for part in np.array_split(np.arange(p.size), max(1, min(most_bins, p.size // smallest_bin))):
-        low, high = _wilson(int(y[part].sum()), len(part))
+        low, high = wilson(float(y[part].mean()), len(part))
         rows.append((len(part), int(y[part].sum()), p[part].mean(), y[part].mean(), low, high))
     return pd.DataFrame(rows, columns=columns)
 
@@ -94,14 +94,6 @@ def reliability_svg(table: pd.DataFrame, *, event: str = "left") -> str:
         f'text-anchor="middle" class="axis">share that {event}</text></svg>'
     )
     return "".join(parts)
-
-
-def _wilson(events: int, rows: int) -> tuple[float, float]:
-    z = float(ndtri(0.975))
-    share, spread = events / rows, z * z / rows
-    middle = (share + spread / 2) / (1 + spread)
-    half = z * np.sqrt(share * (1 - share) / rows + spread / (4 * rows)) / (1 + spread)
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def _nice_top(largest: float) -> float:

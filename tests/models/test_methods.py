@@ -17,10 +17,14 @@ WORSE = ("up", "down", "down", "up", "down", None, None)
 DIMENSIONS = ("usage", "usage", "usage", "financial", "outcomes", "contract", "support")
 
 
+def _measure(column: str) -> str:
+    return "days_since" if column.startswith("days") else "change" if "change" in column else "count"
+
+
 def _signals() -> tuple[Signal, ...]:
     return tuple(
         Signal(column, column, dimension, "usage_events", "m", "days" if column.startswith("days") else "count",
-               "{value}", worse=worse, definition={"measure": "days_since" if column.startswith("days") else "count"})
+               "{value}", worse=worse, definition={"measure": _measure(column)})
         for column, worse, dimension in zip(COLUMNS, WORSE, DIMENSIONS, strict=True)
     )
 
