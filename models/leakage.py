@@ -12,7 +12,7 @@ from features.errors import LeakageError
 from models.dataset import TrainingSet
 from models.methods.base import Floats
 from models.metrics import auc
-from models.splits import account_groups
+from models.splits import Block, Folds, account_groups
 
 LIMIT = 0.93
 """Out-of-fold AUC of one column alone from which it is taken for a proxy of the label."""
@@ -69,6 +69,51 @@ def audit(training_set: TrainingSet, waivers: Mapping[str, str] | None = None) -
             findings.append(Finding(signal.column, *found, waived.get(signal.column)))
     refuse(findings)
     return tuple(findings)
+
+
+def audit_folds(keys: pd.DataFrame, folds: Folds) -> None:
+    """Refuse folds that let the judged rows teach: a label window that reaches into them, or an account on both sides.
+
+    Parameters
+    ----------
+    keys
+        `account_id`, `as_of`, `label_until`, `is_test` of the training set.
+
+    Raises
+    ------
+    LeakageError
+        Naming the first such row: its account, its date, and when its label was complete.
+    """
+    is_test = np.flatnonzero(keys["is_test"].to_numpy(dtype=bool))
+    blocks = [*folds.tuning, *folds.calibration]
+    for block in blocks if folds.is_temporal else ():
+        _refuse_overlap(keys, block.train, block.validation, "validation rows")
+    for block in () if folds.is_temporal else blocks:
+        _refuse_shared(keys, block)
+    if len(is_test) and keys["label_until"].nunique() > 1:
+        _refuse_overlap(keys, folds.final, is_test, "test rows")
+
+
+def _refuse_overlap(keys: pd.DataFrame, train: NDArray[np.intp], judged: NDArray[np.intp], what: str) -> None:
+    first = keys["as_of"].to_numpy()[judged].min()
+    late = train[keys["label_until"].to_numpy()[train] > first]
+    if len(late):
+        row = keys.iloc[late[0]]
+        raise LeakageError(
+            f"label windows of {len(late)} training rows reach into the {what}, which begin on {pd.Timestamp(first):%Y-%m-%d}: "
+            f"account {row.account_id} at {row.as_of:%Y-%m-%d} has a label complete on {row.label_until:%Y-%m-%d} only. "
+            "Training would know what happens to the accounts it is judged on; use models.splits.temporal_folds."
+        )
+
+
+def _refuse_shared(keys: pd.DataFrame, block: Block) -> None:
+    account = keys["account_id"].to_numpy()
+    shared = sorted(set(account[block.train]) & set(account[block.validation]))
+    if shared:
+        raise LeakageError(
+            f"{len(shared)} accounts are spread across folds, such as {shared[0]}: rows of one account would teach about "
+            "each other. Group by account: models.splits.account_groups."
+        )
 
 
 def proxies(

@@ -101,6 +101,7 @@ def train(
     # The untouched rows leave here: nothing below can see their labels.
     folds = temporal_folds(training_set.keys, plan.folds, _labels_without_test(training_set))
     folds = thinned(folds, training_set.keys, plan.max_rows)
+    leakage.audit_folds(training_set.keys, folds)
     findings = leakage.audit(training_set.rows(folds.final), plan.waivers)
     notes = list(folds.notes)
     notes += [f"{each.column} was let through the leakage audit (AUC {each.figure:.3f}): {each.waived}."

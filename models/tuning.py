@@ -29,7 +29,7 @@ CHECK_EVERY = 10
 BINS = 63
 PATIENCE = 30
 """Trees without a better block before a fit stops."""
-L2_GRID = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)
+L2_GRID = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)
 """From strong to weak: each fit starts from the one before."""
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 """Weights of the linear member that are tried at every number of trees."""

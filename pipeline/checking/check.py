@@ -4,9 +4,12 @@ from collections.abc import Iterable
 from datetime import date
 
 from features.errors import ConfigError, LeakageError
+from pipeline.checking.clocks import clock_findings
+from pipeline.checking.deletion import deletion_findings
 from pipeline.checking.evidence import Evidence, make_accounts
 from pipeline.checking.exports import export_findings
 from pipeline.checking.facts import source_checks
+from pipeline.checking.leaks import leak_findings
 from pipeline.checking.leavers import count_leavers
 from pipeline.checking.report import SEVERITIES, CheckReport, Finding
 from pipeline.checking.tables import table_findings
@@ -27,10 +30,14 @@ FINDINGS = frozenset({
     "leavers-missing-from-accounts", "empty-only-for-leavers", "filled-only-for-leavers", "attributes-without-history",
     "flag-disagrees", "flag-tells-outcome", "outcome-log-disagrees", "outcome-columns-mapped", "no-labels",
     "no-test-leavers", "interval-to-expect", "cannot-leave-inside-horizon",
+    "clock-repeats-another", "value-before-its-clock", "known-only-since-load", "known-before-it-happened",
+    "ends-known-too-early", "value-tells-outcome", "only-leavers-have-it", "identifier-mapped", "future-moves-a-signal",
 })
 
 
-def check_sources(workspace: Workspace, connection: Connection, target: Target | None = None) -> CheckReport:
+def check_sources(
+    workspace: Workspace, connection: Connection, target: Target | None = None, *, restage: bool = True
+) -> CheckReport:
     """Every fact and question about the sources of a project, for one target.
 
     Sources staged earlier in the same connection are not read again.
@@ -39,6 +46,8 @@ def check_sources(workspace: Workspace, connection: Connection, target: Target |
     ----------
     target
         Default: the project's first. Leavers, horizon and who has left follow it.
+    restage
+        False: ask of what was staged last, as training on features in the store does.
 
     Raises
     ------
@@ -48,14 +57,15 @@ def check_sources(workspace: Workspace, connection: Connection, target: Target |
         `[checks] accept` names no finding.
     """
     _refuse_unknown_waivers(workspace)
-    if not _is_staged(workspace, connection):
+    if not _is_staged(workspace, connection) and (restage or not workspace.store.exists("staged_sources")):
         stage_sources(workspace, connection)
     staged = load_staged(workspace, connection)
     chosen = target or workspace.target(None)
     evidence = Evidence(workspace, connection, staged, chosen, _end(staged.values()))
     make_accounts(evidence)
     leavers = count_leavers(evidence)
-    found = [*export_findings(evidence), *leavers.findings, *timing_findings(evidence), *table_findings(evidence)]
+    found = [*export_findings(evidence), *leavers.findings, *timing_findings(evidence), *table_findings(evidence),
+             *clock_findings(evidence), *leak_findings(evidence), *deletion_findings(evidence)]
     return CheckReport(
         project=workspace.project.name, target=chosen.name, data_end=evidence.end,
         accounts_of="the accounts table" if evidence.first("accounts") else "all sources",
@@ -77,13 +87,18 @@ def refuse_training(report: CheckReport) -> None:
     stops = [f for f in report.stops if f.name not in SAID_BY_TRAINING]
     if not stops:
         return
-    told = "\n".join(f"- {f.name}{f' ({f.source})' if f.source else ''}: {f.what}. {f.todo}" for f in stops)
+    told = "\n".join(f"- {f.name}{f' ({f.source})' if f.source else ''}: {f.what}. {_such_as(f)}{f.todo}" for f in stops)
     example = stops[0].name
     raise LeakageError(
         f"training is refused: {len(stops)} finding{'s' if len(stops) > 1 else ''} about the sources would teach a model "
         f"what it cannot know at the time.\n{told}\nMend the sources, or, if you know better, accept a finding with its "
         f"reason in tenure.toml: [checks] accept = {{ \"{example}\" = \"why it does no harm\" }}."
     )
+
+
+def _such_as(finding: Finding) -> str:
+    """Of a leak, the row that shows it."""
+    return f"Such as {finding.examples[0]}. " if finding.column and finding.examples else ""
 
 
 def _gravest_first(finding: Finding) -> tuple[int, str, str]:

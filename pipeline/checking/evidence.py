@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 
 from features.naming import slug
-from features.windows import US_PER_DAY, day_number
+from features.windows import US_PER_DAY, day_expression, day_number
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection, literal, row, rows
 from pipeline.engine.staged_facts import StagedFacts
@@ -78,9 +78,10 @@ def is_mapped(source: StagedFacts | None, column: str) -> bool:
 def make_accounts(evidence: Evidence) -> None:
     """Create `check_accounts`: one row per account id found anywhere.
 
-    Columns: account_id; is_listed (in the accounts table); created_day; is_covered_by_contract (has a paid
-    subscription row); last_day (last sign of life); has_left (by the target's own log of outcomes, else by the
-    end of all paid cover; null: cannot be said); is_gone (has_left, else quiet for 60 days).
+    Columns: account_id; is_listed (in the accounts table); created_day; has_contract (has a paid subscription
+    row); first_day, last_day (first and last sign of life); has_left (by the target's own log of outcomes, else by
+    the end of all paid cover; null: cannot be said); is_gone (has_left, else quiet for 60 days); left_day (the first
+    day without it, null for those still there).
     """
     accounts = evidence.first("accounts")
     created = "min(f.created_at_day)" if is_mapped(accounts, "created_at") else "cast(null as bigint)"
@@ -89,8 +90,9 @@ def make_accounts(evidence: Evidence) -> None:
     evidence.connection.execute(f"""
 create or replace temp table check_accounts as
 select i.account_id, l.account_id is not null as is_listed, l.created_day, c.account_id is not null as has_contract,
-  s.last_day, {_has_left(evidence)} as has_left,
-  coalesce({_has_left(evidence)}, s.last_day < {evidence.end_day - QUIET_DAYS}) as is_gone
+  s.first_day, s.last_day, {_has_left(evidence)} as has_left,
+  coalesce({_has_left(evidence)}, s.last_day < {evidence.end_day - QUIET_DAYS}) as is_gone,
+  {_left_day(evidence)} as left_day
 from ({_ids(evidence)}) i
 left join ({listed}) l using (account_id)
 left join ({_cover(evidence)}) c using (account_id)
@@ -99,7 +101,7 @@ left join ({_signs_of_life(evidence)}) s using (account_id)""")
 
 
 def _ids(evidence: Evidence) -> str:
-    return " union ".join(f"select account_id from {view(s)}" for s in evidence.staged.values())
+    return " union ".join(f"select distinct account_id from {view(s)}" for s in evidence.staged.values())
 
 
 def _cover(evidence: Evidence) -> str:
@@ -118,9 +120,10 @@ def outcome_condition(target: Target) -> str:
 
 def _outcomes(evidence: Evidence) -> str:
     if evidence.target.kind != "event":
-        return "select '' as account_id where false"
+        return "select '' as account_id, cast(0 as bigint) as left_day where false"
     log = evidence.staged[str(evidence.target.source)]
-    return f"select distinct f.account_id from {view(log)} f where {LATEST} and {outcome_condition(evidence.target)}"
+    return (f"select f.account_id, min(f.{log.contract.event_time}_day) as left_day from {view(log)} f "
+            f"where {LATEST} and {outcome_condition(evidence.target)} group by 1")
 
 
 def _has_left(evidence: Evidence) -> str:
@@ -131,10 +134,21 @@ def _has_left(evidence: Evidence) -> str:
     return f"c.covered_until <= {end_us}"
 
 
+def _left_day(evidence: Evidence) -> str:
+    """SQL: the first day without the account, by what `_has_left` goes by, else the day after its last sign of life."""
+    if evidence.target.kind == "event":
+        return "o.left_day"
+    end_us = (evidence.end_day - evidence.target.grace_days) * US_PER_DAY
+    return (f"case when c.covered_until <= {end_us} then {day_expression('c.covered_until')} "
+            f"when c.account_id is null and s.last_day < {evidence.end_day - QUIET_DAYS} then s.last_day + 1 end")
+
+
 def _signs_of_life(evidence: Evidence) -> str:
-    found = [f"select f.account_id, max(f.{s.contract.event_time}_day) as last_day from {view(s)} f "
+    found = [f"select f.account_id, min(f.{s.contract.event_time}_day) as first_day, "
+             f"max(f.{s.contract.event_time}_day) as last_day from {view(s)} f "
              f"where {LATEST} and f.{s.contract.event_time}_day <= {evidence.end_day} group by 1"
              for s in evidence.of(*SIGNS_OF_LIFE)]
     if not found:
-        return "select '' as account_id, cast(0 as bigint) as last_day where false"
-    return f"select account_id, max(last_day) as last_day from ({' union all '.join(found)}) group by 1"
+        return "select '' as account_id, cast(0 as bigint) as first_day, cast(0 as bigint) as last_day where false"
+    return (f"select account_id, min(first_day) as first_day, max(last_day) as last_day "
+            f"from ({' union all '.join(found)}) group by 1")

@@ -33,9 +33,11 @@ def _source_check(evidence: Evidence, source: StagedFacts, listed: int, known: i
 
 
 def _bad_examples(evidence: Evidence, source: StagedFacts) -> tuple[tuple[str, str], ...]:
-    if not source.rows_bad:
+    quarantine = f"quarantine_{source.name}"
+    is_here = evidence.row(f"select count(*) from information_schema.tables where table_name = '{quarantine}'")[0]
+    if not source.rows_bad or not is_here:
         return ()
     found = rows(evidence.connection, f"""
-select reason, coalesce("value", '(empty)') from quarantine_{source.name}
+select reason, coalesce("value", '(empty)') from {quarantine}
 qualify row_number() over (partition by reason order by "value", "row") <= {BAD_EXAMPLES} order by 1, 2""")
     return tuple((reason, value) for reason, value in found)

@@ -25,7 +25,9 @@ class Finding:
     count, total
         Rows, accounts or columns concerned, of how many; None where there is nothing to count.
     examples
-        A few ids or names.
+        A few ids or names; of a leak the rows that show it, with both times.
+    column, clock
+        Of a leak: the column that tells too much, and the time column that says when it became known.
     """
 
     name: str
@@ -37,6 +39,8 @@ class Finding:
     total: int | None = None
     unit: str = "rows"
     examples: tuple[str, ...] = ()
+    column: str = ""
+    clock: str = ""
 
     @property
     def share(self) -> float | None:

@@ -69,6 +69,8 @@ def _finding_lines(finding: Finding, report: CheckReport) -> Iterator[str]:
     source = f" [{finding.source}]" if finding.source else ""
     yield f"- {finding.name}{source}{_figure(finding)}"
     yield from _wrapped("    ", f"{_sentence(finding.what)}.")
+    if finding.column:
+        yield from _wrapped("    column: ", f"{finding.column}, known by the clock {finding.clock or 'of its row'}")
     if finding.examples:
         yield from _wrapped("    such as: ", ", ".join(finding.examples))
     yield from _wrapped("    to do: ", finding.todo)

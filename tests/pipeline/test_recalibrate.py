@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from small_company import Command, Company
+from small_company import Company
 
 from features.errors import GateRefused
 from models.calibration import Platt
@@ -25,7 +25,7 @@ def _promise(company: Company, shift: float) -> None:
     put_to_use(workspace, target, version, "calibrated", {})
 
 
-def test_wrong_level_is_corrected_and_nothing_else(company_copy: Company, tenure: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_level_is_corrected_and_nothing_else(company_copy: Company, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("models.calibration.prior.MIN_LEAVING", 5)
     _promise(company_copy, 2.5)
     workspace, target = company_copy.workspace()
@@ -59,7 +59,7 @@ def test_correction_the_newest_date_does_not_confirm_is_refused(company_copy: Co
     workspace, target = company_copy.workspace()
     _, _, version = need_version(workspace, target, CHAMPION, "")
     # The correction goes the wrong way, so the date that judges must catch it.
-    monkeypatch.setattr(recalibrate, "corrected", lambda calibrator, check: replace(calibrator, intercept=calibrator.intercept + 1))
+    monkeypatch.setattr(recalibrate, "corrected", lambda platt, check: replace(platt, intercept=platt.intercept + 1))
 
     with pytest.raises(GateRefused, match="does not confirm"):
         recalibrate_target(workspace, target)
