@@ -46,7 +46,8 @@ _PLACES = {
     "ColumnRule": "A rule: `columns = { our_column = { ... } }`", "Lookup": "`[[sources.NAME.lookups]]`",
     "Part": "`[[sources.NAME.parts]]`", "Target": "`[[targets]]`", "Population": "`[targets.population]`",
     "Dates": "`[targets.dates]`", "Test": "`[targets.test]`", "Objective": "`[objective]`", "Features": "`[features]`",
-    "Training": "`[training]`", "Checks": "`[checks]`", "Scale": "`[scale]`", "Store": "`[store]`",
+    "Training": "`[training]`", "Checks": "`[checks]`", "Bench": "`[bench]`", "ScoredAction": "`[[actions]]`",
+    "ScoringRule": "`[[rules]]`", "RuleCondition": "A condition: `when = [{ ... }]`", "Scale": "`[scale]`", "Store": "`[store]`",
     "Mlflow": "`[mlflow]`",
 }
 
@@ -111,9 +112,11 @@ _MEANINGS = {
     ("Scale", "at_risk_until"): "last displayed score of band at_risk",
     ("Scale", "stable_until"): "last displayed score of band stable",
     ("Store", "uri"): "folder of the Delta tables, relative to tenure.toml",
+    ("Store", "replay_days"): "how long replaced versions of staged tables are kept, so that `replay` and `changes` can go back",
     ("Mlflow", "tracking_uri"): "address of an MLflow server; default: everything under `mlruns/`",
     **{("Project", table): f"see [{table}](#{table})" for table in
-       ("objective", "features", "training", "checks", "scale", "store", "mlflow", "targets")},
+       ("objective", "features", "training", "checks", "bench", "actions", "rules", "scale", "store", "mlflow",
+        "targets")},
     ("Project", "sources"): "see [sources](#sourcesname)",
 }
 
@@ -334,16 +337,32 @@ _COLUMNS = {
     "renewal_date": "next known end of a running paid term",
     "state": "`published`, `superseded` or `failed`; the last row of a run_id counts",
     "config_hash": "hash of the settings of tenure.toml",
-    "input_fingerprints": "JSON: hashes of the scored features and of the portfolio, accepted stale sources",
+    "input_fingerprints": "JSON: hashes of the scored features and of the portfolio, accepted stale sources, versions of the "
+                          "staged tables and of libraries",
     "counts": "JSON: accounts per band",
     "note": "accepted stale sources with their reason (JSON), or a roll-back in words",
     "started_at": "when the command started, UTC",
     "published_at": "when the row was written, UTC",
 }
 
+_OF_CHANGES = {
+    "from_run": "the earlier run", "to_run": "the later run", "from_as_of": "date of the earlier run",
+    "to_as_of": "date of the later run",
+    "cause": "`data` (late or corrected), `clock`, `behaviour`, `model` (and calibrator), `scale` (and configuration); for an "
+             "account without a score in one of the runs `new`, `gone` or `unknown`",
+    "dimension": "dimension of the driver; empty for model, scale and rest",
+    "driver": "one measure in all its windows; `base` (shift of the base) and `signals` of the model; `scale`; `rest`",
+    "points": "exact; all rows of an account add to the difference of its `health_exact`; null without a split",
+    "points_displayed": "whole; all rows of an account add to the difference of its `health`",
+    "value": "value of the driver's signal that moved most, in the later state",
+    "value_before": "the same in the earlier state; for `data` as first scored",
+    "words": "the change in words",
+}
+
 
 def tables() -> str:
     """The published tables, from the schemas that the jobs write."""
+    from pipeline.jobs.changes import CHANGES
     from pipeline.jobs.portfolio import PORTFOLIO_COLUMNS
     from pipeline.jobs.score import DRIVERS, SCORES
     from pipeline.ledger import RUNS
@@ -358,13 +377,16 @@ def tables() -> str:
         "drivers": ("The eight largest drivers each way and one `rest` per dimension, for every scored account.",
                     [(n, str(t)) for n, t in DRIVERS]),
         "portfolio": ("Who the accounts are on the date, as known then.", portfolio),
+        "changes": ("Why scores moved between two runs: account x cause x driver; written by `tenure changes`.",
+                    [(n, str(t)) for n, t in CHANGES]),
     }
     parts = []
     for name, (grain, columns) in published.items():
-        unknown = [c for c, _ in columns if c not in _COLUMNS]
+        meanings = {**_COLUMNS, **_OF_CHANGES} if name == "changes" else _COLUMNS
+        unknown = [c for c, _ in columns if c not in meanings]
         if unknown:
             raise LookupError(f"docs/generate.py: _COLUMNS lacks {', '.join(unknown)} of table {name}.")
-        rows = [(f"`{c}`", kind.replace("[us]", ""), _COLUMNS[c]) for c, kind in columns]
+        rows = [(f"`{c}`", kind.replace("[us]", ""), meanings[c]) for c, kind in columns]
         parts += [f"## {name}", "", grain, "", table(("column", "type", "meaning"), rows), ""]
     return page("Tables that others read", """
 Everything is a Delta table in the store (`[store] uri`, default `store/` beside `tenure.toml`): one folder per table,
@@ -386,8 +408,8 @@ def current_scores(store: str, target: str):
 ```
 
 Two runs of the same inputs have the same `run_id` and equal values in every column but `scored_at`. Other tables in the
-store (`staged_*`, `snapshots`, `labels`, `features_*`, `feature_sets`, `evaluations`, `backtest`, `quarantine`) are
-intermediate: read them, but their columns may change with a release.""", "\n".join(parts))
+store (`staged_*`, `snapshots`, `labels`, `features_*`, `feature_sets`, `evaluations`, `backtest`, `bench`, `quarantine`,
+`configurations`) are intermediate: read them, but their columns may change with a release.""", "\n".join(parts))
 
 
 # --- signals and contracts -------------------------------------------------------------------------

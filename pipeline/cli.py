@@ -127,6 +127,8 @@ def features(
     project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
     as_json: JsonOption = False,
     catalogue: Annotated[bool, typer.Option("--catalogue", help="Print every signal and what it means.")] = False,
+    metrics: Annotated[bool, typer.Option("--metrics", help="Print churn, retention, revenue, use and NPS by quarter from the "
+                                          "staged tables, and the signals that lost their link.")] = False,
 ) -> None:
     """Build snapshots, labels and features from the staged tables. Example: tenure features --target churn_90d"""
     from pipeline.console import Story, print_json
@@ -140,6 +142,9 @@ def features(
 
         typer.echo(catalogue_text())
         return
+    if metrics:
+        _print_metrics(project, data, target, as_json=as_json)
+        return
     workspace, chosen = open_project(project, data, target)
     story = Story(quiet=as_json)
     with workspace.store.writing(), connected() as connection:
@@ -148,6 +153,22 @@ def features(
     tell_features(story, chosen, counts)
     if as_json:
         print_json(counts)
+
+
+def _print_metrics(project: Path, data: Path | None, target: str | None, *, as_json: bool) -> None:
+    """`features --metrics`: what was staged last is enough."""
+    from pipeline.console import print_json
+    from pipeline.engine.duckdb import connected
+    from pipeline.jobs.take_metrics import metrics_text, take_metrics
+
+    workspace, chosen = open_project(project, data, target)
+    with workspace.store.writing(), connected() as connection:
+        taken = take_metrics(workspace, connection, chosen)
+    if as_json:
+        print_json({"metrics": taken.metrics.to_dict("records"),
+                    "signal_links": None if taken.links is None else taken.links.to_dict("records")})
+        return
+    typer.echo(metrics_text(taken, chosen))
 
 
 @app.command()
@@ -176,13 +197,14 @@ def train(
     if table is not None:
         _train_table(table, project, data, target, as_of, given, Story(quiet=as_json), as_json=as_json)
         return
-    from pipeline.jobs.run import tell_training
+    from pipeline.jobs.run import refuse_leaking_store, tell_training
     from pipeline.jobs.train import train_target
 
     _refuse_table_options(as_of, given)
     workspace, chosen = open_project(project, data, target)
     story = Story(quiet=as_json)
     with workspace.store.writing():
+        refuse_leaking_store(workspace, chosen)
         trained = train_target(workspace, chosen)
     tell_training(story, trained)
     if as_json:
@@ -254,6 +276,30 @@ def evaluate(
 
 
 @app.command()
+def bench(
+    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare all methods on one out-of-time test and name the smallest adequate one. Example: tenure bench"""
+    from pipeline.console import Story, print_json
+    from pipeline.jobs.bench import bench_target
+    from pipeline.reports.bench import bench_json, bench_lines
+
+    workspace, chosen = open_project(project, data, target)
+    story = Story(quiet=True)
+    with workspace.store.writing():
+        result = bench_target(workspace, chosen, lambda name, seconds: story("bench", f"{name} fitted in {seconds:.2f} s"))
+    if as_json:
+        print_json(bench_json(result, chosen.name))
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 240)
+    for line in bench_lines(result):
+        console.print(line)
+
+
+@app.command()
 def promote(
     project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
     as_json: JsonOption = False,
@@ -276,6 +322,31 @@ def promote(
 
 
 @app.command()
+def recalibrate(
+    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Correct the level of the model in use from newer labels. Example: tenure recalibrate"""
+    from dataclasses import asdict
+
+    from pipeline.console import print_json
+    from pipeline.jobs.recalibrate import recalibrate_target
+
+    workspace, chosen = open_project(project, data, target)
+    with workspace.store.writing():
+        done = recalibrate_target(workspace, chosen)
+    if as_json:
+        print_json(asdict(done))
+        return
+    typer.echo(done.check.words)
+    if done.version is None:
+        typer.echo("The calibrator in use stays.")
+    else:
+        typer.echo(f"Version {done.version} of {chosen.name} is in use: log loss on the newest date {done.log_loss_after:.4f}, "
+                   f"before {done.log_loss_before:.4f}.")
+
+
+@app.command()
 def score(
     project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
     as_json: JsonOption = False,
@@ -283,6 +354,8 @@ def score(
     allow_stale: Annotated[list[str] | None, typer.Option("--allow-stale", metavar="SOURCE",
                            help="Score although this source is stale; its accounts become unknown.")] = None,
     reason: Annotated[str | None, typer.Option("--reason", help="Why stale sources are accepted; recorded.")] = None,
+    explain_scale: Annotated[bool, typer.Option("--explain-scale", help="Score nothing; print what each ten points promise "
+                             "and what the test saw.")] = False,
 ) -> None:
     """Score, explain and publish every account of one date. Example: tenure score --as-of 2025-06-01"""
     from features.errors import ConfigError
@@ -296,6 +369,9 @@ def score(
     if allow_stale and not reason:
         raise ConfigError("--allow-stale needs --reason TEXT: it is recorded with the run.")
     workspace, chosen = open_project(project, data, target)
+    if explain_scale:
+        _print_scale(workspace, chosen, use_candidate=candidate, as_json=as_json)
+        return
     story = Story(quiet=as_json)
     with workspace.store.writing(), connected() as connection:
         tell_stage(story, stage_sources(workspace, connection, keep=allow_stale or []))
@@ -308,6 +384,23 @@ def score(
         from pipeline.console import print_json
 
         print_json({"run": published.run, "pages": [str(p) for p in pages]})
+
+
+def _print_scale(workspace: "Workspace", target: "Target", *, use_candidate: bool, as_json: bool) -> None:
+    """`score --explain-scale`: nothing is scored or written."""
+    from pipeline.console import print_json, scale_lines
+    from pipeline.jobs.explain_scale import explain_scale
+    from pipeline.reports.portfolio import EVENT_WORDS
+
+    found = explain_scale(workspace, target, use_candidate=use_candidate)
+    if as_json:
+        print_json(found.to_dict())
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+    for line in scale_lines(found, EVENT_WORDS[target.kind][0]):
+        console.print(line)
 
 
 @app.command()
@@ -356,12 +449,96 @@ def explain(
     explained = explain_account(workspace, chosen, account)
     if as_json:
         print_json({"score": explained.score, "account": explained.account,
+                    "dimensions": explained.dimensions.to_dict("records"), "scale_sentence": explained.scale_sentence,
+                    "unsure_band": explained.unsure_band, "to_edges": explained.to_edges,
                     "drivers": explained.drivers.to_dict("records")})
         return
     from rich.console import Console
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
     for line in explained_text(explained, chosen.horizon_days, EVENT_WORDS[chosen.kind][0]):
+        console.print(line)
+
+
+@app.command()
+def changes(
+    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
+    as_json: JsonOption = False,
+    first: Annotated[str | None, typer.Option("--from", metavar="RUN|DATE", help="The earlier run; default: the one before "
+                                              "the later.")] = None,
+    last: Annotated[str | None, typer.Option("--to", metavar="RUN|DATE", help="The later run; default: the current.")] = None,
+    account: Annotated[str | None, typer.Option("--account", help="Account id or name: only why its score moved.")] = None,
+) -> None:
+    """Split why scores moved: data, clock, behaviour, model, scale. Example: tenure changes --from 2025-05-04"""
+    from pipeline.console import print_json
+    from pipeline.jobs.changes import find_account, find_changes
+    from pipeline.jobs.history import score_history
+    from pipeline.jobs.report import write_changes_page
+    from pipeline.reports.changes import account_text, changes_json, changes_text
+
+    workspace, chosen = open_project(project, data, target)
+    with workspace.store.writing():
+        found = find_changes(workspace, chosen, first, last)
+        page = write_changes_page(workspace, chosen, found)
+    one = None if account is None else find_account(found, account)
+    history = [] if one is None else score_history(workspace, chosen, str(one["account_id"]))
+    if as_json:
+        print_json(changes_json(found, one, history))
+        return
+    for line in changes_text(found) if one is None else account_text(found, one, history):
+        typer.echo(line)
+    if one is None:
+        typer.echo(f"  look: {page}")
+
+
+@app.command()
+def replay(
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="Run to derive again, the start of its id, or its date.")],
+    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Derive a published run again from kept inputs; exit code 1 where a value differs. Example: tenure replay 3f9c0a"""
+    from pipeline.console import print_json
+    from pipeline.jobs.replay import replay_run
+
+    workspace, chosen = open_project(project, data, target)
+    found = replay_run(workspace, chosen, run_id)
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        for line in found.words():
+            typer.echo(line)
+    if found.difference is not None:
+        raise typer.Exit(1)
+
+
+@app.command()
+def forecast(
+    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
+    as_json: JsonOption = False,
+    account: Annotated[str | None, typer.Option("--account", help="Account id: its own curve and remaining value.")] = None,
+    months: Annotated[int, typer.Option("--months", help="Remaining value looks so far ahead, 12 to 120.")] = 36,
+    discount: Annotated[float, typer.Option("--discount", help="Yearly discount of remaining value, e.g. 0.08.")] = 0.0,
+) -> None:
+    """Chances by day, renewals by month, remaining value, for the accounts of a run. Example: tenure forecast --months 24"""
+    from pipeline.console import print_json
+    from pipeline.engine.duckdb import connected
+    from pipeline.jobs.forecast import ForecastOptions, check_account, forecast_target
+    from pipeline.reports.forecast import forecast_json, forecast_lines
+
+    options = ForecastOptions(months, discount)
+    workspace, chosen = open_project(project, data, target)
+    with workspace.store.writing(), connected() as connection:
+        made = forecast_target(workspace, connection, chosen, _day(as_of), options)
+    if account is not None:
+        check_account(made, account)
+    if as_json:
+        print_json(forecast_json(made, account))
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    for line in forecast_lines(made, account):
         console.print(line)
 
 

@@ -4,6 +4,7 @@ Rows are only ever appended. The last row of a run_id gives its state; the curre
 is the published one with the newest as_of, then the newest published_at.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -54,6 +55,23 @@ def run_before(store: Store, target: str, run_id: str) -> dict[str, Any] | None:
     if published.empty:
         return None
     return dict(published.sort_values(["as_of", "published_at"], kind="stable").iloc[-1])
+
+
+def markers(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
+    """What beside the accounts changed from one run to another: model, calibrator, scale, configuration."""
+    facts = (("model", "model_version"), ("calibrator", "calibrator_version"), ("scale", "scale_version"),
+             ("configuration", "config_hash"))
+    return tuple(f"{name} {before[key]} -> {after[key]}" for name, key in facts if before[key] != after[key])
+
+
+def run_history(store: Store, target: str) -> pd.DataFrame:
+    """The run that readers see of every date, oldest first; `marker` says what changed since the date before."""
+    rows = run_rows(store)
+    mine = rows[(rows["target"] == target) & (rows["state"] == "published")].sort_values(["as_of", "published_at"], kind="stable")
+    dated = mine.drop_duplicates("as_of", keep="last").reset_index(drop=True)
+    runs: list[Any] = dated.to_dict("records")
+    marked = [", ".join(each.split(" ")[0] for each in markers(one, two)) for one, two in zip(runs, runs[1:], strict=False)]
+    return dated.assign(marker=pd.Series(["", *marked][:len(dated)], index=dated.index, dtype="str"))
 
 
 def roll_back(store: Store, run_id: str, now: datetime) -> list[str]:

@@ -5,12 +5,14 @@ import difflib
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from functools import cache
 from zoneinfo import available_timezones
 
 from features.sources import COMMON, CONTRACTS, Contract
+from models.declared import Action, Condition, weights_problem
+from models.declared import Rule as PointsRule
 from pipeline.config.schema import ColumnRule, Dates, Part, Project, Rule, Source, Target, Test
 
 # Names become table and column names in SQL that runs on DuckDB and Spark without quotes.
@@ -52,6 +54,7 @@ def project_problems(project: Project) -> list[Problem]:
         *_general_problems(project),
         *(p for name, source in project.sources.items() for p in _source_problems(project, name, source)),
         *(p for index, target in enumerate(project.targets) for p in _target_problems(project, index, target)),
+        *_bench_problems(project),
     ]
 
 
@@ -366,6 +369,30 @@ def _test_problems(path: Location, test: Test, dates: Dates) -> Iterator[Problem
     if start and dates.first and start <= dates.first:
         yield Problem((*path, "first" if test.first else "list"), f"{start} leaves no training date: dates.first = "
                       f"{dates.first}.")
+
+
+# --- bench -----------------------------------------------------------------------------------------
+
+
+def declared_actions(project: Project) -> tuple[Action, ...]:
+    """The actions as the models package knows them."""
+    return tuple(Action(**asdict(action)) for action in project.actions)
+
+
+def declared_rules(project: Project) -> tuple[PointsRule, ...]:
+    """The rules with points as the models package knows them."""
+    return tuple(PointsRule(rule.name, tuple(Condition(**asdict(each)) for each in rule.when), rule.points)
+                 for rule in project.rules)
+
+
+def _bench_problems(project: Project) -> Iterator[Problem]:
+    found = {"actions": [action.problem() for action in declared_actions(project)],
+             "rules": [rule.problem() for rule in declared_rules(project)]}
+    for table, problems in found.items():
+        yield from (Problem((table, index), wrong) for index, wrong in enumerate(problems) if wrong)
+    wrong = weights_problem(project.bench.weights) if project.bench.weights else None
+    if wrong:
+        yield Problem(("bench", "weights"), wrong)
 
 
 def _sorted_problems(path: Location, days: tuple[date, ...]) -> Iterator[Problem]:

@@ -48,15 +48,32 @@ def read_project(folder: Path) -> Project:
 def config_hash(project: Project) -> str:
     """16 hex digits that change when a setting does that can move a result.
 
-    Where results are kept (`store`, `mlflow`) and the password inside an address are left out: moving a
-    store or changing a password moves no score.
+    Where results are kept (`store`, `mlflow`), what only the bench compares, and the password inside an address are
+    left out: moving a store or changing a password moves no score.
     """
+    return hash_of_text(config_text(project))
+
+
+def hash_of_text(text: str) -> str:
+    """16 hex digits of settings as `config_text` wrote them, in this version or an earlier one."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def config_text(project: Project) -> str:
+    """The settings that can move a result as JSON, without passwords; `config_from_text` reads them back."""
     settings = asdict(project)
-    del settings["store"], settings["mlflow"]
+    for aside in ("store", "mlflow", "bench", "actions", "rules"):
+        del settings[aside]
     for source in settings["sources"].values():
         for place in (source, *source["parts"], *source["lookups"]):
             place["location"] = _without_password(place["location"])
-    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    return json.dumps(settings, sort_keys=True, default=str)
+
+
+def config_from_text(text: str) -> Project:
+    """The project that `config_text` described, with the default store and tracking."""
+    project: Project = TypeAdapter(Project).validate_python(json.loads(text))
+    return project
 
 
 def _without_password(location: str | None) -> str | None:

@@ -8,16 +8,19 @@ from typing import Any
 
 import pandas as pd
 
-from models.health import band_table
+from models.health import band_table, promises
 from pipeline.actions.worklist import worklist, write_worklist_csv
 from pipeline.config.schema import Target
+from pipeline.jobs.changes import Change
 from pipeline.jobs.evaluate import latest_evaluation
 from pipeline.jobs.score import PublishedRun
+from pipeline.reports.changes import changes_page
 from pipeline.reports.model_card import ModelCardInputs, model_card
 from pipeline.reports.portfolio import EVENT_WORDS, PortfolioInputs, portfolio_page
 from pipeline.workspace import Workspace, target_rule
 
 PAGE, WORKLIST, CARD, CARD_MD = "portfolio.html", "worklist.csv", "model_card.html", "model_card.md"
+CHANGES_PAGE = "changes.html"
 
 
 def write_reports(workspace: Workspace, target: Target, published: PublishedRun) -> list[Path]:
@@ -30,11 +33,13 @@ def write_reports(workspace: Workspace, target: Target, published: PublishedRun)
     bands = _bands(published, tested)
     words = target_words(target)
     page = portfolio_page(PortfolioInputs(
-        scores=published.scores, drivers=published.drivers, portfolio=published.portfolio, run=published.run,
+        scores=published.scores, drivers=published.reasons, portfolio=published.portfolio, run=published.run,
         backtest=tested, evaluation=evaluation, band_table=bands, source_freshness=_freshness(published),
         previous_counts=published.previous_counts, objective=asdict(workspace.project.objective), now=workspace.now,
         project=workspace.project.name, target_kind=target.kind, target_words=words,
         names=_former_names(workspace), limits=_limits(published),
+        ranges=promises(tested, edges=(published.bundle.scale.at_risk_until, published.bundle.scale.stable_until)),
+        edges=(published.bundle.scale.at_risk_until, published.bundle.scale.stable_until),
     ))
     card, markdown = model_card(ModelCardInputs(
         project=workspace.project.name, target_words=words, evaluation=evaluation,
@@ -42,7 +47,7 @@ def write_reports(workspace: Workspace, target: Target, published: PublishedRun)
         band_table=bands, backtest=tested, now=workspace.now, limits=_limits(published),
         waivers=tuple(f"{k}: {v}" for k, v in workspace.project.training.waivers.items()),
     ))
-    ranked = worklist(published.scores, published.drivers, published.portfolio, event=EVENT_WORDS[target.kind][0])
+    ranked = worklist(published.scores, published.reasons, published.portfolio, event=EVENT_WORDS[target.kind][0])
     _replace(folder / PAGE, page)
     _replace(folder / CARD, card)
     _replace(folder / CARD_MD, markdown)
@@ -50,6 +55,14 @@ def write_reports(workspace: Workspace, target: Target, published: PublishedRun)
     write_worklist_csv(ranked, aside)
     aside.replace(folder / WORKLIST)
     return [folder / PAGE, folder / WORKLIST, folder / CARD]
+
+
+def write_changes_page(workspace: Workspace, target: Target, found: Change) -> Path:
+    """Write the page of what moved between two runs; returns its path."""
+    folder = workspace.folder / "reports" / target.name
+    folder.mkdir(parents=True, exist_ok=True)
+    _replace(folder / CHANGES_PAGE, changes_page(found, project=workspace.project.name, now=workspace.now))
+    return folder / CHANGES_PAGE
 
 
 def _replace(path: Path, text: str) -> None:

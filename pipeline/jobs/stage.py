@@ -1,17 +1,26 @@
 """Read every source, check it against its contract, and keep the result in the store."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 
+import duckdb
+import pandas as pd
 import pyarrow as pa
 
+from features.errors import ConfigError
 from features.sources import CONTRACTS
-from pipeline.engine.duckdb import Connection, rows
+from pipeline.engine.duckdb import Connection, columns_of, identifier, row, rows
 from pipeline.engine.facts import prepare
 from pipeline.engine.staged_facts import StagedFacts, from_json, staged_facts
-from pipeline.staging import stage
+from pipeline.staging import StagedSource, stage
+from pipeline.staging.derived import derive
+from pipeline.staging.roll_up import families
+from pipeline.staging.sentiment import no_texts
 from pipeline.workspace import Workspace
 
 QUARANTINE = "quarantine"
+STAGED_SOURCES = "staged_sources"
+JUDGED_TEXTS, FAMILIES = "judged_texts", "families"
 
 
 def stage_sources(
@@ -24,11 +33,11 @@ def stage_sources(
     earlier = _earlier(workspace, keep)
     names = [name for name in workspace.project.sources if name not in earlier]
     staged = stage(workspace.project, workspace.data_dir, connection, only=names if earlier else None)
-    staged = {name: staged[name] for name in names}
+    staged = _completed(workspace, connection, {name: staged[name] for name in names})
     facts = {name: staged_facts(source, has_versions=_has_versions(connection, source.table))
              for name, source in staged.items()}
     for source in staged.values():
-        workspace.store.write(f"staged_{source.name}", connection.sql(f"select * from {source.table}"))
+        _write_rows(workspace, connection, source)
         connection.execute(f"drop table {source.table}")
         bad = connection.sql(f"select * from quarantine_{source.name}").to_arrow_table()
         if bad.num_rows:
@@ -36,15 +45,65 @@ def stage_sources(
     facts |= earlier
     entries = [{"source": name, "facts": facts[name].to_json()} for name in workspace.project.sources]
     # Written last: a stage that was killed half way leaves the earlier list, and is run again.
-    workspace.store.write("staged_sources", pa.Table.from_pylist(entries))
+    if not workspace.store.exists(STAGED_SOURCES) or workspace.store.read(STAGED_SOURCES).to_dict("records") != entries:
+        workspace.store.write(STAGED_SOURCES, pa.Table.from_pylist(entries))
+    workspace.store.keep_versions(STAGED_SOURCES, workspace.project.store.replay_days)
     return facts
+
+
+def _completed(workspace: Workspace, connection: Connection, staged: Mapping[str, StagedSource]) -> dict[str, StagedSource]:
+    """The sources with their worked-out columns; judged texts and families are kept for the next time."""
+    store = workspace.store
+    texts = store.read(JUDGED_TEXTS) if store.exists(JUDGED_TEXTS) else no_texts()
+    done = derive(connection, staged, families=_families(workspace, connection, staged), texts=texts)
+    if len(done.texts):
+        store.write(JUDGED_TEXTS, done.texts, append=True)
+    return done.sources
+
+
+def _families(workspace: Workspace, connection: Connection, staged: Mapping[str, StagedSource]) -> pd.DataFrame | None:
+    """Children and their roots; None where accounts are not rolled up. Accounts that were kept keep their families."""
+    if workspace.project.roll_up == "none":
+        return None
+    accounts = next((s for s in staged.values() if s.contract.table == "accounts"), None)
+    if accounts is None and workspace.store.exists(FAMILIES):
+        return workspace.store.read(FAMILIES)
+    if accounts is None:
+        raise ConfigError("roll_up = \"parent\" needs a source accounts with parent_account_id. Add [sources.accounts], "
+                          "or set roll_up = \"none\".")
+    found = families(connection, accounts)
+    workspace.store.write(FAMILIES, found)
+    return found
+
+
+def _write_rows(workspace: Workspace, connection: Connection, source: StagedSource) -> None:
+    """Replace a staged table, unless its rows are those of the version before: a copy would say nothing new."""
+    name = f"staged_{source.name}"
+    if not workspace.store.exists(name) or not _is_unchanged(workspace, connection, source):
+        workspace.store.write(name, connection.sql(f"select * from {source.table}"))
+    workspace.store.keep_versions(name, workspace.project.store.replay_days)
+
+
+def _is_unchanged(workspace: Workspace, connection: Connection, source: StagedSource) -> bool:
+    before = _files(workspace, source.name)
+    try:
+        same = columns_of(connection, before) == columns_of(connection, source.table)
+        return same and _fingerprint(connection, before) == _fingerprint(connection, source.table)
+    except duckdb.Error:
+        return False  # what cannot be read is written anew
+
+
+def _fingerprint(connection: Connection, relation: str) -> tuple[Any, ...]:
+    """Count and two sums of the rows' hashes: equal for equal rows in any order."""
+    hashed = f"hash({', '.join(identifier(name) for name in columns_of(connection, relation))})"
+    return row(connection, f"select count(*), sum({hashed}), bit_xor({hashed}) from {relation}")
 
 
 def _earlier(workspace: Workspace, keep: Collection[str]) -> dict[str, StagedFacts]:
     """What was staged before of the sources to keep; those never staged are read anew."""
-    if not keep or not workspace.store.exists("staged_sources"):
+    if not keep or not workspace.store.exists(STAGED_SOURCES):
         return {}
-    entries = workspace.store.read("staged_sources")
+    entries = workspace.store.read(STAGED_SOURCES)
     return {name: from_json(facts, workspace.project.sources[name])
             for name, facts in zip(entries["source"], entries["facts"], strict=True)
             if name in keep and name in workspace.project.sources}
@@ -56,7 +115,7 @@ def _has_versions(connection: Connection, table: str) -> bool:
 
 def load_staged(workspace: Workspace, connection: Connection) -> dict[str, StagedFacts]:
     """The sources as they were last staged, with the views `facts_<source>` ready to query."""
-    entries = workspace.store.read("staged_sources")
+    entries = workspace.store.read(STAGED_SOURCES)
     sources = workspace.project.sources
     found = {
         name: from_json(facts, sources[name])
@@ -70,6 +129,12 @@ def load_staged(workspace: Workspace, connection: Connection) -> dict[str, Stage
 def _files(workspace: Workspace, name: str) -> str:
     files = ", ".join("'" + f.replace("'", "''") + "'" for f in workspace.store.files(f"staged_{name}"))
     return f"read_parquet([{files}])"
+
+
+def staged_versions(workspace: Workspace) -> dict[str, int]:
+    """Staged table -> the version that is read now, so that a run can be derived again."""
+    names = [f"staged_{name}" for name in workspace.store.read(STAGED_SOURCES)["source"]]
+    return {name: workspace.store.version(name) for name in [*names, STAGED_SOURCES]}
 
 
 def contract_names() -> list[str]:

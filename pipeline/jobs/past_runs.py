@@ -1,0 +1,198 @@
+"""A published run and what it was made of: its configuration, its staged tables by version, its model."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+
+from features.errors import ArtifactMismatch, ConfigError, NotFound
+from models.bundle import Bundle, read_bundle
+from pipeline.config import config_from_text, config_hash, config_text, hash_of_text
+from pipeline.config.schema import Project, Target
+from pipeline.ledger import run_rows
+from pipeline.storage import Store
+from pipeline.tracking import client
+from pipeline.workspace import Workspace
+
+CONFIGURATIONS = "configurations"
+_AGAIN = "Score again: runs published from now on record it."
+
+
+@dataclass(frozen=True)
+class PastRun:
+    """One row of `runs`, read for what the run was made of."""
+
+    row: Mapping[str, Any]
+
+    @property
+    def run_id(self) -> str:
+        """Its id."""
+        return str(self.row["run_id"])
+
+    @property
+    def day(self) -> date:
+        """Its as_of."""
+        return pd.Timestamp(self.row["as_of"]).date()
+
+    @cached_property
+    def recorded(self) -> dict[str, Any]:
+        """Fingerprints of its inputs, versions of staged tables and of libraries."""
+        found: dict[str, Any] = json.loads(self.row["input_fingerprints"])
+        return found
+
+    @property
+    def staged(self) -> dict[str, int]:
+        """Staged table -> version it was read at.
+
+        Raises
+        ------
+        NotFound
+            When the run is older than this record.
+        """
+        if "staged" not in self.recorded:
+            raise NotFound(f"run {self.run_id} does not say which versions of the staged tables it read. {_AGAIN}")
+        return dict(self.recorded["staged"])
+
+    @property
+    def accepted_stale(self) -> dict[str, str]:
+        """Sources that were accepted as stale, with the reason."""
+        return dict(json.loads(self.recorded.get("accepted_stale", "{}")))
+
+
+def keep_configuration(workspace: Workspace) -> None:
+    """Keep the settings of a run under their hash, so that it can be derived again after they change."""
+    found = config_hash(workspace.project)
+    store = workspace.store
+    if store.exists(CONFIGURATIONS) and len(store.read(CONFIGURATIONS, filters=[("config_hash", "=", found)])):
+        return
+    store.write(CONFIGURATIONS, pd.DataFrame({"config_hash": [found], "settings": [config_text(workspace.project)]}), append=True)
+
+
+def find_run(workspace: Workspace, target: Target, wanted: str) -> PastRun:
+    """The run of a target whose id starts so, or the newest one of a date (2025-06-01).
+
+    Raises
+    ------
+    NotFound
+        When there is none or several, listing the newest runs.
+    """
+    rows = run_rows(workspace.store)
+    mine = rows[(rows["target"] == target.name) & (rows["state"] != "failed")]
+    try:
+        day = pd.Timestamp(date.fromisoformat(wanted))
+    except ValueError:
+        found = mine[mine["run_id"].str.startswith(wanted)] if wanted else mine.iloc[:0]
+    else:
+        found = mine[mine["as_of"] == day].sort_values(["state", "published_at"], kind="stable")
+        # Of several runs of one date the one that readers see: `published` comes before `superseded`.
+        found = found[found["state"] == found["state"].min()].tail(1)
+    if len(found) != 1:
+        problem = "no run" if found.empty else f"{len(found)} runs"
+        newest = ", ".join(f"{r.run_id} ({r.as_of:%Y-%m-%d})" for r in mine.tail(5).itertuples())
+        raise NotFound(f"{problem} {wanted!r} of target {target.name!r}. Newest runs: {newest or 'none yet'}.")
+    return PastRun(dict(found.iloc[0]))
+
+
+def past_project(workspace: Workspace, run: PastRun) -> Project:
+    """The project file as it was for a run; today's where it has not changed.
+
+    Raises
+    ------
+    NotFound
+        When the settings were not kept.
+    """
+    wanted = run.row["config_hash"]
+    if config_hash(workspace.project) == wanted:
+        return workspace.project
+    store = workspace.store
+    kept = store.read(CONFIGURATIONS, filters=[("config_hash", "=", wanted)]) if store.exists(CONFIGURATIONS) else pd.DataFrame()
+    if kept.empty:
+        raise NotFound(f"the configuration {wanted} of run {run.run_id} was not kept. {_AGAIN}")
+    if hash_of_text(kept["settings"].iloc[0]) != wanted:
+        raise ArtifactMismatch(f"the kept configuration {wanted} of run {run.run_id} is not what was written: its hash differs.")
+    return replace(config_from_text(kept["settings"].iloc[0]), store=workspace.project.store, mlflow=workspace.project.mlflow)
+
+
+def past_workspace(workspace: Workspace, project: Project, staged: Mapping[str, int], aside: Path) -> Workspace:
+    """A workspace that reads staged tables at given versions and writes everything into a folder aside.
+
+    Raises
+    ------
+    NotFound
+        When a version was removed, because it is older than `replay_days` or by a deletion on request.
+    """
+    store = Store(aside, pinned={table: (workspace.store.path(table), version) for table, version in staged.items()})
+    for table in staged:
+        try:
+            store.delta(table)
+        except NotFound as gone:
+            raise NotFound(f"{gone} Replaced versions are kept [store] replay_days = {project.store.replay_days} days, and a "
+                           "deletion on request removes them at once; the run cannot be derived again.") from gone
+    return replace(workspace, project=project, store=store)
+
+
+@contextmanager
+def same_version_needed(run: PastRun) -> Iterator[None]:
+    """Say it where cards or contracts of this version cannot read what another version staged.
+
+    Raises
+    ------
+    ArtifactMismatch
+        Naming the version that the run was made with.
+    """
+    try:
+        yield
+    except (duckdb.BinderException, duckdb.CatalogException, ArtifactMismatch) as error:
+        made = run.recorded.get("libraries", {}).get("tenure", "unknown")
+        raise ArtifactMismatch(f"run {run.run_id} was made with other cards or contracts (tenure {made}): "
+                               f"{str(error).splitlines()[0]} Derive it with that version.") from error
+
+
+def past_target(project: Project, target: Target) -> Target:
+    """The target of that name as a project described it then."""
+    found = next((each for each in project.targets if each.name == target.name), None)
+    if found is None:
+        raise ConfigError(f"target {target.name!r} was not in the configuration of that run.")
+    return found
+
+
+def past_bundle(workspace: Workspace, target: Target, run: PastRun) -> Bundle:
+    """The registered model that a run was scored with, found by the versions that the run recorded.
+
+    Raises
+    ------
+    NotFound
+        When the registry has no such model any more.
+    """
+    from pipeline.jobs.train import model_name
+
+    tracker = client(workspace.folder, workspace.project.mlflow.tracking_uri)
+    name = model_name(workspace, target)
+    registered = tracker.search_model_versions(f"name='{name}'")
+    wanted = tuple(run.row[key] for key in ("model_version", "calibrator_version", "scale_version"))
+    for entry in sorted(registered, key=lambda each: -int(each.version)):
+        bundle = _registered_bundle(name, str(entry.version), str(run.row["basis"]))
+        if bundle is not None and (bundle.model_version, bundle.calibrator_version, bundle.scale.version) == wanted:
+            return bundle
+    raise NotFound(f"model {wanted[0]} (calibrator {wanted[1]}, scale {wanted[2]}) of run {run.run_id} is not among the "
+                   f"{len(registered)} registered versions of {name!r}. Import it again with `tenure model import`.")
+
+
+def _registered_bundle(name: str, version: str, basis: str) -> Bundle | None:
+    """A registered bundle with the basis that a run published; None where it has none or its files are gone."""
+    import mlflow
+
+    try:
+        bundle = read_bundle(Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{version}")) / "artifacts" / "bundle")
+    except (OSError, ArtifactMismatch, mlflow.exceptions.MlflowException):
+        return None
+    if basis == "scorecard" and bundle.scorecard is None:
+        return None
+    return replace(bundle, basis="scorecard" if basis == "scorecard" else "calibrated")
