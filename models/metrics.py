@@ -202,13 +202,32 @@ def intervals(
         log_loss, brier, auc, average_precision, lift_top_decile, calibration_slope, calibration_intercept,
         ece, rate, mean_probability (and lift_at_capacity).
     """
+    values, drawn = resampled(labels, probability, accounts, score=score, capacity_share=capacity_share, seed=seed,
+                              replicates=replicates)
+    return {name: estimate(values[name], drawn[name]) for name in values}
+
+
+def resampled(
+    labels: NDArray[Any],
+    probability: Floats,
+    accounts: pd.Series,
+    *,
+    score: Floats | None = None,
+    capacity_share: float | None = None,
+    seed: int = 0,
+    replicates: int = REPLICATES,
+) -> tuple[dict[str, float], dict[str, Floats]]:
+    """Return every metric of `intervals`, and its values over resamples of accounts, shape (replicates,).
+
+    Equal seeds and accounts draw equal resamples, so draws of two methods may be subtracted one by one.
+    """
     facts = _Facts.of(labels, probability, probability if score is None else score, capacity_share)
     values = {name: float(value[0]) for name, value in facts.metrics(np.ones((1, len(facts.labels)))).items()}
     drawn: dict[str, list[Floats]] = {name: [] for name in values}
     for weights in account_weights(accounts, seed=seed, replicates=replicates):
         for name, column in facts.metrics(weights).items():
             drawn[name].append(column)
-    return {name: _estimate(values[name], np.concatenate(drawn[name])) for name in values}
+    return values, {name: np.concatenate(parts) for name, parts in drawn.items()}
 
 
 def paired_difference(
@@ -221,7 +240,7 @@ def paired_difference(
     difference = np.asarray(ours - theirs, dtype=np.float64)
     drawn = [weights @ difference / weights.sum(axis=1)
              for weights in account_weights(accounts, seed=seed, replicates=replicates)]
-    return _estimate(float(difference.mean()), np.concatenate(drawn))
+    return estimate(float(difference.mean()), np.concatenate(drawn))
 
 
 def account_weights(accounts: pd.Series, *, seed: int = 0, replicates: int = REPLICATES) -> Iterator[Floats]:
@@ -239,7 +258,8 @@ def account_weights(accounts: pd.Series, *, seed: int = 0, replicates: int = REP
         yield times[:, codes].astype(np.float64)
 
 
-def _estimate(value: float, drawn: Floats) -> Estimate:
+def estimate(value: float, drawn: Floats) -> Estimate:
+    """Return a value with the 95% percentile interval of its resampled values."""
     known = drawn[np.isfinite(drawn)]
     if not len(known) or not np.isfinite(value):
         return Estimate(value, float("nan"), float("nan"))

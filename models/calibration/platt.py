@@ -98,6 +98,8 @@ def _fit(margin: Floats, target: Floats, weight: Floats, slope_sd: float, interc
         gradient = np.array([error @ margin, error.sum()]) + pull * (beta - centre)
         cross = curvature @ margin
         hessian = np.array([[curvature @ margin**2, cross], [cross, curvature.sum()]]) + np.diag(pull)
+        # A first step too long may have ended at the floor although the minimum lies above it.
+        is_held = is_held and gradient[0] >= 0.0
         if is_held:
             step = np.array([0.0, gradient[1] / hessian[1, 1]])
         else:

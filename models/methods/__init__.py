@@ -2,22 +2,32 @@
 
 from typing import Any
 
+from models.methods.actions import Actions
 from models.methods.base import Floats, Method, logit, sigmoid
 from models.methods.constant import Constant
 from models.methods.gradient_boosting import UNTUNED, BoostingSettings, GradientBoosting
+from models.methods.hybrid import Hybrid
 from models.methods.logistic import Logistic
 from models.methods.recency import Recency, recency_signals
+from models.methods.rules import Rules
 from models.methods.scorecard import Scorecard
+from models.methods.usage_drop import UsageDrop
+from models.methods.weighted_average import WeightedAverage
 
 METHODS: dict[str, type[Any]] = {
     "constant": Constant,
     "recency": Recency,
+    "usage_drop": UsageDrop,
+    "actions": Actions,
+    "rules": Rules,
+    "weighted_average": WeightedAverage,
     "logistic": Logistic,
     "gradient_boosting": GradientBoosting,
     "scorecard": Scorecard,
+    "hybrid": Hybrid,
 }
 
 __all__ = [
-    "METHODS", "UNTUNED", "BoostingSettings", "Constant", "Floats", "GradientBoosting", "Logistic", "Method", "Recency",
-    "Scorecard", "logit", "recency_signals", "sigmoid",
+    "METHODS", "UNTUNED", "Actions", "BoostingSettings", "Constant", "Floats", "GradientBoosting", "Hybrid", "Logistic",
+    "Method", "Recency", "Rules", "Scorecard", "UsageDrop", "WeightedAverage", "logit", "recency_signals", "sigmoid",
 ]

@@ -156,7 +156,7 @@ class Logistic:
             signs = _signs(signals, design.shape[1], self.is_event_good)
             self.intercept_, self.weights_ = _bounded(design, target, weight, self.l2, signs, start)
         else:
-            self.intercept_, self.weights_ = _newton(design, target, weight, self.l2, start)
+            self.intercept_, self.weights_ = newton(design, target, weight, self.l2, start)
 
     def margin(self, features: pd.DataFrame) -> Floats:
         """Return intercept plus weighted prepared values."""
@@ -208,8 +208,11 @@ def _signs(signals: tuple[Signal, ...], width: int, is_event_good: bool) -> NDAr
     return -signs if is_event_good else signs
 
 
-def _newton(design: Floats, target: Floats, weight: Floats, l2: float, start: Floats) -> tuple[float, Floats]:
-    """Newton's steps with halving; the last parameter is the intercept."""
+def newton(design: Floats, target: Floats, weight: Floats, l2: float, start: Floats) -> tuple[float, Floats]:
+    """Return intercept and weights of the penalised regression; `weight` sums to one, `start` has the intercept last.
+
+    Newton's steps with halving.
+    """
     full = np.column_stack([design, np.ones(len(design))])
     penalty = np.full(full.shape[1], max(l2, 1e-8))
     penalty[-1] = 0.0

@@ -45,9 +45,7 @@ class Recency:
         weights: Floats | None = None,
     ) -> Self:
         """Choose the signal on these rows and learn its two numbers (three with a missing flag)."""
-        candidates = recency_signals(signals)
-        if not candidates:
-            raise ContractError("no signal counts days since something happened; the recency baseline needs one.")
+        candidates = self._candidates(signals)
         best = float("inf")
         for number in candidates:
             part = features.iloc[:, [number]]
@@ -57,6 +55,12 @@ class Recency:
                 best, self.column_, self.logistic_ = loss, number, fitted
         self.signals_ = len(signals)
         return self
+
+    def _candidates(self, signals: tuple[Signal, ...]) -> list[int]:
+        found = recency_signals(signals)
+        if not found:
+            raise ContractError("no signal counts days since something happened; the recency baseline needs one.")
+        return found
 
     def margin(self, features: pd.DataFrame) -> Floats:
         """Return the log-odds the one signal gives."""

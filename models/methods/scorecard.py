@@ -78,7 +78,7 @@ class Scorecard:
                 'Give cards worse = "up" or "down".'
             )
         self.indicators_ = tuple(
-            _indicator(number, signals[number], 1.0 / len(chosen), features.iloc[:, number].to_numpy(dtype=np.float64))
+            freeze_indicator(number, signals[number], 1.0 / len(chosen), features.iloc[:, number].to_numpy(dtype=np.float64))
             for number in chosen
         )
         self.signals_ = len(signals)
@@ -171,7 +171,8 @@ def _preference(signal: Signal) -> int:
     return len(PREFERENCES)
 
 
-def _indicator(position: int, signal: Signal, weight: float, values: Floats) -> Indicator:
+def freeze_indicator(position: int, signal: Signal, weight: float, values: Floats) -> Indicator:
+    """Return the indicator of a signal with the percentiles of these values."""
     known = np.sort(values[~np.isnan(values)])
     unique = np.unique(known)
     if len(unique) > MAX_KNOTS:

@@ -1,0 +1,169 @@
+"""Which methods the bench compares, from the simplest to the most elaborate, and how each is made."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from models.dataset import TrainingSet
+from models.declared import Action, Match, Part, Rule
+from models.methods import (
+    Actions,
+    Constant,
+    Floats,
+    GradientBoosting,
+    Hybrid,
+    Logistic,
+    Method,
+    Recency,
+    Rules,
+    Scorecard,
+    UsageDrop,
+    WeightedAverage,
+)
+from models.methods.clusters import Clusters
+from models.methods.comparators import NeuralNetwork, RandomForest
+from models.methods.survival import Survival
+from models.methods.weighted_average import four_indicators, frequency_breadth_depth
+from models.model import Member, Model
+from models.tuning import row_weights
+
+TUNED = "tuned"
+CONSTANT = "constant"
+
+
+class Ranker(Protocol):
+    """What the bench asks of a fitted method: log-odds, or a ranking on their side."""
+
+    def margin(self, features: pd.DataFrame) -> Floats:
+        """Return one number per row, high where the event is likely."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Contender:
+    """A method of the bench: its name, what it is in words, and how rows make it."""
+
+    name: str
+    words: str
+    fit: Callable[[TrainingSet], Ranker]
+    is_log_odds: bool = True
+    """Otherwise the margin only ranks, and the sigmoid has to find its scale."""
+    gives_reasons: bool = True
+    """Otherwise it is compared and never recommended: a score without points that add is not published."""
+
+
+@dataclass(frozen=True)
+class BenchSettings:
+    """What a project declares for the bench; what is absent is proposed from the signals."""
+
+    actions: tuple[Action, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    match: Match = "all"
+    weights: tuple[Part, ...] = ()
+    usage_parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """frequency, breadth, depth -> signals."""
+    clusters: int = 6
+    hybrid_share: float = 0.5
+    is_event_good: bool = False
+    seed: int = 0
+    threads: int = 2
+
+
+def contenders(
+    settings: BenchSettings, model: Model | None, elapsed: pd.Series, *, line_l2: float = 0.01
+) -> tuple[Contender, ...]:
+    """Return the methods in the order of effort: to explain, to fit, to keep running.
+
+    Parameters
+    ----------
+    model
+        The project's trained model; its settings are fitted again on the rows the others see. None: LightGBM as it
+        comes stands in its place.
+    elapsed
+        Share of the horizon passed at the event, per (account_id, as_of); for `survival`.
+    line_l2
+        Strength of the straight lines.
+    """
+    good, seed, threads = settings.is_event_good, settings.seed, settings.threads
+
+    def plain(make: Callable[[], Any]) -> Callable[[TrainingSet], Ranker]:
+        return lambda rows: make().fit(rows.features, rows.labels, rows.signals, seed=seed)
+
+    def boosting() -> GradientBoosting:
+        return GradientBoosting(threads=threads, is_event_good=good)
+
+    def four(rows: TrainingSet) -> Ranker:
+        parts = four_indicators(rows.features, rows.signals)
+        return _fitted(WeightedAverage(parts, is_event_good=good), rows, seed)
+
+    def usage(rows: TrainingSet) -> Ranker:
+        parts = frequency_breadth_depth(rows.signals, dict(settings.usage_parts))
+        return _fitted(WeightedAverage(parts, is_event_good=good), rows, seed)
+
+    def survival(rows: TrainingSet) -> Ranker:
+        pairs = pd.MultiIndex.from_frame(rows.keys[["account_id", "as_of"]])
+        moments = elapsed.reindex(pairs).to_numpy(dtype=np.float64)
+        return Survival(line_l2).fit(rows.features, rows.labels, rows.signals, seed=seed, elapsed=moments)
+
+    def points() -> Method:
+        if settings.rules:
+            return Rules(settings.rules, match=settings.match, is_event_good=good)
+        return Scorecard(is_event_good=good)
+
+    def hybrid(rows: TrainingSet) -> Ranker:
+        members = _unfitted(model) if model is not None else [(boosting(), 1.0)]
+        mixed = Hybrid(points(), members, share=settings.hybrid_share)
+        return mixed.fit(rows.features, rows.labels, rows.signals, seed=seed, weights=_age_weights(model, rows))
+
+    def tuned(rows: TrainingSet) -> Ranker:
+        return boosting().fit(rows.features, rows.labels, rows.signals, seed=seed) if model is None else refit(model, rows)
+
+    return (
+        Contender(CONSTANT, "the same for everybody", plain(Constant)),
+        Contender("recency", "days since the last activity", plain(Recency)),
+        Contender("usage_drop", "change in usage", plain(UsageDrop)),
+        Contender("four_indicators", "set-up, usage, NPS, pulse; no history", four, False),
+        Contender("scorecard", "mean of up to six percentiles", plain(lambda: Scorecard(is_event_good=good)), False),
+        Contender("usage_score", "frequency, breadth, depth", usage, False),
+        Contender("actions", "points for actions", plain(lambda: Actions(settings.actions, is_event_good=good)), False),
+        Contender("rules", f"rules, {settings.match} that hold",
+                  plain(lambda: Rules(settings.rules, match=settings.match, is_event_good=good)), False),
+        Contender("weighted_average", "weights by hand" if settings.weights else "weights from past outcomes",
+                  plain(lambda: WeightedAverage(settings.weights, is_event_good=good)), False),
+        Contender("clusters", "rate of the behavioural group", plain(lambda: Clusters(settings.clusters)), gives_reasons=False),
+        Contender("logistic", "logistic regression", plain(lambda: Logistic(line_l2))),
+        Contender("survival", "discrete-time hazards", survival, gives_reasons=False),
+        Contender("random_forest", "random forest", plain(lambda: RandomForest(threads=threads)), gives_reasons=False),
+        Contender("neural_network", "neural network", plain(NeuralNetwork), gives_reasons=False),
+        Contender("lightgbm", "LightGBM, untuned", plain(boosting)),
+        Contender(TUNED, "the project's model" if model is not None else "LightGBM, untuned: no model is trained", tuned),
+        Contender("hybrid", f"{points().name.replace('_', ' ')} and model, {settings.hybrid_share:.0%} model", hybrid),
+    )
+
+
+def _fitted(method: Method, rows: TrainingSet, seed: int) -> Ranker:
+    return method.fit(rows.features, rows.labels, rows.signals, seed=seed)
+
+
+def refit(model: Model, rows: TrainingSet) -> Model:
+    """Return a model of the same members and settings, fitted on these rows."""
+    weights, seed = _age_weights(model, rows), int(model.training.get("plan", {}).get("seed", 0))
+    members = []
+    for method, weight in _unfitted(model):
+        # As in training: a straight line takes no age weights.
+        held = weights if method.name == "gradient_boosting" else None
+        members.append(Member(method.fit(rows.features, rows.labels, rows.signals, seed=seed, weights=held), weight))
+    return Model(tuple(members), rows.signals)
+
+
+def _unfitted(model: Model) -> list[tuple[Method, float]]:
+    """Copies of the members, so that fitting them again leaves the model as it is."""
+    return [(type(member.method).from_dict(member.method.to_dict()), member.weight) for member in model.members]
+
+
+def _age_weights(model: Model | None, rows: TrainingSet) -> Floats | None:
+    settings = {} if model is None else model.training.get("settings") or {}
+    return row_weights(rows.keys, settings.get("half_life_days"))

@@ -1,0 +1,108 @@
+"""Points that people agreed on and a learned model, mixed in log-odds in a declared share."""
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from features.definition import Signal
+from features.errors import ContractError
+from models.methods.actions import Actions
+from models.methods.base import Floats, Method, logit
+from models.methods.gradient_boosting import GradientBoosting
+from models.methods.logistic import Logistic, newton
+from models.methods.rules import Rules
+from models.methods.scorecard import Scorecard
+from models.methods.weighted_average import WeightedAverage
+
+PARTS: dict[str, type[Any]] = {
+    each.name: each for each in (Scorecard, Rules, Actions, WeightedAverage, Logistic, GradientBoosting)
+}
+
+
+class Hybrid:
+    """margin = (1 - share) * log-odds of the points + share * log-odds of the model.
+
+    Points become log-odds by a sigmoid on the training rows: an affine map, so each signal's contributions still add
+    to the margin exactly.
+    """
+
+    name = "hybrid"
+
+    def __init__(
+        self, points: Method | None = None, model: Sequence[tuple[Method, float]] | None = None, *, share: float = 0.5
+    ) -> None:
+        if not 0.0 <= share <= 1.0:
+            raise ContractError(f"the model's share must be between 0 and 1, not {share:g}.")
+        self.points = points if points is not None else Scorecard()
+        self.model = tuple(model) if model is not None else ((Logistic(), 1.0),)
+        self.share = share
+        self.slope_, self.intercept_ = 1.0, 0.0
+
+    def fit(
+        self,
+        features: pd.DataFrame,
+        labels: NDArray[np.int8],
+        signals: tuple[Signal, ...],
+        *,
+        seed: int = 0,
+        weights: Floats | None = None,
+    ) -> Self:
+        """Fit both sides on the same rows; age weights go to trees only, as in training."""
+        self.points.fit(features, labels, signals, seed=seed)
+        for method, _ in self.model:
+            method.fit(features, labels, signals, seed=seed, weights=weights if method.name == "gradient_boosting" else None)
+        self.slope_, self.intercept_ = _sigmoid(self.points.margin(features), labels)
+        return self
+
+    def margin(self, features: pd.DataFrame) -> Floats:
+        """Return the mixed log-odds."""
+        learned = sum(weight * method.margin(features) for method, weight in self.model)
+        points = self.slope_ * self.points.margin(features) + self.intercept_
+        return np.asarray((1.0 - self.share) * points + self.share * learned, dtype=np.float64)
+
+    def contributions(self, features: pd.DataFrame) -> tuple[float, Floats]:
+        """Return the mixed base and the mixed contributions of both sides."""
+        base, phi = self.points.contributions(features)
+        held = 1.0 - self.share
+        base, phi = held * (self.slope_ * base + self.intercept_), held * self.slope_ * phi
+        for method, weight in self.model:
+            part_base, part = method.contributions(features)
+            base, phi = base + self.share * weight * part_base, phi + self.share * weight * part
+        return float(base), phi
+
+    def describe(self) -> dict[str, Any]:
+        """Return the declared mix."""
+        return {"model_share": self.share, "points": self.points.name, "model": [m.name for m, _ in self.model]}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return both sides, the share and the sigmoid."""
+        return {"points": _state(self.points), "model": [[_state(method), weight] for method, weight in self.model],
+                "share": self.share, "slope": self.slope_, "intercept": self.intercept_}
+
+    @classmethod
+    def from_dict(cls, state: dict[str, Any]) -> Self:
+        """Return the method that `to_dict` described."""
+        model = [(_method(each), float(weight)) for each, weight in state["model"]]
+        method = cls(_method(state["points"]), model, share=float(state["share"]))
+        method.slope_, method.intercept_ = float(state["slope"]), float(state["intercept"])
+        return method
+
+
+def _state(method: Method) -> dict[str, Any]:
+    return {"name": method.name, "state": method.to_dict()}
+
+
+def _method(entry: dict[str, Any]) -> Method:
+    method: Method = PARTS[entry["name"]].from_dict(entry["state"])
+    return method
+
+
+def _sigmoid(points: Floats, labels: NDArray[np.int8]) -> tuple[float, float]:
+    """Slope (never below 0) and intercept that turn points into log-odds."""
+    target, weight = labels.astype(np.float64), np.full(len(labels), 1.0 / len(labels))
+    rate = float(logit((target.sum() + 0.5) / (len(target) + 1.0)))
+    intercept, slopes = newton(points[:, None], target, weight, 1e-4, np.array([0.0, rate]))
+    return (float(slopes[0]), intercept) if slopes[0] > 0 else (0.0, rate)

@@ -1,0 +1,121 @@
+"""Compare every method on the features in the store, and keep the measured table."""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from models.bench import BenchResult, Money, compare
+from models.contenders import BenchSettings, contenders
+from models.dataset import TrainingSet
+from models.declared import Part
+from models.methods import Logistic
+from models.model import Model
+from models.splits import temporal_folds
+from models.tuning import choose_l2
+from pipeline.config.checks import declared_actions, declared_rules
+from pipeline.config.schema import Target
+from pipeline.jobs.prepare import load_training
+from pipeline.jobs.train import load_version
+from pipeline.tracking import CHALLENGER, CHAMPION
+from pipeline.workspace import Workspace, target_rule
+
+MONTHLY_VALUE = "paid_per_month"
+"""The signal of what an account pays; twelve of it are its value in the profit."""
+DAY = np.timedelta64(1, "D")
+
+
+def bench_target(
+    workspace: Workspace, target: Target, on_method: Callable[[str, float], None] | None = None
+) -> BenchResult:
+    """Measure all methods on the untouched test and write the table `bench`.
+
+    Raises
+    ------
+    ArtifactMismatch
+        When the trained model was built on other signals than the features in the store.
+    """
+    rows, _, labels = load_training(workspace, target)
+    model, line_l2 = _trained(workspace, target, rows)
+    left_at = _left_at(rows, labels)
+    settings = bench_settings(workspace, target)
+    result = compare(
+        rows, contenders(settings, model, _elapsed(rows, left_at, target), line_l2=line_l2), clock=time.perf_counter,
+        left_at=left_at, folds=workspace.project.training.folds, capacity=workspace.project.objective.capacity,
+        money=_money(workspace, rows.test), seed=settings.seed, on_method=on_method,
+    )
+    _keep(workspace, target, result)
+    return result
+
+
+def bench_settings(workspace: Workspace, target: Target) -> BenchSettings:
+    """What the project declares, as the models package knows it."""
+    project, bench = workspace.project, workspace.project.bench
+    usage = {"frequency": bench.frequency, "breadth": bench.breadth, "depth": bench.depth}
+    return BenchSettings(
+        actions=declared_actions(project), rules=declared_rules(project), match=bench.match,
+        weights=tuple(Part(column, weight, (column,)) for column, weight in bench.weights.items()),
+        usage_parts={name: columns for name, columns in usage.items() if columns}, clusters=bench.clusters,
+        hybrid_share=bench.model_share, is_event_good=target_rule(target).is_good, seed=project.training.seed,
+        threads=project.training.threads,
+    )
+
+
+def _trained(workspace: Workspace, target: Target, rows: TrainingSet) -> tuple[Model | None, float]:
+    """The newest model with probabilities, and the strength of the straight line that was chosen with it."""
+    for alias in (CHALLENGER, CHAMPION):
+        found = load_version(workspace, target, alias)
+        if found is None or found[0].model.basis != "calibrated":
+            continue
+        bundle, baselines, _ = found
+        bundle.model.check_signals(rows.signals)
+        line = baselines["logistic"].members[0].method if "logistic" in baselines else None
+        return bundle.model, line.l2 if isinstance(line, Logistic) else _line_l2(workspace, rows)
+    return None, _line_l2(workspace, rows)
+
+
+def _line_l2(workspace: Workspace, rows: TrainingSet) -> float:
+    folds = temporal_folds(rows.keys, workspace.project.training.folds, np.where(rows.keys["is_test"], 0, rows.labels))
+    return choose_l2([(rows.rows(block.train), rows.rows(block.validation)) for block in folds.tuning])[0]
+
+
+def _left_at(rows: TrainingSet, labels: pd.DataFrame) -> pd.Series:
+    """Moment of the event per row."""
+    found = rows.keys[["account_id", "as_of"]].merge(labels[["account_id", "as_of", "event_at"]],
+                                                     on=["account_id", "as_of"], how="left")
+    return found["event_at"]
+
+
+def _elapsed(rows: TrainingSet, left_at: pd.Series, target: Target) -> pd.Series:
+    """Share of the label window passed at the event; silence, which began before it, counts as its end."""
+    as_of, until = rows.keys["as_of"].to_numpy(), rows.keys["label_until"].to_numpy()
+    days = (left_at.to_numpy() - as_of) / DAY
+    window = (until - as_of) / DAY if target.horizon_days is None else float(target.gap_days + target.horizon_days)
+    share = np.where(days > 0, np.minimum(days / window, 1.0), 1.0)
+    return pd.Series(share, index=pd.MultiIndex.from_frame(rows.keys[["account_id", "as_of"]]))
+
+
+def _money(workspace: Workspace, test: TrainingSet) -> Money | None:
+    """Value, save share and cost, where the project declares them and the value is known on each date."""
+    objective = workspace.project.objective
+    if objective.cost_per_contact is None or objective.save_share is None or MONTHLY_VALUE not in test.features:
+        return None
+    value = 12.0 * test.features[MONTHLY_VALUE].to_numpy(dtype=np.float64)
+    return Money(value, objective.save_share, objective.cost_per_contact)
+
+
+def _keep(workspace: Workspace, target: Target, result: BenchResult) -> None:
+    """One row per method and metric: figures of the test, and of the validation dates as metric `validation_log_loss`."""
+    validation = pd.DataFrame({
+        "method": result.validation["method"], "metric": "validation_log_loss", "value": result.validation["log_loss"],
+        "minus_best": result.validation["minus_best"], "minus_best_low": result.validation["minus_best_low"],
+        "minus_best_high": result.validation["minus_best_high"],
+    })
+    costs = result.validation.melt(id_vars="method", value_vars=["seconds", "inputs"], var_name="metric")
+    table = pd.concat([result.figures, validation, costs], ignore_index=True)
+    table["is_recommended"] = table["method"] == result.recommended
+    table = table.assign(target=target.name, benched_at=workspace.now)
+    rows = pa.Table.from_pandas(table, preserve_index=False)
+    workspace.store.write("bench", rows, replace=f"target = '{target.name}'", partition_by=["target"])

@@ -1,0 +1,96 @@
+"""The bench as tables: for a terminal, and as plain values for JSON."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+from rich.table import Table
+from rich.text import Text
+
+from models.bench import METRICS, BenchResult
+
+HEADINGS = {"auc": "AUC", "average_precision": "avg. precision", "log_loss": "log loss", "lift_at_capacity": "lift at capacity",
+            "profit": "profit a date", "lead_days": "lead, days", "warned": "warned"}
+
+
+def bench_lines(result: BenchResult) -> list[Any]:
+    """Renderables for a terminal: what was measured, the choice by validation dates, the test beside it."""
+    test = result.test
+    lines: list[Any] = [Text(
+        f"chosen on {test['validation_from']} to {test['validation_until']} ({test['validation_leaving_accounts']} accounts "
+        f"with the event); test {', '.join(_few(test['as_of']))}: {test['n']:,} rows, {test['leaving_accounts']} accounts with "
+        f"the event, {test['alarms_per_date']:.0f} alarms a date")]
+    lines += [_validation_table(result), _test_table(result)]
+    lines += [Text(f"not run: {name}: {why}", style="yellow") for name, why in result.skipped.items()]
+    stability = result.details.get("clusters", {}).get("stability")
+    if stability is not None:
+        lines.append(Text(f"clusters found again on resampled accounts: adjusted Rand index {stability:.2f} (1 the same, "
+                          "0 no more than chance)"))
+    lines += [Text(f"note: {note}", style="dim") for note in result.notes]
+    lines.append(Text(f"recommended: {result.recommended}: {result.reason}", style="bold"))
+    return lines
+
+
+def _few(dates: list[str]) -> list[str]:
+    return dates if len(dates) <= 4 else [f"{dates[0]} to {dates[-1]} ({len(dates)} dates)"]
+
+
+def _validation_table(result: BenchResult) -> Table:
+    table = Table("method", "what", "log loss", "minus the best", "", "AUC", "fit, s", "signals", box=None, pad_edge=False,
+                  title="validation dates, by which is chosen", title_justify="left", title_style="bold")
+    for row in result.validation.to_dict("records"):
+        mark = "recommended" if row["method"] == result.recommended else "adequate" if row["is_adequate"] else ""
+        if mark == "adequate" and not row["gives_reasons"]:
+            mark = "adequate, no reasons"
+        gap = _gap(row["minus_best"], row["minus_best_low"], row["minus_best_high"], 4)
+        table.add_row(row["method"], row["words"], f"{row['log_loss']:.4f}", gap, mark, f"{row['auc']:.3f}",
+                      f"{row['seconds']:.2f}", str(row["inputs"]), style="bold" if mark == "recommended" else None)
+    return table
+
+
+def _test_table(result: BenchResult) -> Table:
+    """Values of every metric with intervals; log loss also against the tuned model and the constant."""
+    wide = {(row["method"], row["metric"]): row for row in result.figures.to_dict("records")}
+    shown = [metric for metric in METRICS if metric in set(result.figures["metric"])]
+    table = Table("method", *(HEADINGS[metric] for metric in shown), "log loss - tuned", "log loss - constant", box=None,
+                  pad_edge=False, title="untouched test, 95% intervals from resampled accounts", title_justify="left",
+                  title_style="bold")
+    for method in result.validation["method"]:
+        cells = [_cell(metric, wide.get((method, metric))) for metric in shown]
+        loss = wide[method, "log_loss"]
+        gaps = [_gap(loss[f"minus_{o}"], loss[f"minus_{o}_low"], loss[f"minus_{o}_high"], 4) for o in ("tuned", "constant")]
+        table.add_row(method, *cells, *gaps, style="bold" if method == result.recommended else None)
+    return table
+
+
+_DIGITS = {"auc": 3, "average_precision": 3, "log_loss": 4, "lift_at_capacity": 2, "profit": 0, "lead_days": 0, "warned": 2}
+
+
+def _cell(metric: str, row: Mapping[Any, Any] | None) -> str:
+    if row is None or math.isnan(row["value"]):
+        return "-"
+    digits = _DIGITS[metric]
+    span = "" if math.isnan(row["low"]) else f" ({row['low']:,.{digits}f} to {row['high']:,.{digits}f})"
+    return f"{row['value']:,.{digits}f}{span}"
+
+
+def _gap(value: float, low: float, high: float, digits: int) -> str:
+    if math.isnan(low):
+        return f"{value:+.{digits}f}"
+    return f"{value:+.{digits}f} ({low:+.{digits}f} to {high:+.{digits}f})"
+
+
+def bench_json(result: BenchResult, target: str) -> dict[str, Any]:
+    """The whole result as plain values: every metric of a method with its interval and paired differences."""
+    methods = []
+    for row in result.validation.to_dict("records"):
+        mine = result.figures[result.figures["method"] == row["method"]]
+        methods.append({**row, "test": _by_metric(mine), "details": result.details.get(row["method"], {})})
+    return {"target": target, "test": dict(result.test), "recommended": result.recommended, "reason": result.reason,
+            "methods": methods, "skipped": dict(result.skipped), "notes": list(result.notes)}
+
+
+def _by_metric(rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    return {row["metric"]: {str(key): value for key, value in row.items() if key not in ("method", "metric")}
+            for row in rows.to_dict("records")}

@@ -1,0 +1,94 @@
+"""`tenure bench`: the measured table, the stored one, what the project declares, and mistakes in it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from small_company import Command, Company
+
+from features.errors import ConfigError
+from pipeline.config import config_hash, read_project
+
+SMALLEST = """
+name = "shop"
+[sources.usage_events]
+location = "events.parquet"
+[[targets]]
+name = "silent_90d"
+kind = "inactivity"
+horizon_days = 90
+population = { kind = "active", active_within_days = 90 }
+"""
+DECLARED = """
+[bench]
+clusters = 3
+model_share = 0.25
+match = "first"
+weights = { active_days_28d = 70, days_since_use = 30 }
+
+[[actions]]
+name = "used on eight days"
+signal = "active_days_28d"
+at_least = 8
+points = 10
+
+[[actions]]
+name = "use within two weeks"
+signal = "days_since_use"
+within_days = 14
+missed = -10
+counted_from = "days_as_customer"
+
+[[rules]]
+name = "silent"
+points = -20
+when = [{ signal = "days_since_use", above = 14 }, { signal = "active_days_28d", below = 8 }]
+"""
+
+
+def _declare(company: Company, text: str) -> Path:
+    file = company.folder / "tenure.toml"
+    file.write_text(file.read_text() + text)
+    return file
+
+
+def test_bench_prints_the_table_and_keeps_it(company_copy: Company, tenure: Command) -> None:
+    _declare(company_copy, DECLARED)
+    answer = tenure("bench", "--project", company_copy.folder, "--json")
+    assert answer.code == 0, answer.err
+    found = json.loads(answer.out)
+    methods = {each["method"]: each for each in found["methods"]}
+    assert found["recommended"] in methods and {"constant", "tuned", "hybrid", "actions"} <= set(methods)
+    assert methods["actions"]["details"]["is_declared"] and len(methods["actions"]["details"]["actions"]) == 2
+    assert methods["rules"]["details"]["match"] == "first" and methods["rules"]["inputs"] <= 2
+    assert methods["weighted_average"]["details"]["weights"] == {"active_days_28d": 70.0, "days_since_use": 30.0}
+    assert methods["hybrid"]["details"]["model_share"] == 0.25 and methods["hybrid"]["details"]["points"] == "rules"
+    assert 0 <= methods["clusters"]["details"]["stability"] <= 1
+    loss = methods["tuned"]["test"]["log_loss"]
+    assert loss["low"] < loss["value"] < loss["high"] and loss["minus_tuned"] == 0 and "profit" in methods["tuned"]["test"]
+    workspace, target = company_copy.workspace()
+    kept = workspace.store.read("bench")
+    assert set(kept["target"]) == {target.name} and set(kept["method"]) == set(methods)
+    assert set(kept.loc[kept["is_recommended"], "method"]) == {found["recommended"]}
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    ("[bench]\nweights = { a = 60, b = 30 }", "sum to 100, not 90"),
+    ('[[actions]]\nname = "x"\nsignal = "s"', "changes nothing"),
+    ('[[actions]]\nname = "x"\nsignal = "s"\nmissed = -5', "needs within_days"),
+    ('[[rules]]\nname = "x"\npoints = 3\nwhen = [{ signal = "s" }]', "needs one of above"),
+    ('[[rules]]\nname = "x"\npoints = 3\nwhen = [{ signal = "s", over = 3 }]', "unknown key `over`"),
+])
+def test_mistakes_are_told_with_their_line(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "tenure.toml").write_text(f"{SMALLEST}\n{text}\n")
+    with pytest.raises(ConfigError, match=words) as error:
+        read_project(tmp_path)
+    assert int(str(error.value).split("tenure.toml:")[1].split(":")[0]) > SMALLEST.count("\n")
+
+
+def test_what_only_the_bench_compares_leaves_the_configuration_s_hash(tmp_path: Path) -> None:
+    file = tmp_path / "tenure.toml"
+    file.write_text(SMALLEST)
+    before = config_hash(read_project(tmp_path))
+    file.write_text(SMALLEST + DECLARED)
+    assert config_hash(read_project(tmp_path)) == before
