@@ -13,7 +13,8 @@ from features.definition import Card, RatioCard, Signal
 from features.facts import SourceFacts, Step
 from features.naming import slug
 from features.states import attribute_signals, state_signals
-from features.streams import stream_signals
+from features.streams import ACCOUNTS, ASKED, CELLS, stream_signals
+from features.windows import cells
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ def _ratio_signals(cards: tuple[RatioCard, ...], columns: list[tuple[Signal, str
 
 
 def plan_features(
-    sources: list[SourceFacts], *, window_days: tuple[int, ...], off: frozenset[str] = frozenset(), season: bool = False
+    sources: list[SourceFacts], *, window_days: tuple[int, ...], off: frozenset[str] = frozenset(), season: bool = False,
+    own_dates: bool = True, cards: tuple[Card, ...] | None = None,
 ) -> FeaturePlan:
     """Compile every card whose source exists into one feature query.
 
@@ -54,6 +56,11 @@ def plan_features(
         Names of cards, columns, dimensions or sources to leave out.
     season
         Whether the time of year is a signal.
+    own_dates
+        Whether accounts have dates of their own. False promises nothing but speed: where all accounts share
+        a grid of dates, windows are added up for every account on every date. Values are the same.
+    cards
+        These alone, instead of the catalogue's and the automatic ones.
 
     Returns
     -------
@@ -65,24 +72,42 @@ def plan_features(
     taken: set[str] = {"account_id", "as_of", "as_of_day"}
     steps: list[Step] = []
     joins: list[str] = []
+    streams: list[str] = []
     columns: list[tuple[Signal, str]] = []
     windows: dict[str, tuple[int, ...]] = {}
     for source in sources:
         if source.name in off:
             continue
-        cards = [c for c in _cards_of(source, window_days) if not {c.name, c.dimension} & off]
-        stream_steps, tables, found, needed = stream_signals(source, cards, taken)
+        offered = _cards_of(source, window_days) if cards is None else [c for c in cards if c.contract == source.contract.table]
+        chosen = [c for c in offered if not {c.name, c.dimension} & off]
+        stream_steps, tables, found, needed = stream_signals(source, chosen, taken, own_dates=own_dates)
         states = [c for c in STATES if c.contract == source.contract.table and not {c.name, c.dimension} & off]
+        if cards is not None:
+            states = []
         state_steps, state_columns = state_signals(source, states, taken)
         attribute_steps, attribute_columns = attribute_signals(source, taken)
         steps += [*stream_steps, *state_steps, *attribute_steps]
-        joins += [*tables, *(s.name for s in state_steps), *(s.name for s in attribute_steps)]
+        streams += tables
+        joins += [*(s.name for s in state_steps), *(s.name for s in attribute_steps)]
         columns += [*found, *state_columns, *attribute_columns]
         windows[source.name] = tuple(sorted(needed))
     columns += _ratio_signals(RATIOS, columns, taken)
     columns += SEASON if season else ()
     columns = [(signal, expression) for signal, expression in columns if signal.column not in off]
-    return FeaturePlan(tuple(steps), _last_query(columns, joins, list(windows)), tuple(s for s, _ in columns), windows)
+    query = _last_query(columns, joins, streams, list(windows))
+    return FeaturePlan((*_first_steps(windows), *steps), query, tuple(s for s, _ in columns), windows)
+
+
+def _first_steps(windows: Mapping[str, tuple[int, ...]]) -> tuple[Step, ...]:
+    """What every stream joins: numbered accounts, the snapshots with that number, bins of each date."""
+    lengths = {w for needed in windows.values() for w in needed}
+    accounts = ("select a.account_id, cast(row_number() over (order by a.account_id) as integer) as account_no\n"
+                "from (select distinct account_id from snapshots) a")
+    asked = ("select s.account_id, a.account_no, s.as_of_day, s.partition_name\n"
+             f"from snapshots s join {ACCOUNTS} a on a.account_id = s.account_id")
+    # A change over a window reads the one before it, and so the window of twice its length.
+    before = {w for w in lengths if 2 * w in lengths}
+    return Step(ACCOUNTS, accounts), Step(ASKED, asked), Step(CELLS, cells(lengths, before))
 
 
 def _cards_of(source: SourceFacts, window_days: tuple[int, ...]) -> list[Card]:
@@ -93,14 +118,15 @@ def _cards_of(source: SourceFacts, window_days: tuple[int, ...]) -> list[Card]:
     return [*written, *automatic_cards(source.contract, source.kinds, (*numbers, *source.extra_numbers), window_days)]
 
 
-def _last_query(columns: list[tuple[Signal, str]], joins: list[str], sources: list[str]) -> str:
+def _last_query(columns: list[tuple[Signal, str]], joins: list[str], streams: list[str], sources: list[str]) -> str:
     chosen = ",\n  ".join(f"{expression} as {signal.column}" for signal, expression in columns)
     dates = "\n".join(
         f"left join dates_{slug(s)} on dates_{slug(s)}.as_of_day = s.as_of_day "
         f"and dates_{slug(s)}.partition_name = s.partition_name"
         for s in sources
     )
+    keys = {**dict.fromkeys(streams, "account_no"), **dict.fromkeys(joins, "account_id")}
     tables = "\n".join(
-        f"left join {t} on {t}.account_id = s.account_id and {t}.as_of_day = s.as_of_day" for t in joins
+        f"left join {t} on {t}.{key} = s.{key} and {t}.as_of_day = s.as_of_day" for t, key in keys.items()
     )
-    return f"select s.account_id, s.as_of_day,\n  {chosen}\nfrom snapshots s\n{dates}\n{tables}"
+    return f"select s.account_id, s.as_of_day,\n  {chosen}\nfrom {ASKED} s\n{dates}\n{tables}"

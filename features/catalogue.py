@@ -16,16 +16,23 @@ from features.dimensions import (
     support,
     usage,
 )
+from features.metrics import METRICS
 from features.sources import CONTRACTS
 
 CARDS: tuple[Card, ...] = (
     *usage.CARDS, *engagement.CARDS, *support.CARDS, *financial.CARDS, *relationship.CARDS, *outcomes.CARDS,
 )
 STATES: tuple[StateCard, ...] = (
-    *support.STATES, *financial.STATES, *relationship.STATES, *outcomes.STATES, *adoption.STATES, *contract.STATES,
+    *usage.STATES, *support.STATES, *financial.STATES, *relationship.STATES, *outcomes.STATES, *adoption.STATES, *contract.STATES,
 )
-RATIOS: tuple[RatioCard, ...] = (*usage.RATIOS,)
+RATIOS: tuple[RatioCard, ...] = (
+    *usage.RATIOS, *engagement.RATIOS, *support.RATIOS, *relationship.RATIOS, *contract.RATIOS,
+)
 SEASON: tuple[tuple[Signal, str], ...] = season.SIGNALS
+
+_WRITTEN: tuple[Card | StateCard | RatioCard, ...] = (*CARDS, *STATES, *RATIOS)
+LAGGING = frozenset(card.name for card in _WRITTEN if not card.is_leading)
+"""Cards that say what has happened already; `[features] leading_only` leaves them out."""
 
 DIMENSIONS = ("usage", "engagement", "outcomes", "relationship", "financial", "support", "adoption", "contract")
 
@@ -80,7 +87,8 @@ def _windows(days: tuple[int, ...]) -> str:
 
 
 def _state_entry(card: StateCard) -> Entry:
-    return Entry(card.name, card.dimension, card.contract, card.meaning, card.unit, _empty(card.when_empty),
+    columns = card.name + (_windows((card.window_days,)) if card.window_days else "")
+    return Entry(columns, card.dimension, card.contract, card.meaning, card.unit, _empty(card.when_empty),
                  card.is_leading, card.worse or "-", card.phrase)
 
 
@@ -141,6 +149,9 @@ def catalogue_text() -> str:
                 f"{_kind(entry)}; worse: {entry.worse}]",
                 f"      \"{entry.phrase}\"",
             ]
+    lines += ["", "METRICS OF THE PORTFOLIO (tenure features --metrics)"]
+    for each in METRICS:
+        lines += [f"  {each.name}", f"      {each.meaning}  [{each.unit}; {each.numerator} / {each.denominator}]"]
     return "\n".join(lines)
 
 
@@ -156,7 +167,10 @@ def catalogue_markdown() -> str:
             for entry in found
         ]
         parts.append("")
-    return "\n".join(parts)
+    parts += ["## Metrics of the portfolio", "", "`tenure features --metrics` prints and keeps them by quarter and segment.",
+              "", "| metric | meaning | numerator | denominator | unit |", "|" + "---|" * 5]
+    parts += [f"| `{m.name}` | {_cell(m.meaning)} | {m.numerator} | {m.denominator} | {m.unit} |" for m in METRICS]
+    return "\n".join([*parts, ""])
 
 
 def _sections() -> Iterable[tuple[str, list[Entry]]]:

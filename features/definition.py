@@ -183,6 +183,11 @@ class StateCard:
     is_clock: bool = False
     driver: str | None = None
     """Cards that are one reason to people (days into the term, days to renewal) share a driver."""
+    rows: str = "as_known"
+    window_days: int | None = None
+    """Named in the column and spoken in the phrase; the expression looks back that far."""
+    beside: str = ""
+    """Windowed card of the same source: where its feed did not cover the window, this one is null too; without it, absent."""
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,14 @@
 """Signals of state: what a ticket, a term, an invoice or an account is at a date, as it was known then."""
 
 from dataclasses import replace
+from hashlib import sha256
+from typing import Any
 
 from features.definition import Signal, StateCard
 from features.facts import SourceFacts, Step, as_known, finish, literal
 from features.naming import column_name, slug
-from features.windows import happened
+from features.state_rows import state_rows
+from features.windows import edge_column, happened
 
 # Categories with at most this many values become one column each; longer ones frequency-ordered codes.
 ONE_HOT_UP_TO = 8
@@ -14,28 +17,54 @@ ONE_HOT_UP_TO = 8
 def state_signals(
     source: SourceFacts, cards: list[StateCard], taken: set[str]
 ) -> tuple[list[Step], list[tuple[Signal, str]]]:
-    """The one step of a table's states, and its (signal, expression) pairs."""
-    chosen = [c for c in cards if set(c.needs) <= source.mapped]
-    if not chosen:
-        return [], []
-    table = f"state_{slug(source.name)}"
-    aggregates, columns = [], []
-    for card in chosen:
-        name = column_name(source.name, source.contract.table, card.name, None, taken)
-        taken.add(name)
-        aggregates.append(f"{card.expression} as {card.name}")
-        scale = float(10 ** source.decimals.get(card.scale_of or "", 0))
-        guard = f"dates_{slug(source.name)}.begun"
-        expression = finish(f"{table}.{card.name}", scale=scale, when_empty=card.when_empty, guard=guard)
-        definition = {"source": source.name, "contract": source.contract.table, "state": card.expression,
-                      "clocks": {k: v for k, v in sorted(source.clocks.items())}}
-        columns.append((
-            Signal(column=name, driver=card.driver or name, dimension=card.dimension, source=source.name,
-                   meaning=card.meaning, unit=card.unit, phrase=card.phrase, when_empty=card.when_empty, worse=card.worse,
-                   is_leading=card.is_leading, is_clock=card.is_clock, definition=definition), expression))
-    joined = ",\n  ".join(aggregates)
-    select = f"select t.account_id, t.as_of_day,\n  {joined}\nfrom ({as_known(source)}) t\ngroup by 1, 2"
-    return [Step(table, select)], columns
+    """The steps of a table's states, one per kind of rows, and its (signal, expression) pairs."""
+    chosen = [c for c in cards if set(c.needs) <= source.mapped and _is_beside(c, source, taken)]
+    steps: list[Step] = []
+    columns: list[tuple[Signal, str]] = []
+    for rows_name in dict.fromkeys(c.rows for c in chosen):
+        rows = state_rows(rows_name, source)
+        if rows is None:
+            continue
+        table = f"state_{rows_name}_{slug(source.name)}"
+        mine = [c for c in chosen if c.rows == rows_name]
+        joined = ",\n  ".join(f"{c.expression} as {_alias(c)}" for c in mine)
+        select = f"select t.account_id, t.as_of_day,\n  {joined}\nfrom ({rows}) t\ngroup by 1, 2"
+        steps.append(Step(table, select))
+        columns += [_state(source, card, table, taken) for card in mine]
+    return steps, columns
+
+
+def _is_beside(card: StateCard, source: SourceFacts, taken: set[str]) -> bool:
+    """Whether the card it leans on for its window is built."""
+    return not card.beside or _column(source, card.beside, card.window_days) in taken
+
+
+def _alias(card: StateCard) -> str:
+    """Its name among the states of the same rows."""
+    return card.name if card.window_days is None else f"{card.name}_{card.window_days}d"
+
+
+def _column(source: SourceFacts, name: str, window: int | None) -> str:
+    return column_name(source.name, source.contract.table, name, window)
+
+
+def _state(source: SourceFacts, card: StateCard, table: str, taken: set[str]) -> tuple[Signal, str]:
+    """One card as a signal, and its expression over the table of its rows."""
+    name = column_name(source.name, source.contract.table, card.name, card.window_days, taken)
+    taken.add(name)
+    scale = float(10 ** source.decimals.get(card.scale_of or "", 0))
+    dates = f"dates_{slug(source.name)}"
+    guard = f"{dates}.{edge_column(int(card.window_days or 0)) if card.beside else 'begun'}"
+    expression = finish(f"{table}.{_alias(card)}", scale=scale, when_empty=card.when_empty, guard=guard)
+    definition: dict[str, Any] = {"source": source.name, "contract": source.contract.table, "state": card.expression,
+                                  "clocks": {k: v for k, v in sorted(source.clocks.items())}}
+    if card.rows != "as_known":
+        # The rows hold the project's own lists (key features, the pace of those who stayed): values depend on them.
+        definition["rows"] = sha256(str(state_rows(card.rows, source)).encode()).hexdigest()[:16]
+    driver = card.driver or (_column(source, card.name, None) if card.window_days else name)
+    return Signal(column=name, driver=driver, dimension=card.dimension, source=source.name, meaning=card.meaning,
+                  unit=card.unit, phrase=card.phrase, window_days=card.window_days, when_empty=card.when_empty,
+                  worse=card.worse, is_leading=card.is_leading, is_clock=card.is_clock, definition=definition), expression
 
 
 def attribute_signals(source: SourceFacts, taken: set[str]) -> tuple[list[Step], list[tuple[Signal, str]]]:

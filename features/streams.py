@@ -1,25 +1,31 @@
 """Signals of dated facts: one pass into bins, then windows as sums of bins.
 
-For each stream (usage, tickets opened, tickets closed, ...) at most four shapes of query exist:
+For each stream (usage, tickets opened, tickets closed, ...) at most five shapes of query exist:
 
-    binned    account x bin x visible_day -> counts, sums, extremes      (one scan of the facts)
-    days      account x bin x visible_day -> number of active days       (a day is seen with its first fact)
-    distinct  account x value x bin x visible_day                        (exact users, sessions, kinds)
+    binned    account x bin x visible_day -> counts, sums, extremes, active days   (one scan of the facts)
+    windows   sums of bins per account and as_of; `ever` the same over all history
+    seen      account x value x visible_day -> day last seen, valid until it is seen again (exact users, sessions)
+    values    account x value x bin x visible_day x until_day, where corrections may take facts back
     latest    the newest row per snapshot
 
+Accounts go by a number of their own, which hashes faster than text and drops those nobody asked about.
 Everything is plain integer SQL in the subset that DuckDB and Spark read alike; the only doubles are
-made by the last division.
+made by the last division. `docs/explanation/feature_speed.md` says what was measured.
 """
 
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import partial
 
 from features.definition import Card, Measure, Signal
 from features.facts import SourceFacts, Step, finish, literal
 from features.naming import column_name, slug
 from features.sources import Contract, Span, Stream
-from features.windows import NEVER, edge_column, in_window, in_window_before, seen_by
+from features.windows import NEVER, edge_column, flag_column, last_seen_in, seen_by, seen_while, since_first_of, within_reach
+
+ACCOUNTS, ASKED, CELLS = "asked_accounts", "asked", "cells"
+"""Steps that every plan begins with: a number per account, the snapshots with it, bins per as_of and window."""
 
 
 def _kind_filter(column: str | None, kinds: tuple[str, ...]) -> str:
@@ -46,8 +52,8 @@ class _Atom:
 class _StreamBuilder:
     """Collects what the cards of one stream need, then writes its queries."""
 
-    def __init__(self, source: SourceFacts, stream: Stream) -> None:
-        self.source, self.stream = source, stream
+    def __init__(self, source: SourceFacts, stream: Stream, *, own_dates: bool) -> None:
+        self.source, self.stream, self.own_dates = source, stream, own_dates
         self.key = slug(f"{source.name}_{stream.name}") if stream.name else slug(source.name)
         self.binned: dict[str, _Atom] = {}
         self.days: dict[str, str] = {}
@@ -62,6 +68,10 @@ class _StreamBuilder:
         self.wanted.setdefault(table, set()).add((atom, window, before))
         return f"{table}.{_windowed_name(atom, window, before)}"
 
+    def _want_bins(self, atom: _Atom, window: int | None, before: bool) -> str:
+        self.binned[atom.name] = atom
+        return self._want(f"{'e' if window is None else 'w'}_{self.key}", atom.name, window, before=before)
+
     def atom(self, kind: str, column: str | None, kinds: tuple[str, ...], window: int | None, before: bool = False) -> str:
         """Expression for a count, sum, extreme or day of the binned facts."""
         condition = _kind_filter(self.stream.kind, kinds)
@@ -69,22 +79,25 @@ class _StreamBuilder:
         partials = {
             "n": (_partial("count", "1", condition), "sum"),
             "values": (_partial("count", value, condition), "sum"),
-            "sum": (_partial("sum", value, condition), "sum"),
+            # Engines differ in the type of a sum of whole numbers; it is one of 64 bits on all of them here.
+            "sum": (f"cast({_partial('sum', value, condition)} as bigint)", "sum"),
             "max": (_partial("max", value, condition), "max"),
             "min": (_partial("min", value, condition), "min"),
             "last": (_partial("max", "f.event_day", condition), "max"),
             "first": (_partial("min", "f.event_day", condition), "min"),
         }
         name = self._name(kind, column, kinds)
-        partial, combine = partials[kind]
-        self.binned[name] = _Atom(name, partial, combine)
-        return self._want(f"w_{self.key}", name, window, before=before)
+        return self._want_bins(_Atom(name, *partials[kind]), window, before)
 
     def day_atom(self, kinds: tuple[str, ...], window: int | None, before: bool = False) -> str:
         """Expression for the number of active days."""
-        name = self._name("days", None, kinds)
-        self.days[name] = _kind_filter(self.stream.kind, kinds)
-        return self._want(f"{name}_{self.key}", name, window, before=before)
+        name, condition = self._name("days", None, kinds), _kind_filter(self.stream.kind, kinds)
+        if self.source.is_versioned:
+            # A retracted fact may take its day away again, so days are counted one by one.
+            self.distinct[name] = ("event_day", condition)
+            return self._want(f"{name}_{self.key}", name, window, before=before)
+        self.days[name] = condition
+        return self._want_bins(_Atom(name, "", "sum"), window, before)
 
     def distinct_atom(self, column: str, kinds: tuple[str, ...], window: int | None) -> str:
         """Expression for the exact number of different values."""
@@ -109,28 +122,26 @@ class _StreamBuilder:
 
     def steps(self) -> list[Step]:
         """Intermediate tables of this stream, in order."""
-        steps = [Step(f"stream_{self.key}", self._facts())]
+        steps = []
         if self.binned:
             steps.append(Step(f"b_{self.key}", self._binned()))
-            steps.append(self._windowed(f"w_{self.key}", f"b_{self.key}"))
-        for name, condition in self.days.items():
-            bins = f"b_{name}_{self.key}"
-            steps.append(Step(bins, self._binned_days(name, condition)))
-            steps.append(self._windowed(f"{name}_{self.key}", bins))
+        if f"w_{self.key}" in self.wanted:
+            steps.append(self._windows(f"w_{self.key}", f"b_{self.key}"))
+        if f"e_{self.key}" in self.wanted:
+            steps.append(self._ever())
         for name, (column, condition) in self.distinct.items():
-            bins = f"b_{name}_{self.key}"
-            steps.append(Step(bins, self._binned_values(column, condition)))
-            steps.append(self._windowed(f"{name}_{self.key}", bins))
+            steps += self._values(name, column, condition) if self.source.is_versioned else self._seen(name, column, condition)
         for name, (column, condition, window) in self.latest.items():
             steps.append(Step(f"{name}_{self.key}", self._latest(name, column, condition, window)))
         return steps
 
     def tables(self) -> list[str]:
         """Tables the last query joins."""
-        return [s.name for s in self.steps() if s.name.startswith(("w_", "days", "different", "latest"))]
+        distinct = [f"{name}_{self.key}" for name in self.distinct]
+        return [*(t for t in self.wanted if t not in distinct), *distinct, *(f"{name}_{self.key}" for name in self.latest)]
 
     def _facts(self) -> str:
-        """One row per fact: account, event day, day it became visible, kind, user, numbers."""
+        """One row per fact: account, event day, its bin, the day it became visible, kind, user, numbers."""
         columns = dict.fromkeys(
             [c for c in (self.stream.kind, self.stream.user, "session_id") if c and c in self.source.mapped]
         )
@@ -143,101 +154,158 @@ class _StreamBuilder:
                 numbers.append(f"t.{number}")
         numbers += [f"t.{n}" for n in self.source.extra_numbers if not self.stream.name]
         event = self.stream.event_time
-        until = ", u.visible_day as until_day" if self.source.is_versioned else ""
+        until = f", coalesce(u.visible_day, {NEVER}) as until_day" if self.source.is_versioned else ""
         join_until = "left join calendar u on u.day = t.known_until_day" if self.source.is_versioned else ""
         chosen = ", ".join([*(f"t.{c}" for c in columns), *numbers])
         return f"""
-select t.account_id, t.{event} as event_us, t.{event}_day as event_day, e.bin_day, v.visible_day{until},
-  t.known_from as known_us{', ' + chosen if chosen else ''}
-from {self.source.table} t
-join calendar e on e.day = t.{event}_day
-join calendar v on v.day = case when t.known_from_day > t.{event}_day then t.known_from_day else t.{event}_day end
-{join_until}
-where v.visible_day < {NEVER}"""
+  select a.account_no, t.{event} as event_us, t.{event}_day as event_day, e.bin_day, e.day_bit, v.visible_day{until},
+    t.known_from as known_us{', ' + chosen if chosen else ''}
+  from {self.source.table} t
+  join {ACCOUNTS} a on a.account_id = t.account_id
+  join calendar e on e.day = t.{event}_day
+  join calendar v on v.day = case when t.known_from_day > t.{event}_day then t.known_from_day else t.{event}_day end
+  {join_until}
+  where v.visible_day < {NEVER}
+"""
 
     @property
-    def _versioned_keys(self) -> str:
-        return f", coalesce(f.until_day, {NEVER}) as until_day" if self.source.is_versioned else ""
-
-    @property
-    def _group(self) -> str:
-        return "1, 2, 3, 4" if self.source.is_versioned else "1, 2, 3"
+    def _until(self) -> str:
+        return ", until_day" if self.source.is_versioned else ""
 
     def _binned(self) -> str:
-        partials = ",\n  ".join(f"{a.partial} as {a.name}" for a in self.binned.values())
+        """Atoms per bin, accounts together: sums over neighbours stay in the processor's cache."""
+        partials = [f"{a.partial} as {a.name}" for a in self.binned.values() if a.name not in self.days]
+        bits = [f"{_partial('bit_or', 'f.day_bit', condition)} as bits_{name}" for name, condition in self.days.items()]
+        keys = f"account_no, bin_day, visible_day{self._until}"
+        rows = f"""
+select {keys},
+  {f',{chr(10)}  '.join([*partials, *bits])}
+from ({self._facts()}) f
+group by {keys}"""
+        if not self.days:
+            return f"{rows}\norder by account_no"
+        # Each day of a bin is one bit. A day counts with its first fact: bits already set by rows visible
+        # earlier are not new, so late facts add no second day and the numbers of new days add up.
+        before = [f"coalesce(bit_or(g.bits_{name}) over (partition by g.account_no, g.bin_day order by g.visible_day "
+                  f"rows between unbounded preceding and 1 preceding), 0) as set_{name}" for name in self.days]
+        new = [f"cast(bit_count(coalesce(h.bits_{name}, 0) | h.set_{name}) - bit_count(h.set_{name}) as bigint) as {name}"
+               for name in self.days]
+        kept = [f"h.{a}" for a in ("account_no", "bin_day", "visible_day", *(n for n in self.binned if n not in self.days))]
         return f"""
-select f.account_id, f.bin_day, f.visible_day{self._versioned_keys},
-  {partials}
-from stream_{self.key} f
-group by {self._group}"""
+select {', '.join([*kept, *new])}
+from (select g.*, {', '.join(before)} from ({rows}) g) h
+order by account_no"""
 
-    def _binned_days(self, name: str, condition: str) -> str:
-        """Days per bin; a day becomes visible with its first fact, so late facts add no second day."""
-        where = f"where {condition}" if condition else ""
-        if self.source.is_versioned:
-            # A retracted fact may take its day away again, so days are counted one by one later.
-            return f"""
-select f.account_id, f.bin_day, f.visible_day{self._versioned_keys}, f.event_day as value
-from stream_{self.key} f {where}
-group by 1, 2, 3, 4, 5"""
-        return f"""
-select d.account_id, d.bin_day, d.visible_day, count(*) as {name}
-from (
-  select f.account_id, f.bin_day, f.event_day, min(f.visible_day) as visible_day
-  from stream_{self.key} f {where}
-  group by 1, 2, 3
-) d
-group by 1, 2, 3"""
-
-    def _binned_values(self, column: str, condition: str) -> str:
-        where = " and ".join(c for c in (condition, f"f.{column} is not null") if c)
-        keys = f"f.account_id, f.bin_day, f.visible_day{self._versioned_keys}, f.{column} as value"
-        return f"select {keys}\nfrom stream_{self.key} f where {where}\ngroup by {self._group}, {4 + self.source.is_versioned}"
-
-    def _windowed(self, table: str, bins: str) -> Step:
-        """Windows of all atoms of one table of bins, per snapshot."""
+    def _windows(self, table: str, bins: str) -> Step:
+        """Windows of all atoms of one table of bins, per account and as_of."""
         columns = []
         for atom, window, before in sorted(self.wanted[table], key=str):
             columns.append(f"{self._over_bins(atom, window, before)} as {_windowed_name(atom, window, before)}")
         chosen = ",\n  ".join(columns)
+        reach = max((2 if before else 1) * int(window or 0) for _, window, before in self.wanted[table])
+        seen = partial(seen_by, "b", versioned=self.source.is_versioned)
+        if any(window is None for _, window, _ in self.wanted[table]):
+            # All history has no cells: bins out of every window's reach count too.
+            joined = f"join {ASKED} s on s.account_no = b.account_no and {seen('s')}\nleft join"
+            dates, where = "s", ""
+        elif self.own_dates:
+            # Most accounts have no snapshot on most dates: only pairs that were asked for.
+            joined = f"join {ASKED} s on s.account_no = b.account_no and {seen('s')}\njoin"
+            dates, where = "s", ""
+        else:
+            joined, dates, where = "join", "c", f"\nwhere {seen('c')} and {within_reach('c', reach)}"
+        on = f"c.bin_day = b.bin_day{' and c.as_of_day = s.as_of_day' if dates == 's' else ''}"
         return Step(table, f"""
-select s.account_id, s.as_of_day,
+select b.account_no, {dates}.as_of_day,
   {chosen}
-from snapshots s
-join dates_{slug(self.source.name)} d on d.as_of_day = s.as_of_day and d.partition_name = s.partition_name
-join {bins} b on b.account_id = s.account_id and {seen_by('b', 's', versioned=self.source.is_versioned)}
+from {bins} b
+{joined} {CELLS} c on {on}{where}
 group by 1, 2""")
 
     def _over_bins(self, atom: str, window: int | None, before: bool) -> str:
-        if window is None:
-            condition = ""
-        elif before:
-            condition = in_window_before("b", "d", window)
-        else:
-            condition = in_window("b", "d", window)
-        if atom in self.distinct or (atom in self.days and self.source.is_versioned):
-            return f"count(distinct case when {condition} then b.value end)" if condition else "count(distinct b.value)"
-        combine = self.binned[atom].combine if atom in self.binned else "sum"
-        return _partial(combine, f"b.{atom}", condition)
+        flag = None if window is None else f"c.{flag_column(window, before=before)}"
+        if atom in self.distinct:
+            return f"count(distinct case when {flag} = 1 then b.value end)" if flag else "count(distinct b.value)"
+        combine = self.binned[atom].combine
+        if combine == "sum":
+            # A product costs half of a case; the flag is 0 or 1.
+            return f"sum(b.{atom} * {flag})"
+        return f"{combine}(case when {flag} = 1 then b.{atom} end)"
+
+    def _ever(self) -> Step:
+        """Atoms over all history per snapshot; bins are added up first, since no window tells them apart."""
+        table = f"e_{self.key}"
+        atoms = sorted({atom for atom, _, _ in self.wanted[table]})
+        inner = ", ".join(f"{self._whole(atom, f'g.{atom}')} as {atom}" for atom in atoms)
+        outer = ",\n  ".join(f"{self._whole(atom, f'b.{atom}')} as {_windowed_name(atom, None, False)}" for atom in atoms)
+        keys = f"account_no, visible_day{self._until}"
+        return Step(table, f"""
+select s.account_no, s.as_of_day,
+  {outer}
+from (select {keys}, {inner} from b_{self.key} g group by {keys}) b
+join {ASKED} s on s.account_no = b.account_no and {seen_by('b', 's', versioned=self.source.is_versioned)}
+group by 1, 2""")
+
+    def _whole(self, atom: str, value: str) -> str:
+        combine = self.binned[atom].combine
+        return f"cast(sum({value}) as bigint)" if combine == "sum" else f"{combine}({value})"
+
+    def _condition(self, column: str, condition: str) -> str:
+        return " and ".join(c for c in (condition, f"f.{column} is not null") if c)
+
+    def _seen(self, name: str, column: str, condition: str) -> list[Step]:
+        """Exact number of different values per window, without listing them per bin.
+
+        Windows end at as_of, so a value lies in one exactly when the last day on which it was seen does. That day
+        holds from the date it became visible until the value is seen again: one row decides all windows.
+        """
+        table = f"{name}_{self.key}"
+        rows = f"""
+  select f.account_no, f.{column} as value, f.visible_day, max(f.event_day) as last_day
+  from ({self._facts()}) f
+  where {self._condition(column, condition)}
+  group by 1, 2, 3"""
+        spans = f"""
+select g.account_no, g.visible_day,
+  coalesce(lead(g.visible_day) over (partition by g.account_no, g.value order by g.visible_day), {NEVER}) as until_day,
+  max(g.last_day) over (partition by g.account_no, g.value order by g.visible_day
+    rows between unbounded preceding and current row) as last_day
+from ({rows}) g"""
+        windows = sorted(self.wanted[table], key=str)
+        counted = [_partial("count", "1", last_seen_in("b", "s", w) if w else "") for _, w, _ in windows]
+        chosen = ",\n  ".join(f"{n} as {_windowed_name(*which)}" for n, which in zip(counted, windows, strict=True))
+        longest = max(w or NEVER for _, w, _ in windows)
+        reach = "" if longest == NEVER else f" and {last_seen_in('b', 's', longest)}"
+        return [Step(f"b_{table}", spans), Step(table, f"""
+select s.account_no, s.as_of_day,
+  {chosen}
+from b_{table} b
+join {ASKED} s on s.account_no = b.account_no and {seen_while('b', 's')}{reach}
+group by 1, 2""")]
+
+    def _values(self, name: str, column: str, condition: str) -> list[Step]:
+        """Different values where corrections may take facts back: counted one by one."""
+        table = f"{name}_{self.key}"
+        keys = f"f.account_no, f.bin_day, f.visible_day, f.until_day, f.{column}"
+        rows = f"""
+select f.account_no, f.bin_day, f.visible_day, f.until_day, f.{column} as value
+from ({self._facts()}) f
+where {self._condition(column, condition)}
+group by {keys}"""
+        return [Step(f"b_{table}", rows), self._windows(table, f"b_{table}")]
 
     def _latest(self, name: str, column: str, condition: str, window: int) -> str:
-        where = f"and {condition}" if condition else ""
         return f"""
-select r.account_id, r.as_of_day, r.value as {name}
+select r.account_no, r.as_of_day, r.value as {name}
 from (
-  select s.account_id, s.as_of_day, f.{column} as value, row_number() over (
-    partition by s.account_id, s.as_of_day order by f.event_us desc, f.known_us desc, f.{column} desc) as position
-  from snapshots s
-  join dates_{slug(self.source.name)} d on d.as_of_day = s.as_of_day and d.partition_name = s.partition_name
-  join stream_{self.key} f on f.account_id = s.account_id and {seen_by('f', 's', versioned=False)}
-    and f.event_day >= d.{edge_column(window)}{self._not_superseded}
-  where f.{column} is not null {where}
+  select s.account_no, s.as_of_day, f.{column} as value, row_number() over (
+    partition by s.account_no, s.as_of_day order by f.event_us desc, f.known_us desc, f.{column} desc) as position
+  from {ASKED} s
+  join ({self._facts()}) f on f.account_no = s.account_no and {seen_by('f', 's', versioned=self.source.is_versioned)}
+    and {since_first_of('f', 's', window)}
+  where {self._condition(column, condition)}
 ) r
 where r.position = 1"""
-
-    @property
-    def _not_superseded(self) -> str:
-        return " and (f.until_day is null or s.as_of_day < f.until_day)" if self.source.is_versioned else ""
 
 
 def _windowed_name(atom: str, window: int | None, before: bool) -> str:
@@ -283,6 +351,14 @@ def _measure_sql(builder: _StreamBuilder, measure: Measure, window: int | None) 
         case "change":
             return _change(builder, column, kinds, int(window or 0)), 2 * reach
     raise AssertionError(measure.kind)
+
+
+def _blank_when_empty(builder: _StreamBuilder, measure: Measure, window: int | None, value: str) -> str:
+    """Sums of bins are 0 where nothing happened; a card that means something else by that must see null."""
+    if measure.kind == "total":
+        values = builder.atom("values", measure.column, measure.kinds, window)
+        return f"case when {values} > 0 then {value} end"
+    return f"nullif({value}, 0)" if measure.kind in ("count", "distinct", "distinct_days") else value
 
 
 def _mean_gap(builder: _StreamBuilder, kinds: tuple[str, ...]) -> str:
@@ -334,9 +410,12 @@ def _scale(source: SourceFacts, measure: Measure) -> float:
 
 
 def stream_signals(
-    source: SourceFacts, cards: list[Card], taken: set[str]
+    source: SourceFacts, cards: list[Card], taken: set[str], *, own_dates: bool
 ) -> tuple[list[Step], list[str], list[tuple[Signal, str]], set[int]]:
-    """Steps, tables to join, (signal, expression) pairs and windows of one source's streams."""
+    """Steps, tables to join, (signal, expression) pairs and windows of one source's streams.
+
+    `own_dates`: accounts have dates of their own, so that most pairs of account and date were not asked for.
+    """
     builders: dict[str, _StreamBuilder] = {}
     columns: list[tuple[Signal, str]] = []
     windows: set[int] = set()
@@ -345,9 +424,11 @@ def stream_signals(
         stream = _stream_of(source.contract, card.stream)
         if not _is_possible(card, source, stream):
             continue
-        builder = builders.setdefault(card.stream, _StreamBuilder(source, stream))
+        builder = builders.setdefault(card.stream, _StreamBuilder(source, stream, own_dates=own_dates))
         for window in card.days or (None,):
             value, reach = _measure_sql(builder, card.measure, window)
+            if card.when_empty != 0:
+                value = _blank_when_empty(builder, card.measure, window, value)
             if reach:
                 windows |= {int(window or 0), reach}
             guard = f"{dates}.{edge_column(reach) if reach else _guard_of_all_history(card.measure)}"

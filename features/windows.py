@@ -19,6 +19,8 @@ EPOCH = date(1970, 1, 1)
 US_PER_DAY = 86_400_000_000
 # Days far outside any data; they stand for "always" and "never" without nulls.
 LONG_AGO, NEVER = -1_000_000, 1_000_000
+# Bits of a signed 64-bit number that do not touch its sign, less one.
+DAYS_PER_BIN = 62
 
 
 def day_number(day: date) -> int:
@@ -35,27 +37,28 @@ def calendar(as_of_days: Collection[int], window_days: Iterable[int], first_day:
     """Which bin and which as_of each day belongs to.
 
     Bins are the stretches between all window edges, so that every window is a sum of whole bins
-    and the cost of the event pass does not grow with dates x windows. Where edges are nearly as
-    many as days (every account its own dates) each day is its own bin.
+    and the cost of the event pass does not grow with dates x windows; long stretches are cut, so that
+    the days of a bin fit into the bits of one number. Where edges are nearly as many as days (every
+    account its own dates) each day is its own bin.
 
     Returns
     -------
     DataFrame
-        day: day number. bin_day: first day of its bin (LONG_AGO before the first edge).
+        day: day number. bin_day: first day of its bin. day_bit: the day's bit among those of its bin.
         visible_day: the first as_of that sees what happened or became known on that day
         (2024-03-28 is seen by 2024-03-29; NEVER when no as_of comes after).
     """
     as_of = np.unique(np.fromiter(as_of_days, dtype=np.int64))
     days = np.arange(min(first_day, int(as_of[0])) - 1, max(last_day, int(as_of[-1])) + 1, dtype=np.int64)
-    edges = np.unique(np.concatenate([as_of, *(as_of - w for w in window_days)]))
+    edges = np.unique(np.concatenate([days[:1], as_of, *(as_of - w for w in window_days)]))
     if len(edges) * 2 > len(days):
         bin_day = days
     else:
-        position = np.searchsorted(edges, days, side="right") - 1
-        bin_day = np.where(position >= 0, edges[np.maximum(position, 0)], LONG_AGO)
+        begins = edges[np.searchsorted(edges, days, side="right") - 1]
+        bin_day = begins + (days - begins) // DAYS_PER_BIN * DAYS_PER_BIN
     next_as_of = np.searchsorted(as_of, days, side="right")
     visible = np.where(next_as_of < len(as_of), as_of[np.minimum(next_as_of, len(as_of) - 1)], NEVER)
-    return pd.DataFrame({"day": days, "bin_day": bin_day, "visible_day": visible})
+    return pd.DataFrame({"day": days, "bin_day": bin_day, "day_bit": np.int64(1) << (days - bin_day), "visible_day": visible})
 
 
 def edge_column(window: int) -> str:
@@ -63,23 +66,53 @@ def edge_column(window: int) -> str:
     return f"from_{window}d"
 
 
-def in_window(bin_row: str, dates_row: str, window: int) -> str:
-    """Bins inside `[as_of - window, as_of)`; the upper edge is kept by visibility."""
-    return f"{bin_row}.bin_day >= {dates_row}.{edge_column(window)}"
+def flag_column(window: int, *, before: bool = False) -> str:
+    """Column of `cells` that is 1 where the bin lies in a window, or in the window of equal length before it."""
+    return f"before_{window}d" if before else f"in_{window}d"
 
 
-def in_window_before(bin_row: str, dates_row: str, window: int) -> str:
-    """Bins inside the window of equal length before that one."""
-    return (
-        f"{bin_row}.bin_day >= {dates_row}.{edge_column(2 * window)} "
-        f"and {bin_row}.bin_day < {dates_row}.{edge_column(window)}"
-    )
+def cells(windows: Iterable[int], windows_before: Iterable[int]) -> str:
+    """SELECT of one row per as_of of `asked` and bin of `calendar` within reach: 1 or 0 for each window.
+
+    The upper edge of a window is kept by visibility.
+    """
+    inside = {flag_column(w): f"b.bin_day >= s.as_of_day - {w}" for w in sorted(set(windows))}
+    earlier = {flag_column(w, before=True): f"b.bin_day >= s.as_of_day - {2 * w} and b.bin_day < s.as_of_day - {w}"
+               for w in sorted(set(windows_before))}
+    flags = "".join(f",\n  cast(case when {condition} then 1 else 0 end as bigint) as {name}"
+                    for name, condition in (inside | earlier).items())
+    reach = max([0, *windows, *(2 * w for w in windows_before)])
+    return f"""
+select s.as_of_day, b.bin_day{flags}
+from (select distinct as_of_day from asked) s
+join (select distinct bin_day from calendar) b
+  on b.bin_day < s.as_of_day and b.bin_day >= s.as_of_day - {reach}"""
 
 
-def seen_by(bin_row: str, snapshot: str, *, versioned: bool) -> str:
-    """Binned facts that had happened, were known and were not yet superseded before as_of."""
-    seen = f"{bin_row}.visible_day <= {snapshot}.as_of_day"
-    return f"{seen} and {snapshot}.as_of_day < {bin_row}.until_day" if versioned else seen
+def within_reach(cell: str, reach: int) -> str:
+    """Cells of the longest window that a query reads."""
+    return f"{cell}.bin_day >= {cell}.as_of_day - {reach}"
+
+
+def seen_by(row: str, snapshot: str, *, versioned: bool) -> str:
+    """Facts that had happened, were known and were not yet superseded before as_of."""
+    seen = f"{row}.visible_day <= {snapshot}.as_of_day"
+    return f"{seen} and {snapshot}.as_of_day < {row}.until_day" if versioned else seen
+
+
+def seen_while(row: str, snapshot: str) -> str:
+    """The row is the newest of its value that as_of sees."""
+    return seen_by(row, snapshot, versioned=True)
+
+
+def last_seen_in(row: str, snapshot: str, window: int) -> str:
+    """The day on which a value was last seen lies in the window."""
+    return f"{row}.last_day >= {snapshot}.as_of_day - {window}"
+
+
+def since_first_of(row: str, snapshot: str, window: int) -> str:
+    """Facts (unbinned) on or after the first day of the window."""
+    return f"{row}.event_day >= {snapshot}.as_of_day - {window}"
 
 
 def known(row: str, snapshot: str) -> str:

@@ -1,10 +1,24 @@
 """Contract: term, renewal, price and seats; facts of the calendar, not trouble in themselves."""
 
-from features.definition import StateCard
+from features.definition import RatioCard, StateCard
 from features.windows import covers, days_since, days_until, ended_within, happened
 
 _PAID = "(t.is_trial is null or not t.is_trial)"
 _NOW = f"{_PAID} and {covers('t', 'starts_at', 'ends_at')}"
+
+
+
+def _then(days: int) -> str:
+    """A paid term that covered the instant `days` before as_of, as it is known now."""
+    begun = f"{happened('t', 'starts_at')} and not ({happened('t', 'starts_at', within_days=days)})"
+    return f"{_PAID} and {begun} and ({covers('t', 'starts_at', 'ends_at')} or ({ended_within('t', 'ends_at', days)}))"
+
+
+def _change(column: str, days: int) -> str:
+    """(now - then) / (now + then) of a sum over running terms; null where none ran then or now."""
+    now, then = (f"sum(case when {when} then t.{column} end)" for when in (_NOW, _then(days)))
+    return f"({now} - {then}) * 1e0 / nullif(abs({now}) + abs({then}), 0)"
+
 
 # With open-ended subscriptions the end is blank until it happens, so these are then null.
 STATES = (
@@ -46,4 +60,26 @@ STATES = (
               f"min(case when t.is_trial and {happened('t', 'starts_at')} then {days_since('t', 'starts_at')} end)",
               None, "days", None, "trial began {value} days ago", "days since the newest trial began",
               needs=("is_trial",), is_clock=True),
+    StateCard("paid_change_182d", "contract", "subscriptions", _change("amount_per_month", 182), None, "change", None,
+              "pays {value} per month against half a year ago", "monthly amounts of running terms against 182 days ago",
+              needs=("amount_per_month",)),
+    StateCard("seats_change_182d", "contract", "subscriptions", _change("seats", 182), None, "change", "down",
+              "seats {value} against half a year ago", "seats of running terms against 182 days ago", needs=("seats",)),
+    StateCard("plans_364d", "contract", "subscriptions",
+              f"count(distinct case when ({_NOW}) or ({_then(364)}) or ({_PAID} and "
+              f"{happened('t', 'starts_at', within_days=364)}) then t.plan end)", None, "plans", None,
+              "{value} plans held in a year", "different plans of the terms that ran in 364 days: 1 where none was changed",
+              needs=("plan",)),
+    StateCard("terms_with_notice", "contract", "subscriptions",
+              f"count(case when {_NOW} and t.notice_at is not null then 1 end)", 0, "terms", "up",
+              "notice given on {value} subscriptions", "running terms on which notice was given", needs=("notice_at",)),
+    StateCard("discount_change_364d", "contract", "subscriptions",
+              f"max(case when {_NOW} then t.discount_share end) - max(case when {_then(364)} then t.discount_share end)",
+              None, "share", None, "discount {value} against a year ago", "largest discount now minus that of 364 days ago",
+              needs=("discount_share",), scale_of="discount_share"),
+)
+
+RATIOS = (
+    RatioCard("price_per_seat", "contract", "paid_per_month", "seats_paid", unit="money", worse=None,
+              phrase="pays {value} per seat and month", meaning="monthly amount over seats of running terms"),
 )

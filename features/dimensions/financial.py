@@ -16,6 +16,10 @@ CARDS = (
     windowed("invoiced", dimension="financial", contract="invoices", stream="issued", measure=total("amount"),
              days=(91, 364), when_empty=0, unit="money", phrase="{value} invoiced in the last {days} days",
              meaning="sum of invoices issued"),
+    windowed("overage", dimension="financial", contract="invoices", stream="issued", measure=total("overage"),
+             days=(91, 364), when_empty=0, unit="money", is_leading=False,
+             phrase="{value} for use beyond the contract in the last {days} days",
+             meaning="invoiced for use beyond what the contract includes"),
 )
 
 STATES = (
@@ -26,4 +30,21 @@ STATES = (
               f"max(case when {_OVERDUE} then {days_since('t', 'due_at')} end)", 0, "days", "up",
               "oldest unpaid invoice {value} days overdue", "days overdue of the oldest unpaid invoice",
               needs=("due_at", "paid_at"), is_leading=False),
+    StateCard("amount_overdue", "financial", "invoices", f"sum(case when {_OVERDUE} then t.amount end)", 0, "money", "up",
+              "{value} overdue", "sum of invoices past due and unpaid", needs=("due_at", "paid_at", "amount"),
+              scale_of="amount", is_leading=False),
+    StateCard("amount_open", "financial", "invoices", "sum(case when t.paid_at is null then t.amount end)", 0, "money",
+              "up", "{value} invoiced and not yet paid", "sum of unpaid invoices, due or not", needs=("paid_at", "amount"),
+              scale_of="amount", is_leading=False),
+    StateCard("paid_late_364d", "financial", "invoices",
+              f"count(case when {happened('t', 'paid_at', within_days=364)} and t.paid_at_day > t.due_at_day then 1 end)",
+              0, "invoices", "up", "{value} invoices of a year paid late", "invoices paid in 364 days, after their due day",
+              needs=("due_at", "paid_at"), is_leading=False),
+    StateCard("reminders_91d", "financial", "invoices",
+              f"count(case when {happened('t', 'reminded_at', within_days=91)} then 1 end)", 0, "invoices", "up",
+              "{value} invoices needed a reminder in the last 91 days", "invoices whose last reminder went out in 91 days",
+              needs=("reminded_at",), is_leading=False),
+    StateCard("days_since_failed_payment", "financial", "invoices", f"min({days_since('t', 'failed_at')})", None, "days",
+              "down", "a payment failed {value} days ago", "days since a payment last failed", needs=("failed_at",),
+              is_leading=False),
 )

@@ -1,7 +1,7 @@
 """From staged tables to what feature SQL reads: whole-number times, calendars, choices."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,8 @@ from features.build import FeaturePlan
 from features.facts import SourceFacts
 from features.feeds import coverage, daily_counts
 from features.naming import slug
-from features.windows import calendar, day_expression, window_edges
-from pipeline.engine.duckdb import Connection, rows
+from features.windows import NEVER, calendar, window_edges
+from pipeline.engine.duckdb import Connection, literal, rows
 from pipeline.engine.staged_facts import StagedFacts
 
 # A kind of event rarer than this share of its source says little and costs columns.
@@ -23,10 +23,21 @@ NEVER_SIGNALS = frozenset({
     "name", "owner", "account_id", "parent_account_id", "currency", "value_per_year", "consent", "subscription_id",
 })
 MOST_CATEGORIES = 200
+# 800 MB of doubles: what run_plan builds before it begins with the next accounts.
+CELLS_AT_ONCE = 100_000_000
 
 
 def prepare(connection: Connection, staged: StagedFacts, relation: str) -> None:
     """Create the view `facts_<source>`: times as microseconds with a `_day` number beside each."""
+    query = facts_query(staged, relation, lambda time: (f"epoch_us({time})", f"(cast({time} as date) - date '1970-01-01')"))
+    connection.execute(f"create or replace temp view facts_{slug(staged.name)} as {query}")
+
+
+def facts_query(staged: StagedFacts, relation: str, counted: Callable[[str], tuple[str, str]]) -> str:
+    """SELECT of `facts_<source>` from a staged table; `counted` writes a time as microseconds and as days since 1970.
+
+    How times become numbers is all that engines are told in different words.
+    """
     chosen = []
     times = {name for name, column in staged.columns.items() if column["type"] == "time"} | {"known_from", "known_until"}
     for name in [*staged.columns, "known_from", "known_until"]:
@@ -35,13 +46,12 @@ def prepare(connection: Connection, staged: StagedFacts, relation: str) -> None:
         if name not in times:
             chosen.append(f"r.{name}")
             continue
-        # Attributes without any date of their own have always been known.
-        us = f"coalesce(epoch_us(r.{name}), 0)" if name == "known_from" else f"epoch_us(r.{name})"
-        chosen += [f"{us} as {name}", f"{day_expression(us)} as {name}_day"]
-    connection.execute(
-        f"create or replace temp view facts_{slug(staged.name)} as "
-        f'select r.account_id, r."partition" as partition_name, {", ".join(chosen)} from {relation} r'
-    )
+        us, day = counted(f"r.{name}")
+        if name == "known_from":
+            # Attributes without any date of their own have always been known.
+            us, day = f"coalesce({us}, 0)", f"coalesce({day}, 0)"
+        chosen += [f"{us} as {name}", f"{day} as {name}_day"]
+    return f"select r.account_id, r.partition as partition_name, {', '.join(chosen)} from {relation} r"
 
 
 def source_facts(staged: StagedFacts, choices: Mapping[str, Any]) -> SourceFacts:
@@ -120,29 +130,30 @@ def define_times(
     """
     as_of_days = np.unique(snapshot_days["as_of_day"].to_numpy(dtype=np.int64))
     lengths = sorted({w for windows in plan.windows.values() for w in windows})
-    first = _first_day(connection, staged)
-    days = calendar(as_of_days, lengths, first, int(as_of_days[-1]) - 1)
-    put_table(connection, "calendar", days)
+    counts = {name: _counts(connection, staged[name]) for name in plan.windows}
+    first = min((_first_day(connection, staged[name], counts[name]) for name in plan.windows), default=int(as_of_days[0]))
+    put_table(connection, "calendar", calendar(as_of_days, lengths, first, int(as_of_days[-1]) - 1))
     for name, windows in plan.windows.items():
-        put_table(connection, f"dates_{slug(name)}", _dates(connection, staged[name], windows, snapshot_days))
+        put_table(connection, f"dates_{slug(name)}", _dates(staged[name], counts[name], windows, snapshot_days))
 
 
-def _first_day(connection: Connection, staged: Mapping[str, StagedFacts]) -> int:
-    first = 0
-    for source in staged.values():
-        event = source.contract.event_time
-        # Every stream of a contract begins at or after its row's event, except planned times.
-        times = {event, *(s.event_time for s in source.contract.streams)} - {None}
-        lows = ", ".join(f"min({t}_day)" for t in sorted(str(t) for t in times))
-        found = [v for v in rows(connection, f"select {lows} from facts_{slug(source.name)}")[0] if v is not None]
-        first = min([first, *found])
-    return first
+def _counts(connection: Connection, staged: StagedFacts) -> pd.DataFrame:
+    return connection.execute(daily_counts(f"facts_{slug(staged.name)}", str(staged.contract.event_time))).df()
 
 
-def _dates(connection: Connection, staged: StagedFacts, windows: Collection[int], snapshot_days: pd.DataFrame) -> pd.DataFrame:
+def _first_day(connection: Connection, staged: StagedFacts, counts: pd.DataFrame) -> int:
+    """A day before which no stream of the source has a fact."""
+    # The counts have seen every event time; other streams of a row may be planned, or dated before it.
+    others = sorted({str(s.event_time) for s in staged.contract.streams} - {str(staged.contract.event_time)})
+    lows = [int(counts["event_day"].min())] if len(counts) else []
+    if others:
+        found = rows(connection, f"select {', '.join(f'min({t}_day)' for t in others)} from facts_{slug(staged.name)}")[0]
+        lows += [v for v in found if v is not None]
+    return min(lows, default=NEVER)
+
+
+def _dates(staged: StagedFacts, counts: pd.DataFrame, windows: Collection[int], snapshot_days: pd.DataFrame) -> pd.DataFrame:
     """Window edges of one source per as_of and feed; a source without feeds of its own covers all alike."""
-    event = str(staged.contract.event_time)
-    counts = connection.execute(daily_counts(f"facts_{slug(staged.name)}", event)).df()
     own = staged.has_feeds
     pieces = []
     for feed, days in snapshot_days.groupby("partition_name", sort=True):
@@ -161,11 +172,50 @@ def put_table(connection: Connection, name: str, frame: pd.DataFrame) -> None:
     connection.unregister("incoming")
 
 
-def run_plan(connection: Connection, plan: FeaturePlan, result: str) -> None:
-    """Build the feature table of a plan as the temporary table `result`, dropping what it needed between."""
+def run_plan(connection: Connection, plan: FeaturePlan, result: str, cells_at_once: int = CELLS_AT_ONCE) -> None:
+    """Build the feature table of a plan as the temporary table `result`, dropping what it needed between.
+
+    Large tables are built for some accounts after the others, so that what lies between stays bounded:
+    at most about `cells_at_once` values of the result at a time.
+    """
+    ranges = account_ranges(connection, max(1, cells_at_once // max(1, len(plan.signals))))
+    if len(ranges) == 1:
+        _run_steps(connection, plan)
+        connection.execute(f"create or replace temp table {result} as {plan.query}")
+        _drop_steps(connection, plan)
+        return
+    connection.execute("alter table snapshots rename to all_snapshots")
+    try:
+        for number, (first, beyond) in enumerate(ranges):
+            below = "" if beyond is None else f" and account_id < {literal(beyond)}"
+            connection.execute("create or replace temp view snapshots as select * from all_snapshots "
+                               f"where account_id >= {literal(first)}{below}")
+            _run_steps(connection, plan)
+            into = f"create or replace temp table {result} as" if number == 0 else f"insert into {result}"
+            connection.execute(f"{into} {plan.query}")
+            _drop_steps(connection, plan)
+    finally:
+        connection.execute("drop view if exists snapshots")
+        connection.execute("alter table all_snapshots rename to snapshots")
+
+
+def account_ranges(connection: Connection, rows_at_once: int) -> list[tuple[str, str | None]]:
+    """First account of each range and of the next, with about `rows_at_once` snapshots in each."""
+    firsts = [r[0] for r in rows(
+        connection, "select min(n.account_id) from (select account_id, count(*) over (order by account_id) as position "
+                    f"from snapshots) n group by (n.position - 1) // {rows_at_once} order by 1")]
+    if len(firsts) < 2:
+        return [("", None)]
+    distinct = ["", *dict.fromkeys(firsts[1:])]
+    return list(zip(distinct, [*distinct[1:], None], strict=True))
+
+
+def _run_steps(connection: Connection, plan: FeaturePlan) -> None:
     for step in plan.steps:
         connection.execute(f"create or replace temp table {step.name} as {step.select}")
-    connection.execute(f"create or replace temp table {result} as {plan.query}")
+
+
+def _drop_steps(connection: Connection, plan: FeaturePlan) -> None:
     for step in plan.steps:
         connection.execute(f"drop table if exists {step.name}")
 

@@ -9,12 +9,14 @@ from typing import Any
 import pandas as pd
 
 from features.build import plan_features
+from features.catalogue import LAGGING
 from features.definition import Signal
 from features.errors import ConfigError, IncompleteHorizon
 from features.facts import SourceFacts
 from features.feeds import coverage, daily_counts
 from features.naming import slug
 from features.snapshots import PopulationRule, population
+from features.state_rows import FIRST_VALUE, KEY_FEATURES, TROUBLE
 from features.windows import NEVER, day_number, day_of, known
 from models.dates import AskedDates, asked_dates, last_complete
 from models.labels import labels, outcome_filter
@@ -22,6 +24,7 @@ from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection, rows
 from pipeline.engine.facts import choose, define_times, put_table, run_plan, source_facts
 from pipeline.engine.staged_facts import StagedFacts
+from pipeline.jobs.onboarding_pace import onboarding_pace
 from pipeline.jobs.stage import load_staged
 from pipeline.workspace import (
     Workspace,
@@ -108,9 +111,10 @@ def build_training(workspace: Workspace, connection: Connection, target: Target)
         )
     # Kinds and categories are chosen without labels, on what was known by the middle training date.
     choices = {n: choose(connection, s, middle, workspace.project.features.max_kinds) for n, s in staged.items()}
+    _add_declared(connection, staged, choices)
     choices[CALENDAR] = {"season": workspace.project.features.season and _spans_a_year(connection)}
     take_labels(workspace, connection, staged, target)
-    signals = _features(workspace, connection, staged, choices)
+    signals = _features(workspace, connection, staged, choices, own_dates=target.dates.anchor is not None)
     return BuiltFeatures(signals, choices, dates, count)
 
 
@@ -135,8 +139,19 @@ def build_scoring(
             f"no account is in the population of target {target.name!r} on {as_of}. "
             "Choose another --as-of, or look at [targets.population]."
         )
-    signals = _features(workspace, connection, staged, choices)
+    signals = _features(workspace, connection, staged, choices, own_dates=target.dates.anchor is not None)
     return BuiltFeatures(signals, choices, None, count)
+
+
+def _add_declared(connection: Connection, staged: Mapping[str, StagedFacts], choices: dict[str, Any]) -> None:
+    """Freeze, beside what was chosen, the lists of events that the project declares and the pace of onboarding."""
+    for name, source in staged.items():
+        lists = {KEY_FEATURES: source.settings.key_features, TROUBLE: source.settings.trouble_events,
+                 FIRST_VALUE: source.settings.first_value_events}
+        found = choices[name].setdefault("categories", {})
+        found |= {key: list(events) for key, events in lists.items() if events}
+        if source.contract.table == "milestones":
+            found |= onboarding_pace(connection, source_facts(source, {}))
 
 
 def _spans_a_year(connection: Connection) -> bool:
@@ -307,7 +322,8 @@ def _silence_table(found: list[tuple[str, int, int]]) -> pd.DataFrame:
 
 
 def _features(
-    workspace: Workspace, connection: Connection, staged: Mapping[str, StagedFacts], choices: Mapping[str, Any]
+    workspace: Workspace, connection: Connection, staged: Mapping[str, StagedFacts], choices: Mapping[str, Any],
+    *, own_dates: bool,
 ) -> tuple[Signal, ...]:
     """The table `features`: account_id, as_of_day and one double per signal."""
     settings = workspace.project.features
@@ -315,8 +331,9 @@ def _features(
     for source in staged.values():
         if source.contract.table not in NO_FEATURES and source.settings.features:
             sources.append(source_facts(source, choices))
-    plan = plan_features(sources, window_days=settings.window_days, off=frozenset(settings.off),
-                         season=bool(choices.get(CALENDAR, {}).get("season", False)))
+    off = frozenset(settings.off) | (LAGGING if settings.leading_only else frozenset())
+    plan = plan_features(sources, window_days=settings.window_days, off=off,
+                         season=bool(choices.get(CALENDAR, {}).get("season", False)), own_dates=own_dates)
     if not plan.signals:
         raise ConfigError("no signal can be built: every source is off or lacks its columns. Look at [features] off.")
     used = {s.name: staged[s.name] for s in sources if s.name in plan.windows}

@@ -15,7 +15,7 @@ from features.errors import ChurnError, ConfigError, GateRefused, StoreError
 from features.naming import slug
 from features.windows import day_number
 from models.bundle import Bundle, Scored, base_of, score
-from models.drivers import driver_table
+from models.drivers import account_reasons, driver_table
 from models.methods import GradientBoosting
 from pipeline.actions.worklist import largest_reasons
 from pipeline.config import config_hash
@@ -58,6 +58,8 @@ class PublishedRun:
     scores: pd.DataFrame
     reasons: pd.DataFrame
     """The two largest drivers of each account towards the event; all of them are in the store."""
+    why: pd.DataFrame
+    """Reasons of each account from the short list: account_id, reason, points; accounts without are not explained."""
     portfolio: pd.DataFrame
     freshness: tuple[SourceState, ...]
     covered: Mapping[str, float]
@@ -162,6 +164,7 @@ class _Scoring:
         self.bundle, self.rows, self.unknown, self.currency = bundle, rows, unknown, currency
         self.scores: list[pd.DataFrame] = []
         self.reasons: list[pd.DataFrame] = []
+        self.why: list[pd.DataFrame] = []
         self.error: ChurnError | None = None
 
     def drivers(self, common: Mapping[str, Any]) -> Iterator[pa.RecordBatch]:
@@ -175,8 +178,9 @@ class _Scoring:
             drivers = driver_table(
                 list(now.index), now.reset_index(drop=True), before.reset_index(drop=True), scored.points, model.signals,
                 references, scored.table["health"].to_numpy(), scored.base_displayed, before_days=BEFORE_DAYS,
-                currency=self.currency)
+                currency=self.currency, twins=self.bundle.twins)
             self.scores.append(scored.table)
+            self.why.append(account_reasons(drivers))
             self.reasons.append(largest_reasons(drivers, good_event=self.bundle.scale.good_event).drop(columns="place"))
             yield from _table(drivers.assign(**common), DRIVERS).to_batches()
 
@@ -212,7 +216,7 @@ def run_id_of(
         "as_of": day.isoformat(), "target": target.name, "basis": bundle.basis, "model": bundle.model_version,
         "calibrator": bundle.calibrator_version, "scale": bundle.scale.version,
         "cards": [s.fingerprint for s in bundle.published.signals], "config": config_hash(workspace.project),
-        "inputs": dict(inputs),
+        "inputs": dict(inputs), **({"twins": bundle.twins} if bundle.twins else {}),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -267,7 +271,8 @@ def _publish(
     }
     append_run(store, run)
     before = json.loads(previous["counts"]) if previous and previous["run_id"] != run_id else None
-    return PublishedRun(run, scores, pd.concat(scoring.reasons, ignore_index=True), people, states, {}, before, bundle)
+    reasons, why = (pd.concat(parts, ignore_index=True) for parts in (scoring.reasons, scoring.why))
+    return PublishedRun(run, scores, reasons, why, people, states, {}, before, bundle)
 
 
 def _note(accepted: Mapping[str, str], bundle: Bundle) -> str | None:

@@ -16,6 +16,7 @@ from features.errors import NoModel
 from models.artifact import read_model, write_model
 from models.bundle import Bundle, read_bundle, write_bundle
 from models.dataset import TrainingSet
+from models.drivers import find_twins
 from models.health import Proposal, propose_scale, scale_from_anchors, scale_problems
 from models.health.scale import Scale
 from models.model import Model
@@ -74,7 +75,8 @@ def train_target(workspace: Workspace, target: Target, on_trial: Callable[..., N
         model=result.model, scorecard=result.scorecard, scale=scale, choices=found.choices,
         facts={"train_dates": list(found.train_dates), "test_dates": list(found.test_dates),
                "config_hash": config_hash(workspace.project), "notes": list(result.notes), "scale_problems": problems,
-               "project": workspace.project.name, "currency": workspace.project.currency},
+               "project": workspace.project.name, "currency": workspace.project.currency,
+               "twins": find_twins(rows.features[~rows.keys["is_test"].to_numpy(dtype=bool)], result.model.signals)},
     )
     kept = dict(result.baselines) | ({RESEEDED: result.reseeded} if result.reseeded is not None else {})
     version = register(workspace, target, bundle, kept, result, rows)

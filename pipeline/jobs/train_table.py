@@ -312,10 +312,11 @@ def _drivers(rows: TableRows, bundle: Bundle, scored: Scored) -> pd.DataFrame:
     references = {k: float("nan") if v is None else v for k, v in bundle.model.references.items()}
     row = rows.row[rows.training_set.keys["is_test"].to_numpy(dtype=bool)]
     table = driver_table([str(each) for each in row], test.features, None, scored.points, bundle.model.signals, references,
-                         scored.table["health"], scored.base_displayed)
+                         scored.table["health"], scored.base_displayed, twins=bundle.twins)
     table.insert(0, "row", table["account_id"].astype("int64"))
     table["account_id"] = table["row"].map(dict(zip(row, test.keys["account_id"], strict=True)))
-    return table.drop(columns="value_before")
+    # Nothing is known of foreign columns that would make one of them a reason of our list.
+    return table.drop(columns=["value_before", "reason"])
 
 
 def _register(

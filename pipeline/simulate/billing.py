@@ -11,6 +11,8 @@ from pipeline.simulate.company import NO_DAY, Company, as_known_at_the_end
 
 _ONE_OFF_FAILURE_SHARE = 0.015
 """An expired card: fails once, paid within a week."""
+_REMINDER_DAYS = 7
+"""Days after the due date until an unpaid invoice is reminded of."""
 _CORRECTED_SHARE = 0.015
 _DUPLICATE_SHARE = 0.004
 
@@ -29,7 +31,8 @@ def invoices(company: Company, rows: pd.DataFrame) -> pd.DataFrame:
         "account_id": company.account_id[account], "invoice_id": ids, "row_key": ids,
         "issued_at": company.moment(issued, 5 * 60), "due_at": company.moment(due, 5 * 60),
         "paid_at": company.moment(paid, generator.integers(7 * 60, 18 * 60, n)),
-        "failed_at": company.moment(failed, 6 * 60), "amount": amount, "currency": p.CURRENCY,
+        "failed_at": company.moment(failed, 6 * 60),
+        "reminded_at": company.moment(_reminded(due, paid), 9 * 60), "amount": amount, "currency": p.CURRENCY,
         "known_at": company.moment(issued, 5 * 60 + 20), "is_deleted": False,
     })
     table = pd.concat([table, _corrections(table, generator), _duplicates(table, generator)], ignore_index=True)
@@ -71,6 +74,12 @@ def _payments(
     return np.where(cannot, cleared, paid), np.where(cannot, due, failed)
 
 
+def _reminded(due: NDArray[Any], paid: NDArray[Any]) -> NDArray[Any]:
+    """Day of the reminder of invoices that were still open then; `NO_DAY` for the others."""
+    is_open = (paid <= NO_DAY // 2) | (paid > due + _REMINDER_DAYS)
+    return np.where(is_open, due + _REMINDER_DAYS, NO_DAY)
+
+
 def _next_clear(trouble: NDArray[np.bool_]) -> NDArray[np.int64]:
     """First day from each day on without payment trouble, shape (n_accounts, n_days); `NEVER`: not in the span."""
     days = np.where(trouble, p.NEVER, np.arange(trouble.shape[1]))
@@ -91,6 +100,6 @@ def _duplicates(table: pd.DataFrame, generator: np.random.Generator) -> pd.DataF
     rows = table[generator.random(len(table)) < _DUPLICATE_SHARE]
     ids = rows["invoice_id"] + "D"
     never = np.datetime64("NaT", "us")
-    copy = rows.assign(invoice_id=ids, row_key=ids, paid_at=never, failed_at=never)
+    copy = rows.assign(invoice_id=ids, row_key=ids, paid_at=never, failed_at=never, reminded_at=never)
     later = pd.to_timedelta(generator.integers(2, 7, len(rows)), unit="D").astype("timedelta64[us]")
     return pd.concat([copy, copy.assign(known_at=copy["known_at"] + later, is_deleted=True)])

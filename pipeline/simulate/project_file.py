@@ -18,6 +18,12 @@ data_until = {until}
 
 [sources.usage_events]
 location = "data/usage_events.parquet"
+# The product features that matter, what first brings value, and what people should not meet often.
+key_features = ["create_report", "build_plan", "sync_integration"]
+first_value_events = ["build_plan"]
+trouble_events = ["error_shown"]
+# A person's events further apart than this are two visits.
+session_gap_minutes = 30
 data_until = {until}
 
 [sources.invoices]

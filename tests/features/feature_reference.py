@@ -5,7 +5,16 @@ from datetime import datetime, timedelta
 from statistics import median
 from typing import Any
 
-from tiny_world import Row, TinySource, World, moment_of
+from tiny_world import (
+    FIRST_VALUE_EVENTS,
+    KEY_FEATURES,
+    PACE_CUTS,
+    TROUBLE_EVENTS,
+    Row,
+    TinySource,
+    World,
+    moment_of,
+)
 
 from features.definition import Signal
 from features.sources import CONTRACTS, Span
@@ -22,22 +31,35 @@ def has_reference(signal: Signal) -> bool:
     """Whether somebody wrote down what the signal should be."""
     facts = signal.definition
     if "numerator" in facts:
-        return signal.column in RATIOS
-    return signal.column in STATES if "state" in facts else "attribute" in facts or facts["measure"] in MEASURES
+        return signal.column in RATIOS or _is_of_windows(facts)
+    return _card_name(signal) in STATES if "state" in facts else "attribute" in facts or facts["measure"] in MEASURES
+
+
+def _card_name(signal: Signal) -> str:
+    """The column without the name of a source of its own."""
+    return signal.column.removeprefix(f"{signal.source}__")
+
+
+def _is_of_windows(facts: dict[str, Any]) -> bool:
+    return all("measure" in facts[part] for part in ("numerator", "divisor"))
 
 
 def reference(world: World, signal: Signal, account: str, as_of: int, feed: str) -> float | None:
     """The value of one signal of one snapshot; None is null."""
     facts = signal.definition
+    if "numerator" in facts and _is_of_windows(facts):
+        top, bottom = (windowed(world[facts[p]["source"]], facts[p], account, as_of, feed) for p in ("numerator", "divisor"))
+        return None if top is None or not bottom else top / bottom
     if "numerator" in facts:
         return RATIOS[signal.column](world, account, as_of, feed)
     source = world[signal.source]
     if "attribute" in facts:
         return attribute(source, facts, account, as_of)
     if "state" in facts:
-        if not began(source, as_of, feed):
+        window = signal.window_days
+        if not (began(source, as_of, feed) if window is None else covered(source, as_of, feed, window)):
             return None
-        value = STATES[signal.column](rows_as_known(source, account, as_of), as_of)
+        value = STATES[_card_name(signal)](rows_as_known(source, account, as_of), as_of)
         return signal.when_empty if value is None else float(value)
     value = windowed(source, facts, account, as_of, feed)
     return value
@@ -378,6 +400,192 @@ for _name in ("champion", "sponsor"):
     )
 
 
+# What people did, one by one.
+def _by_person(rows: list[Row], as_of: int, first: int, until: int = 0) -> dict[str, list[Row]]:
+    """Events in [as_of - first, as_of - until) of each person."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        if row["user_id"] is not None and moment_of(as_of - first) <= row["event_time"] < moment_of(as_of - until):
+            found.setdefault(row["user_id"], []).append(row)
+    return found
+
+
+def _top_share(rows: list[Row], as_of: int) -> float | None:
+    counts = [len(events) for events in _by_person(rows, as_of, 28).values()]
+    return _ratio(max(counts, default=0), sum(counts))
+
+
+def _back_share(rows: list[Row], as_of: int) -> float | None:
+    before = _by_person(rows, as_of, 56, 28)
+    return _ratio(len(before.keys() & _by_person(rows, as_of, 28)), len(before))
+
+
+def _stuck(rows: list[Row], as_of: int) -> int:
+    return sum(len([r for r in events if r["event_name"] in TROUBLE_EVENTS]) >= 3
+               for events in _by_person(rows, as_of, 28).values())
+
+
+def _key_share(rows: list[Row], as_of: int, days: int) -> float:
+    used = {r["event_name"] for r in rows if _lately(r["event_time"], as_of, days)}
+    return len(used & set(KEY_FEATURES)) / len(KEY_FEATURES)
+
+
+def _key_users(rows: list[Row], as_of: int) -> int:
+    return sum(any(r["event_name"] in KEY_FEATURES for r in events) for events in _by_person(rows, as_of, 28).values())
+
+
+def _first_value(rows: list[Row], as_of: int) -> tuple[int | None, int | None]:
+    """First day of use and first day of value."""
+    past = [r for r in rows if _past(r["event_time"], as_of)]
+    valued = [day(r["event_time"]) for r in past if r["event_name"] in FIRST_VALUE_EVENTS]
+    return min((day(r["event_time"]) for r in past), default=None), min(valued, default=None)
+
+
+def _days_to_value(rows: list[Row], as_of: int) -> int | None:
+    used, valued = _first_value(rows, as_of)
+    return None if used is None or valued is None else valued - used
+
+
+# What people said.
+def _pulse(rows: list[Row], as_of: int) -> float | None:
+    fresh = [r for r in rows if r["pulse"] is not None and _lately(r["noted_at"], as_of, 91)
+             and _running(r, as_of, "noted_at", "expires_at")]
+    return max((r["noted_at"], r["pulse"]) for r in fresh)[1] / 10 if fresh else None
+
+
+def _one_wording(rows: list[Row], as_of: int) -> list[Row]:
+    """Answers to the wording answered last, kind by kind."""
+    past = [r for r in rows if _past(r["answered_at"], as_of)]
+    newest: dict[Any, tuple[datetime, str]] = {}
+    for row in sorted(past, key=lambda r: r["version"] or "", reverse=True):
+        if row["kind"] not in newest or row["answered_at"] >= newest[row["kind"]][0]:
+            newest[row["kind"]] = (row["answered_at"], row["version"] or "")
+    return [r for r in past if (r["version"] or "") == newest[r["kind"]][1]]
+
+
+def _mean_of(rows: list[Row], column: str) -> float | None:
+    values = [r[column] for r in rows if r[column] is not None]
+    return sum(values) / len(values) if values else None
+
+
+def _survey(rows: list[Row], as_of: int, kind: str, column: str = "points") -> float | None:
+    mean = _mean_of([r for r in _one_wording(rows, as_of) if r["kind"] == kind and _lately(r["answered_at"], as_of, 182)], column)
+    return None if mean is None else mean / 10
+
+
+def _survey_trend(rows: list[Row], as_of: int) -> float | None:
+    answers = _one_wording(rows, as_of)
+    now = _mean_of([r for r in answers if _lately(r["answered_at"], as_of, 91)], "points")
+    before = _mean_of([r for r in answers if moment_of(as_of - 364) <= r["answered_at"] < moment_of(as_of - 91)], "points")
+    return None if now is None or before is None else (now - before) / 10
+
+
+# Contracts then and now.
+def _terms_then(rows: list[Row], as_of: int, days: int) -> list[Row]:
+    return [r for r in _paid(rows) if _running(r, as_of - days, "starts_at", "ends_at")]
+
+
+def _change_of(rows: list[Row], as_of: int, column: str) -> float | None:
+    now, then = _sum(_terms(rows, as_of), column, 1), _sum(_terms_then(rows, as_of, 182), column, 1)
+    return None if now is None or then is None else _ratio(now - then, abs(now) + abs(then))
+
+
+def _discount_change(rows: list[Row], as_of: int) -> float | None:
+    now, then = ([r["discount_share"] for r in found if r["discount_share"] is not None]
+                 for found in (_terms(rows, as_of), _terms_then(rows, as_of, 364)))
+    return (max(now) - max(then)) / 10 if now and then else None
+
+
+def _plans(rows: list[Row], as_of: int) -> int:
+    began = [r for r in _paid(rows) if _lately(r["starts_at"], as_of, 364)]
+    return len({r["plan"] for r in [*began, *_terms(rows, as_of), *_terms_then(rows, as_of, 364)]} - {None})
+
+
+# Onboarding.
+def _pace(rows: list[Row], as_of: int) -> float | None:
+    slower = []
+    for row in rows:
+        cuts = PACE_CUTS.get(row["milestone"])
+        if cuts is None or not _past(row["assigned_at"], as_of):
+            continue
+        taken = (day(row["reached_at"]) if row["reached_at"] else as_of) - day(row["assigned_at"])
+        faster = sum(taken > cut for cut in cuts)
+        if row["reached_at"] is not None or faster >= 10:
+            slower.append(faster)
+    return sum(slower) / (20 * len(slower)) if slower else None
+
+
+def _onboarding_days(rows: list[Row], as_of: int) -> int | None:
+    if not rows or any(r["reached_at"] is None for r in rows):
+        return None
+    return max(day(r["reached_at"]) for r in rows) - min(day(r["assigned_at"]) for r in rows)
+
+
+def _met(rows: list[Row], *, late: bool) -> list[Row]:
+    return [r for r in rows if r["met_at"] and r["due_at"] and (day(r["met_at"]) > day(r["due_at"])) == late]
+
+
+def _gone_days(rows: list[Row], as_of: int, role: str) -> int | None:
+    mine = _role(rows, role)
+    if any(_running(r, as_of, "valid_from", "valid_to") for r in mine):
+        return 0
+    return min((as_of - day(r["valid_to"]) for r in mine if r["valid_to"] is not None), default=None)
+
+
+STATES |= {
+    "top_user_share_28d": _top_share,
+    "power_users_28d": lambda rows, t: sum(
+        len({day(r["event_time"]) for r in events}) >= 8 for events in _by_person(rows, t, 28).values()
+    ),
+    "users_back_share_28d": _back_share,
+    "users_stuck_28d": _stuck,
+    "key_features_share_28d": lambda rows, t: _key_share(rows, t, 28),
+    "key_features_share_91d": lambda rows, t: _key_share(rows, t, 91),
+    "key_users_28d": _key_users,
+    "first_value_reached": lambda rows, t: float(_first_value(rows, t)[1] is not None),
+    "days_to_first_value": _days_to_value,
+    "amount_overdue": lambda rows, t: _sum(_overdue(rows, t, "paid_at"), "amount", 100),
+    "amount_open": lambda rows, t: _sum([r for r in rows if r["paid_at"] is None], "amount", 100),
+    "paid_late_364d": lambda rows, t: sum(
+        _lately(r["paid_at"], t, 364) and r["due_at"] is not None and day(r["paid_at"]) > day(r["due_at"]) for r in rows
+    ),
+    "reminders_91d": lambda rows, t: sum(_lately(r["reminded_at"], t, 91) for r in rows),
+    "days_since_failed_payment": lambda rows, t: min((t - day(r["failed_at"]) for r in rows if r["failed_at"]), default=None),
+    "tickets_unanswered": lambda rows, t: sum(r["first_reply_at"] is None for r in _open(rows, t)),
+    "severe_open": lambda rows, t: sum(r["severity"] in ("high", "urgent", "critical") for r in _open(rows, t)),
+    "pulse": _pulse,
+    "nps_balance": lambda rows, t: _survey(rows, t, "nps", "nps_points"),
+    "csat": lambda rows, t: _survey(rows, t, "csat"),
+    "effort": lambda rows, t: _survey(rows, t, "ces"),
+    "agreement": lambda rows, t: _survey(rows, t, "agree"),
+    "survey_trend": _survey_trend,
+    "milestones_reached_late": lambda rows, t: sum(
+        bool(r["reached_at"] and r["due_at"] and day(r["reached_at"]) > day(r["due_at"])) for r in rows
+    ),
+    "milestones_share": lambda rows, t: _ratio(sum(r["reached_at"] is not None for r in rows), len(rows)),
+    "onboarding_days": _onboarding_days,
+    "onboarding_pace": _pace,
+    "goals_met_on_time": lambda rows, t: len(_met(rows, late=False)),
+    "goals_met_late": lambda rows, t: len(_met(rows, late=True)),
+    "goals_on_time_share": lambda rows, t: _ratio(
+        sum(_past(r["due_at"], t) for r in _met(rows, late=False)), sum(_past(r["due_at"], t) for r in rows)
+    ),
+    "oldest_missed_goal": lambda rows, t: _oldest(_overdue(rows, t, "met_at"), t, "due_at"),
+    "days_since_goal_met": lambda rows, t: min((t - day(r["met_at"]) for r in rows if r["met_at"]), default=None),
+    "value_so_far": lambda rows, t: _sum(rows, "value", 100),
+    "paid_change_182d": lambda rows, t: _change_of(rows, t, "amount_per_month"),
+    "seats_change_182d": lambda rows, t: _change_of(rows, t, "seats"),
+    "plans_364d": lambda rows, t: _plans(rows, t) if rows else None,
+    "terms_with_notice": lambda rows, t: sum(r["notice_at"] is not None for r in _terms(rows, t)),
+    "discount_change_364d": _discount_change,
+}
+for _name_of_role in ("champion", "sponsor"):
+    STATES[f"{_name_of_role}_new_91d"] = lambda rows, t, role=_name_of_role: sum(  # type: ignore[misc]
+        _lately(r["valid_from"], t, 91) for r in _role(rows, role)
+    )
+    STATES[f"{_name_of_role}_missing_days"] = lambda rows, t, role=_name_of_role: _gone_days(rows, t, role)  # type: ignore[misc]
+
+
 def _seats_used(world: World, account: str, as_of: int, feed: str) -> float | None:
     usage, terms = world["usage_events"], world["subscriptions"]
     if not covered(usage, as_of, feed, 28) or not began(terms, as_of, feed):
@@ -387,4 +595,39 @@ def _seats_used(world: World, account: str, as_of: int, feed: str) -> float | No
     return len(users) / seats if seats else None
 
 
-RATIOS: dict[str, Callable[[World, str, int, str], float | None]] = {"seats_used_share": _seats_used}
+def _per_active_user(state: str) -> Callable[[World, str, int, str], float | None]:
+    """A number of users over those active in 28 days."""
+
+    def share(world: World, account: str, as_of: int, feed: str) -> float | None:
+        usage = world["usage_events"]
+        if not covered(usage, as_of, feed, 28):
+            return None
+        rows = rows_as_known(usage, account, as_of)
+        return _ratio(float(STATES[state](rows, as_of) or 0), len(_by_person(rows, as_of, 28)))
+
+    return share
+
+
+def _price_per_seat(world: World, account: str, as_of: int, feed: str) -> float | None:
+    terms = world["subscriptions"]
+    running = _terms(rows_as_known(terms, account, as_of), as_of)
+    paid, seats = _sum(running, "amount_per_month", 100), _sum(running, "seats", 10)
+    return paid / seats if began(terms, as_of, feed) and paid is not None and seats else None
+
+
+def _pulse_trend(world: World, account: str, as_of: int, feed: str) -> float | None:
+    notes = world["csm_notes"]
+    if not covered(notes, as_of, feed, 364):
+        return None
+    rows = rows_as_known(notes, account, as_of)
+    now, mean = _pulse(rows, as_of), _mean_of([r for r in rows if _lately(r["noted_at"], as_of, 364)], "pulse")
+    return None if now is None or not mean else now / (mean / 10)
+
+
+RATIOS: dict[str, Callable[[World, str, int, str], float | None]] = {
+    "seats_used_share": _seats_used,
+    "key_users_share": _per_active_user("key_users_28d"),
+    "users_stuck_share": _per_active_user("users_stuck_28d"),
+    "price_per_seat": _price_per_seat,
+    "pulse_trend": _pulse_trend,
+}

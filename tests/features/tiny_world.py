@@ -20,6 +20,11 @@ FIRST_DAY = 19_359  # 2023-01-02
 WINDOWS = (7, 28, 91)
 # Names that read alike, hold quotes, or are a keyword: all of them occur in real logs.
 KINDS = ("Add-on", "add on", "it's", "select")
+# What a project declares of them.
+KEY_FEATURES = (KINDS[0], KINDS[2], "never seen")
+TROUBLE_EVENTS = (KINDS[1], KINDS[3])
+FIRST_VALUE_EVENTS = (KINDS[2],)
+PACE_CUTS = {"m1": tuple(range(0, 95, 5)), "m2": tuple(range(10, 200, 10))}
 ACCOUNTS = ("A", "B", "C", "D")
 _ARROW = {"text": pa.string(), "time": pa.timestamp("us"), "money": pa.int64(), "number": pa.int64(), "flag": pa.bool_()}
 
@@ -125,10 +130,11 @@ def load(connection: Connection, world: World) -> None:
 def random_world(seed: int) -> World:
     """All contracts with a few rows each: versions, retractions, late rows, ties, two feeds, a silent stretch."""
     draw = _Draw(random.Random(seed))
-    usage = TinySource("usage_events", "usage_events", draw.usage(40) + draw.busy_feed(), extra=(("spent", "money", 2),))
+    usage = TinySource("usage_events", "usage_events", draw.usage(40) + draw.busy_feed() + draw.keen_person(),
+                       extra=(("spent", "money", 2),))
     world = [
         usage,
-        TinySource("clicks", "usage_events", draw.usage(12), extra=(("depth", "number", 1),)),
+        TinySource("clicks", "usage_events", draw.usage(12) + draw.keen_person(), extra=(("depth", "number", 1),)),
         TinySource(
             "touchpoints",
             "touchpoints",
@@ -139,7 +145,8 @@ def random_world(seed: int) -> World:
             ),
         ),
         TinySource(
-            "invoices", "invoices", draw.timed(20, "issued_at", ("due_at", "paid_at", "failed_at"), amount=(None, 0, -250, 999))
+            "invoices", "invoices", draw.timed(20, "issued_at", ("due_at", "paid_at", "failed_at", "reminded_at"),
+            amount=(None, 0, -250, 999), overage=(None, 0, 300)),
         ),
         TinySource(
             "support_tickets",
@@ -150,15 +157,19 @@ def random_world(seed: int) -> World:
                 ("first_reply_at", "closed_at", "reopened_at", "rated_at"),
                 severity=("low", "high", "urgent", None),
                 rating=(None, 10, 30, 50),
+                text_sentiment=(None, -6, 0, 9),
             ),
         ),
-        TinySource("surveys", "surveys", draw.timed(15, "answered_at", (), kind=("nps", "csat", None), score=(0, 70, 100))),
+        TinySource("surveys", "surveys", draw.timed(
+            40, "answered_at", (), kind=("nps", "csat", "ces", "agree", None), version=("1", "2", None), score=(0, 70, 100),
+            points=(None, 0, 500, 1000), nps_points=(None, 1000, 0, -1000), text_sentiment=(None, -5, 8))),
         TinySource(
             "contacts",
             "contacts",
             draw.timed(12, "valid_from", ("valid_to",), person=("p", "q"), role=("champion", "sponsor", "user")),
         ),
-        TinySource("milestones", "milestones", draw.timed(12, "assigned_at", ("due_at", "reached_at"), milestone=("m1", "m2"))),
+        TinySource("milestones", "milestones", draw.timed(
+            12, "assigned_at", ("due_at", "reached_at"), milestone=("m1", "m2", "m3"))),
         # Goals that nobody dated: known always.
         TinySource(
             "goals",
@@ -166,7 +177,8 @@ def random_world(seed: int) -> World:
             draw.undated(draw.timed(12, "set_at", ("due_at", "met_at"), goal=("g",), value=(None, 500))),
             unmapped=frozenset({"set_at"}),
         ),
-        TinySource("csm_notes", "csm_notes", draw.timed(12, "noted_at", (), pulse=(None, 10, 30, 50))),
+        TinySource("csm_notes", "csm_notes", draw.timed(
+            16, "noted_at", ("expires_at",), pulse=(None, 10, 30, 50), text_sentiment=(None, -5, 8))),
         TinySource(
             "accounts",
             "accounts",
@@ -193,6 +205,7 @@ def random_world(seed: int) -> World:
                 auto_renew=(True, False, None),
                 is_trial=(True, False, False, None),
                 discount_share=(None, 1, 2),
+                plan=("basic", "plus", None),
             ),
             settings=Source(convention=draw.random.choice(["fixed_term", "open_until_cancelled"])),
         ),
@@ -204,8 +217,11 @@ def choices_of(world: World) -> dict[str, Any]:
     """Frozen kinds and categories that exercise one-hot columns, ranks and unseen values."""
     return (
         {
-            "usage_events": {"kinds": KINDS, "categories": {}},
+            "usage_events": {"kinds": KINDS, "categories": {
+                "key_features": KEY_FEATURES, "trouble_events": TROUBLE_EVENTS,
+                "first_value_events": FIRST_VALUE_EVENTS}},
             "clicks": {"kinds": KINDS[:2], "categories": {}},
+            "milestones": {"categories": {f"pace_{step}": [str(cut) for cut in cuts] for step, cuts in PACE_CUTS.items()}},
             "touchpoints": {"kinds": ("mail_sent", "meeting"), "categories": {}},
             "accounts": {"categories": {"segment": ["small", "large"], "plan": list("jihgfedcb"), "consent": ["true", "false"]}},
         }
@@ -244,6 +260,7 @@ class _Draw:
             event_name=(*KINDS, "rare", None),
             user_id=("u", "v", "w", None),
             session_id=("s", "t", None),
+            session_minutes=(None, 0, 120, 455),
             quantity=(None, 0, 10, 25),
             spent=(None, -500, 1250, 99),
             depth=(None, 3, -7),
@@ -323,6 +340,15 @@ class _Draw:
                 "spent": 100,
             }
             for time in times
+        )
+
+    def keen_person(self) -> tuple[Row, ...]:
+        """One person of one account, there nearly every day for three weeks, and often in trouble."""
+        times = [moment_of(FIRST_DAY + day) + timedelta(hours=9) for day in range(38, 59) if day % 7 < 5]
+        return tuple(
+            {"account_id": "A", "partition": "", "event_time": time, "known_from": time, "known_until": None, "user_id": "k",
+             "event_name": KINDS[number % 2], "quantity": 10}
+            for number, time in enumerate(times)
         )
 
     def undated(self, rows: tuple[Row, ...]) -> tuple[Row, ...]:

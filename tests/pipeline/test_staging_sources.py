@@ -66,9 +66,10 @@ def test_columns_of_the_same_name_map_themselves_regardless_of_case(world: World
     place = world.parquet("u.parquet", Account_ID=["a"], EVENT_TIME=[DAY], Event_Name=["login"])
     staged = world.stage(usage_events=Source(location=place))["usage_events"]
     assert rows(world.duck, "SELECT * FROM staged_usage_events") == [
-        ("a", DAY, None, "login", None, None, DAY, None, "")]
+        ("a", DAY, None, "login", None, None, None, DAY, None, "")]
     assert staged.columns["event_name"].is_mapped and not staged.columns["session_id"].is_mapped
-    assert list(staged.columns) == ["account_id", "event_time", "user_id", "event_name", "quantity", "session_id"]
+    assert list(staged.columns) == ["account_id", "event_time", "user_id", "event_name", "quantity", "session_id",
+                                    "session_minutes"]
     described = {n: t for n, t, *_ in rows(world.duck, "DESCRIBE staged_usage_events")}
     assert described["quantity"] == "BIGINT" and described["known_until"] == "TIMESTAMP"
 
