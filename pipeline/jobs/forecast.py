@@ -1,6 +1,6 @@
 """From a published run to horizons, renewals and remaining value: what the store holds, hazards fitted on it, tables written."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from difflib import get_close_matches
@@ -250,9 +250,15 @@ def _through_primary(low: Floats, high: Floats, own: int, edges: Floats, now: Kn
         mine[np.arange(len(mine)), anchor] = said[:, 0]
 
 
+def _empty(columns: Sequence[tuple[str, pa.DataType]]) -> pd.DataFrame:
+    """No rows, with the types of the published table."""
+    table: pd.DataFrame = pa.schema(list(columns)).empty_table().to_pandas()
+    return table
+
+
 def _remaining(target: Target, found: AccountForecast, member: pd.DataFrame, options: ForecastOptions) -> pd.DataFrame:
     if target.kind not in LEAVING:
-        return pd.DataFrame({name: [] for name, _ in REMAINING})
+        return _empty(REMAINING)
     table = member[["account_id", "value_per_year", "currency"]].assign(
         curve_days=CURVE_DAYS, months=options.months, yearly_discount=options.yearly_discount)
     for name, values in (("expected_days", found.days), ("remaining_value", found.value)):
@@ -267,7 +273,7 @@ def _calendar(
     """Next contract ends within a year, soonest first; accounts under notice stand there without a probability."""
     about = ["account_id", "name", "owner", "segment", "value_per_year", "currency"]
     if not np.isfinite(now.renewal_days).any():
-        return pd.DataFrame({name: [] for name, _ in RENEWALS})
+        return _empty(RENEWALS)
     due = np.nan_to_num(now.renewal_days, nan=np.inf) < found.curves.edges[-1]
     after = np.searchsorted(found.curves.edges, now.renewal_days, side="right")[due]
     rows = np.flatnonzero(due)
@@ -292,7 +298,7 @@ def _monthly(
     """A row per month and segment, and one of all segments together with an interval of its own."""
     due, renewed = found.months[0]
     if target.kind not in ("churn", "voluntary", "involuntary") or not due.sum():
-        return pd.DataFrame({name: [] for name, _ in MONTHLY})
+        return _empty(MONTHLY)
     first = pd.Timestamp(year=day.year, month=day.month, day=1)
     noticed = people[(people["band"] == "leaving") & people["renewal_date"].notna()]
     currency = str(people["currency"].iloc[0])

@@ -124,13 +124,34 @@ def load(connection: Connection, world: World) -> None:
         prepare(connection, source.staged(), f"staged_{source.name}")
 
 
+def moment_of(day: int) -> datetime:
+    """00:00 of a day number."""
+    return datetime(1970, 1, 1) + timedelta(days=day)
+
+
+def _known_on(day: int, **row: Any) -> Row:
+    return {"partition": "", "known_from": moment_of(day), "known_until": None, **row}
+
+
+# The account's first event, loaded when the worlds are half over.
+LATE_BACKFILL: tuple[Row, ...] = (
+    _known_on(FIRST_DAY + 120, account_id="B", event_time=moment_of(FIRST_DAY - 1_000), event_name=KINDS[0], quantity=10,
+               user_id=None, session_id=None),)
+# A term long enough for a look a year back, and a later one that changes what is paid.
+LONG_TERMS: tuple[Row, ...] = tuple(
+    _known_on(day, account_id="C", starts_at=moment_of(day), ends_at=moment_of(FIRST_DAY + 700), is_trial=False,
+              discount_share=share, amount_per_month=2_000 * share, seats=10 * share, auto_renew=True,
+              notice_at=None, plan="basic")
+    for day, share in ((FIRST_DAY - 420, 1), (FIRST_DAY + 100, 2)))
+
+
 # --- random worlds ---------------------------------------------------------------------------------
 
 
 def random_world(seed: int) -> World:
     """All contracts with a few rows each: versions, retractions, late rows, ties, two feeds, a silent stretch."""
     draw = _Draw(random.Random(seed))
-    usage = TinySource("usage_events", "usage_events", draw.usage(40) + draw.busy_feed() + draw.keen_person(),
+    usage = TinySource("usage_events", "usage_events", draw.usage(40) + draw.busy_feed() + draw.keen_person() + LATE_BACKFILL,
                        extra=(("spent", "money", 2),))
     world = [
         usage,
@@ -206,7 +227,7 @@ def random_world(seed: int) -> World:
                 is_trial=(True, False, False, None),
                 discount_share=(None, 1, 2),
                 plan=("basic", "plus", None),
-            ),
+            ) + LONG_TERMS,
             settings=Source(convention=draw.random.choice(["fixed_term", "open_until_cancelled"])),
         ),
     ]
@@ -405,11 +426,6 @@ def shuffled(world: World, seed: int) -> World:
     """The same rows in another order."""
     draw = random.Random(seed)
     return {n: replace(s, rows=tuple(draw.sample(s.rows, len(s.rows)))) for n, s in world.items()}
-
-
-def moment_of(day: int) -> datetime:
-    """Midnight of a day number."""
-    return datetime(1970, 1, 1) + timedelta(days=day)
 
 
 def _is_future(moment: datetime | None, day: int) -> bool:

@@ -69,14 +69,13 @@ class Company:
         self.true = np.column_stack([np.zeros(size), 1 - np.cumprod(1 - both, axis=1)])
         # What a perfect model says at the primary horizon.
         self.rows = replace(self.rows, log_odds=logit(self.true[:, list(EDGES).index(90.0)]))
-        uniform, period = rng.random((size, count)), np.arange(count)
+        uniform = rng.random((size, count))
         leaves = uniform < both
         first = np.where(leaves.any(axis=1), leaves.argmax(axis=1), count)
         at = np.minimum(first, count - 1)
         self.days = np.where(first < count, EDGES[at] + rng.random(size) * 30.0, NEVER)
         self.cause = (uniform[np.arange(size), at] >= self.choice[np.arange(size), at]).astype(np.intp)
         self.observed = rng.uniform(30.0, 700.0, size)
-        assert period[-1] == count - 1
 
     def fit(self) -> Hazards:
         return fitted(self.rows, self.days, self.observed, self.cause, ("voluntary", "involuntary"), replicates=40)
@@ -242,7 +241,9 @@ def test_money_intervals_hold_the_realised_month_at_the_stated_rate(deviation: f
     Without the common factor the intervals of a shaken company hold it far too seldom.
     """
     rng = np.random.default_rng(11)
-    size, inside, without = 150, [], []
+    size = 150
+    inside: list[bool] = []
+    without: list[bool] = []
     for repetition in range(200):
         hazard = rng.uniform(0.03, 0.25, (31, size))
         factor = common_factors(np.full(1, deviation**2), 31, rng)[0]
@@ -255,8 +256,8 @@ def test_money_intervals_hold_the_realised_month_at_the_stated_rate(deviation: f
         for chosen, kept in ((variances[1:], inside), (np.zeros(100), without))[:2 if deviation else 1]:
             factors = common_factors(chosen, 1, rng)
             futures = np.array([simulate_month_values(hazard[30][:, None], month, each, 1, rng)[1, 0, 0] for each in factors])
-            low, high = interval(futures, np.float64((value * (1 - hazard[30])).sum()))
-            kept.append(low <= realised <= high)
+            low, high = interval(futures, np.asarray((value * (1 - hazard[30])).sum()))
+            kept.append(bool(low <= realised <= high))
     assert 0.91 <= np.mean(inside) <= 0.985
     if deviation:
         assert np.mean(without) < np.mean(inside) - 0.05
