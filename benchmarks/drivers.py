@@ -4,11 +4,12 @@
 
 DIR is a finished `tenure demo`: its newest candidate explains the red accounts of the untouched test dates, and the
 reasons are compared with `truth/drivers.parquet`, which no model sees. *Recovered*: of the red rows with a planted
-trouble that can be seen, the share with one of these troubles among the first three reasons. A trouble counts under the
-reasons that are its direct traces (`TRACES`); `with_consequences` also counts what it does to use and mood. By chance: the
-same, with the troubles of another red account. *Stable*: the first three reasons of the model against those of the same
-model from another seed. *Twins split*: accounts shown two measures of one dimension that move together (mean rank
-correlation 0.9 and more on the training rows) as two drivers.
+trouble that can be seen, the share with one of these troubles among the first three reasons. A trouble counts under
+the reasons that are its direct traces (`TRACES`), not under what it does to use and mood further on. *By chance*: the
+same, with the troubles of every other red account. A near renewal is left aside: it says when, not what. *Stable*:
+the first three reasons of the model against those of the same model from another seed. *Twins split*: red rows shown
+two measures as two drivers although they move together, by the same rule asked again of the test rows, which had no
+part in finding twins.
 """
 
 import argparse
@@ -29,7 +30,6 @@ from models.model import Model
 from pipeline.config.schema import Target
 from pipeline.jobs.prepare import load_training
 from pipeline.jobs.train import RESEEDED, need_version
-from pipeline.simulate.truth import TROUBLES
 from pipeline.tracking import CHALLENGER
 from pipeline.workspace import Workspace, open_workspace
 
@@ -41,17 +41,7 @@ TRACES: dict[str, frozenset[str]] = {
     "price_rise": frozenset({"price"}),
 }
 """Planted trouble -> reasons that are its direct traces."""
-CONSEQUENCES: dict[str, frozenset[str]] = {
-    "champion_lost": frozenset({"low_use", "losing_users", "low_engagement", "unhappy"}),
-    "bug_trouble": frozenset({"low_use", "losing_users", "unhappy"}),
-    "payment_trouble": frozenset(),
-    "low_value_fit": frozenset({"low_use", "losing_users", "unhappy"}),
-    "price_rise": frozenset({"unhappy"}),
-}
-"""What a trouble does further on: it lowers use and mood, which the simulated company then acts on."""
-UNSEEN = tuple(name for name in TROUBLES if name not in TRACES)
 FIRST = 3
-# The calendar stands beside every reason: it says when, not what.
 _CALENDAR = "renewal_near"
 
 
@@ -87,10 +77,10 @@ def _truth(workspace: Workspace, rows: TrainingSet) -> pd.DataFrame:
     """One flag per trouble for every row; missing where the simulator wrote none."""
     path = workspace.folder / "truth" / "drivers.parquet"
     if not path.is_file():
-        raise NotFound(f"{path} does not exist: only a simulated company knows its planted troubles. Make one with `tenure demo`.")
-    told = pd.read_parquet(path).set_index(["account_id", "as_of"])
-    wanted = pd.MultiIndex.from_frame(rows.keys[["account_id", "as_of"]].astype({"as_of": told.index.dtypes["as_of"]}))
-    return told.reindex(wanted).reset_index(drop=True)
+        raise NotFound(f"{path} does not exist: only a simulated company knows what was planted. Make one with `tenure demo`.")
+    told = pd.read_parquet(path)
+    keys = rows.keys[["account_id", "as_of"]].astype({"as_of": told["as_of"].dtype})
+    return told.set_index(["account_id", "as_of"]).reindex(pd.MultiIndex.from_frame(keys)).reset_index(drop=True)
 
 
 def _recovered(rows: TrainingSet, reasons: pd.DataFrame, truth: pd.DataFrame) -> dict[str, Any]:
@@ -98,23 +88,16 @@ def _recovered(rows: TrainingSet, reasons: pd.DataFrame, truth: pd.DataFrame) ->
     seen = truth[list(TRACES)].fillna(False).astype(bool)
     has_one = np.flatnonzero(seen.any(axis=1))
     planted = [{name for name in TRACES if seen[name].iloc[i]} for i in range(len(rows))]
-    # Shifted by one among those that have a trouble: as common as they are, but of somebody else.
-    others = dict(zip(has_one, np.roll(has_one, 1), strict=True))
-    shares = {
-        "recovered": _share([_hit(shown[i], planted[i], TRACES) for i in has_one]),
-        "recovered_with_consequences": _share([_hit(shown[i], planted[i], TRACES, CONSEQUENCES) for i in has_one]),
-        "by_chance": _share([_hit(shown[i], planted[others[i]], TRACES) for i in has_one]),
-        "by_chance_with_consequences": _share([_hit(shown[i], planted[others[i]], TRACES, CONSEQUENCES) for i in has_one]),
-    }
-    each = {name: {"rows": int(seen[name].sum()), "recovered": _share([_hit(shown[i], {name}, TRACES)
-                                                                     for i in np.flatnonzero(seen[name])]),
-                   "with_consequences": _share([_hit(shown[i], {name}, TRACES, CONSEQUENCES)
-                                                for i in np.flatnonzero(seen[name])])} for name in TRACES}
-    return {"with_trouble": len(has_one), **shares, "troubles": each}
+    account = rows.keys["account_id"].to_numpy()
+    chance = [_hit(shown[i], planted[j]) for i in has_one for j in has_one if account[i] != account[j]]
+    each = {name: {"rows": int(seen[name].sum()),
+                   "recovered": _share([_hit(shown[i], {name}) for i in np.flatnonzero(seen[name])])} for name in TRACES}
+    return {"with_trouble": len(has_one), "recovered": _share([_hit(shown[i], planted[i]) for i in has_one]),
+            "by_chance": _share(chance), "troubles": each}
 
 
-def _hit(shown: list[str], planted: set[str], *maps: dict[str, frozenset[str]]) -> bool:
-    return any(reason in traces[name] for name in planted for traces in maps for reason in shown)
+def _hit(shown: list[str], planted: set[str]) -> bool:
+    return any(reason in TRACES[name] for name in planted for reason in shown)
 
 
 def _first(reasons: pd.DataFrame, n: int) -> list[list[str]]:
@@ -132,14 +115,15 @@ def _stability(reasons: pd.DataFrame, reseeded: pd.DataFrame, n: int) -> dict[st
 
 
 def _twins(bundle: Bundle, rows: TrainingSet, drivers: pd.DataFrame) -> dict[str, Any]:
-    """Accounts whose listed drivers hold two that move together, by the same rule asked again of the training rows."""
-    train = rows.features[~rows.keys["is_test"].to_numpy(dtype=bool)]
-    found = find_twins(train, bundle.model.signals)
+    """Red rows whose listed drivers hold two that move together, by the same rule asked again of the test rows."""
+    found = find_twins(rows.features[rows.keys["is_test"].to_numpy(dtype=bool)], bundle.model.signals)
     listed = drivers[drivers["driver"] != REST].copy()
     listed["group"] = [found.get(d, {}).get(name, name) for d, name in zip(listed["dimension"], listed["driver"], strict=True)]
     split = listed.groupby(["account_id", "dimension", "group"]).size()
-    return {"twin_groups": sum(len(set(names.values())) for names in found.values()),
-            "twins": sum(len(names) for names in found.values()), "twins_split": int((split > 1).sum())}
+    pairs = split[split > 1].reset_index()
+    return {"twins": sum(len(names) for names in bundle.twins.values()),
+            "twins_split": round(float(pairs["account_id"].nunique() / max(1, drivers["account_id"].nunique())), 3),
+            "split": sorted(set(pairs["group"]))}
 
 
 def _share(hits: list[bool]) -> float | None:
@@ -160,15 +144,13 @@ def main() -> None:
         return
     print(f"{found['red_rows']} red rows of {found['red_accounts']} accounts on {found['dates']} test dates; "
           f"{found['explained']:.0%} with a reason; {found['with_trouble']} with a trouble that can be seen")
-    print(f"recovered among the first {FIRST}: {_percent(found['recovered'])} (by chance {_percent(found['by_chance'])}); "
-          f"with consequences {_percent(found['recovered_with_consequences'])} "
-          f"(by chance {_percent(found['by_chance_with_consequences'])})")
+    print(f"recovered among the first {FIRST}: {_percent(found['recovered'])}, by chance {_percent(found['by_chance'])}")
     for name, one in found["troubles"].items():
-        print(f"  {name:<16} {one['rows']:>4} rows  {_percent(one['recovered']):>5}  with consequences "
-              f"{_percent(one['with_consequences']):>5}")
+        print(f"  {name:<16} {one['rows']:>4} rows  {_percent(one['recovered']):>5}")
     print(f"stable under reseeding: {_percent(found.get('stable_overlap'))} of the first {FIRST} the same, the first reason "
-          f"among them in {_percent(found.get('first_reason_kept'))}; {found['twins']} twins in {found['twin_groups']} groups, "
-          f"{found['twins_split']} split")
+          f"among them in {_percent(found.get('first_reason_kept'))}")
+    print(f"{found['twins']} measures are shown under a twin's name; split in {_percent(found['twins_split'])} of red rows "
+          f"({', '.join(found['split']) or 'none'})")
 
 
 def _percent(share: float | None) -> str:

@@ -58,6 +58,12 @@ class Bundle:
         return self.scorecard
 
     @property
+    def twins(self) -> Mapping[str, Mapping[str, str]]:
+        """Drivers shown under the name of another, as `models.drivers.find_twins` found them at training."""
+        found: Mapping[str, Mapping[str, str]] = self.facts.get("twins", {})
+        return found
+
+    @property
     def model_version(self) -> str:
         """12 hex digits of the published model's content, equal on every machine."""
         return model_fingerprint(self.published)[:12]

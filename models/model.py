@@ -44,9 +44,11 @@ class Model:
 
     @property
     def name(self) -> str:
-        """Names of the members, the heaviest first."""
-        ordered = sorted(self.members, key=lambda member: -member.weight)
-        return "+".join(member.method.name for member in ordered)
+        """Names of the methods, the heaviest first."""
+        weights: dict[str, float] = {}
+        for member in self.members:
+            weights[member.method.name] = weights.get(member.method.name, 0.0) + member.weight
+        return "+".join(sorted(weights, key=lambda name: -weights[name]))
 
     @property
     def basis(self) -> Basis:

@@ -115,7 +115,7 @@ def train(
         )
     else:
         tuned = tune(training_set, folds, plan, on_trial, journal=journal)
-        recipe, trials, facts = _blend_recipe(tuned.settings, plan), tuned.trials, _tuning_facts(tuned)
+        recipe, trials, facts = _blend_recipe(tuned.members, plan), tuned.trials, _tuning_facts(tuned)
     line_l2 = float(facts["settings"]["logistic_l2"]) if "settings" in facts else None
     builder = _Builder(training_set, folds, plan, target or {})
     notes += builder.notes(is_few)
@@ -131,26 +131,29 @@ def _labels_without_test(training_set: TrainingSet) -> np.ndarray[Any, np.dtype[
 
 
 def _tuning_facts(tuned: TuningResult) -> dict[str, Any]:
-    return {"settings": tuned.settings.to_dict(), "log_loss_tuning": tuned.log_loss,
+    return {"settings": tuned.settings.to_dict(), "members": [each.to_dict() for each in tuned.members],
+            "log_loss_tuning": tuned.log_loss,
             "log_loss_tuning_first_trial": tuned.log_loss_first, "log_loss_tuning_logistic": tuned.log_loss_logistic}
 
 
-def _blend_recipe(settings: BlendSettings, plan: TrainingPlan) -> Recipe:
-    """The members of the chosen blend: trees (bags within the budget of trees) and a straight line."""
-    bags = max(1, min(plan.bags, plan.max_trees // settings.boosting.trees))
+def _blend_recipe(chosen: tuple[BlendSettings, ...], plan: TrainingPlan) -> Recipe:
+    """The members of the blend: trees of each chosen setting, one seed each, and a straight line."""
+    trees_in_all = sum(each.boosting.trees for each in chosen)
+    # What the chosen leave of the budget goes to more seeds of each.
+    bags = max(1, min(plan.bags // len(chosen), plan.max_trees // trees_in_all))
+    line_share = sum(each.logistic_share for each in chosen) / len(chosen)
 
     def fit(rows: TrainingSet, seed: int) -> tuple[Member, ...]:
-        weights = row_weights(rows.keys, settings.half_life_days)
         members = []
-        if settings.logistic_share < 1.0:
-            trees = GradientBoosting(
-                settings.boosting, bags=bags, threads=plan.threads, is_event_good=plan.is_event_good
-            )
-            trees.fit(rows.features, rows.labels, rows.signals, seed=seed, weights=weights)
-            members.append(Member(trees, 1.0 - settings.logistic_share))
-        if settings.logistic_share > 0.0:
-            line = Logistic(settings.logistic_l2, is_event_good=plan.is_event_good)
-            members.append(Member(line.fit(rows.features, rows.labels, rows.signals), settings.logistic_share))
+        for number, each in enumerate(chosen):
+            if each.logistic_share < 1.0:
+                trees = GradientBoosting(each.boosting, bags=bags, threads=plan.threads, is_event_good=plan.is_event_good)
+                trees.fit(rows.features, rows.labels, rows.signals, seed=seed + 1_000 * number,
+                          weights=row_weights(rows.keys, each.half_life_days))
+                members.append(Member(trees, (1.0 - each.logistic_share) / len(chosen)))
+        if line_share > 0.0:
+            line = Logistic(chosen[0].logistic_l2, is_event_good=plan.is_event_good)
+            members.append(Member(line.fit(rows.features, rows.labels, rows.signals), line_share))
         return tuple(members)
 
     return fit

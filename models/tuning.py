@@ -31,6 +31,8 @@ PATIENCE = 30
 """Trees without a better block before a fit stops."""
 L2_GRID = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)
 """From strong to weak: each fit starts from the one before."""
+CLOSE_TRIALS = 6
+"""Places of the ranking from which members are taken."""
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 """Weights of the linear member that are tried at every number of trees."""
 
@@ -59,6 +61,8 @@ class TuningResult:
     """
 
     settings: BlendSettings
+    members: tuple[BlendSettings, ...]
+    """The best trials that fit the budget of trees together, the best first; averaged in log-odds."""
     trials: pd.DataFrame
     log_loss: float
     log_loss_first: float
@@ -107,7 +111,7 @@ def tune(
         _one_trial(study, number, blocks, training_set, plan)
         if on_trial is not None:
             on_trial(number, study.best_value)
-    return _result(study, blocks)
+    return _result(study, blocks, plan)
 
 
 @dataclass(eq=False)
@@ -329,7 +333,29 @@ def staged_margins(
     return staged
 
 
-def _result(study: "optuna.Study", blocks: list[_Prepared]) -> TuningResult:
+def _settings(trial: Any, l2: float) -> BlendSettings:
+    facts = trial.user_attrs
+    return BlendSettings(boosting=BoostingSettings(**facts["settings"]), logistic_share=float(facts["logistic_share"]),
+                         logistic_l2=l2, half_life_days=facts["half_life_days"])
+
+
+def _members(finished: list[Any], best: BlendSettings, plan: TrainingPlan) -> tuple[BlendSettings, ...]:
+    """The best trials whose trees fit the budget together: the very best of twenty is best by luck as well.
+
+    Only trials close to the best count (within `CLOSE_TRIALS` places); where one alone fills the budget it stands alone.
+    """
+    complete = sorted((t for t in finished if t.user_attrs), key=lambda t: (t.value, t.number))
+    chosen: list[BlendSettings] = []
+    budget = plan.max_trees
+    for trial in complete[:CLOSE_TRIALS]:
+        settings = _settings(trial, best.logistic_l2)
+        if len(chosen) < plan.bags and settings.boosting.trees <= budget:
+            chosen.append(settings)
+            budget -= settings.boosting.trees
+    return tuple(chosen) or (best,)
+
+
+def _result(study: "optuna.Study", blocks: list[_Prepared], plan: TrainingPlan) -> TuningResult:
     finished = _finished(study)
     best = study.best_trial
     l2 = blocks[0].logistic_l2
@@ -338,14 +364,9 @@ def _result(study: "optuna.Study", blocks: list[_Prepared]) -> TuningResult:
         facts = trial.user_attrs
         rows.append({"trial": number, "state": trial.state.name.lower(), "log_loss": trial.value if facts else np.nan,
                      "trees": facts.get("trees"), "logistic_share": facts.get("logistic_share"), **trial.params})
-    settings = BlendSettings(
-        boosting=BoostingSettings(**best.user_attrs["settings"]),
-        logistic_share=float(best.user_attrs["logistic_share"]),
-        logistic_l2=l2,
-        half_life_days=best.user_attrs["half_life_days"],
-    )
+    settings = _settings(best, l2)
     return TuningResult(
-        settings, pd.DataFrame(rows), float(study.best_value),
+        settings, _members(finished, settings, plan), pd.DataFrame(rows), float(study.best_value),
         float(finished[0].value),
         pooled_log_loss([block.logistic_margin for block in blocks], [block.labels for block in blocks]),
     )

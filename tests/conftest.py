@@ -7,11 +7,17 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
+from features.errors import ConfigError
 from pipeline.engine.duckdb import Connection, connect
+from pipeline.engine.spark import require_spark
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 # A busy machine is no fault of the code under test, so no example has a deadline.
 settings.register_profile("tenure", deadline=None)
@@ -43,6 +49,26 @@ def shared_data() -> Path:
     if not folder.is_dir():
         skip_or_fail("data", f"no folder of data sets at {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def spark() -> "Iterator[SparkSession]":
+    """Spark on this machine, as a cluster's session would be there before tenure; stopped after the session."""
+    try:
+        require_spark()
+    except ConfigError as missing:
+        skip_or_fail("spark", str(missing))
+    from pyspark.sql import SparkSession
+
+    # Tiny tables: compiling their queries would cost more than running them.
+    settings = {"spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false", "spark.sql.shuffle.partitions": "2",
+                "spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+                # Neither a zone nor lenient sums of the surroundings may change a value.
+                "spark.sql.session.timeZone": "America/Los_Angeles", "spark.sql.ansi.enabled": "false"}
+    session = SparkSession.builder.master("local[2]").appName("tenure-tests").config(map=settings).getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    yield session
+    session.stop()
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,25 @@
 """Why a score is what it is: drivers per account, and their words."""
 
-from models.drivers.drivers import DRIVER_COLUMNS, MOST_EACH_WAY, REST, driver_table, reference_values
+from models.drivers.drivers import (
+    DRIVER_COLUMNS,
+    MOST_EACH_WAY,
+    REST,
+    driver_table,
+    reference_values,
+    shown_driver,
+    spoken_signal,
+)
+from models.drivers.reasons import (
+    LEAST_POINTS,
+    NOT_EXPLAINED,
+    REASONS,
+    ReasonKind,
+    account_reasons,
+    reason_of,
+    reasons_in_words,
+)
+from models.drivers.sure import SURE_SHARE, sure_drivers
+from models.drivers.twins import TWINS_FROM, Twins, find_twins
 from models.drivers.words import (
     BANDS_IN_WORDS,
     Reason,
@@ -14,7 +33,9 @@ from models.drivers.words import (
 )
 
 __all__ = [
-    "BANDS_IN_WORDS", "DRIVER_COLUMNS", "MOST_EACH_WAY", "REST", "Reason", "chance_in_words", "driver_table",
-    "format_value", "interval_in_words", "paragraph", "reference_values", "rest_words", "signal_words",
-    "split_comparison",
+    "BANDS_IN_WORDS", "DRIVER_COLUMNS", "LEAST_POINTS", "MOST_EACH_WAY", "NOT_EXPLAINED", "REASONS", "REST", "SURE_SHARE",
+    "TWINS_FROM",
+    "Reason", "ReasonKind", "Twins", "account_reasons", "chance_in_words", "driver_table", "find_twins", "format_value",
+    "interval_in_words", "paragraph", "reason_of", "reasons_in_words", "reference_values", "rest_words", "shown_driver",
+    "signal_words", "split_comparison", "spoken_signal", "sure_drivers",
 ]

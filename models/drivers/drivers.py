@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,12 +10,15 @@ import pandas as pd
 
 from features.definition import Signal
 from features.errors import ContractError
+from models.drivers.reasons import reason_of
+from models.drivers.twins import Twins
 from models.drivers.words import rest_words, signal_words
 from models.health.rounding import displayed_points
 from models.health.scale import Floats, Integers
 
 DRIVER_COLUMNS = (
     "account_id", "dimension", "driver", "points", "points_displayed", "value", "value_before", "reference", "words",
+    "reason",
 )
 MOST_EACH_WAY = 8
 REST = "rest"
@@ -23,7 +27,7 @@ _CHUNK = 20_000
 
 @dataclass(frozen=True)
 class _Group:
-    """Signals of one measure (all windows of a card), by their places among the signals."""
+    """Signals of one measure (all windows of a card and of its twins), by their places among the signals."""
 
     dimension: str
     driver: str
@@ -48,6 +52,26 @@ def reference_values(features: pd.DataFrame, stayed: npt.ArrayLike, signals: Seq
     return {str(column): float(median) for column, median in rows.median().items()}
 
 
+def shown_driver(signal: Signal, twins: Twins) -> str:
+    """Name of the driver that a signal is shown under: its own, or that of the twin it moves with."""
+    return twins.get(signal.dimension, {}).get(signal.driver, signal.driver)
+
+
+def spoken_signal(
+    row: Mapping[str, Any], signals: Sequence[Signal], twins: Twins, *, before_days: int | None, currency: str = ""
+) -> Signal | None:
+    """The signal that a published driver speaks of: the one that says just these words; None for a rest.
+
+    Published rows name a driver, not the signal whose value is shown. Words hold nothing but the row's numbers,
+    so saying them again finds the signal, and proves that every number comes from the row.
+    """
+    for signal in signals:
+        if signal.dimension == row["dimension"] and shown_driver(signal, twins) == row["driver"] and row["words"] == signal_words(
+                signal, row["value"], row["value_before"], row["reference"], before_days=before_days, currency=currency):
+            return signal
+    return None
+
+
 def driver_table(
     account_ids: Sequence[str],
     features: pd.DataFrame,
@@ -61,11 +85,12 @@ def driver_table(
     before_days: int | None = None,
     currency: str = "",
     most: int = MOST_EACH_WAY,
+    twins: Twins | None = None,
 ) -> pd.DataFrame:
     """Published drivers of accounts: the largest `most` each way, and one `rest` per dimension.
 
-    Signals of one `driver` are one row: their points are summed, and the value shown is that of the
-    window with the most points. Accounts without a score are left out by the caller.
+    Signals of one `driver` and of its twins are one row: their points are summed, and the value shown is
+    that of the signal with the most points. Accounts without a score are left out by the caller.
 
     Parameters
     ----------
@@ -80,13 +105,16 @@ def driver_table(
         Displayed score of each account and of the base; the rows of an account add up to the difference.
     before_days
         Days between the two sets of features.
+    twins
+        Drivers shown under the name of another (`find_twins`), as frozen with the model.
 
     Returns
     -------
     DataFrame
         account_id; dimension; driver (`rest` for what is not listed); points (exact, below 0 pulls the
         score down); points_displayed (whole); value, value_before, reference (unit of the signal, NaN on
-        `rest`); words. Accounts in the order given, their rows by size of points, rests last.
+        `rest`); words; reason (code of `REASONS` for drivers below 0 whose value bears it out, else empty).
+        Accounts in the order given, their rows by size of points, rests last.
 
     Raises
     ------
@@ -96,7 +124,7 @@ def driver_table(
     values, before, exact, health = _checked(
         account_ids, features, features_before, points, signals, health_displayed
     )
-    shared = _prepare(signals, references, before_days, currency)
+    shared = _prepare(signals, references, before_days, currency, twins or {})
     ids = np.asarray(account_ids, dtype=object)
     parts = []
     for start in range(0, len(ids), _CHUNK):
@@ -137,6 +165,8 @@ def _chunk(
     )
     counts = rest_counts[account, np.maximum(place - len(shared.groups), 0)]
     names = [group.driver for group in shared.groups] + [REST] * len(shared.dimensions)
+    words, reasons = _words(shared, signal, place, counts, now, past)
+    pulls_down = every[account, place] < 0
     return pd.DataFrame({
         "account_id": pd.Series(ids[account], dtype="str"),
         "dimension": pd.Series(np.array(dimensions, dtype=object)[place], dtype="str"),
@@ -146,7 +176,8 @@ def _chunk(
         "value": now,
         "value_before": past,
         "reference": reference,
-        "words": pd.Series(_words(shared, signal, place, counts, now, past), dtype="str"),
+        "words": pd.Series(words, dtype="str"),
+        "reason": pd.Series(np.where(pulls_down, np.array(reasons, dtype=object), ""), dtype="str"),
     })
 
 
@@ -193,33 +224,34 @@ def _words(
     counts: npt.NDArray[np.int64],
     now: Floats,
     past: Floats,
-) -> list[str]:
-    """Words of every row; equal facts are phrased once, since counts repeat across accounts."""
-    memory: dict[tuple[int, float | None, float | None], str] = {}
+) -> tuple[list[str], list[str]]:
+    """Words of every row, and the reason it would be; equal facts are phrased once, since counts repeat."""
+    memory: dict[tuple[int, float | None, float | None], tuple[str, str]] = {}
     spoken = []
     for s, p, count, value, before in zip(
         signal.tolist(), place.tolist(), counts.tolist(), now.tolist(), past.tolist(), strict=True
     ):
         if s < 0:
-            spoken.append(rest_words(count, shared.dimensions[p - len(shared.groups)]))
+            spoken.append((rest_words(count, shared.dimensions[p - len(shared.groups)]), ""))
             continue
         # NaN is not equal to itself, so it would never be found again as a key.
         key = (s, value if value == value else None, before if before == before else None)
         if key not in memory:
-            memory[key] = signal_words(
-                shared.signals[s], key[1], key[2], float(shared.references[s]),
-                before_days=shared.before_days, currency=shared.currency,
+            reference = float(shared.references[s])
+            words = signal_words(
+                shared.signals[s], key[1], key[2], reference, before_days=shared.before_days, currency=shared.currency,
             )
+            memory[key] = words, reason_of(shared.signals[s], key[1], key[2], reference)
         spoken.append(memory[key])
-    return spoken
+    return [words for words, _ in spoken], [reason for _, reason in spoken]
 
 
 def _prepare(
-    signals: Sequence[Signal], references: Mapping[str, float], before_days: int | None, currency: str
+    signals: Sequence[Signal], references: Mapping[str, float], before_days: int | None, currency: str, twins: Twins
 ) -> _Signals:
     members: dict[tuple[str, str], list[int]] = {}
     for index, signal in enumerate(signals):
-        members.setdefault((signal.dimension, signal.driver), []).append(index)
+        members.setdefault((signal.dimension, shown_driver(signal, twins)), []).append(index)
     return _Signals(
         signals=tuple(signals),
         groups=tuple(_Group(d, name, np.array(columns, dtype=np.intp)) for (d, name), columns in members.items()),
@@ -276,5 +308,5 @@ def _matrix(features: pd.DataFrame, columns: list[str]) -> Floats:
 def _empty() -> pd.DataFrame:
     text, number = pd.Series([], dtype="str"), pd.Series([], dtype=np.float64)
     types = {name: number for name in DRIVER_COLUMNS}
-    types |= {name: text for name in ("account_id", "dimension", "driver", "words")}
+    types |= {name: text for name in ("account_id", "dimension", "driver", "words", "reason")}
     return pd.DataFrame({**types, "points_displayed": pd.Series([], dtype=np.int64)})[list(DRIVER_COLUMNS)]

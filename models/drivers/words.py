@@ -130,22 +130,37 @@ def paragraph(
     band_reason: str = "",
     event: str = "leave",
     most: int = 3,
+    why: str = "",
+    advice: str = "",
+    interval: tuple[float, float] | None = None,
 ) -> str:
     """A few sentences about one account, for a mail.
 
     Accounts without a score (`health` None) get the reason of that instead of a number.
+
+    Parameters
+    ----------
+    why, advice
+        Reasons from the short list (`low use, sponsor lost` or `not explained`), and what to do about the first.
+    interval
+        Ends of the interval of the probability.
     """
     called = BANDS_IN_WORDS.get(band, band)
     if health is None:
         return f"{name} has no score: {called}{f' ({band_reason})' if band_reason else ''}."
     sentences = [f"{name} scores {health} of 100 ({called})."]
     if probability is not None and not math.isnan(probability):
-        sentences.append(f"Of accounts scored like this, {chance_in_words(probability, horizon_days, event=event)}.")
+        span = "" if interval is None else f" ({_percent(interval[0])} to {_percent(interval[1])})"
+        sentences.append(f"Of accounts scored like this, {chance_in_words(probability, horizon_days, event=event)}{span}.")
+    if why:
+        sentences.append(f"Why: {why}.")
     against = sorted((r for r in reasons if r.points < 0), key=lambda r: r.points)[:most]
     favour = sorted((r for r in reasons if r.points > 0), key=lambda r: -r.points)[:most]
     for title, chosen in (("Pulls the score down", against), ("Holds it up", favour)):
         if chosen:
             sentences.append(f"{title}: " + "; ".join(f"{r.words} ({r.points:+d})" for r in chosen) + ".")
+    if advice:
+        sentences.append(f"Next: {advice}")
     return " ".join(sentences)
 
 
@@ -163,6 +178,7 @@ def _spoken(signal: Signal, value: float | None, before: float | None, currency:
         # "paid -2 days after the due date" is said as "paid 2 days before the due date".
         phrase, text = phrase.replace("{value} after", "{value} before"), text.removeprefix("-")
     if text == "1":
+        phrase = phrase.replace("{value} times in", "{value} time in")
         phrase = re.sub(r"\{value\} (\w+)((?: \w+)?)", _singular, phrase, count=1)
     then = "unknown" if before is None else format_value(before, signal.unit, currency=currency)
     # Names of events and products reach phrases, so braces in them are text, not fields.
