@@ -46,6 +46,7 @@ _PLACES = {
     "ColumnRule": "A rule: `columns = { our_column = { ... } }`", "Lookup": "`[[sources.NAME.lookups]]`",
     "Part": "`[[sources.NAME.parts]]`", "Target": "`[[targets]]`", "Population": "`[targets.population]`",
     "Dates": "`[targets.dates]`", "Test": "`[targets.test]`", "Objective": "`[objective]`", "Features": "`[features]`",
+    "Metrics": "`[metrics]`",
     "Training": "`[training]`", "Checks": "`[checks]`", "Bench": "`[bench]`", "ScoredAction": "`[[actions]]`",
     "ScoringRule": "`[[rules]]`", "RuleCondition": "A condition: `when = [{ ... }]`", "Scale": "`[scale]`", "Store": "`[store]`",
     "Mlflow": "`[mlflow]`",
@@ -53,6 +54,7 @@ _PLACES = {
 
 # Keys whose name and type say nearly all; the schema explains the others.
 _MEANINGS = {
+    ("Project", "metrics"): "what the metrics of the whole portfolio mean",
     ("Project", "name"): "name of the project; part of the registered models' names",
     ("Project", "currency"): "ISO 4217 code of the reporting currency; a source in another stops the run",
     ("ColumnRule", "column"): "your column",

@@ -10,7 +10,7 @@ import pandas as pd
 
 from features.errors import ContractError
 from models import leakage
-from models.calibration import Interval, Platt, at_level, fit_interval, fit_platt
+from models.calibration import Interval, Platt, after_drift, at_level, fit_interval, fit_platt
 from models.dataset import TrainingSet
 from models.methods import (
     BoostingSettings,
@@ -302,11 +302,15 @@ class _Builder:
         self, recipe: Recipe, calibrator: Platt | None, table: Interval | None, facts: Mapping[str, Any],
         half_life_days: float | None = None, seed: int | None = None,
     ) -> Model:
-        """Fit a recipe on all rows before the test; the calibrator keeps its slope and takes the level of these rows."""
+        """Fit a recipe on all rows before the test; the calibrator keeps its slope and takes the level these rows have."""
         members = recipe(self.final, self.plan.seed if seed is None else seed)
         if calibrator is not None:
             weights = row_weights(self.final.keys, half_life_days)
             calibrator = at_level(calibrator, _margin(members, self.final.features), self.final.labels, weights)
+            if self.folds.is_temporal:
+                newest = self.blocks[-1][1]
+                accounts = newest.keys["account_id"].nunique()
+                calibrator = after_drift(calibrator, _margin(members, newest.features), newest.labels, accounts)
         return Model(
             members=members, signals=self.final.signals, calibrator=calibrator, interval_table=table,
             target=self.target, training={**self._facts(), **facts},

@@ -81,6 +81,28 @@ def at_level(calibrator: Platt, margin: Floats, labels: NDArray[np.int8], weight
     return replace(calibrator, intercept=float(level))
 
 
+def after_drift(calibrator: Platt, margin: Floats, labels: NDArray[np.int8], accounts: int) -> Platt:
+    """Return the calibrator moved to the level of the newest rows, as far as that differs from it beyond chance.
+
+    The shift of these rows counts less what two standard errors explain: `shift * max(0, 1 - 4 se**2 / shift**2)`, a
+    positive-part James-Stein estimate [Stein1981]. A base rate that fell from a third to a twentieth is followed nearly
+    whole, a wobble not at all.
+
+    Parameters
+    ----------
+    margin, labels
+        The newest rows that taught the model, shape (n_rows,).
+    accounts
+        Distinct accounts among them: rows of one account count as one.
+    """
+    logit = calibrator.logit(margin)
+    shift = at_level(replace(calibrator, slope=1.0), logit, labels).intercept
+    p = sigmoid(logit)
+    variance = len(logit) / accounts / max(float((p * (1.0 - p)).sum()), 1e-12)
+    kept = max(0.0, 1.0 - 4.0 * variance / max(shift**2, 1e-12))
+    return replace(calibrator, intercept=calibrator.intercept + kept * shift)
+
+
 def _fit(margin: Floats, target: Floats, weight: Floats, slope_sd: float, intercept_sd: float) -> tuple[float, float]:
     """Newton's method in two parameters; the slope is held at its floor where data pull it below."""
     beta = np.array([1.0, 0.0])

@@ -281,6 +281,7 @@ class Metrics:
     """What the metrics of the whole portfolio mean here (`tenure features --metrics`)."""
 
     active_within_days: int = Field(default=28, ge=1)
+    """How far back from the end of a period use is looked for."""
     active_days: int = Field(default=1, ge=1)
     """A customer uses the product with events on so many days of `active_within_days`."""
     active_events: tuple[str, ...] = ()

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.calibration import Interval, Platt, at_level, fit_interval, fit_platt
+from models.calibration import Interval, Platt, after_drift, at_level, fit_interval, fit_platt
 
 
 def _margins(rows: int, slope: float = 1.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -73,3 +73,23 @@ def test_level_is_finite_where_every_label_is_the_same() -> None:
     levelled = at_level(Platt(), np.array([-1.0, 0.0, 2.0]), np.zeros(3, dtype=np.int8))
 
     assert 0.0 < levelled.calibrate(np.array([0.0]))[0] < 0.2
+
+
+@pytest.mark.parametrize(("shift", "kept"), [(-1.8, 0.9), (0.6, 0.7), (0.0, None)])
+def test_level_follows_newer_dates_beyond_chance_only(shift: float, kept: float | None) -> None:
+    generator = np.random.default_rng(5)
+    margin = generator.normal(-1.0, 1.2, 3_000)
+    labels = (generator.random(3_000) < 1 / (1 + np.exp(-(0.8 * margin + shift)))).astype(np.int8)
+
+    moved = after_drift(Platt(0.8, 0.0, 9), margin, labels, accounts=1_500).intercept
+
+    if kept is None:
+        assert moved == pytest.approx(0.0, abs=0.02)
+    else:
+        assert kept * abs(shift) < abs(moved) <= 1.1 * abs(shift) and np.sign(moved) == np.sign(shift)
+
+
+def test_few_accounts_move_no_level() -> None:
+    margin = np.full(60, -1.0)
+    labels = np.array([1, 0, 0] * 20, dtype=np.int8)
+    assert after_drift(Platt(), margin, labels, accounts=6).intercept == 0.0
