@@ -4,7 +4,7 @@ import os
 import sys
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -27,6 +27,8 @@ DataOption = Annotated[Path | None, typer.Option("--data", help="Folder that rel
 TargetOption = Annotated[str | None, typer.Option("--target", help="Name of the target; default: the first.")]
 AsOfOption = Annotated[datetime | None, typer.Option("--as-of", formats=["%Y-%m-%d"], help="Date, 00:00 UTC.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Standard output holds only JSON.")]
+EngineOption = Annotated[Literal["duckdb", "spark"], typer.Option("--engine", help="What adds facts up to features: both give "
+                                                                  "the same table.")]
 HERE = Path(".")
 
 
@@ -35,11 +37,17 @@ def now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None)
 
 
-def open_project(project: Path, data: Path | None, target: str | None) -> "tuple[Workspace, Target]":
+def open_project(
+    project: Path, data: Path | None, target: str | None, engine: Literal["duckdb", "spark"] = "duckdb"
+) -> "tuple[Workspace, Target]":
     """The workspace of a command and its target."""
     from pipeline.workspace import open_workspace
 
-    workspace = open_workspace(project.resolve(), data, now())
+    if engine == "spark":
+        from pipeline.engine.spark import require_spark
+
+        require_spark()  # before anything is staged
+    workspace = open_workspace(project.resolve(), data, now(), engine)
     return workspace, workspace.target(target)
 
 
@@ -103,13 +111,13 @@ def check(
 @app.command()
 def run(
     project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
-    as_json: JsonOption = False,
+    as_json: JsonOption = False, engine: EngineOption = "duckdb",
 ) -> None:
     """Run the whole flow: stage, features, train, evaluate, promote, score, report. Example: tenure run --data exports/"""
     from pipeline.console import Story
     from pipeline.jobs.run import run_flow
 
-    workspace, chosen = open_project(project, data, target)
+    workspace, chosen = open_project(project, data, target, engine)
     done = run_flow(workspace, chosen, Story(quiet=as_json), _day(as_of))
     if as_json:
         _print_run(done)
@@ -125,7 +133,7 @@ def _print_run(done: Any) -> None:
 @app.command()
 def features(
     project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
-    as_json: JsonOption = False,
+    as_json: JsonOption = False, engine: EngineOption = "duckdb",
     catalogue: Annotated[bool, typer.Option("--catalogue", help="Print every signal and what it means.")] = False,
     metrics: Annotated[bool, typer.Option("--metrics", help="Print churn, retention, revenue, use and NPS by quarter from the "
                                           "staged tables, and the signals that lost their link.")] = False,
@@ -145,7 +153,7 @@ def features(
     if metrics:
         _print_metrics(project, data, target, as_json=as_json)
         return
-    workspace, chosen = open_project(project, data, target)
+    workspace, chosen = open_project(project, data, target, engine)
     story = Story(quiet=as_json)
     with workspace.store.writing(), connected() as connection:
         tell_stage(story, stage_sources(workspace, connection))
@@ -428,6 +436,8 @@ def explain(
     project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
     as_json: JsonOption = False,
     verify: Annotated[bool, typer.Option("--verify", help="Check for every account that points add to the score.")] = False,
+    as_paragraph: Annotated[bool, typer.Option("--paragraph", help="A few sentences, ready for a mail or a CRM.")] = False,
+    as_page: Annotated[bool, typer.Option("--page", help="Write a one-page account brief beside the reports.")] = False,
 ) -> None:
     """Show one account's score and its reasons. Example: tenure explain A-000123"""
     from features.errors import ConfigError
@@ -451,7 +461,19 @@ def explain(
         print_json({"score": explained.score, "account": explained.account,
                     "dimensions": explained.dimensions.to_dict("records"), "scale_sentence": explained.scale_sentence,
                     "unsure_band": explained.unsure_band, "to_edges": explained.to_edges,
-                    "drivers": explained.drivers.to_dict("records")})
+                    "why": explained.why, "advice": explained.advice, "open_actions": list(explained.open_actions),
+                    "reasons": [{"reason": reason, "points": points} for reason, points in explained.reasons],
+                    "reseeded_health": explained.reseeded_health, "drivers": explained.drivers.to_dict("records")})
+        return
+    if as_paragraph:
+        from pipeline.reports.account import account_paragraph
+
+        typer.echo(account_paragraph(explained, chosen.horizon_days, EVENT_WORDS[chosen.kind][0]))
+        return
+    if as_page:
+        from pipeline.jobs.report import write_account_page
+
+        typer.echo(write_account_page(workspace, chosen, explained))
         return
     from rich.console import Console
 

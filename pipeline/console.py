@@ -10,6 +10,10 @@ from typing import Any
 from models.health.promises import FEWEST_ACCOUNTS
 from pipeline.jobs.explain import Explained
 from pipeline.jobs.explain_scale import INTERVAL, ScaleExplained
+from pipeline.reports.account import foot_lines, open_action_lines, waterfall
+
+BAR_WIDTH = 24
+"""Cells of the widest bar of a waterfall in the terminal."""
 
 
 class Story:
@@ -51,7 +55,6 @@ _BAND_COLOUR = {"at_risk": "red", "stable": "yellow", "healthy": "green", "low":
 
 def explained_text(explained: Explained, horizon_days: int | None, verb: str) -> list[Any]:
     """Rich renderables of one account: headline, chance, and the points as a waterfall."""
-    from rich.table import Table
     from rich.text import Text
 
     from models.drivers import chance_in_words, interval_in_words
@@ -76,19 +79,46 @@ def explained_text(explained: Explained, horizon_days: int | None, verb: str) ->
         lines.append(Text("scorecard: ranks accounts, gives no probability"))
     if explained.scale_sentence:
         lines.append(Text(explained.scale_sentence, style="dim"))
+    if explained.why:
+        lines.append(Text.assemble("what pulls it down: ", (explained.why, "bold")))
+    if explained.protects:
+        lines.append(Text(f"what holds it up: {'; '.join(explained.protects)}"))
+    lines += [Text(f"what to do: {advice}") for advice in explained.advice]
+    lines += [Text(line) for line in open_action_lines(explained.open_actions)]
     lines.append(Text("by dimension: " + ", ".join(
         f"{each.dimension} {each.points_displayed:+d}" for each in explained.dimensions.itertuples())))
-    table = Table("points", "", "reason", "dimension", box=None, pad_edge=False)
-    running = int(score["base_displayed"])
-    table.add_row(str(running), "", "a typical account of yours starts here", "", style="dim")
-    for row in explained.drivers.to_dict("records"):
-        points = int(row["points_displayed"])
-        if points:
-            bar = Text(("−" if points < 0 else "+") * min(abs(points), 30), style="red" if points < 0 else "green")
-            table.add_row(f"{points:+d}", bar, str(row["words"]), str(row["dimension"]))
-    table.add_row(str(int(health)), "", "the score: the sum of the lines above", "", style="bold")
-    lines.append(table)
+    lines.append(_waterfall(explained))
+    lines += [Text(line, style="dim") for line in foot_lines(explained)]
     return lines
+
+
+def _waterfall(explained: Explained) -> Any:
+    """Points from the base to the score, each bar beginning where the one before ended."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("points", "", "driver", "reason", "dimension", box=None, pad_edge=False)
+    health = int(explained.score["health"])
+    steps = waterfall(explained.drivers, int(explained.score["base_displayed"]))
+    low, high = min(health, *(min(s.start, s.end) for s in steps), 100), max(health, *(max(s.start, s.end) for s in steps), 0)
+    scale = BAR_WIDTH / max(1, high - low)
+    for step in steps:
+        if step.row is None:
+            table.add_row(str(step.end), Text(_bar(low, step.end, low, scale), style="dim"), step.words, "", "", style="dim")
+            continue
+        bar = Text(_bar(step.start, step.end, low, scale), style="red" if step.end < step.start else "green")
+        unsure = " ?" if step.row["is_sure"] is False else ""
+        table.add_row(f"{step.end - step.start:+d}{unsure}", bar, step.words, step.reason,
+                      f"{step.row['dimension']}{', lagging' if step.row['is_leading'] is False else ''}")
+    table.add_row(str(health), Text(_bar(low, health, low, scale), style="bold"), "the score: the sum of the lines above", "", "",
+                  style="bold")
+    return table
+
+
+def _bar(start: float, end: float, low: float, scale: float) -> str:
+    """A bar between two scores, at least one cell wide, behind as many blanks as it begins above the lowest score shown."""
+    left, right = sorted(round((each - low) * scale) for each in (start, end))
+    return " " * min(left, BAR_WIDTH - 1) + "█" * max(1, right - left)
 
 
 def scale_lines(explained: ScaleExplained, verb: str) -> list[Any]:

@@ -39,7 +39,7 @@ class HealthModel(PythonModel):
         rows = [str(i) for i in range(len(features))]
         drivers = driver_table(rows, features, None, scored.points, self.bundle.published.signals,
                                {k: float("nan") if v is None else v for k, v in self.bundle.published.references.items()},
-                               scored.table["health"], scored.base_displayed)
+                               scored.table["health"], scored.base_displayed, twins=self.bundle.twins)
         grouped = {key: part.drop(columns="account_id") for key, part in drivers.groupby("account_id")}
         # NaN is no JSON: what has no value (rests, no past) is null.
         words = [json.dumps(grouped[r].astype(object).where(grouped[r].notna(), None).to_dict("records"), default=str)

@@ -3,13 +3,15 @@
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from features.errors import NotFound
 from features.snapshots import PopulationRule
 from models.targets import CONTRACTUAL, TargetRule
 from pipeline.config.schema import Project, Source, Target
 from pipeline.storage import Store
+
+Engine = Literal["duckdb", "spark"]
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,8 @@ class Workspace:
     data_dir: Path
     store: Store
     now: datetime
+    engine: Engine = "duckdb"
+    """What adds the facts up to features; everything else is DuckDB's."""
 
     def target(self, name: str | None) -> Target:
         """The target of that name; None: the first.
@@ -43,7 +47,7 @@ class Workspace:
         return next((name for name, s in self.project.sources.items() if contract_of(name, s) == contract), None)
 
 
-def open_workspace(folder: Path, data_dir: Path | None, now: datetime) -> Workspace:
+def open_workspace(folder: Path, data_dir: Path | None, now: datetime, engine: Engine = "duckdb") -> Workspace:
     """Read the project file and say where everything is."""
     from pipeline.config import read_project
 
@@ -51,7 +55,7 @@ def open_workspace(folder: Path, data_dir: Path | None, now: datetime) -> Worksp
     location = Path(project.store.uri)
     return Workspace(
         project=project, folder=folder, data_dir=(data_dir or folder).resolve(),
-        store=Store(location if location.is_absolute() else (folder / location).resolve()), now=now,
+        store=Store(location if location.is_absolute() else (folder / location).resolve()), now=now, engine=engine,
     )
 
 

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 
 from features.errors import ContractError
-from models.drivers import REST, chance_in_words
+from models.drivers import REASONS, REST, Reason, chance_in_words, paragraph, reasons_in_words
 
 WORKLIST_COLUMNS = (
     "owner", "rank", "account_id", "name", "segment", "value_per_year", "currency", "renewal_date", "health", "band",
-    "probability", "value_at_risk", "priority", "chance", "reason_1", "reason_2",
+    "probability", "value_at_risk", "priority", "chance", "reason_1", "reason_2", "why", "paragraph",
 )
 NO_OWNER = "no owner"
 GOOD_BANDS = ("low", "medium", "high")
@@ -21,7 +21,7 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "�
 
 
 def worklist(
-    scores: pd.DataFrame, drivers: pd.DataFrame, portfolio: pd.DataFrame, *, event: str = "leave"
+    scores: pd.DataFrame, drivers: pd.DataFrame, portfolio: pd.DataFrame, *, event: str = "leave", why: pd.DataFrame | None = None
 ) -> pd.DataFrame:
     """Accounts to work on, ranked inside each owner's portfolio.
 
@@ -34,6 +34,8 @@ def worklist(
         Published rows of one run.
     event
         What accounts do, as a verb ("leave", "expand").
+    why
+        Reasons of the short list per account (`models.drivers.account_reasons`); None: not told.
 
     Returns
     -------
@@ -42,7 +44,9 @@ def worklist(
         renewal_date; health; band; probability; value_at_risk (value x probability; null on a
         scorecard); priority (what the rank sorts by: value_at_risk, on a scorecard value x share of
         accounts that score better); chance (in words); reason_1, reason_2 (the two signals that move
-        the account most towards the event, in words; empty where there is none).
+        the account most towards the event, in words; empty where there is none); why (reasons of the short
+        list; without any, accounts at risk are `not explained`; empty for good events and where none were
+        given); paragraph (ready for a mail; accounts at risk only).
 
     Raises
     ------
@@ -64,6 +68,8 @@ def worklist(
     reasons = _two_reasons(drivers, good_event=is_good_event(scores))
     ranked = ranked.merge(reasons, left_on="account_id", right_index=True, how="left")
     ranked[["reason_1", "reason_2"]] = ranked[["reason_1", "reason_2"]].fillna("")
+    ranked["why"] = _why(ranked, why)
+    ranked["paragraph"] = _paragraphs(ranked, drivers, why, event)
     ranked = ranked.sort_values(["owner", "priority", "account_id"], ascending=[True, False, True], kind="stable")
     ranked["rank"] = ranked.groupby("owner").cumcount() + 1
     return ranked[list(WORKLIST_COLUMNS)].reset_index(drop=True)
@@ -80,6 +86,31 @@ def largest_reasons(drivers: pd.DataFrame, *, good_event: bool = False, most: in
     real = real.sort_values(["account_id", "size", "driver"], ascending=[True, False, True], kind="stable")
     real["place"] = real.groupby("account_id").cumcount() + 1
     return real[real["place"] <= most].drop(columns="size")
+
+
+def _why(ranked: pd.DataFrame, why: pd.DataFrame | None) -> list[str]:
+    """Reasons in words, the heaviest first."""
+    if why is None or is_good_event(ranked):
+        return [""] * len(ranked)
+    by_account = why.groupby("account_id", sort=False)["reason"].agg(list).to_dict()
+    # That nothing is found matters where something is wrong.
+    return [reasons_in_words(by_account.get(account, [])) if account in by_account or band == "at_risk" else ""
+            for account, band in zip(ranked["account_id"], ranked["band"], strict=True)]
+
+
+def _paragraphs(ranked: pd.DataFrame, drivers: pd.DataFrame, why: pd.DataFrame | None, event: str) -> list[str]:
+    """What `tenure explain --paragraph` says, without what holds the score up; empty for accounts that are not at risk."""
+    is_red = ranked["band"] == "at_risk"
+    first = {} if why is None else dict(why.drop_duplicates("account_id")[["account_id", "reason"]].to_numpy().tolist())
+    mine = largest_reasons(drivers[drivers["account_id"].isin(set(ranked.loc[is_red, "account_id"]))])
+    told: dict[str, list[Reason]] = {}
+    for row in mine.to_dict("records"):
+        told.setdefault(row["account_id"], []).append(Reason(int(row["points_displayed"]), row["words"]))
+    return [paragraph(
+        str(row["name"]), int(row["health"]), row["band"], row["probability"],
+        None if pd.isna(row["horizon_days"]) else int(row["horizon_days"]), told.get(row["account_id"], []), event=event,
+        why=row["why"], advice=REASONS[first[row["account_id"]]].advice if row["account_id"] in first else "",
+    ) if red else "" for row, red in zip(ranked.to_dict("records"), is_red, strict=True)]
 
 
 def _two_reasons(drivers: pd.DataFrame, *, good_event: bool) -> pd.DataFrame:

@@ -1,6 +1,8 @@
 """One account of the published run: its score, its reasons, and whether the points add."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -8,22 +10,44 @@ import pandas as pd
 
 from features.catalogue import DIMENSIONS
 from features.errors import ContractError, NotFound
+from models.bundle import Bundle, score
+from models.drivers import (
+    REASONS,
+    account_reasons,
+    reason_of,
+    reasons_in_words,
+    shown_driver,
+    split_comparison,
+    spoken_signal,
+    sure_drivers,
+)
 from models.health import sub_scores
 from models.health.scale import GOOD_EVENT_BANDS, HEALTH_BANDS
+from models.model import Model
 from pipeline.config.schema import Target
 from pipeline.jobs.explain_scale import band_edges, published_ranges
-from pipeline.ledger import current_run
+from pipeline.jobs.features import BEFORE_DAYS
+from pipeline.jobs.train import RESEEDED, load_version
+from pipeline.ledger import current_run, run_history
 from pipeline.reports.portfolio import EVENT_WORDS
 from pipeline.reports.scale import edge_words, sentence_of, unsure_band
+from pipeline.tracking import CHALLENGER, CHAMPION
 from pipeline.workspace import Workspace
+
+OPEN_DAYS = 91
+"""A play not done after a quarter was dropped, whatever the table says."""
+ADVISED = 2
+"""Reasons with a next step; more than two steps is a list that nobody does."""
 
 
 @dataclass(frozen=True)
 class Explained:
-    """Published rows of one account."""
+    """Published rows of one account, and what its model says of them."""
 
     score: dict[str, Any]
     drivers: pd.DataFrame
+    """Published columns, and: reason (code, empty without), protects (holds the score up by a value that is no trouble),
+    is_leading, is_sure (null where nobody knows), twins (names of the measures that are counted in)."""
     account: dict[str, Any]
     dimensions: pd.DataFrame
     """Sub-scores: dimension, points, points_displayed; with the base they add to the score."""
@@ -33,6 +57,35 @@ class Explained:
     """`at risk or stable` where the score's range crosses a band edge, else empty."""
     to_edges: str
     """Points to the neighbouring bands, in words; empty without a score."""
+    reasons: tuple[tuple[str, float], ...] = ()
+    """Reasons from the short list with their points, the heaviest first; none: not explained."""
+    reseeded_health: int | None = None
+    """What the same model from another seed shows; None where that is not kept."""
+    history: pd.DataFrame | None = None
+    """as_of, health, band of the runs that readers see of each date, oldest first."""
+    open_actions: tuple[Mapping[str, Any], ...] = ()
+    """Plays assigned and not done at the date: play, owner, assigned_at."""
+
+    @property
+    def why(self) -> str:
+        """`low use, sponsor lost`; an account at risk without reasons is `not explained`, another has nothing to explain."""
+        if self.score["band"] in GOOD_EVENT_BANDS or not (self.reasons or self.score["band"] == "at_risk"):
+            return ""
+        return reasons_in_words([reason for reason, _ in self.reasons])
+
+    @property
+    def advice(self) -> tuple[str, ...]:
+        """What to do about the first reasons, in their order; healthy accounts need no play."""
+        needs_one = self.score["band"] in HEALTH_BANDS[:2]
+        return tuple(REASONS[reason].advice for reason, _ in self.reasons[:ADVISED]) if needs_one else ()
+
+    @property
+    def protects(self) -> tuple[str, ...]:
+        """What holds the score up most, in words without comparisons."""
+        up = self.drivers[self.drivers["protects"] & (self.drivers["points_displayed"] > 0)]
+        first = up.sort_values(["points", "driver"], ascending=[False, True], kind="stable").head(ADVISED)
+        return tuple(f"{split_comparison(words)[0]} ({points:+d})"
+                     for words, points in zip(first["words"], first["points_displayed"], strict=True))
 
 
 def published_rows(workspace: Workspace, target: Target, table: str) -> pd.DataFrame:
@@ -65,9 +118,78 @@ def explain_account(workspace: Workspace, target: Target, account_id: str) -> Ex
     scores = published_rows(workspace, target, "scores")
     drivers = published_rows(workspace, target, "drivers")
     score, mine = dict(scores[scores["account_id"] == found].iloc[0]), drivers[drivers["account_id"] == found]
-    return Explained(score, mine, dict(match.iloc[0]),
+    told, reseeded_health = _told(workspace, target, score, mine.reset_index(drop=True))
+    reasons = tuple((str(row["reason"]), float(row["points"])) for row in account_reasons(told).to_dict("records"))
+    return Explained(score, told, dict(match.iloc[0]),
                      sub_scores(mine["points"], mine["points_displayed"], list(mine["dimension"]), DIMENSIONS),
-                     *_on_the_scale(workspace, target, score))
+                     *_on_the_scale(workspace, target, score), reasons, reseeded_health,
+                     _history(workspace, target, found), _open_actions(workspace, found, score["as_of"]))
+
+
+def _told(
+    workspace: Workspace, target: Target, published: Mapping[str, Any], drivers: pd.DataFrame
+) -> tuple[pd.DataFrame, int | None]:
+    """Drivers with what the model of the run says of them, and the score that its twin of another seed gives.
+
+    Where that model is not in the registry as champion or challenger any more, nothing is claimed.
+    """
+    found = _model_of(workspace, target, published)
+    if found is None:
+        return drivers.assign(reason="", protects=False, is_leading=None, is_sure=None, twins=""), None
+    bundle, reseeded = found
+    signals, twins = bundle.published.signals, bundle.twins
+    rows: list[Any] = drivers.astype(object).where(drivers.notna(), None).to_dict("records")
+    spoken = [spoken_signal(row, signals, twins, before_days=BEFORE_DAYS, currency=workspace.project.currency) for row in rows]
+    # What holds a score up need not have grown: it is compared with others only.
+    bad = [reason_of(signal, row["value"], row["value_before"] if row["points"] < 0 else None, row["reference"]) if signal else ""
+           for signal, row in zip(spoken, rows, strict=True)]
+    goes_down = drivers["points"] < 0
+    is_no_trouble = np.array([signal is not None and not reason for signal, reason in zip(spoken, bad, strict=True)], dtype=bool)
+    names = [", ".join(dict.fromkeys(s.driver.replace("_", " ") for s in signals if s.dimension == row["dimension"]
+                                     and shown_driver(s, twins) == row["driver"] != s.driver)) for row in rows]
+    told = drivers.assign(reason=np.where(goes_down, bad, ""), protects=is_no_trouble & ~goes_down,
+                          is_leading=pd.Series([signal.is_leading if signal else None for signal in spoken], dtype=object,
+                                               index=drivers.index),
+                          is_sure=None, twins=names)
+    if reseeded is None or bundle.basis != "calibrated" or drivers.empty:
+        return told, None
+    where = [("run_id", "=", published["run_id"]), ("account_id", "=", published["account_id"])]
+    features = workspace.store.read(f"features_scored_{target.name}", filters=where)
+    other = score(replace(bundle, model=reseeded), features[bundle.model.columns])
+    sure = pd.Series(sure_drivers(drivers, signals, twins, other.points[0]), dtype=object, index=drivers.index)
+    return told.assign(is_sure=sure), int(other.table["health"].iloc[0])
+
+
+def _model_of(workspace: Workspace, target: Target, published: Mapping[str, Any]) -> tuple[Bundle, Model | None] | None:
+    """The model that a score rests on and its twin of another seed, where it is still in use or the newest candidate."""
+    for alias in (CHAMPION, CHALLENGER):
+        found = load_version(workspace, target, alias)
+        if found and (found[0].model_version, found[0].calibrator_version) == (
+                published["model_version"], published["calibrator_version"]):
+            return found[0], found[1].get(RESEEDED)
+    return None
+
+
+def _history(workspace: Workspace, target: Target, account_id: str) -> pd.DataFrame:
+    """Scores of an account in the runs that readers see: as_of, health, band, marker (what changed since)."""
+    runs = run_history(workspace.store, target.name)[["run_id", "marker"]]
+    rows = workspace.store.read("scores", columns=["account_id", "run_id", "as_of", "health", "band"],
+                                filters=[("account_id", "=", account_id), ("target", "=", target.name)])
+    seen = rows.merge(runs, on="run_id").sort_values("as_of", kind="stable")
+    return seen[["as_of", "health", "band", "marker"]].reset_index(drop=True)
+
+
+def _open_actions(workspace: Workspace, account_id: str, as_of: Any) -> tuple[dict[str, Any], ...]:
+    """Plays assigned in the `OPEN_DAYS` before the date and not done then, the newest first; none without that source."""
+    name = workspace.source_named("interventions")
+    if name is None or not workspace.store.exists(f"staged_{name}"):
+        return ()
+    rows = workspace.store.read(f"staged_{name}", filters=[("account_id", "=", account_id)])
+    rows = rows.reindex(columns=["play", "owner", "assigned_at", "done_at", "is_holdout"])
+    is_recent = (rows["assigned_at"] < as_of) & (rows["assigned_at"] >= as_of - timedelta(days=OPEN_DAYS))
+    is_open = is_recent & ~(rows["done_at"] < as_of) & ~rows["is_holdout"].fillna(False).astype(bool)
+    newest = rows[is_open].sort_values(["assigned_at", "play"], ascending=[False, True], kind="stable")
+    return tuple({str(k): v for k, v in row.items()} for row in newest[["play", "owner", "assigned_at"]].to_dict("records"))
 
 
 def _on_the_scale(workspace: Workspace, target: Target, score: dict[str, Any]) -> tuple[str, str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from features.build import plan_features
+from features.build import FeaturePlan, plan_features
 from features.catalogue import LAGGING
 from features.definition import Signal
 from features.errors import ConfigError, IncompleteHorizon
@@ -339,8 +339,19 @@ def _features(
     used = {s.name: staged[s.name] for s in sources if s.name in plan.windows}
     define_times(connection, plan, used, connection.execute(
         "select distinct as_of_day, partition_name from snapshots").df())
-    run_plan(connection, plan, "features")
+    _build(workspace, connection, plan, used)
     return plan.signals
+
+
+def _build(workspace: Workspace, connection: Connection, plan: FeaturePlan, staged: Mapping[str, StagedFacts]) -> None:
+    """The table `features`, by the engine of the workspace."""
+    if workspace.engine == "duckdb":
+        run_plan(connection, plan, "features")
+        return
+    from pipeline.engine.spark import run_plan_on_spark, spark_session
+
+    sources = {name: (facts, workspace.store.files(f"staged_{name}")) for name, facts in staged.items()}
+    run_plan_on_spark(spark_session(), connection, plan, sources, "features")
 
 
 def population_words(rule: PopulationRule) -> str:

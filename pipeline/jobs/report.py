@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pandas as pd
 
@@ -13,7 +14,10 @@ from pipeline.actions.worklist import worklist, write_worklist_csv
 from pipeline.config.schema import Target
 from pipeline.jobs.changes import Change
 from pipeline.jobs.evaluate import latest_evaluation
+from pipeline.jobs.explain import Explained
+from pipeline.jobs.explain_scale import band_edges
 from pipeline.jobs.score import PublishedRun
+from pipeline.reports.account import account_page
 from pipeline.reports.changes import changes_page
 from pipeline.reports.model_card import ModelCardInputs, model_card
 from pipeline.reports.portfolio import EVENT_WORDS, PortfolioInputs, portfolio_page
@@ -33,7 +37,8 @@ def write_reports(workspace: Workspace, target: Target, published: PublishedRun)
     bands = _bands(published, tested)
     words = target_words(target)
     page = portfolio_page(PortfolioInputs(
-        scores=published.scores, drivers=published.reasons, portfolio=published.portfolio, run=published.run,
+        scores=published.scores, drivers=published.reasons, why=published.why, portfolio=published.portfolio,
+        run=published.run,
         backtest=tested, evaluation=evaluation, band_table=bands, source_freshness=_freshness(published),
         previous_counts=published.previous_counts, objective=asdict(workspace.project.objective), now=workspace.now,
         project=workspace.project.name, target_kind=target.kind, target_words=words,
@@ -47,7 +52,8 @@ def write_reports(workspace: Workspace, target: Target, published: PublishedRun)
         band_table=bands, backtest=tested, now=workspace.now, limits=_limits(published),
         waivers=tuple(f"{k}: {v}" for k, v in workspace.project.training.waivers.items()),
     ))
-    ranked = worklist(published.scores, published.reasons, published.portfolio, event=EVENT_WORDS[target.kind][0])
+    ranked = worklist(published.scores, published.reasons, published.portfolio, event=EVENT_WORDS[target.kind][0],
+                      why=published.why)
     _replace(folder / PAGE, page)
     _replace(folder / CARD, card)
     _replace(folder / CARD_MD, markdown)
@@ -63,6 +69,17 @@ def write_changes_page(workspace: Workspace, target: Target, found: Change) -> P
     folder.mkdir(parents=True, exist_ok=True)
     _replace(folder / CHANGES_PAGE, changes_page(found, project=workspace.project.name, now=workspace.now))
     return folder / CHANGES_PAGE
+
+
+def write_account_page(workspace: Workspace, target: Target, explained: Explained) -> Path:
+    """Write the brief of one account; returns its path. Ids may hold any character, so the name is percent-encoded."""
+    folder = workspace.folder / "reports" / target.name / "accounts"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{quote(str(explained.score['account_id']), safe=' ')}.html"
+    _replace(path, account_page(
+        explained, horizon_days=target.horizon_days, verb=EVENT_WORDS[target.kind][0], edges=band_edges(workspace),
+        project=workspace.project.name, now=workspace.now))
+    return path
 
 
 def _replace(path: Path, text: str) -> None:

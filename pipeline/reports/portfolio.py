@@ -70,6 +70,8 @@ class PortfolioInputs:
         What ten points promise and what the test saw (`models.health.promises`).
     edges
         Last displayed score of the first and of the second band.
+    why
+        Reasons of the short list per account: account_id, reason, points; None: not told.
     """
 
     scores: pd.DataFrame
@@ -90,6 +92,7 @@ class PortfolioInputs:
     limits: tuple[str, ...] = ()
     ranges: tuple[Promise, ...] = ()
     edges: tuple[int, int] = (40, 70)
+    why: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,7 @@ def portfolio_page(inputs: PortfolioInputs) -> str:
     if inputs.scores.empty:
         raise ContractError("no scores to show. Run `tenure score` first, then draw the page.")
     verb, gerund, past, opposite = EVENT_WORDS[inputs.target_kind]
-    ranked = worklist(inputs.scores, inputs.drivers, inputs.portfolio, event=verb)
+    ranked = worklist(inputs.scores, inputs.drivers, inputs.portfolio, event=verb, why=inputs.why)
     good_event = is_good_event(inputs.scores)
     script, policy = script_and_policy("filter.js")
     return render(

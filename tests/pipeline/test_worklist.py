@@ -120,3 +120,16 @@ def test_formula_starts_are_defused(cell):
 def test_no_text_starts_a_formula_after_defusing(text):
     assert not str(defused(text)).lstrip(" ").startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
     assert str(defused(text)).endswith(text)
+
+
+def test_reasons_of_the_short_list_and_a_paragraph_for_accounts_at_risk():
+    why = pd.DataFrame({"account_id": ["A", "A", "C"], "reason": ["bug_trouble", "low_use", "payment"],
+                        "points": [-12.0, -8.0, -3.0]})
+    ranked = worklist(SCORES, DRIVERS, PORTFOLIO, why=why).set_index("account_id")
+    assert ranked["why"].to_dict() == {"A": "bug trouble, low use", "B": "", "C": "payment trouble", "D": "not explained"}
+    assert ranked.loc["A", "paragraph"] == (
+        "Alpha scores 20 of 100 (at risk). Of accounts scored like this, about 1 in 2 leave within 90 days. Why: bug trouble, "
+        "low use. Pulls the score down: 5 tickets (-12); no mail opened (-9). Next: Give the open tickets an owner and a date, "
+        "and tell the account both.")
+    assert "Why: not explained." in ranked.loc["D", "paragraph"]
+    assert (ranked.loc[["B", "C"], "paragraph"] == "").all()
