@@ -63,6 +63,7 @@ def spark() -> "Iterator[SparkSession]":
     # Tiny tables: compiling their queries would cost more than running them.
     settings = {"spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false", "spark.sql.shuffle.partitions": "2",
                 "spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+                "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
                 # Neither a zone nor lenient sums of the surroundings may change a value.
                 "spark.sql.session.timeZone": "America/Los_Angeles", "spark.sql.ansi.enabled": "false"}
     session = SparkSession.builder.master("local[2]").appName("tenure-tests").config(map=settings).getOrCreate()

@@ -12,16 +12,17 @@ import pytest
 import sqlglot
 from small_company import Command, Company
 
-from features.build import FeaturePlan
+from features.build import FeaturePlan, plan_features
 from features.catalogue import CARDS, RATIOS, STATES
 from pipeline.engine import spark as spark_engine
 from pipeline.engine.duckdb import Connection
+from pipeline.engine.facts import source_facts
 from pipeline.engine.spark import facts_on_spark, run_plan_on_spark, spark_session
 from pipeline.engine.staged_facts import StagedFacts
 from pipeline.storage import content_hash
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "features"))
-from tiny_world import World, choices_of, features_of, random_world, some_snapshots  # noqa: E402
+from tiny_world import WINDOWS, World, choices_of, features_of, random_world, some_snapshots  # noqa: E402
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -39,16 +40,25 @@ def test_the_whole_catalogue_is_equal_on_both_engines(spark: "SparkSession", duc
     built = {s.driver.split("__")[-1] for s in plan.signals} | {s.column for s in plan.signals}
     assert {c.name for c in (*CARDS, *STATES, *RATIOS)} <= built
     types = duck.execute("describe features").fetchall()
-    found = _on_spark(duck, plan, _files(world, tmp_path), cells_at_once=7 * len(plan.signals))
+    found = _on_spark(duck, plan, _files(world, tmp_path))
     assert duck.execute("describe features").fetchall() == types
     _assert_equal(found, expected)
 
 
+@pytest.mark.spark
+def test_rows_come_for_some_accounts_after_the_others(spark: "SparkSession", duck: Connection, tmp_path: Path) -> None:
+    world = {"clicks": random_world(SEED)["clicks"]}
+    expected, _ = features_of(duck, world, some_snapshots(SEED, irregular=True), choices_of(world))
+    plan = plan_features([source_facts(world["clicks"].staged(), {})], window_days=WINDOWS, cards=CARDS[:1])
+    found = _on_spark(duck, plan, _files(world, tmp_path), cells_at_once=7 * len(plan.signals))
+    _assert_equal(found, expected[list(found.columns)])
+
+
 def _on_spark(
-    duck: Connection, plan: FeaturePlan, files: Mapping[str, tuple[StagedFacts, list[str]]], cells_at_once: int
+    duck: Connection, plan: FeaturePlan, files: Mapping[str, tuple[StagedFacts, list[str]]], **options: int
 ) -> pd.DataFrame:
     session = spark_session()
-    run_plan_on_spark(session, duck, plan, {name: files[name] for name in plan.windows}, "features", cells_at_once)
+    run_plan_on_spark(session, duck, plan, {name: files[name] for name in plan.windows}, "features", **options)
     assert session.catalog.listTables() == []
     return duck.execute("select * from features order by account_id, as_of_day").df()
 
