@@ -427,7 +427,8 @@ def rollback(
     if as_json:
         print_json({"superseded": superseded})
     else:
-        typer.echo(f"readers see run {run_id} again; superseded: {', '.join(superseded) or 'none'}.")
+        typer.echo(f"readers see run {run_id} again; superseded: {', '.join(superseded) or 'none'}. The pages still show the run "
+                   "they were drawn for; `tenure score --as-of DATE` draws them anew.")
 
 
 @app.command()

@@ -48,15 +48,6 @@ def current_run(store: Store, target: str) -> dict[str, Any] | None:
     return dict(published.sort_values(["as_of", "published_at"], kind="stable").iloc[-1])
 
 
-def run_before(store: Store, target: str, run_id: str) -> dict[str, Any] | None:
-    """The published run that came before, for "against the last run"."""
-    rows = run_rows(store)
-    published = rows[(rows["target"] == target) & (rows["state"] == "published") & (rows["run_id"] != run_id)]
-    if published.empty:
-        return None
-    return dict(published.sort_values(["as_of", "published_at"], kind="stable").iloc[-1])
-
-
 def markers(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
     """What beside the accounts changed from one run to another: model, calibrator, scale, configuration."""
     facts = (("model", "model_version"), ("calibrator", "calibrator_version"), ("scale", "scale_version"),

@@ -177,6 +177,9 @@ def _spoken(signal: Signal, value: float | None, before: float | None, currency:
     if signal.unit == "minutes" and value < 0 and "{value} after" in phrase:
         # "paid -2 days after the due date" is said as "paid 2 days before the due date".
         phrase, text = phrase.replace("{value} after", "{value} before"), text.removeprefix("-")
+    if signal.unit == "days" and value < 0 and "{value} days before" in phrase:
+        # "reached -48 days before they were due" is said as "reached 48 days after they were due".
+        phrase, text = phrase.replace("{value} days before", "{value} days after"), text.removeprefix("-")
     if text == "1":
         phrase = phrase.replace("{value} times in", "{value} time in")
         phrase = re.sub(r"\{value\} (\w+)((?: \w+)?)", _singular, phrase, count=1)

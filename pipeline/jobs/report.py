@@ -17,6 +17,7 @@ from pipeline.jobs.evaluate import latest_evaluation
 from pipeline.jobs.explain import Explained
 from pipeline.jobs.explain_scale import band_edges
 from pipeline.jobs.score import PublishedRun
+from pipeline.ledger import current_run
 from pipeline.reports.account import account_page
 from pipeline.reports.changes import changes_page
 from pipeline.reports.model_card import ModelCardInputs, model_card
@@ -28,8 +29,15 @@ CHANGES_PAGE = "changes.html"
 
 
 def write_reports(workspace: Workspace, target: Target, published: PublishedRun) -> list[Path]:
-    """Write the pages of a run beside the project file; returns their paths."""
+    """Write the pages of a run beside the project file; returns their paths.
+
+    A run of an earlier date than the one readers see gets a folder of its own: its pages must not stand where
+    people look for today's.
+    """
     folder = workspace.folder / "reports" / target.name
+    current = current_run(workspace.store, target.name)
+    if current is not None and current["run_id"] != published.run["run_id"]:
+        folder = folder / f"{published.run['as_of']:%Y-%m-%d}"
     folder.mkdir(parents=True, exist_ok=True)
     evaluation = latest_evaluation(workspace, target, published.bundle.model_version) or (
         latest_evaluation(workspace, target) if published.bundle.basis == "scorecard" else None) or {}

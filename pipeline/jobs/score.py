@@ -270,7 +270,9 @@ def _publish(
         "started_at": workspace.now, "published_at": workspace.now,
     }
     append_run(store, run)
-    before = json.loads(previous["counts"]) if previous and previous["run_id"] != run_id else None
+    # A run of a later date is no "last run" to compare with.
+    is_before = previous is not None and previous["run_id"] != run_id and previous["as_of"] <= as_of
+    before = json.loads(previous["counts"]) if previous is not None and is_before else None
     reasons, why = (pd.concat(parts, ignore_index=True) for parts in (scoring.reasons, scoring.why))
     return PublishedRun(run, scores, reasons, why, people, states, {}, before, bundle)
 

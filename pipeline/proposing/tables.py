@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from features.errors import ContractError
+from features.errors import ConfigError, ContractError
 from pipeline.config.schema import Source
 from pipeline.engine.duckdb import Connection, identifier, literal, row, rows
 from pipeline.proposing.names import snake
@@ -115,7 +115,7 @@ def seen_tables(
 
 def _folder_tables(folder: Path, base: Path | None, connection: Connection) -> Iterator[tuple[str, str, str | None]]:
     if not folder.exists():
-        raise ContractError(f"{folder} does not exist. Name a folder with tables, a file, or a postgresql:// address.")
+        raise ConfigError(f"{folder} does not exist. Name a folder with tables, a file, or a postgresql:// address.")
     files = [folder] if folder.is_file() else sorted(p for p in folder.rglob("*") if p.is_file())
     for file in files:
         small = file.name.lower()

@@ -29,6 +29,8 @@ class Leaver:
     account_id: str
     left_at: pd.Timestamp
     looks: tuple[Look, ...]
+    last_band: str
+    """Band on the last test date whose horizon held the departure."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def look_back(backtest: pd.DataFrame) -> Hindsight:
     Notes
     -----
     The look "about 60 days before" is the latest test date at or before `left_at - 60 days`; nothing
-    later is used. `missed` counts leavers that were shown healthy at the last look that exists.
+    later is used. `missed` counts leavers that were shown healthy on the last test date before they left.
     """
     rows = backtest.sort_values(["account_id", "as_of"], kind="stable")
     events = rows[rows["label"] == 1]
@@ -91,7 +93,7 @@ def look_back(backtest: pd.DataFrame) -> Hindsight:
         leavers=tuple(leavers),
         warned={lead: sum(_look(one, lead).band in _ALARM for one in leavers) for lead in LEADS},
         scored={lead: sum(_look(one, lead).band != "" for one in leavers) for lead in LEADS},
-        missed=sum(_last_band(one) in _CALM for one in leavers),
+        missed=sum(one.last_band in _CALM for one in leavers),
         alarms=len(alarms),
         confirmed=len(alarms) - len(unconfirmed),
         later=later,
@@ -107,7 +109,8 @@ def count_of(part: int, whole: int) -> str:
 
 
 def _leaver(account: str, group: pd.DataFrame, left_at: pd.Timestamp) -> Leaver:
-    return Leaver(account, left_at, tuple(_looked(group, left_at, lead) for lead in LEADS))
+    last_band = str(group.loc[group["label"] == 1, "band"].iloc[-1])
+    return Leaver(account, left_at, tuple(_looked(group, left_at, lead) for lead in LEADS), last_band)
 
 
 def _looked(group: pd.DataFrame, left_at: pd.Timestamp, lead: int) -> Look:
@@ -121,10 +124,6 @@ def _looked(group: pd.DataFrame, left_at: pd.Timestamp, lead: int) -> Look:
 
 def _look(leaver: Leaver, lead: int) -> Look:
     return next(look for look in leaver.looks if look.lead_days == lead)
-
-
-def _last_band(leaver: Leaver) -> str:
-    return next((look.band for look in reversed(leaver.looks) if look.band), "")
 
 
 def _alarm(account: str, red: pd.DataFrame) -> Alarm | None:

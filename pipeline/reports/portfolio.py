@@ -284,7 +284,7 @@ def _looking_back(inputs: PortfolioInputs) -> dict[str, Any]:
         "hindsight": seen,
         "leads": LEADS,
         "name_of": lambda account: names.get(account, account),
-        "shown_leavers": seen.leavers[:_SHOWN_LEAVERS],
+        "shown_leavers": seen.leavers[:_SHOWN_LEAVERS] if any(seen.scored.values()) else (),
         "shown_alarms": seen.unconfirmed[:_SHOWN_ALARMS],
         "warned_words": _warned_words(seen),
         "confirmed_words": count_of(seen.confirmed, seen.alarms),
@@ -296,9 +296,10 @@ def _looking_back(inputs: PortfolioInputs) -> dict[str, Any]:
 
 
 def _warned_words(seen: Hindsight) -> list[tuple[int, str, int]]:
-    """Lead, "9 of 14 were red" among those scored then, and how many were not scored yet."""
+    """Lead, "9 of 14 were red" among those scored then, and how many were not scored yet; leads with nobody are left out."""
     return [
-        (lead, count_of(seen.warned[lead], seen.scored[lead]), len(seen.leavers) - seen.scored[lead]) for lead in LEADS
+        (lead, count_of(seen.warned[lead], seen.scored[lead]), len(seen.leavers) - seen.scored[lead])
+        for lead in LEADS if seen.scored[lead]
     ]
 
 

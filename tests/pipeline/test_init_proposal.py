@@ -6,7 +6,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from features.errors import ContractError
+from features.errors import ConfigError, ContractError
 from features.sources import CONTRACTS
 from pipeline.config import read_project
 from pipeline.config.schema import Project
@@ -162,7 +162,7 @@ def test_odd_names_do_not_break_the_file() -> None:
 def test_empty_and_absent_folders_say_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match="Put Parquet, CSV"):
         propose(tmp_path, tmp_path)
-    with pytest.raises(ContractError, match="does not exist"):
+    with pytest.raises(ConfigError, match="does not exist"):
         propose(tmp_path / "nowhere", None)
 
 

@@ -292,7 +292,8 @@ def test_look_back_by_hand():
     assert seen.scored == {90: 1, 60: 1, 30: 1}
     assert (seen.alarms, seen.confirmed, seen.later, seen.stayed) == (3, 1, 1, 1)
     assert [alarm.account_id for alarm in seen.unconfirmed] == ["C", "D"]
-    assert seen.missed == 1
+    # B was healthy 18 days before it left: no look 30 days before, and missed all the same.
+    assert seen.missed == 2
 
 
 def test_missing_dates_of_leaving_are_said(inputs):
