@@ -18,7 +18,8 @@ def onboarding_pace(connection: Connection, milestones: SourceFacts) -> dict[str
     """Per onboarding step, the days within which 5%, 10%, ... 95% of the accounts that stayed had reached it.
 
     Those are the members of the population on the first training date whose steps were planned at least 182 days
-    before. Shares that never reached a step have no cut point; steps with fewer than 40 such accounts are left out.
+    before. Shares that never reached a step have no cut point; steps without any, and those with fewer than 40 such
+    accounts, are left out.
     """
     if not {"assigned_at", "reached_at"} <= milestones.mapped:
         return {}
@@ -33,7 +34,9 @@ order by 1, 2 nulls last""")
     by_step: dict[str, list[int | None]] = {}
     for step, days in taken:
         by_step.setdefault(step, []).append(days)
-    return {f"{PACE}{step}": [str(cut) for cut in cut_points(days)] for step, days in by_step.items() if len(days) >= FEWEST}
+    found = {step: cut_points(days) for step, days in by_step.items() if len(days) >= FEWEST}
+    # A step that hardly anybody has reached yet has no cut point at all.
+    return {f"{PACE}{step}": [str(cut) for cut in cuts] for step, cuts in found.items() if cuts}
 
 
 def cut_points(days: list[int | None]) -> list[int]:

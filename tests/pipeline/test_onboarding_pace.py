@@ -63,3 +63,7 @@ def test_what_became_known_on_the_first_date_or_later_changes_nothing(engine: Co
 
 def test_too_few_accounts_give_no_pace(engine: Connection) -> None:
     assert pace(engine, steps([5] * (FEWEST - 1))) == {}
+
+
+def test_step_that_nobody_reached_gives_no_pace(engine: Connection) -> None:
+    assert pace(engine, steps([None] * FEWEST)) == {}
