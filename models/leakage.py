@@ -245,15 +245,13 @@ def _missing_auc(values: Floats, labels: NDArray[np.int8]) -> float:
     return max(figure, 1.0 - figure)
 
 
-def refuse(
-    findings: Sequence[Finding], advice: str = "Leave it out of the features, or waive it by name with a reason."
-) -> None:
+def refuse(findings: Sequence[Finding], advice: str | None = None) -> None:
     """Raise `LeakageError` naming every finding that is not waived, its figure, and what to do.
 
     Parameters
     ----------
     advice
-        The last sentence: where the caller can say which option leaves a column out, it should.
+        The last sentence; default: the lines of tenure.toml that leave the columns out, or waive them.
     """
     found = [finding for finding in findings if finding.waived is None]
     if not found:
@@ -269,4 +267,10 @@ def refuse(
     why = ""
     if any(each.kind in ("value", "missing") for each in found):
         why = f" From {LIMIT} on a column is taken for the outcome in disguise; make sure it is known before the date."
-    raise LeakageError(f"{'; '.join(parts)}.{why} {advice}")
+    raise LeakageError(f"{'; '.join(parts)}.{why} {advice or _lines_to_paste(found)}")
+
+
+def _lines_to_paste(found: Sequence[Finding]) -> str:
+    off = ", ".join(f'"{each.column}"' for each in found)
+    return (f"Leave it out with `[features] off = [{off}]`, or, where it is known on the date, waive it in `[training.waivers]`: "
+            f'`{found[0].column} = "why it is known"`.')

@@ -30,6 +30,8 @@ def read_table(file: Path, text_columns: tuple[str, ...] = ()) -> pd.DataFrame:
     ConfigError
         When the file does not exist, cannot be read, or holds lists, structures or two columns of one name.
     """
+    if file.is_dir():
+        raise ConfigError(f"--table {file} is a folder. Name a Parquet or CSV file in it.")
     if not file.is_file():
         raise ConfigError(f"--table {file} does not exist. Name a Parquet or CSV file; relative ones start from --data.")
     name = file.name.lower()
