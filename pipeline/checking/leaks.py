@@ -168,18 +168,20 @@ def _first_values(evidence: Evidence, asked: _Asked) -> Iterator[Finding]:
 def _first_value_table(evidence: Evidence, asked: _Asked) -> pd.DataFrame:
     """account_id, value (null: none yet), has_left, of accounts that were there a horizon after the source began.
 
-    Only rows seen a horizon and more before the account left, or the data ended, are taken.
+    Every account is given one horizon to show a value, and must have stayed another: those that left had less time
+    in all, so that "none yet" until they left would tell of them however honest the source.
     """
     facts, horizon, end = view(asked.source), asked.horizon, evidence.end_day
     began = evidence.row(f"select coalesce(min({asked.seen_day}), {end}) from {facts} f")[0]
     # Flags and numbers as doubles; ties go to the row known first, then the smaller value.
     value = f"cast(f.{asked.column} as double)" if asked.type in ("number", "money", "flag") else f"f.{asked.column}"
     return evidence.connection.execute(f"""
-with there as (
-  select a.account_id, coalesce(a.has_left, a.is_gone) as has_left, coalesce(a.left_day, {end}) - {horizon} as until_day
-  from check_accounts a
-  where coalesce(a.has_left, a.is_gone) is not null
-    and coalesce(a.left_day, {end}) - {2 * horizon} >= greatest(coalesce(a.created_day, a.first_day, {began}), {began})),
+with begun as (
+  select a.account_id, coalesce(a.has_left, a.is_gone) as has_left, coalesce(a.left_day, {end}) as gone_day,
+    greatest(coalesce(a.created_day, a.first_day, {began}), {began}) as start_day
+  from check_accounts a where coalesce(a.has_left, a.is_gone) is not null),
+there as (
+  select account_id, has_left, start_day + {horizon} as until_day from begun where gone_day - {2 * horizon} >= start_day),
 seen as (
   select f.account_id, {asked.seen_day} as day, f.known_from, {value} as value from {facts} f where f.{asked.column} is not null),
 firsts as (
