@@ -153,8 +153,12 @@ def _only_leavers_finding(
 
 
 def _first_values(evidence: Evidence, asked: _Asked) -> Iterator[Finding]:
-    """The first value of each account, judged by who left in the end."""
-    table = _first_value_table(evidence, asked)
+    """The first value of each account, and whether it has one in equal time, judged by who left in the end."""
+    told = list(_told_by(evidence, asked, _first_value_table(evidence, asked, is_equal=False).dropna(subset=["value"])))
+    yield from told or _told_by(evidence, asked, _first_value_table(evidence, asked, is_equal=True))
+
+
+def _told_by(evidence: Evidence, asked: _Asked, table: pd.DataFrame) -> Iterator[Finding]:
     left = table["has_left"].to_numpy(dtype=np.int8)
     if int(left.sum()) < MIN_LEAVING or int((left == 0).sum()) < MIN_LEAVING:
         return
@@ -165,11 +169,12 @@ def _first_values(evidence: Evidence, asked: _Asked) -> Iterator[Finding]:
         yield _first_value_finding(evidence, asked, proxy, table)
 
 
-def _first_value_table(evidence: Evidence, asked: _Asked) -> pd.DataFrame:
+def _first_value_table(evidence: Evidence, asked: _Asked, *, is_equal: bool) -> pd.DataFrame:
     """account_id, value (null: none yet), has_left, of accounts that were there a horizon after the source began.
 
-    Every account is given one horizon to show a value, and must have stayed another: those that left had less time
-    in all, so that "none yet" until they left would tell of them however honest the source.
+    Values count until a horizon before the account left, or the data ended. With `is_equal` every account is given one
+    horizon to show a value: those that left had less time in all, so that "none yet" would tell of them however honest
+    the source.
     """
     facts, horizon, end = view(asked.source), asked.horizon, evidence.end_day
     began = evidence.row(f"select coalesce(min({asked.seen_day}), {end}) from {facts} f")[0]
@@ -181,7 +186,8 @@ with begun as (
     greatest(coalesce(a.created_day, a.first_day, {began}), {began}) as start_day
   from check_accounts a where coalesce(a.has_left, a.is_gone) is not null),
 there as (
-  select account_id, has_left, start_day + {horizon} as until_day from begun where gone_day - {2 * horizon} >= start_day),
+  select account_id, has_left, {f"start_day + {horizon}" if is_equal else f"gone_day - {horizon}"} as until_day
+  from begun where gone_day - {2 * horizon} >= start_day),
 seen as (
   select f.account_id, {asked.seen_day} as day, f.known_from, {value} as value from {facts} f where f.{asked.column} is not null),
 firsts as (

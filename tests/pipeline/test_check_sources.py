@@ -205,3 +205,11 @@ def test_ravenstack_comes_out_with_its_figures(shared_data: Path, tmp_path: Path
     test = [d for d in report.dates if d.is_test]
     assert [(d.period, d.labelled, d.leavers) for d in test] == [("2024-10-01", 411, 116)]
     refuse_training(report)
+
+
+@pytest.mark.slow
+def test_demo_of_the_default_size_is_not_refused(tmp_path: Path, duck: Connection) -> None:
+    """Large enough for every question about values to be asked; leavers had less time to show any, and that is no leak."""
+    write_world(simulate(1_000, 1, options=WorldOptions(truth_dates=())), tmp_path / "demo", with_truth=False)
+    report = checked(tmp_path / "demo", tmp_path, duck)
+    assert [finding.name for finding in report.stops] == []
