@@ -26,7 +26,7 @@ from models.methods.base import Floats, mean_log_loss
 from models.model import Member, Model, references
 from models.plan import TrainingPlan
 from models.splits import Folds, temporal_folds, thinned
-from models.tuning import BlendSettings, OnTrial, TuningResult, choose_l2, row_weights, tune
+from models.tuning import BlendSettings, OnTrial, TuningResult, choose_l2, help_tune, never, row_weights, tune
 
 RESEEDED = 7_919
 """Added to the seed for the twin whose moves are noise."""
@@ -78,6 +78,7 @@ def train(
     *,
     target: Mapping[str, Any] | None = None,
     journal: Path | None = None,
+    stop: Callable[[], bool] = never,
 ) -> TrainingResult:
     """Return the model for these rows, with its baselines and what must be known about them.
 
@@ -89,6 +90,8 @@ def train(
         Plain facts about what is predicted, kept in the model.
     journal
         File for the search's trials, so that an interrupted search can go on.
+    stop
+        Asked between trials: True ends the search early, which a note then says.
 
     Raises
     ------
@@ -98,15 +101,13 @@ def train(
         When a column nearly tells the label alone and is not waived.
     """
     plan = plan or TrainingPlan()
-    # The untouched rows leave here: nothing below can see their labels.
-    folds = temporal_folds(training_set.keys, plan.folds, _labels_without_test(training_set))
-    folds = thinned(folds, training_set.keys, plan.max_rows)
+    folds = _folds(training_set, plan)
     leakage.audit_folds(training_set.keys, folds)
     findings = leakage.audit(training_set.rows(folds.final), plan.waivers)
     notes = list(folds.notes)
     notes += [f"{each.column} was let through the leakage audit (AUC {each.figure:.3f}): {each.waived}."
               for each in findings]
-    is_few = folds.leaving_accounts < plan.few_events_below
+    is_few = not is_tuned(folds, plan)
     if is_few:
         recipe, trials, facts = _few_events_recipe(training_set, folds, plan)
         notes.append(
@@ -114,7 +115,10 @@ def train(
             f"tuned; of {len(facts['candidates'])} simple candidates {facts['chosen']} had the smallest log loss."
         )
     else:
-        tuned = tune(training_set, folds, plan, on_trial, journal=journal)
+        tuned = tune(training_set, folds, plan, on_trial, journal=journal, stop=stop)
+        if len(tuned.trials) < plan.trials:
+            notes.append(f"the search ended after {len(tuned.trials)} of {plan.trials} trials, by its budget in minutes: "
+                         "the same data may give another model.")
         recipe, trials, facts = _blend_recipe(tuned.members, plan), tuned.trials, _tuning_facts(tuned)
     line_l2 = float(facts["settings"]["logistic_l2"]) if "settings" in facts else None
     builder = _Builder(training_set, folds, plan, target or {})
@@ -124,6 +128,24 @@ def train(
         model, builder.baselines(line_l2), builder.scorecard(), folds, trials, validation, tuple(notes), findings,
         builder.reseeded(recipe, facts),
     )
+
+
+def help_search(training_set: TrainingSet, plan: TrainingPlan, journal: Path, stop: Callable[[], bool] = never) -> None:
+    """Add trials to the journal of a search, beside other processes; `train` with this journal goes on from them."""
+    folds = _folds(training_set, plan)
+    if is_tuned(folds, plan):
+        help_tune(training_set, folds, plan, journal, stop)
+
+
+def _folds(training_set: TrainingSet, plan: TrainingPlan) -> Folds:
+    # The untouched rows leave here: nothing that trains can see their labels.
+    folds = temporal_folds(training_set.keys, plan.folds, _labels_without_test(training_set))
+    return thinned(folds, training_set.keys, plan.max_rows)
+
+
+def is_tuned(folds: Folds, plan: TrainingPlan) -> bool:
+    """Whether there are leavers enough for a search."""
+    return folds.leaving_accounts >= plan.few_events_below
 
 
 def _labels_without_test(training_set: TrainingSet) -> np.ndarray[Any, np.dtype[np.int8]]:

@@ -71,6 +71,11 @@ class TuningResult:
     """Of the linear member alone, with the strength chosen."""
 
 
+def never() -> bool:
+    """No reason to stop."""
+    return False
+
+
 def row_weights(keys: pd.DataFrame, half_life_days: float | None) -> Floats | None:
     """Return 0.5 ** (age / half life) per row, with mean 1; age is counted from the latest row."""
     if half_life_days is None:
@@ -87,6 +92,7 @@ def tune(
     on_trial: OnTrial | None = None,
     *,
     journal: Path | None = None,
+    stop: Callable[[], bool] = never,
 ) -> TuningResult:
     """Search with Optuna's TPE for the blend with the smallest log loss on the tuning blocks.
 
@@ -101,17 +107,39 @@ def tune(
         Called after each trial with its number and the best log loss so far.
     journal
         File that keeps the trials of an interrupted search.
+    stop
+        Asked before every trial but the first: True ends the search early.
     """
-    blocks = [_prepare(training_set, block, plan) for block in folds.tuning]
-    _choose_logistic(blocks, training_set, plan)
-    total = max(1, plan.trials)
-    study = _study(plan, journal)
-    done = _finished(study)
-    for number in range(len(done), total):
+    blocks = _blocks(training_set, folds, plan)
+    study = _study(journal)
+    # A killed process leaves a trial running for ever: it is failed here, and its number tried again.
+    for trial in _trials(study, "RUNNING"):
+        study.tell(trial.number, state=trial.state.FAIL)
+    for number in range(len(_finished(study)), max(1, plan.trials)):
+        if number > 0 and stop():
+            break
         _one_trial(study, number, blocks, training_set, plan)
         if on_trial is not None:
             on_trial(number, study.best_value)
     return _result(study, blocks, plan)
+
+
+def help_tune(training_set: TrainingSet, folds: Folds, plan: TrainingPlan, journal: Path, stop: Callable[[], bool] = never) -> None:
+    """Add trials to a journal that other processes write to as well, until there are enough of them.
+
+    `tune` with the same journal then finds them finished. Who sees whose trials depends on the clock, so a search with
+    helpers does not give the same trials twice.
+    """
+    blocks = _blocks(training_set, folds, plan)
+    study = _study(journal)
+    while len(_finished(study)) + len(_trials(study, "RUNNING")) < max(1, plan.trials) and not stop():
+        _one_trial(study, len(_trials(study)), blocks, training_set, plan)
+
+
+def _blocks(training_set: TrainingSet, folds: Folds, plan: TrainingPlan) -> list["_Prepared"]:
+    blocks = [_prepare(training_set, block, plan) for block in folds.tuning]
+    _choose_logistic(blocks, training_set, plan)
+    return blocks
 
 
 @dataclass(eq=False)
@@ -176,7 +204,7 @@ def pooled_log_loss(margins: list[Floats], labels: list[NDArray[np.int8]]) -> fl
     return mean_log_loss(np.concatenate(margins), np.concatenate(labels))
 
 
-def _study(plan: TrainingPlan, journal: Path | None) -> "optuna.Study":
+def _study(journal: Path | None) -> "optuna.Study":
     import optuna
     from optuna.storages.journal import JournalFileBackend
 
@@ -184,21 +212,21 @@ def _study(plan: TrainingPlan, journal: Path | None) -> "optuna.Study":
     storage = None
     if journal is not None:
         storage = optuna.storages.JournalStorage(JournalFileBackend(str(journal)))
-    study = optuna.create_study(
+    return optuna.create_study(
         study_name="tenure", storage=storage, load_if_exists=True, direction="minimize",
         pruner=optuna.pruners.MedianPruner(n_startup_trials=6, n_warmup_steps=0),
     )
-    # A killed process leaves a trial running for ever: it is failed here, and its number tried again.
-    for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
-        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-    return study
+
+
+def _trials(study: "optuna.Study", *states: str) -> list[Any]:
+    """Trials of a study in the order they were asked for; all of them where no state is named."""
+    import optuna
+
+    return study.get_trials(deepcopy=False, states=tuple(optuna.trial.TrialState[s] for s in states) or None)
 
 
 def _finished(study: "optuna.Study") -> list[Any]:
-    import optuna
-
-    states = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
-    return study.get_trials(deepcopy=False, states=states)
+    return _trials(study, "COMPLETE", "PRUNED")
 
 
 def _one_trial(
@@ -210,8 +238,7 @@ def _one_trial(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         study.sampler = optuna.samplers.TPESampler(seed=plan.seed * 100_003 + number, n_startup_trials=8)
-    waiting = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.WAITING,))
-    if number == 0 and not waiting:
+    if number == 0 and not _trials(study, "WAITING"):
         study.enqueue_trial(_as_parameters(UNTUNED))
     trial = study.ask()
     boosting, half_life = _suggest(trial, blocks, training_set, plan)

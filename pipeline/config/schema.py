@@ -293,6 +293,10 @@ class Training:
     """How the model is searched for."""
 
     trials: int = Field(default=20, ge=0)
+    minutes: float | None = Field(default=None, gt=0)
+    """The search also ends after so many minutes; what it finds then depends on the machine."""
+    workers: int = Field(default=1, ge=1)
+    """Processes that search side by side, sharing `threads`; more than one: no two searches are the same."""
     folds: int = Field(default=4, ge=1)
     """Validation blocks, oldest first; the last one calibrates."""
     seed: int = 0

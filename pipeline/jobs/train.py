@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from features.errors import NoModel
+from features.errors import NoModel, NotFound
 from models.artifact import read_model, write_model
 from models.bundle import Bundle, read_bundle, write_bundle
 from models.dataset import TrainingSet
@@ -26,6 +26,7 @@ from models.training import TrainingResult, train
 from pipeline.config import config_hash
 from pipeline.config.schema import Target
 from pipeline.jobs.prepare import load_training
+from pipeline.jobs.search import searching
 from pipeline.tracking import CHALLENGER, CHAMPION, alias_version, client, experiment_id
 from pipeline.workspace import Workspace, describe_target, target_rule
 
@@ -68,8 +69,10 @@ def train_target(workspace: Workspace, target: Target, on_trial: Callable[..., N
         When a signal nearly tells the label alone.
     """
     rows, found, _ = load_training(workspace, target)
-    facts = {**describe_target(target), "objective": _objective(workspace)}
-    result = _stabilised(workspace, target, train(rows, plan_of(workspace, target), on_trial, target=facts), rows)
+    facts, plan = {**describe_target(target), "objective": _objective(workspace)}, plan_of(workspace, target)
+    with searching(workspace, target, rows, plan) as (journal, stop):
+        trained = train(rows, plan, on_trial, target=facts, journal=journal, stop=stop)
+    result = _stabilised(workspace, target, trained, rows)
     scale, proposal, problems = choose_scale(workspace, target, result)
     bundle = Bundle(
         model=result.model, scorecard=result.scorecard, scale=scale, choices=found.choices,
@@ -208,6 +211,8 @@ def _log(target: Target, bundle: Bundle, result: TrainingResult | None, rows: Tr
         return
     settings = training.get("settings") or {}
     mlflow.log_params({f"chosen_{k}": str(v)[:250] for k, v in settings.items() if not isinstance(v, dict)})
+    for trial in result.trials.to_dict("records"):
+        _log_trial(trial)
     result.trials.to_csv(folder / "trials.csv", index=False)
     mlflow.log_artifact(str(folder / "trials.csv"))
     mlflow.log_figure(reliability_figure(result.validation["label"], result.validation["probability"]), "reliability.png")
@@ -216,6 +221,16 @@ def _log(target: Target, bundle: Bundle, result: TrainingResult | None, rows: Tr
     # MLflow refuses digests over 36 characters.
     dataset = mlflow.data.pandas_dataset.from_pandas(sample, name=f"features_{target.name}", digest=rows.fingerprint()[:32])
     mlflow.log_input(dataset, context="training")
+
+
+def _log_trial(trial: Mapping[Any, Any]) -> None:
+    """One nested run per trial of the search."""
+    import mlflow
+
+    with mlflow.start_run(run_name=f"trial {trial['trial']}", nested=True):
+        told = {k: v for k, v in trial.items() if not pd.isna(v)}
+        mlflow.log_metrics({k: float(told[k]) for k in ("log_loss", "trees", "logistic_share") if k in told})
+        mlflow.log_params({str(k): v for k, v in told.items() if k not in ("log_loss", "trees", "logistic_share")})
 
 
 def model_name(workspace: Workspace, target: Target) -> str:
@@ -248,10 +263,11 @@ def champion_bundle(workspace: Workspace, target: Target) -> Bundle | None:
     return found[0] if found else None
 
 
-def need_version(workspace: Workspace, target: Target, alias: str, next_step: str) -> tuple[Bundle, dict[str, Model], str]:
-    """As `load_version`, or an error that names the next step."""
+def need_version(workspace: Workspace, target: Target, alias: str, next_step: str = "") -> tuple[Bundle, dict[str, Model], str]:
+    """As `load_version`, or an error that names the next step: without a model in use the caller's, without a candidate to train."""
     found = load_version(workspace, target, alias)
     if found is None:
-        what = "model in use" if alias == CHAMPION else "candidate model"
-        raise NoModel(f"target {target.name!r} has no {what} yet. {next_step}")
+        if alias != CHAMPION:
+            raise NotFound(f"target {target.name!r} has no candidate model yet. Run `tenure train --target {target.name}` first.")
+        raise NoModel(f"target {target.name!r} has no model in use yet. {next_step}")
     return found
