@@ -15,8 +15,9 @@ from features.errors import ConfigError, ContractError
 from models.health.scale import Floats, Scale, displayed, scale_from_anchors
 
 MOST_AT_THE_ENDS = 0.05
-ROOM_BEFORE_THE_ENDS = 5
 """Largest share of accounts that may show exactly 0 or 100."""
+ROOM_BEFORE_THE_ENDS = 5
+"""Points before both ends that a proposal leaves to as few."""
 BASE_FROM, BASE_UNTIL = 45, 90
 DEFAULT_CAPACITY_SHARE = 0.10
 RAISED_RATE, RAISED_ODDS = 1.5, 2.0

@@ -18,6 +18,7 @@ from models.evaluation import evaluate
 from models.fairness import SegmentCheck, by_segment
 from models.gates import Gate, fair, gates, stable
 from models.model import Model
+from models.robustness import by_age, without_sources
 from models.stability import band_changes
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection, connected
@@ -39,8 +40,7 @@ def evaluate_target(workspace: Workspace, target: Target) -> dict[str, Any]:
     ConfigError
         When the features in the store are not those the candidate was trained on.
     """
-    bundle, baselines, version = need_version(
-        workspace, target, CHALLENGER, f"Run `tenure train --target {target.name}` first.")
+    bundle, baselines, version = need_version(workspace, target, CHALLENGER)
     reseeded = baselines.pop(RESEEDED, None)
     rows, _, labels = load_training(workspace, target)
     if not rows.keys["is_test"].any():
@@ -56,6 +56,8 @@ def evaluate_target(workspace: Workspace, target: Target) -> dict[str, Any]:
     found["prior"] = _prior(bundle, rows.test)
     found["untreated"] = _untreated(bundle, rows.test, treated)
     found["segments"] = [check.to_dict() for check in checks]
+    found["age"] = by_age(bundle.model, rows.test)
+    found["without_sources"] = without_sources(bundle.model, rows.test)
     found["champion"] = _beside_champion(workspace, target, rows, found)
     changed, noise = _band_changes(workspace, target, bundle, reseeded, rows.test)
     budget = workspace.project.training.band_change_budget

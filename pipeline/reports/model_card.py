@@ -74,6 +74,9 @@ def model_card(inputs: ModelCardInputs) -> tuple[str, str]:
         "test": test,
         "metrics": metric_rows(inputs.evaluation),
         "comparisons": comparison_rows(inputs.evaluation),
+        "ages": [_cost_row(f"{each['age_days']} days old", each) for each in inputs.evaluation.get("age", ())],
+        "absences": [_cost_row("without " + ", ".join(each["without"]).replace("_", " "), each)
+                     for each in inputs.evaluation.get("without_sources", ())],
         "gates": list(inputs.gates),
         "dimensions": signals_by_dimension(inputs.signals),
         "bands": inputs.band_table.to_dict("records"),
@@ -118,6 +121,14 @@ def comparison_rows(evaluation: Mapping[str, Any]) -> list[dict[str, str]]:
     if not evaluation.get("baselines") and test.get("recency_auc") is not None:
         rows.append(_comparison("recency alone", None, test["recency_auc"], {}))
     return rows
+
+
+def _cost_row(name: str, numbers: Mapping[str, Any]) -> dict[str, str]:
+    """What age or absence costs, as text; a cost above 0 is a loss."""
+    low, high = numbers["difference_low"], numbers["difference_high"]
+    interval = "" if low is None or high is None else f" ({low:+.4f} to {high:+.4f})"
+    auc = "" if numbers["auc"] is None else f"{numbers['auc']:.3f}"
+    return {"name": name, "log_loss": f"{numbers['log_loss']:.4f}", "auc": auc, "cost": f"{numbers['difference']:+.4f}{interval}"}
 
 
 def signals_by_dimension(signals: Sequence[Signal]) -> list[dict[str, Any]]:

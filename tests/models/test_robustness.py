@@ -1,0 +1,52 @@
+"""Old scores and missing sources: what is lost is measured, and nothing where nothing was known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from features.definition import Signal
+from models.dataset import TrainingSet, training_set
+from models.plan import TrainingPlan
+from models.robustness import by_age, without_sources
+from models.training import train
+
+
+@pytest.fixture(scope="module")
+def rows() -> TrainingSet:
+    """400 accounts on 14 dates: `use` decides and wanders from date to date, `money` helps a little, `noise` not."""
+    random = np.random.default_rng(11)
+    accounts, dates = 400, pd.date_range("2024-01-07", periods=14, freq="28D")
+    use = np.cumsum(random.normal(scale=0.7, size=(len(dates), accounts)), axis=0)
+    money, noise = random.normal(size=(2, len(dates), accounts))
+    keys = pd.DataFrame([(f"A-{n:03d}", d) for d in dates for n in range(accounts)], columns=["account_id", "as_of"])
+    keys = keys.assign(label_until=keys["as_of"] + pd.Timedelta(days=28), is_test=keys["as_of"] >= dates[-3])
+    features = pd.DataFrame({"use": use.ravel(), "money": money.ravel(), "noise": noise.ravel()})
+    chance = 1 / (1 + np.exp(1.5 + 1.5 * features["use"] - 0.4 * features["money"]))
+    labels = (random.random(len(keys)) < chance).to_numpy().astype(np.int8)
+    sources = {"use": "usage", "money": "invoices", "noise": "tickets"}
+    signals = [Signal(name, name, "usage", source, "a number", "number", "{value}") for name, source in sources.items()]
+    return training_set(keys, features, labels, signals)
+
+
+def test_old_scores_are_worse_and_judged_on_the_same_outcomes(rows: TrainingSet) -> None:
+    model = train(rows, TrainingPlan(trials=0, threads=1, folds=2, max_trees=40, bags=1)).model
+    ages = by_age(model, rows.test)
+    assert [each["age_days"] for each in ages] == [0, 28, 56]
+    assert {each["n"] for each in ages} == {400} and len({each["events"] for each in ages}) == 1
+    assert ages[0]["difference"] == 0.0
+    assert ages[2]["log_loss"] > ages[1]["log_loss"] > ages[0]["log_loss"]
+    assert ages[2]["difference_low"] > 0
+    one_date = rows.test.rows((rows.test.keys["as_of"] == rows.test.keys["as_of"].max()).to_numpy())
+    assert by_age(model, one_date) == []
+
+
+def test_the_source_that_decides_costs_most_and_the_others_little(rows: TrainingSet) -> None:
+    model = train(rows, TrainingPlan(trials=0, threads=1, folds=2, max_trees=40, bags=1)).model
+    found = without_sources(model, rows.test)
+    assert [each["without"] for each in found[:3]][0] == ["usage"]
+    assert found[0]["difference_low"] > 0
+    by_name = {each["without"][0]: each for each in found[:3]}
+    assert abs(by_name["tickets"]["difference"]) < 0.1 * by_name["usage"]["difference"]
+    # The curve: the dearest two together; all three would leave a constant.
+    assert [len(each["without"]) for each in found[3:]] == [2]
+    assert all(0.0 < each["log_loss"] < 5.0 for each in found)
