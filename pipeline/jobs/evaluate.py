@@ -28,6 +28,7 @@ from pipeline.jobs.prepare import load_training
 from pipeline.jobs.stage import load_staged
 from pipeline.jobs.train import RESEEDED, load_version, need_version
 from pipeline.jobs.treated import treated_rows
+from pipeline.jobs.under_notice import beside_notice
 from pipeline.tracking import CHALLENGER, CHAMPION
 from pipeline.workspace import Workspace
 
@@ -42,7 +43,7 @@ def evaluate_target(workspace: Workspace, target: Target) -> dict[str, Any]:
     """
     bundle, baselines, version = need_version(workspace, target, CHALLENGER)
     reseeded = baselines.pop(RESEEDED, None)
-    rows, _, labels = load_training(workspace, target)
+    rows, features, labels = load_training(workspace, target)
     if not rows.keys["is_test"].any():
         raise ConfigError(f"target {target.name!r} has no test dates; declare [targets.test] and run `tenure features`.")
     found = evaluate(bundle.model, dict(baselines), rows, capacity=workspace.project.objective.capacity)
@@ -56,6 +57,7 @@ def evaluate_target(workspace: Workspace, target: Target) -> dict[str, Any]:
     found["prior"] = _prior(bundle, rows.test)
     found["untreated"] = _untreated(bundle, rows.test, treated)
     found["segments"] = [check.to_dict() for check in checks]
+    found["under_notice"] = beside_notice(workspace, target, bundle.model, rows.test, features, labels)
     found["age"] = by_age(bundle.model, rows.test)
     found["without_sources"] = without_sources(bundle.model, rows.test)
     found["champion"] = _beside_champion(workspace, target, rows, found)

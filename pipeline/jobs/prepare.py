@@ -109,12 +109,12 @@ def load_training(workspace: Workspace, target: Target) -> tuple[TrainingSet, Fe
     keys = snapshots.merge(labels, on=["account_id", "as_of"]).dropna(subset=["label"])
     keys = keys.sort_values(["account_id", "as_of"], kind="stable", ignore_index=True)
     columns = [s.column for s in found.signals]
-    values = pd.DataFrame(_values(workspace.store, f"features_{target.name}", keys, columns), columns=columns)
+    values = pd.DataFrame(signal_values(workspace.store, f"features_{target.name}", keys, columns), columns=columns)
     made = TrainingSet(keys[list(KEY_COLUMNS)], values, keys["label"].to_numpy(dtype=np.int8), found.signals)
     return made, found, labels
 
 
-def _values(store: Store, table: str, keys: pd.DataFrame, columns: list[str]) -> NDArray[np.float64]:
+def signal_values(store: Store, table: str, keys: pd.DataFrame, columns: list[str]) -> NDArray[np.float64]:
     """Signals of the rows of `keys`, read in batches into the one array that holds them."""
     wanted = pd.MultiIndex.from_frame(keys[["account_id", "as_of"]])
     values = np.full((len(keys), len(columns)), np.nan)

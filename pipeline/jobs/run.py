@@ -139,6 +139,10 @@ def tell_evaluation(say: Say, found: Mapping[str, Any]) -> None:
     if apart and apart["treated_share"] and apart["metrics"]:
         say("test", f"{apart['treated_share']:.0%} of test rows were worked on inside their window; without them AUC "
                     f"{apart['metrics']['auc']:.3f}, log loss {apart['metrics']['log_loss']:.4f}")
+    notice = found.get("under_notice")
+    if notice:
+        say("test", f"accounts that had given notice are left out ({notice['notice_rows']} rows, {notice['notice_left']} left in "
+                    f"time); with them AUC {notice['with']['auc']:.3f}, log loss {notice['with']['log_loss']:.4f}")
 
 
 def tell_score(say: Say, published: PublishedRun) -> None:
