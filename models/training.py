@@ -101,7 +101,7 @@ def train(
         When a column nearly tells the label alone and is not waived.
     """
     plan = plan or TrainingPlan()
-    folds = _folds(training_set, plan)
+    folds = folds_of(training_set, plan)
     leakage.audit_folds(training_set.keys, folds)
     findings = leakage.audit(training_set.rows(folds.final), plan.waivers)
     notes = list(folds.notes)
@@ -132,12 +132,13 @@ def train(
 
 def help_search(training_set: TrainingSet, plan: TrainingPlan, journal: Path, stop: Callable[[], bool] = never) -> None:
     """Add trials to the journal of a search, beside other processes; `train` with this journal goes on from them."""
-    folds = _folds(training_set, plan)
+    folds = folds_of(training_set, plan)
     if is_tuned(folds, plan):
         help_tune(training_set, folds, plan, journal, stop)
 
 
-def _folds(training_set: TrainingSet, plan: TrainingPlan) -> Folds:
+def folds_of(training_set: TrainingSet, plan: TrainingPlan) -> Folds:
+    """The blocks of a training run."""
     # The untouched rows leave here: nothing that trains can see their labels.
     folds = temporal_folds(training_set.keys, plan.folds, _labels_without_test(training_set))
     return thinned(folds, training_set.keys, plan.max_rows)

@@ -137,6 +137,8 @@ def features(
     catalogue: Annotated[bool, typer.Option("--catalogue", help="Print every signal and what it means.")] = False,
     metrics: Annotated[bool, typer.Option("--metrics", help="Print churn, retention, revenue, use and NPS by quarter from the "
                                           "staged tables, and the signals that lost their link.")] = False,
+    value: Annotated[bool, typer.Option("--value", help="Print what each measure is worth out of time, from the features in the "
+                                        "store; the test is not read.")] = False,
 ) -> None:
     """Build snapshots, labels and features from the staged tables. Example: tenure features --target churn_90d"""
     from pipeline.console import Story, print_json
@@ -153,6 +155,9 @@ def features(
     if metrics:
         _print_metrics(project, data, target, as_json=as_json)
         return
+    if value:
+        _print_values(project, data, target, as_json=as_json)
+        return
     workspace, chosen = open_project(project, data, target, engine)
     story = Story(quiet=as_json)
     with workspace.store.writing(), connected() as connection:
@@ -161,6 +166,22 @@ def features(
     tell_features(story, chosen, counts)
     if as_json:
         print_json(counts)
+
+
+def _print_values(project: Path, data: Path | None, target: str | None, *, as_json: bool) -> None:
+    """`features --value`: on the rows and the validation dates that training uses."""
+    from models.selection import measure_values
+    from pipeline.console import print_json
+    from pipeline.jobs.prepare import load_training
+    from pipeline.jobs.train import plan_of
+    from pipeline.reports.selection import selection_text
+
+    workspace, chosen = open_project(project, data, target)
+    found = measure_values(load_training(workspace, chosen)[0], plan_of(workspace, chosen))
+    if as_json:
+        print_json({"measures": found.to_dict("records")})
+        return
+    typer.echo(selection_text(found))
 
 
 def _print_metrics(project: Path, data: Path | None, target: str | None, *, as_json: bool) -> None:
@@ -187,7 +208,7 @@ def train(
     table: Annotated[Path | None, typer.Option("--table", help="Train on this ready feature table (Parquet, CSV) instead of "
                                                "the features in the store; needs no tenure.toml.")] = None,
     label: Annotated[str | None, typer.Option("--label", help="Column of the outcome; two values.")] = None,
-    positive: Annotated[str | None, typer.Option("--positive", help="Label value that is the event; default 1 or true.")] = None,
+    positive: Annotated[str | None, typer.Option("--positive", help="Label value that is the event; default 1, true or yes.")] = None,
     account: Annotated[str | None, typer.Option("--account", help="Column that names the accounts.")] = None,
     horizon_days: Annotated[int | None, typer.Option("--horizon-days", help="Days from --as-of until the label was "
                                                      "complete.")] = None,
@@ -268,6 +289,7 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Judge the newest candidate on the untouched test. Example: tenure evaluate --json"""
+    from models.gates import verdict
     from pipeline.console import Story, print_json
     from pipeline.jobs.evaluate import evaluate_target
     from pipeline.jobs.run import tell_evaluation
@@ -278,7 +300,7 @@ def evaluate(
         found = evaluate_target(workspace, chosen)
     tell_evaluation(story, found)
     for gate in found["gates"]:
-        story("gate", f"{'passed' if gate['passed'] else 'REFUSED'}  {gate['name']}: {gate['reason']}")
+        story("gate", f"{verdict(gate)}  {gate['name']}: {gate['reason']}")
     if as_json:
         print_json(found)
 
@@ -444,6 +466,7 @@ def explain(
     from features.errors import ConfigError
     from pipeline.console import explained_text, print_json
     from pipeline.jobs.explain import check_points, explain_account
+    from pipeline.jobs.point_bound import bound_words
     from pipeline.reports.portfolio import EVENT_WORDS
 
     workspace, chosen = open_project(project, data, target)
@@ -454,6 +477,7 @@ def explain(
         else:
             typer.echo(f"base and points add to the score for all {found['accounts']:,} scored accounts "
                        f"(largest gap {found['largest_gap']:.1e}; displayed integers add exactly).")
+            typer.echo(f"{bound_words(found['bound'])}.")
         return
     if account is None:
         raise ConfigError("name an account, or check all of them with --verify.")
@@ -464,6 +488,7 @@ def explain(
                     "unsure_band": explained.unsure_band, "to_edges": explained.to_edges,
                     "why": explained.why, "advice": explained.advice, "open_actions": list(explained.open_actions),
                     "reasons": [{"reason": reason, "points": points} for reason, points in explained.reasons],
+                    "trajectory": None if explained.trajectory is None else dict(explained.trajectory.row),
                     "reseeded_health": explained.reseeded_health, "drivers": explained.drivers.to_dict("records")})
         return
     if as_paragraph:
@@ -562,6 +587,87 @@ def forecast(
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     for line in forecast_lines(made, account):
+        console.print(line)
+
+
+@app.command()
+def pulse(
+    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
+    as_json: JsonOption = False,
+    as_page: Annotated[bool, typer.Option("--page", help="Write the page beside the reports.")] = False,
+) -> None:
+    """Account managers' pulse beside the score: weight, disagreements, who was right. Example: tenure pulse --page"""
+    from pipeline.console import print_json
+    from pipeline.jobs.pulse import pulse_report
+    from pipeline.jobs.report import write_pulse_page
+    from pipeline.reports.pulse import pulse_json, pulse_lines
+
+    workspace, chosen = open_project(project, data, target)
+    report = pulse_report(workspace, chosen)
+    page = write_pulse_page(workspace, chosen, report) if as_page else None
+    if as_json:
+        print_json({**pulse_json(report), "page": None if page is None else str(page)})
+        return
+    if page is not None:
+        typer.echo(page)
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    for line in pulse_lines(report):
+        console.print(line)
+
+
+@app.command()
+def patterns(
+    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
+    as_json: JsonOption = False,
+    as_page: Annotated[bool, typer.Option("--page", help="Write the page beside the reports.")] = False,
+) -> None:
+    """What accounts that left have in common, and those that stayed, checked out of time. Example: tenure patterns --page"""
+    from pipeline.console import print_json
+    from pipeline.jobs.patterns import pattern_report
+    from pipeline.jobs.report import write_pattern_page
+    from pipeline.reports.patterns import pattern_json, pattern_lines
+
+    workspace, chosen = open_project(project, data, target)
+    report = pattern_report(workspace, chosen)
+    page = write_pattern_page(workspace, chosen, report) if as_page else None
+    if as_json:
+        print_json({**pattern_json(report), "page": None if page is None else str(page)})
+        return
+    if page is not None:
+        typer.echo(page)
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    for line in pattern_lines(report):
+        console.print(line)
+
+
+@app.command()
+def trajectory(
+    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Sudden drops, slow declines, where scores will stand, who grows or leaves. Example: tenure trajectory --json"""
+    from pipeline.console import print_json
+    from pipeline.engine.duckdb import connected
+    from pipeline.jobs.trajectory import trajectory_target
+    from pipeline.reports.portfolio import EVENT_WORDS
+    from pipeline.reports.trajectory import trajectory_json, trajectory_lines
+
+    workspace, chosen = open_project(project, data, target)
+    with workspace.store.writing(), connected() as connection:
+        made = trajectory_target(workspace, connection, chosen, _day(as_of))
+    if as_json:
+        print_json(trajectory_json(made.accounts, made.facts))
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    for line in trajectory_lines(made.accounts, made.facts, made.people, EVENT_WORDS[chosen.kind][0]):
         console.print(line)
 
 
