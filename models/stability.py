@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from models.bundle import Bundle, score
-from models.calibration import Interval, Platt
+from models.calibration import Platt
 from models.model import Member, Model
 
 
@@ -47,7 +47,7 @@ def stabilised(champion: Model, challenger: Model, share: float = 0.5) -> Model:
     table = challenger.interval_table
     if table is not None:
         # Knots are margins of the challenger; the blend's margins are calibrated log-odds less the intercept.
-        table = Interval(second.logit(table.margins) - intercept, table.low, table.high, table.level)
+        table = replace(table, margins=second.logit(table.margins) - intercept)
     training = {**challenger.training, "stabilised_share": share}
     return replace(challenger, members=members, calibrator=Platt(1.0, intercept, second.events), interval_table=table,
                    training=training)

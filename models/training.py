@@ -1,7 +1,7 @@
 """From a training set to a calibrated model: fold, search, calibrate on the last dates, fit once more on all."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import pandas as pd
 
 from features.errors import ContractError
 from models import leakage
-from models.calibration import Interval, Platt, after_drift, at_level, fit_interval, fit_platt
+from models.calibration import Interval, Platt, after_drift, at_level, fit_interval, fit_platt, period_sd
 from models.dataset import TrainingSet
 from models.methods import (
     BoostingSettings,
@@ -334,6 +334,9 @@ class _Builder:
                 newest = self.blocks[-1][1]
                 accounts = newest.keys["account_id"].nunique()
                 calibrator = after_drift(calibrator, _margin(members, newest.features), newest.labels, accounts)
+                if table is not None:
+                    logit = calibrator.logit(_margin(members, self.final.features))
+                    table = replace(table, period_sd=period_sd(logit, self.final.labels, self.final.keys))
         return Model(
             members=members, signals=self.final.signals, calibrator=calibrator, interval_table=table,
             target=self.target, training={**self._facts(), **facts},

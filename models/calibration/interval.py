@@ -1,6 +1,8 @@
 """How sure the probability is: the rate among accounts scored like this, with its uncertainty.
 
-Not the range of one account's own chance: that depends on what nobody observed.
+Two things are uncertain: the curve, because few accounts drew it, and the level of the period to come, because periods
+differ from each other by more than their accounts. Not the range of one account's own chance: that depends on what nobody
+observed.
 """
 
 from dataclasses import dataclass
@@ -18,6 +20,10 @@ REPLICATES = 200
 LEVEL = 0.95
 HINGE_SD = 0.35
 """How far the true curve may bend away from the sigmoid, in log-odds per standard deviation of margin."""
+Z = 1.959964
+"""Standard deviations on each side of 95%."""
+FEWEST_PERIODS = 3
+"""With fewer nothing can be said about how periods differ."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,24 +36,27 @@ class Interval:
     high: Floats
     """Distance above the calibrated log-odds, never negative."""
     level: float = LEVEL
+    period_sd: float = 0.0
+    """Standard deviation of a period's level around the calibrator, in log-odds."""
 
     def around(self, margin: Floats, calibrator: Platt) -> tuple[Floats, Floats]:
         """Return low and high probabilities; they contain the calibrated probability and rise with the margin."""
         middle = calibrator.logit(margin)
-        low = middle - np.interp(margin, self.margins, self.low)
-        high = middle + np.interp(margin, self.margins, self.high)
+        apart = Z * self.period_sd
+        low = middle - np.hypot(np.interp(margin, self.margins, self.low), apart)
+        high = middle + np.hypot(np.interp(margin, self.margins, self.high), apart)
         return sigmoid(low), sigmoid(high)
 
     def to_dict(self) -> dict[str, Any]:
         """Return knots as lists."""
         lists = {name: getattr(self, name).tolist() for name in ("margins", "low", "high")}
-        return {**lists, "level": self.level}
+        return {**lists, "level": self.level, "period_sd": self.period_sd}
 
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> "Interval":
         """Return the interval that `to_dict` described."""
         arrays = {name: np.asarray(state[name], dtype=np.float64) for name in ("margins", "low", "high")}
-        return cls(level=float(state["level"]), **arrays)
+        return cls(level=float(state["level"]), period_sd=float(state.get("period_sd", 0.0)), **arrays)
 
 
 def fit_interval(
@@ -79,6 +88,38 @@ def fit_interval(
     low = np.minimum(np.minimum.accumulate(low[::-1])[::-1], offset_knots)
     high = np.maximum(np.maximum.accumulate(high), offset_knots)
     return Interval(knots, offset_knots - low, high - offset_knots)
+
+
+def period_sd(logit: Floats, labels: NDArray[np.int8], keys: pd.DataFrame) -> float:
+    """Return by how much the level of one period differs from that of another, beyond what its accounts explain.
+
+    A period is as long as the label windows, so that no leaving counts twice. Each gives the shift in log-odds that would
+    make its mean probability its rate; the variance between shifts beyond their own is the moment estimate of DerSimonian
+    and Laird (1986, Meta-analysis in clinical trials, equation 8), 0 where periods differ by chance alone.
+
+    Parameters
+    ----------
+    logit
+        Calibrated log-odds of the rows that taught the model, shape (n_rows,).
+    keys
+        account_id, as_of and label_until of these rows.
+    """
+    window = (keys["label_until"] - keys["as_of"]).median()
+    if not window > pd.Timedelta(0):
+        return 0.0
+    period = ((keys["as_of"].max() - keys["as_of"]) // window).to_numpy()
+    p = sigmoid(logit)
+    rows = pd.DataFrame({"missing": labels - p, "spread": p * (1.0 - p), "account": keys["account_id"].to_numpy()})
+    by_period = rows.groupby(period).agg(missing=("missing", "sum"), spread=("spread", "sum"), n=("account", "size"),
+                                         accounts=("account", "nunique"))
+    if len(by_period) < FEWEST_PERIODS:
+        return 0.0
+    # One Newton step from the calibrator; rows of one account count as one.
+    shift = (by_period["missing"] / by_period["spread"]).to_numpy(dtype=np.float64)
+    weight = (by_period["spread"] * by_period["accounts"] / by_period["n"]).to_numpy(dtype=np.float64)
+    mean = weight @ shift / weight.sum()
+    beyond = weight @ (shift - mean) ** 2 - (len(shift) - 1)
+    return float(np.sqrt(max(0.0, beyond / (weight.sum() - weight @ weight / weight.sum()))))
 
 
 def _knots(margin: Floats) -> Floats:
