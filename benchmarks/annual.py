@@ -70,7 +70,8 @@ def planted_accounts(folder: Path, count: int) -> list[str]:
                      where ends_at between '{near}' and '{far}' and starts_at < '{AS_OF}' and notice_at is null group by 1),
         used as (select account_id, count(*) filter (event_time >= timestamp '{AS_OF}' - interval 45 day) as now, count(*) as n
                  from '{folder}/data/usage_events.parquet' where event_time >= timestamp '{AS_OF}' - interval 90 day group by 1)
-        select account_id from due join used using (account_id) where now >= 0.4 * n and n >= 200 order by account_id limit {count}
+        select account_id from due join used using (account_id) where now >= 0.4 * n and n >= 200
+        order by account_id limit {count}
     """).fetchall()
     return [account for (account,) in found]
 

@@ -80,5 +80,6 @@ def _without(model: Model, test: TrainingSet, sources: Sequence[str], full: Floa
 def _judged(labels: "np.ndarray[Any, Any]", probability: Floats, beside: Floats, accounts: pd.Series) -> dict[str, Any]:
     losses = metrics.log_losses(labels, probability)
     paired = metrics.paired_difference(losses, beside, accounts, replicates=REPLICATES)
-    return {"n": len(labels), "events": int(labels.sum()), "log_loss": float(losses.mean()), "auc": metrics.auc(labels, probability),
+    return {"n": len(labels), "events": int(labels.sum()), "log_loss": float(losses.mean()),
+            "auc": metrics.auc(labels, probability),
             "difference": paired.value, "difference_low": paired.low, "difference_high": paired.high}

@@ -101,7 +101,8 @@ def _added_by_shuffling(
         if not used[positions].any():
             added[group] = np.zeros(len(judged))
             continue
-        added[group] = np.mean([_losses(model, _shuffled(values, positions, order), judged) - plain for order in shuffles], axis=0)
+        shuffled = [_losses(model, _shuffled(values, positions, order), judged) for order in shuffles]
+        added[group] = np.mean(shuffled, axis=0) - plain
     return added
 
 

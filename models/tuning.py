@@ -124,7 +124,9 @@ def tune(
     return _result(study, blocks, plan)
 
 
-def help_tune(training_set: TrainingSet, folds: Folds, plan: TrainingPlan, journal: Path, stop: Callable[[], bool] = never) -> None:
+def help_tune(
+    training_set: TrainingSet, folds: Folds, plan: TrainingPlan, journal: Path, stop: Callable[[], bool] = never
+) -> None:
     """Add trials to a journal that other processes write to as well, until there are enough of them.
 
     `tune` with the same journal then finds them finished. Who sees whose trials depends on the clock, so a search with

@@ -32,7 +32,9 @@ class Deadline:
 
 
 @contextmanager
-def searching(workspace: Workspace, target: Target, rows: TrainingSet, plan: TrainingPlan) -> Iterator[tuple[Path, Callable[[], bool]]]:
+def searching(
+    workspace: Workspace, target: Target, rows: TrainingSet, plan: TrainingPlan
+) -> Iterator[tuple[Path, Callable[[], bool]]]:
     """Journal and deadline of a search; workers, where there are several, have added their trials by then.
 
     The journal is named by the rows, the plan and the libraries: a killed run started again on the same ones goes on
@@ -53,7 +55,9 @@ def _key(rows: TrainingSet, plan: TrainingPlan) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def _let_workers_search(settings: Training, rows: TrainingSet, plan: TrainingPlan, journal: Path, stop: Callable[[], bool]) -> None:
+def _let_workers_search(
+    settings: Training, rows: TrainingSet, plan: TrainingPlan, journal: Path, stop: Callable[[], bool]
+) -> None:
     if settings.workers < 2 or plan.trials < 2:
         return
     each = replace(plan, threads=max(1, plan.threads // settings.workers))

@@ -23,10 +23,11 @@ def selection_text(values: pd.DataFrame) -> str:
         lines.append(f"... and {len(found) - MOST_LINES} more (--json shows all)")
     none = measures[~measures["is_found"]]
     if len(none):
-        lines += ["", "No value of their own seen (several that say the same hide each other; [features] off leaves a card or source out):"]
+        lines += ["", "No value of their own seen (several that say the same hide each other; [features] off leaves some out):"]
         lines += [f"  {source}: {len(rows)} measures, {int(rows['columns'].sum())} columns"
                   for source, rows in none.groupby("source", sort=True)]
-    lines += ["", "Worth: log loss per 1,000 scores that is lost when the measure is shuffled among accounts of the same date, on months before the test."]
+    lines += ["", "Worth: log loss per 1,000 scores that is lost when the measure is shuffled among accounts of the same date,",
+              "on months before the test."]
     return "\n".join(lines)
 
 
