@@ -1,12 +1,18 @@
 """Our models beside the baselines on every example with events, out of time, by each set's own protocol.
 
-    python -m benchmarks.quality [--json] [--data PATH] [--sets NAME ...] [--targets NAME ...] [--record]
+    python -m benchmarks.quality [--json] [--data PATH] [--sets NAME ...] [--targets NAME ...] [--record] [--no-others]
     python -m benchmarks.quality --recorded [--json]
 
 Each target of `examples/<set>/tenure.toml` is staged, built and trained in a temporary folder. Every choice is made
-on validation dates; the test dates are read once, at the end, by `models.evaluation`. All methods see the same rows
-and signals and are calibrated on the same dates. A difference is our log loss minus theirs with its 95% interval from
-resampling accounts: below 0 is better for us. `signal` says whether we beat the constant beyond chance.
+on validation dates; the test dates are read once, at the end, by `models.evaluation`. Our model and the baselines see
+the same rows and signals and are calibrated on the same dates. A difference is our log loss minus theirs with its 95%
+interval from resampling accounts: below 0 is better for us. `signal` says whether we beat the constant beyond chance.
+
+Two libraries take part from environments of their own, made on demand (`--no-others` leaves them out). AutoGluon, no
+neural networks, gets the same rows and signals for as long as our training took, at least a minute, and validates and
+calibrates as it sees fit; `--autogluon-folds accounts` keeps the rows of an account together in its folds. BG/NBD, where
+accounts purchase repeatedly, gets the purchase days known at each date; its log-odds are calibrated as ours are, and
+`raw` is what it says by itself. What could not be measured is null, and `absent` says why.
 
 `--record` keeps the figures in `quality_recorded.json`, which `--recorded` prints without running anything.
 """
@@ -18,18 +24,20 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from benchmarks._quality_others import Absent, Budget, Other, autogluon, bgnbd
 from models import metrics
 from models.dataset import TrainingSet
 from models.evaluation import evaluate
+from models.methods.base import Floats
 from models.model import Model
-from models.training import train
+from models.training import TrainingResult, train
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import connected
 from pipeline.jobs.prepare import load_training, prepare_training
@@ -44,6 +52,9 @@ DEFAULT_DATA = HERE.parent.parent / "shared" / "data"
 SETS = ("online_retail_ii", "oss_contributors", "edtech_365", "oulad", "telco", "ravenstack")
 # Names in our table -> names of the baselines that training fits.
 METHODS = ("lightgbm", "logistic", "recency", "constant")
+OTHERS = ("autogluon", "bgnbd")
+# Sets of repeat purchases: what BG/NBD is a model of.
+REPEAT_PURCHASE = ("online_retail_ii",)
 LIBRARIES = ("duckdb", "lightgbm", "numpy", "optuna", "pandas", "scikit-learn")
 # Normal intervals: 95% is 2 x 1.96 standard errors wide.
 STANDARD_ERRORS = 3.92
@@ -72,8 +83,10 @@ REFERENCES: Mapping[tuple[str, str], Reference] = {
 }
 
 
-def measured(data: Path, sets: tuple[str, ...], targets: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    """One entry per set and target, in the order of the examples."""
+def measured(
+    data: Path, sets: tuple[str, ...], targets: tuple[str, ...], budget: Budget | None = None
+) -> Iterator[dict[str, Any]]:
+    """One entry per set and target, in the order of the examples; without a budget no other library takes part."""
     for name in sets:
         with tempfile.TemporaryDirectory(prefix="tenure-quality-") as folder:
             place = Path(folder)
@@ -81,36 +94,86 @@ def measured(data: Path, sets: tuple[str, ...], targets: tuple[str, ...]) -> Ite
             workspace = open_workspace(place, data / name, datetime.now(UTC).replace(tzinfo=None))
             for target in workspace.project.targets:
                 if not targets or target.name in targets:
-                    yield _one(name, workspace, target)
+                    yield _one(name, workspace, target, budget)
 
 
-def _one(name: str, workspace: Workspace, target: Target) -> dict[str, Any]:
+def _one(name: str, workspace: Workspace, target: Target, budget: Budget | None) -> dict[str, Any]:
     started = time.monotonic()
     with connected() as connection:
         stage_sources(workspace, connection)
         prepare_training(workspace, connection, target)
     rows, _, _ = load_training(workspace, target)
+    training = time.monotonic()
     result = train(rows, plan_of(workspace, target), target=describe_target(target))
+    training_seconds = time.monotonic() - training
     found = evaluate(result, None, rows)
     entry = summary(name, target.name, found, _intervals(result.model, result.baselines, rows.test))
-    return {**entry, "notes": list(result.notes), "seconds": round(time.monotonic() - started)}
+    seconds = round(time.monotonic() - started)
+    beside = dict.fromkeys(OTHERS) | {"absent": dict.fromkeys(_takes_part(name), "left out by --no-others")}
+    if budget is not None:
+        beside = others(_contest(name, workspace, target, rows, result, training_seconds, budget),
+                        result.model.probability(rows.test.features), rows.test)
+    return {**entry, **beside, "notes": list(result.notes), "seconds": seconds, "training_seconds": round(training_seconds)}
+
+
+def _takes_part(set_name: str) -> tuple[str, ...]:
+    return OTHERS if set_name in REPEAT_PURCHASE else ("autogluon",)
+
+
+def _contest(
+    name: str, workspace: Workspace, target: Target, rows: TrainingSet, result: TrainingResult, training_seconds: float,
+    budget: Budget,
+) -> dict[str, Callable[[], Other]]:
+    """The other libraries that take part in a set, each as a run that has not begun."""
+
+    def repeat_purchases() -> Other:
+        with connected() as connection:
+            return bgnbd(workspace, connection, target, rows, result)
+
+    runs = {"autogluon": lambda: autogluon(rows, result, training_seconds, budget), "bgnbd": repeat_purchases}
+    return {library: runs[library] for library in _takes_part(name)}
+
+
+def others(runs: Mapping[str, Callable[[], Other]], ours: Floats, test: TrainingSet) -> dict[str, Any]:
+    """What other libraries reach on the test rows beside our probabilities; null, and why in `absent`, where a run failed."""
+    entry: dict[str, Any] = dict.fromkeys(OTHERS) | {"absent": {}}
+    for name, run in runs.items():
+        try:
+            entry[name] = _other(run(), ours, test)
+        except Absent as reason:
+            entry["absent"][name] = str(reason)
+    return entry
+
+
+def _other(other: Other, ours: Floats, test: TrainingSet) -> dict[str, Any]:
+    """One library's figures and the facts of its run."""
+    raw = {} if other.raw is None else {"raw": _beside(other.raw, ours, test)}
+    return {**_beside(other.probability, ours, test), **raw, **other.facts}
+
+
+def _beside(theirs: Floats, ours: Floats, test: TrainingSet) -> dict[str, Any]:
+    """Figures of their probabilities, paired with ours as the baselines are."""
+    losses = metrics.log_losses(test.labels, ours), metrics.log_losses(test.labels, theirs)
+    paired = metrics.paired_difference(*losses, test.keys["account_id"])
+    difference = {"difference": paired.value, "difference_low": paired.low, "difference_high": paired.high}
+    return _method(_interval(test, theirs, theirs), difference)
 
 
 def _intervals(model: Model, baselines: Mapping[str, Model], test: TrainingSet) -> dict[str, dict[str, metrics.Estimate]]:
     """Log loss and AUC of every method, each with its interval from resampling accounts."""
-    found = {}
-    for name, method in {"ours": model, **baselines}.items():
-        probability = method.probability(test.features)
-        every = metrics.intervals(test.labels, probability, test.keys["account_id"],
-                                  score=method.margin(test.features), replicates=400)
-        found[name] = {"log_loss": every["log_loss"], "auc": every["auc"]}
-    return found
+    return {name: _interval(test, method.probability(test.features), method.margin(test.features))
+            for name, method in {"ours": model, **baselines}.items()}
+
+
+def _interval(test: TrainingSet, probability: Floats, score: Floats) -> dict[str, metrics.Estimate]:
+    every = metrics.intervals(test.labels, probability, test.keys["account_id"], score=score, replicates=400)
+    return {"log_loss": every["log_loss"], "auc": every["auc"]}
 
 
 def summary(
     set_name: str, target: str, found: Mapping[str, Any], intervals: Mapping[str, Mapping[str, metrics.Estimate]]
 ) -> dict[str, Any]:
-    """What is printed of one evaluation; methods that do not exist for a set are null."""
+    """What is printed of one evaluation; baselines that do not exist for a set are null."""
     test = found["test"]
     reference = REFERENCES.get((set_name, target))
     methods: dict[str, dict[str, Any] | None] = {"ours": _method(intervals["ours"], None)}
@@ -126,7 +189,6 @@ def summary(
                                             "calibration_slope_high", "ece", "ece_expected")}
         | {"as_of": _ends(test["as_of"])},
         **methods,
-        "autogluon": None,
         "reference": None if reference is None else asdict(reference),
         "model": found["model"],
     }
@@ -162,9 +224,14 @@ def _entry_lines(entry: Mapping[str, Any]) -> Iterator[str]:
     yield (f"{entry['set']} / {entry['target']}: {test['n']:,} test rows, {test['accounts']:,} accounts, "
            f"{test['events']:,} events ({test['rate']:.1%}), {' to '.join(test['as_of'])}"
            f"{'' if entry['signal'] else '; NO SIGNAL beyond the constant'}")
-    for name in ("ours", *METHODS):
-        if entry[name] is not None:
+    absent = entry.get("absent", {})
+    for name in ("ours", *METHODS, *OTHERS):
+        if entry.get(name) is not None:
             yield _method_line(name, entry[name])
+            if "raw" in entry[name]:
+                yield _method_line("  as it is", entry[name]["raw"])
+        elif name in absent:
+            yield f"  {name:<10} not measured: {absent[name]}"
     if reference is not None:
         loss = "" if reference["log_loss"] is None else f"{reference['log_loss']:.4f}"
         yield f"  {'README':<10} log loss {loss:<24} AUC {reference['auc']:.3f}"
@@ -218,6 +285,10 @@ def main() -> None:
     parser.add_argument("--targets", nargs="+", default=[])
     parser.add_argument("--recorded", action="store_true", help="print the recorded figures, run nothing")
     parser.add_argument("--record", action="store_true", help="keep the figures in quality_recorded.json")
+    parser.add_argument("--no-others", action="store_true", help="without AutoGluon and BG/NBD")
+    parser.add_argument("--presets", default=Budget.presets, help="AutoGluon's presets (default: %(default)s)")
+    parser.add_argument("--autogluon-folds", choices=("own", "accounts"), default=Budget.folds,
+                        help="how AutoGluon validates: as it would, or with the rows of an account together")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     report = recorded() if asked.recorded else _run(asked)
@@ -229,7 +300,8 @@ def _run(asked: argparse.Namespace) -> dict[str, Any]:
         raise SystemExit(f"{asked.data} is no folder. Name the one that holds the sets with --data PATH, or print the last "
                          "figures with --recorded.")
     entries: list[dict[str, Any]] = []
-    for entry in measured(asked.data, tuple(asked.sets), tuple(asked.targets)):
+    budget = None if asked.no_others else Budget(asked.presets, asked.autogluon_folds)
+    for entry in measured(asked.data, tuple(asked.sets), tuple(asked.targets), budget):
         print("\n".join(_entry_lines(entry)), file=sys.stderr, flush=True)
         entries.append(entry)
         if asked.record:

@@ -1,4 +1,11 @@
-"""The errors a caller can act on; each is also the builtin one would expect."""
+"""The errors a caller can act on; each is also the builtin one would expect.
+
+What the command line returns follows from who has to act:
+
+    1  fault          data, store or saved model are not what they should be: mend them, then run the same command again
+    2  wrong use      the command, its order or tenure.toml cannot work: change what was asked
+    3  refused        a gate stands before publication: look first, nothing was published
+"""
 
 
 class ChurnError(Exception):
@@ -8,7 +15,7 @@ class ChurnError(Exception):
 
 
 class ConfigError(ChurnError, ValueError):
-    """The project file, a command's arguments or their combination cannot work."""
+    """The project file, a command's arguments or their combination cannot work (a zone that is needed and not given, too)."""
 
     exit_code = 2
 
@@ -50,12 +57,12 @@ class GateRefused(ChurnError, RuntimeError):
 
 
 class NoModel(ChurnError, LookupError):
-    """No model has been trained, or none is in use, so nothing may be published."""
+    """No model is in use, so nothing may be published."""
 
     exit_code = 3
 
 
 class NotFound(ChurnError, LookupError):
-    """The account, run, model or target asked for does not exist."""
+    """The account, run, candidate or target asked for does not exist; often a command that comes before has not been run."""
 
     exit_code = 2

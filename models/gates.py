@@ -9,6 +9,8 @@ from models.fairness import MIN_LEAVING, SegmentCheck, worst
 
 FEW_TEST_EVENTS = 100
 """With fewer leaving accounts in the test an interval is wider than any real gain; point estimates decide."""
+FEWEST_TEST_EVENTS = 10
+"""With fewer even a point estimate is luck: whoever ranks two or three accounts well wins. So nothing passes."""
 SLOPE_RANGE = (0.5, 2.0)
 RATE_TOLERANCE = 0.20
 SEGMENT_TOLERANCE = 0.30
@@ -17,11 +19,17 @@ SEGMENT_TOLERANCE = 0.30
 
 @dataclass(frozen=True)
 class Gate:
-    """One question a model has to pass, the answer, and why."""
+    """One question a model has to pass, the answer, and why; one that does not apply to the model stops nothing."""
 
     name: str
     passed: bool
     reason: str
+    applies: bool = True
+
+    @property
+    def verdict(self) -> str:
+        """`passed`, `REFUSED` or `not applicable`."""
+        return verdict(self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -32,7 +40,8 @@ def gates(evaluation: Mapping[str, Any]) -> tuple[Gate, ...]:
     """Return the gates a model passes or fails on its untouched test, in order.
 
     Beating the constant needs, with 100 leaving accounts and more, the whole paired interval below zero; beating
-    recency needs the better log loss. With fewer events both need the better log loss.
+    recency needs the better log loss. With fewer events both need the better log loss, and the reason says that no gain
+    beyond chance is claimed. With fewer than 10 neither these nor calibration can be judged, and the model is refused.
 
     Parameters
     ----------
@@ -46,6 +55,13 @@ def gates(evaluation: Mapping[str, Any]) -> tuple[Gate, ...]:
         _beats_recency(test, baselines.get("recency")),
         _calibrated(test),
     )
+
+
+def verdict(gate: Mapping[str, Any]) -> str:
+    """What a gate in an evaluation says, in one or two words."""
+    if not gate.get("applies", True):
+        return "not applicable"
+    return "passed" if gate["passed"] else "REFUSED"
 
 
 def require(passed: tuple[Gate, ...]) -> None:
@@ -71,6 +87,8 @@ def _beats_constant(test: Mapping[str, Any], constant: Mapping[str, Any] | None)
     rate = test["constant_rate"]
     figures = (f"log loss {test['log_loss']:.4f} against {constant['log_loss']:.4f}, difference {_interval(constant)}; "
                f"{test['leaving_accounts']} accounts with the event")
+    if test["leaving_accounts"] < FEWEST_TEST_EVENTS:
+        return Gate(name, False, _too_few(test, "whether the model beats one rate for everybody", figures))
     is_many = test["leaving_accounts"] >= FEW_TEST_EVENTS
     high = constant["difference_high"]
     where, everybody = "on the untouched test the model does", f"saying {_percent(rate)} for everybody"
@@ -78,16 +96,23 @@ def _beats_constant(test: Mapping[str, Any], constant: Mapping[str, Any] | None)
         return Gate(name, False, f"{where} no better than {everybody} ({figures}).")
     if is_many and (high is None or high >= 0):
         return Gate(name, False, f"{where} no better than {everybody}, beyond what chance gives ({figures}).")
-    return Gate(name, True, f"{where} better than {everybody} ({figures}).")
+    is_sure = high is not None and high < 0
+    return Gate(name, True, f"{where} better than {everybody} ({figures})." + ("" if is_many or is_sure else _no_claim()))
 
 
 def _beats_recency(test: Mapping[str, Any], recency: Mapping[str, Any] | None) -> Gate:
     name = "beats recency out of time"
     if recency is None:
-        return Gate(name, True, "no signal counts days since something happened, so there is no recency rule to beat.")
+        return Gate(name, True, "no signal counts days since something happened, so there is no recency rule to beat: it was "
+                    "not asked.", applies=False)
     figures = f"log loss {test['log_loss']:.4f} against {recency['log_loss']:.4f}, difference {_interval(recency)}"
+    if test["leaving_accounts"] < FEWEST_TEST_EVENTS:
+        return Gate(name, False, _too_few(test, "whether it beats asking how long ago the last activity was", figures))
     if recency["difference"] < 0:
-        return Gate(name, True, f"the model does better than asking how long ago the last activity was ({figures}).")
+        high = recency["difference_high"]
+        is_sure = test["leaving_accounts"] >= FEW_TEST_EVENTS or (high is not None and high < 0)
+        return Gate(name, True, f"the model does better than asking how long ago the last activity was ({figures})."
+                    + ("" if is_sure else _no_claim()))
     return Gate(name, False, f"asking how long ago the last activity was does as well as the model ({figures}); "
                 "use that rule, or add signals that say more.")
 
@@ -104,6 +129,8 @@ def _calibrated(test: Mapping[str, Any]) -> Gate:
     mean_ok = is_within or abs(mean - rate) <= RATE_TOLERANCE * rate
     figures = (f"slope {slope:.2f} ({_number(low)} to {_number(high)}), {mean:.1%} expected and {rate:.1%} "
                f"happened; expected error {test['ece']:.3f} where chance gives {test['ece_expected']:.3f}")
+    if test["leaving_accounts"] < FEWEST_TEST_EVENTS:
+        return Gate(name, False, _too_few(test, "whether the probabilities come true", figures))
     if slope_ok and mean_ok:
         return Gate(name, True, f"probabilities hold on the test: {figures}.")
     wrong = []
@@ -149,6 +176,16 @@ def stable(changed: float, noise: float | None, budget: float, *, is_stabilised:
         return Gate(name, True, f"{figures}.")
     return Gate(name, False, f"{figures}. Look at the accounts with `tenure changes`, raise training.band_change_budget, or "
                 "train on more history.")
+
+
+def _too_few(test: Mapping[str, Any], question: str, figures: str) -> str:
+    return (f"{test['leaving_accounts']} accounts with the event in the test are too few to tell {question} "
+            f"({figures}); at least {FEWEST_TEST_EVENTS} are needed. Hold out more, or bring more history.")
+
+
+def _no_claim() -> str:
+    return (f" With under {FEW_TEST_EVENTS} accounts with the event the better value decides; that it is better beyond "
+            "chance is not claimed.")
 
 
 def _interval(table: Mapping[str, Any]) -> str:

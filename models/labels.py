@@ -19,8 +19,9 @@ Cases, in order; the first that fits decides `label` and `label_reason`:
 
 from features.facts import SourceFacts, as_known, literal
 from features.snapshots import PopulationRule, activity_filter
+from features.terms import current_terms
 from features.windows import US_PER_DAY, covers
-from models.targets import TargetRule
+from models.targets import ENDS_OF_COVER, TargetRule
 
 # An end that never comes; far above any real time in microseconds.
 OPEN_END = 9_000_000_000_000_000_000
@@ -44,7 +45,7 @@ def labels(target: TargetRule, source: SourceFacts, population: PopulationRule) 
         is a label), label_until_day (first day on which the label was complete), event_us (when the
         event happened, in microseconds, also after the window; null: not yet).
     """
-    if target.kind in ("churn", "voluntary", "involuntary"):
+    if target.kind in ENDS_OF_COVER:
         events = _churn(target, source)
     elif target.kind in ("contraction", "expansion"):
         events = _amount_change(target, source)
@@ -62,6 +63,29 @@ def outcome_filter(target: TargetRule, row: str = "f") -> str:
     if not target.event_names:
         return "true"
     return f"{row}.kind in ({', '.join(literal(name) for name in target.event_names)})"
+
+
+def due_terms(target: TargetRule, source: SourceFacts, snapshots: str = "snapshots") -> str:
+    """SELECT of account_id, as_of_day, term_days: snapshots whose term comes to its end inside the label window.
+
+    For the next renewal that is every account with an end agreed. Only such rows show what accounts do when a term of that
+    length ends; before that a label of 0 says no more than that the contract runs.
+    """
+    inside = (f"where t.end_us < (t.as_of_day + {target.gap_days + target.horizon_days}) * {US_PER_DAY}"
+              if target.horizon_days is not None else "")
+    return f"select t.account_id, t.as_of_day, t.term_days from ({current_terms(source, snapshots)}) t {inside}"
+
+
+def labelled_terms(target: TargetRule, source: SourceFacts) -> str:
+    """SELECT of the distinct `term_days` that came to their end inside a complete label window of training.
+
+    Reads `snapshots` (with is_test) and `labels`.
+    """
+    return f"""
+select distinct d.term_days from ({due_terms(target, source)}) d
+join snapshots s on s.account_id = d.account_id and s.as_of_day = d.as_of_day and not s.is_test
+join labels l on l.account_id = d.account_id and l.as_of_day = d.as_of_day
+where l.label is not null order by 1"""
 
 
 def _decide(target: TargetRule, events: str) -> str:

@@ -272,5 +272,7 @@ def refuse(findings: Sequence[Finding], advice: str | None = None) -> None:
 
 def _lines_to_paste(found: Sequence[Finding]) -> str:
     off = ", ".join(f'"{each.column}"' for each in found)
-    return (f"Leave it out with `[features] off = [{off}]`, or, where it is known on the date, waive it in `[training.waivers]`: "
-            f'`{found[0].column} = "why it is known"`.')
+    waived = "\n".join(f'{each.column} = "why it is known on the date"' for each in found)
+    it = "it" if len(found) == 1 else "them"
+    return (f"Leave {it} out, in tenure.toml:\n[features]\noff = [{off}]\nor, where known on the date, waive {it} with the "
+            f"reason:\n[training.waivers]\n{waived}")

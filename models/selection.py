@@ -16,6 +16,7 @@ from models import metrics
 from models.dataset import TrainingSet
 from models.methods.base import Floats
 from models.methods.gradient_boosting import GradientBoosting
+from models.patterns import benjamini_hochberg
 from models.plan import TrainingPlan
 from models.splits import Block
 from models.training import folds_of
@@ -71,18 +72,8 @@ def measure_values(training_set: TrainingSet, plan: TrainingPlan) -> pd.DataFram
     table["is_found"] = False
     for level in (MEASURE, DIMENSION):
         mine = (table["level"] == level).to_numpy()
-        table.loc[mine, "is_found"] = discoveries(table.loc[mine, "p"].to_numpy(), FALSE_DISCOVERIES)
+        table.loc[mine, "is_found"] = benjamini_hochberg(table.loc[mine, "p"].to_numpy()) <= FALSE_DISCOVERIES
     return table.sort_values(["value", "name"], ascending=[False, True], kind="stable", ignore_index=True)
-
-
-def discoveries(p: Floats, rate: float) -> NDArray[np.bool_]:
-    """Which hypotheses are rejected with the false discovery rate held at `rate` (Benjamini and Hochberg 1995)."""
-    order = np.argsort(p, kind="stable")
-    below = np.flatnonzero(p[order] <= rate * np.arange(1, len(p) + 1) / len(p))
-    rejected = np.zeros(len(p), dtype=bool)
-    if len(below):
-        rejected[order[: below[-1] + 1]] = True
-    return rejected
 
 
 def _added_by_shuffling(

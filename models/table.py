@@ -21,6 +21,8 @@ NO_DATE = np.datetime64("1970-01-01", "us")
 """Date of rows that have none; their labels are all complete a day later, so that no fold by time can exist."""
 LISTED = 8
 FLAGS = {"true": "1", "false": "0"}
+YES_AND_NO = (("yes", "no"), ("y", "n"), ("true", "false"), ("t", "f"))
+"""Pairs of label values of which the first is the event, unless --positive says otherwise."""
 
 Advice = Callable[[Sequence[leakage.Finding]], str]
 
@@ -29,7 +31,7 @@ Advice = Callable[[Sequence[leakage.Finding]], str]
 class TableOptions:
     """Which column is what.
 
-    `positive` is the label value that is the event (None: 1 or true); `account` names the accounts (None:
+    `positive` is the label value that is the event (None: 1, true or yes); `account` names the accounts (None:
     every distinct row is one); `as_of` dates the rows, and then `horizon_days` says when a label was complete.
     """
 
@@ -236,12 +238,17 @@ def _labels(values: pd.Series, column: str, positive: str | None) -> tuple[pd.Se
         event = FLAGS[str(event).lower()]
     if positive is None and set(counts.index) <= {"0", "1"}:
         event = "1"
+    taken = []
+    if event is None:
+        said = {value.lower(): value for value in counts.index}
+        event = next((said[yes] for yes, no in YES_AND_NO if set(said) == {yes, no}), None)
+        taken = [f"{event!r} of {column} is taken as the event; for the other say --positive."] if event is not None else []
     if event is None:
         raise ConfigError(f"label column {column!r} holds {listed}: say which is the event with --positive VALUE.")
     if event not in counts.index:
         raise ConfigError(f"--positive {positive!r} is no value of label column {column!r}; it holds {listed}.")
     unknown = int(text.isna().sum())
-    notes = [f"{unknown:,} rows without label ({column}) were left out."] if unknown else []
+    notes = [*taken, *([f"{unknown:,} rows without label ({column}) were left out."] if unknown else [])]
     return (text == event).astype("float64").where(text.notna()), notes
 
 

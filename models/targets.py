@@ -7,6 +7,7 @@ TargetKind = Literal[
     "churn", "voluntary", "involuntary", "contraction", "expansion", "conversion", "inactivity", "event"
 ]
 GOOD_EVENTS = frozenset({"expansion", "conversion"})
+ENDS_OF_COVER = frozenset({"churn", "voluntary", "involuntary"})
 CONTRACTUAL = frozenset({"churn", "voluntary", "involuntary", "contraction", "expansion", "conversion"})
 
 

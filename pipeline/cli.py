@@ -208,7 +208,7 @@ def train(
     table: Annotated[Path | None, typer.Option("--table", help="Train on this ready feature table (Parquet, CSV) instead of "
                                                "the features in the store; needs no tenure.toml.")] = None,
     label: Annotated[str | None, typer.Option("--label", help="Column of the outcome; two values.")] = None,
-    positive: Annotated[str | None, typer.Option("--positive", help="Label value that is the event; default 1, true or yes.")] = None,
+    positive: Annotated[str | None, typer.Option("--positive", help="Label value of the event; default 1, true, yes.")] = None,
     account: Annotated[str | None, typer.Option("--account", help="Column that names the accounts.")] = None,
     horizon_days: Annotated[int | None, typer.Option("--horizon-days", help="Days from --as-of until the label was "
                                                      "complete.")] = None,
@@ -313,7 +313,7 @@ def bench(
     """Compare all methods on one out-of-time test and name the smallest adequate one. Example: tenure bench"""
     from pipeline.console import Story, print_json
     from pipeline.jobs.bench import bench_target
-    from pipeline.reports.bench import bench_json, bench_lines
+    from pipeline.reports.bench import WIDTH, bench_json, bench_lines
 
     workspace, chosen = open_project(project, data, target)
     story = Story(quiet=True)
@@ -324,7 +324,7 @@ def bench(
         return
     from rich.console import Console
 
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 240)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
     for line in bench_lines(result):
         console.print(line)
 
@@ -458,7 +458,8 @@ def explain(
     account: Annotated[str | None, typer.Argument(help="Account id or name.")] = None,
     project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
     as_json: JsonOption = False,
-    verify: Annotated[bool, typer.Option("--verify", help="Check for every account that points add to the score.")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Without an account: check for every one that points add to the "
+                                 "score. With one: ask the model, too, which drivers another seed confirms.")] = False,
     as_paragraph: Annotated[bool, typer.Option("--paragraph", help="A few sentences, ready for a mail or a CRM.")] = False,
     as_page: Annotated[bool, typer.Option("--page", help="Write a one-page account brief beside the reports.")] = False,
 ) -> None:
@@ -470,7 +471,7 @@ def explain(
     from pipeline.reports.portfolio import EVENT_WORDS
 
     workspace, chosen = open_project(project, data, target)
-    if verify:
+    if verify and account is None:
         found = check_points(workspace, chosen)
         if as_json:
             print_json(found)
@@ -481,7 +482,7 @@ def explain(
         return
     if account is None:
         raise ConfigError("name an account, or check all of them with --verify.")
-    explained = explain_account(workspace, chosen, account)
+    explained = explain_account(workspace, chosen, account, ask_model=verify or as_page)
     if as_json:
         print_json({"score": explained.score, "account": explained.account,
                     "dimensions": explained.dimensions.to_dict("records"), "scale_sentence": explained.scale_sentence,

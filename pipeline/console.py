@@ -11,6 +11,7 @@ from models.health.promises import FEWEST_ACCOUNTS
 from pipeline.jobs.explain import Explained
 from pipeline.jobs.explain_scale import INTERVAL, ScaleExplained
 from pipeline.reports.account import foot_lines, open_action_lines, waterfall
+from pipeline.reports.trajectory import account_lines
 
 BAR_WIDTH = 24
 """Cells of the widest bar of a waterfall in the terminal."""
@@ -79,6 +80,7 @@ def explained_text(explained: Explained, horizon_days: int | None, verb: str) ->
         lines.append(Text("scorecard: ranks accounts, gives no probability"))
     if explained.scale_sentence:
         lines.append(Text(explained.scale_sentence, style="dim"))
+    lines += [Text(line) for line in ([] if explained.trajectory is None else account_lines(explained.trajectory, verb))]
     if explained.why:
         lines.append(Text.assemble("what pulls it down: ", (explained.why, "bold")))
     if explained.protects:

@@ -21,6 +21,7 @@ RUNS = pa.schema([
     ("input_fingerprints", pa.string()), ("counts", pa.string()), ("note", pa.string()),
     ("started_at", pa.timestamp("us")), ("published_at", pa.timestamp("us")),
 ])
+SHOWN_RUNS = 8
 
 
 def append_run(store: Store, run: dict[str, Any]) -> None:
@@ -76,9 +77,11 @@ def roll_back(store: Store, run_id: str, now: datetime) -> list[str]:
     rows = run_rows(store)
     chosen = rows[rows["run_id"].str.startswith(run_id)] if run_id else rows.iloc[:0]
     if len(chosen) != 1:
-        known = ", ".join(rows["run_id"].tail(5)) or "none yet"
         problem = "no run" if chosen.empty else f"{len(chosen)} runs"
-        raise NotFound(f"{problem} with id {run_id!r}. Newest runs: {known}.")
+        listed = (rows if chosen.empty else chosen).sort_values(["published_at", "as_of"], kind="stable").tail(SHOWN_RUNS)
+        told = "".join(f"\n  {run['run_id']}  as of {run['as_of']:%Y-%m-%d}  {run['target']}  {run['state']}"
+                       for run in listed.iloc[::-1].to_dict("records"))
+        raise NotFound(f"{problem} with id {run_id!r}. {'Newest runs' if chosen.empty else 'They are'}:{told or ' none yet.'}")
     target_run = dict(chosen.iloc[0])
     if target_run["state"] == "failed":
         raise NotFound(f"run {target_run['run_id']} failed and was never published; choose a published one.")

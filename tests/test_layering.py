@@ -22,7 +22,7 @@ CALLS = {"open", "now", "utcnow", "today", "read_parquet", "read_csv", "to_parqu
          "write_text", "read_bytes", "write_bytes", "getenv", "perf_counter", "monotonic"}
 # Inside features, from the ground up: a module imports only from its own row or rows before it.
 FEATURE_ROWS = (("errors", "metrics", "naming", "windows", "feeds", "sources"), ("definition",), ("dimensions", "automatic"),
-                ("catalogue", "facts"), ("streams", "state_rows", "states", "snapshots"), ("build",))
+                ("catalogue", "facts"), ("streams", "state_rows", "states", "snapshots", "terms"), ("build",))
 
 
 def modules(*packages: str) -> list[Path]:

@@ -69,7 +69,8 @@ def signal_words(
     """What a signal says about an account, beside its past and beside accounts that stayed.
 
     `active on 6 of the last 28 days, was 14 four weeks earlier; accounts that stayed: 18`. Missing
-    values (None, NaN) are said to be missing; a missing past or reference is left out. Clocks (days
+    values (None, NaN) are said to be missing; a missing past or reference is left out, and one that
+    reads the same is said to be so. Clocks (days
     to renewal, age) are not compared with their past: they move by themselves.
     """
     now, past, others = _known(value, signal), _known(before, signal), _known(reference, signal)
@@ -79,13 +80,15 @@ def signal_words(
         same = now is not None and then == format_value(now, signal.unit, currency=currency)
         spoken += f", {'the same' if same else f'was {then}'} {_earlier(before_days)}"
     if others is not None:
-        spoken += f"; accounts that stayed: {format_value(others, signal.unit, currency=currency)}"
+        usual = format_value(others, signal.unit, currency=currency)
+        is_usual = now is not None and usual == format_value(now, signal.unit, currency=currency)
+        spoken += "; as among accounts that stayed" if is_usual else f"; accounts that stayed: {usual}"
     return spoken
 
 
 def split_comparison(words: str) -> tuple[str, str]:
     """Words of `signal_words` in two: what is so now, and what it is compared with (empty without)."""
-    parts = re.split(r", (?=was |the same )|; (?=accounts that stayed: )", words, maxsplit=1)
+    parts = re.split(r", (?=was |the same )|; (?=accounts that stayed: |as among accounts that stayed$)", words, maxsplit=1)
     return parts[0], parts[1] if len(parts) == 2 else ""
 
 

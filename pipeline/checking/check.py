@@ -11,6 +11,7 @@ from pipeline.checking.exports import export_findings
 from pipeline.checking.facts import source_checks
 from pipeline.checking.leaks import leak_findings
 from pipeline.checking.leavers import count_leavers
+from pipeline.checking.repeats import repeat_findings
 from pipeline.checking.report import SEVERITIES, CheckReport, Finding
 from pipeline.checking.tables import table_findings
 from pipeline.checking.timing import timing_findings
@@ -24,14 +25,15 @@ from pipeline.workspace import Workspace
 # Training itself stops on this one, with the exit code of a wrong date.
 SAID_BY_TRAINING = ("no-labels",)
 FINDINGS = frozenset({
-    "bad-rows", "negative-amounts", "duplicate-ids", "stale-source", "feed-silent", "label-feed-silent", "several-feeds",
-    "overlapping-subscriptions", "nobody-ever-ended", "assumed-clock", "before-sign-up", "before-own-subscription",
-    "after-own-subscription", "before-first-subscription", "after-end-of-cover", "ids-missing-from-accounts",
-    "leavers-missing-from-accounts", "empty-only-for-leavers", "filled-only-for-leavers", "attributes-without-history",
-    "flag-disagrees", "flag-tells-outcome", "outcome-log-disagrees", "outcome-columns-mapped", "no-labels",
-    "no-test-leavers", "interval-to-expect", "cannot-leave-inside-horizon",
-    "clock-repeats-another", "value-before-its-clock", "known-only-since-load", "known-before-it-happened",
-    "ends-known-too-early", "value-tells-outcome", "only-leavers-have-it", "identifier-mapped", "future-moves-a-signal",
+    "bad-rows", "negative-amounts", "duplicate-ids", "identical-rows", "stale-source", "feed-silent",
+    "label-feed-silent", "several-feeds", "overlapping-subscriptions", "nobody-ever-ended", "assumed-clock",
+    "before-sign-up", "before-own-subscription", "after-own-subscription", "before-first-subscription",
+    "after-end-of-cover", "ids-missing-from-accounts", "leavers-missing-from-accounts", "empty-only-for-leavers",
+    "filled-only-for-leavers", "attributes-without-history", "flag-disagrees", "flag-tells-outcome",
+    "outcome-log-disagrees", "outcome-columns-mapped", "no-labels", "no-test-leavers", "interval-to-expect",
+    "cannot-leave-inside-horizon", "term-never-labelled", "clock-repeats-another", "value-before-its-clock",
+    "known-only-since-load", "known-before-it-happened", "ends-known-too-early", "value-tells-outcome",
+    "only-leavers-have-it", "identifier-mapped", "future-moves-a-signal",
 })
 
 
@@ -66,6 +68,8 @@ def check_sources(
     leavers = count_leavers(evidence)
     found = [*export_findings(evidence), *leavers.findings, *timing_findings(evidence), *table_findings(evidence),
              *clock_findings(evidence), *leak_findings(evidence), *deletion_findings(evidence)]
+    if restage:  # what was staged last may have lost its files
+        found += repeat_findings(evidence)
     return CheckReport(
         project=workspace.project.name, target=chosen.name, data_end=evidence.end,
         accounts_of="the accounts table" if evidence.first("accounts") else "all sources",
@@ -88,11 +92,12 @@ def refuse_training(report: CheckReport) -> None:
     if not stops:
         return
     told = "\n".join(f"- {f.name}{f' ({f.source})' if f.source else ''}: {f.what}. {_such_as(f)}{f.todo}" for f in stops)
-    example = stops[0].name
+    waived = "\n".join(f'"{name}" = "why it does no harm"' for name in dict.fromkeys(
+        f"{f.name}/{f.source}" if f.source else f.name for f in stops))
     raise LeakageError(
         f"training is refused: {len(stops)} finding{'s' if len(stops) > 1 else ''} about the sources would teach a model "
         f"what it cannot know at the time.\n{told}\nMend the sources, or, if you know better, accept a finding with its "
-        f"reason in tenure.toml: [checks] accept = {{ \"{example}\" = \"why it does no harm\" }}."
+        f"reason. The lines of tenure.toml:\n[checks.accept]\n{waived}"
     )
 
 

@@ -80,8 +80,9 @@ def make_accounts(evidence: Evidence) -> None:
 
     Columns: account_id; is_listed (in the accounts table); created_day; has_contract (has a paid subscription
     row); first_day, last_day (first and last sign of life); has_left (by the target's own log of outcomes, else by
-    the end of all paid cover; null: cannot be said); is_gone (has_left, else quiet for 60 days); left_day (the first
-    day without it, null for those still there).
+    the end of all paid cover; null: cannot be said); could_leave (a paid term of it has ended, or it may leave any day: who
+    is in a first fixed term stays by contract, which tells nothing); is_gone (has_left, else quiet for 60 days); left_day
+    (the first day without it, null for those still there).
     """
     accounts = evidence.first("accounts")
     created = "min(f.created_at_day)" if is_mapped(accounts, "created_at") else "cast(null as bigint)"
@@ -90,7 +91,7 @@ def make_accounts(evidence: Evidence) -> None:
     evidence.connection.execute(f"""
 create or replace temp table check_accounts as
 select i.account_id, l.account_id is not null as is_listed, l.created_day, c.account_id is not null as has_contract,
-  s.first_day, s.last_day, {_has_left(evidence)} as has_left,
+  s.first_day, s.last_day, {_has_left(evidence)} as has_left, {_could_leave(evidence)} as could_leave,
   coalesce({_has_left(evidence)}, s.last_day < {evidence.end_day - QUIET_DAYS}) as is_gone,
   {_left_day(evidence)} as left_day
 from ({_ids(evidence)}) i
@@ -107,8 +108,9 @@ def _ids(evidence: Evidence) -> str:
 def _cover(evidence: Evidence) -> str:
     source = evidence.first("subscriptions")
     if source is None:
-        return "select '' as account_id, cast(0 as bigint) as covered_until where false"
-    return (f"select f.account_id, max(coalesce(f.ends_at, {NEVER_US})) as covered_until from {view(source)} f "
+        return "select '' as account_id, cast(0 as bigint) as covered_until, cast(0 as bigint) as first_end where false"
+    return (f"select f.account_id, max(coalesce(f.ends_at, {NEVER_US})) as covered_until, min(f.ends_at) as first_end "
+            f"from {view(source)} f "
             f"where {LATEST} and {PAID} group by 1")
 
 
@@ -132,6 +134,13 @@ def _has_left(evidence: Evidence) -> str:
         return "o.account_id is not null"
     end_us = (evidence.end_day - evidence.target.grace_days) * US_PER_DAY
     return f"c.covered_until <= {end_us}"
+
+
+def _could_leave(evidence: Evidence) -> str:
+    """SQL: had the account a chance to leave before the data end?"""
+    if evidence.target.kind == "event":
+        return "true"
+    return f"coalesce(c.first_end <= {(evidence.end_day - evidence.target.grace_days) * US_PER_DAY}, true)"
 
 
 def _left_day(evidence: Evidence) -> str:

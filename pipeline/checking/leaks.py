@@ -172,9 +172,9 @@ def _told_by(evidence: Evidence, asked: _Asked, table: pd.DataFrame) -> Iterator
 def _first_value_table(evidence: Evidence, asked: _Asked, *, is_equal: bool) -> pd.DataFrame:
     """account_id, value (null: none yet), has_left, of accounts that were there a horizon after the source began.
 
-    Values count until a horizon before the account left, or the data ended. With `is_equal` every account is given one
-    horizon to show a value: those that left had less time in all, so that "none yet" would tell of them however honest
-    the source.
+    Accounts still in a first term that binds them are no stayers: else long plans would "tell" who stays. Values
+    count until a horizon before the account left, or the data ended. With `is_equal` every account is given one horizon to
+    show a value: those that left had less time in all, so that "none yet" would tell of them however honest the source.
     """
     facts, horizon, end = view(asked.source), asked.horizon, evidence.end_day
     began = evidence.row(f"select coalesce(min({asked.seen_day}), {end}) from {facts} f")[0]
@@ -184,7 +184,7 @@ def _first_value_table(evidence: Evidence, asked: _Asked, *, is_equal: bool) -> 
 with begun as (
   select a.account_id, coalesce(a.has_left, a.is_gone) as has_left, coalesce(a.left_day, {end}) as gone_day,
     greatest(coalesce(a.created_day, a.first_day, {began}), {began}) as start_day
-  from check_accounts a where coalesce(a.has_left, a.is_gone) is not null),
+  from check_accounts a where coalesce(a.has_left, a.is_gone) is not null and a.could_leave),
 there as (
   select account_id, has_left, {f"start_day + {horizon}" if is_equal else f"gone_day - {horizon}"} as until_day
   from begun where gone_day - {2 * horizon} >= start_day),

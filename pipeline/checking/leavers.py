@@ -10,9 +10,10 @@ from features.errors import ChurnError
 from features.windows import US_PER_DAY, day_number, day_of
 from models.splits import temporal_folds
 from models.targets import CONTRACTUAL
-from pipeline.checking.evidence import LATEST, PAID, Evidence, view
+from pipeline.checking.evidence import EXAMPLES, LATEST, PAID, Evidence, view
 from pipeline.checking.report import DateCount, Finding, FoldCount
 from pipeline.jobs import features as build
+from pipeline.jobs.terms import seen_terms, terms_words, unseen_terms
 
 EXPECTED_AUC = 0.75
 """A usual result; the half-width moves little between 0.7 and 0.8."""
@@ -68,7 +69,7 @@ def count_leavers(evidence: Evidence) -> Leavers:
     leavers, stayers, accounts = _test_accounts(evidence)
     width = auc_half_width(leavers, stayers)
     folds, untrainable = _folds(evidence)
-    findings = [*_width(leavers, accounts, width), *_long_terms(evidence), *untrainable]
+    findings = [*_width(leavers, accounts, width), *_long_terms(evidence), *_unseen_terms(evidence), *untrainable]
     return Leavers(dates, folds, leavers, None if math.isinf(width) else width, tuple(findings))
 
 
@@ -169,3 +170,32 @@ select count(*) filter (cannot), count(*), sum(amount) filter (cannot), sum(amou
     yield Finding("cannot-leave-inside-horizon", "warn" if is_most else "info", source.name,
                   f"customers on a date are on terms that end after the horizon of {target.horizon_days} days{value}: they "
                   "cannot leave inside it", advice, accounts, total, "rows of customers")
+
+
+def _unseen_terms(evidence: Evidence) -> Iterator[Finding]:
+    """Customers of today whose term ends inside the window, of a length that no training label saw end."""
+    source, target = evidence.first("subscriptions"), evidence.target
+    seen = seen_terms(evidence.workspace, evidence.connection, evidence.staged, target)
+    if source is None or seen is None:
+        return
+    end = evidence.end_day
+    amount = "sum(f.amount_per_month)" if source.columns["amount_per_month"]["is_mapped"] else "cast(null as bigint)"
+    evidence.connection.execute(f"""
+create or replace temp table check_customers as
+select f.account_id, cast({end} as bigint) as as_of_day, {amount} as amount from {view(source)} f
+where {LATEST} and {PAID} and f.starts_at_day < {end} and (f.ends_at is null or f.ends_at >= {end * US_PER_DAY}) group by 1""")
+    unseen = unseen_terms(evidence.workspace, evidence.connection, evidence.staged, target, seen,
+                          snapshots="check_customers", day=end)
+    if not unseen:
+        return
+    amounts = dict(evidence.rows("select account_id, amount from check_customers"))
+    every, theirs = (sum(a or 0 for a in some) for some in (amounts.values(), (amounts[i] for i in unseen)))
+    value = f" ({theirs / every:.0%} of the monthly amount)" if every else ""
+    fixed = "" if target.horizon_days is not None else (
+        "; with horizon_days in the place of \"next_renewal\" those that cannot leave inside the horizon are scored")
+    yield Finding(
+        "term-never-labelled", "warn", source.name,
+        f"customers on {evidence.end} are on terms ({terms_words(unseen)}) of which none came to its end in a complete training "
+        f"label{value}: nothing shows how such customers renew, so they are published as unknown",
+        f"Terms seen to end: {', '.join(seen) or 'none'}. Load older contracts, or wait until such terms have ended{fixed}.",
+        len(unseen), len(amounts), "customers", tuple(sorted(unseen)[:EXAMPLES]))

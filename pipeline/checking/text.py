@@ -12,7 +12,8 @@ HEADINGS = {"stop": "STOP: training is refused", "warn": "WARN: look at these", 
 
 def check_text(report: CheckReport) -> str:
     """The report in lines of at most 110 letters (ids and names are never broken)."""
-    lines = [f"{report.project}: {len(report.sources)} sources, data until {report.data_end}, target {report.target}", ""]
+    sources = "1 source" if len(report.sources) == 1 else f"{len(report.sources)} sources"
+    lines = [f"{report.project}: {sources}, data until {report.data_end}, target {report.target}", ""]
     for source in report.sources:
         lines += [*_source_lines(source, report.accounts_of), ""]
     lines += _date_lines(report)
@@ -68,7 +69,7 @@ def _date_line(date: DateCount) -> str:
 def _finding_lines(finding: Finding, report: CheckReport) -> Iterator[str]:
     source = f" [{finding.source}]" if finding.source else ""
     yield f"- {finding.name}{source}{_figure(finding)}"
-    yield from _wrapped("    ", f"{_sentence(finding.what)}.")
+    yield from _wrapped("    ", _sentence(finding.what) + ("" if finding.what.endswith("?") else "."))
     if finding.column:
         yield from _wrapped("    column: ", f"{finding.column}, known by the clock {finding.clock or 'of its row'}")
     if finding.examples:

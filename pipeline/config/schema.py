@@ -107,6 +107,8 @@ class Source:
     drop: dict[str, tuple[Scalar, ...]] = Field(default_factory=dict)
     drop_missing: tuple[str, ...] = ()
     """Your columns that may be empty by design (guest orders without customer): such rows are left out and counted."""
+    drop_duplicates: bool = False
+    """Rows equal to another in every column of your table are copies: one of them stays, the others are left out and counted."""
     rows_from: date | None = None
     rows_until: date | None = None
     time_zone: str | None = None

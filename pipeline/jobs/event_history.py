@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from features.errors import NoModel
+from features.errors import NotFound
 from features.facts import SourceFacts, as_known
 from features.feeds import coverage, daily_counts
 from features.naming import slug
@@ -57,7 +57,7 @@ def event_history(
     rows = rows.rows(_thinned(rows.keys["account_id"], before))
     version = load_version(workspace, target, CHAMPION) or load_version(workspace, target, CHALLENGER)
     if version is None:
-        raise NoModel(f"target {target.name!r} has no model. Run `tenure train` first.")
+        raise NotFound(f"target {target.name!r} has no model. Run `tenure train` first.")
     version[0].model.check_signals(rows.signals)
     log_odds = past_log_odds(version[0].model, rows, seed=workspace.project.training.seed)
     usable = ~np.isnan(log_odds)

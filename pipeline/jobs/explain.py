@@ -25,8 +25,11 @@ from models.health import sub_scores
 from models.health.scale import GOOD_EVENT_BANDS, HEALTH_BANDS
 from models.model import Model
 from pipeline.config.schema import Target
+from pipeline.jobs.cards import Cards, kept_cards
 from pipeline.jobs.explain_scale import band_edges, published_ranges
 from pipeline.jobs.features import BEFORE_DAYS
+from pipeline.jobs.history import AccountTrajectory, account_trajectory
+from pipeline.jobs.point_bound import check_bound
 from pipeline.jobs.train import RESEEDED, load_version
 from pipeline.ledger import current_run, run_history
 from pipeline.reports.portfolio import EVENT_WORDS
@@ -65,6 +68,8 @@ class Explained:
     """as_of, health, band of the runs that readers see of each date, oldest first."""
     open_actions: tuple[Mapping[str, Any], ...] = ()
     """Plays assigned and not done at the date: play, owner, assigned_at."""
+    trajectory: AccountTrajectory | None = None
+    """Own past and projection; None where `tenure trajectory` was not asked of the run."""
 
     @property
     def why(self) -> str:
@@ -102,8 +107,13 @@ def published_rows(workspace: Workspace, target: Target, table: str) -> pd.DataF
     return workspace.store.read(table, filters=[("run_id", "=", run["run_id"])])
 
 
-def explain_account(workspace: Workspace, target: Target, account_id: str) -> Explained:
+def explain_account(workspace: Workspace, target: Target, account_id: str, *, ask_model: bool = False) -> Explained:
     """What was published of one account, found by id or by name.
+
+    Parameters
+    ----------
+    ask_model
+        Load the model too, and have its twin of another seed say which drivers are sure; else the store suffices.
 
     Raises
     ------
@@ -118,26 +128,30 @@ def explain_account(workspace: Workspace, target: Target, account_id: str) -> Ex
     scores = published_rows(workspace, target, "scores")
     drivers = published_rows(workspace, target, "drivers")
     score, mine = dict(scores[scores["account_id"] == found].iloc[0]), drivers[drivers["account_id"] == found]
-    told, reseeded_health = _told(workspace, target, score, mine.reset_index(drop=True))
+    told, reseeded_health = _told(workspace, target, score, mine.reset_index(drop=True), ask_model=ask_model)
     reasons = tuple((str(row["reason"]), float(row["points"])) for row in account_reasons(told).to_dict("records"))
     return Explained(score, told, dict(match.iloc[0]),
                      sub_scores(mine["points"], mine["points_displayed"], list(mine["dimension"]), DIMENSIONS),
                      *_on_the_scale(workspace, target, score), reasons, reseeded_health,
-                     _history(workspace, target, found), _open_actions(workspace, found, score["as_of"]))
+                     _history(workspace, target, found), _open_actions(workspace, found, score["as_of"]),
+                     account_trajectory(workspace, str(score["run_id"]), found))
 
 
 def _told(
-    workspace: Workspace, target: Target, published: Mapping[str, Any], drivers: pd.DataFrame
+    workspace: Workspace, target: Target, published: Mapping[str, Any], drivers: pd.DataFrame, *, ask_model: bool
 ) -> tuple[pd.DataFrame, int | None]:
-    """Drivers with what the model of the run says of them, and the score that its twin of another seed gives.
+    """Drivers with what the cards of the run say of them, and (asking the model) the score its twin of another seed gives.
 
-    Where that model is not in the registry as champion or challenger any more, nothing is claimed.
+    The cards were kept with the run; of a run that kept none the model is asked. Where that is not in the registry as champion
+    or challenger any more, nothing is claimed.
     """
-    found = _model_of(workspace, target, published)
-    if found is None:
+    cards = kept_cards(workspace.store, target.name, str(published["model_version"]))
+    found = _model_of(workspace, target, published) if ask_model or cards is None else None
+    if found is not None:
+        cards = Cards(found[0].published.signals, found[0].twins)
+    if cards is None:
         return drivers.assign(reason="", protects=False, is_leading=None, is_sure=None, twins=""), None
-    bundle, reseeded = found
-    signals, twins = bundle.published.signals, bundle.twins
+    signals, twins = cards.signals, cards.twins
     rows: list[Any] = drivers.astype(object).where(drivers.notna(), None).to_dict("records")
     spoken = [spoken_signal(row, signals, twins, before_days=BEFORE_DAYS, currency=workspace.project.currency) for row in rows]
     # What holds a score up need not have grown: it is compared with others only.
@@ -151,8 +165,9 @@ def _told(
                           is_leading=pd.Series([signal.is_leading if signal else None for signal in spoken], dtype=object,
                                                index=drivers.index),
                           is_sure=None, twins=names)
-    if reseeded is None or bundle.basis != "calibrated" or drivers.empty:
+    if not ask_model or found is None or found[1] is None or found[0].basis != "calibrated" or drivers.empty:
         return told, None
+    bundle, reseeded = found[0], found[1]
     where = [("run_id", "=", published["run_id"]), ("account_id", "=", published["account_id"])]
     features = workspace.store.read(f"features_scored_{target.name}", filters=where)
     other = score(replace(bundle, model=reseeded), features[bundle.model.columns])
@@ -213,7 +228,7 @@ def _nearest(account_id: str, people: pd.DataFrame) -> str:
 
 
 def check_points(workspace: Workspace, target: Target) -> dict[str, Any]:
-    """Whether, for every scored account, base and points add to the score, exactly and as displayed.
+    """Whether, for every scored account, base and points add to the score, and none exceeds what its contribution allows.
 
     Raises
     ------
@@ -221,7 +236,8 @@ def check_points(workspace: Workspace, target: Target) -> dict[str, Any]:
         Naming an account for which they do not.
     """
     scores = published_rows(workspace, target, "scores").dropna(subset=["health_exact"]).set_index("account_id")
-    sums = published_rows(workspace, target, "drivers").groupby("account_id")[["points", "points_displayed"]].sum()
+    drivers = published_rows(workspace, target, "drivers")
+    sums = drivers.groupby("account_id")[["points", "points_displayed"]].sum()
     sums = sums.reindex(scores.index).fillna(0.0)
     gap = (scores["base_points"] + sums["points"] - scores["health_exact"]).abs()
     shown = scores["base_displayed"] + sums["points_displayed"] - scores["health"]
@@ -229,4 +245,5 @@ def check_points(workspace: Workspace, target: Target) -> dict[str, Any]:
         worst = str(gap.idxmax() if gap.max() > 1e-9 else shown.abs().idxmax())
         raise ContractError(f"points of account {worst} do not add to its score: exact gap {gap[worst]:.2g}, displayed "
                             f"gap {shown[worst]}. Score again; if it stays, this is a fault of tenure.")
-    return {"accounts": len(scores), "largest_gap": float(np.max(gap.to_numpy(), initial=0.0)), "displayed_add": True}
+    return {"accounts": len(scores), "largest_gap": float(np.max(gap.to_numpy(), initial=0.0)), "displayed_add": True,
+            "bound": check_bound(workspace, target, scores.reset_index(), drivers)}

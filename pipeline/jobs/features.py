@@ -1,6 +1,6 @@
 """Snapshots, labels and features of one target, for its training dates or for one date to score."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from math import ceil
@@ -26,6 +26,7 @@ from pipeline.engine.facts import choose, define_times, put_table, run_plan, sou
 from pipeline.engine.staged_facts import StagedFacts
 from pipeline.jobs.onboarding_pace import onboarding_pace
 from pipeline.jobs.stage import load_staged
+from pipeline.jobs.terms import SEEN, TERMS, seen_terms
 from pipeline.workspace import (
     Workspace,
     label_source,
@@ -114,6 +115,8 @@ def build_training(workspace: Workspace, connection: Connection, target: Target)
     _add_declared(connection, staged, choices)
     choices[CALENDAR] = {"season": workspace.project.features.season and _spans_a_year(connection)}
     take_labels(workspace, connection, staged, target)
+    seen = seen_terms(workspace, connection, staged, target)
+    choices |= {} if seen is None else {TERMS: {SEEN: list(seen)}}
     signals = _features(workspace, connection, staged, choices, own_dates=target.dates.anchor is not None)
     return BuiltFeatures(signals, choices, dates, count)
 
@@ -141,6 +144,17 @@ def build_scoring(
         )
     signals = _features(workspace, connection, staged, choices, own_dates=target.dates.anchor is not None)
     return BuiltFeatures(signals, choices, None, count)
+
+
+def build_past_dates(
+    workspace: Workspace, connection: Connection, target: Target, dates: Sequence[date], choices: Mapping[str, Any]
+) -> tuple[Signal, ...]:
+    """Build `snapshots`, `labels` and `features` of several dates of a grid, with a model's frozen choices."""
+    staged = load_staged(workspace, connection)
+    grid_candidates(connection, workspace, staged, target, [day_number(each) for each in dates])
+    take_snapshots(workspace, connection, staged, target, choices)
+    take_labels(workspace, connection, staged, target)
+    return _features(workspace, connection, staged, choices, own_dates=False)
 
 
 def _add_declared(connection: Connection, staged: Mapping[str, StagedFacts], choices: dict[str, Any]) -> None:

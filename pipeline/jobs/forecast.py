@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from features.errors import ConfigError, GateRefused, NoModel, NotFound
+from features.errors import ConfigError, GateRefused, NotFound
 from models.forecast import AccountForecast, Chance, Renewals, draws_of, forecast_accounts, shock_variances
 from models.hazards import STEP_DAYS, Hazards, Known, contract_ends, fit_hazards, period_edges
 from models.methods.base import Floats, logit
@@ -152,7 +152,7 @@ def _run(workspace: Workspace, target: Target, as_of: date | None) -> dict[str, 
                               f"{', '.join(f'{d:%Y-%m-%d}' for d in dated['as_of'].tail(5))}.")
         run = {str(k): v for k, v in mine.iloc[-1].items()}
     if run is None:
-        raise NoModel(f"target {target.name!r} has no published run. Run `tenure score` first.")
+        raise NotFound(f"target {target.name!r} has no published run. Run `tenure score` first.")
     if run["basis"] != "calibrated":
         raise GateRefused(f"run {run['run_id']} is based on a scorecard, which gives no probability: horizons have nothing to "
                           "agree with. Promote a calibrated model and score again.")

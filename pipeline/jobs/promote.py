@@ -39,8 +39,7 @@ def promote_target(
     GateRefused
         With the reasons in words; the model in use stays.
     """
-    bundle, _, version = need_version(
-        workspace, target, CHALLENGER, f"Run `tenure train --target {target.name}` first.")
+    bundle, _, version = need_version(workspace, target, CHALLENGER)
     name = model_name(workspace, target)
     tracker = client(workspace.folder, workspace.project.mlflow.tracking_uri)
     if use_scorecard:

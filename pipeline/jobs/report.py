@@ -12,20 +12,25 @@ import pandas as pd
 from models.health import band_table, promises
 from pipeline.actions.worklist import worklist, write_worklist_csv
 from pipeline.config.schema import Target
+from pipeline.jobs.account_facts import account_facts
 from pipeline.jobs.changes import Change
 from pipeline.jobs.evaluate import latest_evaluation
 from pipeline.jobs.explain import Explained
 from pipeline.jobs.explain_scale import band_edges
+from pipeline.jobs.patterns import PatternReport
+from pipeline.jobs.pulse import PulseReport
 from pipeline.jobs.score import PublishedRun
 from pipeline.ledger import current_run
 from pipeline.reports.account import account_page
 from pipeline.reports.changes import changes_page
 from pipeline.reports.model_card import ModelCardInputs, model_card
+from pipeline.reports.patterns import pattern_page
 from pipeline.reports.portfolio import EVENT_WORDS, PortfolioInputs, portfolio_page
+from pipeline.reports.pulse import pulse_page
 from pipeline.workspace import Workspace, target_rule
 
 PAGE, WORKLIST, CARD, CARD_MD = "portfolio.html", "worklist.csv", "model_card.html", "model_card.md"
-CHANGES_PAGE = "changes.html"
+CHANGES_PAGE, PULSE_PAGE, PATTERNS_PAGE = "changes.html", "pulse.html", "patterns.html"
 
 
 def write_reports(workspace: Workspace, target: Target, published: PublishedRun) -> list[Path]:
@@ -79,6 +84,23 @@ def write_changes_page(workspace: Workspace, target: Target, found: Change) -> P
     return folder / CHANGES_PAGE
 
 
+def write_pulse_page(workspace: Workspace, target: Target, report: PulseReport) -> Path:
+    """Write the page of pulse and score; returns its path."""
+    folder = workspace.folder / "reports" / target.name
+    folder.mkdir(parents=True, exist_ok=True)
+    _replace(folder / PULSE_PAGE, pulse_page(report, horizon_days=target.horizon_days, project=workspace.project.name,
+                                             now=workspace.now))
+    return folder / PULSE_PAGE
+
+
+def write_pattern_page(workspace: Workspace, target: Target, report: PatternReport) -> Path:
+    """Write the page of patterns; returns its path."""
+    folder = workspace.folder / "reports" / target.name
+    folder.mkdir(parents=True, exist_ok=True)
+    _replace(folder / PATTERNS_PAGE, pattern_page(report, now=workspace.now))
+    return folder / PATTERNS_PAGE
+
+
 def write_account_page(workspace: Workspace, target: Target, explained: Explained) -> Path:
     """Write the brief of one account; returns its path. Ids may hold any character, so the name is percent-encoded."""
     folder = workspace.folder / "reports" / target.name / "accounts"
@@ -86,7 +108,8 @@ def write_account_page(workspace: Workspace, target: Target, explained: Explaine
     path = folder / f"{quote(str(explained.score['account_id']), safe=' ')}.html"
     _replace(path, account_page(
         explained, horizon_days=target.horizon_days, verb=EVENT_WORDS[target.kind][0], edges=band_edges(workspace),
-        project=workspace.project.name, now=workspace.now))
+        project=workspace.project.name, now=workspace.now,
+        facts=account_facts(workspace, str(explained.score["account_id"]), explained.score["as_of"])))
     return path
 
 

@@ -96,7 +96,8 @@ def tell_stage(say: Say, staged: Mapping[str, Any]) -> None:
     firsts = [s.first_event for s in staged.values() if s.first_event]
     lasts = [s.last_event for s in staged.values() if s.last_event]
     span = f", {min(firsts):%Y-%m-%d} to {max(lasts):%Y-%m-%d}" if firsts else ""
-    say("stage", f"{len(staged)} sources, {read:,} rows read, {good:,} kept, {left:,} left out by rule, {bad:,} in "
+    sources = "1 source" if len(staged) == 1 else f"{len(staged)} sources"
+    say("stage", f"{sources}, {read:,} rows read, {good:,} kept, {left:,} left out by rule, {bad:,} in "
                  f"quarantine{span}")
 
 

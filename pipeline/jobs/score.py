@@ -22,12 +22,14 @@ from pipeline.config import config_hash
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection
 from pipeline.engine.staged_facts import StagedFacts
+from pipeline.jobs.cards import keep_cards
 from pipeline.jobs.features import BEFORE_DAYS, build_scoring, data_until, latest_anchored_date
 from pipeline.jobs.freshness import SourceState, covered_shares, freshness
 from pipeline.jobs.past_runs import keep_configuration
 from pipeline.jobs.portfolio import portfolio
 from pipeline.jobs.scoring_rows import ScoringRows, scoring_rows
 from pipeline.jobs.stage import load_staged, staged_versions
+from pipeline.jobs.terms import SEEN, TERMS, unseen_reason, unseen_terms
 from pipeline.jobs.train import need_version
 from pipeline.ledger import append_run, current_run
 from pipeline.libraries import library_versions
@@ -115,7 +117,9 @@ def score_target(
     snapshots = connection.execute(
         f"select account_id, state from snapshots where as_of_day = {day_number(day)} order by account_id").df()
     rows = scoring_rows(connection, bundle.published.columns, day)
-    scoring = _Scoring(bundle, rows, _unknown_accounts(connection, staged, accepted, day), workspace.project.currency)
+    unknown = _of_unseen_terms(workspace, connection, staged, target, bundle, day) | _unknown_accounts(
+        connection, staged, accepted, day)
+    scoring = _Scoring(bundle, rows, unknown, workspace.project.currency)
     people = portfolio(workspace, connection, staged, target, day, snapshots["account_id"])
     published = _publish(workspace, target, scoring, snapshots, people, states, accepted)
     return replace(published, covered=covered_shares(connection, staged, day))
@@ -155,6 +159,21 @@ def _unknown_accounts(
                 f"select distinct account_id from facts_{slug(name)} {recent}").fetchall():
             found.setdefault(account, f"stale: {name}")
     return found
+
+
+def _of_unseen_terms(
+    workspace: Workspace, connection: Connection, staged: Mapping[str, StagedFacts], target: Target, bundle: Bundle, day: date
+) -> dict[str, str]:
+    """Accounts whose term ends inside the window, of a length the model never saw end, with the reason.
+
+    A scorecard reads no labels and promises no chance, so it speaks of them too; models saved before this was asked are not
+    held to it.
+    """
+    seen = bundle.choices.get(TERMS, {}).get(SEEN)
+    if seen is None or bundle.basis != "calibrated":
+        return {}
+    found = unseen_terms(workspace, connection, staged, target, seen, day=day_number(day))
+    return {account: unseen_reason(term) for account, term in found.items()}
 
 
 class _Scoring:
@@ -261,6 +280,7 @@ def _publish(
     # Beside the inputs, not among them: where rows are kept and who computed them is no other result.
     recorded = {**inputs, "staged": staged_versions(workspace), "libraries": library_versions()}
     keep_configuration(workspace)
+    keep_cards(store, target.name, bundle)
     run = {
         **common, "as_of": as_of.to_pydatetime(), "state": "published", "basis": bundle.basis,
         "model_version": bundle.model_version, "calibrator_version": bundle.calibrator_version,

@@ -175,7 +175,7 @@ def register(
             logged = mlflow.pyfunc.log_model(
                 name=target.name, python_model=str(Path(__file__).parent.parent / "serving.py"),
                 artifacts={name: str(folder / name) for name in ("bundle", BASELINES) if (folder / name).is_dir()},
-                pip_requirements=["tenure"], registered_model_name=name, signature=_signature(bundle),
+                pip_requirements=["tenure"], registered_model_name=name, signature=signature(bundle),
                 input_example=None if rows is None else rows.features.head(EXAMPLE_ROWS),
             )
         version = str(logged.registered_model_version)
@@ -184,7 +184,7 @@ def register(
     return version
 
 
-def _signature(bundle: Bundle) -> Any:
+def signature(bundle: Bundle) -> Any:
     """What the registered model reads and returns; doubles, because null is NaN."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
@@ -264,7 +264,7 @@ def champion_bundle(workspace: Workspace, target: Target) -> Bundle | None:
 
 
 def need_version(workspace: Workspace, target: Target, alias: str, next_step: str = "") -> tuple[Bundle, dict[str, Model], str]:
-    """As `load_version`, or an error that names the next step: without a model in use the caller's, without a candidate to train."""
+    """As `load_version`, or an error with the next step: without a model in use the caller's, without a candidate to train."""
     found = load_version(workspace, target, alias)
     if found is None:
         if alias != CHAMPION:

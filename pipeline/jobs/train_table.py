@@ -1,5 +1,7 @@
 """Bring your own table: train, calibrate, judge, explain and register a model of a ready feature table."""
 
+import contextlib
+import io
 import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +19,7 @@ from models.artifact import write_model
 from models.bundle import Bundle, Scored, score, write_bundle
 from models.drivers import driver_table
 from models.evaluation import evaluate
-from models.gates import Gate, gates
+from models.gates import Gate, gates, verdict
 from models.health import band_table, propose_scale, scale_from_anchors, scale_problems
 from models.health.scale import Scale
 from models.leakage import LIMIT, MIN_LEAVING, Finding
@@ -28,6 +30,7 @@ from models.training import TrainingResult, train
 from pipeline.config.schema import Project
 from pipeline.jobs.evaluate import points_gate
 from pipeline.jobs.read_table import read_table
+from pipeline.jobs.train import signature
 from pipeline.tracking import CHALLENGER, client, experiment_id
 
 NOT_OUT_OF_TIME = (
@@ -187,9 +190,9 @@ def _tell_evaluation(say: Say, found: Mapping[str, Any]) -> None:
     say("test", f"calibration slope {_with_interval(test, 'calibration_slope', 2)}; {test['mean_probability']:.1%} expected, "
                 f"{test['rate']:.1%} happened; expected error {test['ece']:.3f} where chance gives {test['ece_expected']:.3f}")
     for gate in found["gates"]:
-        if not gate["passed"]:
-            say("gate", f"REFUSED  {gate['name']}: {gate['reason']}")
-    say("gate", f"passed: {', '.join(gate['name'] for gate in found['gates'] if gate['passed']) or 'none'}")
+        if verdict(gate) != "passed":
+            say("gate", f"{verdict(gate)}  {gate['name']}: {gate['reason']}")
+    say("gate", f"passed: {', '.join(gate['name'] for gate in found['gates'] if verdict(gate) == 'passed') or 'none'}")
 
 
 def _with_interval(part: Mapping[str, Any], name: str, decimals: int, *, sign: bool = False) -> str:
@@ -335,11 +338,13 @@ def _register(
         for name, baseline in result.baselines.items():
             write_model(baseline, folder / "baselines" / name)
         _log(job, bundle, result, rows, found)
-        logged = mlflow.pyfunc.log_model(
-            name=slug(job.options.label), python_model=str(Path(__file__).parent.parent / "serving.py"),
-            artifacts={"bundle": str(folder / "bundle"), "baselines": str(folder / "baselines")},
-            pip_requirements=["tenure"], registered_model_name=job.name,
-        )
+        # MLflow announces each registration on standard error, in the middle of the story; errors still raise.
+        with contextlib.redirect_stderr(io.StringIO()):
+            logged = mlflow.pyfunc.log_model(
+                name=slug(job.options.label), python_model=str(Path(__file__).parent.parent / "serving.py"),
+                artifacts={"bundle": str(folder / "bundle"), "baselines": str(folder / "baselines")},
+                pip_requirements=["tenure"], registered_model_name=job.name, signature=signature(bundle),
+            )
         version = str(logged.registered_model_version)
         tracker.set_model_version_tag(job.name, version, "run_id", run.info.run_id)
         tracker.set_model_version_tag(job.name, version, "is_out_of_time", str(rows.has_dates).lower())

@@ -19,6 +19,10 @@ COMPANION = re.compile(r"code|site|project|brand|market|shop|store|tenant|course
 OPEN_ENDS = 0.02
 # Two extracts that share this part of their span at most were cut to follow each other.
 SHORT_OVERLAP = 0.1
+USUAL_BAD_SHARE = 0.05
+"""What a source may hold of bad rows unless it says otherwise (`max_bad_share`)."""
+SURVEY_SPANS = ((1, 5, "csat", "1-5"), (0, 10, "nps", "0-10"))
+"""Lowest and highest score, and what such answers mostly are."""
 # Technical columns that staging takes by name; a guess at them would do harm.
 MAP_THEMSELVES = ("row_key", "partition")
 Rule = str | dict[str, Any]
@@ -233,8 +237,10 @@ def proposed_source(
             taken.add(found.name)
     made = ProposedSource(name, contract, (table,), columns, lookups=(lookup,) if lookup else (),
                           settings=_settings(table, own_key))
+    made = _without_required(made)
     made = {"subscriptions": _subscriptions, "support_tickets": _tickets, "accounts": _accounts,
-            "usage_events": _usage, "invoices": _invoices}.get(contract, lambda s: s)(made)
+            "usage_events": _usage, "invoices": _invoices,
+            "surveys": _surveys}.get(contract, lambda s: s)(made)
     if lookup:
         # Kept, so that `check` can compare a row with what it was looked up through.
         made = _with_lookup_id(made, lookup)
@@ -265,6 +271,15 @@ def _settings(table: SeenTable, key: SeenColumn | None) -> dict[str, Any]:
     if key is not None and key.filled < table.rows:
         settings["drop_missing"] = [key.name]
     return settings
+
+
+def _without_required(source: ProposedSource) -> ProposedSource:
+    """Rows that lack another required value are left out on purpose where they are too many to be errors."""
+    needed = [c.name for c in CONTRACTS[source.contract].columns if c.required]
+    raw = [r for r in map(source.raw, needed) if r is not None]
+    missing = [r.name for r in raw if source.table.rows - r.filled > USUAL_BAD_SHARE * source.table.rows]
+    named = list(dict.fromkeys([*source.settings.get("drop_missing", ()), *missing]))
+    return replace(source, settings={**source.settings, "drop_missing": named}) if named else source
 
 
 def _subscriptions(source: ProposedSource) -> ProposedSource:
@@ -302,6 +317,21 @@ def _tickets(source: ProposedSource) -> ProposedSource:
         columns["rated_at"] = columns["closed_at"]
         comments.append("The rating has no date of its own; it is taken as given when the ticket was closed.")
     return replace(source, columns=columns, comments=tuple(comments))
+
+
+def _surveys(source: ProposedSource) -> ProposedSource:
+    """Answers without kind and scale have no points; the span of the scores mostly tells both."""
+    score = source.raw("score")
+    if score is None or score.kind != "number" or {"kind", "scale"} & set(source.columns):
+        return source
+    lowest, highest = float(score.lowest), float(score.highest)
+    found = next(((kind, scale) for low, high, kind, scale in SURVEY_SPANS if low <= lowest and highest <= high), None)
+    if found is None:
+        return source
+    kind, scale = found
+    columns = {**source.columns, "kind": {"value": kind}, "scale": {"value": scale}}
+    comment = f"Scores run from {score.lowest} to {score.highest}: taken for {kind} on {scale}; correct it if they are not."
+    return replace(source, columns=columns, comments=(*source.comments, comment))
 
 
 def _accounts(source: ProposedSource) -> ProposedSource:
@@ -440,8 +470,7 @@ def _joined(group: Sequence[ProposedSource]) -> ProposedSource:
     until = [None if feed is not None else _cut(a, b, event) for a, b in zip(ordered[:-1], ordered[1:], strict=True)]
     missing = list(dict.fromkeys(c for s in ordered for c in s.settings.get("drop_missing", ())))
     settings = dict(ordered[0].settings)
-    settings.pop("drop_missing", None)
-    if len(missing) == 1:
+    if missing:
         settings["drop_missing"] = missing
     return replace(
         ordered[0], name=ordered[0].contract, members=tuple(s.table for s in ordered),

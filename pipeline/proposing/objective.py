@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from pipeline.engine.duckdb import Connection, identifier, row
+from pipeline.engine.duckdb import Connection, identifier, literal, row, rows
 from pipeline.proposing.guess import ProposedSource
 
 NICE_HORIZONS = (14, 30, 60, 90, 180)
-SHORT_TERM_DAYS = 45
-"""Terms of about a month come up for renewal within any horizon."""
+GRACE_DAYS = 14
+MOST = 0.5
+WORTH_WAITING_FOR = 0.05
+"""Share of terms of a length from which on its ends decide how far dates may go."""
 SHORT_HISTORY_DAYS = 400
 FIRST_HISTORY_DAYS = 91
 
@@ -101,7 +103,6 @@ def _churn(
 ) -> tuple[ProposedTarget, list[str]]:
     is_fixed = source.settings["convention"] == "fixed_term"
     everything, ends = data_span(sources), span(source, "ends_at")
-    term = _usual_term(connection, source)
     is_young = everything is not None and everything.days < SHORT_HISTORY_DAYS
     horizon = 30 if is_young else 90
     comments = ["Leaving: no paid subscription covers the account any more."]
@@ -116,15 +117,106 @@ def _churn(
             horizon = 30
             questions.append(f"contracts that ended before {ends.first} are missing from {source.name} although it starts "
                              f"on {everything.first}: dates are asked from then on")
-    if is_fixed and term is not None and term > SHORT_TERM_DAYS:
-        comments.append("Terms are long: `tenure check` says how many cannot end within the horizon; then consider")
-        comments.append('horizon = "next_renewal" in the place of horizon_days.')
-    keys: dict[str, Any] = {"kind": "churn", "horizon_days": horizon}
+    watched = _watched(source, sources)
     if is_fixed:
-        keys["grace_days"] = 14
         comments.append("A renewal that comes up to grace_days late is not leaving.")
-    keys["population"] = {"kind": "customers"}
-    return _dated(ProposedTarget(f"churn_{horizon}d", keys, tuple(comments)), _watched(source, sources), first), questions
+        renewal = _next_renewal(source, watched, long_share(connection, source, watched, horizon), terms(connection, source),
+                                horizon, comments)
+        if renewal is not None:
+            return renewal, questions
+    keys: dict[str, Any] = {"kind": "churn", "horizon_days": horizon, **({"grace_days": GRACE_DAYS} if is_fixed else {}),
+                            "population": {"kind": "customers"}}
+    return _dated(ProposedTarget(f"churn_{horizon}d", keys, tuple(comments)), watched, first), questions
+
+
+def _next_renewal(
+    source: ProposedSource, watched: Span | None, share: "LongShare | None", lengths: Sequence[tuple[int, float]], horizon: int,
+    comments: Sequence[str],
+) -> ProposedTarget | None:
+    """The chance of not renewing at the next contract end, where most cannot leave inside a fixed horizon."""
+    if share is None or watched is None or not share.is_most:
+        return None
+    usual = [days for days, part in lengths if part >= WORTH_WAITING_FOR]
+    first = watched.first + timedelta(days=min(FIRST_HISTORY_DAYS, watched.days // 4))
+    # The last date asked leaves a term begun then the time to end: later dates would know the short terms only.
+    ends = [(days, watched.last - timedelta(days=days + GRACE_DAYS)) for days in sorted(usual, reverse=True)]
+    length, last = next(((d, day) for d, day in ends if (day - first).days * 3 >= watched.days), (0, first))
+    if not length:
+        return None
+    told = [f"{share.words}: they cannot leave inside {horizon} days.",
+            "So the question is whether an account renews at its next contract end. To ask about a fixed time instead:",
+            f"horizon_days = {horizon}",
+            f"The last date asked leaves terms of {length} days the time to end in these data."]
+    if max(usual) > length:
+        told.append(f"Terms of {max(usual)} days never do: such accounts will be published as unknown (`tenure check` counts "
+                    "them).")
+    keys = {"kind": "churn", "horizon": "next_renewal", "grace_days": GRACE_DAYS, "population": {"kind": "customers"}}
+    made = _dated(ProposedTarget("renewal", keys, (*comments, *told)), watched, None)
+    return ProposedTarget(made.name, {**made.keys, "dates": {**made.keys["dates"], "last": last}}, made.comments)
+
+
+@dataclass(frozen=True)
+class LongShare:
+    """Share of customers, and of their monthly amount (None: not known), on terms that end after the horizon, 0-1."""
+
+    accounts: float
+    value: float | None
+
+    @property
+    def is_most(self) -> bool:
+        """Whether most accounts or most value cannot leave inside the horizon."""
+        return max(self.accounts, self.value or 0.0) > MOST
+
+    @property
+    def words(self) -> str:
+        """The shares in words."""
+        value = "" if self.value is None else f" ({self.value:.0%} of the monthly amount)"
+        return f"On an average date {self.accounts:.0%} of customers{value} are on terms that end later"
+
+
+def long_share(connection: Connection, source: ProposedSource, watched: Span | None, horizon: int) -> LongShare | None:
+    """Who, of the customers of every fourth week, was on a term beyond the horizon; None where the tables cannot tell."""
+    times = _times(source)
+    account = source.raw("account_id")
+    if times is None or account is None or watched is None:
+        return None
+    starts, ends = times
+    paid = source.raw("amount_per_month")
+    is_number = paid is not None and paid.kind == "number" and not paid.has_decimal_comma
+    amount = f"try_cast({identifier(paid.name)} as double)" if paid is not None and is_number else "cast(null as double)"
+    long_, total, money, all_money = row(connection, f"""
+select count(*) filter (cannot), count(*), sum(amount) filter (cannot), sum(amount) from (
+  select d.day, t.a, max(t.ends) >= d.day + interval {horizon} day as cannot, sum(t.amount) as amount
+  from (select unnest(generate_series(timestamp '{watched.first}', timestamp '{watched.last}', interval 28 day)) as day) d
+  join (select {identifier(account.name)} as a, {starts} as starts, {ends} as ends, {amount} as amount
+        from {source.table.relation}) t on t.starts < d.day and t.ends >= d.day group by 1, 2)""")
+    return LongShare(long_ / total, money / all_money if all_money and money is not None else None) if total else None
+
+
+def terms(connection: Connection, source: ProposedSource) -> list[tuple[int, float]]:
+    """Lengths of terms in days, to the week, and the share of rows of each."""
+    times = _times(source)
+    if times is None:
+        return []
+    found = rows(connection, f"""
+select max(days), count(*) / sum(count(*)) over () from (
+  select date_diff('day', {times[0]}, {times[1]}) as days from {source.table.relation}) where days > 0
+group by days // 7 order by 1""")
+    return [(int(days), float(part)) for days, part in found]
+
+
+def _times(source: ProposedSource) -> tuple[str, str] | None:
+    """SQL of start and end of a term; None where init cannot read them (text of another format)."""
+    rule, starts, ends = source.columns["ends_at"], source.raw("starts_at"), source.raw("ends_at")
+    if len(source.members) > 1 or starts is None or ends is None or starts.time_format or ends.time_format:
+        return None
+    begun = f"cast({identifier(starts.name)} as timestamp)"
+    if isinstance(rule, str):
+        return begun, f"cast({identifier(ends.name)} as timestamp)"
+    if "plus_codes" not in rule:
+        return None
+    codes = " ".join(f"when {literal(v)} then {int(d)}" for v, d in rule["plus_codes"].items())
+    return begun, f"{begun} + to_days(case cast({identifier(rule['plus'])} as varchar) {codes} end)"
 
 
 def _watched(source: ProposedSource, sources: Sequence[ProposedSource]) -> Span | None:
@@ -134,21 +226,6 @@ def _watched(source: ProposedSource, sources: Sequence[ProposedSource]) -> Span 
     if contracts is None or everything is None:
         return everything
     return Span(max([contracts.first, *([min(s.first for s in used)] if used else [])]), everything.last)
-
-
-def _usual_term(connection: Connection, source: ProposedSource) -> float | None:
-    """Median days of a term, where every row has an end."""
-    rule = source.columns["ends_at"]
-    starts, ends = source.raw("starts_at"), source.raw("ends_at")
-    if isinstance(rule, dict) and "plus_codes" in rule:
-        codes = " ".join(f"when '{v}' then {d}" for v, d in rule["plus_codes"].items())
-        query = f"select median(case cast({identifier(rule['plus'])} as varchar) {codes} end) from {source.table.relation}"
-        return float(row(connection, query)[0])
-    if starts is None or ends is None or starts.time_format or ends.time_format:
-        return None
-    days = f"date_diff('day', cast({identifier(starts.name)} as timestamp), cast({identifier(ends.name)} as timestamp))"
-    found = row(connection, f"select median({days}) from {source.table.relation} where {identifier(ends.name)} is not null")[0]
-    return None if found is None else float(found)
 
 
 def _event(source: ProposedSource, sources: Sequence[ProposedSource]) -> ProposedTarget:

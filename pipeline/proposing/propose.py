@@ -3,12 +3,12 @@
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from features.errors import ContractError
+from features.errors import ConfigError
 from pipeline.engine.duckdb import Connection, connected
 from pipeline.proposing import names
 from pipeline.proposing.guess import (
@@ -64,7 +64,7 @@ def propose(location: str | Path, data_dir: Path | None, project_dir: Path | Non
 
     Raises
     ------
-    ContractError
+    ConfigError
         Nothing there is a table, or none of the tables can be used: each is named with the reason.
     """
     with connected() as connection, ExitStack() as resources:
@@ -77,11 +77,9 @@ def propose(location: str | Path, data_dir: Path | None, project_dir: Path | Non
         targets, questions = proposed_targets(connection, sources)
         if not targets:
             told = "; ".join(questions) or "there is neither activity nor subscriptions nor a log of outcomes"
-            raise ContractError(f"no target can be proposed from {', '.join(s.name for s in sources)}: {told}. "
+            raise ConfigError(f"no target can be proposed from {', '.join(s.name for s in sources)}: {told}. "
                                 f"Left out: {_told(left_out)}. Write tenure.toml by hand; `tenure init --contract` says "
                                 "what is wanted.")
-        sources = [replace(s, settings={**s.settings, "max_bad_share": _bad_share(s)}) if _bad_share(s) else s
-                   for s in sources]
         unguessed = [*questions, *_open_questions(sources), *(f"table {r.name}: left out, {r.reason}" for r in left_out)]
         return Proposal(_text(_project_name(location), sources, targets, left_out), tuple(unguessed))
 
@@ -133,7 +131,7 @@ def _usable(chosen: Sequence[tuple[SeenTable, str]]) -> tuple[list[tuple[SeenTab
 
 def _require_something(sources: Sequence[ProposedSource], left_out: Sequence[Refused]) -> None:
     if not sources:
-        raise ContractError(f"none of the tables can be used: {_told(left_out)}. A flat table without dates is trained with "
+        raise ConfigError(f"none of the tables can be used: {_told(left_out)}. A flat table without dates is trained with "
                             "`tenure train --table FILE --label COLUMN`; else add dated tables (`tenure init --contract`).")
 
 
@@ -141,16 +139,14 @@ def _told(left_out: Sequence[Refused]) -> str:
     return "; ".join(f"{r.name}: {r.reason}" for r in left_out) or "none"
 
 
-def _bad_share(source: ProposedSource) -> float | None:
-    """A higher allowance where parts name the account differently and many rows have none."""
-    if not source.part_columns or "drop_missing" in source.settings or "account_id" in source.columns:
+def _left_out_words(source: ProposedSource) -> str | None:
+    """How many rows `drop_missing` leaves out; a row that lacks several values counts once for each."""
+    names_ = source.settings.get("drop_missing", ())
+    if not names_:
         return None
-    missing = rows = 0
-    for table, columns in zip(source.members, source.part_columns, strict=True):
-        seen = table.column(str(columns.get("account_id")))
-        rows += table.rows
-        missing += table.rows - seen.filled if seen is not None else 0
-    return round(missing / rows + 0.05, 2) if missing else None
+    missing = sum(t.rows - c.filled for t in source.members for n in names_ if (c := t.column(n)) is not None)
+    rows = sum(t.rows for t in source.members)
+    return f"{missing:,} of {rows:,} rows ({missing / rows:.1%}) have no {' or '.join(names_)} and are left out"
 
 
 def _project_name(location: str | Path) -> str:
@@ -190,6 +186,10 @@ def _open_questions(sources: Sequence[ProposedSource]) -> Iterator[str]:
     if _currency(sources) is None and any("amount" in c or "value" in c for s in sources
                                          for c in (*s.columns, *s.extra, *(e for part in s.part_extra for e in part))):
         yield "currency: no column or name tells it; USD is written, correct it if amounts are in another"
+    for source in sources:
+        told = _left_out_words(source)
+        if told:
+            yield f"{source.name}: {told} (drop_missing); ask who they are (guests, tests)"
     yield "capacity: how many accounts your team can work on at a time ([objective] capacity)"
     for source in sources:
         for column in source.columns:
@@ -244,6 +244,8 @@ def _source_lines(source: ProposedSource) -> Iterator[str]:
     yield from comment_lines(f"{tables}: {sum(t.rows for t in source.members):,} rows")
     for comment in source.comments:
         yield from comment_lines(comment)
+    told = _left_out_words(source)
+    yield from comment_lines(f"{told}: guests or tests? Else mend the extract.") if told else ()
     head: dict[str, Any] = {}
     if source.name != source.contract:
         head["contract"] = source.contract

@@ -93,7 +93,7 @@ def seen_tables(
 
     Raises
     ------
-    ContractError
+    ConfigError
         Nothing readable is there.
     """
     if location.startswith(("postgresql://", "postgres://", "env:")):
@@ -108,7 +108,7 @@ def seen_tables(
             failed.append(Unreadable(name, str(error)))
     if not tables:
         told = "; ".join(f"{f.name}: {f.reason}" for f in failed)
-        raise ContractError(f"no table can be read at {location}. " + (told or "Put Parquet, CSV (.csv, .csv.gz) or DuckDB "
+        raise ConfigError(f"no table can be read at {location}. " + (told or "Put Parquet, CSV (.csv, .csv.gz) or DuckDB "
                             "files there, or name another folder or a postgresql:// address."))
     return tables, failed
 

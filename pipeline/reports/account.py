@@ -9,9 +9,12 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from models.drivers import REASONS, REST, Reason, interval_in_words, paragraph, split_comparison
+from pipeline.jobs.account_facts import AccountFacts
 from pipeline.jobs.explain import Explained
+from pipeline.reports.account_facts import fact_tiles, source_lines
 from pipeline.reports.render import day, render, style
 from pipeline.reports.scale import band_names, base_words, horizon_words
+from pipeline.reports.trajectory import account_view
 
 _WIDTH, _ROW, _TOP, _LABELS, _RIGHT = 860, 24, 26, 372, 44
 _LABEL_LETTERS = 56
@@ -59,7 +62,7 @@ def foot_lines(explained: Explained) -> list[str]:
                      f"this account {explained.reseeded_health}, gives them at least half of these points too"
                      + ("; ? marks the others" if unsure else ""))
     elif explained.score["basis"] == "calibrated":
-        lines.append("how sure each driver is, is not known: no model from another seed is kept beside that of this run")
+        lines.append("which drivers another seed confirms is not asked here: `tenure explain ACCOUNT --verify` loads the model")
     if (listed["is_leading"] == False).any():  # noqa: E712 - null is neither
         lines.append("lagging: moves after an account has made up its mind; the others move before")
     joined = listed[(listed["twins"] != "") & (listed["points_displayed"].abs() >= _TOLD_TWINS)]
@@ -87,7 +90,7 @@ def account_paragraph(explained: Explained, horizon_days: int | None, verb: str)
 
 
 def account_page(explained: Explained, *, horizon_days: int | None, verb: str, edges: tuple[int, int], project: str,
-                 now: datetime) -> str:
+                 now: datetime, facts: AccountFacts | None = None) -> str:
     """One self-contained HTML page about one account: no outside hosts, no script."""
     score, drivers = explained.score, explained.drivers
     has_score = not pd.isna(score["health"])
@@ -103,8 +106,17 @@ def account_page(explained: Explained, *, horizon_days: int | None, verb: str, e
         actions=open_action_lines(explained.open_actions),
         history=[] if explained.history is None else explained.history.to_dict("records")[::-1],
         dimensions=explained.dimensions.to_dict("records"), rows=rows, foot=foot_lines(explained),
+        **_facts(facts, explained.account), trajectory=account_view(explained.trajectory, explained.history, edges, verb),
         picture=waterfall_svg(steps, edges, band_names([score["band"]])) if has_score else "",
     )
+
+
+def _facts(facts: AccountFacts | None, account: Mapping[str, Any]) -> dict[str, Any]:
+    """Tiles and sources for the page; none where the sources were not asked."""
+    if facts is None:
+        return {"tiles": [], "sources": []}
+    currency = account["currency"] if isinstance(account["currency"], str) else ""
+    return {"tiles": fact_tiles(facts, account["value_per_year"], currency), "sources": source_lines(facts)}
 
 
 def _table_row(row: Mapping[Any, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The bench as tables: for a terminal, and as plain values for JSON."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -10,6 +10,8 @@ from rich.text import Text
 
 from models.bench import METRICS, BenchResult
 
+WIDTH = 100
+"""Letters of a line in a terminal that a reader need not widen."""
 HEADINGS = {"auc": "AUC", "average_precision": "avg. precision", "log_loss": "log loss", "lift_at_capacity": "lift at capacity",
             "profit": "profit a date", "lead_days": "lead, days", "warned": "warned"}
 
@@ -21,7 +23,9 @@ def bench_lines(result: BenchResult) -> list[Any]:
         f"chosen on {test['validation_from']} to {test['validation_until']} ({test['validation_leaving_accounts']} accounts "
         f"with the event); test {', '.join(_few(test['as_of']))}: {test['n']:,} rows, {test['leaving_accounts']} accounts with "
         f"the event, {test['alarms_per_date']:.0f} alarms a date")]
-    lines += [_validation_table(result), _test_table(result)]
+    lines += [_validation_table(result), *_test_tables(result)]
+    words = result.validation.set_index("method")["words"]
+    lines.append(Text("methods: " + "; ".join(f"{method}: {said}" for method, said in words.items()), style="dim"))
     lines += [Text(f"not run: {name}: {why}", style="yellow") for name, why in result.skipped.items()]
     stability = result.details.get("clusters", {}).get("stability")
     if stability is not None:
@@ -37,31 +41,59 @@ def _few(dates: list[str]) -> list[str]:
 
 
 def _validation_table(result: BenchResult) -> Table:
-    table = Table("method", "what", "log loss", "minus the best", "", "AUC", "fit, s", "signals", box=None, pad_edge=False,
+    table = Table("method", "log loss", "minus the best", "", "AUC", "fit, s", "signals", box=None, pad_edge=False,
                   title="validation dates, by which is chosen", title_justify="left", title_style="bold")
     for row in result.validation.to_dict("records"):
         mark = "recommended" if row["method"] == result.recommended else "adequate" if row["is_adequate"] else ""
         if mark == "adequate" and not row["gives_reasons"]:
             mark = "adequate, no reasons"
         gap = _gap(row["minus_best"], row["minus_best_low"], row["minus_best_high"], 4)
-        table.add_row(row["method"], row["words"], f"{row['log_loss']:.4f}", gap, mark, f"{row['auc']:.3f}",
+        table.add_row(row["method"], f"{row['log_loss']:.4f}", gap, mark, f"{row['auc']:.3f}",
                       f"{row['seconds']:.2f}", str(row["inputs"]), style="bold" if mark == "recommended" else None)
     return table
 
 
-def _test_table(result: BenchResult) -> Table:
-    """Values of every metric with intervals; log loss also against the tuned model and the constant."""
+def _test_tables(result: BenchResult) -> list[Table]:
+    """Values of every metric with intervals; log loss also against the tuned model and the constant.
+
+    As many tables as it takes for none to be wider than `WIDTH`.
+    """
     wide = {(row["method"], row["metric"]): row for row in result.figures.to_dict("records")}
     shown = [metric for metric in METRICS if metric in set(result.figures["metric"])]
-    table = Table("method", *(HEADINGS[metric] for metric in shown), "log loss - tuned", "log loss - constant", box=None,
-                  pad_edge=False, title="untouched test, 95% intervals from resampled accounts", title_justify="left",
-                  title_style="bold")
-    for method in result.validation["method"]:
-        cells = [_cell(metric, wide.get((method, metric))) for metric in shown]
-        loss = wide[method, "log_loss"]
-        gaps = [_gap(loss[f"minus_{o}"], loss[f"minus_{o}_low"], loss[f"minus_{o}_high"], 4) for o in ("tuned", "constant")]
-        table.add_row(method, *cells, *gaps, style="bold" if method == result.recommended else None)
-    return table
+    methods = list(result.validation["method"])
+    columns = {HEADINGS[metric]: [_cell(metric, wide.get((method, metric))) for method in methods] for metric in shown}
+    for other in ("tuned", "constant"):
+        losses = (wide[method, "log_loss"] for method in methods)
+        columns[f"log loss - {other}"] = [
+            _gap(loss[f"minus_{other}"], loss[f"minus_{other}_low"], loss[f"minus_{other}_high"], 4) for loss in losses]
+    tables: list[Table] = []
+    for names in _side_by_side(columns, WIDTH - _width("method", methods)):
+        title = "untouched test, 95% intervals from resampled accounts" if not tables else "the same test, further figures"
+        table = Table("method", *names, box=None, pad_edge=False, title=title, title_justify="left", title_style="bold")
+        for place, method in enumerate(methods):
+            table.add_row(method, *(columns[name][place] for name in names),
+                          style="bold" if method == result.recommended else None)
+        tables.append(table)
+    return tables
+
+
+def _side_by_side(columns: Mapping[str, Sequence[str]], room: int) -> list[list[str]]:
+    """Names of columns in order, in groups that fit beside each other; at least one each."""
+    groups: list[list[str]] = []
+    left = 0
+    for name, cells in columns.items():
+        width = _width(name, cells)
+        if not groups or width > left:
+            groups.append([])
+            left = room
+        groups[-1].append(name)
+        left -= width
+    return groups
+
+
+def _width(name: str, cells: Sequence[str]) -> int:
+    """Letters of a column and the two blanks that part it from the next."""
+    return max(len(name), *(len(cell) for cell in cells)) + 2
 
 
 _DIGITS = {"auc": 3, "average_precision": 3, "log_loss": 4, "lift_at_capacity": 2, "profit": 0, "lead_days": 0, "warned": 2}

@@ -92,11 +92,15 @@ def _remaining_lines(made: Forecast, account_id: str | None) -> list[Text]:
 def _month_table(made: Forecast) -> Table:
     shock = made.facts["shock_deviation"]
     shared = "not estimated" if shock is None else f"{shock:.0%} of the expected losses"
-    table = Table("month", "value due", "renewed", "95% interval", "lost", "under notice", box=None, pad_edge=False,
+    # A later end counts only where the account is still there, so what is due is uncertain too: without its interval the upper
+    # end of what is renewed looks like more than there is.
+    table = Table("month", "value due", "95% interval", "renewed of it", "95% interval", "lost", "under notice", box=None,
+                  pad_edge=False,
                   title=f"value a year up for renewal, all segments, {made.monthly['currency'].iloc[0]}", title_justify="left",
                   title_style="bold", caption=f"deviation that all accounts of a month share: {shared}", caption_justify="left")
     for row in made.monthly[made.monthly["segment"] == ALL].to_dict("records"):
-        table.add_row(f"{row['month']:%Y-%m}", _money(row["value_due"]), _money(row["renewed"]),
+        table.add_row(f"{row['month']:%Y-%m}", _money(row["value_due"]),
+                      f"{_money(row['value_due_low'])} to {_money(row['value_due_high'])}", _money(row["renewed"]),
                       f"{_money(row['renewed_low'])} to {_money(row['renewed_high'])}", _money(row["lost"]),
                       _money(row["value_under_notice"]) if row["value_under_notice"] else "")
     return table

@@ -108,14 +108,25 @@ class BandTile:
 
 @dataclass(frozen=True)
 class OwnerList:
-    """The first accounts of one owner's list, and what share of the owner's value at risk they carry."""
+    """The first accounts of one owner's call list.
+
+    Attributes
+    ----------
+    accounts, to_call
+        Ranked accounts of the owner, and how many of them are at risk, or stable with a reason to call.
+    expected
+        Sum of value per year times chance over all of them: what is expected to be lost (or won).
+    shown_share
+        Share of `expected` that the rows carry.
+    """
 
     owner: str
     anchor: str
     rows: list[dict[str, Any]]
     accounts: int
     at_risk: int
-    value_at_risk: float | None
+    to_call: int
+    expected: float | None
     shown_share: float | None
 
 
@@ -197,26 +208,35 @@ def reasons_of(drivers: pd.DataFrame, *, good_event: bool) -> dict[str, list[dic
 def owner_lists(
     ranked: pd.DataFrame, inputs: PortfolioInputs, reasons: Mapping[str, list[dict[str, Any]]], verb: str
 ) -> list[OwnerList]:
-    """The first `SHOWN_PER_OWNER` accounts of each owner; owners with most at risk first."""
+    """The first `SHOWN_PER_OWNER` accounts to call of each owner; owners with most at risk first."""
     facts = inputs.scores.reindex(columns=[
         "account_id", "probability_low", "probability_high", "health_low", "health_high", "horizon_days"])
     merged = ranked.merge(facts, on="account_id", how="left")
     lists = []
     for owner, group in merged.groupby("owner", sort=True):
-        first = group[group["rank"] <= SHOWN_PER_OWNER].sort_values("rank")
+        callable_ = group[_is_to_call(group, reasons)].sort_values("rank")
+        first = callable_.head(SHOWN_PER_OWNER)
         total = group["value_at_risk"].sum(min_count=1)
         lists.append((float(group["priority"].sum()), OwnerList(
             owner=str(owner),
             anchor="",
-            rows=[_account_row(row, reasons.get(row["account_id"], []), verb, inputs) for row in first.to_dict("records")],
+            rows=[_account_row(row, reasons.get(row["account_id"], []), verb, inputs) | {"place": place}
+                  for place, row in enumerate(first.to_dict("records"), 1)],
             accounts=len(group),
             at_risk=int(group["band"].isin(["at_risk", "high"]).sum()),
-            value_at_risk=None if pd.isna(total) else float(total),
+            to_call=len(callable_),
+            expected=None if pd.isna(total) else float(total),
             shown_share=None if pd.isna(total) or total == 0 else float(first["value_at_risk"].sum() / total),
         )))
     lists.sort(key=lambda pair: (pair[1].owner == NO_OWNER, -pair[0], pair[1].owner))
     # Anchors are numbers: an owner's name may hold anything.
     return [OwnerList(**{**vars(one), "anchor": f"owner-{place}"}) for place, (_, one) in enumerate(lists, 1)]
+
+
+def _is_to_call(ranked: pd.DataFrame, reasons: Mapping[str, list[dict[str, Any]]]) -> "pd.Series[bool]":
+    """At risk (or of high chance) in any case; of the middle band those with a reason; nobody else, however much they pay."""
+    has_reason = ranked["account_id"].isin(set(reasons))
+    return ranked["band"].isin(["at_risk", "high"]) | (ranked["band"].isin(["stable", "medium"]) & has_reason)
 
 
 def left_out(scores: pd.DataFrame) -> list[dict[str, Any]]:

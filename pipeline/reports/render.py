@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from models.drivers import BANDS_IN_WORDS
+from models.gates import verdict
 
 # Shape and word carry the band too: one man in twelve cannot tell the colours apart.
 BAND_SHAPES = {
@@ -95,6 +96,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "money": money, "short_money": short_money, "day": day, "percent": percent, "markdown": markdown,
+        "verdict": verdict,
         "band_word": lambda band: BANDS_IN_WORDS.get(band, band), "band_shape": lambda band: BAND_SHAPES.get(band, "?"),
     }
     return environment

@@ -7,10 +7,10 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from features.errors import ContractError
+from features.errors import ConfigError, ContractError
 from features.sources import Contract
 from pipeline.config.schema import Lookup, Part, Project, Scalar, Source
-from pipeline.engine.duckdb import Connection, columns_of, literal, row, rows
+from pipeline.engine.duckdb import Connection, columns_of, identifier, literal, row, rows
 from pipeline.staging.casts import NAIVE_TIMES, Physical, key_text, text, time_value, wall_clock
 from pipeline.staging.mapping import MappedColumn, mapped_columns, scalar_text
 from pipeline.staging.read import RawTable, open_raw
@@ -19,6 +19,10 @@ from pipeline.staging.read import RawTable, open_raw
 LAST_YEAR_WITH_ZONE_RULES = 2037
 # Shown in errors and notes.
 EXAMPLES = 3
+
+
+COPY = "tenure_copy_number"
+"""Column beside the user's own, where copies are left out."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ def mapped_parts(
         raw = open_raw(connection, part.location, part.table or source.table, source, data_dir, resources)
         for lookup in source.lookups:
             raw = _looked_up(connection, raw, lookup, source, data_dir, resources, notes)
+        raw = _numbered(raw) if source.drop_duplicates else raw
         columns = mapped_columns(raw, contract, {**source.columns, **part.columns}, {**source.extra, **part.extra},
                                  source, project.time_zone)
         mapped.append(MappedPart(raw, columns, tuple(_row_rules(raw, source, part, columns, contract))))
@@ -113,6 +118,16 @@ def _refuse_repeated_keys(connection: Connection, looked_in: str, names: list[st
                             "row here is meant to be repeated for each.")
 
 
+# --- copies ----------------------------------------------------------------------------------------
+
+
+def _numbered(raw: RawTable) -> RawTable:
+    """The rows with the number of each among those that equal it in every column."""
+    listed = ", ".join(identifier(name) for name in raw.columns)
+    numbered = f"(SELECT *, row_number() OVER (PARTITION BY {listed}) AS {COPY} FROM {raw.relation} AS each_row)"
+    return RawTable(numbered, raw.columns, raw.place, raw.rejected)
+
+
 # --- rows left out by rule -------------------------------------------------------------------------
 
 
@@ -128,6 +143,8 @@ def _row_rules(
         yield f"keep {name}", f"NOT coalesce({_is_one_of(raw.required(name), source.keep[name])}, false)"
     for name in _present(raw, source, tuple(source.drop)):
         yield f"drop {name}", f"coalesce({_is_one_of(raw.required(name), source.drop[name])}, false)"
+    if source.drop_duplicates:
+        yield "drop_duplicates", f"{COPY} > 1"
 
 
 def _present(raw: RawTable, source: Source, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -253,7 +270,7 @@ def _refuse_unstated_zone(
     if not is_clock or column.zone is not None:
         return
     example = next(t.example for t in times if t.has_time_of_day)
-    raise ContractError(
+    raise ConfigError(
         f"{part.raw.place}, column {column.name}: times such as {example} carry no time zone, and none is declared. "
         "Declare the zone that the clocks of this source showed, in the source or for the whole project: "
         "time_zone = \"Europe/London\" (any IANA name, or \"UTC\")."

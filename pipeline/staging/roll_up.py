@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from features.errors import ContractError
+from features.errors import ConfigError, ContractError
 from pipeline.engine.duckdb import Connection, rows
 from pipeline.staging.parts import EXAMPLES
 from pipeline.staging.staged import StagedSource
@@ -30,7 +30,7 @@ def families(connection: Connection, accounts: StagedSource) -> pd.DataFrame:
         No parents are mapped, a parent changed, or parents go round in a circle.
     """
     if not accounts.columns["parent_account_id"].is_mapped:
-        raise ContractError("roll_up = \"parent\" needs the column parent_account_id of accounts. Map it, or take roll_up out.")
+        raise ConfigError("roll_up = \"parent\" needs the column parent_account_id of accounts. Map it, or take roll_up out.")
     changed = rows(connection, f"SELECT account_id, string_agg(DISTINCT coalesce(parent_account_id, 'none'), ', ') "
                                f"FROM {accounts.table} GROUP BY 1 "
                                "HAVING count(DISTINCT coalesce(parent_account_id, '')) > 1 ORDER BY 1")

@@ -95,7 +95,7 @@ def _staged(project: Project, name: str, data_dir: Path, connection: Connection)
             notes: list[str] = []
             parts = mapped_parts(project, source, contract, data_dir, connection, resources, notes)
             return _Stager(project, name, source, contract, parts, connection, notes).staged()
-        except ContractError as error:
+        except (ContractError, ConfigError) as error:
             drop_staged(connection, name)
             raise type(error)(f"source {name}: {error}") from error
         except (duckdb.DataError, duckdb.IOException) as error:

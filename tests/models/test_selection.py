@@ -7,7 +7,7 @@ import pytest
 from features.definition import Signal
 from models.dataset import TrainingSet, training_set
 from models.plan import TrainingPlan
-from models.selection import discoveries, measure_values
+from models.selection import measure_values
 
 PLAN = TrainingPlan(trials=0, threads=1, folds=3)
 
@@ -40,11 +40,3 @@ def test_the_test_is_not_read(rows: TrainingSet) -> None:
     flipped = np.where(rows.keys["is_test"], 1 - rows.labels, rows.labels)
     other = training_set(rows.keys, rows.features, flipped, rows.signals)
     pd.testing.assert_frame_equal(measure_values(other, PLAN), measure_values(rows, PLAN))
-
-
-def test_discoveries_follow_the_published_rule() -> None:
-    # Benjamini and Hochberg (1995), section 3.2: fifteen tests at 5%, the first four are rejected.
-    p = np.array([0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344, 0.0459, 0.3240, 0.4262, 0.5719, 0.6528,
-                  0.7590, 1.0])
-    assert discoveries(p, 0.05).tolist() == [True] * 4 + [False] * 11
-    assert not discoveries(np.ones(5), 0.05).any()

@@ -38,6 +38,9 @@ def some_table(rows: int = 600, seed: int = 1) -> pd.DataFrame:
     ([False, True, True, False], "False", [1, 0, 0, 1]),
     ([2, 1, 1, 2], "2", [1, 0, 0, 1]),
     (["No", "Yes ", "Yes", " No"], "Yes", [0, 1, 1, 0]),
+    (["no", "yes", "yes", "no"], None, [0, 1, 1, 0]),
+    (["FALSE", "TRUE", "TRUE", "FALSE"], None, [0, 1, 1, 0]),
+    (["N", "Y", "Y", "N"], "N", [1, 0, 0, 1]),
 ])
 def test_label_is_one_where_the_event_is(values: list[object], positive: str | None, events: list[int]) -> None:
     table = pd.DataFrame({"number": [1.0, 2.0, 3.0, 4.0], "left": values})
@@ -45,8 +48,14 @@ def test_label_is_one_where_the_event_is(values: list[object], positive: str | N
     assert found.labels[np.argsort(found.keys["row"])].tolist() == events
 
 
+def test_the_value_taken_as_the_event_is_said() -> None:
+    table = pd.DataFrame({"number": [1.0, 2.0, 3.0, 4.0], "left": ["No", "Yes", "Yes", "No"]})
+    assert labelled(table, TableOptions("left")).notes[0] == "'Yes' of left is taken as the event; for the other say --positive."
+    assert labelled(table, TableOptions("left", "Yes")).notes == ()
+
+
 @pytest.mark.parametrize(("values", "positive", "message"), [
-    (["No", "Yes"], None, "holds 'No' .1., 'Yes' .1.: say which is the event with --positive"),
+    (["Gone", "Here"], None, "holds 'Gone' .1., 'Here' .1.: say which is the event with --positive"),
     (["No", "Yes"], "yes!", "--positive 'yes!' is no value.*'No'"),
     (["a", "b", "c"], "a", "holds 3 values: 'a' .1., 'b' .1., 'c' .1.. It must hold two"),
     ([1, 1], None, "holds 1 values"),

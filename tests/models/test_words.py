@@ -55,6 +55,11 @@ def test_words_split_into_now_and_comparison():
     assert split_comparison(signal_words(ACTIVE, 6, None, 18)) == (
         "active on 6 of the last 28 days", "accounts that stayed: 18"
     )
+    # "6 against 6" would make people look for a difference.
+    usual = signal_words(ACTIVE, 6, 14, 6, before_days=28)
+    assert usual == "active on 6 of the last 28 days, was 14 four weeks earlier; as among accounts that stayed"
+    assert split_comparison(signal_words(ACTIVE, 6, None, 6)) == (
+        "active on 6 of the last 28 days", "as among accounts that stayed")
     assert split_comparison("3 further usage signals together") == ("3 further usage signals together", "")
 
 

@@ -80,7 +80,7 @@ def test_feet_tell_what_is_unsure_lagging_and_counted_as_one():
     assert "3 of 4 drivers are sure" in told and "scores this account 25" in told and "? marks the others" in told
     assert "lagging" in told and "events, active days, sessions" in told
     alone = explained(reseeded_health=None, drivers=_drivers().assign(is_sure=None))
-    assert "not known" in " ".join(foot_lines(alone))
+    assert "tenure explain ACCOUNT --verify" in " ".join(foot_lines(alone))
 
 
 def test_red_without_a_reason_is_not_explained_and_healthy_has_nothing_to_explain():

@@ -11,7 +11,7 @@ from features.errors import ConfigError, LeakageError
 from pipeline.checking import CheckReport, check_sources, check_text, refuse_training
 from pipeline.checking.check import FINDINGS
 from pipeline.checking.leavers import auc_half_width
-from pipeline.engine.duckdb import Connection
+from pipeline.engine.duckdb import Connection, connected
 from pipeline.simulate import WorldOptions, simulate, write_world
 from pipeline.storage import Store
 from pipeline.workspace import Workspace, open_workspace
@@ -101,6 +101,31 @@ def test_tiny_tables_are_counted_as_by_hand(tiny: Path, tmp_path: Path, duck: Co
     assert figures(report, "duplicate-ids", "usage_events") == (1, 186)
     assert figures(report, "ids-missing-from-accounts") == (1, 5)
     assert report.finding("flag-disagrees") is None
+
+
+def test_identical_rows_are_asked_about_and_left_out_only_when_declared(tiny: Path, tmp_path: Path, duck: Connection) -> None:
+    with (tiny / "usage.csv").open("a") as lines:
+        lines.write("a,s1,2024-01-10,x2\n" * 2 + "a,s1,2024-01-10,x5\n")
+    finding = checked(tiny, tmp_path, duck).finding("identical-rows")
+    assert finding is not None and (finding.count, finding.total, finding.source) == (2, 190, "usage_events")
+    assert finding.examples == ("account_id = a, subscription_id = s1, event_time = 2024-01-10, event_id = x2 (3 times)",)
+    assert "drop_duplicates = true" in finding.todo and finding.severity == "warn"
+    file = tiny / "tenure.toml"
+    file.write_text(file.read_text().replace('location = "usage.csv"', 'location = "usage.csv"\ndrop_duplicates = true'))
+    with connected() as afresh:
+        report = checked(tiny, tmp_path, afresh)
+    usage = next(s for s in report.sources if s.name == "usage_events")
+    assert usage.rows_left_out == {"drop_duplicates": 2} and usage.rows_staged == 188
+    assert report.finding("identical-rows") is None
+
+
+def test_rows_that_differ_in_a_column_not_mapped_are_no_copies(tiny: Path, tmp_path: Path, duck: Connection) -> None:
+    """Two lines of one bill, of other articles at one price."""
+    with (tiny / "usage.csv").open("w") as lines:
+        lines.write("account_id,event_time,article\n" + "".join(f"a,2024-02-01,article {i}\n" for i in range(5)))
+    file = tiny / "tenure.toml"
+    file.write_text(file.read_text().replace('extra = { subscription_id = "subscription_id", event_id = "event_id" }', ""))
+    assert checked(tiny, tmp_path, duck).finding("identical-rows") is None
 
 
 def test_facts_of_a_source_add_up(tiny: Path, tmp_path: Path, duck: Connection) -> None:

@@ -14,6 +14,19 @@ import pytest
 import typer
 from small_company import Command
 
+from features.errors import (
+    ArtifactMismatch,
+    ChurnError,
+    ConfigError,
+    ContractError,
+    EmptySource,
+    GateRefused,
+    IncompleteHorizon,
+    LeakageError,
+    NoModel,
+    NotFound,
+    StoreError,
+)
 from pipeline.cli import app
 from pipeline.flow import FLOW
 from pipeline.storage import Store
@@ -202,7 +215,7 @@ def test_ambiguous_time_zone(small: Path, tenure: Command) -> None:
     (small / "events.csv").write_text(EVENTS.replace("-15\n", "-15 10:30:00\n"))
     (small / "tenure.toml").write_text(TOML.format(top="", usage="", horizon=30))
     code, said = refused(tenure, small)
-    assert code == 1 and "time_zone" in said
+    assert code == 2 and "time_zone" in said
 
 
 def test_horizon_that_no_data_completes(small: Path, tenure: Command) -> None:
@@ -254,4 +267,26 @@ def test_nothing_to_show_yet_names_the_next_step(small: Path, tenure: Command) -
     assert "tenure score" in tenure("explain", "a1", "--project", small).err
     trained = tenure("train", "--project", small)
     assert trained.code == 2 and "tenure" in trained.err
-    assert "tenure train" in tenure("evaluate", "--project", small).err
+    # Nothing was refused: the commands stand in the wrong order.
+    for command in ("evaluate", "promote"):
+        answer = tenure(command, "--project", small)
+        assert answer.code == 2 and "`tenure train --target silent`" in answer.err
+    assert tenure("score", "--project", small).code == 3  # nothing may be published without a model in use
+
+
+def test_init_on_nothing_usable_is_wrong_use(tmp_path: Path, tenure: Command) -> None:
+    (tmp_path / "empty").mkdir()
+    assert tenure("init", tmp_path / "empty", "--project", tmp_path / "p").code == 2
+    (tmp_path / "flat").mkdir()
+    (tmp_path / "flat" / "accounts.csv").write_text("id,seats,churned\na,3,yes\nb,4,no\n")
+    answer = tenure("init", tmp_path / "flat", "--project", tmp_path / "p")
+    assert answer.code == 2 and "tenure train --table" in answer.err
+
+
+@pytest.mark.parametrize(("error", "code"), [
+    (ContractError, 1), (ArtifactMismatch, 1), (StoreError, 1),
+    (ConfigError, 2), (IncompleteHorizon, 2), (NotFound, 2),
+    (EmptySource, 3), (LeakageError, 3), (GateRefused, 3), (NoModel, 3),
+])
+def test_the_kind_of_error_gives_the_exit_code(error: type[ChurnError], code: int) -> None:
+    assert error.exit_code == code

@@ -106,6 +106,8 @@ def test_months_add_up_over_segments_and_hold_the_known_contracts(made: Forecast
     for column in ("value_due", "renewed", "value_under_notice"):
         parts = months[months["segment"] != ALL].groupby("month")[column].sum()
         assert parts.to_numpy() == pytest.approx(months[months["segment"] == ALL][column].to_numpy())
+    # In no simulated future is more renewed than is due, so the upper ends keep that order.
+    assert (months["renewed_high"] <= months["value_due_high"]).all()
     assert (months["renewed_low"] <= months["renewed"]).all() and (months["renewed"] <= months["renewed_high"]).all()
     calendar = made.renewals[made.renewals["probability"].notna()]
     june = calendar[calendar["renewal_date"] < "2025-07-01"]

@@ -1,12 +1,14 @@
 """What `tenure init` proposes: accepted by `read_project`, staged where nothing is open, honest where something is."""
 
 import gzip
+import re
 from pathlib import Path
 
 import duckdb
+import pandas as pd
 import pytest
 
-from features.errors import ConfigError, ContractError
+from features.errors import ConfigError
 from features.sources import CONTRACTS
 from pipeline.config import read_project
 from pipeline.config.schema import Project
@@ -38,13 +40,14 @@ def test_edtech_stages_without_edit(shared_data: Path, tmp_path: Path, duck: Con
         "student_engagement": "usage_events", "student_exams": "usage_events", "support_tickets": "support_tickets",
         "surveys": "surveys"}
     assert project.sources["subscriptions"].convention == "fixed_term"
+    assert not staged["surveys"].notes and "Scores run from 1 to 5: taken for csat on 1-5" in proposal.toml
     assert (project.targets[0].kind, project.targets[0].population.kind) == ("churn", "customers")
     assert any("365_student_quizzes: left out, it has no date" in line for line in proposal.unguessed)
 
 
 def test_ravenstack_finds_usage_through_subscriptions(shared_data: Path, tmp_path: Path, duck: Connection) -> None:
     proposal = propose(shared_data / "ravenstack", shared_data)
-    with pytest.raises(ContractError, match="time_zone"):
+    with pytest.raises(ConfigError, match="time_zone"):
         staged_of(proposal, tmp_path, shared_data, duck)
     staged = staged_of(proposal, tmp_path, shared_data, duck, "UTC")
     assert staged["usage_events"].settings.lookups[0].take == ("account_id",)
@@ -57,7 +60,11 @@ def test_ravenstack_finds_usage_through_subscriptions(shared_data: Path, tmp_pat
 def test_retail_sheets_become_parts_that_do_not_overlap(shared_data: Path, tmp_path: Path, duck: Connection) -> None:
     proposal = propose(shared_data / "online_retail_ii", shared_data)
     usage = staged_of(proposal, tmp_path, shared_data, duck, "Europe/London")["usage_events"]
-    assert usage.rows_left_out == {"rows_until 2010-12-01": 22_523}
+    # The sheets name the customer differently; rows without one are left out on purpose, not allowed as bad rows.
+    assert usage.settings.drop_missing == ("Customer ID", "CustomerID") and usage.settings.max_bad_share == 0.05
+    assert sum(usage.rows_left_out.values()) - usage.rows_left_out["rows_until 2010-12-01"] > 230_000
+    assert not usage.rows_bad
+    assert "243,007 of 1,067,370 rows (22.8%) have no Customer ID or CustomerID" in proposal.toml
     target = read_project(tmp_path).targets[0]
     assert (target.kind, target.horizon_days, target.population.minimum) == ("inactivity", 90, {"amount": 0})
 
@@ -83,12 +90,12 @@ def test_telephone_contracts_are_asked_from_the_first_recorded_end(
 @pytest.mark.parametrize("folder", ["bank_churners", "iranian_churn", "pysurvival_saas_churn", "hillstrom_email",
                                     "cookie_cats_ab", "sentiment_sentences", "oulad"])
 def test_sets_without_dates_are_refused_by_name(folder: str, shared_data: Path) -> None:
-    with pytest.raises(ContractError, match="none of the tables can be used.*tenure train --table"):
+    with pytest.raises(ConfigError, match="none of the tables can be used.*tenure train --table"):
         propose(shared_data / folder, shared_data)
 
 
 def test_course_days_are_recognised_as_day_numbers(shared_data: Path) -> None:
-    with pytest.raises(ContractError, match="date_registration, date_unregistration may be day numbers"):
+    with pytest.raises(ConfigError, match="date_registration, date_unregistration may be day numbers"):
         propose(shared_data / "oulad", shared_data)
 
 
@@ -112,6 +119,50 @@ def test_csv_of_another_country_is_read_as_written(tmp_path: Path, duck: Connect
     assert staged["usage_events"].rows_staged == 200 and staged["accounts"].rows_staged == 2
     assert str(staged["usage_events"].first_event) == "2024-03-01 00:00:00"
     assert project.sources["usage_events"].decimal == ","
+
+
+def contracts(folder: Path, plans: dict[str, int]) -> Path:
+    """Sixty accounts that sign terms of their plan's days, one after another, from 2021 to 2023."""
+    lines = []
+    for i in range(60):
+        days = list(plans.values())[i % len(plans)]
+        starts = pd.date_range(pd.Timestamp("2021-01-01") + pd.Timedelta(days=i * 5), "2023-12-20", freq=f"{days}D")
+        lines += [f"a{i},{day:%Y-%m-%d},{day + pd.Timedelta(days=days):%Y-%m-%d},{100 if days > 90 else 10}" for day in starts]
+    (folder / "subscriptions.csv").write_text("account_id,start_date,end_date,mrr_amount\n" + "\n".join(lines) + "\n")
+    days = pd.date_range("2021-01-02", "2023-12-31", freq="3D")
+    usage = [f"a{i},{day:%Y-%m-%d}" for i in range(60) for day in days]
+    (folder / "logins.csv").write_text("account_id,login_date\n" + "\n".join(usage) + "\n")
+    return folder
+
+
+def test_next_renewal_is_proposed_where_most_cannot_leave_inside_the_horizon(tmp_path: Path) -> None:
+    proposal = propose(contracts(tmp_path, {"year": 365}), tmp_path)
+    target = project_of(proposal, tmp_path).targets[0]
+    assert (target.name, target.horizon, target.grace_days) == ("renewal", "next_renewal", 14)
+    # Dates leave the last term asked about the time to end: 2023-12-30 (the last row) less a year and the grace.
+    assert str(target.dates.last) == "2022-12-16"
+    assert re.search(r"# On an average date 7\d% of customers \(7\d% of the monthly amount\) are on terms that end later: "
+                     r"they cannot leave inside 90 days", proposal.toml)
+    assert "# horizon_days = 90" in proposal.toml
+
+
+def test_value_on_long_terms_is_enough_for_next_renewal(tmp_path: Path) -> None:
+    """One account in three pays ten times as much, on a year: most accounts can leave, most value cannot."""
+    proposal = propose(contracts(tmp_path, {"year": 365, "month": 30, "months": 30}), tmp_path)
+    assert project_of(proposal, tmp_path).targets[0].horizon == "next_renewal"
+
+
+def test_short_terms_keep_a_fixed_horizon(tmp_path: Path) -> None:
+    target = project_of(propose(contracts(tmp_path, {"month": 30}), tmp_path), tmp_path).targets[0]
+    assert target.horizon is None and target.horizon_days == 90
+
+
+def test_terms_that_never_end_in_the_data_are_told(shared_data: Path, tmp_path: Path) -> None:
+    proposal = propose(shared_data / "edtech_365", shared_data)
+    target = project_of(proposal, tmp_path).targets[0]
+    assert target.horizon == "next_renewal" and str(target.dates.last) == "2022-09-05"
+    assert "85% of customers are on terms that end later" in proposal.toml
+    assert "Terms of 366 days never do" in proposal.toml
 
 
 def test_tables_in_a_duckdb_file_are_found(tmp_path: Path, duck: Connection) -> None:
@@ -160,7 +211,7 @@ def test_odd_names_do_not_break_the_file() -> None:
 
 
 def test_empty_and_absent_folders_say_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(ContractError, match="Put Parquet, CSV"):
+    with pytest.raises(ConfigError, match="Put Parquet, CSV"):
         propose(tmp_path, tmp_path)
     with pytest.raises(ConfigError, match="does not exist"):
         propose(tmp_path / "nowhere", None)

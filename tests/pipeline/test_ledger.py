@@ -46,6 +46,18 @@ def test_nothing_published_is_no_run(store: Store) -> None:
     assert current(store) is None and run_rows(store).empty
 
 
+def test_unknown_run_is_answered_with_whole_ids_and_an_unclear_one_with_its_own(store: Store) -> None:
+    for number in range(3):
+        publish(store, f"3f9c0a{number:010}", as_of_day=number + 1, hour=number)
+    publish(store, "aa00000000000001", hour=9)
+    with pytest.raises(NotFound, match=r"no run with id 'zz'. Newest runs:\n  aa00000000000001  as of 2025-06-01  churn  "
+                                       r"published\n  3f9c0a0000000002  as of 2025-06-03"):
+        roll_back(store, "zz", later(10))
+    with pytest.raises(NotFound, match="3 runs with id '3f9c'. They are:\n  3f9c0a0000000002") as caught:
+        roll_back(store, "3f9c", later(10))
+    assert "aa0000" not in str(caught.value)
+
+
 def test_newest_date_wins_then_newest_publication(store: Store) -> None:
     publish(store, "b1", as_of_day=2, hour=1)
     publish(store, "a2", as_of_day=1, hour=2)
@@ -108,7 +120,7 @@ def test_scoring_again_after_a_rollback_publishes_again(store: Store) -> None:
 def test_start_of_an_id_is_enough_unless_it_fits_several(store: Store) -> None:
     publish(store, "abc1")
     publish(store, "abc2", hour=1)
-    with pytest.raises(NotFound, match=r"2 runs with id 'abc'.*abc1, abc2"):
+    with pytest.raises(NotFound, match=r"2 runs with id 'abc'. They are:\n  abc2 .*\n  abc1 "):
         roll_back(store, "abc", later(2))
     roll_back(store, "abc1", later(2))
     assert current(store) == "abc1"
@@ -117,5 +129,5 @@ def test_start_of_an_id_is_enough_unless_it_fits_several(store: Store) -> None:
 @pytest.mark.parametrize("run_id", ["zzz", ""])
 def test_unknown_run_lists_the_newest(store: Store, run_id: str) -> None:
     publish(store, "a")
-    with pytest.raises(NotFound, match="Newest runs: a"):
+    with pytest.raises(NotFound, match="Newest runs:\n  a  as of 2025-06-01  churn  published"):
         roll_back(store, run_id, later(1))

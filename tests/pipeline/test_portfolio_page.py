@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from datetime import datetime
 from html.parser import HTMLParser
 
@@ -204,14 +205,51 @@ def test_page_opens_with_ten_accounts_per_owner_by_value_at_risk(inputs):
     )
     merged["at_risk"] = merged.probability.astype(float) * merged.value_per_year.fillna(merged.value_per_year.median())
     owner = merged.groupby("owner").at_risk.sum().idxmax()
-    wanted = merged[merged.owner == owner].sort_values("at_risk", ascending=False).head(10).account_id.tolist()
+    to_call = (merged.owner == owner) & (merged.band != "healthy")
+    wanted = merged[to_call].sort_values("at_risk", ascending=False).head(10).account_id.tolist()
     assert re.findall(r"C-\d{4}", re.sub(r"<ul.*?</ul>", "", first, flags=re.S)) == wanted
 
 
 def test_every_band_is_a_word_and_a_shape(inputs):
     text = portfolio_page(inputs)
-    for shape, word in (("▼", "at risk"), ("■", "stable"), ("●", "healthy")):
+    for shape, word in (("▼", "at risk"), ("■", "stable")):
         assert re.search(rf'{shape}</span> \d+ <span class="word">{word}<', text)
+    assert re.search(r'<span class="word"><span aria-hidden="true">●</span> Healthy<', text)
+
+
+def call_lists(text):
+    """Name, note and rows of each owner's section."""
+    sections = re.findall(r'<section class="owner panel".*?</section>', text, flags=re.S)
+    return [(section, re.findall(r"<tr data-find>.*?</tr>", section, flags=re.S)) for section in sections]
+
+
+def test_healthy_accounts_are_not_called_and_short_lists_say_so(inputs):
+    """At a high base rate the largest customers come first by value times chance, however healthy."""
+    scores = inputs.scores.copy()
+    scored = scores["band"].isin(["at_risk", "stable", "healthy"])
+    scores.loc[scored, "band"] = "healthy"
+    at_risk = scores.index[scored][:4]
+    scores.loc[at_risk, "band"] = "at_risk"
+    text = portfolio_page(replace(inputs, scores=scores))
+    called = [row for _, rows in call_lists(text) for row in rows]
+    assert len(called) == 4 and not any("healthy" in row for row in called)
+    for section, rows in call_lists(text):
+        assert f"Only {len(rows)} to call: the other" in section if rows else "Nobody to call: the other" in section
+
+
+def test_stable_accounts_without_a_reason_are_not_called(inputs):
+    scores = inputs.scores.copy()
+    scores.loc[scores["band"].isin(["at_risk", "healthy"]), "band"] = "stable"
+    silent = replace(inputs, scores=scores, drivers=inputs.drivers.assign(points_displayed=0))
+    assert all(not rows for _, rows in call_lists(portfolio_page(silent)))
+    assert any(rows for _, rows in call_lists(portfolio_page(replace(inputs, scores=scores))))
+
+
+def test_one_name_stands_for_one_number(inputs):
+    """The value of accounts at risk (head of the page) and value times chance (lists) are two things."""
+    text = re.sub(r"<[^>]+>", " ", portfolio_page(inputs))
+    assert "value at risk" not in text
+    assert "expected loss over all of them" in text and re.search(r"a year,\s+are at risk of leaving", text)
 
 
 def test_tiles_count_against_the_run_before(inputs):

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from features.errors import ContractError
+from features.errors import ConfigError, ContractError
 from pipeline.config.schema import Project, Source
 from pipeline.engine.duckdb import Connection, connected, rows
 from pipeline.staging import StagedSource, stage
@@ -230,6 +230,6 @@ def test_a_parent_that_changes_is_refused(engine: Connection, tmp_path: Path) ->
 
 def test_rolling_up_without_parents_is_refused(engine: Connection, tmp_path: Path) -> None:
     source = staged(engine, tmp_path, "accounts", [{"account_id": "A", "created_at": DAY}])
-    with pytest.raises(ContractError, match="needs the column parent_account_id"):
+    with pytest.raises(ConfigError, match="needs the column parent_account_id"):
         families(engine, source)
 

@@ -263,7 +263,7 @@ def test_text_with_offset_needs_no_zone(world: World) -> None:
 
 def test_clock_times_without_zone_are_refused(world: World) -> None:
     place = world.parquet("u.parquet", account_id=["a", "b"], event_time=[DAY, datetime(2024, 5, 1, 9, 30)])
-    with pytest.raises(ContractError, match=r'2024-05-01 09:30:00 carry no time zone.*time_zone = "Europe/London"'):
+    with pytest.raises(ConfigError, match=r'2024-05-01 09:30:00 carry no time zone.*time_zone = "Europe/London"'):
         world.stage(usage_events=Source(location=place))
     assert not rows(world.duck, "SELECT table_name FROM information_schema.tables WHERE table_name LIKE '%usage%'")
 

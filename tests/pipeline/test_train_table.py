@@ -76,6 +76,21 @@ def test_json_has_the_shape_of_evaluate(trained: tuple[Path, dict[str, Any], str
     assert [gate["name"] for gate in found["gates"]][:2] == ["leakage audit", "finite outputs"]
 
 
+def test_table_without_recency_has_no_recency_rule_to_beat(trained: tuple[Path, dict[str, Any], str]) -> None:
+    project, found, story = trained
+    gate = next(gate for gate in found["gates"] if gate["name"].startswith("beats recency"))
+    assert gate["applies"] is False
+    assert "not applicable  beats recency on other accounts" in story
+    assert "beats recency" not in next(line for line in story.splitlines() if " passed: " in line)
+    reports = project / "reports" / "table-status"
+    assert "– not applicable" in (reports / "model_card.html").read_text()
+    assert "- not applicable: beats recency" in (reports / "model_card.md").read_text()
+
+
+def test_standard_error_holds_the_story_and_nothing_else(trained: tuple[Path, dict[str, Any], str]) -> None:
+    assert not [line for line in trained[2].splitlines() if not line[:8].strip().endswith("s")]
+
+
 def test_every_report_says_that_a_table_without_dates_is_not_out_of_time(trained: tuple[Path, dict[str, Any], str]) -> None:
     project, found, story = trained
     assert found["is_out_of_time"] is False and found["test"]["as_of"] == []

@@ -1,0 +1,174 @@
+"""The pulse beside the score: for a terminal, as plain values, and as a page."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+from rich.table import Table
+from rich.text import Text
+
+from models.drivers import BANDS_IN_WORDS
+from models.pulse import CURRENT, EXPIRED, FEW, KINDS, MODEL_WARNS, NEVER, OLD, PULSE_WARNS, Verdict
+from pipeline.jobs.pulse import PulseReport
+from pipeline.reports.render import day, money, render, style
+from pipeline.reports.scale import horizon_words
+
+SHOWN = 15
+"""Disagreements of each kind in the terminal; the page has all."""
+TITLES = {
+    MODEL_WARNS: ("The model warns, the pulse does not", "pulse good (4-5) and current, score at risk"),
+    PULSE_WARNS: ("The pulse warns, the model does not", "pulse bad (1-2) and current, score healthy"),
+}
+STATUS_WORDS = {CURRENT: "current", EXPIRED: "expired", OLD: "older than a quarter", NEVER: "never rated"}
+NO_OPINION = "An expired or missing pulse is no opinion: it is never counted as good."
+
+
+def pulse_lines(report: PulseReport) -> list[Any]:
+    """Renderables: how many ratings count, what they weigh, who was right before, the disagreements."""
+    lines: list[Any] = [Text(f"{report.run['target']} as of {report.run['as_of']:%Y-%m-%d}, run {report.run['run_id']}",
+                             style="bold"),
+                        Text(f"{status_words(report)}. {NO_OPINION}"), Text(weight_words(report))]
+    for kind in KINDS:
+        rows = disagreements(report, kind)
+        title, rule = TITLES[kind]
+        lines.append(Text(f"{title}: {len(rows)} accounts ({rule})", style="bold"))
+        lines += [Text(f"  {words}") for words in verdict_words(report, kind)]
+        if len(rows):
+            lines.append(_table(rows.head(SHOWN)))
+        if len(rows) > SHOWN:
+            lines.append(Text(f"  {SHOWN} of {len(rows)}, the largest value first; all of them with --page or --json.",
+                              style="dim"))
+    return lines
+
+
+def pulse_json(report: PulseReport) -> dict[str, Any]:
+    """Everything as plain values; accounts with status, author, expiry and the pulse's points in the score."""
+    accounts = report.accounts.astype(object).where(report.accounts.notna(), None)
+    return {
+        "target": report.run["target"], "as_of": report.run["as_of"], "run_id": report.run["run_id"], "source": report.source,
+        "ratings": {name: int((report.accounts["status"] == name).sum()) for name in STATUS_WORDS},
+        "weight": vars(report.weight), "tested_dates": list(report.tested_dates),
+        "verdicts": [_verdict_json(each) for each in report.verdicts], "accounts": accounts.to_dict("records"),
+    }
+
+
+def _verdict_json(verdict: Verdict) -> dict[str, Any]:
+    shares = {f"{who}_share": verdict.share_right(count) for who, count in
+              (("model_right", verdict.model_right), ("pulse_right", verdict.pulse_right))}
+    return {**vars(verdict), "model_right": verdict.model_right, "pulse_right": verdict.pulse_right, **shares}
+
+
+def pulse_page(report: PulseReport, *, horizon_days: int | None, project: str, now: datetime) -> str:
+    """One self-contained HTML page: no outside hosts, no script."""
+    parts = [{"kind": kind, "title": TITLES[kind][0], "rule": TITLES[kind][1], "verdict": verdict_words(report, kind),
+              "rows": disagreements(report, kind).to_dict("records")} for kind in KINDS]
+    return render("pulse.html.j2", style=style(), project=project, now=now, run=report.run, parts=parts, report=report,
+                  disagree=sum(len(part["rows"]) for part in parts),
+                  status=status_words(report), weight=weight_words(report), no_opinion=NO_OPINION,
+                  horizon=horizon_words(horizon_days), signed=signed)
+
+
+def disagreements(report: PulseReport, kind: str) -> pd.DataFrame:
+    """Accounts of one kind of disagreement, the largest value first."""
+    rows = report.accounts[report.accounts["disagreement"] == kind]
+    return rows.sort_values(["value_per_year", "account_id"], ascending=[False, True], na_position="last", ignore_index=True)
+
+
+def status_words(report: PulseReport) -> str:
+    """`395 of 678 accounts have a pulse that counts; 61 expired, 222 never rated`."""
+    counts = report.accounts["status"].value_counts()
+    others = ", ".join(f"{counts[name]:,} {STATUS_WORDS[name]}" for name in (EXPIRED, OLD, NEVER) if counts.get(name, 0))
+    return (f"{counts.get(CURRENT, 0):,} of {len(report.accounts):,} accounts have a pulse that counts"
+            + (f"; {others}" if others else ""))
+
+
+def weight_words(report: PulseReport) -> str:
+    """How much of the score is the pulse, in one sentence."""
+    found = report.weight
+    if not found.signals:
+        return "Weight in the score: none, the model reads no pulse."
+    share = f"{found.share:.0%}" if found.share >= 0.01 else "under 1%"
+    moved = "no account" if not found.bands_moved else f"{found.bands_moved:,} account{'s' if found.bands_moved > 1 else ''}"
+    return (f"Weight in the score: {_size(found.mean_size)} on average ({signed(found.largest_down)} to "
+            f"{signed(found.largest_up)}), {share} of all points; {found.felt:,} of {found.accounts:,} accounts feel a point or "
+            f"more; without it {moved} would be in another band.")
+
+
+def verdict_words(report: PulseReport, kind: str) -> list[str]:
+    """Who was right on the test dates, in sentences; one that says why where nobody can tell."""
+    found = next((each for each in report.verdicts if each.kind == kind), None)
+    if found is None:
+        return ["Who was right: nobody can tell, the model of this run has no test on record."]
+    if not found.scores:
+        return [f"Who was right: on {tested_words(report)} they never disagreed so."]
+    lines = [f"Who was right: on {tested_words(report)} they disagreed on {_count(found.scores, 'score')} of "
+             f"{_count(found.accounts, 'account')}; {found.left} left. The model was right {_right(found, found.model_right)}, "
+             f"the pulse {_right(found, found.pulse_right)}."]
+    elsewhere = (f"; of {_count(found.others, 'other score')} with such a pulse {count_of(found.others_left, found.others)} left"
+                 if found.others else "")
+    lines.append(f"A warning is a chance, not a promise: the model expected {found.promised * found.scores:.1f} of these "
+                 f"{found.scores} to leave, {found.left} did{elsewhere}.")
+    if found.treated:
+        lines.append(f"On {found.treated} of {_count(found.scores, 'score')} somebody worked on the account before the outcome: "
+                     "a play that helped makes a right warning look wrong.")
+    return lines
+
+
+def tested_words(report: PulseReport) -> str:
+    """`the 3 test dates from 22 Dec 2024 to 16 Feb 2025`; empty without a test."""
+    dates = report.tested_dates
+    if not dates:
+        return ""
+    if len(dates) == 1:
+        return f"the test date {day(_moment(dates[0]))}"
+    return f"the {len(dates)} test dates from {day(_moment(dates[0]))} to {day(_moment(dates[-1]))}"
+
+
+def count_of(share: float, whole: int) -> str:
+    """`5` of few; from thirty on with the percentage, `5 (1.1%)`."""
+    return f"{round(share * whole):,}" + (f" ({share:.1%})" if whole >= FEW else "")
+
+
+def _right(verdict: Verdict, count: int) -> str:
+    """`on 11 of 13`; from thirty accounts on with percentage and interval."""
+    share = verdict.share_right(count)
+    if share is None:
+        return f"on {count} of {verdict.scores}"
+    return f"on {count} of {verdict.scores} ({share[0]:.0%}, {share[1]:.0%} to {share[2]:.0%})"
+
+
+def _table(rows: pd.DataFrame) -> Table:
+    table = Table("account", "value a year", "score", "chance", "pulse", "by", "rated", "counts until", "its points", box=None,
+                  pad_edge=False)
+    for row in rows.to_dict("records"):
+        table.add_row(f"{row['name']} ({row['account_id']})", money(row["value_per_year"], _text(row["currency"])),
+                      f"{int(row['health'])} {BANDS_IN_WORDS[row['band']]}", _chance(row), f"{row['pulse']:g} of 5",
+                      _text(row["author"]), f"{row['noted_at']:%Y-%m-%d}", f"{row['counts_until']:%Y-%m-%d}",
+                      signed(row["points"]))
+    return table
+
+
+def signed(points: float) -> str:
+    """`+1.2`; what rounds to nothing has no sign."""
+    return f"{points:+.1f}" if abs(points) >= 0.05 else "0.0"
+
+
+def _chance(row: Mapping[Any, Any]) -> str:
+    return "" if pd.isna(row["probability"]) else f"{row['probability']:.1%}"
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _size(points: float) -> str:
+    return f"{points:.1f} points" if points >= 0.05 else "under 0.1 points"
+
+
+def _moment(date: Any) -> datetime:
+    return datetime(date.year, date.month, date.day)

@@ -1,0 +1,48 @@
+"""What the gates say with few events: under 10 nothing is shown, under 100 nothing beyond chance is claimed."""
+
+from typing import Any
+
+import pytest
+
+from models.gates import Gate, gates, verdict
+
+
+def evaluation(events: int, *, difference: float = -0.02, high: float = 0.01, recency: bool = True) -> dict[str, Any]:
+    beside = {"log_loss": 0.40, "difference": difference, "difference_low": -0.05, "difference_high": high}
+    return {
+        "test": {
+            "n": 400, "leaving_accounts": events, "log_loss": 0.38, "brier": 0.1, "probability_min": 0.01,
+            "probability_max": 0.9, "constant_rate": 0.1, "calibration_slope": 1.0, "calibration_slope_low": 0.4,
+            "calibration_slope_high": 1.7, "mean_probability": 0.1, "rate": 0.1, "rate_low": 0.05, "rate_high": 0.15,
+            "ece": 0.02, "ece_expected": 0.02,
+        },
+        "baselines": {"constant": beside, **({"recency": beside} if recency else {})},
+    }
+
+
+def asked(found: dict[str, Any]) -> dict[str, Gate]:
+    return {gate.name.removesuffix(" out of time"): gate for gate in gates(found)}
+
+
+@pytest.mark.parametrize("name", ["beats the constant", "beats recency", "calibrated"])
+def test_four_events_show_nothing(name: str) -> None:
+    gate = asked(evaluation(4))[name]
+    assert not gate.passed and "4 accounts with the event in the test are too few" in gate.reason
+    assert "at least 10 are needed" in gate.reason and "0.38" in gate.reason or name == "calibrated"
+
+
+@pytest.mark.parametrize("name", ["beats the constant", "beats recency"])
+def test_thirty_events_pass_without_a_claim(name: str) -> None:
+    gate = asked(evaluation(30))[name]
+    assert gate.passed and "better beyond chance is not claimed" in gate.reason
+
+
+@pytest.mark.parametrize(("events", "high"), [(30, -0.001), (100, -0.001)])
+def test_a_gain_beyond_chance_is_not_talked_down(events: int, high: float) -> None:
+    assert all("not claimed" not in gate.reason for gate in gates(evaluation(events, high=high)))
+
+
+def test_recency_that_no_signal_can_tell_is_not_applicable() -> None:
+    gate = asked(evaluation(200, high=-0.001, recency=False))["beats recency"]
+    assert (gate.passed, gate.applies, gate.verdict) == (True, False, "not applicable")
+    assert verdict({"name": "kept before this was asked", "passed": True, "reason": ""}) == "passed"
