@@ -362,11 +362,44 @@ _OF_CHANGES = {
 }
 
 
+_OF_TRAJECTORY = {
+    "movement": "against the own past: `sudden_drop`, `slow_decline`, `rising`, `steady`, `unknown` (too little past)",
+    "past_dates": "known dates among the last six, 30 days apart",
+    "past_health": "median score on those dates, as shown then by the model of the run",
+    "usual_health": "median of the same at the calendar of today: what is usual for the account",
+    "usual_wobble": "deviation of the own past around it, points",
+    "fall": "`usual_health` less the score, points; negative: above its usual",
+    "fell_by": "date by which the largest step down had been taken",
+    "slope_30d": "points per 30 days, the calendar taken out",
+    "p_leaves": "the published probability",
+    "p_rises": "chance to stay and use more within the horizon",
+    "p_stays": "chance to stay as it is; the three sum to 1",
+    "use_last": "user-days in the last stretch as long as the horizon",
+    "use_before": "user-days in the stretch before",
+    "direction": "own path within 90 days: `falling`, `level`, `climbing` (5 points), `any` (not known)",
+    "state": "`member`, or `leaving`: lapsed or under notice on the date",
+}
+_AHEAD = {
+    "calendar_health": "the score {0} days ahead if only the calendar moves", "health": "expected score in {0} days if it stays",
+    "health_low": "lower end of the range meant to hold 80%", "health_high": "upper end of the same",
+    "p_leaving": "chance to be gone, lapsed or under notice in {0} days", "p_at_risk": "chance to be there and at risk",
+    "p_stable": "chance to be there and stable", "p_healthy": "chance to be there and healthy; the four sum to 1",
+}
+
+
+def _of_trajectory() -> dict[str, str]:
+    from pipeline.jobs.past_scores import AHEAD, STEP_DAYS
+
+    return _OF_TRAJECTORY | {f"{name}_{STEP_DAYS * ahead}d": meaning.format(STEP_DAYS * ahead)
+                             for ahead in AHEAD for name, meaning in _AHEAD.items()}
+
+
 def tables() -> str:
     """The published tables, from the schemas that the jobs write."""
     from pipeline.jobs.changes import CHANGES
     from pipeline.jobs.portfolio import PORTFOLIO_COLUMNS
     from pipeline.jobs.score import DRIVERS, SCORES
+    from pipeline.jobs.trajectory import ACCOUNT_COLUMNS, PAST_COLUMNS
     from pipeline.ledger import RUNS
 
     kinds = {"value_per_year": "double", "renewal_date": "timestamp[us]", "as_of": "timestamp[us]"}
@@ -381,10 +414,15 @@ def tables() -> str:
         "portfolio": ("Who the accounts are on the date, as known then.", portfolio),
         "changes": ("Why scores moved between two runs: account x cause x driver; written by `tenure changes`.",
                     [(n, str(t)) for n, t in CHANGES]),
+        "trajectory": ("Own past, expected scores and three ways: one row per account of a run; written by `tenure trajectory`.",
+                       [(n, str(t)) for n, t in ACCOUNT_COLUMNS]),
+        "past_scores": ("What the model of the run would have said on past dates, 30 days apart: account x as_of x run; written "
+                        "by `tenure trajectory`, never mixed with `scores`.", [(n, str(t)) for n, t in PAST_COLUMNS]),
     }
     parts = []
     for name, (grain, columns) in published.items():
-        meanings = {**_COLUMNS, **_OF_CHANGES} if name == "changes" else _COLUMNS
+        own = {"changes": _OF_CHANGES, "trajectory": _of_trajectory(), "past_scores": _OF_TRAJECTORY}
+        meanings = {**_COLUMNS, **own.get(name, {})}
         unknown = [c for c, _ in columns if c not in meanings]
         if unknown:
             raise LookupError(f"docs/generate.py: _COLUMNS lacks {', '.join(unknown)} of table {name}.")

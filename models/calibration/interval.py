@@ -50,7 +50,8 @@ class Interval:
     def to_dict(self) -> dict[str, Any]:
         """Return knots as lists."""
         lists = {name: getattr(self, name).tolist() for name in ("margins", "low", "high")}
-        return {**lists, "level": self.level, "period_sd": self.period_sd}
+        # Left out where it is 0, so that a model written before periods were counted keeps its version.
+        return {**lists, "level": self.level, **({"period_sd": self.period_sd} if self.period_sd else {})}
 
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> "Interval":

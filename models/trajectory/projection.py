@@ -23,7 +23,9 @@ from features.errors import ContractError
 from models.health import Scale, displayed
 from models.methods.base import Floats
 
-FALLING, LEVEL, CLIMBING, ANY = DIRECTIONS = ("falling", "level", "climbing", "any")
+DIRECTIONS = ("falling", "level", "climbing", "any")
+"""Where an own path was heading; `any`: not known, so told from all."""
+_ANY = 3
 DIRECTION_POINTS = 5.0
 """Points of the own path within 90 days from which an account falls or climbs."""
 COVERAGE = 0.8
@@ -99,8 +101,9 @@ class Projected:
 
 def directions(moved: Floats) -> NDArray[np.intp]:
     """Return the place in `DIRECTIONS` of each move of an own path; `any` where it is not known."""
-    return np.select([np.isnan(moved), moved <= -DIRECTION_POINTS, moved >= DIRECTION_POINTS],
-                     [DIRECTIONS.index(ANY), 0, 2], 1).astype(np.intp)
+    falling, level, climbing, unknown = range(len(DIRECTIONS))
+    return np.select([np.isnan(moved), moved <= -DIRECTION_POINTS, moved >= DIRECTION_POINTS], [unknown, falling, climbing],
+                     level).astype(np.intp)
 
 
 def fit_projector(pairs: Pairs, scale: Scale) -> Projector:
@@ -112,7 +115,7 @@ def fit_projector(pairs: Pairs, scale: Scale) -> Projector:
     ends = np.full((len(DIRECTIONS), len(_GRID), 3), np.nan)
     shares = np.full_like(ends, np.nan)
     for place in range(len(DIRECTIONS)):
-        mine = direction == place if place < DIRECTIONS.index(ANY) else np.ones(len(carried), dtype=bool)
+        mine = direction == place if place != _ANY else np.ones(len(carried), dtype=bool)
         for row, at in enumerate(_GRID):
             near = _nearest(carried[mine], surprise[mine], at)
             if len(near) < FEWEST:

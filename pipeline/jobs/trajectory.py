@@ -300,7 +300,7 @@ def _facts(
     """The plain summary: what was found, and how good it is on dates after the model's training."""
     return {
         "target": target.name, "run_id": run.run_id, "as_of": run.day.isoformat(), "horizon_days": target.horizon_days,
-        "accounts": int(accounts["health"].notna().sum()), "past_dates": len(made.panel.dates) - 1, "step_days": STEP_DAYS,
+        "accounts": int(accounts["p_leaves"].notna().sum()), "past_dates": len(made.panel.dates) - 1, "step_days": STEP_DAYS,
         "first_date": made.panel.dates[0].isoformat(), "tested_from": _tested_from(made),
         "movements": {str(k): int(v) for k, v in accounts["movement"].value_counts().sort_index().items()},
         "movement_records": {name: asdict(each) for name, each in movement_records(made.panel, made.first_origin).items()},

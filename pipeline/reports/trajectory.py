@@ -25,9 +25,10 @@ _TOLD_CALENDAR = 5
 
 
 def account_lines(found: AccountTrajectory, verb: str) -> list[str]:
-    """Own past, three ways and projection of an account, a line each; what is not known is left out."""
+    """Own past, three ways, projection and bands of an account, a line each; what is not known is left out."""
     row = found.row
-    return [each for each in (_past_words(row), _ways_words(found, verb), _projection_words(found)) if each]
+    lines = (_past_words(row), _ways_words(found, verb), _projection_words(found), _band_words(found))
+    return [each for each in lines if each]
 
 
 def _past_words(row: Mapping[str, Any]) -> str:
@@ -41,7 +42,7 @@ def _past_words(row: Mapping[str, Any]) -> str:
                 f"{day(row['fell_by'])}{_was_healthy(row)}")
     if movement in (SLOW, RISING):
         way = "falls" if movement == SLOW else "rises"
-        return (f"{MOVEMENTS_IN_WORDS[movement]}: {way} {abs(float(row['slope_30d'])):.1f} points in 30 days {against}"
+        return (f"{MOVEMENTS_IN_WORDS[movement]}: {way} {abs(float(row['slope_30d'])):.1f} points every 30 days {against}"
                 f"{_was_healthy(row)}")
     return f"steady {against}: {now}, usually {usual}"
 
@@ -75,6 +76,15 @@ def _projection_words(found: AccountTrajectory) -> str:
     calendar = float(row[f"calendar_health_{last}d"]) - float(row["health"])
     told = f"; the calendar alone moves it by {calendar:+.0f}" if abs(calendar) >= _TOLD_CALENDAR else ""
     return f"expected score if it stays: {', '.join(said)}{told}"
+
+
+def _band_words(found: AccountTrajectory) -> str:
+    days = [int(each) for each in found.facts["projections"] if not pd.isna(found.row[f"p_leaving_{each}d"])]
+    if not days:
+        return ""
+    last = max(days)
+    chances = ", ".join(f"{percent(found.row[f'p_{band}_{last}d'])} {BANDS_IN_WORDS.get(band, band)}" for band in _THEN)
+    return f"where it will stand in {last} days: {chances}"
 
 
 def account_view(
