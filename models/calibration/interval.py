@@ -105,7 +105,7 @@ def period_sd(logit: Floats, labels: NDArray[np.int8], keys: pd.DataFrame) -> fl
     keys
         account_id, as_of and label_until of these rows.
     """
-    window = (keys["label_until"] - keys["as_of"]).median()
+    window = pd.Timedelta((keys["label_until"] - keys["as_of"]).median())
     if not window > pd.Timedelta(0):
         return 0.0
     period = ((keys["as_of"].max() - keys["as_of"]) // window).to_numpy()
