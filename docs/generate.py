@@ -316,7 +316,8 @@ _COLUMNS = {
     "health_low": "the score at the worse end of the interval",
     "health_high": "the score at the better end",
     "band": "`at_risk`, `stable`, `healthy` (good event: `low`, `medium`, `high`), `leaving`, `unknown`",
-    "band_reason": "why `leaving` (`notice`, `lapsed`) or `unknown` (`no data`, `stale: SOURCE`, `no yearly term ended in training`)",
+    "band_reason": "why `leaving` (`notice`, `lapsed`) or `unknown` (`no data`, `stale: SOURCE`, "
+                   "`no yearly term ended in training`)",
     "base_points": "where every account starts, exact",
     "base_displayed": "the same, rounded",
     "model_version": "hash of the model",

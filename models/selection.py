@@ -107,7 +107,7 @@ def _within_dates(as_of: pd.Series, seed: int) -> NDArray[np.intp]:
 
 def _shuffled(values: Floats, positions: Sequence[int], order: NDArray[np.intp]) -> Floats:
     moved = values.copy()
-    moved[:, positions] = values[np.ix_(order, positions)]
+    moved[:, positions] = values[order][:, positions]
     return moved
 
 

@@ -31,7 +31,7 @@ def selection_text(values: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def _line(row: Mapping[str, Any]) -> str:
+def _line(row: Mapping[Any, Any]) -> str:
     interval = f"{1000 * row['value_low']:.1f} to {1000 * row['value_high']:.1f}"
     return (f"{row['name'].replace('_', ' ')[:44]:<44} {1000 * row['value']:>7.1f}  {interval:<18} "
             f"{row['periods_up']:>3} of {row['periods']} {row['filled']:>6.0%}")
