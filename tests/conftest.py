@@ -19,6 +19,9 @@ from pipeline.engine.spark import require_spark
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+# Threads of OpenMP that wait must not spin: two test processes on two cores would starve each other.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 # A busy machine is no fault of the code under test, so no example has a deadline.
 settings.register_profile("tenure", deadline=None)
 settings.load_profile("tenure")
