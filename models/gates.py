@@ -138,7 +138,8 @@ def _calibrated(test: Mapping[str, Any]) -> Gate:
         wrong.append("probabilities are too extreme" if slope < 1 else "probabilities are too timid")
     if not mean_ok:
         wrong.append("the model expects too many events" if mean > rate else "the model expects too few events")
-    return Gate(name, False, f"{' and '.join(wrong)}: {figures}. Recalibrate on newer labels or train again.")
+    return Gate(name, False, f"{' and '.join(wrong)}: {figures}. Let training dates reach nearer to "
+                "today, so that newer labels set the level; a model already in use is moved by `tenure recalibrate`.")
 
 
 def fair(checks: Sequence[SegmentCheck]) -> Gate:
