@@ -5,6 +5,7 @@ row of 2024-01-01 has `label_until` 2024-03-31 and may teach a block that starts
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -106,15 +107,11 @@ def temporal_folds(keys: pd.DataFrame, count: int, labels: NDArray[np.int8]) -> 
 def thinned(folds: Folds, keys: pd.DataFrame, most: int) -> Folds:
     """Return the folds with at most `most` teaching rows each; validation rows all stay.
 
-    Rows are kept by a hash of account and date, so the choice knows neither labels nor the order of rows.
     Dates of one account repeat each other: with hundreds of thousands of rows the others hardly add.
     """
     if len(folds.final) <= most:
         return folds
-    hashed = pd.util.hash_pandas_object(keys[["account_id", "as_of"]], index=False).to_numpy()
-
-    def thin(rows: Positions) -> Positions:
-        return rows if len(rows) <= most else np.sort(rows[np.argsort(hashed[rows], kind="stable")[:most]])
+    thin = _thinning(keys, most)
 
     def lighter(blocks: tuple[Block, ...]) -> tuple[Block, ...]:
         return tuple(replace(block, train=thin(block.train)) for block in blocks)
@@ -124,6 +121,26 @@ def thinned(folds: Folds, keys: pd.DataFrame, most: int) -> Folds:
     calibration = tuning if folds.calibration is folds.tuning else lighter(folds.calibration)
     note = f"{most:,} of {len(folds.final):,} training rows teach, drawn by a hash of account and date (training.max_rows)."
     return replace(folds, tuning=tuning, calibration=calibration, final=thin(folds.final), notes=(*folds.notes, note))
+
+
+def searched(folds: Folds, keys: pd.DataFrame, most: int) -> Folds:
+    """Return the folds with at most `most` rows in every part of the tuning blocks, validation too.
+
+    A search fits dozens of models only to put settings in order; the calibration block and the final fit keep their rows.
+    """
+    largest = max(max(len(block.train), len(block.validation)) for block in folds.tuning)
+    if largest <= most:
+        return folds
+    thin = _thinning(keys, most)
+    tuning = tuple(replace(block, train=thin(block.train), validation=thin(block.validation)) for block in folds.tuning)
+    note = f"the search looked at {most:,} rows of up to {largest:,} per block (training.search_rows)."
+    return replace(folds, tuning=tuning, notes=(*folds.notes, note))
+
+
+def _thinning(keys: pd.DataFrame, most: int) -> Callable[[Positions], Positions]:
+    """Keeps at most so many rows by a hash of account and date, which knows neither labels nor the order of rows."""
+    hashed = pd.util.hash_pandas_object(keys[["account_id", "as_of"]], index=False).to_numpy()
+    return lambda rows: rows if len(rows) <= most else np.sort(rows[np.argsort(hashed[rows], kind="stable")[:most]])
 
 
 def _span(block: Block) -> str:

@@ -25,7 +25,7 @@ from models.methods import (
 from models.methods.base import Floats, mean_log_loss
 from models.model import Member, Model, references
 from models.plan import TrainingPlan
-from models.splits import Folds, temporal_folds, thinned
+from models.splits import Folds, searched, temporal_folds, thinned
 from models.tuning import BlendSettings, OnTrial, TuningResult, choose_l2, help_tune, never, row_weights, tune
 
 RESEEDED = 7_919
@@ -141,7 +141,8 @@ def folds_of(training_set: TrainingSet, plan: TrainingPlan) -> Folds:
     """The blocks of a training run."""
     # The untouched rows leave here: nothing that trains can see their labels.
     folds = temporal_folds(training_set.keys, plan.folds, _labels_without_test(training_set))
-    return thinned(folds, training_set.keys, plan.max_rows)
+    folds = thinned(folds, training_set.keys, plan.max_rows)
+    return searched(folds, training_set.keys, plan.search_rows) if is_tuned(folds, plan) else folds
 
 
 def is_tuned(folds: Folds, plan: TrainingPlan) -> bool:

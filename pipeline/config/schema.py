@@ -307,6 +307,8 @@ class Training:
     threads: int = Field(default=2, ge=1)
     max_rows: int = Field(default=400_000, ge=1_000)
     """Rows that teach one fit; of more, as many are drawn by a hash of account and date."""
+    search_rows: int = Field(default=150_000, ge=1_000)
+    """Rows that teach, and rows that judge, one trial of the search; of more, as many are drawn by the same hash."""
     band_change_budget: float = Field(default=0.2, gt=0, le=1)
     """Share of accounts that a new model may move to another band on the same inputs."""
     waivers: dict[str, str] = Field(default_factory=dict)

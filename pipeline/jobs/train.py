@@ -55,8 +55,7 @@ def plan_of(workspace: Workspace, target: Target) -> TrainingPlan:
     return TrainingPlan(
         trials=settings.trials, folds=settings.folds, seed=settings.seed, bags=settings.bags,
         max_trees=settings.max_trees, threads=settings.threads, max_rows=settings.max_rows,
-        is_event_good=target_rule(target).is_good,
-        waivers=dict(settings.waivers),
+        search_rows=settings.search_rows, is_event_good=target_rule(target).is_good, waivers=dict(settings.waivers),
     )
 
 

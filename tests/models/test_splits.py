@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.errors import ContractError
-from models.splits import MIN_LEAVING, Folds, account_groups, temporal_folds, thinned
+from models.splits import MIN_LEAVING, Folds, account_groups, searched, temporal_folds, thinned
 
 FIRST = pd.Timestamp("2024-01-01")
 
@@ -165,3 +165,18 @@ def test_thinning_bounds_what_teaches_and_leaves_validation_whole() -> None:
     per_account = keys["account_id"].iloc[light.final].value_counts()
     assert per_account.size > 480 and per_account.max() <= 11
     assert thinned(folds, keys, len(folds.final)) is folds
+
+
+def test_a_search_looks_at_fewer_rows_than_what_calibrates_and_teaches() -> None:
+    keys, labels = _grid(500, 16)
+    folds = temporal_folds(keys, 4, labels)
+
+    light = searched(folds, keys, 400)
+
+    for block, whole in zip(light.tuning, folds.tuning, strict=True):
+        assert len(block.train) == len(block.validation) == 400
+        assert set(block.train) <= set(whole.train) and set(block.validation) <= set(whole.validation)
+    assert light.calibration is folds.calibration and light.final is folds.final
+    assert "search looked at 400 rows" in light.notes[-1]
+    _assert_apart(keys, light)
+    assert searched(folds, keys, 8_000) is folds
