@@ -137,6 +137,16 @@ def searched(folds: Folds, keys: pd.DataFrame, most: int) -> Folds:
     return replace(folds, tuning=tuning, notes=(*folds.notes, note))
 
 
+def unmatured(keys: pd.DataFrame) -> NDArray[np.bool_]:
+    """Return which rows lie before the test while their outcome reaches into it, shape (n_rows,).
+
+    They teach nothing, and no test label is among them: what a model says of them is what it would have published.
+    """
+    is_test = keys["is_test"].to_numpy(dtype=bool)
+    first_test = keys["as_of"][is_test].min()
+    return np.asarray(~is_test & (keys["label_until"] > first_test).to_numpy() & (keys["as_of"] < first_test).to_numpy())
+
+
 def _thinning(keys: pd.DataFrame, most: int) -> Callable[[Positions], Positions]:
     """Keeps at most so many rows by a hash of account and date, which knows neither labels nor the order of rows."""
     hashed = pd.util.hash_pandas_object(keys[["account_id", "as_of"]], index=False).to_numpy()
@@ -281,4 +291,5 @@ def _account_blocks(keys: pd.DataFrame, labels: NDArray[np.int8], final: Positio
         blocks.append(
             Block(final[group != number], validation, as_of.min(), as_of.max(), _leaving(keys, labels, validation))
         )
-    return tuple(block for block in blocks if len(block.validation))
+    # Where one account holds all rows that stayed, the others alone would teach that everybody leaves.
+    return tuple(block for block in blocks if len(block.validation) and len(set(labels[block.train])) == 2)

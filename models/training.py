@@ -13,7 +13,7 @@ from models import leakage
 from models.calibration import Interval, Platt, after_drift, at_level, fit_interval, fit_platt, period_sd
 from models.dataset import TrainingSet
 from models.methods import (
-    BoostingSettings,
+    MODEST,
     Constant,
     GradientBoosting,
     Logistic,
@@ -197,12 +197,10 @@ def _few_events_recipe(
     blocks = folds.tuning if folds.tuning[0] is folds.calibration[0] else folds.tuning + folds.calibration
     pairs = [(training_set.rows(block.train), training_set.rows(block.validation)) for block in blocks]
     l2, _ = choose_l2(pairs, signed=True, is_event_good=plan.is_event_good)
-    small = BoostingSettings(trees=60, learning_rate=0.05, leaves=4, depth=2, min_rows_in_leaf=30, feature_fraction=0.5,
-                             l2=5.0, monotone=True)
     candidates: dict[str, Recipe] = {
         "signed logistic": _single(lambda: Logistic(max(l2, 0.01), signed=True, is_event_good=plan.is_event_good)),
         "small LightGBM": _single(
-            lambda: GradientBoosting(small, threads=plan.threads, is_event_good=plan.is_event_good)
+            lambda: GradientBoosting(MODEST, threads=plan.threads, is_event_good=plan.is_event_good)
         ),
     }
     if _has_scorecard(training_set.rows(folds.final)):

@@ -18,12 +18,13 @@ from models.methods.base import Floats, sigmoid
 KNOTS = 41
 REPLICATES = 200
 LEVEL = 0.95
-HINGE_SD = 0.35
-"""How far the true curve may bend away from the sigmoid, in log-odds per standard deviation of margin."""
+PRIOR_SD = np.array([2.0, 1.0, 0.7, 0.7])
+"""How far the truth may lie from the calibrator before any data: level, slope and two bends, in log-odds per standard
+deviation of margin."""
 Z = 1.959964
 """Standard deviations on each side of 95%."""
-FEWEST_PERIODS = 3
-"""With fewer nothing can be said about how periods differ."""
+PERIOD_SD = 0.25
+"""Scale of the prior for how levels of periods differ, in log-odds: a quarter more or fewer leavers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,10 +64,16 @@ class Interval:
 def fit_interval(
     margin: Floats, labels: NDArray[np.int8], accounts: pd.Series, calibrator: Platt, *, seed: int = 0
 ) -> Interval:
-    """Return the interval of a calibrator by resampling the accounts of its calibration rows.
+    """Return the interval of a calibrator by weighing the accounts of its calibration rows at random.
 
-    Each resample refits sigmoid and two hinges, so that the interval also covers a curve that is not
-    quite a sigmoid. Ends are the percentiles of the refits at each knot.
+    Each draw refits level, slope and two hinges around the calibrator, so that the interval also covers a curve that is
+    not quite a sigmoid. A draw moves the centre of the prior as well as the weights: where accounts say nothing, as among
+    calm ones of which none left, the interval is as wide as the prior and not of width 0. Ends are the percentiles of the
+    refits at each knot.
+
+    References
+    ----------
+    [Newton2021] Weighted Bayesian bootstrap for scalable posterior distributions, algorithm 1 with a random prior.
 
     Parameters
     ----------
@@ -77,12 +84,14 @@ def fit_interval(
     basis, at_knots = _bases(margin, knots)
     offset, offset_knots = calibrator.logit(margin), calibrator.logit(knots)
     codes = pd.factorize(accounts, sort=True)[0]
+    count = codes.max() + 1
     generator = np.random.default_rng(seed)
     curves = np.empty((REPLICATES, len(knots)))
     for number in range(REPLICATES):
-        times = np.bincount(generator.integers(0, codes.max() + 1, codes.max() + 1), minlength=codes.max() + 1)
-        beta = _refit(basis, labels.astype(np.float64), times[codes].astype(np.float64), offset)
-        curves[number] = offset_knots + at_knots @ beta
+        # Rows of one account tell much the same: together they count as one.
+        weight = generator.exponential(count / len(codes), count)[codes]
+        centre = generator.normal(0.0, PRIOR_SD)
+        curves[number] = offset_knots + at_knots @ _refit(basis, labels.astype(np.float64), weight, offset, centre)
     tail = (1.0 - LEVEL) / 2.0
     low, high = np.quantile(curves, [tail, 1.0 - tail], axis=0)
     # Rising ends: from the bottom for the low one, from the top for the high one, so neither cuts the curve off.
@@ -95,8 +104,9 @@ def period_sd(logit: Floats, labels: NDArray[np.int8], keys: pd.DataFrame) -> fl
     """Return by how much the level of one period differs from that of another, beyond what its accounts explain.
 
     A period is as long as the label windows, so that no leaving counts twice. Each gives the shift in log-odds that would
-    make its mean probability its rate; the variance between shifts beyond their own is the moment estimate of DerSimonian
-    and Laird (1986, Meta-analysis in clinical trials, equation 8), 0 where periods differ by chance alone.
+    make its mean probability its rate. Few periods or few leavers cannot show that levels are steady, so the variance
+    between shifts is the posterior mean under a half-normal prior of 0.25 log-odds, which many leavers in many
+    periods make disappear and a single period leaves as it is.
 
     Parameters
     ----------
@@ -104,6 +114,11 @@ def period_sd(logit: Floats, labels: NDArray[np.int8], keys: pd.DataFrame) -> fl
         Calibrated log-odds of the rows that taught the model, shape (n_rows,).
     keys
         account_id, as_of and label_until of these rows.
+
+    References
+    ----------
+    [Roever2021] On weakly informative prior distributions for the heterogeneity parameter in Bayesian random-effects
+    meta-analysis, section 3.
     """
     window = pd.Timedelta((keys["label_until"] - keys["as_of"]).median())
     if not window > pd.Timedelta(0):
@@ -113,14 +128,22 @@ def period_sd(logit: Floats, labels: NDArray[np.int8], keys: pd.DataFrame) -> fl
     rows = pd.DataFrame({"missing": labels - p, "spread": p * (1.0 - p), "account": keys["account_id"].to_numpy()})
     by_period = rows.groupby(period).agg(missing=("missing", "sum"), spread=("spread", "sum"), n=("account", "size"),
                                          accounts=("account", "nunique"))
-    if len(by_period) < FEWEST_PERIODS:
-        return 0.0
     # One Newton step from the calibrator; rows of one account count as one.
     shift = (by_period["missing"] / by_period["spread"]).to_numpy(dtype=np.float64)
-    weight = (by_period["spread"] * by_period["accounts"] / by_period["n"]).to_numpy(dtype=np.float64)
-    mean = weight @ shift / weight.sum()
-    beyond = weight @ (shift - mean) ** 2 - (len(shift) - 1)
-    return float(np.sqrt(max(0.0, beyond / (weight.sum() - weight @ weight / weight.sum()))))
+    precision = (by_period["spread"] * by_period["accounts"] / by_period["n"]).to_numpy(dtype=np.float64)
+    return _between(shift, 1.0 / precision)
+
+
+def _between(shift: Floats, variance: Floats) -> float:
+    """Root of the posterior mean variance between levels, the common level integrated out, on a grid."""
+    tau = np.linspace(0.0, 8.0 * PERIOD_SD, 321)
+    weight = 1.0 / (variance + tau[:, None] ** 2)
+    mean = (weight @ shift) / weight.sum(axis=1)
+    log_likelihood = 0.5 * (np.log(weight).sum(axis=1) - np.log(weight.sum(axis=1))
+                            - (weight * (shift - mean[:, None]) ** 2).sum(axis=1))
+    log_posterior = log_likelihood - 0.5 * (tau / PERIOD_SD) ** 2
+    posterior = np.exp(log_posterior - log_posterior.max())
+    return float(np.sqrt(posterior @ tau**2 / posterior.sum()))
 
 
 def _knots(margin: Floats) -> Floats:
@@ -142,13 +165,13 @@ def _bases(margin: Floats, knots: Floats) -> tuple[Floats, Floats]:
     return columns(margin), columns(knots)
 
 
-def _refit(basis: Floats, target: Floats, weight: Floats, offset: Floats) -> Floats:
+def _refit(basis: Floats, target: Floats, weight: Floats, offset: Floats, centre: Floats) -> Floats:
     """A few Newton steps from the calibrator; the prior keeps bends small and everything finite."""
-    pull = np.array([0.25, 1.0, 1.0 / HINGE_SD**2, 1.0 / HINGE_SD**2])
-    beta = np.zeros(4)
-    for _ in range(5):
+    pull = 1.0 / PRIOR_SD**2
+    beta = np.zeros(basis.shape[1])
+    for _ in range(8):
         p = sigmoid(offset + basis @ beta)
-        gradient = basis.T @ (weight * (p - target)) + pull * beta
+        gradient = basis.T @ (weight * (p - target)) + pull * (beta - centre)
         hessian = (basis * (weight * p * (1.0 - p))[:, None]).T @ basis + np.diag(pull)
         step = np.clip(np.linalg.solve(hessian, gradient), -2.0, 2.0)
         beta = beta - step

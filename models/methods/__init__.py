@@ -5,7 +5,7 @@ from typing import Any
 from models.methods.actions import Actions
 from models.methods.base import Floats, Method, logit, sigmoid
 from models.methods.constant import Constant
-from models.methods.gradient_boosting import UNTUNED, BoostingSettings, GradientBoosting
+from models.methods.gradient_boosting import MODEST, UNTUNED, BoostingSettings, GradientBoosting
 from models.methods.hybrid import Hybrid
 from models.methods.logistic import Logistic
 from models.methods.recency import Recency, recency_signals
@@ -28,6 +28,6 @@ METHODS: dict[str, type[Any]] = {
 }
 
 __all__ = [
-    "METHODS", "UNTUNED", "Actions", "BoostingSettings", "Constant", "Floats", "GradientBoosting", "Hybrid", "Logistic",
+    "METHODS", "MODEST", "UNTUNED", "Actions", "BoostingSettings", "Constant", "Floats", "GradientBoosting", "Hybrid", "Logistic",
     "Method", "Recency", "Rules", "Scorecard", "UsageDrop", "WeightedAverage", "logit", "recency_signals", "sigmoid",
 ]

@@ -21,6 +21,7 @@ from models.health import Proposal, propose_scale, scale_from_anchors, scale_pro
 from models.health.scale import Scale
 from models.model import Model
 from models.plan import TrainingPlan
+from models.splits import unmatured
 from models.stability import band_changes, speaks_of_the_same, stabilised
 from models.training import TrainingResult, train
 from pipeline.config import config_hash
@@ -36,6 +37,9 @@ RESEEDED = "reseeded"
 EXAMPLE_ROWS = 3
 # More validation dates than this are not a grid: each account has its own.
 MOST_GRID_DATES = 60
+
+# With fewer accounts on unmatured rows the calibration rows show the portfolio.
+FEWEST_IN_PORTFOLIO = 50
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ def train_target(workspace: Workspace, target: Target, on_trial: Callable[..., N
     with searching(workspace, target, rows, plan) as (journal, stop):
         trained = train(rows, plan, on_trial, target=facts, journal=journal, stop=stop)
     result = _stabilised(workspace, target, trained, rows)
-    scale, proposal, problems = choose_scale(workspace, target, result)
+    scale, proposal, problems = choose_scale(workspace, target, result, rows)
     bundle = Bundle(
         model=result.model, scorecard=result.scorecard, scale=scale, choices=found.choices,
         facts={"train_dates": list(found.train_dates), "test_dates": list(found.test_dates),
@@ -109,12 +113,12 @@ def _objective(workspace: Workspace) -> dict[str, Any]:
 
 
 def choose_scale(
-    workspace: Workspace, target: Target, result: TrainingResult
+    workspace: Workspace, target: Target, result: TrainingResult, rows: TrainingSet
 ) -> tuple[Scale, Proposal | None, list[str]]:
     """The declared scale, the one already in use, or a proposal from out-of-time probabilities."""
     declared = workspace.project.scale
     is_good = target_rule(target).is_good
-    probability, share = _portfolio_probabilities(result, workspace.project.objective.capacity)
+    probability, share = _portfolio_probabilities(result, rows, workspace.project.objective.capacity)
     base = _base_probability(result.model)
     if declared.p_at_risk is not None and declared.p_healthy is not None and not is_good:
         scale = scale_from_anchors(declared.p_at_risk, declared.p_healthy, at_risk_until=declared.at_risk_until,
@@ -129,18 +133,25 @@ def choose_scale(
     return proposal.scale, proposal, list(proposal.problems)
 
 
-def _portfolio_probabilities(result: TrainingResult, capacity: int | None) -> tuple[np.ndarray[Any, Any], float | None]:
+def _portfolio_probabilities(
+    result: TrainingResult, rows: TrainingSet, capacity: int | None
+) -> tuple[np.ndarray[Any, Any], float | None]:
     """Out-of-time probabilities as a portfolio shows them, and the share of it the team can take on.
 
-    Every validation date is one portfolio; taking each account's last row instead would fill the
-    sample with accounts on the day before they left. Where each account has its own dates, all its
-    rows stand for the accounts there are.
+    Every date is one portfolio; taking each account's last row instead would fill the sample with accounts
+    on the day before they left. Where each account has its own dates, all its rows stand for the accounts there are.
+    Rows whose outcome was not known yet show best what the model will publish: the calibration rows were scored by
+    one of less history, bolder or more timid, and anchors chosen on them left a small firm with two red accounts.
     """
-    rows = result.validation
-    per_date = rows.groupby("as_of").size()
-    accounts = float(per_date.mean()) if len(per_date) <= MOST_GRID_DATES else float(rows["account_id"].nunique())
+    late = rows.rows(unmatured(rows.keys))
+    if late.keys["account_id"].nunique() >= FEWEST_IN_PORTFOLIO:
+        shown = late.keys[["account_id", "as_of"]].assign(probability=result.model.probability(late.features))
+    else:
+        shown = result.validation
+    per_date = shown.groupby("as_of").size()
+    accounts = float(per_date.mean()) if len(per_date) <= MOST_GRID_DATES else float(shown["account_id"].nunique())
     share = min(1.0, capacity / max(1.0, accounts)) if capacity else None
-    return rows["probability"].to_numpy(dtype=np.float64), share
+    return shown["probability"].to_numpy(dtype=np.float64), share
 
 
 def _base_probability(model: Model) -> float:

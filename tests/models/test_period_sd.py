@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from models.calibration import Interval, Platt, period_sd
+from models.calibration.interval import PERIOD_SD
 from models.methods.base import sigmoid
 
 DATES = pd.date_range("2022-01-02", periods=24, freq="28D")
@@ -21,9 +22,15 @@ def history(level_sd: float, seed: int = 1, horizon: int = 84) -> tuple[np.ndarr
     return logit, (random.random(len(keys)) < sigmoid(logit + level)).astype(np.int8), keys
 
 
-def test_periods_that_differ_by_chance_alone_widen_nothing() -> None:
+def test_many_leavers_show_that_periods_differ_by_chance_alone() -> None:
     found = [period_sd(*history(0.0, seed)) for seed in range(5)]
     assert max(found) < 0.08
+
+
+def test_few_leavers_cannot_show_it() -> None:
+    logit, labels, keys = history(0.0)
+    few = keys["account_id"].isin([f"A-{n:04d}" for n in range(60)]).to_numpy()
+    assert 0.1 < period_sd(logit[few], labels[few], keys[few]) < 0.3
 
 
 @pytest.mark.parametrize("level_sd", [0.3, 0.6])
@@ -32,10 +39,10 @@ def test_the_spread_of_levels_is_recovered(level_sd: float) -> None:
     assert np.mean(found) == pytest.approx(level_sd, rel=0.3)
 
 
-def test_too_few_periods_say_nothing_and_row_order_does_not_matter() -> None:
+def test_one_period_leaves_the_prior_and_row_order_does_not_matter() -> None:
     logit, labels, keys = history(0.5)
-    late = (keys["as_of"] >= DATES[-5]).to_numpy()
-    assert period_sd(logit[late], labels[late], keys[late]) == 0.0
+    late = (keys["as_of"] >= DATES[-3]).to_numpy()
+    assert period_sd(logit[late], labels[late], keys[late]) == pytest.approx(PERIOD_SD, rel=0.01)
     order = np.random.default_rng(0).permutation(len(keys))
     mixed = period_sd(logit[order], labels[order], keys.iloc[order])
     assert mixed == pytest.approx(period_sd(logit, labels, keys), abs=1e-12)

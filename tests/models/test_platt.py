@@ -56,6 +56,23 @@ def test_interval_narrows_with_more_accounts_and_survives_json() -> None:
     assert widths[1] < 0.5 * widths[0]
 
 
+def test_interval_of_few_leavers_holds_the_rate_among_calm_accounts() -> None:
+    accounts = pd.Series([f"a{number}" for number in range(900)])
+    calm, generator = np.array([-7.0]), np.random.default_rng(2)
+    bend, held, widths = 0.5, [], []
+    for seed in range(20):
+        margin = generator.normal(-5.0, 1.2, 900)
+        # The truth bends away from the straight line below the middle: no more than ten leavers could show it.
+        truth = 1 / (1 + np.exp(-(margin - bend * np.maximum(-5.0 - margin, 0.0))))
+        labels = (generator.random(900) < truth).astype(np.int8)
+        calibrator = fit_platt(margin, labels)
+        low, high = fit_interval(margin, labels, accounts, calibrator, seed=seed).around(calm, calibrator)
+        held.append(low[0] <= 1 / (1 + np.exp(7.0 + bend * 2.0)) <= high[0])
+        widths.append(np.log(high[0] / low[0]))
+    assert np.mean(held) >= 0.9
+    assert np.mean(widths) < 6.0
+
+
 def test_level_of_the_final_rows_keeps_the_slope_and_meets_their_rate() -> None:
     generator = np.random.default_rng(4)
     margin = generator.normal(-2.0, 1.5, 4_000)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.errors import ContractError
-from models.splits import MIN_LEAVING, Folds, account_groups, searched, temporal_folds, thinned
+from models.splits import MIN_LEAVING, Folds, account_groups, searched, temporal_folds, thinned, unmatured
 
 FIRST = pd.Timestamp("2024-01-01")
 
@@ -180,3 +180,15 @@ def test_a_search_looks_at_fewer_rows_than_what_calibrates_and_teaches() -> None
     assert "search looked at 400 rows" in light.notes[-1]
     _assert_apart(keys, light)
     assert searched(folds, keys, 8_000) is folds
+
+
+def test_unmatured_rows_are_neither_taught_nor_tested() -> None:
+    keys, labels = _grid(50, 16)
+    folds = temporal_folds(keys, 3, labels)
+
+    late = unmatured(keys)
+
+    assert late.sum() == folds.purged > 0
+    assert not set(np.flatnonzero(late)) & set(folds.final) and not keys["is_test"][late].any()
+    assert keys["as_of"][late].min() > keys["as_of"].iloc[folds.final].max()
+    assert not unmatured(keys.assign(is_test=False)).any()
