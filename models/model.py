@@ -9,7 +9,7 @@ import pandas as pd
 
 from features.definition import Signal
 from features.errors import ArtifactMismatch, ContractError
-from models.calibration import Interval, Platt
+from models.calibration import Interval, Platt, read_calibrator
 from models.methods import METHODS, Floats, Method
 
 Basis = Literal["calibrated", "scorecard"]
@@ -172,7 +172,7 @@ class Model:
         return cls(
             members=tuple(_member(each) for each in state["members"]),
             signals=tuple(_signal(each) for each in state["signals"]),
-            calibrator=None if state["calibrator"] is None else Platt.from_dict(state["calibrator"]),
+            calibrator=None if state["calibrator"] is None else read_calibrator(state["calibrator"]),
             interval_table=None if state["interval"] is None else Interval.from_dict(state["interval"]),
             target=state["target"],
             training=state["training"],

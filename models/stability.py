@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from models.bundle import Bundle, score
-from models.calibration import Platt
+from models.calibration import Platt, straightened
 from models.model import Member, Model
 
 
@@ -39,8 +39,11 @@ def stabilised(champion: Model, challenger: Model, share: float = 0.5) -> Model:
     share
         Weight of the model in use, 0-1.
     """
-    first, second = champion.calibrator, challenger.calibrator
-    assert first is not None and second is not None
+    assert champion.calibrator is not None and challenger.calibrator is not None
+    knots = np.zeros(0) if challenger.interval_table is None else challenger.interval_table.margins
+    # A weight of a member cannot bend: of calibrators with bends the nearest straight line counts.
+    first = straightened(champion.calibrator, knots if champion.interval_table is None else champion.interval_table.margins)
+    second = straightened(challenger.calibrator, knots)
     members = (*_weighted(champion, share * first.slope),
                *_weighted(challenger, (1.0 - share) * second.slope))
     intercept = share * first.intercept + (1.0 - share) * second.intercept

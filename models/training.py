@@ -10,7 +10,7 @@ import pandas as pd
 
 from features.errors import ContractError
 from models import leakage
-from models.calibration import Interval, Platt, after_drift, at_level, fit_interval, fit_platt, period_sd
+from models.calibration import Bent, Interval, Platt, after_drift, at_level, bent_if_better, fit_interval, fit_platt, period_sd
 from models.dataset import TrainingSet
 from models.methods import (
     MODEST,
@@ -272,6 +272,8 @@ class _Builder:
     def build(self, recipe: Recipe, facts: Mapping[str, Any], notes: list[str]) -> tuple[Model, pd.DataFrame]:
         """Calibrate a recipe out of time, fit it on all rows, and return it with its validation table."""
         margin, calibrator = self._calibrate(recipe)
+        if isinstance(calibrator, Bent):
+            notes.append("the calibrator bends: on accounts that did not draw it, it was better than a sigmoid beyond noise.")
         table = fit_interval(margin, self.held_labels, self.held_keys["account_id"], calibrator, seed=self.plan.seed)
         validation = self.held_keys[["account_id", "as_of", "label_until"]].assign(
             label=self.held_labels, margin=margin, probability=calibrator.calibrate(margin)
@@ -318,7 +320,8 @@ class _Builder:
         margin = np.concatenate(parts)
         # Rows of one account repeat each other: together they count as one.
         weights = np.full(len(margin), self.held_keys["account_id"].nunique() / len(margin))
-        return margin, fit_platt(margin, self.held_labels, weights, is_log_odds=_is_log_odds(members[0]))
+        straight = fit_platt(margin, self.held_labels, weights, is_log_odds=_is_log_odds(members[0]))
+        return margin, bent_if_better(straight, margin, self.held_labels, self.held_keys["account_id"], weights)
 
     def _model(
         self, recipe: Recipe, calibrator: Platt | None, table: Interval | None, facts: Mapping[str, Any],

@@ -39,6 +39,11 @@ class Platt:
         """Return calibrated probabilities, strictly increasing in the margin."""
         return sigmoid(self.logit(margin))
 
+    @property
+    def largest_slope(self) -> float:
+        """Largest change of log-odds per unit of margin."""
+        return self.slope
+
     def to_dict(self) -> dict[str, Any]:
         """Return kind, slope, intercept and events."""
         return {"kind": "platt", "slope": self.slope, "intercept": self.intercept, "events": self.events}
@@ -73,7 +78,7 @@ def at_level(calibrator: Platt, margin: Floats, labels: NDArray[np.int8], weight
     lacked on later dates is learned by the model fitted on those dates: carried over, it would count twice.
     """
     weight = np.ones(len(margin)) if weights is None else weights
-    straight = calibrator.slope * np.asarray(margin, dtype=np.float64)
+    straight = calibrator.logit(margin) - calibrator.intercept
     # Half an event each way keeps the root finite where every label is the same.
     wanted = (weight @ labels + 0.5) / (weight.sum() + 1.0)
     reach = float(np.abs(straight).max()) + 40.0
@@ -96,7 +101,7 @@ def after_drift(calibrator: Platt, margin: Floats, labels: NDArray[np.int8], acc
         Distinct accounts among them: rows of one account count as one.
     """
     logit = calibrator.logit(margin)
-    shift = at_level(replace(calibrator, slope=1.0), logit, labels).intercept
+    shift = at_level(Platt(), logit, labels).intercept
     p = sigmoid(logit)
     variance = len(logit) / accounts / max(float((p * (1.0 - p)).sum()), 1e-12)
     kept = max(0.0, 1.0 - 4.0 * variance / max(shift**2, 1e-12))

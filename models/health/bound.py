@@ -23,7 +23,7 @@ ROUNDING = 1e-6
 
 def steepest(calibrator: Platt, scale: Scale) -> float:
     """Largest slope of the score in raw log-odds, in points per unit: `b * c`, exact for the published sigmoid."""
-    return scale.b * calibrator.slope
+    return scale.b * calibrator.largest_slope
 
 
 def bound_excess(points: npt.ArrayLike, phi: npt.ArrayLike, slope: float) -> Floats:
