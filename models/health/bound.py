@@ -3,6 +3,7 @@
 Derivation, for the published calibrator `calibrate(z) = sigmoid(c z + d)` and the scale `g(z) = a - b logit(calibrate(z))`:
 
     logit(calibrate(z)) = c z + d, so g'(z) = -b c everywhere, and the largest slope of g is L = b c (the clip only flattens);
+    with bends, c is the largest of the slopes of the pieces, and the rest holds as well;
     points_i = s phi_i + r |phi_i| / sum |phi|, and s is a mean of slopes of the clipped g, so |s| <= L;
     r = h(z) - h(phi_0) - s sum phi = s (z - phi_0 - sum phi), so |r| <= L e, where e is what the contributions miss of z.
 
@@ -22,7 +23,7 @@ ROUNDING = 1e-6
 
 
 def steepest(calibrator: Platt, scale: Scale) -> float:
-    """Largest slope of the score in raw log-odds, in points per unit: `b * c`, exact for the published sigmoid."""
+    """Largest slope of the score in raw log-odds, in points per unit: `b * c`, exact for both calibrators."""
     return scale.b * calibrator.largest_slope
 
 
