@@ -48,13 +48,14 @@ _PLACES = {
     "Dates": "`[targets.dates]`", "Test": "`[targets.test]`", "Objective": "`[objective]`", "Features": "`[features]`",
     "Metrics": "`[metrics]`",
     "Training": "`[training]`", "Checks": "`[checks]`", "Bench": "`[bench]`", "ScoredAction": "`[[actions]]`",
-    "ScoringRule": "`[[rules]]`", "RuleCondition": "A condition: `when = [{ ... }]`", "Scale": "`[scale]`", "Store": "`[store]`",
-    "Mlflow": "`[mlflow]`",
+    "ScoringRule": "`[[rules]]`", "RuleCondition": "A condition: `when = [{ ... }]`", "Scale": "`[scale]`", "Score": "`[score]`",
+    "Store": "`[store]`", "Mlflow": "`[mlflow]`",
 }
 
 # Keys whose name and type say nearly all; the schema explains the others.
 _MEANINGS = {
     ("Project", "metrics"): "what the metrics of the whole portfolio mean",
+    ("Project", "score"): "what is asked of scores before readers see them",
     ("Project", "name"): "name of the project; part of the registered models' names",
     ("Project", "currency"): "ISO 4217 code of the reporting currency; a source in another stops the run",
     ("ColumnRule", "column"): "your column",

@@ -69,7 +69,35 @@ class BenchResult:
     details: Mapping[str, Mapping[str, Any]]
     skipped: Mapping[str, str]
     test: Mapping[str, Any]
+    by_segment: tuple["SegmentVerdict", ...] = ()
+    """Of the methods that let segments differ, each beside the same method for all."""
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SegmentVerdict:
+    """A method that lets segments differ, beside the same method for all: log loss minus that one's, paired by accounts."""
+
+    method: str
+    pooled: str
+    validation: metrics.Estimate
+    test: metrics.Estimate
+
+    @property
+    def is_worth_it(self) -> bool:
+        """Whether letting segments differ is better on the validation dates beyond chance."""
+        return bool(self.validation.high < 0.0)
+
+    @property
+    def words(self) -> str:
+        """Whether segments of their own are worth it, by the validation dates alone."""
+        if self.is_worth_it:
+            return f"{self.method}: worth it, better than {self.pooled} beyond what chance gives."
+        if self.validation.low > 0.0:
+            return f"{self.method}: not worth it, worse than {self.pooled} beyond what chance gives."
+        if self.validation.low == self.validation.high == 0.0:
+            return f"{self.method}: not worth it, no segment differed beyond what chance gives, so it equalled {self.pooled}."
+        return f"{self.method}: not shown to be worth it, no better than {self.pooled} beyond what chance gives."
 
 
 @dataclass(eq=False)
@@ -142,8 +170,24 @@ def compare(
     return BenchResult(
         figures=_figures(judged), validation=_with_costs(table, judged), recommended=recommended, reason=reason,
         details={name: each.details for name, each in judged.items() if each.details}, skipped=skipped,
-        test=judge.facts(), notes=(*plan.notes, *_flattered(plan)),
+        test=judge.facts(), by_segment=_verdicts(judged, judge.held.keys["account_id"], seed, replicates),
+        notes=(*plan.notes, *_flattered(plan)),
     )
+
+
+def _verdicts(
+    judged: Mapping[str, _Judged], accounts: pd.Series, seed: int, replicates: int
+) -> tuple[SegmentVerdict, ...]:
+    found = []
+    for name, each in judged.items():
+        pooled = judged.get(each.contender.pooled or "")
+        if pooled is None:
+            continue
+        test = metrics.estimate(each.values["log_loss"] - pooled.values["log_loss"],
+                                each.drawn["log_loss"] - pooled.drawn["log_loss"])
+        validation = metrics.paired_difference(each.losses, pooled.losses, accounts, seed=seed, replicates=replicates)
+        found.append(SegmentVerdict(name, pooled.contender.name, validation, test))
+    return tuple(found)
 
 
 def _flattered(plan: Folds) -> tuple[str, ...]:
@@ -174,17 +218,17 @@ class _Judge:
         self.share = float(sum(self.worked_per_date.values()) / len(self.test))
 
     def __call__(self, contender: Contender) -> _Judged:
-        margins = [contender.fit(train).margin(held.features) for train, held in self.blocks]
+        margins = [contender.fit(train).margin(*contender.asked(held)) for train, held in self.blocks]
         margin, labels = np.concatenate(margins)[self.order], self.held.labels
         calibrator = fit_platt(margin, labels, is_log_odds=contender.is_log_odds)
         crossed = _crossed(margin, labels, self.held.keys["account_id"], is_log_odds=contender.is_log_odds)
         started = self.clock()
         ranker = contender.fit(self.final)
         seconds = self.clock() - started
-        score = ranker.margin(self.test.features)
+        score = ranker.margin(*contender.asked(self.test))
         judged = _Judged(
             contender, metrics.log_losses(labels, crossed), metrics.auc(labels, margin), seconds,
-            _inputs(ranker, self.test), self._details(ranker),
+            _inputs(ranker, contender, self.test), self._details(ranker),
         )
         self._measure(judged, score, calibrator.calibrate(score))
         return judged
@@ -246,13 +290,13 @@ def _crossed(margin: Floats, labels: NDArray[np.int8], accounts: pd.Series, *, i
     return probability
 
 
-def _inputs(ranker: Ranker, test: TrainingSet) -> int:
+def _inputs(ranker: Ranker, contender: Contender, test: TrainingSet) -> int:
     """Signals that moved the margin of some row; those without contributions read all they are given."""
     explain = getattr(ranker, "contributions", None)
     if explain is None:
         return len(getattr(ranker, "columns_", test.signals))
-    step = max(1, len(test) // ASKED_ROWS)
-    _, phi = explain(test.features.iloc[::step])
+    some = test.rows(np.arange(0, len(test), max(1, len(test) // ASKED_ROWS)))
+    _, phi = explain(*contender.asked(some))
     return int((phi != 0).any(axis=0).sum())
 
 

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from models.dataset import TrainingSet
 from models.declared import Action, Match, Part, Rule
@@ -24,21 +25,29 @@ from models.methods import (
     WeightedAverage,
 )
 from models.methods.clusters import Clusters
+from models.methods.cohort import Cohorts
 from models.methods.comparators import NeuralNetwork, RandomForest
+from models.methods.segment_weights import SegmentWeights
 from models.methods.survival import Survival
 from models.methods.weighted_average import four_indicators, frequency_breadth_depth
 from models.model import Member, Model
+from models.splits import account_groups
 from models.tuning import row_weights
 
 TUNED = "tuned"
 CONSTANT = "constant"
+SEGMENT = "segment"
+"""Column of a training set's keys that names the segment of each row, as known on its date; None where it has none."""
+UNSEEN = 3
+"""Groups of accounts between which the model is fitted and its margins taken, for the cohorts."""
 
 
 class Ranker(Protocol):
     """What the bench asks of a fitted method: log-odds, or a ranking on their side."""
 
-    def margin(self, features: pd.DataFrame) -> Floats:
-        """Return one number per row, high where the event is likely."""
+    @property
+    def margin(self) -> Callable[..., Floats]:
+        """Takes what `Contender.asked` gives; returns one number per row, high where the event is likely."""
         ...
 
 
@@ -53,6 +62,35 @@ class Contender:
     """Otherwise the margin only ranks, and the sigmoid has to find its scale."""
     gives_reasons: bool = True
     """Otherwise it is compared and never recommended: a score without points that add is not published."""
+    pooled: str | None = None
+    """The contender it equals where segments do not differ; only such a method is told the segment of each row."""
+
+    def asked(self, rows: TrainingSet) -> tuple[Any, ...]:
+        """Return what the fitted method is asked with: the features, and segments where it knows them."""
+        return (rows.features,) if self.pooled is None else (rows.features, rows.keys[SEGMENT].to_numpy(dtype=object))
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """The project's model with a level and a slope per segment."""
+
+    model: Any
+    cohorts: Cohorts
+
+    def margin(self, features: pd.DataFrame, segments: NDArray[Any]) -> Floats:
+        """Return log-odds."""
+        level, slope = self.cohorts.line(segments)
+        return np.asarray(level + slope * self.model.margin(features), dtype=np.float64)
+
+    def contributions(self, features: pd.DataFrame, segments: NDArray[Any]) -> tuple[Floats, Floats]:
+        """Return a base per row, which differs between segments, and contributions of shape (n_rows, n_signals)."""
+        level, slope = self.cohorts.line(segments)
+        base, phi = self.model.contributions(features)
+        return level + slope * base, slope[:, None] * phi
+
+    def describe(self) -> dict[str, Any]:
+        """Return the segments as plain values."""
+        return {"segments": self.cohorts.describe()}
 
 
 @dataclass(frozen=True)
@@ -73,7 +111,7 @@ class BenchSettings:
 
 
 def contenders(
-    settings: BenchSettings, model: Model | None, elapsed: pd.Series, *, line_l2: float = 0.01
+    settings: BenchSettings, model: Model | None, elapsed: pd.Series, *, line_l2: float = 0.01, has_segments: bool = False
 ) -> tuple[Contender, ...]:
     """Return the methods in the order of effort: to explain, to fit, to keep running.
 
@@ -86,6 +124,8 @@ def contenders(
         Share of the horizon passed at the event, per (account_id, as_of); for `survival`.
     line_l2
         Strength of the straight lines.
+    has_segments
+        Whether the rows' keys name segments: then those methods run too that let segments differ.
     """
     good, seed, threads = settings.is_event_good, settings.seed, settings.threads
 
@@ -121,7 +161,16 @@ def contenders(
     def tuned(rows: TrainingSet) -> Ranker:
         return boosting().fit(rows.features, rows.labels, rows.signals, seed=seed) if model is None else refit(model, rows)
 
-    return (
+    def segment_weights(rows: TrainingSet) -> Ranker:
+        return SegmentWeights(settings.weights, is_event_good=good).fit(
+            rows.features, rows.labels, rows.signals, accounts=rows.keys["account_id"], segments=rows.keys[SEGMENT].to_numpy())
+
+    def cohort(rows: TrainingSet) -> Ranker:
+        accounts = rows.keys["account_id"]
+        margin = _unseen_margin(tuned, rows)
+        return Cohort(tuned(rows), Cohorts().fit(margin, rows.labels, accounts, rows.keys[SEGMENT].to_numpy()))
+
+    every = (
         Contender(CONSTANT, "the same for everybody", plain(Constant)),
         Contender("recency", "days since the last activity", plain(Recency)),
         Contender("usage_drop", "change in usage", plain(UsageDrop)),
@@ -133,6 +182,7 @@ def contenders(
                   plain(lambda: Rules(settings.rules, match=settings.match, is_event_good=good)), False),
         Contender("weighted_average", "weights by hand" if settings.weights else "weights from past outcomes",
                   plain(lambda: WeightedAverage(settings.weights, is_event_good=good)), False),
+        Contender("segment_weights", "weighted average, weights per segment", segment_weights, False, pooled="weighted_average"),
         Contender("clusters", "rate of the behavioural group", plain(lambda: Clusters(settings.clusters)), gives_reasons=False),
         Contender("logistic", "logistic regression", plain(lambda: Logistic(line_l2))),
         Contender("survival", "discrete-time hazards", survival, gives_reasons=False),
@@ -141,7 +191,19 @@ def contenders(
         Contender("lightgbm", "LightGBM, untuned", plain(boosting)),
         Contender(TUNED, "the project's model" if model is not None else "LightGBM, untuned: no model is trained", tuned),
         Contender("hybrid", f"{points().name.replace('_', ' ')} and model, {settings.hybrid_share:.0%} model", hybrid),
+        # A base per segment is not one that a published score has.
+        Contender("cohort", "the project's model, level and slope per segment", cohort, gives_reasons=False, pooled=TUNED),
     )
+    return tuple(each for each in every if has_segments or each.pooled is None)
+
+
+def _unseen_margin(fit: Callable[[TrainingSet], Ranker], rows: TrainingSet) -> Floats:
+    """Margins of rows by a model that never saw their account: on its own rows a model hides what it misses."""
+    group = account_groups(rows.keys["account_id"], rows.labels, UNSEEN)
+    margin = np.empty(len(rows))
+    for number in range(UNSEEN):
+        margin[group == number] = fit(rows.rows(group != number)).margin(rows.rows(group == number).features)
+    return margin
 
 
 def _fitted(method: Method, rows: TrainingSet, seed: int) -> Ranker:

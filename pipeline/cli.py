@@ -384,6 +384,8 @@ def score(
     allow_stale: Annotated[list[str] | None, typer.Option("--allow-stale", metavar="SOURCE",
                            help="Score although this source is stale; its accounts become unknown.")] = None,
     reason: Annotated[str | None, typer.Option("--reason", help="Why stale sources are accepted; recorded.")] = None,
+    accept_shift: Annotated[str | None, typer.Option("--accept-shift", metavar="REASON", help="Publish although the scores "
+                            "moved more than score.largest_shift; the reason is recorded.")] = None,
     explain_scale: Annotated[bool, typer.Option("--explain-scale", help="Score nothing; print what each ten points promise "
                              "and what the test saw.")] = False,
 ) -> None:
@@ -406,7 +408,7 @@ def score(
     with workspace.store.writing(), connected() as connection:
         tell_stage(story, stage_sources(workspace, connection, keep=allow_stale or []))
         published = score_target(workspace, connection, chosen, _day(as_of), use_candidate=candidate,
-                                 allow_stale={name: str(reason) for name in allow_stale or []})
+                                 allow_stale={name: str(reason) for name in allow_stale or []}, accept_shift=accept_shift)
         pages = write_reports(workspace, chosen, published)
     tell_score(story, published)
     story("look", f"{pages[0]}  {pages[1].name}  {pages[2].name}; next: tenure explain ACCOUNT")
@@ -616,6 +618,29 @@ def pulse(
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     for line in pulse_lines(report):
+        console.print(line)
+
+
+@app.command()
+def outcomes(
+    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Published scores against what happened since, run by run. Example: tenure outcomes --target churn_90d"""
+    from pipeline.console import print_json
+    from pipeline.jobs.outcomes import outcomes_report
+    from pipeline.reports.outcomes import outcomes_json, outcomes_lines
+    from pipeline.reports.portfolio import EVENT_WORDS
+
+    workspace, chosen = open_project(project, data, target)
+    report = outcomes_report(workspace, chosen)
+    if as_json:
+        print_json(outcomes_json(report))
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    for line in outcomes_lines(report, EVENT_WORDS[chosen.kind]):
         console.print(line)
 
 

@@ -100,6 +100,17 @@ class WeightedAverage:
         _, points = self.points(features)
         return 0.0, points * (MARGIN_PER_POINT if self.is_event_good else -MARGIN_PER_POINT)
 
+    def part_margins(self, features: pd.DataFrame) -> Floats:
+        """Return what each part would add to the margin at a weight of 100, shape (n_rows, n_parts); 0 where it is missing."""
+        gap = self.part_scores(features).to_numpy() - NEUTRAL
+        return np.where(np.isnan(gap), 0.0, gap * (MARGIN_PER_POINT if self.is_event_good else -MARGIN_PER_POINT))
+
+    def reweighted(self, weights: Floats) -> Self:
+        """Return this method with other weights of its parts, in their order; the percentiles stay."""
+        state = self.to_dict()
+        state["parts"] = [{**part, "weight": float(weight)} for part, weight in zip(state["parts"], weights, strict=True)]
+        return type(self).from_dict(state)
+
     def _scores(self, part: Part, features: pd.DataFrame) -> Floats:
         """0-100 per indicator of a part, null where it has no value."""
         columns = []

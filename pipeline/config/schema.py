@@ -425,6 +425,14 @@ class Scale:
 
 
 @dataclass(frozen=True, config=_strict)
+class Score:
+    """What is asked of scores before readers see them."""
+
+    largest_shift: float | None = Field(default=0.25, gt=0)
+    """Population stability index against the last run of the same model and scale beyond which nothing is published."""
+
+
+@dataclass(frozen=True, config=_strict)
 class Store:
     """Where everything the pipeline writes goes."""
 
@@ -461,5 +469,6 @@ class Project:
     actions: tuple[ScoredAction, ...] = ()
     rules: tuple[ScoringRule, ...] = ()
     scale: Scale = Field(default_factory=Scale)
+    score: Score = Field(default_factory=Score)
     store: Store = Field(default_factory=Store)
     mlflow: Mlflow = Field(default_factory=Mlflow)

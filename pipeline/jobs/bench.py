@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from models.bench import BenchResult, Money, compare
-from models.contenders import BenchSettings, contenders
+from models.contenders import SEGMENT, BenchSettings, contenders
 from models.dataset import TrainingSet
 from models.declared import Part
 from models.methods import Logistic
@@ -17,7 +18,11 @@ from models.splits import temporal_folds
 from models.tuning import choose_l2
 from pipeline.config.checks import declared_actions, declared_rules
 from pipeline.config.schema import Target
+from pipeline.engine.duckdb import connected
+from pipeline.engine.staged_facts import StagedFacts
+from pipeline.jobs.portfolio import row_segments
 from pipeline.jobs.prepare import load_training
+from pipeline.jobs.stage import load_staged
 from pipeline.jobs.train import load_version
 from pipeline.tracking import CHALLENGER, CHAMPION
 from pipeline.workspace import Workspace, target_rule
@@ -38,14 +43,17 @@ def bench_target(
         When the trained model was built on other signals than the features in the store.
     """
     rows, _, labels = load_training(workspace, target)
+    rows, has_segments, notes = with_segments(workspace, target, rows)
     model, line_l2 = _trained(workspace, target, rows)
     left_at = _left_at(rows, labels)
     settings = bench_settings(workspace, target)
     result = compare(
-        rows, contenders(settings, model, _elapsed(rows, left_at, target), line_l2=line_l2), clock=time.perf_counter,
-        left_at=left_at, folds=workspace.project.training.folds, capacity=workspace.project.objective.capacity,
-        money=_money(workspace, rows.test), seed=settings.seed, on_method=on_method,
+        rows, contenders(settings, model, _elapsed(rows, left_at, target), line_l2=line_l2, has_segments=has_segments),
+        clock=time.perf_counter, left_at=left_at, folds=workspace.project.training.folds,
+        capacity=workspace.project.objective.capacity, money=_money(workspace, rows.test), seed=settings.seed,
+        on_method=on_method,
     )
+    result = replace(result, notes=(*result.notes, *notes))
     _keep(workspace, target, result)
     return result
 
@@ -61,6 +69,29 @@ def bench_settings(workspace: Workspace, target: Target) -> BenchSettings:
         hybrid_share=bench.model_share, is_event_good=target_rule(target).is_good, seed=project.training.seed,
         threads=project.training.threads,
     )
+
+
+def with_segments(
+    workspace: Workspace, target: Target, rows: TrainingSet
+) -> tuple[TrainingSet, bool, tuple[str, ...]]:
+    """Return the rows with the segment of each as known on its date, whether there are at least two, and what to know of them."""
+    with connected() as connection:
+        staged = load_staged(workspace, connection)
+        segments = row_segments(workspace, connection, staged, target, rows.keys)
+    if segments.nunique() < 2:
+        return rows, False, ()
+    # As object with None: a text column would write nulls in a way of its own.
+    named = rows.keys.assign(**{SEGMENT: segments.astype(object).where(segments.notna(), None)})
+    accounts = next(source for source in staged.values() if source.contract.table == "accounts")
+    return replace(rows, keys=named), True, hindsight(accounts)
+
+
+def hindsight(accounts: StagedFacts) -> tuple[str, ...]:
+    """Return a note where segments of the past are not known: today's may have changed because of the outcome."""
+    if accounts.columns.get("valid_from", {}).get("is_mapped") or "segment" in accounts.settings.immutable:
+        return ()
+    return ("accounts have no history (valid_from), so a segment is today's on every date: where it changed because of the "
+            "outcome, methods that read it are flattered.",)
 
 
 def _trained(workspace: Workspace, target: Target, rows: TrainingSet) -> tuple[Model | None, float]:

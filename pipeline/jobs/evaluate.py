@@ -21,9 +21,8 @@ from models.model import Model
 from models.robustness import by_age, without_sources
 from models.stability import band_changes
 from pipeline.config.schema import Target
-from pipeline.engine.duckdb import Connection, connected
-from pipeline.engine.staged_facts import StagedFacts
-from pipeline.jobs.portfolio import portfolio
+from pipeline.engine.duckdb import connected
+from pipeline.jobs.portfolio import row_segments
 from pipeline.jobs.prepare import load_training
 from pipeline.jobs.stage import load_staged
 from pipeline.jobs.train import RESEEDED, load_version, need_version
@@ -51,7 +50,7 @@ def evaluate_target(workspace: Workspace, target: Target) -> dict[str, Any]:
     found["model_version"], found["registered_version"] = bundle.model_version, version
     with connected() as connection:
         staged = load_staged(workspace, connection)
-        segments = _segments(workspace, connection, staged, target, rows.test)
+        segments = row_segments(workspace, connection, staged, target, rows.test.keys)
         treated = treated_rows(connection, staged, rows.test.keys)
     checks = _checks(bundle, rows.test, segments)
     found["prior"] = _prior(bundle, rows.test)
@@ -92,18 +91,6 @@ def _beside_champion(
     beside = evaluate(bundle.model, {}, rows, replicates=200)["test"]
     return {"registered_version": version, "model_version": bundle.model_version, "log_loss": beside["log_loss"],
             "auc": beside["auc"], "difference": found["test"]["log_loss"] - beside["log_loss"]}
-
-
-def _segments(
-    workspace: Workspace, connection: Connection, staged: Mapping[str, StagedFacts], target: Target, test: TrainingSet
-) -> "pd.Series[Any]":
-    """Segment of every test row, as known on its date."""
-    segment = pd.Series(None, index=test.keys.index, dtype="object")
-    for as_of in sorted(test.keys["as_of"].unique()):
-        rows = test.keys[test.keys["as_of"] == as_of]
-        people = portfolio(workspace, connection, staged, target, pd.Timestamp(as_of).date(), rows["account_id"])
-        segment.loc[rows.index] = rows["account_id"].map(people.set_index("account_id")["segment"]).to_numpy(dtype=object)
-    return segment
 
 
 def _checks(bundle: Bundle, test: TrainingSet, segments: "pd.Series[Any]") -> tuple[SegmentCheck, ...]:

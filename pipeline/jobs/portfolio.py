@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import date
+from typing import Any
 
 import pandas as pd
 
@@ -45,6 +46,18 @@ def portfolio(
     return table.reindex(columns=list(PORTFOLIO_COLUMNS)).astype(
         {"name": "str", "owner": "str", "segment": "str", "currency": "str", "value_per_year": "float64",
          "renewal_date": "datetime64[us]"})
+
+
+def row_segments(
+    workspace: Workspace, connection: Connection, staged: Mapping[str, StagedFacts], target: Target, keys: pd.DataFrame
+) -> "pd.Series[Any]":
+    """Segment per row of `keys` (account_id, as_of), as known on its date; None where it has none."""
+    segment = pd.Series(None, index=keys.index, dtype="object")
+    for as_of in sorted(keys["as_of"].unique()):
+        rows = keys[keys["as_of"] == as_of]
+        people = portfolio(workspace, connection, staged, target, pd.Timestamp(as_of).date(), rows["account_id"])
+        segment.loc[rows.index] = rows["account_id"].map(people.set_index("account_id")["segment"]).to_numpy(dtype=object)
+    return segment
 
 
 def _attributes(connection: Connection, facts: SourceFacts) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from pipeline.jobs.changes import Change
 from pipeline.jobs.evaluate import latest_evaluation
 from pipeline.jobs.explain import Explained
 from pipeline.jobs.explain_scale import band_edges
+from pipeline.jobs.outcomes import outcomes_report
 from pipeline.jobs.patterns import PatternReport
 from pipeline.jobs.pulse import PulseReport
 from pipeline.jobs.score import PublishedRun
@@ -31,6 +32,8 @@ from pipeline.workspace import Workspace, target_rule
 
 PAGE, WORKLIST, CARD, CARD_MD = "portfolio.html", "worklist.csv", "model_card.html", "model_card.md"
 CHANGES_PAGE, PULSE_PAGE, PATTERNS_PAGE = "changes.html", "pulse.html", "patterns.html"
+_EARLIER_RUNS = 6
+"""Matured runs on the portfolio page; `tenure outcomes` has all."""
 
 
 def write_reports(workspace: Workspace, target: Target, published: PublishedRun) -> list[Path]:
@@ -58,6 +61,7 @@ def write_reports(workspace: Workspace, target: Target, published: PublishedRun)
         names=_former_names(workspace), limits=_limits(published),
         ranges=promises(tested, edges=(published.bundle.scale.at_risk_until, published.bundle.scale.stable_until)),
         edges=(published.bundle.scale.at_risk_until, published.bundle.scale.stable_until),
+        earlier=outcomes_report(workspace, target, on=published.run["as_of"], newest=_EARLIER_RUNS),
     ))
     card, markdown = model_card(ModelCardInputs(
         project=workspace.project.name, target_words=words, evaluation=evaluation,

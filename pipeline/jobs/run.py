@@ -156,6 +156,8 @@ def tell_score(say: Say, published: PublishedRun) -> None:
     say("score", f"as of {published.run['as_of']:%Y-%m-%d}: {scored:,} scored, {int(bands.get('unknown', 0)):,} unknown; "
                  f"{', '.join(changes)}" + (" (against the last run)" if before else ""))
     stale = [s.source for s in published.freshness if s.problem]
+    if published.shift is not None:
+        say("score", f"distribution: stability index {published.shift.index:.2f} against the last run (0.25 is a major shift)")
     say("score", f"run {published.run['run_id']} published; stale sources: {', '.join(stale) or 'none'}")
 
 

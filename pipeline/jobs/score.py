@@ -17,12 +17,14 @@ from features.windows import day_number
 from models.bundle import Bundle, Scored, base_of, score
 from models.drivers import account_reasons, driver_table
 from models.methods import GradientBoosting
+from models.shift import ScoreShift
 from pipeline.actions.worklist import largest_reasons
 from pipeline.config import config_hash
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection
 from pipeline.engine.staged_facts import StagedFacts
 from pipeline.jobs.cards import keep_cards
+from pipeline.jobs.distribution import refuse_shift, shift_since
 from pipeline.jobs.features import BEFORE_DAYS, build_scoring, data_until, latest_anchored_date
 from pipeline.jobs.freshness import SourceState, covered_shares, freshness
 from pipeline.jobs.past_runs import keep_configuration
@@ -66,6 +68,8 @@ class PublishedRun:
     freshness: tuple[SourceState, ...]
     covered: Mapping[str, float]
     previous_counts: dict[str, int] | None
+    shift: ScoreShift | None
+    """Against the last run; None where none of the same model and scale can be compared."""
     bundle: Bundle
 
 
@@ -85,6 +89,7 @@ def default_as_of(
 def score_target(
     workspace: Workspace, connection: Connection, target: Target, as_of: date | None = None, *,
     use_candidate: bool = False, allow_stale: Mapping[str, str] | None = None, bundle: Bundle | None = None,
+    accept_shift: str | None = None,
 ) -> PublishedRun:
     """Score one date and publish scores, drivers and portfolio under one run.
 
@@ -94,11 +99,13 @@ def score_target(
         Source -> reason; its accounts are published as unknown instead of refusing the run.
     bundle
         The model to score with; default: the one in use.
+    accept_shift
+        Reason to publish although scores moved more than `score.largest_shift`.
 
     Raises
     ------
     GateRefused
-        When a source is stale: nothing is written and readers keep the run before.
+        When a source is stale or the scores moved too far: readers keep the run before.
     NoModel
         When no model is in use.
     """
@@ -121,7 +128,7 @@ def score_target(
         connection, staged, accepted, day)
     scoring = _Scoring(bundle, rows, unknown, workspace.project.currency)
     people = portfolio(workspace, connection, staged, target, day, snapshots["account_id"])
-    published = _publish(workspace, target, scoring, snapshots, people, states, accepted)
+    published = _publish(workspace, target, scoring, snapshots, people, states, accepted, accept_shift)
     return replace(published, covered=covered_shares(connection, staged, day))
 
 
@@ -242,7 +249,7 @@ def run_id_of(
 
 def _publish(
     workspace: Workspace, target: Target, scoring: _Scoring, snapshots: pd.DataFrame, people: pd.DataFrame,
-    states: tuple[SourceState, ...], accepted: Mapping[str, str],
+    states: tuple[SourceState, ...], accepted: Mapping[str, str], accept_shift: str | None,
 ) -> PublishedRun:
     """Write portfolio, drivers and scores, then the row in `runs` that makes them the ones readers see."""
     bundle, day = scoring.bundle, scoring.rows.day
@@ -276,17 +283,21 @@ def _publish(
     no_health = scores["health_exact"].isna()
     scores.loc[no_health, ["base_points", "base_displayed"]] = np.nan
     counts = {str(k): int(v) for k, v in scores["band"].value_counts().items()}
+    versions = {"run_id": run_id, "as_of": as_of, "model_version": bundle.model_version,
+                "calibrator_version": bundle.calibrator_version, "scale_version": bundle.scale.version}
+    shift, limit = shift_since(store, previous, versions, scores), workspace.project.score.largest_shift
+    if shift is not None and previous is not None and limit is not None and accept_shift is None:
+        refuse_shift(store, target.name, previous, shift, scoring.rows.frame, limit)
     store.write("scores", _table(scores, SCORES), replace=where, partition_by=parts)
     # Beside the inputs, not among them: where rows are kept and who computed them is no other result.
     recorded = {**inputs, "staged": staged_versions(workspace), "libraries": library_versions()}
     keep_configuration(workspace)
     keep_cards(store, target.name, bundle)
     run = {
-        **common, "as_of": as_of.to_pydatetime(), "state": "published", "basis": bundle.basis,
-        "model_version": bundle.model_version, "calibrator_version": bundle.calibrator_version,
-        "scale_version": bundle.scale.version, "config_hash": config_hash(workspace.project),
+        **common, **versions, "as_of": as_of.to_pydatetime(), "state": "published", "basis": bundle.basis,
+        "config_hash": config_hash(workspace.project),
         "input_fingerprints": json.dumps(recorded, sort_keys=True), "counts": json.dumps(counts, sort_keys=True),
-        "note": _note(accepted, bundle),
+        "note": _note(accepted, bundle, accept_shift),
         "started_at": workspace.now, "published_at": workspace.now,
     }
     append_run(store, run)
@@ -294,15 +305,16 @@ def _publish(
     is_before = previous is not None and previous["run_id"] != run_id and previous["as_of"] <= as_of
     before = json.loads(previous["counts"]) if previous is not None and is_before else None
     reasons, why = (pd.concat(parts, ignore_index=True) for parts in (scoring.reasons, scoring.why))
-    return PublishedRun(run, scores, reasons, why, people, states, {}, before, bundle)
+    return PublishedRun(run, scores, reasons, why, people, states, {}, before, shift, bundle)
 
 
-def _note(accepted: Mapping[str, str], bundle: Bundle) -> str | None:
-    """What an auditor must know of this run: accepted stale sources, and members explained the slow way."""
+def _note(accepted: Mapping[str, str], bundle: Bundle, accept_shift: str | None) -> str | None:
+    """What an auditor must know of this run: what was accepted and why, and members explained the slow way."""
     slow = {m.method.name: m.method.explained_by_ for m in bundle.published.members
             if isinstance(m.method, GradientBoosting) and m.method.explained_by_ != "tables"}
-    facts = {name: value for name, value in (("allow_stale", dict(accepted)), ("explained_by", slow)) if value}
-    return json.dumps(facts) if facts else None
+    facts = {"allow_stale": dict(accepted), "accept_shift": accept_shift, "explained_by": slow}
+    told = {name: value for name, value in facts.items() if value}
+    return json.dumps(told) if told else None
 
 
 def _table(rows: pd.DataFrame, columns: Sequence[tuple[str, pa.DataType]]) -> pa.Table:

@@ -39,6 +39,10 @@ class ScoringRows:
             yield (self._frame(f"select r.account_id, {now} {part.format('')}"),
                    self._frame(f"select r.account_id, {earlier} {part.format(before)}"))
 
+    def frame(self) -> pd.DataFrame:
+        """All rows of the date by account, in memory at once."""
+        return self._frame(f"select account_id, {', '.join(self.columns)} from {_ROWS} order by place")
+
     def hash(self) -> str:
         """`content_hash` of all rows, read a few columns at a time."""
         return columns_hash(self._series())

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
@@ -12,6 +13,8 @@ from models.bench import METRICS, BenchResult
 
 WIDTH = 100
 """Letters of a line in a terminal that a reader need not widen."""
+SEGMENTS_SHOWN = 12
+WEIGHTS_SHOWN = 3
 HEADINGS = {"auc": "AUC", "average_precision": "avg. precision", "log_loss": "log loss", "lift_at_capacity": "lift at capacity",
             "profit": "profit a date", "lead_days": "lead, days", "warned": "warned"}
 
@@ -31,9 +34,49 @@ def bench_lines(result: BenchResult) -> list[Any]:
     if stability is not None:
         lines.append(Text(f"clusters found again on resampled accounts: adjusted Rand index {stability:.2f} (1 the same, "
                           "0 no more than chance)"))
+    lines += _segment_lines(result)
     lines += [Text(f"note: {note}", style="dim") for note in result.notes]
     lines.append(Text(f"recommended: {result.recommended}: {result.reason}", style="bold"))
     return lines
+
+
+def _segment_lines(result: BenchResult) -> list[Any]:
+    """What segments differ in, who keeps the common fit and why, and whether segments of their own are worth it."""
+    lines: list[Any] = []
+    for verdict in result.by_segment:
+        details = result.details[verdict.method]
+        segments = details["segments"]
+        lines.append(_weights_table(details) if "weights" in details else _cohort_table(details))
+        if len(segments) > SEGMENTS_SHOWN:
+            lines.append(Text(f"and {len(segments) - SEGMENTS_SHOWN} smaller segments (--json has all).", style="dim"))
+        gaps = [_gap(each.value, each.low, each.high, 4) for each in (verdict.validation, verdict.test)]
+        lines.append(Text(f"{verdict.words} Log loss minus {verdict.pooled}: validation {gaps[0]}, test {gaps[1]}"))
+    return lines
+
+
+def _weights_table(details: Mapping[str, Any]) -> Table:
+    table = Table("segment", "accounts", "leavers", "own share", "weights that differ most (global)", box=None, pad_edge=False,
+                  title="segment_weights: weights per segment, beside the global ones", title_justify="left", title_style="bold")
+    common = details["weights"]
+    for each in details["segments"][:SEGMENTS_SHOWN]:
+        own = each["weights"]
+        moved = sorted(common, key=lambda name: -abs(own[name] - common[name]))[:WEIGHTS_SHOWN]
+        said = ", ".join(f"{name} {own[name]:.0f} ({common[name]:.0f})" for name in moved)
+        table.add_row(each["segment"], str(each["accounts"]), str(each["leaving_accounts"]), f"{each['own_share']:.0%}",
+                      f"global weights: {each['pooled']}" if each["pooled"] else said)
+    return table
+
+
+def _cohort_table(details: Mapping[str, Any]) -> Table:
+    """Level as a shift in log-odds, slope beside the common one, each with the share of the segment's own estimate."""
+    table = Table("segment", "accounts", "leavers", "level", "own share", "slope", "own share", "", box=None, pad_edge=False,
+                  title="cohort: level and slope per segment, pulled towards the common ones", title_justify="left",
+                  title_style="bold")
+    for each in details["segments"][:SEGMENTS_SHOWN]:
+        table.add_row(each["segment"], str(each["accounts"]), str(each["leaving_accounts"]), f"{each['level']:+.2f}",
+                      f"{each['level_share']:.0%}", f"x {each['slope']:.2f}", f"{each['slope_share']:.0%}",
+                      f"pooled: {each['pooled']}" if each["pooled"] else "")
+    return table
 
 
 def _few(dates: list[str]) -> list[str]:
@@ -120,7 +163,8 @@ def bench_json(result: BenchResult, target: str) -> dict[str, Any]:
         mine = result.figures[result.figures["method"] == row["method"]]
         methods.append({**row, "test": _by_metric(mine), "details": result.details.get(row["method"], {})})
     return {"target": target, "test": dict(result.test), "recommended": result.recommended, "reason": result.reason,
-            "methods": methods, "skipped": dict(result.skipped), "notes": list(result.notes)}
+            "methods": methods, "skipped": dict(result.skipped), "notes": list(result.notes),
+            "by_segment": [{**asdict(each), "is_worth_it": each.is_worth_it, "words": each.words} for each in result.by_segment]}
 
 
 def _by_metric(rows: pd.DataFrame) -> dict[str, dict[str, Any]]:

@@ -12,7 +12,9 @@ from features.errors import ContractError
 from models.drivers import interval_in_words, split_comparison
 from models.health import Promise
 from pipeline.actions.worklist import NO_OWNER, is_good_event, largest_reasons, worklist
+from pipeline.jobs.outcomes import OutcomesReport
 from pipeline.reports.hindsight import LEADS, Hindsight, count_of, look_back
+from pipeline.reports.outcomes import page_view
 from pipeline.reports.reliability import reliability_svg, reliability_table
 from pipeline.reports.render import render, script_and_policy, style
 from pipeline.reports.scale import base_words, horizon_words, sentence_of, unsure_band
@@ -72,6 +74,8 @@ class PortfolioInputs:
         Last displayed score of the first and of the second band.
     why
         Reasons of the short list per account: account_id, reason, points; None: not told.
+    earlier
+        What became of earlier scores of the target; None: not told.
     """
 
     scores: pd.DataFrame
@@ -93,6 +97,7 @@ class PortfolioInputs:
     ranges: tuple[Promise, ...] = ()
     edges: tuple[int, int] = (40, 70)
     why: pd.DataFrame | None = None
+    earlier: OutcomesReport | None = None
 
 
 @dataclass(frozen=True)
@@ -169,6 +174,7 @@ def portfolio_page(inputs: PortfolioInputs) -> str:
         shown=SHOWN_PER_OWNER,
         sources=source_rows(inputs.source_freshness, inputs.run.get("as_of")),
         limits=inputs.limits,
+        earlier=page_view(inputs.earlier, EVENT_WORDS[inputs.target_kind]),
         **_looking_back(inputs),
         **_trust(inputs, past),
     )

@@ -1,13 +1,19 @@
 """`tenure bench`: the measured table, the stored one, what the project declares, and mistakes in it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from small_company import Command, Company
 
 from features.errors import ConfigError
+from models.contenders import SEGMENT
 from pipeline.config import config_hash, read_project
+from pipeline.engine.duckdb import connected
+from pipeline.jobs.bench import hindsight, with_segments
+from pipeline.jobs.prepare import load_training
+from pipeline.jobs.stage import load_staged
 
 SMALLEST = """
 name = "shop"
@@ -66,10 +72,29 @@ def test_bench_prints_the_table_and_keeps_it(company_copy: Company, tenure: Comm
     assert 0 <= methods["clusters"]["details"]["stability"] <= 1
     loss = methods["tuned"]["test"]["log_loss"]
     assert loss["low"] < loss["value"] < loss["high"] and loss["minus_tuned"] == 0 and "profit" in methods["tuned"]["test"]
+    for method, pooled in (("segment_weights", "weighted_average"), ("cohort", "tuned")):
+        segments = methods[method]["details"]["segments"]
+        assert {each["segment"] for each in segments} == {"small", "mid", "large"} and segments[-1]["pooled"] == "too few"
+        verdict = next(each for each in found["by_segment"] if each["method"] == method)
+        assert verdict["pooled"] == pooled and "worth it" in verdict["words"]
+        assert verdict["validation"]["low"] <= verdict["validation"]["value"] <= verdict["validation"]["high"]
     workspace, target = company_copy.workspace()
     kept = workspace.store.read("bench")
     assert set(kept["target"]) == {target.name} and set(kept["method"]) == set(methods)
     assert set(kept.loc[kept["is_recommended"], "method"]) == {found["recommended"]}
+
+
+def test_segments_are_those_known_on_the_date_and_without_history_today_s_is_said(company: Company) -> None:
+    workspace, target = company.workspace()
+    rows, _, _ = load_training(workspace, target)
+    named, has_segments, notes = with_segments(workspace, target, rows)
+    assert has_segments and notes == () and set(named.keys[SEGMENT]) == {"small", "mid", "large"}
+    assert named.keys.groupby("account_id")[SEGMENT].nunique().max() > 1  # seats changed, and the segment with them
+    with connected() as connection:
+        accounts = load_staged(workspace, connection)["accounts"]
+    assert "today's on every date" in hindsight(replace(accounts, columns={}))[0]
+    fixed = replace(accounts.settings, immutable=(*accounts.settings.immutable, "segment"))
+    assert hindsight(replace(accounts, columns={}, settings=fixed)) == ()
 
 
 @pytest.mark.parametrize(("text", "words"), [

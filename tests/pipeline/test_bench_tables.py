@@ -1,12 +1,14 @@
 """The tables of `tenure bench` in a terminal: no line wider than a hundred letters, nothing lost."""
 
 import io
+from dataclasses import replace
 
 import pandas as pd
 from rich.console import Console
 
-from models.bench import METRICS, BenchResult
-from pipeline.reports.bench import HEADINGS, WIDTH, bench_lines
+from models.bench import METRICS, BenchResult, SegmentVerdict
+from models.metrics import Estimate
+from pipeline.reports.bench import HEADINGS, WIDTH, bench_json, bench_lines
 
 METHODS = ("constant", "four_indicators", "weighted_average", "tuned")
 
@@ -36,3 +38,31 @@ def test_tables_fit_a_hundred_letters_and_hold_every_figure() -> None:
         assert heading in text
     for method in METHODS:
         assert f"{method}: what {method} does" in text
+
+
+def test_a_segment_of_few_is_named_with_its_leavers_and_the_verdict_stands_in_words() -> None:
+    weights = {"active_days_28d": 60.0, "days_since_use": 40.0}
+    tiny = {"segment": "tiny", "accounts": 16, "leaving_accounts": 7, "own_share": 0.0, "pooled": "too few"}
+    own = {"segment": "large", "accounts": 400, "leaving_accounts": 90, "own_share": 0.82, "pooled": "",
+           "weights": {"active_days_28d": 31.0, "days_since_use": 69.0}}
+    line = {"level_share": 0.7, "slope_share": 0.0}
+    cohorts = [{**own, **line, "level": 0.31, "slope": 1.0}, {**tiny, **line, "level_share": 0.0, "level": 0.0, "slope": 1.0}]
+    gap = Estimate(-0.01, -0.02, -0.001)
+    benched = replace(
+        result(), details={"segment_weights": {"weights": weights, "segments": [own, {**tiny, "weights": weights}]},
+                           "cohort": {"segments": cohorts}},
+        by_segment=(SegmentVerdict("segment_weights", "weighted_average", Estimate(0.001, -0.001, 0.003), gap),
+                    SegmentVerdict("cohort", "tuned", gap, gap)))
+    out = io.StringIO()
+    console = Console(file=out, width=WIDTH, highlight=False)
+    for each in bench_lines(benched):
+        console.print(each)
+    lines = [" ".join(each.split()) for each in out.getvalue().splitlines()]
+    assert "tiny 16 7 0% global weights: too few" in lines
+    assert "large 400 90 82% active_days_28d 31 (60), days_since_use 69 (40)" in lines
+    assert "large 400 90 +0.31 70% x 1.00 0%" in lines and "tiny 16 7 +0.00 0% x 1.00 0% pooled: too few" in lines
+    text = " ".join(lines)
+    assert "segment_weights: not shown to be worth it, no better than weighted_average beyond what chance gives." in text
+    assert "cohort: worth it, better than tuned beyond what chance gives. Log loss minus tuned: validation -0.0100" in text
+    plain = bench_json(benched, "churn_90d")["by_segment"]
+    assert [each["is_worth_it"] for each in plain] == [False, True] and plain[1]["validation"]["low"] == -0.02

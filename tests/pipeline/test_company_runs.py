@@ -351,3 +351,26 @@ def test_refused_candidate_keeps_its_reasons(company_copy: Company, monkeypatch:
     tracker = client(workspace.folder, None)
     version = tracker.get_model_version_by_alias(model_name(workspace, target), CHAMPION)
     assert "recency alone" in version.tags["refused"]
+
+
+def test_scores_that_moved_too_far_are_not_published_until_accepted(
+    company: Company, company_copy: Company, tenure: Command
+) -> None:
+    usage = company_copy.table("usage_events")
+    is_late = usage["event_time"] >= usage["event_time"].max() - pd.Timedelta(days=70)
+    # A feed that lost nine rows of ten for weeks: no day is unusual beside the others, so it does not look stale.
+    lost = usage[~is_late | (np.arange(len(usage)) % 10 == 0)]
+    company_copy.replace_table("usage_events", lost)
+
+    refused = tenure("score", "--project", company_copy.folder)
+    assert refused.code == 3, refused
+    assert "stability index" in refused.err and "--accept-shift" in refused.err
+    assert "Signals that moved most: " in refused.err and "nan" not in refused.err
+    assert hashes(company_copy) == hashes(company)
+
+    accepted = tenure("score", "--project", company_copy.folder, "--accept-shift", "a product was switched off")
+    assert accepted.code == 0, accepted.err
+    workspace, _ = company_copy.workspace()
+    assert "a product was switched off" in workspace.store.read("runs")["note"].dropna().iloc[-1]
+    health = [each.published("scores").set_index("account_id")["health_exact"] for each in (company, company_copy)]
+    assert (health[1] - health[0]).abs().mean() > 5
