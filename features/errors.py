@@ -30,6 +30,12 @@ class EmptySource(ContractError):
     exit_code = 3
 
 
+class TooFewEvents(ContractError):
+    """Too few accounts left, or stayed, to learn anything from; a scorecard needs none."""
+
+    exit_code = 3
+
+
 class IncompleteHorizon(ChurnError, ValueError):
     """No date has a label window that the data complete."""
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from features.errors import ContractError
+from features.errors import ContractError, TooFewEvents
 
 Positions = NDArray[np.intp]
 
@@ -182,7 +182,7 @@ def _leaving(keys: pd.DataFrame, labels: NDArray[np.int8], rows: Positions) -> i
 def _require_both_classes(keys: pd.DataFrame, labels: NDArray[np.int8], final: Positions) -> None:
     leaving, staying = _leaving(keys, labels, final), int((labels[final] == 0).sum())
     if leaving < 2 or staying < 2:
-        raise ContractError(
+        raise TooFewEvents(
             f"{len(final)} training rows before the test hold {leaving} accounts with the event and {staying} rows "
             "without; at least 2 of each are needed. Choose earlier test dates, a longer horizon, or more history."
         )

@@ -13,6 +13,7 @@ rather than narrow where windows overlap.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -117,14 +118,15 @@ def record(rows: pd.DataFrame, bands: Sequence[str]) -> Record:
         Names of the bands, lowest scores first.
     """
     mine = judged(rows)
+    count = partial(tally, is_promised=bool(mine["probability"].notna().all()))
     value, low, high = _ranking(mine, good_event="high" in bands)
     known = mine["treated"].notna().all() and len(mine) > 0
     is_treated = mine["treated"].fillna(False).to_numpy(dtype=bool)
     red, calm = mine["band"].isin(ALARM_BANDS), mine["band"].isin(CALM_BANDS)
     return Record(
-        total=tally(mine), bands=tuple((band, tally(mine[mine["band"] == band])) for band in bands),
+        total=count(mine), bands=tuple((band, count(mine[mine["band"] == band])) for band in bands),
         auc=value, auc_low=low, auc_high=high,
-        treated=tally(mine[is_treated]) if known else None, untreated=tally(mine[~is_treated]) if known else None,
+        treated=count(mine[is_treated]) if known else None, untreated=count(mine[~is_treated]) if known else None,
         apart=_apart(rows), alarms=int(red.sum()), alarms_stayed=int((mine.loc[red, "label"] == 0).sum()),
         calm=int(calm.sum()), calm_left=int((mine.loc[calm, "label"] == 1).sum()))
 
@@ -140,12 +142,12 @@ def calm_leavers(rows: pd.DataFrame) -> pd.DataFrame:
     return mine[mine["band"].isin(CALM_BANDS) & (mine["label"] == 1)]
 
 
-def tally(rows: pd.DataFrame) -> Tally:
-    """Count judged scores: promised, left, and what chance allows."""
+def tally(rows: pd.DataFrame, *, is_promised: bool = True) -> Tally:
+    """Count judged scores: promised (unless the run published no probabilities), left, and what chance allows."""
     accounts, left = int(rows["account_id"].nunique()), int(rows["label"].sum())
     promised = chance_low = chance_high = rate = rate_low = rate_high = None
-    probability = rows["probability"].to_numpy(dtype=np.float64)
-    if not np.isnan(probability).any():
+    if is_promised:
+        probability = rows["probability"].to_numpy(dtype=np.float64)
         promised = float(probability.sum())
         chance_low, chance_high = chance_interval(by_account(rows["account_id"], probability))
     if accounts >= FEWEST_ACCOUNTS:

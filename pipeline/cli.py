@@ -627,13 +627,15 @@ def outcomes(
     as_json: JsonOption = False,
 ) -> None:
     """Published scores against what happened since, run by run. Example: tenure outcomes --target churn_90d"""
+    import pandas as pd
+
     from pipeline.console import print_json
     from pipeline.jobs.outcomes import outcomes_report
     from pipeline.reports.outcomes import outcomes_json, outcomes_lines
     from pipeline.reports.portfolio import EVENT_WORDS
 
     workspace, chosen = open_project(project, data, target)
-    report = outcomes_report(workspace, chosen)
+    report = outcomes_report(workspace, chosen, on=None if as_of is None else pd.Timestamp(as_of))
     if as_json:
         print_json(outcomes_json(report))
         return

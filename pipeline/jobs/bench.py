@@ -43,7 +43,7 @@ def bench_target(
         When the trained model was built on other signals than the features in the store.
     """
     rows, _, labels = load_training(workspace, target)
-    rows, has_segments, notes = with_segments(workspace, target, rows)
+    rows, has_segments, notes = with_segments(workspace, rows)
     model, line_l2 = _trained(workspace, target, rows)
     left_at = _left_at(rows, labels)
     settings = bench_settings(workspace, target)
@@ -71,19 +71,15 @@ def bench_settings(workspace: Workspace, target: Target) -> BenchSettings:
     )
 
 
-def with_segments(
-    workspace: Workspace, target: Target, rows: TrainingSet
-) -> tuple[TrainingSet, bool, tuple[str, ...]]:
+def with_segments(workspace: Workspace, rows: TrainingSet) -> tuple[TrainingSet, bool, tuple[str, ...]]:
     """Return the rows with the segment of each as known on its date, whether there are at least two, and what to know of them."""
     with connected() as connection:
         staged = load_staged(workspace, connection)
-        segments = row_segments(workspace, connection, staged, target, rows.keys)
+        segments = row_segments(connection, staged, rows.keys)
     if segments.nunique() < 2:
         return rows, False, ()
-    # As object with None: a text column would write nulls in a way of its own.
-    named = rows.keys.assign(**{SEGMENT: segments.astype(object).where(segments.notna(), None)})
     accounts = next(source for source in staged.values() if source.contract.table == "accounts")
-    return replace(rows, keys=named), True, hindsight(accounts)
+    return replace(rows, keys=rows.keys.assign(**{SEGMENT: segments})), True, hindsight(accounts)
 
 
 def hindsight(accounts: StagedFacts) -> tuple[str, ...]:

@@ -50,7 +50,7 @@ def evaluate_target(workspace: Workspace, target: Target) -> dict[str, Any]:
     found["model_version"], found["registered_version"] = bundle.model_version, version
     with connected() as connection:
         staged = load_staged(workspace, connection)
-        segments = row_segments(workspace, connection, staged, target, rows.test.keys)
+        segments = row_segments(connection, staged, rows.test.keys)
         treated = treated_rows(connection, staged, rows.test.keys)
     checks = _checks(bundle, rows.test, segments)
     found["prior"] = _prior(bundle, rows.test)

@@ -1,8 +1,7 @@
 """Published runs whose outcome is known by now: what they promised, beside what happened to their accounts.
 
 Which runs. Of several runs of one date the one readers saw last before its outcome could be known; runs taken back
-(superseded) are left out. A run is judged when the data complete the label window of all its accounts, no day earlier;
-where the horizon is the next renewal its accounts are judged one by one.
+(superseded) are left out. A run is judged when the data complete the label window of its accounts, no day earlier.
 
 What is read. Scores, bands and drivers are those that were published. What became known since enters the labels alone,
 which are made by the rules of `models.labels` as the run's own configuration describes its target.
@@ -43,7 +42,9 @@ _NO_LABEL = {
     "kind_unknown": "left, nobody says whether by choice", "feed_silent": "outcome not known, the feed was silent",
     "no_contract_end": "no contract end agreed", "incomplete": "window not over yet", "gone": "no longer in the data",
 }
-NOTICE_WORDS = {"notice": "under notice already", "lapsed": "lapsed already"}
+# Kinds of which the end of cover of an account under notice tells whether the event came.
+_SAID_BY_NOTICE = ("churn", "voluntary")
+_NOTICE = {"notice": "under notice already", "lapsed": "lapsed already"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,10 +127,10 @@ def outcomes_report(
         When nothing was published for the target.
     """
     runs, superseded, replaced = _runs(workspace, target)
-    if on is not None:
-        runs = runs[runs["as_of"] <= on]
-    elif runs.empty:
-        raise NotFound(f"target {target.name!r} has no published run. Run `tenure score` first.")
+    runs = runs if on is None else runs[runs["as_of"] <= on]
+    if runs.empty:
+        when = "" if on is None else f" of {on:%Y-%m-%d} or before"
+        raise NotFound(f"target {target.name!r} has no published run{when}. Run `tenure score` first.")
     definitions, unreadable = _definitions(workspace, target, runs)
     readable: list[dict[str, Any]] = [{str(key): value for key, value in run.items()} for run in runs.to_dict("records")
                                       if run["config_hash"] in definitions]
@@ -258,7 +259,8 @@ from labels order by account_id, as_of_day""").df()
 def _happened(target: Target, rows: pd.DataFrame) -> dict[str, Any]:
     """Whether an account left inside the window, also where nothing was promised, and until when it could be worked on."""
     over = rows["label_until"] - pd.Timedelta(days=_grace_days(target))
-    left = (rows["label"] == 1) | ((rows["band"] == "leaving") & (rows["left_at"] < over))
+    went = (rows["left_at"] >= rows["as_of"]) & (rows["left_at"] < over) & (target.kind in _SAID_BY_NOTICE)
+    left = (rows["label"] == 1) | ((rows["band"] == "leaving") & went)
     # The last sign of life of an account that fell silent lies before the event.
     at = rows["left_at"].where(left & (target.kind != "inactivity"))
     return {"left": left, "left_at": at, "workable_until": over.where(at.isna() | (at > over), at)}
@@ -268,7 +270,7 @@ def _apart(rows: pd.DataFrame) -> "pd.Series[str]":
     """Why a row is not judged; empty where it is."""
     unlabelled = rows["label_reason"].map(_NO_LABEL).where(rows["label"].isna(), "").fillna("")
     why = unlabelled.where(rows["band"] != "unknown", "published as unknown")
-    leaving = rows["band_reason"].map(NOTICE_WORDS).fillna("leaving already")
+    leaving = rows["band_reason"].map(_NOTICE).fillna("leaving already")
     return why.where(rows["band"] != "leaving", leaving).astype("str")
 
 
@@ -287,17 +289,18 @@ def _treated(connection: Connection, staged: Mapping[str, StagedFacts], rows: pd
 
 
 def _open_until(followed: _Followed) -> date | None:
-    """When a run is over that is not yet; None for one to judge.
+    """When the first accounts of a run are over of which none is yet; None for a run to judge.
 
-    With the next renewal as horizon one account that is over is enough: which ones are was agreed in their contracts, not
-    decided by what happened.
+    All accounts of a run are over on one day, but where feeds end on different days or the horizon is the next renewal. Then
+    one that is over is enough, the others are counted apart: which ones are was agreed in a contract or decided by a feed,
+    not by what happened.
     """
     rows = followed.rows
     is_open = rows["label_reason"] == "incomplete"
-    if not is_open.any() or (followed.target.horizon_days is None and len(judged(rows))):
+    if not is_open.any() or len(judged(rows)):
         return None
-    ends = rows.loc[is_open, "label_until"]
-    return pd.Timestamp(ends.max() if followed.target.horizon_days is not None else ends.min()).date()
+    day: date = rows.loc[is_open, "label_until"].min().date()
+    return day
 
 
 def _judge(workspace: Workspace, followed: _Followed, in_use: str | None) -> JudgedRun:

@@ -33,7 +33,8 @@ def portfolio(
     table = pd.DataFrame({"account_id": account_ids.astype("str")})
     for name, source in staged.items():
         if source.contract.table == "accounts":
-            table = table.merge(_attributes(connection, source_facts(source, {})), on="account_id", how="left")
+            attributes = _attributes(connection, source_facts(source, {})).drop(columns="as_of_day")
+            table = table.merge(attributes, on="account_id", how="left")
         elif source.contract.table == "subscriptions":
             table = table.merge(_contracts(connection, source_facts(source, {})), on="account_id", how="left")
         elif source.contract.table == "usage_events" and "amount" in source.columns:
@@ -48,27 +49,29 @@ def portfolio(
          "renewal_date": "datetime64[us]"})
 
 
-def row_segments(
-    workspace: Workspace, connection: Connection, staged: Mapping[str, StagedFacts], target: Target, keys: pd.DataFrame
-) -> "pd.Series[Any]":
+def row_segments(connection: Connection, staged: Mapping[str, StagedFacts], keys: pd.DataFrame) -> "pd.Series[Any]":
     """Segment per row of `keys` (account_id, as_of), as known on its date; None where it has none."""
-    segment = pd.Series(None, index=keys.index, dtype="object")
-    for as_of in sorted(keys["as_of"].unique()):
-        rows = keys[keys["as_of"] == as_of]
-        people = portfolio(workspace, connection, staged, target, pd.Timestamp(as_of).date(), rows["account_id"])
-        segment.loc[rows.index] = rows["account_id"].map(people.set_index("account_id")["segment"]).to_numpy(dtype=object)
-    return segment
+    days = {as_of: day_number(pd.Timestamp(as_of).date()) for as_of in keys["as_of"].unique()}
+    asked = pd.DataFrame({"account_id": keys["account_id"].astype("str"), "as_of_day": keys["as_of"].map(days)})
+    put_table(connection, "asked", asked)
+    accounts = next((source for source in staged.values() if source.contract.table == "accounts"), None)
+    if accounts is None:
+        return pd.Series(None, index=keys.index, dtype="object")
+    known = _attributes(connection, source_facts(accounts, {})).set_index(["account_id", "as_of_day"])["segment"]
+    segment = known.reindex(pd.MultiIndex.from_frame(asked)).to_numpy(dtype=object, copy=True)
+    segment[pd.isna(segment)] = None
+    return pd.Series(segment, index=keys.index, dtype="object")
 
 
 def _attributes(connection: Connection, facts: SourceFacts) -> pd.DataFrame:
-    """Newest known row of each account."""
+    """Newest known row of each account on each date asked for."""
     order = "t.valid_from desc," if "valid_from" in facts.mapped else ""
     wanted = ", ".join(f"r.{c}" for c in ("name", "owner", "segment"))
     money = 10 ** facts.decimals.get("value_per_year", 0)
     value = f"cast(r.value_per_year as double) / {money}.0 as value_per_year" if "value_per_year" in facts.mapped else ""
     return connection.execute(f"""
-select r.account_id, {wanted}{', ' + value if value else ''}
-from (select t.*, row_number() over (partition by t.account_id order by {order} t.name, t.owner) as position
+select r.account_id, r.as_of_day, {wanted}{', ' + value if value else ''}
+from (select t.*, row_number() over (partition by t.account_id, t.as_of_day order by {order} t.name, t.owner) as position
       from ({as_known(facts, 'asked')}) t
       where t.valid_from is null or {happened('t', 'valid_from')}) r
 where r.position = 1""").df()

@@ -32,8 +32,8 @@ from pipeline.workspace import Workspace, target_rule
 
 PAGE, WORKLIST, CARD, CARD_MD = "portfolio.html", "worklist.csv", "model_card.html", "model_card.md"
 CHANGES_PAGE, PULSE_PAGE, PATTERNS_PAGE = "changes.html", "pulse.html", "patterns.html"
-_EARLIER_RUNS = 6
-"""Matured runs on the portfolio page; `tenure outcomes` has all."""
+_EARLIER_RUNS, _EARLIER_SCORES = 6, 500_000
+"""Matured runs on the portfolio page, fewer where they are large; `tenure outcomes` has all."""
 
 
 def write_reports(workspace: Workspace, target: Target, published: PublishedRun) -> list[Path]:
@@ -61,7 +61,7 @@ def write_reports(workspace: Workspace, target: Target, published: PublishedRun)
         names=_former_names(workspace), limits=_limits(published),
         ranges=promises(tested, edges=(published.bundle.scale.at_risk_until, published.bundle.scale.stable_until)),
         edges=(published.bundle.scale.at_risk_until, published.bundle.scale.stable_until),
-        earlier=outcomes_report(workspace, target, on=published.run["as_of"], newest=_EARLIER_RUNS),
+        earlier=outcomes_report(workspace, target, on=published.run["as_of"], newest=_earlier_runs(published)),
     ))
     card, markdown = model_card(ModelCardInputs(
         project=workspace.project.name, target_words=words, evaluation=evaluation,
@@ -139,6 +139,10 @@ def _backtest(workspace: Workspace, target: Target, published: PublishedRun) -> 
         return empty
     rows = workspace.store.read("backtest", filters=[("target", "=", target.name)])
     return rows[rows["model_version"] == published.bundle.model_version].drop(columns=["target", "model_version"])
+
+
+def _earlier_runs(published: PublishedRun) -> int:
+    return max(1, min(_EARLIER_RUNS, _EARLIER_SCORES // len(published.scores)))
 
 
 def _former_names(workspace: Workspace) -> dict[str, str]:

@@ -6,16 +6,16 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from features.errors import ConfigError, GateRefused
+from features.errors import ConfigError, GateRefused, TooFewEvents
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection, connected
 from pipeline.jobs.evaluate import evaluate_target
 from pipeline.jobs.prepare import prepare_training
-from pipeline.jobs.promote import has_champion, promote_target
+from pipeline.jobs.promote import has_champion, promote_target, put_to_use
 from pipeline.jobs.report import write_reports
 from pipeline.jobs.score import PublishedRun, score_target
 from pipeline.jobs.stage import stage_sources
-from pipeline.jobs.train import Trained, train_target
+from pipeline.jobs.train import Trained, register_scorecard, train_target
 from pipeline.workspace import Workspace
 
 Say = Callable[[str, str], None]
@@ -26,6 +26,7 @@ class WholeRun:
     """What a whole run found and left."""
 
     evaluation: Mapping[str, Any]
+    """Empty where too few left to train a model."""
     refused: str | None
     published: PublishedRun
     pages: tuple[Path, ...]
@@ -35,17 +36,14 @@ def run_flow(workspace: Workspace, target: Target, say: Say, as_of: date | None 
     """Stage, build, train, evaluate, promote, score and report; each step as its own command would.
 
     A candidate that its gates refuse is not promoted: the model in use goes on, or, where there is
-    none yet, the scorecard is published.
+    none yet, the scorecard is published. So it is where too few left to train anything.
     """
     with workspace.store.writing():
         with connected() as connection:
             tell_stage(say, stage_sources(workspace, connection))
             refuse_bad_sources(workspace, connection, target)
             tell_features(say, target, prepare_training(workspace, connection, target))
-        tell_training(say, train_target(workspace, target))
-        found = evaluate_target(workspace, target)
-        tell_evaluation(say, found)
-        refused = _promote(workspace, target, say)
+        found, refused = _learn(workspace, target, say)
         with connected() as connection:
             published = score_target(workspace, connection, target, as_of)
         tell_score(say, published)
@@ -68,6 +66,30 @@ def refuse_leaking_store(workspace: Workspace, target: Target) -> None:
     if workspace.store.exists("staged_sources"):
         with connected() as connection:
             refuse_training(check_sources(workspace, connection, target, restage=False))
+
+
+def _learn(workspace: Workspace, target: Target, say: Say) -> tuple[Mapping[str, Any], str | None]:
+    """What the test said, and why the candidate is not in use, if so."""
+    try:
+        trained = train_target(workspace, target)
+    except TooFewEvents as few:
+        return {}, _publish_scorecard(workspace, target, say, few)
+    tell_training(say, trained)
+    found = evaluate_target(workspace, target)
+    tell_evaluation(say, found)
+    return found, _promote(workspace, target, say)
+
+
+def _publish_scorecard(workspace: Workspace, target: Target, say: Say, few: TooFewEvents) -> str:
+    """Where nobody left yet there is nothing to learn; the signs of the cards still say who needs looking after."""
+    say("train", f"no model: {few}")
+    if has_champion(workspace, target):
+        say("promote", "what is in use stays.")
+        return str(few)
+    version = register_scorecard(workspace, target, f"no model was trained: {few}")
+    put_to_use(workspace, target, version, "scorecard", {"refused": str(few)})
+    say("promote", "the scorecard is published: scores and reasons, no probability.")
+    return str(few)
 
 
 def _promote(workspace: Workspace, target: Target, say: Say) -> str | None:

@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from features.errors import NoModel, NotFound
+from features.errors import ConfigError, ContractError, NoModel, NotFound
 from models.artifact import read_model, write_model
 from models.bundle import Bundle, read_bundle, write_bundle
 from models.dataset import TrainingSet
 from models.drivers import find_twins
 from models.health import Proposal, propose_scale, scale_from_anchors, scale_problems
 from models.health.scale import Scale
-from models.model import Model
+from models.methods import Scorecard
+from models.model import Member, Model
 from models.plan import TrainingPlan
 from models.splits import unmatured
 from models.stability import band_changes, speaks_of_the_same, stabilised
@@ -87,6 +88,40 @@ def train_target(workspace: Workspace, target: Target, on_trial: Callable[..., N
     kept = dict(result.baselines) | ({RESEEDED: result.reseeded} if result.reseeded is not None else {})
     version = register(workspace, target, bundle, kept, result, rows)
     return Trained(bundle, result.baselines, version, result, proposal)
+
+
+def register_scorecard(workspace: Workspace, target: Target, why: str) -> str:
+    """Register a scorecard of the features in the store, which needs no labels, as a version without a model.
+
+    Parameters
+    ----------
+    why
+        Why there is no model; kept among the facts that reports show.
+
+    Raises
+    ------
+    ConfigError
+        When no signal says which direction is worse.
+    """
+    rows, found, _ = load_training(workspace, target)
+    declared, is_good = workspace.project.scale, target_rule(target).is_good
+    try:
+        card = Scorecard(is_event_good=is_good).fit(rows.features, rows.labels, rows.signals)
+    except ContractError as reason:
+        raise ConfigError(f"neither a model ({why}) nor a scorecard: {reason}") from None
+    model = Model((Member(card, 1.0),), rows.signals, target={**describe_target(target), "objective": _objective(workspace)},
+                  training={"rows": len(rows), "accounts": int(rows.keys["account_id"].nunique()),
+                            "events": int(rows.labels.sum())})
+    # A scorecard's health needs the edges of the bands only; no probability is promised, so no anchor is used.
+    scale = scale_from_anchors(0.5, 0.25, at_risk_until=declared.at_risk_until, stable_until=declared.stable_until,
+                               good_event=is_good)
+    bundle = Bundle(
+        model=model, scorecard=model, scale=scale, choices=found.choices, basis="scorecard",
+        facts={"train_dates": list(found.train_dates), "test_dates": list(found.test_dates), "notes": [why],
+               "config_hash": config_hash(workspace.project), "project": workspace.project.name,
+               "currency": workspace.project.currency, "twins": find_twins(rows.features, rows.signals)},
+    )
+    return register(workspace, target, bundle, {}, None, rows)
 
 
 def _stabilised(workspace: Workspace, target: Target, result: TrainingResult, rows: TrainingSet) -> TrainingResult:

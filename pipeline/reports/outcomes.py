@@ -92,7 +92,7 @@ def overall_words(report: OutcomesReport, words: Words) -> list[str]:
         return ["No verdict: each of these runs was scored after the fact, with a model that may have learned what followed. "
                 "Runs published on their date are judged here once they mature."]
     return [f"{verdict_words(report.overall.total, words)} {ranking_words(report.overall, words)}",
-            next_step(report.overall, in_use=newest.in_use)]
+            next_step(report.overall, words, in_use=newest.in_use)]
 
 
 def verdict_words(total: Tally, words: Words, *, in_time: bool = True) -> str:
@@ -129,7 +129,7 @@ def ranking_words(made: Record, words: Words) -> str:
     return f"Ranking: {figures}{'' if made.ranking == RANKED else ', no better than chance'}."
 
 
-def next_step(made: Record, *, in_use: bool) -> str:
+def next_step(made: Record, words: Words, *, in_use: bool) -> str:
     """What to do about a record, in a sentence."""
     if made.ranking != NOT_RANKED and made.total.verdict in (HELD, ""):
         return NOTHING_TO_DO
@@ -137,9 +137,10 @@ def next_step(made: Record, *, in_use: bool) -> str:
         return "Its model is no longer in use: wait for the runs of the one that is."
     if made.ranking == NOT_RANKED:
         return "Next: the ranking does not hold, so train again on what is known by now: `tenure run`."
-    worked = made.total.verdict == FEWER and made.treated is not None and made.treated.scores
+    helped = made.total.verdict == (MORE if _is_good(made) else FEWER)
+    worked = helped and made.treated is not None and made.treated.scores
     return ("Next: `tenure features`, then `tenure recalibrate`, which corrects the level if newer labels confirm it."
-            + (" Look at the accounts worked on first: plays that help make fewer leave than promised." if worked else ""))
+            + (f" Look at the accounts worked on first: plays that help change how many {words[0]}." if worked else ""))
 
 
 def run_words(each: JudgedRun, words: Words) -> str:
@@ -167,11 +168,14 @@ def first_words(report: OutcomesReport) -> str:
 
 def apart_words(made: Record, words: Words) -> list[str]:
     """Accounts counted apart, and the judged ones somebody worked on."""
-    lines = [f"{each.reason}: {_count(each.accounts, 'account')}, {each.left} {words[2]}" for each in made.apart]
+    lines = [f"{each.reason}: {_count(each.accounts, 'account')}{f', {each.left} {words[2]}' if each.left else ''}"
+             for each in made.apart]
     lines = [f"Not judged: {'; '.join(lines)}."] if lines else []
     if made.treated is not None and made.untreated is not None and made.treated.scores:
-        lines.append(f"Somebody worked on {_short(made.treated, words)}; the others, {_short(made.untreated, words)}. A play "
-                     "that helped makes a right warning look wrong, and who left early could not be worked on.")
+        lines.append(
+            f"Somebody worked on {_short(made.treated, words)}; the others, {_short(made.untreated, words)}. "
+            + (f"A play that helped makes more {words[0]} than promised." if _is_good(made) else
+               f"A play that helped makes a right warning look wrong, and who {words[2]} early could not be worked on."))
     return lines
 
 
@@ -201,7 +205,7 @@ def page_view(report: OutcomesReport | None, words: Words) -> dict[str, Any] | N
 
 def _told(each: JudgedRun, words: Words) -> list[Any]:
     made, run = each.record, each.run
-    step = next_step(made, in_use=each.in_use) if each.in_time else (
+    step = next_step(made, words, in_use=each.in_use) if each.in_time else (
         f"Scored on {each.scored_on}, after the fact: no promise, its model may have learned what followed.")
     verdict = f"{verdict_words(made.total, words, in_time=each.in_time)} {ranking_words(made, words)}"
     head = f"Scores of {run['as_of']:%Y-%m-%d}, run {run['run_id']}, model {run['model_version']}"
@@ -268,6 +272,10 @@ def _when(each: WaitingRun) -> str:
 
 def _band_names(each: JudgedRun) -> list[str]:
     return [band for band, _ in each.record.bands]
+
+
+def _is_good(made: Record) -> bool:
+    return any(band == "high" for band, _ in made.bands)
 
 
 def _rate(total: Tally) -> str:

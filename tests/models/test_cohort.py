@@ -1,6 +1,7 @@
 """What segments differ in: planted differences are found, chance is not, and a small segment keeps the common fit by name."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -100,7 +101,7 @@ def test_a_small_segment_has_exactly_the_global_weights_and_is_named() -> None:
 
 
 def test_levels_and_slopes_are_found_each_by_its_own_evidence() -> None:
-    def cohorts(**truth: float) -> dict[str, dict[str, float]]:
+    def cohorts(**truth: float) -> dict[str, dict[str, Any]]:
         rows = _company(1, **truth)  # type: ignore[arg-type]
         method = Cohorts().fit(rows.features.to_numpy() @ WEIGHTS - 2.0, rows.labels, rows.keys["account_id"],
                                rows.keys[SEGMENT].to_numpy())

@@ -87,7 +87,7 @@ def test_bench_prints_the_table_and_keeps_it(company_copy: Company, tenure: Comm
 def test_segments_are_those_known_on_the_date_and_without_history_today_s_is_said(company: Company) -> None:
     workspace, target = company.workspace()
     rows, _, _ = load_training(workspace, target)
-    named, has_segments, notes = with_segments(workspace, target, rows)
+    named, has_segments, notes = with_segments(workspace, rows)
     assert has_segments and notes == () and set(named.keys[SEGMENT]) == {"small", "mid", "large"}
     assert named.keys.groupby("account_id")[SEGMENT].nunique().max() > 1  # seats changed, and the segment with them
     with connected() as connection:

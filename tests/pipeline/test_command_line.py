@@ -26,6 +26,7 @@ from features.errors import (
     NoModel,
     NotFound,
     StoreError,
+    TooFewEvents,
 )
 from pipeline.cli import app
 from pipeline.flow import FLOW
@@ -286,7 +287,7 @@ def test_init_on_nothing_usable_is_wrong_use(tmp_path: Path, tenure: Command) ->
 @pytest.mark.parametrize(("error", "code"), [
     (ContractError, 1), (ArtifactMismatch, 1), (StoreError, 1),
     (ConfigError, 2), (IncompleteHorizon, 2), (NotFound, 2),
-    (EmptySource, 3), (LeakageError, 3), (GateRefused, 3), (NoModel, 3),
+    (EmptySource, 3), (TooFewEvents, 3), (LeakageError, 3), (GateRefused, 3), (NoModel, 3),
 ])
 def test_the_kind_of_error_gives_the_exit_code(error: type[ChurnError], code: int) -> None:
     assert error.exit_code == code

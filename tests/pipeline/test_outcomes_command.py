@@ -14,14 +14,14 @@ from small_company import NOW, Command, Company
 
 from features.errors import NotFound
 from models.bundle import Bundle
-from models.track_record import chance_interval
+from models.track_record import chance_interval, judged
 from pipeline.engine.duckdb import connected
-from pipeline.jobs.outcomes import JudgedRun, OutcomesReport, outcomes_report
+from pipeline.jobs.outcomes import JudgedRun, OutcomesReport, _follow, _open_until, outcomes_report
 from pipeline.jobs.report import write_reports
 from pipeline.jobs.score import score_target
-from pipeline.jobs.stage import stage_sources
+from pipeline.jobs.stage import load_staged, stage_sources
 from pipeline.jobs.train import need_version
-from pipeline.ledger import roll_back
+from pipeline.ledger import append_run, roll_back
 from pipeline.reports.outcomes import outcomes_lines, verdict_words
 from pipeline.tracking import CHAMPION
 
@@ -149,13 +149,13 @@ def test_unmatured_run_is_listed_with_its_day_and_never_judged(report: OutcomesR
 
 
 def test_page_of_an_earlier_date_tells_no_later_outcome(followed: Company) -> None:
-    def judged(day: str) -> list[date]:
+    def days(day: str) -> list[date]:
         workspace, target = followed.workspace()
         return [each.run["as_of"].date() for each in outcomes_report(workspace, target, on=pd.Timestamp(day)).judged]
 
-    assert judged("2025-04-18") == []
-    assert judged("2025-04-19") == [EARLY]
-    assert judged("2025-06-01") == [EARLY, LAST_OVER]
+    assert days("2025-04-18") == []
+    assert days("2025-04-19") == [EARLY]
+    assert days("2025-06-01") == [EARLY, LAST_OVER]
 
 
 def test_fewer_data_judge_fewer_runs(followed_copy: Company) -> None:
@@ -176,7 +176,7 @@ def test_what_became_known_later_enters_the_labels_alone(followed_copy: Company,
     rows = _by_hand(followed_copy, before.run["run_id"], EARLY)
     staying = rows[(rows["band"] == "healthy") & ~rows["left"]]
     running = followed_copy.table("subscriptions")
-    later = running[(running["starts_at"] > pd.Timestamp(EARLY)) & (running["starts_at"] < pd.Timestamp(EARLY + timedelta(days=60)))]
+    later = running[running["starts_at"].between(pd.Timestamp(EARLY), pd.Timestamp(EARLY + timedelta(days=60)))]
     chosen = str(staying[staying["account_id"].isin(later["account_id"])]["account_id"].iloc[0])
     kept = running[(running["account_id"] != chosen) | (running["starts_at"] <= pd.Timestamp(EARLY))]
     followed_copy.replace_table("subscriptions", kept)
@@ -226,14 +226,17 @@ def test_score_of_a_date_long_past_is_no_promise(followed_copy: Company) -> None
 
 
 def test_same_scores_again_keep_the_day_of_their_promise(followed_copy: Company) -> None:
-    _score(followed_copy, EARLY, now=NOW)
-    found = _run(outcomes_report(*followed_copy.workspace()), EARLY)
+    workspace, target = followed_copy.workspace()
+    runs = workspace.store.read("runs")
+    first = dict(runs[runs["as_of"] == pd.Timestamp(EARLY)].iloc[0])
+    append_run(workspace.store, {**first, "started_at": NOW, "published_at": NOW})
+    found = _run(outcomes_report(workspace, target), EARLY)
     assert found.in_time and found.scored_on == EARLY
 
 
 def test_runs_taken_back_are_left_out(followed_copy: Company, report: OutcomesReport) -> None:
     workspace, target = followed_copy.workspace()
-    roll_back(workspace.store, _run(report, EARLY).run["run_id"], NOW)
+    roll_back(workspace.store, _run(report, EARLY).run["run_id"], NOW + timedelta(hours=1))
     found = outcomes_report(workspace, target)
     assert [each.run["as_of"].date() for each in found.judged] == [EARLY]
     assert found.superseded == 3 and found.waiting == ()
@@ -248,7 +251,8 @@ def test_scorecard_is_judged_by_rank_and_band(followed_copy: Company) -> None:
     found = outcomes_report(workspace, target)
     card = _run(found, day).record
     assert card.total.promised is None and card.total.verdict == "" and card.total.left > 0
-    assert all(each.promised is None for _, each in card.bands) and sum(each.scores for _, each in card.bands) == card.total.scores
+    assert [each.promised for _, each in card.bands] == [None] * 3
+    assert sum(each.scores for _, each in card.bands) == card.total.scores
     assert verdict_words(card.total, WORDS).startswith("A scorecard promises no chance; ")
     # What promised nothing is no part of the promise of all.
     assert found.overall is not None and found.overall.total.promised is not None
@@ -270,12 +274,20 @@ def test_command_speaks_words_and_json(followed: Company, tenure: Command) -> No
     assert answer.code == 0, answer.err
     told = json.loads(answer.out)
     assert [run["as_of"][:10] for run in told["runs"]] == [EARLY.isoformat(), LAST_OVER.isoformat()]
-    assert told["runs"][0]["verdict"] in ("held", "more", "fewer") and told["overall"]["ranking"] in ("ranked", "not_ranked", "too_few")
+    assert told["runs"][0]["verdict"] in ("held", "more", "fewer")
+    assert told["overall"]["ranking"] in ("ranked", "not_ranked", "too_few")
     assert told["waiting"][0] == {"run_id": told["waiting"][0]["run_id"], "as_of": "2025-02-18T00:00:00", "basis": "calibrated",
                                   "matures_on": "2025-06-02"}
     shown = tenure("outcomes", "--project", followed.folder)
     assert "2 runs whose outcome is known; data until 2025-06-01" in shown.out
     assert "chance alone makes it" in shown.out and "when the data reach 2 Jun 2025" in shown.out
+
+
+def test_as_of_judges_as_the_page_of_that_date(followed: Company, tenure: Command) -> None:
+    told = json.loads(tenure("outcomes", "--project", followed.folder, "--as-of", "2025-04-19", "--json").out)
+    assert [run["as_of"][:10] for run in told["runs"]] == [EARLY.isoformat()] and told["data_until"] == "2025-04-19"
+    absent = tenure("outcomes", "--project", followed.folder, "--as-of", "2024-04-19")
+    assert absent.code == 2 and "no published run of 2024-04-19 or before" in absent.err
 
 
 def test_few_accounts_are_counted_without_percentages(report: OutcomesReport) -> None:
@@ -304,3 +316,22 @@ def test_page_says_what_became_of_earlier_scores(company: Company, followed_copy
     section = page.partition("What became of earlier scores")[2].partition("How sure is it?")[0]
     assert "5 Jan 2025" in section and "17 Feb 2025" in section and "18 Feb 2025" not in section
     assert "Healthy that left:" in section and "chance alone makes it" in section
+
+
+def test_next_renewal_is_judged_contract_by_contract(followed: Company, report: OutcomesReport) -> None:
+    """The 90-day scores as if they spoke of the next renewal: whose contract is over is judged, the others are counted apart."""
+    workspace, target = followed.workspace()
+    renewal = replace(target, horizon_days=None, horizon="next_renewal")
+    run = _run(report, EARLY).run
+    with connected() as connection:
+        staged = load_staged(workspace, connection)
+        [found] = _follow(workspace, connection, staged, renewal, [run], date(2025, 6, 1))
+        [early] = _follow(workspace, connection, staged, renewal, [run], EARLY + timedelta(days=14))
+    mine = judged(found.rows)
+    assert 0 < len(mine) < _run(report, EARLY).record.total.scores
+    assert (mine["label_until"] <= pd.Timestamp("2025-06-01")).all()
+    waiting = found.rows[found.rows["apart"] == "window not over yet"]
+    assert len(waiting) > 0 and (waiting["label_until"] > pd.Timestamp("2025-06-01")).all()
+    assert _open_until(found) is None
+    first = _open_until(early)  # two weeks on, no contract is over with its grace
+    assert first is not None and first > EARLY + timedelta(days=14)
