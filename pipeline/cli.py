@@ -456,6 +456,26 @@ def rollback(
 
 
 @app.command()
+def forget(
+    account: Annotated[str, typer.Argument(help="Account id.")],
+    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_json: JsonOption = False,
+) -> None:
+    """Remove every row of an account from the store, for good. Example: tenure forget A-0000017"""
+    from pipeline.console import print_json
+    from pipeline.jobs.privacy import forget_account
+
+    workspace, _ = open_project(project, data, target)
+    with workspace.store.writing():
+        done = forget_account(workspace, account)
+    if as_json:
+        print_json({"rows": dict(done.rows), "pages": [str(page) for page in done.pages]})
+        return
+    typer.echo(f"{sum(done.rows.values()):,} rows of {account} removed from {len(done.rows)} tables, with the tables' earlier "
+               f"versions; {len(done.pages)} pages that named it are gone (`tenure score` writes them anew). Delete it at "
+               "the source as well, or the next staging brings it back. Runs before today can no longer be replayed.")
+
+
+@app.command()
 def explain(
     account: Annotated[str | None, typer.Argument(help="Account id or name.")] = None,
     project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,

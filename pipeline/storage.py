@@ -106,6 +106,40 @@ class Store:
             raise NotFound(f"no table `{table}` in the store {self.folder}. Run `tenure run` first.")
         return DeltaTable(str(self.path(table)))
 
+    def tables(self) -> list[str]:
+        """Names of the store's own tables."""
+        if not self.folder.is_dir():
+            return []
+        return sorted(path.name for path in self.folder.iterdir() if path.is_dir() and DeltaTable.is_deltatable(str(path)))
+
+    def columns(self, table: str) -> list[str]:
+        """Columns of a table."""
+        return [each.name for each in self.delta(table).schema().fields]
+
+    def count(self, table: str, column: str, value: str) -> int:
+        """How many rows have this value."""
+        rows = self.delta(table).to_pyarrow_table(columns=[column], filters=[(column, "=", value)])
+        return int(rows.num_rows)
+
+    def erase(self, table: str, predicate: str) -> int:
+        """Remove rows for good: also from the versions before, which are given up. Returns how many.
+
+        Raises
+        ------
+        StoreError
+            When the folder cannot be written, or another writer was faster.
+        """
+        try:
+            delta = self.delta(table)
+            before = delta.to_pyarrow_dataset().count_rows()
+            delta.delete(predicate)
+            removed = before - delta.to_pyarrow_dataset().count_rows()
+            if removed:
+                delta.vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False)
+        except (OSError, DeltaError) as error:
+            raise StoreError(_write_failure(self.path(table), error)) from error
+        return int(removed)
+
     def version(self, table: str) -> int:
         """Number of the version that a reader sees now."""
         return int(self.delta(table).version())

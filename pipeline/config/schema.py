@@ -439,6 +439,8 @@ class Store:
     uri: str = "./store"
     replay_days: int = Field(default=90, ge=1)
     """How long replaced versions of staged tables are kept, so that `replay` and `changes` can go back to them."""
+    keep_runs_days: int | None = Field(default=None, ge=1)
+    """Published rows of dates further back than this are removed after every run; default: kept for ever."""
 
 
 @dataclass(frozen=True, config=_strict)

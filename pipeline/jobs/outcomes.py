@@ -38,12 +38,14 @@ LATEST_DAYS = 31
 SHOWN_LEAVERS = 10
 _COLUMNS = ["account_id", "as_of", "probability", "health", "health_exact", "band", "band_reason"]
 _NO_LABEL = {
-    "ended_before": "had left before the date, learnt later", "left_in_gap": "left in the gap before the window",
+    "ended_before": "over before the date, learnt later", "left_in_gap": "left in the gap before the window",
     "kind_unknown": "left, nobody says whether by choice", "feed_silent": "outcome not known, the feed was silent",
     "no_contract_end": "no contract end agreed", "incomplete": "window not over yet", "gone": "no longer in the data",
 }
 # Kinds of which the end of cover of an account under notice tells whether the event came.
 _SAID_BY_NOTICE = ("churn", "voluntary")
+# A silence has no moment but the last sign of life before it, amounts are compared at the window's two ends.
+_WITHOUT_MOMENT = ("inactivity", "contraction", "expansion")
 _NOTICE = {"notice": "under notice already", "lapsed": "lapsed already"}
 
 
@@ -261,14 +263,13 @@ def _happened(target: Target, rows: pd.DataFrame) -> dict[str, Any]:
     over = rows["label_until"] - pd.Timedelta(days=_grace_days(target))
     went = (rows["left_at"] >= rows["as_of"]) & (rows["left_at"] < over) & (target.kind in _SAID_BY_NOTICE)
     left = (rows["label"] == 1) | ((rows["band"] == "leaving") & went)
-    # The last sign of life of an account that fell silent lies before the event.
-    at = rows["left_at"].where(left & (target.kind != "inactivity"))
+    at = rows["left_at"].where(left & (target.kind not in _WITHOUT_MOMENT))
     return {"left": left, "left_at": at, "workable_until": over.where(at.isna() | (at > over), at)}
 
 
 def _apart(rows: pd.DataFrame) -> "pd.Series[str]":
     """Why a row is not judged; empty where it is."""
-    unlabelled = rows["label_reason"].map(_NO_LABEL).where(rows["label"].isna(), "").fillna("")
+    unlabelled = rows["label_reason"].map(_NO_LABEL).where(rows["label"].isna(), "").fillna("outcome cannot be told")
     why = unlabelled.where(rows["band"] != "unknown", "published as unknown")
     leaving = rows["band_reason"].map(_NOTICE).fillna("leaving already")
     return why.where(rows["band"] != "leaving", leaving).astype("str")

@@ -29,6 +29,7 @@ from pipeline.jobs.features import BEFORE_DAYS, build_scoring, data_until, lates
 from pipeline.jobs.freshness import SourceState, covered_shares, freshness
 from pipeline.jobs.past_runs import keep_configuration
 from pipeline.jobs.portfolio import portfolio
+from pipeline.jobs.privacy import drop_old_runs
 from pipeline.jobs.scoring_rows import ScoringRows, scoring_rows
 from pipeline.jobs.stage import load_staged, staged_versions
 from pipeline.jobs.terms import SEEN, TERMS, unseen_reason, unseen_terms
@@ -301,6 +302,8 @@ def _publish(
         "started_at": workspace.now, "published_at": workspace.now,
     }
     append_run(store, run)
+    if workspace.project.store.keep_runs_days is not None:
+        drop_old_runs(store, target.name, as_of, workspace.project.store.keep_runs_days)
     # A run of a later date is no "last run" to compare with.
     is_before = previous is not None and previous["run_id"] != run_id and previous["as_of"] <= as_of
     before = json.loads(previous["counts"]) if previous is not None and is_before else None

@@ -1,0 +1,86 @@
+"""What is kept of accounts, and for how long: deletion on request, and the retention period of published tables."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import pandas as pd
+
+from features.errors import NotFound
+from pipeline.storage import Store
+from pipeline.workspace import Workspace
+
+ACCOUNT = "account_id"
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """Rows removed by table, and pages removed because they named the account."""
+
+    rows: Mapping[str, int]
+    pages: tuple[Path, ...]
+
+
+def forget_account(workspace: Workspace, account: str) -> Forgotten:
+    """Remove every row of an account from the store, earlier versions of the tables with it, and the pages that name it.
+
+    Models are not trained anew: they hold no row of an account, only what all rows together taught. The source is not
+    touched: an account that is still there comes back with the next staging.
+
+    Raises
+    ------
+    NotFound
+        When no table holds the account.
+    """
+    store = workspace.store
+    tables = [name for name in store.tables() if ACCOUNT in store.columns(name)]
+    names = _names_of(store, account)
+    rows = {name: store.count(name, ACCOUNT, account) for name in tables}
+    held = {name: count for name, count in rows.items() if count}
+    if not held:
+        raise NotFound(f"no table of {store.folder} holds account {account!r}. Ids are written as in the table `scores`.")
+    pages = _pages_that_name(workspace.folder / "reports", {account, *names})
+    for name in held:
+        store.erase(name, f"{ACCOUNT} = '{_quoted(account)}'")
+    for page in pages:
+        page.unlink()
+    return Forgotten(held, pages)
+
+
+def drop_old_runs(store: Store, target: str, as_of: pd.Timestamp, keep_days: int) -> dict[str, int]:
+    """Remove published rows of dates more than `keep_days` before a run; returns rows removed by table.
+
+    The rows of `runs` stay: they say that and when a run was published, and hold no account.
+    """
+    oldest = as_of - timedelta(days=keep_days)
+    before = f"as_of < '{oldest:%Y-%m-%d %H:%M:%S}'"
+    mine = f"target = '{target}' and {before}"
+    published = store.read("scores", columns=["run_id", "as_of"], filters=[("target", "=", target)])
+    runs = set(published["run_id"][published["as_of"] < oldest])
+    if not runs:
+        return {}
+    # People's names stand in `portfolio`, which knows its run only.
+    of_runs = "run_id in (" + ", ".join(f"'{run}'" for run in sorted(runs)) + ")"
+    conditions = {"scores": mine, "drivers": mine, f"features_scored_{target}": of_runs, "portfolio": of_runs}
+    removed = {name: store.erase(name, condition) for name, condition in conditions.items() if store.exists(name)}
+    return {name: count for name, count in removed.items() if count}
+
+
+def _names_of(store: Store, account: str) -> set[str]:
+    """Names the account had; pages show them instead of its id."""
+    if not store.exists("portfolio"):
+        return set()
+    rows = store.read("portfolio", columns=["name"], filters=[(ACCOUNT, "=", account)])
+    return {str(name) for name in rows["name"].dropna()}
+
+
+def _pages_that_name(folder: Path, names: set[str]) -> tuple[Path, ...]:
+    """Files under `reports/` that hold one of these names."""
+    files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
+    wanted = [name.encode() for name in names]
+    return tuple(file for file in files if any(name in file.read_bytes() for name in wanted))
+
+
+def _quoted(text: str) -> str:
+    return text.replace("'", "''")
