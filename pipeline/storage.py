@@ -116,11 +116,6 @@ class Store:
         """Columns of a table."""
         return [each.name for each in self.delta(table).schema().fields]
 
-    def count(self, table: str, column: str, value: str) -> int:
-        """How many rows have this value."""
-        rows = self.delta(table).to_pyarrow_table(columns=[column], filters=[(column, "=", value)])
-        return int(rows.num_rows)
-
     def erase(self, table: str, predicate: str) -> int:
         """Remove rows for good: also from the versions before, which are given up. Returns how many.
 

@@ -35,14 +35,11 @@ def forget_account(workspace: Workspace, account: str) -> Forgotten:
     """
     store = workspace.store
     tables = [name for name in store.tables() if ACCOUNT in store.columns(name)]
-    names = _names_of(store, account)
-    rows = {name: store.count(name, ACCOUNT, account) for name in tables}
+    pages = _pages_that_name(workspace.folder / "reports", {account, *_names_of(store, account)})
+    rows = {name: store.erase(name, f"{ACCOUNT} = '{_quoted(account)}'") for name in tables}
     held = {name: count for name, count in rows.items() if count}
     if not held:
         raise NotFound(f"no table of {store.folder} holds account {account!r}. Ids are written as in the table `scores`.")
-    pages = _pages_that_name(workspace.folder / "reports", {account, *names})
-    for name in held:
-        store.erase(name, f"{ACCOUNT} = '{_quoted(account)}'")
     for page in pages:
         page.unlink()
     return Forgotten(held, pages)
@@ -71,8 +68,8 @@ def _names_of(store: Store, account: str) -> set[str]:
     """Names the account had; pages show them instead of its id."""
     if not store.exists("portfolio"):
         return set()
-    rows = store.read("portfolio", columns=["name"], filters=[(ACCOUNT, "=", account)])
-    return {str(name) for name in rows["name"].dropna()}
+    rows = store.read("portfolio", columns=[ACCOUNT, "name"])
+    return {str(name) for name in rows["name"][rows[ACCOUNT] == account].dropna()}
 
 
 def _pages_that_name(folder: Path, names: set[str]) -> tuple[Path, ...]:
