@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError
 
@@ -116,24 +117,29 @@ class Store:
         """Columns of a table."""
         return [each.name for each in self.delta(table).schema().fields]
 
-    def erase(self, table: str, predicate: str) -> int:
-        """Remove rows for good: also from the versions before, which are given up. Returns how many.
+    def erase(self, table: str, column: str, values: Sequence[str]) -> int:
+        """Remove the rows with one of these values for good: the versions before are given up. Returns how many there were.
 
         Raises
         ------
         StoreError
             When the folder cannot be written, or another writer was faster.
         """
+        delta = self.delta(table)
+        rows = delta.to_pyarrow_dataset()
+        # Read as text: a column of a category or a wide string compares with nothing else.
+        gone = pc.field(column).cast(pa.string()).isin(list(values))
+        count = int(rows.count_rows(filter=gone))
+        if not count:
+            return 0
         try:
-            delta = self.delta(table)
-            before = delta.to_pyarrow_dataset().count_rows()
-            delta.delete(predicate)
-            removed = before - delta.to_pyarrow_dataset().count_rows()
-            if removed:
-                delta.vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False)
+            # Delta's own delete writes text in a type that filters of other readers cannot compare.
+            write_deltalake(str(self.path(table)), rows.scanner(filter=~gone).to_reader(), mode="overwrite",
+                            partition_by=delta.metadata().partition_columns or None)
+            self.delta(table).vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False)
         except (OSError, DeltaError) as error:
             raise StoreError(_write_failure(self.path(table), error)) from error
-        return int(removed)
+        return count
 
     def version(self, table: str) -> int:
         """Number of the version that a reader sees now."""

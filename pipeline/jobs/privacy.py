@@ -36,7 +36,7 @@ def forget_account(workspace: Workspace, account: str) -> Forgotten:
     store = workspace.store
     tables = [name for name in store.tables() if ACCOUNT in store.columns(name)]
     pages = _pages_that_name(workspace.folder / "reports", {account, *_names_of(store, account)})
-    rows = {name: store.erase(name, f"{ACCOUNT} = '{_quoted(account)}'") for name in tables}
+    rows = {name: store.erase(name, ACCOUNT, [account]) for name in tables}
     held = {name: count for name, count in rows.items() if count}
     if not held:
         raise NotFound(f"no table of {store.folder} holds account {account!r}. Ids are written as in the table `scores`.")
@@ -50,17 +50,10 @@ def drop_old_runs(store: Store, target: str, as_of: pd.Timestamp, keep_days: int
 
     The rows of `runs` stay: they say that and when a run was published, and hold no account.
     """
-    oldest = as_of - timedelta(days=keep_days)
-    before = f"as_of < '{oldest:%Y-%m-%d %H:%M:%S}'"
-    mine = f"target = '{target}' and {before}"
     published = store.read("scores", columns=["run_id", "as_of"], filters=[("target", "=", target)])
-    runs = set(published["run_id"][published["as_of"] < oldest])
-    if not runs:
-        return {}
-    # People's names stand in `portfolio`, which knows its run only.
-    of_runs = "run_id in (" + ", ".join(f"'{run}'" for run in sorted(runs)) + ")"
-    conditions = {"scores": mine, "drivers": mine, f"features_scored_{target}": of_runs, "portfolio": of_runs}
-    removed = {name: store.erase(name, condition) for name, condition in conditions.items() if store.exists(name)}
+    old = sorted(set(published["run_id"][published["as_of"] < as_of - timedelta(days=keep_days)]))
+    tables = [name for name in ("scores", "drivers", "portfolio", f"features_scored_{target}") if store.exists(name)]
+    removed = {name: store.erase(name, "run_id", old) for name in tables if old}
     return {name: count for name, count in removed.items() if count}
 
 
@@ -77,7 +70,3 @@ def _pages_that_name(folder: Path, names: set[str]) -> tuple[Path, ...]:
     files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
     wanted = [name.encode() for name in names]
     return tuple(file for file in files if any(name in file.read_bytes() for name in wanted))
-
-
-def _quoted(text: str) -> str:
-    return text.replace("'", "''")
