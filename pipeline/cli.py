@@ -458,7 +458,8 @@ def rollback(
 @app.command()
 def forget(
     account: Annotated[str, typer.Argument(help="Account id.")],
-    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_json: JsonOption = False,
+    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Remove every row of an account from the store, for good. Example: tenure forget A-0000017"""
     from pipeline.console import print_json
