@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from models.dataset import TrainingSet
 from models.methods.base import Floats, mean_log_loss
-from models.methods.gradient_boosting import MODEST, UNTUNED, BoostingSettings
+from models.methods.gradient_boosting import UNTUNED, BoostingSettings
 from models.methods.logistic import Logistic
 from models.plan import TrainingPlan
 from models.splits import Block, Folds
@@ -69,10 +69,6 @@ class TuningResult:
     """Of the first trial: the untuned reference's trees, their number and the linear share chosen."""
     log_loss_logistic: float
     """Of the linear member alone, with the strength chosen."""
-
-
-FIRST_TRIALS = (UNTUNED, MODEST)
-"""What a search tries before it chooses for itself."""
 
 
 def never() -> bool:
@@ -244,8 +240,8 @@ def _one_trial(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         study.sampler = optuna.samplers.TPESampler(seed=plan.seed * 100_003 + number, n_startup_trials=8)
-    if number < len(FIRST_TRIALS) and not _trials(study, "WAITING"):
-        study.enqueue_trial(_as_parameters(FIRST_TRIALS[number], training_set))
+    if number == 0 and not _trials(study, "WAITING"):
+        study.enqueue_trial(_as_parameters(UNTUNED))
     trial = study.ask()
     boosting, half_life = _suggest(trial, blocks, training_set, plan)
     try:
@@ -264,12 +260,12 @@ def _smallest_block(blocks: list[_Prepared]) -> int:
     return min(len(block.train) for block in blocks)
 
 
-def _as_parameters(settings: BoostingSettings, training_set: TrainingSet) -> dict[str, Any]:
+def _as_parameters(settings: BoostingSettings) -> dict[str, Any]:
     return {
         "learning_rate": settings.learning_rate, "leaves": settings.leaves, "depth": settings.depth,
         "min_rows_in_leaf": settings.min_rows_in_leaf, "feature_fraction": settings.feature_fraction,
-        "bagging_fraction": settings.bagging_fraction, "l1": 1e-4, "l2": max(settings.l2, 1e-4), "min_gain": 0.0,
-        "monotone": settings.monotone and _has_opinions(training_set), "half_life": "none",
+        "bagging_fraction": settings.bagging_fraction, "l1": 1e-4, "l2": 1e-4, "min_gain": 0.0,
+        "monotone": settings.monotone, "half_life": "none",
     }
 
 
@@ -277,6 +273,7 @@ def _suggest(
     trial: "optuna.Trial", blocks: list[_Prepared], training_set: TrainingSet, plan: TrainingPlan
 ) -> tuple[BoostingSettings, float | None]:
     most_rows = max(40, min(400, _smallest_block(blocks) // 20))
+    has_opinions = any(signal.worse for signal in training_set.signals)
     boosting = BoostingSettings(
         trees=plan.max_trees,
         learning_rate=trial.suggest_float("learning_rate", 0.02, 0.15, log=True),
@@ -289,14 +286,10 @@ def _suggest(
         l2=trial.suggest_float("l2", 1e-4, 30.0, log=True),
         min_gain=trial.suggest_float("min_gain", 0.0, 1.0),
         bins=BINS,
-        monotone=trial.suggest_categorical("monotone", [False, True] if _has_opinions(training_set) else [False]),
+        monotone=trial.suggest_categorical("monotone", [False, True] if has_opinions else [False]),
     )
     choice = trial.suggest_categorical("half_life", _half_lives(blocks))
     return boosting, None if choice == "none" else float(choice)
-
-
-def _has_opinions(training_set: TrainingSet) -> bool:
-    return any(signal.worse for signal in training_set.signals)
 
 
 def _half_lives(blocks: list[_Prepared]) -> list[str]:

@@ -72,7 +72,7 @@ class BoostingSettings:
 
 UNTUNED = BoostingSettings()
 MODEST = BoostingSettings(trees=60, leaves=4, depth=2, min_rows_in_leaf=30, feature_fraction=0.5, l2=5.0, monotone=True)
-"""Little to overfit with: for few leavers, and where a search begins."""
+"""Little to overfit with: what firms with few leavers get."""
 
 
 class GradientBoosting:
