@@ -10,7 +10,18 @@ import pandas as pd
 
 from features.errors import ContractError
 from models import leakage
-from models.calibration import Bent, Interval, Platt, after_drift, at_level, bent_if_better, fit_interval, fit_platt, period_sd
+from models.calibration import (
+    Bent,
+    Interval,
+    Platt,
+    Scored,
+    after_drift,
+    at_level,
+    bent_if_better,
+    fit_interval,
+    fit_platt,
+    period_sd,
+)
 from models.dataset import TrainingSet
 from models.methods import (
     MODEST,
@@ -253,6 +264,7 @@ class _Builder:
         self.held_labels = np.concatenate([held.labels for _, held in self.blocks])
         self.held_keys = pd.concat([held.keys for _, held in self.blocks], ignore_index=True)
         self.latest_rate = _latest_rate(self.held_labels)
+        self.earlier = self._earlier_block()
 
     def _calibration_blocks(self) -> tuple[Any, ...]:
         """The last block; with few events in it, all blocks pooled (rolling origins)."""
@@ -260,6 +272,14 @@ class _Builder:
         if is_few and self.folds.tuning[0] is not self.folds.calibration[0]:
             return self.folds.tuning + self.folds.calibration
         return self.folds.calibration
+
+    def _earlier_block(self) -> tuple[TrainingSet, TrainingSet] | None:
+        """The block before the calibration block, if that many left in it that it could show a bend."""
+        last = self.folds.tuning[-1]
+        is_other = self.folds.is_temporal and last is not self.folds.calibration[0]
+        if not is_other or last.leaving_accounts < ENOUGH_EVENTS:
+            return None
+        return self.rows.rows(last.train), self.rows.rows(last.validation)
 
     def notes(self, is_few: bool) -> list[str]:
         events = int(self.held_keys["account_id"][self.held_labels == 1].nunique())
@@ -273,7 +293,7 @@ class _Builder:
         """Calibrate a recipe out of time, fit it on all rows, and return it with its validation table."""
         margin, calibrator = self._calibrate(recipe)
         if isinstance(calibrator, Bent):
-            notes.append("the calibrator bends: on accounts that did not draw it, it was better than a sigmoid beyond noise.")
+            notes.append("the calibrator bends: bends drawn a period earlier were better than a sigmoid beyond noise.")
         table = fit_interval(margin, self.held_labels, self.held_keys["account_id"], calibrator, seed=self.plan.seed)
         validation = self.held_keys[["account_id", "as_of", "label_until"]].assign(
             label=self.held_labels, margin=margin, probability=calibrator.calibrate(margin)
@@ -315,13 +335,16 @@ class _Builder:
         return Model((Member(method, 1.0),), self.final.signals, Platt(), None, self.target, self._facts())
 
     def _calibrate(self, recipe: Recipe, seed: int | None = None) -> tuple[Floats, Platt]:
-        members = [recipe(train, self.plan.seed if seed is None else seed) for train, _ in self.blocks]
+        seed = self.plan.seed if seed is None else seed
+        members = [recipe(train, seed) for train, _ in self.blocks]
         parts = [_margin(part, held.features) for part, (_, held) in zip(members, self.blocks, strict=True)]
-        margin = np.concatenate(parts)
-        # Rows of one account repeat each other: together they count as one.
-        weights = np.full(len(margin), self.held_keys["account_id"].nunique() / len(margin))
-        straight = fit_platt(margin, self.held_labels, weights, is_log_odds=_is_log_odds(members[0]))
-        return margin, bent_if_better(straight, margin, self.held_labels, self.held_keys["account_id"], weights)
+        rows = _scored(np.concatenate(parts), self.held_labels, self.held_keys)
+        straight = fit_platt(rows.margin, rows.labels, rows.weights, is_log_odds=_is_log_odds(members[0]))
+        if self.earlier is None or rows.leaving < ENOUGH_EVENTS:
+            return rows.margin, straight
+        train, held = self.earlier
+        earlier = _scored(_margin(recipe(train, seed), held.features), held.labels, held.keys)
+        return rows.margin, bent_if_better(straight, rows, earlier)
 
     def _model(
         self, recipe: Recipe, calibrator: Platt | None, table: Interval | None, facts: Mapping[str, Any],
@@ -358,6 +381,12 @@ class _Builder:
             "calibration_until": f"{self.held_keys['as_of'].max():%Y-%m-%d}",
             "fingerprint": self.final.fingerprint(), "plan": {**asdict(self.plan), "waivers": dict(self.plan.waivers)},
         }
+
+
+def _scored(margin: Floats, labels: np.ndarray[Any, np.dtype[np.int8]], keys: pd.DataFrame) -> Scored:
+    # Rows of one account repeat each other: together they count as one.
+    weights = np.full(len(margin), keys["account_id"].nunique() / len(margin))
+    return Scored(margin, labels, keys["account_id"], weights)
 
 
 def _latest_rate(labels: np.ndarray[Any, np.dtype[np.int8]]) -> float:

@@ -1,11 +1,11 @@
 """From margins to probabilities, and how sure they are."""
 
-from models.calibration.bent import Bent, bent_if_better, read_calibrator, straightened
+from models.calibration.bent import Bent, Scored, bent_if_better, read_calibrator, straightened
 from models.calibration.interval import Interval, fit_interval, period_sd
 from models.calibration.platt import Platt, after_drift, at_level, fit_platt
 from models.methods.base import logit
 
 __all__ = [
-    "Bent", "Interval", "Platt", "after_drift", "at_level", "bent_if_better", "fit_interval", "fit_platt", "logit", "period_sd",
-    "read_calibrator", "straightened",
+    "Bent", "Interval", "Platt", "Scored", "after_drift", "at_level", "bent_if_better", "fit_interval", "fit_platt", "logit",
+    "period_sd", "read_calibrator", "straightened",
 ]

@@ -6,14 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.calibration import Bent, Platt, at_level, bent_if_better, fit_platt, read_calibrator, straightened
+from models.calibration import Bent, Platt, Scored, at_level, bent_if_better, fit_platt, read_calibrator, straightened
 from models.calibration.bent import FLATTEST, STEEPEST
 from models.health import points_from_contributions, scale_from_anchors
 from models.health.bound import ROUNDING, bound_excess, steepest
 from models.methods.base import Floats, sigmoid
 
+History = tuple[Floats, np.ndarray, pd.Series, Floats]
 
-def history(bend: float, accounts: int = 20_000, seed: int = 1) -> tuple[Floats, np.ndarray, pd.Series, Floats]:
+
+def history(bend: float, accounts: int = 20_000, seed: int = 1) -> History:
     """Margins, outcomes, accounts and true probabilities: two rows of each account, log-odds flatter above the middle."""
     random = np.random.default_rng(seed)
     margin = np.repeat(random.normal(-2.5, 1.3, accounts), 2)
@@ -24,13 +26,22 @@ def history(bend: float, accounts: int = 20_000, seed: int = 1) -> tuple[Floats,
 
 @cache
 def calibrated(bend: float, accounts: int = 20_000, seed: int = 1) -> Platt:
-    margin, labels, names, _ = history(bend, accounts, seed)
-    weights = np.full(len(margin), 0.5)
-    return bent_if_better(fit_platt(margin, labels, weights), margin, labels, names, weights)
+    return chosen(history(bend, accounts, seed), history(bend, accounts, seed + 100))
+
+
+def chosen(rows: History, earlier: History) -> Platt:
+    later, before = (Scored(margin, labels, names, np.full(len(margin), 0.5)) for margin, labels, names, _ in (rows, earlier))
+    return bent_if_better(fit_platt(later.margin, later.labels, later.weights), later, before)
 
 
 def test_a_straight_line_stays_straight() -> None:
     assert not any(isinstance(calibrated(0.0, seed=seed), Bent) for seed in range(3))
+
+
+def test_a_bend_of_one_period_alone_is_not_followed() -> None:
+    assert isinstance(chosen(history(0.8), history(0.8, seed=5)), Bent)
+    assert not isinstance(chosen(history(0.0), history(0.8, seed=5)), Bent)
+    assert not isinstance(chosen(history(0.8), history(0.0, seed=5)), Bent)
 
 
 def test_few_leavers_never_bend_it() -> None:
