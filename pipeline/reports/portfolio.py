@@ -218,9 +218,11 @@ def owner_lists(
     facts = inputs.scores.reindex(columns=[
         "account_id", "probability_low", "probability_high", "health_low", "health_high", "horizon_days"])
     merged = ranked.merge(facts, on="account_id", how="left")
+    # Asked once: for every owner anew, all accounts' reasons took minutes with thousands of owners.
+    to_call = _is_to_call(merged, reasons)
     lists = []
     for owner, group in merged.groupby("owner", sort=True):
-        callable_ = group[_is_to_call(group, reasons)].sort_values("rank")
+        callable_ = group[to_call[group.index]].sort_values("rank")
         first = callable_.head(SHOWN_PER_OWNER)
         total = group["value_at_risk"].sum(min_count=1)
         lists.append((float(group["priority"].sum()), OwnerList(
@@ -241,7 +243,7 @@ def owner_lists(
 
 def _is_to_call(ranked: pd.DataFrame, reasons: Mapping[str, list[dict[str, Any]]]) -> "pd.Series[bool]":
     """At risk (or of high chance) in any case; of the middle band those with a reason; nobody else, however much they pay."""
-    has_reason = ranked["account_id"].isin(set(reasons))
+    has_reason = ranked["account_id"].isin(list(reasons))
     return ranked["band"].isin(["at_risk", "high"]) | (ranked["band"].isin(["stable", "medium"]) & has_reason)
 
 
