@@ -63,7 +63,7 @@ def quick_training(file: Path) -> None:
     )
     assert "max_trees" in text and "folds = 2" in text
     file.write_text(
-        text + "\n[scale]\np_at_risk = 0.12\np_healthy = 0.025\n\n[features]\nwindow_days = [28, 91]\nmax_kinds = 2\n"
+        text + "\n[scale]\np_at_risk = 0.1\np_healthy = 0.03\n\n[features]\nwindow_days = [28, 91]\nmax_kinds = 2\n"
         'off = ["engagement", "outcomes", "adoption"]\n'
     )
 
