@@ -186,7 +186,8 @@ def _merge(points: Floats, groups: tuple[_Group, ...]) -> tuple[Floats, npt.NDAr
     summed = np.empty((len(points), len(groups)))
     chosen = np.empty((len(points), len(groups)), dtype=np.intp)
     for index, group in enumerate(groups):
-        inside = points[:, group.columns]
+        # Chosen columns come laid out by columns, and such rows are summed in another order than a row alone.
+        inside = np.ascontiguousarray(points[:, group.columns])
         summed[:, index] = inside.sum(axis=1)
         # Rounded, so that equal windows are a tie and the first wins, whatever the last bits say.
         chosen[:, index] = group.columns[np.argmax(np.round(np.abs(inside), 9), axis=1)]
@@ -212,7 +213,8 @@ def _rests(
     of_group = np.array([shared.dimensions.index(group.dimension) for group in shared.groups], dtype=np.intp)
     for index in range(len(shared.dimensions)):
         inside = of_group == index
-        sums[:, index] = np.where(left_out[:, inside], points[:, inside], 0.0).sum(axis=1)
+        rest = np.where(left_out[:, inside], points[:, inside], 0.0)
+        sums[:, index] = np.ascontiguousarray(rest).sum(axis=1)
         counts[:, index] = left_out[:, inside].sum(axis=1)
     return sums, counts
 

@@ -137,7 +137,8 @@ def _score_slope(scale: Scale, p: float, score: float, slope: float) -> float:
 
 
 def _checked(phi: npt.ArrayLike, raw: npt.ArrayLike) -> tuple[Floats, Floats]:
-    contributions, z = np.asarray(phi, dtype=np.float64), np.asarray(raw, dtype=np.float64)
+    # Rows in one piece each: laid out by columns, a row among others is summed in another order than a row alone.
+    contributions, z = np.ascontiguousarray(phi, dtype=np.float64), np.asarray(raw, dtype=np.float64)
     if contributions.ndim != 2 or z.shape != (len(contributions),):
         raise ContractError(
             f"contributions of shape {contributions.shape} and raw scores of shape {z.shape}: "

@@ -185,3 +185,11 @@ def test_rounding_does_not_depend_on_the_other_accounts():
     together = displayed_points(points, dimensions, health, 60)
     alone = np.vstack([displayed_points(points[i : i + 1], dimensions, health[i : i + 1], 60) for i in range(300)])
     assert (together == alone).all()
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_points_of_an_account_do_not_depend_on_the_accounts_beside_it(order):
+    phi, phi_0, z = contributions(4, n=400, k=60)
+    together = points_from_contributions(phi_0, np.asarray(phi, order=order), z, platt, SCALE).points
+    alone = [points_from_contributions(phi_0, phi[n : n + 1], z[n : n + 1], platt, SCALE).points[0] for n in range(len(phi))]
+    assert np.array_equal(together, np.array(alone))
