@@ -89,7 +89,7 @@ def _judge(workspace: Workspace, target: Target, truth: pd.DataFrame) -> dict[st
     losses = {"ours": expected_log_loss(true, probability), "truth": expected_log_loss(true, true),
               "constant": expected_log_loss(true, baselines["constant"].probability(test.features)),
               "constant_hindsight": expected_log_loss(true, np.full(len(true), true.mean()))}
-    for name in ("logistic", "lightgbm", "recency"):
+    for name in ("logistic", "lightgbm", "recency", "scorecard"):
         if name in baselines:
             losses[name] = expected_log_loss(true, baselines[name].probability(test.features))
     taught = ~is_test & has_truth

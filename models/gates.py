@@ -42,6 +42,7 @@ def gates(evaluation: Mapping[str, Any]) -> tuple[Gate, ...]:
     Beating the constant needs, with 100 leaving accounts and more, the whole paired interval below zero; beating
     recency needs the better log loss. With fewer events both need the better log loss, and the reason says that no gain
     beyond chance is claimed. With fewer than 10 neither these nor calibration can be judged, and the model is refused.
+    A scorecard with its health turned into probabilities must not be better beyond chance.
 
     Parameters
     ----------
@@ -53,6 +54,7 @@ def gates(evaluation: Mapping[str, Any]) -> tuple[Gate, ...]:
         _finite(test),
         _beats_constant(test, baselines.get("constant")),
         _beats_recency(test, baselines.get("recency")),
+        _holds_against_scorecard(test, baselines.get("scorecard")),
         _calibrated(test),
     )
 
@@ -117,6 +119,20 @@ def _beats_recency(test: Mapping[str, Any], recency: Mapping[str, Any] | None) -
                 "use that rule, or add signals that say more.")
 
 
+def _holds_against_scorecard(test: Mapping[str, Any], scorecard: Mapping[str, Any] | None) -> Gate:
+    """Whether the scorecard, which needs no history, is better beyond chance: then nobody needs the model."""
+    name = "no worse than the scorecard"
+    if scorecard is None:
+        return Gate(name, True, "no signal says which direction is worse, so there is no scorecard to compare with: it was "
+                    "not asked.", applies=False)
+    figures = f"log loss {test['log_loss']:.4f} against {scorecard['log_loss']:.4f}, difference {_interval(scorecard)}"
+    low = scorecard["difference_low"]
+    if low is not None and low > 0:
+        return Gate(name, False, f"the scorecard is better than the model beyond chance ({figures}); it stays, or add "
+                    "signals that say more.")
+    return Gate(name, True, f"no loss against the scorecard beyond chance ({figures}).")
+
+
 def _calibrated(test: Mapping[str, Any]) -> Gate:
     """The slope and the mean are asked; a value is wrong only where it is far off beyond doubt."""
     name = "calibrated"
@@ -160,7 +176,10 @@ def fair(checks: Sequence[SegmentCheck]) -> Gate:
     return Gate(name, True, f"{judged} of {len(checks)} segments are large enough to judge; {words}.")
 
 
-def stable(changed: float, noise: float | None, budget: float, *, is_stabilised: bool = False) -> Gate:
+def stable(
+    changed: float, noise: float | None, budget: float, *, is_stabilised: bool = False,
+    look: str = "Look at the accounts with `tenure changes`, raise",
+) -> Gate:
     """Whether the candidate moves few enough accounts to other bands than the model in use, on the same inputs.
 
     Parameters
@@ -168,6 +187,8 @@ def stable(changed: float, noise: float | None, budget: float, *, is_stabilised:
     changed, noise
         Share of accounts (0-1) that change band against the model in use, and against the candidate's own
         twin from another seed.
+    look
+        Where a refusal sends the reader, as a sentence's beginning.
     """
     name = "stable against the model in use"
     beside = "" if noise is None else f"; another seed alone moves {noise:.1%}"
@@ -175,8 +196,7 @@ def stable(changed: float, noise: float | None, budget: float, *, is_stabilised:
     figures = f"{changed:.1%} of accounts change band on the same inputs{how}, {budget:.0%} are allowed{beside}"
     if changed <= budget:
         return Gate(name, True, f"{figures}.")
-    return Gate(name, False, f"{figures}. Look at the accounts with `tenure changes`, raise training.band_change_budget, or "
-                "train on more history.")
+    return Gate(name, False, f"{figures}. {look} training.band_change_budget, or train on more history.")
 
 
 def _too_few(test: Mapping[str, Any], question: str, figures: str) -> str:

@@ -317,6 +317,8 @@ class _Builder:
         recipes["lightgbm"] = _single(lambda: GradientBoosting(threads=self.plan.threads))
         if recency_signals(self.final.signals):
             recipes["recency"] = _single(Recency)
+        if _has_scorecard(self.final):
+            recipes["scorecard"] = _single(lambda: Scorecard(is_event_good=self.plan.is_event_good))
         fitted = {"constant": self._constant()}
         for name, recipe in recipes.items():
             fitted[name] = self._model(recipe, self._calibrate(recipe)[1], None, {})

@@ -46,3 +46,17 @@ def test_recency_that_no_signal_can_tell_is_not_applicable() -> None:
     gate = asked(evaluation(200, high=-0.001, recency=False))["beats recency"]
     assert (gate.passed, gate.applies, gate.verdict) == (True, False, "not applicable")
     assert verdict({"name": "kept before this was asked", "passed": True, "reason": ""}) == "passed"
+
+
+@pytest.mark.parametrize(("low", "passes"), [(-0.03, True), (-0.001, True), (0.002, False)])
+def test_a_scorecard_that_is_better_beyond_chance_stops_the_model(low: float, passes: bool) -> None:
+    found = evaluation(40)
+    found["baselines"]["scorecard"] = {"log_loss": 0.37, "difference": 0.01, "difference_low": low, "difference_high": 0.03}
+    gate = asked(found)["no worse than the scorecard"]
+    assert gate.passed is passes and "0.3800 against 0.3700" in gate.reason
+    assert ("it stays" in gate.reason) is not passes
+
+
+def test_without_directions_there_is_no_scorecard_to_lose_to() -> None:
+    gate = asked(evaluation(200, high=-0.001))["no worse than the scorecard"]
+    assert (gate.passed, gate.verdict) == (True, "not applicable")
