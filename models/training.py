@@ -36,7 +36,7 @@ from models.methods import (
 from models.methods.base import Floats, mean_log_loss
 from models.model import Member, Model, references
 from models.plan import TrainingPlan
-from models.splits import Folds, searched, temporal_folds, thinned
+from models.splits import Block, Folds, searched, temporal_folds, thinned
 from models.tuning import BlendSettings, OnTrial, TuningResult, choose_l2, help_tune, never, row_weights, tune
 
 RESEEDED = 7_919
@@ -54,8 +54,8 @@ class TrainingResult:
     model
         The calibrated blend, fitted on all rows before the test.
     baselines
-        `constant`, `recency` (where a signal allows), `logistic`, `lightgbm` (untuned), each fitted and
-        calibrated on the same rows as the model.
+        `constant`, `logistic`, `lightgbm` (untuned), `recency` and `scorecard` (where signals allow), each fitted
+        and calibrated on the same rows as the model.
     scorecard
         What is published if no model earns it; None where no card has an opinion.
     reseeded
@@ -161,6 +161,13 @@ def is_tuned(folds: Folds, plan: TrainingPlan) -> bool:
     return folds.leaving_accounts >= plan.few_events_below
 
 
+def fitted_again(
+    training_set: TrainingSet, plan: TrainingPlan, recipe: Recipe, *, half_life_days: float | None = None
+) -> Model:
+    """Return the model of a recipe already chosen: folds and calibration as in `train`, nothing searched."""
+    return _Builder(training_set, folds_of(training_set, plan), plan, {}).again(recipe, half_life_days)
+
+
 def _labels_without_test(training_set: TrainingSet) -> np.ndarray[Any, np.dtype[np.int8]]:
     return np.where(training_set.keys["is_test"], 0, training_set.labels).astype(np.int8)
 
@@ -257,29 +264,28 @@ class _Builder:
         self.plan = plan
         self.target = dict(target)
         self.final = training_set.rows(folds.final)
-        self.blocks = [
-            (training_set.rows(block.train), training_set.rows(block.validation))
-            for block in self._calibration_blocks()
-        ]
-        self.held_labels = np.concatenate([held.labels for _, held in self.blocks])
-        self.held_keys = pd.concat([held.keys for _, held in self.blocks], ignore_index=True)
+        self.blocks = self._calibration_blocks()
+        # The rows that teach are taken out of the table when a recipe is fitted, and dropped again: they are most of it.
+        self.held = [training_set.rows(block.validation) for block in self.blocks]
+        self.held_labels = np.concatenate([held.labels for held in self.held])
+        self.held_keys = pd.concat([held.keys for held in self.held], ignore_index=True)
         self.latest_rate = _latest_rate(self.held_labels)
         self.earlier = self._earlier_block()
 
-    def _calibration_blocks(self) -> tuple[Any, ...]:
+    def _calibration_blocks(self) -> tuple[Block, ...]:
         """The last block; with few events in it, all blocks pooled (rolling origins)."""
         is_few = self.folds.leaving_accounts < self.plan.few_events_below
         if is_few and self.folds.tuning[0] is not self.folds.calibration[0]:
             return self.folds.tuning + self.folds.calibration
         return self.folds.calibration
 
-    def _earlier_block(self) -> tuple[TrainingSet, TrainingSet] | None:
+    def _earlier_block(self) -> Block | None:
         """The block before the calibration block, if that many left in it that it could show a bend."""
         last = self.folds.tuning[-1]
         is_other = self.folds.is_temporal and last is not self.folds.calibration[0]
         if not is_other or last.leaving_accounts < ENOUGH_EVENTS:
             return None
-        return self.rows.rows(last.train), self.rows.rows(last.validation)
+        return last
 
     def notes(self, is_few: bool) -> list[str]:
         events = int(self.held_keys["account_id"][self.held_labels == 1].nunique())
@@ -306,6 +312,10 @@ class _Builder:
         seed = self.plan.seed + RESEEDED
         half_life = facts.get("settings", {}).get("half_life_days")
         return self._model(recipe, self._calibrate(recipe, seed)[1], None, {}, half_life, seed)
+
+    def again(self, recipe: Recipe, half_life_days: float | None) -> Model:
+        """Return the calibrated model of a recipe, without its interval."""
+        return self._model(recipe, self._calibrate(recipe)[1], None, {}, half_life_days)
 
     def baselines(self, line_l2: float | None) -> dict[str, Model]:
         """Fit the methods every model must be compared with; `line_l2` is the strength already chosen, if any."""
@@ -338,14 +348,14 @@ class _Builder:
 
     def _calibrate(self, recipe: Recipe, seed: int | None = None) -> tuple[Floats, Platt]:
         seed = self.plan.seed if seed is None else seed
-        members = [recipe(train, seed) for train, _ in self.blocks]
-        parts = [_margin(part, held.features) for part, (_, held) in zip(members, self.blocks, strict=True)]
+        members = [recipe(self.rows.rows(block.train), seed) for block in self.blocks]
+        parts = [_margin(part, held.features) for part, held in zip(members, self.held, strict=True)]
         rows = _scored(np.concatenate(parts), self.held_labels, self.held_keys)
         straight = fit_platt(rows.margin, rows.labels, rows.weights, is_log_odds=_is_log_odds(members[0]))
         if self.earlier is None or rows.leaving < ENOUGH_EVENTS:
             return rows.margin, straight
-        train, held = self.earlier
-        earlier = _scored(_margin(recipe(train, seed), held.features), held.labels, held.keys)
+        before, held = recipe(self.rows.rows(self.earlier.train), seed), self.rows.rows(self.earlier.validation)
+        earlier = _scored(_margin(before, held.features), held.labels, held.keys)
         return rows.margin, bent_if_better(straight, rows, earlier)
 
     def _model(
@@ -358,7 +368,7 @@ class _Builder:
             weights = row_weights(self.final.keys, half_life_days)
             calibrator = at_level(calibrator, _margin(members, self.final.features), self.final.labels, weights)
             if self.folds.is_temporal:
-                newest = self.blocks[-1][1]
+                newest = self.held[-1]
                 accounts = newest.keys["account_id"].nunique()
                 calibrator = after_drift(calibrator, _margin(members, newest.features), newest.labels, accounts)
                 if table is not None:

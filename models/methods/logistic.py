@@ -14,6 +14,8 @@ from models.methods.base import Floats, logit, sigmoid, softplus
 
 CLIP = 5.0
 """Standardised values stop here: one absurd amount must not decide an account's score."""
+CHUNK = 50_000
+"""Rows whose curvature is added up at once."""
 MIN_FLAG_ROWS = 5
 """A missing flag needs this many rows with and without the value."""
 
@@ -40,14 +42,22 @@ class Transform:
 
     def apply(self, values: Floats) -> Floats:
         """Return the centred design matrix of shape (n_rows, n_columns + n_flags)."""
-        missing = np.isnan(values)
-        filled = np.where(missing, self.medians, values)
-        safe = np.where(self.deviations > 0, self.deviations, 1.0)
-        prepared = np.clip((np.arcsinh(filled / self.scales) - self.means) / safe, -CLIP, CLIP) - self.centres
-        prepared[:, self.deviations == 0] = 0.0
-        pairs = zip(self.flag_columns, self.flag_means, strict=True)
-        flags = [missing[:, columns].mean(axis=1) - mean for columns, mean in pairs]
-        return np.column_stack([prepared, *flags]) if flags else prepared
+        count = values.shape[1]
+        design = np.empty((len(values), count + len(self.flag_means)))
+        for number, (columns, mean) in enumerate(zip(self.flag_columns, self.flag_means, strict=True), start=count):
+            design[:, number] = np.isnan(values[:, columns]).mean(axis=1) - mean
+        for number in range(count):
+            # Column by column: a table of a million rows is held once beside its design, not five times.
+            design[:, number] = self._prepared(values[:, number], number)
+        return design
+
+    def _prepared(self, column: Floats, number: int) -> Floats:
+        """One column, centred; zero where it was constant in training."""
+        if self.deviations[number] == 0:
+            return np.zeros(len(column))
+        filled = np.where(np.isnan(column), self.medians[number], column)
+        standard = (np.arcsinh(filled / self.scales[number]) - self.means[number]) / self.deviations[number]
+        return np.asarray(np.clip(standard, -CLIP, CLIP) - self.centres[number], dtype=np.float64)
 
 
 def fit_transform(values: Floats) -> Transform:
@@ -55,17 +65,18 @@ def fit_transform(values: Floats) -> Transform:
     missing = np.isnan(values)
     count = values.shape[1]
     medians, scales = np.zeros(count), np.ones(count)
+    means, deviations, centres = np.zeros(count), np.zeros(count), np.zeros(count)
     for number in range(count):
         known = values[~missing[:, number], number]
         if len(known):
             medians[number] = np.median(known)
             size = np.abs(known[known != 0])
             scales[number] = np.median(size) if len(size) else 1.0
-    bent = np.arcsinh(np.where(missing, medians, values) / scales)
-    means, deviations = bent.mean(axis=0), bent.std(axis=0)
-    deviations = np.where(deviations > 1e-12, deviations, 0.0)
-    safe = np.where(deviations > 0, deviations, 1.0)
-    centres = np.where(deviations > 0, np.clip((bent - means) / safe, -CLIP, CLIP).mean(axis=0), 0.0)
+        bent = np.arcsinh(np.where(missing[:, number], medians[number], values[:, number]) / scales[number])
+        means[number], deviation = bent.mean(), bent.std()
+        if deviation > 1e-12:
+            deviations[number] = deviation
+            centres[number] = np.clip((bent - means[number]) / deviation, -CLIP, CLIP).mean()
     flag_group, flag_means = _missing_flags(missing)
     return Transform(medians, scales, means, deviations, centres, flag_group, flag_means)
 
@@ -213,34 +224,47 @@ def newton(design: Floats, target: Floats, weight: Floats, l2: float, start: Flo
 
     Newton's steps with halving.
     """
-    full = np.column_stack([design, np.ones(len(design))])
-    penalty = np.full(full.shape[1], max(l2, 1e-8))
+    penalty = np.full(design.shape[1] + 1, max(l2, 1e-8))
     penalty[-1] = 0.0
     beta = start.copy()
-    margin = full @ beta
+    margin = design @ beta[:-1] + beta[-1]
     loss = _penalised(margin, target, weight, beta, penalty)
     for _ in range(50):
         probability = sigmoid(margin)
-        gradient = full.T @ (weight * (probability - target)) + penalty * beta
+        error = weight * (probability - target)
+        gradient = np.append(design.T @ error, error.sum()) + penalty * beta
         if np.abs(gradient).max() < 1e-8:
             break
-        curvature = weight * probability * (1.0 - probability)
-        hessian = (full * curvature[:, None]).T @ full + np.diag(penalty + 1e-10)
+        hessian = _curvature(design, weight * probability * (1.0 - probability)) + np.diag(penalty + 1e-10)
         step = np.linalg.solve(hessian, gradient)
         size = 1.0
         while size > 1e-4:
-            trial = full @ (beta - size * step)
-            trial_loss = _penalised(trial, target, weight, beta - size * step, penalty)
+            further = beta - size * step
+            trial = design @ further[:-1] + further[-1]
+            trial_loss = _penalised(trial, target, weight, further, penalty)
             if trial_loss <= loss:
                 break
             size /= 2.0
         else:
             break
-        beta, margin = beta - size * step, trial
+        beta, margin = further, trial
         if loss - trial_loss < 1e-13:
             break
         loss = trial_loss
     return float(beta[-1]), beta[:-1]
+
+
+def _curvature(design: Floats, weight: Floats) -> Floats:
+    """`[X 1]' W [X 1]`, added up over chunks of rows, so that no weighted copy of all of them is made."""
+    whole = np.zeros((design.shape[1] + 1,) * 2)
+    for first in range(0, len(design), CHUNK):
+        rows, weighted = design[first:first + CHUNK], weight[first:first + CHUNK]
+        product = rows * weighted[:, None]
+        whole[:-1, :-1] += product.T @ rows
+        whole[-1, :-1] += product.sum(axis=0)
+        whole[-1, -1] += weighted.sum()
+    whole[:-1, -1] = whole[-1, :-1]
+    return whole
 
 
 def _penalised(margin: Floats, target: Floats, weight: Floats, beta: Floats, penalty: Floats) -> float:
