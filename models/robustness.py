@@ -1,4 +1,4 @@
-"""How the score holds when it is old, and when a source is missing; on the untouched test."""
+"""How the score holds when it is old, when a source is missing, and on leading signals alone; on the untouched test."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,10 +6,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features.errors import ContractError
 from models import metrics
+from models.contenders import refit
 from models.dataset import TrainingSet
 from models.methods.base import Floats
 from models.model import Model
+from models.plan import TrainingPlan
+from models.training import fitted_again
 
 REPLICATES = 200
 MOST_TOGETHER = 3
@@ -68,6 +72,38 @@ def without_sources(model: Model, test: TrainingSet) -> list[dict[str, Any]]:
     together = [_without(model, test, tuple(each["without"][0] for each in alone[:count]), full)
                 for count in range(2, min(MOST_TOGETHER + 1, len(alone)))]
     return [*alone, *together]
+
+
+def leading_alone(model: Model, rows: TrainingSet, plan: TrainingPlan) -> dict[str, Any] | None:
+    """What `[features] leading_only` would cost: the model's members fitted and calibrated again without lagging signals.
+
+    Lagging signals say what has happened already (paid late, rated badly). Emptied columns would charge the model for
+    having relied on them, so it is fitted again, on the same folds; settings stay as they were chosen for all signals.
+
+    Returns
+    -------
+    dict or None
+        signals, lagging (how many are left out), all_log_loss, all_auc; n, events, log_loss, auc of the leading ones and
+        `difference`, their log loss minus that of all signals, with `_low` and `_high`; on the test of `rows`. None
+        where the model reads signals of one sort only, its method cannot be made of the leading ones, or no outcome differs.
+    """
+    leading = tuple(s for s in model.signals if s.is_leading)
+    test = rows.test
+    if len(leading) in (0, len(model.signals)) or len(set(test.labels.tolist())) < 2:
+        return None
+    taught = TrainingSet(rows.keys, rows.features[[s.column for s in leading]], rows.labels, leading)
+    half_life = (model.training.get("settings") or {}).get("half_life_days")
+    try:
+        alone = fitted_again(taught, plan, lambda some, _: refit(model, some).members, half_life_days=half_life)
+    except ContractError:
+        # Such a scorecard, of signals with declared directions, has none left.
+        return None
+    probability = model.probability(test.features)
+    judged = _judged(test.labels, alone.probability(taught.test.features), metrics.log_losses(test.labels, probability),
+                     test.keys["account_id"])
+    return {"signals": len(leading), "lagging": len(model.signals) - len(leading),
+            "all_log_loss": metrics.log_loss(test.labels, probability), "all_auc": metrics.auc(test.labels, probability),
+            **judged}
 
 
 def _without(model: Model, test: TrainingSet, sources: Sequence[str], full: Floats) -> dict[str, Any]:

@@ -18,14 +18,14 @@ from models.evaluation import evaluate
 from models.fairness import SegmentCheck, by_segment
 from models.gates import Gate, fair, gates, stable
 from models.model import Model
-from models.robustness import by_age, without_sources
+from models.robustness import by_age, leading_alone, without_sources
 from models.stability import band_changes
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import connected
 from pipeline.jobs.portfolio import row_segments
 from pipeline.jobs.prepare import load_training
 from pipeline.jobs.stage import load_staged
-from pipeline.jobs.train import RESEEDED, load_version, need_version
+from pipeline.jobs.train import RESEEDED, load_version, need_version, plan_of
 from pipeline.jobs.treated import treated_rows
 from pipeline.jobs.under_notice import beside_notice
 from pipeline.tracking import CHALLENGER, CHAMPION
@@ -59,6 +59,7 @@ def evaluate_target(workspace: Workspace, target: Target) -> dict[str, Any]:
     found["under_notice"] = beside_notice(workspace, target, bundle.model, rows.test, features, labels)
     found["age"] = by_age(bundle.model, rows.test)
     found["without_sources"] = without_sources(bundle.model, rows.test)
+    found["leading_alone"] = leading_alone(bundle.model, rows, plan_of(workspace, target))
     found["champion"] = _beside_champion(workspace, target, rows, found)
     changed, noise = _band_changes(workspace, target, bundle, reseeded, rows.test)
     budget = workspace.project.training.band_change_budget

@@ -1,14 +1,17 @@
 """Old scores and missing sources: what is lost is measured, and nothing where nothing was known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from features.definition import Signal
+from models.contenders import refit
 from models.dataset import TrainingSet, training_set
 from models.plan import TrainingPlan
-from models.robustness import by_age, without_sources
-from models.training import train
+from models.robustness import by_age, leading_alone, without_sources
+from models.training import fitted_again, train
 
 
 @pytest.fixture(scope="module")
@@ -50,3 +53,24 @@ def test_the_source_that_decides_costs_most_and_the_others_little(rows: Training
     # The curve: the dearest two together; all three would leave a constant.
     assert [len(each["without"]) for each in found[3:]] == [2]
     assert all(0.0 < each["log_loss"] < 5.0 for each in found)
+
+
+def test_leading_signals_alone_are_fitted_again_and_the_loss_is_told(rows: TrainingSet) -> None:
+    plan = TrainingPlan(trials=0, threads=1, folds=2, max_trees=40, bags=1)
+
+    def lagging(name: str) -> TrainingSet:
+        signals = tuple(replace(s, is_leading=s.column != name) for s in rows.signals)
+        return TrainingSet(rows.keys, rows.features, rows.labels, signals)
+
+    found = {name: leading_alone(train(lagging(name), plan).model, lagging(name), plan) for name in ("use", "noise")}
+    costly, free = found["use"], found["noise"]
+    assert costly is not None and free is not None
+    assert (costly["signals"], costly["lagging"], costly["n"]) == (2, 1, len(rows.test))
+    assert costly["difference_low"] > 0 and costly["auc"] < costly["all_auc"] - 0.1
+    assert costly["difference"] == pytest.approx(costly["log_loss"] - costly["all_log_loss"])
+    assert abs(free["difference"]) < 0.1 * costly["difference"]
+    # The same signals and settings make the same model again: the difference is the signals', not the second fit's.
+    model = train(rows, plan).model
+    again = fitted_again(rows, plan, lambda some, _: refit(model, some).members)
+    assert np.array_equal(again.probability(rows.test.features), model.probability(rows.test.features))
+    assert leading_alone(model, rows, plan) is None

@@ -8,6 +8,7 @@ import pytest
 
 from features.definition import Signal
 from models.health import band_table, scale_from_anchors
+from pipeline.jobs.run import tell_evaluation
 from pipeline.reports.model_card import ModelCardInputs, comparison_rows, metric_rows, model_card, signals_by_dimension
 
 EVALUATION = {
@@ -90,6 +91,27 @@ def test_model_stands_beside_constants_and_recency():
     ]
     assert rows[1]["difference"] == "-0.0439 (-0.0600 to -0.0200)"
     assert rows[3]["difference"] == "-0.0288"
+
+
+LEADING = {"signals": 148, "lagging": 19, "all_log_loss": 0.1798, "all_auc": 0.729, "n": 398, "events": 19, "log_loss": 0.1803,
+           "auc": 0.714, "difference": 0.0005, "difference_low": -0.0034, "difference_high": 0.0032}
+
+
+@pytest.mark.parametrize("part", [0, 1])
+def test_what_leading_signals_alone_cost_is_on_the_card(part):
+    text = model_card(some_inputs(evaluation={**EVALUATION, "leading_alone": LEADING}))[part]
+    assert "leading signals alone, 19 lagging left out, fitted again" in text and "+0.0005 (-0.0034 to +0.0032)" in text
+    assert "leading signals alone" not in model_card(some_inputs(evaluation={**EVALUATION, "leading_alone": None}))[1]
+
+
+@pytest.mark.parametrize(("low", "said"), [(-0.0034, "within chance"), (0.0001, "beyond chance")])
+def test_what_leading_signals_alone_cost_is_told_in_one_line(low, said):
+    test = {**EVALUATION["test"], "mean_probability": 0.1, "rate": 0.1}
+    lines = []
+    tell_evaluation(lambda step, text: lines.append(text),
+                    {"test": test, "gates": [], "leading_alone": {**LEADING, "difference_low": low}})
+    line = next(each for each in lines if each.startswith("leading"))
+    assert "(148 of 167): log loss 0.1803 against 0.1798 with all, AUC 0.714 against 0.729" in line and line.endswith(said)
 
 
 def test_signals_are_grouped_with_their_windows():

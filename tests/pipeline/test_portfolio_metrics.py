@@ -11,10 +11,12 @@ import pytest
 from features.definition import Signal
 from features.metrics import METRICS
 from models.dataset import training_set
+from pipeline.config.schema import Target
 from pipeline.engine.duckdb import connected
 from pipeline.jobs.signal_links import signal_links
 from pipeline.jobs.stage import stage_sources
-from pipeline.jobs.take_metrics import TakenMetrics, metrics_text, take_metrics
+from pipeline.jobs.take_metrics import TakenMetrics, take_metrics
+from pipeline.reports.metrics import metrics_text
 from pipeline.workspace import open_workspace
 
 PROJECT = """
@@ -129,7 +131,7 @@ def test_every_metric_made_is_in_the_dictionary(tmp_path: Path) -> None:
 def test_a_proxy_that_lost_its_link_is_shown() -> None:
     """`clicks` tells leavers in the first half and nothing in the second; `days` tells them all the time."""
     generator = np.random.default_rng(3)
-    dates = pd.date_range("2024-01-01", periods=4, freq="28D")
+    dates = pd.date_range("2024-02-05", periods=4, freq="28D")
     n = 400
     keys = pd.DataFrame({"account_id": [f"A{k:04d}" for k in range(n) for _ in dates], "as_of": list(dates) * n})
     keys["label_until"], keys["is_test"] = keys["as_of"] + pd.Timedelta(days=30), False
@@ -140,6 +142,12 @@ def test_a_proxy_that_lost_its_link_is_shown() -> None:
     signals = tuple(Signal(c, c, "usage", "usage_events", c, "times", "{value}") for c in features)
     links = signal_links(training_set(keys, features, label, signals), signals)
     assert dict(links.loc[links["state"] != "", ["signal", "state"]].to_numpy()) == {"clicks": "lost", "days": "kept"}
-    assert links.groupby("signal")["auc"].first().max() < 0.3
-    empty = pd.DataFrame({"segment": [], "metric": []})
-    assert "no metrics" in metrics_text(TakenMetrics(empty, links), None)  # type: ignore[arg-type]
+    of_clicks = links[links["signal"] == "clicks"].set_index("period")["auc"]
+    assert list(of_clicks.index) == ["earlier", "later", "2024-Q1", "2024-Q2"]
+    assert of_clicks["2024-Q1"] < 0.3 and of_clicks["2024-Q2"] == pytest.approx(0.5, abs=0.1)
+    target = Target(name="churn", kind="churn", horizon_days=30)
+    said = metrics_text(TakenMetrics(pd.DataFrame({"segment": [], "metric": []}), links), target).splitlines()
+    assert said[0].startswith("no whole quarter")
+    shown = {line.split()[1]: line.split() for line in said if line.startswith(("  lost", "  kept"))}
+    assert shown["clicks"][0] == "lost" and shown["clicks"][-1].startswith("(")
+    assert shown["days"][0] == "kept" and int(shown["days"][-1]) > 70
