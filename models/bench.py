@@ -51,7 +51,8 @@ class BenchResult:
         `minus_constant` with `_low`, `_high` (paired: the same accounts are drawn for both).
     validation
         One row per method, from simple to elaborate: method, words, log_loss, auc, minus_best, minus_best_low,
-        minus_best_high, is_adequate, gives_reasons, seconds (to fit on all training rows), inputs (signals read).
+        minus_best_high, is_adequate, gives_reasons, minus_tuned, minus_tuned_low, minus_tuned_high, seconds (to fit on
+        all training rows), inputs (signals read).
     recommended
         The first method of `validation` that is adequate and gives reasons.
     details
@@ -166,6 +167,7 @@ def compare(
     table = adequate({name: each.losses for name, each in judged.items()}, judge.held.keys["account_id"], seed=seed,
                      replicates=replicates)
     table["gives_reasons"] = [judged[name].contender.gives_reasons for name in table["method"]]
+    table = table.merge(_minus_tuned(judged, judge.held.keys["account_id"], seed, replicates), on="method", how="left")
     recommended, reason = recommend(table)
     return BenchResult(
         figures=_figures(judged), validation=_with_costs(table, judged), recommended=recommended, reason=reason,
@@ -377,6 +379,15 @@ def adequate(
         gap = metrics.paired_difference(loss, losses[best], accounts, seed=seed, replicates=replicates)
         found.append({"method": name, "log_loss": float(loss.mean()), "minus_best": gap.value, "minus_best_low": gap.low,
                       "minus_best_high": gap.high, "is_adequate": bool(gap.low <= 0.0)})
+    return pd.DataFrame(found)
+
+
+def _minus_tuned(judged: Mapping[str, _Judged], accounts: pd.Series, seed: int, replicates: int) -> pd.DataFrame:
+    """Validation log loss minus the tuned model's per method, paired: what promotion says of its candidate."""
+    found = []
+    for name, each in judged.items():
+        gap = metrics.paired_difference(each.losses, judged[TUNED].losses, accounts, seed=seed, replicates=replicates)
+        found.append({"method": name, "minus_tuned": gap.value, "minus_tuned_low": gap.low, "minus_tuned_high": gap.high})
     return pd.DataFrame(found)
 
 

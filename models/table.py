@@ -73,6 +73,8 @@ class LabelledTable:
     """Columns that held times and now hold days before the row's date."""
     has_dates: bool
     notes: tuple[str, ...]
+    dropped: pd.DataFrame
+    """Columns left out on request, which no signal comes from: an older model of the table may read them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +89,13 @@ class TableRows:
     row: NDArray[np.int64]
     """Position in the file of each row of the training set."""
     notes: tuple[str, ...]
+    source: LabelledTable
+    """The same rows, in the same order, before encoding: another model may read them by codes of its own."""
+
+    @property
+    def is_test(self) -> NDArray[np.bool_]:
+        """Which rows are the untouched test."""
+        return self.training_set.keys["is_test"].to_numpy(dtype=bool)
 
     def signal_waivers(self) -> dict[str, str]:
         """Waivers under the names of the signals that the waived columns became."""
@@ -134,15 +143,21 @@ def labelled(table: pd.DataFrame, options: TableOptions) -> LabelledTable:
             known = known & ~empty
     rows = np.flatnonzero(known)
     plain, more = _plain(table.drop(columns=[c for c in table.columns if c in taken]).iloc[rows].reset_index(drop=True))
-    dates = frozenset(name for name in plain.columns if pd.api.types.is_datetime64_any_dtype(plain[name]))
-    plain, days = _days(plain, table[as_of].iloc[rows].reset_index(drop=True) if as_of else None, as_of)
+    dropped, _ = _plain(table[sorted({named[name] for name in options.drop} - {label, account, as_of})]
+                        .iloc[rows].reset_index(drop=True))
+    if as_of is None:
+        dropped = dropped.drop(columns=_times(dropped))
+    dates = frozenset((*_times(plain), *_times(dropped)))
+    moments = table[as_of].iloc[rows].reset_index(drop=True) if as_of else None
+    plain, days = _days(plain, moments, as_of)
+    dropped, _ = _days(dropped, moments, as_of)
     labels = events.iloc[rows].to_numpy(dtype=np.int8)
     ids = account_ids(table[account].iloc[rows]).reset_index(drop=True) if account else None
     keys, told = _keys(plain, labels, ids, days, options.horizon_days)
     order = keys.sort_values(["account_id", "as_of"], kind="stable").index.to_numpy()
     keys = keys.assign(row=rows).iloc[order].reset_index(drop=True)
     return LabelledTable(keys, labels[order], plain.iloc[order].reset_index(drop=True), dates,
-                         days is not None, (*notes, *more, *told))
+                         days is not None, (*notes, *more, *told), dropped.iloc[order].reset_index(drop=True))
 
 
 def held_out(found: LabelledTable, share: float) -> NDArray[np.bool_]:
@@ -186,7 +201,7 @@ def encoded(
     keys = found.keys.assign(is_test=is_test)
     rows = training_set(keys, features, found.labels, signals_of(codes))
     return TableRows(rows, codes, findings, found.has_dates, found.keys["row"].to_numpy(dtype=np.int64),
-                     (*found.notes, *notes))
+                     (*found.notes, *notes), found)
 
 
 def account_ids(column: pd.Series) -> pd.Series:
@@ -240,7 +255,8 @@ def _labels(values: pd.Series, column: str, positive: str | None) -> tuple[pd.Se
         event = "1"
     taken = []
     if event is None:
-        said = {value.lower(): value for value in counts.index}
+        # Some exports end them with a full stop: True. and False.
+        said = {value.lower().rstrip("."): value for value in counts.index}
         event = next((said[yes] for yes, no in YES_AND_NO if set(said) == {yes, no}), None)
         taken = [f"{event!r} of {column} is taken as the event; for the other say --positive."] if event is not None else []
     if event is None:
@@ -295,7 +311,7 @@ def _days(
     columns: pd.DataFrame, as_of: pd.Series | None, as_of_name: str | None
 ) -> tuple[pd.DataFrame, pd.Series | None]:
     """Times as days before the row's date, and that date; without one a time has nothing to count from."""
-    times = [name for name in columns.columns if pd.api.types.is_datetime64_any_dtype(columns[name])]
+    times = _times(columns)
     if as_of is None:
         if times:
             drops = " ".join(f"--drop {_quoted(name)}" for name in times)
@@ -311,13 +327,20 @@ def _days(
     return plain, day
 
 
+def _times(columns: pd.DataFrame) -> list[str]:
+    return [str(name) for name in columns.columns if pd.api.types.is_datetime64_any_dtype(columns[name])]
+
+
 def _dates(values: pd.Series, name: str) -> pd.Series:
     """Midnight of each date; text must be written as ISO dates."""
     times = values
     if not pd.api.types.is_datetime64_any_dtype(values):
-        if pd.api.types.is_numeric_dtype(values):
-            raise ConfigError(f"--as-of {name} holds numbers such as {values.iloc[0]}, not dates. Convert it first.")
-        times = pd.to_datetime(values.astype("string"), format="ISO8601", errors="coerce")
+        is_number = pd.api.types.is_numeric_dtype(values)
+        text = values.astype("Int64").astype("string") if is_number and (values % 1 == 0).all() else values.astype("string")
+        times = pd.to_datetime(text, format="%Y%m%d" if is_number else "ISO8601", errors="coerce")
+        if is_number and times.isna().any():
+            raise ConfigError(f"--as-of {name} holds numbers such as {values[times.isna()].iloc[0]}, not dates like 20250131. "
+                              "Convert it first.")
         if times.isna().any():
             wrong = values[times.isna()].iloc[0]
             raise ConfigError(f"--as-of {name} holds {wrong!r}, which is no date like 2025-01-31. Convert it first.")

@@ -94,6 +94,16 @@ def encode(columns: pd.DataFrame, codes: Sequence[ColumnCode]) -> pd.DataFrame:
     return pd.DataFrame(parts, index=columns.index)
 
 
+def misfits(columns: pd.DataFrame, codes: Sequence[ColumnCode], dates: Collection[str] = ()) -> tuple[str, ...]:
+    """Return the columns of frozen codes that rows lack, or hold as something else: text for a number, say."""
+    def is_like(code: ColumnCode) -> bool:
+        if code.column not in columns.columns or (code.column in dates) != (code.kind == "date"):
+            return False
+        return code.kind == "date" or (_kind(columns[code.column]) == "category") == (code.kind == "category")
+
+    return tuple(code.column for code in codes if not is_like(code))
+
+
 def signals_of(codes: Sequence[ColumnCode]) -> tuple[Signal, ...]:
     """Return a card per signal; it means what its column is called, and has no opinion of what is worse."""
     return tuple(signal for code in codes for signal in _signals(code))

@@ -60,6 +60,7 @@ def init(
     location: Annotated[str | None, typer.Argument(help="Folder with your tables, or a postgresql:// address.")] = None,
     project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
     contract: Annotated[bool, typer.Option("--contract", help="Print the wanted columns and a SELECT per table.")] = False,
+    account: Annotated[str | None, typer.Option(help="Column that names the accounts, where init cannot tell.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing tenure.toml.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -74,7 +75,7 @@ def init(
     file = project / "tenure.toml"
     if file.exists() and not force:
         raise ConfigError(f"{file} exists. Move it away, choose another --project, or replace it with --force.")
-    proposal = propose(location or str(data or project), data, project)
+    proposal = propose(location or str(data or project), data, project, account=account)
     project.mkdir(parents=True, exist_ok=True)
     file.write_text(proposal.toml, encoding="utf-8")
     if as_json:
@@ -135,8 +136,9 @@ def features(
     project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
     as_json: JsonOption = False, engine: EngineOption = "duckdb",
     catalogue: Annotated[bool, typer.Option("--catalogue", help="Print every signal and what it means.")] = False,
-    metrics: Annotated[bool, typer.Option("--metrics", help="Print churn, retention, revenue, use and NPS by quarter from the "
-                                          "staged tables, and the signals that lost their link.")] = False,
+    metrics: Annotated[bool, typer.Option("--metrics", help="Print churn, retention, revenue, use and NPS by quarter, the way to "
+                                          "first value, where people get stuck (on --as-of), and signals that lost their link, "
+                                          "from the staged tables.")] = False,
     value: Annotated[bool, typer.Option("--value", help="Print what each measure is worth out of time, from the features in the "
                                         "store; the test is not read.")] = False,
 ) -> None:
@@ -153,7 +155,7 @@ def features(
         typer.echo(catalogue_text())
         return
     if metrics:
-        _print_metrics(project, data, target, as_json=as_json)
+        _print_metrics(project, data, target, _day(as_of), as_json=as_json)
         return
     if value:
         _print_values(project, data, target, as_json=as_json)
@@ -184,18 +186,19 @@ def _print_values(project: Path, data: Path | None, target: str | None, *, as_js
     typer.echo(selection_text(found))
 
 
-def _print_metrics(project: Path, data: Path | None, target: str | None, *, as_json: bool) -> None:
+def _print_metrics(project: Path, data: Path | None, target: str | None, as_of: date | None, *, as_json: bool) -> None:
     """`features --metrics`: what was staged last is enough."""
     from pipeline.console import print_json
     from pipeline.engine.duckdb import connected
-    from pipeline.jobs.take_metrics import metrics_text, take_metrics
+    from pipeline.jobs.take_metrics import take_metrics
+    from pipeline.reports.metrics import metrics_text
 
     workspace, chosen = open_project(project, data, target)
     with workspace.store.writing(), connected() as connection:
-        taken = take_metrics(workspace, connection, chosen)
+        taken = take_metrics(workspace, connection, chosen, as_of)
     if as_json:
-        print_json({"metrics": taken.metrics.to_dict("records"),
-                    "signal_links": None if taken.links is None else taken.links.to_dict("records")})
+        tables = {"metrics": taken.metrics, "first_value": taken.first_value, "stuck": taken.stuck, "signal_links": taken.links}
+        print_json({name: None if table is None else table.to_dict("records") for name, table in tables.items()})
         return
     typer.echo(metrics_text(taken, chosen))
 
@@ -335,20 +338,52 @@ def promote(
     as_json: JsonOption = False,
     acknowledge: Annotated[str | None, typer.Option("--acknowledge", help="Why the scale's problems are accepted.")] = None,
     scorecard: Annotated[bool, typer.Option("--scorecard", help="Publish the scorecard instead of the model.")] = False,
+    label: Annotated[str | None, typer.Option("--label", metavar="COLUMN", help="The candidate that `train --table` made for "
+                                              "this label, instead of a target's; needs no tenure.toml.")] = None,
 ) -> None:
     """Put the candidate to use if it passes the gates. Example: tenure promote"""
     from pipeline.console import print_json
-    from pipeline.jobs.promote import promote_target
+    from pipeline.jobs.bench_advice import NO_BENCH
+    from pipeline.jobs.promote import candidate_advice, promote_target
 
+    if label is not None:
+        _promote_table(label, project, target, acknowledge, use_scorecard=scorecard, as_json=as_json)
+        return
     workspace, chosen = open_project(project, data, target)
     with workspace.store.writing():
+        advice = candidate_advice(workspace, chosen, use_scorecard=scorecard)
+        if not as_json:  # before the gates: who reads a refusal wants it, too
+            typer.echo(NO_BENCH if advice is None else advice.words)
         done = promote_target(workspace, chosen, acknowledge=acknowledge, use_scorecard=scorecard)
     if as_json:
-        print_json({"version": done.version, "basis": done.basis, "reasons": list(done.reasons)})
+        print_json({"version": done.version, "basis": done.basis, "reasons": list(done.reasons),
+                    "bench": None if advice is None else advice.to_dict()})
         return
     typer.echo(f"version {done.version} of {chosen.name} is in use ({done.basis}).")
     for reason in done.reasons:
         typer.echo(f"  {reason}")
+
+
+def _promote_table(
+    label: str, project: Path, target: str | None, acknowledge: str | None, *, use_scorecard: bool, as_json: bool
+) -> None:
+    """`promote --label`: no store and no target of the project file takes part."""
+    from features.errors import ConfigError
+    from pipeline.console import print_json
+    from pipeline.jobs.promote_table import promote_table
+
+    if target is not None:
+        raise ConfigError(f"--target {target} names a target of tenure.toml; --label {label} a model of `train --table`. "
+                          "Name one of them.")
+    done = promote_table(project.resolve(), label, acknowledge=acknowledge, use_scorecard=use_scorecard)
+    promotion, address = done.promotion, f"models:/{done.registered}@champion"
+    if as_json:
+        print_json({"version": promotion.version, "basis": promotion.basis, "reasons": list(promotion.reasons),
+                    "registered_model": done.registered, "is_out_of_time": done.is_out_of_time, "notes": list(done.notes)})
+        return
+    typer.echo(f"version {promotion.version} of {done.registered} is in use ({promotion.basis}).")
+    for line in (*promotion.reasons, *done.notes, f"MLflow loads it as {address}"):
+        typer.echo(f"  {line}")
 
 
 @app.command()

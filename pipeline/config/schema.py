@@ -34,7 +34,7 @@ class ColumnRule:
     """Multiply by this constant (0.01 where the column holds cents)."""
     plus: str | None = None
     """Add a duration read from this column (times only)."""
-    plus_unit: Literal["days", "hours", "minutes", "seconds"] = "days"
+    plus_unit: Literal["days", "hours", "minutes", "seconds", "milliseconds"] = "days"
     plus_codes: dict[str, int] = Field(default_factory=dict)
     """Code in the `plus` column -> its duration (Monthly -> 31 days)."""
     format: str | None = None

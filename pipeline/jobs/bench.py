@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from models.artifact import fingerprint
 from models.bench import BenchResult, Money, compare
 from models.contenders import SEGMENT, BenchSettings, contenders
 from models.dataset import TrainingSet
@@ -20,6 +21,7 @@ from pipeline.config.checks import declared_actions, declared_rules
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import connected
 from pipeline.engine.staged_facts import StagedFacts
+from pipeline.jobs.bench_advice import NO_MODEL
 from pipeline.jobs.portfolio import row_segments
 from pipeline.jobs.prepare import load_training
 from pipeline.jobs.stage import load_staged
@@ -54,7 +56,7 @@ def bench_target(
         on_method=on_method,
     )
     result = replace(result, notes=(*result.notes, *notes))
-    _keep(workspace, target, result)
+    _keep(workspace, target, result, model)
     return result
 
 
@@ -133,16 +135,16 @@ def _money(workspace: Workspace, test: TrainingSet) -> Money | None:
     return Money(value, objective.save_share, objective.cost_per_contact)
 
 
-def _keep(workspace: Workspace, target: Target, result: BenchResult) -> None:
+def _keep(workspace: Workspace, target: Target, result: BenchResult, model: Model | None) -> None:
     """One row per method and metric: figures of the test, and of the validation dates as metric `validation_log_loss`."""
-    validation = pd.DataFrame({
-        "method": result.validation["method"], "metric": "validation_log_loss", "value": result.validation["log_loss"],
-        "minus_best": result.validation["minus_best"], "minus_best_low": result.validation["minus_best_low"],
-        "minus_best_high": result.validation["minus_best_high"],
-    })
+    gaps = [f"minus_{other}{end}" for other in ("best", "tuned") for end in ("", "_low", "_high")]
+    validation = result.validation[["method", "log_loss", *gaps]].rename(columns={"log_loss": "value"})
+    validation = validation.assign(metric="validation_log_loss")
     costs = result.validation.melt(id_vars="method", value_vars=["seconds", "inputs"], var_name="metric")
     table = pd.concat([result.figures, validation, costs], ignore_index=True)
     table["is_recommended"] = table["method"] == result.recommended
-    table = table.assign(target=target.name, benched_at=workspace.now)
+    # The newest bench of a target replaces the one before; promotion reads it (`bench_advice`).
+    table = table.assign(target=target.name, benched_at=workspace.now,
+                         tuned_model=NO_MODEL if model is None else fingerprint(model)[:12])
     rows = pa.Table.from_pandas(table, preserve_index=False)
     workspace.store.write("bench", rows, replace=f"target = '{target.name}'", partition_by=["target"])

@@ -1,12 +1,14 @@
 """Move the alias champion to the challenger, if it passed the gates; else keep the reasons."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from features.errors import ConfigError, GateRefused
+from models.bundle import Bundle
 from pipeline.config.schema import Target
+from pipeline.jobs.bench_advice import BenchAdvice, bench_advice
 from pipeline.jobs.evaluate import latest_evaluation
 from pipeline.jobs.train import model_name, need_version
 from pipeline.tracking import CHALLENGER, CHAMPION, alias_version, client
@@ -20,6 +22,18 @@ class Promotion:
     version: str
     basis: str
     reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A registered version that asks to be used: of a target, or of a table's label."""
+
+    registered: str
+    """Name of the registered model."""
+    version: str
+    bundle: Bundle
+    words: str
+    """What it is a candidate of, as messages name it."""
 
 
 def promote_target(
@@ -40,27 +54,58 @@ def promote_target(
         With the reasons in words; the model in use stays.
     """
     bundle, _, version = need_version(workspace, target, CHALLENGER)
-    name = model_name(workspace, target)
+    candidate = Candidate(model_name(workspace, target), version, bundle, f"target {target.name!r}")
     tracker = client(workspace.folder, workspace.project.mlflow.tracking_uri)
     if use_scorecard:
-        if bundle.scorecard is None:
-            raise ConfigError("there is no scorecard: no signal of this project says which direction is worse.")
-        _move(tracker, name, version, "scorecard")
-        return Promotion(version, "scorecard", ("the scorecard was chosen",))
+        return promote_scorecard(tracker, candidate)
     found = latest_evaluation(workspace, target, bundle.model_version)
     if found is None:
         raise ConfigError(f"the candidate of target {target.name!r} was not evaluated. Run `tenure evaluate` first.")
-    reasons = [f"{g['name']}: {g['reason']}" for g in found["gates"] if not g["passed"]]
-    problems = list(bundle.facts.get("scale_problems", []))
+    return promote_candidate(tracker, candidate, found["gates"], acknowledge=acknowledge)
+
+
+def promote_scorecard(tracker: Any, candidate: Candidate) -> Promotion:
+    """Publish the scorecard of a version instead of its model."""
+    if candidate.bundle.scorecard is None:
+        raise ConfigError("there is no scorecard: no signal of this project says which direction is worse.")
+    _move(tracker, candidate.registered, candidate.version, "scorecard")
+    return Promotion(candidate.version, "scorecard", ("the scorecard was chosen",))
+
+
+def promote_candidate(
+    tracker: Any, candidate: Candidate, gates: Sequence[Mapping[str, Any]], *, acknowledge: str | None = None,
+    notes: Sequence[str] = (),
+) -> Promotion:
+    """Put a version to use if its gates are passed and its scale has no problem that nobody accepted.
+
+    Parameters
+    ----------
+    notes
+        What a reader of a refusal must know besides.
+
+    Raises
+    ------
+    GateRefused
+        With the reasons in words, which are kept with the version; the model in use stays.
+    """
+    name, version = candidate.registered, candidate.version
+    reasons = [f"{g['name']}: {g['reason']}" for g in gates if not g["passed"]]
+    problems = list(candidate.bundle.facts.get("scale_problems", []))
     if problems and not acknowledge:
         reasons += [f"score scale: {p} Declare [scale] anchors, or accept with --acknowledge REASON." for p in problems]
     if reasons:
         tracker.set_model_version_tag(name, version, "refused", json.dumps(reasons)[:5000])
-        raise GateRefused(f"the candidate of target {target.name!r} is refused. " + " ".join(reasons))
+        raise GateRefused(f"the candidate of {candidate.words} is refused. " + " ".join((*reasons, *notes)))
     _move(tracker, name, version, "calibrated")
     if acknowledge:
         tracker.set_model_version_tag(name, version, "acknowledged", acknowledge)
-    return Promotion(version, "calibrated", tuple(f"{g['name']}: {g['reason']}" for g in found["gates"]))
+    return Promotion(version, "calibrated", tuple(f"{g['name']}: {g['reason']}" for g in gates))
+
+
+def candidate_advice(workspace: Workspace, target: Target, *, use_scorecard: bool = False) -> BenchAdvice | None:
+    """What the newest bench recommended beside the candidate; None where none was run."""
+    bundle, _, _ = need_version(workspace, target, CHALLENGER)
+    return bench_advice(workspace, target, replace(bundle, basis="scorecard" if use_scorecard else bundle.model.basis))
 
 
 def has_champion(workspace: Workspace, target: Target) -> bool:

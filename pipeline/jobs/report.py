@@ -13,6 +13,7 @@ from models.health import band_table, promises
 from pipeline.actions.worklist import worklist, write_worklist_csv
 from pipeline.config.schema import Target
 from pipeline.jobs.account_facts import account_facts
+from pipeline.jobs.bench_advice import bench_advice
 from pipeline.jobs.changes import Change
 from pipeline.jobs.evaluate import latest_evaluation
 from pipeline.jobs.explain import Explained
@@ -65,7 +66,8 @@ def write_reports(workspace: Workspace, target: Target, published: PublishedRun)
     ))
     card, markdown = model_card(ModelCardInputs(
         project=workspace.project.name, target_words=words, evaluation=evaluation,
-        gates=evaluation.get("gates", []), model_info=_model_info(published), signals=published.bundle.published.signals,
+        gates=evaluation.get("gates", []),
+        model_info=_model_info(published) | _bench(workspace, target, published), signals=published.bundle.published.signals,
         band_table=bands, backtest=tested, now=workspace.now, limits=_limits(published),
         waivers=tuple(f"{k}: {v}" for k, v in workspace.project.training.waivers.items()),
     ))
@@ -177,6 +179,12 @@ def _limits(published: PublishedRun) -> tuple[str, ...]:
         notes.insert(0, "No model earned publication: this is the scorecard, which ranks accounts by declared signs "
                         "and gives no probability.")
     return tuple(notes)
+
+
+def _bench(workspace: Workspace, target: Target, published: PublishedRun) -> dict[str, str]:
+    """What the newest bench recommended beside the model of the run; nothing where none was run."""
+    advice = bench_advice(workspace, target, published.bundle)
+    return {} if advice is None else {"bench": advice.words}
 
 
 def _model_info(published: PublishedRun) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection, connected
 from pipeline.jobs.evaluate import evaluate_target
 from pipeline.jobs.prepare import prepare_training
-from pipeline.jobs.promote import has_champion, promote_target, put_to_use
+from pipeline.jobs.promote import candidate_advice, has_champion, promote_target, put_to_use
 from pipeline.jobs.report import write_reports
 from pipeline.jobs.score import PublishedRun, score_target
 from pipeline.jobs.stage import stage_sources
@@ -93,6 +93,9 @@ def _publish_scorecard(workspace: Workspace, target: Target, say: Say, few: TooF
 
 
 def _promote(workspace: Workspace, target: Target, say: Say) -> str | None:
+    advice = candidate_advice(workspace, target)
+    if advice is not None:
+        say("promote", advice.words)
     try:
         done = promote_target(workspace, target)
     except GateRefused as refusal:
@@ -166,6 +169,13 @@ def tell_evaluation(say: Say, found: Mapping[str, Any]) -> None:
     if notice:
         say("test", f"accounts that had given notice are left out ({notice['notice_rows']} rows, {notice['notice_left']} left in "
                     f"time); with them AUC {notice['with']['auc']:.3f}, log loss {notice['with']['log_loss']:.4f}")
+    leading = found.get("leading_alone")
+    if leading:
+        beyond = leading["difference_low"] > 0 or leading["difference_high"] < 0
+        say("test", f"leading signals alone ({leading['signals']} of {leading['signals'] + leading['lagging']}): log loss "
+                    f"{leading['log_loss']:.4f} against {leading['all_log_loss']:.4f} with all, AUC {leading['auc']:.3f} against "
+                    f"{leading['all_auc']:.3f}; difference {leading['difference']:+.4f} (95% {leading['difference_low']:+.4f} to "
+                    f"{leading['difference_high']:+.4f}), {'beyond' if beyond else 'within'} chance")
 
 
 def tell_score(say: Say, published: PublishedRun) -> None:

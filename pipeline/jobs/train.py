@@ -286,7 +286,11 @@ def model_name(workspace: Workspace, target: Target) -> str:
 def load_version(workspace: Workspace, target: Target, alias: str) -> tuple[Bundle, dict[str, Model], str] | None:
     """Bundle, baselines and version behind an alias, or None."""
     tracker = client(workspace.folder, workspace.project.mlflow.tracking_uri)
-    name = model_name(workspace, target)
+    return load_registered(tracker, model_name(workspace, target), alias)
+
+
+def load_registered(tracker: Any, name: str, alias: str) -> tuple[Bundle, dict[str, Model], str] | None:
+    """As `load_version`, by the name of the registered model."""
     version = alias_version(tracker, name, alias)
     if version is None:
         return None

@@ -19,7 +19,7 @@ from models.artifact import write_model
 from models.bundle import Bundle, Scored, score, write_bundle
 from models.drivers import driver_table
 from models.evaluation import evaluate
-from models.gates import Gate, gates, verdict
+from models.gates import Gate, gates, stable, verdict
 from models.health import band_table, propose_scale, scale_from_anchors, scale_problems
 from models.health.scale import Scale
 from models.leakage import LIMIT, MIN_LEAVING, Finding
@@ -30,6 +30,7 @@ from models.training import TrainingResult, train
 from pipeline.config.schema import Project
 from pipeline.jobs.evaluate import points_gate
 from pipeline.jobs.read_table import read_table
+from pipeline.jobs.table_in_use import EVALUATION, TableInUse, beside_in_use, beside_words, table_facts, table_in_use
 from pipeline.jobs.train import signature
 from pipeline.tracking import CHALLENGER, client, experiment_id
 
@@ -37,8 +38,7 @@ NOT_OUT_OF_TIME = (
     "not out of time: the table has no dates, so folds and test are other accounts of the same time. Expect less on later "
     "dates; name the column that dates the rows with --as-of to know how much."
 )
-CARD, CARD_MD, SCORES, DRIVERS, EVALUATION = (
-    "model_card.html", "model_card.md", "scores.parquet", "drivers.parquet", "evaluation.json")
+CARD, CARD_MD, SCORES, DRIVERS = "model_card.html", "model_card.md", "scores.parquet", "drivers.parquet"
 
 Say = Callable[[str, str], None]
 
@@ -63,8 +63,12 @@ class TableJob:
     @property
     def name(self) -> str:
         """Name of the registered model and of the folder of reports."""
-        own = f"table-{slug(self.options.label)}"
-        return own if self.project is None else f"{self.project.name}-{own}".replace("/", "-").replace(":", "-")
+        return table_model_name(self.project, self.options.label)
+
+    @property
+    def tracking_uri(self) -> str | None:
+        """Where MLflow records; None: below the folder."""
+        return None if self.project is None else self.project.mlflow.tracking_uri
 
     @property
     def experiment(self) -> str:
@@ -85,14 +89,25 @@ class TrainedTable:
     files: tuple[Path, ...]
 
 
+def table_model_name(project: Project | None, label: str) -> str:
+    """Name of the registered model of a label; the project's name comes first, where there is a project."""
+    own = f"table-{slug(label)}"
+    return own if project is None else f"{project.name}-{own}".replace("/", "-").replace(":", "-")
+
+
+def project_of(folder: Path) -> Project | None:
+    """What the folder's tenure.toml says, or None: a table needs none."""
+    from pipeline.config import read_project
+
+    return read_project(folder) if (folder / "tenure.toml").is_file() else None
+
+
 def table_job(
     file: Path, options: TableOptions, folder: Path, now: datetime, *, data_dir: Path | None = None,
     trials: int | None = None,
 ) -> TableJob:
     """Return the job for a file, with the settings of the folder's tenure.toml where there is one."""
-    from pipeline.config import read_project
-
-    project = read_project(folder) if (folder / "tenure.toml").is_file() else None
+    project = project_of(folder)
     plan = TrainingPlan()
     if project is not None:
         settings = project.training
@@ -133,22 +148,24 @@ def train_table(job: TableJob, say: Say = _silent) -> TrainedTable:
     ConfigError
         When file, columns or label cannot work as asked.
     """
-    table = read_table(job.file, tuple(filter(None, (job.options.account,))))
+    table = read_table(job.file, tuple(filter(None, (job.options.account,))), lambda text: say("note", text))
     rows = table_rows(table, job.options, advice=_advice)
     _tell_rows(say, job, rows, len(table))
     plan = replace(job.plan, waivers={**job.plan.waivers, **rows.signal_waivers()})
     result = train(rows.training_set, plan, target=_target(job))
-    bundle = _bundle(job, rows, result)
+    in_use = table_in_use(client(job.folder, job.tracking_uri), job.name)
+    bundle = _bundle(job, rows, result, in_use)
     _tell_training(say, rows, result, bundle)
     test = rows.training_set.test
     scored = score(bundle, test.features)
-    found = _evaluation(job, rows, result, bundle)
+    found = _evaluation(job, rows, result, bundle, in_use)
     _tell_evaluation(say, found)
     scores, drivers = _scores(rows, scored), _drivers(rows, bundle, scored)
     version = _register(job, bundle, result, rows, found)
     found |= {"registered_model": job.name, "registered_version": version, "model_version": bundle.model_version}
     files = _write(job, rows, bundle, found, scores, drivers)
-    say("model", f"{job.name} version {version} is the candidate ({CHALLENGER}); model {bundle.model_version}")
+    say("model", f"{job.name} version {version} is the candidate ({CHALLENGER}); model {bundle.model_version}; next: "
+                 f"tenure promote --label {_quoted(job.options.label)}")
     say("look", f"{files[0]}  {'  '.join(path.name for path in files[1:])}")
     return TrainedTable(bundle, rows, result, found, scores, version, files)
 
@@ -187,6 +204,8 @@ def _tell_evaluation(say: Say, found: Mapping[str, Any]) -> None:
     for name, part in found["baselines"].items():
         say("beside", f"{name}: log loss {part['log_loss']:.4f}, AUC {part['auc']:.3f}; ours minus theirs "
                       f"{_with_interval(part, 'difference', 4, sign=True)}")
+    if found["champion"] is not None:
+        say("beside", beside_words(found["champion"]))
     say("test", f"calibration slope {_with_interval(test, 'calibration_slope', 2)}; {test['mean_probability']:.1%} expected, "
                 f"{test['rate']:.1%} happened; expected error {test['ece']:.3f} where chance gives {test['ece_expected']:.3f}")
     for gate in found["gates"]:
@@ -235,16 +254,18 @@ def _training_notes(rows: TableRows, result: TrainingResult) -> list[str]:
     return [note for note in result.notes if rows.has_dates or "not out of time" not in note]
 
 
-def _bundle(job: TableJob, rows: TableRows, result: TrainingResult) -> Bundle:
-    scale, problems = _scale(job, rows, result)
+def _bundle(job: TableJob, rows: TableRows, result: TrainingResult, in_use: TableInUse | None) -> Bundle:
+    scale, problems = _scale(job, rows, result, in_use)
     facts = {"notes": _notes(rows, result), "scale_problems": list(problems), "project": job.name, "currency": "",
              "train_dates": [], "test_dates": [], "is_out_of_time": rows.has_dates, "table": job.file.name}
     # No scorecard: nothing says of a foreign column which direction is worse.
     return Bundle(result.model, None, scale, {"table_columns": [code.to_dict() for code in rows.codes]}, facts)
 
 
-def _scale(job: TableJob, rows: TableRows, result: TrainingResult) -> tuple[Scale, tuple[str, ...]]:
-    """The anchors declared in tenure.toml, or a proposal from the probabilities of rows the model had not seen."""
+def _scale(
+    job: TableJob, rows: TableRows, result: TrainingResult, in_use: TableInUse | None
+) -> tuple[Scale, tuple[str, ...]]:
+    """The anchors declared in tenure.toml, those in use, or a proposal from probabilities of rows the model had not seen."""
     latest = result.validation.sort_values(["account_id", "as_of"]).drop_duplicates("account_id", keep="last")
     probability = latest["probability"].to_numpy(dtype=np.float64)
     phi_0, _ = result.model.contributions(rows.training_set.features.head(1))
@@ -255,14 +276,23 @@ def _scale(job: TableJob, rows: TableRows, result: TrainingResult) -> tuple[Scal
         scale = scale_from_anchors(declared.p_at_risk, declared.p_healthy, at_risk_until=declared.at_risk_until,
                                    stable_until=declared.stable_until)
         return scale, scale_problems(scale, probability, base)
+    if in_use is not None and in_use.predicts(table_facts(job.file.name, job.options, rows)):
+        # Anchors are fixed when first chosen: a retrain must not move what 40 means.
+        return in_use.bundle.scale, scale_problems(in_use.bundle.scale, probability, base)
     proposal = propose_scale(probability, None, base)
     return proposal.scale, proposal.problems
 
 
-def _evaluation(job: TableJob, rows: TableRows, result: TrainingResult, bundle: Bundle) -> dict[str, Any]:
+def _evaluation(
+    job: TableJob, rows: TableRows, result: TrainingResult, bundle: Bundle, in_use: TableInUse | None
+) -> dict[str, Any]:
     """The shape of `evaluate --json`, with the label as target."""
     found = evaluate(result, None, rows.training_set, seed=job.plan.seed)
-    passed = (_audit_gate(rows), *gates(found), points_gate(bundle, rows.training_set.test))
+    facts = table_facts(job.file.name, job.options, rows)
+    found["champion"] = None if in_use is None else beside_in_use(
+        in_use, rows, facts, bundle, result.reseeded, seed=job.plan.seed)
+    passed = (_audit_gate(rows), *gates(found), points_gate(bundle, rows.training_set.test),
+              *_stable_gate(job, found["champion"]))
     found["target"] = job.options.label
     if not rows.has_dates:
         found["test"]["as_of"] = []
@@ -270,11 +300,16 @@ def _evaluation(job: TableJob, rows: TableRows, result: TrainingResult, bundle: 
     found["gates"] = [gate.to_dict() for gate in passed]
     found["is_out_of_time"] = rows.has_dates
     found["notes"] = list(bundle.facts["notes"])
-    found["table"] = {"file": job.file.name, "label": job.options.label, "positive": job.options.positive,
-                      "account": job.options.account, "as_of": job.options.as_of, "columns": len(rows.codes),
-                      "signals": len(rows.training_set.signals), "rows": len(rows.training_set)}
+    found["table"] = facts
     found["top_columns"] = _top_columns(rows, bundle)
     return found
+
+
+def _stable_gate(job: TableJob, beside: Mapping[str, Any] | None) -> tuple[Gate, ...]:
+    """As for a project's model. The budget is the project's: without tenure.toml moves are told, and nothing is asked."""
+    if job.project is None or beside is None or beside["note"] is not None:
+        return ()
+    return (stable(beside["band_changes"], beside["reseeded"], job.project.training.band_change_budget, look="Raise"),)
 
 
 def _audit_gate(rows: TableRows) -> Gate:
@@ -326,7 +361,7 @@ def _register(
     job: TableJob, bundle: Bundle, result: TrainingResult, rows: TableRows, found: Mapping[str, Any]
 ) -> str:
     """Record a run in MLflow and register the bundle as a new version with the alias challenger."""
-    uri = job.project.mlflow.tracking_uri if job.project is not None else None
+    uri = job.tracking_uri
     tracker = client(job.folder, uri)
     import mlflow
 
@@ -378,7 +413,8 @@ def _write(
     from pipeline.reports.model_card import ModelCardInputs, model_card
 
     page, markdown = model_card(ModelCardInputs(
-        project=job.name, target_words=_words(job), evaluation=found, gates=found["gates"], model_info=_info(job, rows, bundle),
+        project=job.name, target_words=_words(job), evaluation=found, gates=found["gates"],
+        model_info=_info(job, rows, bundle, found),
         signals=bundle.model.signals, band_table=band_table(bundle.scale, scores["probability"], scores["label"]),
         backtest=scores, now=job.now, limits=(*bundle.facts["notes"], *bundle.facts["scale_problems"]),
         waivers=tuple(f"{each.column}: {each.waived}" for each in rows.findings),
@@ -402,7 +438,7 @@ def _words(job: TableJob) -> str:
     return f"Will it be {job.options.label}{value}{when}?"
 
 
-def _info(job: TableJob, rows: TableRows, bundle: Bundle) -> dict[str, Any]:
+def _info(job: TableJob, rows: TableRows, bundle: Bundle, found: Mapping[str, Any]) -> dict[str, Any]:
     training = bundle.model.training
     dates = f"{training['first_as_of']} to {training['last_as_of']}" if rows.has_dates else "none: not out of time"
     settings = training.get("settings")
@@ -414,4 +450,5 @@ def _info(job: TableJob, rows: TableRows, bundle: Bundle) -> dict[str, Any]:
         "accounts with the event": training["leaving_accounts"],
         "settings": json.dumps(settings, default=str) if settings else "no search",
         "training data": str(training["fingerprint"])[:16],
+        **({} if found["champion"] is None else {"beside": beside_words(found["champion"])}),
     }

@@ -75,8 +75,7 @@ def model_card(inputs: ModelCardInputs) -> tuple[str, str]:
         "metrics": metric_rows(inputs.evaluation),
         "comparisons": comparison_rows(inputs.evaluation),
         "ages": [_cost_row(f"{each['age_days']} days old", each) for each in inputs.evaluation.get("age", ())],
-        "absences": [_cost_row("without " + ", ".join(each["without"]).replace("_", " "), each)
-                     for each in inputs.evaluation.get("without_sources", ())],
+        "absences": absence_rows(inputs.evaluation),
         "gates": list(inputs.gates),
         "dimensions": signals_by_dimension(inputs.signals),
         "bands": inputs.band_table.to_dict("records"),
@@ -120,6 +119,16 @@ def comparison_rows(evaluation: Mapping[str, Any]) -> list[dict[str, str]]:
             rows[1] = _comparison("constant: the last known rate", numbers.get("log_loss"), 0.5, numbers)
     if not evaluation.get("baselines") and test.get("recency_auc") is not None:
         rows.append(_comparison("recency alone", None, test["recency_auc"], {}))
+    return rows
+
+
+def absence_rows(evaluation: Mapping[str, Any]) -> list[dict[str, str]]:
+    """What is lost without each source, and with leading signals alone."""
+    rows = [_cost_row("without " + ", ".join(each["without"]).replace("_", " "), each)
+            for each in evaluation.get("without_sources", ())]
+    leading = evaluation.get("leading_alone")
+    if leading:
+        rows.append(_cost_row(f"leading signals alone, {leading['lagging']} lagging left out, fitted again", leading))
     return rows
 
 

@@ -12,8 +12,11 @@ from models.contenders import SEGMENT
 from pipeline.config import config_hash, read_project
 from pipeline.engine.duckdb import connected
 from pipeline.jobs.bench import hindsight, with_segments
+from pipeline.jobs.bench_advice import bench_advice
 from pipeline.jobs.prepare import load_training
 from pipeline.jobs.stage import load_staged
+from pipeline.jobs.train import need_version
+from pipeline.tracking import CHALLENGER
 
 SMALLEST = """
 name = "shop"
@@ -82,6 +85,14 @@ def test_bench_prints_the_table_and_keeps_it(company_copy: Company, tenure: Comm
     kept = workspace.store.read("bench")
     assert set(kept["target"]) == {target.name} and set(kept["method"]) == set(methods)
     assert set(kept.loc[kept["is_recommended"], "method"]) == {found["recommended"]}
+    # What it recommended is said when a model is put to use, whatever its gates say; they do not ask it.
+    said = tenure("promote", "--project", company_copy.folder).out
+    assert said.startswith("the bench of ") and "another model" not in said
+    gap = methods[found["recommended"]]
+    if found["recommended"] != "tuned":
+        assert f"is {-gap['minus_tuned'] + 0.0:+.4f} (95% " in said
+    advice = bench_advice(workspace, target, need_version(workspace, target, CHALLENGER)[0])
+    assert advice is not None and advice.recommended == found["recommended"]
 
 
 def test_segments_are_those_known_on_the_date_and_without_history_today_s_is_said(company: Company) -> None:

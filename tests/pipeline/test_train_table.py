@@ -240,6 +240,40 @@ def test_text_files_keep_zeros_of_accounts_and_read_blank_numbers_as_null(tmp_pa
     assert table["Day"][0] == pd.Timestamp("2024-01-31") and table["flag"].tolist() == [True, False]
 
 
+def test_a_spreadsheets_numbers_and_dates_are_read_and_told(tmp_path: Path) -> None:
+    text = "Prämie;Anteil;Beginn;Nummer;Ort\n1.361,50;12,5%;31.01.2022;1,250;Köln\n99,00;3%;01.02.2022;2,500;Zürich\n;;;;\n"
+    (tmp_path / "t.txt").write_bytes(text.encode("cp1252"))
+    told: list[str] = []
+    table = read_table(tmp_path / "t.txt", tell=told.append)
+    assert table["Prämie"].tolist()[:2] == [1361.5, 99.0] and table["Anteil"].tolist()[:2] == [12.5, 3.0]
+    assert table["Beginn"].tolist()[:2] == [pd.Timestamp("2022-01-31"), pd.Timestamp("2022-02-01")]
+    # Beside semicolons a comma is a decimal mark.
+    assert table["Nummer"].tolist()[:2] == [1.25, 2.5] and table.drop(columns="Ort").iloc[2].isna().all()
+    assert table["Ort"].tolist()[:2] == ["Köln", "Zürich"]
+    assert told[0] == "t.txt is no UTF-8; read as cp1252." and len(told) == 5
+
+
+def test_commas_in_a_comma_separated_file_group_thousands_and_doubtful_dates_are_told(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text('balance,signup,code\n"$1,234",1/2/2019,A-1\n"12,345",3/4/2020,B-2\n', encoding="utf-8-sig")
+    told: list[str] = []
+    table = read_table(tmp_path / "t.csv", tell=told.append)
+    assert table["balance"].tolist() == [1234.0, 12345.0] and table["code"].tolist() == ["A-1", "B-2"]
+    assert table["signup"][0] == pd.Timestamp("2019-02-01")
+    assert "signup is read as dates written %d/%m/%Y, and fits %m/%d/%Y as well: write 2025-01-31 to be sure." in told
+
+
+def test_files_in_sixteen_bits_are_read(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("name\ttotal\nÅsa\t1\n", encoding="utf-16")
+    table = read_table(tmp_path / "t.csv")
+    assert table["name"].tolist() == ["Åsa"] and table["total"].tolist() == [1]
+
+
+def test_true_and_false_may_end_with_a_full_stop(tmp_path: Path) -> None:
+    table = pd.DataFrame({"x": np.arange(200.0), "Churn?": [" True.", " False."] * 100})
+    found = table_rows(table, TableOptions("Churn?"))
+    assert found.training_set.labels.sum() == 100 and "'True.' of Churn? is taken as the event" in found.notes[0]
+
+
 def test_files_that_are_no_tables_are_refused(tmp_path: Path) -> None:
     (tmp_path / "t.parquet").write_text("no")
     (tmp_path / "t.csv").write_text("a,a\n1,2\n")
