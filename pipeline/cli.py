@@ -295,13 +295,14 @@ def evaluate(
     from models.gates import verdict
     from pipeline.console import Story, print_json
     from pipeline.jobs.evaluate import evaluate_target
-    from pipeline.jobs.run import tell_evaluation
+    from pipeline.jobs.run import tell_beside, tell_evaluation
 
     workspace, chosen = open_project(project, data, target)
     story = Story(quiet=as_json)
     with workspace.store.writing():
         found = evaluate_target(workspace, chosen)
     tell_evaluation(story, found)
+    tell_beside(story, found)
     for gate in found["gates"]:
         story("gate", f"{verdict(gate)}  {gate['name']}: {gate['reason']}")
     if as_json:

@@ -161,6 +161,10 @@ def tell_evaluation(say: Say, found: Mapping[str, Any]) -> None:
                 f"{test['calibration_slope']:.2f}")
     if found.get("prior", {}).get("has_moved"):
         say("drift", found["prior"]["words"])
+
+
+def tell_beside(say: Say, found: Mapping[str, Any]) -> None:
+    """What the same test says of other rows and fewer signals; a run leaves it to the model card."""
     apart = found.get("untreated")
     if apart and apart["treated_share"] and apart["metrics"]:
         say("test", f"{apart['treated_share']:.0%} of test rows were worked on inside their window; without them AUC "

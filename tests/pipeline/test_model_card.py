@@ -8,7 +8,7 @@ import pytest
 
 from features.definition import Signal
 from models.health import band_table, scale_from_anchors
-from pipeline.jobs.run import tell_evaluation
+from pipeline.jobs.run import tell_beside
 from pipeline.reports.model_card import ModelCardInputs, comparison_rows, metric_rows, model_card, signals_by_dimension
 
 EVALUATION = {
@@ -108,8 +108,7 @@ def test_what_leading_signals_alone_cost_is_on_the_card(part):
 def test_what_leading_signals_alone_cost_is_told_in_one_line(low, said):
     test = {**EVALUATION["test"], "mean_probability": 0.1, "rate": 0.1}
     lines = []
-    tell_evaluation(lambda step, text: lines.append(text),
-                    {"test": test, "gates": [], "leading_alone": {**LEADING, "difference_low": low}})
+    tell_beside(lambda step, text: lines.append(text), {"test": test, "leading_alone": {**LEADING, "difference_low": low}})
     line = next(each for each in lines if each.startswith("leading"))
     assert "(148 of 167): log loss 0.1803 against 0.1798 with all, AUC 0.714 against 0.729" in line and line.endswith(said)
 
