@@ -59,7 +59,8 @@ def short_money(value: float | None, currency: str = "") -> str:
     for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= 0.9995 * size:
             scaled = value / size
-            text = f"{scaled:,.0f}" if abs(scaled) >= 100 else f"{scaled:.1f}" if abs(scaled) >= 10 else f"{scaled:.2f}"
+            # Three digits, counted after rounding: 9,996 is 10.0k and not 10.00k.
+            text = f"{scaled:,.0f}" if abs(scaled) >= 99.95 else f"{scaled:.1f}" if abs(scaled) >= 9.995 else f"{scaled:.2f}"
             return f"{currency} {text}{letter}".strip()
     return money(value, currency)
 
