@@ -105,7 +105,8 @@ def _promote(workspace: Workspace, target: Target, say: Say) -> str | None:
         else:
             try:
                 promote_target(workspace, target, use_scorecard=True)
-            except ConfigError:
+            except ConfigError as error:
+                say("promote", f"nor is there a scorecard to publish: {error}")
                 raise refusal from None
             say("promote", "no model is promoted; the scorecard is published instead: scores and reasons, no probability.")
         return str(refusal)

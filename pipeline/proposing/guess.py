@@ -7,15 +7,18 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
+from features.errors import ConfigError
 from features.sources import COMMON, CONTRACTS, ColumnType
-from pipeline.config.checks import PLAIN_NAME, SQL_WORDS
+from pipeline.config.checks import PLAIN_NAME, SQL_WORDS, nearest
 from pipeline.engine.duckdb import Connection, identifier, row
 from pipeline.proposing import names
-from pipeline.proposing.tables import SeenColumn, SeenTable
+from pipeline.proposing.tables import MONTH, SeenColumn, SeenTable
 
 FEW_TERMS = 50
 """At most this many values in a column that completes a composite key: a site, a course, a brand."""
 COMPANION = re.compile(r"code|site|project|brand|market|shop|store|tenant|course|module|presentation")
+SHOWN_KEYS = 6
+LONGEST_MONTH = 31
 OPEN_ENDS = 0.02
 # Two extracts that share this part of their span at most were cut to follow each other.
 SHORT_OVERLAP = 0.1
@@ -25,6 +28,7 @@ SURVEY_SPANS = ((1, 5, "csat", "1-5"), (0, 10, "nps", "0-10"))
 """Lowest and highest score, and what such answers mostly are."""
 # Technical columns that staging takes by name; a guess at them would do harm.
 MAP_THEMSELVES = ("row_key", "partition")
+EPOCH = "1970-01-01T00:00:00Z"
 Rule = str | dict[str, Any]
 
 
@@ -55,8 +59,7 @@ class ProposedSource:
         rule = self.columns.get(column, self.extra.get(column))
         if rule is None and self.part_columns:
             rule = self.part_columns[0].get(column)
-        name = rule if isinstance(rule, str) else (rule or {}).get("column")
-        return self.table.column(name) if name else None
+        return seen_column(self.table, rule)
 
 
 @dataclass(frozen=True)
@@ -67,18 +70,26 @@ class Refused:
     reason: str
 
 
+def seen_column(table: SeenTable, rule: Rule | None) -> SeenColumn | None:
+    """The column of a table that a rule starts from; of a constant, the one that is added to it."""
+    name = rule if isinstance(rule, str) else (rule or {}).get("column", (rule or {}).get("plus"))
+    return table.column(name) if name else None
+
+
 # --- the account key -------------------------------------------------------------------------------
 
 
 def account_key(connection: Connection, tables: Sequence[SeenTable]) -> tuple[str, ...]:
     """Snake names of the columns that together name an account; empty where none is recognised.
 
-    The surest name wins unless another stands in more than twice as many tables.
+    The surest name wins unless another stands in more than twice as many tables. Where no name is known, the column
+    that tables share (`shared_key`).
     """
     counts = {key: sum(find(table, key) is not None for table in tables) for key in names.ACCOUNT_KEYS}
     most = max(counts.values())
     if most == 0:
-        return ()
+        shared = shared_key(tables)
+        return () if shared is None else (shared,)
     key = next(k for k in names.ACCOUNT_KEYS if 2 * counts[k] >= most and counts[k])
     for table in tables:
         column = find(table, key)
@@ -87,6 +98,37 @@ def account_key(connection: Connection, tables: Sequence[SeenTable]) -> tuple[st
             if companions:
                 return (*companions, key)
     return (key,)
+
+
+def shared_key(tables: Sequence[SeenTable]) -> str | None:
+    """The column that most tables share, which names each row of one of them and repeats in another."""
+    def seen(name: str) -> list[tuple[SeenTable, SeenColumn]]:
+        return [(t, c) for t in tables if (c := find(t, name)) is not None and c.kind in ("text", "number")]
+
+    def rank(name: str) -> tuple[int, int, str]:
+        return len(seen(name)), max(c.distinct for _, c in seen(name)), name
+
+    shared = {c.snake for t in tables for c in t.columns if len(seen(c.snake)) > 1}
+    fitting = [n for n in shared if any(c.distinct == t.rows for t, c in seen(n))
+               and any(c.distinct < t.rows for t, c in seen(n))]
+    return max(fitting, key=rank, default=None)
+
+
+def named_key(tables: Sequence[SeenTable], name: str) -> tuple[str, ...]:
+    """The key that the user names; an error with what might be meant where no table has such a column."""
+    key = names.snake(name)
+    if any(find(table, key) is not None for table in tables):
+        return (key,)
+    known = {c.snake for t in tables for c in t.columns}
+    raise ConfigError(f"no table has a column \"{name}\"{nearest(key, known)} {key_candidates(tables)}".rstrip())
+
+
+def key_candidates(tables: Sequence[SeenTable]) -> str:
+    """What could name an account: columns whose values come again, but are many; in a sentence."""
+    found = [f"{t.name}.{c.name} ({c.distinct:,} values in {c.filled:,} rows)" for t in tables for c in t.columns
+             if c.kind in ("text", "number") and FEW_TERMS < c.distinct <= c.filled / 2 and not c.has_decimal_comma
+             and (c.kind == "text" or _is_id(c) or c is t.columns[0])]
+    return f"Columns that may name the accounts: {', '.join(found[:SHOWN_KEYS])}." if found else ""
 
 
 def _says_account(table: SeenTable) -> bool:
@@ -123,7 +165,9 @@ def is_one_per_account(connection: Connection, table: SeenTable, key: tuple[str,
     return bool(row(connection, f"select count(*) from (select distinct {listed} from {table.relation})")[0] == table.rows)
 
 
-def contract_of_table(table: SeenTable, key: tuple[str, ...], *, has_key: bool, is_unique: bool) -> str | Refused:
+def contract_of_table(
+    table: SeenTable, key: tuple[str, ...], *, has_key: bool, is_unique: bool, repeats_elsewhere: bool = False
+) -> str | Refused:
     """Name of the contract a table fills, or why it is left out."""
     words = set(names.tokens(table.name))
     exact = snake_contract(table.name)
@@ -139,6 +183,9 @@ def contract_of_table(table: SeenTable, key: tuple[str, ...], *, has_key: bool, 
         return "accounts" if is_unique and not _outcome(table) and _says_account(table) else _undated(table)
     if words & set(names.TABLE_WORDS["outcomes"]):
         return "outcomes"
+    panel = _panel(table, key)
+    if panel is not None:
+        return panel
     if _has(table, "subscriptions", "starts_at") and _has(table, "subscriptions", "ends_at"):
         return "subscriptions"
     if words & set(names.TABLE_WORDS["subscriptions"]):
@@ -148,6 +195,9 @@ def contract_of_table(table: SeenTable, key: tuple[str, ...], *, has_key: bool, 
     if words & set(names.TABLE_WORDS["surveys"]) and _has(table, "surveys", "score"):
         return "surveys"
     if is_unique and (words & set(names.TABLE_WORDS["accounts"]) or _has(table, "accounts", "created_at")):
+        return "accounts"
+    if is_unique and repeats_elsewhere:
+        # A row per account tells what an account is; nobody ever comes back in it.
         return "accounts"
     is_bill = words & set(names.TABLE_WORDS["invoices"]) or _has(table, "invoices", "invoice_id")
     return "invoices" if is_bill and (_has(table, "invoices", "amount") or price_and_quantity(table)) else "usage_events"
@@ -175,6 +225,17 @@ def _undated(table: SeenTable) -> Refused:
     else:
         told = "it has no date, so nobody can say what of it was known when"
     return Refused(table.name, told)
+
+
+def _panel(table: SeenTable, key: tuple[str, ...]) -> Refused | None:
+    """A row per account and month with its outcome beside it is a training set, and no log of what was done."""
+    flag, month = _outcome(table), table.times[0]
+    own = find(table, key[-1]) if len(key) == 1 else None
+    if flag is None or len(flag.values) != 2 or own is None or len(table.times) > 1 or month.time_format != MONTH:
+        return None
+    return Refused(table.name, f"its rows are of months, with the outcome `{flag.name}` beside them: such a table is trained "
+                   f"with `tenure train --table {table.location} --label \"{flag.name}\" --account \"{own.name}\" --as-of "
+                   f"\"{month.name}\" --horizon-days 31`")
 
 
 def _outcome(table: SeenTable) -> SeenColumn | None:
@@ -222,10 +283,10 @@ def _matching(table: SeenTable, contract: str, column: str, taken: set[str]) -> 
 
 
 def proposed_source(
-    name: str, contract: str, table: SeenTable, key: tuple[str, ...], lookup: dict[str, Any] | None
+    name: str, contract: str, table: SeenTable, key: tuple[str, ...], lookups: tuple[dict[str, Any], ...]
 ) -> ProposedSource:
     """The mapping of one table."""
-    columns: dict[str, Rule] = {"account_id": _key_rule(table, key, lookup)}
+    columns: dict[str, Rule] = {"account_id": _key_rule(table, key, lookups)}
     own_key = find(table, key[-1])
     taken = {c.name for c in (find(table, k) for k in key) if c is not None}
     for column in (*CONTRACTS[contract].columns, *COMMON):
@@ -235,20 +296,24 @@ def proposed_source(
         if found is not None:
             columns[column.name] = _rule(found)
             taken.add(found.name)
-    made = ProposedSource(name, contract, (table,), columns, lookups=(lookup,) if lookup else (),
+    needed, left = names.TIME_COLUMNS_NEEDED.get(contract), [c for c in table.times if c.name not in taken]
+    if needed is not None and needed not in columns and len(left) == 1:
+        columns[needed] = _rule(left[0])
+    made = ProposedSource(name, contract, (table,), columns, lookups=lookups,
                           settings=_settings(table, own_key))
     made = _without_required(made)
     made = {"subscriptions": _subscriptions, "support_tickets": _tickets, "accounts": _accounts,
             "usage_events": _usage, "invoices": _invoices,
             "surveys": _surveys}.get(contract, lambda s: s)(made)
-    if lookup:
+    made = _months(made)
+    if lookups:
         # Kept, so that `check` can compare a row with what it was looked up through.
-        made = _with_lookup_id(made, lookup)
+        made = _with_lookup_id(made, lookups[0])
     return replace(made, unmapped=_unmapped(made, key))
 
 
-def _key_rule(table: SeenTable, key: tuple[str, ...], lookup: dict[str, Any] | None) -> Rule:
-    looked_up = {names.squeezed(names.snake(c)): c for c in (lookup or {}).get("take", ())}
+def _key_rule(table: SeenTable, key: tuple[str, ...], lookups: tuple[dict[str, Any], ...]) -> Rule:
+    looked_up = {names.squeezed(names.snake(c)): c for lookup in lookups for c in lookup["take"]}
     found = []
     for part in key:
         column = find(table, part)
@@ -257,6 +322,8 @@ def _key_rule(table: SeenTable, key: tuple[str, ...], lookup: dict[str, Any] | N
 
 
 def _rule(column: SeenColumn) -> Rule:
+    if column.epoch_unit:
+        return {"value": EPOCH, "plus": column.name, "plus_unit": column.epoch_unit}
     return {"column": column.name, "format": column.time_format} if column.time_format else column.name
 
 
@@ -280,6 +347,16 @@ def _without_required(source: ProposedSource) -> ProposedSource:
     missing = [r.name for r in raw if source.table.rows - r.filled > USUAL_BAD_SHARE * source.table.rows]
     named = list(dict.fromkeys([*source.settings.get("drop_missing", ()), *missing]))
     return replace(source, settings={**source.settings, "drop_missing": named}) if named else source
+
+
+def _months(source: ProposedSource) -> ProposedSource:
+    """Rows of a month are complete when it is over, and not on its first day."""
+    needed = names.TIME_COLUMNS_NEEDED.get(source.contract)
+    dated = source.raw(needed) if needed is not None else None
+    if dated is None or dated.time_format != MONTH or source.contract == "subscriptions" or "known_at" in source.columns:
+        return source
+    comment = f"`{dated.name}` names months: a row counts as known when its month is over."
+    return replace(source, settings={**source.settings, "delay_days": LONGEST_MONTH}, comments=(*source.comments, comment))
 
 
 def _subscriptions(source: ProposedSource) -> ProposedSource:
@@ -417,9 +494,28 @@ def _unmapped(source: ProposedSource, key: tuple[str, ...]) -> tuple[str, ...]:
 # --- one table through another, several tables as one ----------------------------------------------
 
 
-def lookup_to_key(table: SeenTable, key: tuple[str, ...], tables: Sequence[SeenTable]) -> dict[str, Any] | None:
-    """How to fetch the missing columns of the key: through an id that is unique in a table which has them."""
+def lookups_to_key(table: SeenTable, key: tuple[str, ...], tables: Sequence[SeenTable]) -> tuple[dict[str, Any], ...]:
+    """How to fetch the missing columns of the key: through a table that has them, or one that leads to such a table.
+
+    A line of an order knows the order, the order a buyer's login, the login the customer.
+    """
+    direct = _lookup(table, key, tables)
+    if direct is not None:
+        return (direct,)
+    for other in tables:
+        last = None if other is table else _lookup(other, key, tables)
+        between = next(iter(last["on"])) if last is not None else None
+        first = _lookup(table, (names.snake(between),), [other]) if between is not None else None
+        if first is not None and last is not None:
+            return first, last
+    return ()
+
+
+def _lookup(table: SeenTable, key: tuple[str, ...], tables: Sequence[SeenTable]) -> dict[str, Any] | None:
+    """How to fetch the missing columns of the key through an id that is unique in a table which has them."""
     missing = [part for part in key if find(table, part) is None]
+    if not missing:
+        return None
     for column in table.columns:
         if not re.search(r"(^|_)id(_|$)", column.snake) or names.squeezed(column.snake) in map(names.squeezed, key):
             continue

@@ -28,7 +28,7 @@ TABLE_WORDS: dict[str, tuple[str, ...]] = {
 _END = r"(_date|_at|_on|_time|_timestamp|_utc)?"
 COLUMN_PATTERNS: dict[str, dict[str, tuple[str, ...]]] = {
     "accounts": {
-        "created_at": (rf"(created|signup|sign_up|signed_up|registered|registration|joined|opened|onboarded){_END}",
+        "created_at": (rf"(created|signup|sign_up|signed_up|registered|registration|joined|opened|onboarded)(_init)?{_END}",
                        r"date_(registered|created|joined|opened|signup)", r"(customer|member)_since"),
         "name": (r"(account|customer|company|client|organisation|organization)_name", "name"),
         "owner": ("owner", "csm", "csm_name", "account_owner", "account_manager", "owner_id"),
@@ -43,9 +43,11 @@ COLUMN_PATTERNS: dict[str, dict[str, tuple[str, ...]]] = {
     "subscriptions": {
         "subscription_id": ("subscription_id", "contract_id", "purchase_id", "id"),
         "starts_at": (rf"(starts?|begin|begins|started|valid_from|term_start|contract_start|subscription_start){_END}",
-                      r"(begin|start)date", r"date_(purchased|started|bought)", rf"(purchased?){_END}", rf"created{_END}"),
+                      r"(begin|start)date", r"date_(purchased|started|bought)", rf"(purchased?){_END}", rf"created{_END}",
+                      rf"(transaction|payment){_END}"),
         "ends_at": (rf"(ends?|ended|expires?|expiry|expiration|valid_to|term_end|contract_end|cancelled|canceled|terminated"
-                    rf"|subscription_end){_END}", "enddate"),
+                    rf"|subscription_end){_END}", "enddate",
+                    rf"(membership|subscription|plan|contract|policy|access)_(expires?|expiry|expiration|ends?){_END}"),
         "notice_at": (rf"(notice|notice_given|cancel_requested){_END}",),
         "amount_per_month": ("amount_per_month", "mrr", "mrr_amount", "monthly_amount", "monthly_charges", "monthly_fee",
                              "monthly_price", "monthly_charge"),
@@ -59,10 +61,11 @@ COLUMN_PATTERNS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "usage_events": {
         "event_time": (rf"(event|occurred|used|usage|logged|visited|watched|engaged|performed|committed){_END}",
-                       r"date_\w+", "timestamp", "date", "day", rf"\w*(invoice|order|transaction)_?{_END}",
+                       r"date_\w+", "timestamp", "ts", "date", "day", rf"\w*(invoice|order|transaction|purchased?)_?{_END}",
                        rf"created{_END}", r"\w+_(at|date|time|on)"),
         "user_id": ("user_id", "member_id", "person_id"),
-        "event_name": ("event_name", "event", "event_type", "feature_name", "feature", "action", "activity", "activity_type"),
+        "event_name": ("event_name", "event", "event_type", "feature_name", "feature", "action", "activity", "activity_type",
+                       "page", "page_name"),
         "quantity": ("quantity", "count", "usage_count", "event_count", r"minutes(_\w+)?", "duration", "n_events"),
         "session_id": ("session_id",),
     },
@@ -87,11 +90,12 @@ COLUMN_PATTERNS: dict[str, dict[str, tuple[str, ...]]] = {
         "text": ("text", "description", "body", "message"),
     },
     "surveys": {
-        "answered_at": (rf"(answered|responded|rated|submitted|reviewed){_END}", r"date_\w+", "date", rf"created{_END}"),
+        "answered_at": (rf"(review_)?(answer|answered|responded|rated|submitted|reviewed){_END}", r"date_\w+", "date",
+                        rf"created{_END}"),
         "person": ("person", "respondent", "respondent_id", "contact_id"),
         "kind": ("kind", "survey_type", "survey"),
-        "score": ("score", "nps", "nps_score", "csat", "csat_score", "rating", r"\w+_rating", "answer"),
-        "comment": ("comment", "comments", "feedback", "text"),
+        "score": ("score", "nps", "nps_score", "csat", "csat_score", "rating", r"\w+_rating", r"\w+_score", "answer"),
+        "comment": ("comment", "comments", "feedback", "text", r"\w*comment_message"),
     },
     "outcomes": {
         "event_time": (rf"(churn|churned|cancelled|canceled|cancellation|event|left|unsubscribed){_END}", r"\w+_(date|at)",

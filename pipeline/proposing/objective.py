@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from pipeline.engine.duckdb import Connection, identifier, literal, row, rows
-from pipeline.proposing.guess import ProposedSource
+from pipeline.proposing.guess import ProposedSource, seen_column
 
 NICE_HORIZONS = (14, 30, 60, 90, 180)
 GRACE_DAYS = 14
@@ -14,6 +14,7 @@ MOST = 0.5
 WORTH_WAITING_FOR = 0.05
 """Share of terms of a length from which on its ends decide how far dates may go."""
 SHORT_HISTORY_DAYS = 400
+VERY_SHORT_HISTORY_DAYS = 120
 FIRST_HISTORY_DAYS = 91
 
 
@@ -68,9 +69,8 @@ def span(source: ProposedSource, column: str) -> Span | None:
     for index, table in enumerate(source.members):
         rule = source.part_columns[index].get(column) if source.part_columns else None
         rule = rule or source.columns.get(column)
-        name = rule if isinstance(rule, str) else (rule or {}).get("column")
-        seen = table.column(name) if name else None
-        for text in (seen.lowest, seen.highest) if seen is not None and seen.time_format is None else ():
+        seen = seen_column(table, rule)
+        for text in (seen.lowest, seen.highest) if seen is not None else ():
             try:
                 days.append(date.fromisoformat(text[:10]))
             except ValueError:
@@ -104,7 +104,7 @@ def _churn(
     is_fixed = source.settings["convention"] == "fixed_term"
     everything, ends = data_span(sources), span(source, "ends_at")
     is_young = everything is not None and everything.days < SHORT_HISTORY_DAYS
-    horizon = 30 if is_young else 90
+    horizon = _fitting(30 if is_young else 90, everything)
     comments = ["Leaving: no paid subscription covers the account any more."]
     questions = []
     first = None
@@ -114,7 +114,7 @@ def _churn(
         if late:
             # Nobody seen to leave before: contracts that ended earlier are missing, and dates there teach survival.
             first = ends.first
-            horizon = 30
+            horizon = min(30, horizon)
             questions.append(f"contracts that ended before {ends.first} are missing from {source.name} although it starts "
                              f"on {everything.first}: dates are asked from then on")
     watched = _watched(source, sources)
@@ -206,13 +206,13 @@ group by days // 7 order by 1""")
 
 
 def _times(source: ProposedSource) -> tuple[str, str] | None:
-    """SQL of start and end of a term; None where init cannot read them (text of another format)."""
+    """SQL of start and end of a term; None where init cannot read them."""
     rule, starts, ends = source.columns["ends_at"], source.raw("starts_at"), source.raw("ends_at")
-    if len(source.members) > 1 or starts is None or ends is None or starts.time_format or ends.time_format:
+    if len(source.members) > 1 or starts is None or ends is None:
         return None
-    begun = f"cast({identifier(starts.name)} as timestamp)"
-    if isinstance(rule, str):
-        return begun, f"cast({identifier(ends.name)} as timestamp)"
+    begun = starts.time_sql
+    if isinstance(rule, str) or ends is not starts:
+        return begun, ends.time_sql
     if "plus_codes" not in rule:
         return None
     codes = " ".join(f"when {literal(v)} then {int(d)}" for v, d in rule["plus_codes"].items())
@@ -231,17 +231,26 @@ def _watched(source: ProposedSource, sources: Sequence[ProposedSource]) -> Span 
 def _event(source: ProposedSource, sources: Sequence[ProposedSource]) -> ProposedTarget:
     created = any(s.contract == "accounts" and "created_at" in s.columns for s in sources)
     subscribed = any(s.contract == "subscriptions" for s in sources)
-    keys: dict[str, Any] = {"kind": "event", "source": source.name, "horizon_days": 90}
+    everything = data_span(sources)
+    horizon = _fitting(90, everything)
+    keys: dict[str, Any] = {"kind": "event", "source": source.name, "horizon_days": horizon}
+    active = [s.name for s in sources if s.contract == "usage_events"]
     if created or subscribed:
         keys["population"] = {"kind": "accounts", "min_age_days": 28} if created else {"kind": "customers"}
     else:
-        keys["population"] = {"kind": "active", "active_within_days": 90}
-    return _dated(ProposedTarget("event_90d", keys, (f"An event logged in {source.name}.",)), data_span(sources), None)
+        which = {"source": active[0]} if len(active) > 1 else {}
+        keys["population"] = {"kind": "active", **which, "active_within_days": horizon}
+    if source.settings.get("keep"):
+        keys["first_event_only"] = True
+    return _dated(ProposedTarget(f"event_{horizon}d", keys, (f"An event logged in {source.name}.",)), everything, None)
 
 
 def _inactivity(connection: Connection, source: ProposedSource, count: int) -> ProposedTarget:
     gap = _usual_gap(connection, source)
-    horizon = 90 if gap is None else min(NICE_HORIZONS, key=lambda h: abs(h - 2 * gap))
+    # Rows that arrive late leave the last days of a window empty for everybody.
+    late = source.settings.get("delay_days", 0)
+    horizon = 90 if gap is None else min(NICE_HORIZONS, key=lambda h: abs(h - 2 * gap - late))
+    horizon = _fitting(horizon, span(source, "event_time"))
     population: dict[str, Any] = {"kind": "active"}
     if count > 1:
         population["source"] = source.name
@@ -257,13 +266,20 @@ def _inactivity(connection: Connection, source: ProposedSource, count: int) -> P
                                  "population": population}, tuple(comments)), span(source, "event_time"), None)
 
 
+def _fitting(horizon: int, watched: Span | None) -> int:
+    """The horizon, or the longest usual one that a quarter of a short history holds: dates before and tests after need room."""
+    if watched is None:
+        return horizon
+    return max([h for h in NICE_HORIZONS if h <= min(horizon, watched.days // 4)], default=NICE_HORIZONS[0])
+
+
 def _usual_gap(connection: Connection, source: ProposedSource) -> float | None:
     """Median over accounts of the mean days between active days, of accounts with three or more."""
     event, account = source.raw("event_time"), source.raw("account_id")
     name = account.name if account is not None else _last_join(source)
-    if event is None or name is None or event.time_format is not None:
+    if event is None or name is None:
         return None
-    day = f"cast(cast({identifier(event.name)} as timestamp) as date)"
+    day = f"cast({event.time_sql} as date)"
     found = row(connection, f"""
 select median(gap) from (select date_diff('day', min(d), max(d)) / (count(*) - 1) as gap from (
   select distinct {identifier(name)} as a, {day} as d from {source.table.relation} where {identifier(name)} is not null)
@@ -280,7 +296,7 @@ def _dated(target: ProposedTarget, span_: Span | None, first: date | None) -> Pr
     """The target with a grid of dates and a test of its last three."""
     days = span_.days if span_ is not None else SHORT_HISTORY_DAYS
     is_short = days < SHORT_HISTORY_DAYS or first is not None
-    dates: dict[str, Any] = {"every_days": 14 if is_short else 28}
+    dates: dict[str, Any] = {"every_days": 7 if days < VERY_SHORT_HISTORY_DAYS else 14 if is_short else 28}
     if span_ is not None:
         # A quarter of history before the first date, or less where there is less than a year in all.
         history = min(FIRST_HISTORY_DAYS, days // 4)

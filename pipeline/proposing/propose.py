@@ -12,6 +12,7 @@ from features.errors import ConfigError
 from pipeline.engine.duckdb import Connection, connected
 from pipeline.proposing import names
 from pipeline.proposing.guess import (
+    FEW_TERMS,
     ProposedSource,
     Refused,
     account_key,
@@ -20,10 +21,13 @@ from pipeline.proposing.guess import (
     find,
     is_one_per_account,
     joined_parts,
-    lookup_to_key,
+    key_candidates,
+    lookups_to_key,
+    named_key,
     proposed_source,
     source_names,
 )
+from pipeline.proposing.leaving import with_leaving_events
 from pipeline.proposing.objective import ProposedTarget, proposed_targets
 from pipeline.proposing.tables import SeenTable, seen_tables
 from pipeline.proposing.toml_text import comment_lines, table_lines, toml_key, toml_value
@@ -32,6 +36,7 @@ ORDER = ("accounts", "subscriptions", "usage_events", "invoices", "support_ticke
          "milestones", "goals", "csm_notes", "interventions", "outcomes")
 ADDRESS_VARIABLE = "TENURE_DATABASE"
 SHOWN = 5
+NO_KEY = "Say which column names the accounts: `tenure init FOLDER --account COLUMN`. "
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,9 @@ class Proposal:
     unguessed: tuple[str, ...] = field(default=())
 
 
-def propose(location: str | Path, data_dir: Path | None, project_dir: Path | None = None) -> Proposal:
+def propose(
+    location: str | Path, data_dir: Path | None, project_dir: Path | None = None, *, account: str | None = None
+) -> Proposal:
     """Look at a folder, file or PostgreSQL address and propose a project.
 
     Parameters
@@ -61,6 +68,8 @@ def propose(location: str | Path, data_dir: Path | None, project_dir: Path | Non
     data_dir, project_dir
         Where locations in the file will start: what `--data` will be, else the project's folder; tables outside get
         absolute paths.
+    account
+        The column that names the accounts, where its name does not tell.
 
     Raises
     ------
@@ -71,34 +80,40 @@ def propose(location: str | Path, data_dir: Path | None, project_dir: Path | Non
         base = data_dir or project_dir
         tables, failed = seen_tables(connection, str(location), base, resources)
         left_out = [Refused(f.name, f.reason) for f in failed]
-        sources, refused = _sources(connection, tables)
+        key = named_key(tables, account) if account else account_key(connection, tables)
+        sources, refused = _sources(connection, tables, key)
+        sources = with_leaving_events(connection, sources)
         left_out += refused
-        _require_something(sources, left_out)
+        _require_something(sources, left_out, "" if key else f"{NO_KEY}{key_candidates(tables)} ")
         targets, questions = proposed_targets(connection, sources)
         if not targets:
             told = "; ".join(questions) or "there is neither activity nor subscriptions nor a log of outcomes"
             raise ConfigError(f"no target can be proposed from {', '.join(s.name for s in sources)}: {told}. "
                                 f"Left out: {_told(left_out)}. Write tenure.toml by hand; `tenure init --contract` says "
                                 "what is wanted.")
-        unguessed = [*questions, *_open_questions(sources), *(f"table {r.name}: left out, {r.reason}" for r in left_out)]
+        unguessed = [*([] if account else _key_questions(key, sources)), *questions, *_open_questions(sources),
+                     *(f"table {r.name}: left out, {r.reason}" for r in left_out)]
         return Proposal(_text(_project_name(location), sources, targets, left_out), tuple(unguessed))
 
 
-def _sources(connection: Connection, tables: Sequence[SeenTable]) -> tuple[list[ProposedSource], list[Refused]]:
-    key = account_key(connection, tables)
+def _sources(
+    connection: Connection, tables: Sequence[SeenTable], key: tuple[str, ...]
+) -> tuple[list[ProposedSource], list[Refused]]:
     refused: list[Refused] = []
     chosen: list[tuple[SeenTable, str]] = []
-    lookups: dict[str, dict[str, Any] | None] = {}
+    lookups: dict[str, tuple[dict[str, Any], ...]] = {}
+    unique = {t.name: is_one_per_account(connection, t, key) for t in tables}
+    repeats = any(not unique[t.name] and find(t, key[-1]) is not None for t in tables if key)
     for table in tables:
         has_all = bool(key) and all(find(table, k) is not None for k in key)
-        lookup = None if has_all or not key else lookup_to_key(table, key, tables)
-        contract = contract_of_table(table, key, has_key=has_all or lookup is not None,
-                                     is_unique=is_one_per_account(connection, table, key))
+        way = () if has_all or not key else lookups_to_key(table, key, tables)
+        contract = contract_of_table(table, key, has_key=has_all or bool(way),
+                                     is_unique=unique[table.name], repeats_elsewhere=repeats)
         if isinstance(contract, Refused):
             refused.append(contract)
         else:
             chosen.append((table, contract))
-            lookups[table.name] = lookup
+            lookups[table.name] = way
     chosen, more = _usable(chosen)
     sources = [proposed_source(name, contract, table, key, lookups[table.name])
                for (table, contract), name in zip(chosen, source_names(chosen, common_prefix(tables)), strict=True)]
@@ -129,10 +144,10 @@ def _usable(chosen: Sequence[tuple[SeenTable, str]]) -> tuple[list[tuple[SeenTab
     return kept, refused
 
 
-def _require_something(sources: Sequence[ProposedSource], left_out: Sequence[Refused]) -> None:
+def _require_something(sources: Sequence[ProposedSource], left_out: Sequence[Refused], no_key: str) -> None:
     if not sources:
-        raise ConfigError(f"none of the tables can be used: {_told(left_out)}. A flat table without dates is trained with "
-                            "`tenure train --table FILE --label COLUMN`; else add dated tables (`tenure init --contract`).")
+        raise ConfigError(f"none of the tables can be used: {_told(left_out)}. {no_key}A flat table without dates is trained "
+                            "with `tenure train --table FILE --label COLUMN`; else add dated tables (`tenure init --contract`).")
 
 
 def _told(left_out: Sequence[Refused]) -> str:
@@ -160,6 +175,27 @@ def _project_name(location: str | Path) -> str:
 
 
 # --- open questions --------------------------------------------------------------------------------
+
+
+def _key_questions(key: tuple[str, ...], sources: Sequence[ProposedSource]) -> Iterator[str]:
+    """Doubts about the account key: a name not known, or accounts that never come back."""
+    if key and key[-1] not in names.ACCOUNT_KEYS:
+        yield f"account: no column has a name that is known; {key[-1]} is taken, since tables share it (else --account COLUMN)"
+    active = [s for s in sources if s.contract == "usage_events"]
+    if active and all(_each_row_its_own(s, key) for s in active):
+        stem = key[-1].split("_")[0]
+        others = [c.name for s in sources for t in s.members for c in t.columns
+                  if c.snake != key[-1] and c.kind == "text" and stem in c.snake and FEW_TERMS < c.distinct < t.rows]
+        named = next(iter(others), "COLUMN")
+        yield (f"account: {key[-1]} is another one in every row of {', '.join(s.table.name for s in active)}, so no account "
+               f"ever comes back; if another column names them, say `tenure init FOLDER --account {named} --force`")
+
+
+def _each_row_its_own(source: ProposedSource, key: tuple[str, ...]) -> bool:
+    own = find(source.table, key[-1])
+    through = own or next((find(source.table, here) for lookup in source.lookups for here in map(names.snake, lookup["on"])),
+                          None)
+    return len(key) == 1 and through is not None and through.distinct == through.filled
 
 
 def _clocked(sources: Sequence[ProposedSource]) -> list[str]:

@@ -24,7 +24,8 @@ FALSE_WORDS = ("false", "f", "no", "n", "0")
 # A zone or offset counts only after a time of day: the end of 2024-01-05 is no offset.
 HAS_OFFSET = r"\d:\d{2}.*(Z|z| ?UTC|[+-]\d{2}(:?\d{2})?)$"
 GROUPED_COMMA_NUMBER = r"^[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?$"
-MICROSECONDS = {"days": 86_400_000_000, "hours": 3_600_000_000, "minutes": 60_000_000, "seconds": 1_000_000}
+MICROSECONDS = {"days": 86_400_000_000, "hours": 3_600_000_000, "minutes": 60_000_000, "seconds": 1_000_000,
+                "milliseconds": 1_000}
 # Longest duration that `plus` may add: 200 years; beyond it is a wrong column, and arithmetic would overflow.
 LONGEST_DURATION = 200 * 366 * MICROSECONDS["days"]
 
@@ -258,8 +259,8 @@ def local_time(source: Physical, format_: str | None) -> LocalTime:
     if not source.is_text and format_ is None:
         raise ContractError(
             f"{source.name} is of type {source.type}, not a time. Numbers such as 20240131 need format = \"%Y%m%d\"; "
-            "numbers of days or seconds need { value = 1970-01-01, plus = \"" + source.name.strip("`")
-            + "\", plus_unit = \"seconds\" }."
+            "numbers since 1970 need { value = \"1970-01-01T00:00:00Z\", plus = \"" + source.name.strip("`")
+            + "\", plus_unit = \"seconds\" } (or milliseconds, days)."
         )
     return _text_time(text(source), format_)
 

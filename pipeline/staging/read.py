@@ -21,8 +21,10 @@ from pipeline.staging.casts import Physical
 
 CSV_ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz")
 PARQUET_ENDINGS = (".parquet", ".pq")
+JSON_ENDINGS = (".jsonl", ".ndjson", ".json", ".jsonl.gz", ".ndjson.gz", ".json.gz")
 DUCKDB_ENDINGS = (".duckdb", ".ddb")
-READABLE = "Parquet (.parquet), CSV (.csv, .tsv, .txt, each also .gz), DuckDB (.duckdb), postgresql://..., env:NAME"
+READABLE = ("Parquet (.parquet), CSV (.csv, .tsv, .txt) and JSON lines (.jsonl, .ndjson, .json), each also .gz, "
+            "DuckDB (.duckdb), postgresql://..., env:NAME")
 # DuckDB reads these itself; others are rewritten as UTF-8 first, since its add-on would be downloaded.
 UTF8_NAMES = ("utf-8", "utf8", "utf-8-sig", "utf_8", "ascii")
 
@@ -77,6 +79,8 @@ def open_raw(
             return _duckdb_table(connection, files[0], str(table), resources)
         if kind.endswith(CSV_ENDINGS):
             return _closed_with(resources, connection, _csv_table(connection, files, source, location))
+        if kind.endswith(JSON_ENDINGS):
+            return _closed_with(resources, connection, _json_table(connection, files, location))
         if kind.endswith(PARQUET_ENDINGS):
             return _parquet_view(connection, files, location)
     except duckdb.Error as error:
@@ -97,7 +101,7 @@ def _files(location: str, data_dir: Path) -> list[Path]:
     """The files of a path, folder or glob, in order of name."""
     path = data_dir / location
     if path.is_dir():
-        found = [p for p in sorted(path.rglob("*")) if p.name.lower().endswith((*PARQUET_ENDINGS, *CSV_ENDINGS))]
+        found = [p for p in sorted(path.rglob("*")) if p.name.lower().endswith((*PARQUET_ENDINGS, *CSV_ENDINGS, *JSON_ENDINGS))]
     elif path.exists():
         found = [path]
     else:
@@ -123,6 +127,15 @@ def _list(paths: list[Path]) -> str:
 
 def _parquet_view(connection: Connection, files: list[Path], location: str) -> RawTable:
     relation = f"read_parquet({_list(files)}, union_by_name = true)"
+    return RawTable(relation, columns_of(connection, relation), location)
+
+
+def _json_table(connection: Connection, files: list[Path], location: str) -> RawTable:
+    """A record per line, or one array of records; a key that a record lacks is empty."""
+    relation = _free_name("raw_json")
+    # All records decide on the types: a value of another kind late in the file is no surprise then.
+    connection.execute(f"CREATE TEMP TABLE {relation} AS SELECT * FROM read_json({_list(files)}, sample_size = -1, "
+                       "union_by_name = true)")
     return RawTable(relation, columns_of(connection, relation), location)
 
 
@@ -199,6 +212,8 @@ def _header(path: Path, source: Source, location: str) -> tuple[tuple[str, ...],
         raise ContractError(_wrong_encoding(path, source.encoding, str(error))) from error
     if not any(header):
         raise ContractError(f"{location} is empty: {path.name} has no header line.")
+    if not any(letter.isalpha() for letter in "".join(header)):
+        raise ContractError(_no_names(path, delimiter.join(header)))
     if len(header) == 1:
         other = next((d for d in ";\t|," if d != delimiter and d in header[0]), None)
         if other is not None:
@@ -209,6 +224,18 @@ def _header(path: Path, source: Source, location: str) -> tuple[tuple[str, ...],
         raise ContractError(f"{path.name}: column names must be given and differ regardless of case; "
                             f"found {', '.join(repeated) or 'a column without name'}.")
     return header, delimiter
+
+
+def _no_names(path: Path, first: str) -> str:
+    """What to do about a file that begins with values; values between spaces need commas as well."""
+    told = f"{path.name} begins with values and not with the names of its columns: \"{first[:80]}\"."
+    fields = len(first.split())
+    if fields < 2 or any(d in first for d in ";\t|,"):
+        return f"{told} Write a line of names above, such as account_id,event_time,amount."
+    names = ",".join(["account_id", "event_time", *(f"value_{i}" for i in range(1, fields - 1))])
+    awk = f"awk 'BEGIN {{ OFS=\",\"; print \"{names}\" }} {{ $1=$1; print }}'"
+    return (f"{told} Spaces part them: write it as CSV with names that fit, such as by "
+            f"`tr -d '\\r' < {path.name} | {awk} > {path.stem}.csv`.")
 
 
 def _as_utf8(path: Path, encoding: str, folder: Path) -> Path:
