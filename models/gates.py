@@ -11,6 +11,8 @@ FEW_TEST_EVENTS = 100
 """With fewer leaving accounts in the test an interval is wider than any real gain; point estimates decide."""
 FEWEST_TEST_EVENTS = 10
 """With fewer even a point estimate is luck: whoever ranks two or three accounts well wins. So nothing passes."""
+CALIBRATED = "calibrated"
+"""The gate that newer labels can put right."""
 SLOPE_RANGE = (0.5, 2.0)
 RATE_TOLERANCE = 0.20
 SEGMENT_TOLERANCE = 0.30
@@ -135,7 +137,7 @@ def _holds_against_scorecard(test: Mapping[str, Any], scorecard: Mapping[str, An
 
 def _calibrated(test: Mapping[str, Any]) -> Gate:
     """The slope and the mean are asked; a value is wrong only where it is far off beyond doubt."""
-    name = "calibrated"
+    name = CALIBRATED
     slope, low, high = (test[f"calibration_slope{end}"] for end in ("", "_low", "_high"))
     if slope is None:
         return Gate(name, False, "all probabilities, or all outcomes, of the test are equal: no calibration to judge.")
@@ -154,8 +156,8 @@ def _calibrated(test: Mapping[str, Any]) -> Gate:
         wrong.append("probabilities are too extreme" if slope < 1 else "probabilities are too timid")
     if not mean_ok:
         wrong.append("the model expects too many events" if mean > rate else "the model expects too few events")
-    return Gate(name, False, f"{' and '.join(wrong)}: {figures}. Let training dates reach nearer to "
-                "today, so that newer labels set the level; a model already in use is moved by `tenure recalibrate`.")
+    return Gate(name, False, f"{' and '.join(wrong)}: {figures}. Let training dates reach nearer to today, so that newer labels "
+                "set the level, or move it to them: `tenure recalibrate`, for a candidate with --candidate.")
 
 
 def fair(checks: Sequence[SegmentCheck]) -> Gate:

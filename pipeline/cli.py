@@ -391,6 +391,8 @@ def _promote_table(
 def recalibrate(
     project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
     as_json: JsonOption = False,
+    candidate: Annotated[bool, typer.Option("--candidate", help="Correct the candidate, which the gates refused for its level, "
+                                            "and use it if it then passes them on the newest date.")] = False,
 ) -> None:
     """Correct the level of the model in use from newer labels. Example: tenure recalibrate"""
     from dataclasses import asdict
@@ -400,13 +402,13 @@ def recalibrate(
 
     workspace, chosen = open_project(project, data, target)
     with workspace.store.writing():
-        done = recalibrate_target(workspace, chosen)
+        done = recalibrate_target(workspace, chosen, candidate=candidate)
     if as_json:
         print_json(asdict(done))
         return
     typer.echo(done.check.words)
     if done.version is None:
-        typer.echo("The calibrator in use stays.")
+        typer.echo("The calibrator stays as it is.")
     else:
         typer.echo(f"Version {done.version} of {chosen.name} is in use: log loss on the newest date {done.log_loss_after:.4f}, "
                    f"before {done.log_loss_before:.4f}.")

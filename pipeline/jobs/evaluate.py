@@ -68,7 +68,7 @@ def evaluate_target(workspace: Workspace, target: Target) -> dict[str, Any]:
     if changed is not None:
         passed.append(stable(changed, noise, budget, is_stabilised="stabilised_share" in bundle.model.training))
     found["gates"] = [gate.to_dict() for gate in passed]
-    _keep(workspace, target, bundle, found, backtest(bundle, rows.test, labels))
+    keep_evaluation(workspace, target, bundle, found, backtest(bundle, rows.test, labels))
     return found
 
 
@@ -151,11 +151,13 @@ def backtest(bundle: Bundle, test: TrainingSet, labels: pd.DataFrame) -> pd.Data
     return table
 
 
-def _keep(workspace: Workspace, target: Target, bundle: Bundle, found: dict[str, Any], table: pd.DataFrame) -> None:
+def keep_evaluation(
+    workspace: Workspace, target: Target, bundle: Bundle, found: Mapping[str, Any], table: pd.DataFrame
+) -> None:
+    """Add what a test said of a model version to `evaluations`; its `backtest` becomes the target's."""
     only = f"target = '{target.name}'"
     store = workspace.store
-    rows = pa.Table.from_pandas(table.assign(target=target.name, model_version=bundle.model_version),
-                                preserve_index=False)
+    rows = pa.Table.from_pandas(table.assign(target=target.name, model_version=bundle.model_version), preserve_index=False)
     store.write("backtest", rows, replace=only, partition_by=["target"])
     entry = {"target": target.name, "model_version": bundle.model_version, "evaluated_at": workspace.now,
              "evaluation": json.dumps(found, sort_keys=True)}

@@ -1,5 +1,6 @@
-"""Correct the level of the model in use from labels that matured after it was trained."""
+"""Correct the level of a model, in use or refused for its level alone, from labels that matured after it was trained."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,12 +12,16 @@ from models.bundle import Bundle
 from models.calibration import Platt
 from models.calibration.prior import PriorCheck, check_prior, corrected
 from models.dataset import TrainingSet
+from models.evaluation import evaluate
+from models.gates import gates
 from models.metrics import log_loss
+from models.model import Model
 from pipeline.config.schema import Target
+from pipeline.jobs.evaluate import backtest, keep_evaluation, points_gate
 from pipeline.jobs.prepare import load_training
 from pipeline.jobs.promote import put_to_use
-from pipeline.jobs.train import need_version, register
-from pipeline.tracking import CHAMPION
+from pipeline.jobs.train import RESEEDED, need_version, register
+from pipeline.tracking import CHALLENGER, CHAMPION
 from pipeline.workspace import Workspace
 
 
@@ -31,25 +36,32 @@ class Recalibrated:
     log_loss_after: float | None
 
 
-def recalibrate_target(workspace: Workspace, target: Target) -> Recalibrated:
+def recalibrate_target(workspace: Workspace, target: Target, *, candidate: bool = False) -> Recalibrated:
     """Shift the calibrator's intercept to labels newer than the training, if they have moved beyond chance.
 
     All newer dates but the last correct; the last one judges. The trees, their points' proportions and the scale
     stay: the new version differs in its calibrator alone.
 
+    Parameters
+    ----------
+    candidate
+        The model that asks to be used, instead of the one in use. It learns its level only from labels that were
+        complete before the newest date, and must then pass the gates on that date, which has seen no choice.
+
     Raises
     ------
     ConfigError
-        When a scorecard is in use, or fewer than two dates are newer than the training.
+        When the version publishes a scorecard, or fewer than two dates are newer than the training.
     GateRefused
-        When the level moved and the newest date does not confirm it.
+        When the level moved and the newest date does not confirm it, or refuses the candidate all the same.
     """
-    bundle, baselines, _ = need_version(workspace, target, CHAMPION, "Run `tenure promote` first.")
+    bundle, baselines, _ = (need_version(workspace, target, CHALLENGER) if candidate
+                            else need_version(workspace, target, CHAMPION, "Run `tenure promote` first."))
     if bundle.basis != "calibrated":
         raise ConfigError(f"target {target.name!r} publishes a scorecard: it promises no probabilities that could be corrected.")
-    rows, _, _ = load_training(workspace, target)
+    rows, _, labels = load_training(workspace, target)
     bundle.model.check_signals(rows.signals)
-    earlier, newest = _newer(rows, str(bundle.model.training["last_as_of"]), target)
+    earlier, newest = _newer(rows, str(bundle.model.training["last_as_of"]), target, complete=candidate)
     calibrator = bundle.model.calibrator
     assert isinstance(calibrator, Platt)
     check = check_prior(calibrator.logit(bundle.model.margin(earlier.features)), earlier.labels, earlier.keys["account_id"])
@@ -61,13 +73,40 @@ def recalibrate_target(workspace: Workspace, target: Target) -> Recalibrated:
         raise GateRefused(
             f"{check.words} The newest date ({newest.keys['as_of'].iloc[0]:%Y-%m-%d}) does not confirm it: log loss "
             f"{after:.4f} after the correction, {before:.4f} before. The model in use stays; train again on newer dates.")
-    version = register(workspace, target, _with(bundle, followed, check), baselines, None, None)
+    moved = _with(bundle, followed, check)
+    found = _judged(workspace, target, moved, baselines, newest, check)
+    if candidate:
+        _require(found, moved, newest)
+    version = register(workspace, target, moved, baselines, None, None)
+    keep_evaluation(workspace, target, moved, {**found, "registered_version": version}, backtest(moved, newest, labels))
     put_to_use(workspace, target, version, "calibrated", {"recalibrated": check.words})
     return Recalibrated(check, version, before, after)
 
 
-def _newer(rows: TrainingSet, last_as_of: str, target: Target) -> tuple[TrainingSet, TrainingSet]:
-    """Labelled rows after the training: those that correct, and those of the newest date, that judge."""
+def _judged(
+    workspace: Workspace, target: Target, bundle: Bundle, baselines: Mapping[str, Model], newest: TrainingSet, check: PriorCheck
+) -> dict[str, Any]:
+    """The evaluation of the corrected model on the newest date, beside the baselines, with its gates."""
+    beside = {name: model for name, model in baselines.items() if name != RESEEDED}
+    found = evaluate(bundle.model, beside, newest, capacity=workspace.project.objective.capacity)
+    found |= {"target": target.name, "model_version": bundle.model_version, "prior": {**check.to_dict(), "words": check.words}}
+    found["gates"] = [gate.to_dict() for gate in (*gates(found), points_gate(bundle, newest))]
+    return found
+
+
+def _require(found: Mapping[str, Any], bundle: Bundle, newest: TrainingSet) -> None:
+    reasons = [f"{gate['name']}: {gate['reason']}" for gate in found["gates"] if not gate["passed"]]
+    reasons += [f"score scale: {problem}" for problem in bundle.facts.get("scale_problems", [])]
+    if reasons:
+        raise GateRefused(f"the candidate with a corrected level, judged on {newest.keys['as_of'].iloc[0]:%Y-%m-%d} alone, is "
+                          f"refused. {' '.join(reasons)}")
+
+
+def _newer(rows: TrainingSet, last_as_of: str, target: Target, *, complete: bool) -> tuple[TrainingSet, TrainingSet]:
+    """Labelled rows after the training: those that correct, and those of the newest date, that judge.
+
+    With `complete` only rows whose outcome was known before the newest date correct.
+    """
     as_of = rows.keys["as_of"]
     dates = np.sort(as_of[as_of > pd.Timestamp(last_as_of)].unique())
     if len(dates) < 2:
@@ -75,7 +114,14 @@ def _newer(rows: TrainingSet, last_as_of: str, target: Target) -> tuple[Training
             f"{len(dates)} dates of target {target.name!r} have labels newer than the training (until {last_as_of}); two are "
             "needed, one to correct and one to judge. Run `tenure features` when newer labels are complete.")
     is_newest = (as_of == dates[-1]).to_numpy()
-    return rows.rows((as_of > pd.Timestamp(last_as_of)).to_numpy() & ~is_newest), rows.rows(is_newest)
+    corrects = (as_of > pd.Timestamp(last_as_of)).to_numpy() & ~is_newest
+    if complete:
+        corrects &= (rows.keys["label_until"] <= dates[-1]).to_numpy()
+    if not corrects.any():
+        raise ConfigError(f"no outcome of target {target.name!r} is newer than the training (until {last_as_of}) and was known "
+                          f"before the newest date ({pd.Timestamp(dates[-1]):%Y-%m-%d}), so nothing can set the level and be "
+                          "judged. Hold out more dates in [targets.test].")
+    return rows.rows(corrects), rows.rows(is_newest)
 
 
 def _loss(bundle: Bundle, calibrator: Platt, rows: TrainingSet) -> float:
@@ -83,5 +129,6 @@ def _loss(bundle: Bundle, calibrator: Platt, rows: TrainingSet) -> float:
 
 
 def _with(bundle: Bundle, calibrator: Platt, check: PriorCheck) -> Bundle:
-    facts: dict[str, Any] = {**bundle.facts, "prior": check.to_dict()}
+    note = f"the level was moved to labels newer than the training: {check.words}"
+    facts: dict[str, Any] = {**bundle.facts, "prior": check.to_dict(), "notes": [*bundle.facts.get("notes", []), note]}
     return replace(bundle, model=replace(bundle.model, calibrator=calibrator), facts=facts)

@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import ConfigError, GateRefused, TooFewEvents
+from models.gates import CALIBRATED
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection, connected
-from pipeline.jobs.evaluate import evaluate_target
+from pipeline.jobs.evaluate import evaluate_target, latest_evaluation
 from pipeline.jobs.prepare import prepare_training
 from pipeline.jobs.promote import candidate_advice, has_champion, promote_target, put_to_use
+from pipeline.jobs.recalibrate import recalibrate_target
 from pipeline.jobs.report import write_reports
 from pipeline.jobs.score import PublishedRun, score_target
 from pipeline.jobs.stage import stage_sources
-from pipeline.jobs.train import Trained, register_scorecard, train_target
+from pipeline.jobs.train import Trained, need_version, register_scorecard, train_target
+from pipeline.tracking import CHALLENGER
 from pipeline.workspace import Workspace
 
 Say = Callable[[str, str], None]
@@ -102,6 +105,8 @@ def _promote(workspace: Workspace, target: Target, say: Say) -> str | None:
         say("promote", f"refused: {refusal}")
         if has_champion(workspace, target):
             say("promote", "the model in use stays.")
+        elif _used_at_newer_level(workspace, target, say):
+            return None
         else:
             try:
                 promote_target(workspace, target, use_scorecard=True)
@@ -112,6 +117,26 @@ def _promote(workspace: Workspace, target: Target, say: Say) -> str | None:
         return str(refusal)
     say("promote", f"version {done.version} is in use; {len(done.reasons)} gates passed")
     return None
+
+
+def _used_at_newer_level(workspace: Workspace, target: Target, say: Say) -> bool:
+    """Whether a candidate refused for its level alone is in use at the level of newer labels, past the same gates."""
+    bundle, _, _ = need_version(workspace, target, CHALLENGER)
+    found = latest_evaluation(workspace, target, bundle.model_version)
+    refused = {gate["name"] for gate in found["gates"] if not gate["passed"]} if found else set()
+    if refused != {CALIBRATED}:
+        return False
+    try:
+        done = recalibrate_target(workspace, target, candidate=True)
+    except (ConfigError, GateRefused) as reason:
+        say("promote", f"nor with a corrected level: {reason}")
+        return False
+    if done.version is None:
+        say("promote", f"nor do outcomes that were complete before the newest date correct its level: {done.check.words}")
+        return False
+    say("promote", f"its level alone was off and follows newer labels: {done.check.words} Version {done.version} is in use; on "
+                   f"the newest date, which set nothing, log loss {done.log_loss_after:.4f}, before {done.log_loss_before:.4f}.")
+    return True
 
 
 def tell_stage(say: Say, staged: Mapping[str, Any]) -> None:

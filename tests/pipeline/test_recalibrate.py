@@ -1,28 +1,102 @@
 """A level that moved after training is corrected from newer labels, and only then."""
 
 from dataclasses import replace
+from typing import Any
 
+import pandas as pd
 import pytest
 from small_company import Company
 
-from features.errors import GateRefused
+from features.errors import ConfigError, GateRefused
 from models.calibration import Platt
-from pipeline.jobs import recalibrate
+from models.gates import Gate
+from pipeline.jobs import recalibrate, run
+from pipeline.jobs.evaluate import evaluate_target, latest_evaluation
 from pipeline.jobs.promote import put_to_use
 from pipeline.jobs.recalibrate import recalibrate_target
-from pipeline.jobs.train import need_version, register
-from pipeline.tracking import CHAMPION
+from pipeline.jobs.train import load_version, need_version, register
+from pipeline.tracking import CHALLENGER, CHAMPION
 
 
-def _promise(company: Company, shift: float) -> None:
-    """Put a model to use whose every promise is `shift` log-odds from what the present one says."""
+def _promise(company: Company, shift: float, *, use: bool = True) -> None:
+    """Register a model, in use or a candidate, whose every promise is `shift` log-odds from what the present one says."""
     workspace, target = company.workspace()
     bundle, baselines, _ = need_version(workspace, target, CHAMPION, "")
     calibrator = bundle.model.calibrator
     assert isinstance(calibrator, Platt)
     moved = replace(bundle.model, calibrator=replace(calibrator, intercept=calibrator.intercept + shift))
     version = register(workspace, target, replace(bundle, model=moved), baselines, None, None)
-    put_to_use(workspace, target, version, "calibrated", {})
+    if use:
+        put_to_use(workspace, target, version, "calibrated", {})
+
+
+def _gates_pass_but_for_level(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The small company has few leavers in its test; here the level alone decides."""
+    def judged(found: dict[str, Any]) -> tuple[Gate, ...]:
+        test = found["test"]
+        is_near = abs(test["mean_probability"] - test["rate"]) < 0.5 * test["rate"] + 0.02
+        return (Gate("calibrated", is_near, "level"),)
+
+    monkeypatch.setattr(recalibrate, "gates", judged)
+    monkeypatch.setattr("pipeline.jobs.evaluate.gates", judged)
+    monkeypatch.setattr("models.calibration.prior.MIN_LEAVING", 2)
+
+
+def _without_champion(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if this were the project's first training."""
+    monkeypatch.setattr(run, "has_champion", lambda *_: False)
+    monkeypatch.setattr("pipeline.jobs.evaluate._band_changes", lambda *_: (None, None))
+
+
+def test_a_candidate_refused_for_its_level_is_used_at_the_level_of_newer_labels(
+    company_copy: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _gates_pass_but_for_level(monkeypatch)
+    _without_champion(monkeypatch)
+    workspace, target = company_copy.workspace()
+    _promise(company_copy, 2.5, use=False)
+    refused, _, _ = need_version(workspace, target, CHALLENGER)
+    evaluate_target(workspace, target)
+    told: list[str] = []
+
+    assert run._promote(workspace, target, lambda _, words: told.append(words)) is None
+
+    after, _, version = need_version(workspace, target, CHAMPION, "")
+    assert after.calibrator_version != refused.calibrator_version and after.basis == "calibrated"
+    assert any(f"Version {version} is in use" in line and "follows newer labels" in line for line in told)
+    found = latest_evaluation(workspace, target, after.model_version)
+    assert found is not None and len(found["test"]["as_of"]) == 1  # judged on the newest date alone
+    assert all(gate["passed"] for gate in found["gates"])
+
+
+def test_rows_that_set_a_candidates_level_were_complete_before_the_date_that_judges(
+    company_copy: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace, target = company_copy.workspace()
+    rows, _, _ = recalibrate.load_training(workspace, target)
+    bundle, _, _ = need_version(workspace, target, CHALLENGER)
+
+    earlier, newest = recalibrate._newer(rows, str(bundle.model.training["last_as_of"]), target, complete=True)
+
+    assert len(earlier) and newest.keys["as_of"].nunique() == 1
+    assert (earlier.keys["label_until"] <= newest.keys["as_of"].iloc[0]).all()
+    with pytest.raises(ConfigError, match=r"1 dates .* two are needed|no outcome .* was known before the newest date"):
+        recalibrate._newer(rows, f"{newest.keys['as_of'].iloc[0] - pd.Timedelta(days=60):%Y-%m-%d}", target, complete=True)
+
+
+def test_a_candidate_that_the_newest_date_refuses_too_stays_out(company_copy: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+    _gates_pass_but_for_level(monkeypatch)
+    _without_champion(monkeypatch)
+    workspace, target = company_copy.workspace()
+    in_use = load_version(workspace, target, CHAMPION)
+    _promise(company_copy, 2.5, use=False)
+    evaluate_target(workspace, target)
+    monkeypatch.setattr(recalibrate, "gates", lambda found: (Gate("beats recency", False, "it does not."),))
+
+    with pytest.raises(GateRefused, match="with a corrected level.*beats recency: it does not"):
+        recalibrate_target(workspace, target, candidate=True)
+
+    assert in_use is not None and need_version(workspace, target, CHAMPION, "")[2] == in_use[2]
 
 
 def test_wrong_level_is_corrected_and_nothing_else(company_copy: Company, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,6 +114,7 @@ def test_wrong_level_is_corrected_and_nothing_else(company_copy: Company, monkey
     assert after.calibrator_version != before.calibrator_version
     assert after.model.calibrator.slope == before.model.calibrator.slope
     assert after.facts["prior"]["has_moved"] is True
+    assert "moved to labels newer than the training" in after.facts["notes"][-1]
 
 
 def test_level_that_holds_registers_nothing(company_copy: Company, monkeypatch: pytest.MonkeyPatch) -> None:
