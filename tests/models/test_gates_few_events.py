@@ -60,3 +60,21 @@ def test_a_scorecard_that_is_better_beyond_chance_stops_the_model(low: float, pa
 def test_without_directions_there_is_no_scorecard_to_lose_to() -> None:
     gate = asked(evaluation(200, high=-0.001))["no worse than the scorecard"]
     assert (gate.passed, gate.verdict) == (True, "not applicable")
+
+
+@pytest.mark.parametrize(("figures", "few", "many"), [
+    ({}, True, True),
+    ({"calibration_slope": 2.4, "calibration_slope_low": 1.3, "calibration_slope_high": 4.1}, True, False),
+    ({"calibration_slope": 3.4, "calibration_slope_low": 2.2, "calibration_slope_high": 5.0}, False, False),
+    ({"calibration_slope": 0.2, "calibration_slope_low": -0.1, "calibration_slope_high": 0.45}, False, False),
+    ({"rate": 0.14, "rate_low": 0.11, "rate_high": 0.18}, True, False),
+    ({"rate": 0.18, "rate_low": 0.13, "rate_high": 0.24}, False, False),
+    ({"rate": 0.04, "rate_low": 0.02, "rate_high": 0.07}, False, False),
+])
+def test_with_few_events_only_a_gross_error_of_calibration_stops(figures: dict[str, float], few: bool, many: bool) -> None:
+    for events, passes in ((40, few), (400, many)):
+        found = evaluation(events, high=-0.001)
+        found["test"] |= figures
+        gate = asked(found)["calibrated"]
+        assert gate.passed is passes, gate.reason
+        assert ("only a gross error would show" in gate.reason) is (passes and events == 40)
