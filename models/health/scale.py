@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -44,6 +45,12 @@ class Scale:
     def bands(self) -> tuple[str, str, str]:
         """Names of the bands, lowest scores first."""
         return GOOD_EVENT_BANDS if self.good_event else HEALTH_BANDS
+
+    def moved(self, shift: float) -> "Scale":
+        """The scale with both anchors `shift` log-odds higher: probabilities that moved as far keep their scores."""
+        anchors = (1 / (1 + math.exp(-_logit(p) - shift)) for p in (self.p_at_risk, self.p_healthy))
+        return scale_from_anchors(*anchors, at_risk_until=self.at_risk_until, stable_until=self.stable_until,
+                                  good_event=self.good_event)
 
     def exact(self, probability: npt.ArrayLike) -> Floats:
         """Score before rounding, in 0-100; NaN where the probability is NaN.

@@ -20,7 +20,7 @@ from pipeline.config.schema import Target
 from pipeline.jobs.evaluate import backtest, keep_evaluation, points_gate
 from pipeline.jobs.prepare import load_training
 from pipeline.jobs.promote import put_to_use
-from pipeline.jobs.train import RESEEDED, need_version, register
+from pipeline.jobs.train import RESEEDED, champion_bundle, need_version, register
 from pipeline.tracking import CHALLENGER, CHAMPION
 from pipeline.workspace import Workspace
 
@@ -74,6 +74,8 @@ def recalibrate_target(workspace: Workspace, target: Target, *, candidate: bool 
             f"{check.words} The newest date ({newest.keys['as_of'].iloc[0]:%Y-%m-%d}) does not confirm it: log loss "
             f"{after:.4f} after the correction, {before:.4f} before. The model in use stays; train again on newer dates.")
     moved = _with(bundle, followed, check)
+    if candidate and _anchors_are_free(workspace, target):
+        moved = replace(moved, scale=bundle.scale.moved(check.shift))
     found = _judged(workspace, target, moved, baselines, newest, check)
     if candidate:
         _require(found, moved, newest)
@@ -81,6 +83,12 @@ def recalibrate_target(workspace: Workspace, target: Target, *, candidate: bool 
     keep_evaluation(workspace, target, moved, {**found, "registered_version": version}, backtest(moved, newest, labels))
     put_to_use(workspace, target, version, "calibrated", {"recalibrated": check.words})
     return Recalibrated(check, version, before, after)
+
+
+def _anchors_are_free(workspace: Workspace, target: Target) -> bool:
+    """Whether nobody declared the anchors and no published score rests on them: they were proposed for the level that was off."""
+    in_use = champion_bundle(workspace, target)
+    return workspace.project.scale.p_at_risk is None and (in_use is None or in_use.basis != "calibrated")
 
 
 def _judged(

@@ -180,3 +180,14 @@ def test_band_table_by_hand():
     assert table.expected.tolist() == [0.9, 0.5, 0.05]
     assert table.observed.tolist() == [1, 0, 0]
     assert table.health_until.tolist() == [40, 70, 100]
+
+
+@pytest.mark.parametrize("good_event", [False, True])
+def test_probabilities_that_move_with_the_anchors_keep_their_scores(good_event: bool) -> None:
+    anchors = (0.05, 0.26) if good_event else (0.26, 0.05)
+    scale = scale_from_anchors(*anchors, at_risk_until=35, stable_until=75, good_event=good_event)
+    logit = np.linspace(-5, 2, 50)
+    moved = scale.moved(-0.4)
+    before, after = (each.exact(1 / (1 + np.exp(-z))) for each, z in ((scale, logit), (moved, logit - 0.4)))
+    assert np.allclose(before, after, atol=1e-9) and moved.version != scale.version
+    assert (moved.at_risk_until, moved.stable_until) == (35, 75)
