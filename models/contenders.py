@@ -191,7 +191,7 @@ def contenders(
         Contender("lightgbm", "LightGBM, untuned", plain(boosting)),
         Contender(TUNED, "the project's model" if model is not None else "LightGBM, untuned: no model is trained", tuned),
         Contender("hybrid", f"{points().name.replace('_', ' ')} and model, {settings.hybrid_share:.0%} model", hybrid),
-        # A base per segment is not one that a published score has.
+        # Here a base differs between segments; `models.cohorts` publishes such a model with one base and points that add.
         Contender("cohort", "the project's model, level and slope per segment", cohort, gives_reasons=False, pooled=TUNED),
     )
     return tuple(each for each in every if has_segments or each.pooled is None)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -67,8 +67,9 @@ def _blocks(rows: TrainingSet) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]
 
 def _refitted(model: Model, taught: TrainingSet, features: pd.DataFrame, seed: int) -> Floats:
     """Margin of the model's members, fitted anew with the settings they have; the model itself is not touched."""
-    parts = [each.weight * copy(each.method).fit(taught.features, taught.labels, taught.signals, seed=seed).margin(features)
-             for each in model.members]
+    fitted = [replace(each, method=copy(each.method).fit(taught.features, taught.labels, taught.signals, seed=seed))
+              for each in model.members]
+    parts = [each.weight * each.margin(features) for each in fitted]
     return np.asarray(np.sum(parts, axis=0), dtype=np.float64)
 
 

@@ -196,7 +196,8 @@ def fair(checks: Sequence[SegmentCheck]) -> Gate:
     name = "holds in every segment"
     worst_one = worst(checks)
     if worst_one is None:
-        return Gate(name, True, f"no segment holds {MIN_LEAVING} accounts with the event in the test, so none can be judged.")
+        return Gate(name, True, f"no segment holds {MIN_LEAVING} accounts with the event in the test, so none can be judged: it "
+                    "was not asked.", applies=False)
     words = (f"worst is {worst_one.segment}: {worst_one.mean_probability:.1%} expected, {worst_one.rate:.1%} happened, gap "
              f"{worst_one.gap:+.3f} ({worst_one.gap_low:+.3f} to {worst_one.gap_high:+.3f}), "
              f"{worst_one.leaving_accounts} accounts with the event")
@@ -226,7 +227,7 @@ def stable(
     name = "stable against the model in use"
     beside = "" if noise is None else f"; another seed alone moves {noise:.1%}"
     how = " after it was drawn towards the model in use" if is_stabilised else ""
-    figures = f"{changed:.1%} of accounts change band on the same inputs{how}, {budget:.0%} are allowed{beside}"
+    figures = f"{changed:.1%} of accounts change band on the same inputs{how}, {100 * budget:g}% are allowed{beside}"
     if changed <= budget:
         return Gate(name, True, f"{figures}.")
     return Gate(name, False, f"{figures}. {look} training.band_change_budget, or train on more history.")

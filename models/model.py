@@ -10,18 +10,31 @@ import pandas as pd
 from features.definition import Signal
 from features.errors import ArtifactMismatch, ContractError
 from models.calibration import Interval, Platt, read_calibrator
-from models.methods import METHODS, Floats, Method
+from models.lines import Lines
+from models.methods import METHODS, Floats, Method, Season
 
 Basis = Literal["calibrated", "scorecard"]
-FORMAT = 1
+FORMAT, FORMAT_WITH_LINES = 1, 2
+"""A version that does not know lines must not read a model that has them."""
 
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """One method of the blend and its weight in log-odds."""
+    """One method of the blend, its weight in log-odds, and the lines that segments put it on."""
 
     method: Method
     weight: float
+    lines: Lines | None = None
+
+    def margin(self, features: pd.DataFrame) -> Floats:
+        """Return log-odds before the weight, shape (n_rows,)."""
+        margin = self.method.margin(features)
+        return margin if self.lines is None else self.lines.margin(features, margin)
+
+    def contributions(self, features: pd.DataFrame) -> tuple[float, Floats]:
+        """Return the base and contributions before the weight; together they are `margin`."""
+        base, phi = self.method.contributions(features)
+        return base, phi if self.lines is None else self.lines.contributions(features, base, phi)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +61,8 @@ class Model:
         weights: dict[str, float] = {}
         for member in self.members:
             weights[member.method.name] = weights.get(member.method.name, 0.0) + member.weight
-        return "+".join(sorted(weights, key=lambda name: -weights[name]))
+        # What the time of year adds has no share of the blend.
+        return "+".join(sorted(weights, key=lambda name: (name == Season.name, -weights[name])))
 
     @property
     def basis(self) -> Basis:
@@ -63,14 +77,14 @@ class Model:
     def margin(self, features: pd.DataFrame) -> Floats:
         """Return raw log-odds of the blend, shape (n_rows,)."""
         frame = self._frame(features)
-        return np.asarray(sum(each.weight * each.method.margin(frame) for each in self.members), dtype=np.float64)
+        return np.asarray(sum(each.weight * each.margin(frame) for each in self.members), dtype=np.float64)
 
     def contributions(self, features: pd.DataFrame) -> tuple[float, Floats]:
         """Return `phi_0` and contributions of shape (n_rows, n_signals); together they are the margin."""
         frame = self._frame(features)
         base, phi = 0.0, np.zeros((len(frame), len(self.signals)))
         for member in self.members:
-            part_base, part = member.method.contributions(frame)
+            part_base, part = member.contributions(frame)
             base += member.weight * part_base
             phi += member.weight * part
         return base, phi
@@ -145,11 +159,8 @@ class Model:
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values; boosters as LightGBM's text."""
         return {
-            "format": FORMAT,
-            "members": [
-                {"method": each.method.name, "weight": each.weight, "state": each.method.to_dict()}
-                for each in self.members
-            ],
+            "format": FORMAT if all(each.lines is None for each in self.members) else FORMAT_WITH_LINES,
+            "members": [_member_state(each) for each in self.members],
             "calibrator": None if self.calibrator is None else self.calibrator.to_dict(),
             "interval": None if self.interval_table is None else self.interval_table.to_dict(),
             "signals": [{**signal.to_dict(), "fingerprint": signal.fingerprint} for signal in self.signals],
@@ -167,8 +178,9 @@ class Model:
         ArtifactMismatch
             When the format or a method is unknown to this version, or a card's fingerprint differs.
         """
-        if state.get("format") != FORMAT:
-            raise ArtifactMismatch(f"model format {state.get('format')!r} is not {FORMAT}; train with this version.")
+        if state.get("format") not in (FORMAT, FORMAT_WITH_LINES):
+            raise ArtifactMismatch(f"model format {state.get('format')!r} is not {FORMAT} or {FORMAT_WITH_LINES}; train with "
+                                   "this version.")
         return cls(
             members=tuple(_member(each) for each in state["members"]),
             signals=tuple(_signal(each) for each in state["signals"]),
@@ -191,10 +203,16 @@ def _missing_columns(missing: list[str]) -> str:
             "Build features with the model's own cards, or train again.")
 
 
+def _member_state(member: Member) -> dict[str, Any]:
+    state = {"method": member.method.name, "weight": member.weight, "state": member.method.to_dict()}
+    return state if member.lines is None else {**state, "lines": member.lines.to_dict()}
+
+
 def _member(state: Mapping[str, Any]) -> Member:
     if state["method"] not in METHODS:
         raise ArtifactMismatch(f"method {state['method']!r} is unknown; known are {', '.join(METHODS)}.")
-    return Member(METHODS[state["method"]].from_dict(state["state"]), float(state["weight"]))
+    lines = Lines.from_dict(state["lines"]) if "lines" in state else None
+    return Member(METHODS[state["method"]].from_dict(state["state"]), float(state["weight"]), lines)
 
 
 def _signal(state: Mapping[str, Any]) -> Signal:

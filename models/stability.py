@@ -57,4 +57,4 @@ def stabilised(champion: Model, challenger: Model, share: float = 0.5) -> Model:
 
 
 def _weighted(model: Model, factor: float) -> tuple[Member, ...]:
-    return tuple(Member(each.method, each.weight * factor) for each in model.members)
+    return tuple(replace(each, weight=each.weight * factor) for each in model.members)

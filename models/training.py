@@ -21,6 +21,7 @@ from models.calibration import (
     fit_interval,
     fit_platt,
     period_sd,
+    straightened,
 )
 from models.dataset import TrainingSet
 from models.methods import (
@@ -31,7 +32,9 @@ from models.methods import (
     Method,
     Recency,
     Scorecard,
+    fit_season,
     recency_signals,
+    season_columns,
 )
 from models.methods.base import Floats, mean_log_loss
 from models.model import Member, Model, references
@@ -331,7 +334,7 @@ class _Builder:
             recipes["scorecard"] = _single(lambda: Scorecard(is_event_good=self.plan.is_event_good))
         fitted = {"constant": self._constant()}
         for name, recipe in recipes.items():
-            fitted[name] = self._model(recipe, self._calibrate(recipe)[1], None, {})
+            fitted[name] = self._model(recipe, self._calibrate(recipe)[1], None, {}, with_season=False)
         return fitted
 
     def scorecard(self) -> Model | None:
@@ -360,13 +363,16 @@ class _Builder:
 
     def _model(
         self, recipe: Recipe, calibrator: Platt | None, table: Interval | None, facts: Mapping[str, Any],
-        half_life_days: float | None = None, seed: int | None = None,
+        half_life_days: float | None = None, seed: int | None = None, *, with_season: bool = True,
     ) -> Model:
         """Fit a recipe on all rows before the test; the calibrator keeps its slope and takes the level these rows have."""
         members = recipe(self.final, self.plan.seed if seed is None else seed)
         if calibrator is not None:
             weights = row_weights(self.final.keys, half_life_days)
             calibrator = at_level(calibrator, _margin(members, self.final.features), self.final.labels, weights)
+            if with_season and season_columns(self.final.signals) is not None:
+                members = (*members, self._season(members, calibrator))
+                calibrator = at_level(calibrator, _margin(members, self.final.features), self.final.labels, weights)
             if self.folds.is_temporal:
                 newest = self.held[-1]
                 accounts = newest.keys["account_id"].nunique()
@@ -379,6 +385,15 @@ class _Builder:
             target=self.target, training={**self._facts(), **facts},
             references=references(self.final.features, self.final.labels),
         )
+
+    def _season(self, members: tuple[Member, ...], calibrator: Platt) -> Member:
+        """What the time of year adds to these members, in their margin: as calibrated log-odds over the slope."""
+        columns = season_columns(self.final.signals)
+        assert columns is not None
+        margin = _margin(members, self.final.features)
+        season = fit_season(calibrator.logit(margin), self.final.labels, self.final.keys, columns)
+        season.values_ = season.values_ / straightened(calibrator, margin).slope
+        return Member(season, 1.0)
 
     def _facts(self) -> dict[str, Any]:
         as_of = self.final.keys["as_of"]

@@ -21,8 +21,8 @@ def _signal(column: str, meaning: str, phrase: str) -> Signal:
 
 SIGNALS: tuple[tuple[Signal, str], ...] = (
     (_signal("days_from_new_year", "days to the nearest 1 January: winter against summer",
-             "time of year: {value} days from New Year"), _days_from(_NEW_YEAR)),
+             "the time of year"), _days_from(_NEW_YEAR)),
     (_signal("days_from_april", "days to the nearest 1 April: spring against autumn",
-             "time of year: {value} days from 1 April"), _days_from(_APRIL)),
+             "the time of year"), _days_from(_APRIL)),
 )
 """Each signal with its expression over a snapshot `s`."""

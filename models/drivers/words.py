@@ -79,7 +79,8 @@ def signal_words(
         then = format_value(past, signal.unit, currency=currency)
         same = now is not None and then == format_value(now, signal.unit, currency=currency)
         spoken += f", {'the same' if same else f'was {then}'} {_earlier(before_days)}"
-    if others is not None:
+    # What is not spoken of cannot be compared: a date is the same for those that stayed.
+    if others is not None and "{value}" in signal.phrase:
         usual = format_value(others, signal.unit, currency=currency)
         is_usual = now is not None and usual == format_value(now, signal.unit, currency=currency)
         spoken += "; as among accounts that stayed" if is_usual else f"; accounts that stayed: {usual}"

@@ -11,6 +11,7 @@ from models.methods.logistic import Logistic
 from models.methods.recency import Recency, recency_signals
 from models.methods.rules import Rules
 from models.methods.scorecard import Scorecard
+from models.methods.season import Season, fit_season, season_columns
 from models.methods.usage_drop import UsageDrop
 from models.methods.weighted_average import WeightedAverage
 
@@ -25,9 +26,11 @@ METHODS: dict[str, type[Any]] = {
     "gradient_boosting": GradientBoosting,
     "scorecard": Scorecard,
     "hybrid": Hybrid,
+    "season": Season,
 }
 
 __all__ = [
     "METHODS", "MODEST", "UNTUNED", "Actions", "BoostingSettings", "Constant", "Floats", "GradientBoosting", "Hybrid", "Logistic",
-    "Method", "Recency", "Rules", "Scorecard", "UsageDrop", "WeightedAverage", "logit", "recency_signals", "sigmoid",
+    "Method", "Recency", "Rules", "Scorecard", "Season", "UsageDrop", "WeightedAverage", "fit_season", "logit", "recency_signals",
+    "season_columns", "sigmoid",
 ]

@@ -272,8 +272,8 @@ class Features:
     leading_only: bool = False
     """Leave out signals that only say what has happened already (overdue invoices, survey answers, ratings)."""
     season: bool = False
-    """The time of year as a signal, for targets whose training dates span a year and more: what was never seen
-    before cannot be judged on validation dates."""
+    """The time of year as a signal, for targets whose training dates reach back a year from the day on which the outcome of
+    the last of them is known: a time of year that was never seen says nothing."""
     max_kinds: int = Field(default=12, ge=0)
     """Event kinds per source that get cards of their own."""
 
@@ -311,6 +311,8 @@ class Training:
     """Rows that teach, and rows that judge, one trial of the search; of more, as many are drawn by the same hash."""
     band_change_budget: float = Field(default=0.2, gt=0, le=1)
     """Share of accounts that a new model may move to another band on the same inputs."""
+    cohorts: str | None = None
+    """Attribute of accounts, as `segment`: its values get a level and a slope of their own where validation dates show a gain."""
     waivers: dict[str, str] = Field(default_factory=dict)
     """Signal -> why it is known at the date although it nearly tells the label alone; recorded with the model."""
 

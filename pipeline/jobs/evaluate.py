@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from features.errors import ConfigError
+from models.band_rates import band_rates
 from models.bundle import Bundle, score
 from models.calibration.prior import check_prior
 from models.dataset import TrainingSet
@@ -24,6 +25,7 @@ from pipeline.config.schema import Target
 from pipeline.engine.duckdb import connected
 from pipeline.jobs.portfolio import row_segments
 from pipeline.jobs.prepare import load_training
+from pipeline.jobs.run_record import record_evaluation
 from pipeline.jobs.stage import load_staged
 from pipeline.jobs.train import RESEEDED, load_version, need_version, plan_of
 from pipeline.jobs.treated import treated_rows
@@ -63,12 +65,15 @@ def evaluate_target(workspace: Workspace, target: Target) -> dict[str, Any]:
     found["champion"] = _beside_champion(workspace, target, rows, found)
     changed, noise = _band_changes(workspace, target, bundle, reseeded, rows.test)
     budget = workspace.project.training.band_change_budget
+    tested = backtest(bundle, rows.test, labels)
+    found["bands"] = band_rates(tested["label"].to_numpy(), tested["band"].tolist(), tested["account_id"])
     found["stability"] = {"changed": changed, "noise": noise, "budget": budget}
     passed = [*gates(found), fair(checks), points_gate(bundle, rows.test)]
     if changed is not None:
         passed.append(stable(changed, noise, budget, is_stabilised="stabilised_share" in bundle.model.training))
     found["gates"] = [gate.to_dict() for gate in passed]
-    keep_evaluation(workspace, target, bundle, found, backtest(bundle, rows.test, labels))
+    keep_evaluation(workspace, target, bundle, found, tested)
+    record_evaluation(workspace, target, bundle, version, found, tested)
     return found
 
 

@@ -113,7 +113,7 @@ def build_training(workspace: Workspace, connection: Connection, target: Target)
     # Kinds and categories are chosen without labels, on what was known by the middle training date.
     choices = {n: choose(connection, s, middle, workspace.project.features.max_kinds) for n, s in staged.items()}
     _add_declared(connection, staged, choices)
-    choices[CALENDAR] = {"season": workspace.project.features.season and _spans_a_year(connection)}
+    choices[CALENDAR] = {"season": workspace.project.features.season and _sees_the_season(connection, target)}
     take_labels(workspace, connection, staged, target)
     seen = seen_terms(workspace, connection, staged, target)
     choices |= {} if seen is None else {TERMS: {SEEN: list(seen)}}
@@ -168,10 +168,14 @@ def _add_declared(connection: Connection, staged: Mapping[str, StagedFacts], cho
             found |= onboarding_pace(connection, source_facts(source, {}))
 
 
-def _spans_a_year(connection: Connection) -> bool:
-    """Whether the latest training dates come a year and more after the first."""
+def _sees_the_season(connection: Connection, target: Target) -> bool:
+    """Whether the time of year that a model is first asked about came before, a year earlier, among the training dates.
+
+    That is the day on which the outcome of the last training date is known.
+    """
     first, last = rows(connection, "select min(as_of_day), max(as_of_day) from snapshots where not is_test")[0]
-    return first is not None and last - first >= DAYS_OF_A_YEAR
+    window = target.gap_days + (target.horizon_days or 0)
+    return first is not None and last + window - first >= DAYS_OF_A_YEAR
 
 
 def _dates_words(dates: AskedDates | None) -> str:

@@ -99,7 +99,8 @@ def promote_candidate(
     _move(tracker, name, version, "calibrated")
     if acknowledge:
         tracker.set_model_version_tag(name, version, "acknowledged", acknowledge)
-    return Promotion(version, "calibrated", tuple(f"{g['name']}: {g['reason']}" for g in gates))
+    # A gate that was not asked is no reason to trust a model.
+    return Promotion(version, "calibrated", tuple(f"{g['name']}: {g['reason']}" for g in gates if g.get("applies", True)))
 
 
 def candidate_advice(workspace: Workspace, target: Target, *, use_scorecard: bool = False) -> BenchAdvice | None:

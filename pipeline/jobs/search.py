@@ -43,6 +43,7 @@ def searching(
     settings = workspace.project.training
     journal = workspace.folder / "mlruns" / "searches" / f"{target.name}-{_key(rows, plan)}.log"
     journal.parent.mkdir(parents=True, exist_ok=True)
+    drop_torn_line(journal)
     # The clock of other processes is the same one: `monotonic` counts from the machine's start.
     stop = Deadline(None if settings.minutes is None else time.monotonic() + 60 * settings.minutes)
     _let_workers_search(settings, rows, plan, journal, stop)
@@ -53,6 +54,15 @@ def searching(
 def _key(rows: TrainingSet, plan: TrainingPlan) -> str:
     facts = {**asdict(replace(plan, threads=1)), "rows": rows.fingerprint(), **{name: version(name) for name in LIBRARIES}}
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def drop_torn_line(journal: Path) -> None:
+    """Cut a last line that was not written to its end, as a power failure leaves it: Optuna appends to it and reads neither."""
+    if not journal.is_file():
+        return
+    written = journal.read_bytes()
+    if not written.endswith(b"\n"):
+        journal.write_bytes(written[: written.rfind(b"\n") + 1])
 
 
 def _let_workers_search(

@@ -15,6 +15,7 @@ import pandas as pd
 from features.errors import ConfigError, ContractError, NoModel, NotFound
 from models.artifact import read_model, write_model
 from models.bundle import Bundle, read_bundle, write_bundle
+from models.cohorts import cohort_signals, with_cohorts
 from models.dataset import TrainingSet
 from models.drivers import find_twins
 from models.health import Proposal, propose_scale, scale_from_anchors, scale_problems
@@ -74,9 +75,13 @@ def train_target(workspace: Workspace, target: Target, on_trial: Callable[..., N
     """
     rows, found, _ = load_training(workspace, target)
     facts, plan = {**describe_target(target), "objective": _objective(workspace)}, plan_of(workspace, target)
+    cohorts = workspace.project.training.cohorts
+    if cohorts:
+        cohort_signals(rows.signals, cohorts)  # refused before a long search, not after it
     with searching(workspace, target, rows, plan) as (journal, stop):
         trained = train(rows, plan, on_trial, target=facts, journal=journal, stop=stop)
-    result = _stabilised(workspace, target, trained, rows)
+    result = with_cohorts(trained, rows, cohorts, seed=plan.seed) if cohorts else trained
+    result = _stabilised(workspace, target, result, rows)
     scale, proposal, problems = choose_scale(workspace, target, result, rows)
     bundle = Bundle(
         model=result.model, scorecard=result.scorecard, scale=scale, choices=found.choices,
@@ -136,7 +141,7 @@ def _stabilised(workspace: Workspace, target: Target, result: TrainingResult, ro
     changed = band_changes(in_use, replace(in_use, model=result.model), latest)
     if changed <= budget:
         return result
-    note = (f"on the latest validation date {changed:.0%} of accounts would change band ({budget:.0%} are allowed), so the "
+    note = (f"on the latest validation date {changed:.0%} of accounts would change band ({100 * budget:g}% are allowed), so the "
             "log-odds are averaged with those of the model in use.")
     return replace(result, model=stabilised(in_use.model, result.model), notes=(*result.notes, note))
 
@@ -214,7 +219,7 @@ def register(
         write_bundle(bundle, folder / "bundle")
         for each, baseline in baselines.items():
             write_model(baseline, folder / BASELINES / each)
-        _log(target, bundle, result, rows, folder)
+        _log(target, bundle, result, rows, folder, experiment)
         # MLflow announces each registration on standard error, in the middle of the story; errors still raise.
         with contextlib.redirect_stderr(io.StringIO()):
             logged = mlflow.pyfunc.log_model(
@@ -241,7 +246,9 @@ def signature(bundle: Bundle) -> Any:
     return ModelSignature(inputs=Schema(list(inputs)), outputs=Schema(list(returned)))
 
 
-def _log(target: Target, bundle: Bundle, result: TrainingResult | None, rows: TrainingSet | None, folder: Path) -> None:
+def _log(
+    target: Target, bundle: Bundle, result: TrainingResult | None, rows: TrainingSet | None, folder: Path, experiment: str
+) -> None:
     import mlflow
 
     from pipeline.reports.plots import importance_figure, reliability_figure
@@ -257,22 +264,22 @@ def _log(target: Target, bundle: Bundle, result: TrainingResult | None, rows: Tr
     settings = training.get("settings") or {}
     mlflow.log_params({f"chosen_{k}": str(v)[:250] for k, v in settings.items() if not isinstance(v, dict)})
     for trial in result.trials.to_dict("records"):
-        _log_trial(trial)
+        _log_trial(trial, experiment)
     result.trials.to_csv(folder / "trials.csv", index=False)
     mlflow.log_artifact(str(folder / "trials.csv"))
     mlflow.log_figure(reliability_figure(result.validation["label"], result.validation["probability"]), "reliability.png")
     mlflow.log_figure(importance_figure(bundle.model, rows), "importance.png")
-    sample = rows.features.head(5).assign(account_id=rows.keys["account_id"].head(5))
-    # MLflow refuses digests over 36 characters.
-    dataset = mlflow.data.pandas_dataset.from_pandas(sample, name=f"features_{target.name}", digest=rows.fingerprint()[:32])
+    # MLflow keeps columns and counts of the frame, not its rows, and refuses digests over 36 characters.
+    dataset = mlflow.data.pandas_dataset.from_pandas(rows.features.assign(label=rows.labels), targets="label",
+                                                     name=f"features_{target.name}", digest=rows.fingerprint()[:32])
     mlflow.log_input(dataset, context="training")
 
 
-def _log_trial(trial: Mapping[Any, Any]) -> None:
-    """One nested run per trial of the search."""
+def _log_trial(trial: Mapping[Any, Any], experiment: str) -> None:
+    """One nested run per trial of the search, in the experiment of its parent: left alone, MLflow takes `Default`."""
     import mlflow
 
-    with mlflow.start_run(run_name=f"trial {trial['trial']}", nested=True):
+    with mlflow.start_run(run_name=f"trial {trial['trial']}", nested=True, experiment_id=experiment):
         told = {k: v for k, v in trial.items() if not pd.isna(v)}
         mlflow.log_metrics({k: float(told[k]) for k in ("log_loss", "trees", "logistic_share") if k in told})
         mlflow.log_params({str(k): v for k, v in told.items() if k not in ("log_loss", "trees", "logistic_share")})

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from models.health import wilson
+
 LEADS = (90, 60, 30)
 """Days before leaving at which the page looks back."""
 FEW = 30
@@ -103,9 +105,35 @@ def look_back(backtest: pd.DataFrame) -> Hindsight:
     )
 
 
+def days_of_warning(backtest: pd.DataFrame) -> "pd.Series[float]":
+    """Days from the first alarm to the event, per account that had one inside a test window; NaN: never an alarm before it.
+
+    Parameters
+    ----------
+    backtest
+        As for `look_back`.
+    """
+    events = backtest[backtest["label"] == 1].dropna(subset=["left_at"])
+    left_at = events.groupby("account_id")["left_at"].min()
+    if left_at.empty:
+        return pd.Series(dtype="float64")
+    alarms = backtest[backtest["band"].isin(_ALARM)]
+    before = alarms[alarms["as_of"] <= alarms["account_id"].map(left_at)]
+    first = before.groupby("account_id")["as_of"].min()
+    return (left_at - first.reindex(left_at.index)).dt.total_seconds() / 86_400.0
+
+
 def count_of(part: int, whole: int) -> str:
     """`14 of 23`; from thirty on with the percentage, `45 of 60 (75%)`."""
     return f"{part} of {whole}" + (f" ({part / whole:.0%})" if whole >= FEW else "")
+
+
+def interval_of(part: int, whole: int) -> str:
+    """`, 95% interval 1% to 30%` of a share of accounts; empty without any."""
+    if not whole:
+        return ""
+    low, high = wilson(part / whole, whole)
+    return f", 95% interval {low:.0%} to {high:.0%}"
 
 
 def _leaver(account: str, group: pd.DataFrame, left_at: pd.Timestamp) -> Leaver:

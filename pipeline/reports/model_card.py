@@ -23,6 +23,7 @@ _METRICS = (
     ("calibration_intercept", "Calibration intercept", "0 is right", 2),
     ("ece", "Calibration error", "0 is right", 4),
 )
+OWN = "this model"
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class ModelCardInputs:
         Sentences.
     waivers
         What was waived, by whom and why, in sentences.
+    subject
+        Whose figures the evaluation holds, where they are not those of the model the card is about.
     """
 
     project: str
@@ -61,6 +64,7 @@ class ModelCardInputs:
     now: datetime
     limits: tuple[str, ...] = ()
     waivers: tuple[str, ...] = ()
+    subject: str = OWN
 
 
 def model_card(inputs: ModelCardInputs) -> tuple[str, str]:
@@ -70,15 +74,19 @@ def model_card(inputs: ModelCardInputs) -> tuple[str, str]:
         "project": inputs.project,
         "target_words": inputs.target_words,
         "now": inputs.now,
-        "info": [(name, "not recorded" if value is None else value) for name, value in inputs.model_info.items()],
+        "info": [(name, _fact(value)) for name, value in inputs.model_info.items()],
         "test": test,
         "metrics": metric_rows(inputs.evaluation),
-        "comparisons": comparison_rows(inputs.evaluation),
+        "comparisons": comparison_rows(inputs.evaluation, inputs.subject),
+        "borrowed": "" if inputs.subject == OWN or not test else f"Gates and figures of the test are those of {inputs.subject}.",
         "ages": [_cost_row(f"{each['age_days']} days old", each) for each in inputs.evaluation.get("age", ())],
         "absences": absence_rows(inputs.evaluation),
+        "segments": segment_rows(inputs.evaluation),
+        "other_rows": other_rows(inputs.evaluation),
+        "level": (inputs.evaluation.get("prior") or {}).get("words", ""),
         "gates": list(inputs.gates),
         "dimensions": signals_by_dimension(inputs.signals),
-        "bands": inputs.band_table.to_dict("records"),
+        "bands": band_rows(inputs.band_table, inputs.evaluation),
         "limits": (*_own_limits(test), *inputs.limits),
         "waivers": inputs.waivers,
         "reliability_rows": _reliability(inputs.backtest).to_dict("records"),
@@ -95,7 +103,8 @@ def metric_rows(evaluation: Mapping[str, Any]) -> list[dict[str, str]]:
     rows = []
     for key, name, reading, decimals in _METRICS:
         if test.get(key) is not None:
-            low, high = test.get(f"{key}_low"), test.get(f"{key}_high")
+            # Resampling adds noise to a calibration error, so its percentiles lie above it and are no interval of it.
+            low, high = (None, None) if key == "ece" else (test.get(f"{key}_low"), test.get(f"{key}_high"))
             interval = "" if low is None or high is None else f"{low:.{decimals}f} to {high:.{decimals}f}"
             rows.append({"name": name, "value": f"{test[key]:.{decimals}f}", "interval": interval, "reading": reading})
     if test.get("ece") is not None and test.get("ece_expected") is not None:
@@ -103,10 +112,10 @@ def metric_rows(evaluation: Mapping[str, Any]) -> list[dict[str, str]]:
     return rows
 
 
-def comparison_rows(evaluation: Mapping[str, Any]) -> list[dict[str, str]]:
+def comparison_rows(evaluation: Mapping[str, Any], subject: str = OWN) -> list[dict[str, str]]:
     """The model beside the constants and the baselines: log loss, AUC, and the paired difference of log loss."""
     test = evaluation.get("test", {})
-    rows = [_comparison("this model", test.get("log_loss"), test.get("auc"), {})]
+    rows = [_comparison(subject, test.get("log_loss"), test.get("auc"), {})]
     if test.get("log_loss_constant") is not None:
         rows.append(_comparison("constant: the last known rate", test["log_loss_constant"], 0.5, {}))
     if test.get("log_loss_constant_hindsight") is not None:
@@ -130,6 +139,55 @@ def absence_rows(evaluation: Mapping[str, Any]) -> list[dict[str, str]]:
     if leading:
         rows.append(_cost_row(f"leading signals alone, {leading['lagging']} lagging left out, fitted again", leading))
     return rows
+
+
+def band_rows(table: pd.DataFrame, evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Rows of a band table, each with the share that had the event and its interval where the evaluation tells it."""
+    rates = evaluation.get("bands") or {}
+    return [{str(name): value for name, value in row.items()} | {"share": _share(rates.get(row["band"]))}
+            for row in table.to_dict("records")]
+
+
+def _share(rate: Mapping[str, Any] | None) -> str:
+    if rate is None:
+        return ""
+    return f"{rate['rate']:.1%} ({rate['rate_low']:.1%} to {rate['rate_high']:.1%})"
+
+
+def segment_rows(evaluation: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Expected beside happened per segment, with the gap in points of a hundred and its interval; too small ones say so."""
+    rows = []
+    for each in evaluation.get("segments") or ():
+        low, high = each["gap_low"], each["gap_high"]
+        told = "too few to judge" if low is None or high is None else (
+            f"{100 * each['gap']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})")
+        rows.append({"name": str(each["segment"]), "accounts": f"{each['accounts']:,}",
+                     "leaving": f"{each['leaving_accounts']:,}", "expected": f"{each['mean_probability']:.1%}",
+                     "happened": f"{each['rate']:.1%}", "gap": told})
+    return rows
+
+
+def other_rows(evaluation: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The same model on rows nobody worked on, and with the accounts under notice that the test leaves out."""
+    treated, notice = evaluation.get("untreated") or {}, evaluation.get("under_notice") or {}
+    parts = []
+    if treated.get("metrics") and treated["treated_share"]:
+        parts.append((f"without the {treated['treated_share']:.0%} of scores whose account was worked on", treated["metrics"]))
+    if notice:
+        count = notice["notice_rows"]
+        parts.append((f"with {count:,} {'score' if count == 1 else 'scores'} of accounts that had given notice", notice["with"]))
+    if not parts:
+        return []
+    parts.insert(0, ("the test", evaluation.get("test", {})))
+    return [{"name": name, "log_loss": f"{each['log_loss']:.4f}", "auc": "" if each["auc"] is None else f"{each['auc']:.3f}"}
+            for name, each in parts]
+
+
+def _fact(value: Any) -> Any:
+    """A fact as it is shown: counts with thousands apart, what is not known said to be so."""
+    if value is None:
+        return "not recorded"
+    return f"{value:,}" if isinstance(value, int) else value
 
 
 def _cost_row(name: str, numbers: Mapping[str, Any]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from models.drivers import interval_in_words, split_comparison
 from models.health import Promise
 from pipeline.actions.worklist import NO_OWNER, is_good_event, largest_reasons, worklist
 from pipeline.jobs.outcomes import OutcomesReport
-from pipeline.reports.hindsight import LEADS, Hindsight, count_of, look_back
+from pipeline.reports.hindsight import LEADS, Hindsight, count_of, interval_of, look_back
 from pipeline.reports.outcomes import page_view
 from pipeline.reports.reliability import reliability_svg, reliability_table
 from pipeline.reports.render import render, script_and_policy, style
@@ -317,6 +317,8 @@ def _looking_back(inputs: PortfolioInputs) -> dict[str, Any]:
         "warned_words": _warned_words(seen),
         "confirmed_words": count_of(seen.confirmed, seen.alarms),
         "missed_words": count_of(seen.missed, len(seen.leavers)),
+        "missed_interval": interval_of(seen.missed, len(seen.leavers)),
+        "false_interval": interval_of(seen.alarms - seen.confirmed, seen.alarms),
         "test_from": inputs.backtest["as_of"].min(),
         "test_until": inputs.backtest["as_of"].max(),
         "test_dates": int(inputs.backtest["as_of"].nunique()),

@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 
 from features.definition import Signal
 from features.errors import ContractError
-from models.methods import METHODS, BoostingSettings, GradientBoosting, Logistic, Method, Recency, Scorecard
+from models.methods import METHODS, BoostingSettings, GradientBoosting, Logistic, Method, Recency, Scorecard, Season
 from models.methods.logistic import fit_transform
 
 COLUMNS = ("days_since_use", "active_days_28d", "logins_change_28d", "overdue_money", "nps_latest", "seats", "noise")
@@ -44,7 +44,8 @@ def _rows(count: int = 600, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
 def _fitted(name: str) -> Method:
     features, labels = _rows()
     small = BoostingSettings(trees=15, leaves=7, bagging_fraction=0.7)
-    method = GradientBoosting(small, bags=2, threads=1) if name == "gradient_boosting" else METHODS[name]()
+    special = {"gradient_boosting": lambda: GradientBoosting(small, bags=2, threads=1), "season": lambda: Season(COLUMNS[:2])}
+    method = special.get(name, METHODS[name])()
     return method.fit(features, labels, _signals(), seed=3)
 
 

@@ -1,0 +1,83 @@
+"""The model card of a target: what bundle, evaluation and test scores say, gathered for the page."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from models.bundle import Bundle
+from pipeline.config.schema import Target
+from pipeline.jobs.bench_advice import bench_advice
+from pipeline.reports.model_card import OWN, ModelCardInputs, model_card
+from pipeline.workspace import Workspace, target_rule
+
+REFUSED = "the candidate that was refused"
+"""Beside a published scorecard, which is never judged itself."""
+
+
+def target_card(
+    workspace: Workspace, target: Target, bundle: Bundle, evaluation: Mapping[str, Any], tested: pd.DataFrame,
+    bands: pd.DataFrame,
+) -> tuple[str, str]:
+    """The card as one self-contained HTML page, and the same as Markdown.
+
+    Parameters
+    ----------
+    tested
+        Scores of the untouched test dates with probability and label; empty where there are none.
+    bands
+        `models.health.band_table` of them.
+    """
+    return model_card(ModelCardInputs(
+        project=workspace.project.name, target_words=target_words(target), evaluation=evaluation,
+        gates=evaluation.get("gates", []), model_info=_model_info(bundle) | _bench(workspace, target, bundle),
+        signals=bundle.published.signals, band_table=bands, backtest=tested, now=workspace.now, limits=limits_of(bundle),
+        waivers=tuple(f"{k}: {v}" for k, v in workspace.project.training.waivers.items()),
+        subject=OWN if bundle.basis == "calibrated" else REFUSED,
+    ))
+
+
+def target_words(target: Target) -> str:
+    """One sentence that says what is predicted."""
+    rule = target_rule(target)
+    when = "at its next renewal" if target.horizon else f"within {target.horizon_days} days"
+    gap = f", not counting the first {rule.gap_days} days" if rule.gap_days else ""
+    grace = f"; a pause of up to {rule.grace_days} days is not leaving" if rule.grace_days else ""
+    return f"Will the account {rule.verb} {when}{gap}{grace}?"
+
+
+def limits_of(bundle: Bundle) -> tuple[str, ...]:
+    """What to keep in mind with the scores of a bundle, in sentences."""
+    notes = [str(n) for n in bundle.facts.get("notes", [])]
+    if bundle.basis == "scorecard":
+        notes.insert(0, "No model earned publication: this is the scorecard, which ranks accounts by declared signs "
+                        "and gives no probability.")
+    return tuple(notes)
+
+
+def _bench(workspace: Workspace, target: Target, bundle: Bundle) -> dict[str, str]:
+    """What the newest bench recommended beside the model; nothing where none was run."""
+    advice = bench_advice(workspace, target, bundle)
+    return {} if advice is None else {"bench": advice.words}
+
+
+def _model_info(bundle: Bundle) -> dict[str, Any]:
+    training: Mapping[str, Any] = bundle.published.training
+    facts = bundle.facts
+    settings = training.get("settings")
+    has_chances = bundle.basis == "calibrated"
+    return {
+        "version": bundle.model_version, "method": bundle.published.name,
+        "basis": bundle.basis, "calibrator": bundle.calibrator_version,
+        "scale": f"{bundle.scale.p_at_risk:.1%} at 40|41, {bundle.scale.p_healthy:.1%} at 70|71" if has_chances else
+                 "points of the scorecard; no probability stands behind them",
+        "training dates": f"{training.get('first_as_of')} to {training.get('last_as_of')}",
+        "training rows": training.get("rows"), "training accounts": training.get("accounts"),
+        "accounts with the event": training.get("leaving_accounts"),
+        "calibrated on": f"{training.get('calibration_from')} to {training.get('calibration_until')}" if has_chances
+                         else "nothing",
+        "test dates": ", ".join(facts.get("test_dates", [])) or "by anchor",
+        "settings": json.dumps(settings, default=str) if settings else "no search",
+        "configuration": facts.get("config_hash"), "training data": str(training.get("fingerprint"))[:16],
+    }
