@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 # Longer names make SQL and charts unreadable; the hash keeps cut names apart.
 LONGEST = 60
+ROW_NAMES = re.compile(r"|unnamed[: _]*\d+|index|level_0|row_?(names?|index|num|number|no)|\.\.\.\d+", re.IGNORECASE)
+"""What programs call the column of row names that they write beside a table: pandas, R, readr."""
 
 
 def slug(text: str) -> str:

@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.errors import ConfigError, ContractError
+from features.naming import ROW_NAMES
 from models import leakage
 from models.dataset import TrainingSet, training_set
 from models.table_codes import ColumnCode, encode, freeze, signals_of, unseen
@@ -20,6 +21,8 @@ from models.table_codes import ColumnCode, encode, freeze, signals_of, unseen
 NO_DATE = np.datetime64("1970-01-01", "us")
 """Date of rows that have none; their labels are all complete a day later, so that no fold by time can exist."""
 LISTED = 8
+FEWEST_NUMBERED = 20
+"""With fewer rows whole numbers without gap or repeat can be chance."""
 FLAGS = {"true": "1", "false": "0"}
 YES_AND_NO = (("yes", "no"), ("y", "n"), ("true", "false"), ("t", "f"))
 """Pairs of label values of which the first is the event, unless --positive says otherwise."""
@@ -31,8 +34,9 @@ Advice = Callable[[Sequence[leakage.Finding]], str]
 class TableOptions:
     """Which column is what.
 
-    `positive` is the label value that is the event (None: 1, true or yes); `account` names the accounts (None:
-    every distinct row is one); `as_of` dates the rows, and then `horizon_days` says when a label was complete.
+    `positive` is the label value that is the event, all others its absence (None: 1, true or yes of two); `account`
+    names the accounts (None: every distinct row is one); `as_of` dates the rows, and then `horizon_days` says when a
+    label was complete.
     """
 
     label: str
@@ -142,7 +146,11 @@ def labelled(table: pd.DataFrame, options: TableOptions) -> LabelledTable:
                 notes.append(f"{int((empty & known).sum()):,} rows without {what} ({column}) were left out.")
             known = known & ~empty
     rows = np.flatnonzero(known)
-    plain, more = _plain(table.drop(columns=[c for c in table.columns if c in taken]).iloc[rows].reset_index(drop=True))
+    offered = table.drop(columns=[c for c in table.columns if c in taken])
+    numbered = [c for c in offered.columns if c not in {named[n] for n in options.waivers} and _numbers_rows(offered[c])]
+    if numbered:
+        notes.append(f"left out, numbers of rows: {', '.join(repr(str(c)) for c in numbered)}; --waive COLUMN=REASON keeps one.")
+    plain, more = _plain(offered.drop(columns=numbered).iloc[rows].reset_index(drop=True))
     dropped, _ = _plain(table[sorted({named[name] for name in options.drop} - {label, account, as_of})]
                         .iloc[rows].reset_index(drop=True))
     if as_of is None:
@@ -243,10 +251,11 @@ def _labels(values: pd.Series, column: str, positive: str | None) -> tuple[pd.Se
     listed = ", ".join(f"{value!r} ({count:,})" for value, count in counts.head(LISTED).items())
     if len(counts) > LISTED:
         listed += f" and {len(counts) - LISTED} more"
-    if len(counts) != 2:
+    if len(counts) < 2 or len(counts) > (2 if positive is None else LISTED):
         raise ConfigError(
             f"label column {column!r} holds {len(counts)} values: {listed or 'none'}. It must hold two, the event and its "
-            "absence; make such a column, or name another with --label."
+            f"absence; {'name the event with --positive VALUE, then all others are its absence, ' * (2 < len(counts) <= LISTED)}"
+            "make such a column, or name another with --label."
         )
     event = None if positive is None else _canonical(pd.Series([positive], dtype=object)).iloc[0]
     if _is_flag(values) and str(event).lower() in FLAGS:
@@ -263,6 +272,8 @@ def _labels(values: pd.Series, column: str, positive: str | None) -> tuple[pd.Se
         raise ConfigError(f"label column {column!r} holds {listed}: say which is the event with --positive VALUE.")
     if event not in counts.index:
         raise ConfigError(f"--positive {positive!r} is no value of label column {column!r}; it holds {listed}.")
+    if len(counts) > 2:
+        taken = [f"all values of {column} but {event!r} count as its absence: {listed}; leave out rows that belong to neither."]
     unknown = int(text.isna().sum())
     notes = [*taken, *([f"{unknown:,} rows without label ({column}) were left out."] if unknown else [])]
     return (text == event).astype("float64").where(text.notna()), notes
@@ -281,6 +292,20 @@ def _canonical(values: pd.Series) -> pd.Series:
 
 def _is_flag(values: pd.Series) -> bool:
     return bool(values.notna().any()) and pd.api.types.is_bool_dtype(values.dropna().infer_objects())
+
+
+def _numbers_rows(values: pd.Series) -> bool:
+    """Whether a column only counts the rows: whole numbers that never repeat, and leave no gap or bear an index's name.
+
+    A key is none, although it may count: its owner is asked whether it names the accounts.
+    """
+    if len(values) < FEWEST_NUMBERED or not pd.api.types.is_numeric_dtype(values) or _is_flag(values) or values.isna().any():
+        return False
+    if (values % 1 != 0).any() or values.duplicated().any():
+        return False
+    is_named_so = ROW_NAMES.fullmatch(str(values.name).strip()) is not None
+    has_no_gap = values.max() - values.min() == len(values) - 1
+    return is_named_so or bool(has_no_gap and not leakage.identifiers(values.to_frame()))
 
 
 def _plain(columns: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:

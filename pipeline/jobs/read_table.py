@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 PARQUET, TEXT = (".parquet", ".pq"), (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 DELIMITERS = (",", ";", "\t", "|")
 # A lone space is how some exports write an empty number.
-NULLS = ["", " ", "NA", "N/A", "#N/A", "NaN", "nan", "null", "NULL"]
+NULLS = ["", " ", "NA", "N/A", "#N/A", "NaN", "nan", "null", "NULL", "\\N"]
+# One word such as ? or unknown among at least so many different numbers stands where no number is known.
+MANY_NUMBERS = 20
+OTHER_KINDS = {".xlsx": "save the sheet as CSV (UTF-8)", ".xls": "save the sheet as CSV (UTF-8)", ".zip": "unpack it",
+               ".json": "write it as CSV or Parquet", ".jsonl": "write it as CSV or Parquet"}
 # How spreadsheets write numbers and dates; day first before month first, as init has it.
 COMMA_NUMBER = r"[-+]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?"
 POINT_NUMBER = r"[-+]?(\d+|\d{1,3}(,\d{3})+)(\.\d+)?"
@@ -54,7 +58,8 @@ def read_table(file: Path, text_columns: tuple[str, ...] = (), tell: Tell = _nob
         raise ConfigError(f"--table {file} does not exist. Name a Parquet or CSV file; relative ones start from --data.")
     name = file.name.lower()
     if not name.endswith((*PARQUET, *TEXT)):
-        raise ConfigError(f"--table {file} is of no known kind; known are {', '.join((*PARQUET, *TEXT))}.")
+        remedy = OTHER_KINDS.get(file.suffix.lower(), "write it as one of them")
+        raise ConfigError(f"--table {file} is of no known kind; known are {', '.join((*PARQUET, *TEXT))}: {remedy}.")
     import pyarrow as pa
 
     try:
@@ -126,16 +131,24 @@ def _as_meant(frame: pd.DataFrame, text_columns: tuple[str, ...], delimiter: str
         text = frame[name].astype("string").str.strip()
         text = text.mask(text.isin(NULLS))
         values = pd.Series(text.dropna().unique(), dtype="string")
-        number = _number_writing(values, delimiter)
+        word = _lone_word(values)
+        number = _number_writing(values[values != word] if word else values, delimiter)
         formats = _date_formats(values) if number is None and len(values) else []
         if number is not None:
-            meant[name] = _numbers(text, number)
-            tell(f"{name} is read as numbers; it writes them like {values.iloc[0]}.")
+            meant[name] = _numbers(text.mask(text == word) if word else text, number)
+            tell(f"{name} is read as numbers; " + (f"{word!r} in {int((text == word).sum()):,} rows is read as null." if word
+                 else f"it writes them like {values.iloc[0]}."))
         elif formats:
             meant[name] = pd.to_datetime(text, format=formats[0])
             other = f", and fits {formats[1]} as well: write 2025-01-31 to be sure" if len(formats) > 1 else ""
             tell(f"{name} is read as dates written {formats[0]}{other}.")
     return frame.assign(**meant)
+
+
+def _lone_word(values: pd.Series) -> str | None:
+    """The one value without a figure among many numbers."""
+    words = values[~values.str.contains(r"\d")]
+    return str(words.iloc[0]) if len(words) == 1 and len(values) > MANY_NUMBERS else None
 
 
 def _number_writing(values: pd.Series, delimiter: str) -> str | None:

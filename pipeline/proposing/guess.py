@@ -8,11 +8,13 @@ from datetime import date
 from typing import Any
 
 from features.errors import ConfigError
+from features.naming import ROW_NAMES
 from features.sources import COMMON, CONTRACTS, ColumnType
 from pipeline.config.checks import PLAIN_NAME, SQL_WORDS, nearest
 from pipeline.engine.duckdb import Connection, identifier, row
 from pipeline.proposing import names
 from pipeline.proposing.tables import MONTH, SeenColumn, SeenTable
+from pipeline.staging.read import CSV_ENDINGS
 
 FEW_TERMS = 50
 """At most this many values in a column that completes a composite key: a site, a course, a brand."""
@@ -432,6 +434,8 @@ def _usage(source: ProposedSource) -> ProposedSource:
     """Numbers of an activity table become extras: each gets totals, means and changes of its own."""
     used = _used(source)
     extra: dict[str, Rule] = {}
+    # All of a CSV is text, and text of the user's own becomes no signal.
+    is_text = source.table.location.lower().endswith(CSV_ENDINGS)
     bill = price_and_quantity(source.table)
     if bill is not None:
         extra["amount"] = {"column": bill[1].name, "times": bill[0].name, "type": "money"}
@@ -440,7 +444,7 @@ def _usage(source: ProposedSource) -> ProposedSource:
         is_measure = column.kind == "number" and column.distinct > 1 and not _is_id(column)
         if is_measure and column.name not in used:
             if not names.OUTCOME_COLUMN.search(column.snake):
-                extra[_extra_name(source, column)] = column.name
+                extra[_extra_name(source, column)] = {"column": column.name, "type": "number"} if is_text else column.name
     kept_out = [c.name for c in source.table.columns if c.kind == "flag" and re.search("bot|test|internal", c.snake)]
     comments = [f"Rows that are no customer's doing? drop = {{ {name} = [true] }}" for name in kept_out]
     return replace(source, extra=extra, comments=tuple(comments))
@@ -463,7 +467,9 @@ def _invoices(source: ProposedSource) -> ProposedSource:
 
 
 def _is_id(column: SeenColumn) -> bool:
-    return bool(re.search(r"(^|_)(id|no|number|code|zip|offset)(_|$)|^(invoice|order|transaction)$", column.snake))
+    """Whether a name says that numbers name something: `order_number` and `no_of_order` differ by where the word stands."""
+    return bool(re.search(r"(^|_)(id|code|zip|offset)(_|$)|_(no|number)$|^(no|number|invoice|order|transaction)$", column.snake)
+                or ROW_NAMES.fullmatch(column.snake))
 
 
 def _with_lookup_id(source: ProposedSource, lookup: dict[str, Any]) -> ProposedSource:

@@ -235,6 +235,9 @@ def _open_questions(sources: Sequence[ProposedSource]) -> Iterator[str]:
                        "former is written")
         if source.contract == "subscriptions" and "amount_per_month" not in source.columns:
             yield f"{source.name}: no monthly amount was recognised; value at risk and price signals are missing"
+        if source.contract == "subscriptions" and source.settings.get("convention") == "fixed_term" and source.raw("ends_at"):
+            yield (f"{source.name}: every row has an end, so ends are taken as agreed from the start (fixed_term); if they are "
+                   "written when somebody leaves, say convention = \"open_until_cancelled\"; else the model knows who leaves")
         if source.unmapped:
             yield f"{source.name}: columns not mapped: {', '.join(source.unmapped)}"
 
@@ -267,6 +270,9 @@ def _text(
         lines += ["", *_source_lines(source)]
     for target in targets:
         lines += ["", *_target_lines(target)]
+    if any(target.keys["kind"] == "inactivity" for target in targets):
+        lines += ["", *comment_lines("Who falls silent follows the year in most trades; with dates of less than a year this adds "
+                                     "nothing."), "[features]", "season = true"]
     lines += ["", *comment_lines("How many accounts can your team work on at a time? Reports then speak of those first."),
               "[objective]", 'purpose = ""', "# capacity = 30"]
     if left_out:

@@ -1,5 +1,6 @@
 """The user's tables as `init` sees them: where they are, and what each column seems to hold."""
 
+import itertools
 import os
 import re
 from collections.abc import Iterator
@@ -22,13 +23,16 @@ MOSTLY = 0.95
 FLAG_WORDS = ("yes", "no", "y", "n", "true", "false", "t", "f", "0", "1")
 FEW_VALUES = 12
 FIRST_ROWS = 200
+FIRST_LINES = 20
 READ_ROWS = 20_000
 """Values that are tried as dates and numbers; each is tried in a dozen ways."""
 # Day first before month first: where both read every value, init asks.
 MONTH = "%Y-%m"
 TIME_FORMATS = ("%Y%m%d", MONTH, *(f"{day}{clock}" for day in ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%Y/%m/%d",
                                                         "%d-%b-%Y", "%d %b %Y", "%b %d, %Y")
-                            for clock in ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")))
+                            for clock in ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")),
+                # Letters, logs of versions, and web servers; all three tell their zone.
+                "%a, %d %b %Y %H:%M:%S %z", "%a %b %d %H:%M:%S %Y %z", "%d/%b/%Y:%H:%M:%S %z")
 # Of whole numbers, both ends of what may be a day or a moment: 1900 to 2100 as 20240131, 2000 to 2100 since 1970.
 DAY_NUMBERS = (19_000_101, 21_001_231)
 EPOCHS: dict[EpochUnit, tuple[int, int]] = {"seconds": (946_684_800, 4_102_444_800),
@@ -79,7 +83,8 @@ class SeenColumn:
         if self.epoch_unit is not None:
             return f"make_timestamp(cast(try_cast({quoted} as double) * {MICROSECONDS[self.epoch_unit]} as bigint))"
         if self.time_format is not None:
-            return f"try_strptime(cast({quoted} as varchar), {literal(self.time_format)})"
+            read = f"try_strptime(cast({quoted} as varchar), {literal(self.time_format)})"
+            return f"timezone('UTC', {read})" if self.time_format.endswith("%z") else read
         return f"try_cast({quoted} as timestamp)"
 
 
@@ -164,12 +169,16 @@ def _other_kinds(folder: Path) -> Iterator[Unreadable]:
 
 
 def _is_prose(file: Path) -> bool:
-    """A text to be read by people, as a README beside the tables mostly is: its first line is no list of names or values."""
+    """A text to be read by people, as a README beside the tables mostly is: neither names nor values in its first lines."""
     if not file.name.lower().endswith(".txt"):
         return False
     with file.open(encoding="utf-8", errors="replace") as lines:
-        first = lines.readline()
-    return not any(d in first for d in ";\t|,") and any(letter.isalpha() for letter in first)
+        first, *others = list(itertools.islice(lines, FIRST_LINES)) or [""]
+    if any(d in first for d in ";\t|,") or not any(letter.isalpha() for letter in first):
+        return False
+    # As many words in every line, with figures in all but the first, are names above values between spaces.
+    is_table = others and all(re.search(r"\d", line) and len(line.split()) == len(first.split()) for line in others)
+    return not is_table
 
 
 def _relative(file: Path, base: Path | None) -> str:
@@ -317,7 +326,7 @@ from (select {quoted} from {raw.relation} where {quoted} is not null limit {READ
     if fitting:
         other = next((f for f in fitting[1:] if f[:2] != fitting[0][:2]), None)
         return _with_ends(connection, raw, replace(seen, kind="time", time_format=fitting[0], other_format=other,
-                                                   has_clock=clocks > 0))
+                                                   has_clock=clocks > 0 and not fitting[0].endswith("%z")))
     if {v.lower() for v in seen.values} <= set(FLAG_WORDS) and len(seen.values) == 2:
         return replace(seen, kind="flag")
     if numbers >= enough:

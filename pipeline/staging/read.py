@@ -208,6 +208,7 @@ def _header(path: Path, source: Source, location: str) -> tuple[tuple[str, ...],
     try:
         with opener(path, "rt", encoding="utf-8-sig", newline="") as lines:
             header = tuple(name.strip() for name in next(csv.reader(lines, delimiter=delimiter), []))
+            second = lines.readline()
     except UnicodeDecodeError as error:
         raise ContractError(_wrong_encoding(path, source.encoding, str(error))) from error
     if not any(header):
@@ -219,11 +220,15 @@ def _header(path: Path, source: Source, location: str) -> tuple[tuple[str, ...],
         if other is not None:
             raise ContractError(f"{path.name} has one column when split at {delimiter!r}, \"{header[0][:80]}\". "
                                 f"Declare the delimiter of {location}: delimiter = \"{other}\".")
-    repeated = sorted({name for name in header if [h.casefold() for h in header].count(name.casefold()) > 1})
-    if repeated or "" in header:
-        raise ContractError(f"{path.name}: column names must be given and differ regardless of case; "
-                            f"found {', '.join(repeated) or 'a column without name'}.")
-    return header, delimiter
+        if 1 < len(header[0].split()) == len(second.split()):
+            raise ContractError(f"{path.name} has one column when split at {delimiter!r}, \"{header[0][:80]}\". Spaces part its "
+                                f"values: write it as CSV, such as by {_commas(path)}.")
+    # Programs write row names beside a table without a name above them.
+    named = tuple(name or f"unnamed_{place}" for place, name in enumerate(header))
+    repeated = sorted({name for name in named if [h.casefold() for h in named].count(name.casefold()) > 1})
+    if repeated:
+        raise ContractError(f"{path.name}: column names must differ regardless of case; found {', '.join(repeated)}.")
+    return named, delimiter
 
 
 def _no_names(path: Path, first: str) -> str:
@@ -233,9 +238,14 @@ def _no_names(path: Path, first: str) -> str:
     if fields < 2 or any(d in first for d in ";\t|,"):
         return f"{told} Write a line of names above, such as account_id,event_time,amount."
     names = ",".join(["account_id", "event_time", *(f"value_{i}" for i in range(1, fields - 1))])
-    awk = f"awk 'BEGIN {{ OFS=\",\"; print \"{names}\" }} {{ $1=$1; print }}'"
-    return (f"{told} Spaces part them: write it as CSV with names that fit, such as by "
-            f"`tr -d '\\r' < {path.name} | {awk} > {path.stem}.csv`.")
+    return f"{told} Spaces part them: write it as CSV with names that fit, such as by {_commas(path, names)}."
+
+
+def _commas(path: Path, names: str = "") -> str:
+    """The command that puts commas where spaces are, below a line of names where there is none."""
+    head = f"; print \"{names}\"" if names else ""
+    awk = f"awk 'BEGIN {{ OFS=\",\"{head} }} {{ $1=$1; print }}'"
+    return f"`tr -d '\\r' < {path.name} | {awk} > {path.stem}.csv`"
 
 
 def _as_utf8(path: Path, encoding: str, folder: Path) -> Path:

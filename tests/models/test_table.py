@@ -57,7 +57,8 @@ def test_the_value_taken_as_the_event_is_said() -> None:
 @pytest.mark.parametrize(("values", "positive", "message"), [
     (["Gone", "Here"], None, "holds 'Gone' .1., 'Here' .1.: say which is the event with --positive"),
     (["No", "Yes"], "yes!", "--positive 'yes!' is no value.*'No'"),
-    (["a", "b", "c"], "a", "holds 3 values: 'a' .1., 'b' .1., 'c' .1.. It must hold two"),
+    (["a", "b", "c"], None, "holds 3 values: 'a' .1., 'b' .1., 'c' .1.. It must hold two.*--positive VALUE, then all others"),
+    ([*"abcdefghi"], "a", "holds 9 values.*It must hold two, the event and its absence; make"),
     ([1, 1], None, "holds 1 values"),
     ([None, None], None, "holds 0 values: none"),
 ])
@@ -65,6 +66,41 @@ def test_labels_that_cannot_work_are_named_with_their_values(values: list[object
     table = pd.DataFrame({"number": range(len(values)), "left": values})
     with pytest.raises(ConfigError, match=message):
         labelled(table, TableOptions("left", positive))
+
+
+def test_of_several_values_all_but_the_named_event_are_its_absence() -> None:
+    table = pd.DataFrame({"number": [1.0, 2.0, 3.0, 4.0], "status": ["Joined", "Stayed", "Churned", "Stayed"]})
+    found = labelled(table, TableOptions("status", "Churned"))
+    assert found.labels[np.argsort(found.keys["row"])].tolist() == [0, 0, 1, 0]
+    assert found.notes[0].startswith("all values of status but 'Churned' count as its absence: 'Stayed' (2), ")
+
+
+@pytest.mark.parametrize(("name", "numbers", "is_left_out"), [
+    ("rank of row", np.arange(60), True),
+    ("Unnamed: 0", 7 * np.arange(60), True),
+    ("rownames", 7 * np.arange(60), True),
+    ("", np.arange(60), True),
+    ("X", np.arange(1.0, 61.0), True),
+    ("income", 7 * np.arange(60), False),
+    ("weeks", np.arange(60) % 30, False),
+])
+def test_columns_that_number_the_rows_are_left_out_and_told(name: str, numbers: np.ndarray, is_left_out: bool) -> None:
+    table = some_table(60).assign(**{name: np.random.default_rng(3).permutation(numbers)})
+    found = labelled(table, LABEL)
+    assert (name not in found.columns.columns) == is_left_out
+    assert any(f"numbers of rows: {name!r}" in note for note in found.notes) == is_left_out
+    assert name in labelled(table, TableOptions("left", waivers={name: "a rank of revenue"})).columns.columns
+
+
+def test_a_key_that_counts_is_asked_about_and_not_left_out() -> None:
+    with pytest.raises(LeakageError, match="customer_id"):
+        table_rows(some_table().assign(customer_id=np.arange(600)), LABEL)
+
+
+def test_equal_rows_stay_together_although_they_are_numbered() -> None:
+    table = some_table(60)
+    keys = labelled(pd.concat([table, table]).assign(rownames=np.arange(120)), LABEL).keys
+    assert keys["account_id"].nunique() == 60
 
 
 def test_rows_without_label_are_left_out_and_counted() -> None:

@@ -143,6 +143,20 @@ def test_months_with_their_outcome_are_a_training_set(tmp_path: Path) -> None:
         propose(panel(tmp_path, "churn"), tmp_path)
 
 
+@pytest.mark.parametrize("written", ["%a, %d %b %Y %H:%M:%S +0200", "%a %b %d %H:%M:%S %Y +0200", "%d/%b/%Y:%H:%M:%S +0200"])
+def test_times_of_mails_and_logs_are_read_with_their_zone(tmp_path: Path, duck: Connection, written: str) -> None:
+    write_csv(tmp_path / "log.tsv", "member\tat", [
+        f"m{i}\t{datetime(2022, 1, 1, 1, 30) + 20 * d * DAY:{written}}" for i in range(60) for d in range(30)])
+    staged(tmp_path, duck, account="member")
+    assert rows(duck, "select min(event_time) from staged_usage_events") == [(datetime(2021, 12, 31, 23, 30),)]
+
+
+def test_terms_that_all_end_are_asked_about(tmp_path: Path) -> None:
+    write_csv(tmp_path / "contracts.csv", "customer_id,start_date,end_date", [
+        f"{i},{date(2021, 1, 1) + i * DAY},{date(2022, 1, 1) + 3 * i * DAY}" for i in range(200)])
+    assert any("open_until_cancelled" in text for text in propose(tmp_path, tmp_path).unguessed)
+
+
 def test_numbers_that_are_neither_days_nor_moments_stay_numbers(tmp_path: Path) -> None:
     write_csv(tmp_path / "visits.csv", "member_id,date,phone,reference", [
         f"{i},{date(2022, 1, 1) + d * DAY},{1_500_000_000 + i},{20_240_000 + 50 * i + d}"
@@ -156,6 +170,24 @@ def test_values_between_spaces_without_header_get_the_command_that_converts_them
     (tmp_path / "README.txt").write_text("How these data were made\n", encoding="utf-8")
     with pytest.raises(ConfigError, match="begins with values and not with the names.*awk.*account_id,event_time,value_1"):
         propose(tmp_path, tmp_path)
+
+
+def test_names_and_values_between_spaces_get_the_command_that_puts_commas(tmp_path: Path) -> None:
+    (tmp_path / "master.txt").write_text("customer date cds\n 00001 19970101  1 \n 00002 19970112  1 \n", encoding="utf-8")
+    (tmp_path / "README.txt").write_text("One line\nper purchase\n", encoding="utf-8")
+    (tmp_path / "NOTE.txt").write_text("Taken on Monday", encoding="utf-8")
+    with pytest.raises(ConfigError, match="^(?!.*(README|NOTE)).*Spaces part its values.*BEGIN { OFS=\",\" }.*> master.csv"):
+        propose(tmp_path, tmp_path)
+
+
+def test_counts_are_measures_and_numbers_of_rows_are_none(tmp_path: Path, duck: Connection) -> None:
+    write_csv(tmp_path / "visits.csv", ",member_id,date,number_of_cds,no_of_calls,receipt_number", [
+        f"{30 * i + d},{i},{date(2022, 1, 1) + 20 * d * DAY},{1 + d % 3},{d % 5},{900 - 30 * i - d}"
+        for i in range(60) for d in range(30)])
+    columns = staged(tmp_path, duck)["usage_events"].columns
+    # Numbers, so that they become signals, although all of a CSV is text.
+    assert columns["number_of_cds"].type == columns["no_of_calls"].type == "number"
+    assert not {"unnamed_0", "receipt_number"} & set(columns)
 
 
 def test_workbooks_are_named_with_what_to_do(tmp_path: Path) -> None:

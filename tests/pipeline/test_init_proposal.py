@@ -67,6 +67,7 @@ def test_retail_sheets_become_parts_that_do_not_overlap(shared_data: Path, tmp_p
     assert "243,007 of 1,067,370 rows (22.8%) have no Customer ID or CustomerID" in proposal.toml
     target = read_project(tmp_path).targets[0]
     assert (target.kind, target.horizon_days, target.population.minimum) == ("inactivity", 90, {"amount": 0})
+    assert read_project(tmp_path).features.season
 
 
 def test_commit_logs_are_feeds_of_one_source(shared_data: Path, tmp_path: Path, duck: Connection) -> None:

@@ -262,6 +262,18 @@ def test_commas_in_a_comma_separated_file_group_thousands_and_doubtful_dates_are
     assert "signup is read as dates written %d/%m/%Y, and fits %m/%d/%Y as well: write 2025-01-31 to be sure." in told
 
 
+@pytest.mark.parametrize("word", ["?", "-", "unknown"])
+def test_one_word_among_many_numbers_is_null_and_told(tmp_path: Path, word: str) -> None:
+    lines = [f"{n}.5,{n % 5 if n % 9 else '3+'},{n % 2 if n % 7 else word}" for n in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join(["minutes,children,calls", *lines, f"{word},1,1", "\\N,1,1"]), encoding="utf-8")
+    told: list[str] = []
+    table = read_table(tmp_path / "t.csv", tell=told.append)
+    assert table["minutes"].tolist()[:2] == [0.5, 1.5] and table["minutes"][60:].isna().all()
+    # Few values are levels, and a word among them is one, too.
+    assert "3+" in set(table["children"]) and word in set(table["calls"])
+    assert told == [f"minutes is read as numbers; {word!r} in 1 rows is read as null."]
+
+
 def test_files_in_sixteen_bits_are_read(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("name\ttotal\nÅsa\t1\n", encoding="utf-16")
     table = read_table(tmp_path / "t.csv")
@@ -269,7 +281,7 @@ def test_files_in_sixteen_bits_are_read(tmp_path: Path) -> None:
 
 
 def test_true_and_false_may_end_with_a_full_stop(tmp_path: Path) -> None:
-    table = pd.DataFrame({"x": np.arange(200.0), "Churn?": [" True.", " False."] * 100})
+    table = pd.DataFrame({"x": np.arange(200.0) ** 2, "Churn?": [" True.", " False."] * 100})
     found = table_rows(table, TableOptions("Churn?"))
     assert found.training_set.labels.sum() == 100 and "'True.' of Churn? is taken as the event" in found.notes[0]
 
@@ -283,7 +295,7 @@ def test_files_that_are_no_tables_are_refused(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=message):
             read_table(tmp_path / name)
     (tmp_path / "t.xlsx").write_text("")
-    with pytest.raises(ConfigError, match="of no known kind; known are .parquet"):
+    with pytest.raises(ConfigError, match="of no known kind; known are .parquet.*save the sheet as CSV"):
         read_table(tmp_path / "t.xlsx")
 
 
