@@ -8,6 +8,7 @@ import numpy as np
 
 from features.errors import ChurnError
 from features.windows import US_PER_DAY, day_number, day_of
+from models.gates import FEWEST_TEST_EVENTS
 from models.splits import temporal_folds
 from models.targets import CONTRACTUAL
 from pipeline.checking.evidence import EXAMPLES, LATEST, PAID, Evidence, view
@@ -69,7 +70,7 @@ def count_leavers(evidence: Evidence) -> Leavers:
     leavers, stayers, accounts = _test_accounts(evidence)
     width = auc_half_width(leavers, stayers)
     folds, untrainable = _folds(evidence)
-    findings = [*_width(leavers, accounts, width), *_long_terms(evidence), *_unseen_terms(evidence), *untrainable]
+    findings = [*width_finding(leavers, accounts, width), *_long_terms(evidence), *_unseen_terms(evidence), *untrainable]
     return Leavers(dates, folds, leavers, None if math.isinf(width) else width, tuple(findings))
 
 
@@ -130,7 +131,8 @@ where l.label is not null order by 1, 2""").df()
     return tuple(counts), []
 
 
-def _width(leavers: int, accounts: int, width: float) -> Iterator[Finding]:
+def width_finding(leavers: int, accounts: int, width: float) -> Iterator[Finding]:
+    """What a test with so many leavers can show, and what it cannot, before anything is trained."""
     if math.isinf(width):
         yield Finding("no-test-leavers", "warn", "", f"{leavers} of {accounts} accounts of the test have the event: no "
                       "metric can be had", "Move the test, widen the population or the horizon, or get more "
@@ -139,6 +141,8 @@ def _width(leavers: int, accounts: int, width: float) -> Iterator[Finding]:
     segments = ("; no calibration by segment can be shown" if leavers < CALIBRATION_PER_SEGMENT else
                 f"; calibration by segment needs {CALIBRATION_PER_SEGMENT} leavers in each, so at most "
                 f"{leavers // CALIBRATION_PER_SEGMENT} segments")
+    if leavers < FEWEST_TEST_EVENTS:
+        segments += f"; under {FEWEST_TEST_EVENTS} no model can pass its gates, so the scorecard will be published"
     yield Finding("interval-to-expect", "warn" if width > WIDE else "info", "",
                   f"{leavers:,} leavers in the test: an AUC of {EXPECTED_AUC} would be known to +- {width:.2f}{segments}",
                   "More test dates or a longer horizon narrow it; snapshots of one account are not new leavers.",

@@ -24,7 +24,7 @@ def test_calibrated_segments_pass_and_small_ones_are_not_judged() -> None:
     assert not any(each.is_off for each in checks)
     assert checks[2].gap_low is None and checks[2].n == 40
     gate = fair(checks)
-    assert gate.passed and "2 of 3 segments" in gate.reason
+    assert gate.verdict == "passed" and "2 of 3 segments" in gate.reason
 
 
 def test_segment_whose_rate_is_far_off_stops_the_model_by_name() -> None:
@@ -40,7 +40,7 @@ def test_rows_of_one_account_count_once() -> None:
     accounts = pd.Series(np.tile(["a", "b", "c", "d"], 20))
     checks = by_segment(labels, np.full(80, 0.1), accounts, ["x"] * 80)
     assert checks[0].leaving_accounts == 2 and not checks[0].is_judged
-    assert fair(checks).passed
+    assert fair(checks).passed and fair(checks).verdict == "not applicable"
 
 
 def test_accounts_without_a_segment_are_a_segment() -> None:

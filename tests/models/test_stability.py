@@ -67,3 +67,4 @@ def test_models_of_other_signals_are_not_blended() -> None:
 def test_gate_asks_for_the_budget_and_prints_the_noise(changed: float, passed: bool) -> None:
     gate = stable(changed, 0.03, 0.2)
     assert gate.passed is passed and "another seed alone moves 3.0%" in gate.reason
+    assert "20% are allowed" in gate.reason and "0.1% are allowed" in stable(changed, 0.03, 0.001).reason

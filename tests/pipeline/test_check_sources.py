@@ -10,7 +10,7 @@ import pytest
 from features.errors import ConfigError, LeakageError
 from pipeline.checking import CheckReport, check_sources, check_text, refuse_training
 from pipeline.checking.check import FINDINGS
-from pipeline.checking.leavers import auc_half_width
+from pipeline.checking.leavers import auc_half_width, width_finding
 from pipeline.engine.duckdb import Connection, connected
 from pipeline.simulate import WorldOptions, simulate, write_world
 from pipeline.storage import Store
@@ -211,6 +211,12 @@ def test_width_shrinks_with_leavers() -> None:
     assert widths == sorted(widths, reverse=True)
     assert widths[1] == pytest.approx(0.12, abs=0.005)
     assert auc_half_width(0, 10) == float("inf")
+
+
+@pytest.mark.parametrize(("leavers", "published"), [(9, True), (10, False)])
+def test_too_few_leavers_for_any_gate_are_told_before_training(leavers: int, published: bool) -> None:
+    (finding,) = width_finding(leavers, 79, 0.4)
+    assert ("the scorecard will be published" in finding.what) is published
 
 
 def test_every_finding_found_has_a_listed_name(worlds: dict[str, Path], tmp_path: Path, duck: Connection) -> None:

@@ -117,3 +117,49 @@ def test_signals_are_grouped_with_their_windows():
     usage, financial = signals_by_dimension(SIGNALS)
     assert usage["measures"][0]["windows"] == [7, 28]
     assert financial["measures"][0]["leading"] == "lagging"
+
+
+SEGMENTS = [
+    {"segment": "small", "n": 300, "accounts": 90, "leaving_accounts": 24, "rate": 0.12, "mean_probability": 0.1,
+     "gap": -0.02, "gap_low": -0.05, "gap_high": 0.01},
+    {"segment": "large | new", "n": 100, "accounts": 1_030, "leaving_accounts": 7, "rate": 0.04, "mean_probability": 0.05,
+     "gap": 0.01, "gap_low": None, "gap_high": None},
+]
+
+
+@pytest.mark.parametrize("part", [0, 1])
+def test_segments_level_and_other_rows_are_on_the_card(part):
+    evaluation = {**EVALUATION, "segments": SEGMENTS, "prior": {"words": "the level holds."},
+                  "untreated": {"treated_share": 0.2, "metrics": {"log_loss": 0.31, "auc": 0.8}},
+                  "under_notice": {"notice_rows": 36, "with": {"log_loss": 0.4, "auc": None}}}
+    text = model_card(some_inputs(evaluation=evaluation))[part]
+    for wanted in ("-2.0 (-5.0 to +1.0)", "too few to judge", "1,030", "the level holds.", "without the 20% of scores",
+                   "with 36 scores of accounts that had given notice", "0.3100", "0.4000"):
+        assert wanted in text
+
+
+def test_no_interval_is_shown_for_the_calibration_error():
+    """Its resamples lie above it, so the percentiles 0.007 to 0.020 would stand beside a value of 0.0069."""
+    test = {**EVALUATION["test"], "ece": 0.0069, "ece_low": 0.0072, "ece_high": 0.0196}
+    row = metric_rows({"test": test})[-1]
+    assert row["value"] == "0.0069" and row["interval"] == ""
+
+
+@pytest.mark.parametrize("part", [0, 1])
+def test_test_dates_are_said_once_and_counts_have_thousands(part):
+    text = model_card(some_inputs(model_info={"test dates": "2025-01-06, 2025-02-03", "training rows": 3994}))[part]
+    assert text.lower().count("test dates") == 1 and "3,994" in text
+
+
+@pytest.mark.parametrize("part", [0, 1])
+def test_bands_show_the_share_that_had_the_event_with_its_interval(part):
+    bands = {"healthy": {"rate": 0.0201, "rate_low": 0.004, "rate_high": 0.041}}
+    assert "2.0% (0.4% to 4.1%)" in model_card(some_inputs(evaluation={**EVALUATION, "bands": bands}))[part]
+    assert "Share with the event" not in model_card(some_inputs())[0]
+
+
+@pytest.mark.parametrize("part", [0, 1])
+def test_figures_of_a_refused_candidate_are_not_those_of_the_scorecard_that_is_published(part):
+    text = model_card(some_inputs(subject="the candidate that was refused"))[part]
+    assert "Gates and figures of the test are those of the candidate that was refused" in text and "this model" not in text
+    assert "Gates and figures" not in model_card(some_inputs())[part]

@@ -16,7 +16,7 @@ from features.definition import Signal
 from features.errors import ContractError
 from models.drivers import driver_table
 from models.health import band_table, displayed, points_from_contributions, propose_scale
-from pipeline.reports.hindsight import count_of, look_back
+from pipeline.reports.hindsight import count_of, interval_of, look_back
 from pipeline.reports.portfolio import PortfolioInputs, band_tiles, portfolio_page
 from pipeline.reports.reliability import reliability_svg, reliability_table
 
@@ -344,6 +344,14 @@ def test_counts_under_thirty_have_no_percentage():
     assert count_of(14, 23) == "14 of 23"
     assert count_of(45, 60) == "45 of 60 (75%)"
     assert count_of(0, 0) == "0 of 0"
+
+
+def test_shares_of_missed_churn_and_false_alarms_have_their_interval(inputs):
+    assert interval_of(1, 15) == ", 95% interval 1% to 30%"  # Wilson: (0.0118, 0.2982)
+    assert interval_of(0, 0) == ""
+    seen, text = look_back(inputs.backtest), portfolio_page(inputs)
+    assert f"(missed churn{interval_of(seen.missed, len(seen.leavers))})" in text
+    assert f"(false alarms{interval_of(seen.alarms - seen.confirmed, seen.alarms)})" in text
 
 
 def test_reliability_by_hand():

@@ -9,9 +9,9 @@ from small_company import NOW, Command, Company, quick_training
 from pipeline.simulate import WorldOptions, simulate, write_world
 
 
-@pytest.fixture(scope="module")
-def calm(tmp_path_factory: pytest.TempPathFactory) -> Company:
-    folder = tmp_path_factory.mktemp("calm") / "project"
+@pytest.fixture
+def calm(tmp_path: Path) -> Company:
+    folder = tmp_path / "project"
     write_world(simulate(150, 3, options=WorldOptions(truth_dates=(), truth_replicates=1, yearly_churn=0.02)), folder)
     quick_training(folder / "tenure.toml")
     company = Company(folder)
@@ -43,6 +43,7 @@ def test_run_publishes_a_scorecard_where_nobody_left(calm: Company, tenure: Comm
 
 
 def test_the_next_run_goes_on_with_it_and_train_alone_is_refused(calm: Company, tenure: Command) -> None:
+    assert tenure("run", "--project", calm.folder).code == 0
     again = tenure("run", "--project", calm.folder)
     assert again.code == 0 and "what is in use stays" in again.out, again
     assert len(calm.workspace(NOW)[0].store.read("runs")["run_id"].unique()) == 1

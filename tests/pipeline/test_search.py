@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from models.dataset import TrainingSet, training_set
 from models.plan import TrainingPlan
 from models.splits import temporal_folds
 from models.training import help_search, train
-from pipeline.jobs.search import Deadline
+from pipeline.jobs.search import Deadline, drop_torn_line
 
 PLAN = TrainingPlan(trials=5, threads=1, folds=2, max_trees=30, bags=1, few_events_below=20)
 # The third trial never ends: its process is killed in the middle of it, as by a machine that is switched off.
@@ -61,6 +62,17 @@ def test_a_killed_search_resumes_and_ends_as_an_uninterrupted_one(tmp_path: Path
     pd.testing.assert_frame_equal(resumed.trials, whole.trials)
     features = world().test.features
     assert resumed.model.probability(features).tobytes() == whole.model.probability(features).tobytes()
+
+
+def test_a_journal_whose_last_line_was_not_written_to_its_end_is_gone_on_with(tmp_path: Path) -> None:
+    journal = tmp_path / "search.log"
+    help_search(world(), replace(PLAN, trials=3), journal)
+    journal.write_bytes(journal.read_bytes()[:-20])  # the third trial's result, cut in the middle by a power failure
+    drop_torn_line(journal)
+    told: list[int] = []
+    resumed = train(world(), PLAN, lambda number, best: told.append(number), journal=journal)
+    assert told == [2, 3, 4]
+    pd.testing.assert_frame_equal(resumed.trials, train(world(), PLAN).trials)
 
 
 def test_minutes_end_a_search_and_the_report_says_so(tmp_path: Path) -> None:

@@ -1,0 +1,27 @@
+"""Rates of bands: counted by hand, wider where the rows are few accounts, and not narrowed by repeating rows."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from models.band_rates import band_rates
+
+
+def test_counts_and_rates_by_hand() -> None:
+    accounts = pd.Series(["a", "a", "b", "c", "d"])
+    found = band_rates(np.array([0, 1, 0, 0, 1]), ["healthy", "at_risk", "healthy", "healthy", "at_risk"], accounts)
+    assert set(found) == {"healthy", "at_risk"}
+    assert (found["healthy"]["n"], found["healthy"]["accounts"], found["healthy"]["events"]) == (3, 3, 0)
+    assert found["at_risk"]["rate"] == 1.0 and found["healthy"]["rate"] == 0.0
+
+
+@pytest.mark.parametrize("times", [1, 8])
+def test_an_account_counts_once_however_often_it_was_scored(times: int) -> None:
+    random = np.random.default_rng(4)
+    labels = (random.random(200) < 0.2).astype(int)
+    accounts = pd.Series([f"A-{n:03d}" for n in range(200)])
+    found = band_rates(np.tile(labels, times), ["healthy"] * 200 * times, pd.concat([accounts] * times, ignore_index=True))
+    rate, low, high = (found["healthy"][name] for name in ("rate", "rate_low", "rate_high"))
+    assert low < rate < high
+    # 1.96 * sqrt(p (1 - p) / 200)
+    assert high - low == pytest.approx(2 * 1.96 * np.sqrt(rate * (1 - rate) / 200), rel=0.1)
