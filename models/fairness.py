@@ -1,4 +1,4 @@
-"""Whether probabilities hold in every segment: expected beside happened, and the worst gap by name."""
+"""Whether probabilities hold in every segment: expected beside happened, the error beside its own rate, the worst gap by name."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from models.methods.base import Floats
+from models.metrics import log_losses
 
 MIN_LEAVING = 20
 """With fewer leaving accounts a segment's calibration is not judged; it is shown all the same."""
@@ -20,8 +21,9 @@ LEVEL = 0.95
 class SegmentCheck:
     """One segment of the untouched test.
 
-    `gap` is mean probability minus rate; its interval resamples the segment's accounts. Below 20 leaving
-    accounts the interval is None: the figures are printed and not judged.
+    `gap` is mean probability minus rate, `error` the log loss, and `gain` the log loss minus that of saying the segment's own
+    rate of the test to all of it: above 0, the model orders nobody there. Intervals resample the segment's accounts. Below 20
+    leaving accounts they are None: the figures are printed and not judged.
     """
 
     segment: str
@@ -33,6 +35,10 @@ class SegmentCheck:
     gap: float
     gap_low: float | None
     gap_high: float | None
+    error: float
+    gain: float
+    gain_low: float | None
+    gain_high: float | None
 
     @property
     def is_judged(self) -> bool:
@@ -69,13 +75,16 @@ def by_segment(
     judged = sum(count >= MIN_LEAVING for count in leaving.values())
     found = []
     for name, rows in parts.items():
-        error = probability[rows] - labels[rows]
-        low = high = None
+        missed = probability[rows] - labels[rows]
+        error = log_losses(labels[rows], probability[rows])
+        gained = error - log_losses(labels[rows], np.full(len(rows), labels[rows].mean()))
+        gap: tuple[float | None, float | None] = (None, None)
+        gain: tuple[float | None, float | None] = (None, None)
         if leaving[name] >= MIN_LEAVING:
-            low, high = _interval(error, codes[rows], (1.0 - LEVEL) / judged, seed)
+            gap, gain = (_interval(values, codes[rows], (1.0 - LEVEL) / judged, seed) for values in (missed, gained))
         found.append(SegmentCheck(
             str(name), len(rows), len(set(codes[rows])), leaving[name], float(labels[rows].mean()),
-            float(probability[rows].mean()), float(error.mean()), low, high))
+            float(probability[rows].mean()), float(missed.mean()), *gap, float(error.mean()), float(gained.mean()), *gain))
     return tuple(sorted(found, key=lambda each: (-each.n, each.segment)))
 
 
@@ -85,10 +94,10 @@ def worst(checks: Sequence[SegmentCheck]) -> SegmentCheck | None:
     return max(judged, key=lambda each: abs(each.gap) / max(each.rate, 1e-9)) if judged else None
 
 
-def _interval(error: Floats, accounts: NDArray[Any], alpha: float, seed: int) -> tuple[float, float]:
-    """Percentiles of the mean error over resamples of the accounts."""
+def _interval(values: Floats, accounts: NDArray[Any], alpha: float, seed: int) -> tuple[float, float]:
+    """Percentiles of the mean over resamples of the accounts."""
     codes = pd.factorize(accounts)[0]
-    total, size = np.bincount(codes, weights=error), np.bincount(codes)
+    total, size = np.bincount(codes, weights=values), np.bincount(codes)
     generator = np.random.default_rng(seed)
     drawn = generator.multinomial(len(size), np.full(len(size), 1.0 / len(size)), size=REPLICATES)
     means = (drawn @ total) / np.maximum(drawn @ size, 1)

@@ -155,16 +155,20 @@ def _share(rate: Mapping[str, Any] | None) -> str:
 
 
 def segment_rows(evaluation: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Expected beside happened per segment, with the gap in points of a hundred and its interval; too small ones say so."""
-    rows = []
-    for each in evaluation.get("segments") or ():
-        low, high = each["gap_low"], each["gap_high"]
-        told = "too few to judge" if low is None or high is None else (
-            f"{100 * each['gap']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})")
-        rows.append({"name": str(each["segment"]), "accounts": f"{each['accounts']:,}",
-                     "leaving": f"{each['leaving_accounts']:,}", "expected": f"{each['mean_probability']:.1%}",
-                     "happened": f"{each['rate']:.1%}", "gap": told})
-    return rows
+    """Expected beside happened per segment, the gap in points of a hundred and the error; too small ones say so."""
+    return [{"name": str(each["segment"]), "accounts": f"{each['accounts']:,}", "leaving": f"{each['leaving_accounts']:,}",
+             "expected": f"{each['mean_probability']:.1%}", "happened": f"{each['rate']:.1%}",
+             "gap": _judged(each, "gap", "{:+.1f}", 100), "gain": _judged(each, "gain", "{:+.4f}"),
+             "log_loss": f"{each['error']:.4f}" if "error" in each else "not recorded"}
+            for each in evaluation.get("segments") or ()]
+
+
+def _judged(check: Mapping[str, Any], name: str, spoken: str, times: int = 1) -> str:
+    """A figure of a segment with its interval; no figure where too few accounts of it had the event."""
+    low, high = check.get(f"{name}_low"), check.get(f"{name}_high")
+    if low is None or high is None:
+        return "too few to judge" if name in check else "not recorded"
+    return f"{spoken.format(times * check[name])} ({spoken.format(times * low)} to {spoken.format(times * high)})"
 
 
 def other_rows(evaluation: Mapping[str, Any]) -> list[dict[str, str]]:

@@ -46,3 +46,16 @@ def test_rows_of_one_account_count_once() -> None:
 def test_accounts_without_a_segment_are_a_segment() -> None:
     labels, probability, accounts, _ = _portfolio(0.0, 400)
     assert [each.segment for each in by_segment(labels, probability, accounts, [None] * 400)] == ["(none)"]
+
+
+def test_a_segment_whose_accounts_are_not_told_apart_is_seen_by_its_error() -> None:
+    """Everybody of `smb` is given its rate; `enterprise` is told apart. Both are calibrated."""
+    labels, probability, accounts, segments = _portfolio(0.0, 8_000)
+    smb = np.array(segments) == "smb"
+    flat = np.where(smb, probability[smb].mean(), probability)
+    found = {each.segment: each for each in by_segment(labels, flat, accounts, segments)}
+    assert not any(each.is_off for each in found.values())
+    assert found["enterprise"].gain_high < 0.0 < found["smb"].gain_high and abs(found["smb"].gain) < 1e-3
+    expected = -(labels[smb] * np.log(flat[smb]) + (1 - labels[smb]) * np.log(1 - flat[smb])).mean()
+    assert abs(found["smb"].error - expected) < 1e-12
+    assert found["public"].gain_low is None and np.isfinite(found["public"].gain)

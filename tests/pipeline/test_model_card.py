@@ -121,9 +121,9 @@ def test_signals_are_grouped_with_their_windows():
 
 SEGMENTS = [
     {"segment": "small", "n": 300, "accounts": 90, "leaving_accounts": 24, "rate": 0.12, "mean_probability": 0.1,
-     "gap": -0.02, "gap_low": -0.05, "gap_high": 0.01},
+     "gap": -0.02, "gap_low": -0.05, "gap_high": 0.01, "error": 0.3, "gain": -0.03, "gain_low": -0.05, "gain_high": -0.01},
     {"segment": "large | new", "n": 100, "accounts": 1_030, "leaving_accounts": 7, "rate": 0.04, "mean_probability": 0.05,
-     "gap": 0.01, "gap_low": None, "gap_high": None},
+     "gap": 0.01, "gap_low": None, "gap_high": None, "error": 0.2, "gain": 0.01, "gain_low": None, "gain_high": None},
 ]
 
 
@@ -134,7 +134,7 @@ def test_segments_level_and_other_rows_are_on_the_card(part):
                   "under_notice": {"notice_rows": 36, "with": {"log_loss": 0.4, "auc": None}}}
     text = model_card(some_inputs(evaluation=evaluation))[part]
     for wanted in ("-2.0 (-5.0 to +1.0)", "too few to judge", "1,030", "the level holds.", "without the 20% of scores",
-                   "with 36 scores of accounts that had given notice", "0.3100", "0.4000"):
+                   "with 36 scores of accounts that had given notice", "0.3100", "0.4000", "-0.0300 (-0.0500 to -0.0100)"):
         assert wanted in text
 
 
