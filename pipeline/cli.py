@@ -113,22 +113,26 @@ def check(
 def run(
     project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
     as_json: JsonOption = False, engine: EngineOption = "duckdb",
+    every_target: Annotated[bool, typer.Option("--every-target", help="All targets of the project, one after the other.")] = False,
 ) -> None:
     """Run the whole flow: stage, features, train, evaluate, promote, score, report. Example: tenure run --data exports/"""
-    from pipeline.console import Story
-    from pipeline.jobs.run import run_flow
+    from features.errors import ConfigError
+    from pipeline.console import Story, print_json
+    from pipeline.jobs.run import run_flows
 
+    if every_target and target is not None:
+        raise ConfigError(f"--every-target and --target {target} exclude each other: leave one out.")
     workspace, chosen = open_project(project, data, target, engine)
-    done = run_flow(workspace, chosen, Story(quiet=as_json), _day(as_of))
+    targets = workspace.project.targets if every_target else (chosen,)
+    done = run_flows(workspace, targets, Story(quiet=as_json), _day(as_of))
     if as_json:
-        _print_run(done)
+        told = [_told_run(each) for each in done]
+        print_json({t.name: each for t, each in zip(targets, told, strict=True)} if every_target else told[0])
 
 
-def _print_run(done: Any) -> None:
-    from pipeline.console import print_json
-
-    print_json({"evaluation": dict(done.evaluation), "refused": done.refused, "run": done.published.run,
-                "pages": [str(p) for p in done.pages]})
+def _told_run(done: Any) -> dict[str, Any]:
+    return {"evaluation": dict(done.evaluation), "refused": done.refused, "run": done.published.run,
+            "pages": [str(p) for p in done.pages]}
 
 
 @app.command()
@@ -769,7 +773,7 @@ def demo(
     data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None, as_json: JsonOption = False,
 ) -> None:
     """Simulate a company and run the whole flow on it. Example: tenure demo --accounts 1000"""
-    from pipeline.console import Story
+    from pipeline.console import Story, print_json
     from pipeline.jobs.run import run_flow
     from pipeline.simulate import WorldOptions, simulate, write_world
 
@@ -779,7 +783,7 @@ def demo(
     workspace, chosen = open_project(project, data, target)
     done = run_flow(workspace, chosen, story, _day(as_of))
     if as_json:
-        _print_run(done)
+        print_json(_told_run(done))
         return
     worst = done.published.scores.dropna(subset=["health_exact"]).sort_values(["health_exact", "account_id"])
     story("next", f"tenure explain {worst['account_id'].iloc[0]} --project {project}")

@@ -1,6 +1,6 @@
-"""The whole flow for one target, told in about a dozen lines."""
+"""The whole flow, told in about a dozen lines per target."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -41,17 +41,30 @@ def run_flow(workspace: Workspace, target: Target, say: Say, as_of: date | None 
     A candidate that its gates refuse is not promoted: the model in use goes on, or, where there is
     none yet, the scorecard is published. So it is where too few left to train anything.
     """
+    return run_flows(workspace, (target,), say, as_of)[0]
+
+
+def run_flows(workspace: Workspace, targets: Sequence[Target], say: Say, as_of: date | None = None) -> tuple[WholeRun, ...]:
+    """The whole flow for several targets, on tables staged once; an error at one leaves what is published before it."""
     with workspace.store.writing():
         with connected() as connection:
             tell_stage(say, stage_sources(workspace, connection))
-            refuse_bad_sources(workspace, connection, target)
-            tell_features(say, target, prepare_training(workspace, connection, target))
-        found, refused = _learn(workspace, target, say)
-        with connected() as connection:
-            published = score_target(workspace, connection, target, as_of)
-        tell_score(say, published)
-        pages = write_reports(workspace, target, published)
-        say("look", f"{pages[0]}  {pages[1].name}  {pages[2].name}")
+            for target in targets:
+                refuse_bad_sources(workspace, connection, target)
+                tell_features(say, target, prepare_training(workspace, connection, target))
+        return tuple(_publish(workspace, target, say, as_of, is_named=len(targets) > 1) for target in targets)
+
+
+def _publish(workspace: Workspace, target: Target, say: Say, as_of: date | None, *, is_named: bool) -> WholeRun:
+    """From features in the store to pages."""
+    if is_named:
+        say("target", target.name)
+    found, refused = _learn(workspace, target, say)
+    with connected() as connection:
+        published = score_target(workspace, connection, target, as_of)
+    tell_score(say, published)
+    pages = write_reports(workspace, target, published)
+    say("look", f"{pages[0]}  {pages[1].name}  {pages[2].name}")
     return WholeRun(found, refused, published, tuple(pages))
 
 

@@ -1,0 +1,26 @@
+"""Leaving and growing from one run: a probability each, and each held against what happened."""
+
+import json
+
+from small_company import Command, Company
+
+def test_one_run_scores_every_target_and_judges_each_out_of_time(company_copy: Company, tenure: Command) -> None:
+    done = tenure("run", "--every-target", "--project", company_copy.folder, "--json")
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    assert set(told) == {"churn_90d", "expansion_90d"}
+    runs = {each["run"]["run_id"] for each in told.values()}
+    assert len(runs) == 2 and {each["run"]["target"] for each in told.values()} == set(told)
+    for each in told.values():
+        test = each["evaluation"]["test"]
+        assert test["events"] > 0 and test["log_loss"] > 0 and test["n"] > 100
+    workspace, _ = company_copy.workspace()
+    scores = workspace.store.read("scores")
+    published = scores[scores["run_id"].isin(runs)]
+    asked = published.groupby("account_id")["target"].nunique()
+    assert (asked == 2).mean() > 0.9
+
+
+def test_every_target_and_one_target_exclude_each_other(company: Company, tenure: Command) -> None:
+    refused = tenure("run", "--every-target", "--target", "churn_90d", "--project", company.folder)
+    assert refused.code == 2 and "exclude each other" in refused.err
