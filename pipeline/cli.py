@@ -113,7 +113,7 @@ def check(
 def run(
     project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
     as_json: JsonOption = False, engine: EngineOption = "duckdb",
-    every_target: Annotated[bool, typer.Option("--every-target", help="All targets of the project, one after the other.")] = False,
+    every_target: Annotated[bool, typer.Option("--every-target", help="All targets of the project, in their order.")] = False,
 ) -> None:
     """Run the whole flow: stage, features, train, evaluate, promote, score, report. Example: tenure run --data exports/"""
     from features.errors import ConfigError

@@ -4,6 +4,7 @@ import json
 
 from small_company import Command, Company
 
+
 def test_one_run_scores_every_target_and_judges_each_out_of_time(company_copy: Company, tenure: Command) -> None:
     done = tenure("run", "--every-target", "--project", company_copy.folder, "--json")
     assert done.code == 0, done.err
