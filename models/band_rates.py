@@ -7,37 +7,30 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from models.metrics import REPLICATES, account_weights, estimate
+from models.health import wilson
 
 
-def band_rates(
-    labels: NDArray[Any], bands: Sequence[str], accounts: pd.Series, *, seed: int = 0, replicates: int = REPLICATES
-) -> dict[str, dict[str, Any]]:
+def band_rates(labels: NDArray[Any], bands: Sequence[str], accounts: pd.Series) -> dict[str, dict[str, Any]]:
     """Return per band its scores, accounts, events, and the share of scores with the event with a 95% interval.
+
+    The interval is Wilson's for as many trials as the band has accounts: scores of one account on several dates tell much the
+    same, and of a band in which nobody left it does not say that nobody ever will.
 
     Parameters
     ----------
     labels, bands, accounts
-        One value per score of the test. Accounts are resampled over the whole test, since one may stand in several bands.
+        One value per score of the test.
 
     Returns
     -------
     dict
         band -> n, accounts, events, rate, rate_low, rate_high; a band without scores is absent.
     """
-    names, truth = np.asarray(bands, dtype=object), np.asarray(labels, dtype=np.float64)
-    inside = {str(band): (names == band).astype(np.float64) for band in sorted(set(names.tolist()))}
-    drawn: dict[str, list[NDArray[np.float64]]] = {band: [] for band in inside}
-    for weights in account_weights(accounts, seed=seed, replicates=replicates):
-        for band, member in inside.items():
-            size = weights @ member
-            # A resample may hold no account of a small band.
-            share = np.divide(weights @ (member * truth), size, out=np.full(len(size), np.nan), where=size > 0)
-            drawn[band].append(share)
+    table = pd.DataFrame({"band": np.asarray(bands, dtype=object), "label": np.asarray(labels), "account": accounts.to_numpy()})
     found = {}
-    for band, member in inside.items():
-        rows = member > 0
-        rate = estimate(float(truth[rows].mean()), np.concatenate(drawn[band]))
-        found[band] = {"n": int(rows.sum()), "accounts": int(accounts[rows].nunique()), "events": int(truth[rows].sum()),
-                       "rate": rate.value, "rate_low": rate.low, "rate_high": rate.high}
+    for band, rows in table.groupby("band", sort=True):
+        rate, count = float(rows["label"].mean()), int(rows["account"].nunique())
+        low, high = wilson(rate, count)
+        found[str(band)] = {"n": len(rows), "accounts": count, "events": int(rows["label"].sum()),
+                            "rate": rate, "rate_low": low, "rate_high": high}
     return found

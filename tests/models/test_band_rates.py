@@ -15,6 +15,12 @@ def test_counts_and_rates_by_hand() -> None:
     assert found["at_risk"]["rate"] == 1.0 and found["healthy"]["rate"] == 0.0
 
 
+def test_a_band_nobody_left_is_not_sure_to_keep_all() -> None:
+    """Of 60 accounts none left: about 3 in 60 may yet be the rate (the rule of three gives 5%, Wilson 6%)."""
+    found = band_rates(np.zeros(60, dtype=int), ["healthy"] * 60, pd.Series([f"A-{n:03d}" for n in range(60)]))["healthy"]
+    assert found["rate_low"] == pytest.approx(0.0, abs=1e-12) and 0.05 < found["rate_high"] < 0.07
+
+
 @pytest.mark.parametrize("times", [1, 8])
 def test_an_account_counts_once_however_often_it_was_scored(times: int) -> None:
     random = np.random.default_rng(4)
