@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING, Any
 from features.errors import NotFound
 
 if TYPE_CHECKING:
+    import pandas as pd
     from mlflow import MlflowClient
 
+    from models.dataset import TrainingSet
+
+_TRIAL_METRICS = ("log_loss", "trees", "logistic_share")
 CHAMPION, CHALLENGER = "champion", "challenger"
 
 
@@ -69,3 +73,24 @@ def need_alias(of: "MlflowClient", model_name: str, alias: str, next_step: str) 
     if version is None:
         raise NotFound(f"target {model_name!r} has no {alias} model. {next_step}")
     return version
+
+
+def log_trials(trials: "pd.DataFrame", experiment: str) -> None:
+    """One nested run per trial of the search, in the experiment of the active run: left alone, MLflow takes `Default`."""
+    import mlflow
+
+    for trial in trials.to_dict("records"):
+        with mlflow.start_run(run_name=f"trial {trial['trial']}", nested=True, experiment_id=experiment):
+            told = {str(name): value for name, value in trial.items() if value == value and value is not None}
+            mlflow.log_metrics({name: float(told[name]) for name in _TRIAL_METRICS if name in told})
+            mlflow.log_params({name: value for name, value in told.items() if name not in _TRIAL_METRICS})
+
+
+def log_training_rows(rows: "TrainingSet", name: str) -> None:
+    """Columns, counts and fingerprint of the rows that taught the model of the active run; not the rows."""
+    import mlflow
+
+    # Digests of over 36 characters are refused.
+    dataset = mlflow.data.pandas_dataset.from_pandas(rows.features.assign(label=rows.labels), targets="label", name=name,
+                                                     digest=rows.fingerprint()[:32])
+    mlflow.log_input(dataset, context="training")

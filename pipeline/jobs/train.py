@@ -30,7 +30,7 @@ from pipeline.config import config_hash
 from pipeline.config.schema import Target
 from pipeline.jobs.prepare import load_training
 from pipeline.jobs.search import searching
-from pipeline.tracking import CHALLENGER, CHAMPION, alias_version, client, experiment_id
+from pipeline.tracking import CHALLENGER, CHAMPION, alias_version, client, experiment_id, log_training_rows, log_trials
 from pipeline.workspace import Workspace, describe_target, target_rule
 
 BASELINES = "baselines"
@@ -263,26 +263,12 @@ def _log(
         return
     settings = training.get("settings") or {}
     mlflow.log_params({f"chosen_{k}": str(v)[:250] for k, v in settings.items() if not isinstance(v, dict)})
-    for trial in result.trials.to_dict("records"):
-        _log_trial(trial, experiment)
+    log_trials(result.trials, experiment)
     result.trials.to_csv(folder / "trials.csv", index=False)
     mlflow.log_artifact(str(folder / "trials.csv"))
     mlflow.log_figure(reliability_figure(result.validation["label"], result.validation["probability"]), "reliability.png")
     mlflow.log_figure(importance_figure(bundle.model, rows), "importance.png")
-    # MLflow keeps columns and counts of the frame, not its rows, and refuses digests over 36 characters.
-    dataset = mlflow.data.pandas_dataset.from_pandas(rows.features.assign(label=rows.labels), targets="label",
-                                                     name=f"features_{target.name}", digest=rows.fingerprint()[:32])
-    mlflow.log_input(dataset, context="training")
-
-
-def _log_trial(trial: Mapping[Any, Any], experiment: str) -> None:
-    """One nested run per trial of the search, in the experiment of its parent: left alone, MLflow takes `Default`."""
-    import mlflow
-
-    with mlflow.start_run(run_name=f"trial {trial['trial']}", nested=True, experiment_id=experiment):
-        told = {k: v for k, v in trial.items() if not pd.isna(v)}
-        mlflow.log_metrics({k: float(told[k]) for k in ("log_loss", "trees", "logistic_share") if k in told})
-        mlflow.log_params({str(k): v for k, v in told.items() if k not in ("log_loss", "trees", "logistic_share")})
+    log_training_rows(rows, f"features_{target.name}")
 
 
 def model_name(workspace: Workspace, target: Target) -> str:

@@ -32,7 +32,7 @@ from pipeline.jobs.evaluate import points_gate
 from pipeline.jobs.read_table import read_table
 from pipeline.jobs.table_in_use import EVALUATION, TableInUse, beside_in_use, beside_words, table_facts, table_in_use
 from pipeline.jobs.train import signature
-from pipeline.tracking import CHALLENGER, client, experiment_id
+from pipeline.tracking import CHALLENGER, client, experiment_id, log_training_rows, log_trials
 
 NOT_OUT_OF_TIME = (
     "not out of time: the table has no dates, so folds and test are other accounts of the same time. Expect less on later "
@@ -372,7 +372,7 @@ def _register(
         write_bundle(bundle, folder / "bundle")
         for name, baseline in result.baselines.items():
             write_model(baseline, folder / "baselines" / name)
-        _log(job, bundle, result, rows, found)
+        _log(job, bundle, result, rows, found, experiment)
         # MLflow announces each registration on standard error, in the middle of the story; errors still raise.
         with contextlib.redirect_stderr(io.StringIO()):
             logged = mlflow.pyfunc.log_model(
@@ -388,11 +388,11 @@ def _register(
 
 
 def _log(
-    job: TableJob, bundle: Bundle, result: TrainingResult, rows: TableRows, found: Mapping[str, Any]
+    job: TableJob, bundle: Bundle, result: TrainingResult, rows: TableRows, found: Mapping[str, Any], experiment: str
 ) -> None:
     import mlflow
 
-    from pipeline.reports.plots import importance_figure, reliability_figure
+    from pipeline.reports.plots import importance_figure, lift_figure, reliability_figure
 
     mlflow.log_params({"table": job.file.name, "label": job.options.label, "positive": str(job.options.positive),
                        "account": str(job.options.account), "as_of": str(job.options.as_of), "model": bundle.model.name,
@@ -401,8 +401,12 @@ def _log(
     mlflow.log_metrics({f"test_{name}": float(value) for name, value in numbers.items()})
     mlflow.log_dict(dict(found), EVALUATION)
     mlflow.log_text(result.trials.to_csv(index=False), "trials.csv")
+    log_trials(result.trials, experiment)
+    log_training_rows(rows.training_set, job.file.name)
     held = rows.training_set.test
-    mlflow.log_figure(reliability_figure(held.labels, bundle.model.probability(held.features)), "reliability.png")
+    probability = bundle.model.probability(held.features)
+    mlflow.log_figure(reliability_figure(held.labels, probability), "reliability.png")
+    mlflow.log_figure(lift_figure(pd.DataFrame({"label": held.labels, "probability": probability}), found["test"]), "lift.png")
     mlflow.log_figure(importance_figure(bundle.model, rows.training_set), "importance.png")
 
 

@@ -141,6 +141,22 @@ def test_candidate_is_registered_and_answers_with_all_five(trained: tuple[Path, 
     assert answer["probability"][0] > answer["probability"][1]
 
 
+def test_its_mlflow_run_holds_the_rows_the_pictures_and_a_run_per_trial(trained: tuple[Path, dict[str, Any], str]) -> None:
+    from pipeline.tracking import CHALLENGER, alias_version, client
+
+    tracker = client(trained[0], None)
+    version = alias_version(tracker, "table-status", CHALLENGER)
+    assert version is not None
+    run = tracker.get_run(version.tags["run_id"])
+    dataset = run.inputs.dataset_inputs[0].dataset
+    assert json.loads(dataset.profile)["num_rows"] > 100 and len(dataset.digest) == 32
+    assert {"reliability.png", "lift.png", "importance.png", "evaluation.json"} <= {
+        each.path for each in tracker.list_artifacts(run.info.run_id)}
+    below = tracker.search_runs([run.info.experiment_id], f"tags.mlflow.parentRunId = '{run.info.run_id}'")
+    trials = tracker.download_artifacts(run.info.run_id, "trials.csv")
+    assert len(below) == len(pd.read_csv(trials)) > 0 and all(each.data.metrics["log_loss"] > 0 for each in below)
+
+
 def test_same_table_gives_the_same_bytes_whatever_its_order(tmp_path: Path) -> None:
     packed, scores = [], []
     for number, table in enumerate((some_table(400), some_table(400).sample(frac=1, random_state=2))):
