@@ -39,12 +39,12 @@ def target_card(
 
 
 def target_words(target: Target) -> str:
-    """One sentence that says what is predicted."""
+    """The question that is answered, and what does not count."""
     rule = target_rule(target)
     when = "at its next renewal" if target.horizon else f"within {target.horizon_days} days"
     gap = f", not counting the first {rule.gap_days} days" if rule.gap_days else ""
-    grace = f"; a pause of up to {rule.grace_days} days is not leaving" if rule.grace_days else ""
-    return f"Will the account {rule.verb} {when}{gap}{grace}?"
+    grace = f" A pause of up to {rule.grace_days} days is not leaving." if rule.grace_days else ""
+    return f"Will the account {rule.verb} {when}{gap}?{grace}"
 
 
 def limits_of(bundle: Bundle) -> tuple[str, ...]:
