@@ -7,14 +7,15 @@ the rows of it that belong, with `state`:
     notice   a customer who has already given notice on everything that runs
     lapsed   cover ended, still within the grace period
 
-Members are trained on and scored; the other two are published as band `leaving`.
+Members are trained on and scored; the other two are published as band `leaving`. An account that was merged into
+another is part of that one: from the merge on it is not asked about.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
 from features.facts import SourceFacts, as_known, literal
-from features.windows import covers, ended_within, known
+from features.windows import covers, ended_within, known, known_value
 
 PopulationKind = Literal["customers", "active", "accounts", "trials"]
 _PAID = "(t.is_trial is null or not t.is_trial)"
@@ -43,14 +44,20 @@ def activity_filter(rule: PopulationRule, row: str = "f") -> str:
     return " and ".join(conditions) or "true"
 
 
-def population(rule: PopulationRule, source: SourceFacts) -> str:
-    """SELECT of account_id, as_of_day, partition_name, state, age_days for one population rule."""
+def population(rule: PopulationRule, source: SourceFacts, accounts: SourceFacts | None = None) -> str:
+    """SELECT of account_id, as_of_day, partition_name, state, age_days for one population rule.
+
+    `accounts` says which accounts were merged into another; None: nobody was.
+    """
     inner = {
         "customers": _customers, "trials": _trials, "active": _active, "accounts": _accounts,
     }[rule.kind](rule, source)
     limits = [f"p.age_days >= {rule.min_age_days}"]
     if rule.max_age_days is not None:
         limits.append(f"p.age_days <= {rule.max_age_days}")
+    if accounts is not None:
+        limits.append(f"not exists (select 1 from {accounts.table} m where m.account_id = p.account_id "
+                      f"and {known('m', 'p')} and {known_value('m', 'merged_into', 'merged_at', 'p')} is not null)")
     return f"select p.* from ({inner}) p where p.state is not null and {' and '.join(limits)}"
 
 

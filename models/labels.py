@@ -15,6 +15,9 @@ Cases, in order; the first that fits decides `label` and `label_reason`:
     it ended, and nobody says whether by choice         none, kind_unknown (voluntary, involuntary)
     the event falls into the window                     1
     otherwise                                           0
+
+An account that was merged into another lives on there: its cover (or activity) is its own before the merge, and that of the
+account it was merged into from then on. So it leaves when that one does, and a merge is no leaving.
 """
 
 from features.facts import SourceFacts, as_known, literal
@@ -32,11 +35,13 @@ _MILLIONTHS = 1_000_000
 _LATEST = "f.known_until_day is null"
 
 
-def labels(target: TargetRule, source: SourceFacts, population: PopulationRule) -> str:
+def labels(target: TargetRule, source: SourceFacts, population: PopulationRule, *, merged: bool = False) -> str:
     """SELECT of the label of every snapshot.
 
     Reads `snapshots` (with state), the facts of `source`, `data_until` (partition_name, until_day)
     and `silences` (partition_name, from_day, until_day: stretches on which the feed was dead).
+    With `merged` also `holders` (account_id, holder_id, from_us, until_us): of every account that was merged, whose rows
+    count as its own from when until when.
 
     Returns
     -------
@@ -46,7 +51,7 @@ def labels(target: TargetRule, source: SourceFacts, population: PopulationRule) 
         event happened, in microseconds, also after the window; null: not yet).
     """
     if target.kind in ENDS_OF_COVER:
-        events = _churn(target, source)
+        events = _churn(target, source, _merged_terms(source) if merged else source.table)
     elif target.kind in ("contraction", "expansion"):
         events = _amount_change(target, source)
     elif target.kind == "conversion":
@@ -54,7 +59,7 @@ def labels(target: TargetRule, source: SourceFacts, population: PopulationRule) 
     elif target.kind == "event":
         events = _first_event(outcome_filter(target), "event_time", source, is_once=target.first_event_only)
     else:
-        return _inactivity(target, source, population)
+        return _inactivity(target, population, _merged_activity(source, population) if merged else source.table)
     return _decide(target, events)
 
 
@@ -114,7 +119,38 @@ join data_until u on u.partition_name = s.partition_name
 left join ({events}) e on e.account_id = s.account_id and e.as_of_day = s.as_of_day"""
 
 
-def _episodes(grace_days: int, source: SourceFacts) -> str:
+def _merged_terms(source: SourceFacts) -> str:
+    """Terms of every account, those of merged ones cut together from the accounts that held them.
+
+    Who chose the end of a term that the merge cut off, nobody says.
+    """
+    begins = "case when f.starts_at < h.from_us then h.from_us else f.starts_at end"
+    is_cut = "(f.ends_at is null or f.ends_at > h.until_us)"
+    return f"""(
+  select f.account_id, f.starts_at, f.ends_at, f.is_trial, f.is_voluntary, f.known_until_day
+  from {source.table} f where f.account_id not in (select h.account_id from holders h)
+  union all
+  select h.account_id, {begins} as starts_at,
+    case when {is_cut} and h.until_us < {OPEN_END} then h.until_us else f.ends_at end as ends_at,
+    f.is_trial, case when not {is_cut} then f.is_voluntary end as is_voluntary, f.known_until_day
+  from holders h join {source.table} f on f.account_id = h.holder_id
+    and f.starts_at < h.until_us and (f.ends_at is null or f.ends_at > h.from_us)
+)"""
+
+
+def _merged_activity(source: SourceFacts, population: PopulationRule) -> str:
+    """Events of every account, of merged ones those of the accounts that held them at the time."""
+    asked = [name for name, _ in population.minimum] + (["event_name"] if population.event_names else [])
+    columns = ", ".join(f"f.{name}" for name in dict.fromkeys(["event_time_day", "known_until_day", *asked]))
+    return f"""(
+  select f.account_id, {columns} from {source.table} f where f.account_id not in (select h.account_id from holders h)
+  union all
+  select h.account_id, {columns} from holders h join {source.table} f on f.account_id = h.holder_id
+    and f.event_time >= h.from_us and f.event_time < h.until_us
+)"""
+
+
+def _episodes(grace_days: int, terms: str) -> str:
     """Stretches of cover per account; ends closer together than the grace period are one stretch."""
     grace = grace_days * US_PER_DAY
     return f"""
@@ -129,7 +165,7 @@ from (
           rows between unbounded preceding and 1 preceding) + {grace} then 0 else 1 end as is_new
     from (
       select f.account_id, f.starts_at, coalesce(f.ends_at, {OPEN_END}) as ends_us
-      from {source.table} f
+      from {terms} f
       where {_PAID} and {_LATEST} and (f.ends_at is null or f.ends_at > f.starts_at)
     ) p
   ) i
@@ -137,7 +173,7 @@ from (
 group by 1, 2"""
 
 
-def _churn(target: TargetRule, source: SourceFacts) -> str:
+def _churn(target: TargetRule, source: SourceFacts, terms: str) -> str:
     """The end of the stretch of cover that holds the last instant before as_of.
 
     The contract's end is the one that was known at as_of: a term that was prolonged in place or broken
@@ -154,11 +190,11 @@ select s.account_id, s.as_of_day,
   max(c.contract_end_us) as contract_end_us,
   {kind} as is_kind
 from snapshots s
-left join ({_episodes(target.grace_days, source)}) e
+left join ({_episodes(target.grace_days, terms)}) e
   on e.account_id = s.account_id and e.starts_us < {as_of} and e.ends_us >= {as_of}
 left join (
   select f.account_id, f.ends_at, min(case when f.is_voluntary then 1 when not f.is_voluntary then 0 end) as is_voluntary
-  from {source.table} f where {_LATEST} and {_PAID} group by 1, 2
+  from {terms} f where {_LATEST} and {_PAID} group by 1, 2
 ) r on r.account_id = e.account_id and r.ends_at = e.ends_us
 left join (
   select f.account_id, f.as_of_day, max(f.ends_at) as contract_end_us
@@ -208,7 +244,7 @@ join {source.table} f on f.account_id = s.account_id and {condition} and {_LATES
 group by 1, 2"""
 
 
-def _inactivity(target: TargetRule, source: SourceFacts, population: PopulationRule) -> str:
+def _inactivity(target: TargetRule, population: PopulationRule, events: str) -> str:
     """1 where no activity falls into the window; event_us is the end of the last day of activity."""
     assert target.horizon_days is not None
     first, end = target.gap_days, target.gap_days + target.horizon_days
@@ -231,7 +267,7 @@ from (select n.account_id, n.as_of_day, n.partition_name, n.state,
       group by 1, 2, 3, 4) s
 join data_until u on u.partition_name = s.partition_name
 left join (
-  select f.account_id, f.event_time_day as event_day from {source.table} f
+  select f.account_id, f.event_time_day as event_day from {events} f
   where {activity_filter(population)} and {_LATEST} group by 1, 2
 ) a on a.account_id = s.account_id and a.event_day < s.as_of_day + {end}
 group by s.account_id, s.as_of_day, s.state, u.until_day"""

@@ -11,6 +11,7 @@ from pipeline.checking.exports import export_findings
 from pipeline.checking.facts import source_checks
 from pipeline.checking.leaks import leak_findings
 from pipeline.checking.leavers import count_leavers
+from pipeline.checking.merges import merge_findings
 from pipeline.checking.repeats import repeat_findings
 from pipeline.checking.report import SEVERITIES, CheckReport, Finding
 from pipeline.checking.tables import table_findings
@@ -33,7 +34,7 @@ FINDINGS = frozenset({
     "outcome-log-disagrees", "outcome-columns-mapped", "no-labels", "no-test-leavers", "interval-to-expect",
     "cannot-leave-inside-horizon", "term-never-labelled", "clock-repeats-another", "value-before-its-clock",
     "known-only-since-load", "known-before-it-happened", "ends-known-too-early", "value-tells-outcome",
-    "only-leavers-have-it", "identifier-mapped", "future-moves-a-signal",
+    "only-leavers-have-it", "identifier-mapped", "future-moves-a-signal", "merged-still-covered",
 })
 
 
@@ -67,7 +68,7 @@ def check_sources(
     make_accounts(evidence)
     leavers = count_leavers(evidence)
     found = [*export_findings(evidence), *leavers.findings, *timing_findings(evidence), *table_findings(evidence),
-             *clock_findings(evidence), *leak_findings(evidence), *deletion_findings(evidence)]
+             *clock_findings(evidence), *leak_findings(evidence), *deletion_findings(evidence), *merge_findings(evidence)]
     if restage:  # what was staged last may have lost its files
         found += repeat_findings(evidence)
     return CheckReport(

@@ -29,6 +29,8 @@ NEARLY_ALL = 0.95
 SEVERAL = 0.05
 # Card payments are paid the moment they are billed, so there equal times are no proof.
 MAY_COINCIDE = frozenset({("invoices", "paid_at"), ("invoices", "failed_at")})
+# A row of history that begins with the merge says nothing early.
+MUST_COINCIDE = frozenset({("accounts", "merged_at")})
 LOADED_WITHIN_DAYS = 1
 HISTORY_DAYS = 90
 
@@ -71,7 +73,7 @@ def moment(expression: str) -> str:
 def _repeats(evidence: Evidence, source: StagedFacts, clock: str) -> Iterator[Finding]:
     """A clock that strikes together with its row: by the mapping, or on nearly every row."""
     event = source.contract.event_time
-    if not is_mapped(source, event or ""):
+    if not is_mapped(source, event or "") or (source.contract.table, clock) in MUST_COINCIDE:
         return
     same, total = evidence.row(f"select count(*) filter (f.{clock} = f.{event}), count(*) from {view(source)} f "
                                f"where {LATEST} and f.{clock} is not null")

@@ -34,7 +34,7 @@ NEARLY_ALL = 0.95
 MOST_LEAVERS = 0.8
 # Not attributes of the business: keys, words for people, permissions.
 NO_ATTRIBUTES = ("account_id", "name", "owner", "parent_account_id", "currency", "consent", "partition", "row_key",
-                 "is_deleted", "subscription_id")
+                 "is_deleted", "subscription_id", "merged_into", "merged_at")
 # Shares of accounts for which a flag and the log may differ by timing alone.
 AGREES, TELLS = 0.9, 0.98
 SEVERAL_VALUES = 10

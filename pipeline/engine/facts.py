@@ -20,9 +20,12 @@ from pipeline.engine.staged_facts import StagedFacts
 RAREST_KIND = 0.002
 # Attributes that contracts carry for people, ranking or joining; never signals.
 NEVER_SIGNALS = frozenset({
-    "name", "owner", "account_id", "parent_account_id", "currency", "value_per_year", "consent", "subscription_id",
+    "name", "owner", "account_id", "parent_account_id", "merged_into", "currency", "value_per_year", "consent",
+    "subscription_id",
 })
 MOST_CATEGORIES = 200
+# Names of types that every engine knows.
+_EMPTY_TYPES = {"time": "bigint", "money": "bigint", "number": "bigint", "text": "string", "flag": "boolean"}
 # 800 MB of doubles: what run_plan builds before it begins with the next accounts.
 CELLS_AT_ONCE = 100_000_000
 
@@ -51,6 +54,11 @@ def facts_query(staged: StagedFacts, relation: str, counted: Callable[[str], tup
             # Attributes without any date of their own have always been known.
             us, day = f"coalesce({us}, 0)", f"coalesce({day}, 0)"
         chosen += [f"{us} as {name}", f"{day} as {name}_day"]
+    for column in staged.contract.columns:
+        if column.name not in staged.columns:
+            # The contract gained it since the source was staged.
+            names = (column.name, f"{column.name}_day") if column.type == "time" else (column.name,)
+            chosen += [f"cast(null as {_EMPTY_TYPES[column.type]}) as {name}" for name in names]
     return f"select r.account_id, r.partition as partition_name, {', '.join(chosen)} from {relation} r"
 
 

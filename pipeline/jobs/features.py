@@ -24,6 +24,7 @@ from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection, rows
 from pipeline.engine.facts import choose, define_times, put_table, run_plan, source_facts
 from pipeline.engine.staged_facts import StagedFacts
+from pipeline.jobs.merges import merged_accounts
 from pipeline.jobs.onboarding_pace import onboarding_pace
 from pipeline.jobs.stage import load_staged
 from pipeline.jobs.terms import SEEN, TERMS, seen_terms
@@ -277,7 +278,7 @@ def take_snapshots(
         earlier = (f" where not exists (select 1 from {paid} e where e.account_id = p.account_id and {known('e', 'p')} "
                    "and e.starts_at_day < p.as_of_day and (e.is_trial is null or not e.is_trial))")
     connection.execute(f"create or replace temp table snapshots as select p.*, {_is_test(workspace, staged, target)} as "
-                       f"is_test from ({population(rule, facts)}) p{earlier}")
+                       f"is_test from ({population(rule, facts, merged_accounts(connection, staged))}) p{earlier}")
     if target.dates.anchor is not None:
         _drop_untested_offsets(connection)
 
@@ -315,7 +316,8 @@ def take_labels(workspace: Workspace, connection: Connection, staged: Mapping[st
     })
     put_table(connection, "data_until", ends)
     put_table(connection, "silences", _silences(connection, staged[name], until))
-    connection.execute(f"create or replace temp table labels as {labels(target_rule(target), facts, rule)}")
+    merged = merged_accounts(connection, staged) is not None
+    connection.execute(f"create or replace temp table labels as {labels(target_rule(target), facts, rule, merged=merged)}")
 
 
 def _silences(connection: Connection, staged: StagedFacts, until: Mapping[str, date]) -> pd.DataFrame:

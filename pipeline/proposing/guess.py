@@ -423,7 +423,12 @@ def _accounts(source: ProposedSource) -> ProposedSource:
     comments.append(f"immutable = {_list(fixed)}" if fixed else "immutable = [...]")
     if "valid_from" in source.columns:
         comments = []
-    return replace(source, extra=extra, comments=tuple(comments))
+    columns = dict(source.columns)
+    pointer = source.raw("merged_into")
+    if pointer is not None and "merged_at" not in columns:
+        del columns["merged_into"]
+        comments.append(f"{pointer.name} could be merged_into, if merged_at (the time of the merge) were there as well")
+    return replace(source, columns=columns, extra=extra, comments=tuple(comments))
 
 
 def _list(values: Sequence[str]) -> str:

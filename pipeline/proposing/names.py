@@ -38,6 +38,9 @@ COLUMN_PATTERNS: dict[str, dict[str, tuple[str, ...]]] = {
         "industry": ("industry", "sector", "vertical"),
         "country": ("country", "country_code", r"\w+_country", "region"),
         "parent_account_id": ("parent_account_id", "parent_id"),
+        "merged_into": (r"(merged_(in)?to|master_record|surviving|survivor|merge_target)(_(account|customer|company|record))?"
+                        r"(_id)?", r"master_(account|customer|record)(_id)?"),
+        "merged_at": (rf"(merged|merge){_END}",),
         "seats": ("seats", "seat_count", "licenses", "licences", "number_of_seats"),
     },
     "subscriptions": {

@@ -28,7 +28,7 @@ from pipeline.staging.casts import (
 from pipeline.staging.read import RawTable
 
 # Account keys: written as text whatever the table's type, `12346.0` as `12346`.
-KEY_COLUMNS = ("account_id", "parent_account_id")
+KEY_COLUMNS = ("account_id", "parent_account_id", "merged_into")
 
 
 @dataclass(frozen=True)

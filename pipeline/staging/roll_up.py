@@ -60,7 +60,7 @@ def roll_up(connection: Connection, source: StagedSource, found: pd.DataFrame) -
     """One source with children's rows under their root; of accounts only the roots stay."""
     connection.register("families", found)
     if source.contract.table == "accounts":
-        kept = f"SELECT * FROM {source.table} WHERE account_id NOT IN (SELECT account_id FROM families)"
+        kept = f"{_kept_accounts(source)} WHERE account_id NOT IN (SELECT account_id FROM families)"
         connection.execute(f"CREATE OR REPLACE TABLE {source.table} AS {kept}")
         left = rows(connection, f"SELECT count(*) FROM {source.table}")[0][0]
         gone = {CHILDREN: source.rows_staged - left} if left < source.rows_staged else {}
@@ -74,3 +74,12 @@ def roll_up(connection: Connection, source: StagedSource, found: pd.DataFrame) -
                            "LEFT JOIN families AS family ON family.account_id = staged.account_id")
     connection.unregister("families")
     return source
+
+
+def _kept_accounts(source: StagedSource) -> str:
+    """SELECT of accounts, to which a WHERE about their id is added; who was merged into a child was merged into its root."""
+    if not source.columns["merged_into"].is_mapped:
+        return f"SELECT * FROM {source.table}"
+    return ("SELECT * FROM (SELECT staged.* REPLACE (CASE WHEN family.root_id IS NULL THEN staged.merged_into "
+            "WHEN family.root_id <> staged.account_id THEN family.root_id END AS merged_into) "
+            f"FROM {source.table} AS staged LEFT JOIN families AS family ON family.account_id = staged.merged_into) AS merged")

@@ -152,7 +152,9 @@ class _Stager:
         return f"mapped_{self.name}"
 
     def _good(self) -> str:
-        return f"(SELECT * EXCLUDE (problem) FROM {self.mapped_table} WHERE problem IS NULL)"
+        # A merge marks the record it leaves behind as deleted: its pointer is what it is kept for.
+        kept = " REPLACE (is_deleted AND merged_into IS NULL AS is_deleted)" if self._is_mapped("merged_into") else ""
+        return f"(SELECT * EXCLUDE (problem){kept} FROM {self.mapped_table} WHERE problem IS NULL)"
 
     def _places(self) -> str:
         return ", ".join(dict.fromkeys(part.raw.place for part in self.parts))
@@ -267,6 +269,12 @@ class _Stager:
             f"GROUP BY account_id HAVING max_by(coalesce(consent, true) AND coalesce(problem NOT IN "
             f"({', '.join(unreadable)}), true), ({newest}, NOT coalesce(consent, true))) = false"
         )
+        if self._is_mapped("merged_into"):
+            # Whoever became part of an account that withheld consent withheld it too.
+            self.connection.execute(
+                f"INSERT INTO {DENIED} WITH RECURSIVE refused AS (SELECT account_id FROM {DENIED} UNION SELECT m.account_id "
+                f"FROM {self.mapped_table} m JOIN refused r ON m.merged_into = r.account_id AND m.account_id IS NOT NULL) "
+                "SELECT account_id FROM refused")
 
     def _without_denied(self) -> dict[str, int]:
         """Take rows of accounts without consent out of the mapped table; rule -> rows."""

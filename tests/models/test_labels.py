@@ -22,6 +22,7 @@ from pipeline.config.schema import Source
 from pipeline.engine.duckdb import Connection, connected
 from pipeline.engine.facts import prepare, put_table, source_facts
 from pipeline.engine.staged_facts import StagedFacts
+from pipeline.jobs.merges import holders
 
 DOC = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "labels.md"
 AS_OF = date(2024, 3, 29)
@@ -48,6 +49,11 @@ def term(starts: str, ends: str | None = None, *, known: str | None = None, unti
         "known_until": at(until),
         **more,
     }
+
+
+def micros(text: str) -> int:
+    """Microseconds since 1970 of a moment as `at` reads it."""
+    return (datetime.fromisoformat(str(at(text))) - datetime(1970, 1, 1)) // timedelta(microseconds=1)
 
 
 def event(moment: str, **more: Any) -> Row:
@@ -92,8 +98,9 @@ def label_table(
     until: dict[str, date] | None = None,
     silences: tuple[tuple[str, date, date], ...] = (),
     feeds: dict[str, str] | None = None,
+    merges: dict[str, tuple[str, str]] | None = None,
 ) -> pd.DataFrame:
-    """Population and labels, through the SQL that runs."""
+    """Population and labels, through the SQL that runs; `merges`: account -> (merged into, at)."""
     source = staged(contract, rows, convention)
     schema = pa.schema(
         [
@@ -128,11 +135,13 @@ def label_table(
         [(f, day_number(a), day_number(b)) for f, a, b in silences], columns=["partition_name", "from_day", "until_day"]
     ).astype({"partition_name": "str", "from_day": "int64", "until_day": "int64"})
     put_table(connection, "silences", dead)
-    return connection.execute(f"select * from ({labels(target, facts, chosen)}) order by account_id, as_of_day").df()
+    put_table(connection, "holders", holders({a: (into, micros(moment)) for a, (into, moment) in (merges or {}).items()}))
+    query = labels(target, facts, chosen, merged=merges is not None)
+    return connection.execute(f"select * from ({query}) order by account_id, as_of_day").df()
 
 
 def told(table: pd.DataFrame) -> tuple[int | None, str | None] | None:
-    """(label, reason) of the one row; None: not in the population."""
+    """(label, reason) of the first account; None: not in the population."""
     if table.empty:
         return None
     row = table.iloc[0]
@@ -145,6 +154,20 @@ def told(table: pd.DataFrame) -> tuple[int | None, str | None] | None:
 def churn(**changes: Any) -> TargetRule:
     return TargetRule(**{"name": "churn", "kind": "churn", "horizon_days": 90, **changes})  # type: ignore[arg-type]
 
+
+def of_b(*moments: str, **more: Any) -> Row:
+    """A term of account B."""
+    return {**term(*moments, **more), "account_id": "B"}
+
+
+def of_c(*moments: str, **more: Any) -> Row:
+    """A term of account C."""
+    return {**term(*moments, **more), "account_id": "C"}
+
+
+INTO_B = {"A": ("B", "04-15")}
+UNTIL_MERGE = term("2024-01-01", "04-15")
+CHAIN = [UNTIL_MERGE, of_b("2024-01-01", "05-10")]
 
 # The table of the page, row by row: (case, terms, changes of the target, expected). 90 days from 2024-03-29 end
 # before 2024-06-27; the data reach to 2024-12-01.
@@ -249,11 +272,122 @@ WORKED: tuple[tuple[str, list[Row], dict[str, Any], tuple[int | None, str | None
 )
 
 
+# The same page, of account A that was merged: (case, terms of A and others, who was merged into whom and when, ...).
+Merged = tuple[str, list[Row], dict[str, tuple[str, str]], dict[str, Any], tuple[int | None, str | None] | None]
+MERGED: tuple[Merged, ...] = (
+    ("merged into one that stays", [UNTIL_MERGE, of_b("2024-01-01")], INTO_B, {}, (0, None)),
+    ("merged into one that leaves", [UNTIL_MERGE, of_b("2024-01-01", "05-20")], INTO_B, {}, (1, None)),
+    ("merged into one that leaves after the window", [UNTIL_MERGE, of_b("2024-01-01", "06-27")], INTO_B, {}, (0, None)),
+    ("its own term left open, the other leaves", [term("2024-01-01"), of_b("2024-01-01", "05-20")], INTO_B, {}, (1, None)),
+    ("merged after leaving", [term("2024-01-01", "04-05"), of_b("2024-01-01")], INTO_B, {}, (1, None)),
+    (
+        "merged within the grace after its cover ended",
+        [term("2024-01-01", "04-05"), of_b("2024-01-01")],
+        INTO_B,
+        {"grace_days": 30},
+        (0, None),
+    ),
+    (
+        "merged later than the grace",
+        [term("2024-01-01", "04-05"), of_b("2024-01-01")],
+        {"A": ("B", "05-06")},
+        {"grace_days": 30},
+        (1, None),
+    ),
+    ("merged as its cover ends and the other's begins", [UNTIL_MERGE, of_b("04-15")], INTO_B, {}, (0, None)),
+    (
+        "merged into one without cover",
+        [term("2024-01-01", "2025-01-01"), of_b("2023-01-01", "2024-01-01")],
+        INTO_B,
+        {},
+        (1, None),
+    ),
+    (
+        "merged into one that had left and came back",
+        [UNTIL_MERGE, of_b("2023-01-01", "2024-01-01"), of_b("04-15")],
+        INTO_B,
+        {},
+        (0, None),
+    ),
+    ("chain of merges, the last stays", [*CHAIN, of_c("2024-01-01")], {**INTO_B, "B": ("C", "05-10")}, {}, (0, None)),
+    ("chain of merges, the last leaves", [*CHAIN, of_c("2024-01-01", "06-01")], {**INTO_B, "B": ("C", "05-10")}, {}, (1, None)),
+    (
+        "merged into one that had been merged",
+        [UNTIL_MERGE, of_b("2024-01-01", "03-01"), of_c("2024-01-01")],
+        {**INTO_B, "B": ("C", "03-01")},
+        {},
+        (0, None),
+    ),
+    (
+        "merged before as_of, learnt later",
+        [term("2024-01-01", "2025-01-01", until="04-10"), term("2024-01-01", "03-01", known="04-10"), of_b("2024-01-01")],
+        {"A": ("B", "03-01")},
+        {},
+        (0, None),
+    ),
+    (
+        "merged inside the gap",
+        [term("2024-01-01", "04-02"), of_b("2024-01-01", "05-20")],
+        {"A": ("B", "04-02")},
+        {"gap_days": 14},
+        (1, None),
+    ),
+    (
+        "next renewal: merged before it",
+        [term("2024-01-01", "09-01"), of_b("2024-01-01", "2025-01-01")],
+        INTO_B,
+        {"horizon_days": None},
+        (0, None),
+    ),
+    (
+        "voluntary: merged into one that chose to leave",
+        [term("2024-01-01", "04-15", is_voluntary=False), of_b("2024-01-01", "05-20", is_voluntary=True)],
+        INTO_B,
+        {"kind": "voluntary"},
+        (1, None),
+    ),
+    (
+        "involuntary: merged into one that was cut off",
+        [term("2024-01-01", "04-15", is_voluntary=True), of_b("2024-01-01", "05-20", is_voluntary=False)],
+        INTO_B,
+        {"kind": "involuntary"},
+        (1, None),
+    ),
+    (
+        "voluntary: merged into one without cover",
+        [term("2024-01-01", "2025-01-01", is_voluntary=True), of_b("2023-01-01", "2024-01-01")],
+        INTO_B,
+        {"kind": "voluntary"},
+        (None, "kind_unknown"),
+    ),
+)
+
+
 @pytest.mark.parametrize(("case", "terms", "changes", "expected"), WORKED, ids=[w[0] for w in WORKED])
 def test_worked_table(
     duck: Connection, case: str, terms: list[Row], changes: dict[str, Any], expected: tuple[int | None, str | None] | None
 ) -> None:
     assert told(label_table(duck, "subscriptions", terms, churn(**changes))) == expected
+
+
+@pytest.mark.parametrize(("case", "terms", "merges", "changes", "expected"), MERGED, ids=[m[0] for m in MERGED])
+def test_worked_table_of_merges(
+    duck: Connection,
+    case: str,
+    terms: list[Row],
+    merges: dict[str, tuple[str, str]],
+    changes: dict[str, Any],
+    expected: tuple[int | None, str | None] | None,
+) -> None:
+    assert told(label_table(duck, "subscriptions", terms, churn(**changes), merges=merges)) == expected
+
+
+@pytest.mark.parametrize(("case", "terms", "changes", "expected"), WORKED, ids=[w[0] for w in WORKED])
+def test_nobody_merged_is_as_before(
+    duck: Connection, case: str, terms: list[Row], changes: dict[str, Any], expected: tuple[int | None, str | None] | None
+) -> None:
+    """Merges are mapped, but none of the accounts was merged."""
+    assert told(label_table(duck, "subscriptions", terms, churn(**changes), merges={"Y": ("Z", "04-15")})) == expected
 
 
 def test_page_shows_the_table_that_is_tested() -> None:
@@ -262,7 +396,7 @@ def test_page_shows_the_table_that_is_tested() -> None:
     page = {case: (label, reason.strip("` ")) for case, label, reason in rows}
     code = {
         case: ("not asked", "") if expected is None else ("none" if expected[0] is None else str(expected[0]), expected[1] or "")
-        for case, _, _, expected in WORKED
+        for case, expected in [*((w[0], w[-1]) for w in WORKED), *((m[0], m[-1]) for m in MERGED)]
     }
     assert page == code
 
@@ -310,6 +444,23 @@ def test_inactivity_is_no_event_inside_the_window(duck: Connection) -> None:
 def test_activity_inside_the_gap_does_not_count(duck: Connection) -> None:
     assert _inactivity(duck, ["03-01", "04-11"], gap_days=14) == (1, None)
     assert _inactivity(duck, ["03-01", "04-12"], gap_days=14) == (0, None)
+
+
+def test_activity_of_a_merged_account_goes_on_where_it_became_part(duck: Connection) -> None:
+    rows = [event("03-01"), {**event("05-01"), "account_id": "B"}]
+
+    def told_of(moment: str, **more: Any) -> tuple[int | None, str | None] | None:
+        return told(label_table(duck, "usage_events", rows, churn(kind="inactivity"), rule=ACTIVE,
+                                merges={"A": ("B", moment)}, **more))
+
+    assert told_of("04-15") == (0, None)
+    assert told_of("05-01") == (0, None)  # at the moment of the merge it is the other's already
+    assert told_of("2024-05-01T00:00:00.000001") == (1, None)
+    rows.append(event("05-02"))  # under the old id after the merge: of neither
+    assert told_of("05-02") == (1, None)
+    looks = PopulationRule("active", active_within_days=90, event_names=("buy",))
+    rows = [event("03-01", event_name="buy"), {**event("05-01", event_name="look"), "account_id": "B"}]
+    assert told(label_table(duck, "usage_events", rows, churn(kind="inactivity"), rule=looks, merges=INTO_B)) == (1, None)
 
 
 def test_silent_feed_gives_no_label(duck: Connection) -> None:
@@ -374,38 +525,74 @@ def test_open_convention_knows_no_contract_end_ahead(duck: Connection) -> None:
 # --- plain Python -------------------------------------------------------------------------------------
 
 
-def plain_churn(terms: list[Row], as_of: date, target: TargetRule) -> tuple[int | None, str | None] | None:
-    """The rules of the page in slow plain Python, for terms known from their start and of one version each."""
+Pointers = dict[str, tuple[str, datetime]]
+
+
+def holder_at(account: str, moment: datetime, merges: Pointers) -> str:
+    """Whose rows are the account's own at a moment: the pointers are followed one by one."""
+    while account in merges and merges[account][1] <= moment:
+        account = merges[account][0]
+    return account
+
+
+def lived_through(account: str, every: list[Row], merges: Pointers) -> list[Row]:
+    """The account's terms, cut wherever anybody is merged, each piece kept where its account holds it."""
+    cuts = sorted({datetime.min, datetime.max, *(moment for _, moment in merges.values())})
+    pieces = []
+    for begins, ends in zip(cuts, cuts[1:], strict=False):
+        for row in every:
+            start, end = max(begins, row["starts_at"]), min(ends, row["ends_at"] or datetime.max)
+            if row["account_id"] == holder_at(account, begins, merges) and start < end:
+                pieces.append({**row, "starts_at": start, "ends_at": None if end == datetime.max else end})
+    return pieces
+
+
+def random_merges(draw: random.Random) -> Pointers:
+    """Accounts merged into later letters, so that no chain comes round: some at the same time, some in the wrong order."""
+    moments = [datetime(2023, 12, 1) + timedelta(days=draw.randint(0, 300), hours=draw.choice([0, 0, 13])) for _ in range(3)]
+    return {a: (draw.choice("ABCDE"["ABCDE".index(a) + 1 :]), draw.choice(moments)) for a in "ABCD" if draw.random() < 0.6}
+
+
+def plain_churn(
+    known: list[Row], as_of: date, target: TargetRule, lived: list[Row] | None = None
+) -> tuple[int | None, str | None] | None:
+    """The rules of the page in slow plain Python, for terms known from their start and of one version each.
+
+    `lived` are the terms with merges followed (default: there are none), `known` those under the account's own id.
+    """
     now = datetime.combine(as_of, datetime.min.time())
+    own = [(t["starts_at"], t["ends_at"] or datetime.max) for t in known if not t.get("is_trial") and t["starts_at"] < now]
+    terms = known if lived is None else lived
     paid = [(t["starts_at"], t["ends_at"] or datetime.max) for t in terms if not t.get("is_trial")]
     grace = timedelta(days=target.grace_days)
-    begun = [t for t in paid if t[0] < now]
-    if not any(start < now <= end for start, end in begun):
-        lately = any(now - grace <= end < now for _, end in begun) and target.grace_days
+    if not any(start < now <= end for start, end in own):
+        lately = any(now - grace <= end < now for _, end in own) and target.grace_days
         return (None, "lapsed") if lately else None
     start = now + timedelta(days=target.gap_days)
     end = start + timedelta(days=int(target.horizon_days or 0))
     if end.date() + grace > UNTIL:
         return None, "incomplete"
-    # Walk from as_of to the first instant after which nobody covers for longer than the grace.
-    covered_until = max(e for s, e in begun if s < now <= e)
-    while covered_until != datetime.max:
-        following = [e for s, e in paid if s <= covered_until + grace and e > covered_until and e > s]
-        if not following:
-            break
-        covered_until = max(following)
+
+    def walk(covered_until: datetime) -> datetime:
+        """On to the first instant after which nobody covers for longer than the grace."""
+        while covered_until != datetime.max:
+            following = [e for s, e in paid if s <= covered_until + grace and e > covered_until and e > s]
+            if not following:
+                break
+            covered_until = max(following)
+        return covered_until
+
+    reached = [walk(e) for s, e in paid if s < now and e > s]
+    covered_until = max(reached, default=datetime.min)
+    if covered_until < now:
+        return None, "ended_before"
     if covered_until < start:
         return None, "left_in_gap"
     return (1 if covered_until < end else 0), None
 
 
-@settings(max_examples=15, deadline=None, derandomize=True, phases=(Phase.explicit, Phase.generate))
-@given(seed=st.integers(0, 10_000))
-def test_labels_equal_plain_python(seed: int) -> None:
-    draw = random.Random(seed)
-    target = churn(
-        horizon_days=draw.choice([1, 30, 90, 240]), gap_days=draw.choice([0, 0, 10]), grace_days=draw.choice([0, 0, 10, 40])
-    )
+def random_terms(draw: random.Random, grace_days: int) -> list[Row]:
+    """Terms of five accounts, some exactly back to back, or a day either side of the grace."""
     rows: list[Row] = []
     for account in "ABCDE":
         for _ in range(draw.randint(1, 4)):
@@ -421,14 +608,30 @@ def test_labels_equal_plain_python(seed: int) -> None:
                     "is_trial": draw.choice([True, False, False, None]),
                 }
             )
-            if draw.random() < 0.5 and rows[-1]["ends_at"]:  # exactly back to back, or a day either side of the grace
-                again = rows[-1]["ends_at"] + timedelta(days=draw.choice([0, target.grace_days, target.grace_days + 1]))
+            if draw.random() < 0.5 and rows[-1]["ends_at"]:
+                again = rows[-1]["ends_at"] + timedelta(days=draw.choice([0, grace_days, grace_days + 1]))
                 rows.append({**rows[-1], "starts_at": again, "known_from": again, "ends_at": again + timedelta(days=60)})
+    return rows
+
+
+@settings(max_examples=15, deadline=None, derandomize=True, phases=(Phase.explicit, Phase.generate))
+@given(seed=st.integers(0, 10_000))
+@pytest.mark.parametrize("with_merges", [False, True])
+def test_labels_equal_plain_python(seed: int, with_merges: bool) -> None:
+    draw = random.Random(seed)
+    target = churn(
+        horizon_days=draw.choice([1, 30, 90, 240]), gap_days=draw.choice([0, 0, 10]), grace_days=draw.choice([0, 0, 10, 40])
+    )
+    rows = random_terms(draw, target.grace_days)
+    pointers = random_merges(draw) if with_merges else {}
     dates = [date(2024, 1, 15), date(2024, 3, 29), date(2024, 6, 1)]
     with connected(threads=1) as connection:
-        table = label_table(connection, "subscriptions", rows, target, as_of=dates)
+        merges = {a: (into, moment.isoformat()) for a, (into, moment) in pointers.items()} if with_merges else None
+        table = label_table(connection, "subscriptions", rows, target, as_of=dates, merges=merges)
     found = {(r["account_id"], r["as_of_day"]): told(pd.DataFrame([r])) for r in table.to_dict("records")}
     for account in sorted({r["account_id"] for r in rows}):
         for day in dates:
             mine = [r for r in rows if r["account_id"] == account]
-            assert found.get((account, day_number(day))) == plain_churn(mine, day, target), (account, day, target, mine)
+            lived = lived_through(account, rows, pointers) if with_merges else None
+            told_here = (account, day, target, rows, pointers)
+            assert found.get((account, day_number(day))) == plain_churn(mine, day, target, lived), told_here
