@@ -2,6 +2,8 @@
 
 from features.definition import Signal
 
+DRIVER = "season"
+"""Driver of both signals: what it does to a score it does to all accounts of a date."""
 # Hundredths of days, so that the position in the year is whole-number arithmetic on every engine.
 _YEAR = 36_525
 # Days of 1970: the turn of the year, and a quarter of a year after it. Two waves a quarter apart tell spring from autumn.
@@ -15,7 +17,7 @@ def _days_from(day: int) -> str:
 
 
 def _signal(column: str, meaning: str, phrase: str) -> Signal:
-    return Signal(column=column, driver="season", dimension="contract", source="calendar", meaning=meaning, unit="days",
+    return Signal(column=column, driver=DRIVER, dimension="contract", source="calendar", meaning=meaning, unit="days",
                   phrase=phrase, is_clock=True, definition={"calendar": column})
 
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
 from features.definition import Signal
+from features.dimensions.season import DRIVER
 from models.methods.base import Floats, sigmoid
 
-DRIVER = "season"
 YEAR = 365.25
 APRIL = 90.0
 """Days from 1 January to the day from which the second of the two signals counts."""

@@ -13,11 +13,10 @@ import numpy as np
 import pandas as pd
 
 from features.definition import Signal
+from features.dimensions.season import DRIVER as SEASON
 from features.errors import ContractError
 
 _TO_RENEWAL, _IN_TERM = "days_to_renewal", "days_in_term"
-# The season returns by itself; it is left where it is, and what it does counts as what cannot be foreseen.
-_SEASON = "season"
 
 
 def carry(features: pd.DataFrame, signals: Sequence[Signal], days: int) -> pd.DataFrame:
@@ -48,7 +47,8 @@ def carry(features: pd.DataFrame, signals: Sequence[Signal], days: int) -> pd.Da
 
 
 def _counts_up(signal: Signal) -> bool:
-    return signal.is_clock and signal.driver != _SEASON and _name(signal) != _TO_RENEWAL
+    # The season returns by itself; it is left where it is, and what it does counts as what cannot be foreseen.
+    return signal.is_clock and signal.driver != SEASON and _name(signal) != _TO_RENEWAL
 
 
 def _name(signal: Signal) -> str:

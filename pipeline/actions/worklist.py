@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from features.dimensions.season import DRIVER as SEASON
 from features.errors import ContractError
 from models.drivers import REASONS, REST, Reason, chance_in_words, paragraph, reasons_in_words
 
@@ -78,11 +79,11 @@ def worklist(
 def largest_reasons(drivers: pd.DataFrame, *, good_event: bool = False, most: int = 2) -> pd.DataFrame:
     """Rows of `drivers` that move each account most towards the event, largest first; `place` counts from 1.
 
-    Towards leaving is down (points below 0), towards a good event up. Rests are no reasons, nor is
-    what shows 0 points.
+    Towards leaving is down (points below 0), towards a good event up. Rests are no reasons, nor is what shows 0 points,
+    nor the time of year: it tells nobody whom to call.
     """
     towards = drivers["points_displayed"].astype(int) * (1 if good_event else -1)
-    real = drivers[(drivers["driver"] != REST) & (towards > 0)].assign(size=drivers["points"].abs())
+    real = drivers[~drivers["driver"].isin((REST, SEASON)) & (towards > 0)].assign(size=drivers["points"].abs())
     real = real.sort_values(["account_id", "size", "driver"], ascending=[True, False, True], kind="stable")
     real["place"] = real.groupby("account_id").cumcount() + 1
     return real[real["place"] <= most].drop(columns="size")

@@ -78,5 +78,6 @@ def test_the_season_is_a_published_reason_and_points_add(tmp_path: Path) -> None
     told = published_rows(workspace, workspace.target(None), "drivers").query("driver == 'season'")
     # October is near, and a buyer seen in autumn returns: everybody gains, by about the same.
     assert len(told) == len(run.published.scores) and told["points"].min() > 0 and set(told["words"]) == {"the time of year"}
+    assert not run.published.reasons["driver"].eq("season").any()  # what all share tells nobody whom to call
     checked = check_points(workspace, workspace.target(None))
     assert checked["accounts"] == len(run.published.scores) and checked["displayed_add"]
