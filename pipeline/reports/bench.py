@@ -37,7 +37,26 @@ def bench_lines(result: BenchResult) -> list[Any]:
     lines += _segment_lines(result)
     lines += [Text(f"note: {note}", style="dim") for note in result.notes]
     lines.append(Text(f"recommended: {result.recommended}: {result.reason}", style="bold"))
+    paid = _paid(result)
+    if paid:
+        lines.append(Text(f"profit: {paid}"))
     return lines
+
+
+def _paid(result: BenchResult) -> str:
+    """Whether contacting whom the recommended method names pays on the test; empty where no costs are declared."""
+    profits = result.figures[result.figures["metric"] == "profit"].set_index("method")
+    if result.recommended not in profits.index:
+        return ""
+    value, low, high = (float(profits[name][result.recommended]) for name in ("value", "low", "high"))
+    figures = f"{value:,.0f} a date (95% {low:,.0f} to {high:,.0f})"
+    if low > 0:
+        return f"contacts by {result.recommended} pay at the declared costs, {figures}."
+    if high < 0:
+        every = " So they do by every method." if bool((profits["high"] < 0).all()) else ""
+        return (f"contacts by {result.recommended} cost more than they save, {figures}.{every} Contact fewer accounts "
+                "(capacity), or only those of high value.")
+    return f"that contacts by {result.recommended} pay at the declared costs is not shown, {figures}."
 
 
 def _segment_lines(result: BenchResult) -> list[Any]:

@@ -4,6 +4,7 @@ import io
 from dataclasses import replace
 
 import pandas as pd
+import pytest
 from rich.console import Console
 
 from models.bench import METRICS, BenchResult, SegmentVerdict
@@ -31,13 +32,28 @@ def test_tables_fit_a_hundred_letters_and_hold_every_figure() -> None:
     for line in bench_lines(result()):
         console.print(line)
     text = out.getvalue()
-    prose = ("methods:", "chosen on", "recommended:")
+    prose = ("methods:", "chosen on", "recommended:", "profit:")
     tables = [line.rstrip() for line in text.splitlines() if not line.startswith(prose)]
     assert max(map(len, tables)) <= WIDTH
     for heading in (*HEADINGS.values(), "log loss - tuned", "log loss - constant"):
         assert heading in text
     for method in METHODS:
         assert f"{method}: what {method} does" in text
+
+
+@pytest.mark.parametrize(("low", "high", "said"), [
+    (-9.0, -1.0, "profit: contacts by tuned cost more than they save, -5 a date (95% -9 to -1). So they do by every method."),
+    (-9.0, 4.0, "profit: that contacts by tuned pay at the declared costs is not shown, -5 a date (95% -9 to 4)."),
+    (1.0, 4.0, "profit: contacts by tuned pay at the declared costs"),
+])
+def test_whether_contacts_pay_is_said_with_its_interval(low: float, high: float, said: str) -> None:
+    benched = result()
+    figures = benched.figures
+    figures.loc[figures["metric"] == "profit", ["value", "low", "high"]] = [-5.0 if low < 0 else 2.0, low, high]
+    told = [str(each) for each in bench_lines(benched)]
+    assert said in " ".join(told)
+    without = replace(benched, figures=figures[figures["metric"] != "profit"])
+    assert not any(str(each).startswith("profit") for each in bench_lines(without))
 
 
 def test_a_segment_of_few_is_named_with_its_leavers_and_the_verdict_stands_in_words() -> None:
