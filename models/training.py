@@ -26,6 +26,7 @@ from models.calibration import (
 from models.dataset import TrainingSet
 from models.methods import (
     MODEST,
+    WORTH_TELLING,
     Constant,
     GradientBoosting,
     Logistic,
@@ -35,6 +36,7 @@ from models.methods import (
     fit_season,
     recency_signals,
     season_columns,
+    season_spread,
 )
 from models.methods.base import Floats, mean_log_loss
 from models.model import Member, Model, references
@@ -118,7 +120,8 @@ def train(
     folds = folds_of(training_set, plan)
     leakage.audit_folds(training_set.keys, folds)
     findings = leakage.audit(training_set.rows(folds.final), plan.waivers)
-    notes = list(folds.notes)
+    training_set, untold = _with_worthy_season(training_set, folds)
+    notes = [*folds.notes, *untold]
     notes += [f"{each.column} was let through the leakage audit (AUC {each.figure:.3f}): {each.waived}."
               for each in findings]
     is_few = not is_tuned(folds, plan)
@@ -148,7 +151,7 @@ def help_search(training_set: TrainingSet, plan: TrainingPlan, journal: Path, st
     """Add trials to the journal of a search, beside other processes; `train` with this journal goes on from them."""
     folds = folds_of(training_set, plan)
     if is_tuned(folds, plan):
-        help_tune(training_set, folds, plan, journal, stop)
+        help_tune(_with_worthy_season(training_set, folds)[0], folds, plan, journal, stop)
 
 
 def folds_of(training_set: TrainingSet, plan: TrainingPlan) -> Folds:
@@ -157,6 +160,27 @@ def folds_of(training_set: TrainingSet, plan: TrainingPlan) -> Folds:
     folds = temporal_folds(training_set.keys, plan.folds, _labels_without_test(training_set))
     folds = thinned(folds, training_set.keys, plan.max_rows)
     return searched(folds, training_set.keys, plan.search_rows) if is_tuned(folds, plan) else folds
+
+
+def _with_worthy_season(training_set: TrainingSet, folds: Folds) -> tuple[TrainingSet, list[str]]:
+    """Rows without the time of year where it does not show in the training dates, and what is said of it.
+
+    Whatever has a value of its own on each date can be learned by heart, and no validation date would tell.
+    """
+    columns = season_columns(training_set.signals)
+    if columns is None:
+        return training_set, []
+    others = tuple(signal for signal in training_set.signals if signal.column not in columns)
+    if not others:
+        return training_set, []
+    untold = TrainingSet(training_set.keys, training_set.features[[s.column for s in others]], training_set.labels, others)
+    rows = untold.rows(folds.final)
+    line = Logistic().fit(rows.features, rows.labels, rows.signals)
+    spread = season_spread(line.margin(rows.features), rows.labels, rows.keys)
+    if spread >= WORTH_TELLING:
+        return training_set, []
+    return untold, [f"the time of year is left out: what returns with it moves dates by {spread:.2f} log-odds (counts from "
+                    f"{WORTH_TELLING})."]
 
 
 def is_tuned(folds: Folds, plan: TrainingPlan) -> bool:

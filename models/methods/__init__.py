@@ -11,7 +11,7 @@ from models.methods.logistic import Logistic
 from models.methods.recency import Recency, recency_signals
 from models.methods.rules import Rules
 from models.methods.scorecard import Scorecard
-from models.methods.season import Season, fit_season, season_columns
+from models.methods.season import WORTH_TELLING, Season, fit_season, season_columns, season_spread
 from models.methods.usage_drop import UsageDrop
 from models.methods.weighted_average import WeightedAverage
 
@@ -30,7 +30,7 @@ METHODS: dict[str, type[Any]] = {
 }
 
 __all__ = [
-    "METHODS", "MODEST", "UNTUNED", "Actions", "BoostingSettings", "Constant", "Floats", "GradientBoosting", "Hybrid", "Logistic",
+    "METHODS", "MODEST", "UNTUNED", "WORTH_TELLING", "Actions", "BoostingSettings", "Constant", "Floats", "GradientBoosting", "Hybrid", "Logistic",
     "Method", "Recency", "Rules", "Scorecard", "Season", "UsageDrop", "WeightedAverage", "fit_season", "logit", "recency_signals",
-    "season_columns", "sigmoid",
+    "season_columns", "season_spread", "sigmoid",
 ]

@@ -29,6 +29,9 @@ SPREADS = np.linspace(0.02, 1.0, 25)
 RETURNING = np.linspace(0.05, 0.95, 10)
 """Share of the variance between dates that comes back every year: any share is as likely before data."""
 KNOT_DAYS = 5.0
+WORTH_TELLING = 0.15
+"""Spread of the returning part, in log-odds, from which the time of year is a signal: a sixth more or fewer events. Where
+nothing is known of it, the priors alone give 0.13."""
 
 
 class Season:
@@ -117,12 +120,24 @@ def fit_season(logit: Floats, labels: NDArray[np.int8], keys: pd.DataFrame, colu
     and other kernels.
     """
     day, level, variance = _levels(logit, labels, keys)
-    window = float((keys["label_until"] - keys["as_of"]).dt.total_seconds().median()) / 86_400.0
-    # Averaging an effect over a window widens its kernel by the variance of the distance of two points in two windows.
-    smooth = float(np.sqrt(SMOOTH_DAYS**2 + window**2 / 6.0))
-    values = _returning(day, level, variance, smooth)
+    values, _ = _returning(day, level, variance, _smooth(keys))
     # Log-odds of nobody in particular: the level is the calibrator's matter.
     return Season(columns, values - np.average(np.interp(day, _knots(), values, period=YEAR), weights=1.0 / variance))
+
+
+def season_spread(logit: Floats, labels: NDArray[np.int8], keys: pd.DataFrame) -> float:
+    """Return by how much the levels of dates differ in a way that returns every year: a standard deviation in log-odds.
+
+    The posterior mean of what `fit_season` averages over; parameters as there.
+    """
+    return _returning(*_levels(logit, labels, keys), _smooth(keys))[1]
+
+
+def _smooth(keys: pd.DataFrame) -> float:
+    """Days over which levels resemble each other."""
+    window = float((keys["label_until"] - keys["as_of"]).dt.total_seconds().median()) / 86_400.0
+    # Averaging an effect over a window widens its kernel by the variance of the distance of two points in two windows.
+    return float(np.sqrt(SMOOTH_DAYS**2 + window**2 / 6.0))
 
 
 def _levels(logit: Floats, labels: NDArray[np.int8], keys: pd.DataFrame) -> tuple[Floats, Floats, Floats]:
@@ -145,13 +160,13 @@ def _levels(logit: Floats, labels: NDArray[np.int8], keys: pd.DataFrame) -> tupl
     return np.bincount(code, day) / size, shift, size / np.bincount(accounts) / spread
 
 
-def _returning(day: Floats, level: Floats, variance: Floats, smooth: float) -> Floats:
-    """Posterior mean of the returning part at the knots, the common level integrated out, on a grid of spread and share."""
+def _returning(day: Floats, level: Floats, variance: Floats, smooth: float) -> tuple[Floats, float]:
+    """Posterior means of the returning part at the knots and of its spread, the common level integrated out, on a grid."""
     yearly = _kernel(_around(day, day), smooth)
     passing = _kernel(day[:, None] - day[None, :], smooth)
     at_knots = _kernel(_around(_knots(), day), smooth)
     ones = np.ones(len(day))
-    log_posterior, curves = [], []
+    log_posterior, curves, spreads = [], [], []
     for spread in SPREADS:
         for share in RETURNING:
             covariance = spread**2 * (share * yearly + (1.0 - share) * passing) + np.diag(variance + 1e-9)
@@ -161,9 +176,11 @@ def _returning(day: Floats, level: Floats, variance: Floats, smooth: float) -> F
             rest = half_level - mean * half
             log_posterior.append(-np.log(np.diag(lower)).sum() - 0.5 * np.log(half @ half) - 0.5 * rest @ rest
                                  - 0.5 * (spread / LEVEL_SD) ** 2)
+            spreads.append(spread * np.sqrt(share))
             curves.append(spread**2 * share * at_knots @ solve_triangular(lower, rest, lower=True, trans=1))
     weight = np.exp(np.array(log_posterior) - max(log_posterior))
-    return np.asarray(weight @ np.array(curves) / weight.sum(), dtype=np.float64)
+    weight = weight / weight.sum()
+    return np.asarray(weight @ np.array(curves), dtype=np.float64), float(weight @ np.array(spreads))
 
 
 def _knots() -> Floats:

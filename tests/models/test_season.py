@@ -11,7 +11,7 @@ from features.definition import Signal
 from features.dimensions.season import SIGNALS
 from models import metrics
 from models.dataset import TrainingSet, training_set
-from models.methods import Season, fit_season, season_columns
+from models.methods import WORTH_TELLING, Season, fit_season, season_columns, season_spread
 from models.methods.base import sigmoid
 from models.methods.season import YEAR, day_of_year
 from models.plan import TrainingPlan
@@ -78,6 +78,11 @@ def test_dates_that_differ_by_chance_have_next_to_none_after_years() -> None:
     assert np.mean([np.abs(_curve(6, "chance", seed)).mean() for seed in range(2)]) < 0.08
 
 
+def test_the_spread_of_what_returns_tells_a_season_from_chance() -> None:
+    assert season_spread(*_history(3, "wave")) == pytest.approx(0.5 / np.sqrt(2), rel=0.35)
+    assert max(season_spread(*_history(2, "none", seed)) for seed in range(3)) < WORTH_TELLING / 2
+
+
 def test_contributions_are_the_margin_and_the_state_returns() -> None:
     season = fit_season(*_history(2, "wave"), COLUMNS)
     rows = _at(YEAR_DAYS).assign(seats=1.0)[["seats", *COLUMNS]]
@@ -90,7 +95,7 @@ def test_contributions_are_the_margin_and_the_state_returns() -> None:
     assert (again.fit(rows, np.zeros(len(rows), dtype=np.int8), ()).margin(rows) == 0.0).all()
 
 
-def _seasonal(with_season: bool) -> TrainingSet:
+def _seasonal(with_season: bool, wave: float = 1.5) -> TrainingSet:
     """Monthly dates from June to May and a test in September, when the wave is high again."""
     random = np.random.default_rng(4)
     dates = [*pd.date_range("2021-06-01", "2022-05-01", freq="MS"), pd.Timestamp("2022-10-01")]
@@ -99,7 +104,7 @@ def _seasonal(with_season: bool) -> TrainingSet:
     keys["is_test"] = keys["as_of"] == dates[-1]
     day = ((keys["as_of"] - pd.Timestamp(0)) // pd.Timedelta(days=1)).to_numpy(float)
     features = _at(day).assign(idle=random.normal(size=len(keys)))
-    labels = random.random(len(keys)) < sigmoid(features["idle"].to_numpy() - 1.0 + 1.5 * _wave(day))
+    labels = random.random(len(keys)) < sigmoid(features["idle"].to_numpy() - 1.0 + wave * _wave(day))
     idle = Signal("idle", "idle", "usage", "usage_events", "m", "days", "{value}", worse="up",
                   definition={"measure": "days_since"})
     signals = (idle, *(signal for signal, _ in SIGNALS)) if with_season else (idle,)
@@ -118,3 +123,9 @@ def test_a_model_that_saw_one_autumn_is_nearer_to_the_next() -> None:
         base, phi = model.contributions(rows.test.features)
         assert base + phi.sum(axis=1) == pytest.approx(model.margin(rows.test.features), abs=1e-9)
     assert losses[True] < losses[False] - 0.01 and abs(shares[True]) < 0.7 * abs(shares[False])
+
+
+def test_a_time_of_year_that_shows_nothing_is_no_signal() -> None:
+    trained = train(_seasonal(True, wave=0.0), TrainingPlan(trials=0, threads=1, folds=3, max_trees=40, bags=1))
+    assert trained.model.columns == ["idle"] and "season" not in trained.model.name
+    assert any("the time of year is left out" in note for note in trained.notes)
