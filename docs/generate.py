@@ -46,6 +46,7 @@ _PLACES = {
     "ColumnRule": "A rule: `columns = { our_column = { ... } }`", "Lookup": "`[[sources.NAME.lookups]]`",
     "Part": "`[[sources.NAME.parts]]`", "Target": "`[[targets]]`", "Population": "`[targets.population]`",
     "Dates": "`[targets.dates]`", "Test": "`[targets.test]`", "Objective": "`[objective]`", "Features": "`[features]`",
+    "Ratio": "`[[features.ratios]]`",
     "Metrics": "`[metrics]`",
     "Training": "`[training]`", "Checks": "`[checks]`", "Bench": "`[bench]`", "ScoredAction": "`[[actions]]`",
     "ScoringRule": "`[[rules]]`", "RuleCondition": "A condition: `when = [{ ... }]`", "Scale": "`[scale]`", "Score": "`[score]`",

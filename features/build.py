@@ -4,12 +4,14 @@ Facts carry whole numbers only: days and microseconds since 1970, money in minor
 dated facts come from `streams`, signals of state and attributes from `states`.
 """
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from features.automatic import ACTIVITY, automatic_cards
 from features.catalogue import CARDS, RATIOS, SEASON, STATES
-from features.definition import Card, RatioCard, Signal
+from features.definition import Card, DeclaredRatio, RatioCard, Signal
+from features.errors import ConfigError
 from features.facts import SourceFacts, Step
 from features.naming import slug
 from features.states import attribute_signals, state_signals
@@ -44,9 +46,45 @@ def _ratio_signals(cards: tuple[RatioCard, ...], columns: list[tuple[Signal, str
     return found
 
 
+def _declared_cards(declared: tuple[DeclaredRatio, ...], columns: list[tuple[Signal, str]]) -> tuple[RatioCard, ...]:
+    """Cards of a project's own ratios, of whatever else is built."""
+    built = {signal.column: signal for signal, _ in columns}
+    taken = {*built, *(signal.column for signal, _ in SEASON), "account_id", "as_of", "as_of_day"}
+    cards = []
+    for ratio in declared:
+        if ratio.name in taken:
+            raise ConfigError(f"[[features.ratios]] name = \"{ratio.name}\" is the name of another signal; choose a name of its "
+                              "own (`tenure features --catalogue` lists those in use).")
+        taken.add(ratio.name)
+        top, bottom = (_built(ratio, key, built) for key in ("numerator", "divisor"))
+        spoken = f"{_words(top)} over {_words(bottom)}"
+        cards.append(RatioCard(
+            ratio.name, top.dimension, top.column, bottom.column, unit="number", worse=ratio.worse,
+            phrase=ratio.phrase or f"{spoken} is {{value}}", meaning=f"{spoken}, as the project declares",
+            is_leading=top.is_leading and bottom.is_leading))
+    return tuple(cards)
+
+
+def _built(ratio: DeclaredRatio, key: str, built: Mapping[str, Signal]) -> Signal:
+    column = getattr(ratio, key)
+    if column not in built:
+        near = difflib.get_close_matches(column, sorted(built), n=1, cutoff=0.0)
+        raise ConfigError(f"[[features.ratios]] \"{ratio.name}\": {key} = \"{column}\" is no signal of this project; the nearest "
+                          f"is \"{''.join(near)}\". A ratio is of columns that the project's sources, windows and "
+                          "[features] off allow (`tenure features --catalogue`).")
+    return built[column]
+
+
+def _words(signal: Signal) -> str:
+    """`tickets opened in 28 days`, from a column's name."""
+    if signal.window_days is None:
+        return signal.column.replace("_", " ")
+    return f"{signal.column.removesuffix(f'_{signal.window_days}d').replace('_', ' ')} in {signal.window_days} days"
+
+
 def plan_features(
     sources: list[SourceFacts], *, window_days: tuple[int, ...], off: frozenset[str] = frozenset(), season: bool = False,
-    own_dates: bool = True, cards: tuple[Card, ...] | None = None,
+    own_dates: bool = True, cards: tuple[Card, ...] | None = None, ratios: tuple[DeclaredRatio, ...] = (),
 ) -> FeaturePlan:
     """Compile every card whose source exists into one feature query.
 
@@ -61,6 +99,8 @@ def plan_features(
         a grid of dates, windows are added up for every account on every date. Values are the same.
     cards
         These alone, instead of the catalogue's and the automatic ones.
+    ratios
+        The project's own, of columns of the others.
 
     Returns
     -------
@@ -68,6 +108,11 @@ def plan_features(
         The query returns account_id, as_of_day and one double per signal, for each row of the
         table `snapshots` (account_id, as_of_day, partition_name). It reads, besides, `calendar`,
         one `dates_<source>` and one `facts_<source>` per source.
+
+    Raises
+    ------
+    ConfigError
+        A declared ratio is of a column that is not built, or has the name of one that is.
     """
     taken: set[str] = {"account_id", "as_of", "as_of_day"}
     steps: list[Step] = []
@@ -92,6 +137,7 @@ def plan_features(
         columns += [*found, *state_columns, *attribute_columns]
         windows[source.name] = tuple(sorted(needed))
     columns += _ratio_signals(RATIOS, columns, taken)
+    columns += _ratio_signals(_declared_cards(ratios, columns), columns, taken)
     columns += SEASON if season else ()
     columns = [(signal, expression) for signal, expression in columns if signal.column not in off]
     query = _last_query(columns, joins, streams, list(windows))

@@ -191,6 +191,17 @@ class StateCard:
 
 
 @dataclass(frozen=True)
+class DeclaredRatio:
+    """A ratio of two signals that a project declares, by their columns; `build` makes a `RatioCard` of it."""
+
+    name: str
+    numerator: str
+    divisor: str
+    worse: Direction | None = None
+    phrase: str | None = None
+
+
+@dataclass(frozen=True)
 class RatioCard:
     """One signal over another of the same row; null when the divisor is null or zero."""
 

@@ -145,6 +145,8 @@ def features(
                                           "from the staged tables.")] = False,
     value: Annotated[bool, typer.Option("--value", help="Print what each measure is worth out of time, from the features in the "
                                         "store; the test is not read.")] = False,
+    search: Annotated[bool, typer.Option("--search", help="Look for ratios of two signals that say what the others do not, out "
+                                         "of time and beyond chance; prints the lines for tenure.toml.")] = False,
 ) -> None:
     """Build snapshots, labels and features from the staged tables. Example: tenure features --target churn_90d"""
     from pipeline.console import Story, print_json
@@ -163,6 +165,9 @@ def features(
         return
     if value:
         _print_values(project, data, target, as_json=as_json)
+        return
+    if search:
+        _print_search(project, data, target, as_json=as_json)
         return
     workspace, chosen = open_project(project, data, target, engine)
     story = Story(quiet=as_json)
@@ -188,6 +193,23 @@ def _print_values(project: Path, data: Path | None, target: str | None, *, as_js
         print_json({"measures": found.to_dict("records")})
         return
     typer.echo(selection_text(found))
+
+
+def _print_search(project: Path, data: Path | None, target: str | None, *, as_json: bool) -> None:
+    """`features --search`: on the rows and the validation dates that training uses."""
+    from models.ratios import search_ratios
+    from pipeline.console import print_json
+    from pipeline.jobs.prepare import load_training
+    from pipeline.jobs.train import plan_of
+    from pipeline.reports.ratios import declaration, search_text
+
+    workspace, chosen = open_project(project, data, target)
+    searched = search_ratios(load_training(workspace, chosen)[0], plan_of(workspace, chosen))
+    if as_json:
+        found = searched.found.to_dict("records")
+        print_json({"tried": searched.ratios.to_dict("records"), "found": [{**row, "toml": declaration(row)} for row in found]})
+        return
+    typer.echo(search_text(searched))
 
 
 def _print_metrics(project: Path, data: Path | None, target: str | None, as_of: date | None, *, as_json: bool) -> None:

@@ -3,6 +3,7 @@
 import codecs
 import difflib
 import re
+import string
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -10,10 +11,11 @@ from datetime import date
 from functools import cache
 from zoneinfo import available_timezones
 
+from features.naming import LONGEST
 from features.sources import COMMON, CONTRACTS, Contract
 from models.declared import Action, Condition, weights_problem
 from models.declared import Rule as PointsRule
-from pipeline.config.schema import ColumnRule, Dates, Part, Project, Rule, Source, Target, Test
+from pipeline.config.schema import ColumnRule, Dates, Part, Project, Ratio, Rule, Source, Target, Test
 
 # Names become table and column names in SQL that runs on DuckDB and Spark without quotes.
 PLAIN_NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -52,6 +54,7 @@ def project_problems(project: Project) -> list[Problem]:
     """All mistakes that need more than one key to see."""
     return [
         *_general_problems(project),
+        *_ratio_problems(project.features.ratios),
         *(p for name, source in project.sources.items() for p in _source_problems(project, name, source)),
         *(p for index, target in enumerate(project.targets) for p in _target_problems(project, index, target)),
         *_bench_problems(project),
@@ -383,6 +386,30 @@ def declared_rules(project: Project) -> tuple[PointsRule, ...]:
     """The rules with points as the models package knows them."""
     return tuple(PointsRule(rule.name, tuple(Condition(**asdict(each)) for each in rule.when), rule.points)
                  for rule in project.rules)
+
+
+def _ratio_problems(ratios: tuple[Ratio, ...]) -> Iterator[Problem]:
+    """What can be said of a ratio without the sources; its columns are looked up where features are built."""
+    for index, ratio in enumerate(ratios):
+        path: Location = ("features", "ratios", index)
+        if not PLAIN_NAME.fullmatch(ratio.name) or ratio.name in SQL_WORDS or len(ratio.name) > LONGEST:
+            yield Problem((*path, "name"), f"\"{ratio.name}\" needs {PLAIN_NAME_WORDS}; "
+                          f"at most {LONGEST} characters, no word of SQL.")
+        if ratio.name in (other.name for other in ratios[:index]):
+            yield Problem((*path, "name"), f"\"{ratio.name}\" is the name of two ratios; each needs a name of its own.")
+        if ratio.numerator == ratio.divisor:
+            yield Problem((*path, "divisor"), f"\"{ratio.divisor}\" over itself is always 1; name two different signals.")
+        if ratio.phrase is not None and not _speaks_of_value(ratio.phrase):
+            yield Problem((*path, "phrase"), f"\"{ratio.phrase}\" must hold {{value}} and nothing else in braces, such as "
+                          "\"{value} tickets per active person\".")
+
+
+def _speaks_of_value(phrase: str) -> bool:
+    try:
+        named = [(name, kind, how) for _, name, kind, how in string.Formatter().parse(phrase) if name is not None]
+    except ValueError:
+        return False
+    return bool(named) and all(each == ("value", "", None) for each in named)
 
 
 def _bench_problems(project: Project) -> Iterator[Problem]:

@@ -263,6 +263,25 @@ class Objective:
 
 
 @dataclass(frozen=True, config=_strict)
+class Ratio:
+    """A signal of your own: one signal over another of the same account and date, null where the divisor is null or 0.
+
+    `tenure features --search` looks for ratios that are worth declaring.
+    """
+
+    name: str
+    """Its column; no other signal may have it."""
+    numerator: str
+    """Column of a signal."""
+    divisor: str
+    """Column of another signal."""
+    worse: Literal["up", "down"] | None = None
+    """The direction that means trouble; default: no opinion."""
+    phrase: str | None = None
+    """Said of an account, with {value}; default: made from the two columns."""
+
+
+@dataclass(frozen=True, config=_strict)
 class Features:
     """Which signals are built."""
 
@@ -276,6 +295,8 @@ class Features:
     the last of them is known: a time of year that was never seen says nothing."""
     max_kinds: int = Field(default=12, ge=0)
     """Event kinds per source that get cards of their own."""
+    ratios: tuple[Ratio, ...] = ()
+    """Signals of your own, each one signal over another."""
 
 
 @dataclass(frozen=True, config=_strict)

@@ -1,7 +1,7 @@
 """Snapshots, labels and features of one target, for its training dates or for one date to score."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from math import ceil
 from typing import Any
@@ -10,7 +10,7 @@ import pandas as pd
 
 from features.build import FeaturePlan, plan_features
 from features.catalogue import LAGGING
-from features.definition import Signal
+from features.definition import DeclaredRatio, Signal
 from features.errors import ConfigError, IncompleteHorizon
 from features.facts import SourceFacts
 from features.feeds import coverage, daily_counts
@@ -45,6 +45,7 @@ BEFORE_DAYS = 28
 DAYS_OF_A_YEAR = 365
 # Beside the choices of each source; no source can have a name that starts so.
 CALENDAR = "_calendar"
+OWN_RATIOS = "_ratios"
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,9 @@ def build_training(workspace: Workspace, connection: Connection, target: Target)
     choices = {n: choose(connection, s, middle, workspace.project.features.max_kinds) for n, s in staged.items()}
     _add_declared(connection, staged, choices)
     choices[CALENDAR] = {"season": workspace.project.features.season and _sees_the_season(connection, target)}
+    # Those of the model in use: one declared later, or of kinds it did not choose, must not stop its scores.
+    own = [asdict(each) for each in workspace.project.features.ratios]
+    choices |= {OWN_RATIOS: {"declared": own}} if own else {}
     take_labels(workspace, connection, staged, target)
     seen = seen_terms(workspace, connection, staged, target)
     choices |= {} if seen is None else {TERMS: {SEEN: list(seen)}}
@@ -352,7 +356,8 @@ def _features(
         if source.contract.table not in NO_FEATURES and source.settings.features:
             sources.append(source_facts(source, choices))
     off = frozenset(settings.off) | (LAGGING if settings.leading_only else frozenset())
-    plan = plan_features(sources, window_days=settings.window_days, off=off,
+    ratios = tuple(DeclaredRatio(**each) for each in choices.get(OWN_RATIOS, {}).get("declared", ()))
+    plan = plan_features(sources, window_days=settings.window_days, off=off, ratios=ratios,
                          season=bool(choices.get(CALENDAR, {}).get("season", False)), own_dates=own_dates)
     if not plan.signals:
         raise ConfigError("no signal can be built: every source is off or lacks its columns. Look at [features] off.")
