@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import date
 
-from features.errors import ConfigError, LeakageError
+from features.errors import ConfigError, GateRefused, LeakageError
 from pipeline.checking.clocks import clock_findings
 from pipeline.checking.deletion import deletion_findings
 from pipeline.checking.evidence import Evidence, make_accounts
@@ -16,6 +16,7 @@ from pipeline.checking.repeats import repeat_findings
 from pipeline.checking.report import SEVERITIES, CheckReport, Finding
 from pipeline.checking.tables import table_findings
 from pipeline.checking.timing import timing_findings
+from pipeline.checking.units import unit_findings
 from pipeline.config.checks import nearest
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection, rows
@@ -25,6 +26,8 @@ from pipeline.workspace import Workspace
 
 # Training itself stops on this one, with the exit code of a wrong date.
 SAID_BY_TRAINING = ("no-labels",)
+# Numbers that are not what they say; every other refusal is of what cannot be known at the time.
+WRONG_NUMBERS = ("unit-changed",)
 FINDINGS = frozenset({
     "bad-rows", "negative-amounts", "duplicate-ids", "identical-rows", "stale-source", "feed-silent",
     "label-feed-silent", "several-feeds", "overlapping-subscriptions", "nobody-ever-ended", "assumed-clock",
@@ -35,6 +38,7 @@ FINDINGS = frozenset({
     "cannot-leave-inside-horizon", "term-never-labelled", "clock-repeats-another", "value-before-its-clock",
     "known-only-since-load", "known-before-it-happened", "ends-known-too-early", "value-tells-outcome",
     "only-leavers-have-it", "identifier-mapped", "future-moves-a-signal", "merged-still-covered",
+    "unit-changed",
 })
 
 
@@ -68,7 +72,8 @@ def check_sources(
     make_accounts(evidence)
     leavers = count_leavers(evidence)
     found = [*export_findings(evidence), *leavers.findings, *timing_findings(evidence), *table_findings(evidence),
-             *clock_findings(evidence), *leak_findings(evidence), *deletion_findings(evidence), *merge_findings(evidence)]
+             *clock_findings(evidence), *leak_findings(evidence), *deletion_findings(evidence), *merge_findings(evidence),
+             *unit_findings(evidence)]
     if restage:  # what was staged last may have lost its files
         found += repeat_findings(evidence)
     return CheckReport(
@@ -82,12 +87,14 @@ def check_sources(
 
 
 def refuse_training(report: CheckReport) -> None:
-    """Stop where a model would learn from the future or from survivors only.
+    """Stop where a model would learn from the future, from survivors only, or from numbers in two units.
 
     Raises
     ------
     LeakageError
         A finding of severity stop was not accepted with a reason; all of them are told.
+    GateRefused
+        As above, where none of them is a leak.
     """
     stops = [f for f in report.stops if f.name not in SAID_BY_TRAINING]
     if not stops:
@@ -95,9 +102,12 @@ def refuse_training(report: CheckReport) -> None:
     told = "\n".join(f"- {f.name}{f' ({f.source})' if f.source else ''}: {f.what}. {_such_as(f)}{f.todo}" for f in stops)
     waived = "\n".join(f'"{name}" = "why it does no harm"' for name in dict.fromkeys(
         f"{f.name}/{f.source}" if f.source else f.name for f in stops))
-    raise LeakageError(
+    leaks = [f for f in stops if f.name not in WRONG_NUMBERS]
+    taught = [*(["what it cannot know at the time"] if leaks else []),
+              *(["numbers that are not what they say"] if len(leaks) < len(stops) else [])]
+    raise (LeakageError if leaks else GateRefused)(
         f"training is refused: {len(stops)} finding{'s' if len(stops) > 1 else ''} about the sources would teach a model "
-        f"what it cannot know at the time.\n{told}\nMend the sources, or, if you know better, accept a finding with its "
+        f"{' and '.join(taught)}.\n{told}\nMend the sources, or, if you know better, accept a finding with its "
         f"reason. The lines of tenure.toml:\n[checks.accept]\n{waived}"
     )
 
