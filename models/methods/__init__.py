@@ -30,7 +30,7 @@ METHODS: dict[str, type[Any]] = {
 }
 
 __all__ = [
-    "METHODS", "MODEST", "UNTUNED", "WORTH_TELLING", "Actions", "BoostingSettings", "Constant", "Floats", "GradientBoosting", "Hybrid", "Logistic",
-    "Method", "Recency", "Rules", "Scorecard", "Season", "UsageDrop", "WeightedAverage", "fit_season", "logit", "recency_signals",
-    "season_columns", "season_spread", "sigmoid",
+    "METHODS", "MODEST", "UNTUNED", "WORTH_TELLING", "Actions", "BoostingSettings", "Constant", "Floats", "GradientBoosting",
+    "Hybrid", "Logistic", "Method", "Recency", "Rules", "Scorecard", "Season", "UsageDrop", "WeightedAverage", "fit_season",
+    "logit", "recency_signals", "season_columns", "season_spread", "sigmoid",
 ]
