@@ -28,11 +28,18 @@ def build(file: str, dates: list[pd.Timestamp], windows: list[int]) -> pd.DataFr
             if window == max(windows):
                 continue
             first = as_of - pd.Timedelta(days=2 * window)
-            before = known[(known["event_time"] >= first) & (known["event_time"] < as_of - pd.Timedelta(days=window))]
+            before = known[
+                (known["event_time"] >= first)
+                & (known["event_time"] < as_of - pd.Timedelta(days=window))
+            ]
             now, then = table[f"count_{window}"].fillna(0), before.groupby("account_id").size()
             then = then.reindex(table.index).fillna(0)
             table[f"change_{window}"] = (now - then) / (now + then)
-        counted = [c for c in table.columns if c.startswith(("count", "sum", "days_", "users")) and c != "days_since"]
+        counted = [
+            c
+            for c in table.columns
+            if c.startswith(("count", "sum", "days_", "users")) and c != "days_since"
+        ]
         table[counted] = table[counted].fillna(0)
         tables.append(table.assign(as_of=as_of).reset_index())
     return pd.concat(tables, ignore_index=True)
@@ -40,7 +47,11 @@ def build(file: str, dates: list[pd.Timestamp], windows: list[int]) -> pd.DataFr
 
 if __name__ == "__main__":
     started = time.monotonic()
-    made = build(sys.argv[1], [pd.Timestamp(d) for d in sys.argv[2].split(",")], [int(w) for w in sys.argv[3].split(",")])
+    made = build(
+        sys.argv[1],
+        [pd.Timestamp(d) for d in sys.argv[2].split(",")],
+        [int(w) for w in sys.argv[3].split(",")],
+    )
     print(time.monotonic() - started)
     if len(sys.argv) > 4:
         made.to_parquet(sys.argv[4])

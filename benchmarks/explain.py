@@ -2,11 +2,12 @@
 
     python -m benchmarks.explain --rows 100000 [--json]
 
-150 columns with nulls, 300 trees of depth 8. Ours explains all rows, streamed in batches that are made and
-dropped one by one; the others explain a sample and are extrapolated, since a million rows would take them
-hours (`reference_rows` says how many). Ours and `pred_contrib` have two threads; shap's TreeExplainer and
-woodelf know one, and are left out where they are not installed. On a busy machine the ratio of processor
-seconds (`ratio_cpu`) is steadier than that of wall seconds (`ratio`).
+150 columns with nulls, 300 trees of depth 8. Ours explains all rows, streamed in batches that are
+made and dropped one by one; the others explain a sample and are extrapolated, since a million rows
+would take them hours (`reference_rows` says how many). Ours and `pred_contrib` have two threads;
+shap's TreeExplainer and woodelf know one, and are left out where they are not installed. On a busy
+machine the ratio of processor seconds (`ratio_cpu`) is steadier than that of wall seconds
+(`ratio`).
 """
 
 import argparse
@@ -62,8 +63,12 @@ def trained(leaves: int) -> GradientBoosting:
     rows = np.nan_to_num(made_rows(TRAINING_ROWS, 1))
     weights = np.random.default_rng(2).normal(0.0, 0.4, 40)
     margin = rows[:, :40] @ weights + rows[:, 0] * rows[:, 1] - 2.0
-    labels = (np.random.default_rng(3).random(TRAINING_ROWS) < 1.0 / (1.0 + np.exp(-margin))).astype(np.int8)
-    method = GradientBoosting(BoostingSettings(trees=TREES, leaves=leaves, depth=DEPTH), threads=THREADS)
+    labels = (
+        np.random.default_rng(3).random(TRAINING_ROWS) < 1.0 / (1.0 + np.exp(-margin))
+    ).astype(np.int8)
+    method = GradientBoosting(
+        BoostingSettings(trees=TREES, leaves=leaves, depth=DEPTH), threads=THREADS
+    )
     return method.fit(pd.DataFrame(made_rows(TRAINING_ROWS, 1)), labels, ())
 
 
@@ -85,10 +90,13 @@ def explain_all(method: GradientBoosting, rows: int) -> dict[str, float]:
 
 def others(booster: lgb.Booster) -> dict[str, tuple[int, Callable[[Floats], Floats]]]:
     """Name -> rows to try, and contributions of rows."""
+
     def pred_contrib(rows: Floats) -> Floats:
         return np.asarray(booster.predict(rows, pred_contrib=True, num_threads=THREADS))[:, :-1]
 
-    found: dict[str, tuple[int, Callable[[Floats], Floats]]] = {"pred_contrib": (REFERENCE_ROWS, pred_contrib)}
+    found: dict[str, tuple[int, Callable[[Floats], Floats]]] = {
+        "pred_contrib": (REFERENCE_ROWS, pred_contrib)
+    }
     with contextlib.suppress(ImportError):
         from shap import TreeExplainer
 
@@ -100,7 +108,10 @@ def others(booster: lgb.Booster) -> dict[str, tuple[int, Callable[[Floats], Floa
         def woodelf(rows: Floats) -> Floats:
             frame = pd.DataFrame(rows, columns=booster.feature_name())
             # It prints its own statistics and progress.
-            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            with (
+                contextlib.redirect_stdout(io.StringIO()),
+                contextlib.redirect_stderr(io.StringIO()),
+            ):
                 return np.asarray(WoodelfExplainer(booster).shap_values(frame))
 
         found["woodelf"] = (WOODELF_ROWS, woodelf)
@@ -115,14 +126,20 @@ def measure(rows: int, leaves: int) -> dict[str, Any]:
     sample = made_rows(max(REFERENCE_ROWS, WOODELF_ROWS), 99)
     _, our_values = method.contributions(pd.DataFrame(sample))
     result: dict[str, Any] = {
-        "rows": rows, "leaves": leaves, "explained_by": method.explained_by_, "seconds": round(ours["seconds"], 1),
-        "rows_per_second": round(rows / ours["seconds"]), "rows_per_cpu_second": round(rows / ours["cpu_seconds"]),
-        "peak_gb": round(peak, 2), "others": {},
+        "rows": rows,
+        "leaves": leaves,
+        "explained_by": method.explained_by_,
+        "seconds": round(ours["seconds"], 1),
+        "rows_per_second": round(rows / ours["seconds"]),
+        "rows_per_cpu_second": round(rows / ours["cpu_seconds"]),
+        "peak_gb": round(peak, 2),
+        "others": {},
     }
     for name, (count, explain) in others(method.boosters_[0]).items():
         done = timed(lambda explain=explain, count=count: explain(sample[:count]))  # type: ignore[misc]
         result["others"][name] = {
-            "reference_rows": count, "rows_per_second": round(count / done.seconds, 1),
+            "reference_rows": count,
+            "rows_per_second": round(count / done.seconds, 1),
             "rows_per_cpu_second": round(count / done.cpu_seconds, 1),
             "ratio": round(rows / ours["seconds"] / (count / done.seconds), 1),
             "ratio_cpu": round(rows / ours["cpu_seconds"] / (count / done.cpu_seconds), 1),
@@ -134,21 +151,29 @@ def measure(rows: int, leaves: int) -> dict[str, Any]:
 
 def main() -> None:
     """Measure, then print lines or JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rows", type=int, default=100_000)
-    parser.add_argument("--leaves", type=int, default=LEAVES, help="Leaves per tree, of at most 256 at depth 8.")
+    parser.add_argument(
+        "--leaves", type=int, default=LEAVES, help="Leaves per tree, of at most 256 at depth 8."
+    )
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     found = measure(arguments.rows, arguments.leaves)
     if arguments.json:
         print(json.dumps(found))
         return
-    print(f"ours: {found['rows']:,} rows in {found['seconds']} s, {found['rows_per_second']:,} rows/s, "
-          f"peak {found['peak_gb']} GiB")
+    print(
+        f"ours: {found['rows']:,} rows in {found['seconds']} s, {found['rows_per_second']:,}"
+        f" rows/s, peak {found['peak_gb']} GiB"
+    )
     for name, other in found["others"].items():
-        print(f"{name}: {other['rows_per_second']:,} rows/s (from {other['reference_rows']:,} rows); ours is "
-              f"{other['ratio']} times as fast ({other['ratio_cpu']} by processor seconds); "
-              f"largest difference {other['largest_difference']:.1e}")
+        print(
+            f"{name}: {other['rows_per_second']:,} rows/s (from {other['reference_rows']:,} rows);"
+            f" ours is {other['ratio']} times as fast ({other['ratio_cpu']} by processor seconds);"
+            f" largest difference {other['largest_difference']:.1e}"
+        )
 
 
 if __name__ == "__main__":

@@ -1,20 +1,24 @@
-"""Our models beside the baselines on every example with events, out of time, by each set's own protocol.
+"""Our models beside the baselines on every example with events, out of time, by each set's own
+protocol.
 
-    python -m benchmarks.quality [--json] [--data PATH] [--sets NAME ...] [--targets NAME ...] [--record] [--no-others]
-    python -m benchmarks.quality --recorded [--json]
+    python -m benchmarks.quality [--json] [--data PATH] [--sets NAME ...] [--targets NAME ...]
+    [--record] [--no-others] python -m benchmarks.quality --recorded [--json]
 
-Each target of `examples/<set>/tenure.toml` is staged, built and trained in a temporary folder. Every choice is made
-on validation dates; the test dates are read once, at the end, by `models.evaluation`. Our model and the baselines see
-the same rows and signals and are calibrated on the same dates. A difference is our log loss minus theirs with its 95%
-interval from resampling accounts: below 0 is better for us. `signal` says whether we beat the constant beyond chance.
+Each target of `examples/<set>/tenure.toml` is staged, built and trained in a temporary folder.
+Every choice is made on validation dates; the test dates are read once, at the end, by
+`models.evaluation`. Our model and the baselines see the same rows and signals and are calibrated on
+the same dates. A difference is our log loss minus theirs with its 95% interval from resampling
+accounts: below 0 is better for us. `signal` says whether we beat the constant beyond chance.
 
-Two libraries take part from environments of their own, made on demand (`--no-others` leaves them out). AutoGluon, no
-neural networks, gets the same rows and signals for as long as our training took, at least a minute, and validates and
-calibrates as it sees fit; `--autogluon-folds accounts` keeps the rows of an account together in its folds. BG/NBD, where
-accounts purchase repeatedly, gets the purchase days known at each date; its log-odds are calibrated as ours are, and
-`raw` is what it says by itself. What could not be measured is null, and `absent` says why.
+Two libraries take part from environments of their own, made on demand (`--no-others` leaves them
+out). AutoGluon, no neural networks, gets the same rows and signals for as long as our training
+took, at least a minute, and validates and calibrates as it sees fit; `--autogluon-folds accounts`
+keeps the rows of an account together in its folds. BG/NBD, where accounts purchase repeatedly, gets
+the purchase days known at each date; its log-odds are calibrated as ours are, and `raw` is what it
+says by itself. What could not be measured is null, and `absent` says why.
 
-`--record` keeps the figures in `quality_recorded.json`, which `--recorded` prints without running anything.
+`--record` keeps the figures in `quality_recorded.json`, which `--recorded` prints without running
+anything.
 """
 
 import argparse
@@ -86,7 +90,9 @@ REFERENCES: Mapping[tuple[str, str], Reference] = {
 def measured(
     data: Path, sets: tuple[str, ...], targets: tuple[str, ...], budget: Budget | None = None
 ) -> Iterator[dict[str, Any]]:
-    """One entry per set and target, in the order of the examples; without a budget no other library takes part."""
+    """One entry per set and target, in the order of the examples; without a budget no other library
+    takes part.
+    """
     for name in sets:
         with tempfile.TemporaryDirectory(prefix="tenure-quality-") as folder:
             place = Path(folder)
@@ -109,11 +115,22 @@ def _one(name: str, workspace: Workspace, target: Target, budget: Budget | None)
     found = evaluate(result, None, rows)
     entry = summary(name, target.name, found, _intervals(result.model, result.baselines, rows.test))
     seconds = round(time.monotonic() - started)
-    beside = dict.fromkeys(OTHERS) | {"absent": dict.fromkeys(_takes_part(name), "left out by --no-others")}
+    beside = dict.fromkeys(OTHERS) | {
+        "absent": dict.fromkeys(_takes_part(name), "left out by --no-others")
+    }
     if budget is not None:
-        beside = others(_contest(name, workspace, target, rows, result, training_seconds, budget),
-                        result.model.probability(rows.test.features), rows.test)
-    return {**entry, **beside, "notes": list(result.notes), "seconds": seconds, "training_seconds": round(training_seconds)}
+        beside = others(
+            _contest(name, workspace, target, rows, result, training_seconds, budget),
+            result.model.probability(rows.test.features),
+            rows.test,
+        )
+    return {
+        **entry,
+        **beside,
+        "notes": list(result.notes),
+        "seconds": seconds,
+        "training_seconds": round(training_seconds),
+    }
 
 
 def _takes_part(set_name: str) -> tuple[str, ...]:
@@ -121,7 +138,12 @@ def _takes_part(set_name: str) -> tuple[str, ...]:
 
 
 def _contest(
-    name: str, workspace: Workspace, target: Target, rows: TrainingSet, result: TrainingResult, training_seconds: float,
+    name: str,
+    workspace: Workspace,
+    target: Target,
+    rows: TrainingSet,
+    result: TrainingResult,
+    training_seconds: float,
     budget: Budget,
 ) -> dict[str, Callable[[], Other]]:
     """The other libraries that take part in a set, each as a run that has not begun."""
@@ -130,12 +152,19 @@ def _contest(
         with connected() as connection:
             return bgnbd(workspace, connection, target, rows, result)
 
-    runs = {"autogluon": lambda: autogluon(rows, result, training_seconds, budget), "bgnbd": repeat_purchases}
+    runs = {
+        "autogluon": lambda: autogluon(rows, result, training_seconds, budget),
+        "bgnbd": repeat_purchases,
+    }
     return {library: runs[library] for library in _takes_part(name)}
 
 
-def others(runs: Mapping[str, Callable[[], Other]], ours: Floats, test: TrainingSet) -> dict[str, Any]:
-    """What other libraries reach on the test rows beside our probabilities; null, and why in `absent`, where a run failed."""
+def others(
+    runs: Mapping[str, Callable[[], Other]], ours: Floats, test: TrainingSet
+) -> dict[str, Any]:
+    """What other libraries reach on the test rows beside our probabilities; null, and why in
+    `absent`, where a run failed.
+    """
     entry: dict[str, Any] = dict.fromkeys(OTHERS) | {"absent": {}}
     for name, run in runs.items():
         try:
@@ -155,23 +184,36 @@ def _beside(theirs: Floats, ours: Floats, test: TrainingSet) -> dict[str, Any]:
     """Figures of their probabilities, paired with ours as the baselines are."""
     losses = metrics.log_losses(test.labels, ours), metrics.log_losses(test.labels, theirs)
     paired = metrics.paired_difference(*losses, test.keys["account_id"])
-    difference = {"difference": paired.value, "difference_low": paired.low, "difference_high": paired.high}
+    difference = {
+        "difference": paired.value,
+        "difference_low": paired.low,
+        "difference_high": paired.high,
+    }
     return _method(_interval(test, theirs, theirs), difference)
 
 
-def _intervals(model: Model, baselines: Mapping[str, Model], test: TrainingSet) -> dict[str, dict[str, metrics.Estimate]]:
+def _intervals(
+    model: Model, baselines: Mapping[str, Model], test: TrainingSet
+) -> dict[str, dict[str, metrics.Estimate]]:
     """Log loss and AUC of every method, each with its interval from resampling accounts."""
-    return {name: _interval(test, method.probability(test.features), method.margin(test.features))
-            for name, method in {"ours": model, **baselines}.items()}
+    return {
+        name: _interval(test, method.probability(test.features), method.margin(test.features))
+        for name, method in {"ours": model, **baselines}.items()
+    }
 
 
 def _interval(test: TrainingSet, probability: Floats, score: Floats) -> dict[str, metrics.Estimate]:
-    every = metrics.intervals(test.labels, probability, test.keys["account_id"], score=score, replicates=400)
+    every = metrics.intervals(
+        test.labels, probability, test.keys["account_id"], score=score, replicates=400
+    )
     return {"log_loss": every["log_loss"], "auc": every["auc"]}
 
 
 def summary(
-    set_name: str, target: str, found: Mapping[str, Any], intervals: Mapping[str, Mapping[str, metrics.Estimate]]
+    set_name: str,
+    target: str,
+    found: Mapping[str, Any],
+    intervals: Mapping[str, Mapping[str, metrics.Estimate]],
 ) -> dict[str, Any]:
     """What is printed of one evaluation; baselines that do not exist for a set are null."""
     test = found["test"]
@@ -182,11 +224,26 @@ def summary(
         methods[name] = None if beside is None else _method(intervals[name], beside)
     constant_high = found["baselines"]["constant"]["difference_high"]
     return {
-        "set": set_name, "target": target,
+        "set": set_name,
+        "target": target,
         "signal": constant_high is not None and constant_high < 0,
-        "test": {key: test[key] for key in ("n", "accounts", "events", "leaving_accounts", "rate", "log_loss_constant",
-                                            "log_loss_constant_hindsight", "calibration_slope", "calibration_slope_low",
-                                            "calibration_slope_high", "ece", "ece_expected")}
+        "test": {
+            key: test[key]
+            for key in (
+                "n",
+                "accounts",
+                "events",
+                "leaving_accounts",
+                "rate",
+                "log_loss_constant",
+                "log_loss_constant_hindsight",
+                "calibration_slope",
+                "calibration_slope_low",
+                "calibration_slope_high",
+                "ece",
+                "ece_expected",
+            )
+        }
         | {"as_of": _ends(test["as_of"])},
         **methods,
         "reference": None if reference is None else asdict(reference),
@@ -198,22 +255,40 @@ def _ends(dates: list[str]) -> list[str]:
     return dates if len(dates) <= 2 else [dates[0], dates[-1]]
 
 
-def _method(intervals: Mapping[str, metrics.Estimate], beside: Mapping[str, Any] | None) -> dict[str, Any]:
+def _method(
+    intervals: Mapping[str, metrics.Estimate], beside: Mapping[str, Any] | None
+) -> dict[str, Any]:
     loss, auc = intervals["log_loss"], intervals["auc"]
     found: dict[str, float | None] = {
-        "log_loss": loss.value, "log_loss_low": loss.low, "log_loss_high": loss.high,
-        "auc": auc.value, "auc_se": (auc.high - auc.low) / STANDARD_ERRORS,
+        "log_loss": loss.value,
+        "log_loss_low": loss.low,
+        "log_loss_high": loss.high,
+        "auc": auc.value,
+        "auc_se": (auc.high - auc.low) / STANDARD_ERRORS,
     }
-    found |= {key: beside[key] if beside else None for key in ("difference", "difference_low", "difference_high")}
-    return {key: None if value is None or not math.isfinite(value) else round(value, 5) for key, value in found.items()}
+    found |= {
+        key: beside[key] if beside else None
+        for key in ("difference", "difference_low", "difference_high")
+    }
+    return {
+        key: None if value is None or not math.isfinite(value) else round(value, 5)
+        for key, value in found.items()
+    }
 
 
-# --- the table -------------------------------------------------------------------------------------
+# --- the table
+# -------------------------------------------------------------------------------------
 
 
 def table_text(report: Mapping[str, Any]) -> str:
     """The report as people read it."""
-    lines = [f"measured {report['measured']}; {', '.join(f'{k} {v}' for k, v in report['versions'].items())}", ""]
+    lines = [
+        (
+            f"measured {report['measured']};"
+            f" {', '.join(f'{k} {v}' for k, v in report['versions'].items())}"
+        ),
+        "",
+    ]
     for entry in report["sets"]:
         lines += [*_entry_lines(entry), ""]
     return "\n".join(lines).rstrip()
@@ -221,9 +296,12 @@ def table_text(report: Mapping[str, Any]) -> str:
 
 def _entry_lines(entry: Mapping[str, Any]) -> Iterator[str]:
     test, reference = entry["test"], entry["reference"]
-    yield (f"{entry['set']} / {entry['target']}: {test['n']:,} test rows, {test['accounts']:,} accounts, "
-           f"{test['events']:,} events ({test['rate']:.1%}), {' to '.join(test['as_of'])}"
-           f"{'' if entry['signal'] else '; NO SIGNAL beyond the constant'}")
+    yield (
+        f"{entry['set']} / {entry['target']}: {test['n']:,} test rows, {test['accounts']:,}"
+        " accounts, "
+        f"{test['events']:,} events ({test['rate']:.1%}), {' to '.join(test['as_of'])}"
+        f"{'' if entry['signal'] else '; NO SIGNAL beyond the constant'}"
+    )
     absent = entry.get("absent", {})
     for name in ("ours", *METHODS, *OTHERS):
         if entry.get(name) is not None:
@@ -235,26 +313,33 @@ def _entry_lines(entry: Mapping[str, Any]) -> Iterator[str]:
     if reference is not None:
         loss = "" if reference["log_loss"] is None else f"{reference['log_loss']:.4f}"
         yield f"  {'README':<10} log loss {loss:<24} AUC {reference['auc']:.3f}"
-    yield (f"  calibration slope {_number(test['calibration_slope'])} ({_number(test['calibration_slope_low'])} to "
-           f"{_number(test['calibration_slope_high'])}); expected error {test['ece']:.3f}, by chance alone "
-           f"{test['ece_expected']:.3f}")
+    yield (
+        f"  calibration slope {_number(test['calibration_slope'])}"
+        f" ({_number(test['calibration_slope_low'])} to {_number(test['calibration_slope_high'])});"
+        f" expected error {test['ece']:.3f}, by chance alone {test['ece_expected']:.3f}"
+    )
 
 
 def _method_line(name: str, figures: Mapping[str, Any]) -> str:
     spread = f"({figures['log_loss_low']:.4f} to {figures['log_loss_high']:.4f})"
-    line = (f"  {name:<10} log loss {figures['log_loss']:.4f} {spread:<18} AUC {figures['auc']:.3f} "
-            f"+- {figures['auc_se'] or 0:.3f}")
+    line = (
+        f"  {name:<10} log loss {figures['log_loss']:.4f} {spread:<18} AUC {figures['auc']:.3f} "
+        f"+- {figures['auc_se'] or 0:.3f}"
+    )
     if figures["difference"] is None:
         return line
-    return (f"{line}   ours minus this {figures['difference']:+.4f} "
-            f"({figures['difference_low']:+.4f} to {figures['difference_high']:+.4f})")
+    return (
+        f"{line}   ours minus this {figures['difference']:+.4f} "
+        f"({figures['difference_low']:+.4f} to {figures['difference_high']:+.4f})"
+    )
 
 
 def _number(value: float | None) -> str:
     return "?" if value is None else f"{value:.2f}"
 
 
-# --- command ---------------------------------------------------------------------------------------
+# --- command
+# ---------------------------------------------------------------------------------------
 
 
 def recorded() -> dict[str, Any]:
@@ -266,8 +351,11 @@ def recorded() -> dict[str, Any]:
 
 
 def _report(entries: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"measured": datetime.now(UTC).date().isoformat(), "versions": {name: version(name) for name in LIBRARIES},
-            "sets": entries}
+    return {
+        "measured": datetime.now(UTC).date().isoformat(),
+        "versions": {name: version(name) for name in LIBRARIES},
+        "sets": entries,
+    }
 
 
 def merged(old: Mapping[str, Any], new: list[dict[str, Any]]) -> dict[str, Any]:
@@ -279,16 +367,30 @@ def merged(old: Mapping[str, Any], new: list[dict[str, Any]]) -> dict[str, Any]:
 
 def main() -> None:
     """Measure, or read what was measured, and print it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="folder that holds the sets")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data", type=Path, default=DEFAULT_DATA, help="folder that holds the sets"
+    )
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--targets", nargs="+", default=[])
-    parser.add_argument("--recorded", action="store_true", help="print the recorded figures, run nothing")
-    parser.add_argument("--record", action="store_true", help="keep the figures in quality_recorded.json")
+    parser.add_argument(
+        "--recorded", action="store_true", help="print the recorded figures, run nothing"
+    )
+    parser.add_argument(
+        "--record", action="store_true", help="keep the figures in quality_recorded.json"
+    )
     parser.add_argument("--no-others", action="store_true", help="without AutoGluon and BG/NBD")
-    parser.add_argument("--presets", default=Budget.presets, help="AutoGluon's presets (default: %(default)s)")
-    parser.add_argument("--autogluon-folds", choices=("own", "accounts"), default=Budget.folds,
-                        help="how AutoGluon validates: as it would, or with the rows of an account together")
+    parser.add_argument(
+        "--presets", default=Budget.presets, help="AutoGluon's presets (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--autogluon-folds",
+        choices=("own", "accounts"),
+        default=Budget.folds,
+        help="how AutoGluon validates: as it would, or with the rows of an account together",
+    )
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     report = recorded() if asked.recorded else _run(asked)
@@ -297,8 +399,10 @@ def main() -> None:
 
 def _run(asked: argparse.Namespace) -> dict[str, Any]:
     if not asked.data.is_dir():
-        raise SystemExit(f"{asked.data} is no folder. Name the one that holds the sets with --data PATH, or print the last "
-                         "figures with --recorded.")
+        raise SystemExit(
+            f"{asked.data} is no folder. Name the one that holds the sets with --data PATH, or"
+            " print the last figures with --recorded."
+        )
     entries: list[dict[str, Any]] = []
     budget = None if asked.no_others else Budget(asked.presets, asked.autogluon_folds)
     for entry in measured(asked.data, tuple(asked.sets), tuple(asked.targets), budget):
@@ -306,7 +410,9 @@ def _run(asked: argparse.Namespace) -> dict[str, Any]:
         entries.append(entry)
         if asked.record:
             # After each: a run of all sets takes an hour, and what is measured should not be lost.
-            RECORDED.write_text(json.dumps(merged(recorded(), entries), indent=1) + "\n", encoding="utf-8")
+            RECORDED.write_text(
+                json.dumps(merged(recorded(), entries), indent=1) + "\n", encoding="utf-8"
+            )
     return _report(entries)
 
 

@@ -1,8 +1,9 @@
-"""Quality on flat sets with a churn label: `python -m benchmarks.tables [--json] [--sets NAME ...] [--trials N]`.
+"""Quality on flat sets with a churn label: `python -m benchmarks.tables [--json] [--sets NAME ...]
+[--trials N]`.
 
-Five folds of accounts, every choice made inside the other four; log loss and AUC are means over folds. The sets
-have no dates, so nothing here is out of time. `readme` is the figure that comes with each set: one untuned
-LightGBM without calibration, its own five folds.
+Five folds of accounts, every choice made inside the other four; log loss and AUC are means over
+folds. The sets have no dates, so nothing here is out of time. `readme` is the figure that comes
+with each set: one untuned LightGBM without calibration, its own five folds.
 """
 
 import argparse
@@ -21,7 +22,9 @@ from models.plan import TrainingPlan
 from models.table import TableOptions
 from models.table_quality import quality_of_rows
 
-DATA = Path(os.environ.get("TENURE_SHARED_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+DATA = Path(
+    os.environ.get("TENURE_SHARED_DATA", Path(__file__).resolve().parents[2] / "shared" / "data")
+)
 METHODS = ("ours", "lightgbm", "logistic", "constant")
 
 
@@ -49,8 +52,10 @@ def _telco() -> pd.DataFrame:
 
 def _telco_v11() -> pd.DataFrame:
     """Services, demographics and location; of the status table the outcome only."""
-    parts = {name: pd.read_parquet(DATA / "telco" / f"ibm_v11_{name}.parquet")
-             for name in ("services", "demographics", "location", "status")}
+    parts = {
+        name: pd.read_parquet(DATA / "telco" / f"ibm_v11_{name}.parquet")
+        for name in ("services", "demographics", "location", "status")
+    }
     outcome = parts.pop("status")[["Customer ID", "Churn Value"]]
     table = outcome
     for part in parts.values():
@@ -60,16 +65,28 @@ def _telco_v11() -> pd.DataFrame:
 
 def _saas() -> pd.DataFrame:
     """Without `months_active`, the duration that belongs to the outcome."""
-    return pd.read_parquet(DATA / "pysurvival_saas_churn" / "churn.parquet").drop(columns="months_active")
+    return pd.read_parquet(DATA / "pysurvival_saas_churn" / "churn.parquet").drop(
+        columns="months_active"
+    )
 
 
 SETS: dict[str, FlatSet] = {
-    "bank_churners": FlatSet(_bank, TableOptions("Attrition_Flag", positive="Attrited Customer", account="CLIENTNUM"),
-                             {"log_loss": 0.078, "auc": 0.994}),
+    "bank_churners": FlatSet(
+        _bank,
+        TableOptions("Attrition_Flag", positive="Attrited Customer", account="CLIENTNUM"),
+        {"log_loss": 0.078, "auc": 0.994},
+    ),
     "iranian_churn": FlatSet(_iranian, TableOptions("Churn"), {"log_loss": 0.098, "auc": 0.989}),
-    "telco_classic": FlatSet(_telco, TableOptions("Churn", positive="Yes", account="customerID"),
-                             {"log_loss": 0.417, "auc": 0.845}),
-    "telco_v11": FlatSet(_telco_v11, TableOptions("Churn Value", account="Customer ID"), {"log_loss": 0.329, "auc": 0.910}),
+    "telco_classic": FlatSet(
+        _telco,
+        TableOptions("Churn", positive="Yes", account="customerID"),
+        {"log_loss": 0.417, "auc": 0.845},
+    ),
+    "telco_v11": FlatSet(
+        _telco_v11,
+        TableOptions("Churn Value", account="Customer ID"),
+        {"log_loss": 0.329, "auc": 0.910},
+    ),
     "pysurvival_saas": FlatSet(_saas, TableOptions("churned"), {"log_loss": 0.354, "auc": 0.917}),
 }
 
@@ -79,21 +96,39 @@ def measure(name: str, plan: TrainingPlan) -> dict[str, Any]:
     started = time.monotonic()
     known = SETS[name]
     found = quality_of_rows(known.read(), known.options, plan)
-    return {"set": name, **found, "readme": dict(known.readme), "seconds": round(time.monotonic() - started, 1)}
+    return {
+        "set": name,
+        **found,
+        "readme": dict(known.readme),
+        "seconds": round(time.monotonic() - started, 1),
+    }
 
 
 def lines(found: Mapping[str, Any]) -> list[str]:
     """Return the figures of a set as lines of text."""
-    head = (f"{found['set']}: {found['rows']:,} rows, {found['events']:,} with the event, {found['signals']} signals, "
-            f"{found['trials']} trials, {found['seconds']:.0f} s")
+    head = (
+        f"{found['set']}: {found['rows']:,} rows, {found['events']:,} with the event,"
+        f" {found['signals']} signals, {found['trials']} trials, {found['seconds']:.0f} s"
+    )
     rows = [head, f"  {'':<10} {'log loss':>16} {'AUC':>16}   ours minus theirs, log loss (95%)"]
     for name in METHODS:
         part = found["methods"][name]
-        beside = "" if "difference" not in part else (
-            f"   {part['difference']:+.4f} ({part['difference_low']:+.4f} to {part['difference_high']:+.4f})")
-        rows.append(f"  {name:<10} {part['log_loss']:.4f} +-{part['log_loss_sd']:.4f} {part['auc']:.4f} "
-                    f"+-{part['auc_sd']:.4f}{beside}")
-    return [*rows, f"  {'readme':<10} {found['readme']['log_loss']:>8.3f} {found['readme']['auc']:>15.3f}"]
+        beside = (
+            ""
+            if "difference" not in part
+            else (
+                f"   {part['difference']:+.4f} ({part['difference_low']:+.4f} to"
+                f" {part['difference_high']:+.4f})"
+            )
+        )
+        rows.append(
+            f"  {name:<10} {part['log_loss']:.4f} +-{part['log_loss_sd']:.4f} {part['auc']:.4f} "
+            f"+-{part['auc_sd']:.4f}{beside}"
+        )
+    return [
+        *rows,
+        f"  {'readme':<10} {found['readme']['log_loss']:>8.3f} {found['readme']['auc']:>15.3f}",
+    ]
 
 
 def main() -> None:
@@ -108,7 +143,11 @@ def main() -> None:
     results = []
     for name in chosen.sets:
         results.append(measure(name, plan))
-        print("\n".join(lines(results[-1])), file=sys.stderr if chosen.json else sys.stdout, flush=True)
+        print(
+            "\n".join(lines(results[-1])),
+            file=sys.stderr if chosen.json else sys.stdout,
+            flush=True,
+        )
     if chosen.json:
         print(json.dumps({"sets": results, "is_out_of_time": False}, indent=1))
 

@@ -1,4 +1,5 @@
-"""Write the pages of docs/reference that are made from the code: run `python docs/generate.py` after changing it.
+"""Write the pages of docs/reference that are made from the code: run `python docs/generate.py`
+after changing it.
 
 `tests/pipeline/test_docs.py` compares each page with what this module makes.
 """
@@ -39,18 +40,32 @@ def cell(text: str) -> str:
     return re.sub(r"\s+", " ", text).strip().replace("|", "\\|").replace("<", "&lt;")
 
 
-# --- the project file ------------------------------------------------------------------------------
+# --- the project file
 
 _PLACES = {
-    "Project": "The top of the file", "Source": "`[sources.NAME]`",
-    "ColumnRule": "A rule: `columns = { our_column = { ... } }`", "Lookup": "`[[sources.NAME.lookups]]`",
-    "Part": "`[[sources.NAME.parts]]`", "Target": "`[[targets]]`", "Population": "`[targets.population]`",
-    "Dates": "`[targets.dates]`", "Test": "`[targets.test]`", "Objective": "`[objective]`", "Features": "`[features]`",
+    "Project": "The top of the file",
+    "Source": "`[sources.NAME]`",
+    "ColumnRule": "A rule: `columns = { our_column = { ... } }`",
+    "Lookup": "`[[sources.NAME.lookups]]`",
+    "Part": "`[[sources.NAME.parts]]`",
+    "Target": "`[[targets]]`",
+    "Population": "`[targets.population]`",
+    "Dates": "`[targets.dates]`",
+    "Test": "`[targets.test]`",
+    "Objective": "`[objective]`",
+    "Features": "`[features]`",
     "Ratio": "`[[features.ratios]]`",
     "Metrics": "`[metrics]`",
-    "Training": "`[training]`", "Checks": "`[checks]`", "Bench": "`[bench]`", "ScoredAction": "`[[actions]]`",
-    "ScoringRule": "`[[rules]]`", "RuleCondition": "A condition: `when = [{ ... }]`", "Scale": "`[scale]`", "Score": "`[score]`",
-    "Store": "`[store]`", "Mlflow": "`[mlflow]`",
+    "Training": "`[training]`",
+    "Checks": "`[checks]`",
+    "Bench": "`[bench]`",
+    "ScoredAction": "`[[actions]]`",
+    "ScoringRule": "`[[rules]]`",
+    "RuleCondition": "A condition: `when = [{ ... }]`",
+    "Scale": "`[scale]`",
+    "Score": "`[score]`",
+    "Store": "`[store]`",
+    "Mlflow": "`[mlflow]`",
 }
 
 # Keys whose name and type say nearly all; the schema explains the others.
@@ -58,7 +73,10 @@ _MEANINGS = {
     ("Project", "metrics"): "what the metrics of the whole portfolio mean",
     ("Project", "score"): "what is asked of scores before readers see them",
     ("Project", "name"): "name of the project; part of the registered models' names",
-    ("Project", "currency"): "ISO 4217 code of the reporting currency; a source in another stops the run",
+    (
+        "Project",
+        "currency",
+    ): "ISO 4217 code of the reporting currency; a source in another stops the run",
     ("ColumnRule", "column"): "your column",
     ("ColumnRule", "time_zone"): "IANA zone of naive times in this column",
     ("ColumnRule", "otherwise"): "what other codes become",
@@ -89,7 +107,10 @@ _MEANINGS = {
     ("Test", "first"): "dates from here on are the test",
     ("Test", "last"): "last test date",
     ("Test", "list"): "these dates are the test",
-    ("Test", "count"): "so many dates at the end of the grid are the test; default 3, at most a third",
+    (
+        "Test",
+        "count",
+    ): "so many dates at the end of the grid are the test; default 3, at most a third",
     ("Population", "active_within_days"): "days before the date in which there must be activity",
     ("Population", "min_events_ever"): "events needed before the date",
     ("Population", "min_age_days"): "youngest age on the date",
@@ -111,16 +132,35 @@ _MEANINGS = {
     ("Training", "bags"): "models of different seeds that are averaged",
     ("Training", "max_trees"): "trees of the whole model",
     ("Training", "threads"): "processor threads",
-    ("Scale", "p_at_risk"): "probability at the edge between the first two bands; default: proposed by training",
+    (
+        "Scale",
+        "p_at_risk",
+    ): "probability at the edge between the first two bands; default: proposed by training",
     ("Scale", "p_healthy"): "probability at the edge between the last two bands",
     ("Scale", "at_risk_until"): "last displayed score of band at_risk",
     ("Scale", "stable_until"): "last displayed score of band stable",
     ("Store", "uri"): "folder of the Delta tables, relative to tenure.toml",
-    ("Store", "replay_days"): "how long replaced versions of staged tables are kept, so that `replay` and `changes` can go back",
+    ("Store", "replay_days"): (
+        "how long replaced versions of staged tables are kept, so that `replay` and `changes` can"
+        " go back"
+    ),
     ("Mlflow", "tracking_uri"): "address of an MLflow server; default: everything under `mlruns/`",
-    **{("Project", table): f"see [{table}](#{table})" for table in
-       ("objective", "features", "training", "checks", "bench", "actions", "rules", "scale", "store", "mlflow",
-        "targets")},
+    **{
+        ("Project", table): f"see [{table}](#{table})"
+        for table in (
+            "objective",
+            "features",
+            "training",
+            "checks",
+            "bench",
+            "actions",
+            "rules",
+            "scale",
+            "store",
+            "mlflow",
+            "targets",
+        )
+    },
     ("Project", "sources"): "see [sources](#sourcesname)",
 }
 
@@ -129,30 +169,55 @@ def project_file() -> str:
     """Every key of tenure.toml with type, default and meaning, from pipeline/config/schema.py."""
     from pipeline.config import schema
 
-    classes = {name: value for name, value in vars(schema).items()
-               if is_dataclass(value) and getattr(value, "__module__", "") == schema.__name__}
+    classes = {
+        name: value
+        for name, value in vars(schema).items()
+        if is_dataclass(value) and getattr(value, "__module__", "") == schema.__name__
+    }
     written = _attribute_docs(inspect.getsource(schema))
     missing = sorted(set(classes) - set(_PLACES))
     if missing:
-        raise LookupError(f"docs/generate.py: _PLACES lacks {', '.join(missing)}; say where in the file it stands.")
+        raise LookupError(
+            f"docs/generate.py: _PLACES lacks {', '.join(missing)}; say where in the file it"
+            " stands."
+        )
     parts = []
     for name, title in _PLACES.items():
         made: Any = classes[name]
-        rows = [(f"`{f.name}`", f"`{cell(_type(f.type))}`", _default(f), _meaning(written, name, f.name))
-                for f in fields(made)]
-        parts += [f"## {title}", "", " ".join(str(made.__doc__).split()), "",
-                  table(("key", "type", "default", "meaning"), rows), ""]
-    return page("Every key of tenure.toml", """
+        rows = [
+            (
+                f"`{f.name}`",
+                f"`{cell(_type(f.type))}`",
+                _default(f),
+                _meaning(written, name, f.name),
+            )
+            for f in fields(made)
+        ]
+        parts += [
+            f"## {title}",
+            "",
+            " ".join(str(made.__doc__).split()),
+            "",
+            table(("key", "type", "default", "meaning"), rows),
+            "",
+        ]
+    return page(
+        "Every key of tenure.toml",
+        """
 `tenure.toml` is read into the frozen dataclasses of `pipeline/config/schema.py`; this page lists their fields. Unknown
 keys, wrong types and impossible combinations stop every command with exit code 2, naming the line, the nearest key and
 what is allowed. [How to write tenure.toml](../how-to/project-file.md) has worked examples; which columns a source can
-have is in [contracts](contracts.md).""", "\n".join(parts))
+have is in [contracts](contracts.md).""",
+        "\n".join(parts),
+    )
 
 
 def _meaning(written: dict[tuple[str, str], str], owner: str, key: str) -> str:
     meaning = written.get((owner, key)) or _MEANINGS.get((owner, key))
     if meaning is None:
-        raise LookupError(f"{owner}.{key} has no docstring in the schema; add an entry to _MEANINGS.")
+        raise LookupError(
+            f"{owner}.{key} has no docstring in the schema; add an entry to _MEANINGS."
+        )
     return cell(meaning)
 
 
@@ -163,9 +228,16 @@ def _attribute_docs(source: str) -> dict[tuple[str, str], str]:
         if not isinstance(node, ast.ClassDef):
             continue
         for before, after in zip(node.body, node.body[1:], strict=False):
-            is_text = (isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
-                       and isinstance(after.value.value, str))
-            if isinstance(before, ast.AnnAssign) and isinstance(before.target, ast.Name) and is_text:
+            is_text = (
+                isinstance(after, ast.Expr)
+                and isinstance(after.value, ast.Constant)
+                and isinstance(after.value.value, str)
+            )
+            if (
+                isinstance(before, ast.AnnAssign)
+                and isinstance(before.target, ast.Name)
+                and is_text
+            ):
                 found[node.name, before.target.id] = ast.literal_eval(after.value)  # type: ignore[attr-defined]
     return found
 
@@ -184,8 +256,13 @@ def _type(kind: Any) -> str:
         return f"table of {_type(inside[1])}"
     if is_dataclass(kind):
         return {"ColumnRule": "rule"}.get(kind.__name__, "table")  # type: ignore[union-attr]
-    return {"str": "text", "int": "whole number", "float": "number", "bool": "true or false",
-            "date": "date"}.get(getattr(kind, "__name__", ""), str(kind))
+    return {
+        "str": "text",
+        "int": "whole number",
+        "float": "number",
+        "bool": "true or false",
+        "date": "date",
+    }.get(getattr(kind, "__name__", ""), str(kind))
 
 
 def _default(field: Any) -> str:
@@ -212,7 +289,7 @@ def _toml(value: Any) -> str:
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 
-# --- commands --------------------------------------------------------------------------------------
+# --- commands
 
 
 def commands() -> str:
@@ -220,20 +297,35 @@ def commands() -> str:
     parts = [_common_options(), ""]
     for words, command in command_tree():
         sentence, _, example = str(command.help).partition("Example:")
-        parts += [f"## {words}", "", sentence.strip(), "", "```", example.strip() or words, "```", ""]
-        rows = [(_option_name(p), cell(getattr(p, "help", "") or ""), _option_default(p))
-                for p in command.params if p.name not in _common_names() or (words, p.name) in _OWN_MEANING]
+        parts += [
+            f"## {words}",
+            "",
+            sentence.strip(),
+            "",
+            "```",
+            example.strip() or words,
+            "```",
+            "",
+        ]
+        rows = [
+            (_option_name(p), cell(getattr(p, "help", "") or ""), _option_default(p))
+            for p in command.params
+            if p.name not in _common_names() or (words, p.name) in _OWN_MEANING
+        ]
         if rows:
             parts += [table(("argument or option", "meaning", "default"), rows), ""]
     codes = "\n".join(f"- `{code}` {words}" for code, words in exit_codes())
-    return page("Commands", f"""
+    return page(
+        "Commands",
+        f"""
 `tenure COMMAND --help` prints the same. Exit codes:
 
 {codes}
 
 Standard output holds the story of the run; with `--json` it holds one JSON value and the story goes to standard error.
 Errors go to standard error as one message: what is wrong, the value, what is allowed, the next step.""",
-                "\n".join(parts))
+        "\n".join(parts),
+    )
 
 
 def command_tree() -> Iterator[tuple[str, Any]]:
@@ -258,7 +350,11 @@ def exit_codes() -> list[tuple[int, str]]:
 
     by_code: dict[int, list[str]] = {}
     for name, error in vars(errors).items():
-        if isinstance(error, type) and issubclass(error, errors.ChurnError) and error is not errors.ChurnError:
+        if (
+            isinstance(error, type)
+            and issubclass(error, errors.ChurnError)
+            and error is not errors.ChurnError
+        ):
             by_code.setdefault(error.exit_code, []).append(f"`{name}`")
     words = {0: "done", 1: "fault", 2: "wrong use", 3: "refused by a gate"}
     causes = {code: f" ({', '.join(names)})" for code, names in by_code.items()}
@@ -268,9 +364,22 @@ def exit_codes() -> list[tuple[int, str]]:
 # A common option that means something else there.
 _OWN_MEANING = {("tenure demo", "project")}
 # What stands for an option's value.
-_VALUES = {"project": "FOLDER", "data": "FOLDER", "target": "NAME", "as_of": "DATE", "accounts": "N", "seed": "N",
-           "table": "FILE", "label": "COLUMN", "account": "COLUMN", "positive": "VALUE", "horizon_days": "DAYS",
-           "test_share": "SHARE", "trials": "N", "yearly_churn": "SHARE"}
+_VALUES = {
+    "project": "FOLDER",
+    "data": "FOLDER",
+    "target": "NAME",
+    "as_of": "DATE",
+    "accounts": "N",
+    "seed": "N",
+    "table": "FILE",
+    "label": "COLUMN",
+    "account": "COLUMN",
+    "positive": "VALUE",
+    "horizon_days": "DAYS",
+    "test_share": "SHARE",
+    "trials": "N",
+    "yearly_churn": "SHARE",
+}
 
 
 def _common_names() -> frozenset[str]:
@@ -279,16 +388,24 @@ def _common_names() -> frozenset[str]:
 
 def _common_options() -> str:
     score = dict(command_tree())["tenure score"]
-    rows = [(_option_name(p), cell(getattr(p, "help", "") or ""), _option_default(p))
-            for p in score.params if p.name in _common_names()]
-    return ("## On every command\n\nEvery command takes these, so that a script can pass one set to all of them; a "
-            "command that has no use for one ignores it.\n\n" + table(("option", "meaning", "default"), rows))
+    rows = [
+        (_option_name(p), cell(getattr(p, "help", "") or ""), _option_default(p))
+        for p in score.params
+        if p.name in _common_names()
+    ]
+    return (
+        "## On every command\n\nEvery command takes these, so that a script can pass one set to all"
+        " of them; a command that has no use for one ignores it.\n\n"
+        + table(("option", "meaning", "default"), rows)
+    )
 
 
 def _option_name(parameter: Any) -> str:
     if parameter.param_type_name == "argument":
         return f"`{(parameter.metavar or parameter.name or '').upper()}`"
-    value = "" if parameter.is_flag else f" {parameter.metavar or _VALUES.get(parameter.name, 'TEXT')}"
+    value = (
+        "" if parameter.is_flag else f" {parameter.metavar or _VALUES.get(parameter.name, 'TEXT')}"
+    )
     return "`" + ", ".join(parameter.opts) + value + "`"
 
 
@@ -296,12 +413,18 @@ def _option_default(parameter: Any) -> str:
     value = parameter.default
     if parameter.required:
         return "required"
-    if value is None or value is False or value == () or type(value).__name__ == "Sentinel" or callable(value):
+    if (
+        value is None
+        or value is False
+        or value == ()
+        or type(value).__name__ == "Sentinel"
+        or callable(value)
+    ):
         return "-"
     return f"`{value}`"
 
 
-# --- tables ----------------------------------------------------------------------------------------
+# --- tables
 
 _COLUMNS = {
     "account_id": "the account",
@@ -317,9 +440,13 @@ _COLUMNS = {
     "health_exact": "score before rounding",
     "health_low": "the score at the worse end of the interval",
     "health_high": "the score at the better end",
-    "band": "`at_risk`, `stable`, `healthy` (good event: `low`, `medium`, `high`), `leaving`, `unknown`",
-    "band_reason": "why `leaving` (`notice`, `lapsed`) or `unknown` (`no data`, `stale: SOURCE`, "
-                   "`no yearly term ended in training`)",
+    "band": (
+        "`at_risk`, `stable`, `healthy` (good event: `low`, `medium`, `high`), `leaving`, `unknown`"
+    ),
+    "band_reason": (
+        "why `leaving` (`notice`, `lapsed`) or `unknown` (`no data`, `stale: SOURCE`, "
+        "`no yearly term ended in training`)"
+    ),
     "base_points": "where every account starts, exact",
     "base_displayed": "the same, rounded",
     "model_version": "hash of the model",
@@ -342,8 +469,10 @@ _COLUMNS = {
     "renewal_date": "next known end of a running paid term",
     "state": "`published`, `superseded` or `failed`; the last row of a run_id counts",
     "config_hash": "hash of the settings of tenure.toml",
-    "input_fingerprints": "JSON: hashes of the scored features and of the portfolio, accepted stale sources, versions of the "
-                          "staged tables and of libraries",
+    "input_fingerprints": (
+        "JSON: hashes of the scored features and of the portfolio, accepted stale sources, versions"
+        " of the staged tables and of libraries"
+    ),
     "counts": "JSON: accounts per band",
     "note": "accepted stale sources with their reason (JSON), or a roll-back in words",
     "started_at": "when the command started, UTC",
@@ -351,13 +480,24 @@ _COLUMNS = {
 }
 
 _OF_CHANGES = {
-    "from_run": "the earlier run", "to_run": "the later run", "from_as_of": "date of the earlier run",
+    "from_run": "the earlier run",
+    "to_run": "the later run",
+    "from_as_of": "date of the earlier run",
     "to_as_of": "date of the later run",
-    "cause": "`data` (late or corrected), `clock`, `behaviour`, `model` (and calibrator), `scale` (and configuration); for an "
-             "account without a score in one of the runs `new`, `gone` or `unknown`",
+    "cause": (
+        "`data` (late or corrected), `clock`, `behaviour`, `model` (and calibrator), `scale` (and"
+        " configuration); for an account without a score in one of the runs `new`, `gone` or"
+        " `unknown`"
+    ),
     "dimension": "dimension of the driver; empty for model, scale and rest",
-    "driver": "one measure in all its windows; `base` (shift of the base) and `signals` of the model; `scale`; `rest`",
-    "points": "exact; all rows of an account add to the difference of its `health_exact`; null without a split",
+    "driver": (
+        "one measure in all its windows; `base` (shift of the base) and `signals` of the model;"
+        " `scale`; `rest`"
+    ),
+    "points": (
+        "exact; all rows of an account add to the difference of its `health_exact`; null without a"
+        " split"
+    ),
     "points_displayed": "whole; all rows of an account add to the difference of its `health`",
     "value": "value of the driver's signal that moved most, in the later state",
     "value_before": "the same in the earlier state; for `data` as first scored",
@@ -366,7 +506,10 @@ _OF_CHANGES = {
 
 
 _OF_TRAJECTORY = {
-    "movement": "against the own past: `sudden_drop`, `slow_decline`, `rising`, `steady`, `unknown` (too little past)",
+    "movement": (
+        "against the own past: `sudden_drop`, `slow_decline`, `rising`, `steady`, `unknown` (too"
+        " little past)"
+    ),
     "past_dates": "known dates among the last six, 30 days apart",
     "past_health": "median score on those dates, as shown then by the model of the run",
     "usual_health": "median of the same at the calendar of today: what is usual for the account",
@@ -379,22 +522,31 @@ _OF_TRAJECTORY = {
     "p_stays": "chance to stay as it is; the three sum to 1",
     "use_last": "user-days in the last stretch as long as the horizon",
     "use_before": "user-days in the stretch before",
-    "direction": "own path within 90 days: `falling`, `level`, `climbing` (5 points), `any` (not known)",
+    "direction": (
+        "own path within 90 days: `falling`, `level`, `climbing` (5 points), `any` (not known)"
+    ),
     "state": "`member`, or `leaving`: lapsed or under notice on the date",
 }
 _AHEAD = {
-    "calendar_health": "the score {0} days ahead if only the calendar moves", "health": "expected score in {0} days if it stays",
-    "health_low": "lower end of the range meant to hold 80%", "health_high": "upper end of the same",
-    "p_leaving": "chance to be gone, lapsed or under notice in {0} days", "p_at_risk": "chance to be there and at risk",
-    "p_stable": "chance to be there and stable", "p_healthy": "chance to be there and healthy; the four sum to 1",
+    "calendar_health": "the score {0} days ahead if only the calendar moves",
+    "health": "expected score in {0} days if it stays",
+    "health_low": "lower end of the range meant to hold 80%",
+    "health_high": "upper end of the same",
+    "p_leaving": "chance to be gone, lapsed or under notice in {0} days",
+    "p_at_risk": "chance to be there and at risk",
+    "p_stable": "chance to be there and stable",
+    "p_healthy": "chance to be there and healthy; the four sum to 1",
 }
 
 
 def _of_trajectory() -> dict[str, str]:
     from pipeline.jobs.past_scores import AHEAD, STEP_DAYS
 
-    return _OF_TRAJECTORY | {f"{name}_{STEP_DAYS * ahead}d": meaning.format(STEP_DAYS * ahead)
-                             for ahead in AHEAD for name, meaning in _AHEAD.items()}
+    return _OF_TRAJECTORY | {
+        f"{name}_{STEP_DAYS * ahead}d": meaning.format(STEP_DAYS * ahead)
+        for ahead in AHEAD
+        for name, meaning in _AHEAD.items()
+    }
 
 
 def tables() -> str:
@@ -406,32 +558,64 @@ def tables() -> str:
     from pipeline.ledger import RUNS
 
     kinds = {"value_per_year": "double", "renewal_date": "timestamp[us]", "as_of": "timestamp[us]"}
-    portfolio = [(name, kinds.get(name, "string"))
-                 for name in (PORTFOLIO_COLUMNS[0], "as_of", "run_id", *PORTFOLIO_COLUMNS[1:])]
+    portfolio = [
+        (name, kinds.get(name, "string"))
+        for name in (PORTFOLIO_COLUMNS[0], "as_of", "run_id", *PORTFOLIO_COLUMNS[1:])
+    ]
     published: dict[str, tuple[str, list[tuple[str, str]]]] = {
-        "runs": ("One row per change of a run's state; the commit. Append only.",
-                 [(f.name, str(f.type)) for f in RUNS]),
+        "runs": (
+            "One row per change of a run's state; the commit. Append only.",
+            [(f.name, str(f.type)) for f in RUNS],
+        ),
         "scores": ("Account x as_of x target x horizon x run.", [(n, str(t)) for n, t in SCORES]),
-        "drivers": ("The eight largest drivers each way and one `rest` per dimension, for every scored account.",
-                    [(n, str(t)) for n, t in DRIVERS]),
+        "drivers": (
+            (
+                "The eight largest drivers each way and one `rest` per dimension, for every scored"
+                " account."
+            ),
+            [(n, str(t)) for n, t in DRIVERS],
+        ),
         "portfolio": ("Who the accounts are on the date, as known then.", portfolio),
-        "changes": ("Why scores moved between two runs: account x cause x driver; written by `tenure changes`.",
-                    [(n, str(t)) for n, t in CHANGES]),
-        "trajectory": ("Own past, expected scores and three ways: one row per account of a run; written by `tenure trajectory`.",
-                       [(n, str(t)) for n, t in ACCOUNT_COLUMNS]),
-        "past_scores": ("What the model of the run would have said on past dates, 30 days apart: account x as_of x run; written "
-                        "by `tenure trajectory`, never mixed with `scores`.", [(n, str(t)) for n, t in PAST_COLUMNS]),
+        "changes": (
+            (
+                "Why scores moved between two runs: account x cause x driver; written by `tenure"
+                " changes`."
+            ),
+            [(n, str(t)) for n, t in CHANGES],
+        ),
+        "trajectory": (
+            (
+                "Own past, expected scores and three ways: one row per account of a run; written by"
+                " `tenure trajectory`."
+            ),
+            [(n, str(t)) for n, t in ACCOUNT_COLUMNS],
+        ),
+        "past_scores": (
+            (
+                "What the model of the run would have said on past dates, 30 days apart: account x"
+                " as_of x run; written by `tenure trajectory`, never mixed with `scores`."
+            ),
+            [(n, str(t)) for n, t in PAST_COLUMNS],
+        ),
     }
     parts = []
     for name, (grain, columns) in published.items():
-        own = {"changes": _OF_CHANGES, "trajectory": _of_trajectory(), "past_scores": _OF_TRAJECTORY}
+        own = {
+            "changes": _OF_CHANGES,
+            "trajectory": _of_trajectory(),
+            "past_scores": _OF_TRAJECTORY,
+        }
         meanings = {**_COLUMNS, **own.get(name, {})}
         unknown = [c for c, _ in columns if c not in meanings]
         if unknown:
-            raise LookupError(f"docs/generate.py: _COLUMNS lacks {', '.join(unknown)} of table {name}.")
+            raise LookupError(
+                f"docs/generate.py: _COLUMNS lacks {', '.join(unknown)} of table {name}."
+            )
         rows = [(f"`{c}`", kind.replace("[us]", ""), meanings[c]) for c, kind in columns]
         parts += [f"## {name}", "", grain, "", table(("column", "type", "meaning"), rows), ""]
-    return page("Tables that others read", """
+    return page(
+        "Tables that others read",
+        """
 Everything is a Delta table in the store (`[store] uri`, default `store/` beside `tenure.toml`): one folder per table,
 Parquet files inside, one atomic commit per write. DuckDB, pandas, Spark and Databricks read them.
 
@@ -453,17 +637,21 @@ def current_scores(store: str, target: str):
 Two runs of the same inputs have the same `run_id` and equal values in every column but `scored_at`. Other tables in the
 store (`staged_*`, `snapshots`, `labels`, `features_*`, `feature_sets`, `evaluations`, `backtest`, `bench`, `quarantine`,
 `configurations`, `metrics`, `first_value`, `stuck`, `signal_links`) are intermediate: read them, but their columns may
-change with a release.""", "\n".join(parts))
+change with a release.""",
+        "\n".join(parts),
+    )
 
 
-# --- signals and contracts -------------------------------------------------------------------------
+# --- signals and contracts
 
 
 def signals() -> str:
     """The catalogue of signals."""
     from features.catalogue import CARDS, RATIOS, STATES, catalogue_markdown
 
-    return page("Signals", f"""
+    return page(
+        "Signals",
+        f"""
 Every signal a model can use: {len(CARDS) + len(STATES) + len(RATIOS)} written cards and the patterns of those made
 automatically. `tenure features --catalogue` prints the same in a terminal.
 
@@ -477,7 +665,8 @@ automatically. `tenure features --catalogue` prints the same in a terminal.
 - Made automatically: `<kind>` is each of the commonest event kinds of an activity source (at most `[features]
   max_kinds`), chosen on what was known before the middle training date and frozen in the model; `<number>` is
   `quantity` and each `extra` number. A source with a name of its own prefixes its columns: `NAME__events_28d`.""",
-                catalogue_markdown())
+        catalogue_markdown(),
+    )
 
 
 def contracts() -> str:
@@ -488,21 +677,33 @@ def contracts() -> str:
     for contract in CONTRACTS.values():
         what = contract.meaning[0].upper() + contract.meaning[1:] + "."
         streams = "; ".join(f"`{s.event_time}` ({s.words})" for s in contract.streams)
-        parts += [f"## {contract.table}", "", what + (f" Dated facts it yields: {streams}." if streams else ""), "",
-                  _contract_rows(contract.columns), ""]
-    return page("Contracts of the raw tables", """
+        parts += [
+            f"## {contract.table}",
+            "",
+            what + (f" Dated facts it yields: {streams}." if streams else ""),
+            "",
+            _contract_rows(contract.columns),
+            "",
+        ]
+    return page(
+        "Contracts of the raw tables",
+        """
 What each source can hold. Only `account_id` and one table of activity are required; every column that is absent takes
 the signals that need it along, and nothing else. `tenure init --contract` prints the same with a `SELECT` per table.
 
 *known* is when a value became known: *with the row* means at `known_at`, or at the row's own time plus the declared
 `delay_days`; a column name means at that column's time. A value counts on a date only if it was known before it.
-Columns marked *personal* hold people's data: they are counted, never shown.""", "\n".join(parts))
+Columns marked *personal* hold people's data: they are counted, never shown.""",
+        "\n".join(parts),
+    )
 
 
 def _contract_rows(columns: Any) -> str:
     rows = []
     for c in columns:
-        marks = [word for word, is_so in (("required", c.required), ("personal", c.is_personal)) if is_so]
+        marks = [
+            word for word, is_so in (("required", c.required), ("personal", c.is_personal)) if is_so
+        ]
         unit = f" ({c.unit})" if c.unit else ""
         known = f"at `{c.clock}`" if c.clock else "with the row"
         rows.append((f"`{c.name}`", c.type + unit, known, cell(c.meaning), ", ".join(marks)))
@@ -518,26 +719,38 @@ PAGES: dict[str, Callable[[], str]] = {
 }
 
 
-# --- outputs of commands in hand-written pages --------------------------------------------------------
+# --- outputs of commands in hand-written pages
 
 WITH_OUTPUTS = ("docs/tutorial/demo.md",)
-_OUTPUT = re.compile(r"(<!-- output: (?P<command>tenure [^\n]*?) -->\n```\n)(?:.*?\n)??(```)", re.DOTALL)
+_OUTPUT = re.compile(
+    r"(<!-- output: (?P<command>tenure [^\n]*?) -->\n```\n)(?:.*?\n)??(```)", re.DOTALL
+)
 
 
 def fill_outputs(text: str, folder: Path) -> str:
-    """A page with the block after each `<!-- output: COMMAND -->` replaced by what the command prints.
+    """A page with the block after each `<!-- output: COMMAND -->` replaced by what the command
+    prints.
 
     Commands run one after the other in `folder`; a page may so use what an earlier one left.
     """
-    return _OUTPUT.sub(lambda found: found[1] + output_of(found["command"], folder) + found[3], text)
+    return _OUTPUT.sub(
+        lambda found: found[1] + output_of(found["command"], folder) + found[3], text
+    )
 
 
 def output_of(command: str, folder: Path) -> str:
     """What a `tenure` command prints, as a reader of a terminal sees it."""
     words = f"{sys.executable} -W ignore -c 'from pipeline.cli import main; main()' "
     done = subprocess.run(
-        command.replace("tenure ", words, 1), shell=True, cwd=folder, text=True, check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        command.replace("tenure ", words, 1),
+        shell=True,
+        cwd=folder,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
     shown = done.stdout.replace(f"{folder.resolve()}/", "").replace(f"{folder}/", "")
     lines = [line.rstrip() for line in shown.splitlines() if not _NOISE.match(line)]
     return "\n".join(lines).strip("\n") + "\n"
@@ -548,12 +761,16 @@ _NOISE = re.compile(r"(Successfully registered model|Created version) ")
 
 
 def main() -> None:
-    """Write every page; with --outputs also the outputs of commands (runs the demo, some minutes)."""
+    """Write every page; with --outputs also the outputs of commands (runs the demo, some
+    minutes).
+    """
     if "--outputs" in sys.argv:
         for name in WITH_OUTPUTS:
             with tempfile.TemporaryDirectory() as folder:
                 path = ROOT / name
-                path.write_text(fill_outputs(path.read_text(encoding="utf-8"), Path(folder)), encoding="utf-8")
+                path.write_text(
+                    fill_outputs(path.read_text(encoding="utf-8"), Path(folder)), encoding="utf-8"
+                )
                 print(f"ran the commands of {name}")
     for name, make in PAGES.items():
         path = ROOT / name

@@ -2,7 +2,18 @@
 
 from functools import partial
 
-from features.definition import Card, Dimension, change, count, days_since, largest, mean, share, total, windowed
+from features.definition import (
+    Card,
+    Dimension,
+    change,
+    count,
+    days_since,
+    largest,
+    mean,
+    share,
+    total,
+    windowed,
+)
 from features.naming import distinct_slugs, slug
 from features.sources import Contract
 
@@ -11,7 +22,10 @@ ACTIVITY = ("usage_events", "touchpoints")
 
 
 def automatic_cards(
-    contract: Contract, kinds: tuple[str, ...], numbers: tuple[str, ...], window_days: tuple[int, ...]
+    contract: Contract,
+    kinds: tuple[str, ...],
+    numbers: tuple[str, ...],
+    window_days: tuple[int, ...],
 ) -> tuple[Card, ...]:
     """Cards for the chosen kinds and the mapped numbers of one activity source.
 
@@ -24,37 +38,98 @@ def automatic_cards(
         name, spoken = names[kind], kind.replace("_", " ")
         card = partial(windowed, dimension=dimension, contract=contract.table)
         cards += [
-            card(f"{name}_count", measure=count(kind), days=window_days, when_empty=0, unit="events",
-                     phrase=f"{spoken}: {{value}} times in the last {{days}} days", meaning=f"events {kind}"),
-            card(f"{name}_share", measure=share(kind), days=window_days[1:4], when_empty=None,
-                     unit="share", phrase=f"{spoken} is {{value}} of all in the last {{days}} days",
-                     meaning=f"events {kind} over all events"),
-            card(f"{name}_change", measure=change(None, kind), days=window_days[1:3], when_empty=None,
-                     unit="change", phrase=f"{spoken} {{value}} against the {{days}} days before",
-                     meaning=f"events {kind} against the window before"),
-            card(f"days_since_{name}", measure=days_since(kind), when_empty=None, unit="days",
-                     phrase=f"last {spoken} {{value}} days ago", meaning=f"days since the last event {kind}"),
+            card(
+                f"{name}_count",
+                measure=count(kind),
+                days=window_days,
+                when_empty=0,
+                unit="events",
+                phrase=f"{spoken}: {{value}} times in the last {{days}} days",
+                meaning=f"events {kind}",
+            ),
+            card(
+                f"{name}_share",
+                measure=share(kind),
+                days=window_days[1:4],
+                when_empty=None,
+                unit="share",
+                phrase=f"{spoken} is {{value}} of all in the last {{days}} days",
+                meaning=f"events {kind} over all events",
+            ),
+            card(
+                f"{name}_change",
+                measure=change(None, kind),
+                days=window_days[1:3],
+                when_empty=None,
+                unit="change",
+                phrase=f"{spoken} {{value}} against the {{days}} days before",
+                meaning=f"events {kind} against the window before",
+            ),
+            card(
+                f"days_since_{name}",
+                measure=days_since(kind),
+                when_empty=None,
+                unit="days",
+                phrase=f"last {spoken} {{value}} days ago",
+                meaning=f"days since the last event {kind}",
+            ),
         ]
     for number in numbers:
         cards += _number_cards(contract, dimension, number, window_days)
-    # Where few windows are declared, a slice of them may be empty; such a card would silently mean "over all history".
+    # Where few windows are declared, a slice of them may be empty; such a card would silently mean
+    # "over all history".
     return tuple(card for card in cards if card.days or "{days}" not in card.phrase)
 
 
-def _number_cards(contract: Contract, dimension: Dimension, number: str, window_days: tuple[int, ...]) -> list[Card]:
+def _number_cards(
+    contract: Contract, dimension: Dimension, number: str, window_days: tuple[int, ...]
+) -> list[Card]:
     """Total, mean, largest and change of one number."""
     name, spoken = slug(number), number.replace("_", " ")
     card = partial(windowed, dimension=dimension, contract=contract.table)
     return [
-        card(f"{name}_total", measure=total(number), days=window_days, when_empty=0, unit="number",
-                 phrase=f"{spoken} {{value}} in the last {{days}} days", meaning=f"sum of {number}"),
-        card(f"{name}_mean", measure=mean(number), days=window_days[1:], when_empty=None, unit="number",
-                 phrase=f"{spoken} {{value}} on average in {{days}} days", meaning=f"mean of {number}"),
-        card(f"{name}_largest", measure=largest(number), days=window_days[-2:], when_empty=None,
-                 unit="number", phrase=f"largest {spoken} {{value}} in {{days}} days", meaning=f"largest {number}"),
-        card(f"{name}_change", measure=change(number), days=window_days[1:4], when_empty=None,
-                 unit="change", phrase=f"{spoken} {{value}} against the {{days}} days before",
-                 meaning=f"sum of {number} against the window before"),
-        card(f"{name}_ever", measure=total(number), when_empty=0, unit="number",
-                 phrase=f"{spoken} {{value}} so far", meaning=f"sum of {number} since the first"),
+        card(
+            f"{name}_total",
+            measure=total(number),
+            days=window_days,
+            when_empty=0,
+            unit="number",
+            phrase=f"{spoken} {{value}} in the last {{days}} days",
+            meaning=f"sum of {number}",
+        ),
+        card(
+            f"{name}_mean",
+            measure=mean(number),
+            days=window_days[1:],
+            when_empty=None,
+            unit="number",
+            phrase=f"{spoken} {{value}} on average in {{days}} days",
+            meaning=f"mean of {number}",
+        ),
+        card(
+            f"{name}_largest",
+            measure=largest(number),
+            days=window_days[-2:],
+            when_empty=None,
+            unit="number",
+            phrase=f"largest {spoken} {{value}} in {{days}} days",
+            meaning=f"largest {number}",
+        ),
+        card(
+            f"{name}_change",
+            measure=change(number),
+            days=window_days[1:4],
+            when_empty=None,
+            unit="change",
+            phrase=f"{spoken} {{value}} against the {{days}} days before",
+            meaning=f"sum of {number} against the window before",
+        ),
+        card(
+            f"{name}_ever",
+            measure=total(number),
+            when_empty=0,
+            unit="number",
+            phrase=f"{spoken} {{value}} so far",
+            meaning=f"sum of {number} since the first",
+        ),
     ]

@@ -30,7 +30,9 @@ class FeaturePlan:
     """Window lengths whose edges each source's dates table must hold."""
 
 
-def _ratio_signals(cards: tuple[RatioCard, ...], columns: list[tuple[Signal, str]], taken: set[str]) -> list[tuple[Signal, str]]:
+def _ratio_signals(
+    cards: tuple[RatioCard, ...], columns: list[tuple[Signal, str]], taken: set[str]
+) -> list[tuple[Signal, str]]:
     by_name = {signal.column: (signal, expression) for signal, expression in columns}
     found = []
     for card in cards:
@@ -38,30 +40,55 @@ def _ratio_signals(cards: tuple[RatioCard, ...], columns: list[tuple[Signal, str
             (top, above), (bottom, below) = by_name[card.numerator], by_name[card.divisor]
             definition = {"numerator": top.definition, "divisor": bottom.definition}
             taken.add(card.name)
-            found.append((
-                Signal(column=card.name, driver=card.name, dimension=card.dimension, source=top.source,
-                       meaning=card.meaning, unit=card.unit, phrase=card.phrase, worse=card.worse,
-                       is_leading=card.is_leading, definition=definition),
-                f"({above}) / nullif({below}, 0e0)"))
+            found.append(
+                (
+                    Signal(
+                        column=card.name,
+                        driver=card.name,
+                        dimension=card.dimension,
+                        source=top.source,
+                        meaning=card.meaning,
+                        unit=card.unit,
+                        phrase=card.phrase,
+                        worse=card.worse,
+                        is_leading=card.is_leading,
+                        definition=definition,
+                    ),
+                    f"({above}) / nullif({below}, 0e0)",
+                )
+            )
     return found
 
 
-def _declared_cards(declared: tuple[DeclaredRatio, ...], columns: list[tuple[Signal, str]]) -> tuple[RatioCard, ...]:
+def _declared_cards(
+    declared: tuple[DeclaredRatio, ...], columns: list[tuple[Signal, str]]
+) -> tuple[RatioCard, ...]:
     """Cards of a project's own ratios, of whatever else is built."""
     built = {signal.column: signal for signal, _ in columns}
     taken = {*built, *(signal.column for signal, _ in SEASON), "account_id", "as_of", "as_of_day"}
     cards = []
     for ratio in declared:
         if ratio.name in taken:
-            raise ConfigError(f"[[features.ratios]] name = \"{ratio.name}\" is the name of another signal; choose a name of its "
-                              "own (`tenure features --catalogue` lists those in use).")
+            raise ConfigError(
+                f'[[features.ratios]] name = "{ratio.name}" is the name of another signal; choose a'
+                " name of its own (`tenure features --catalogue` lists those in use)."
+            )
         taken.add(ratio.name)
         top, bottom = (_built(ratio, key, built) for key in ("numerator", "divisor"))
         spoken = f"{_words(top)} over {_words(bottom)}"
-        cards.append(RatioCard(
-            ratio.name, top.dimension, top.column, bottom.column, unit="number", worse=ratio.worse,
-            phrase=ratio.phrase or f"{spoken} is {{value}}", meaning=f"{spoken}, as the project declares",
-            is_leading=top.is_leading and bottom.is_leading))
+        cards.append(
+            RatioCard(
+                ratio.name,
+                top.dimension,
+                top.column,
+                bottom.column,
+                unit="number",
+                worse=ratio.worse,
+                phrase=ratio.phrase or f"{spoken} is {{value}}",
+                meaning=f"{spoken}, as the project declares",
+                is_leading=top.is_leading and bottom.is_leading,
+            )
+        )
     return tuple(cards)
 
 
@@ -69,9 +96,13 @@ def _built(ratio: DeclaredRatio, key: str, built: Mapping[str, Signal]) -> Signa
     column = getattr(ratio, key)
     if column not in built:
         near = difflib.get_close_matches(column, sorted(built), n=1, cutoff=0.0)
-        raise ConfigError(f"[[features.ratios]] \"{ratio.name}\": {key} = \"{column}\" is no signal of this project; the nearest "
-                          f"is \"{''.join(near)}\". A ratio is of columns that the project's sources, windows and "
-                          "[features] off allow (`tenure features --catalogue`).")
+        raise ConfigError(
+            f'[[features.ratios]] "{ratio.name}": {key} = "{column}" is no signal of this project;'
+            " the nearest "
+            f'is "{"".join(near)}". A ratio is of columns that the project\'s sources, windows'
+            " and "
+            "[features] off allow (`tenure features --catalogue`)."
+        )
     return built[column]
 
 
@@ -79,12 +110,21 @@ def _words(signal: Signal) -> str:
     """`tickets opened in 28 days`, from a column's name."""
     if signal.window_days is None:
         return signal.column.replace("_", " ")
-    return f"{signal.column.removesuffix(f'_{signal.window_days}d').replace('_', ' ')} in {signal.window_days} days"
+    return (
+        f"{signal.column.removesuffix(f'_{signal.window_days}d').replace('_', ' ')} in"
+        f" {signal.window_days} days"
+    )
 
 
 def plan_features(
-    sources: list[SourceFacts], *, window_days: tuple[int, ...], off: frozenset[str] = frozenset(), season: bool = False,
-    own_dates: bool = True, cards: tuple[Card, ...] | None = None, ratios: tuple[DeclaredRatio, ...] = (),
+    sources: list[SourceFacts],
+    *,
+    window_days: tuple[int, ...],
+    off: frozenset[str] = frozenset(),
+    season: bool = False,
+    own_dates: bool = True,
+    cards: tuple[Card, ...] | None = None,
+    ratios: tuple[DeclaredRatio, ...] = (),
 ) -> FeaturePlan:
     """Compile every card whose source exists into one feature query.
 
@@ -95,8 +135,9 @@ def plan_features(
     season
         Whether the time of year is a signal.
     own_dates
-        Whether accounts have dates of their own. False promises nothing but speed: where all accounts share
-        a grid of dates, windows are added up for every account on every date. Values are the same.
+        Whether accounts have dates of their own. False promises nothing but speed: where all
+        accounts share a grid of dates, windows are added up for every account on every date. Values
+        are the same.
     cards
         These alone, instead of the catalogue's and the automatic ones.
     ratios
@@ -123,10 +164,20 @@ def plan_features(
     for source in sources:
         if source.name in off:
             continue
-        offered = _cards_of(source, window_days) if cards is None else [c for c in cards if c.contract == source.contract.table]
+        offered = (
+            _cards_of(source, window_days)
+            if cards is None
+            else [c for c in cards if c.contract == source.contract.table]
+        )
         chosen = [c for c in offered if not {c.name, c.dimension} & off]
-        stream_steps, tables, found, needed = stream_signals(source, chosen, taken, own_dates=own_dates)
-        states = [c for c in STATES if c.contract == source.contract.table and not {c.name, c.dimension} & off]
+        stream_steps, tables, found, needed = stream_signals(
+            source, chosen, taken, own_dates=own_dates
+        )
+        states = [
+            c
+            for c in STATES
+            if c.contract == source.contract.table and not {c.name, c.dimension} & off
+        ]
         if cards is not None:
             states = []
         state_steps, state_columns = state_signals(source, states, taken)
@@ -141,16 +192,24 @@ def plan_features(
     columns += SEASON if season else ()
     columns = [(signal, expression) for signal, expression in columns if signal.column not in off]
     query = _last_query(columns, joins, streams, list(windows))
-    return FeaturePlan((*_first_steps(windows), *steps), query, tuple(s for s, _ in columns), windows)
+    return FeaturePlan(
+        (*_first_steps(windows), *steps), query, tuple(s for s, _ in columns), windows
+    )
 
 
 def _first_steps(windows: Mapping[str, tuple[int, ...]]) -> tuple[Step, ...]:
-    """What every stream joins: numbered accounts, the snapshots with that number, bins of each date."""
+    """What every stream joins: numbered accounts, the snapshots with that number, bins of each
+    date.
+    """
     lengths = {w for needed in windows.values() for w in needed}
-    accounts = ("select a.account_id, cast(row_number() over (order by a.account_id) as integer) as account_no\n"
-                "from (select distinct account_id from snapshots) a")
-    asked = ("select s.account_id, a.account_no, s.as_of_day, s.partition_name\n"
-             f"from snapshots s join {ACCOUNTS} a on a.account_id = s.account_id")
+    accounts = (
+        "select a.account_id, cast(row_number() over (order by a.account_id) as integer) as"
+        " account_no\nfrom (select distinct account_id from snapshots) a"
+    )
+    asked = (
+        "select s.account_id, a.account_no, s.as_of_day, s.partition_name\n"
+        f"from snapshots s join {ACCOUNTS} a on a.account_id = s.account_id"
+    )
     # A change over a window reads the one before it, and so the window of twice its length.
     before = {w for w in lengths if 2 * w in lengths}
     return Step(ACCOUNTS, accounts), Step(ASKED, asked), Step(CELLS, cells(lengths, before))
@@ -160,11 +219,20 @@ def _cards_of(source: SourceFacts, window_days: tuple[int, ...]) -> list[Card]:
     written = [c for c in CARDS if c.contract == source.contract.table]
     if source.contract.table not in ACTIVITY:
         return written
-    numbers = [n for n in ("quantity",) if n in source.mapped and source.contract.table == "usage_events"]
-    return [*written, *automatic_cards(source.contract, source.kinds, (*numbers, *source.extra_numbers), window_days)]
+    numbers = [
+        n for n in ("quantity",) if n in source.mapped and source.contract.table == "usage_events"
+    ]
+    return [
+        *written,
+        *automatic_cards(
+            source.contract, source.kinds, (*numbers, *source.extra_numbers), window_days
+        ),
+    ]
 
 
-def _last_query(columns: list[tuple[Signal, str]], joins: list[str], streams: list[str], sources: list[str]) -> str:
+def _last_query(
+    columns: list[tuple[Signal, str]], joins: list[str], streams: list[str], sources: list[str]
+) -> str:
     chosen = ",\n  ".join(f"{expression} as {signal.column}" for signal, expression in columns)
     dates = "\n".join(
         f"left join dates_{slug(s)} on dates_{slug(s)}.as_of_day = s.as_of_day "
@@ -173,6 +241,7 @@ def _last_query(columns: list[tuple[Signal, str]], joins: list[str], streams: li
     )
     keys = {**dict.fromkeys(streams, "account_no"), **dict.fromkeys(joins, "account_id")}
     tables = "\n".join(
-        f"left join {t} on {t}.{key} = s.{key} and {t}.as_of_day = s.as_of_day" for t, key in keys.items()
+        f"left join {t} on {t}.{key} = s.{key} and {t}.as_of_day = s.as_of_day"
+        for t, key in keys.items()
     )
     return f"select s.account_id, s.as_of_day,\n  {chosen}\nfrom {ASKED} s\n{dates}\n{tables}"

@@ -20,13 +20,28 @@ from features.metrics import METRICS
 from features.sources import CONTRACTS
 
 CARDS: tuple[Card, ...] = (
-    *usage.CARDS, *engagement.CARDS, *support.CARDS, *financial.CARDS, *relationship.CARDS, *outcomes.CARDS,
+    *usage.CARDS,
+    *engagement.CARDS,
+    *support.CARDS,
+    *financial.CARDS,
+    *relationship.CARDS,
+    *outcomes.CARDS,
 )
 STATES: tuple[StateCard, ...] = (
-    *usage.STATES, *support.STATES, *financial.STATES, *relationship.STATES, *outcomes.STATES, *adoption.STATES, *contract.STATES,
+    *usage.STATES,
+    *support.STATES,
+    *financial.STATES,
+    *relationship.STATES,
+    *outcomes.STATES,
+    *adoption.STATES,
+    *contract.STATES,
 )
 RATIOS: tuple[RatioCard, ...] = (
-    *usage.RATIOS, *engagement.RATIOS, *support.RATIOS, *relationship.RATIOS, *contract.RATIOS,
+    *usage.RATIOS,
+    *engagement.RATIOS,
+    *support.RATIOS,
+    *relationship.RATIOS,
+    *contract.RATIOS,
 )
 SEASON: tuple[tuple[Signal, str], ...] = season.SIGNALS
 
@@ -34,7 +49,16 @@ _WRITTEN: tuple[Card | StateCard | RatioCard, ...] = (*CARDS, *STATES, *RATIOS)
 LAGGING = frozenset(card.name for card in _WRITTEN if not card.is_leading)
 """Cards that say what has happened already; `[features] leading_only` leaves them out."""
 
-DIMENSIONS = ("usage", "engagement", "outcomes", "relationship", "financial", "support", "adoption", "contract")
+DIMENSIONS = (
+    "usage",
+    "engagement",
+    "outcomes",
+    "relationship",
+    "financial",
+    "support",
+    "adoption",
+    "contract",
+)
 
 DEFAULT_WINDOWS = (7, 28, 91, 182, 364)
 """What `[features] window_days` is where a project declares none."""
@@ -67,8 +91,10 @@ def entries(window_days: tuple[int, ...] = DEFAULT_WINDOWS) -> tuple[Entry, ...]
         Windows of the automatic cards, as in `[features] window_days`.
     """
     written = [
-        *(_card_entry(card) for card in CARDS), *(_state_entry(card) for card in STATES),
-        *(_ratio_entry(card) for card in RATIOS), *(_season_entry(signal) for signal, _ in SEASON),
+        *(_card_entry(card) for card in CARDS),
+        *(_state_entry(card) for card in STATES),
+        *(_ratio_entry(card) for card in RATIOS),
+        *(_season_entry(signal) for signal, _ in SEASON),
     ]
     ordered = sorted(written, key=lambda entry: DIMENSIONS.index(entry.dimension))
     return (*ordered, *_automatic_entries(window_days), *_ATTRIBUTES)
@@ -76,8 +102,18 @@ def entries(window_days: tuple[int, ...] = DEFAULT_WINDOWS) -> tuple[Entry, ...]
 
 def _card_entry(card: Card, *, is_automatic: bool = False) -> Entry:
     columns = _shown(card.name) + _windows(card.days)
-    return Entry(columns, card.dimension, card.contract, _shown(card.meaning), card.unit, _empty(card.when_empty),
-                 card.is_leading, card.worse or "-", _shown(card.phrase), is_automatic)
+    return Entry(
+        columns,
+        card.dimension,
+        card.contract,
+        _shown(card.meaning),
+        card.unit,
+        _empty(card.when_empty),
+        card.is_leading,
+        card.worse or "-",
+        _shown(card.phrase),
+        is_automatic,
+    )
 
 
 def _windows(days: tuple[int, ...]) -> str:
@@ -88,18 +124,45 @@ def _windows(days: tuple[int, ...]) -> str:
 
 def _state_entry(card: StateCard) -> Entry:
     columns = card.name + (_windows((card.window_days,)) if card.window_days else "")
-    return Entry(columns, card.dimension, card.contract, card.meaning, card.unit, _empty(card.when_empty),
-                 card.is_leading, card.worse or "-", card.phrase)
+    return Entry(
+        columns,
+        card.dimension,
+        card.contract,
+        card.meaning,
+        card.unit,
+        _empty(card.when_empty),
+        card.is_leading,
+        card.worse or "-",
+        card.phrase,
+    )
 
 
 def _ratio_entry(card: RatioCard) -> Entry:
-    return Entry(card.name, card.dimension, f"{card.numerator} / {card.divisor}", card.meaning, card.unit, _empty(None),
-                 card.is_leading, card.worse or "-", card.phrase)
+    return Entry(
+        card.name,
+        card.dimension,
+        f"{card.numerator} / {card.divisor}",
+        card.meaning,
+        card.unit,
+        _empty(None),
+        card.is_leading,
+        card.worse or "-",
+        card.phrase,
+    )
 
 
 def _season_entry(signal: Signal) -> Entry:
-    return Entry(signal.column, signal.dimension, "the date; [features] season = true", signal.meaning, signal.unit,
-                 _empty(None), signal.is_leading, "-", signal.phrase)
+    return Entry(
+        signal.column,
+        signal.dimension,
+        "the date; [features] season = true",
+        signal.meaning,
+        signal.unit,
+        _empty(None),
+        signal.is_leading,
+        "-",
+        signal.phrase,
+    )
 
 
 def _automatic_entries(window_days: tuple[int, ...]) -> list[Entry]:
@@ -120,38 +183,60 @@ def _empty(value: float | None) -> str:
 
 
 def _attribute(columns: str, meaning: str, unit: str, phrase: str) -> Entry:
-    return Entry(columns, "contract", "accounts", meaning, unit, "null", True, "-", phrase, is_automatic=True)
+    return Entry(
+        columns, "contract", "accounts", meaning, unit, "null", True, "-", phrase, is_automatic=True
+    )
 
 
 # Built by `features.build` for attributes with history, or declared immutable.
 _ATTRIBUTES = (
-    _attribute("<attribute>_is_<value>", "1 where a text attribute has that value; up to eight values", "yes",
-               "<attribute> is <value>: {value}"),
-    _attribute("<attribute>_rank", "frequency rank of a text attribute with more values, 1 is the commonest", "rank",
-               "<attribute> is number {value} by frequency"),
-    _attribute("<attribute>", "a numeric attribute as it stood at as_of", "number", "<attribute> {value}"),
+    _attribute(
+        "<attribute>_is_<value>",
+        "1 where a text attribute has that value; up to eight values",
+        "yes",
+        "<attribute> is <value>: {value}",
+    ),
+    _attribute(
+        "<attribute>_rank",
+        "frequency rank of a text attribute with more values, 1 is the commonest",
+        "rank",
+        "<attribute> is number {value} by frequency",
+    ),
+    _attribute(
+        "<attribute>", "a numeric attribute as it stood at as_of", "number", "<attribute> {value}"
+    ),
 )
 
 
 def catalogue_text() -> str:
     """Every card for a terminal, by dimension; `tenure features --catalogue` prints it."""
     lines = [
-        f"{len(CARDS) + len(STATES) + len(RATIOS) + len(SEASON)} written cards, then those made for every event kind, number and "
-        "attribute.",
-        "A card needs its source and its columns; [features] off leaves cards, dimensions or sources out.",
+        (
+            f"{len(CARDS) + len(STATES) + len(RATIOS) + len(SEASON)} written cards, then those made"
+            " for every event kind, number and attribute."
+        ),
+        (
+            "A card needs its source and its columns; [features] off leaves cards, dimensions or"
+            " sources out."
+        ),
     ]
     for title, found in _sections():
         lines += ["", title.upper()]
         for entry in found:
             lines += [
                 f"  {entry.columns}",
-                f"      {entry.meaning}  [{entry.unit}; from {entry.source}; empty: {entry.empty}; "
-                f"{_kind(entry)}; worse: {entry.worse}]",
-                f"      \"{entry.phrase}\"",
+                (
+                    f"      {entry.meaning}  [{entry.unit}; from {entry.source}; empty:"
+                    f" {entry.empty}; {_kind(entry)}; worse: {entry.worse}]"
+                ),
+                f'      "{entry.phrase}"',
             ]
     lines += ["", "METRICS OF THE PORTFOLIO (tenure features --metrics)"]
     for each in METRICS:
-        lines += [f"  {each.name}", f"      {each.meaning}  [{each.unit}; {each.numerator} / {each.denominator}]"]
+        lines += [
+            f"  {each.name}",
+            f"      {each.meaning}  [{each.unit}; {each.numerator} / {each.denominator}]",
+        ]
     return "\n".join(lines)
 
 
@@ -159,17 +244,42 @@ def catalogue_markdown() -> str:
     """The same as Markdown tables, one per dimension."""
     parts = []
     for title, found in _sections():
-        parts += [f"## {title[0].upper()}{title[1:]}", "",
-                  "| signal | source | meaning | unit | empty | kind | worse | said as |", "|" + "---|" * 8]
         parts += [
-            "| " + " | ".join((f"`{entry.columns}`", f"`{entry.source}`", _cell(entry.meaning), entry.unit, entry.empty,
-                               _kind(entry), entry.worse, _cell(entry.phrase))) + " |"
+            f"## {title[0].upper()}{title[1:]}",
+            "",
+            "| signal | source | meaning | unit | empty | kind | worse | said as |",
+            "|" + "---|" * 8,
+        ]
+        parts += [
+            "| "
+            + " | ".join(
+                (
+                    f"`{entry.columns}`",
+                    f"`{entry.source}`",
+                    _cell(entry.meaning),
+                    entry.unit,
+                    entry.empty,
+                    _kind(entry),
+                    entry.worse,
+                    _cell(entry.phrase),
+                )
+            )
+            + " |"
             for entry in found
         ]
         parts.append("")
-    parts += ["## Metrics of the portfolio", "", "`tenure features --metrics` prints and keeps them by quarter and segment.",
-              "", "| metric | meaning | numerator | denominator | unit |", "|" + "---|" * 5]
-    parts += [f"| `{m.name}` | {_cell(m.meaning)} | {m.numerator} | {m.denominator} | {m.unit} |" for m in METRICS]
+    parts += [
+        "## Metrics of the portfolio",
+        "",
+        "`tenure features --metrics` prints and keeps them by quarter and segment.",
+        "",
+        "| metric | meaning | numerator | denominator | unit |",
+        "|" + "---|" * 5,
+    ]
+    parts += [
+        f"| `{m.name}` | {_cell(m.meaning)} | {m.numerator} | {m.denominator} | {m.unit} |"
+        for m in METRICS
+    ]
     return "\n".join([*parts, ""])
 
 

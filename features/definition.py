@@ -6,7 +6,14 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 Dimension = Literal[
-    "usage", "engagement", "outcomes", "relationship", "financial", "support", "adoption", "contract"
+    "usage",
+    "engagement",
+    "outcomes",
+    "relationship",
+    "financial",
+    "support",
+    "adoption",
+    "contract",
 ]
 Direction = Literal["up", "down"]
 
@@ -15,8 +22,8 @@ Direction = Literal["up", "down"]
 class Signal:
     """One column of the feature table, with what people and methods need to know of it.
 
-    `driver` groups the windows of one measure; `worse` is the direction that means trouble (None: no
-    opinion). `phrase` is spoken with {value}, {before} and {days}. `when_empty` None: null.
+    `driver` groups the windows of one measure; `worse` is the direction that means trouble (None:
+    no opinion). `phrase` is spoken with {value}, {before} and {days}. `when_empty` None: null.
     """
 
     column: str
@@ -38,8 +45,14 @@ class Signal:
     @property
     def fingerprint(self) -> str:
         """16 hex digits that change when the value of the column could."""
-        facts = {"column": self.column, "when_empty": self.when_empty, "definition": self.definition}
-        return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+        facts = {
+            "column": self.column,
+            "when_empty": self.when_empty,
+            "definition": self.definition,
+        }
+        return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[
+            :16
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -47,8 +60,20 @@ class Signal:
 
 
 MeasureKind = Literal[
-    "count", "total", "mean", "largest", "smallest", "distinct", "distinct_days", "days_since", "age_days",
-    "mean_gap_days", "silence_ratio", "share", "change", "latest",
+    "count",
+    "total",
+    "mean",
+    "largest",
+    "smallest",
+    "distinct",
+    "distinct_days",
+    "days_since",
+    "age_days",
+    "mean_gap_days",
+    "silence_ratio",
+    "share",
+    "change",
+    "latest",
 ]
 
 
@@ -102,7 +127,9 @@ def age_days(*kinds: str) -> Measure:
 
 
 def mean_gap_days(*kinds: str) -> Measure:
-    """Days between one active day and the next, on average over all history; null under two active days."""
+    """Days between one active day and the next, on average over all history; null under two active
+    days.
+    """
     return Measure("mean_gap_days", None, kinds)
 
 
@@ -117,7 +144,9 @@ def share(*kinds: str) -> Measure:
 
 
 def change(column: str | None = None, *kinds: str) -> Measure:
-    """(now - before) / (now + before), -1 to 1, of a window against the one before; null when both are empty."""
+    """(now - before) / (now + before), -1 to 1, of a window against the one before; null when both
+    are empty.
+    """
     return Measure("change", column, kinds)
 
 
@@ -145,26 +174,49 @@ class Card:
 
 
 def windowed(
-    name: str, *, dimension: Dimension, contract: str, stream: str = "", measure: Measure,
-    days: tuple[int, ...] = (), when_empty: float | None, unit: str, phrase: str, meaning: str,
-    worse: Direction | None = None, is_leading: bool = True,
+    name: str,
+    *,
+    dimension: Dimension,
+    contract: str,
+    stream: str = "",
+    measure: Measure,
+    days: tuple[int, ...] = (),
+    when_empty: float | None,
+    unit: str,
+    phrase: str,
+    meaning: str,
+    worse: Direction | None = None,
+    is_leading: bool = True,
 ) -> Card:
     """Declare a signal over the facts of one stream.
 
     `days` empty: over all history. `when_empty` is the value where the feed covered the window and
     nothing happened; where the feed did not cover it the signal is null.
     """
-    return Card(name, dimension, contract, stream, measure, days, when_empty, unit, worse, phrase, meaning, is_leading)
+    return Card(
+        name,
+        dimension,
+        contract,
+        stream,
+        measure,
+        days,
+        when_empty,
+        unit,
+        worse,
+        phrase,
+        meaning,
+        is_leading,
+    )
 
 
 @dataclass(frozen=True)
 class StateCard:
     """A signal read off the rows of a table as they were known at as_of.
 
-    `expression` is an aggregate, in the portable SQL subset, over `t` (the rows known at as_of, each
-    column blank until its clock struck; times as `t.x` and `t.x_day`; the date itself as
-    `t.as_of_day`). Date conditions come from `features.windows`. `scale_of` names the column whose declared decimals
-    divide the result.
+    `expression` is an aggregate, in the portable SQL subset, over `t` (the rows known at as_of,
+    each column blank until its clock struck; times as `t.x` and `t.x_day`; the date itself as
+    `t.as_of_day`). Date conditions come from `features.windows`. `scale_of` names the column whose
+    declared decimals divide the result.
     """
 
     name: str
@@ -187,12 +239,16 @@ class StateCard:
     window_days: int | None = None
     """Named in the column and spoken in the phrase; the expression looks back that far."""
     beside: str = ""
-    """Windowed card of the same source: where its feed did not cover the window, this one is null too; without it, absent."""
+    """Windowed card of the same source: where its feed did not cover the window, this one is null
+    too; without it, absent.
+    """
 
 
 @dataclass(frozen=True)
 class DeclaredRatio:
-    """A ratio of two signals that a project declares, by their columns; `build` makes a `RatioCard` of it."""
+    """A ratio of two signals that a project declares, by their columns; `build` makes a `RatioCard`
+    of it.
+    """
 
     name: str
     numerator: str

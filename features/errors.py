@@ -2,20 +2,25 @@
 
 What the command line returns follows from who has to act:
 
-    1  fault          data, store or saved model are not what they should be: mend them, then run the same command again
+    1  fault          data, store or saved model are not what they should be: mend them, then run
+        the same command again
     2  wrong use      the command, its order or tenure.toml cannot work: change what was asked
     3  refused        a gate stands before publication: look first, nothing was published
 """
 
 
 class ChurnError(Exception):
-    """Base of every error that tenure raises on purpose; `exit_code` is what the command line returns."""
+    """Base of every error that tenure raises on purpose; `exit_code` is what the command line
+    returns.
+    """
 
     exit_code = 1
 
 
 class ConfigError(ChurnError, ValueError):
-    """The project file, a command's arguments or their combination cannot work (a zone that is needed and not given, too)."""
+    """The project file, a command's arguments or their combination cannot work (a zone that is
+    needed and not given, too).
+    """
 
     exit_code = 2
 
@@ -25,7 +30,9 @@ class ContractError(ChurnError, ValueError):
 
 
 class EmptySource(ContractError):
-    """A source has no rows at all: more often a failed export than the truth, so nothing is published on it."""
+    """A source has no rows at all: more often a failed export than the truth, so nothing is
+    published on it.
+    """
 
     exit_code = 3
 
@@ -69,6 +76,8 @@ class NoModel(ChurnError, LookupError):
 
 
 class NotFound(ChurnError, LookupError):
-    """The account, run, candidate or target asked for does not exist; often a command that comes before has not been run."""
+    """The account, run, candidate or target asked for does not exist; often a command that comes
+    before has not been run.
+    """
 
     exit_code = 2

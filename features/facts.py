@@ -55,17 +55,21 @@ def literal(text: str) -> str:
 
 
 def as_known(source: SourceFacts, snapshots: str = "snapshots") -> str:
-    """The rows of a table per snapshot as they stood then: versions chosen, columns blank until known."""
+    """The rows of a table per snapshot as they stood then: versions chosen, columns blank until
+    known.
+    """
     columns = []
     for column in source.contract.columns:
         clock = source.clock(column.name)
         names = [column.name, f"{column.name}_day"] if column.type == "time" else [column.name]
         for name in names:
-            columns.append(f"{known_value('r', name, clock, 's')} as {name}" if clock else f"r.{name}")
+            columns.append(
+                f"{known_value('r', name, clock, 's')} as {name}" if clock else f"r.{name}"
+            )
     return f"""
-  select s.account_id, s.as_of_day, {', '.join(columns)}
+  select s.account_id, s.as_of_day, {", ".join(columns)}
   from {snapshots} s
-  join {source.table} r on r.account_id = s.account_id and {known('r', 's')}
+  join {source.table} r on r.account_id = s.account_id and {known("r", "s")}
 """
 
 

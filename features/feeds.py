@@ -17,14 +17,19 @@ def daily_counts(table: str, event_time: str) -> str:
     """
     event = f"coalesce(t.{event_time}_day, t.known_from_day)"
     seen = f"case when t.known_from_day > {event} then t.known_from_day else {event} end"
-    return (f"select t.partition_name, {event} as event_day, {seen} as seen_day, count(*) as n "
-            f"from {table} t group by 1, 2, 3")
+    return (
+        f"select t.partition_name, {event} as event_day, {seen} as seen_day, count(*) as n "
+        f"from {table} t group by 1, 2, 3"
+    )
 
 
-def silent_days(event_day: NDArray[np.int64], n: NDArray[np.int64], until: int, silent_after_days: int) -> NDArray[np.int64]:
+def silent_days(
+    event_day: NDArray[np.int64], n: NDArray[np.int64], until: int, silent_after_days: int
+) -> NDArray[np.int64]:
     """Days before `until` inside a stretch of at least `silent_after_days` without a single row.
 
-    The stretch must also be `USUAL_GAPS` times longer than the median distance between days with rows.
+    The stretch must also be `USUAL_GAPS` times longer than the median distance between days with
+    rows.
 
     Parameters
     ----------
@@ -42,12 +47,19 @@ def silent_days(event_day: NDArray[np.int64], n: NDArray[np.int64], until: int, 
     longest = max(silent_after_days, USUAL_GAPS * float(np.median(np.diff(days))))
     before, after = days, np.append(days[1:], until)
     gaps = after - before - 1
-    return np.concatenate([
-        np.arange(start + 1, end) for start, end, gap in zip(before, after, gaps, strict=True) if gap >= longest
-    ] or [np.empty(0, dtype=np.int64)])
+    return np.concatenate(
+        [
+            np.arange(start + 1, end)
+            for start, end, gap in zip(before, after, gaps, strict=True)
+            if gap >= longest
+        ]
+        or [np.empty(0, dtype=np.int64)]
+    )
 
 
-def coverage(counts: pd.DataFrame, as_of_day: int, silent_after_days: int) -> tuple[int | None, NDArray[np.int64]]:
+def coverage(
+    counts: pd.DataFrame, as_of_day: int, silent_after_days: int
+) -> tuple[int | None, NDArray[np.int64]]:
     """First day of one feed and its silent days, as they were known at as_of.
 
     `counts` has the columns event_day, seen_day, n of one feed.
@@ -57,4 +69,6 @@ def coverage(counts: pd.DataFrame, as_of_day: int, silent_after_days: int) -> tu
         return None, np.empty(0, dtype=np.int64)
     per_day = known.groupby("event_day", sort=True)["n"].sum()
     days = per_day.index.to_numpy(dtype=np.int64)
-    return int(days[0]), silent_days(days, per_day.to_numpy(dtype=np.int64), as_of_day, silent_after_days)
+    return int(days[0]), silent_days(
+        days, per_day.to_numpy(dtype=np.int64), as_of_day, silent_after_days
+    )

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 
 # Longer names make SQL and charts unreadable; the hash keeps cut names apart.
 LONGEST = 60
-ROW_NAMES = re.compile(r"|unnamed[: _]*\d+|index|level_0|row_?(names?|index|num|number|no)|\.\.\.\d+", re.IGNORECASE)
+ROW_NAMES = re.compile(
+    r"|unnamed[: _]*\d+|index|level_0|row_?(names?|index|num|number|no)|\.\.\.\d+", re.IGNORECASE
+)
 """What programs call the column of row names that they write beside a table: pandas, R, readr."""
 
 
@@ -17,7 +19,9 @@ def slug(text: str) -> str:
 
 
 def distinct_slugs(texts: Iterable[str]) -> dict[str, str]:
-    """A slug for each text; the later of two that would read alike (`Add-on`, `add on`) gets a hash."""
+    """A slug for each text; the later of two that would read alike (`Add-on`, `add on`) gets a
+    hash.
+    """
     found: dict[str, str] = {}
     for text in texts:
         plain = slug(text)
@@ -29,7 +33,9 @@ def _mark(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:6]
 
 
-def column_name(source: str, contract: str, name: str, window: int | None, taken: Iterable[str] = ()) -> str:
+def column_name(
+    source: str, contract: str, name: str, window: int | None, taken: Iterable[str] = ()
+) -> str:
     """`<name>_<days>d`, with `<source>__` before it where the source has a name of its own."""
     base = name if source == contract else f"{slug(source)}__{name}"
     full = base if window is None else f"{base}_{window}d"

@@ -1,7 +1,8 @@
-"""Rows that states are read off: as they stood at the date, the newest note, one row per person, ...
+"""Rows that states are read off: as they stood at the date, the newest note, one row per person,
+...
 
-Each maker answers with one SELECT of the rows `t`; None where the project declares nothing to build them from. All
-rows carry `account_id` and `as_of_day` and hold only what was known before it.
+Each maker answers with one SELECT of the rows `t`; None where the project declares nothing to build
+them from. All rows carry `account_id` and `as_of_day` and hold only what was known before it.
 """
 
 from collections.abc import Callable
@@ -10,10 +11,12 @@ from features.dimensions.adoption import PARTS
 from features.facts import SourceFacts, as_known, literal
 from features.windows import covers, happened, known
 
-# Names under which a project's lists of events are frozen with a model, beside the categories of attributes.
+# Names under which a project's lists of events are frozen with a model, beside the categories of
+# attributes.
 KEY_FEATURES, TROUBLE, FIRST_VALUE = "key_features", "trouble_events", "first_value_events"
 PACE = "pace_"
-"""Before the name of an onboarding step: days it took the accounts that stayed, at each twentieth."""
+"""Before the name of an onboarding step: days it took the accounts that stayed, at each twentieth.
+"""
 NOTE_COUNTS_DAYS = 91
 
 
@@ -39,10 +42,14 @@ where r.position = 1"""
 
 
 def _one_wording(source: SourceFacts) -> str:
-    """Answers to the wording that the account answered last, kind by kind: two wordings are never averaged."""
+    """Answers to the wording that the account answered last, kind by kind: two wordings are never
+    averaged.
+    """
     wording = "coalesce(t.version, '')"
-    newest = (f"first_value({wording}) over (partition by t.account_id, t.as_of_day, t.kind "
-              f"order by t.answered_at desc, {wording})")
+    newest = (
+        f"first_value({wording}) over (partition by t.account_id, t.as_of_day, t.kind "
+        f"order by t.answered_at desc, {wording})"
+    )
     return f"""
 select r.* from (
   select t.*, {wording} as wording, {newest} as newest_wording
@@ -57,7 +64,10 @@ select f.account_id, f.user_id, f.event_time_day, {_seen("f")} as known_from_day
   count(*) as n
 from {source.table} f where f.user_id is not null
 group by 1, 2, 3, 4, 5"""
-    now, lately = happened("t", "event_time", within_days=28), happened("t", "event_time", within_days=56)
+    now, lately = (
+        happened("t", "event_time", within_days=28),
+        happened("t", "event_time", within_days=56),
+    )
     return f"""
 select t.account_id, t.as_of_day, t.user_id,
   sum(case when {now} then t.n end) as n,
@@ -90,7 +100,8 @@ def _key_use(source: SourceFacts) -> str | None:
         return None
     user = "f.user_id" if "user_id" in source.mapped else "cast(null as varchar(1))"
     days = f"""
-select f.account_id, f.event_name, {user} as user_id, f.event_time_day, {_seen("f")} as known_from_day,
+select f.account_id, f.event_name, {user} as user_id, f.event_time_day, {_seen("f")}
+  as known_from_day,
   f.known_until_day
 from {source.table} f where f.event_name in ({_listed(names)})
 group by 1, 2, 3, 4, 5, 6"""
@@ -100,12 +111,15 @@ join ({days}) u on u.account_id = s.account_id and {known("u", "s")}"""
 
 
 def _first_value(source: SourceFacts) -> str | None:
-    """First day of use, and first day of an event that stands for value, by the date that first sees them."""
+    """First day of use, and first day of an event that stands for value, by the date that first
+    sees them.
+    """
     names = source.categories.get(FIRST_VALUE, ())
     if not names:
         return None
     days = f"""
-select f.account_id, v.visible_day - 1 as known_from_day, f.known_until_day, min(f.event_time_day) as first_day,
+select f.account_id, v.visible_day - 1 as known_from_day, f.known_until_day, min(f.event_time_day)
+  as first_day,
   min(case when f.event_name in ({_listed(names)}) then f.event_time_day end) as value_day
 from {source.table} f join calendar v on v.day = {_seen("f")}
 group by 1, 2, 3"""
@@ -117,13 +131,21 @@ join ({days}) u on u.account_id = s.account_id and {known("u", "s")}"""
 def _pace(source: SourceFacts) -> str | None:
     """Onboarding steps with `slower`: twentieths of the accounts that stayed which were faster.
 
-    A step not yet reached counts with the days waited so far, once half of those accounts had reached it by then.
+    A step not yet reached counts with the days waited so far, once half of those accounts had
+    reached it by then.
     """
-    cuts = {name.removeprefix(PACE): days for name, days in source.categories.items() if name.startswith(PACE)}
+    cuts = {
+        name.removeprefix(PACE): days
+        for name, days in source.categories.items()
+        if name.startswith(PACE)
+    }
     if not cuts:
         return None
     taken = "(coalesce(t.reached_at_day, t.as_of_day) - t.assigned_at_day)"
-    cases = " ".join(f"when {literal(step)} then {_twentieths(taken, days)}" for step, days in sorted(cuts.items()))
+    cases = " ".join(
+        f"when {literal(step)} then {_twentieths(taken, days)}"
+        for step, days in sorted(cuts.items())
+    )
     return f"""
 select r.* from (
   select t.*, case t.milestone {cases} end as slower from ({as_known(source)}) t
@@ -133,13 +155,17 @@ where r.reached_at is not null or r.slower >= {PARTS // 2}"""
 
 def _twentieths(taken: str, cuts: tuple[str, ...]) -> str:
     """How many of the cut points lie below."""
-    return "(" + " + ".join(f"case when {taken} > {int(cut)} then 1 else 0 end" for cut in cuts) + ")"
+    return (
+        "(" + " + ".join(f"case when {taken} > {int(cut)} then 1 else 0 end" for cut in cuts) + ")"
+    )
 
 
 def _seen(row: str) -> str:
     """Day from which a fact counts: it had happened and was known."""
-    return (f"case when {row}.event_time_day > {row}.known_from_day then {row}.event_time_day "
-            f"else {row}.known_from_day end")
+    return (
+        f"case when {row}.event_time_day > {row}.known_from_day then {row}.event_time_day "
+        f"else {row}.known_from_day end"
+    )
 
 
 def _listed(names: tuple[str, ...]) -> str:
@@ -147,6 +173,12 @@ def _listed(names: tuple[str, ...]) -> str:
 
 
 _MAKERS: dict[str, Callable[[SourceFacts], str | None]] = {
-    "as_known": _as_known, "newest_note": _newest_note, "one_wording": _one_wording, "people": _people, "stuck": _stuck,
-    "key_use": _key_use, "first_value": _first_value, "pace": _pace,
+    "as_known": _as_known,
+    "newest_note": _newest_note,
+    "one_wording": _one_wording,
+    "people": _people,
+    "stuck": _stuck,
+    "key_use": _key_use,
+    "first_value": _first_value,
+    "pace": _pace,
 }

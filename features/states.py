@@ -1,4 +1,6 @@
-"""Signals of state: what a ticket, a term, an invoice or an account is at a date, as it was known then."""
+"""Signals of state: what a ticket, a term, an invoice or an account is at a date, as it was known
+then.
+"""
 
 from dataclasses import replace
 from hashlib import sha256
@@ -10,7 +12,8 @@ from features.naming import column_name, slug
 from features.state_rows import state_rows
 from features.windows import edge_column, happened
 
-# Categories with at most this many values become one column each; longer ones frequency-ordered codes.
+# Categories with at most this many values become one column each; longer ones frequency-ordered
+# codes.
 ONE_HOT_UP_TO = 8
 
 
@@ -55,19 +58,43 @@ def _state(source: SourceFacts, card: StateCard, table: str, taken: set[str]) ->
     scale = float(10 ** source.decimals.get(card.scale_of or "", 0))
     dates = f"dates_{slug(source.name)}"
     guard = f"{dates}.{edge_column(int(card.window_days or 0)) if card.beside else 'begun'}"
-    expression = finish(f"{table}.{_alias(card)}", scale=scale, when_empty=card.when_empty, guard=guard)
-    definition: dict[str, Any] = {"source": source.name, "contract": source.contract.table, "state": card.expression,
-                                  "clocks": {k: v for k, v in sorted(source.clocks.items())}}
+    expression = finish(
+        f"{table}.{_alias(card)}", scale=scale, when_empty=card.when_empty, guard=guard
+    )
+    definition: dict[str, Any] = {
+        "source": source.name,
+        "contract": source.contract.table,
+        "state": card.expression,
+        "clocks": {k: v for k, v in sorted(source.clocks.items())},
+    }
     if card.rows != "as_known":
-        # The rows hold the project's own lists (key features, the pace of those who stayed): values depend on them.
+        # The rows hold the project's own lists (key features, the pace of those who stayed): values
+        # depend on them.
         definition["rows"] = sha256(str(state_rows(card.rows, source)).encode()).hexdigest()[:16]
     driver = card.driver or (_column(source, card.name, None) if card.window_days else name)
-    return Signal(column=name, driver=driver, dimension=card.dimension, source=source.name, meaning=card.meaning,
-                  unit=card.unit, phrase=card.phrase, window_days=card.window_days, when_empty=card.when_empty,
-                  worse=card.worse, is_leading=card.is_leading, is_clock=card.is_clock, definition=definition), expression
+    return (
+        Signal(
+            column=name,
+            driver=driver,
+            dimension=card.dimension,
+            source=source.name,
+            meaning=card.meaning,
+            unit=card.unit,
+            phrase=card.phrase,
+            window_days=card.window_days,
+            when_empty=card.when_empty,
+            worse=card.worse,
+            is_leading=card.is_leading,
+            is_clock=card.is_clock,
+            definition=definition,
+        ),
+        expression,
+    )
 
 
-def attribute_signals(source: SourceFacts, taken: set[str]) -> tuple[list[Step], list[tuple[Signal, str]]]:
+def attribute_signals(
+    source: SourceFacts, taken: set[str]
+) -> tuple[list[Step], list[tuple[Signal, str]]]:
     """Attributes read as of the date: numbers as they are, categories by their frozen values."""
     if not source.attributes:
         return [], []
@@ -81,9 +108,11 @@ def attribute_signals(source: SourceFacts, taken: set[str]) -> tuple[list[Step],
     # A plan that was agreed but begins later is not the plan yet.
     begun = f"where t.{event} is null or {happened('t', str(event))}" if has_history else ""
     extras = "".join(f", r.{a}" for a in source.attributes if source.contract.column(a) is None)
-    rows = as_known(source).replace("\n  from snapshots", f"{extras}, r.known_from\n  from snapshots", 1)
+    rows = as_known(source).replace(
+        "\n  from snapshots", f"{extras}, r.known_from\n  from snapshots", 1
+    )
     select = f"""
-select r.account_id, r.as_of_day, {', '.join(f'r.{a}' for a in source.attributes)}
+select r.account_id, r.as_of_day, {", ".join(f"r.{a}" for a in source.attributes)}
 from (
   select t.account_id, t.as_of_day, {chosen}, row_number() over (
     partition by t.account_id, t.as_of_day order by {order}t.known_from desc, {ties}) as position
@@ -96,16 +125,29 @@ where r.position = 1"""
     return [Step(table, select)], columns
 
 
-def _attribute_columns(source: SourceFacts, table: str, attribute: str, taken: set[str]) -> list[tuple[Signal, str]]:
+def _attribute_columns(
+    source: SourceFacts, table: str, attribute: str, taken: set[str]
+) -> list[tuple[Signal, str]]:
     value, spoken = f"{table}.{attribute}", attribute.replace("_", " ")
     driver = column_name(source.name, source.contract.table, attribute, None)
-    base = Signal(column="", driver=driver, dimension="contract", source=source.name, meaning=f"attribute {attribute}",
-                  unit="attribute", phrase=f"{spoken} {{value}}")
+    base = Signal(
+        column="",
+        driver=driver,
+        dimension="contract",
+        source=source.name,
+        meaning=f"attribute {attribute}",
+        unit="attribute",
+        phrase=f"{spoken} {{value}}",
+    )
 
     def signal(name: str, **changes: object) -> Signal:
         column = column_name(source.name, source.contract.table, name, None, taken)
         taken.add(column)
-        definition = {"source": source.name, "attribute": attribute, **changes.pop("definition", {})}  # type: ignore[dict-item]
+        definition = {
+            "source": source.name,
+            "attribute": attribute,
+            **changes.pop("definition", {}),  # type: ignore[dict-item]
+        }
         return replace(base, column=column, definition=definition, **changes)  # type: ignore[arg-type]
 
     if attribute not in source.categories:
@@ -116,13 +158,31 @@ def _attribute_columns(source: SourceFacts, table: str, attribute: str, taken: s
     if len(seen) <= ONE_HOT_UP_TO:
         known_values = ", ".join(literal(v) for v in seen)
         return [
-            (signal(f"{slug(attribute)}_is_{slug(v)}", unit="yes", phrase=f"{spoken} is {v}: {{value}}",
-                    meaning=f"1 where {attribute} is {v}", definition={"category": v, "seen": list(seen)}),
-             f"cast(case when {value} in ({known_values}) then case when {value} = {literal(v)} then 1 else 0 end end"
-             " as double)")
+            (
+                signal(
+                    f"{slug(attribute)}_is_{slug(v)}",
+                    unit="yes",
+                    phrase=f"{spoken} is {v}: {{value}}",
+                    meaning=f"1 where {attribute} is {v}",
+                    definition={"category": v, "seen": list(seen)},
+                ),
+                (
+                    f"cast(case when {value} in ({known_values}) then case when {value} ="
+                    f" {literal(v)} then 1 else 0 end end as double)"
+                ),
+            )
             for v in seen
         ]
     codes = " ".join(f"when {literal(v)} then {position}" for position, v in enumerate(seen, 1))
-    return [(signal(f"{slug(attribute)}_rank", unit="rank", phrase=f"{spoken} is number {{value}} by frequency",
-                    meaning=f"frequency rank of {attribute}, 1 is the commonest", definition={"seen": list(seen)}),
-             f"cast(case {value} {codes} end as double)")]
+    return [
+        (
+            signal(
+                f"{slug(attribute)}_rank",
+                unit="rank",
+                phrase=f"{spoken} is number {{value}} by frequency",
+                meaning=f"frequency rank of {attribute}, 1 is the commonest",
+                definition={"seen": list(seen)},
+            ),
+            f"cast(case {value} {codes} end as double)",
+        )
+    ]

@@ -2,15 +2,17 @@
 
 For each stream (usage, tickets opened, tickets closed, ...) at most five shapes of query exist:
 
-    binned    account x bin x visible_day -> counts, sums, extremes, active days   (one scan of the facts)
+    binned    account x bin x visible_day -> counts, sums, extremes, active days   (one scan of the
+        facts)
     windows   sums of bins per account and as_of; `ever` the same over all history
-    seen      account x value x visible_day -> day last seen, valid until it is seen again (exact users, sessions)
+    seen      account x value x visible_day -> day last seen, valid until it is seen again (exact
+        users, sessions)
     values    account x value x bin x visible_day x until_day, where corrections may take facts back
     latest    the newest row per snapshot
 
-Accounts go by a number of their own, which hashes faster than text and drops those nobody asked about.
-Everything is plain integer SQL in the subset that DuckDB and Spark read alike; the only doubles are
-made by the last division. `docs/explanation/feature_speed.md` says what was measured.
+Accounts go by a number of their own, which hashes faster than text and drops those nobody asked
+about. Everything is plain integer SQL in the subset that DuckDB and Spark read alike; the only
+doubles are made by the last division. `docs/explanation/feature_speed.md` says what was measured.
 """
 
 import hashlib
@@ -22,10 +24,21 @@ from features.definition import Card, Measure, Signal
 from features.facts import SourceFacts, Step, finish, literal
 from features.naming import column_name, slug
 from features.sources import Contract, Span, Stream
-from features.windows import NEVER, edge_column, flag_column, last_seen_in, seen_by, seen_while, since_first_of, within_reach
+from features.windows import (
+    NEVER,
+    edge_column,
+    flag_column,
+    last_seen_in,
+    seen_by,
+    seen_while,
+    since_first_of,
+    within_reach,
+)
 
 ACCOUNTS, ASKED, CELLS = "asked_accounts", "asked", "cells"
-"""Steps that every plan begins with: a number per account, the snapshots with it, bins per as_of and window."""
+"""Steps that every plan begins with: a number per account, the snapshots with it, bins per as_of
+and window.
+"""
 
 
 def _kind_filter(column: str | None, kinds: tuple[str, ...]) -> str:
@@ -37,7 +50,11 @@ def _kind_filter(column: str | None, kinds: tuple[str, ...]) -> str:
 
 def _partial(function: str, value: str, condition: str) -> str:
     """An aggregate over the facts that meet the condition."""
-    return f"{function}(case when {condition} then {value} end)" if condition else f"{function}({value})"
+    return (
+        f"{function}(case when {condition} then {value} end)"
+        if condition
+        else f"{function}({value})"
+    )
 
 
 @dataclass(frozen=True)
@@ -70,16 +87,26 @@ class _StreamBuilder:
 
     def _want_bins(self, atom: _Atom, window: int | None, before: bool) -> str:
         self.binned[atom.name] = atom
-        return self._want(f"{'e' if window is None else 'w'}_{self.key}", atom.name, window, before=before)
+        return self._want(
+            f"{'e' if window is None else 'w'}_{self.key}", atom.name, window, before=before
+        )
 
-    def atom(self, kind: str, column: str | None, kinds: tuple[str, ...], window: int | None, before: bool = False) -> str:
+    def atom(
+        self,
+        kind: str,
+        column: str | None,
+        kinds: tuple[str, ...],
+        window: int | None,
+        before: bool = False,
+    ) -> str:
         """Expression for a count, sum, extreme or day of the binned facts."""
         condition = _kind_filter(self.stream.kind, kinds)
         value = f"f.{column}" if column else "1"
         partials = {
             "n": (_partial("count", "1", condition), "sum"),
             "values": (_partial("count", value, condition), "sum"),
-            # Engines differ in the type of a sum of whole numbers; it is one of 64 bits on all of them here.
+            # Engines differ in the type of a sum of whole numbers; it is one of 64 bits on all of
+            # them here.
             "sum": (f"cast({_partial('sum', value, condition)} as bigint)", "sum"),
             "max": (_partial("max", value, condition), "max"),
             "min": (_partial("min", value, condition), "min"),
@@ -130,7 +157,11 @@ class _StreamBuilder:
         if f"e_{self.key}" in self.wanted:
             steps.append(self._ever())
         for name, (column, condition) in self.distinct.items():
-            steps += self._values(name, column, condition) if self.source.is_versioned else self._seen(name, column, condition)
+            steps += (
+                self._values(name, column, condition)
+                if self.source.is_versioned
+                else self._seen(name, column, condition)
+            )
         for name, (column, condition, window) in self.latest.items():
             steps.append(Step(f"{name}_{self.key}", self._latest(name, column, condition, window)))
         return steps
@@ -138,12 +169,22 @@ class _StreamBuilder:
     def tables(self) -> list[str]:
         """Tables the last query joins."""
         distinct = [f"{name}_{self.key}" for name in self.distinct]
-        return [*(t for t in self.wanted if t not in distinct), *distinct, *(f"{name}_{self.key}" for name in self.latest)]
+        return [
+            *(t for t in self.wanted if t not in distinct),
+            *distinct,
+            *(f"{name}_{self.key}" for name in self.latest),
+        ]
 
     def _facts(self) -> str:
-        """One row per fact: account, event day, its bin, the day it became visible, kind, user, numbers."""
+        """One row per fact: account, event day, its bin, the day it became visible, kind, user,
+        numbers.
+        """
         columns = dict.fromkeys(
-            [c for c in (self.stream.kind, self.stream.user, "session_id") if c and c in self.source.mapped]
+            [
+                c
+                for c in (self.stream.kind, self.stream.user, "session_id")
+                if c and c in self.source.mapped
+            ]
         )
         numbers = []
         for number in self.stream.numbers:
@@ -154,16 +195,22 @@ class _StreamBuilder:
                 numbers.append(f"t.{number}")
         numbers += [f"t.{n}" for n in self.source.extra_numbers if not self.stream.name]
         event = self.stream.event_time
-        until = f", coalesce(u.visible_day, {NEVER}) as until_day" if self.source.is_versioned else ""
-        join_until = "left join calendar u on u.day = t.known_until_day" if self.source.is_versioned else ""
+        until = (
+            f", coalesce(u.visible_day, {NEVER}) as until_day" if self.source.is_versioned else ""
+        )
+        join_until = (
+            "left join calendar u on u.day = t.known_until_day" if self.source.is_versioned else ""
+        )
         chosen = ", ".join([*(f"t.{c}" for c in columns), *numbers])
         return f"""
-  select a.account_no, t.{event} as event_us, t.{event}_day as event_day, e.bin_day, e.day_bit, v.visible_day{until},
-    t.known_from as known_us{', ' + chosen if chosen else ''}
+  select a.account_no, t.{event} as event_us, t.{event}_day as event_day, e.bin_day, e.day_bit,
+    v.visible_day{until},
+    t.known_from as known_us{", " + chosen if chosen else ""}
   from {self.source.table} t
   join {ACCOUNTS} a on a.account_id = t.account_id
   join calendar e on e.day = t.{event}_day
-  join calendar v on v.day = case when t.known_from_day > t.{event}_day then t.known_from_day else t.{event}_day end
+  join calendar v on v.day = case when t.known_from_day > t.{event}_day then t.known_from_day
+    else t.{event}_day end
   {join_until}
   where v.visible_day < {NEVER}
 """
@@ -174,35 +221,59 @@ class _StreamBuilder:
 
     def _binned(self) -> str:
         """Atoms per bin, accounts together: sums over neighbours stay in the processor's cache."""
-        partials = [f"{a.partial} as {a.name}" for a in self.binned.values() if a.name not in self.days]
-        bits = [f"{_partial('bit_or', 'f.day_bit', condition)} as bits_{name}" for name, condition in self.days.items()]
+        partials = [
+            f"{a.partial} as {a.name}" for a in self.binned.values() if a.name not in self.days
+        ]
+        bits = [
+            f"{_partial('bit_or', 'f.day_bit', condition)} as bits_{name}"
+            for name, condition in self.days.items()
+        ]
         keys = f"account_no, bin_day, visible_day{self._until}"
         rows = f"""
 select {keys},
-  {f',{chr(10)}  '.join([*partials, *bits])}
+  {f",{chr(10)}  ".join([*partials, *bits])}
 from ({self._facts()}) f
 group by {keys}"""
         if not self.days:
             return f"{rows}\norder by account_no"
-        # Each day of a bin is one bit. A day counts with its first fact: bits already set by rows visible
-        # earlier are not new, so late facts add no second day and the numbers of new days add up.
-        before = [f"coalesce(bit_or(g.bits_{name}) over (partition by g.account_no, g.bin_day order by g.visible_day "
-                  f"rows between unbounded preceding and 1 preceding), 0) as set_{name}" for name in self.days]
-        new = [f"cast(bit_count(coalesce(h.bits_{name}, 0) | h.set_{name}) - bit_count(h.set_{name}) as bigint) as {name}"
-               for name in self.days]
-        kept = [f"h.{a}" for a in ("account_no", "bin_day", "visible_day", *(n for n in self.binned if n not in self.days))]
+        # Each day of a bin is one bit. A day counts with its first fact: bits already set by rows
+        # visible earlier are not new, so late facts add no second day and the numbers of new days
+        # add up.
+        before = [
+            f"coalesce(bit_or(g.bits_{name}) over (partition by g.account_no, g.bin_day order by"
+            f" g.visible_day rows between unbounded preceding and 1 preceding), 0) as set_{name}"
+            for name in self.days
+        ]
+        new = [
+            f"cast(bit_count(coalesce(h.bits_{name}, 0) | h.set_{name}) - bit_count(h.set_{name})"
+            f" as bigint) as {name}"
+            for name in self.days
+        ]
+        kept = [
+            f"h.{a}"
+            for a in (
+                "account_no",
+                "bin_day",
+                "visible_day",
+                *(n for n in self.binned if n not in self.days),
+            )
+        ]
         return f"""
-select {', '.join([*kept, *new])}
-from (select g.*, {', '.join(before)} from ({rows}) g) h
+select {", ".join([*kept, *new])}
+from (select g.*, {", ".join(before)} from ({rows}) g) h
 order by account_no"""
 
     def _windows(self, table: str, bins: str) -> Step:
         """Windows of all atoms of one table of bins, per account and as_of."""
         columns = []
         for atom, window, before in sorted(self.wanted[table], key=str):
-            columns.append(f"{self._over_bins(atom, window, before)} as {_windowed_name(atom, window, before)}")
+            columns.append(
+                f"{self._over_bins(atom, window, before)} as {_windowed_name(atom, window, before)}"
+            )
         chosen = ",\n  ".join(columns)
-        reach = max((2 if before else 1) * int(window or 0) for _, window, before in self.wanted[table])
+        reach = max(
+            (2 if before else 1) * int(window or 0) for _, window, before in self.wanted[table]
+        )
         seen = partial(seen_by, "b", versioned=self.source.is_versioned)
         if any(window is None for _, window, _ in self.wanted[table]):
             # All history has no cells: bins out of every window's reach count too.
@@ -213,19 +284,30 @@ order by account_no"""
             joined = f"join {ASKED} s on s.account_no = b.account_no and {seen('s')}\njoin"
             dates, where = "s", ""
         else:
-            joined, dates, where = "join", "c", f"\nwhere {seen('c')} and {within_reach('c', reach)}"
+            joined, dates, where = (
+                "join",
+                "c",
+                f"\nwhere {seen('c')} and {within_reach('c', reach)}",
+            )
         on = f"c.bin_day = b.bin_day{' and c.as_of_day = s.as_of_day' if dates == 's' else ''}"
-        return Step(table, f"""
+        return Step(
+            table,
+            f"""
 select b.account_no, {dates}.as_of_day,
   {chosen}
 from {bins} b
 {joined} {CELLS} c on {on}{where}
-group by 1, 2""")
+group by 1, 2""",
+        )
 
     def _over_bins(self, atom: str, window: int | None, before: bool) -> str:
         flag = None if window is None else f"c.{flag_column(window, before=before)}"
         if atom in self.distinct:
-            return f"count(distinct case when {flag} = 1 then b.value end)" if flag else "count(distinct b.value)"
+            return (
+                f"count(distinct case when {flag} = 1 then b.value end)"
+                if flag
+                else "count(distinct b.value)"
+            )
         combine = self.binned[atom].combine
         if combine == "sum":
             # A product costs half of a case; the flag is 0 or 1.
@@ -233,18 +315,27 @@ group by 1, 2""")
         return f"{combine}(case when {flag} = 1 then b.{atom} end)"
 
     def _ever(self) -> Step:
-        """Atoms over all history per snapshot; bins are added up first, since no window tells them apart."""
+        """Atoms over all history per snapshot; bins are added up first, since no window tells them
+        apart.
+        """
         table = f"e_{self.key}"
         atoms = sorted({atom for atom, _, _ in self.wanted[table]})
         inner = ", ".join(f"{self._whole(atom, f'g.{atom}')} as {atom}" for atom in atoms)
-        outer = ",\n  ".join(f"{self._whole(atom, f'b.{atom}')} as {_windowed_name(atom, None, False)}" for atom in atoms)
+        outer = ",\n  ".join(
+            f"{self._whole(atom, f'b.{atom}')} as {_windowed_name(atom, None, False)}"
+            for atom in atoms
+        )
         keys = f"account_no, visible_day{self._until}"
-        return Step(table, f"""
+        return Step(
+            table,
+            f"""
 select s.account_no, s.as_of_day,
   {outer}
 from (select {keys}, {inner} from b_{self.key} g group by {keys}) b
-join {ASKED} s on s.account_no = b.account_no and {seen_by('b', 's', versioned=self.source.is_versioned)}
-group by 1, 2""")
+join {ASKED} s on s.account_no = b.account_no
+  and {seen_by("b", "s", versioned=self.source.is_versioned)}
+group by 1, 2""",
+        )
 
     def _whole(self, atom: str, value: str) -> str:
         combine = self.binned[atom].combine
@@ -256,8 +347,9 @@ group by 1, 2""")
     def _seen(self, name: str, column: str, condition: str) -> list[Step]:
         """Exact number of different values per window, without listing them per bin.
 
-        Windows end at as_of, so a value lies in one exactly when the last day on which it was seen does. That day
-        holds from the date it became visible until the value is seen again: one row decides all windows.
+        Windows end at as_of, so a value lies in one exactly when the last day on which it was seen
+        does. That day holds from the date it became visible until the value is seen again: one row
+        decides all windows.
         """
         table = f"{name}_{self.key}"
         rows = f"""
@@ -267,21 +359,32 @@ group by 1, 2""")
   group by 1, 2, 3"""
         spans = f"""
 select g.account_no, g.visible_day,
-  coalesce(lead(g.visible_day) over (partition by g.account_no, g.value order by g.visible_day), {NEVER}) as until_day,
+  coalesce(lead(g.visible_day) over (partition by g.account_no, g.value order by g.visible_day),
+    {NEVER}) as until_day,
   max(g.last_day) over (partition by g.account_no, g.value order by g.visible_day
     rows between unbounded preceding and current row) as last_day
 from ({rows}) g"""
         windows = sorted(self.wanted[table], key=str)
-        counted = [_partial("count", "1", last_seen_in("b", "s", w) if w else "") for _, w, _ in windows]
-        chosen = ",\n  ".join(f"{n} as {_windowed_name(*which)}" for n, which in zip(counted, windows, strict=True))
+        counted = [
+            _partial("count", "1", last_seen_in("b", "s", w) if w else "") for _, w, _ in windows
+        ]
+        chosen = ",\n  ".join(
+            f"{n} as {_windowed_name(*which)}" for n, which in zip(counted, windows, strict=True)
+        )
         longest = max(w or NEVER for _, w, _ in windows)
         reach = "" if longest == NEVER else f" and {last_seen_in('b', 's', longest)}"
-        return [Step(f"b_{table}", spans), Step(table, f"""
+        return [
+            Step(f"b_{table}", spans),
+            Step(
+                table,
+                f"""
 select s.account_no, s.as_of_day,
   {chosen}
 from b_{table} b
-join {ASKED} s on s.account_no = b.account_no and {seen_while('b', 's')}{reach}
-group by 1, 2""")]
+join {ASKED} s on s.account_no = b.account_no and {seen_while("b", "s")}{reach}
+group by 1, 2""",
+            ),
+        ]
 
     def _values(self, name: str, column: str, condition: str) -> list[Step]:
         """Different values where corrections may take facts back: counted one by one."""
@@ -299,10 +402,12 @@ group by {keys}"""
 select r.account_no, r.as_of_day, r.value as {name}
 from (
   select s.account_no, s.as_of_day, f.{column} as value, row_number() over (
-    partition by s.account_no, s.as_of_day order by f.event_us desc, f.known_us desc, f.{column} desc) as position
+    partition by s.account_no, s.as_of_day order by f.event_us desc, f.known_us desc,
+      f.{column} desc) as position
   from {ASKED} s
-  join ({self._facts()}) f on f.account_no = s.account_no and {seen_by('f', 's', versioned=self.source.is_versioned)}
-    and {since_first_of('f', 's', window)}
+  join ({self._facts()}) f on f.account_no = s.account_no
+    and {seen_by("f", "s", versioned=self.source.is_versioned)}
+    and {since_first_of("f", "s", window)}
   where {self._condition(column, condition)}
 ) r
 where r.position = 1"""
@@ -346,19 +451,28 @@ def _measure_sql(builder: _StreamBuilder, measure: Measure, window: int | None) 
             since = f"(s.as_of_day - {builder.atom('last', None, kinds, None)})"
             return f"{since} / nullif({_mean_gap(builder, kinds)}, 0e0)", 0
         case "share":
-            part, whole = builder.atom("n", None, kinds, window), builder.atom("n", None, (), window)
+            part, whole = (
+                builder.atom("n", None, kinds, window),
+                builder.atom("n", None, (), window),
+            )
             return f"coalesce({part}, 0) / nullif({whole} * 1e0, 0e0)", reach
         case "change":
             return _change(builder, column, kinds, int(window or 0)), 2 * reach
     raise AssertionError(measure.kind)
 
 
-def _blank_when_empty(builder: _StreamBuilder, measure: Measure, window: int | None, value: str) -> str:
-    """Sums of bins are 0 where nothing happened; a card that means something else by that must see null."""
+def _blank_when_empty(
+    builder: _StreamBuilder, measure: Measure, window: int | None, value: str
+) -> str:
+    """Sums of bins are 0 where nothing happened; a card that means something else by that must see
+    null.
+    """
     if measure.kind == "total":
         values = builder.atom("values", measure.column, measure.kinds, window)
         return f"case when {values} > 0 then {value} end"
-    return f"nullif({value}, 0)" if measure.kind in ("count", "distinct", "distinct_days") else value
+    return (
+        f"nullif({value}, 0)" if measure.kind in ("count", "distinct", "distinct_days") else value
+    )
 
 
 def _mean_gap(builder: _StreamBuilder, kinds: tuple[str, ...]) -> str:
@@ -366,7 +480,9 @@ def _mean_gap(builder: _StreamBuilder, kinds: tuple[str, ...]) -> str:
     return f"(({last} - {first}) / nullif(({builder.day_atom(kinds, None)} - 1) * 1e0, 0e0))"
 
 
-def _change(builder: _StreamBuilder, column: str | None, kinds: tuple[str, ...], window: int) -> str:
+def _change(
+    builder: _StreamBuilder, column: str | None, kinds: tuple[str, ...], window: int
+) -> str:
     def side(*, before: bool) -> str:
         if column == "days":
             value = builder.day_atom(kinds, window, before)
@@ -382,7 +498,9 @@ def _change(builder: _StreamBuilder, column: str | None, kinds: tuple[str, ...],
 
 
 def _guard_of_all_history(measure: Measure) -> str:
-    """What must hold where there is no window: time since the last fact means nothing while the feed is dead."""
+    """What must hold where there is no window: time since the last fact means nothing while the
+    feed is dead.
+    """
     return "alive" if measure.kind in ("days_since", "silence_ratio") else "begun"
 
 
@@ -414,7 +532,8 @@ def stream_signals(
 ) -> tuple[list[Step], list[str], list[tuple[Signal, str]], set[int]]:
     """Steps, tables to join, (signal, expression) pairs and windows of one source's streams.
 
-    `own_dates`: accounts have dates of their own, so that most pairs of account and date were not asked for.
+    `own_dates`: accounts have dates of their own, so that most pairs of account and date were not
+    asked for.
     """
     builders: dict[str, _StreamBuilder] = {}
     columns: list[tuple[Signal, str]] = []
@@ -424,17 +543,23 @@ def stream_signals(
         stream = _stream_of(source.contract, card.stream)
         if not _is_possible(card, source, stream):
             continue
-        builder = builders.setdefault(card.stream, _StreamBuilder(source, stream, own_dates=own_dates))
+        builder = builders.setdefault(
+            card.stream, _StreamBuilder(source, stream, own_dates=own_dates)
+        )
         for window in card.days or (None,):
             value, reach = _measure_sql(builder, card.measure, window)
             if card.when_empty != 0:
                 value = _blank_when_empty(builder, card.measure, window, value)
             if reach:
                 windows |= {int(window or 0), reach}
-            guard = f"{dates}.{edge_column(reach) if reach else _guard_of_all_history(card.measure)}"
+            guard = (
+                f"{dates}.{edge_column(reach) if reach else _guard_of_all_history(card.measure)}"
+            )
             name = column_name(source.name, source.contract.table, card.name, window, taken)
             taken.add(name)
-            expression = finish(value, scale=_scale(source, card.measure), when_empty=card.when_empty, guard=guard)
+            expression = finish(
+                value, scale=_scale(source, card.measure), when_empty=card.when_empty, guard=guard
+            )
             columns.append((_signal(card, source, name, window), expression))
     steps = [step for b in builders.values() for step in b.steps()]
     tables = [table for b in builders.values() for table in b.tables()]
@@ -445,12 +570,27 @@ def _signal(card: Card, source: SourceFacts, column: str, window: int | None) ->
     driver = column_name(source.name, source.contract.table, card.name, None)
     measure = card.measure
     definition = {
-        "source": source.name, "contract": source.contract.table, "stream": card.stream, "measure": measure.kind,
-        "number": measure.column, "kinds": list(measure.kinds), "window_days": window,
+        "source": source.name,
+        "contract": source.contract.table,
+        "stream": card.stream,
+        "measure": measure.kind,
+        "number": measure.column,
+        "kinds": list(measure.kinds),
+        "window_days": window,
         "decimals": source.decimals.get(measure.column or "", 0),
     }
     return Signal(
-        column=column, driver=driver, dimension=card.dimension, source=source.name, meaning=card.meaning,
-        unit=card.unit, phrase=card.phrase, window_days=window, when_empty=card.when_empty, worse=card.worse,
-        is_leading=card.is_leading, is_clock=measure.kind in ("age_days",), definition=definition,
+        column=column,
+        driver=driver,
+        dimension=card.dimension,
+        source=source.name,
+        meaning=card.meaning,
+        unit=card.unit,
+        phrase=card.phrase,
+        window_days=window,
+        when_empty=card.when_empty,
+        worse=card.worse,
+        is_leading=card.is_leading,
+        is_clock=measure.kind in ("age_days",),
+        definition=definition,
     )

@@ -1,8 +1,9 @@
 """Which contract term an account is on, as was known on the date.
 
-The example of `features/windows.py` goes on: as_of 2024-03-29. A term of 2024-01-01 to 2025-01-01 counts 366 days. One
-that was prolonged in place on 2023-12-20, from an end of 2024-01-01 to one of 2025-01-01, counts 366 days too, although its row
-began years before: what the account decides next is the last stretch.
+The example of `features/windows.py` goes on: as_of 2024-03-29. A term of 2024-01-01 to 2025-01-01
+counts 366 days. One that was prolonged in place on 2023-12-20, from an end of 2024-01-01 to one of
+2025-01-01, counts 366 days too, although its row began years before: what the account decides next
+is the last stretch.
 """
 
 from features.facts import SourceFacts, as_known
@@ -10,7 +11,13 @@ from features.windows import covers, known
 
 _PAID = "(f.is_trial is null or not f.is_trial)"
 # The nearest in ratio wins; from a year and a half on whole years are counted.
-USUAL_TERMS = {"weekly": 7.0, "monthly": 30.4, "quarterly": 91.3, "half-yearly": 182.6, "yearly": 365.25}
+USUAL_TERMS = {
+    "weekly": 7.0,
+    "monthly": 30.4,
+    "quarterly": 91.3,
+    "half-yearly": 182.6,
+    "yearly": 365.25,
+}
 _YEAR_AND_A_HALF = 548
 
 
@@ -23,28 +30,36 @@ def term_name(days: int) -> str:
     length = max(1, days)
     if length >= _YEAR_AND_A_HALF:
         return f"{round(length / 365.25)}-year"
-    return min(USUAL_TERMS, key=lambda name: max(length / USUAL_TERMS[name], USUAL_TERMS[name] / length))
+    return min(
+        USUAL_TERMS, key=lambda name: max(length / USUAL_TERMS[name], USUAL_TERMS[name] / length)
+    )
 
 
 def current_terms(source: SourceFacts, snapshots: str = "snapshots") -> str:
-    """SELECT of account_id, as_of_day, end_us, term_days: the paid term that ends last among those that cover as_of.
+    """SELECT of account_id, as_of_day, end_us, term_days: the paid term that ends last among those
+    that cover as_of.
 
-    Accounts with an open end have no row, nor have those whose ends are written when they happen: no end is known ahead.
+    Accounts with an open end have no row, nor have those whose ends are written when they happen:
+    no end is known ahead.
     """
     return f"""
-select t.account_id, t.as_of_day, t.ends_at as end_us, max(t.ends_at_day - t.begins_day) as term_days
+select t.account_id, t.as_of_day, t.ends_at as end_us, max(t.ends_at_day - t.begins_day)
+  as term_days
 from (
   select c.*, max(c.ends_at) over (partition by c.account_id, c.as_of_day) as last_end,
-    max(case when c.ends_at is null then 1 else 0 end) over (partition by c.account_id, c.as_of_day) as is_open
+    max(case when c.ends_at is null then 1 else 0 end) over (partition by c.account_id, c.as_of_day)
+      as is_open
   from (
     select f.account_id, f.as_of_day, f.starts_at, f.ends_at, f.ends_at_day,
       max(case when p.ends_at_day is null then f.starts_at_day else p.ends_at_day end) as begins_day
     from ({as_known(source, snapshots)}) f
     left join (
       select s.account_id, s.as_of_day, e.starts_at, e.ends_at, e.ends_at_day
-      from {snapshots} s join {source.table} e on e.account_id = s.account_id and e.known_from_day < s.as_of_day
+      from {snapshots} s join {source.table} e on e.account_id = s.account_id
+        and e.known_from_day < s.as_of_day
         and e.known_until_day is not null and not ({known("e", "s")})
-    ) p on p.account_id = f.account_id and p.as_of_day = f.as_of_day and p.starts_at = f.starts_at and p.ends_at < f.ends_at
+    ) p on p.account_id = f.account_id and p.as_of_day = f.as_of_day and p.starts_at = f.starts_at
+      and p.ends_at < f.ends_at
     where {_PAID} and {covers("f", "starts_at", "ends_at")}
     group by 1, 2, 3, 4, 5
   ) c

@@ -33,23 +33,27 @@ def day_of(number: int) -> date:
     return date.fromordinal(EPOCH.toordinal() + int(number))
 
 
-def calendar(as_of_days: Collection[int], window_days: Iterable[int], first_day: int, last_day: int) -> pd.DataFrame:
+def calendar(
+    as_of_days: Collection[int], window_days: Iterable[int], first_day: int, last_day: int
+) -> pd.DataFrame:
     """Which bin and which as_of each day belongs to.
 
     Bins are the stretches between all window edges, so that every window is a sum of whole bins
-    and the cost of the event pass does not grow with dates x windows; long stretches are cut, so that
-    the days of a bin fit into the bits of one number. Where edges are nearly as many as days (every
-    account its own dates) each day is its own bin.
+    and the cost of the event pass does not grow with dates x windows; long stretches are cut, so
+    that the days of a bin fit into the bits of one number. Where edges are nearly as many as days
+    (every account its own dates) each day is its own bin.
 
     Returns
     -------
     DataFrame
-        day: day number. bin_day: first day of its bin. day_bit: the day's bit among those of its bin.
-        visible_day: the first as_of that sees what happened or became known on that day
+        day: day number. bin_day: first day of its bin. day_bit: the day's bit among those of its
+        bin. visible_day: the first as_of that sees what happened or became known on that day
         (2024-03-28 is seen by 2024-03-29; NEVER when no as_of comes after).
     """
     as_of = np.unique(np.fromiter(as_of_days, dtype=np.int64))
-    days = np.arange(min(first_day, int(as_of[0])) - 1, max(last_day, int(as_of[-1])) + 1, dtype=np.int64)
+    days = np.arange(
+        min(first_day, int(as_of[0])) - 1, max(last_day, int(as_of[-1])) + 1, dtype=np.int64
+    )
     edges = np.unique(np.concatenate([days[:1], as_of, *(as_of - w for w in window_days)]))
     if len(edges) * 2 > len(days):
         bin_day = days
@@ -57,30 +61,50 @@ def calendar(as_of_days: Collection[int], window_days: Iterable[int], first_day:
         begins = edges[np.searchsorted(edges, days, side="right") - 1]
         bin_day = begins + (days - begins) // DAYS_PER_BIN * DAYS_PER_BIN
     next_as_of = np.searchsorted(as_of, days, side="right")
-    visible = np.where(next_as_of < len(as_of), as_of[np.minimum(next_as_of, len(as_of) - 1)], NEVER)
-    return pd.DataFrame({"day": days, "bin_day": bin_day, "day_bit": np.int64(1) << (days - bin_day), "visible_day": visible})
+    visible = np.where(
+        next_as_of < len(as_of), as_of[np.minimum(next_as_of, len(as_of) - 1)], NEVER
+    )
+    return pd.DataFrame(
+        {
+            "day": days,
+            "bin_day": bin_day,
+            "day_bit": np.int64(1) << (days - bin_day),
+            "visible_day": visible,
+        }
+    )
 
 
 def edge_column(window: int) -> str:
-    """Column of the dates table that holds the first day of a window; null where the feed did not cover it."""
+    """Column of the dates table that holds the first day of a window; null where the feed did not
+    cover it.
+    """
     return f"from_{window}d"
 
 
 def flag_column(window: int, *, before: bool = False) -> str:
-    """Column of `cells` that is 1 where the bin lies in a window, or in the window of equal length before it."""
+    """Column of `cells` that is 1 where the bin lies in a window, or in the window of equal length
+    before it.
+    """
     return f"before_{window}d" if before else f"in_{window}d"
 
 
 def cells(windows: Iterable[int], windows_before: Iterable[int]) -> str:
-    """SELECT of one row per as_of of `asked` and bin of `calendar` within reach: 1 or 0 for each window.
+    """SELECT of one row per as_of of `asked` and bin of `calendar` within reach: 1 or 0 for each
+    window.
 
     The upper edge of a window is kept by visibility.
     """
     inside = {flag_column(w): f"b.bin_day >= s.as_of_day - {w}" for w in sorted(set(windows))}
-    earlier = {flag_column(w, before=True): f"b.bin_day >= s.as_of_day - {2 * w} and b.bin_day < s.as_of_day - {w}"
-               for w in sorted(set(windows_before))}
-    flags = "".join(f",\n  cast(case when {condition} then 1 else 0 end as bigint) as {name}"
-                    for name, condition in (inside | earlier).items())
+    earlier = {
+        flag_column(
+            w, before=True
+        ): f"b.bin_day >= s.as_of_day - {2 * w} and b.bin_day < s.as_of_day - {w}"
+        for w in sorted(set(windows_before))
+    }
+    flags = "".join(
+        f",\n  cast(case when {condition} then 1 else 0 end as bigint) as {name}"
+        for name, condition in (inside | earlier).items()
+    )
     reach = max([0, *windows, *(2 * w for w in windows_before)])
     return f"""
 select s.as_of_day, b.bin_day{flags}
@@ -132,7 +156,11 @@ def known_value(row: str, column: str, clock: str, snapshot: str) -> str:
 def happened(row: str, column: str, *, within_days: int | None = None) -> str:
     """The time lies before as_of, and not longer ago than `within_days`."""
     before = f"{row}.{column}_day < {row}.as_of_day"
-    return before if within_days is None else f"{before} and {row}.{column}_day >= {row}.as_of_day - {within_days}"
+    return (
+        before
+        if within_days is None
+        else f"{before} and {row}.{column}_day >= {row}.as_of_day - {within_days}"
+    )
 
 
 def covers(row: str, starts: str, ends: str) -> str:
@@ -162,19 +190,24 @@ def days_until(row: str, column: str) -> str:
 
 
 def day_expression(microseconds: str) -> str:
-    """The day number of a microseconds column: exact until June 2255, where microseconds pass 2**53."""
+    """The day number of a microseconds column: exact until June 2255, where microseconds pass
+    2**53.
+    """
     return f"cast(floor({microseconds} / 8.64e10) as bigint)"
 
 
 def window_edges(
-    as_of_days: Sequence[int], windows: Iterable[int], feed_first_day: int | None, silent_days: Sequence[int]
+    as_of_days: Sequence[int],
+    windows: Iterable[int],
+    feed_first_day: int | None,
+    silent_days: Sequence[int],
 ) -> pd.DataFrame:
     """The first day of each window per as_of, null where the feed did not cover the window.
 
     A window is covered when the feed had begun by its first day and none of `silent_days` (days
-    on which the feed was dead, as seen then) lies in it. Beside the edges, `begun` is 1 where the feed
-    had a row before as_of and `alive` where it was not dead on the day before either, else null: what
-    has no window (things done so far, days since the last) holds only there.
+    on which the feed was dead, as seen then) lies in it. Beside the edges, `begun` is 1 where the
+    feed had a row before as_of and `alive` where it was not dead on the day before either, else
+    null: what has no window (things done so far, days since the last) holds only there.
     """
     as_of = np.asarray(as_of_days, dtype=np.int64)
     silent = np.sort(np.asarray(silent_days, dtype=np.int64))
@@ -188,7 +221,9 @@ def window_edges(
         covered = np.full(len(as_of), feed_first_day is not None)
         if feed_first_day is not None:
             covered &= start >= feed_first_day
-        covered &= np.searchsorted(silent, as_of, side="left") == np.searchsorted(silent, start, side="left")
+        covered &= np.searchsorted(silent, as_of, side="left") == np.searchsorted(
+            silent, start, side="left"
+        )
         edges[edge_column(window)] = pd.array(np.where(covered, start, 0), dtype="Int64")
         edges[edge_column(window)] = pd.Series(edges[edge_column(window)]).mask(~covered)
     return pd.DataFrame(edges)

@@ -1,4 +1,6 @@
-"""A model as files that are data: model.json, LightGBM's text, and a hash of each. Nothing is pickled."""
+"""A model as files that are data: model.json, LightGBM's text, and a hash of each. Nothing is
+pickled.
+"""
 
 import hashlib
 import json
@@ -25,7 +27,9 @@ def model_files(model: Model) -> dict[str, bytes]:
             names.append(name)
         if names:
             member["state"]["booster_files"] = names
-    files[MODEL_FILE] = (json.dumps(state, indent=1, sort_keys=True, allow_nan=False, default=_plain) + "\n").encode()
+    files[MODEL_FILE] = (
+        json.dumps(state, indent=1, sort_keys=True, allow_nan=False, default=_plain) + "\n"
+    ).encode()
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
     files[HASH_FILE] = (json.dumps(hashes, indent=1, sort_keys=True) + "\n").encode()
     return files
@@ -55,12 +59,16 @@ def read_model(folder: str | Path) -> Model:
     """
     path = Path(folder)
     if not (path / HASH_FILE).is_file():
-        raise ArtifactMismatch(f"{path} holds no {HASH_FILE}, so it is not a saved model. Name the folder of a model.")
+        raise ArtifactMismatch(
+            f"{path} holds no {HASH_FILE}, so it is not a saved model. Name the folder of a model."
+        )
     names = json.loads((path / HASH_FILE).read_text())
     absent = [name for name in names if not (path / name).is_file()]
     if absent:
         raise ArtifactMismatch(f"{path} lacks {', '.join(absent)}; copy the whole folder again.")
-    return _from_files({name: (path / name).read_bytes() for name in [*names, HASH_FILE]}, str(path))
+    return _from_files(
+        {name: (path / name).read_bytes() for name in [*names, HASH_FILE]}, str(path)
+    )
 
 
 def pack(folder: str | Path, file: str | Path) -> Path:
@@ -91,9 +99,13 @@ def unpack(file: str | Path, folder: str | Path) -> Path:
         raise ArtifactMismatch(f"{file} is not a packed model: {error}.") from error
     # Names come from outside: only plain file names that the hashes list are written.
     listed = set(json.loads(files.get(HASH_FILE, b"{}")))
-    strange = sorted(set(files) - listed - {HASH_FILE}) + [name for name in files if Path(name).name != name]
+    strange = sorted(set(files) - listed - {HASH_FILE}) + [
+        name for name in files if Path(name).name != name
+    ]
     if strange or not listed:
-        raise ArtifactMismatch(f"{file} is not a packed model" + (f": it holds {strange[0]}." if strange else "."))
+        raise ArtifactMismatch(
+            f"{file} is not a packed model" + (f": it holds {strange[0]}." if strange else ".")
+        )
     _from_files(files, str(file))
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
@@ -107,7 +119,8 @@ def _from_files(files: dict[str, bytes], place: str) -> Model:
     for name, expected in hashes.items():
         if name not in files or hashlib.sha256(files[name]).hexdigest() != expected:
             raise ArtifactMismatch(
-                f"{name} in {place} is not what was written (sha256 differs); copy or export it again."
+                f"{name} in {place} is not what was written (sha256 differs); copy or export it"
+                " again."
             )
     state = json.loads(files[MODEL_FILE])
     for member in state["members"]:

@@ -1,4 +1,6 @@
-"""What became of each band of the test, with intervals: churn among the healthy is missed churn, who stays red a false alarm."""
+"""What became of each band of the test, with intervals: churn among the healthy is missed churn,
+who stays red a false alarm.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,11 +12,15 @@ from numpy.typing import NDArray
 from models.health import wilson
 
 
-def band_rates(labels: NDArray[Any], bands: Sequence[str], accounts: pd.Series) -> dict[str, dict[str, Any]]:
-    """Return per band its scores, accounts, events, and the share of scores with the event with a 95% interval.
+def band_rates(
+    labels: NDArray[Any], bands: Sequence[str], accounts: pd.Series
+) -> dict[str, dict[str, Any]]:
+    """Return per band its scores, accounts, events, and the share of scores with the event with a
+    95% interval.
 
-    The interval is Wilson's for as many trials as the band has accounts: scores of one account on several dates tell much the
-    same, and of a band in which nobody left it does not say that nobody ever will.
+    The interval is Wilson's for as many trials as the band has accounts: scores of one account on
+    several dates tell much the same, and of a band in which nobody left it does not say that nobody
+    ever will.
 
     Parameters
     ----------
@@ -26,11 +32,23 @@ def band_rates(labels: NDArray[Any], bands: Sequence[str], accounts: pd.Series) 
     dict
         band -> n, accounts, events, rate, rate_low, rate_high; a band without scores is absent.
     """
-    table = pd.DataFrame({"band": np.asarray(bands, dtype=object), "label": np.asarray(labels), "account": accounts.to_numpy()})
+    table = pd.DataFrame(
+        {
+            "band": np.asarray(bands, dtype=object),
+            "label": np.asarray(labels),
+            "account": accounts.to_numpy(),
+        }
+    )
     found = {}
     for band, rows in table.groupby("band", sort=True):
         rate, count = float(rows["label"].mean()), int(rows["account"].nunique())
         low, high = wilson(rate, count)
-        found[str(band)] = {"n": len(rows), "accounts": count, "events": int(rows["label"].sum()),
-                            "rate": rate, "rate_low": low, "rate_high": high}
+        found[str(band)] = {
+            "n": len(rows),
+            "accounts": count,
+            "events": int(rows["label"].sum()),
+            "rate": rate,
+            "rate_low": low,
+            "rate_high": high,
+        }
     return found

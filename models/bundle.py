@@ -1,4 +1,6 @@
-"""Everything that scoring needs, as data: the model, the scorecard behind it, the scale, the frozen choices."""
+"""Everything that scoring needs, as data: the model, the scorecard behind it, the scale, the frozen
+choices.
+"""
 
 import hashlib
 import json
@@ -54,12 +56,16 @@ class Bundle:
         if self.basis == "calibrated":
             return self.model
         if self.scorecard is None:
-            raise ArtifactMismatch("this model has no scorecard: no signal says which direction is worse.")
+            raise ArtifactMismatch(
+                "this model has no scorecard: no signal says which direction is worse."
+            )
         return self.scorecard
 
     @property
     def twins(self) -> Mapping[str, Mapping[str, str]]:
-        """Drivers shown under the name of another, as `models.drivers.find_twins` found them at training."""
+        """Drivers shown under the name of another, as `models.drivers.find_twins` found them at
+        training.
+        """
         found: Mapping[str, Mapping[str, str]] = self.facts.get("twins", {})
         return found
 
@@ -74,7 +80,9 @@ class Bundle:
         calibrator = self.published.calibrator
         if calibrator is None:
             return "none"
-        return hashlib.sha256(json.dumps(calibrator.to_dict(), sort_keys=True).encode()).hexdigest()[:12]
+        return hashlib.sha256(
+            json.dumps(calibrator.to_dict(), sort_keys=True).encode()
+        ).hexdigest()[:12]
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,11 +114,19 @@ def score(bundle: Bundle, features: pd.DataFrame) -> Scored:
         ends = np.sort(np.column_stack([scale.exact(low), scale.exact(high)]), axis=1)
         health_low, health_high = ends[:, 0], ends[:, 1]
     shown = displayed(points.health_exact)
-    table = pd.DataFrame({
-        "probability": points.probability, "probability_low": low, "probability_high": high,
-        "health": shown, "health_exact": points.health_exact, "health_low": health_low, "health_high": health_high,
-        "band": scale.band(shown),
-    }, index=features.index)
+    table = pd.DataFrame(
+        {
+            "probability": points.probability,
+            "probability_low": low,
+            "probability_high": high,
+            "health": shown,
+            "health_exact": points.health_exact,
+            "health_low": health_low,
+            "health_high": health_high,
+            "band": scale.band(shown),
+        },
+        index=features.index,
+    )
     return Scored(table, points.base, int(displayed(np.array([points.base]))[0]), points.points)
 
 
@@ -130,7 +146,9 @@ def base_of(bundle: Bundle) -> tuple[float, int]:
 def _calibrated_points(model: Model, scale: Scale, features: pd.DataFrame) -> Points:
     assert model.calibrator is not None
     phi_0, phi = model.contributions(features)
-    return points_from_contributions(phi_0, phi, model.margin(features), model.calibrator.calibrate, scale)
+    return points_from_contributions(
+        phi_0, phi, model.margin(features), model.calibrator.calibrate, scale
+    )
 
 
 def write_bundle(bundle: Bundle, folder: Path) -> Path:
@@ -139,9 +157,16 @@ def write_bundle(bundle: Bundle, folder: Path) -> Path:
     write_model(bundle.model, folder / MODEL)
     if bundle.scorecard is not None:
         write_model(bundle.scorecard, folder / SCORECARD)
-    state = {"scale": bundle.scale.to_dict(), "choices": dict(bundle.choices), "facts": dict(bundle.facts),
-             "basis": bundle.basis, "has_scorecard": bundle.scorecard is not None}
-    (folder / BUNDLE_FILE).write_text(json.dumps(state, indent=1, sort_keys=True, default=str) + "\n")
+    state = {
+        "scale": bundle.scale.to_dict(),
+        "choices": dict(bundle.choices),
+        "facts": dict(bundle.facts),
+        "basis": bundle.basis,
+        "has_scorecard": bundle.scorecard is not None,
+    }
+    (folder / BUNDLE_FILE).write_text(
+        json.dumps(state, indent=1, sort_keys=True, default=str) + "\n"
+    )
     (folder / HASH_FILE).write_text(_hash(folder) + "\n")
     return folder
 
@@ -155,14 +180,24 @@ def read_bundle(folder: Path) -> Bundle:
         When a file is missing or not the one that was written.
     """
     if not (folder / HASH_FILE).is_file():
-        raise ArtifactMismatch(f"{folder} holds no {HASH_FILE}, so it is no exported model. Name one that "
-                               "`tenure model export` wrote.")
+        raise ArtifactMismatch(
+            f"{folder} holds no {HASH_FILE}, so it is no exported model. Name one that "
+            "`tenure model export` wrote."
+        )
     if (folder / HASH_FILE).read_text().strip() != _hash(folder):
-        raise ArtifactMismatch(f"{folder / BUNDLE_FILE} is not what was written (sha256 differs); export it again.")
+        raise ArtifactMismatch(
+            f"{folder / BUNDLE_FILE} is not what was written (sha256 differs); export it again."
+        )
     state = json.loads((folder / BUNDLE_FILE).read_text())
     scorecard = read_model(folder / SCORECARD) if state["has_scorecard"] else None
-    return Bundle(read_model(folder / MODEL), scorecard, scale_from_dict(state["scale"]), state["choices"],
-                  state["facts"], state["basis"])
+    return Bundle(
+        read_model(folder / MODEL),
+        scorecard,
+        scale_from_dict(state["scale"]),
+        state["choices"],
+        state["facts"],
+        state["basis"],
+    )
 
 
 def pack_bundle(folder: Path, file: Path) -> Path:

@@ -2,20 +2,26 @@
 
 The way from the old score to the new one is walked in a fixed order, one thing changed at a step:
 
-=============  =================  ============  =========  ==================================================
+=============  =================  ============  =========
+    ==================================================
 state          inputs             model, cards  scale      the step before it
-=============  =================  ============  =========  ==================================================
+=============  =================  ============  =========
+    ==================================================
 stored         as published then  old           old
 rebuilt        old date, known    old           old        late or corrected data
                now
-moved          new date           old           old        clock (cards that move by themselves), behaviour
-remodelled     new date           new           old        model and calibrator; a shift of the base apart
+moved          new date           old           old        clock (cards that move by themselves),
+    behaviour
+remodelled     new date           new           old        model and calibrator; a shift of the base
+    apart
 published      new date           new           new        scale and configuration
-=============  =================  ============  =========  ==================================================
+=============  =================  ============  =========
+    ==================================================
 
-Under one model and one scale the base is a constant, so differences of points are differences of the
-score. Another order would share out differently what two causes do together; this one asks first what the
-numbers would have been had all been known, and charges the model with new facts only.
+Under one model and one scale the base is a constant, so differences of points are differences of
+the score. Another order would share out differently what two causes do together; this one asks
+first what the numbers would have been had all been known, and charges the model with new facts
+only.
 """
 
 from collections.abc import Sequence
@@ -33,17 +39,31 @@ from models.health.scale import Floats, Integers
 
 DATA, CLOCK, BEHAVIOUR, MODEL, SCALE = CAUSES = ("data", "clock", "behaviour", "model", "scale")
 CAUSES_IN_WORDS = {
-    DATA: "late or corrected data", CLOCK: "the clock", BEHAVIOUR: "behaviour", MODEL: "model and calibrator",
+    DATA: "late or corrected data",
+    CLOCK: "the clock",
+    BEHAVIOUR: "behaviour",
+    MODEL: "model and calibrator",
     SCALE: "scale and configuration",
 }
 BASE, SIGNALS = "base", "signals"
 MOST_EACH_WAY = 5
-LINE_COLUMNS = ("account_id", "cause", "dimension", "driver", "points", "points_displayed", "value", "value_before", "words")
+LINE_COLUMNS = (
+    "account_id",
+    "cause",
+    "dimension",
+    "driver",
+    "points",
+    "points_displayed",
+    "value",
+    "value_before",
+    "words",
+)
 
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """Accounts under one model, one scale and one set of inputs: `base + points.sum(axis=1)` is the score.
+    """Accounts under one model, one scale and one set of inputs: `base + points.sum(axis=1)` is the
+    score.
 
     `points` and `values` have shape (n_accounts, n_signals).
     """
@@ -55,7 +75,9 @@ class State:
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """One line of a split: a cause, and where there is one a driver with the columns of its signals."""
+    """One line of a split: a cause, and where there is one a driver with the columns of its
+    signals.
+    """
 
     cause: str
     dimension: str
@@ -65,7 +87,9 @@ class Line:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Exact points of every line; `points` has shape (n_accounts, n_lines) and adds to the difference."""
+    """Exact points of every line; `points` has shape (n_accounts, n_lines) and adds to the
+    difference.
+    """
 
     lines: tuple[Line, ...]
     points: Floats
@@ -76,7 +100,12 @@ class Split:
 
 
 def split(
-    signals: Sequence[Signal], stored: State, rebuilt: State, moved: State, remodelled: State, health_after: npt.ArrayLike
+    signals: Sequence[Signal],
+    stored: State,
+    rebuilt: State,
+    moved: State,
+    remodelled: State,
+    health_after: npt.ArrayLike,
 ) -> Split:
     """The difference of two scores by cause and driver; see the table above.
 
@@ -93,20 +122,30 @@ def split(
         The first three states do not have one base: they are not of one model and one scale.
     """
     if not stored.base == rebuilt.base == moved.base:
-        raise ContractError(f"bases {stored.base}, {rebuilt.base} and {moved.base} differ: one model and scale have one base.")
+        raise ContractError(
+            f"bases {stored.base}, {rebuilt.base} and {moved.base} differ: one model and scale have"
+            " one base."
+        )
     after = np.asarray(health_after, dtype=np.float64)
     of_data = rebuilt.points - stored.points
     of_time = moved.points - rebuilt.points
     lines = [*_lines(DATA, signals, range(len(signals)))]
     lines += _lines(CLOCK, signals, [i for i, s in enumerate(signals) if s.is_clock])
     lines += _lines(BEHAVIOUR, signals, [i for i, s in enumerate(signals) if not s.is_clock])
-    columns = [(of_data if line.cause == DATA else of_time)[:, line.columns].sum(axis=1) for line in lines]
+    columns = [
+        (of_data if line.cause == DATA else of_time)[:, line.columns].sum(axis=1) for line in lines
+    ]
     nothing = np.array([], dtype=np.intp)
-    lines += [Line(MODEL, "", BASE, nothing), Line(MODEL, "", SIGNALS, nothing), Line(SCALE, "", SCALE, nothing)]
+    lines += [
+        Line(MODEL, "", BASE, nothing),
+        Line(MODEL, "", SIGNALS, nothing),
+        Line(SCALE, "", SCALE, nothing),
+    ]
     columns.append(np.full(len(after), remodelled.base - moved.base))
     columns.append(remodelled.points.sum(axis=1) - moved.points.sum(axis=1))
     columns.append(after - (remodelled.base + remodelled.points.sum(axis=1)))
-    # base + points is the score to a rounding of the last bits; what is not even that is no change of scale.
+    # base + points is the score to a rounding of the last bits; what is not even that is no change
+    # of scale.
     columns[-1][np.abs(columns[-1]) < 1e-10] = 0.0
     return Split(tuple(lines), np.column_stack(columns), stored, rebuilt, moved, remodelled)
 
@@ -126,29 +165,39 @@ def change_lines(
     Parameters
     ----------
     shown_change
-        Displayed score after less displayed score before; the displayed points of an account add to it.
+        Displayed score after less displayed score before; the displayed points of an account add to
+        it.
     days
         Between the two dates.
 
     Returns
     -------
     DataFrame
-        account_id; cause (`data`, `clock`, `behaviour`, `model`, `scale`); dimension and driver (`base` and
-        `signals` of the model, `scale`, `rest` for what is not listed); points (exact; all lines of an account add
-        to the difference of its scores); points_displayed (whole); value and value_before of the driver's signal
-        that moved most (for data: as known now and as first scored); words. Lines without points are left out.
+        account_id; cause (`data`, `clock`, `behaviour`, `model`, `scale`); dimension and driver
+        (`base` and `signals` of the model, `scale`, `rest` for what is not listed); points (exact;
+        all lines of an account add to the difference of its scores); points_displayed (whole);
+        value and value_before of the driver's signal that moved most (for data: as known now and as
+        first scored); words. Lines without points are left out.
     """
     ids = np.asarray(account_ids, dtype=object)
     change: Integers = np.asarray(shown_change, dtype=np.int64)
     points = found.points
-    listed = _largest(points, most) | np.array([line.cause in (MODEL, SCALE) for line in found.lines])
+    listed = _largest(points, most) | np.array(
+        [line.cause in (MODEL, SCALE) for line in found.lines]
+    )
     listed &= points != 0
     left_out = (points != 0) & ~listed
     causes = [line.cause for line in found.lines]
-    rests = np.column_stack([
-        np.where(left_out[:, [c == cause for c in causes]], points[:, [c == cause for c in causes]], 0.0).sum(axis=1)
-        for cause in CAUSES
-    ])
+    rests = np.column_stack(
+        [
+            np.where(
+                left_out[:, [c == cause for c in causes]],
+                points[:, [c == cause for c in causes]],
+                0.0,
+            ).sum(axis=1)
+            for cause in CAUSES
+        ]
+    )
     every = np.hstack([np.where(listed, points, 0.0), rests])
     whole = displayed_points(every, [*causes, *CAUSES], change, 0)
     account, place = np.nonzero((every != 0) | (whole != 0))
@@ -156,17 +205,25 @@ def change_lines(
     account, place = account[order], place[order]
     speaker = _Speaker(found, signals, days, currency)
     spoken = [speaker.say(a, p) for a, p in zip(account.tolist(), place.tolist(), strict=True)]
-    return pd.DataFrame({
-        "account_id": pd.Series(ids[account], dtype="str"),
-        "cause": pd.Series(np.array([*causes, *CAUSES], dtype=object)[place], dtype="str"),
-        "dimension": pd.Series(np.array([*(x.dimension for x in found.lines), *[""] * len(CAUSES)], object)[place], dtype="str"),
-        "driver": pd.Series(np.array([*(x.driver for x in found.lines), *[REST] * len(CAUSES)], object)[place], dtype="str"),
-        "points": every[account, place],
-        "points_displayed": whole[account, place],
-        "value": np.array([s[0] for s in spoken], dtype=np.float64),
-        "value_before": np.array([s[1] for s in spoken], dtype=np.float64),
-        "words": pd.Series([s[2] for s in spoken], dtype="str"),
-    })
+    return pd.DataFrame(
+        {
+            "account_id": pd.Series(ids[account], dtype="str"),
+            "cause": pd.Series(np.array([*causes, *CAUSES], dtype=object)[place], dtype="str"),
+            "dimension": pd.Series(
+                np.array([*(x.dimension for x in found.lines), *[""] * len(CAUSES)], object)[place],
+                dtype="str",
+            ),
+            "driver": pd.Series(
+                np.array([*(x.driver for x in found.lines), *[REST] * len(CAUSES)], object)[place],
+                dtype="str",
+            ),
+            "points": every[account, place],
+            "points_displayed": whole[account, place],
+            "value": np.array([s[0] for s in spoken], dtype=np.float64),
+            "value_before": np.array([s[1] for s in spoken], dtype=np.float64),
+            "words": pd.Series([s[2] for s in spoken], dtype="str"),
+        }
+    )
 
 
 def main_cause(by_cause: npt.ArrayLike, change: npt.ArrayLike) -> npt.NDArray[np.str_]:
@@ -189,7 +246,10 @@ def _lines(cause: str, signals: Sequence[Signal], which: Sequence[int] | range) 
     members: dict[tuple[str, str], list[int]] = {}
     for index in which:
         members.setdefault((signals[index].dimension, signals[index].driver), []).append(index)
-    return [Line(cause, d, name, np.array(columns, dtype=np.intp)) for (d, name), columns in members.items()]
+    return [
+        Line(cause, d, name, np.array(columns, dtype=np.intp))
+        for (d, name), columns in members.items()
+    ]
 
 
 def _largest(points: Floats, most: int) -> npt.NDArray[np.bool_]:
@@ -214,12 +274,18 @@ class _Speaker:
     def say(self, account: int, place: int) -> tuple[float, float, str]:
         if place >= len(self.found.lines):
             cause = CAUSES[place - len(self.found.lines)]
-            return np.nan, np.nan, f"smaller changes of {CAUSES_IN_WORDS[cause].removeprefix('the ')} together"
+            return (
+                np.nan,
+                np.nan,
+                f"smaller changes of {CAUSES_IN_WORDS[cause].removeprefix('the ')} together",
+            )
         line = self.found.lines[place]
         if line.cause in (MODEL, SCALE):
             return np.nan, np.nan, self._of_method(line)
         before, after = (
-            (self.found.stored, self.found.rebuilt) if line.cause == DATA else (self.found.rebuilt, self.found.moved)
+            (self.found.stored, self.found.rebuilt)
+            if line.cause == DATA
+            else (self.found.rebuilt, self.found.moved)
         )
         sizes = np.abs(after.points[account, line.columns] - before.points[account, line.columns])
         column = int(line.columns[np.argmax(np.round(sizes, 9))])
@@ -231,18 +297,34 @@ class _Speaker:
 
     def _of_method(self, line: Line) -> str:
         if line.driver == BASE:
-            return (f"a typical account starts at {self.found.remodelled.base:.1f} under the new model, "
-                    f"at {self.found.moved.base:.1f} under the old one")
+            return (
+                f"a typical account starts at {self.found.remodelled.base:.1f} under the new model,"
+                f" at {self.found.moved.base:.1f} under the old one"
+            )
         if line.driver == SIGNALS:
             return "the new model weighs the same facts otherwise"
         return "the scale of the score or the configuration changed"
 
     def _of_driver(self, cause: str, signal: Signal, then: float, now: float) -> str:
         if cause == CLOCK:
-            # Clocks are not compared with their past where a score is explained; where its change is, that is the point.
-            was = "" if np.isnan(then) or then == now else f", was {format_value(then, signal.unit, currency=self.currency)}"
+            # Clocks are not compared with their past where a score is explained; where its change
+            # is, that is the point.
+            was = (
+                ""
+                if np.isnan(then) or then == now
+                else f", was {format_value(then, signal.unit, currency=self.currency)}"
+            )
             return signal_words(signal, now, currency=self.currency) + was
         if cause == BEHAVIOUR:
-            return signal_words(signal, now, then, before_days=self.days or None, currency=self.currency)
-        first = "without a value" if np.isnan(then) else f"as {format_value(then, signal.unit, currency=self.currency)}"
-        return f"{signal_words(signal, now, currency=self.currency)}, as known now; first scored {first}"
+            return signal_words(
+                signal, now, then, before_days=self.days or None, currency=self.currency
+            )
+        first = (
+            "without a value"
+            if np.isnan(then)
+            else f"as {format_value(then, signal.unit, currency=self.currency)}"
+        )
+        return (
+            f"{signal_words(signal, now, currency=self.currency)}, as known now; first scored"
+            f" {first}"
+        )

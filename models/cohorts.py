@@ -1,4 +1,6 @@
-"""A model with a level and a slope per segment, where validation dates show that it pays; small segments keep the common fit."""
+"""A model with a level and a slope per segment, where validation dates show that it pays; small
+segments keep the common fit.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -53,23 +55,43 @@ class CohortVerdict:
     def words(self) -> tuple[str, ...]:
         """The verdict, and a line per segment where there are lines."""
         gap = self.difference
-        figures = f"log loss {gap.value:+.4f} (95% {gap.low:+.4f} to {gap.high:+.4f}) on validation dates, by accounts held out"
+        figures = (
+            f"log loss {gap.value:+.4f} (95% {gap.low:+.4f} to {gap.high:+.4f}) on validation"
+            " dates, by accounts held out"
+        )
         if not self.is_judged:
-            return (f"no scores by {self.attribute}: all accounts fall back on one model, as fewer than two values of "
-                    f"{self.attribute} have {MIN_LEAVING} accounts that left on the validation dates.",)
+            return (
+                (
+                    f"no scores by {self.attribute}: all accounts fall back on one model, as fewer"
+                    f" than two values of {self.attribute} have {MIN_LEAVING} accounts that left on"
+                    " the validation dates."
+                ),
+            )
         if not self.is_worth_it:
-            return (f"no scores by {self.attribute}: one model for all accounts, as lines per {self.attribute} are not better "
-                    f"beyond chance ({figures}).",)
-        return (f"scores by {self.attribute}: {figures}.", *(self._of_segment(each) for each in self.segments))
+            return (
+                (
+                    f"no scores by {self.attribute}: one model for all accounts, as lines per"
+                    f" {self.attribute} are not better beyond chance ({figures})."
+                ),
+            )
+        return (
+            f"scores by {self.attribute}: {figures}.",
+            *(self._of_segment(each) for each in self.segments),
+        )
 
     def _of_segment(self, each: dict[str, Any]) -> str:
-        who = f"{self.attribute} {each['segment']} ({each['leaving_accounts']} of {each['accounts']} accounts left)"
+        who = (
+            f"{self.attribute} {each['segment']} ({each['leaving_accounts']} of {each['accounts']}"
+            " accounts left)"
+        )
         if each["pooled"] == "too few":
             return f"{who} falls back on the common fit: under {MIN_LEAVING} left."
         if each["pooled"]:
             return f"{who} keeps the common fit: {each['pooled']}."
-        return (f"{who}: log-odds {each['level']:+.2f} ({each['level_share']:.0%} of its own estimate), spread times "
-                f"{each['slope']:.2f} ({each['slope_share']:.0%}).")
+        return (
+            f"{who}: log-odds {each['level']:+.2f} ({each['level_share']:.0%} of its own estimate),"
+            f" spread times {each['slope']:.2f} ({each['slope_share']:.0%})."
+        )
 
 
 def cohort_signals(signals: Sequence[Signal], attribute: str) -> dict[str, str]:
@@ -80,19 +102,33 @@ def cohort_signals(signals: Sequence[Signal], attribute: str) -> dict[str, str]:
     ContractError
         When no signals say which account has which value.
     """
-    found = {str(s.definition["category"]): s.column for s in signals
-             if s.definition.get("attribute") == attribute and "category" in s.definition}
+    found = {
+        str(s.definition["category"]): s.column
+        for s in signals
+        if s.definition.get("attribute") == attribute and "category" in s.definition
+    }
     if len(found) < 2:
-        known = sorted({str(s.definition["attribute"]) for s in signals if "category" in s.definition})
-        raise ContractError(f"cohorts = {attribute!r} needs signals of at least two of its values; attributes that have them: "
-                            f"{', '.join(known) or 'none'}. Map the attribute in the accounts table, or leave cohorts out.")
+        known = sorted(
+            {str(s.definition["attribute"]) for s in signals if "category" in s.definition}
+        )
+        raise ContractError(
+            f"cohorts = {attribute!r} needs signals of at least two of its values; attributes that"
+            f" have them: {', '.join(known) or 'none'}. Map the attribute in the accounts table, or"
+            " leave cohorts out."
+        )
     return found
 
 
 def judge_cohorts(
-    rows: TrainingSet, validation: pd.DataFrame, attribute: str, *, is_log_odds: bool = True, seed: int = 0
+    rows: TrainingSet,
+    validation: pd.DataFrame,
+    attribute: str,
+    *,
+    is_log_odds: bool = True,
+    seed: int = 0,
 ) -> CohortVerdict:
-    """Learn lines per segment from out-of-time log-odds, and judge them on accounts they were not learned from.
+    """Learn lines per segment from out-of-time log-odds, and judge them on accounts they were not
+    learned from.
 
     Parameters
     ----------
@@ -108,7 +144,9 @@ def judge_cohorts(
     accounts = validation["account_id"]
     leaving = accounts[labels == 1].groupby(segments[labels == 1]).nunique()
     if (leaving >= MIN_LEAVING).sum() < 2:
-        return CohortVerdict(attribute, metrics.Estimate(0.0, 0.0, 0.0), (), Lines((), (), ()), is_judged=False)
+        return CohortVerdict(
+            attribute, metrics.Estimate(0.0, 0.0, 0.0), (), Lines((), (), ()), is_judged=False
+        )
     ours, theirs = np.empty(len(margin)), np.empty(len(margin))
     group = account_groups(accounts, labels, CROSSED)
     for number in np.unique(group):
@@ -118,52 +156,84 @@ def judge_cohorts(
         for given, probability in ((moved, ours), (margin, theirs)):
             sigmoid_of_others = fit_platt(given[taught], labels[taught], is_log_odds=is_log_odds)
             probability[held] = sigmoid_of_others.calibrate(given[held])
-    gap = metrics.paired_difference(metrics.log_losses(labels, ours), metrics.log_losses(labels, theirs), accounts, seed=seed)
+    gap = metrics.paired_difference(
+        metrics.log_losses(labels, ours), metrics.log_losses(labels, theirs), accounts, seed=seed
+    )
     everyone = Cohorts().fit(margin, labels, accounts, segments)
     return CohortVerdict(attribute, gap, _described(everyone, columns), _lines(everyone, columns))
 
 
-def with_cohorts(result: TrainingResult, rows: TrainingSet, attribute: str, *, seed: int = 0) -> TrainingResult:
-    """Return the result with lines per segment under its model where they pay, and with a note that says what was found."""
-    verdict = judge_cohorts(rows, result.validation, attribute, is_log_odds=_is_log_odds(result.model), seed=seed)
+def with_cohorts(
+    result: TrainingResult, rows: TrainingSet, attribute: str, *, seed: int = 0
+) -> TrainingResult:
+    """Return the result with lines per segment under its model where they pay, and with a note that
+    says what was found.
+    """
+    verdict = judge_cohorts(
+        rows, result.validation, attribute, is_log_odds=_is_log_odds(result.model), seed=seed
+    )
     notes = (*result.notes, *verdict.words)
     if not verdict.is_worth_it:
         return replace(result, notes=notes)
     before = result.validation["margin"].to_numpy()
     after = verdict.lines.margin(_features(rows, result.validation), before)
     # Told by another seed, a model differs by noise alone: it stands on the same lines.
-    reseeded = None if result.reseeded is None else on_lines(result.reseeded, verdict, before, after)
+    reseeded = (
+        None if result.reseeded is None else on_lines(result.reseeded, verdict, before, after)
+    )
     model = on_lines(result.model, verdict, before, after)
     validation = _validated(result, model, after)
     facts = {"cohorts": {"attribute": attribute, "segments": list(verdict.segments)}}
-    model = replace(model, training={**model.training, **facts}, interval_table=_interval(result, model, after, seed))
+    model = replace(
+        model,
+        training={**model.training, **facts},
+        interval_table=_interval(result, model, after, seed),
+    )
     return replace(result, model=model, reseeded=reseeded, validation=validation, notes=notes)
 
 
 def on_lines(model: Model, verdict: CohortVerdict, before: Floats, after: Floats) -> Model:
-    """Return the model on the lines; rows that had out-of-time log-odds `before` keep their mean probability with `after`."""
+    """Return the model on the lines; rows that had out-of-time log-odds `before` keep their mean
+    probability with `after`.
+    """
     assert model.calibrator is not None
-    # Under each member the same line, with its share of the level: together they are the line under their weighted sum.
-    # Lines were learned without what the time of year adds, so that stays beside them.
+    # Under each member the same line, with its share of the level: together they are the line under
+    # their weighted sum. Lines were learned without what the time of year adds, so that stays
+    # beside them.
     total = sum(each.weight for each in model.members if each.method.name != Season.name)
     shared = replace(verdict.lines, levels=tuple(level / total for level in verdict.lines.levels))
-    members = tuple(each if each.method.name == Season.name else replace(each, lines=shared) for each in model.members)
+    members = tuple(
+        each if each.method.name == Season.name else replace(each, lines=shared)
+        for each in model.members
+    )
     return replace(model, members=members, calibrator=_same_level(model.calibrator, before, after))
 
 
 def _validated(result: TrainingResult, model: Model, after: Floats) -> pd.DataFrame:
-    """The validation table as the model on lines would have made it: its probabilities have a calibrator of their own."""
+    """The validation table as the model on lines would have made it: its probabilities have a
+    calibrator of their own.
+    """
     assert result.model.calibrator is not None and model.calibrator is not None
     table = result.validation
-    moved = model.calibrator.logit(after) - result.model.calibrator.logit(table["margin"].to_numpy())
-    return table.assign(margin=after, probability=sigmoid(logit(table["probability"].to_numpy()) + moved))
+    moved = model.calibrator.logit(after) - result.model.calibrator.logit(
+        table["margin"].to_numpy()
+    )
+    return table.assign(
+        margin=after, probability=sigmoid(logit(table["probability"].to_numpy()) + moved)
+    )
 
 
 def _interval(result: TrainingResult, model: Model, after: Floats, seed: int) -> Interval | None:
     table, held = result.model.interval_table, result.validation
     if table is None or model.calibrator is None:
         return table
-    remade = fit_interval(after, held["label"].to_numpy(dtype=np.int8), held["account_id"], model.calibrator, seed=seed)
+    remade = fit_interval(
+        after,
+        held["label"].to_numpy(dtype=np.int8),
+        held["account_id"],
+        model.calibrator,
+        seed=seed,
+    )
     return replace(remade, period_sd=table.period_sd)
 
 
@@ -173,7 +243,8 @@ def _is_log_odds(model: Model) -> bool:
 
 def _features(rows: TrainingSet, validation: pd.DataFrame) -> pd.DataFrame:
     places = pd.MultiIndex.from_frame(rows.keys[["account_id", "as_of"]]).get_indexer(
-        pd.MultiIndex.from_frame(validation[["account_id", "as_of"]]))
+        pd.MultiIndex.from_frame(validation[["account_id", "as_of"]])
+    )
     return rows.features.iloc[places].reset_index(drop=True)
 
 
@@ -186,15 +257,24 @@ def _segments(features: pd.DataFrame, columns: dict[str, str]) -> NDArray[Any]:
 
 def _described(cohorts: Cohorts, columns: dict[str, str]) -> tuple[dict[str, Any], ...]:
     """Every segment, with why it keeps the common fit where it does."""
-    return tuple({**each, "pooled": each["pooled"] or ("" if each["segment"] in columns else "no signal tells it apart")}
-                 for each in cohorts.describe())
+    return tuple(
+        {
+            **each,
+            "pooled": (
+                each["pooled"] or ("" if each["segment"] in columns else "no signal tells it apart")
+            ),
+        }
+        for each in cohorts.describe()
+    )
 
 
 def _lines(cohorts: Cohorts, columns: dict[str, str]) -> Lines:
     """Lines of the segments that depart and have a column."""
     apart = [str(each["segment"]) for each in _described(cohorts, columns) if not each["pooled"]]
     level, slope = cohorts.line(apart)
-    return Lines(tuple(columns[name] for name in apart), tuple(map(float, level)), tuple(map(float, slope)))
+    return Lines(
+        tuple(columns[name] for name in apart), tuple(map(float, level)), tuple(map(float, slope))
+    )
 
 
 def _same_level(calibrator: Platt, before: Floats, after: Floats) -> Platt:

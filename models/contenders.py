@@ -1,4 +1,6 @@
-"""Which methods the bench compares, from the simplest to the most elaborate, and how each is made."""
+"""Which methods the bench compares, from the simplest to the most elaborate, and how each is
+made.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -37,7 +39,9 @@ from models.tuning import row_weights
 TUNED = "tuned"
 CONSTANT = "constant"
 SEGMENT = "segment"
-"""Column of a training set's keys that names the segment of each row, as known on its date; None where it has none."""
+"""Column of a training set's keys that names the segment of each row, as known on its date; None
+where it has none.
+"""
 UNSEEN = 3
 """Groups of accounts between which the model is fitted and its margins taken, for the cohorts."""
 
@@ -47,7 +51,9 @@ class Ranker(Protocol):
 
     @property
     def margin(self) -> Callable[..., Floats]:
-        """Takes what `Contender.asked` gives; returns one number per row, high where the event is likely."""
+        """Takes what `Contender.asked` gives; returns one number per row, high where the event is
+        likely.
+        """
         ...
 
 
@@ -61,13 +67,23 @@ class Contender:
     is_log_odds: bool = True
     """Otherwise the margin only ranks, and the sigmoid has to find its scale."""
     gives_reasons: bool = True
-    """Otherwise it is compared and never recommended: a score without points that add is not published."""
+    """Otherwise it is compared and never recommended: a score without points that add is not
+    published.
+    """
     pooled: str | None = None
-    """The contender it equals where segments do not differ; only such a method is told the segment of each row."""
+    """The contender it equals where segments do not differ; only such a method is told the segment
+    of each row.
+    """
 
     def asked(self, rows: TrainingSet) -> tuple[Any, ...]:
-        """Return what the fitted method is asked with: the features, and segments where it knows them."""
-        return (rows.features,) if self.pooled is None else (rows.features, rows.keys[SEGMENT].to_numpy(dtype=object))
+        """Return what the fitted method is asked with: the features, and segments where it knows
+        them.
+        """
+        return (
+            (rows.features,)
+            if self.pooled is None
+            else (rows.features, rows.keys[SEGMENT].to_numpy(dtype=object))
+        )
 
 
 @dataclass(frozen=True)
@@ -82,8 +98,12 @@ class Cohort:
         level, slope = self.cohorts.line(segments)
         return np.asarray(level + slope * self.model.margin(features), dtype=np.float64)
 
-    def contributions(self, features: pd.DataFrame, segments: NDArray[Any]) -> tuple[Floats, Floats]:
-        """Return a base per row, which differs between segments, and contributions of shape (n_rows, n_signals)."""
+    def contributions(
+        self, features: pd.DataFrame, segments: NDArray[Any]
+    ) -> tuple[Floats, Floats]:
+        """Return a base per row, which differs between segments, and contributions of shape
+        (n_rows, n_signals).
+        """
         level, slope = self.cohorts.line(segments)
         base, phi = self.model.contributions(features)
         return level + slope * base, slope[:, None] * phi
@@ -111,15 +131,20 @@ class BenchSettings:
 
 
 def contenders(
-    settings: BenchSettings, model: Model | None, elapsed: pd.Series, *, line_l2: float = 0.01, has_segments: bool = False
+    settings: BenchSettings,
+    model: Model | None,
+    elapsed: pd.Series,
+    *,
+    line_l2: float = 0.01,
+    has_segments: bool = False,
 ) -> tuple[Contender, ...]:
     """Return the methods in the order of effort: to explain, to fit, to keep running.
 
     Parameters
     ----------
     model
-        The project's trained model; its settings are fitted again on the rows the others see. None: LightGBM as it
-        comes stands in its place.
+        The project's trained model; its settings are fitted again on the rows the others see. None:
+        LightGBM as it comes stands in its place.
     elapsed
         Share of the horizon passed at the event, per (account_id, as_of); for `survival`.
     line_l2
@@ -146,7 +171,9 @@ def contenders(
     def survival(rows: TrainingSet) -> Ranker:
         pairs = pd.MultiIndex.from_frame(rows.keys[["account_id", "as_of"]])
         moments = elapsed.reindex(pairs).to_numpy(dtype=np.float64)
-        return Survival(line_l2).fit(rows.features, rows.labels, rows.signals, seed=seed, elapsed=moments)
+        return Survival(line_l2).fit(
+            rows.features, rows.labels, rows.signals, seed=seed, elapsed=moments
+        )
 
     def points() -> Method:
         if settings.rules:
@@ -156,53 +183,123 @@ def contenders(
     def hybrid(rows: TrainingSet) -> Ranker:
         members = _unfitted(model) if model is not None else [(boosting(), 1.0)]
         mixed = Hybrid(points(), members, share=settings.hybrid_share)
-        return mixed.fit(rows.features, rows.labels, rows.signals, seed=seed, weights=_age_weights(model, rows))
+        return mixed.fit(
+            rows.features, rows.labels, rows.signals, seed=seed, weights=_age_weights(model, rows)
+        )
 
     def tuned(rows: TrainingSet) -> Ranker:
-        return boosting().fit(rows.features, rows.labels, rows.signals, seed=seed) if model is None else refit(model, rows)
+        return (
+            boosting().fit(rows.features, rows.labels, rows.signals, seed=seed)
+            if model is None
+            else refit(model, rows)
+        )
 
     def segment_weights(rows: TrainingSet) -> Ranker:
         return SegmentWeights(settings.weights, is_event_good=good).fit(
-            rows.features, rows.labels, rows.signals, accounts=rows.keys["account_id"], segments=rows.keys[SEGMENT].to_numpy())
+            rows.features,
+            rows.labels,
+            rows.signals,
+            accounts=rows.keys["account_id"],
+            segments=rows.keys[SEGMENT].to_numpy(),
+        )
 
     def cohort(rows: TrainingSet) -> Ranker:
         accounts = rows.keys["account_id"]
         margin = _unseen_margin(tuned, rows)
-        return Cohort(tuned(rows), Cohorts().fit(margin, rows.labels, accounts, rows.keys[SEGMENT].to_numpy()))
+        return Cohort(
+            tuned(rows), Cohorts().fit(margin, rows.labels, accounts, rows.keys[SEGMENT].to_numpy())
+        )
 
     every = (
         Contender(CONSTANT, "the same for everybody", plain(Constant)),
         Contender("recency", "days since the last activity", plain(Recency)),
         Contender("usage_drop", "change in usage", plain(UsageDrop)),
         Contender("four_indicators", "set-up, usage, NPS, pulse; no history", four, False),
-        Contender("scorecard", "mean of up to six percentiles", plain(lambda: Scorecard(is_event_good=good)), False),
+        Contender(
+            "scorecard",
+            "mean of up to six percentiles",
+            plain(lambda: Scorecard(is_event_good=good)),
+            False,
+        ),
         Contender("usage_score", "frequency, breadth, depth", usage, False),
-        Contender("actions", "points for actions", plain(lambda: Actions(settings.actions, is_event_good=good)), False),
-        Contender("rules", f"rules, {settings.match} that hold",
-                  plain(lambda: Rules(settings.rules, match=settings.match, is_event_good=good)), False),
-        Contender("weighted_average", "weights by hand" if settings.weights else "weights from past outcomes",
-                  plain(lambda: WeightedAverage(settings.weights, is_event_good=good)), False),
-        Contender("segment_weights", "weighted average, weights per segment", segment_weights, False, pooled="weighted_average"),
-        Contender("clusters", "rate of the behavioural group", plain(lambda: Clusters(settings.clusters)), gives_reasons=False),
+        Contender(
+            "actions",
+            "points for actions",
+            plain(lambda: Actions(settings.actions, is_event_good=good)),
+            False,
+        ),
+        Contender(
+            "rules",
+            f"rules, {settings.match} that hold",
+            plain(lambda: Rules(settings.rules, match=settings.match, is_event_good=good)),
+            False,
+        ),
+        Contender(
+            "weighted_average",
+            "weights by hand" if settings.weights else "weights from past outcomes",
+            plain(lambda: WeightedAverage(settings.weights, is_event_good=good)),
+            False,
+        ),
+        Contender(
+            "segment_weights",
+            "weighted average, weights per segment",
+            segment_weights,
+            False,
+            pooled="weighted_average",
+        ),
+        Contender(
+            "clusters",
+            "rate of the behavioural group",
+            plain(lambda: Clusters(settings.clusters)),
+            gives_reasons=False,
+        ),
         Contender("logistic", "logistic regression", plain(lambda: Logistic(line_l2))),
         Contender("survival", "discrete-time hazards", survival, gives_reasons=False),
-        Contender("random_forest", "random forest", plain(lambda: RandomForest(threads=threads)), gives_reasons=False),
+        Contender(
+            "random_forest",
+            "random forest",
+            plain(lambda: RandomForest(threads=threads)),
+            gives_reasons=False,
+        ),
         Contender("neural_network", "neural network", plain(NeuralNetwork), gives_reasons=False),
         Contender("lightgbm", "LightGBM, untuned", plain(boosting)),
-        Contender(TUNED, "the project's model" if model is not None else "LightGBM, untuned: no model is trained", tuned),
-        Contender("hybrid", f"{points().name.replace('_', ' ')} and model, {settings.hybrid_share:.0%} model", hybrid),
-        # Here a base differs between segments; `models.cohorts` publishes such a model with one base and points that add.
-        Contender("cohort", "the project's model, level and slope per segment", cohort, gives_reasons=False, pooled=TUNED),
+        Contender(
+            TUNED,
+            (
+                "the project's model"
+                if model is not None
+                else "LightGBM, untuned: no model is trained"
+            ),
+            tuned,
+        ),
+        Contender(
+            "hybrid",
+            f"{points().name.replace('_', ' ')} and model, {settings.hybrid_share:.0%} model",
+            hybrid,
+        ),
+        # Here a base differs between segments; `models.cohorts` publishes such a model with one
+        # base and points that add.
+        Contender(
+            "cohort",
+            "the project's model, level and slope per segment",
+            cohort,
+            gives_reasons=False,
+            pooled=TUNED,
+        ),
     )
     return tuple(each for each in every if has_segments or each.pooled is None)
 
 
 def _unseen_margin(fit: Callable[[TrainingSet], Ranker], rows: TrainingSet) -> Floats:
-    """Margins of rows by a model that never saw their account: on its own rows a model hides what it misses."""
+    """Margins of rows by a model that never saw their account: on its own rows a model hides what
+    it misses.
+    """
     group = account_groups(rows.keys["account_id"], rows.labels, UNSEEN)
     margin = np.empty(len(rows))
     for number in range(UNSEEN):
-        margin[group == number] = fit(rows.rows(group != number)).margin(rows.rows(group == number).features)
+        margin[group == number] = fit(rows.rows(group != number)).margin(
+            rows.rows(group == number).features
+        )
     return margin
 
 
@@ -217,13 +314,21 @@ def refit(model: Model, rows: TrainingSet) -> Model:
     for method, weight in _unfitted(model):
         # As in training: a straight line takes no age weights.
         held = weights if method.name == "gradient_boosting" else None
-        members.append(Member(method.fit(rows.features, rows.labels, rows.signals, seed=seed, weights=held), weight))
+        members.append(
+            Member(
+                method.fit(rows.features, rows.labels, rows.signals, seed=seed, weights=held),
+                weight,
+            )
+        )
     return Model(tuple(members), rows.signals)
 
 
 def _unfitted(model: Model) -> list[tuple[Method, float]]:
     """Copies of the members, so that fitting them again leaves the model as it is."""
-    return [(type(member.method).from_dict(member.method.to_dict()), member.weight) for member in model.members]
+    return [
+        (type(member.method).from_dict(member.method.to_dict()), member.weight)
+        for member in model.members
+    ]
 
 
 def _age_weights(model: Model | None, rows: TrainingSet) -> Floats | None:

@@ -1,4 +1,6 @@
-"""The training set: one row per account and date, with its signals, its label and when the label was complete."""
+"""The training set: one row per account and date, with its signals, its label and when the label
+was complete.
+"""
 
 import hashlib
 from collections.abc import Sequence
@@ -24,8 +26,8 @@ class TrainingSet:
     Attributes
     ----------
     keys
-        `account_id` text, `as_of` datetime64, `label_until` datetime64 (the moment the row's label was
-        complete), `is_test` bool (the untouched last dates).
+        `account_id` text, `as_of` datetime64, `label_until` datetime64 (the moment the row's label
+        was complete), `is_test` bool (the untouched last dates).
     features
         float64, same index as `keys`, one column per signal; NaN is null.
     labels
@@ -63,7 +65,9 @@ class TrainingSet:
         return self.rows(self.keys["is_test"].to_numpy(dtype=bool))
 
     def leaving_accounts(self, positions: NDArray[np.intp] | None = None) -> int:
-        """Return how many distinct accounts have the event: the unit in which events are counted."""
+        """Return how many distinct accounts have the event: the unit in which events are
+        counted.
+        """
         rows = np.arange(len(self)) if positions is None else positions
         left = self.labels[rows] == 1
         return int(self.keys["account_id"].iloc[rows[left]].nunique())
@@ -90,7 +94,8 @@ def training_set(
     labels: Sequence[int] | NDArray[Any] | pd.Series,
     signals: Sequence[Signal],
 ) -> TrainingSet:
-    """Return a `TrainingSet` from rows in any order; keys, features and labels go together by position.
+    """Return a `TrainingSet` from rows in any order; keys, features and labels go together by
+    position.
 
     Raises
     ------
@@ -108,7 +113,9 @@ def training_set(
     columns = [signal.column for signal in signals]
     absent = [column for column in columns if column not in features.columns]
     if absent:
-        raise ContractError(f"features lack {len(absent)} signal columns, first {absent[:3]}. Rebuild the features.")
+        raise ContractError(
+            f"features lack {len(absent)} signal columns, first {absent[:3]}. Rebuild the features."
+        )
     plain = keys.loc[:, list(KEY_COLUMNS)].reset_index(drop=True)
     order = plain.sort_values(["account_id", "as_of"], kind="stable").index.to_numpy()
     values = features.loc[:, columns].reset_index(drop=True).astype("float64")
@@ -128,35 +135,52 @@ def _check_columns(keys: pd.DataFrame, features: pd.DataFrame, signals: Sequence
     if missing:
         raise ContractError(f"keys lack {', '.join(missing)}; needed are {', '.join(KEY_COLUMNS)}.")
     if list(features.columns) != [signal.column for signal in signals]:
-        raise ContractError("feature columns and signals differ in names or order; build both from the same cards.")
+        raise ContractError(
+            "feature columns and signals differ in names or order; build both from the same cards."
+        )
     if not signals:
         raise ContractError("a training set needs at least one signal; switch some cards on.")
     other = [name for name, kind in features.dtypes.items() if kind != np.float64]
     if other:
-        raise ContractError(f"feature columns must be float64; {other[0]} is {features[other[0]].dtype}.")
+        raise ContractError(
+            f"feature columns must be float64; {other[0]} is {features[other[0]].dtype}."
+        )
 
 
 def _check_rows(keys: pd.DataFrame, features: pd.DataFrame, labels: NDArray[np.int8]) -> None:
     if not len(keys) == len(features) == len(labels):
-        raise ContractError(f"keys, features and labels differ in length: {len(keys)}, {len(features)}, {len(labels)}.")
+        raise ContractError(
+            f"keys, features and labels differ in length: {len(keys)}, {len(features)},"
+            f" {len(labels)}."
+        )
     if not keys.index.equals(features.index):
         raise ContractError("keys and features must share one index.")
     if keys[["account_id", "as_of", "label_until"]].isna().to_numpy().any():
         raise ContractError("account_id, as_of and label_until may not be null.")
     if not np.isin(labels, (0, 1)).all():
-        raise ContractError(f"labels must be 0 or 1, found {sorted(set(np.unique(labels)) - {0, 1})[:3]}.")
+        raise ContractError(
+            f"labels must be 0 or 1, found {sorted(set(np.unique(labels)) - {0, 1})[:3]}."
+        )
     if (keys["label_until"] < keys["as_of"]).any():
-        raise ContractError("label_until lies before as_of in some rows: a label cannot be complete before it starts.")
+        raise ContractError(
+            "label_until lies before as_of in some rows: a label cannot be complete before it"
+            " starts."
+        )
     pairs = keys[["account_id", "as_of"]]
     repeated = pairs.duplicated()
     if repeated.any():
         first = pairs[repeated].iloc[0]
         raise ContractError(
-            f"{int(repeated.sum())} rows repeat account and date, first {first.account_id} at {first.as_of:%Y-%m-%d}."
+            f"{int(repeated.sum())} rows repeat account and date, first {first.account_id} at"
+            f" {first.as_of:%Y-%m-%d}."
         )
     if not pairs.equals(pairs.sort_values(["account_id", "as_of"], kind="stable")):
-        raise ContractError("rows must be sorted by account_id and as_of; use training_set(...), which sorts.")
+        raise ContractError(
+            "rows must be sorted by account_id and as_of; use training_set(...), which sorts."
+        )
     infinite = np.isinf(features.to_numpy())
     if infinite.any():
         column = features.columns[int(np.flatnonzero(infinite.any(axis=0))[0])]
-        raise ContractError(f"{column} holds infinite values; null is the way to say there is no value.")
+        raise ContractError(
+            f"{column} holds infinite values; null is the way to say there is no value."
+        )

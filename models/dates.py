@@ -61,9 +61,19 @@ def last_complete(data_until: date, gap_days: int, horizon_days: int, grace_days
 
 
 def asked_dates(
-    *, step_days: int | None, step: Literal["week", "month", "quarter"] | None, first: date | None, last: date | None,
-    listed: tuple[date, ...], test_first: date | None, test_last: date | None, test_listed: tuple[date, ...],
-    test_count: int | None, data_from: date, last_possible: date, horizon_words: str,
+    *,
+    step_days: int | None,
+    step: Literal["week", "month", "quarter"] | None,
+    first: date | None,
+    last: date | None,
+    listed: tuple[date, ...],
+    test_first: date | None,
+    test_last: date | None,
+    test_listed: tuple[date, ...],
+    test_count: int | None,
+    data_from: date,
+    last_possible: date,
+    horizon_words: str,
 ) -> AskedDates:
     """Resolve a declaration of dates against what the data complete.
 
@@ -77,27 +87,36 @@ def asked_dates(
     else:
         start = first or data_from + timedelta(days=HISTORY_DAYS)
         end = min(last, last_possible) if last else last_possible
-        # A declared first date anchors a grid of days too, so that the file's dates are the dates asked.
+        # A declared first date anchors a grid of days too, so that the file's dates are the dates
+        # asked.
         declared = grid(step_days, step, start, end) if end >= start else ()
         if first and last is None and declared and step_days:
-            declared = tuple(first + timedelta(days=step_days * i) for i in range((end - first).days // step_days + 1))
+            declared = tuple(
+                first + timedelta(days=step_days * i)
+                for i in range((end - first).days // step_days + 1)
+            )
     usable = tuple(d for d in sorted({*declared, *test_listed}) if d <= last_possible)
     if not usable:
         raise IncompleteHorizon(
-            f"{horizon_words} needs labels beyond the data: the last as_of they complete is {last_possible}, the first "
-            f"date asked is {min({*declared, *test_listed}, default=first or data_from)}. "
-            "Choose earlier dates, a shorter horizon, or newer data."
+            f"{horizon_words} needs labels beyond the data: the last as_of they complete is"
+            f" {last_possible}, the first date asked is"
+            f" {min({*declared, *test_listed}, default=first or data_from)}. Choose earlier dates,"
+            " a shorter horizon, or newer data."
         )
     if test_listed:
         test = tuple(d for d in test_listed if d in usable)
     elif test_first:
         test = tuple(d for d in usable if d >= test_first and (test_last is None or d <= test_last))
     else:
-        test = usable[-min(test_count or DEFAULT_TEST_DATES, max(1, len(usable) // 3)):] if len(usable) > 1 else ()
+        test = (
+            usable[-min(test_count or DEFAULT_TEST_DATES, max(1, len(usable) // 3)) :]
+            if len(usable) > 1
+            else ()
+        )
     train = tuple(d for d in usable if d not in test and (not test or d < min(test)))
     if not train:
         raise IncompleteHorizon(
-            f"no training date is left: {horizon_words}, dates {usable[0]} to {usable[-1]}, test from "
-            f"{min(test) if test else 'none'}. Declare earlier dates or a later test."
+            f"no training date is left: {horizon_words}, dates {usable[0]} to {usable[-1]}, test"
+            f" from {min(test) if test else 'none'}. Declare earlier dates or a later test."
         )
     return AskedDates(train, test)

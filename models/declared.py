@@ -1,4 +1,6 @@
-"""What people declare for scores that are counted rather than learned: actions, rules, parts with weights."""
+"""What people declare for scores that are counted rather than learned: actions, rules, parts with
+weights.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,10 +13,10 @@ Match = Literal["first", "all"]
 class Action:
     """One action, the signal that shows it, and its points.
 
-    Without `within_days` the action is done where the signal lies within `at_least` (default 1) and `at_most`.
-    With `within_days` alone, the signal counts days since the action was last done: a value of N days or fewer is
-    done, N + 1 is missed. With `within_days` and a bound, the action is missed from day N + 1 of `counted_from` on,
-    for as long as the signal is out of bounds.
+    Without `within_days` the action is done where the signal lies within `at_least` (default 1) and
+    `at_most`. With `within_days` alone, the signal counts days since the action was last done: a
+    value of N days or fewer is done, N + 1 is missed. With `within_days` and a bound, the action is
+    missed from day N + 1 of `counted_from` on, for as long as the signal is out of bounds.
     """
 
     name: str
@@ -31,7 +33,9 @@ class Action:
     missed: int = 0
     """Added where the deadline has passed; below 0."""
     counted_from: str | None = None
-    """Signal of the days since the account began: an action never done is missed once this passes `within_days`."""
+    """Signal of the days since the account began: an action never done is missed once this passes
+    `within_days`.
+    """
 
     def problem(self) -> str | None:
         """Return what is wrong with these settings, or None."""
@@ -39,11 +43,16 @@ class Action:
         if self.points == 0 and self.missed == 0:
             return "give points, or missed, other than 0: as it stands the action changes nothing."
         if self.missed > 0:
-            return f"missed = {self.missed} must be below 0: it is what a missed deadline takes away."
+            return (
+                f"missed = {self.missed} must be below 0: it is what a missed deadline takes away."
+            )
         if self.missed and self.within_days is None:
             return "missed needs within_days, the deadline."
         if self.within_days is not None and has_bounds and self.counted_from is None:
-            return "within_days beside at_least or at_most needs counted_from, the signal that the days are counted by."
+            return (
+                "within_days beside at_least or at_most needs counted_from, the signal that the"
+                " days are counted by."
+            )
         if self.each and (self.within_days is not None or has_bounds):
             return "each goes with points alone, without at_least, at_most and within_days."
         if self.up_to is not None and not self.each:
@@ -69,9 +78,14 @@ class Condition:
 
     def problem(self) -> str | None:
         """Return what is wrong with these settings, or None."""
-        has_bound = any(bound is not None for bound in (self.above, self.at_least, self.below, self.at_most))
+        has_bound = any(
+            bound is not None for bound in (self.above, self.at_least, self.below, self.at_most)
+        )
         if has_bound == self.missing:
-            return f"the condition on {self.signal} needs one of above, at_least, below, at_most, or missing = true alone."
+            return (
+                f"the condition on {self.signal} needs one of above, at_least, below, at_most, or"
+                " missing = true alone."
+            )
         return None
 
 
@@ -94,7 +108,9 @@ class Rule:
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the score: the mean of its indicators, and its weight; the weights of all parts sum to 100."""
+    """A part of the score: the mean of its indicators, and its weight; the weights of all parts sum
+    to 100.
+    """
 
     name: str
     weight: float

@@ -37,11 +37,14 @@ def evaluate(
     Returns
     -------
     dict
-        `target`; `test` with counts, dates and every metric (`_low`, `_high`: 95%, accounts resampled);
-        `baselines` per name with log loss, AUC and `difference`, the model's log loss minus the baseline's
-        on the same rows (negative: the model is better). Numbers that do not exist are None.
+        `target`; `test` with counts, dates and every metric (`_low`, `_high`: 95%, accounts
+        resampled); `baselines` per name with log loss, AUC and `difference`, the model's log loss
+        minus the baseline's on the same rows (negative: the model is better). Numbers that do not
+        exist are None.
     """
-    model = result_or_model.model if isinstance(result_or_model, TrainingResult) else result_or_model
+    model = (
+        result_or_model.model if isinstance(result_or_model, TrainingResult) else result_or_model
+    )
     if baselines is None:
         baselines = result_or_model.baselines if isinstance(result_or_model, TrainingResult) else {}
     rows = test.test if bool(test.keys["is_test"].any()) else test
@@ -50,29 +53,50 @@ def evaluate(
     margin, accounts = model.margin(rows.features), rows.keys["account_id"]
     probability = model.probability(rows.features)
     if not np.isfinite(probability).all():
-        raise ContractError("the model gives probabilities that are not numbers; train again before evaluating.")
+        raise ContractError(
+            "the model gives probabilities that are not numbers; train again before evaluating."
+        )
     share = _capacity_share(rows, capacity)
     estimates = metrics.intervals(
-        rows.labels, probability, accounts, score=margin, capacity_share=share, seed=seed, replicates=replicates
+        rows.labels,
+        probability,
+        accounts,
+        score=margin,
+        capacity_share=share,
+        seed=seed,
+        replicates=replicates,
     )
     found: dict[str, Any] = {
-        **_counts(rows), **_flat(estimates), **_constants(rows, model),
+        **_counts(rows),
+        **_flat(estimates),
+        **_constants(rows, model),
         **_further(rows, probability, margin, share, seed),
     }
     losses = metrics.log_losses(rows.labels, probability)
     table = {
-        name: _beside(baseline, rows, losses, seed=seed, replicates=replicates) for name, baseline in baselines.items()
+        name: _beside(baseline, rows, losses, seed=seed, replicates=replicates)
+        for name, baseline in baselines.items()
     }
     found["recency_auc"] = table["recency"]["auc"] if "recency" in table else None
-    whole = {"target": dict(model.target), "model": model.name, "test": found, "baselines": table, "gates": []}
+    whole = {
+        "target": dict(model.target),
+        "model": model.name,
+        "test": found,
+        "baselines": table,
+        "gates": [],
+    }
     return {name: _plain(part) for name, part in whole.items()}
 
 
 def _require_rows(rows: TrainingSet, model: Model) -> None:
     if model.calibrator is None:
-        raise ContractError("a scorecard has no probabilities to evaluate; evaluate a calibrated model.")
+        raise ContractError(
+            "a scorecard has no probabilities to evaluate; evaluate a calibrated model."
+        )
     if not len(rows):
-        raise ContractError("the test holds no rows; choose test dates whose label windows are complete.")
+        raise ContractError(
+            "the test holds no rows; choose test dates whose label windows are complete."
+        )
 
 
 def _capacity_share(rows: TrainingSet, capacity: int | None) -> float | None:
@@ -85,15 +109,22 @@ def _capacity_share(rows: TrainingSet, capacity: int | None) -> float | None:
 def _counts(rows: TrainingSet) -> dict[str, Any]:
     dates = sorted(rows.keys["as_of"].unique())
     return {
-        "n": len(rows), "accounts": int(rows.keys["account_id"].nunique()), "events": int(rows.labels.sum()),
-        "leaving_accounts": rows.leaving_accounts(), "as_of": [f"{date:%Y-%m-%d}" for date in dates],
+        "n": len(rows),
+        "accounts": int(rows.keys["account_id"].nunique()),
+        "events": int(rows.labels.sum()),
+        "leaving_accounts": rows.leaving_accounts(),
+        "as_of": [f"{date:%Y-%m-%d}" for date in dates],
     }
 
 
 def _flat(estimates: Mapping[str, metrics.Estimate]) -> dict[str, float]:
     flat: dict[str, float] = {}
     for name, estimate in estimates.items():
-        flat[name], flat[f"{name}_low"], flat[f"{name}_high"] = estimate.value, estimate.low, estimate.high
+        flat[name], flat[f"{name}_low"], flat[f"{name}_high"] = (
+            estimate.value,
+            estimate.low,
+            estimate.high,
+        )
     return flat
 
 
@@ -102,31 +133,49 @@ def _constants(rows: TrainingSet, model: Model) -> dict[str, float]:
     own = float(rows.labels.mean())
     return {
         "constant_rate": rate,
-        "log_loss_constant": metrics.log_loss(rows.labels, np.full(len(rows), rate)) if rate == rate else math.nan,
+        "log_loss_constant": (
+            metrics.log_loss(rows.labels, np.full(len(rows), rate)) if rate == rate else math.nan
+        ),
         "log_loss_constant_hindsight": metrics.log_loss(rows.labels, np.full(len(rows), own)),
     }
 
 
-def _further(rows: TrainingSet, probability: Floats, margin: Floats, share: float | None, seed: int) -> dict[str, Any]:
+def _further(
+    rows: TrainingSet, probability: Floats, margin: Floats, share: float | None, seed: int
+) -> dict[str, Any]:
     further: dict[str, Any] = {
         "ece_expected": metrics.ece_expected(probability, seed=seed),
         "auc_standard_error": metrics.auc_standard_error(rows.labels, margin),
-        "probability_min": float(probability.min()), "probability_max": float(probability.max()),
-        **{f"brier_{name}": value for name, value in metrics.brier_parts(rows.labels, probability).items()},
+        "probability_min": float(probability.min()),
+        "probability_max": float(probability.max()),
+        **{
+            f"brier_{name}": value
+            for name, value in metrics.brier_parts(rows.labels, probability).items()
+        },
         "reliability": metrics.reliability_table(rows.labels, probability).to_dict("records"),
     }
     if share is not None:
-        further |= {"capacity_share": share, **metrics.at_capacity(rows.labels, margin, rows.keys["account_id"], share)}
+        further |= {
+            "capacity_share": share,
+            **metrics.at_capacity(rows.labels, margin, rows.keys["account_id"], share),
+        }
     return further
 
 
-def _beside(model: Model, rows: TrainingSet, ours: Floats, *, seed: int, replicates: int) -> dict[str, Any]:
+def _beside(
+    model: Model, rows: TrainingSet, ours: Floats, *, seed: int, replicates: int
+) -> dict[str, Any]:
     margin, probability = model.margin(rows.features), model.probability(rows.features)
     theirs = metrics.log_losses(rows.labels, probability)
-    paired = metrics.paired_difference(ours, theirs, rows.keys["account_id"], seed=seed, replicates=replicates)
+    paired = metrics.paired_difference(
+        ours, theirs, rows.keys["account_id"], seed=seed, replicates=replicates
+    )
     return {
-        "log_loss": float(theirs.mean()), "auc": metrics.auc(rows.labels, margin),
-        "difference": paired.value, "difference_low": paired.low, "difference_high": paired.high,
+        "log_loss": float(theirs.mean()),
+        "auc": metrics.auc(rows.labels, margin),
+        "difference": paired.value,
+        "difference_low": paired.low,
+        "difference_high": paired.high,
     }
 
 

@@ -1,4 +1,6 @@
-"""Whether probabilities hold in every segment: expected beside happened, the error beside its own rate, the worst gap by name."""
+"""Whether probabilities hold in every segment: expected beside happened, the error beside its own
+rate, the worst gap by name.
+"""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -21,9 +23,10 @@ LEVEL = 0.95
 class SegmentCheck:
     """One segment of the untouched test.
 
-    `gap` is mean probability minus rate, `error` the log loss, and `gain` the log loss minus that of saying the segment's own
-    rate of the test to all of it: above 0, the model orders nobody there. Intervals resample the segment's accounts. Below 20
-    leaving accounts they are None: the figures are printed and not judged.
+    `gap` is mean probability minus rate, `error` the log loss, and `gain` the log loss minus that
+    of saying the segment's own rate of the test to all of it: above 0, the model orders nobody
+    there. Intervals resample the segment's accounts. Below 20 leaving accounts they are None: the
+    figures are printed and not judged.
     """
 
     segment: str
@@ -48,7 +51,11 @@ class SegmentCheck:
     @property
     def is_off(self) -> bool:
         """Whether the gap differs from zero beyond chance."""
-        return self.gap_low is not None and self.gap_high is not None and not self.gap_low <= 0.0 <= self.gap_high
+        return (
+            self.gap_low is not None
+            and self.gap_high is not None
+            and not self.gap_low <= 0.0 <= self.gap_high
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -56,12 +63,18 @@ class SegmentCheck:
 
 
 def by_segment(
-    labels: NDArray[np.int8], probability: Floats, accounts: pd.Series, segments: Sequence[str | None], *, seed: int = 0
+    labels: NDArray[np.int8],
+    probability: Floats,
+    accounts: pd.Series,
+    segments: Sequence[str | None],
+    *,
+    seed: int = 0,
 ) -> tuple[SegmentCheck, ...]:
-    """Return one check per segment, the largest first; accounts without one are a segment of their own.
+    """Return one check per segment, the largest first; accounts without one are a segment of their
+    own.
 
-    Intervals are simultaneous over the judged segments (Bonferroni), so that one false alarm in twenty
-    tests is the rate of the whole table, not of each line.
+    Intervals are simultaneous over the judged segments (Bonferroni), so that one false alarm in
+    twenty tests is the rate of the whole table, not of each line.
 
     Parameters
     ----------
@@ -81,10 +94,25 @@ def by_segment(
         gap: tuple[float | None, float | None] = (None, None)
         gain: tuple[float | None, float | None] = (None, None)
         if leaving[name] >= MIN_LEAVING:
-            gap, gain = (_interval(values, codes[rows], (1.0 - LEVEL) / judged, seed) for values in (missed, gained))
-        found.append(SegmentCheck(
-            str(name), len(rows), len(set(codes[rows])), leaving[name], float(labels[rows].mean()),
-            float(probability[rows].mean()), float(missed.mean()), *gap, float(error.mean()), float(gained.mean()), *gain))
+            gap, gain = (
+                _interval(values, codes[rows], (1.0 - LEVEL) / judged, seed)
+                for values in (missed, gained)
+            )
+        found.append(
+            SegmentCheck(
+                str(name),
+                len(rows),
+                len(set(codes[rows])),
+                leaving[name],
+                float(labels[rows].mean()),
+                float(probability[rows].mean()),
+                float(missed.mean()),
+                *gap,
+                float(error.mean()),
+                float(gained.mean()),
+                *gain,
+            )
+        )
     return tuple(sorted(found, key=lambda each: (-each.n, each.segment)))
 
 
@@ -94,7 +122,9 @@ def worst(checks: Sequence[SegmentCheck]) -> SegmentCheck | None:
     return max(judged, key=lambda each: abs(each.gap) / max(each.rate, 1e-9)) if judged else None
 
 
-def _interval(values: Floats, accounts: NDArray[Any], alpha: float, seed: int) -> tuple[float, float]:
+def _interval(
+    values: Floats, accounts: NDArray[Any], alpha: float, seed: int
+) -> tuple[float, float]:
     """Percentiles of the mean over resamples of the accounts."""
     codes = pd.factorize(accounts)[0]
     total, size = np.bincount(codes, weights=values), np.bincount(codes)

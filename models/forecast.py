@@ -1,4 +1,6 @@
-"""What hazards mean in days and money: expected time, remaining value, renewals by month with shocks that all share."""
+"""What hazards mean in days and money: expected time, remaining value, renewals by month with
+shocks that all share.
+"""
 
 from collections.abc import Sequence
 from copy import copy
@@ -29,11 +31,13 @@ MIN_MONTHS = 6
 
 
 def past_log_odds(model: Model, rows: TrainingSet, *, seed: int = 0) -> Floats:
-    """Return calibrated log-odds of past rows from models of the same make that had not seen their outcomes.
+    """Return calibrated log-odds of past rows from models of the same make that had not seen their
+    outcomes.
 
-    Dates are cut into blocks; each is predicted by the model's recipe fitted on rows whose label was complete before the
-    block began. NaN for the dates before the first block. Where dates allow no block, accounts are divided into groups.
-    A model's own log-odds of rows it was trained on are too good, and hazards learned from them would trust it too much.
+    Dates are cut into blocks; each is predicted by the model's recipe fitted on rows whose label
+    was complete before the block began. NaN for the dates before the first block. Where dates allow
+    no block, accounts are divided into groups. A model's own log-odds of rows it was trained on are
+    too good, and hazards learned from them would trust it too much.
     """
     margin = np.full(len(rows), np.nan)
     for train, held in _blocks(rows):
@@ -41,11 +45,16 @@ def past_log_odds(model: Model, rows: TrainingSet, *, seed: int = 0) -> Floats:
         margin[held] = _refitted(model, taught, rows.features.iloc[held], seed)
     known = ~np.isnan(margin)
     if not known.any():
-        raise ContractError("no past date can be predicted without its own outcome: too few dates, or too few accounts left.")
+        raise ContractError(
+            "no past date can be predicted without its own outcome: too few dates, or too few"
+            " accounts left."
+        )
     labels = rows.labels[known]
     weights = np.full(len(labels), rows.keys["account_id"][known].nunique() / len(labels))
     is_log_odds = all(each.method.name != "scorecard" for each in model.members)
-    margin[known] = fit_platt(margin[known], labels, weights, is_log_odds=is_log_odds).logit(margin[known])
+    margin[known] = fit_platt(margin[known], labels, weights, is_log_odds=is_log_odds).logit(
+        margin[known]
+    )
     return margin
 
 
@@ -62,13 +71,22 @@ def _blocks(rows: TrainingSet) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]
     if found:
         return found
     group = account_groups(rows.keys["account_id"], rows.labels)
-    return [(np.flatnonzero(group != each), np.flatnonzero(group == each)) for each in np.unique(group)]
+    return [
+        (np.flatnonzero(group != each), np.flatnonzero(group == each)) for each in np.unique(group)
+    ]
 
 
 def _refitted(model: Model, taught: TrainingSet, features: pd.DataFrame, seed: int) -> Floats:
-    """Margin of the model's members, fitted anew with the settings they have; the model itself is not touched."""
-    fitted = [replace(each, method=copy(each.method).fit(taught.features, taught.labels, taught.signals, seed=seed))
-              for each in model.members]
+    """Margin of the model's members, fitted anew with the settings they have; the model itself is
+    not touched.
+    """
+    fitted = [
+        replace(
+            each,
+            method=copy(each.method).fit(taught.features, taught.labels, taught.signals, seed=seed),
+        )
+        for each in model.members
+    ]
     parts = [each.weight * each.margin(features) for each in fitted]
     return np.asarray(np.sum(parts, axis=0), dtype=np.float64)
 
@@ -88,7 +106,8 @@ class Chance:
     def at(self, deviation: float) -> Floats:
         """Return the probabilities so many standard errors from the middle, up or down together.
 
-        Their uncertainty is the calibrator's, which all accounts share: it does not average out over a portfolio.
+        Their uncertainty is the calibrator's, which all accounts share: it does not average out
+        over a portfolio.
         """
         middle = logit(self.middle)
         width = (logit(self.high) - middle if deviation > 0 else middle - logit(self.low)) / _Z
@@ -96,32 +115,48 @@ class Chance:
 
 
 def expected_days(curves: Curves, until_day: float) -> Floats:
-    """Return the mean of min(days until the event, until_day): the area under survival up to that day."""
+    """Return the mean of min(days until the event, until_day): the area under survival up to that
+    day.
+    """
     return _area(curves.survival, curves.edges, until_day, 0.0)
 
 
-def remaining_value(curves: Curves, value_per_year: Floats, until_day: float, yearly_discount: float = 0.0) -> Floats:
-    """Return expected money until the event or `until_day`, value per year times the discounted area under survival."""
-    return value_per_year / DAYS_PER_YEAR * _area(curves.survival, curves.edges, until_day, yearly_discount)
+def remaining_value(
+    curves: Curves, value_per_year: Floats, until_day: float, yearly_discount: float = 0.0
+) -> Floats:
+    """Return expected money until the event or `until_day`, value per year times the discounted
+    area under survival.
+    """
+    return (
+        value_per_year
+        / DAYS_PER_YEAR
+        * _area(curves.survival, curves.edges, until_day, yearly_discount)
+    )
 
 
 def _area(survival: Floats, edges: Floats, until_day: float, yearly_discount: float) -> Floats:
     """Trapezoids over the periods before `until_day`, which must be an edge."""
     last = int(np.searchsorted(edges, until_day))
     if last >= len(edges) or edges[last] != until_day:
-        raise ContractError(f"until_day={until_day:g} is no edge of the curve; choose one of {edges.tolist()}.")
-    worth = survival[:, :last + 1] * (1.0 + yearly_discount) ** (-edges[:last + 1] / DAYS_PER_YEAR)
-    return np.asarray(np.trapezoid(worth, edges[:last + 1], axis=1), dtype=np.float64)
+        raise ContractError(
+            f"until_day={until_day:g} is no edge of the curve; choose one of {edges.tolist()}."
+        )
+    worth = survival[:, : last + 1] * (1.0 + yearly_discount) ** (
+        -edges[: last + 1] / DAYS_PER_YEAR
+    )
+    return np.asarray(np.trapezoid(worth, edges[: last + 1], axis=1), dtype=np.float64)
 
 
 def shock_variances(
     month: NDArray[np.intp], observed: Floats, expected: Floats, *, seed: int = 0, draws: int = 200
 ) -> Floats:
-    """Return the variance of the factor that all accounts of a month share, and that of resampled months.
+    """Return the variance of the factor that all accounts of a month share, and that of resampled
+    months.
 
-    Per month, O events were observed where E were expected; beyond chance, Var(O) = V + tau^2 E^2 with V = sum of
-    h (1 - h). By moments, tau^2 = (sum of (O - E)^2 - V, months / (months - 1) for the level) / sum of E^2, at least 0. E is
-    first brought to the level of O, so that a constant error of the hazards is no shock.
+    Per month, O events were observed where E were expected; beyond chance, Var(O) = V + tau^2 E^2
+    with V = sum of h (1 - h). By moments, tau^2 = (sum of (O - E)^2 - V, months / (months - 1) for
+    the level) / sum of E^2, at least 0. E is first brought to the level of O, so that a constant
+    error of the hazards is no shock.
 
     Returns
     -------
@@ -135,25 +170,36 @@ def shock_variances(
     o = np.bincount(months, weights=observed)
     e = np.bincount(months, weights=expected)
     ratio = o.sum() / e.sum()
-    e, variance = e * ratio, np.bincount(months, weights=expected * ratio * (1.0 - np.minimum(expected * ratio, 1.0)))
+    e, variance = (
+        e * ratio,
+        np.bincount(months, weights=expected * ratio * (1.0 - np.minimum(expected * ratio, 1.0))),
+    )
     excess = (o - e) ** 2 * size / (size - 1) - variance
     picks = np.random.default_rng(seed).integers(0, size, (draws, size))
     picks = np.vstack([np.arange(size), picks])
-    return np.asarray(np.maximum(excess[picks].sum(axis=1) / (e[picks] ** 2).sum(axis=1), 0.0), dtype=np.float64)
+    return np.asarray(
+        np.maximum(excess[picks].sum(axis=1) / (e[picks] ** 2).sum(axis=1), 0.0), dtype=np.float64
+    )
 
 
 def common_factors(variances: Floats, months: int, generator: np.random.Generator) -> Floats:
-    """Return log-normal factors with mean 1, shape (n_draws, months): one draw of months per variance; NaN counts as 0."""
+    """Return log-normal factors with mean 1, shape (n_draws, months): one draw of months per
+    variance; NaN counts as 0.
+    """
     log_variance = np.log1p(np.nan_to_num(variances))[:, None]
-    return np.exp(np.sqrt(log_variance) * generator.standard_normal((len(variances), months)) - 0.5 * log_variance)
+    return np.exp(
+        np.sqrt(log_variance) * generator.standard_normal((len(variances), months))
+        - 0.5 * log_variance
+    )
 
 
 @dataclass(frozen=True, eq=False)
 class Renewals:
-    """Which period of which account holds a contract end, and in which month; arrays of shape (n_accounts, n_periods).
+    """Which period of which account holds a contract end, and in which month; arrays of shape
+    (n_accounts, n_periods).
 
-    `month` numbers the months of the forecast, -1 where the period lies after them; `group` numbers segments,
-    shape (n_accounts,); `value` is what the account pays a year.
+    `month` numbers the months of the forecast, -1 where the period lies after them; `group` numbers
+    segments, shape (n_accounts,); `value` is what the account pays a year.
     """
 
     is_due: NDArray[np.bool_]
@@ -163,7 +209,9 @@ class Renewals:
 
     def rows(self, picked: slice) -> "Renewals":
         """Return some of the accounts."""
-        return Renewals(self.is_due[picked], self.month[picked], self.value[picked], self.group[picked])
+        return Renewals(
+            self.is_due[picked], self.month[picked], self.value[picked], self.group[picked]
+        )
 
 
 def simulate_month_values(
@@ -171,17 +219,24 @@ def simulate_month_values(
 ) -> Floats:
     """Return one simulated future: value due and value renewed, shape (2, n_months, n_groups).
 
-    An account leaves in a period with its hazard times the factor of that month; a later contract end counts only where it
-    is still there.
+    An account leaves in a period with its hazard times the factor of that month; a later contract
+    end counts only where it is still there.
     """
     months = len(factor)
     periods = renewals.month.shape[1]
     shared = np.where(renewals.month >= 0, factor[np.maximum(renewals.month, 0)], 1.0)
-    leaves = generator.random((len(hazard), periods)) < np.minimum(hazard[:, :periods] * shared, 1.0)
+    leaves = generator.random((len(hazard), periods)) < np.minimum(
+        hazard[:, :periods] * shared, 1.0
+    )
     gone = np.logical_or.accumulate(leaves, axis=1)
     gone_before = np.concatenate([np.zeros((len(hazard), 1), dtype=bool), gone[:, :-1]], axis=1)
     due = renewals.is_due & ~gone_before & (renewals.month >= 0)
-    return np.stack([month_values(each.astype(np.float64), renewals, months, groups) for each in (due, due & ~leaves)])
+    return np.stack(
+        [
+            month_values(each.astype(np.float64), renewals, months, groups)
+            for each in (due, due & ~leaves)
+        ]
+    )
 
 
 def month_values(share: Floats, renewals: Renewals, months: int, groups: int) -> Floats:
@@ -189,13 +244,17 @@ def month_values(share: Floats, renewals: Renewals, months: int, groups: int) ->
     money = share * np.nan_to_num(renewals.value)[:, None]
     inside = renewals.month >= 0
     cell = renewals.month * groups + renewals.group[:, None]
-    summed = np.bincount(cell[inside], weights=money[inside], minlength=months * groups).astype(np.float64)
+    summed = np.bincount(cell[inside], weights=money[inside], minlength=months * groups).astype(
+        np.float64
+    )
     return summed.reshape(months, groups)
 
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """What is uncertain, one row per draw: standard errors of the primary probability, variance of the monthly factor."""
+    """What is uncertain, one row per draw: standard errors of the primary probability, variance of
+    the monthly factor.
+    """
 
     deviations: Floats
     variances: Floats
@@ -205,28 +264,37 @@ class Draws:
 def draws_of(hazards: Hazards, variances: Floats, *, seed: int = 0) -> Draws:
     """Return as many draws as the hazards have replicates.
 
-    Deviations are evenly spread quantiles of the normal distribution in random order: 200 random ones would make the ends
-    of the interval at the primary horizon differ from the published ones by their own chance.
+    Deviations are evenly spread quantiles of the normal distribution in random order: 200 random
+    ones would make the ends of the interval at the primary horizon differ from the published ones
+    by their own chance.
     """
     size = len(hazards.replicates)
     generator = np.random.default_rng(seed)
     even = (np.arange(size) + 0.5) / size
-    return Draws(generator.permutation(np.asarray(ndtri(even), dtype=np.float64)), variances[1:1 + size], seed)
+    return Draws(
+        generator.permutation(np.asarray(ndtri(even), dtype=np.float64)),
+        variances[1 : 1 + size],
+        seed,
+    )
 
 
 def replicate_curves(
     hazards: Hazards, known: Known, chance: Chance, own: Sequence[str], draws: Draws
 ) -> list[Curves]:
-    """Return a curve per draw: hazards of resampled accounts through a primary probability of its interval."""
-    return [hazards.curves(known, chance.at(float(deviation)), own, replicate=number)
-            for number, deviation in enumerate(draws.deviations)]
+    """Return a curve per draw: hazards of resampled accounts through a primary probability of its
+    interval.
+    """
+    return [
+        hazards.curves(known, chance.at(float(deviation)), own, replicate=number)
+        for number, deviation in enumerate(draws.deviations)
+    ]
 
 
 def interval(draws: Floats, middle: Floats) -> tuple[Floats, Floats]:
     """Return the 95% ends of draws, shape (n_draws, ...), widened to hold the middle.
 
-    A new draw lies below the p-quantile in p of the cases only if that is taken at place p (n + 1); numpy's own choice would
-    hold it in 94.1% with 200 draws and in 93.1% with 100.
+    A new draw lies below the p-quantile in p of the cases only if that is taken at place p (n + 1);
+    numpy's own choice would hold it in 94.1% with 200 draws and in 93.1% with 100.
     """
     low, high = np.quantile(draws, [TAIL, 1.0 - TAIL], axis=0, method="weibull")
     return np.minimum(low, middle), np.maximum(high, middle)
@@ -236,9 +304,10 @@ def interval(draws: Floats, middle: Floats) -> tuple[Floats, Floats]:
 class AccountForecast:
     """Curves of all accounts, and intervals; arrays of shape (..., n_accounts, ...) as named.
 
-    `low` and `high`, shape (n_causes + 1, n_accounts, n_edges), hold each cause and last the total. `days` and `value` are
-    triples of middle, low, high, shape (3, n_accounts). `months`, shape (3, 2, n_months, n_groups + 1): middle, low, high of
-    value due and value renewed, the last group being all together.
+    `low` and `high`, shape (n_causes + 1, n_accounts, n_edges), hold each cause and last the total.
+    `days` and `value` are triples of middle, low, high, shape (3, n_accounts). `months`, shape (3,
+    2, n_months, n_groups + 1): middle, low, high of value due and value renewed, the last group
+    being all together.
     """
 
     curves: Curves
@@ -250,13 +319,24 @@ class AccountForecast:
 
 
 def forecast_accounts(
-    hazards: Hazards, known: Known, chance: Chance, own: Sequence[str], renewals: Renewals, groups: int, months: int,
-    draws: Draws, *, curve_days: float, value_days: float, yearly_discount: float,
+    hazards: Hazards,
+    known: Known,
+    chance: Chance,
+    own: Sequence[str],
+    renewals: Renewals,
+    groups: int,
+    months: int,
+    draws: Draws,
+    *,
+    curve_days: float,
+    value_days: float,
+    yearly_discount: float,
 ) -> AccountForecast:
     """Return curves, times and money of all accounts, computed a few hundred accounts at a time.
 
-    Intervals of curves, days and value hold the uncertainty of hazards and primary probability: they are about the mean of
-    accounts like this one. Those of months hold, beside it, who happens to leave and what all accounts share in a month.
+    Intervals of curves, days and value hold the uncertainty of hazards and primary probability:
+    they are about the mean of accounts like this one. Those of months hold, beside it, who happens
+    to leave and what all accounts share in a month.
     """
     generator = np.random.default_rng(draws.seed + 1)
     factors = common_factors(draws.variances, months, generator)
@@ -268,11 +348,16 @@ def forecast_accounts(
         middle = hazards.curves(some, chance.middle[part], own)
         many = replicate_curves(hazards, some, chance.rows(part), own, draws)
         for number, curves in enumerate(many):
-            sums[number] += simulate_month_values(curves.hazard, value, factors[number], groups, generator)
+            sums[number] += simulate_month_values(
+                curves.hazard, value, factors[number], groups, generator
+            )
         middle_months += _expected_months(middle, value, months, groups)
         pieces.append(_piece(middle, many, value.value, curve_days, value_days, yearly_discount))
-    joined = Curves(hazards.edges, np.concatenate([p[0].incidence for p in pieces], axis=1),
-                    np.concatenate([p[0].hazard for p in pieces]))
+    joined = Curves(
+        hazards.edges,
+        np.concatenate([p[0].incidence for p in pieces], axis=1),
+        np.concatenate([p[0].hazard for p in pieces]),
+    )
     low, high = (np.concatenate([p[number] for p in pieces], axis=1) for number in (1, 2))
     days, value_ends = (np.concatenate([p[number] for p in pieces], axis=1) for number in (3, 4))
     sums, middle_months = _with_all(sums), _with_all(middle_months)
@@ -281,25 +366,40 @@ def forecast_accounts(
 
 
 def _with_all(by_group: Floats) -> Floats:
-    """A last group that holds all: its interval is narrower than the sum of theirs, shared factors or not."""
+    """A last group that holds all: its interval is narrower than the sum of theirs, shared factors
+    or not.
+    """
     return np.concatenate([by_group, by_group.sum(axis=-1, keepdims=True)], axis=-1)
 
 
 def _expected_months(curves: Curves, renewals: Renewals, months: int, groups: int) -> Floats:
     """Expected value due and renewed."""
     periods = renewals.month.shape[1]
-    before, after = curves.survival[:, :periods], curves.survival[:, 1:periods + 1]
-    return np.stack([month_values(at * renewals.is_due, renewals, months, groups) for at in (before, after)])
+    before, after = curves.survival[:, :periods], curves.survival[:, 1 : periods + 1]
+    return np.stack(
+        [month_values(at * renewals.is_due, renewals, months, groups) for at in (before, after)]
+    )
 
 
 def _piece(
-    middle: Curves, many: list[Curves], value: Floats, curve_days: float, value_days: float, yearly_discount: float
+    middle: Curves,
+    many: list[Curves],
+    value: Floats,
+    curve_days: float,
+    value_days: float,
+    yearly_discount: float,
 ) -> tuple[Curves, Floats, Floats, Floats, Floats]:
     def with_total(curves: Curves) -> Floats:
         return np.concatenate([curves.incidence, curves.total[None]])
 
     low, high = interval(np.stack([with_total(each) for each in many]), with_total(middle))
-    days, money = expected_days(middle, curve_days), remaining_value(middle, value, value_days, yearly_discount)
+    days, money = (
+        expected_days(middle, curve_days),
+        remaining_value(middle, value, value_days, yearly_discount),
+    )
     day_ends = interval(np.stack([expected_days(each, curve_days) for each in many]), days)
-    value_ends = interval(np.stack([remaining_value(each, value, value_days, yearly_discount) for each in many]), money)
+    value_ends = interval(
+        np.stack([remaining_value(each, value, value_days, yearly_discount) for each in many]),
+        money,
+    )
     return middle, low, high, np.stack([days, *day_ends]), np.stack([money, *value_ends])

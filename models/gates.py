@@ -8,20 +8,27 @@ from features.errors import GateRefused
 from models.fairness import MIN_LEAVING, SegmentCheck, worst
 
 FEW_TEST_EVENTS = 100
-"""With fewer leaving accounts in the test an interval is wider than any real gain; point estimates decide."""
+"""With fewer leaving accounts in the test an interval is wider than any real gain; point estimates
+decide.
+"""
 FEWEST_TEST_EVENTS = 10
-"""With fewer even a point estimate is luck: whoever ranks two or three accounts well wins. So nothing passes."""
+"""With fewer even a point estimate is luck: whoever ranks two or three accounts well wins. So
+nothing passes.
+"""
 CALIBRATED = "calibrated"
 """The gate that newer labels can put right."""
 SLOPE_RANGE = (0.5, 2.0)
 RATE_TOLERANCE = 0.20
 SEGMENT_TOLERANCE = 0.30
-"""A segment's mean may be off by this share of its rate before it stops a model, if beyond chance."""
+"""A segment's mean may be off by this share of its rate before it stops a model, if beyond chance.
+"""
 
 
 @dataclass(frozen=True)
 class Gate:
-    """One question a model has to pass, the answer, and why; one that does not apply to the model stops nothing."""
+    """One question a model has to pass, the answer, and why; one that does not apply to the model
+    stops nothing.
+    """
 
     name: str
     passed: bool
@@ -41,10 +48,11 @@ class Gate:
 def gates(evaluation: Mapping[str, Any]) -> tuple[Gate, ...]:
     """Return the gates a model passes or fails on its untouched test, in order.
 
-    Beating the constant needs, with 100 leaving accounts and more, the whole paired interval below zero; beating
-    recency needs the better log loss. With fewer events both need the better log loss, and the reason says that no gain
-    beyond chance is claimed. With fewer than 10 neither these nor calibration can be judged, and the model is refused.
-    A scorecard with its health turned into probabilities must not be better beyond chance.
+    Beating the constant needs, with 100 leaving accounts and more, the whole paired interval below
+    zero; beating recency needs the better log loss. With fewer events both need the better log
+    loss, and the reason says that no gain beyond chance is claimed. With fewer than 10 neither
+    these nor calibration can be judged, and the model is refused. A scorecard with its health
+    turned into probabilities must not be better beyond chance.
 
     Parameters
     ----------
@@ -79,89 +87,173 @@ def _finite(test: Mapping[str, Any]) -> Gate:
     needed = ("log_loss", "brier", "probability_min", "probability_max")
     absent = [name for name in needed if test.get(name) is None]
     if absent:
-        return Gate("finite outputs", False, f"{', '.join(absent)} on the test are not numbers; train again.")
-    return Gate("finite outputs", True, f"all {test['n']} probabilities of the test are numbers, from "
-                f"{test['probability_min']:.1%} to {test['probability_max']:.1%}.")
+        return Gate(
+            "finite outputs",
+            False,
+            f"{', '.join(absent)} on the test are not numbers; train again.",
+        )
+    return Gate(
+        "finite outputs",
+        True,
+        f"all {test['n']} probabilities of the test are numbers, from "
+        f"{test['probability_min']:.1%} to {test['probability_max']:.1%}.",
+    )
 
 
 def _beats_constant(test: Mapping[str, Any], constant: Mapping[str, Any] | None) -> Gate:
     name = "beats the constant out of time"
     if constant is None:
-        return Gate(name, False, "no constant baseline stands beside the model: nothing shows that it knows anything.")
+        return Gate(
+            name,
+            False,
+            "no constant baseline stands beside the model: nothing shows that it knows anything.",
+        )
     rate = test["constant_rate"]
-    figures = (f"log loss {test['log_loss']:.4f} against {constant['log_loss']:.4f}, difference {_interval(constant)}; "
-               f"{test['leaving_accounts']} accounts with the event")
+    figures = (
+        f"log loss {test['log_loss']:.4f} against {constant['log_loss']:.4f}, difference"
+        f" {_interval(constant)}; {test['leaving_accounts']} accounts with the event"
+    )
     if test["leaving_accounts"] < FEWEST_TEST_EVENTS:
-        return Gate(name, False, _too_few(test, "whether the model beats one rate for everybody", figures))
+        return Gate(
+            name, False, _too_few(test, "whether the model beats one rate for everybody", figures)
+        )
     is_many = test["leaving_accounts"] >= FEW_TEST_EVENTS
     high = constant["difference_high"]
-    where, everybody = "on the untouched test the model does", f"saying {_percent(rate)} for everybody"
+    where, everybody = (
+        "on the untouched test the model does",
+        f"saying {_percent(rate)} for everybody",
+    )
     if constant["difference"] >= 0:
         return Gate(name, False, f"{where} no better than {everybody} ({figures}).")
     if is_many and (high is None or high >= 0):
-        return Gate(name, False, f"{where} no better than {everybody}, beyond what chance gives ({figures}).")
+        return Gate(
+            name,
+            False,
+            f"{where} no better than {everybody}, beyond what chance gives ({figures}).",
+        )
     is_sure = high is not None and high < 0
-    return Gate(name, True, f"{where} better than {everybody} ({figures})." + ("" if is_many or is_sure else _no_claim()))
+    return Gate(
+        name,
+        True,
+        f"{where} better than {everybody} ({figures})."
+        + ("" if is_many or is_sure else _no_claim()),
+    )
 
 
 def _beats_recency(test: Mapping[str, Any], recency: Mapping[str, Any] | None) -> Gate:
     name = "beats recency out of time"
     if recency is None:
-        return Gate(name, True, "no signal counts days since something happened, so there is no recency rule to beat: it was "
-                    "not asked.", applies=False)
-    figures = f"log loss {test['log_loss']:.4f} against {recency['log_loss']:.4f}, difference {_interval(recency)}"
+        return Gate(
+            name,
+            True,
+            "no signal counts days since something happened, so there is no recency rule to beat:"
+            " it was not asked.",
+            applies=False,
+        )
+    figures = (
+        f"log loss {test['log_loss']:.4f} against {recency['log_loss']:.4f}, difference"
+        f" {_interval(recency)}"
+    )
     if test["leaving_accounts"] < FEWEST_TEST_EVENTS:
-        return Gate(name, False, _too_few(test, "whether it beats asking how long ago the last activity was", figures))
+        return Gate(
+            name,
+            False,
+            _too_few(test, "whether it beats asking how long ago the last activity was", figures),
+        )
     if recency["difference"] < 0:
         high = recency["difference_high"]
         is_sure = test["leaving_accounts"] >= FEW_TEST_EVENTS or (high is not None and high < 0)
-        return Gate(name, True, f"the model does better than asking how long ago the last activity was ({figures})."
-                    + ("" if is_sure else _no_claim()))
-    return Gate(name, False, f"asking how long ago the last activity was does as well as the model ({figures}); "
-                "use that rule, or add signals that say more.")
+        return Gate(
+            name,
+            True,
+            f"the model does better than asking how long ago the last activity was ({figures})."
+            + ("" if is_sure else _no_claim()),
+        )
+    return Gate(
+        name,
+        False,
+        f"asking how long ago the last activity was does as well as the model ({figures}); "
+        "use that rule, or add signals that say more.",
+    )
 
 
 def _holds_against_scorecard(test: Mapping[str, Any], scorecard: Mapping[str, Any] | None) -> Gate:
-    """Whether the scorecard, which needs no history, is better beyond chance: then nobody needs the model."""
+    """Whether the scorecard, which needs no history, is better beyond chance: then nobody needs the
+    model.
+    """
     name = "no worse than the scorecard"
     if scorecard is None:
-        return Gate(name, True, "no signal says which direction is worse, so there is no scorecard to compare with: it was "
-                    "not asked.", applies=False)
-    figures = f"log loss {test['log_loss']:.4f} against {scorecard['log_loss']:.4f}, difference {_interval(scorecard)}"
+        return Gate(
+            name,
+            True,
+            "no signal says which direction is worse, so there is no scorecard to compare with: it"
+            " was not asked.",
+            applies=False,
+        )
+    figures = (
+        f"log loss {test['log_loss']:.4f} against {scorecard['log_loss']:.4f}, difference"
+        f" {_interval(scorecard)}"
+    )
     low = scorecard["difference_low"]
     if low is not None and low > 0:
-        return Gate(name, False, f"the scorecard is better than the model beyond chance ({figures}); it stays, or add "
-                    "signals that say more.")
+        return Gate(
+            name,
+            False,
+            f"the scorecard is better than the model beyond chance ({figures}); it stays, or add "
+            "signals that say more.",
+        )
     return Gate(name, True, f"no loss against the scorecard beyond chance ({figures}).")
 
 
 def _calibrated(test: Mapping[str, Any]) -> Gate:
     """The slope and the mean are asked; a value is wrong only where it is far off beyond doubt.
 
-    With few events a sound model's slope of 2.3 (1.2 to 4.1) is nothing rare, so there the whole interval must lie far off.
+    With few events a sound model's slope of 2.3 (1.2 to 4.1) is nothing rare, so there the whole
+    interval must lie far off.
     """
     name = CALIBRATED
     slope, low, high = (test[f"calibration_slope{end}"] for end in ("", "_low", "_high"))
     if slope is None:
-        return Gate(name, False, "all probabilities, or all outcomes, of the test are equal: no calibration to judge.")
+        return Gate(
+            name,
+            False,
+            "all probabilities, or all outcomes, of the test are equal: no calibration to judge.",
+        )
     mean, rate = test["mean_probability"], test["rate"]
-    figures = (f"slope {slope:.2f} ({_number(low)} to {_number(high)}), {mean:.1%} expected and {rate:.1%} "
-               f"happened; expected error {test['ece']:.3f} where chance gives {test['ece_expected']:.3f}")
+    figures = (
+        f"slope {slope:.2f} ({_number(low)} to {_number(high)}), {mean:.1%} expected and {rate:.1%}"
+        f" happened; expected error {test['ece']:.3f} where chance gives {test['ece_expected']:.3f}"
+    )
     if test["leaving_accounts"] < FEWEST_TEST_EVENTS:
         return Gate(name, False, _too_few(test, "whether the probabilities come true", figures))
     is_few = test["leaving_accounts"] < FEW_TEST_EVENTS
     slope_ok, mean_ok = (_slope_may_hold, _mean_may_hold) if is_few else (_slope_holds, _mean_holds)
     wrong = []
     if not slope_ok(test):
-        wrong.append("probabilities are too extreme" if slope < 1 else "probabilities are too timid")
+        wrong.append(
+            "probabilities are too extreme" if slope < 1 else "probabilities are too timid"
+        )
     if not mean_ok(test):
-        wrong.append("the model expects too many events" if mean > rate else "the model expects too few events")
+        wrong.append(
+            "the model expects too many events"
+            if mean > rate
+            else "the model expects too few events"
+        )
     if not wrong:
-        said = (f"with under {FEW_TEST_EVENTS} accounts with the event only a gross error would show, and none does"
-                if is_few else "probabilities hold on the test")
+        said = (
+            f"with under {FEW_TEST_EVENTS} accounts with the event only a gross error would show,"
+            " and none does"
+            if is_few
+            else "probabilities hold on the test"
+        )
         return Gate(name, True, f"{said}: {figures}.")
-    return Gate(name, False, f"{' and '.join(wrong)}: {figures}. Let training dates reach nearer to today, so that newer labels "
-                "set the level, or move it to them: `tenure recalibrate`, for a candidate with --candidate.")
+    return Gate(
+        name,
+        False,
+        f"{' and '.join(wrong)}: {figures}. Let training dates reach nearer to today, so that newer"
+        " labels set the level, or move it to them: `tenure recalibrate`, for a candidate with"
+        " --candidate.",
+    )
 
 
 def _slope_holds(test: Mapping[str, Any]) -> bool:
@@ -181,66 +273,106 @@ def _mean_holds(test: Mapping[str, Any]) -> bool:
 def _slope_may_hold(test: Mapping[str, Any]) -> bool:
     """Some of the slope's interval lies in the range."""
     low, high = test["calibration_slope_low"], test["calibration_slope_high"]
-    return bool(_slope_holds(test) or (low is not None and low <= SLOPE_RANGE[1] and high >= SLOPE_RANGE[0]))
+    return bool(
+        _slope_holds(test) or (low is not None and low <= SLOPE_RANGE[1] and high >= SLOPE_RANGE[0])
+    )
 
 
 def _mean_may_hold(test: Mapping[str, Any]) -> bool:
     """Some of the rate's interval lies within the tolerance of the mean."""
     mean, low, high = test["mean_probability"], test["rate_low"], test["rate_high"]
-    is_possible = low is not None and low <= mean * (1 + RATE_TOLERANCE) and high >= mean * (1 - RATE_TOLERANCE)
+    is_possible = (
+        low is not None
+        and low <= mean * (1 + RATE_TOLERANCE)
+        and high >= mean * (1 - RATE_TOLERANCE)
+    )
     return bool(_mean_holds(test) or is_possible)
 
 
 def fair(checks: Sequence[SegmentCheck]) -> Gate:
-    """Whether the probabilities hold in every segment large enough to be judged; the worst gap is named."""
+    """Whether the probabilities hold in every segment large enough to be judged; the worst gap is
+    named.
+    """
     name = "holds in every segment"
     worst_one = worst(checks)
     if worst_one is None:
-        return Gate(name, True, f"no segment holds {MIN_LEAVING} accounts with the event in the test, so none can be judged: it "
-                    "was not asked.", applies=False)
-    words = (f"worst is {worst_one.segment}: {worst_one.mean_probability:.1%} expected, {worst_one.rate:.1%} happened, gap "
-             f"{worst_one.gap:+.3f} ({worst_one.gap_low:+.3f} to {worst_one.gap_high:+.3f}), "
-             f"{worst_one.leaving_accounts} accounts with the event")
-    off = [each for each in checks if each.is_off and abs(each.gap) > SEGMENT_TOLERANCE * max(each.rate, 1e-9)]
+        return Gate(
+            name,
+            True,
+            f"no segment holds {MIN_LEAVING} accounts with the event in the test, so none can be"
+            " judged: it was not asked.",
+            applies=False,
+        )
+    words = (
+        f"worst is {worst_one.segment}: {worst_one.mean_probability:.1%} expected,"
+        f" {worst_one.rate:.1%} happened, gap {worst_one.gap:+.3f} ({worst_one.gap_low:+.3f} to"
+        f" {worst_one.gap_high:+.3f}), {worst_one.leaving_accounts} accounts with the event"
+    )
+    off = [
+        each
+        for each in checks
+        if each.is_off and abs(each.gap) > SEGMENT_TOLERANCE * max(each.rate, 1e-9)
+    ]
     if off:
         which = ", ".join(each.segment for each in off)
-        return Gate(name, False, f"the probabilities are wrong, beyond chance, for {which}; {words}. Add signals that tell these "
-                    "segments apart, or train on them alone.")
+        return Gate(
+            name,
+            False,
+            f"the probabilities are wrong, beyond chance, for {which}; {words}. Add signals that"
+            " tell these segments apart, or train on them alone.",
+        )
     judged = sum(each.is_judged for each in checks)
-    return Gate(name, True, f"{judged} of {len(checks)} segments are large enough to judge; {words}.")
+    return Gate(
+        name, True, f"{judged} of {len(checks)} segments are large enough to judge; {words}."
+    )
 
 
 def stable(
-    changed: float, noise: float | None, budget: float, *, is_stabilised: bool = False,
+    changed: float,
+    noise: float | None,
+    budget: float,
+    *,
+    is_stabilised: bool = False,
     look: str = "Look at the accounts with `tenure changes`, raise",
 ) -> Gate:
-    """Whether the candidate moves few enough accounts to other bands than the model in use, on the same inputs.
+    """Whether the candidate moves few enough accounts to other bands than the model in use, on the
+    same inputs.
 
     Parameters
     ----------
     changed, noise
-        Share of accounts (0-1) that change band against the model in use, and against the candidate's own
-        twin from another seed.
+        Share of accounts (0-1) that change band against the model in use, and against the
+        candidate's own twin from another seed.
     look
         Where a refusal sends the reader, as a sentence's beginning.
     """
     name = "stable against the model in use"
     beside = "" if noise is None else f"; another seed alone moves {noise:.1%}"
     how = " after it was drawn towards the model in use" if is_stabilised else ""
-    figures = f"{changed:.1%} of accounts change band on the same inputs{how}, {100 * budget:g}% are allowed{beside}"
+    figures = (
+        f"{changed:.1%} of accounts change band on the same inputs{how}, {100 * budget:g}% are"
+        f" allowed{beside}"
+    )
     if changed <= budget:
         return Gate(name, True, f"{figures}.")
-    return Gate(name, False, f"{figures}. {look} training.band_change_budget, or train on more history.")
+    return Gate(
+        name, False, f"{figures}. {look} training.band_change_budget, or train on more history."
+    )
 
 
 def _too_few(test: Mapping[str, Any], question: str, figures: str) -> str:
-    return (f"{test['leaving_accounts']} accounts with the event in the test are too few to tell {question} "
-            f"({figures}); at least {FEWEST_TEST_EVENTS} are needed. Hold out more, or bring more history.")
+    return (
+        f"{test['leaving_accounts']} accounts with the event in the test are too few to tell"
+        f" {question} ({figures}); at least {FEWEST_TEST_EVENTS} are needed. Hold out more, or"
+        " bring more history."
+    )
 
 
 def _no_claim() -> str:
-    return (f" With under {FEW_TEST_EVENTS} accounts with the event the better value decides; that it is better beyond "
-            "chance is not claimed.")
+    return (
+        f" With under {FEW_TEST_EVENTS} accounts with the event the better value decides; that it"
+        " is better beyond chance is not claimed."
+    )
 
 
 def _interval(table: Mapping[str, Any]) -> str:

@@ -1,23 +1,27 @@
-"""When it will happen: a chance for every account and every period, from which all horizons follow and agree.
+"""When it will happen: a chance for every account and every period, from which all horizons follow
+and agree.
 
-Time from as_of is cut into periods (30 days, and the primary horizon as an edge of its own). The hazard of a period is the
-chance of the event in it, given none before. A snapshot adds one row for every period that was observed to its end, so
-that an account still with us counts for as long as it was seen and no longer [Singer1993, pp. 164-171].
+Time from as_of is cut into periods (30 days, and the primary horizon as an edge of its own). The
+hazard of a period is the chance of the event in it, given none before. A snapshot adds one row for
+every period that was observed to its end, so that an account still with us counts for as long as it
+was seen and no longer [Singer1993, pp. 164-171].
 
-Worked example: as_of 2024-03-29, horizon 90 days, data until 2024-07-10, grace 0: 103 days are observed, so there are rows
-for [0, 30), [30, 60) and [60, 90), and none for [90, 120), even where the account left on day 95: keeping the leavers of a
-half-seen period and dropping its stayers would count leavers twice.
+Worked example: as_of 2024-03-29, horizon 90 days, data until 2024-07-10, grace 0: 103 days are
+observed, so there are rows for [0, 30), [30, 60) and [60, 90), and none for [90, 120), even where
+the account left on day 95: keeping the leavers of a half-seen period and dropping its stayers would
+count leavers twice.
 
-Causes that compete (by choice, for non-payment) each have log-odds against staying, `eta`; the hazard of cause c is
-exp(eta_c) / (1 + sum of exp(eta)) [Tutz2016, section 8.1], so that the causes add up to the total. Each is fitted on the
-rows of its own events and of stayers [Begg1984].
+Causes that compete (by choice, for non-payment) each have log-odds against staying, `eta`; the
+hazard of cause c is exp(eta_c) / (1 + sum of exp(eta)) [Tutz2016, section 8.1], so that the causes
+add up to the total. Each is fitted on the rows of its own events and of stayers [Begg1984].
 
 References
 ----------
-[Singer1993] Singer and Willett, It's about time: using discrete-time survival analysis to study duration, J. Educ. Stat. 18.
-[Tutz2016] Tutz and Schmid, Modeling Discrete Time-to-Event Data.
-[Begg1984] Begg and Gray, Calculation of polychotomous logistic regression parameters using individualized regressions.
-[Kline2012] Kline and Santos, A score based approach to wild bootstrap inference, J. Econometric Methods 1.
+[Singer1993] Singer and Willett, It's about time: using discrete-time survival analysis to study
+duration, J. Educ. Stat. 18. [Tutz2016] Tutz and Schmid, Modeling Discrete Time-to-Event Data.
+[Begg1984] Begg and Gray, Calculation of polychotomous logistic regression parameters using
+individualized regressions. [Kline2012] Kline and Santos, A score based approach to wild bootstrap
+inference, J. Econometric Methods 1.
 """
 
 from collections.abc import Iterator, Sequence
@@ -33,7 +37,17 @@ STEP_DAYS = 30
 MIN_EVENTS = 10
 """Distinct accounts with the event without which no hazard is fitted."""
 REPLICATES = 200
-TERMS = ("level", "time", "early", "age", "chance", "chance early", "contract end", "end x chance", "end x term")
+TERMS = (
+    "level",
+    "time",
+    "early",
+    "age",
+    "chance",
+    "chance early",
+    "contract end",
+    "end x chance",
+    "end x term",
+)
 # Weight of the pull towards 0, in accounts; the level is nearly free.
 _PULL = np.array([1e-3, *[1.0] * (len(TERMS) - 1)])
 _FAR = 60.0
@@ -48,13 +62,15 @@ class Known:
     Attributes
     ----------
     log_odds
-        Calibrated log-odds of the event within the primary horizon, from a model that had not seen the row.
+        Calibrated log-odds of the event within the primary horizon, from a model that had not seen
+        the row.
     age_days
         Days since the account began.
     renewal_days
         Days until the contract's end as known then; NaN where none is known.
     term_days
-        Length of that contract: later ends are expected every so many days; NaN where none is known.
+        Length of that contract: later ends are expected every so many days; NaN where none is
+        known.
     anchor_days
         The primary horizon of the row.
     """
@@ -70,16 +86,22 @@ class Known:
 
     def rows(self, picked: NDArray[np.intp] | slice) -> "Known":
         """Return some of the rows."""
-        return Known(self.log_odds[picked], self.age_days[picked], self.renewal_days[picked], self.term_days[picked],
-                     self.anchor_days[picked])
+        return Known(
+            self.log_odds[picked],
+            self.age_days[picked],
+            self.renewal_days[picked],
+            self.term_days[picked],
+            self.anchor_days[picked],
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class Outcomes:
     """What happened to each row; arrays of shape (n_rows,).
 
-    `days` until the event (infinite: not seen), `cause` its number (-1: none seen), `observed_days`: how long the row was
-    watched, whether the event came or not; an event on or after that day counts as not seen.
+    `days` until the event (infinite: not seen), `cause` its number (-1: none seen),
+    `observed_days`: how long the row was watched, whether the event came or not; an event on or
+    after that day counts as not seen.
     """
 
     days: Floats
@@ -91,8 +113,9 @@ class Outcomes:
 class Curves:
     """Chances by day for each account.
 
-    `incidence` has the shape (n_causes, n_accounts, n_edges): the chance that the event has happened, by that cause,
-    before the edge; 0 at the first. `hazard`, shape (n_accounts, n_edges - 1), is that of all causes together.
+    `incidence` has the shape (n_causes, n_accounts, n_edges): the chance that the event has
+    happened, by that cause, before the edge; 0 at the first. `hazard`, shape (n_accounts, n_edges -
+    1), is that of all causes together.
     """
 
     edges: Floats
@@ -110,26 +133,40 @@ class Curves:
         return 1.0 - self.total
 
 
-def period_edges(horizon_days: int | None, until_day: int, also: Sequence[int] = (), *, first_day: int = 0) -> Floats:
-    """Return 0, every 30 days up to `until_day`, the horizon and `also`; nothing lies between 0 and `first_day`.
+def period_edges(
+    horizon_days: int | None, until_day: int, also: Sequence[int] = (), *, first_day: int = 0
+) -> Floats:
+    """Return 0, every 30 days up to `until_day`, the horizon and `also`; nothing lies between 0 and
+    `first_day`.
 
     >>> period_edges(45, 90)
     array([ 0., 30., 45., 60., 90.])
     >>> period_edges(90, 150, first_day=90)
     array([  0.,  90., 120., 150.])
     """
-    days = {*range(STEP_DAYS, until_day + 1, STEP_DAYS), *also, *([horizon_days] if horizon_days else [])}
-    return np.array([0, *sorted(day for day in days if first_day <= day <= max(until_day, horizon_days or 0))], dtype=np.float64)
+    days = {
+        *range(STEP_DAYS, until_day + 1, STEP_DAYS),
+        *also,
+        *([horizon_days] if horizon_days else []),
+    }
+    return np.array(
+        [0, *sorted(day for day in days if first_day <= day <= max(until_day, horizon_days or 0))],
+        dtype=np.float64,
+    )
 
 
 def contract_ends(known: Known, start: float, end: float) -> Floats:
-    """Return how many contract ends fall into [start, end): the known one, and one more every term after it.
+    """Return how many contract ends fall into [start, end): the known one, and one more every term
+    after it.
 
-    The known end is a fact of as_of; those after it are what happens if the account renews for the same term.
+    The known end is a fact of as_of; those after it are what happens if the account renews for the
+    same term.
     """
 
     def before(day: float) -> Floats:
-        return np.where(day > known.renewal_days, np.ceil((day - known.renewal_days) / known.term_days), 0.0)
+        return np.where(
+            day > known.renewal_days, np.ceil((day - known.renewal_days) / known.term_days), 0.0
+        )
 
     return np.asarray(np.nan_to_num(before(end) - before(start)), dtype=np.float64)
 
@@ -145,9 +182,11 @@ class Hazards:
     replicates
         Weights refitted on resampled accounts, shape (n_replicates, n_causes, n_terms).
     line
-        Level and step of the log-odds where a contract ends inside the horizon: "chance" is what is left.
+        Level and step of the log-odds where a contract ends inside the horizon: "chance" is what is
+        left.
     last_day
-        Middle of the last period with enough events; beyond it hazards change only with the contract calendar.
+        Middle of the last period with enough events; beyond it hazards change only with the
+        contract calendar.
     """
 
     edges: Floats
@@ -160,12 +199,17 @@ class Hazards:
     """Distinct accounts that had the event, per cause."""
 
     def curves(
-        self, known: Known, probability: Floats, own: Sequence[str] = (), replicate: int | None = None
+        self,
+        known: Known,
+        probability: Floats,
+        own: Sequence[str] = (),
+        replicate: int | None = None,
     ) -> Curves:
         """Return curves that pass through the primary probabilities.
 
-        All hazards before the primary horizon are shifted alike in log-odds, account by account, until the chance there is
-        `probability`; those after it stay as fitted. `own` names the causes that the probability is of (default: all).
+        All hazards before the primary horizon are shifted alike in log-odds, account by account,
+        until the chance there is `probability`; those after it stay as fitted. `own` names the
+        causes that the probability is of (default: all).
         """
         anchors = self._anchors(known)
         weights = self.weights if replicate is None else self.replicates[replicate]
@@ -176,7 +220,9 @@ class Hazards:
         eta = eta + is_own[:, None, None] * (inside * shift[:, None])[None, :, :]
         by_period, hazard = _incidence(eta)
         zero = np.zeros((*by_period.shape[:2], 1))
-        return Curves(self.edges, np.concatenate([zero, np.cumsum(by_period, axis=2)], axis=2), hazard)
+        return Curves(
+            self.edges, np.concatenate([zero, np.cumsum(by_period, axis=2)], axis=2), hazard
+        )
 
     def first_hazard(self, known: Known) -> Floats:
         """Return the fitted hazard of the first period, not passed through any probability."""
@@ -195,13 +241,21 @@ class Hazards:
         """Number of periods before each row's primary horizon."""
         beyond = known.anchor_days > self.edges[-1]
         if beyond.any():
-            raise ContractError(f"a primary horizon of {known.anchor_days[beyond][0]:g} days lies beyond the last edge, "
-                                f"{self.edges[-1]:g} days; make the curve longer.")
+            raise ContractError(
+                f"a primary horizon of {known.anchor_days[beyond][0]:g} days lies beyond the last"
+                f" edge, {self.edges[-1]:g} days; make the curve longer."
+            )
         return np.searchsorted(self.edges, known.anchor_days, side="left")
 
 
 def fit_hazards(
-    known: Known, outcomes: Outcomes, accounts: NDArray[np.intp], edges: Floats, causes: Sequence[str], *, seed: int = 0,
+    known: Known,
+    outcomes: Outcomes,
+    accounts: NDArray[np.intp],
+    edges: Floats,
+    causes: Sequence[str],
+    *,
+    seed: int = 0,
     replicates: int = REPLICATES,
 ) -> Hazards:
     """Return hazards learned from snapshots and what followed them.
@@ -209,9 +263,9 @@ def fit_hazards(
     Parameters
     ----------
     accounts
-        Code of each row's account, 0 and up: rows of one account repeat each other, so together they count as one
-        account, and resamples draw accounts. A resample takes one Newton step from the fit, by the accounts' scores
-        [Kline2012].
+        Code of each row's account, 0 and up: rows of one account repeat each other, so together
+        they count as one account, and resamples draw accounts. A resample takes one Newton step
+        from the fit, by the accounts' scores [Kline2012].
 
     Raises
     ------
@@ -222,12 +276,16 @@ def fit_hazards(
     seen = outcomes.days < outcomes.observed_days
     happened = np.unique(accounts[seen])
     if len(happened) < MIN_EVENTS:
-        raise ContractError(f"{len(happened)} accounts were seen to have the event; hazards need at least {MIN_EVENTS}. "
-                            "Publish the primary horizon alone, or bring more history.")
+        raise ContractError(
+            f"{len(happened)} accounts were seen to have the event; hazards need at least"
+            f" {MIN_EVENTS}. Publish the primary horizon alone, or bring more history."
+        )
     last_day = _last_day(outcomes, accounts, edges)
     period, number = _person_periods(outcomes, edges)
     design, offset = _stacked(known, edges, line, last_day, period, number)
-    is_event = (outcomes.days[number] >= edges[period]) & (outcomes.days[number] < edges[period + 1])
+    is_event = (outcomes.days[number] >= edges[period]) & (
+        outcomes.days[number] < edges[period + 1]
+    )
     cause = np.where(is_event, outcomes.cause[number], -1)
     size = int(accounts.max()) + 1
     weight = len(np.unique(accounts)) / len(known)
@@ -235,12 +293,20 @@ def fit_hazards(
     fitted, refitted = [], []
     for each in range(len(causes)):
         rows = (cause == each) | (cause == -1)
-        beta, steps = _fit(design[rows], offset[rows], (cause[rows] == each).astype(np.float64), weight,
-                           accounts[number[rows]], times)
+        beta, steps = _fit(
+            design[rows],
+            offset[rows],
+            (cause[rows] == each).astype(np.float64),
+            weight,
+            accounts[number[rows]],
+            times,
+        )
         fitted.append(beta)
         refitted.append(steps)
     events = tuple(len(np.unique(accounts[number[cause == each]])) for each in range(len(causes)))
-    return Hazards(edges, tuple(causes), np.array(fitted), np.stack(refitted, axis=1), line, last_day, events)
+    return Hazards(
+        edges, tuple(causes), np.array(fitted), np.stack(refitted, axis=1), line, last_day, events
+    )
 
 
 def _resamples(size: int, replicates: int, seed: int) -> NDArray[np.int64]:
@@ -253,7 +319,8 @@ def _resamples(size: int, replicates: int, seed: int) -> NDArray[np.int64]:
 def _calendar_line(known: Known) -> Floats:
     """Least squares of the log-odds on whether a contract ends inside the horizon.
 
-    An account may score badly only because its contract ends soon; that says nothing about the year after.
+    An account may score badly only because its contract ends soon; that says nothing about the year
+    after.
     """
     inside = _ends_inside(known)
     design = np.column_stack([np.ones(len(known)), inside])
@@ -261,7 +328,9 @@ def _calendar_line(known: Known) -> Floats:
 
 
 def _ends_inside(known: Known) -> Floats:
-    return np.asarray(np.nan_to_num(known.renewal_days, nan=np.inf) < known.anchor_days, dtype=np.float64)
+    return np.asarray(
+        np.nan_to_num(known.renewal_days, nan=np.inf) < known.anchor_days, dtype=np.float64
+    )
 
 
 def _last_day(outcomes: Outcomes, accounts: NDArray[np.intp], edges: Floats) -> float:
@@ -273,10 +342,13 @@ def _last_day(outcomes: Outcomes, accounts: NDArray[np.intp], edges: Floats) -> 
     return float(last)
 
 
-def _design(known: Known, edges: Floats, period: int, line: Floats, last_day: float) -> tuple[Floats, Floats]:
+def _design(
+    known: Known, edges: Floats, period: int, line: Floats, last_day: float
+) -> tuple[Floats, Floats]:
     """Terms of one period, shape (n_rows, n_terms), and the offset of its length.
 
-    Where a contract ends the length does not matter: people leave at the end, however long the period around it.
+    Where a contract ends the length does not matter: people leave at the end, however long the
+    period around it.
     """
     start, end = float(edges[period]), float(edges[period + 1])
     middle = min(0.5 * (start + end), last_day)
@@ -285,15 +357,26 @@ def _design(known: Known, edges: Floats, period: int, line: Floats, last_day: fl
     term = np.log(np.clip(np.nan_to_num(known.term_days, nan=365.0), 7.0, 3650.0) / 365.0)
     early = np.exp(-middle / 90.0)
     ones = np.ones(len(known))
-    design = np.column_stack([
-        ones, middle / 360.0 * ones, early * ones, np.log1p((known.age_days + middle) / 365.0), chance, early * chance, is_end,
-        is_end * chance, is_end * term,
-    ])
+    design = np.column_stack(
+        [
+            ones,
+            middle / 360.0 * ones,
+            early * ones,
+            np.log1p((known.age_days + middle) / 365.0),
+            chance,
+            early * chance,
+            is_end,
+            is_end * chance,
+            is_end * term,
+        ]
+    )
     return design, np.log((end - start) / STEP_DAYS) * (1.0 - is_end)
 
 
 def _person_periods(outcomes: Outcomes, edges: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Period and row number of every period that a row entered without event and that was observed to its end."""
+    """Period and row number of every period that a row entered without event and that was observed
+    to its end.
+    """
     pieces = []
     for period, (start, end) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
         number = np.flatnonzero((outcomes.days >= start) & (outcomes.observed_days >= end))
@@ -302,7 +385,12 @@ def _person_periods(outcomes: Outcomes, edges: Floats) -> tuple[NDArray[np.intp]
 
 
 def _stacked(
-    known: Known, edges: Floats, line: Floats, last_day: float, period: NDArray[np.intp], number: NDArray[np.intp]
+    known: Known,
+    edges: Floats,
+    line: Floats,
+    last_day: float,
+    period: NDArray[np.intp],
+    number: NDArray[np.intp],
 ) -> tuple[Floats, Floats]:
     designs, offsets = [], []
     for each in range(int(period.max(initial=-1)) + 1):
@@ -313,7 +401,12 @@ def _stacked(
 
 
 def _fit(
-    design: Floats, offset: Floats, target: Floats, weight: float, accounts: NDArray[np.intp], times: NDArray[np.int64]
+    design: Floats,
+    offset: Floats,
+    target: Floats,
+    weight: float,
+    accounts: NDArray[np.intp],
+    times: NDArray[np.int64],
 ) -> tuple[Floats, Floats]:
     """Logistic regression with a pull towards 0, and its weights on every resample of accounts."""
     rate = (target.sum() + 0.5) / (len(target) + 1.0)
@@ -340,20 +433,28 @@ def _fit(
     scores = np.zeros((times.shape[1], len(beta)))
     error = weight * (target - sigmoid(design @ beta + offset))
     for term in range(len(beta)):
-        scores[:, term] = np.bincount(accounts, weights=error * design[:, term], minlength=times.shape[1])
+        scores[:, term] = np.bincount(
+            accounts, weights=error * design[:, term], minlength=times.shape[1]
+        )
     return beta, beta + np.linalg.solve(hessian, (times @ scores).T).T
 
 
 def _incidence(eta: Floats) -> tuple[Floats, Floats]:
-    """Chance of each cause in each period, shape (n_causes, n_rows, n_periods), and the hazard of all causes."""
+    """Chance of each cause in each period, shape (n_causes, n_rows, n_periods), and the hazard of
+    all causes.
+    """
     odds = np.exp(eta)
     stay = 1.0 / (1.0 + odds.sum(axis=0))
     before = np.concatenate([np.ones((stay.shape[0], 1)), np.cumprod(stay, axis=1)[:, :-1]], axis=1)
     return np.asarray(odds * (stay * before)[None, :, :], dtype=np.float64), 1.0 - stay
 
 
-def _solve(eta: Floats, inside: NDArray[np.bool_], probability: Floats, is_own: NDArray[np.bool_]) -> Floats:
-    """Shift per row at which the own causes' chance inside the horizon is the probability; it rises with the shift."""
+def _solve(
+    eta: Floats, inside: NDArray[np.bool_], probability: Floats, is_own: NDArray[np.bool_]
+) -> Floats:
+    """Shift per row at which the own causes' chance inside the horizon is the probability; it rises
+    with the shift.
+    """
     most = int(inside.sum(axis=1).max(initial=1))
     near, mask = eta[:, :, :most], inside[:, :most]
     wanted = np.clip(probability, 1e-12, 1.0 - 1e-12)
@@ -367,5 +468,7 @@ def _solve(eta: Floats, inside: NDArray[np.bool_], probability: Floats, is_own: 
 
 
 def chunks(size: int, most: int = 500) -> Iterator[slice]:
-    """Slices of at most `most` rows, so that replicates of many accounts never lie in memory together."""
+    """Slices of at most `most` rows, so that replicates of many accounts never lie in memory
+    together.
+    """
     return (slice(start, min(start + most, size)) for start in range(0, size, most))

@@ -16,8 +16,9 @@ Cases, in order; the first that fits decides `label` and `label_reason`:
     the event falls into the window                     1
     otherwise                                           0
 
-An account that was merged into another lives on there: its cover (or activity) is its own before the merge, and that of the
-account it was merged into from then on. So it leaves when that one does, and a merge is no leaving.
+An account that was merged into another lives on there: its cover (or activity) is its own before
+the merge, and that of the account it was merged into from then on. So it leaves when that one does,
+and a merge is no leaving.
 """
 
 from features.facts import SourceFacts, as_known, literal
@@ -35,13 +36,15 @@ _MILLIONTHS = 1_000_000
 _LATEST = "f.known_until_day is null"
 
 
-def labels(target: TargetRule, source: SourceFacts, population: PopulationRule, *, merged: bool = False) -> str:
+def labels(
+    target: TargetRule, source: SourceFacts, population: PopulationRule, *, merged: bool = False
+) -> str:
     """SELECT of the label of every snapshot.
 
     Reads `snapshots` (with state), the facts of `source`, `data_until` (partition_name, until_day)
     and `silences` (partition_name, from_day, until_day: stretches on which the feed was dead).
-    With `merged` also `holders` (account_id, holder_id, from_us, until_us): of every account that was merged, whose rows
-    count as its own from when until when.
+    With `merged` also `holders` (account_id, holder_id, from_us, until_us): of every account that
+    was merged, whose rows count as its own from when until when.
 
     Returns
     -------
@@ -57,9 +60,13 @@ def labels(target: TargetRule, source: SourceFacts, population: PopulationRule, 
     elif target.kind == "conversion":
         events = _first_event(_PAID, "starts_at", source, is_once=True)
     elif target.kind == "event":
-        events = _first_event(outcome_filter(target), "event_time", source, is_once=target.first_event_only)
+        events = _first_event(
+            outcome_filter(target), "event_time", source, is_once=target.first_event_only
+        )
     else:
-        return _inactivity(target, population, _merged_activity(source, population) if merged else source.table)
+        return _inactivity(
+            target, population, _merged_activity(source, population) if merged else source.table
+        )
     return _decide(target, events)
 
 
@@ -71,18 +78,27 @@ def outcome_filter(target: TargetRule, row: str = "f") -> str:
 
 
 def due_terms(target: TargetRule, source: SourceFacts, snapshots: str = "snapshots") -> str:
-    """SELECT of account_id, as_of_day, term_days: snapshots whose term comes to its end inside the label window.
+    """SELECT of account_id, as_of_day, term_days: snapshots whose term comes to its end inside the
+    label window.
 
-    For the next renewal that is every account with an end agreed. Only such rows show what accounts do when a term of that
-    length ends; before that a label of 0 says no more than that the contract runs.
+    For the next renewal that is every account with an end agreed. Only such rows show what accounts
+    do when a term of that length ends; before that a label of 0 says no more than that the contract
+    runs.
     """
-    inside = (f"where t.end_us < (t.as_of_day + {target.gap_days + target.horizon_days}) * {US_PER_DAY}"
-              if target.horizon_days is not None else "")
-    return f"select t.account_id, t.as_of_day, t.term_days from ({current_terms(source, snapshots)}) t {inside}"
+    inside = (
+        f"where t.end_us < (t.as_of_day + {target.gap_days + target.horizon_days}) * {US_PER_DAY}"
+        if target.horizon_days is not None
+        else ""
+    )
+    return (
+        f"select t.account_id, t.as_of_day, t.term_days from ({current_terms(source, snapshots)}) t"
+        f" {inside}"
+    )
 
 
 def labelled_terms(target: TargetRule, source: SourceFacts) -> str:
-    """SELECT of the distinct `term_days` that came to their end inside a complete label window of training.
+    """SELECT of the distinct `term_days` that came to their end inside a complete label window of
+    training.
 
     Reads `snapshots` (with is_test) and `labels`.
     """
@@ -96,14 +112,18 @@ where l.label is not null order by 1"""
 def _decide(target: TargetRule, events: str) -> str:
     """Turn (event_us, horizon_end_us, is_kind, ended_before) per snapshot into labels."""
     # A contract end lies at a known instant, so its window closes just after it.
-    end = (f"(s.as_of_day + {target.gap_days + target.horizon_days}) * {US_PER_DAY}"
-           if target.horizon_days is not None else "e.contract_end_us + 1")
+    end = (
+        f"(s.as_of_day + {target.gap_days + target.horizon_days}) * {US_PER_DAY}"
+        if target.horizon_days is not None
+        else "e.contract_end_us + 1"
+    )
     gap_end = f"(s.as_of_day + {target.gap_days}) * {US_PER_DAY}"
     end_day = f"cast(ceil(({end}) / 8.64e10) as bigint)"
     complete = f"{end_day} + {target.grace_days} <= u.until_day"
     return f"""
 select s.account_id, s.as_of_day,
-  case when s.state <> 'member' or not ({complete}) or ({end}) is null or e.ended_before = 1 then null
+  case when s.state <> 'member' or not ({complete}) or ({end}) is null or e.ended_before = 1
+    then null
        when e.event_us < {gap_end} then null
        when e.event_us < {end} then e.is_kind else 0 end as label,
   case when s.state <> 'member' then s.state
@@ -140,10 +160,15 @@ def _merged_terms(source: SourceFacts) -> str:
 
 def _merged_activity(source: SourceFacts, population: PopulationRule) -> str:
     """Events of every account, of merged ones those of the accounts that held them at the time."""
-    asked = [name for name, _ in population.minimum] + (["event_name"] if population.event_names else [])
-    columns = ", ".join(f"f.{name}" for name in dict.fromkeys(["event_time_day", "known_until_day", *asked]))
+    asked = [name for name, _ in population.minimum] + (
+        ["event_name"] if population.event_names else []
+    )
+    columns = ", ".join(
+        f"f.{name}" for name in dict.fromkeys(["event_time_day", "known_until_day", *asked])
+    )
     return f"""(
-  select f.account_id, {columns} from {source.table} f where f.account_id not in (select h.account_id from holders h)
+  select f.account_id, {columns} from {source.table} f
+    where f.account_id not in (select h.account_id from holders h)
   union all
   select h.account_id, {columns} from holders h join {source.table} f on f.account_id = h.holder_id
     and f.event_time >= h.from_us and f.event_time < h.until_us
@@ -151,7 +176,9 @@ def _merged_activity(source: SourceFacts, population: PopulationRule) -> str:
 
 
 def _episodes(grace_days: int, terms: str) -> str:
-    """Stretches of cover per account; ends closer together than the grace period are one stretch."""
+    """Stretches of cover per account; ends closer together than the grace period are one
+    stretch.
+    """
     grace = grace_days * US_PER_DAY
     return f"""
 select m.account_id, m.episode, min(m.starts_at) as starts_us, max(m.ends_us) as ends_us
@@ -176,11 +203,13 @@ group by 1, 2"""
 def _churn(target: TargetRule, source: SourceFacts, terms: str) -> str:
     """The end of the stretch of cover that holds the last instant before as_of.
 
-    The contract's end is the one that was known at as_of: a term that was prolonged in place or broken
-    off later had another end then.
+    The contract's end is the one that was known at as_of: a term that was prolonged in place or
+    broken off later had another end then.
     """
     kind = {
-        "churn": "1", "voluntary": "min(r.is_voluntary)", "involuntary": "1 - min(r.is_voluntary)",
+        "churn": "1",
+        "voluntary": "min(r.is_voluntary)",
+        "involuntary": "1 - min(r.is_voluntary)",
     }[target.kind]
     as_of = f"s.as_of_day * {US_PER_DAY}"
     return f"""
@@ -193,19 +222,21 @@ from snapshots s
 left join ({_episodes(target.grace_days, terms)}) e
   on e.account_id = s.account_id and e.starts_us < {as_of} and e.ends_us >= {as_of}
 left join (
-  select f.account_id, f.ends_at, min(case when f.is_voluntary then 1 when not f.is_voluntary then 0 end) as is_voluntary
+  select f.account_id, f.ends_at, min(case when f.is_voluntary then 1 when not f.is_voluntary
+    then 0 end) as is_voluntary
   from {terms} f where {_LATEST} and {_PAID} group by 1, 2
 ) r on r.account_id = e.account_id and r.ends_at = e.ends_us
 left join (
   select f.account_id, f.as_of_day, max(f.ends_at) as contract_end_us
-  from ({as_known(source)}) f where {_PAID} and {covers('f', 'starts_at', 'ends_at')}
+  from ({as_known(source)}) f where {_PAID} and {covers("f", "starts_at", "ends_at")}
   group by 1, 2
 ) c on c.account_id = s.account_id and c.as_of_day = s.as_of_day
 group by 1, 2"""
 
 
 def _amount_change(target: TargetRule, source: SourceFacts) -> str:
-    """Whether the monthly amount at the window's end is lower (or higher) than at its start, for those still there.
+    """Whether the monthly amount at the window's end is lower (or higher) than at its start, for
+    those still there.
 
     A change of exactly `change_share` counts.
     """
@@ -215,8 +246,10 @@ def _amount_change(target: TargetRule, source: SourceFacts) -> str:
     end = f"(s.as_of_day + {target.gap_days + target.horizon_days}) * {US_PER_DAY}"
 
     def amount_at(instant: str) -> str:
-        return (f"sum(case when f.starts_at < {instant} and (f.ends_at is null or f.ends_at >= {instant}) "
-                "then f.amount_per_month end)")
+        return (
+            f"sum(case when f.starts_at < {instant} and (f.ends_at is null or f.ends_at >="
+            f" {instant}) then f.amount_per_month end)"
+        )
 
     then, later = amount_at(start), amount_at(end)
     change = f"{then} - {later}" if target.kind == "contraction" else f"{later} - {then}"
@@ -233,7 +266,9 @@ group by 1, 2"""
 
 
 def _first_event(condition: str, time: str, source: SourceFacts, *, is_once: bool) -> str:
-    """The first matching row at or after as_of; what happens once and had happened before leaves no label."""
+    """The first matching row at or after as_of; what happens once and had happened before leaves no
+    label.
+    """
     as_of = f"s.as_of_day * {US_PER_DAY}"
     before = f"max(case when f.{time} < {as_of} then 1 else 0 end)" if is_once else "0"
     return f"""
@@ -245,14 +280,17 @@ group by 1, 2"""
 
 
 def _inactivity(target: TargetRule, population: PopulationRule, events: str) -> str:
-    """1 where no activity falls into the window; event_us is the end of the last day of activity."""
+    """1 where no activity falls into the window; event_us is the end of the last day of
+    activity.
+    """
     assert target.horizon_days is not None
     first, end = target.gap_days, target.gap_days + target.horizon_days
     complete = f"s.as_of_day + {end} <= u.until_day"
     return f"""
 select s.account_id, s.as_of_day,
   case when s.state <> 'member' or not ({complete}) or max(s.is_silent) = 1 then null
-       when count(case when a.event_day >= s.as_of_day + {first} and a.event_day < s.as_of_day + {end} then 1 end) = 0
+       when count(case when a.event_day >= s.as_of_day + {first}
+         and a.event_day < s.as_of_day + {end} then 1 end) = 0
        then 1 else 0 end as label,
   case when s.state <> 'member' then s.state
        when not ({complete}) then 'incomplete'

@@ -19,13 +19,27 @@ LIMIT = 0.93
 MIN_LEAVING = 30
 """With fewer leaving accounts a high AUC of one column of many can be luck."""
 ONE_SIDED = 0.99
-"""A column filled in (or left empty) for practically nobody but those with the event was written afterwards."""
+"""A column filled in (or left empty) for practically nobody but those with the event was written
+afterwards.
+"""
 BINS = 24
 ID_WORDS = ("id", "key", "uuid", "guid", "nr", "no", "num", "number", "code")
-PERSON_WORDS = ("account", "client", "contact", "contract", "customer", "member", "person", "subscriber", "user")
+PERSON_WORDS = (
+    "account",
+    "client",
+    "contact",
+    "contract",
+    "customer",
+    "member",
+    "person",
+    "subscriber",
+    "user",
+)
 """Whose key it is: `CLIENTNUM`, `customerid`; without such a word `paid` would end in `id`."""
 REPEATED_KEY = 0.05
-"""Distinct values over rows from which a column named as somebody's key is one, although accounts come back."""
+"""Distinct values over rows from which a column named as somebody's key is one, although accounts
+come back.
+"""
 
 
 @dataclass(frozen=True)
@@ -36,15 +50,20 @@ class Finding:
     kind: str
     """`value`, `missing`, `filled`, `empty` or `identifier`."""
     figure: float
-    """AUC; the rate of the event where the column is `filled` or `empty`; or the share of distinct values."""
+    """AUC; the rate of the event where the column is `filled` or `empty`; or the share of distinct
+    values.
+    """
     waived: str | None = None
 
 
-def audit(training_set: TrainingSet, waivers: Mapping[str, str] | None = None) -> tuple[Finding, ...]:
-    """Return waived findings, or refuse: a column, or its being null, that nearly tells the label alone.
+def audit(
+    training_set: TrainingSet, waivers: Mapping[str, str] | None = None
+) -> tuple[Finding, ...]:
+    """Return waived findings, or refuse: a column, or its being null, that nearly tells the label
+    alone.
 
-    Rate per bin of the column is learned on four fifths of the accounts and judged on the rest, so a column
-    of noise scores 0.5 and an unordered code is found, too.
+    Rate per bin of the column is learned on four fifths of the accounts and judged on the rest, so
+    a column of noise scores 0.5 and an unordered code is found, too.
 
     Parameters
     ----------
@@ -72,7 +91,8 @@ def audit(training_set: TrainingSet, waivers: Mapping[str, str] | None = None) -
 
 
 def audit_folds(keys: pd.DataFrame, folds: Folds) -> None:
-    """Refuse folds that let the judged rows teach: a label window that reaches into them, or an account on both sides.
+    """Refuse folds that let the judged rows teach: a label window that reaches into them, or an
+    account on both sides.
 
     Parameters
     ----------
@@ -94,15 +114,18 @@ def audit_folds(keys: pd.DataFrame, folds: Folds) -> None:
         _refuse_overlap(keys, folds.final, is_test, "test rows")
 
 
-def _refuse_overlap(keys: pd.DataFrame, train: NDArray[np.intp], judged: NDArray[np.intp], what: str) -> None:
+def _refuse_overlap(
+    keys: pd.DataFrame, train: NDArray[np.intp], judged: NDArray[np.intp], what: str
+) -> None:
     first = keys["as_of"].to_numpy()[judged].min()
     late = train[keys["label_until"].to_numpy()[train] > first]
     if len(late):
         row = keys.iloc[late[0]]
         raise LeakageError(
-            f"label windows of {len(late)} training rows reach into the {what}, which begin on {pd.Timestamp(first):%Y-%m-%d}: "
-            f"account {row.account_id} at {row.as_of:%Y-%m-%d} has a label complete on {row.label_until:%Y-%m-%d} only. "
-            "Training would know what happens to the accounts it is judged on; use models.splits.temporal_folds."
+            f"label windows of {len(late)} training rows reach into the {what}, which begin on"
+            f" {pd.Timestamp(first):%Y-%m-%d}: account {row.account_id} at {row.as_of:%Y-%m-%d} has"
+            f" a label complete on {row.label_until:%Y-%m-%d} only. Training would know what"
+            " happens to the accounts it is judged on; use models.splits.temporal_folds."
         )
 
 
@@ -111,18 +134,24 @@ def _refuse_shared(keys: pd.DataFrame, block: Block) -> None:
     shared = sorted(set(account[block.train]) & set(account[block.validation]))
     if shared:
         raise LeakageError(
-            f"{len(shared)} accounts are spread across folds, such as {shared[0]}: rows of one account would teach about "
-            "each other. Group by account: models.splits.account_groups."
+            f"{len(shared)} accounts are spread across folds, such as {shared[0]}: rows of one"
+            " account would teach about each other. Group by account:"
+            " models.splits.account_groups."
         )
 
 
 def proxies(
-    table: pd.DataFrame, labels: NDArray[np.int8], accounts: pd.Series, waivers: Mapping[str, str] | None = None
+    table: pd.DataFrame,
+    labels: NDArray[np.int8],
+    accounts: pd.Series,
+    waivers: Mapping[str, str] | None = None,
 ) -> tuple[Finding, ...]:
-    """Return columns of a raw table that nearly tell the label alone, under the names their owner knows.
+    """Return columns of a raw table that nearly tell the label alone, under the names their owner
+    knows.
 
-    Text is judged by its categories (a rate per category, learned on other accounts), so that a column of
-    reasons or states is found whatever code it would get; numbers as in `audit`. Nothing is refused here.
+    Text is judged by its categories (a rate per category, learned on other accounts), so that a
+    column of reasons or states is found whatever code it would get; numbers as in `audit`. Nothing
+    is refused here.
 
     Parameters
     ----------
@@ -149,11 +178,13 @@ def proxies(
     return tuple(findings)
 
 
-def identifiers(table: pd.DataFrame, waivers: Mapping[str, str] | None = None) -> tuple[Finding, ...]:
+def identifiers(
+    table: pd.DataFrame, waivers: Mapping[str, str] | None = None
+) -> tuple[Finding, ...]:
     """Return columns of a raw table that name accounts rather than describe them.
 
-    Text with a value of its own in nearly every row; whole numbers named like a key that never repeat; and
-    somebody's key (`customer_id`, `CLIENTNUM`) even where accounts come back.
+    Text with a value of its own in nearly every row; whole numbers named like a key that never
+    repeat; and somebody's key (`customer_id`, `CLIENTNUM`) even where accounts come back.
     """
     found = []
     for column in table.columns:
@@ -161,15 +192,23 @@ def identifiers(table: pd.DataFrame, waivers: Mapping[str, str] | None = None) -
         if len(known) < 20:
             continue
         distinct = known.nunique() / len(known)
-        is_text = not pd.api.types.is_numeric_dtype(known) and not pd.api.types.is_datetime64_any_dtype(known)
+        is_text = not pd.api.types.is_numeric_dtype(
+            known
+        ) and not pd.api.types.is_datetime64_any_dtype(known)
         is_key = _is_named_key(str(column)) and _is_whole(known)
         is_repeated = is_key and _is_of_person(str(column)) and distinct > REPEATED_KEY
         if (is_text and distinct > 0.95) or (distinct == 1.0 and is_key) or is_repeated:
-            found.append(Finding(str(column), "identifier", float(distinct), (waivers or {}).get(str(column))))
+            found.append(
+                Finding(
+                    str(column), "identifier", float(distinct), (waivers or {}).get(str(column))
+                )
+            )
     return tuple(found)
 
 
-def refuse_identifiers(table: pd.DataFrame, waivers: Mapping[str, str] | None = None) -> tuple[Finding, ...]:
+def refuse_identifiers(
+    table: pd.DataFrame, waivers: Mapping[str, str] | None = None
+) -> tuple[Finding, ...]:
     """Return waived identifiers of a raw table, or raise `LeakageError` naming the others."""
     findings = identifiers(table, waivers)
     refuse(findings)
@@ -188,7 +227,9 @@ def _is_named_key(column: str) -> bool:
 
 
 def _is_joined_key(words: Sequence[str]) -> bool:
-    return any(word == person + key for word in words for person in PERSON_WORDS for key in ID_WORDS)
+    return any(
+        word == person + key for word in words for person in PERSON_WORDS for key in ID_WORDS
+    )
 
 
 def _is_of_person(column: str) -> bool:
@@ -204,22 +245,35 @@ def _is_whole(known: pd.Series) -> bool:
 
 def _out_of_fold_auc(values: Floats, labels: NDArray[np.int8], group: NDArray[np.intp]) -> float:
     known = values[~np.isnan(values)]
-    if len(np.unique(known[: 10_000])) < 2 and not np.isnan(values).any():
+    if len(np.unique(known[:10_000])) < 2 and not np.isnan(values).any():
         return 0.5
-    edges = np.unique(np.quantile(known, np.linspace(0, 1, BINS + 1)[1:-1])) if len(known) else np.zeros(0)
-    number = np.where(np.isnan(values), len(edges) + 1, np.searchsorted(edges, values, side="right"))
+    edges = (
+        np.unique(np.quantile(known, np.linspace(0, 1, BINS + 1)[1:-1]))
+        if len(known)
+        else np.zeros(0)
+    )
+    number = np.where(
+        np.isnan(values), len(edges) + 1, np.searchsorted(edges, values, side="right")
+    )
     return _rate_auc(number, labels, group)
 
 
 def _rate_auc(number: NDArray[np.intp], labels: NDArray[np.int8], group: NDArray[np.intp]) -> float:
-    """Mean AUC over folds of the event rate per bin (or category), learned without the fold that is judged."""
+    """Mean AUC over folds of the event rate per bin (or category), learned without the fold that is
+    judged.
+    """
     bins, folds = int(number.max()) + 1, int(group.max()) + 1
     cells = np.bincount(number * folds + group, minlength=bins * folds)
     events = np.bincount(number * folds + group, weights=labels, minlength=len(cells))
     cells, events = cells.reshape(bins, -1), events.reshape(bins, -1)
-    others, other_events = cells.sum(axis=1, keepdims=True) - cells, events.sum(axis=1, keepdims=True) - events
+    others, other_events = (
+        cells.sum(axis=1, keepdims=True) - cells,
+        events.sum(axis=1, keepdims=True) - events,
+    )
     rate = (other_events + labels.mean()) / (others + 1.0)
-    judged = [auc(labels[group == fold], rate[number, group][group == fold]) for fold in range(folds)]
+    judged = [
+        auc(labels[group == fold], rate[number, group][group == fold]) for fold in range(folds)
+    ]
     return float(np.nanmean(judged))
 
 
@@ -230,11 +284,17 @@ def _proxy(values: Floats, value_auc: float, labels: NDArray[np.int8]) -> tuple[
     missing_auc = _missing_auc(values, labels)
     if missing_auc >= LIMIT:
         return "missing", missing_auc
-    # A cancellation reason kept for a third of the leavers has an AUC of 0.67 only, and gives them away all the same.
+    # A cancellation reason kept for a third of the leavers has an AUC of 0.67 only, and gives them
+    # away all the same.
     missing = np.isnan(values)
     for kind, rows in (("filled", ~missing), ("empty", missing)):
         events = int(labels[rows].sum())
-        if missing.any() and events >= MIN_LEAVING and labels[rows].mean() >= ONE_SIDED and labels.mean() <= 0.5:
+        if (
+            missing.any()
+            and events >= MIN_LEAVING
+            and labels[rows].mean() >= ONE_SIDED
+            and labels.mean() <= 0.5
+        ):
             return kind, float(labels[rows].mean())
     return None
 
@@ -251,7 +311,8 @@ def refuse(findings: Sequence[Finding], advice: str | None = None) -> None:
     Parameters
     ----------
     advice
-        The last sentence; default: the lines of tenure.toml that leave the columns out, or waive them.
+        The last sentence; default: the lines of tenure.toml that leave the columns out, or waive
+        them.
     """
     found = [finding for finding in findings if finding.waived is None]
     if not found:
@@ -259,14 +320,23 @@ def refuse(findings: Sequence[Finding], advice: str | None = None) -> None:
     said = {
         "value": "{column} alone ranks accounts with an AUC of {figure:.3f}",
         "missing": "whether {column} is null alone ranks accounts with an AUC of {figure:.3f}",
-        "filled": "{column} is filled in where the event happened and hardly elsewhere ({figure:.1%} of such rows)",
-        "empty": "{column} is empty where the event happened and hardly elsewhere ({figure:.1%} of such rows)",
+        "filled": (
+            "{column} is filled in where the event happened and hardly elsewhere ({figure:.1%} of"
+            " such rows)"
+        ),
+        "empty": (
+            "{column} is empty where the event happened and hardly elsewhere ({figure:.1%} of such"
+            " rows)"
+        ),
         "identifier": "{column} is an identifier: {figure:.0%} of its values are distinct",
     }
     parts = [said[each.kind].format(column=each.column, figure=each.figure) for each in found]
     why = ""
     if any(each.kind in ("value", "missing") for each in found):
-        why = f" From {LIMIT} on a column is taken for the outcome in disguise; make sure it is known before the date."
+        why = (
+            f" From {LIMIT} on a column is taken for the outcome in disguise; make sure it is known"
+            " before the date."
+        )
     raise LeakageError(f"{'; '.join(parts)}.{why} {advice or _lines_to_paste(found)}")
 
 
@@ -274,5 +344,7 @@ def _lines_to_paste(found: Sequence[Finding]) -> str:
     off = ", ".join(f'"{each.column}"' for each in found)
     waived = "\n".join(f'{each.column} = "why it is known on the date"' for each in found)
     it = "it" if len(found) == 1 else "them"
-    return (f"Leave {it} out, in tenure.toml:\n[features]\noff = [{off}]\nor, where known on the date, waive {it} with the "
-            f"reason:\n[training.waivers]\n{waived}")
+    return (
+        f"Leave {it} out, in tenure.toml:\n[features]\noff = [{off}]\nor, where known on the date,"
+        f" waive {it} with the reason:\n[training.waivers]\n{waived}"
+    )

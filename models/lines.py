@@ -1,4 +1,6 @@
-"""A level and a slope per segment, over the log-odds of a method: contributions still add to the account's own log-odds."""
+"""A level and a slope per segment, over the log-odds of a method: contributions still add to the
+account's own log-odds.
+"""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -12,10 +14,12 @@ from models.methods import Floats
 
 @dataclass(frozen=True)
 class Lines:
-    """`level + slope * margin` for the rows of a segment, known by the column that is 1 for them; other rows keep theirs.
+    """`level + slope * margin` for the rows of a segment, known by the column that is 1 for them;
+    other rows keep theirs.
 
-    Every account starts from one base, as published points need, so what a segment's line does to the base is the
-    contribution of its own column: "segment is small" says in points what small accounts have apart.
+    Every account starts from one base, as published points need, so what a segment's line does to
+    the base is the contribution of its own column: "segment is small" says in points what small
+    accounts have apart.
     """
 
     columns: tuple[str, ...]
@@ -30,7 +34,9 @@ class Lines:
         return moved
 
     def contributions(self, features: pd.DataFrame, base: float, phi: Floats) -> Floats:
-        """Return contributions of shape (n_rows, n_signals) that add, with the same `base`, to the log-odds of `margin`."""
+        """Return contributions of shape (n_rows, n_signals) that add, with the same `base`, to the
+        log-odds of `margin`.
+        """
         moved = phi.copy()
         for inside, place, level, slope in self._each(features):
             moved[inside] *= slope
@@ -39,14 +45,24 @@ class Lines:
 
     def _each(self, features: pd.DataFrame) -> list[tuple[NDArray[np.bool_], int, float, float]]:
         place = {str(column): number for number, column in enumerate(features.columns)}
-        return [(features[column].to_numpy() == 1.0, place[column], level, slope)
-                for column, level, slope in zip(self.columns, self.levels, self.slopes, strict=True)]
+        return [
+            (features[column].to_numpy() == 1.0, place[column], level, slope)
+            for column, level, slope in zip(self.columns, self.levels, self.slopes, strict=True)
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Return columns, levels and slopes."""
-        return {"columns": list(self.columns), "levels": list(self.levels), "slopes": list(self.slopes)}
+        return {
+            "columns": list(self.columns),
+            "levels": list(self.levels),
+            "slopes": list(self.slopes),
+        }
 
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> Self:
         """Return the lines that `to_dict` described."""
-        return cls(tuple(state["columns"]), tuple(map(float, state["levels"])), tuple(map(float, state["slopes"])))
+        return cls(
+            tuple(state["columns"]),
+            tuple(map(float, state["levels"])),
+            tuple(map(float, state["slopes"])),
+        )

@@ -1,4 +1,6 @@
-"""How good probabilities are, and how sure we are of that: every interval resamples accounts, not rows."""
+"""How good probabilities are, and how sure we are of that: every interval resamples accounts, not
+rows.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +21,9 @@ _CHUNK_CELLS = 4_000_000  # 32 MB of doubles at a time
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number and the ends of its 95% interval; NaN where it cannot be computed (one class only)."""
+    """A number and the ends of its 95% interval; NaN where it cannot be computed (one class
+    only).
+    """
 
     value: float
     low: float
@@ -27,14 +31,18 @@ class Estimate:
 
 
 def log_loss(labels: NDArray[Any], probability: Floats) -> float:
-    """Return the mean of -log of the probability given to what happened (1e-15 kept from either end)."""
+    """Return the mean of -log of the probability given to what happened (1e-15 kept from either
+    end).
+    """
     return float(log_losses(labels, probability).mean())
 
 
 def log_losses(labels: NDArray[Any], probability: Floats) -> Floats:
     """Return the log loss of each row, shape (n_rows,)."""
     p = np.clip(probability, 1e-15, 1.0 - 1e-15)
-    return np.asarray(np.where(np.asarray(labels) == 1, -np.log(p), -np.log1p(-p)), dtype=np.float64)
+    return np.asarray(
+        np.where(np.asarray(labels) == 1, -np.log(p), -np.log1p(-p)), dtype=np.float64
+    )
 
 
 def brier(labels: NDArray[Any], probability: Floats) -> float:
@@ -45,11 +53,13 @@ def brier(labels: NDArray[Any], probability: Floats) -> float:
 def brier_parts(labels: NDArray[Any], probability: Floats, bins: int = BINS) -> dict[str, float]:
     """Return reliability, resolution, uncertainty and the remainder inside bins of equal count.
 
-    brier = reliability - resolution + uncertainty + within, exactly; `within` is what binning hides.
+    brier = reliability - resolution + uncertainty + within, exactly; `within` is what binning
+    hides.
 
     References
     ----------
-    [Murphy1973] A new vector partition of the probability score; [Stephenson2008, eq. 7] for the remainder.
+    [Murphy1973] A new vector partition of the probability score; [Stephenson2008, eq. 7] for the
+    remainder.
     """
     group = equal_count_bins(probability, bins)
     size = np.bincount(group)
@@ -60,14 +70,23 @@ def brier_parts(labels: NDArray[Any], probability: Floats, bins: int = BINS) -> 
     resolution = float(share @ (rate - overall) ** 2)
     uncertainty = overall * (1.0 - overall)
     within = brier(labels, probability) - (reliability - resolution + uncertainty)
-    return {"reliability": reliability, "resolution": resolution, "uncertainty": uncertainty, "within": within}
+    return {
+        "reliability": reliability,
+        "resolution": resolution,
+        "uncertainty": uncertainty,
+        "within": within,
+    }
 
 
 def auc(labels: NDArray[Any], score: Floats, weights: Floats | None = None) -> float:
-    """Return the chance that a random event row is ranked above a random other row, ties counted half."""
+    """Return the chance that a random event row is ranked above a random other row, ties counted
+    half.
+    """
     order = np.argsort(score, kind="stable")
     weight = np.ones(len(score)) if weights is None else np.asarray(weights, dtype=np.float64)
-    return float(_auc_sorted(np.asarray(labels)[order], np.asarray(score)[order], weight[order][None, :])[0])
+    return float(
+        _auc_sorted(np.asarray(labels)[order], np.asarray(score)[order], weight[order][None, :])[0]
+    )
 
 
 def auc_standard_error(labels: NDArray[Any], score: Floats) -> float:
@@ -82,16 +101,30 @@ def auc_standard_error(labels: NDArray[Any], score: Floats) -> float:
         return float("nan")
 
     def beaten(values: Floats, others: Floats) -> Floats:
-        below, up_to = np.searchsorted(others, values, "left"), np.searchsorted(others, values, "right")
+        below, up_to = (
+            np.searchsorted(others, values, "left"),
+            np.searchsorted(others, values, "right"),
+        )
         return np.asarray((below + up_to) / (2.0 * len(others)), dtype=np.float64)
 
-    return float(np.sqrt(beaten(left, stayed).var(ddof=1) / len(left) + beaten(stayed, left).var(ddof=1) / len(stayed)))
+    return float(
+        np.sqrt(
+            beaten(left, stayed).var(ddof=1) / len(left)
+            + beaten(stayed, left).var(ddof=1) / len(stayed)
+        )
+    )
 
 
 def average_precision(labels: NDArray[Any], score: Floats) -> float:
-    """Return the mean share of events among the rows ranked at least as high, over event rows (ties together)."""
+    """Return the mean share of events among the rows ranked at least as high, over event rows (ties
+    together).
+    """
     order = np.argsort(-np.asarray(score), kind="stable")
-    return float(_precision_sorted(np.asarray(labels)[order], np.asarray(score)[order], np.ones((1, len(order))))[0])
+    return float(
+        _precision_sorted(
+            np.asarray(labels)[order], np.asarray(score)[order], np.ones((1, len(order)))
+        )[0]
+    )
 
 
 def lift(labels: NDArray[Any], score: Floats, share: float = 0.1) -> float:
@@ -100,34 +133,50 @@ def lift(labels: NDArray[Any], score: Floats, share: float = 0.1) -> float:
     Rows tied at the edge count in proportion, so the order of rows cannot matter.
     """
     order = np.argsort(-np.asarray(score), kind="stable")
-    return float(_lift_sorted(np.asarray(labels)[order], np.asarray(score)[order], np.ones((1, len(order))), share)[0])
+    return float(
+        _lift_sorted(
+            np.asarray(labels)[order], np.asarray(score)[order], np.ones((1, len(order))), share
+        )[0]
+    )
 
 
-def calibration_line(labels: NDArray[Any], probability: Floats, weights: Floats | None = None) -> tuple[float, float]:
+def calibration_line(
+    labels: NDArray[Any], probability: Floats, weights: Floats | None = None
+) -> tuple[float, float]:
     """Return slope and intercept of the logistic regression of the label on logit(p).
 
-    1 and 0 are perfect; a slope below 1 means probabilities too extreme. NaN where all probabilities or
-    all labels are equal.
+    1 and 0 are perfect; a slope below 1 means probabilities too extreme. NaN where all
+    probabilities or all labels are equal.
     """
     weight = np.ones(len(probability)) if weights is None else weights
-    slope, intercept = _lines(logit(probability), np.asarray(labels, dtype=np.float64), weight[None, :])
+    slope, intercept = _lines(
+        logit(probability), np.asarray(labels, dtype=np.float64), weight[None, :]
+    )
     return float(slope[0]), float(intercept[0])
 
 
 def equal_count_bins(probability: Floats, bins: int = BINS) -> NDArray[np.intp]:
-    """Return a bin number per row; bins hold about equal counts and never divide equal probabilities."""
+    """Return a bin number per row; bins hold about equal counts and never divide equal
+    probabilities.
+    """
     rank = pd.Series(probability).rank(method="average").to_numpy()
     number = np.minimum(((rank - 0.5) / len(probability) * bins).astype(np.intp), bins - 1)
     return np.unique(number, return_inverse=True)[1].astype(np.intp)
 
 
 def ece(labels: NDArray[Any], probability: Floats, bins: int = BINS) -> float:
-    """Return the expected calibration error: the mean distance of rate and probability over equal-count bins."""
+    """Return the expected calibration error: the mean distance of rate and probability over
+    equal-count bins.
+    """
     group = equal_count_bins(probability, bins)
-    return float(_ece(group, np.asarray(probability), np.asarray(labels, dtype=np.float64)[None, :])[0])
+    return float(
+        _ece(group, np.asarray(probability), np.asarray(labels, dtype=np.float64)[None, :])[0]
+    )
 
 
-def ece_expected(probability: Floats, bins: int = BINS, *, seed: int = 0, replicates: int = 200) -> float:
+def ece_expected(
+    probability: Floats, bins: int = BINS, *, seed: int = 0, replicates: int = 200
+) -> float:
     """Return the ECE that sampling alone gives when these probabilities are exactly right.
 
     An `ece` not above this is no evidence of miscalibration.
@@ -145,23 +194,36 @@ def ece_expected(probability: Floats, bins: int = BINS, *, seed: int = 0, replic
 
 
 def reliability_table(labels: NDArray[Any], probability: Floats, bins: int = BINS) -> pd.DataFrame:
-    """Return per equal-count bin: rows, events, mean probability, rate, and the rate's 95% Wilson interval."""
+    """Return per equal-count bin: rows, events, mean probability, rate, and the rate's 95% Wilson
+    interval.
+    """
     group = equal_count_bins(probability, bins)
-    table = pd.DataFrame({"bin": group, "probability": probability, "label": np.asarray(labels, dtype=np.float64)})
+    table = pd.DataFrame(
+        {"bin": group, "probability": probability, "label": np.asarray(labels, dtype=np.float64)}
+    )
     result = table.groupby("bin").agg(
-        rows=("label", "size"), events=("label", "sum"), probability=("probability", "mean"), rate=("label", "mean")
+        rows=("label", "size"),
+        events=("label", "sum"),
+        probability=("probability", "mean"),
+        rate=("label", "mean"),
     )
     n, p, z2 = result["rows"], result["rate"], 1.96**2
-    middle, half = (p + z2 / (2 * n)) / (1 + z2 / n), np.sqrt(p * (1 - p) / n + z2 / (4 * n**2)) * 1.96 / (1 + z2 / n)
+    middle, half = (
+        (p + z2 / (2 * n)) / (1 + z2 / n),
+        np.sqrt(p * (1 - p) / n + z2 / (4 * n**2)) * 1.96 / (1 + z2 / n),
+    )
     result["rate_low"], result["rate_high"] = middle - half, middle + half
     return result.reset_index()
 
 
-def at_capacity(labels: NDArray[Any], score: Floats, accounts: pd.Series, share: float) -> dict[str, float]:
+def at_capacity(
+    labels: NDArray[Any], score: Floats, accounts: pd.Series, share: float
+) -> dict[str, float]:
     """Return what working on the highest-scored `share` of rows misses and wastes.
 
-    `missed_churn`: share of events outside the worked rows. `false_alarms`: share of worked rows without
-    event. Ties at the edge are broken by account, so the result is the same in any order of rows.
+    `missed_churn`: share of events outside the worked rows. `false_alarms`: share of worked rows
+    without event. Ties at the edge are broken by account, so the result is the same in any order of
+    rows.
     """
     order = np.lexsort((accounts.astype(str).to_numpy(), -np.asarray(score)))
     worked = order[: max(1, round(share * len(order)))]
@@ -199,11 +261,18 @@ def intervals(
     Returns
     -------
     dict
-        log_loss, brier, auc, average_precision, lift_top_decile, calibration_slope, calibration_intercept,
-        ece, rate, mean_probability (and lift_at_capacity).
+        log_loss, brier, auc, average_precision, lift_top_decile, calibration_slope,
+        calibration_intercept, ece, rate, mean_probability (and lift_at_capacity).
     """
-    values, drawn = resampled(labels, probability, accounts, score=score, capacity_share=capacity_share, seed=seed,
-                              replicates=replicates)
+    values, drawn = resampled(
+        labels,
+        probability,
+        accounts,
+        score=score,
+        capacity_share=capacity_share,
+        seed=seed,
+        replicates=replicates,
+    )
     return {name: estimate(values[name], drawn[name]) for name in values}
 
 
@@ -217,12 +286,17 @@ def resampled(
     seed: int = 0,
     replicates: int = REPLICATES,
 ) -> tuple[dict[str, float], dict[str, Floats]]:
-    """Return every metric of `intervals`, and its values over resamples of accounts, shape (replicates,).
+    """Return every metric of `intervals`, and its values over resamples of accounts, shape
+    (replicates,).
 
-    Equal seeds and accounts draw equal resamples, so draws of two methods may be subtracted one by one.
+    Equal seeds and accounts draw equal resamples, so draws of two methods may be subtracted one by
+    one.
     """
     facts = _Facts.of(labels, probability, probability if score is None else score, capacity_share)
-    values = {name: float(value[0]) for name, value in facts.metrics(np.ones((1, len(facts.labels)))).items()}
+    values = {
+        name: float(value[0])
+        for name, value in facts.metrics(np.ones((1, len(facts.labels)))).items()
+    }
     drawn: dict[str, list[Floats]] = {name: [] for name in values}
     for weights in account_weights(accounts, seed=seed, replicates=replicates):
         for name, column in facts.metrics(weights).items():
@@ -231,19 +305,28 @@ def resampled(
 
 
 def paired_difference(
-    ours: Floats, theirs: Floats, accounts: pd.Series, *, seed: int = 0, replicates: int = REPLICATES
+    ours: Floats,
+    theirs: Floats,
+    accounts: pd.Series,
+    *,
+    seed: int = 0,
+    replicates: int = REPLICATES,
 ) -> Estimate:
     """Return mean(ours - theirs) of losses per row, with its interval from resampling accounts.
 
     Negative: ours is better. Pairing removes what is hard for both.
     """
     difference = np.asarray(ours - theirs, dtype=np.float64)
-    drawn = [weights @ difference / weights.sum(axis=1)
-             for weights in account_weights(accounts, seed=seed, replicates=replicates)]
+    drawn = [
+        weights @ difference / weights.sum(axis=1)
+        for weights in account_weights(accounts, seed=seed, replicates=replicates)
+    ]
     return estimate(float(difference.mean()), np.concatenate(drawn))
 
 
-def account_weights(accounts: pd.Series, *, seed: int = 0, replicates: int = REPLICATES) -> Iterator[Floats]:
+def account_weights(
+    accounts: pd.Series, *, seed: int = 0, replicates: int = REPLICATES
+) -> Iterator[Floats]:
     """Yield chunks of row weights, shape (some, n_rows): how often a row's account was drawn.
 
     Draws depend on the sorted account ids only, so row order does not matter.
@@ -281,14 +364,30 @@ class _Facts:
     capacity_share: float | None
 
     @classmethod
-    def of(cls, labels: NDArray[Any], probability: Floats, score: Floats, capacity_share: float | None) -> "_Facts":
+    def of(
+        cls, labels: NDArray[Any], probability: Floats, score: Floats, capacity_share: float | None
+    ) -> "_Facts":
         if not len(labels) == len(probability) == len(score) or not len(labels):
-            raise ContractError(f"labels, probabilities and scores must be as long as each other and not empty, "
-                                f"found {len(labels)}, {len(probability)}, {len(score)}.")
+            raise ContractError(
+                "labels, probabilities and scores must be as long as each other and not empty, "
+                f"found {len(labels)}, {len(probability)}, {len(score)}."
+            )
         order = np.argsort(-score, kind="stable")
-        y, p = np.asarray(labels, dtype=np.float64)[order], np.asarray(probability, dtype=np.float64)[order]
+        y, p = (
+            np.asarray(labels, dtype=np.float64)[order],
+            np.asarray(probability, dtype=np.float64)[order],
+        )
         bins = equal_count_bins(p)
-        return cls(y, p, np.asarray(score)[order], log_losses(y, p), (p - y) ** 2, bins, order, capacity_share)
+        return cls(
+            y,
+            p,
+            np.asarray(score)[order],
+            log_losses(y, p),
+            (p - y) ** 2,
+            bins,
+            order,
+            capacity_share,
+        )
 
     def metrics(self, weights: Floats) -> dict[str, Floats]:
         """Metrics per resample, each of shape (n_resamples,)."""
@@ -309,7 +408,9 @@ class _Facts:
             "mean_probability": weights @ self.probability / total,
         }
         if self.capacity_share is not None:
-            found["lift_at_capacity"] = _lift_sorted(self.labels, self.score, weights, self.capacity_share)
+            found["lift_at_capacity"] = _lift_sorted(
+                self.labels, self.score, weights, self.capacity_share
+            )
         return found
 
 
@@ -350,23 +451,31 @@ def _lift_sorted(labels: NDArray[Any], score: Floats, weights: Floats, share: fl
     size = np.diff(ranked, axis=1, prepend=0.0)
     with np.errstate(invalid="ignore", divide="ignore"):
         taken = np.clip((edge - (ranked - size)) / size, 0.0, 1.0)
-        caught = np.nansum(np.where(size > 0, taken, 0.0) * np.diff(events, axis=1, prepend=0.0), axis=1)
+        caught = np.nansum(
+            np.where(size > 0, taken, 0.0) * np.diff(events, axis=1, prepend=0.0), axis=1
+        )
         return np.asarray((caught / edge[:, 0]) / (events[:, -1] / ranked[:, -1]), dtype=np.float64)
 
 
 def _ece(group: NDArray[np.intp], probability: Floats, labels: Floats) -> Floats:
     """ECE per row of labels."""
     member = (group[:, None] == np.arange(group.max() + 1)).astype(np.float64)
-    return np.asarray(np.abs((labels - probability) @ member).sum(axis=1) / len(group), dtype=np.float64)
+    return np.asarray(
+        np.abs((labels - probability) @ member).sum(axis=1) / len(group), dtype=np.float64
+    )
 
 
-def _weighted_ece(group: NDArray[np.intp], probability: Floats, labels: Floats, weights: Floats) -> Floats:
+def _weighted_ece(
+    group: NDArray[np.intp], probability: Floats, labels: Floats, weights: Floats
+) -> Floats:
     member = (group[:, None] == np.arange(group.max() + 1)) * (labels - probability)[:, None]
     return np.asarray(np.abs(weights @ member).sum(axis=1) / weights.sum(axis=1), dtype=np.float64)
 
 
 def _lines(x: Floats, y: Floats, weights: Floats) -> tuple[Floats, Floats]:
-    """Slope and intercept of weighted logistic regressions, one per row of weights; Newton for all at once."""
+    """Slope and intercept of weighted logistic regressions, one per row of weights; Newton for all
+    at once.
+    """
     count = len(weights)
     if np.ptp(x) < 1e-9 or np.ptp(y) == 0:
         return np.full(count, np.nan), np.full(count, np.nan)

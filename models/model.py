@@ -77,10 +77,14 @@ class Model:
     def margin(self, features: pd.DataFrame) -> Floats:
         """Return raw log-odds of the blend, shape (n_rows,)."""
         frame = self._frame(features)
-        return np.asarray(sum(each.weight * each.margin(frame) for each in self.members), dtype=np.float64)
+        return np.asarray(
+            sum(each.weight * each.margin(frame) for each in self.members), dtype=np.float64
+        )
 
     def contributions(self, features: pd.DataFrame) -> tuple[float, Floats]:
-        """Return `phi_0` and contributions of shape (n_rows, n_signals); together they are the margin."""
+        """Return `phi_0` and contributions of shape (n_rows, n_signals); together they are the
+        margin.
+        """
         frame = self._frame(features)
         base, phi = 0.0, np.zeros((len(frame), len(self.signals)))
         for member in self.members:
@@ -111,7 +115,8 @@ class Model:
         Raises
         ------
         ArtifactMismatch
-            Naming signals that are missing or whose definition changed. Further signals are ignored.
+            Naming signals that are missing or whose definition changed. Further signals are
+            ignored.
         """
         given = {signal.column: signal.fingerprint for signal in signals}
         missing = [column for column in self.columns if column not in given]
@@ -120,8 +125,8 @@ class Model:
         changed = [each.column for each in self.signals if given[each.column] != each.fingerprint]
         if changed:
             raise ArtifactMismatch(
-                f"{len(changed)} signals are defined otherwise than when the model was trained, first {changed[:3]}. "
-                "Build features with the model's own cards, or train again."
+                f"{len(changed)} signals are defined otherwise than when the model was trained,"
+                f" first {changed[:3]}. Build features with the model's own cards, or train again."
             )
 
     def health(self, features: pd.DataFrame) -> Floats:
@@ -139,7 +144,9 @@ class Model:
         """Return base (50) and points per signal of a scorecard; they add to its health exactly."""
         method: Any = self.members[0].method
         if self.basis != "scorecard" or method.name != "scorecard":
-            raise ContractError("only a scorecard has points of its own; a calibrated model needs a health scale.")
+            raise ContractError(
+                "only a scorecard has points of its own; a calibrated model needs a health scale."
+            )
         base, points = method.points(self._frame(features))
         return float(base), points
 
@@ -148,8 +155,12 @@ class Model:
         return replace(self, target=dict(target))
 
     def _frame(self, features: pd.DataFrame) -> pd.DataFrame:
-        """Return the model's columns in the model's order, as float64; further columns are left aside."""
-        if list(features.columns) == self.columns and all(kind == np.float64 for kind in features.dtypes):
+        """Return the model's columns in the model's order, as float64; further columns are left
+        aside.
+        """
+        if list(features.columns) == self.columns and all(
+            kind == np.float64 for kind in features.dtypes
+        ):
             return features
         missing = [column for column in self.columns if column not in features.columns]
         if missing:
@@ -159,11 +170,15 @@ class Model:
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values; boosters as LightGBM's text."""
         return {
-            "format": FORMAT if all(each.lines is None for each in self.members) else FORMAT_WITH_LINES,
+            "format": (
+                FORMAT if all(each.lines is None for each in self.members) else FORMAT_WITH_LINES
+            ),
             "members": [_member_state(each) for each in self.members],
             "calibrator": None if self.calibrator is None else self.calibrator.to_dict(),
             "interval": None if self.interval_table is None else self.interval_table.to_dict(),
-            "signals": [{**signal.to_dict(), "fingerprint": signal.fingerprint} for signal in self.signals],
+            "signals": [
+                {**signal.to_dict(), "fingerprint": signal.fingerprint} for signal in self.signals
+            ],
             "target": dict(self.target),
             "training": dict(self.training),
             "references": dict(self.references),
@@ -179,13 +194,19 @@ class Model:
             When the format or a method is unknown to this version, or a card's fingerprint differs.
         """
         if state.get("format") not in (FORMAT, FORMAT_WITH_LINES):
-            raise ArtifactMismatch(f"model format {state.get('format')!r} is not {FORMAT} or {FORMAT_WITH_LINES}; train with "
-                                   "this version.")
+            raise ArtifactMismatch(
+                f"model format {state.get('format')!r} is not {FORMAT} or {FORMAT_WITH_LINES};"
+                " train with this version."
+            )
         return cls(
             members=tuple(_member(each) for each in state["members"]),
             signals=tuple(_signal(each) for each in state["signals"]),
-            calibrator=None if state["calibrator"] is None else read_calibrator(state["calibrator"]),
-            interval_table=None if state["interval"] is None else Interval.from_dict(state["interval"]),
+            calibrator=(
+                None if state["calibrator"] is None else read_calibrator(state["calibrator"])
+            ),
+            interval_table=(
+                None if state["interval"] is None else Interval.from_dict(state["interval"])
+            ),
             target=state["target"],
             training=state["training"],
             references=state["references"],
@@ -195,22 +216,32 @@ class Model:
 def references(features: pd.DataFrame, labels: Any) -> dict[str, float | None]:
     """Return per column the median among rows without the event; None where all are null."""
     medians = features.loc[np.asarray(labels) == 0].median()
-    return {str(column): (None if np.isnan(value) else float(value)) for column, value in medians.items()}
+    return {
+        str(column): None if np.isnan(value) else float(value) for column, value in medians.items()
+    }
 
 
 def _missing_columns(missing: list[str]) -> str:
-    return (f"the features lack {len(missing)} columns the model needs, first {missing[:3]}. "
-            "Build features with the model's own cards, or train again.")
+    return (
+        f"the features lack {len(missing)} columns the model needs, first {missing[:3]}. "
+        "Build features with the model's own cards, or train again."
+    )
 
 
 def _member_state(member: Member) -> dict[str, Any]:
-    state = {"method": member.method.name, "weight": member.weight, "state": member.method.to_dict()}
+    state = {
+        "method": member.method.name,
+        "weight": member.weight,
+        "state": member.method.to_dict(),
+    }
     return state if member.lines is None else {**state, "lines": member.lines.to_dict()}
 
 
 def _member(state: Mapping[str, Any]) -> Member:
     if state["method"] not in METHODS:
-        raise ArtifactMismatch(f"method {state['method']!r} is unknown; known are {', '.join(METHODS)}.")
+        raise ArtifactMismatch(
+            f"method {state['method']!r} is unknown; known are {', '.join(METHODS)}."
+        )
     lines = Lines.from_dict(state["lines"]) if "lines" in state else None
     return Member(METHODS[state["method"]].from_dict(state["state"]), float(state["weight"]), lines)
 
@@ -220,7 +251,7 @@ def _signal(state: Mapping[str, Any]) -> Signal:
     signal = Signal(**facts)
     if signal.fingerprint != state["fingerprint"]:
         raise ArtifactMismatch(
-            f"the card of {signal.column} does not give its recorded fingerprint: the file was changed, or written by "
-            "another version. Train again."
+            f"the card of {signal.column} does not give its recorded fingerprint: the file was"
+            " changed, or written by another version. Train again."
         )
     return signal

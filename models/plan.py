@@ -20,7 +20,9 @@ class TrainingPlan:
     max_rows: int = 400_000
     """Rows that teach one fit; of more, as many are drawn by a hash."""
     search_rows: int = 150_000
-    """Rows that teach, and rows that judge, one trial of the search; of more, as many are drawn by a hash."""
+    """Rows that teach, and rows that judge, one trial of the search; of more, as many are drawn by
+    a hash.
+    """
     few_events_below: int = 100
     """With fewer distinct leaving accounts nothing is tuned."""
     is_event_good: bool = False
@@ -29,8 +31,16 @@ class TrainingPlan:
     """Column -> reason, for columns the leakage audit would refuse."""
 
     def __post_init__(self) -> None:
-        lowest = {"trials": 0, "folds": 1, "bags": 1, "max_trees": 10, "threads": 1, "max_rows": 1_000, "search_rows": 1_000,
-                  "few_events_below": 0}
+        lowest = {
+            "trials": 0,
+            "folds": 1,
+            "bags": 1,
+            "max_trees": 10,
+            "threads": 1,
+            "max_rows": 1_000,
+            "search_rows": 1_000,
+            "few_events_below": 0,
+        }
         for name, least in lowest.items():
             if getattr(self, name) < least:
                 raise ContractError(f"{name}={getattr(self, name)} must be at least {least}.")

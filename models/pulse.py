@@ -1,7 +1,8 @@
-"""The account manager's pulse beside the model: what it weighs in the score, where the two disagree, who was right.
+"""The account manager's pulse beside the model: what it weighs in the score, where the two
+disagree, who was right.
 
-A pulse counts only while it is current (`current`): newest, not expired, not grown old. An expired or absent pulse is
-no opinion; it is never counted as good.
+A pulse counts only while it is current (`current`): newest, not expired, not grown old. An expired
+or absent pulse is no opinion; it is never counted as good.
 
     pulse current and 4-5, band at risk      the model warns, the account manager does not
     pulse current and 1-2, band healthy      the account manager warns, the model does not
@@ -40,18 +41,23 @@ def disagreement(opinions: "pd.Series[Any]", band: "pd.Series[Any]") -> "pd.Seri
     """`model_warns`, `pulse_warns`, or empty."""
     none = pd.Series("", index=band.index, dtype="object")
     return none.mask((opinions == "good") & (band == "at_risk"), MODEL_WARNS).mask(
-        (opinions == "bad") & (band == "healthy"), PULSE_WARNS)
+        (opinions == "bad") & (band == "healthy"), PULSE_WARNS
+    )
 
 
 def pulse_signals(signals: Sequence[Signal], source: str) -> NDArray[np.bool_]:
-    """Which signals are made of the pulse ratings of a source; the tone of notes is another thing."""
+    """Which signals are made of the pulse ratings of a source; the tone of notes is another
+    thing.
+    """
     return np.array([_reads_pulse(signal.definition, source) for signal in signals], dtype=bool)
 
 
 def _reads_pulse(definition: Any, source: str) -> bool:
     if not isinstance(definition, dict):
         return False
-    if definition.get("source") == source and (definition.get("number") == "pulse" or "t.pulse" in str(definition.get("state"))):
+    if definition.get("source") == source and (
+        definition.get("number") == "pulse" or "t.pulse" in str(definition.get("state"))
+    ):
         return True
     return any(_reads_pulse(part, source) for part in definition.values())
 
@@ -60,8 +66,8 @@ def _reads_pulse(definition: Any, source: str) -> bool:
 class Weight:
     """What the pulse does in the scores of a portfolio.
 
-    `share` is the pulse's part of all points, sizes added without sign; `bands_moved` counts accounts whose score
-    without these points would lie in another band.
+    `share` is the pulse's part of all points, sizes added without sign; `bands_moved` counts
+    accounts whose score without these points would lie in another band.
     """
 
     accounts: int
@@ -75,7 +81,9 @@ class Weight:
     bands_moved: int
 
 
-def weight(points: Floats, every_size: Floats, band: NDArray[Any], band_without: NDArray[Any], signals: int) -> Weight:
+def weight(
+    points: Floats, every_size: Floats, band: NDArray[Any], band_without: NDArray[Any], signals: int
+) -> Weight:
     """Weight of the pulse over a portfolio.
 
     Parameters
@@ -89,21 +97,27 @@ def weight(points: Floats, every_size: Floats, band: NDArray[Any], band_without:
     """
     size, whole = np.abs(points), float(every_size.sum())
     return Weight(
-        accounts=len(points), signals=signals, mean_size=float(size.mean()) if len(size) else 0.0,
-        largest_up=float(points.max(initial=0.0)), largest_down=float(points.min(initial=0.0)),
-        share=float(size.sum()) / whole if whole else 0.0, felt=int((size >= 1.0).sum()),
-        bands_moved=int((np.asarray(band) != np.asarray(band_without)).sum()))
+        accounts=len(points),
+        signals=signals,
+        mean_size=float(size.mean()) if len(size) else 0.0,
+        largest_up=float(points.max(initial=0.0)),
+        largest_down=float(points.min(initial=0.0)),
+        share=float(size.sum()) / whole if whole else 0.0,
+        felt=int((size >= 1.0).sum()),
+        bands_moved=int((np.asarray(band) != np.asarray(band_without)).sum()),
+    )
 
 
 @dataclass(frozen=True)
 class Verdict:
     """One kind of disagreement on dates whose outcome is known.
 
-    `scores` counts an account once for each date, `accounts` once. The model was right where it warned and the account
-    left, or did not warn and it stayed; then the pulse was wrong, and the other way round. `promised` is the mean
-    probability the model gave, `others_left` the share that left among the `others`, scores with such a pulse and another
-    band: what to expect if the pulse alone counted. Shares have intervals for as many trials as accounts,
-    because the dates of one account are not independent; None below 30 accounts.
+    `scores` counts an account once for each date, `accounts` once. The model was right where it
+    warned and the account left, or did not warn and it stayed; then the pulse was wrong, and the
+    other way round. `promised` is the mean probability the model gave, `others_left` the share that
+    left among the `others`, scores with such a pulse and another band: what to expect if the pulse
+    alone counted. Shares have intervals for as many trials as accounts, because the dates of one
+    account are not independent; None below 30 accounts.
     """
 
     kind: str
@@ -142,13 +156,15 @@ def verdicts(tested: pd.DataFrame) -> tuple[Verdict, ...]:
     Parameters
     ----------
     tested
-        Scores whose outcome is known: account_id, label (1 left), probability, band, pulse, status (of the pulse as
-        it was known on the date), treated (null where no source tells).
+        Scores whose outcome is known: account_id, label (1 left), probability, band, pulse, status
+        (of the pulse as it was known on the date), treated (null where no source tells).
     """
     opinions = opinion(tested["pulse"], tested["status"])
     kind = disagreement(opinions, tested["band"])
-    return tuple(_verdict(each, tested[kind == each], tested[(kind != each) & (opinions == said)])
-                 for each, said in zip(KINDS, ("good", "bad"), strict=True))
+    return tuple(
+        _verdict(each, tested[kind == each], tested[(kind != each) & (opinions == said)])
+        for each, said in zip(KINDS, ("good", "bad"), strict=True)
+    )
 
 
 def _verdict(kind: str, rows: pd.DataFrame, others: pd.DataFrame) -> Verdict:
@@ -160,7 +176,15 @@ def _verdict(kind: str, rows: pd.DataFrame, others: pd.DataFrame) -> Verdict:
         low, high = wilson(share, accounts)
     treated = None if rows["treated"].isna().any() else int(rows["treated"].sum())
     return Verdict(
-        kind=kind, scores=len(rows), accounts=accounts, left=left, treated=treated,
-        promised=float(rows["probability"].mean()) if len(rows) else float("nan"), others=len(others),
+        kind=kind,
+        scores=len(rows),
+        accounts=accounts,
+        left=left,
+        treated=treated,
+        promised=float(rows["probability"].mean()) if len(rows) else float("nan"),
+        others=len(others),
         others_left=float(others["label"].mean()) if len(others) else float("nan"),
-        left_share=share, left_low=low, left_high=high)
+        left_share=share,
+        left_low=low,
+        left_high=high,
+    )

@@ -1,4 +1,6 @@
-"""How the score holds when it is old, when a source is missing, and on leading signals alone; on the untouched test."""
+"""How the score holds when it is old, when a source is missing, and on leading signals alone; on
+the untouched test.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,24 +23,36 @@ MOST_TOGETHER = 3
 
 
 def by_age(model: Model, test: TrainingSet) -> list[dict[str, Any]]:
-    """Accuracy of scores that are days old: outcomes of one test date against the same accounts' scores of an earlier one.
+    """Accuracy of scores that are days old: outcomes of one test date against the same accounts'
+    scores of an earlier one.
 
-    Only pairs inside the test count, since the model was taught with earlier rows. All ages are judged on the same
-    outcomes, those of accounts that have a score of every age, so that rows do not differ.
+    Only pairs inside the test count, since the model was taught with earlier rows. All ages are
+    judged on the same outcomes, those of accounts that have a score of every age, so that rows do
+    not differ.
 
     Returns
     -------
     list of dict
-        age_days, n, events, log_loss, auc and `difference`, the log loss of the old score minus that of the
-        fresh one, with `_low` and `_high`; empty where there is one test date, or no outcome differs.
+        age_days, n, events, log_loss, auc and `difference`, the log loss of the old score minus
+        that of the fresh one, with `_low` and `_high`; empty where there is one test date, or no
+        outcome differs.
     """
     dates = np.sort(test.keys["as_of"].unique())
     if len(dates) < 2 or len(dates) * 2 > len(test):
         return []
-    scores = pd.DataFrame({
-        "account_id": test.keys["account_id"].to_numpy(), "as_of": test.keys["as_of"].to_numpy(), "label": test.labels,
-        "probability": model.probability(test.features)})
-    last = scores[scores["as_of"] == dates[-1]].drop(columns="as_of").rename(columns={"probability": "age_0"})
+    scores = pd.DataFrame(
+        {
+            "account_id": test.keys["account_id"].to_numpy(),
+            "as_of": test.keys["as_of"].to_numpy(),
+            "label": test.labels,
+            "probability": model.probability(test.features),
+        }
+    )
+    last = (
+        scores[scores["as_of"] == dates[-1]]
+        .drop(columns="as_of")
+        .rename(columns={"probability": "age_0"})
+    )
     ages = {0: "age_0"}
     for date in dates[-2::-1]:
         days = int((dates[-1] - date) / np.timedelta64(1, "D"))
@@ -49,73 +63,107 @@ def by_age(model: Model, test: TrainingSet) -> list[dict[str, Any]]:
     if len(set(labels.tolist())) < 2:
         return []
     fresh = metrics.log_losses(labels, last["age_0"].to_numpy())
-    return [{"age_days": days, **_judged(labels, last[column].to_numpy(), fresh, last["account_id"])}
-            for days, column in ages.items()]
+    return [
+        {"age_days": days, **_judged(labels, last[column].to_numpy(), fresh, last["account_id"])}
+        for days, column in ages.items()
+    ]
 
 
 def without_sources(model: Model, test: TrainingSet) -> list[dict[str, Any]]:
-    """What is lost without each source: its signals empty on every row, as if the feed had never come.
+    """What is lost without each source: its signals empty on every row, as if the feed had never
+    come.
 
-    Sources go by what their absence costs, the dearest first. The last entries leave out the dearest two, and three,
-    together: the curve of a company with less and less data.
+    Sources go by what their absence costs, the dearest first. The last entries leave out the
+    dearest two, and three, together: the curve of a company with less and less data.
 
     Returns
     -------
     list of dict
-        without (names), signals, n, events, log_loss, auc, `difference` from the full model with `_low`, `_high`.
+        without (names), signals, n, events, log_loss, auc, `difference` from the full model with
+        `_low`, `_high`.
     """
     if len(set(test.labels.tolist())) < 2:
         return []
     full = metrics.log_losses(test.labels, model.probability(test.features))
-    alone = [_without(model, test, (source,), full) for source in sorted({s.source for s in model.signals if s.source})]
+    alone = [
+        _without(model, test, (source,), full)
+        for source in sorted({s.source for s in model.signals if s.source})
+    ]
     alone.sort(key=lambda each: (-each["difference"], each["without"]))
-    together = [_without(model, test, tuple(each["without"][0] for each in alone[:count]), full)
-                for count in range(2, min(MOST_TOGETHER + 1, len(alone)))]
+    together = [
+        _without(model, test, tuple(each["without"][0] for each in alone[:count]), full)
+        for count in range(2, min(MOST_TOGETHER + 1, len(alone)))
+    ]
     return [*alone, *together]
 
 
 def leading_alone(model: Model, rows: TrainingSet, plan: TrainingPlan) -> dict[str, Any] | None:
-    """What `[features] leading_only` would cost: the model's members fitted and calibrated again without lagging signals.
+    """What `[features] leading_only` would cost: the model's members fitted and calibrated again
+    without lagging signals.
 
-    Lagging signals say what has happened already (paid late, rated badly). Emptied columns would charge the model for
-    having relied on them, so it is fitted again, on the same folds; settings stay as they were chosen for all signals.
+    Lagging signals say what has happened already (paid late, rated badly). Emptied columns would
+    charge the model for having relied on them, so it is fitted again, on the same folds; settings
+    stay as they were chosen for all signals.
 
     Returns
     -------
     dict or None
-        signals, lagging (how many are left out), all_log_loss, all_auc; n, events, log_loss, auc of the leading ones and
-        `difference`, their log loss minus that of all signals, with `_low` and `_high`; on the test of `rows`. None
-        where the model reads signals of one sort only, its method cannot be made of the leading ones, or no outcome differs.
+        signals, lagging (how many are left out), all_log_loss, all_auc; n, events, log_loss, auc of
+        the leading ones and `difference`, their log loss minus that of all signals, with `_low` and
+        `_high`; on the test of `rows`. None where the model reads signals of one sort only, its
+        method cannot be made of the leading ones, or no outcome differs.
     """
     leading = tuple(s for s in model.signals if s.is_leading)
     test = rows.test
     if len(leading) in (0, len(model.signals)) or len(set(test.labels.tolist())) < 2:
         return None
-    taught = TrainingSet(rows.keys, rows.features[[s.column for s in leading]], rows.labels, leading)
+    taught = TrainingSet(
+        rows.keys, rows.features[[s.column for s in leading]], rows.labels, leading
+    )
     half_life = (model.training.get("settings") or {}).get("half_life_days")
     try:
-        alone = fitted_again(taught, plan, lambda some, _: refit(model, some).members, half_life_days=half_life)
+        alone = fitted_again(
+            taught, plan, lambda some, _: refit(model, some).members, half_life_days=half_life
+        )
     except ContractError:
         # Such a scorecard, of signals with declared directions, has none left.
         return None
     probability = model.probability(test.features)
-    judged = _judged(test.labels, alone.probability(taught.test.features), metrics.log_losses(test.labels, probability),
-                     test.keys["account_id"])
-    return {"signals": len(leading), "lagging": len(model.signals) - len(leading),
-            "all_log_loss": metrics.log_loss(test.labels, probability), "all_auc": metrics.auc(test.labels, probability),
-            **judged}
+    judged = _judged(
+        test.labels,
+        alone.probability(taught.test.features),
+        metrics.log_losses(test.labels, probability),
+        test.keys["account_id"],
+    )
+    return {
+        "signals": len(leading),
+        "lagging": len(model.signals) - len(leading),
+        "all_log_loss": metrics.log_loss(test.labels, probability),
+        "all_auc": metrics.auc(test.labels, probability),
+        **judged,
+    }
 
 
-def _without(model: Model, test: TrainingSet, sources: Sequence[str], full: Floats) -> dict[str, Any]:
+def _without(
+    model: Model, test: TrainingSet, sources: Sequence[str], full: Floats
+) -> dict[str, Any]:
     gone = [s.column for s in model.signals if s.source in sources]
     features = test.features.assign(**dict.fromkeys(gone, np.nan))
     judged = _judged(test.labels, model.probability(features), full, test.keys["account_id"])
     return {"without": list(sources), "signals": len(gone), **judged}
 
 
-def _judged(labels: "np.ndarray[Any, Any]", probability: Floats, beside: Floats, accounts: pd.Series) -> dict[str, Any]:
+def _judged(
+    labels: "np.ndarray[Any, Any]", probability: Floats, beside: Floats, accounts: pd.Series
+) -> dict[str, Any]:
     losses = metrics.log_losses(labels, probability)
     paired = metrics.paired_difference(losses, beside, accounts, replicates=REPLICATES)
-    return {"n": len(labels), "events": int(labels.sum()), "log_loss": float(losses.mean()),
-            "auc": metrics.auc(labels, probability),
-            "difference": paired.value, "difference_low": paired.low, "difference_high": paired.high}
+    return {
+        "n": len(labels),
+        "events": int(labels.sum()),
+        "log_loss": float(losses.mean()),
+        "auc": metrics.auc(labels, probability),
+        "difference": paired.value,
+        "difference_low": paired.low,
+        "difference_high": paired.high,
+    }

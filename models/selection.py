@@ -1,7 +1,9 @@
-"""What each measure is worth out of time: loss when it is shuffled, period by period, with a guard against luck.
+"""What each measure is worth out of time: loss when it is shuffled, period by period, with a guard
+against luck.
 
-Permutation importance (Breiman 2001, Random Forests, section 10) on rows that came after the ones that taught, and the
-false discovery rate held by Benjamini and Hochberg (1995). The untouched test is not read.
+Permutation importance (Breiman 2001, Random Forests, section 10) on rows that came after the ones
+that taught, and the false discovery rate held by Benjamini and Hochberg (1995). The untouched test
+is not read.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,19 +32,21 @@ _LEAST_ERROR = 1e-12
 
 
 def measure_values(training_set: TrainingSet, plan: TrainingPlan) -> pd.DataFrame:
-    """Value of every measure (a card with all its windows) and of every dimension, the dearest first.
+    """Value of every measure (a card with all its windows) and of every dimension, the dearest
+    first.
 
-    A plain LightGBM is fitted before each validation block; on the block the measure's columns are shuffled together
-    among the accounts of a date, three times. Of measures that say the same each keeps the other's value low: a low
-    value says that nothing is lost *beside the others*.
+    A plain LightGBM is fitted before each validation block; on the block the measure's columns are
+    shuffled together among the accounts of a date, three times. Of measures that say the same each
+    keeps the other's value low: a low value says that nothing is lost *beside the others*.
 
     Returns
     -------
     DataFrame
-        level (measure or dimension), name, dimension, source (empty for a dimension), columns (how many), filled (share of
-        rows with any value); value, value_low, value_high: log loss added per row by shuffling; periods, periods_up:
-        months, and those where the loss rose; p: one-sided; is_found: whether it survives Benjamini and Hochberg at 10%,
-        measures and dimensions each among themselves.
+        level (measure or dimension), name, dimension, source (empty for a dimension), columns (how
+        many), filled (share of rows with any value); value, value_low, value_high: log loss added
+        per row by shuffling; periods, periods_up: months, and those where the loss rose; p:
+        one-sided; is_found: whether it survives Benjamini and Hochberg at 10%, measures and
+        dimensions each among themselves.
     """
     folds = folds_of(training_set, plan)
     blocks = tuple({id(b): b for b in (*folds.tuning, *folds.calibration)}.values())
@@ -56,28 +60,48 @@ def measure_values(training_set: TrainingSet, plan: TrainingPlan) -> pd.DataFram
     rows = []
     for group, positions in groups.items():
         whole = np.concatenate([block[group] for block in added])
-        found = metrics.paired_difference(whole, np.zeros(len(whole)), keys["account_id"], replicates=REPLICATES)
+        found = metrics.paired_difference(
+            whole, np.zeros(len(whole)), keys["account_id"], replicates=REPLICATES
+        )
         # 95% is 1.96 standard errors each way.
         error = max((found.high - found.low) / 3.92, _LEAST_ERROR)
         by_month = pd.Series(whole).groupby(months.to_numpy()).mean()
         signal = training_set.signals[positions[0]]
-        rows.append({
-            "level": group[0], "name": group[1], "dimension": signal.dimension,
-            "source": signal.source if group[0] == MEASURE else "", "columns": len(positions),
-            "filled": float(training_set.features.iloc[:, positions].notna().any(axis=1).mean()),
-            "value": found.value, "value_low": found.low, "value_high": found.high, "periods": len(by_month),
-            "periods_up": int((by_month > 0).sum()), "p": float(ndtr(-found.value / error)) if whole.any() else 1.0,
-        })
+        rows.append(
+            {
+                "level": group[0],
+                "name": group[1],
+                "dimension": signal.dimension,
+                "source": signal.source if group[0] == MEASURE else "",
+                "columns": len(positions),
+                "filled": float(
+                    training_set.features.iloc[:, positions].notna().any(axis=1).mean()
+                ),
+                "value": found.value,
+                "value_low": found.low,
+                "value_high": found.high,
+                "periods": len(by_month),
+                "periods_up": int((by_month > 0).sum()),
+                "p": float(ndtr(-found.value / error)) if whole.any() else 1.0,
+            }
+        )
     table = pd.DataFrame(rows)
     table["is_found"] = False
     for level in (MEASURE, DIMENSION):
         mine = (table["level"] == level).to_numpy()
-        table.loc[mine, "is_found"] = benjamini_hochberg(table.loc[mine, "p"].to_numpy()) <= FALSE_DISCOVERIES
-    return table.sort_values(["value", "name"], ascending=[False, True], kind="stable", ignore_index=True)
+        table.loc[mine, "is_found"] = (
+            benjamini_hochberg(table.loc[mine, "p"].to_numpy()) <= FALSE_DISCOVERIES
+        )
+    return table.sort_values(
+        ["value", "name"], ascending=[False, True], kind="stable", ignore_index=True
+    )
 
 
 def _added_by_shuffling(
-    training_set: TrainingSet, block: Block, groups: Mapping[tuple[str, str], list[int]], plan: TrainingPlan
+    training_set: TrainingSet,
+    block: Block,
+    groups: Mapping[tuple[str, str], list[int]],
+    plan: TrainingPlan,
 ) -> dict[tuple[str, str], Floats]:
     """Loss added on each validation row, per group of columns."""
     taught, judged = training_set.rows(block.train), training_set.rows(block.validation)
@@ -86,13 +110,17 @@ def _added_by_shuffling(
     used = model.boosters_[0].feature_importance("split") > 0
     values = judged.features.to_numpy(dtype=np.float64)
     plain = _losses(model, values, judged)
-    shuffles = [_within_dates(judged.keys["as_of"], plan.seed + number) for number in range(REPEATS)]
+    shuffles = [
+        _within_dates(judged.keys["as_of"], plan.seed + number) for number in range(REPEATS)
+    ]
     added = {}
     for group, positions in groups.items():
         if not used[positions].any():
             added[group] = np.zeros(len(judged))
             continue
-        shuffled = [_losses(model, _shuffled(values, positions, order), judged) for order in shuffles]
+        shuffled = [
+            _losses(model, _shuffled(values, positions, order), judged) for order in shuffles
+        ]
         added[group] = np.mean(shuffled, axis=0) - plain
     return added
 

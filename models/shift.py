@@ -1,7 +1,9 @@
-"""Whether the scores of today are distributed as those of the last run were, and which signals moved if not.
+"""Whether the scores of today are distributed as those of the last run were, and which signals
+moved if not.
 
-The population stability index compares two distributions over the same bins, `sum (q - p) ln(q / p)`; by custom 0.1 is a
-small and 0.25 a major shift. Few accounts move it by chance alone, so a test stands beside it.
+The population stability index compares two distributions over the same bins, `sum (q - p) ln(q /
+p)`; by custom 0.1 is a small and 0.25 a major shift. Few accounts move it by chance alone, so a
+test stands beside it.
 """
 
 from collections.abc import Mapping
@@ -30,7 +32,9 @@ class ScoreShift:
     index: float
     """Population stability index, 0 for equal distributions."""
     chance: float
-    """Probability of as large a difference between two draws from one distribution, accounts taken as independent."""
+    """Probability of as large a difference between two draws from one distribution, accounts taken
+    as independent.
+    """
     bands_before: Mapping[str, float]
     bands_now: Mapping[str, float]
     """Shares (0-1) of the accounts that have a score."""
@@ -41,7 +45,8 @@ class ScoreShift:
 
 
 def score_shift(before: pd.DataFrame, now: pd.DataFrame) -> ScoreShift | None:
-    """Compare `health_exact` and `band` of two runs; None with under 50 scored accounts on either side.
+    """Compare `health_exact` and `band` of two runs; None with under 50 scored accounts on either
+    side.
 
     Parameters
     ----------
@@ -51,7 +56,9 @@ def score_shift(before: pd.DataFrame, now: pd.DataFrame) -> ScoreShift | None:
     first, second = (rows[rows["health_exact"].notna()] for rows in (before, now))
     if min(len(first), len(second)) < FEWEST:
         return None
-    index, chance = stability_index(first["health_exact"].to_numpy(float), second["health_exact"].to_numpy(float))
+    index, chance = stability_index(
+        first["health_exact"].to_numpy(float), second["health_exact"].to_numpy(float)
+    )
     return ScoreShift(index, chance, _shares(first["band"]), _shares(second["band"]))
 
 
@@ -61,21 +68,38 @@ def moved_signals(before: pd.DataFrame, now: pd.DataFrame, most: int = 3) -> pd.
     Returns
     -------
     DataFrame
-        signal; index (population stability index, empty values a bin of their own); median_before, median_now; ratio of
-        the typical sizes of what is not 0 (NaN where one side has none).
+        signal; index (population stability index, empty values a bin of their own); median_before,
+        median_now; ratio of the typical sizes of what is not 0 (NaN where one side has none).
     """
     rows = []
     for column in before.columns.intersection(now.columns):
         one, other = before[column].to_numpy(float), now[column].to_numpy(float)
-        rows.append({"signal": column, "index": stability_index(one, other)[0], "median_before": _median(one),
-                     "median_now": _median(other), "ratio": _median(np.abs(other[other != 0])) / _median(np.abs(one[one != 0]))})
+        rows.append(
+            {
+                "signal": column,
+                "index": stability_index(one, other)[0],
+                "median_before": _median(one),
+                "median_now": _median(other),
+                "ratio": _median(np.abs(other[other != 0])) / _median(np.abs(one[one != 0])),
+            }
+        )
     found = pd.DataFrame(rows, columns=["signal", "index", "median_before", "median_now", "ratio"])
-    return found.sort_values(["index", "signal"], ascending=[False, True]).head(most).reset_index(drop=True)
+    return (
+        found.sort_values(["index", "signal"], ascending=[False, True])
+        .head(most)
+        .reset_index(drop=True)
+    )
 
 
 def stability_index(before: Floats, now: Floats) -> tuple[float, float]:
-    """Population stability index over tenths of `before`, and the chance of as large a difference (G-test)."""
-    edges = np.unique(np.quantile(before[~np.isnan(before)], np.linspace(0, 1, BINS + 1)[1:-1])) if _some(before) else np.empty(0)
+    """Population stability index over tenths of `before`, and the chance of as large a difference
+    (G-test).
+    """
+    edges = (
+        np.unique(np.quantile(before[~np.isnan(before)], np.linspace(0, 1, BINS + 1)[1:-1]))
+        if _some(before)
+        else np.empty(0)
+    )
     counts = np.array([_counts(before, edges), _counts(now, edges)])
     counts = counts[:, counts.sum(axis=0) > 0]
     share = (counts + 0.5) / (counts + 0.5).sum(axis=1, keepdims=True)
@@ -101,4 +125,7 @@ def _median(values: Floats) -> float:
 
 
 def _shares(bands: "pd.Series[str]") -> dict[str, float]:
-    return {str(band): float(share) for band, share in bands.value_counts(normalize=True).sort_index().items()}
+    return {
+        str(band): float(share)
+        for band, share in bands.value_counts(normalize=True).sort_index().items()
+    }

@@ -11,7 +11,8 @@ from models.model import Member, Model
 
 
 def band_changes(first: Bundle, second: Bundle, features: pd.DataFrame) -> float:
-    """Return the share of accounts (0-1) that two bundles put into different bands on the same inputs.
+    """Return the share of accounts (0-1) that two bundles put into different bands on the same
+    inputs.
 
     Parameters
     ----------
@@ -20,19 +21,30 @@ def band_changes(first: Bundle, second: Bundle, features: pd.DataFrame) -> float
     """
     if not len(features):
         return 0.0
-    return float(np.mean(score(first, features).table["band"].to_numpy() != score(second, features).table["band"].to_numpy()))
+    return float(
+        np.mean(
+            score(first, features).table["band"].to_numpy()
+            != score(second, features).table["band"].to_numpy()
+        )
+    )
 
 
 def speaks_of_the_same(first: Model, second: Model) -> bool:
-    """Whether two models read the same signals, so that they can be judged on one frame and blended."""
-    return [(s.column, s.fingerprint) for s in first.signals] == [(s.column, s.fingerprint) for s in second.signals]
+    """Whether two models read the same signals, so that they can be judged on one frame and
+    blended.
+    """
+    return [(s.column, s.fingerprint) for s in first.signals] == [
+        (s.column, s.fingerprint) for s in second.signals
+    ]
 
 
 def stabilised(champion: Model, challenger: Model, share: float = 0.5) -> Model:
-    """Return the challenger drawn towards the model in use: calibrated log-odds averaged, so contributions still add.
+    """Return the challenger drawn towards the model in use: calibrated log-odds averaged, so
+    contributions still add.
 
-    Both were calibrated out of time, and so is their mean: the calibrator of the result is the identity, and
-    slopes move into the members' weights. Every account lands between what the two say.
+    Both were calibrated out of time, and so is their mean: the calibrator of the result is the
+    identity, and slopes move into the members' weights. Every account lands between what the two
+    say.
 
     Parameters
     ----------
@@ -42,18 +54,29 @@ def stabilised(champion: Model, challenger: Model, share: float = 0.5) -> Model:
     assert champion.calibrator is not None and challenger.calibrator is not None
     knots = np.zeros(0) if challenger.interval_table is None else challenger.interval_table.margins
     # A weight of a member cannot bend: of calibrators with bends the nearest straight line counts.
-    first = straightened(champion.calibrator, knots if champion.interval_table is None else champion.interval_table.margins)
+    first = straightened(
+        champion.calibrator,
+        knots if champion.interval_table is None else champion.interval_table.margins,
+    )
     second = straightened(challenger.calibrator, knots)
-    members = (*_weighted(champion, share * first.slope),
-               *_weighted(challenger, (1.0 - share) * second.slope))
+    members = (
+        *_weighted(champion, share * first.slope),
+        *_weighted(challenger, (1.0 - share) * second.slope),
+    )
     intercept = share * first.intercept + (1.0 - share) * second.intercept
     table = challenger.interval_table
     if table is not None:
-        # Knots are margins of the challenger; the blend's margins are calibrated log-odds less the intercept.
+        # Knots are margins of the challenger; the blend's margins are calibrated log-odds less the
+        # intercept.
         table = replace(table, margins=second.logit(table.margins) - intercept)
     training = {**challenger.training, "stabilised_share": share}
-    return replace(challenger, members=members, calibrator=Platt(1.0, intercept, second.events), interval_table=table,
-                   training=training)
+    return replace(
+        challenger,
+        members=members,
+        calibrator=Platt(1.0, intercept, second.events),
+        interval_table=table,
+        training=training,
+    )
 
 
 def _weighted(model: Model, factor: float) -> tuple[Member, ...]:

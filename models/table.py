@@ -1,6 +1,8 @@
-"""A ready feature table as a training set: keys, labels, frozen encodings, and what was found on the way.
+"""A ready feature table as a training set: keys, labels, frozen encodings, and what was found on
+the way.
 
-One example runs through the comments: 3,150 rows without dates, 300 of which repeat the values of others.
+One example runs through the comments: 3,150 rows without dates, 300 of which repeat the values of
+others.
 """
 
 import difflib
@@ -19,7 +21,9 @@ from models.dataset import TrainingSet, training_set
 from models.table_codes import ColumnCode, encode, freeze, signals_of, unseen
 
 NO_DATE = np.datetime64("1970-01-01", "us")
-"""Date of rows that have none; their labels are all complete a day later, so that no fold by time can exist."""
+"""Date of rows that have none; their labels are all complete a day later, so that no fold by time
+can exist.
+"""
 LISTED = 8
 FEWEST_NUMBERED = 20
 """With fewer rows whole numbers without gap or repeat can be chance."""
@@ -34,9 +38,9 @@ Advice = Callable[[Sequence[leakage.Finding]], str]
 class TableOptions:
     """Which column is what.
 
-    `positive` is the label value that is the event, all others its absence (None: 1, true or yes of two); `account`
-    names the accounts (None: every distinct row is one); `as_of` dates the rows, and then `horizon_days` says when a
-    label was complete.
+    `positive` is the label value that is the event, all others its absence (None: 1, true or yes of
+    two); `account` names the accounts (None: every distinct row is one); `as_of` dates the rows,
+    and then `horizon_days` says when a label was complete.
     """
 
     label: str
@@ -51,14 +55,20 @@ class TableOptions:
 
     def __post_init__(self) -> None:
         if not 0.0 < self.test_share < 1.0:
-            raise ConfigError(f"--test-share {self.test_share} must lie between 0 and 1; 0.2 holds out one row in five.")
+            raise ConfigError(
+                f"--test-share {self.test_share} must lie between 0 and 1; 0.2 holds out one row in"
+                " five."
+            )
         if self.as_of is not None and self.horizon_days is None:
             raise ConfigError(
-                f"--as-of {self.as_of} needs --horizon-days N: how many days after that date the label was complete. "
-                "Without it nothing keeps the labels of training out of the test."
+                f"--as-of {self.as_of} needs --horizon-days N: how many days after that date the"
+                " label was complete. Without it nothing keeps the labels of training out of the"
+                " test."
             )
         if self.as_of is None and self.horizon_days is not None:
-            raise ConfigError("--horizon-days counts from a date; name its column with --as-of COLUMN.")
+            raise ConfigError(
+                "--horizon-days counts from a date; name its column with --as-of COLUMN."
+            )
         if self.horizon_days is not None and self.horizon_days < 1:
             raise ConfigError(f"--horizon-days {self.horizon_days} must be at least 1.")
 
@@ -78,7 +88,9 @@ class LabelledTable:
     has_dates: bool
     notes: tuple[str, ...]
     dropped: pd.DataFrame
-    """Columns left out on request, which no signal comes from: an older model of the table may read them."""
+    """Columns left out on request, which no signal comes from: an older model of the table may read
+    them.
+    """
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +106,9 @@ class TableRows:
     """Position in the file of each row of the training set."""
     notes: tuple[str, ...]
     source: LabelledTable
-    """The same rows, in the same order, before encoding: another model may read them by codes of its own."""
+    """The same rows, in the same order, before encoding: another model may read them by codes of
+    its own.
+    """
 
     @property
     def is_test(self) -> NDArray[np.bool_]:
@@ -104,10 +118,17 @@ class TableRows:
     def signal_waivers(self) -> dict[str, str]:
         """Waivers under the names of the signals that the waived columns became."""
         reasons = {finding.column: str(finding.waived) for finding in self.findings}
-        return {name: reasons[code.column] for code in self.codes if code.column in reasons for name in code.signals}
+        return {
+            name: reasons[code.column]
+            for code in self.codes
+            if code.column in reasons
+            for name in code.signals
+        }
 
 
-def table_rows(table: pd.DataFrame, options: TableOptions, *, advice: Advice | None = None) -> TableRows:
+def table_rows(
+    table: pd.DataFrame, options: TableOptions, *, advice: Advice | None = None
+) -> TableRows:
     """Return the training set of a table, its test held out, its columns audited and encoded.
 
     Parameters
@@ -131,7 +152,9 @@ def table_rows(table: pd.DataFrame, options: TableOptions, *, advice: Advice | N
 
 
 def labelled(table: pd.DataFrame, options: TableOptions) -> LabelledTable:
-    """Return rows with a label, their keys, and the columns left once label, keys and dropped ones are away."""
+    """Return rows with a label, their keys, and the columns left once label, keys and dropped ones
+    are away.
+    """
     named = {name: column_named(table, name) for name in _names(options)}
     label = named[options.label]
     events, notes = _labels(table[label], label, options.positive)
@@ -143,16 +166,28 @@ def labelled(table: pd.DataFrame, options: TableOptions) -> LabelledTable:
         if column is not None:
             empty = table[column].isna().to_numpy()
             if (empty & known).any():
-                notes.append(f"{int((empty & known).sum()):,} rows without {what} ({column}) were left out.")
+                notes.append(
+                    f"{int((empty & known).sum()):,} rows without {what} ({column}) were left out."
+                )
             known = known & ~empty
     rows = np.flatnonzero(known)
     offered = table.drop(columns=[c for c in table.columns if c in taken])
-    numbered = [c for c in offered.columns if c not in {named[n] for n in options.waivers} and _numbers_rows(offered[c])]
+    numbered = [
+        c
+        for c in offered.columns
+        if c not in {named[n] for n in options.waivers} and _numbers_rows(offered[c])
+    ]
     if numbered:
-        notes.append(f"left out, numbers of rows: {', '.join(repr(str(c)) for c in numbered)}; --waive COLUMN=REASON keeps one.")
+        notes.append(
+            f"left out, numbers of rows: {', '.join(repr(str(c)) for c in numbered)}; --waive"
+            " COLUMN=REASON keeps one."
+        )
     plain, more = _plain(offered.drop(columns=numbered).iloc[rows].reset_index(drop=True))
-    dropped, _ = _plain(table[sorted({named[name] for name in options.drop} - {label, account, as_of})]
-                        .iloc[rows].reset_index(drop=True))
+    dropped, _ = _plain(
+        table[sorted({named[name] for name in options.drop} - {label, account, as_of})]
+        .iloc[rows]
+        .reset_index(drop=True)
+    )
     if as_of is None:
         dropped = dropped.drop(columns=_times(dropped))
     dates = frozenset((*_times(plain), *_times(dropped)))
@@ -164,26 +199,37 @@ def labelled(table: pd.DataFrame, options: TableOptions) -> LabelledTable:
     keys, told = _keys(plain, labels, ids, days, options.horizon_days)
     order = keys.sort_values(["account_id", "as_of"], kind="stable").index.to_numpy()
     keys = keys.assign(row=rows).iloc[order].reset_index(drop=True)
-    return LabelledTable(keys, labels[order], plain.iloc[order].reset_index(drop=True), dates,
-                         days is not None, (*notes, *more, *told), dropped.iloc[order].reset_index(drop=True))
+    return LabelledTable(
+        keys,
+        labels[order],
+        plain.iloc[order].reset_index(drop=True),
+        dates,
+        days is not None,
+        (*notes, *more, *told),
+        dropped.iloc[order].reset_index(drop=True),
+    )
 
 
 def held_out(found: LabelledTable, share: float) -> NDArray[np.bool_]:
     """Return which rows are the untouched test.
 
-    With dates: the last ones, until they hold the share of rows. Without: accounts whose hash falls below it,
-    so the choice moves neither with the order of rows nor when other accounts come or go.
+    With dates: the last ones, until they hold the share of rows. Without: accounts whose hash falls
+    below it, so the choice moves neither with the order of rows nor when other accounts come or go.
     """
     if not found.has_dates:
         accounts = found.keys["account_id"]
-        parts = {a: int(hashlib.sha256(f"test|{a}".encode()).hexdigest()[:8], 16) / 2**32 for a in accounts.unique()}
+        parts = {
+            a: int(hashlib.sha256(f"test|{a}".encode()).hexdigest()[:8], 16) / 2**32
+            for a in accounts.unique()
+        }
         return np.asarray(accounts.map(parts).to_numpy(dtype=np.float64) < share)
     as_of = found.keys["as_of"]
     counts = as_of.value_counts().sort_index(ascending=False)
     if len(counts) < 2:
         raise ContractError(
-            f"all rows are of one date, {counts.index[0]:%Y-%m-%d}, so no later one can be the test. "
-            "Leave --as-of away to hold out accounts instead (then nothing is out of time), or add dates."
+            f"all rows are of one date, {counts.index[0]:%Y-%m-%d}, so no later one can be the"
+            " test. Leave --as-of away to hold out accounts instead (then nothing is out of time),"
+            " or add dates."
         )
     reached = int(np.searchsorted(np.cumsum(counts.to_numpy()), share * len(as_of))) + 1
     first = counts.index[min(reached, len(counts) - 1) - 1]
@@ -191,29 +237,48 @@ def held_out(found: LabelledTable, share: float) -> NDArray[np.bool_]:
 
 
 def encoded(
-    found: LabelledTable, is_test: NDArray[np.bool_], options: TableOptions, *, advice: Advice | None = None
+    found: LabelledTable,
+    is_test: NDArray[np.bool_],
+    options: TableOptions,
+    *,
+    advice: Advice | None = None,
 ) -> TableRows:
-    """Audit and encode the columns on the training rows, and return the training set with its test marked."""
+    """Audit and encode the columns on the training rows, and return the training set with its test
+    marked.
+    """
     _require_outcomes(found, is_test)
     train = ~is_test
     columns, notes = _varying(found.columns, train)
     by_name = {str(column).lower(): str(column) for column in columns.columns}
-    waivers = {by_name[n.lower()]: reason for n, reason in options.waivers.items() if n.lower() in by_name}
+    waivers = {
+        by_name[n.lower()]: reason for n, reason in options.waivers.items() if n.lower() in by_name
+    }
     findings = _audit(found, columns, train, waivers, advice)
     if int(found.keys["account_id"][train & (found.labels == 1)].nunique()) < leakage.MIN_LEAVING:
-        notes.append(f"fewer than {leakage.MIN_LEAVING} accounts have the event in training: the audit for columns that "
-                     "know the outcome could not be asked.")
+        notes.append(
+            f"fewer than {leakage.MIN_LEAVING} accounts have the event in training: the audit for"
+            " columns that know the outcome could not be asked."
+        )
     codes = freeze(columns[train], found.dates)
     features = encode(columns, codes)
     notes += unseen(columns[is_test], codes)
     keys = found.keys.assign(is_test=is_test)
     rows = training_set(keys, features, found.labels, signals_of(codes))
-    return TableRows(rows, codes, findings, found.has_dates, found.keys["row"].to_numpy(dtype=np.int64),
-                     (*found.notes, *notes), found)
+    return TableRows(
+        rows,
+        codes,
+        findings,
+        found.has_dates,
+        found.keys["row"].to_numpy(dtype=np.int64),
+        (*found.notes, *notes),
+        found,
+    )
 
 
 def account_ids(column: pd.Series) -> pd.Series:
-    """Return account ids as text: `12346.0` reads `12346`, text stays as it is but for spaces around it."""
+    """Return account ids as text: `12346.0` reads `12346`, text stays as it is but for spaces
+    around it.
+    """
     if pd.api.types.is_float_dtype(column):
         whole = column.dropna()
         if (whole % 1 == 0).all():
@@ -234,9 +299,13 @@ def column_named(table: pd.DataFrame, name: str) -> str:
     same = [str(column) for column in table.columns if str(column).lower() == name.lower()]
     if len(same) == 1:
         return same[0]
-    near = difflib.get_close_matches(name, [str(column) for column in table.columns], n=3, cutoff=0.5)
+    near = difflib.get_close_matches(
+        name, [str(column) for column in table.columns], n=3, cutoff=0.5
+    )
     listed = near or [str(column) for column in table.columns[:LISTED]]
-    raise ConfigError(f"the table has no column {name!r}; {'near are' if near else 'it has'} {', '.join(listed)}.")
+    raise ConfigError(
+        f"the table has no column {name!r}; {'near are' if near else 'it has'} {', '.join(listed)}."
+    )
 
 
 def _names(options: TableOptions) -> list[str]:
@@ -245,17 +314,22 @@ def _names(options: TableOptions) -> list[str]:
 
 
 def _labels(values: pd.Series, column: str, positive: str | None) -> tuple[pd.Series, list[str]]:
-    """1 for the event, 0 for the other value, null where unknown; and a note where rows are left out."""
+    """1 for the event, 0 for the other value, null where unknown; and a note where rows are left
+    out.
+    """
     text = _canonical(values)
     counts = text.value_counts()
     listed = ", ".join(f"{value!r} ({count:,})" for value, count in counts.head(LISTED).items())
     if len(counts) > LISTED:
         listed += f" and {len(counts) - LISTED} more"
     if len(counts) < 2 or len(counts) > (2 if positive is None else LISTED):
+        choice = ""
+        if 2 < len(counts) <= LISTED:
+            choice = "name the event with --positive VALUE, then all others are its absence, "
         raise ConfigError(
-            f"label column {column!r} holds {len(counts)} values: {listed or 'none'}. It must hold two, the event and its "
-            f"absence; {'name the event with --positive VALUE, then all others are its absence, ' * (2 < len(counts) <= LISTED)}"
-            "make such a column, or name another with --label."
+            f"label column {column!r} holds {len(counts)} values: {listed or 'none'}. It must hold"
+            f" two, the event and its absence; {choice}make"
+            " such a column, or name another with --label."
         )
     event = None if positive is None else _canonical(pd.Series([positive], dtype=object)).iloc[0]
     if _is_flag(values) and str(event).lower() in FLAGS:
@@ -267,15 +341,29 @@ def _labels(values: pd.Series, column: str, positive: str | None) -> tuple[pd.Se
         # Some exports end them with a full stop: True. and False.
         said = {value.lower().rstrip("."): value for value in counts.index}
         event = next((said[yes] for yes, no in YES_AND_NO if set(said) == {yes, no}), None)
-        taken = [f"{event!r} of {column} is taken as the event; for the other say --positive."] if event is not None else []
+        taken = (
+            [f"{event!r} of {column} is taken as the event; for the other say --positive."]
+            if event is not None
+            else []
+        )
     if event is None:
-        raise ConfigError(f"label column {column!r} holds {listed}: say which is the event with --positive VALUE.")
+        raise ConfigError(
+            f"label column {column!r} holds {listed}: say which is the event with --positive VALUE."
+        )
     if event not in counts.index:
-        raise ConfigError(f"--positive {positive!r} is no value of label column {column!r}; it holds {listed}.")
+        raise ConfigError(
+            f"--positive {positive!r} is no value of label column {column!r}; it holds {listed}."
+        )
     if len(counts) > 2:
-        taken = [f"all values of {column} but {event!r} count as its absence: {listed}; leave out rows that belong to neither."]
+        taken = [
+            f"all values of {column} but {event!r} count as its absence: {listed}; leave out rows"
+            " that belong to neither."
+        ]
     unknown = int(text.isna().sum())
-    notes = [*taken, *([f"{unknown:,} rows without label ({column}) were left out."] if unknown else [])]
+    notes = [
+        *taken,
+        *([f"{unknown:,} rows without label ({column}) were left out."] if unknown else []),
+    ]
     return (text == event).astype("float64").where(text.notna()), notes
 
 
@@ -291,15 +379,23 @@ def _canonical(values: pd.Series) -> pd.Series:
 
 
 def _is_flag(values: pd.Series) -> bool:
-    return bool(values.notna().any()) and pd.api.types.is_bool_dtype(values.dropna().infer_objects())
+    return bool(values.notna().any()) and pd.api.types.is_bool_dtype(
+        values.dropna().infer_objects()
+    )
 
 
 def _numbers_rows(values: pd.Series) -> bool:
-    """Whether a column only counts the rows: whole numbers that never repeat, and leave no gap or bear an index's name.
+    """Whether a column only counts the rows: whole numbers that never repeat, and leave no gap or
+    bear an index's name.
 
     A key is none, although it may count: its owner is asked whether it names the accounts.
     """
-    if len(values) < FEWEST_NUMBERED or not pd.api.types.is_numeric_dtype(values) or _is_flag(values) or values.isna().any():
+    if (
+        len(values) < FEWEST_NUMBERED
+        or not pd.api.types.is_numeric_dtype(values)
+        or _is_flag(values)
+        or values.isna().any()
+    ):
         return False
     if (values % 1 != 0).any() or values.duplicated().any():
         return False
@@ -309,19 +405,27 @@ def _numbers_rows(values: pd.Series) -> bool:
 
 
 def _plain(columns: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Numbers and flags as float64, text without spaces around it, times untouched; infinities become null."""
+    """Numbers and flags as float64, text without spaces around it, times untouched; infinities
+    become null.
+    """
     parts: dict[str, pd.Series] = {}
     notes = []
     for name in columns.columns:
         values = columns[name]
         if pd.api.types.is_datetime64_any_dtype(values):
-            parts[str(name)] = values.dt.tz_convert("UTC").dt.tz_localize(None) if values.dt.tz is not None else values
+            parts[str(name)] = (
+                values.dt.tz_convert("UTC").dt.tz_localize(None)
+                if values.dt.tz is not None
+                else values
+            )
         elif pd.api.types.is_timedelta64_dtype(values):
             parts[str(name)] = values.dt.total_seconds() / 86_400.0
         elif _is_flag(values):
             parts[str(name)] = values.astype("boolean")
         elif pd.api.types.is_numeric_dtype(values):
-            number = pd.Series(values.to_numpy(dtype=np.float64, na_value=np.nan), index=values.index)
+            number = pd.Series(
+                values.to_numpy(dtype=np.float64, na_value=np.nan), index=values.index
+            )
             infinite = int(np.isinf(number).sum())
             if infinite:
                 notes.append(f"{infinite:,} infinite values of {name} are read as null.")
@@ -335,14 +439,17 @@ def _plain(columns: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 def _days(
     columns: pd.DataFrame, as_of: pd.Series | None, as_of_name: str | None
 ) -> tuple[pd.DataFrame, pd.Series | None]:
-    """Times as days before the row's date, and that date; without one a time has nothing to count from."""
+    """Times as days before the row's date, and that date; without one a time has nothing to count
+    from.
+    """
     times = _times(columns)
     if as_of is None:
         if times:
             drops = " ".join(f"--drop {_quoted(name)}" for name in times)
             raise ConfigError(
-                f"{', '.join(times)} hold{'s' if len(times) == 1 else ''} dates, and without --as-of COLUMN there is no "
-                f"date to count days from. Name the column that dates the rows, or leave them out: {drops}."
+                f"{', '.join(times)} hold{'s' if len(times) == 1 else ''} dates, and without"
+                " --as-of COLUMN there is no date to count days from. Name the column that dates"
+                f" the rows, or leave them out: {drops}."
             )
         return columns, None
     day = _dates(as_of, str(as_of_name))
@@ -353,7 +460,9 @@ def _days(
 
 
 def _times(columns: pd.DataFrame) -> list[str]:
-    return [str(name) for name in columns.columns if pd.api.types.is_datetime64_any_dtype(columns[name])]
+    return [
+        str(name) for name in columns.columns if pd.api.types.is_datetime64_any_dtype(columns[name])
+    ]
 
 
 def _dates(values: pd.Series, name: str) -> pd.Series:
@@ -361,14 +470,23 @@ def _dates(values: pd.Series, name: str) -> pd.Series:
     times = values
     if not pd.api.types.is_datetime64_any_dtype(values):
         is_number = pd.api.types.is_numeric_dtype(values)
-        text = values.astype("Int64").astype("string") if is_number and (values % 1 == 0).all() else values.astype("string")
+        text = (
+            values.astype("Int64").astype("string")
+            if is_number and (values % 1 == 0).all()
+            else values.astype("string")
+        )
         times = pd.to_datetime(text, format="%Y%m%d" if is_number else "ISO8601", errors="coerce")
         if is_number and times.isna().any():
-            raise ConfigError(f"--as-of {name} holds numbers such as {values[times.isna()].iloc[0]}, not dates like 20250131. "
-                              "Convert it first.")
+            raise ConfigError(
+                f"--as-of {name} holds numbers such as {values[times.isna()].iloc[0]}, not dates"
+                " like 20250131. Convert it first."
+            )
         if times.isna().any():
             wrong = values[times.isna()].iloc[0]
-            raise ConfigError(f"--as-of {name} holds {wrong!r}, which is no date like 2025-01-31. Convert it first.")
+            raise ConfigError(
+                f"--as-of {name} holds {wrong!r}, which is no date like 2025-01-31. Convert it"
+                " first."
+            )
     if times.dt.tz is not None:
         times = times.dt.tz_convert("UTC").dt.tz_localize(None)
     days: pd.Series = times.dt.normalize().astype("datetime64[us]")
@@ -376,14 +494,17 @@ def _dates(values: pd.Series, name: str) -> pd.Series:
 
 
 def _keys(
-    columns: pd.DataFrame, labels: NDArray[np.int8], ids: pd.Series | None, days: pd.Series | None,
+    columns: pd.DataFrame,
+    labels: NDArray[np.int8],
+    ids: pd.Series | None,
+    days: pd.Series | None,
     horizon_days: int | None,
 ) -> tuple[pd.DataFrame, list[str]]:
     """Account, date and completion of the label per row.
 
-    With account and date: as given. Date only: every row an account of its own. No date: one moment for all;
-    rows of one account, or equal rows without one, follow each other by a microsecond, since a key may not
-    repeat, and stay together in every fold because their account is the same.
+    With account and date: as given. Date only: every row an account of its own. No date: one moment
+    for all; rows of one account, or equal rows without one, follow each other by a microsecond,
+    since a key may not repeat, and stay together in every fold because their account is the same.
     """
     content = _content(columns)
     account = ids if ids is not None else "row-" + content
@@ -394,8 +515,10 @@ def _keys(
     if days is not None:
         if ids is None:
             account = account + copy.map(lambda number: f"-{number + 1}" if number else "")
-            notes.append("no --account: every row counts as an account of its own, so an account that comes back on "
-                         "several dates makes intervals too narrow.")
+            notes.append(
+                "no --account: every row counts as an account of its own, so an account that comes"
+                " back on several dates makes intervals too narrow."
+            )
         until = days + pd.Timedelta(days=int(horizon_days or 0))
         return pd.DataFrame({"account_id": account, "as_of": days, "label_until": until}), notes
     moment = NO_DATE + copy.to_numpy().astype("timedelta64[us]")
@@ -406,8 +529,15 @@ def _keys(
 def _content(columns: pd.DataFrame) -> pd.Series:
     """A hash of each row's values, whatever the order of columns."""
     ordered = columns[sorted(columns.columns)]
-    text = ordered.apply(lambda each: each.astype(object).where(each.notna(), "") if each.dtype == object else
-                         each.astype("float64") if str(each.dtype) == "boolean" else each)
+    text = ordered.apply(
+        lambda each: (
+            each.astype(object).where(each.notna(), "")
+            if each.dtype == object
+            else each.astype("float64")
+            if str(each.dtype) == "boolean"
+            else each
+        )
+    )
     hashed: pd.Series = pd.util.hash_pandas_object(text, index=False)
     return hashed.map("{:016x}".format)
 
@@ -417,8 +547,10 @@ def _duplicates(content: pd.Series, labels: NDArray[np.int8], columns: pd.DataFr
     if not repeats:
         return []
     exact = int(pd.DataFrame({"content": content, "label": labels}).duplicated().sum())
-    return [f"{repeats:,} rows repeat the values of others ({exact:,} of them the label, too): each set of equal rows "
-            "stays together, in one fold or in the test, never in both."]
+    return [
+        f"{repeats:,} rows repeat the values of others ({exact:,} of them the label, too): each set"
+        " of equal rows stays together, in one fold or in the test, never in both."
+    ]
 
 
 def _require_outcomes(found: LabelledTable, is_test: NDArray[np.bool_]) -> None:
@@ -426,22 +558,29 @@ def _require_outcomes(found: LabelledTable, is_test: NDArray[np.bool_]) -> None:
         events = int(found.labels[rows].sum())
         if events < 2 or int(rows.sum()) - events < 2:
             raise ContractError(
-                f"of {int(rows.sum()):,} {what} rows {events:,} have the event; at least 2 with and 2 without it are needed. "
-                "Choose another --test-share, or bring more rows."
+                f"of {int(rows.sum()):,} {what} rows {events:,} have the event; at least 2 with and"
+                " 2 without it are needed. Choose another --test-share, or bring more rows."
             )
 
 
 def _varying(columns: pd.DataFrame, train: NDArray[np.bool_]) -> tuple[pd.DataFrame, list[str]]:
     """Columns that have at least two values (null is one) among the training rows."""
-    constant = [name for name in columns.columns if columns.loc[train, name].nunique(dropna=False) < 2]
+    constant = [
+        name for name in columns.columns if columns.loc[train, name].nunique(dropna=False) < 2
+    ]
     kept = columns.drop(columns=constant)
     if not len(kept.columns):
         raise ContractError("no column of the table varies, so nothing can be learned from it.")
-    return kept, [f"left out, the same in every training row: {', '.join(constant)}."] if constant else []
+    return kept, (
+        [f"left out, the same in every training row: {', '.join(constant)}."] if constant else []
+    )
 
 
 def _audit(
-    found: LabelledTable, columns: pd.DataFrame, train: NDArray[np.bool_], waivers: Mapping[str, str],
+    found: LabelledTable,
+    columns: pd.DataFrame,
+    train: NDArray[np.bool_],
+    waivers: Mapping[str, str],
     advice: Advice | None,
 ) -> tuple[leakage.Finding, ...]:
     """Identifiers and proxies in one answer, so that nobody has to run into them one by one."""

@@ -1,4 +1,6 @@
-"""Columns of a foreign table as signals: categories frozen on training rows, what is met later is null."""
+"""Columns of a foreign table as signals: categories frozen on training rows, what is met later is
+null.
+"""
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
@@ -34,7 +36,12 @@ class ColumnCode:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return {"column": self.column, "kind": self.kind, "signals": list(self.signals), "values": list(self.values)}
+        return {
+            "column": self.column,
+            "kind": self.kind,
+            "signals": list(self.signals),
+            "values": list(self.values),
+        }
 
     @classmethod
     def from_dict(cls, state: Mapping[str, Any]) -> "ColumnCode":
@@ -43,9 +50,11 @@ class ColumnCode:
 
 
 def freeze(columns: pd.DataFrame, dates: Collection[str] = ()) -> tuple[ColumnCode, ...]:
-    """Return how each column becomes signals, learned from these rows; `dates` hold days before the row's date.
+    """Return how each column becomes signals, learned from these rows; `dates` hold days before the
+    row's date.
 
-    Text with two values is one column, with up to eight one column each, with more the rank of its frequency.
+    Text with two values is one column, with up to eight one column each, with more the rank of its
+    frequency.
     """
     names = distinct_slugs(str(column) for column in columns.columns)
     codes = []
@@ -57,18 +66,25 @@ def freeze(columns: pd.DataFrame, dates: Collection[str] = ()) -> tuple[ColumnCo
             continue
         # Ties are ordered by value: the codes must not depend on the order of rows.
         counts = columns[column].dropna().value_counts().rename_axis("value").reset_index()
-        seen = tuple(counts.sort_values(["count", "value"], ascending=[False, True])["value"].astype(str))
+        seen = tuple(
+            counts.sort_values(["count", "value"], ascending=[False, True])["value"].astype(str)
+        )
         if len(seen) > ONE_HOT_UP_TO:
             codes.append(ColumnCode(str(column), kind, (f"{name}_rank",), seen))
         else:
             spoken = [max(seen)] if len(seen) == 2 else list(seen)
             parts = distinct_slugs(spoken)
-            codes.append(ColumnCode(str(column), kind, tuple(f"{name}_is_{parts[value]}" for value in spoken), seen))
+            codes.append(
+                ColumnCode(
+                    str(column), kind, tuple(f"{name}_is_{parts[value]}" for value in spoken), seen
+                )
+            )
     return _without_collisions(codes)
 
 
 def encode(columns: pd.DataFrame, codes: Sequence[ColumnCode]) -> pd.DataFrame:
-    """Return float64 signals of rows by frozen codes; values never seen when they were frozen are null.
+    """Return float64 signals of rows by frozen codes; values never seen when they were frozen are
+    null.
 
     Raises
     ------
@@ -77,7 +93,9 @@ def encode(columns: pd.DataFrame, codes: Sequence[ColumnCode]) -> pd.DataFrame:
     """
     absent = [code.column for code in codes if code.column not in columns.columns]
     if absent:
-        raise ContractError(f"the table lacks {len(absent)} columns the model was trained on, first {absent[:3]}.")
+        raise ContractError(
+            f"the table lacks {len(absent)} columns the model was trained on, first {absent[:3]}."
+        )
     parts: dict[str, Floats] = {}
     for code in codes:
         values = columns[code.column]
@@ -94,30 +112,44 @@ def encode(columns: pd.DataFrame, codes: Sequence[ColumnCode]) -> pd.DataFrame:
     return pd.DataFrame(parts, index=columns.index)
 
 
-def misfits(columns: pd.DataFrame, codes: Sequence[ColumnCode], dates: Collection[str] = ()) -> tuple[str, ...]:
-    """Return the columns of frozen codes that rows lack, or hold as something else: text for a number, say."""
+def misfits(
+    columns: pd.DataFrame, codes: Sequence[ColumnCode], dates: Collection[str] = ()
+) -> tuple[str, ...]:
+    """Return the columns of frozen codes that rows lack, or hold as something else: text for a
+    number, say.
+    """
+
     def is_like(code: ColumnCode) -> bool:
         if code.column not in columns.columns or (code.column in dates) != (code.kind == "date"):
             return False
-        return code.kind == "date" or (_kind(columns[code.column]) == "category") == (code.kind == "category")
+        return code.kind == "date" or (_kind(columns[code.column]) == "category") == (
+            code.kind == "category"
+        )
 
     return tuple(code.column for code in codes if not is_like(code))
 
 
 def signals_of(codes: Sequence[ColumnCode]) -> tuple[Signal, ...]:
-    """Return a card per signal; it means what its column is called, and has no opinion of what is worse."""
+    """Return a card per signal; it means what its column is called, and has no opinion of what is
+    worse.
+    """
     return tuple(signal for code in codes for signal in _signals(code))
 
 
 def unseen(columns: pd.DataFrame, codes: Sequence[ColumnCode]) -> list[str]:
-    """Return a sentence per column whose rows hold categories that were not there when its code was frozen."""
+    """Return a sentence per column whose rows hold categories that were not there when its code was
+    frozen.
+    """
     notes = []
     for code in codes:
         if code.kind == "category":
             known = columns[code.column].dropna()
             strange = int((~known.isin(code.values)).sum())
             if strange:
-                notes.append(f"{strange:,} test rows hold values of {code.column} that training never saw; read as null.")
+                notes.append(
+                    f"{strange:,} test rows hold values of {code.column} that training never saw;"
+                    " read as null."
+                )
     return notes
 
 
@@ -132,7 +164,9 @@ def _one_hot_values(code: ColumnCode) -> list[str]:
 
 
 def _without_collisions(codes: Sequence[ColumnCode]) -> tuple[ColumnCode, ...]:
-    """`plan` with the value `a`, and a column `plan is a`, would be one signal; the later gets a mark."""
+    """`plan` with the value `a`, and a column `plan is a`, would be one signal; the later gets a
+    mark.
+    """
     taken: set[str] = set()
     found = []
     for code in codes:
@@ -153,22 +187,57 @@ def _signals(code: ColumnCode) -> list[Signal]:
     if code.kind == "flag":
         return [_signal(code, 0, code.column, "yes", f"{spoken}: {{value}}", definition)]
     if code.kind == "date":
-        return [_signal(code, 0, f"days from {code.column} to the row's date", "days",
-                        f"{spoken} {{value}} days before the date", definition)]
+        return [
+            _signal(
+                code,
+                0,
+                f"days from {code.column} to the row's date",
+                "days",
+                f"{spoken} {{value}} days before the date",
+                definition,
+            )
+        ]
     definition["values"] = list(code.values)
     if len(code.values) > ONE_HOT_UP_TO:
-        return [_signal(code, 0, f"frequency rank of {code.column}, 1 is the commonest", "rank",
-                        f"{spoken} is number {{value}} by frequency", definition)]
+        return [
+            _signal(
+                code,
+                0,
+                f"frequency rank of {code.column}, 1 is the commonest",
+                "rank",
+                f"{spoken} is number {{value}} by frequency",
+                definition,
+            )
+        ]
     return [
-        _signal(code, number, f"1 where {code.column} is {value}", "yes", f"{spoken} is {value}: {{value}}",
-                {**definition, "category": value})
+        _signal(
+            code,
+            number,
+            f"1 where {code.column} is {value}",
+            "yes",
+            f"{spoken} is {value}: {{value}}",
+            {**definition, "category": value},
+        )
         for number, value in enumerate(_one_hot_values(code))
     ]
 
 
 def _signal(
-    code: ColumnCode, number: int, meaning: str, unit: str, phrase: str, definition: Mapping[str, Any]
+    code: ColumnCode,
+    number: int,
+    meaning: str,
+    unit: str,
+    phrase: str,
+    definition: Mapping[str, Any],
 ) -> Signal:
     # Nothing says what a foreign column is about: all are filed under usage, none has a direction.
-    return Signal(column=code.signals[number], driver=slug(code.column), dimension="usage", source=SOURCE,
-                  meaning=meaning, unit=unit, phrase=phrase, definition=dict(definition))
+    return Signal(
+        column=code.signals[number],
+        driver=slug(code.column),
+        dimension="usage",
+        source=SOURCE,
+        meaning=meaning,
+        unit=unit,
+        phrase=phrase,
+        definition=dict(definition),
+    )

@@ -1,4 +1,6 @@
-"""How good models of a flat table are, by cross-validation over accounts: ours beside the simple ones."""
+"""How good models of a flat table are, by cross-validation over accounts: ours beside the simple
+ones.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -20,20 +22,25 @@ OURS = "ours"
 
 
 def quality_of_rows(
-    table: pd.DataFrame, options: TableOptions, plan: TrainingPlan | None = None, *, folds: int = 5,
+    table: pd.DataFrame,
+    options: TableOptions,
+    plan: TrainingPlan | None = None,
+    *,
+    folds: int = 5,
     replicates: int = metrics.REPLICATES,
 ) -> dict[str, Any]:
     """Return mean figures over folds of accounts, each judged by models that never saw it.
 
-    Every choice (settings, calibrator, categories) is made anew inside the other folds. Equal rows, and all rows
-    of an account, share a fold; leavers are spread evenly over the folds.
+    Every choice (settings, calibrator, categories) is made anew inside the other folds. Equal rows,
+    and all rows of an account, share a fold; leavers are spread evenly over the folds.
 
     Returns
     -------
     dict
-        `rows`, `accounts`, `events`, `signals`, `folds`, `trials`, `is_out_of_time` (false), `notes`, and `methods`:
-        per method (`ours`, `lightgbm`, `logistic`, `constant`) `log_loss`, `log_loss_sd`, `auc`, `auc_sd` over folds;
-        beside ours also `difference` (ours minus theirs over all rows, negative: ours is better) with `_low`, `_high`.
+        `rows`, `accounts`, `events`, `signals`, `folds`, `trials`, `is_out_of_time` (false),
+        `notes`, and `methods`: per method (`ours`, `lightgbm`, `logistic`, `constant`) `log_loss`,
+        `log_loss_sd`, `auc`, `auc_sd` over folds; beside ours also `difference` (ours minus theirs
+        over all rows, negative: ours is better) with `_low`, `_high`.
     """
     plan = plan or TrainingPlan()
     found = labelled(table, options)
@@ -47,15 +54,25 @@ def quality_of_rows(
         rows = encoded(found, group == fold, options)
         notes |= dict.fromkeys(rows.notes)
         signals = max(signals, len(rows.training_set.signals))
-        done = train(rows.training_set, replace(plan, waivers={**plan.waivers, **rows.signal_waivers()}))
+        done = train(
+            rows.training_set, replace(plan, waivers={**plan.waivers, **rows.signal_waivers()})
+        )
         for name, model in {OURS: done.model, **done.baselines}.items():
             loss, auc = _judged(model, rows.training_set.test)
             losses.setdefault(name, np.zeros(len(found.labels)))[group == fold] = loss
             figures.setdefault(name, []).append((float(loss.mean()), auc))
     return {
-        "rows": len(found.labels), "accounts": int(accounts.nunique()), "events": int(found.labels.sum()),
-        "signals": signals, "folds": folds, "trials": plan.trials, "is_out_of_time": False, "notes": list(notes),
-        "methods": {name: _summary(name, figures, losses, accounts, replicates) for name in figures},
+        "rows": len(found.labels),
+        "accounts": int(accounts.nunique()),
+        "events": int(found.labels.sum()),
+        "signals": signals,
+        "folds": folds,
+        "trials": plan.trials,
+        "is_out_of_time": False,
+        "notes": list(notes),
+        "methods": {
+            name: _summary(name, figures, losses, accounts, replicates) for name in figures
+        },
     }
 
 
@@ -65,14 +82,27 @@ def _judged(model: Model, test: TrainingSet) -> tuple[Floats, float]:
 
 
 def _summary(
-    name: str, figures: Mapping[str, list[tuple[float, float]]], losses: Mapping[str, Floats], accounts: pd.Series,
+    name: str,
+    figures: Mapping[str, list[tuple[float, float]]],
+    losses: Mapping[str, Floats],
+    accounts: pd.Series,
     replicates: int,
 ) -> dict[str, float]:
     table = np.asarray(figures[name])
     mean, spread = table.mean(axis=0), table.std(axis=0, ddof=1)
-    summary = {"log_loss": float(mean[0]), "log_loss_sd": float(spread[0]), "auc": float(mean[1]),
-               "auc_sd": float(spread[1])}
+    summary = {
+        "log_loss": float(mean[0]),
+        "log_loss_sd": float(spread[0]),
+        "auc": float(mean[1]),
+        "auc_sd": float(spread[1]),
+    }
     if name != OURS:
-        paired = metrics.paired_difference(losses[OURS], losses[name], accounts, replicates=replicates)
-        summary |= {"difference": paired.value, "difference_low": paired.low, "difference_high": paired.high}
+        paired = metrics.paired_difference(
+            losses[OURS], losses[name], accounts, replicates=replicates
+        )
+        summary |= {
+            "difference": paired.value,
+            "difference_low": paired.low,
+            "difference_high": paired.high,
+        }
     return summary

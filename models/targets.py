@@ -4,16 +4,26 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 TargetKind = Literal[
-    "churn", "voluntary", "involuntary", "contraction", "expansion", "conversion", "inactivity", "event"
+    "churn",
+    "voluntary",
+    "involuntary",
+    "contraction",
+    "expansion",
+    "conversion",
+    "inactivity",
+    "event",
 ]
 GOOD_EVENTS = frozenset({"expansion", "conversion"})
 ENDS_OF_COVER = frozenset({"churn", "voluntary", "involuntary"})
-CONTRACTUAL = frozenset({"churn", "voluntary", "involuntary", "contraction", "expansion", "conversion"})
+CONTRACTUAL = frozenset(
+    {"churn", "voluntary", "involuntary", "contraction", "expansion", "conversion"}
+)
 
 
 @dataclass(frozen=True)
 class TargetRule:
-    """One target: the event, and the window `[as_of + gap, as_of + gap + horizon)` it must fall into.
+    """One target: the event, and the window `[as_of + gap, as_of + gap + horizon)` it must fall
+    into.
 
     `horizon_days` None means the next contract end. `event_names` keeps only those outcomes.
     """
@@ -29,15 +39,22 @@ class TargetRule:
 
     @property
     def is_good(self) -> bool:
-        """Whether the event is one to hope for (expansion), so that high probability is high score."""
+        """Whether the event is one to hope for (expansion), so that high probability is high
+        score.
+        """
         return self.kind in GOOD_EVENTS
 
     @property
     def verb(self) -> str:
         """What an account of whom the event comes true does, in words."""
         return {
-            "churn": "leave", "voluntary": "choose to leave", "involuntary": "leave for non-payment",
-            "contraction": "shrink", "expansion": "grow", "conversion": "convert", "inactivity": "go silent",
+            "churn": "leave",
+            "voluntary": "choose to leave",
+            "involuntary": "leave for non-payment",
+            "contraction": "shrink",
+            "expansion": "grow",
+            "conversion": "convert",
+            "inactivity": "go silent",
             "event": "have the event",
         }[self.kind]
 

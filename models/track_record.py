@@ -1,14 +1,16 @@
-"""What became of published scores: what they promised, what happened, and whether chance explains the difference.
+"""What became of published scores: what they promised, what happened, and whether chance explains
+the difference.
 
 Two things are judged apart, because other things mend them:
 
     the level     as many left as the published probabilities add up to; `recalibrate` corrects it
-    the ranking   those that left were ranked before those that stayed; only another training corrects it
+    the ranking   those that left were ranked before those that stayed; only another training
+        corrects it
 
-Chance: accounts leave independently of each other, each with the probability published for it, so the number that
-leaves has a Poisson-binomial distribution. An account scored on several dates has one fate: in the extreme it leaves
-inside the windows of all its dates with a probability of p or more, and of no other. This makes the interval wide
-rather than narrow where windows overlap.
+Chance: accounts leave independently of each other, each with the probability published for it, so
+the number that leaves has a Poisson-binomial distribution. An account scored on several dates has
+one fate: in the extreme it leaves inside the windows of all its dates with a probability of p or
+more, and of no other. This makes the interval wide rather than narrow where windows overlap.
 """
 
 from collections.abc import Sequence
@@ -27,7 +29,9 @@ from models.metrics import auc, auc_standard_error
 HELD, MORE, FEWER = "held", "more", "fewer"
 RANKED, NOT_RANKED, TOO_FEW = "ranked", "not_ranked", "too_few"
 FEWEST_LEAVERS = 10
-"""With fewer accounts that left, a ranking cannot be judged, and only a large error of the level would show."""
+"""With fewer accounts that left, a ranking cannot be judged, and only a large error of the level
+would show.
+"""
 ALARM_BANDS, CALM_BANDS = ("at_risk", "high"), ("healthy", "low")
 UNSCORED_BANDS = ("leaving", "unknown")
 _LEVEL = 0.95
@@ -40,10 +44,11 @@ _CELLS = 1_000_000
 class Tally:
     """Some scores: what they promised and how many left.
 
-    `scores` and `left` count an account once for each date, `accounts` and `left_accounts` once. `promised` is the sum of
-    published probabilities and `chance_low` to `chance_high` what chance alone makes of it in 95 of 100 cases; None where
-    no probability was published. The interval of the rate is Wilson's for as many trials as accounts; None under 30
-    accounts, of which counts say more.
+    `scores` and `left` count an account once for each date, `accounts` and `left_accounts` once.
+    `promised` is the sum of published probabilities and `chance_low` to `chance_high` what chance
+    alone makes of it in 95 of 100 cases; None where no probability was published. The interval of
+    the rate is Wilson's for as many trials as accounts; None under 30 accounts, of which counts say
+    more.
     """
 
     scores: int
@@ -62,12 +67,16 @@ class Tally:
         """`held`, `more` or `fewer` left than promised; empty where nothing was promised."""
         if self.chance_low is None or self.chance_high is None:
             return ""
-        return FEWER if self.left < self.chance_low else MORE if self.left > self.chance_high else HELD
+        return (
+            FEWER if self.left < self.chance_low else MORE if self.left > self.chance_high else HELD
+        )
 
 
 @dataclass(frozen=True)
 class Apart:
-    """Published accounts that no promise speaks of, or whose outcome cannot be told; counted, never judged."""
+    """Published accounts that no promise speaks of, or whose outcome cannot be told; counted, never
+    judged.
+    """
 
     reason: str
     accounts: int
@@ -78,10 +87,10 @@ class Apart:
 class Record:
     """What became of the scores of one run, or of several.
 
-    `auc` is None with fewer than ten accounts that left (or stayed). `treated` are the judged scores on whose account
-    somebody worked inside the window before it was over, `untreated` the others; both None where no source tells. They
-    are part of `total`. `alarms_stayed` counts scores of the alarming band that did not come true, `calm_left` accounts of
-    the calm band that left.
+    `auc` is None with fewer than ten accounts that left (or stayed). `treated` are the judged
+    scores on whose account somebody worked inside the window before it was over, `untreated` the
+    others; both None where no source tells. They are part of `total`. `alarms_stayed` counts scores
+    of the alarming band that did not come true, `calm_left` accounts of the calm band that left.
     """
 
     total: Tally
@@ -111,9 +120,10 @@ def record(rows: pd.DataFrame, bands: Sequence[str]) -> Record:
     Parameters
     ----------
     rows
-        Published rows with their outcome: account_id, as_of, probability (missing: none was published), health_exact, band,
-        label (1 left, 0 stayed, missing: cannot be told), apart (why a row is not judged; empty: it is), left (whether the
-        account left inside the window, told for rows apart too), treated (null where no source tells).
+        Published rows with their outcome: account_id, as_of, probability (missing: none was
+        published), health_exact, band, label (1 left, 0 stayed, missing: cannot be told), apart
+        (why a row is not judged; empty: it is), left (whether the account left inside the window,
+        told for rows apart too), treated (null where no source tells).
     bands
         Names of the bands, lowest scores first.
     """
@@ -124,11 +134,19 @@ def record(rows: pd.DataFrame, bands: Sequence[str]) -> Record:
     is_treated = mine["treated"].fillna(False).to_numpy(dtype=bool)
     red, calm = mine["band"].isin(ALARM_BANDS), mine["band"].isin(CALM_BANDS)
     return Record(
-        total=count(mine), bands=tuple((band, count(mine[mine["band"] == band])) for band in bands),
-        auc=value, auc_low=low, auc_high=high,
-        treated=count(mine[is_treated]) if known else None, untreated=count(mine[~is_treated]) if known else None,
-        apart=_apart(rows), alarms=int(red.sum()), alarms_stayed=int((mine.loc[red, "label"] == 0).sum()),
-        calm=int(calm.sum()), calm_left=int((mine.loc[calm, "label"] == 1).sum()))
+        total=count(mine),
+        bands=tuple((band, count(mine[mine["band"] == band])) for band in bands),
+        auc=value,
+        auc_low=low,
+        auc_high=high,
+        treated=count(mine[is_treated]) if known else None,
+        untreated=count(mine[~is_treated]) if known else None,
+        apart=_apart(rows),
+        alarms=int(red.sum()),
+        alarms_stayed=int((mine.loc[red, "label"] == 0).sum()),
+        calm=int(calm.sum()),
+        calm_left=int((mine.loc[calm, "label"] == 1).sum()),
+    )
 
 
 def judged(rows: pd.DataFrame) -> pd.DataFrame:
@@ -143,7 +161,9 @@ def calm_leavers(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def tally(rows: pd.DataFrame, *, is_promised: bool = True) -> Tally:
-    """Count judged scores: promised (unless the run published no probabilities), left, and what chance allows."""
+    """Count judged scores: promised (unless the run published no probabilities), left, and what
+    chance allows.
+    """
     accounts, left = int(rows["account_id"].nunique()), int(rows["label"].sum())
     promised = chance_low = chance_high = rate = rate_low = rate_high = None
     if is_promised:
@@ -154,12 +174,23 @@ def tally(rows: pd.DataFrame, *, is_promised: bool = True) -> Tally:
         rate = left / len(rows)
         rate_low, rate_high = wilson(rate, accounts)
     return Tally(
-        scores=len(rows), accounts=accounts, left=left, left_accounts=int(rows.loc[rows["label"] == 1, "account_id"].nunique()),
-        promised=promised, chance_low=chance_low, chance_high=chance_high, rate=rate, rate_low=rate_low, rate_high=rate_high)
+        scores=len(rows),
+        accounts=accounts,
+        left=left,
+        left_accounts=int(rows.loc[rows["label"] == 1, "account_id"].nunique()),
+        promised=promised,
+        chance_low=chance_low,
+        chance_high=chance_high,
+        rate=rate,
+        rate_low=rate_low,
+        rate_high=rate_high,
+    )
 
 
 def by_account(accounts: "pd.Series[str]", probability: Floats) -> Floats:
-    """Probabilities with one line per account, shape (n_accounts, most dates of one), largest first and filled up with 0."""
+    """Probabilities with one line per account, shape (n_accounts, most dates of one), largest first
+    and filled up with 0.
+    """
     codes, names = pd.factorize(accounts, sort=True)
     order = np.lexsort((-probability, codes))
     codes = codes[order]
@@ -179,12 +210,13 @@ def chance_interval(promised: Floats) -> tuple[int, int]:
 
     Notes
     -----
-    Exact for a standard deviation up to 20 accounts, the normal curve with half an account of continuity above it.
+    Exact for a standard deviation up to 20 accounts, the normal curve with half an account of
+    continuity above it.
 
     References
     ----------
-    [Hong2013] On computing the distribution function for the Poisson binomial distribution, eq. 7: the distribution as the
-    Fourier transform of its characteristic function.
+    [Hong2013] On computing the distribution function for the Poisson binomial distribution, eq. 7:
+    the distribution as the Fourier transform of its characteristic function.
 
     Examples
     --------
@@ -195,9 +227,12 @@ def chance_interval(promised: Floats) -> tuple[int, int]:
     tail = (1.0 - _LEVEL) / 2.0
     if sd > _EXACT_UNTIL_SD:
         reach = float(ndtri(1.0 - tail)) * sd + 0.5
-        return max(0, int(np.ceil(mean - reach))), min(int((promised > 0).sum()), int(np.floor(mean + reach)))
+        return max(0, int(np.ceil(mean - reach))), min(
+            int((promised > 0).sum()), int(np.floor(mean + reach))
+        )
     below = np.cumsum(_chances(promised, mean, sd))
-    # The smallest counts up to which the chances reach 2.5% and 97.5%; rounding of the transform is far below 1e-9.
+    # The smallest counts up to which the chances reach 2.5% and 97.5%; rounding of the transform is
+    # far below 1e-9.
     low, high = np.searchsorted(below, [tail - 1e-9, 1.0 - tail - 1e-9])
     return int(low), int(high)
 
@@ -205,8 +240,8 @@ def chance_interval(promised: Floats) -> tuple[int, int]:
 def _moments(promised: Floats) -> tuple[float, float]:
     """Mean and standard deviation of the number that leaves.
 
-    An account with p1 >= p2 >= ... leaves on k dates or more with probability pk, so the mean of its square is the sum of
-    pk (2k - 1).
+    An account with p1 >= p2 >= ... leaves on k dates or more with probability pk, so the mean of
+    its square is the sum of pk (2k - 1).
     """
     mean = promised.sum(axis=1)
     squares = promised @ (2.0 * np.arange(1, promised.shape[1] + 1) - 1.0)
@@ -222,14 +257,17 @@ def _chances(promised: Floats, mean: float, sd: float) -> Floats:
     total = np.ones(len(turn), dtype=np.complex128)
     at_once = max(1, _CELLS // len(turn))
     for start in range(0, len(promised), at_once):
-        total *= np.prod(1.0 + promised[start:start + at_once] @ step, axis=0)
+        total *= np.prod(1.0 + promised[start : start + at_once] @ step, axis=0)
     return np.asarray(np.clip(np.fft.irfft(total.conj(), n=size), 0.0, 1.0), dtype=np.float64)
 
 
-def _ranking(rows: pd.DataFrame, *, good_event: bool) -> tuple[float, float, float] | tuple[None, None, None]:
+def _ranking(
+    rows: pd.DataFrame, *, good_event: bool
+) -> tuple[float, float, float] | tuple[None, None, None]:
     """AUC with its 95% interval; nothing where too few left, or too few did not.
 
-    The standard error is that of independent rows, widened as if there were only as many rows as accounts.
+    The standard error is that of independent rows, widened as if there were only as many rows as
+    accounts.
     """
     left, stayed = (rows.loc[rows["label"] == each, "account_id"].nunique() for each in (1, 0))
     if min(left, stayed) < FEWEST_LEAVERS:
@@ -245,4 +283,6 @@ def _ranking(rows: pd.DataFrame, *, good_event: bool) -> tuple[float, float, flo
 
 def _apart(rows: pd.DataFrame) -> tuple[Apart, ...]:
     found = rows[rows["apart"] != ""].groupby("apart", sort=True)["left"].agg(["size", "sum"])
-    return tuple(Apart(str(reason), int(size), int(left)) for reason, size, left in found.itertuples())
+    return tuple(
+        Apart(str(reason), int(size), int(left)) for reason, size, left in found.itertuples()
+    )

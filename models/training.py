@@ -1,4 +1,6 @@
-"""From a training set to a calibrated model: fold, search, calibrate on the last dates, fit once more on all."""
+"""From a training set to a calibrated model: fold, search, calibrate on the last dates, fit once
+more on all.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -42,7 +44,16 @@ from models.methods.base import Floats, mean_log_loss
 from models.model import Member, Model, references
 from models.plan import TrainingPlan
 from models.splits import Block, Folds, searched, temporal_folds, thinned
-from models.tuning import BlendSettings, OnTrial, TuningResult, choose_l2, help_tune, never, row_weights, tune
+from models.tuning import (
+    BlendSettings,
+    OnTrial,
+    TuningResult,
+    choose_l2,
+    help_tune,
+    never,
+    row_weights,
+    tune,
+)
 
 RESEEDED = 7_919
 """Added to the seed for the twin whose moves are noise."""
@@ -59,15 +70,15 @@ class TrainingResult:
     model
         The calibrated blend, fitted on all rows before the test.
     baselines
-        `constant`, `logistic`, `lightgbm` (untuned), `recency` and `scorecard` (where signals allow), each fitted
-        and calibrated on the same rows as the model.
+        `constant`, `logistic`, `lightgbm` (untuned), `recency` and `scorecard` (where signals
+        allow), each fitted and calibrated on the same rows as the model.
     scorecard
         What is published if no model earns it; None where no card has an opinion.
     reseeded
         The same model from another seed: how far it moves accounts is noise, not news.
     validation
-        Out-of-time predictions of the calibration rows: account_id, as_of, label_until, label, margin,
-        probability.
+        Out-of-time predictions of the calibration rows: account_id, as_of, label_until, label,
+        margin, probability.
     trials
         One row per trial of the search; empty where nothing was tuned.
     """
@@ -122,33 +133,53 @@ def train(
     findings = leakage.audit(training_set.rows(folds.final), plan.waivers)
     training_set, untold = _with_worthy_season(training_set, folds)
     notes = [*folds.notes, *untold]
-    notes += [f"{each.column} was let through the leakage audit (AUC {each.figure:.3f}): {each.waived}."
-              for each in findings]
+    notes += [
+        f"{each.column} was let through the leakage audit (AUC {each.figure:.3f}): {each.waived}."
+        for each in findings
+    ]
     is_few = not is_tuned(folds, plan)
     if is_few:
         recipe, trials, facts = _few_events_recipe(training_set, folds, plan)
         notes.append(
-            f"only {folds.leaving_accounts} accounts left in training (under {plan.few_events_below}): nothing was "
-            f"tuned; of {len(facts['candidates'])} simple candidates {facts['chosen']} had the smallest log loss."
+            f"only {folds.leaving_accounts} accounts left in training (under"
+            f" {plan.few_events_below}): nothing was tuned; of {len(facts['candidates'])} simple"
+            f" candidates {facts['chosen']} had the smallest log loss."
         )
     else:
         tuned = tune(training_set, folds, plan, on_trial, journal=journal, stop=stop)
         if len(tuned.trials) < plan.trials:
-            notes.append(f"the search ended after {len(tuned.trials)} of {plan.trials} trials, by its budget in minutes: "
-                         "the same data may give another model.")
-        recipe, trials, facts = _blend_recipe(tuned.members, plan), tuned.trials, _tuning_facts(tuned)
+            notes.append(
+                f"the search ended after {len(tuned.trials)} of {plan.trials} trials, by its budget"
+                " in minutes: the same data may give another model."
+            )
+        recipe, trials, facts = (
+            _blend_recipe(tuned.members, plan),
+            tuned.trials,
+            _tuning_facts(tuned),
+        )
     line_l2 = float(facts["settings"]["logistic_l2"]) if "settings" in facts else None
     builder = _Builder(training_set, folds, plan, target or {})
     notes += builder.notes(is_few)
     model, validation = builder.build(recipe, facts, notes)
     return TrainingResult(
-        model, builder.baselines(line_l2), builder.scorecard(), folds, trials, validation, tuple(notes), findings,
+        model,
+        builder.baselines(line_l2),
+        builder.scorecard(),
+        folds,
+        trials,
+        validation,
+        tuple(notes),
+        findings,
         builder.reseeded(recipe, facts),
     )
 
 
-def help_search(training_set: TrainingSet, plan: TrainingPlan, journal: Path, stop: Callable[[], bool] = never) -> None:
-    """Add trials to the journal of a search, beside other processes; `train` with this journal goes on from them."""
+def help_search(
+    training_set: TrainingSet, plan: TrainingPlan, journal: Path, stop: Callable[[], bool] = never
+) -> None:
+    """Add trials to the journal of a search, beside other processes; `train` with this journal goes
+    on from them.
+    """
     folds = folds_of(training_set, plan)
     if is_tuned(folds, plan):
         help_tune(_with_worthy_season(training_set, folds)[0], folds, plan, journal, stop)
@@ -163,9 +194,11 @@ def folds_of(training_set: TrainingSet, plan: TrainingPlan) -> Folds:
 
 
 def _with_worthy_season(training_set: TrainingSet, folds: Folds) -> tuple[TrainingSet, list[str]]:
-    """Rows without the time of year where it does not show in the training dates, and what is said of it.
+    """Rows without the time of year where it does not show in the training dates, and what is said
+    of it.
 
-    Whatever has a value of its own on each date can be learned by heart, and no validation date would tell.
+    Whatever has a value of its own on each date can be learned by heart, and no validation date
+    would tell.
     """
     columns = season_columns(training_set.signals)
     if columns is None:
@@ -173,14 +206,21 @@ def _with_worthy_season(training_set: TrainingSet, folds: Folds) -> tuple[Traini
     others = tuple(signal for signal in training_set.signals if signal.column not in columns)
     if not others:
         return training_set, []
-    untold = TrainingSet(training_set.keys, training_set.features[[s.column for s in others]], training_set.labels, others)
+    untold = TrainingSet(
+        training_set.keys,
+        training_set.features[[s.column for s in others]],
+        training_set.labels,
+        others,
+    )
     rows = untold.rows(folds.final)
     line = Logistic().fit(rows.features, rows.labels, rows.signals)
     spread = season_spread(line.margin(rows.features), rows.labels, rows.keys)
     if spread >= WORTH_TELLING:
         return training_set, []
-    return untold, [f"the time of year is left out: what returns with it moves dates by {spread:.2f} log-odds (counts from "
-                    f"{WORTH_TELLING})."]
+    return untold, [
+        f"the time of year is left out: what returns with it moves dates by {spread:.2f} log-odds"
+        f" (counts from {WORTH_TELLING})."
+    ]
 
 
 def is_tuned(folds: Folds, plan: TrainingPlan) -> bool:
@@ -189,10 +229,18 @@ def is_tuned(folds: Folds, plan: TrainingPlan) -> bool:
 
 
 def fitted_again(
-    training_set: TrainingSet, plan: TrainingPlan, recipe: Recipe, *, half_life_days: float | None = None
+    training_set: TrainingSet,
+    plan: TrainingPlan,
+    recipe: Recipe,
+    *,
+    half_life_days: float | None = None,
 ) -> Model:
-    """Return the model of a recipe already chosen: folds and calibration as in `train`, nothing searched."""
-    return _Builder(training_set, folds_of(training_set, plan), plan, {}).again(recipe, half_life_days)
+    """Return the model of a recipe already chosen: folds and calibration as in `train`, nothing
+    searched.
+    """
+    return _Builder(training_set, folds_of(training_set, plan), plan, {}).again(
+        recipe, half_life_days
+    )
 
 
 def _labels_without_test(training_set: TrainingSet) -> np.ndarray[Any, np.dtype[np.int8]]:
@@ -200,13 +248,19 @@ def _labels_without_test(training_set: TrainingSet) -> np.ndarray[Any, np.dtype[
 
 
 def _tuning_facts(tuned: TuningResult) -> dict[str, Any]:
-    return {"settings": tuned.settings.to_dict(), "members": [each.to_dict() for each in tuned.members],
-            "log_loss_tuning": tuned.log_loss,
-            "log_loss_tuning_first_trial": tuned.log_loss_first, "log_loss_tuning_logistic": tuned.log_loss_logistic}
+    return {
+        "settings": tuned.settings.to_dict(),
+        "members": [each.to_dict() for each in tuned.members],
+        "log_loss_tuning": tuned.log_loss,
+        "log_loss_tuning_first_trial": tuned.log_loss_first,
+        "log_loss_tuning_logistic": tuned.log_loss_logistic,
+    }
 
 
 def _blend_recipe(chosen: tuple[BlendSettings, ...], plan: TrainingPlan) -> Recipe:
-    """The members of the blend: trees of each chosen setting, one seed each, and a straight line."""
+    """The members of the blend: trees of each chosen setting, one seed each, and a straight
+    line.
+    """
     trees_in_all = sum(each.boosting.trees for each in chosen)
     # What the chosen leave of the budget goes to more seeds of each.
     bags = max(1, min(plan.bags // len(chosen), plan.max_trees // trees_in_all))
@@ -216,9 +270,16 @@ def _blend_recipe(chosen: tuple[BlendSettings, ...], plan: TrainingPlan) -> Reci
         members = []
         for number, each in enumerate(chosen):
             if each.logistic_share < 1.0:
-                trees = GradientBoosting(each.boosting, bags=bags, threads=plan.threads, is_event_good=plan.is_event_good)
-                trees.fit(rows.features, rows.labels, rows.signals, seed=seed + 1_000 * number,
-                          weights=row_weights(rows.keys, each.half_life_days))
+                trees = GradientBoosting(
+                    each.boosting, bags=bags, threads=plan.threads, is_event_good=plan.is_event_good
+                )
+                trees.fit(
+                    rows.features,
+                    rows.labels,
+                    rows.signals,
+                    seed=seed + 1_000 * number,
+                    weights=row_weights(rows.keys, each.half_life_days),
+                )
                 members.append(Member(trees, (1.0 - each.logistic_share) / len(chosen)))
         if line_share > 0.0:
             line = Logistic(chosen[0].logistic_l2, is_event_good=plan.is_event_good)
@@ -238,36 +299,63 @@ def _single(make: Callable[[], Method]) -> Recipe:
 def _few_events_recipe(
     training_set: TrainingSet, folds: Folds, plan: TrainingPlan
 ) -> tuple[Recipe, pd.DataFrame, dict[str, Any]]:
-    """The best of three modest candidates on the pooled blocks; none of them has anything to overfit with."""
-    blocks = folds.tuning if folds.tuning[0] is folds.calibration[0] else folds.tuning + folds.calibration
-    pairs = [(training_set.rows(block.train), training_set.rows(block.validation)) for block in blocks]
+    """The best of three modest candidates on the pooled blocks; none of them has anything to
+    overfit with.
+    """
+    blocks = (
+        folds.tuning
+        if folds.tuning[0] is folds.calibration[0]
+        else folds.tuning + folds.calibration
+    )
+    pairs = [
+        (training_set.rows(block.train), training_set.rows(block.validation)) for block in blocks
+    ]
     l2, _ = choose_l2(pairs, signed=True, is_event_good=plan.is_event_good)
     candidates: dict[str, Recipe] = {
-        "signed logistic": _single(lambda: Logistic(max(l2, 0.01), signed=True, is_event_good=plan.is_event_good)),
+        "signed logistic": _single(
+            lambda: Logistic(max(l2, 0.01), signed=True, is_event_good=plan.is_event_good)
+        ),
         "small LightGBM": _single(
             lambda: GradientBoosting(MODEST, threads=plan.threads, is_event_good=plan.is_event_good)
         ),
     }
     if _has_scorecard(training_set.rows(folds.final)):
         candidates["scorecard"] = _single(lambda: Scorecard(is_event_good=plan.is_event_good))
-    losses = {name: _pooled_calibrated_loss(recipe, pairs, plan.seed) for name, recipe in candidates.items()}
+    losses = {
+        name: _pooled_calibrated_loss(recipe, pairs, plan.seed)
+        for name, recipe in candidates.items()
+    }
     chosen = min(losses, key=lambda name: (losses[name], name))
-    trials = pd.DataFrame({"trial": range(len(losses)), "state": "complete", "log_loss": list(losses.values()),
-                           "method": list(losses)})
+    trials = pd.DataFrame(
+        {
+            "trial": range(len(losses)),
+            "state": "complete",
+            "log_loss": list(losses.values()),
+            "method": list(losses),
+        }
+    )
     return candidates[chosen], trials, {"chosen": chosen, "candidates": losses}
 
 
-def _pooled_calibrated_loss(recipe: Recipe, pairs: list[tuple[TrainingSet, TrainingSet]], seed: int) -> float:
-    """Log loss after one sigmoid for all blocks, since a scorecard's margin has no scale of its own."""
+def _pooled_calibrated_loss(
+    recipe: Recipe, pairs: list[tuple[TrainingSet, TrainingSet]], seed: int
+) -> float:
+    """Log loss after one sigmoid for all blocks, since a scorecard's margin has no scale of its
+    own.
+    """
     members = [recipe(train, seed) for train, _ in pairs]
-    margin = np.concatenate([_margin(part, held.features) for part, (_, held) in zip(members, pairs, strict=True)])
+    margin = np.concatenate(
+        [_margin(part, held.features) for part, (_, held) in zip(members, pairs, strict=True)]
+    )
     labels = np.concatenate([held.labels for _, held in pairs])
     calibrator = fit_platt(margin, labels, is_log_odds=_is_log_odds(members[0]))
     return mean_log_loss(calibrator.logit(margin), labels)
 
 
 def _margin(members: tuple[Member, ...], features: pd.DataFrame) -> Floats:
-    return np.asarray(sum(each.weight * each.method.margin(features) for each in members), dtype=np.float64)
+    return np.asarray(
+        sum(each.weight * each.method.margin(features) for each in members), dtype=np.float64
+    )
 
 
 def _is_log_odds(members: tuple[Member, ...]) -> bool:
@@ -285,14 +373,17 @@ def _has_scorecard(rows: TrainingSet) -> bool:
 class _Builder:
     """Turns recipes into calibrated models on the same folds."""
 
-    def __init__(self, training_set: TrainingSet, folds: Folds, plan: TrainingPlan, target: Mapping[str, Any]) -> None:
+    def __init__(
+        self, training_set: TrainingSet, folds: Folds, plan: TrainingPlan, target: Mapping[str, Any]
+    ) -> None:
         self.rows = training_set
         self.folds = folds
         self.plan = plan
         self.target = dict(target)
         self.final = training_set.rows(folds.final)
         self.blocks = self._calibration_blocks()
-        # The rows that teach are taken out of the table when a recipe is fitted, and dropped again: they are most of it.
+        # The rows that teach are taken out of the table when a recipe is fitted, and dropped again:
+        # they are most of it.
         self.held = [training_set.rows(block.validation) for block in self.blocks]
         self.held_labels = np.concatenate([held.labels for held in self.held])
         self.held_keys = pd.concat([held.keys for held in self.held], ignore_index=True)
@@ -307,7 +398,9 @@ class _Builder:
         return self.folds.calibration
 
     def _earlier_block(self) -> Block | None:
-        """The block before the calibration block, if that many left in it that it could show a bend."""
+        """The block before the calibration block, if that many left in it that it could show a
+        bend.
+        """
         last = self.folds.tuning[-1]
         is_other = self.folds.is_temporal and last is not self.folds.calibration[0]
         if not is_other or last.leaving_accounts < ENOUGH_EVENTS:
@@ -319,20 +412,34 @@ class _Builder:
         if events >= ENOUGH_EVENTS:
             return []
         pooled = " of all blocks pooled" if is_few and len(self.blocks) > 1 else ""
-        return [f"the calibrator rests on {events} accounts that left{pooled} (under {ENOUGH_EVENTS}): a sigmoid "
-                "pulled gently towards the uncalibrated log-odds."]
+        return [
+            f"the calibrator rests on {events} accounts that left{pooled} (under {ENOUGH_EVENTS}):"
+            " a sigmoid pulled gently towards the uncalibrated log-odds."
+        ]
 
-    def build(self, recipe: Recipe, facts: Mapping[str, Any], notes: list[str]) -> tuple[Model, pd.DataFrame]:
-        """Calibrate a recipe out of time, fit it on all rows, and return it with its validation table."""
+    def build(
+        self, recipe: Recipe, facts: Mapping[str, Any], notes: list[str]
+    ) -> tuple[Model, pd.DataFrame]:
+        """Calibrate a recipe out of time, fit it on all rows, and return it with its validation
+        table.
+        """
         margin, calibrator = self._calibrate(recipe)
         if isinstance(calibrator, Bent):
-            notes.append("the calibrator bends: bends drawn a period earlier were better than a sigmoid beyond noise.")
-        table = fit_interval(margin, self.held_labels, self.held_keys["account_id"], calibrator, seed=self.plan.seed)
+            notes.append(
+                "the calibrator bends: bends drawn a period earlier were better than a sigmoid"
+                " beyond noise."
+            )
+        table = fit_interval(
+            margin, self.held_labels, self.held_keys["account_id"], calibrator, seed=self.plan.seed
+        )
         validation = self.held_keys[["account_id", "as_of", "label_until"]].assign(
             label=self.held_labels, margin=margin, probability=calibrator.calibrate(margin)
         )
         half_life = facts.get("settings", {}).get("half_life_days")
-        return self._model(recipe, calibrator, table, {**facts, "notes": list(notes)}, half_life), validation
+        return (
+            self._model(recipe, calibrator, table, {**facts, "notes": list(notes)}, half_life),
+            validation,
+        )
 
     def reseeded(self, recipe: Recipe, facts: Mapping[str, Any]) -> Model:
         """The model as another seed would have made it, calibrated in the same way."""
@@ -345,9 +452,14 @@ class _Builder:
         return self._model(recipe, self._calibrate(recipe)[1], None, {}, half_life_days)
 
     def baselines(self, line_l2: float | None) -> dict[str, Model]:
-        """Fit the methods every model must be compared with; `line_l2` is the strength already chosen, if any."""
+        """Fit the methods every model must be compared with; `line_l2` is the strength already
+        chosen, if any.
+        """
         if line_l2 is None:
-            pairs = [(self.rows.rows(block.train), self.rows.rows(block.validation)) for block in self.folds.tuning]
+            pairs = [
+                (self.rows.rows(block.train), self.rows.rows(block.validation))
+                for block in self.folds.tuning
+            ]
             line_l2 = choose_l2(pairs)[0]
         strength = line_l2
         recipes: dict[str, Recipe] = {"logistic": _single(lambda: Logistic(strength))}
@@ -358,60 +470,96 @@ class _Builder:
             recipes["scorecard"] = _single(lambda: Scorecard(is_event_good=self.plan.is_event_good))
         fitted = {"constant": self._constant()}
         for name, recipe in recipes.items():
-            fitted[name] = self._model(recipe, self._calibrate(recipe)[1], None, {}, with_season=False)
+            fitted[name] = self._model(
+                recipe, self._calibrate(recipe)[1], None, {}, with_season=False
+            )
         return fitted
 
     def scorecard(self) -> Model | None:
         """Return the scorecard over all training rows, without a calibrator."""
         if not _has_scorecard(self.final):
             return None
-        return self._model(_single(lambda: Scorecard(is_event_good=self.plan.is_event_good)), None, None, {})
+        return self._model(
+            _single(lambda: Scorecard(is_event_good=self.plan.is_event_good)), None, None, {}
+        )
 
     def _constant(self) -> Model:
         """The latest matured rate: what a sensible person without a model would say."""
         method = Constant()
         method.rate_, method.signals_ = self.latest_rate, len(self.final.signals)
-        return Model((Member(method, 1.0),), self.final.signals, Platt(), None, self.target, self._facts())
+        return Model(
+            (Member(method, 1.0),), self.final.signals, Platt(), None, self.target, self._facts()
+        )
 
     def _calibrate(self, recipe: Recipe, seed: int | None = None) -> tuple[Floats, Platt]:
         seed = self.plan.seed if seed is None else seed
         members = [recipe(self.rows.rows(block.train), seed) for block in self.blocks]
-        parts = [_margin(part, held.features) for part, held in zip(members, self.held, strict=True)]
+        parts = [
+            _margin(part, held.features) for part, held in zip(members, self.held, strict=True)
+        ]
         rows = _scored(np.concatenate(parts), self.held_labels, self.held_keys)
-        straight = fit_platt(rows.margin, rows.labels, rows.weights, is_log_odds=_is_log_odds(members[0]))
+        straight = fit_platt(
+            rows.margin, rows.labels, rows.weights, is_log_odds=_is_log_odds(members[0])
+        )
         if self.earlier is None or rows.leaving < ENOUGH_EVENTS:
             return rows.margin, straight
-        before, held = recipe(self.rows.rows(self.earlier.train), seed), self.rows.rows(self.earlier.validation)
+        before, held = (
+            recipe(self.rows.rows(self.earlier.train), seed),
+            self.rows.rows(self.earlier.validation),
+        )
         earlier = _scored(_margin(before, held.features), held.labels, held.keys)
         return rows.margin, bent_if_better(straight, rows, earlier)
 
     def _model(
-        self, recipe: Recipe, calibrator: Platt | None, table: Interval | None, facts: Mapping[str, Any],
-        half_life_days: float | None = None, seed: int | None = None, *, with_season: bool = True,
+        self,
+        recipe: Recipe,
+        calibrator: Platt | None,
+        table: Interval | None,
+        facts: Mapping[str, Any],
+        half_life_days: float | None = None,
+        seed: int | None = None,
+        *,
+        with_season: bool = True,
     ) -> Model:
-        """Fit a recipe on all rows before the test; the calibrator keeps its slope and takes the level these rows have."""
+        """Fit a recipe on all rows before the test; the calibrator keeps its slope and takes the
+        level these rows have.
+        """
         members = recipe(self.final, self.plan.seed if seed is None else seed)
         if calibrator is not None:
             weights = row_weights(self.final.keys, half_life_days)
-            calibrator = at_level(calibrator, _margin(members, self.final.features), self.final.labels, weights)
+            calibrator = at_level(
+                calibrator, _margin(members, self.final.features), self.final.labels, weights
+            )
             if with_season and season_columns(self.final.signals) is not None:
                 members = (*members, self._season(members, calibrator))
-                calibrator = at_level(calibrator, _margin(members, self.final.features), self.final.labels, weights)
+                calibrator = at_level(
+                    calibrator, _margin(members, self.final.features), self.final.labels, weights
+                )
             if self.folds.is_temporal:
                 newest = self.held[-1]
                 accounts = newest.keys["account_id"].nunique()
-                calibrator = after_drift(calibrator, _margin(members, newest.features), newest.labels, accounts)
+                calibrator = after_drift(
+                    calibrator, _margin(members, newest.features), newest.labels, accounts
+                )
                 if table is not None:
                     logit = calibrator.logit(_margin(members, self.final.features))
-                    table = replace(table, period_sd=period_sd(logit, self.final.labels, self.final.keys))
+                    table = replace(
+                        table, period_sd=period_sd(logit, self.final.labels, self.final.keys)
+                    )
         return Model(
-            members=members, signals=self.final.signals, calibrator=calibrator, interval_table=table,
-            target=self.target, training={**self._facts(), **facts},
+            members=members,
+            signals=self.final.signals,
+            calibrator=calibrator,
+            interval_table=table,
+            target=self.target,
+            training={**self._facts(), **facts},
             references=references(self.final.features, self.final.labels),
         )
 
     def _season(self, members: tuple[Member, ...], calibrator: Platt) -> Member:
-        """What the time of year adds to these members, in their margin: as calibrated log-odds over the slope."""
+        """What the time of year adds to these members, in their margin: as calibrated log-odds over
+        the slope.
+        """
         columns = season_columns(self.final.signals)
         assert columns is not None
         margin = _margin(members, self.final.features)
@@ -422,24 +570,34 @@ class _Builder:
     def _facts(self) -> dict[str, Any]:
         as_of = self.final.keys["as_of"]
         return {
-            "rows": len(self.final), "accounts": int(self.final.keys["account_id"].nunique()),
-            "leaving_accounts": self.folds.leaving_accounts, "events": int(self.final.labels.sum()),
-            "first_as_of": f"{as_of.min():%Y-%m-%d}", "last_as_of": f"{as_of.max():%Y-%m-%d}",
-            "rows_purged": self.folds.purged, "is_out_of_time": self.folds.is_temporal,
-            "latest_rate": self.latest_rate, "calibration_rows": len(self.held_labels),
+            "rows": len(self.final),
+            "accounts": int(self.final.keys["account_id"].nunique()),
+            "leaving_accounts": self.folds.leaving_accounts,
+            "events": int(self.final.labels.sum()),
+            "first_as_of": f"{as_of.min():%Y-%m-%d}",
+            "last_as_of": f"{as_of.max():%Y-%m-%d}",
+            "rows_purged": self.folds.purged,
+            "is_out_of_time": self.folds.is_temporal,
+            "latest_rate": self.latest_rate,
+            "calibration_rows": len(self.held_labels),
             "calibration_events": int(self.held_labels.sum()),
             "calibration_from": f"{self.held_keys['as_of'].min():%Y-%m-%d}",
             "calibration_until": f"{self.held_keys['as_of'].max():%Y-%m-%d}",
-            "fingerprint": self.final.fingerprint(), "plan": {**asdict(self.plan), "waivers": dict(self.plan.waivers)},
+            "fingerprint": self.final.fingerprint(),
+            "plan": {**asdict(self.plan), "waivers": dict(self.plan.waivers)},
         }
 
 
-def _scored(margin: Floats, labels: np.ndarray[Any, np.dtype[np.int8]], keys: pd.DataFrame) -> Scored:
+def _scored(
+    margin: Floats, labels: np.ndarray[Any, np.dtype[np.int8]], keys: pd.DataFrame
+) -> Scored:
     # Rows of one account repeat each other: together they count as one.
     weights = np.full(len(margin), keys["account_id"].nunique() / len(margin))
     return Scored(margin, labels, keys["account_id"], weights)
 
 
 def _latest_rate(labels: np.ndarray[Any, np.dtype[np.int8]]) -> float:
-    """Rate of the latest matured rows, half a row added to each class so that it is never 0 or 1."""
+    """Rate of the latest matured rows, half a row added to each class so that it is never 0
+    or 1.
+    """
     return float((labels.sum() + 0.5) / (len(labels) + 1.0))

@@ -1,4 +1,6 @@
-"""The search: which trees, how many, and how much of a straight line beside them, judged on later dates only."""
+"""The search: which trees, how many, and how much of a straight line beside them, judged on later
+dates only.
+"""
 
 import math
 import warnings
@@ -56,17 +58,20 @@ class BlendSettings:
 class TuningResult:
     """The chosen settings, and every trial.
 
-    `trials` has one row per trial: `trial`, `state` (complete or pruned), `log_loss` (mean over tuning
-    blocks, weighted by rows; raw margins, not yet calibrated), `trees`, `logistic_share` and the settings.
+    `trials` has one row per trial: `trial`, `state` (complete or pruned), `log_loss` (mean over
+    tuning blocks, weighted by rows; raw margins, not yet calibrated), `trees`, `logistic_share` and
+    the settings.
     """
 
     settings: BlendSettings
     members: tuple[BlendSettings, ...]
-    """The best trials that fit the budget of trees together, the best first; averaged in log-odds."""
+    """The best trials that fit the budget of trees together, the best first; averaged in log-odds.
+    """
     trials: pd.DataFrame
     log_loss: float
     log_loss_first: float
-    """Of the first trial: the untuned reference's trees, their number and the linear share chosen."""
+    """Of the first trial: the untuned reference's trees, their number and the linear share chosen.
+    """
     log_loss_logistic: float
     """Of the linear member alone, with the strength chosen."""
 
@@ -96,8 +101,8 @@ def tune(
 ) -> TuningResult:
     """Search with Optuna's TPE for the blend with the smallest log loss on the tuning blocks.
 
-    The first trial is the untuned reference, so the result is never worse than it on these blocks. A
-    trial's number seeds its sampler: a search resumed from `journal` equals an uninterrupted one.
+    The first trial is the untuned reference, so the result is never worse than it on these blocks.
+    A trial's number seeds its sampler: a search resumed from `journal` equals an uninterrupted one.
 
     Parameters
     ----------
@@ -112,7 +117,8 @@ def tune(
     """
     blocks = _blocks(training_set, folds, plan)
     study = _study(journal)
-    # A killed process leaves a trial running for ever: it is failed here, and its number tried again.
+    # A killed process leaves a trial running for ever: it is failed here, and its number tried
+    # again.
     for trial in _trials(study, "RUNNING"):
         study.tell(trial.number, state=trial.state.FAIL)
     for number in range(len(_finished(study)), max(1, plan.trials)):
@@ -125,16 +131,23 @@ def tune(
 
 
 def help_tune(
-    training_set: TrainingSet, folds: Folds, plan: TrainingPlan, journal: Path, stop: Callable[[], bool] = never
+    training_set: TrainingSet,
+    folds: Folds,
+    plan: TrainingPlan,
+    journal: Path,
+    stop: Callable[[], bool] = never,
 ) -> None:
-    """Add trials to a journal that other processes write to as well, until there are enough of them.
+    """Add trials to a journal that other processes write to as well, until there are enough of
+    them.
 
-    `tune` with the same journal then finds them finished. Who sees whose trials depends on the clock, so a search with
-    helpers does not give the same trials twice.
+    `tune` with the same journal then finds them finished. Who sees whose trials depends on the
+    clock, so a search with helpers does not give the same trials twice.
     """
     blocks = _blocks(training_set, folds, plan)
     study = _study(journal)
-    while len(_finished(study)) + len(_trials(study, "RUNNING")) < max(1, plan.trials) and not stop():
+    while (
+        len(_finished(study)) + len(_trials(study, "RUNNING")) < max(1, plan.trials) and not stop()
+    ):
         _one_trial(study, len(_trials(study)), blocks, training_set, plan)
 
 
@@ -168,15 +181,33 @@ def _prepare(training_set: TrainingSet, block: Block, plan: TrainingPlan) -> _Pr
     parameters = replace(UNTUNED, bins=BINS).parameters(
         training_set.signals, seed=plan.seed, threads=plan.threads, is_event_good=plan.is_event_good
     )
-    rows = lgb.Dataset(train.features.to_numpy(), label=train.labels.astype(np.float64), params=parameters,
-                       free_raw_data=False).construct()
-    held_out = lgb.Dataset(validation.features.to_numpy(), label=validation.labels.astype(np.float64), reference=rows,
-                           params=parameters, free_raw_data=False).construct()
-    return _Prepared(train, validation, validation.features.to_numpy(), validation.labels, rows, held_out,
-                     np.zeros(len(validation)))
+    rows = lgb.Dataset(
+        train.features.to_numpy(),
+        label=train.labels.astype(np.float64),
+        params=parameters,
+        free_raw_data=False,
+    ).construct()
+    held_out = lgb.Dataset(
+        validation.features.to_numpy(),
+        label=validation.labels.astype(np.float64),
+        reference=rows,
+        params=parameters,
+        free_raw_data=False,
+    ).construct()
+    return _Prepared(
+        train,
+        validation,
+        validation.features.to_numpy(),
+        validation.labels,
+        rows,
+        held_out,
+        np.zeros(len(validation)),
+    )
 
 
-def _choose_logistic(blocks: list[_Prepared], training_set: TrainingSet, plan: TrainingPlan) -> None:
+def _choose_logistic(
+    blocks: list[_Prepared], training_set: TrainingSet, plan: TrainingPlan
+) -> None:
     """Find the L2 strength with the smallest log loss and keep its margins on every block."""
     l2, margins = choose_l2(
         [(block.train, block.validation) for block in blocks], is_event_good=plan.is_event_good
@@ -186,17 +217,27 @@ def _choose_logistic(blocks: list[_Prepared], training_set: TrainingSet, plan: T
 
 
 def choose_l2(
-    pairs: list[tuple[TrainingSet, TrainingSet]], *, signed: bool = False, is_event_good: bool = False
+    pairs: list[tuple[TrainingSet, TrainingSet]],
+    *,
+    signed: bool = False,
+    is_event_good: bool = False,
 ) -> tuple[float, list[Floats]]:
     """Return the L2 strength with the smallest validation log loss, and its margins per pair."""
     paths = []
     for train, validation in pairs:
         fitted = Logistic.path(
-            train.features, train.labels, train.signals, L2_GRID, signed=signed, is_event_good=is_event_good
+            train.features,
+            train.labels,
+            train.signals,
+            L2_GRID,
+            signed=signed,
+            is_event_good=is_event_good,
         )
         paths.append([method.margin(validation.features) for method in fitted])
     labels = [validation.labels for _, validation in pairs]
-    losses = [pooled_log_loss([path[number] for path in paths], labels) for number in range(len(L2_GRID))]
+    losses = [
+        pooled_log_loss([path[number] for path in paths], labels) for number in range(len(L2_GRID))
+    ]
     best = int(np.argmin(losses))
     return L2_GRID[best], [path[best] for path in paths]
 
@@ -215,7 +256,10 @@ def _study(journal: Path | None) -> "optuna.Study":
     if journal is not None:
         storage = optuna.storages.JournalStorage(JournalFileBackend(str(journal)))
     return optuna.create_study(
-        study_name="tenure", storage=storage, load_if_exists=True, direction="minimize",
+        study_name="tenure",
+        storage=storage,
+        load_if_exists=True,
+        direction="minimize",
         pruner=optuna.pruners.MedianPruner(n_startup_trials=6, n_warmup_steps=0),
     )
 
@@ -224,7 +268,9 @@ def _trials(study: "optuna.Study", *states: str) -> list[Any]:
     """Trials of a study in the order they were asked for; all of them where no state is named."""
     import optuna
 
-    return study.get_trials(deepcopy=False, states=tuple(optuna.trial.TrialState[s] for s in states) or None)
+    return study.get_trials(
+        deepcopy=False, states=tuple(optuna.trial.TrialState[s] for s in states) or None
+    )
 
 
 def _finished(study: "optuna.Study") -> list[Any]:
@@ -232,14 +278,22 @@ def _finished(study: "optuna.Study") -> list[Any]:
 
 
 def _one_trial(
-    study: "optuna.Study", number: int, blocks: list[_Prepared], training_set: TrainingSet, plan: TrainingPlan
+    study: "optuna.Study",
+    number: int,
+    blocks: list[_Prepared],
+    training_set: TrainingSet,
+    plan: TrainingPlan,
 ) -> None:
-    """Ask, evaluate, tell. `number` counts finished trials, so a failed orphan does not shift the seeds."""
+    """Ask, evaluate, tell. `number` counts finished trials, so a failed orphan does not shift the
+    seeds.
+    """
     import optuna
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        study.sampler = optuna.samplers.TPESampler(seed=plan.seed * 100_003 + number, n_startup_trials=8)
+        study.sampler = optuna.samplers.TPESampler(
+            seed=plan.seed * 100_003 + number, n_startup_trials=8
+        )
     if number == 0 and not _trials(study, "WAITING"):
         study.enqueue_trial(_as_parameters(UNTUNED))
     trial = study.ask()
@@ -262,10 +316,17 @@ def _smallest_block(blocks: list[_Prepared]) -> int:
 
 def _as_parameters(settings: BoostingSettings) -> dict[str, Any]:
     return {
-        "learning_rate": settings.learning_rate, "leaves": settings.leaves, "depth": settings.depth,
-        "min_rows_in_leaf": settings.min_rows_in_leaf, "feature_fraction": settings.feature_fraction,
-        "bagging_fraction": settings.bagging_fraction, "l1": 1e-4, "l2": 1e-4, "min_gain": 0.0,
-        "monotone": settings.monotone, "half_life": "none",
+        "learning_rate": settings.learning_rate,
+        "leaves": settings.leaves,
+        "depth": settings.depth,
+        "min_rows_in_leaf": settings.min_rows_in_leaf,
+        "feature_fraction": settings.feature_fraction,
+        "bagging_fraction": settings.bagging_fraction,
+        "l1": 1e-4,
+        "l2": 1e-4,
+        "min_gain": 0.0,
+        "monotone": settings.monotone,
+        "half_life": "none",
     }
 
 
@@ -294,13 +355,19 @@ def _suggest(
 
 def _half_lives(blocks: list[_Prepared]) -> list[str]:
     """Half lives that the dates can tell apart: none where training spans less than half a year."""
-    span = min((block.train.keys["as_of"].max() - block.train.keys["as_of"].min()).days for block in blocks)
+    span = min(
+        (block.train.keys["as_of"].max() - block.train.keys["as_of"].min()).days for block in blocks
+    )
     return ["none"] + [str(days) for days in (182, 365, 730) if span >= days]
 
 
 def _evaluate(
-    boosting: BoostingSettings, half_life: float | None, blocks: list[_Prepared], training_set: TrainingSet,
-    plan: TrainingPlan, trial: "optuna.Trial",
+    boosting: BoostingSettings,
+    half_life: float | None,
+    blocks: list[_Prepared],
+    training_set: TrainingSet,
+    plan: TrainingPlan,
+    trial: "optuna.Trial",
 ) -> tuple[float, int, float]:
     """Smallest mean log loss over numbers of trees and linear shares, with the two that gave it."""
     import optuna
@@ -308,7 +375,9 @@ def _evaluate(
     tables: list[NDArray[np.float64]] = []
     # The largest block first: what is hopeless there is given up before the others are fitted.
     for step, block in enumerate(sorted(blocks, key=lambda each: -each.size)):
-        staged = staged_margins(boosting, block, training_set, plan, row_weights(block.train.keys, half_life))
+        staged = staged_margins(
+            boosting, block, training_set, plan, row_weights(block.train.keys, half_life)
+        )
         tables.append(_losses(staged, block) * block.size)
         if len(blocks) > 1:
             trial.report(float(tables[-1].min() / block.size), step)
@@ -316,7 +385,9 @@ def _evaluate(
                 raise optuna.TrialPruned
     longest = max(len(table) for table in tables)
     # A block that stopped early keeps its last loss: more trees were judged useless there.
-    padded = [np.vstack([table, np.repeat(table[-1:], longest - len(table), axis=0)]) for table in tables]
+    padded = [
+        np.vstack([table, np.repeat(table[-1:], longest - len(table), axis=0)]) for table in tables
+    ]
     mean = np.sum(padded, axis=0) / sum(block.size for block in blocks)
     stage, share = np.unravel_index(int(np.argmin(mean)), mean.shape)
     trees = min((int(stage) + 1) * CHECK_EVERY, _most_trees(boosting, plan))
@@ -327,12 +398,17 @@ def _losses(staged: list[Floats], block: _Prepared) -> Floats:
     """Log loss per number of trees and linear share, shape (n_stages, n_shares)."""
     line, labels = block.logistic_margin, block.labels
     return np.asarray(
-        [[mean_log_loss(share * line + (1 - share) * trees, labels) for share in SHARES] for trees in staged]
+        [
+            [mean_log_loss(share * line + (1 - share) * trees, labels) for share in SHARES]
+            for trees in staged
+        ]
     )
 
 
 def _most_trees(boosting: BoostingSettings, plan: TrainingPlan) -> int:
-    """Trees after which a learning rate has had its say: 9 / rate (180 at 0.05), within the budget."""
+    """Trees after which a learning rate has had its say: 9 / rate (180 at 0.05), within the
+    budget.
+    """
     return min(plan.max_trees, math.ceil(9.0 / boosting.learning_rate / CHECK_EVERY) * CHECK_EVERY)
 
 
@@ -343,35 +419,54 @@ def staged_margins(
     plan: TrainingPlan,
     weights: Floats | None,
 ) -> list[Floats]:
-    """Return validation margins after every `CHECK_EVERY` trees, until the loss has stopped falling."""
+    """Return validation margins after every `CHECK_EVERY` trees, until the loss has stopped
+    falling.
+    """
     parameters = boosting.parameters(
         training_set.signals, seed=plan.seed, threads=plan.threads, is_event_good=plan.is_event_good
     )
     block.train_rows.set_weight(weights)
     booster = lgb.train(
-        {**parameters, "metric": "binary_logloss"}, block.train_rows, num_boost_round=_most_trees(boosting, plan),
-        valid_sets=[block.validation_rows], callbacks=[lgb.early_stopping(PATIENCE, verbose=False)],
+        {**parameters, "metric": "binary_logloss"},
+        block.train_rows,
+        num_boost_round=_most_trees(boosting, plan),
+        valid_sets=[block.validation_rows],
+        callbacks=[lgb.early_stopping(PATIENCE, verbose=False)],
     )
     margin = np.zeros(block.size)
     staged = []
     for start in range(0, booster.current_iteration(), CHECK_EVERY):
-        margin = margin + np.asarray(booster.predict(
-            block.values, raw_score=True, start_iteration=start, num_iteration=CHECK_EVERY, num_threads=plan.threads
-        ))
+        margin = margin + np.asarray(
+            booster.predict(
+                block.values,
+                raw_score=True,
+                start_iteration=start,
+                num_iteration=CHECK_EVERY,
+                num_threads=plan.threads,
+            )
+        )
         staged.append(margin)
     return staged
 
 
 def _settings(trial: Any, l2: float) -> BlendSettings:
     facts = trial.user_attrs
-    return BlendSettings(boosting=BoostingSettings(**facts["settings"]), logistic_share=float(facts["logistic_share"]),
-                         logistic_l2=l2, half_life_days=facts["half_life_days"])
+    return BlendSettings(
+        boosting=BoostingSettings(**facts["settings"]),
+        logistic_share=float(facts["logistic_share"]),
+        logistic_l2=l2,
+        half_life_days=facts["half_life_days"],
+    )
 
 
-def _members(finished: list[Any], best: BlendSettings, plan: TrainingPlan) -> tuple[BlendSettings, ...]:
-    """The best trials whose trees fit the budget together: the very best of twenty is best by luck as well.
+def _members(
+    finished: list[Any], best: BlendSettings, plan: TrainingPlan
+) -> tuple[BlendSettings, ...]:
+    """The best trials whose trees fit the budget together: the very best of twenty is best by luck
+    as well.
 
-    Only trials close to the best count (within `CLOSE_TRIALS` places); where one alone fills the budget it stands alone.
+    Only trials close to the best count (within `CLOSE_TRIALS` places); where one alone fills the
+    budget it stands alone.
     """
     complete = sorted((t for t in finished if t.user_attrs), key=lambda t: (t.value, t.number))
     chosen: list[BlendSettings] = []
@@ -391,11 +486,24 @@ def _result(study: "optuna.Study", blocks: list[_Prepared], plan: TrainingPlan) 
     rows = []
     for number, trial in enumerate(finished):
         facts = trial.user_attrs
-        rows.append({"trial": number, "state": trial.state.name.lower(), "log_loss": trial.value if facts else np.nan,
-                     "trees": facts.get("trees"), "logistic_share": facts.get("logistic_share"), **trial.params})
+        rows.append(
+            {
+                "trial": number,
+                "state": trial.state.name.lower(),
+                "log_loss": trial.value if facts else np.nan,
+                "trees": facts.get("trees"),
+                "logistic_share": facts.get("logistic_share"),
+                **trial.params,
+            }
+        )
     settings = _settings(best, l2)
     return TuningResult(
-        settings, _members(finished, settings, plan), pd.DataFrame(rows), float(study.best_value),
+        settings,
+        _members(finished, settings, plan),
+        pd.DataFrame(rows),
+        float(study.best_value),
         float(finished[0].value),
-        pooled_log_loss([block.logistic_margin for block in blocks], [block.labels for block in blocks]),
+        pooled_log_loss(
+            [block.logistic_margin for block in blocks], [block.labels for block in blocks]
+        ),
     )

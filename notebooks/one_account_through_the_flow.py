@@ -13,8 +13,9 @@
 # %% [markdown]
 # # One account through the flow
 #
-# One account of a small simulated company: its raw rows, the dates it was asked on, what was known then, what happened
-# next, its score, and the points that add up to it. Every cell calls the functions that the commands call.
+# One account of a small simulated company: its raw rows, the dates it was asked on, what was known
+# then, what happened next, its score, and the points that add up to it. Every cell calls the
+# functions that the commands call.
 
 # %%
 import tempfile
@@ -41,8 +42,8 @@ pd.set_option("display.width", 160, "display.max_columns", 30)
 # %% [markdown]
 # ## A company
 #
-# 100 customers ever signed, in a folder with its tables and a `tenure.toml`. So that this notebook is quick, the search
-# is switched off (`trials = 0`) and fewer signals are made automatically.
+# 100 customers ever signed, in a folder with its tables and a `tenure.toml`. So that this notebook
+# is quick, the search is switched off (`trials = 0`) and fewer signals are made automatically.
 
 # %%
 folder = Path(tempfile.mkdtemp(prefix="tenure-notebook-"))
@@ -59,7 +60,8 @@ sorted(project.sources)
 # %% [markdown]
 # ## Raw rows
 #
-# We follow the account whose use fell most in its last month, among those with a term that still runs.
+# We follow the account whose use fell most in its last month, among those with a term that still
+# runs.
 
 # %%
 usage = pd.read_parquet(folder / "data" / "usage_events.parquet")
@@ -73,13 +75,16 @@ usage[usage["account_id"] == account].tail(3)
 
 # %%
 terms = pd.read_parquet(folder / "data" / "subscriptions.parquet")
-terms.loc[terms["account_id"] == account, ["starts_at", "ends_at", "known_at", "seats", "amount_per_month"]]
+terms.loc[
+    terms["account_id"] == account,
+    ["starts_at", "ends_at", "known_at", "seats", "amount_per_month"],
+]
 
 # %% [markdown]
 # ## Staged rows
 #
-# Staging renames, types, converts to UTC and money to whole cents, and gives each row `known_from`: when it became
-# known.
+# Staging renames, types, converts to UTC and money to whole cents, and gives each row `known_from`:
+# when it became known.
 
 # %%
 with workspace.store.writing(), connected() as connection:
@@ -90,33 +95,43 @@ invoices[["issued_at", "due_at", "paid_at", "amount", "known_from"]].tail(3)
 
 # %%
 assert invoices["amount"].dtype == "int64", "money is stored in whole minor units"
-assert (invoices["known_from"] >= invoices["issued_at"]).all(), "nothing is known before it happened"
+assert (invoices["known_from"] >= invoices["issued_at"]).all(), (
+    "nothing is known before it happened"
+)
 
 # %% [markdown]
 # ## Snapshots and labels
 #
-# A snapshot is one account on one date. Its label is what happened in the 90 days after, once these are complete.
+# A snapshot is one account on one date. Its label is what happened in the 90 days after, once these
+# are complete.
 
 # %%
 mine = [("target", "=", target.name), ("account_id", "=", account)]
 labels = workspace.store.read("labels", filters=mine).sort_values("as_of")
 snapshots = workspace.store.read("snapshots", filters=mine).sort_values("as_of")
 snapshots.merge(labels, on=["account_id", "as_of", "target"])[
-    ["as_of", "state", "age_days", "is_test", "label", "label_reason", "label_until"]].tail(6)
+    ["as_of", "state", "age_days", "is_test", "label", "label_reason", "label_until"]
+].tail(6)
 
 # %% [markdown]
 # ## Features, checked by hand
 #
-# The same number twice: as the builder made it, and counted from the raw rows that had happened **and** were known.
+# The same number twice: as the builder made it, and counted from the raw rows that had happened
+# **and** were known.
 
 # %%
 features = workspace.store.read(f"features_{target.name}")
 row = features[features["account_id"] == account].sort_values("as_of").iloc[-1]
 when = row["as_of"]
-own = usage[(usage["account_id"] == account) & (usage["event_time"] < when) & (usage["known_at"] < when)]
+own = usage[
+    (usage["account_id"] == account) & (usage["event_time"] < when) & (usage["known_at"] < when)
+]
 in_window = own[own["event_time"] >= when - pd.Timedelta(days=28)]
-by_hand = {"events_28d": len(in_window), "active_days_28d": in_window["event_time"].dt.normalize().nunique(),
-           "active_users_28d": in_window["user_id"].nunique()}
+by_hand = {
+    "events_28d": len(in_window),
+    "active_days_28d": in_window["event_time"].dt.normalize().nunique(),
+    "active_users_28d": in_window["user_id"].nunique(),
+}
 pd.DataFrame({"built": {name: row[name] for name in by_hand}, "by hand": by_hand})
 
 # %%
@@ -140,8 +155,8 @@ for gate in found["gates"]:
     print("passed " if gate["passed"] else "REFUSED", gate["name"], "-", gate["reason"])
 
 # %% [markdown]
-# So small a company rarely carries a model through the gates. What is published then is the scorecard: a score and
-# reasons, no probability.
+# So small a company rarely carries a model through the gates. What is published then is the
+# scorecard: a score and reasons, no probability.
 
 # %%
 refused = [gate["name"] for gate in found["gates"] if not gate["passed"]]
@@ -162,7 +177,8 @@ print({name: score[name] for name in ("health", "band", "basis", "probability", 
 explained.drivers[["dimension", "points", "points_displayed", "words"]]
 
 # %% [markdown]
-# The points add: exactly for the score before rounding, and as whole numbers for the score that people see.
+# The points add: exactly for the score before rounding, and as whole numbers for the score that
+# people see.
 
 # %%
 assert abs(score["base_points"] + explained.drivers["points"].sum() - score["health_exact"]) < 1e-9

@@ -1,4 +1,6 @@
-"""The command line: arguments in, a job, words or JSON out. Heavy imports load inside the commands."""
+"""The command line: arguments in, a job, words or JSON out. Heavy imports load inside the
+commands.
+"""
 
 import os
 import sys
@@ -15,20 +17,36 @@ if TYPE_CHECKING:
     from pipeline.workspace import Workspace
 
 app = typer.Typer(
-    name="tenure", no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
-    help="Which accounts will leave or grow, how sure that is, why, and what to do.\n\nExit codes: 0 done, 1 fault, "
-         "2 wrong use, 3 refused by a gate.",
+    name="tenure",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help=(
+        "Which accounts will leave or grow, how sure that is, why, and what to do.\n\nExit codes: 0"
+        " done, 1 fault, 2 wrong use, 3 refused by a gate."
+    ),
 )
-model_app = typer.Typer(no_args_is_help=True, help="Carry a model to another machine as text and JSON.")
+model_app = typer.Typer(
+    no_args_is_help=True, help="Carry a model to another machine as text and JSON."
+)
 app.add_typer(model_app, name="model")
 
 ProjectOption = Annotated[Path, typer.Option("--project", help="Folder with tenure.toml.")]
-DataOption = Annotated[Path | None, typer.Option("--data", help="Folder that relative source locations start from.")]
-TargetOption = Annotated[str | None, typer.Option("--target", help="Name of the target; default: the first.")]
-AsOfOption = Annotated[datetime | None, typer.Option("--as-of", formats=["%Y-%m-%d"], help="Date, 00:00 UTC.")]
+DataOption = Annotated[
+    Path | None, typer.Option("--data", help="Folder that relative source locations start from.")
+]
+TargetOption = Annotated[
+    str | None, typer.Option("--target", help="Name of the target; default: the first.")
+]
+AsOfOption = Annotated[
+    datetime | None, typer.Option("--as-of", formats=["%Y-%m-%d"], help="Date, 00:00 UTC.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Standard output holds only JSON.")]
-EngineOption = Annotated[Literal["duckdb", "spark"], typer.Option("--engine", help="What adds facts up to features: both give "
-                                                                  "the same table.")]
+EngineOption = Annotated[
+    Literal["duckdb", "spark"],
+    typer.Option("--engine", help="What adds facts up to features: both give the same table."),
+]
 HERE = Path(".")
 
 
@@ -38,7 +56,10 @@ def now() -> datetime:
 
 
 def open_project(
-    project: Path, data: Path | None, target: str | None, engine: Literal["duckdb", "spark"] = "duckdb"
+    project: Path,
+    data: Path | None,
+    target: str | None,
+    engine: Literal["duckdb", "spark"] = "duckdb",
 ) -> "tuple[Workspace, Target]":
     """The workspace of a command and its target."""
     from pipeline.workspace import open_workspace
@@ -57,14 +78,28 @@ def _day(as_of: datetime | None) -> date | None:
 
 @app.command()
 def init(
-    location: Annotated[str | None, typer.Argument(help="Folder with your tables, or a postgresql:// address.")] = None,
-    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
-    contract: Annotated[bool, typer.Option("--contract", help="Print the wanted columns and a SELECT per table.")] = False,
-    account: Annotated[str | None, typer.Option(help="Column that names the accounts, where init cannot tell.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing tenure.toml.")] = False,
+    location: Annotated[
+        str | None, typer.Argument(help="Folder with your tables, or a postgresql:// address.")
+    ] = None,
+    project: ProjectOption = HERE,
+    data: DataOption = None,
+    target: TargetOption = None,
+    as_of: AsOfOption = None,
+    contract: Annotated[
+        bool, typer.Option("--contract", help="Print the wanted columns and a SELECT per table.")
+    ] = False,
+    account: Annotated[
+        str | None, typer.Option(help="Column that names the accounts, where init cannot tell.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace an existing tenure.toml.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Propose a tenure.toml from your tables. Example: tenure init exports/ --project ."""
+    """Propose a tenure.toml from your tables.
+
+    Example: tenure init exports/ --project .
+    """
     from features.errors import ConfigError
     from pipeline.console import print_json
     from pipeline.proposing import contract_text, propose
@@ -74,7 +109,9 @@ def init(
         return
     file = project / "tenure.toml"
     if file.exists() and not force:
-        raise ConfigError(f"{file} exists. Move it away, choose another --project, or replace it with --force.")
+        raise ConfigError(
+            f"{file} exists. Move it away, choose another --project, or replace it with --force."
+        )
     proposal = propose(location or str(data or project), data, project, account=account)
     project.mkdir(parents=True, exist_ok=True)
     file.write_text(proposal.toml, encoding="utf-8")
@@ -89,10 +126,16 @@ def init(
 
 @app.command()
 def check(
-    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
+    project: ProjectOption = HERE,
+    data: DataOption = None,
+    target: TargetOption = None,
+    as_of: AsOfOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Read the sources and say what a careful analyst would ask. Example: tenure check --data exports/"""
+    """Read the sources and say what a careful analyst would ask.
+
+    Example: tenure check --data exports/
+    """
     from pipeline.checking import check_sources, check_text, refuse_training
     from pipeline.console import print_json
     from pipeline.engine.duckdb import connected
@@ -111,44 +154,90 @@ def check(
 
 @app.command()
 def run(
-    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
-    as_json: JsonOption = False, engine: EngineOption = "duckdb",
-    every_target: Annotated[bool, typer.Option("--every-target", help="All targets of the project, in their order.")] = False,
+    project: ProjectOption = HERE,
+    data: DataOption = None,
+    target: TargetOption = None,
+    as_of: AsOfOption = None,
+    as_json: JsonOption = False,
+    engine: EngineOption = "duckdb",
+    every_target: Annotated[
+        bool, typer.Option("--every-target", help="All targets of the project, in their order.")
+    ] = False,
 ) -> None:
-    """Run the whole flow: stage, features, train, evaluate, promote, score, report. Example: tenure run --data exports/"""
+    """Run the whole flow: stage, features, train, evaluate, promote, score, report.
+
+    Example: tenure run --data exports/
+    """
     from features.errors import ConfigError
     from pipeline.console import Story, print_json
     from pipeline.jobs.run import run_flows
 
     if every_target and target is not None:
-        raise ConfigError(f"--every-target and --target {target} exclude each other: leave one out.")
+        raise ConfigError(
+            f"--every-target and --target {target} exclude each other: leave one out."
+        )
     workspace, chosen = open_project(project, data, target, engine)
     targets = workspace.project.targets if every_target else (chosen,)
     done = run_flows(workspace, targets, Story(quiet=as_json), _day(as_of))
     if as_json:
         told = [_told_run(each) for each in done]
-        print_json({t.name: each for t, each in zip(targets, told, strict=True)} if every_target else told[0])
+        print_json(
+            {t.name: each for t, each in zip(targets, told, strict=True)}
+            if every_target
+            else told[0]
+        )
 
 
 def _told_run(done: Any) -> dict[str, Any]:
-    return {"evaluation": dict(done.evaluation), "refused": done.refused, "run": done.published.run,
-            "pages": [str(p) for p in done.pages]}
+    return {
+        "evaluation": dict(done.evaluation),
+        "refused": done.refused,
+        "run": done.published.run,
+        "pages": [str(p) for p in done.pages],
+    }
 
 
 @app.command()
 def features(
-    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
-    as_json: JsonOption = False, engine: EngineOption = "duckdb",
-    catalogue: Annotated[bool, typer.Option("--catalogue", help="Print every signal and what it means.")] = False,
-    metrics: Annotated[bool, typer.Option("--metrics", help="Print churn, retention, revenue, use and NPS by quarter, the way to "
-                                          "first value, where people get stuck (on --as-of), and signals that lost their link, "
-                                          "from the staged tables.")] = False,
-    value: Annotated[bool, typer.Option("--value", help="Print what each measure is worth out of time, from the features in the "
-                                        "store; the test is not read.")] = False,
-    search: Annotated[bool, typer.Option("--search", help="Look for ratios of two signals that say what the others do not, out "
-                                         "of time and beyond chance; prints the lines for tenure.toml.")] = False,
+    project: ProjectOption = HERE,
+    data: DataOption = None,
+    target: TargetOption = None,
+    as_of: AsOfOption = None,
+    as_json: JsonOption = False,
+    engine: EngineOption = "duckdb",
+    catalogue: Annotated[
+        bool, typer.Option("--catalogue", help="Print every signal and what it means.")
+    ] = False,
+    metrics: Annotated[
+        bool,
+        typer.Option(
+            "--metrics",
+            help="Print churn, retention, revenue, use and NPS by quarter, the way to "
+            "first value, where people get stuck (on --as-of), and signals that lost their link, "
+            "from the staged tables.",
+        ),
+    ] = False,
+    value: Annotated[
+        bool,
+        typer.Option(
+            "--value",
+            help="Print what each measure is worth out of time, from the features in the "
+            "store; the test is not read.",
+        ),
+    ] = False,
+    search: Annotated[
+        bool,
+        typer.Option(
+            "--search",
+            help="Look for ratios of two signals that say what the others do not, out "
+            "of time and beyond chance; prints the lines for tenure.toml.",
+        ),
+    ] = False,
 ) -> None:
-    """Build snapshots, labels and features from the staged tables. Example: tenure features --target churn_90d"""
+    """Build snapshots, labels and features from the staged tables.
+
+    Example: tenure features --target churn_90d
+    """
     from pipeline.console import Story, print_json
     from pipeline.engine.duckdb import connected
     from pipeline.jobs.prepare import prepare_training
@@ -207,12 +296,19 @@ def _print_search(project: Path, data: Path | None, target: str | None, *, as_js
     searched = search_ratios(load_training(workspace, chosen)[0], plan_of(workspace, chosen))
     if as_json:
         found = searched.found.to_dict("records")
-        print_json({"tried": searched.ratios.to_dict("records"), "found": [{**row, "toml": declaration(row)} for row in found]})
+        print_json(
+            {
+                "tried": searched.ratios.to_dict("records"),
+                "found": [{**row, "toml": declaration(row)} for row in found],
+            }
+        )
         return
     typer.echo(search_text(searched))
 
 
-def _print_metrics(project: Path, data: Path | None, target: str | None, as_of: date | None, *, as_json: bool) -> None:
+def _print_metrics(
+    project: Path, data: Path | None, target: str | None, as_of: date | None, *, as_json: bool
+) -> None:
     """`features --metrics`: what was staged last is enough."""
     from pipeline.console import print_json
     from pipeline.engine.duckdb import connected
@@ -223,37 +319,92 @@ def _print_metrics(project: Path, data: Path | None, target: str | None, as_of: 
     with workspace.store.writing(), connected() as connection:
         taken = take_metrics(workspace, connection, chosen, as_of)
     if as_json:
-        tables = {"metrics": taken.metrics, "first_value": taken.first_value, "stuck": taken.stuck, "signal_links": taken.links}
-        print_json({name: None if table is None else table.to_dict("records") for name, table in tables.items()})
+        tables = {
+            "metrics": taken.metrics,
+            "first_value": taken.first_value,
+            "stuck": taken.stuck,
+            "signal_links": taken.links,
+        }
+        print_json(
+            {
+                name: None if table is None else table.to_dict("records")
+                for name, table in tables.items()
+            }
+        )
         return
     typer.echo(metrics_text(taken, chosen))
 
 
 @app.command()
 def train(
-    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None,
-    as_of: Annotated[str | None, typer.Option("--as-of", help="A date; with --table the COLUMN that dates rows.")] = None,
+    project: ProjectOption = HERE,
+    data: DataOption = None,
+    target: TargetOption = None,
+    as_of: Annotated[
+        str | None, typer.Option("--as-of", help="A date; with --table the COLUMN that dates rows.")
+    ] = None,
     as_json: JsonOption = False,
-    table: Annotated[Path | None, typer.Option("--table", help="Train on this ready feature table (Parquet, CSV) instead of "
-                                               "the features in the store; needs no tenure.toml.")] = None,
-    label: Annotated[str | None, typer.Option("--label", help="Column of the outcome; two values.")] = None,
-    positive: Annotated[str | None, typer.Option("--positive", help="Label value of the event; default 1, true, yes.")] = None,
-    account: Annotated[str | None, typer.Option("--account", help="Column that names the accounts.")] = None,
-    horizon_days: Annotated[int | None, typer.Option("--horizon-days", help="Days from --as-of until the label was "
-                                                     "complete.")] = None,
-    drop: Annotated[list[str] | None, typer.Option("--drop", metavar="COLUMN", help="Leave a column out; repeat.")] = None,
-    waive: Annotated[list[str] | None, typer.Option("--waive", metavar="COLUMN=REASON",
-                     help="Keep a column the leakage audit refuses; the reason is recorded.")] = None,
-    test_share: Annotated[float | None, typer.Option("--test-share", help="Share of rows held out; default 0.2.")] = None,
-    trials: Annotated[int | None, typer.Option("--trials", min=0, help="Trials of the search, with --table.")] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option(
+            "--table",
+            help="Train on this ready feature table (Parquet, CSV) instead of "
+            "the features in the store; needs no tenure.toml.",
+        ),
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option("--label", help="Column of the outcome; two values.")
+    ] = None,
+    positive: Annotated[
+        str | None,
+        typer.Option("--positive", help="Label value of the event; default 1, true, yes."),
+    ] = None,
+    account: Annotated[
+        str | None, typer.Option("--account", help="Column that names the accounts.")
+    ] = None,
+    horizon_days: Annotated[
+        int | None,
+        typer.Option("--horizon-days", help="Days from --as-of until the label was complete."),
+    ] = None,
+    drop: Annotated[
+        list[str] | None,
+        typer.Option("--drop", metavar="COLUMN", help="Leave a column out; repeat."),
+    ] = None,
+    waive: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--waive",
+            metavar="COLUMN=REASON",
+            help="Keep a column the leakage audit refuses; the reason is recorded.",
+        ),
+    ] = None,
+    test_share: Annotated[
+        float | None, typer.Option("--test-share", help="Share of rows held out; default 0.2.")
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option("--trials", min=0, help="Trials of the search, with --table.")
+    ] = None,
 ) -> None:
-    """Tune, calibrate and register a candidate. Example: tenure train --table accounts.csv --label churned --account id"""
+    """Tune, calibrate and register a candidate.
+
+    Example: tenure train --table accounts.csv --label churned --account id
+    """
     from pipeline.console import Story, print_json
 
-    given = {"--label": label, "--positive": positive, "--account": account, "--horizon-days": horizon_days, "--drop": drop,
-             "--waive": waive, "--test-share": test_share, "--trials": trials}
+    given = {
+        "--label": label,
+        "--positive": positive,
+        "--account": account,
+        "--horizon-days": horizon_days,
+        "--drop": drop,
+        "--waive": waive,
+        "--test-share": test_share,
+        "--trials": trials,
+    }
     if table is not None:
-        _train_table(table, project, data, target, as_of, given, Story(quiet=as_json), as_json=as_json)
+        _train_table(
+            table, project, data, target, as_of, given, Story(quiet=as_json), as_json=as_json
+        )
         return
     from pipeline.jobs.run import refuse_leaking_store, tell_training
     from pipeline.jobs.train import train_target
@@ -266,13 +417,26 @@ def train(
         trained = train_target(workspace, chosen)
     tell_training(story, trained)
     if as_json:
-        print_json({"version": trained.version, "model_version": trained.bundle.model_version,
-                    "training": dict(trained.bundle.model.training), "scale": trained.bundle.scale.to_dict()})
+        print_json(
+            {
+                "version": trained.version,
+                "model_version": trained.bundle.model_version,
+                "training": dict(trained.bundle.model.training),
+                "scale": trained.bundle.scale.to_dict(),
+            }
+        )
 
 
 def _train_table(
-    table: Path, project: Path, data: Path | None, target: str | None, as_of: str | None, given: dict[str, Any], story: Any,
-    *, as_json: bool,
+    table: Path,
+    project: Path,
+    data: Path | None,
+    target: str | None,
+    as_of: str | None,
+    given: dict[str, Any],
+    story: Any,
+    *,
+    as_json: bool,
 ) -> None:
     """`train --table`: no store and no target of the project file takes part."""
     from features.errors import ConfigError
@@ -281,16 +445,28 @@ def _train_table(
     from pipeline.jobs.train_table import parse_waivers, table_job, train_table
 
     if target is not None:
-        raise ConfigError(f"--target {target} names a target of tenure.toml; with --table the outcome is --label COLUMN.")
+        raise ConfigError(
+            f"--target {target} names a target of tenure.toml; with --table the outcome is --label"
+            " COLUMN."
+        )
     if given["--label"] is None:
-        raise ConfigError(f"--table {table} needs --label COLUMN, the column that holds the outcome.")
+        raise ConfigError(
+            f"--table {table} needs --label COLUMN, the column that holds the outcome."
+        )
     share = given["--test-share"]
     options = TableOptions(
-        label=given["--label"], positive=given["--positive"], account=given["--account"], as_of=as_of,
-        horizon_days=given["--horizon-days"], drop=tuple(given["--drop"] or ()), waivers=parse_waivers(given["--waive"] or ()),
+        label=given["--label"],
+        positive=given["--positive"],
+        account=given["--account"],
+        as_of=as_of,
+        horizon_days=given["--horizon-days"],
+        drop=tuple(given["--drop"] or ()),
+        waivers=parse_waivers(given["--waive"] or ()),
         test_share=0.2 if share is None else share,
     )
-    job = table_job(table, options, project.resolve(), now(), data_dir=data, trials=given["--trials"])
+    job = table_job(
+        table, options, project.resolve(), now(), data_dir=data, trials=given["--trials"]
+    )
     done = train_table(job, story)
     if as_json:
         print_json(dict(done.evaluation))
@@ -302,22 +478,32 @@ def _refuse_table_options(as_of: str | None, given: dict[str, Any]) -> None:
 
     named = [name for name, value in given.items() if value is not None]
     if named:
-        raise ConfigError(f"{', '.join(named)} go{'es' if len(named) == 1 else ''} with --table FILE. Without it `train` "
-                          "learns from the features in the store, as tenure.toml says.")
+        raise ConfigError(
+            f"{', '.join(named)} go{'es' if len(named) == 1 else ''} with --table FILE. Without it"
+            " `train` learns from the features in the store, as tenure.toml says."
+        )
     if as_of is not None:
         try:
             date.fromisoformat(as_of)
         except ValueError as error:
-            raise ConfigError(f"--as-of {as_of!r} is no date like 2025-06-01; a column that dates rows goes with "
-                              "--table FILE.") from error
+            raise ConfigError(
+                f"--as-of {as_of!r} is no date like 2025-06-01; a column that dates rows goes with "
+                "--table FILE."
+            ) from error
 
 
 @app.command()
 def evaluate(
-    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
+    project: ProjectOption = HERE,
+    data: DataOption = None,
+    target: TargetOption = None,
+    as_of: AsOfOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Judge the newest candidate on the untouched test. Example: tenure evaluate --json"""
+    """Judge the newest candidate on the untouched test.
+
+    Example: tenure evaluate --json
+    """
     from models.gates import verdict
     from pipeline.console import Story, print_json
     from pipeline.jobs.evaluate import evaluate_target
@@ -337,10 +523,15 @@ def evaluate(
 
 @app.command()
 def bench(
-    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
+    project: ProjectOption = HERE,
+    data: DataOption = None,
+    target: TargetOption = None,
+    as_of: AsOfOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare all methods on one out-of-time test and name the smallest adequate one. Example: tenure bench"""
+    """Compare all methods on one out-of-time test and name the smallest adequate one. Example:
+    tenure bench
+    """
     from pipeline.console import Story, print_json
     from pipeline.jobs.bench import bench_target
     from pipeline.reports.bench import WIDTH, bench_json, bench_lines
@@ -348,7 +539,11 @@ def bench(
     workspace, chosen = open_project(project, data, target)
     story = Story(quiet=True)
     with workspace.store.writing():
-        result = bench_target(workspace, chosen, lambda name, seconds: story("bench", f"{name} fitted in {seconds:.2f} s"))
+        result = bench_target(
+            workspace,
+            chosen,
+            lambda name, seconds: story("bench", f"{name} fitted in {seconds:.2f} s"),
+        )
     if as_json:
         print_json(bench_json(result, chosen.name))
         return
@@ -361,20 +556,39 @@ def bench(
 
 @app.command()
 def promote(
-    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
+    project: ProjectOption = HERE,
+    data: DataOption = None,
+    target: TargetOption = None,
+    as_of: AsOfOption = None,
     as_json: JsonOption = False,
-    acknowledge: Annotated[str | None, typer.Option("--acknowledge", help="Why the scale's problems are accepted.")] = None,
-    scorecard: Annotated[bool, typer.Option("--scorecard", help="Publish the scorecard instead of the model.")] = False,
-    label: Annotated[str | None, typer.Option("--label", metavar="COLUMN", help="The candidate that `train --table` made for "
-                                              "this label, instead of a target's; needs no tenure.toml.")] = None,
+    acknowledge: Annotated[
+        str | None, typer.Option("--acknowledge", help="Why the scale's problems are accepted.")
+    ] = None,
+    scorecard: Annotated[
+        bool, typer.Option("--scorecard", help="Publish the scorecard instead of the model.")
+    ] = False,
+    label: Annotated[
+        str | None,
+        typer.Option(
+            "--label",
+            metavar="COLUMN",
+            help="The candidate that `train --table` made for "
+            "this label, instead of a target's; needs no tenure.toml.",
+        ),
+    ] = None,
 ) -> None:
-    """Put the candidate to use if it passes the gates. Example: tenure promote"""
+    """Put the candidate to use if it passes the gates.
+
+    Example: tenure promote
+    """
     from pipeline.console import print_json
     from pipeline.jobs.bench_advice import NO_BENCH
     from pipeline.jobs.promote import candidate_advice, promote_target
 
     if label is not None:
-        _promote_table(label, project, target, acknowledge, use_scorecard=scorecard, as_json=as_json)
+        _promote_table(
+            label, project, target, acknowledge, use_scorecard=scorecard, as_json=as_json
+        )
         return
     workspace, chosen = open_project(project, data, target)
     with workspace.store.writing():
@@ -383,8 +597,14 @@ def promote(
             typer.echo(NO_BENCH if advice is None else advice.words)
         done = promote_target(workspace, chosen, acknowledge=acknowledge, use_scorecard=scorecard)
     if as_json:
-        print_json({"version": done.version, "basis": done.basis, "reasons": list(done.reasons),
-                    "bench": None if advice is None else advice.to_dict()})
+        print_json(
+            {
+                "version": done.version,
+                "basis": done.basis,
+                "reasons": list(done.reasons),
+                "bench": None if advice is None else advice.to_dict(),
+            }
+        )
         return
     typer.echo(f"version {done.version} of {chosen.name} is in use ({done.basis}).")
     for reason in done.reasons:
@@ -392,7 +612,13 @@ def promote(
 
 
 def _promote_table(
-    label: str, project: Path, target: str | None, acknowledge: str | None, *, use_scorecard: bool, as_json: bool
+    label: str,
+    project: Path,
+    target: str | None,
+    acknowledge: str | None,
+    *,
+    use_scorecard: bool,
+    as_json: bool,
 ) -> None:
     """`promote --label`: no store and no target of the project file takes part."""
     from features.errors import ConfigError
@@ -400,13 +626,25 @@ def _promote_table(
     from pipeline.jobs.promote_table import promote_table
 
     if target is not None:
-        raise ConfigError(f"--target {target} names a target of tenure.toml; --label {label} a model of `train --table`. "
-                          "Name one of them.")
-    done = promote_table(project.resolve(), label, acknowledge=acknowledge, use_scorecard=use_scorecard)
+        raise ConfigError(
+            f"--target {target} names a target of tenure.toml; --label {label} a model of `train"
+            " --table`. Name one of them."
+        )
+    done = promote_table(
+        project.resolve(), label, acknowledge=acknowledge, use_scorecard=use_scorecard
+    )
     promotion, address = done.promotion, f"models:/{done.registered}@champion"
     if as_json:
-        print_json({"version": promotion.version, "basis": promotion.basis, "reasons": list(promotion.reasons),
-                    "registered_model": done.registered, "is_out_of_time": done.is_out_of_time, "notes": list(done.notes)})
+        print_json(
+            {
+                "version": promotion.version,
+                "basis": promotion.basis,
+                "reasons": list(promotion.reasons),
+                "registered_model": done.registered,
+                "is_out_of_time": done.is_out_of_time,
+                "notes": list(done.notes),
+            }
+        )
         return
     typer.echo(f"version {promotion.version} of {done.registered} is in use ({promotion.basis}).")
     for line in (*promotion.reasons, *done.notes, f"MLflow loads it as {address}"):
@@ -415,12 +653,24 @@ def _promote_table(
 
 @app.command()
 def recalibrate(
-    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
+    project: ProjectOption = HERE,
+    data: DataOption = None,
+    target: TargetOption = None,
+    as_of: AsOfOption = None,
     as_json: JsonOption = False,
-    candidate: Annotated[bool, typer.Option("--candidate", help="Correct the candidate, which the gates refused for its level, "
-                                            "and use it if it then passes them on the newest date.")] = False,
+    candidate: Annotated[
+        bool,
+        typer.Option(
+            "--candidate",
+            help="Correct the candidate, which the gates refused for its level, "
+            "and use it if it then passes them on the newest date.",
+        ),
+    ] = False,
 ) -> None:
-    """Correct the level of the model in use from newer labels. Example: tenure recalibrate"""
+    """Correct the level of the model in use from newer labels.
+
+    Example: tenure recalibrate
+    """
     from dataclasses import asdict
 
     from pipeline.console import print_json
@@ -436,24 +686,54 @@ def recalibrate(
     if done.version is None:
         typer.echo("The calibrator stays as it is.")
     else:
-        typer.echo(f"Version {done.version} of {chosen.name} is in use: log loss on the newest date {done.log_loss_after:.4f}, "
-                   f"before {done.log_loss_before:.4f}.")
+        typer.echo(
+            f"Version {done.version} of {chosen.name} is in use: log loss on the newest date"
+            f" {done.log_loss_after:.4f}, before {done.log_loss_before:.4f}."
+        )
 
 
 @app.command()
 def score(
-    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
+    project: ProjectOption = HERE,
+    data: DataOption = None,
+    target: TargetOption = None,
+    as_of: AsOfOption = None,
     as_json: JsonOption = False,
-    candidate: Annotated[bool, typer.Option("--candidate", help="Score with the candidate, not the model in use.")] = False,
-    allow_stale: Annotated[list[str] | None, typer.Option("--allow-stale", metavar="SOURCE",
-                           help="Score although this source is stale; its accounts become unknown.")] = None,
-    reason: Annotated[str | None, typer.Option("--reason", help="Why stale sources are accepted; recorded.")] = None,
-    accept_shift: Annotated[str | None, typer.Option("--accept-shift", metavar="REASON", help="Publish although the scores "
-                            "moved more than score.largest_shift; the reason is recorded.")] = None,
-    explain_scale: Annotated[bool, typer.Option("--explain-scale", help="Score nothing; print what each ten points promise "
-                             "and what the test saw.")] = False,
+    candidate: Annotated[
+        bool, typer.Option("--candidate", help="Score with the candidate, not the model in use.")
+    ] = False,
+    allow_stale: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-stale",
+            metavar="SOURCE",
+            help="Score although this source is stale; its accounts become unknown.",
+        ),
+    ] = None,
+    reason: Annotated[
+        str | None, typer.Option("--reason", help="Why stale sources are accepted; recorded.")
+    ] = None,
+    accept_shift: Annotated[
+        str | None,
+        typer.Option(
+            "--accept-shift",
+            metavar="REASON",
+            help="Publish although the scores "
+            "moved more than score.largest_shift; the reason is recorded.",
+        ),
+    ] = None,
+    explain_scale: Annotated[
+        bool,
+        typer.Option(
+            "--explain-scale",
+            help="Score nothing; print what each ten points promise and what the test saw.",
+        ),
+    ] = False,
 ) -> None:
-    """Score, explain and publish every account of one date. Example: tenure score --as-of 2025-06-01"""
+    """Score, explain and publish every account of one date.
+
+    Example: tenure score --as-of 2025-06-01
+    """
     from features.errors import ConfigError
     from pipeline.console import Story
     from pipeline.engine.duckdb import connected
@@ -471,8 +751,15 @@ def score(
     story = Story(quiet=as_json)
     with workspace.store.writing(), connected() as connection:
         tell_stage(story, stage_sources(workspace, connection, keep=allow_stale or []))
-        published = score_target(workspace, connection, chosen, _day(as_of), use_candidate=candidate,
-                                 allow_stale={name: str(reason) for name in allow_stale or []}, accept_shift=accept_shift)
+        published = score_target(
+            workspace,
+            connection,
+            chosen,
+            _day(as_of),
+            use_candidate=candidate,
+            allow_stale={name: str(reason) for name in allow_stale or []},
+            accept_shift=accept_shift,
+        )
         pages = write_reports(workspace, chosen, published)
     tell_score(story, published)
     story("look", f"{pages[0]}  {pages[1].name}  {pages[2].name}; next: tenure explain ACCOUNT")
@@ -482,7 +769,9 @@ def score(
         print_json({"run": published.run, "pages": [str(p) for p in pages]})
 
 
-def _print_scale(workspace: "Workspace", target: "Target", *, use_candidate: bool, as_json: bool) -> None:
+def _print_scale(
+    workspace: "Workspace", target: "Target", *, use_candidate: bool, as_json: bool
+) -> None:
     """`score --explain-scale`: nothing is scored or written."""
     from pipeline.console import print_json, scale_lines
     from pipeline.jobs.explain_scale import explain_scale
@@ -502,10 +791,16 @@ def _print_scale(workspace: "Workspace", target: "Target", *, use_candidate: boo
 @app.command()
 def rollback(
     run_id: Annotated[str, typer.Argument(help="Run to go back to, or the start of its id.")],
-    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
+    project: ProjectOption = HERE,
+    data: DataOption = None,
+    target: TargetOption = None,
+    as_of: AsOfOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make an earlier run the current one again. Example: tenure rollback 3f9c0a"""
+    """Make an earlier run the current one again.
+
+    Example: tenure rollback 3f9c0a
+    """
     from pipeline.console import print_json
     from pipeline.ledger import roll_back
 
@@ -515,17 +810,26 @@ def rollback(
     if as_json:
         print_json({"superseded": superseded})
     else:
-        typer.echo(f"readers see run {run_id} again; superseded: {', '.join(superseded) or 'none'}. The pages still show the run "
-                   "they were drawn for; `tenure score --as-of DATE` draws them anew.")
+        typer.echo(
+            f"readers see run {run_id} again; superseded: {', '.join(superseded) or 'none'}. The"
+            " pages still show the run they were drawn for; `tenure score --as-of DATE` draws them"
+            " anew."
+        )
 
 
 @app.command()
 def forget(
     account: Annotated[str, typer.Argument(help="Account id.")],
-    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
+    project: ProjectOption = HERE,
+    data: DataOption = None,
+    target: TargetOption = None,
+    as_of: AsOfOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove every row of an account from the store, for good. Example: tenure forget A-0000017"""
+    """Remove every row of an account from the store, for good.
+
+    Example: tenure forget A-0000017
+    """
     from pipeline.console import print_json
     from pipeline.jobs.privacy import forget_account
 
@@ -535,22 +839,41 @@ def forget(
     if as_json:
         print_json({"rows": dict(done.rows), "pages": [str(page) for page in done.pages]})
         return
-    typer.echo(f"{sum(done.rows.values()):,} rows of {account} removed from {len(done.rows)} tables, with the tables' earlier "
-               f"versions; {len(done.pages)} pages that named it are gone (`tenure score` writes them anew). Delete it at "
-               "the source as well, or the next staging brings it back. Runs before today can no longer be replayed.")
+    typer.echo(
+        f"{sum(done.rows.values()):,} rows of {account} removed from {len(done.rows)} tables, with"
+        f" the tables' earlier versions; {len(done.pages)} pages that named it are gone (`tenure"
+        " score` writes them anew). Delete it at the source as well, or the next staging brings it"
+        " back. Runs before today can no longer be replayed."
+    )
 
 
 @app.command()
 def explain(
     account: Annotated[str | None, typer.Argument(help="Account id or name.")] = None,
-    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
+    project: ProjectOption = HERE,
+    data: DataOption = None,
+    target: TargetOption = None,
+    as_of: AsOfOption = None,
     as_json: JsonOption = False,
-    verify: Annotated[bool, typer.Option("--verify", help="Without an account: check for every one that points add to the "
-                                 "score. With one: ask the model, too, which drivers another seed confirms.")] = False,
-    as_paragraph: Annotated[bool, typer.Option("--paragraph", help="A few sentences, ready for a mail or a CRM.")] = False,
-    as_page: Annotated[bool, typer.Option("--page", help="Write a one-page account brief beside the reports.")] = False,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify",
+            help="Without an account: check for every one that points add to the "
+            "score. With one: ask the model, too, which drivers another seed confirms.",
+        ),
+    ] = False,
+    as_paragraph: Annotated[
+        bool, typer.Option("--paragraph", help="A few sentences, ready for a mail or a CRM.")
+    ] = False,
+    as_page: Annotated[
+        bool, typer.Option("--page", help="Write a one-page account brief beside the reports.")
+    ] = False,
 ) -> None:
-    """Show one account's score and its reasons. Example: tenure explain A-000123"""
+    """Show one account's score and its reasons.
+
+    Example: tenure explain A-000123
+    """
     from features.errors import ConfigError
     from pipeline.console import explained_text, print_json
     from pipeline.jobs.explain import check_points, explain_account
@@ -563,21 +886,37 @@ def explain(
         if as_json:
             print_json(found)
         else:
-            typer.echo(f"base and points add to the score for all {found['accounts']:,} scored accounts "
-                       f"(largest gap {found['largest_gap']:.1e}; displayed integers add exactly).")
+            typer.echo(
+                f"base and points add to the score for all {found['accounts']:,} scored accounts "
+                f"(largest gap {found['largest_gap']:.1e}; displayed integers add exactly)."
+            )
             typer.echo(f"{bound_words(found['bound'])}.")
         return
     if account is None:
         raise ConfigError("name an account, or check all of them with --verify.")
     explained = explain_account(workspace, chosen, account, ask_model=verify or as_page)
     if as_json:
-        print_json({"score": explained.score, "account": explained.account,
-                    "dimensions": explained.dimensions.to_dict("records"), "scale_sentence": explained.scale_sentence,
-                    "unsure_band": explained.unsure_band, "to_edges": explained.to_edges,
-                    "why": explained.why, "advice": explained.advice, "open_actions": list(explained.open_actions),
-                    "reasons": [{"reason": reason, "points": points} for reason, points in explained.reasons],
-                    "trajectory": None if explained.trajectory is None else dict(explained.trajectory.row),
-                    "reseeded_health": explained.reseeded_health, "drivers": explained.drivers.to_dict("records")})
+        print_json(
+            {
+                "score": explained.score,
+                "account": explained.account,
+                "dimensions": explained.dimensions.to_dict("records"),
+                "scale_sentence": explained.scale_sentence,
+                "unsure_band": explained.unsure_band,
+                "to_edges": explained.to_edges,
+                "why": explained.why,
+                "advice": explained.advice,
+                "open_actions": list(explained.open_actions),
+                "reasons": [
+                    {"reason": reason, "points": points} for reason, points in explained.reasons
+                ],
+                "trajectory": (
+                    None if explained.trajectory is None else dict(explained.trajectory.row)
+                ),
+                "reseeded_health": explained.reseeded_health,
+                "drivers": explained.drivers.to_dict("records"),
+            }
+        )
         return
     if as_paragraph:
         from pipeline.reports.account import account_paragraph
@@ -598,14 +937,31 @@ def explain(
 
 @app.command()
 def changes(
-    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
+    project: ProjectOption = HERE,
+    data: DataOption = None,
+    target: TargetOption = None,
+    as_of: AsOfOption = None,
     as_json: JsonOption = False,
-    first: Annotated[str | None, typer.Option("--from", metavar="RUN|DATE", help="The earlier run; default: the one before "
-                                              "the later.")] = None,
-    last: Annotated[str | None, typer.Option("--to", metavar="RUN|DATE", help="The later run; default: the current.")] = None,
-    account: Annotated[str | None, typer.Option("--account", help="Account id or name: only why its score moved.")] = None,
+    first: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="RUN|DATE",
+            help="The earlier run; default: the one before the later.",
+        ),
+    ] = None,
+    last: Annotated[
+        str | None,
+        typer.Option("--to", metavar="RUN|DATE", help="The later run; default: the current."),
+    ] = None,
+    account: Annotated[
+        str | None, typer.Option("--account", help="Account id or name: only why its score moved.")
+    ] = None,
 ) -> None:
-    """Split why scores moved: data, clock, behaviour, model, scale. Example: tenure changes --from 2025-05-04"""
+    """Split why scores moved: data, clock, behaviour, model, scale.
+
+    Example: tenure changes --from 2025-05-04
+    """
     from pipeline.console import print_json
     from pipeline.jobs.changes import find_account, find_changes
     from pipeline.jobs.history import score_history
@@ -629,11 +985,21 @@ def changes(
 
 @app.command()
 def replay(
-    run_id: Annotated[str, typer.Argument(metavar="RUN", help="Run to derive again, the start of its id, or its date.")],
-    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
+    run_id: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN", help="Run to derive again, the start of its id, or its date."
+        ),
+    ],
+    project: ProjectOption = HERE,
+    data: DataOption = None,
+    target: TargetOption = None,
+    as_of: AsOfOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Derive a published run again from kept inputs; exit code 1 where a value differs. Example: tenure replay 3f9c0a"""
+    """Derive a published run again from kept inputs; exit code 1 where a value differs. Example:
+    tenure replay 3f9c0a
+    """
     from pipeline.console import print_json
     from pipeline.jobs.replay import replay_run
 
@@ -650,13 +1016,24 @@ def replay(
 
 @app.command()
 def forecast(
-    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
+    project: ProjectOption = HERE,
+    data: DataOption = None,
+    target: TargetOption = None,
+    as_of: AsOfOption = None,
     as_json: JsonOption = False,
-    account: Annotated[str | None, typer.Option("--account", help="Account id: its own curve and remaining value.")] = None,
-    months: Annotated[int, typer.Option("--months", help="Remaining value looks so far ahead, 12 to 120.")] = 36,
-    discount: Annotated[float, typer.Option("--discount", help="Yearly discount of remaining value, e.g. 0.08.")] = 0.0,
+    account: Annotated[
+        str | None, typer.Option("--account", help="Account id: its own curve and remaining value.")
+    ] = None,
+    months: Annotated[
+        int, typer.Option("--months", help="Remaining value looks so far ahead, 12 to 120.")
+    ] = 36,
+    discount: Annotated[
+        float, typer.Option("--discount", help="Yearly discount of remaining value, e.g. 0.08.")
+    ] = 0.0,
 ) -> None:
-    """Chances by day, renewals by month, remaining value, for the accounts of a run. Example: tenure forecast --months 24"""
+    """Chances by day, renewals by month, remaining value, for the accounts of a run. Example:
+    tenure forecast --months 24
+    """
     from pipeline.console import print_json
     from pipeline.engine.duckdb import connected
     from pipeline.jobs.forecast import ForecastOptions, check_account, forecast_target
@@ -680,11 +1057,18 @@ def forecast(
 
 @app.command()
 def pulse(
-    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
+    project: ProjectOption = HERE,
+    data: DataOption = None,
+    target: TargetOption = None,
+    as_of: AsOfOption = None,
     as_json: JsonOption = False,
-    as_page: Annotated[bool, typer.Option("--page", help="Write the page beside the reports.")] = False,
+    as_page: Annotated[
+        bool, typer.Option("--page", help="Write the page beside the reports.")
+    ] = False,
 ) -> None:
-    """Account managers' pulse beside the score: weight, disagreements, who was right. Example: tenure pulse --page"""
+    """Account managers' pulse beside the score: weight, disagreements, who was right. Example:
+    tenure pulse --page
+    """
     from pipeline.console import print_json
     from pipeline.jobs.pulse import pulse_report
     from pipeline.jobs.report import write_pulse_page
@@ -708,10 +1092,16 @@ def pulse(
 
 @app.command()
 def outcomes(
-    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
+    project: ProjectOption = HERE,
+    data: DataOption = None,
+    target: TargetOption = None,
+    as_of: AsOfOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Published scores against what happened since, run by run. Example: tenure outcomes --target churn_90d"""
+    """Published scores against what happened since, run by run.
+
+    Example: tenure outcomes --target churn_90d
+    """
     import pandas as pd
 
     from pipeline.console import print_json
@@ -733,11 +1123,18 @@ def outcomes(
 
 @app.command()
 def patterns(
-    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
+    project: ProjectOption = HERE,
+    data: DataOption = None,
+    target: TargetOption = None,
+    as_of: AsOfOption = None,
     as_json: JsonOption = False,
-    as_page: Annotated[bool, typer.Option("--page", help="Write the page beside the reports.")] = False,
+    as_page: Annotated[
+        bool, typer.Option("--page", help="Write the page beside the reports.")
+    ] = False,
 ) -> None:
-    """What accounts that left have in common, and those that stayed, checked out of time. Example: tenure patterns --page"""
+    """What accounts that left have in common, and those that stayed, checked out of time. Example:
+    tenure patterns --page
+    """
     from pipeline.console import print_json
     from pipeline.jobs.patterns import pattern_report
     from pipeline.jobs.report import write_pattern_page
@@ -761,10 +1158,16 @@ def patterns(
 
 @app.command()
 def trajectory(
-    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
+    project: ProjectOption = HERE,
+    data: DataOption = None,
+    target: TargetOption = None,
+    as_of: AsOfOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Sudden drops, slow declines, where scores will stand, who grows or leaves. Example: tenure trajectory --json"""
+    """Sudden drops, slow declines, where scores will stand, who grows or leaves.
+
+    Example: tenure trajectory --json
+    """
     from pipeline.console import print_json
     from pipeline.engine.duckdb import connected
     from pipeline.jobs.trajectory import trajectory_target
@@ -780,43 +1183,75 @@ def trajectory(
     from rich.console import Console
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-    for line in trajectory_lines(made.accounts, made.facts, made.people, EVENT_WORDS[chosen.kind][0]):
+    for line in trajectory_lines(
+        made.accounts, made.facts, made.people, EVENT_WORDS[chosen.kind][0]
+    ):
         console.print(line)
 
 
 @app.command()
 def demo(
-    accounts: Annotated[int, typer.Option("--accounts", min=50, help="Customers ever signed.")] = 1000,
+    accounts: Annotated[
+        int, typer.Option("--accounts", min=50, help="Customers ever signed.")
+    ] = 1000,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the simulated company.")] = 1,
     project: Annotated[Path, typer.Option("--project", help="Folder to make.")] = Path("demo"),
-    as_exported: Annotated[bool, typer.Option("--as-exported", help="Damage the tables as a CRM export would.")] = False,
-    yearly_churn: Annotated[float | None, typer.Option("--yearly-churn", min=0.02, max=0.6,
-                            help="Share of customers that leaves in a year; default: the company's own.")] = None,
-    data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None, as_json: JsonOption = False,
+    as_exported: Annotated[
+        bool, typer.Option("--as-exported", help="Damage the tables as a CRM export would.")
+    ] = False,
+    yearly_churn: Annotated[
+        float | None,
+        typer.Option(
+            "--yearly-churn",
+            min=0.02,
+            max=0.6,
+            help="Share of customers that leaves in a year; default: the company's own.",
+        ),
+    ] = None,
+    data: DataOption = None,
+    target: TargetOption = None,
+    as_of: AsOfOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Simulate a company and run the whole flow on it. Example: tenure demo --accounts 1000"""
+    """Simulate a company and run the whole flow on it.
+
+    Example: tenure demo --accounts 1000
+    """
     from pipeline.console import Story, print_json
     from pipeline.jobs.run import run_flow
     from pipeline.simulate import WorldOptions, simulate, write_world
 
     story = Story(quiet=as_json)
-    write_world(simulate(accounts, seed, options=WorldOptions(as_exported=as_exported, yearly_churn=yearly_churn)), project)
+    write_world(
+        simulate(
+            accounts, seed, options=WorldOptions(as_exported=as_exported, yearly_churn=yearly_churn)
+        ),
+        project,
+    )
     story("simulate", f"a company of {accounts:,} customers (seed {seed}) in {project}")
     workspace, chosen = open_project(project, data, target)
     done = run_flow(workspace, chosen, story, _day(as_of))
     if as_json:
         print_json(_told_run(done))
         return
-    worst = done.published.scores.dropna(subset=["health_exact"]).sort_values(["health_exact", "account_id"])
+    worst = done.published.scores.dropna(subset=["health_exact"]).sort_values(
+        ["health_exact", "account_id"]
+    )
     story("next", f"tenure explain {worst['account_id'].iloc[0]} --project {project}")
 
 
 @app.command()
 def flow(
-    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
+    project: ProjectOption = HERE,
+    data: DataOption = None,
+    target: TargetOption = None,
+    as_of: AsOfOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the steps of a run, what each reads and writes. Example: tenure flow"""
+    """Print the steps of a run, what each reads and writes.
+
+    Example: tenure flow
+    """
     from dataclasses import asdict
 
     from pipeline.console import print_json
@@ -831,10 +1266,16 @@ def flow(
 @model_app.command("export")
 def model_export(
     file: Annotated[Path, typer.Argument(help="File to write, ending in .zip.")],
-    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
+    project: ProjectOption = HERE,
+    data: DataOption = None,
+    target: TargetOption = None,
+    as_of: AsOfOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the model in use to one file. Example: tenure model export churn.zip"""
+    """Write the model in use to one file.
+
+    Example: tenure model export churn.zip
+    """
     from pipeline.console import print_json
     from pipeline.jobs.model_files import export_model
 
@@ -849,10 +1290,16 @@ def model_export(
 @model_app.command("import")
 def model_import(
     file: Annotated[Path, typer.Argument(help="File that `model export` wrote.")],
-    project: ProjectOption = HERE, data: DataOption = None, target: TargetOption = None, as_of: AsOfOption = None,
+    project: ProjectOption = HERE,
+    data: DataOption = None,
+    target: TargetOption = None,
+    as_of: AsOfOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Put an exported model to use here, its hashes checked. Example: tenure model import churn.zip"""
+    """Put an exported model to use here, its hashes checked.
+
+    Example: tenure model import churn.zip
+    """
     from pipeline.console import print_json
     from pipeline.jobs.model_files import import_model
 

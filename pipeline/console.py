@@ -18,7 +18,9 @@ BAR_WIDTH = 24
 
 
 class Story:
-    """Prints a run's lines as `seconds  step  text`; on standard error when standard output is for JSON."""
+    """Prints a run's lines as `seconds  step  text`; on standard error when standard output is for
+    JSON.
+    """
 
     def __init__(self, *, quiet: bool) -> None:
         self._started = time.monotonic()
@@ -26,7 +28,11 @@ class Story:
 
     def __call__(self, step: str, text: str) -> None:
         """Print one line."""
-        print(f"{time.monotonic() - self._started:6.1f}s  {step:<9} {text}", file=self._stream, flush=True)
+        print(
+            f"{time.monotonic() - self._started:6.1f}s  {step:<9} {text}",
+            file=self._stream,
+            flush=True,
+        )
 
 
 def print_json(value: Mapping[str, Any] | list[Any]) -> None:
@@ -50,8 +56,16 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float) else str(value)
 
 
-_BAND_COLOUR = {"at_risk": "red", "stable": "yellow", "healthy": "green", "low": "yellow", "medium": "yellow",
-                "high": "green", "leaving": "magenta", "unknown": "white"}
+_BAND_COLOUR = {
+    "at_risk": "red",
+    "stable": "yellow",
+    "healthy": "green",
+    "low": "yellow",
+    "medium": "yellow",
+    "high": "green",
+    "leaving": "magenta",
+    "unknown": "white",
+}
 
 
 def explained_text(explained: Explained, horizon_days: int | None, verb: str) -> list[Any]:
@@ -62,33 +76,60 @@ def explained_text(explained: Explained, horizon_days: int | None, verb: str) ->
 
     score, account = explained.score, explained.account
     band = str(score["band"])
-    lines: list[Any] = [Text(f"{account['name']}  ({score['account_id']})  as of {score['as_of']:%Y-%m-%d}", style="bold")]
+    lines: list[Any] = [
+        Text(
+            f"{account['name']}  ({score['account_id']})  as of {score['as_of']:%Y-%m-%d}",
+            style="bold",
+        )
+    ]
     health = score["health"]
     if health is None or (isinstance(health, float) and math.isnan(health)):
         lines.append(Text(f"no score: {band}, {score['band_reason']}", style=_BAND_COLOUR[band]))
         return lines
-    headline = Text.assemble((f"{int(health)} ", "bold"), (explained.unsure_band or band.replace("_", " "), _BAND_COLOUR[band]))
+    headline = Text.assemble(
+        (f"{int(health)} ", "bold"),
+        (explained.unsure_band or band.replace("_", " "), _BAND_COLOUR[band]),
+    )
     if isinstance(score["band_reason"], str):
         headline.append(f" ({score['band_reason']})")
     if explained.to_edges:
         headline.append(f"; {explained.to_edges}")
     lines.append(headline)
     if score["basis"] == "calibrated":
-        lines.append(Text(f"{score['probability']:.1%}: {chance_in_words(score['probability'], horizon_days, event=verb)}; "
-                          + interval_in_words(score["probability_low"], score["probability_high"], horizon_days, event=verb)))
+        lines.append(
+            Text(
+                f"{score['probability']:.1%}:"
+                f" {chance_in_words(score['probability'], horizon_days, event=verb)}; "
+                + interval_in_words(
+                    score["probability_low"], score["probability_high"], horizon_days, event=verb
+                )
+            )
+        )
     else:
         lines.append(Text("scorecard: ranks accounts, gives no probability"))
     if explained.scale_sentence:
         lines.append(Text(explained.scale_sentence, style="dim"))
-    lines += [Text(line) for line in ([] if explained.trajectory is None else account_lines(explained.trajectory, verb))]
+    lines += [
+        Text(line)
+        for line in (
+            [] if explained.trajectory is None else account_lines(explained.trajectory, verb)
+        )
+    ]
     if explained.why:
         lines.append(Text.assemble("what pulls it down: ", (explained.why, "bold")))
     if explained.protects:
         lines.append(Text(f"what holds it up: {'; '.join(explained.protects)}"))
     lines += [Text(f"what to do: {advice}") for advice in explained.advice]
     lines += [Text(line) for line in open_action_lines(explained.open_actions)]
-    lines.append(Text("by dimension: " + ", ".join(
-        f"{each.dimension} {each.points_displayed:+d}" for each in explained.dimensions.itertuples())))
+    lines.append(
+        Text(
+            "by dimension: "
+            + ", ".join(
+                f"{each.dimension} {each.points_displayed:+d}"
+                for each in explained.dimensions.itertuples()
+            )
+        )
+    )
     lines.append(_waterfall(explained))
     lines += [Text(line, style="dim") for line in foot_lines(explained)]
     return lines
@@ -102,29 +143,57 @@ def _waterfall(explained: Explained) -> Any:
     table = Table("points", "", "driver", "reason", "dimension", box=None, pad_edge=False)
     health = int(explained.score["health"])
     steps = waterfall(explained.drivers, int(explained.score["base_displayed"]))
-    low, high = min(health, *(min(s.start, s.end) for s in steps), 100), max(health, *(max(s.start, s.end) for s in steps), 0)
+    low, high = (
+        min(health, *(min(s.start, s.end) for s in steps), 100),
+        max(health, *(max(s.start, s.end) for s in steps), 0),
+    )
     scale = BAR_WIDTH / max(1, high - low)
     for step in steps:
         if step.row is None:
-            table.add_row(str(step.end), Text(_bar(low, step.end, low, scale), style="dim"), step.words, "", "", style="dim")
+            table.add_row(
+                str(step.end),
+                Text(_bar(low, step.end, low, scale), style="dim"),
+                step.words,
+                "",
+                "",
+                style="dim",
+            )
             continue
-        bar = Text(_bar(step.start, step.end, low, scale), style="red" if step.end < step.start else "green")
+        bar = Text(
+            _bar(step.start, step.end, low, scale),
+            style="red" if step.end < step.start else "green",
+        )
         unsure = " ?" if step.row["is_sure"] is False else ""
-        table.add_row(f"{step.end - step.start:+d}{unsure}", bar, step.words, step.reason,
-                      f"{step.row['dimension']}{', lagging' if step.row['is_leading'] is False else ''}")
-    table.add_row(str(health), Text(_bar(low, health, low, scale), style="bold"), "the score: the sum of the lines above", "", "",
-                  style="bold")
+        table.add_row(
+            f"{step.end - step.start:+d}{unsure}",
+            bar,
+            step.words,
+            step.reason,
+            f"{step.row['dimension']}{', lagging' if step.row['is_leading'] is False else ''}",
+        )
+    table.add_row(
+        str(health),
+        Text(_bar(low, health, low, scale), style="bold"),
+        "the score: the sum of the lines above",
+        "",
+        "",
+        style="bold",
+    )
     return table
 
 
 def _bar(start: float, end: float, low: float, scale: float) -> str:
-    """A bar between two scores, at least one cell wide, behind as many blanks as it begins above the lowest score shown."""
+    """A bar between two scores, at least one cell wide, behind as many blanks as it begins above
+    the lowest score shown.
+    """
     left, right = sorted(round((each - low) * scale) for each in (start, end))
     return " " * min(left, BAR_WIDTH - 1) + "█" * max(1, right - left)
 
 
 def scale_lines(explained: ScaleExplained, verb: str) -> list[Any]:
-    """Rich renderables of `score --explain-scale`: what ten points promise, and what the test saw."""
+    """Rich renderables of `score --explain-scale`: what ten points promise, and what the test
+    saw.
+    """
     from rich.table import Table
     from rich.text import Text
 
@@ -132,16 +201,41 @@ def scale_lines(explained: ScaleExplained, verb: str) -> list[Any]:
     from pipeline.reports.scale import NO_TEST, base_words, horizon_words
 
     scale, within = explained.scale, horizon_words(explained.horizon_days)
-    lines: list[Any] = [Text(f"{explained.target}: scores 0-100; {base_words(explained.base_displayed)}", style="bold")]
+    lines: list[Any] = [
+        Text(
+            f"{explained.target}: scores 0-100; {base_words(explained.base_displayed)}",
+            style="bold",
+        )
+    ]
     if explained.basis != "calibrated":
-        return [*lines, Text("scorecard: ranks accounts, gives no probability, so ten points promise nothing in numbers")]
-    lines.append(Text(f"a chance of {scale.p_at_risk:.1%} to {verb} {within} stands at the edge "
-                      f"{scale.at_risk_until}|{scale.at_risk_until + 1}, {scale.p_healthy:.1%} at "
-                      f"{scale.stable_until}|{scale.stable_until + 1}; bands {', '.join(scale.bands).replace('_', ' ')}"))
+        return [
+            *lines,
+            Text(
+                "scorecard: ranks accounts, gives no probability, so ten points promise nothing in"
+                " numbers"
+            ),
+        ]
+    lines.append(
+        Text(
+            f"a chance of {scale.p_at_risk:.1%} to {verb} {within} stands at the edge"
+            f" {scale.at_risk_until}|{scale.at_risk_until + 1}, {scale.p_healthy:.1%} at"
+            f" {scale.stable_until}|{scale.stable_until + 1}; bands"
+            f" {', '.join(scale.bands).replace('_', ' ')}"
+        )
+    )
     if not explained.ranges:
         return [*lines, Text(NO_TEST)]
-    table = Table("score", "what it promises, and what the test saw", "accounts", box=None, pad_edge=False)
+    table = Table(
+        "score", "what it promises, and what the test saw", "accounts", box=None, pad_edge=False
+    )
     for each in explained.ranges:
-        table.add_row(f"{each.health_from}-{each.health_until}", scale_sentence(each, within, event=verb), f"{each.accounts:,}")
-    note = f"ranges: {INTERVAL}; ranges with fewer than {FEWEST_ACCOUNTS} accounts in the test are joined"
+        table.add_row(
+            f"{each.health_from}-{each.health_until}",
+            scale_sentence(each, within, event=verb),
+            f"{each.accounts:,}",
+        )
+    note = (
+        f"ranges: {INTERVAL}; ranges with fewer than {FEWEST_ACCOUNTS} accounts in the test are"
+        " joined"
+    )
     return [*lines, table, Text(note, style="dim")]

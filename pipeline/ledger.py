@@ -14,20 +14,35 @@ import pyarrow as pa
 from features.errors import NotFound
 from pipeline.storage import Store
 
-RUNS = pa.schema([
-    ("run_id", pa.string()), ("as_of", pa.timestamp("us")), ("target", pa.string()), ("horizon_days", pa.int64()),
-    ("state", pa.string()), ("basis", pa.string()), ("model_version", pa.string()),
-    ("calibrator_version", pa.string()), ("scale_version", pa.string()), ("config_hash", pa.string()),
-    ("input_fingerprints", pa.string()), ("counts", pa.string()), ("note", pa.string()),
-    ("started_at", pa.timestamp("us")), ("published_at", pa.timestamp("us")),
-])
+RUNS = pa.schema(
+    [
+        ("run_id", pa.string()),
+        ("as_of", pa.timestamp("us")),
+        ("target", pa.string()),
+        ("horizon_days", pa.int64()),
+        ("state", pa.string()),
+        ("basis", pa.string()),
+        ("model_version", pa.string()),
+        ("calibrator_version", pa.string()),
+        ("scale_version", pa.string()),
+        ("config_hash", pa.string()),
+        ("input_fingerprints", pa.string()),
+        ("counts", pa.string()),
+        ("note", pa.string()),
+        ("started_at", pa.timestamp("us")),
+        ("published_at", pa.timestamp("us")),
+    ]
+)
 SHOWN_RUNS = 8
 
 
 def append_run(store: Store, run: dict[str, Any]) -> None:
     """Append one row; this is the commit of a run."""
     # A row read back has NaN where it had no value (a horizon until the next renewal has no days).
-    row = {name: None if run.get(name) is None or pd.isna(run[name]) else run[name] for name in RUNS.names}
+    row = {
+        name: None if run.get(name) is None or pd.isna(run[name]) else run[name]
+        for name in RUNS.names
+    }
     store.write("runs", pa.Table.from_pylist([row], schema=RUNS), append=True)
 
 
@@ -50,20 +65,37 @@ def current_run(store: Store, target: str) -> dict[str, Any] | None:
 
 
 def markers(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
-    """What beside the accounts changed from one run to another: model, calibrator, scale, configuration."""
-    facts = (("model", "model_version"), ("calibrator", "calibrator_version"), ("scale", "scale_version"),
-             ("configuration", "config_hash"))
-    return tuple(f"{name} {before[key]} -> {after[key]}" for name, key in facts if before[key] != after[key])
+    """What beside the accounts changed from one run to another: model, calibrator, scale,
+    configuration.
+    """
+    facts = (
+        ("model", "model_version"),
+        ("calibrator", "calibrator_version"),
+        ("scale", "scale_version"),
+        ("configuration", "config_hash"),
+    )
+    return tuple(
+        f"{name} {before[key]} -> {after[key]}" for name, key in facts if before[key] != after[key]
+    )
 
 
 def run_history(store: Store, target: str) -> pd.DataFrame:
-    """The run that readers see of every date, oldest first; `marker` says what changed since the date before."""
+    """The run that readers see of every date, oldest first; `marker` says what changed since the
+    date before.
+    """
     rows = run_rows(store)
-    mine = rows[(rows["target"] == target) & (rows["state"] == "published")].sort_values(["as_of", "published_at"], kind="stable")
+    mine = rows[(rows["target"] == target) & (rows["state"] == "published")].sort_values(
+        ["as_of", "published_at"], kind="stable"
+    )
     dated = mine.drop_duplicates("as_of", keep="last").reset_index(drop=True)
     runs: list[Any] = dated.to_dict("records")
-    marked = [", ".join(each.split(" ")[0] for each in markers(one, two)) for one, two in zip(runs, runs[1:], strict=False)]
-    return dated.assign(marker=pd.Series(["", *marked][:len(dated)], index=dated.index, dtype="str"))
+    marked = [
+        ", ".join(each.split(" ")[0] for each in markers(one, two))
+        for one, two in zip(runs, runs[1:], strict=False)
+    ]
+    return dated.assign(
+        marker=pd.Series(["", *marked][: len(dated)], index=dated.index, dtype="str")
+    )
 
 
 def roll_back(store: Store, run_id: str, now: datetime) -> list[str]:
@@ -78,20 +110,49 @@ def roll_back(store: Store, run_id: str, now: datetime) -> list[str]:
     chosen = rows[rows["run_id"].str.startswith(run_id)] if run_id else rows.iloc[:0]
     if len(chosen) != 1:
         problem = "no run" if chosen.empty else f"{len(chosen)} runs"
-        listed = (rows if chosen.empty else chosen).sort_values(["published_at", "as_of"], kind="stable").tail(SHOWN_RUNS)
-        told = "".join(f"\n  {run['run_id']}  as of {run['as_of']:%Y-%m-%d}  {run['target']}  {run['state']}"
-                       for run in listed.iloc[::-1].to_dict("records"))
-        raise NotFound(f"{problem} with id {run_id!r}. {'Newest runs' if chosen.empty else 'They are'}:{told or ' none yet.'}")
+        listed = (
+            (rows if chosen.empty else chosen)
+            .sort_values(["published_at", "as_of"], kind="stable")
+            .tail(SHOWN_RUNS)
+        )
+        told = "".join(
+            f"\n  {run['run_id']}  as of {run['as_of']:%Y-%m-%d}  {run['target']}  {run['state']}"
+            for run in listed.iloc[::-1].to_dict("records")
+        )
+        raise NotFound(
+            f"{problem} with id {run_id!r}."
+            f" {'Newest runs' if chosen.empty else 'They are'}:{told or ' none yet.'}"
+        )
     target_run = dict(chosen.iloc[0])
     if target_run["state"] == "failed":
-        raise NotFound(f"run {target_run['run_id']} failed and was never published; choose a published one.")
+        raise NotFound(
+            f"run {target_run['run_id']} failed and was never published; choose a published one."
+        )
     order = ["as_of", "published_at"]
-    newer = rows[(rows["target"] == target_run["target"]) & (rows["state"] == "published")
-                 & (rows["run_id"] != target_run["run_id"])]
-    newer = newer[[tuple(r) > tuple(target_run[c] for c in order) for r in newer[order].itertuples(index=False)]]
+    newer = rows[
+        (rows["target"] == target_run["target"])
+        & (rows["state"] == "published")
+        & (rows["run_id"] != target_run["run_id"])
+    ]
+    newer = newer[
+        [
+            tuple(r) > tuple(target_run[c] for c in order)
+            for r in newer[order].itertuples(index=False)
+        ]
+    ]
     if target_run["state"] != "published":
-        append_run(store, {**target_run, "state": "published", "note": "rolled back to", "published_at": now})
+        append_run(
+            store,
+            {**target_run, "state": "published", "note": "rolled back to", "published_at": now},
+        )
     for run in newer.to_dict("records"):
-        append_run(store, {**run, "state": "superseded", "note": f"rolled back to {target_run['run_id']}",
-                           "published_at": now})
+        append_run(
+            store,
+            {
+                **run,
+                "state": "superseded",
+                "note": f"rolled back to {target_run['run_id']}",
+                "published_at": now,
+            },
+        )
     return list(newer["run_id"])

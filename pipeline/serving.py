@@ -21,7 +21,9 @@ class HealthModel(PythonModel):
 
         self.bundle = read_bundle(Path(context.artifacts["bundle"]))
 
-    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+    def predict(
+        self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame:
         """Probability, interval, health, band and drivers of each row."""
         import json
 
@@ -34,16 +36,40 @@ class HealthModel(PythonModel):
         if missing:
             from features.errors import ArtifactMismatch
 
-            raise ArtifactMismatch(f"{len(missing)} feature columns are missing, first {missing[:3]}.")
+            raise ArtifactMismatch(
+                f"{len(missing)} feature columns are missing, first {missing[:3]}."
+            )
         scored = score(self.bundle, features)
         rows = [str(i) for i in range(len(features))]
-        drivers = driver_table(rows, features, None, scored.points, self.bundle.published.signals,
-                               {k: float("nan") if v is None else v for k, v in self.bundle.published.references.items()},
-                               scored.table["health"], scored.base_displayed, twins=self.bundle.twins)
-        grouped = {key: part.drop(columns="account_id") for key, part in drivers.groupby("account_id")}
+        drivers = driver_table(
+            rows,
+            features,
+            None,
+            scored.points,
+            self.bundle.published.signals,
+            {
+                k: float("nan") if v is None else v
+                for k, v in self.bundle.published.references.items()
+            },
+            scored.table["health"],
+            scored.base_displayed,
+            twins=self.bundle.twins,
+        )
+        grouped = {
+            key: part.drop(columns="account_id") for key, part in drivers.groupby("account_id")
+        }
         # NaN is no JSON: what has no value (rests, no past) is null.
-        words = [json.dumps(grouped[r].astype(object).where(grouped[r].notna(), None).to_dict("records"), default=str)
-                 if r in grouped else "[]" for r in rows]
+        words = [
+            (
+                json.dumps(
+                    grouped[r].astype(object).where(grouped[r].notna(), None).to_dict("records"),
+                    default=str,
+                )
+                if r in grouped
+                else "[]"
+            )
+            for r in rows
+        ]
         chosen = ["probability", "probability_low", "probability_high", "health", "band"]
         return scored.table[chosen].assign(drivers=words)
 

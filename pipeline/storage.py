@@ -1,4 +1,5 @@
-"""The store: Delta tables under one folder, replaced whole or by predicate in one atomic commit each.
+"""The store: Delta tables under one folder, replaced whole or by predicate in one atomic commit
+each.
 
 Delta commits one table at a time. What makes a set of tables readable together is the row in
 `runs` that is appended last (`pipeline/ledger.py`).
@@ -37,7 +38,9 @@ class Store:
 
     folder: Path
     pinned: Mapping[str, tuple[Path, int]] = field(default_factory=dict)
-    """Tables read from another folder as they were at a version; everything else is this store's own."""
+    """Tables read from another folder as they were at a version; everything else is this store's
+    own.
+    """
 
     def path(self, table: str) -> Path:
         """Folder of a table."""
@@ -48,8 +51,13 @@ class Store:
         return table in self.pinned or DeltaTable.is_deltatable(str(self.path(table)))
 
     def write(
-        self, table: str, rows: "ArrowStream | pd.DataFrame", *, replace: str | None = None,
-        partition_by: Sequence[str] = (), append: bool = False,
+        self,
+        table: str,
+        rows: "ArrowStream | pd.DataFrame",
+        *,
+        replace: str | None = None,
+        partition_by: Sequence[str] = (),
+        append: bool = False,
     ) -> None:
         """Commit rows to a table: a frame, an Arrow table, or a DuckDB relation, which is streamed.
 
@@ -64,20 +72,40 @@ class Store:
         StoreError
             When the disk is full, the folder cannot be written, or another writer was faster.
         """
-        data: Any = pa.Table.from_pandas(rows, preserve_index=False) if isinstance(rows, pd.DataFrame) else rows
+        data: Any = (
+            pa.Table.from_pandas(rows, preserve_index=False)
+            if isinstance(rows, pd.DataFrame)
+            else rows
+        )
         predicate = replace if replace is not None and self.exists(table) else None
         keys = list(partition_by) or None
         try:
             if append:
-                write_deltalake(str(self.path(table)), data, mode="append", partition_by=keys, schema_mode="merge")
+                write_deltalake(
+                    str(self.path(table)),
+                    data,
+                    mode="append",
+                    partition_by=keys,
+                    schema_mode="merge",
+                )
             else:
-                write_deltalake(str(self.path(table)), data, mode="overwrite", predicate=predicate, partition_by=keys,
-                                schema_mode="merge" if predicate else "overwrite")
+                write_deltalake(
+                    str(self.path(table)),
+                    data,
+                    mode="overwrite",
+                    predicate=predicate,
+                    partition_by=keys,
+                    schema_mode="merge" if predicate else "overwrite",
+                )
         except (OSError, DeltaError) as error:
             raise StoreError(_write_failure(self.path(table), error)) from error
 
     def read(
-        self, table: str, *, columns: Sequence[str] | None = None, filters: Sequence[tuple[str, str, object]] = ()
+        self,
+        table: str,
+        *,
+        columns: Sequence[str] | None = None,
+        filters: Sequence[tuple[str, str, object]] = (),
     ) -> pd.DataFrame:
         """Rows of a table as pandas; times are naive UTC."""
         chosen = list(columns) if columns else None
@@ -104,21 +132,28 @@ class Store:
         if table in self.pinned:
             return _at_version(*self.pinned[table])
         if not self.exists(table):
-            raise NotFound(f"no table `{table}` in the store {self.folder}. Run `tenure run` first.")
+            raise NotFound(
+                f"no table `{table}` in the store {self.folder}. Run `tenure run` first."
+            )
         return DeltaTable(str(self.path(table)))
 
     def tables(self) -> list[str]:
         """Names of the store's own tables."""
         if not self.folder.is_dir():
             return []
-        return sorted(path.name for path in self.folder.iterdir() if path.is_dir() and DeltaTable.is_deltatable(str(path)))
+        return sorted(
+            path.name
+            for path in self.folder.iterdir()
+            if path.is_dir() and DeltaTable.is_deltatable(str(path))
+        )
 
     def columns(self, table: str) -> list[str]:
         """Columns of a table."""
         return [each.name for each in self.delta(table).schema().fields]
 
     def erase(self, table: str, column: str, values: Sequence[str]) -> int:
-        """Remove the rows with one of these values for good: the versions before are given up. Returns how many there were.
+        """Remove the rows with one of these values for good: the versions before are given up.
+        Returns how many there were.
 
         Raises
         ------
@@ -134,9 +169,15 @@ class Store:
             return 0
         try:
             # Delta's own delete writes text in a type that filters of other readers cannot compare.
-            write_deltalake(str(self.path(table)), rows.scanner(filter=~gone).to_reader(), mode="overwrite",
-                            partition_by=delta.metadata().partition_columns or None)
-            self.delta(table).vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False)
+            write_deltalake(
+                str(self.path(table)),
+                rows.scanner(filter=~gone).to_reader(),
+                mode="overwrite",
+                partition_by=delta.metadata().partition_columns or None,
+            )
+            self.delta(table).vacuum(
+                retention_hours=0, dry_run=False, enforce_retention_duration=False
+            )
         except (OSError, DeltaError) as error:
             raise StoreError(_write_failure(self.path(table), error)) from error
         return count
@@ -146,9 +187,13 @@ class Store:
         return int(self.delta(table).version())
 
     def keep_versions(self, table: str, days: int) -> None:
-        """Keep replaced versions of a table for so many days, and remove files that are older than that."""
-        wanted = {"delta.logRetentionDuration": f"interval {days} days",
-                  "delta.deletedFileRetentionDuration": f"interval {days} days"}
+        """Keep replaced versions of a table for so many days, and remove files that are older than
+        that.
+        """
+        wanted = {
+            "delta.logRetentionDuration": f"interval {days} days",
+            "delta.deletedFileRetentionDuration": f"interval {days} days",
+        }
         delta = self.delta(table)
         if not wanted.items() <= delta.metadata().configuration.items():
             delta.alter.set_table_properties(wanted)
@@ -177,8 +222,9 @@ class Store:
             except OSError as error:
                 handle.seek(0)
                 raise StoreError(
-                    f"the store {self.folder} is in use by process {handle.read().strip() or 'unknown'}. "
-                    "Wait for that command to end; readers are not affected."
+                    f"the store {self.folder} is in use by process"
+                    f" {handle.read().strip() or 'unknown'}. Wait for that command to end; readers"
+                    " are not affected."
                 ) from error
             handle.truncate(0)
             handle.write(str(os.getpid()))
@@ -196,11 +242,19 @@ def _at_version(folder: Path, version: int) -> DeltaTable:
     """
     try:
         delta = DeltaTable(str(folder), version=version)
-        missing = [uri for uri in delta.file_uris() if not Path(uri.removeprefix("file://")).exists()]
+        missing = [
+            uri for uri in delta.file_uris() if not Path(uri.removeprefix("file://")).exists()
+        ]
     except (DeltaError, OSError) as error:
-        raise NotFound(f"version {version} of `{folder.name}` cannot be restored: {str(error).splitlines()[0]}.") from error
+        raise NotFound(
+            f"version {version} of `{folder.name}` cannot be restored:"
+            f" {str(error).splitlines()[0]}."
+        ) from error
     if missing:
-        raise NotFound(f"version {version} of `{folder.name}` is gone: {len(missing)} of its files were removed.")
+        raise NotFound(
+            f"version {version} of `{folder.name}` is gone: {len(missing)} of its files were"
+            " removed."
+        )
     return delta
 
 
@@ -208,9 +262,15 @@ def _write_failure(path: Path, error: Exception) -> str:
     number = getattr(error, "errno", None)
     text = str(error)
     if number == errno.ENOSPC or "No space left" in text:
-        return f"the disk of {path} is full; nothing was published. Free space and run the command again."
+        return (
+            f"the disk of {path} is full; nothing was published. Free space and run the command"
+            " again."
+        )
     if number in (errno.EACCES, errno.EROFS) or "ermission denied" in text:
-        return f"{path} cannot be written ({text}). Choose another [store] uri or change its permissions."
+        return (
+            f"{path} cannot be written ({text}). Choose another [store] uri or change its"
+            " permissions."
+        )
     return f"writing {path} failed: {text}. Nothing was published; run the command again."
 
 
@@ -221,7 +281,9 @@ def content_hash(table: pd.DataFrame, key: Sequence[str], *, without: Sequence[s
     file layout. NaN equals NaN; the bits of a double count.
     """
     ordered = table.sort_values(list(key), kind="stable") if len(key) else table
-    return columns_hash((name, ordered[name]) for name in sorted(c for c in table.columns if c not in without))
+    return columns_hash(
+        (name, ordered[name]) for name in sorted(c for c in table.columns if c not in without)
+    )
 
 
 def columns_hash(columns: "Iterable[tuple[str, pd.Series[Any]]]") -> str:
@@ -236,7 +298,11 @@ def columns_hash(columns: "Iterable[tuple[str, pd.Series[Any]]]") -> str:
 def _column_bytes(column: "pd.Series[Any]") -> bytes:
     """The values of one column as bytes, the same for every in-memory representation."""
     if pd.api.types.is_bool_dtype(column.dtype):
-        return column.to_numpy(dtype=np.int8).tobytes() if not column.isna().any() else repr(column.tolist()).encode()
+        return (
+            column.to_numpy(dtype=np.int8).tobytes()
+            if not column.isna().any()
+            else repr(column.tolist()).encode()
+        )
     if pd.api.types.is_datetime64_any_dtype(column.dtype):
         return column.astype("datetime64[us]").to_numpy().astype(np.int64).tobytes()
     if pd.api.types.is_numeric_dtype(column.dtype):

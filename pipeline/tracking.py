@@ -19,11 +19,16 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 def client(root: Path, tracking_uri: str | None) -> "MlflowClient":
     """The MLflow client of a project: SQLite and artifacts below `root`/mlruns, or a server.
 
-    Telemetry, the job runner and requirement look-ups are off unless the environment says otherwise.
+    Telemetry, the job runner and requirement look-ups are off unless the environment says
+    otherwise.
     """
-    for name, value in (("MLFLOW_DISABLE_TELEMETRY", "true"), ("MLFLOW_SKIP_PIP_REQUIREMENTS_CHECK", "true"),
-                        ("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false"), ("GIT_PYTHON_REFRESH", "quiet"),
-                        ("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")):
+    for name, value in (
+        ("MLFLOW_DISABLE_TELEMETRY", "true"),
+        ("MLFLOW_SKIP_PIP_REQUIREMENTS_CHECK", "true"),
+        ("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false"),
+        ("GIT_PYTHON_REFRESH", "quiet"),
+        ("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false"),
+    ):
         os.environ.setdefault(name, value)
     import logging
     import warnings
@@ -32,7 +37,12 @@ def client(root: Path, tracking_uri: str | None) -> "MlflowClient":
     import mlflow
 
     # Its loggers announce every table of a new database; setting levels must follow the import.
-    for name in ("mlflow", "mlflow.store.db.utils", "mlflow.tracking._model_registry.fluent", "alembic"):
+    for name in (
+        "mlflow",
+        "mlflow.store.db.utils",
+        "mlflow.tracking._model_registry.fluent",
+        "alembic",
+    ):
         logging.getLogger(name).setLevel(logging.ERROR)
     folder = (root / "mlruns").resolve()
     if tracking_uri is None:
@@ -76,21 +86,37 @@ def need_alias(of: "MlflowClient", model_name: str, alias: str, next_step: str) 
 
 
 def log_trials(trials: "pd.DataFrame", experiment: str) -> None:
-    """One nested run per trial of the search, in the experiment of the active run: left alone, MLflow takes `Default`."""
+    """One nested run per trial of the search, in the experiment of the active run: left alone,
+    MLflow takes `Default`.
+    """
     import mlflow
 
     for trial in trials.to_dict("records"):
-        with mlflow.start_run(run_name=f"trial {trial['trial']}", nested=True, experiment_id=experiment):
-            told = {str(name): value for name, value in trial.items() if value == value and value is not None}
+        with mlflow.start_run(
+            run_name=f"trial {trial['trial']}", nested=True, experiment_id=experiment
+        ):
+            told = {
+                str(name): value
+                for name, value in trial.items()
+                if value == value and value is not None
+            }
             mlflow.log_metrics({name: float(told[name]) for name in _TRIAL_METRICS if name in told})
-            mlflow.log_params({name: value for name, value in told.items() if name not in _TRIAL_METRICS})
+            mlflow.log_params(
+                {name: value for name, value in told.items() if name not in _TRIAL_METRICS}
+            )
 
 
 def log_training_rows(rows: "TrainingSet", name: str) -> None:
-    """Columns, counts and fingerprint of the rows that taught the model of the active run; not the rows."""
+    """Columns, counts and fingerprint of the rows that taught the model of the active run; not the
+    rows.
+    """
     import mlflow
 
     # Digests of over 36 characters are refused.
-    dataset = mlflow.data.pandas_dataset.from_pandas(rows.features.assign(label=rows.labels), targets="label", name=name,
-                                                     digest=rows.fingerprint()[:32])
+    dataset = mlflow.data.pandas_dataset.from_pandas(
+        rows.features.assign(label=rows.labels),
+        targets="label",
+        name=name,
+        digest=rows.fingerprint()[:32],
+    )
     mlflow.log_input(dataset, context="training")

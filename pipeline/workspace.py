@@ -44,18 +44,27 @@ class Workspace:
 
     def source_named(self, contract: str) -> str | None:
         """The first source that fills a contract."""
-        return next((name for name, s in self.project.sources.items() if contract_of(name, s) == contract), None)
+        return next(
+            (name for name, s in self.project.sources.items() if contract_of(name, s) == contract),
+            None,
+        )
 
 
-def open_workspace(folder: Path, data_dir: Path | None, now: datetime, engine: Engine = "duckdb") -> Workspace:
+def open_workspace(
+    folder: Path, data_dir: Path | None, now: datetime, engine: Engine = "duckdb"
+) -> Workspace:
     """Read the project file and say where everything is."""
     from pipeline.config import read_project
 
     project = read_project(folder)
     location = Path(project.store.uri)
     return Workspace(
-        project=project, folder=folder, data_dir=(data_dir or folder).resolve(),
-        store=Store(location if location.is_absolute() else (folder / location).resolve()), now=now, engine=engine,
+        project=project,
+        folder=folder,
+        data_dir=(data_dir or folder).resolve(),
+        store=Store(location if location.is_absolute() else (folder / location).resolve()),
+        now=now,
+        engine=engine,
     )
 
 
@@ -67,8 +76,13 @@ def contract_of(name: str, source: Source) -> str:
 def target_rule(target: Target) -> TargetRule:
     """The target as the models package knows it."""
     return TargetRule(
-        name=target.name, kind=target.kind, horizon_days=target.horizon_days, gap_days=target.gap_days,
-        grace_days=target.grace_days, event_names=target.event_names, first_event_only=target.first_event_only,
+        name=target.name,
+        kind=target.kind,
+        horizon_days=target.horizon_days,
+        gap_days=target.gap_days,
+        grace_days=target.grace_days,
+        event_names=target.event_names,
+        first_event_only=target.first_event_only,
         change_share=target.change_share,
     )
 
@@ -99,15 +113,28 @@ def _need(workspace: Workspace, contract: str, what: str) -> str:
 
 
 def population_source(workspace: Workspace, target: Target) -> tuple[str, str]:
-    """Kind of the population (declared or by the sources there are) and the source that decides it."""
+    """Kind of the population (declared or by the sources there are) and the source that
+    decides it.
+    """
     kind = target.population.kind
     if kind is None:
-        kind = "customers" if workspace.source_named("subscriptions") and target.kind in CONTRACTUAL else "active"
+        kind = (
+            "customers"
+            if workspace.source_named("subscriptions") and target.kind in CONTRACTUAL
+            else "active"
+        )
         if target.kind == "conversion":
             kind = "trials"
-    contract = {"customers": "subscriptions", "trials": "subscriptions", "accounts": "accounts"}.get(kind)
-    source = activity_source(workspace, target) if contract is None else _need(
-        workspace, contract, f"population {kind!r} of target {target.name!r}")
+    contract = {
+        "customers": "subscriptions",
+        "trials": "subscriptions",
+        "accounts": "accounts",
+    }.get(kind)
+    source = (
+        activity_source(workspace, target)
+        if contract is None
+        else _need(workspace, contract, f"population {kind!r} of target {target.name!r}")
+    )
     return kind, source
 
 
@@ -115,14 +142,23 @@ def population_rule(kind: str, target: Target, decimals: dict[str, int]) -> Popu
     """The population as the features package knows it; minimums become stored whole numbers."""
     declared = target.population
     return PopulationRule(
-        kind=kind, grace_days=target.grace_days, event_names=declared.event_names,  # type: ignore[arg-type]
-        minimum=tuple((c, int(v * 10 ** decimals.get(c, 0))) for c, v in sorted(declared.minimum.items())),
-        active_within_days=declared.active_within_days, min_events=declared.min_events,
-        min_events_ever=declared.min_events_ever, min_age_days=declared.min_age_days,
+        kind=kind,  # type: ignore[arg-type]
+        grace_days=target.grace_days,
+        event_names=declared.event_names,
+        minimum=tuple(
+            (c, int(v * 10 ** decimals.get(c, 0))) for c, v in sorted(declared.minimum.items())
+        ),
+        active_within_days=declared.active_within_days,
+        min_events=declared.min_events,
+        min_events_ever=declared.min_events_ever,
+        min_age_days=declared.min_age_days,
         max_age_days=declared.max_age_days,
     )
 
 
 def describe_target(target: Target) -> dict[str, Any]:
     """What reports echo of a target."""
-    return {**target_rule(target).to_dict(), "horizon": target.horizon or f"{target.horizon_days} days"}
+    return {
+        **target_rule(target).to_dict(),
+        "horizon": target.horizon or f"{target.horizon_days} days",
+    }

@@ -1,4 +1,6 @@
-"""Fixtures shared by all tests, and the rule for tests that need something not every machine has."""
+"""Fixtures shared by all tests, and the rule for tests that need something not every machine
+has.
+"""
 
 import os
 import pwd
@@ -19,7 +21,8 @@ from pipeline.engine.spark import require_spark
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-# Threads of OpenMP that wait must not spin: two test processes on two cores would starve each other.
+# Threads of OpenMP that wait must not spin: two test processes on two cores would starve each
+# other.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # A busy machine is no fault of the code under test, so no example has a deadline.
@@ -56,7 +59,9 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def spark() -> "Iterator[SparkSession]":
-    """Spark on this machine, as a cluster's session would be there before tenure; stopped after the session."""
+    """Spark on this machine, as a cluster's session would be there before tenure; stopped after the
+    session.
+    """
     try:
         require_spark()
     except ConfigError as missing:
@@ -64,12 +69,23 @@ def spark() -> "Iterator[SparkSession]":
     from pyspark.sql import SparkSession
 
     # Tiny tables: compiling their queries would cost more than running them.
-    settings = {"spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false", "spark.sql.shuffle.partitions": "2",
-                "spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-                "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
-                # Neither a zone nor lenient sums of the surroundings may change a value.
-                "spark.sql.session.timeZone": "America/Los_Angeles", "spark.sql.ansi.enabled": "false"}
-    session = SparkSession.builder.master("local[2]").appName("tenure-tests").config(map=settings).getOrCreate()
+    settings = {
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.sql.shuffle.partitions": "2",
+        "spark.sql.codegen.wholeStage": "false",
+        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+        # Neither a zone nor lenient sums of the surroundings may change a value.
+        "spark.sql.session.timeZone": "America/Los_Angeles",
+        "spark.sql.ansi.enabled": "false",
+    }
+    session = (
+        SparkSession.builder.master("local[2]")
+        .appName("tenure-tests")
+        .config(map=settings)
+        .getOrCreate()
+    )
     session.sparkContext.setLogLevel("ERROR")
     yield session
     session.stop()
@@ -80,31 +96,70 @@ def postgres_address() -> Iterator[str]:
     """The address of a throw-away PostgreSQL server on a Unix socket, stopped after the session."""
     programs = _postgres_programs()
     if programs is None:
-        skip_or_fail("postgres", "initdb and pg_ctl are not installed (Debian: apt-get install postgresql)")
+        skip_or_fail(
+            "postgres", "initdb and pg_ctl are not installed (Debian: apt-get install postgresql)"
+        )
         return
-    # Not below pytest's own folder: that one is closed to the other user, and a socket's path may have 107 letters.
+    # Not below pytest's own folder: that one is closed to the other user, and a socket's path may
+    # have 107 letters.
     folder = Path(tempfile.mkdtemp(prefix="tenure-pg-"))
     as_user = _as_ordinary_user(folder)
     cluster = folder / "cluster"
     try:
-        _run([*as_user, str(programs / "initdb"), "-D", str(cluster), "-U", "tenure", "-A", "trust", "-E", "UTF8",
-              "--no-sync"], folder)
+        _run(
+            [
+                *as_user,
+                str(programs / "initdb"),
+                "-D",
+                str(cluster),
+                "-U",
+                "tenure",
+                "-A",
+                "trust",
+                "-E",
+                "UTF8",
+                "--no-sync",
+            ],
+            folder,
+        )
         options = f"-k {folder} -c listen_addresses='' -c fsync=off"
-        _run([*as_user, str(programs / "pg_ctl"), "-D", str(cluster), "-w", "-l", str(folder / "log"), "-o", options,
-              "start"], folder)
+        _run(
+            [
+                *as_user,
+                str(programs / "pg_ctl"),
+                "-D",
+                str(cluster),
+                "-w",
+                "-l",
+                str(folder / "log"),
+                "-o",
+                options,
+                "start",
+            ],
+            folder,
+        )
         yield f"postgresql://tenure@/postgres?host={folder}"
     finally:
         if (cluster / "postmaster.pid").exists():
-            _run([*as_user, str(programs / "pg_ctl"), "-D", str(cluster), "-m", "immediate", "stop"], folder)
+            _run(
+                [*as_user, str(programs / "pg_ctl"), "-D", str(cluster), "-m", "immediate", "stop"],
+                folder,
+            )
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _postgres_programs() -> Path | None:
-    """The folder of initdb and pg_ctl: on the path, or where Debian keeps them, newest version first."""
+    """The folder of initdb and pg_ctl: on the path, or where Debian keeps them, newest version
+    first.
+    """
     on_path = shutil.which("initdb")
-    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name.split(".")[0]))
+    versions = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name.split(".")[0])
+    )
     candidates = ([Path(on_path).resolve().parent] if on_path else []) + versions[::-1]
-    return next((c for c in candidates if (c / "initdb").exists() and (c / "pg_ctl").exists()), None)
+    return next(
+        (c for c in candidates if (c / "initdb").exists() and (c / "pg_ctl").exists()), None
+    )
 
 
 def _as_ordinary_user(folder: Path) -> list[str]:
@@ -121,7 +176,9 @@ def _as_ordinary_user(folder: Path) -> list[str]:
 def _run(command: list[str], folder: Path) -> None:
     # The server inherits standard output; a pipe would keep the call waiting for it.
     with (folder.parent / f"{folder.name}.out").open("w+") as output:
-        done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False)
+        done = subprocess.run(
+            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False
+        )
         output.seek(0)
         said = output.read()
     (folder.parent / f"{folder.name}.out").unlink()

@@ -11,18 +11,59 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS = ("features", "models", "pipeline")
 ABOVE = {"features": {"models", "pipeline"}, "models": {"pipeline"}, "pipeline": set()}
 
-# Modules that reach outside the program: files, engines, processes, the network, the machine's clock.
-EFFECTS = {"os", "io", "shutil", "tempfile", "zipfile", "pathlib", "subprocess", "socket", "urllib", "time", "sqlite3",
-           "duckdb", "deltalake", "mlflow", "psycopg", "typer", "rich", "jinja2", "matplotlib"}
+# Modules that reach outside the program: files, engines, processes, the network, the machine's
+# clock.
+EFFECTS = {
+    "os",
+    "io",
+    "shutil",
+    "tempfile",
+    "zipfile",
+    "pathlib",
+    "subprocess",
+    "socket",
+    "urllib",
+    "time",
+    "sqlite3",
+    "duckdb",
+    "deltalake",
+    "mlflow",
+    "psycopg",
+    "typer",
+    "rich",
+    "jinja2",
+    "matplotlib",
+}
 # A model as files is these modules' task.
 KEEP_MODELS = {"models/artifact.py", "models/bundle.py"}
 # They pass the path of a search's journal on, and open nothing themselves.
 PASS_A_PATH = {"models/training.py", "models/tuning.py"}
-CALLS = {"open", "now", "utcnow", "today", "read_parquet", "read_csv", "to_parquet", "to_csv", "read_text",
-         "write_text", "read_bytes", "write_bytes", "getenv", "perf_counter", "monotonic"}
+CALLS = {
+    "open",
+    "now",
+    "utcnow",
+    "today",
+    "read_parquet",
+    "read_csv",
+    "to_parquet",
+    "to_csv",
+    "read_text",
+    "write_text",
+    "read_bytes",
+    "write_bytes",
+    "getenv",
+    "perf_counter",
+    "monotonic",
+}
 # Inside features, from the ground up: a module imports only from its own row or rows before it.
-FEATURE_ROWS = (("errors", "metrics", "naming", "windows", "feeds", "sources"), ("definition",), ("dimensions", "automatic"),
-                ("catalogue", "facts"), ("streams", "state_rows", "states", "snapshots", "terms"), ("build",))
+FEATURE_ROWS = (
+    ("errors", "metrics", "naming", "windows", "feeds", "sources"),
+    ("definition",),
+    ("dimensions", "automatic"),
+    ("catalogue", "facts"),
+    ("streams", "state_rows", "states", "snapshots", "terms"),
+    ("build",),
+)
 
 
 def modules(*packages: str) -> list[Path]:
@@ -45,8 +86,12 @@ def imports(path: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("package", LAYERS)
 def test_no_package_imports_from_one_above(package: str) -> None:
-    wrong = [f"{name_of(path)} imports {module}" for path in modules(package) for module in imports(path)
-             if module.split(".")[0] in ABOVE[package]]
+    wrong = [
+        f"{name_of(path)} imports {module}"
+        for path in modules(package)
+        for module in imports(path)
+        if module.split(".")[0] in ABOVE[package]
+    ]
     assert wrong == []
 
 
@@ -55,7 +100,11 @@ def test_features_and_models_touch_no_file_engine_or_clock() -> None:
     for path in modules("features", "models"):
         name = name_of(path)
         allowed = EFFECTS if name in KEEP_MODELS else {"pathlib"} if name in PASS_A_PATH else set()
-        wrong += [f"{name} imports {module}" for module in imports(path) if module.split(".")[0] in EFFECTS - allowed]
+        wrong += [
+            f"{name} imports {module}"
+            for module in imports(path)
+            if module.split(".")[0] in EFFECTS - allowed
+        ]
     assert wrong == []
 
 
@@ -66,7 +115,11 @@ def test_features_and_models_ask_no_clock_and_open_nothing() -> None:
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call):
-                called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+                called = (
+                    node.func.attr
+                    if isinstance(node.func, ast.Attribute)
+                    else getattr(node.func, "id", "")
+                )
                 if called in CALLS:
                     wrong.append(f"{name_of(path)}:{node.lineno} calls {called}")
     assert wrong == []
@@ -76,8 +129,11 @@ def test_only_the_command_line_reads_the_clock() -> None:
     found = []
     for path in modules("pipeline"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in (
-                    "now", "utcnow", "today"):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr in ("now", "utcnow", "today")
+            ):
                 found.append(name_of(path))
     assert found == ["pipeline/cli.py"]
 
@@ -99,19 +155,28 @@ def test_features_build_on_one_another_in_one_direction() -> None:
 
 
 def test_dimensions_do_not_know_each_other() -> None:
-    wrong = [f"{name_of(path)} imports {module}" for path in (ROOT / "features" / "dimensions").glob("*.py")
-             for module in imports(path) if module.startswith("features.dimensions")]
+    wrong = [
+        f"{name_of(path)} imports {module}"
+        for path in (ROOT / "features" / "dimensions").glob("*.py")
+        for module in imports(path)
+        if module.startswith("features.dimensions")
+    ]
     assert wrong == []
 
 
 def test_only_labels_look_forward() -> None:
     """Label windows are written in one module; nobody else adds days to as_of in SQL."""
-    forward = [name_of(path) for path in modules("features", "models")
-               if "as_of_day + " in path.read_text(encoding="utf-8")]
+    forward = [
+        name_of(path)
+        for path in modules("features", "models")
+        if "as_of_day + " in path.read_text(encoding="utf-8")
+    ]
     assert forward == ["models/labels.py"]
 
 
 def test_no_module_is_named_like_one_of_the_standard_library() -> None:
     named = {path.stem for path in modules(*LAYERS)} & {"calendar", "types", "statistics"}
-    packages = {path.stem for package in LAYERS for path in (ROOT / package).glob("*.py")} & sys.stdlib_module_names
+    packages = {
+        path.stem for package in LAYERS for path in (ROOT / package).glob("*.py")
+    } & sys.stdlib_module_names
     assert named | packages == set()

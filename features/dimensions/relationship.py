@@ -10,30 +10,74 @@ _HERE = covers("t", "valid_from", "valid_to")
 
 
 def _role(name: str, role: str) -> tuple[StateCard, ...]:
-    """Present now, lost and come within a quarter, and how long the place has been empty, for one role."""
+    """Present now, lost and come within a quarter, and how long the place has been empty, for one
+    role.
+    """
     here = f"count(case when t.role = '{role}' and {_HERE} then 1 end)"
     gone = f"min(case when t.role = '{role}' then {days_from('t', 'valid_to')} end)"
     return (
-        StateCard(f"{name}s_present", "relationship", "contacts",
-                  f"count(case when t.role = '{role}' and {_HERE} then 1 end)", 0, "people", "down",
-                  f"{{value}} {name}s in place", f"contacts in the role {role} now"),
-        StateCard(f"{name}_lost_91d", "relationship", "contacts",
-                  f"count(case when t.role = '{role}' and {ended_within('t', 'valid_to', 91)} then 1 end)", 0,
-                  "people", "up", f"{{value}} {name}s left in the last 91 days",
-                  f"contacts in the role {role} who left in 91 days", needs=("valid_to",)),
-        StateCard(f"{name}_new_91d", "relationship", "contacts",
-                  f"count(case when t.role = '{role}' and {happened('t', 'valid_from', within_days=91)} then 1 end)", 0,
-                  "people", None, f"{{value}} new {name}s in the last 91 days",
-                  f"contacts who took the role {role} in 91 days: a replacement, where one left"),
-        StateCard(f"{name}_missing_days", "relationship", "contacts", f"case when {here} = 0 then {gone} else 0 end", 0,
-                  "days", "up", f"no {name} for {{value}} days",
-                  f"days since the last contact in the role {role} left, 0 while there is one or never was",
-                  needs=("valid_to",)),
+        StateCard(
+            f"{name}s_present",
+            "relationship",
+            "contacts",
+            f"count(case when t.role = '{role}' and {_HERE} then 1 end)",
+            0,
+            "people",
+            "down",
+            f"{{value}} {name}s in place",
+            f"contacts in the role {role} now",
+        ),
+        StateCard(
+            f"{name}_lost_91d",
+            "relationship",
+            "contacts",
+            f"count(case when t.role = '{role}' and {ended_within('t', 'valid_to', 91)} then 1"
+            " end)",
+            0,
+            "people",
+            "up",
+            f"{{value}} {name}s left in the last 91 days",
+            f"contacts in the role {role} who left in 91 days",
+            needs=("valid_to",),
+        ),
+        StateCard(
+            f"{name}_new_91d",
+            "relationship",
+            "contacts",
+            f"count(case when t.role = '{role}' and {happened('t', 'valid_from', within_days=91)}"
+            " then 1 end)",
+            0,
+            "people",
+            None,
+            f"{{value}} new {name}s in the last 91 days",
+            f"contacts who took the role {role} in 91 days: a replacement, where one left",
+        ),
+        StateCard(
+            f"{name}_missing_days",
+            "relationship",
+            "contacts",
+            f"case when {here} = 0 then {gone} else 0 end",
+            0,
+            "days",
+            "up",
+            f"no {name} for {{value}} days",
+            f"days since the last contact in the role {role} left, 0 while there is one or"
+            " never was",
+            needs=("valid_to",),
+        ),
     )
 
 
-_answers = partial(StateCard, dimension="relationship", contract="surveys", rows="one_wording", when_empty=None,
-                   worse="down", is_leading=False, needs=("points",))
+_answers = partial(
+    StateCard,
+    dimension="relationship",
+    contract="surveys",
+    rows="one_wording",
+    when_empty=None,
+    worse="down",
+    is_leading=False,
+    needs=("points",),
+)
 _HALF_YEAR = happened("t", "answered_at", within_days=182)
 _QUARTER = happened("t", "answered_at", within_days=91)
 _YEAR = happened("t", "answered_at", within_days=364)
@@ -47,55 +91,174 @@ def _mean_points(condition: str, column: str = "points") -> str:
 
 def _survey(name: str, kind: str, phrase: str, meaning: str) -> StateCard:
     """Mean answer of one kind on 0-100."""
-    return _answers(name, expression=_mean_points(f"{_HALF_YEAR} and t.kind = '{kind}'"), unit="points", phrase=phrase,
-                    meaning=f"{meaning}, answers of 182 days to the wording last answered, on 0-100", scale_of="points",
-                    needs=("points", "kind"))
+    return _answers(
+        name,
+        expression=_mean_points(f"{_HALF_YEAR} and t.kind = '{kind}'"),
+        unit="points",
+        phrase=phrase,
+        meaning=f"{meaning}, answers of 182 days to the wording last answered, on 0-100",
+        scale_of="points",
+        needs=("points", "kind"),
+    )
 
 
 CARDS = (
-    windowed("nps", dimension="relationship", contract="surveys", stream="answered", measure=latest("score", "nps"),
-             days=(182,), when_empty=None, unit="rating", worse="down", is_leading=False,
-             phrase="last recommendation score {value} of 10", meaning="newest NPS answer, aged out after 182 days"),
-    windowed("survey_answers", dimension="relationship", contract="surveys", stream="answered", measure=count(),
-             days=(182,), when_empty=0, unit="answers", worse="down",
-             phrase="{value} survey answers in the last {days} days", meaning="survey answers given"),
-    windowed("days_since_survey", dimension="relationship", contract="surveys", stream="answered", measure=days_since(),
-             when_empty=None, unit="days", worse="up", phrase="last answered a survey {value} days ago",
-             meaning="days since the last survey answer of any kind"),
-    windowed("comment_tone", dimension="relationship", contract="surveys", stream="answered",
-             measure=mean("text_sentiment"), days=(182,), when_empty=None, unit="tone", worse="down", is_leading=False,
-             phrase="tone of survey comments {value} (-1 to 1) in {days} days", meaning="mean tone of survey comments"),
-    windowed("note_tone", dimension="relationship", contract="csm_notes", stream="noted", measure=mean("text_sentiment"),
-             days=(91,), when_empty=None, unit="tone", worse="down",
-             phrase="tone of the account manager's notes {value} (-1 to 1) in {days} days",
-             meaning="mean tone of the account manager's notes"),
-    windowed("pulse_mean", dimension="relationship", contract="csm_notes", stream="noted", measure=mean("pulse"),
-             days=(364,), when_empty=None, unit="rating", worse="down",
-             phrase="the account manager's pulse was {value} of 5 on average in {days} days", meaning="mean pulse rating"),
+    windowed(
+        "nps",
+        dimension="relationship",
+        contract="surveys",
+        stream="answered",
+        measure=latest("score", "nps"),
+        days=(182,),
+        when_empty=None,
+        unit="rating",
+        worse="down",
+        is_leading=False,
+        phrase="last recommendation score {value} of 10",
+        meaning="newest NPS answer, aged out after 182 days",
+    ),
+    windowed(
+        "survey_answers",
+        dimension="relationship",
+        contract="surveys",
+        stream="answered",
+        measure=count(),
+        days=(182,),
+        when_empty=0,
+        unit="answers",
+        worse="down",
+        phrase="{value} survey answers in the last {days} days",
+        meaning="survey answers given",
+    ),
+    windowed(
+        "days_since_survey",
+        dimension="relationship",
+        contract="surveys",
+        stream="answered",
+        measure=days_since(),
+        when_empty=None,
+        unit="days",
+        worse="up",
+        phrase="last answered a survey {value} days ago",
+        meaning="days since the last survey answer of any kind",
+    ),
+    windowed(
+        "comment_tone",
+        dimension="relationship",
+        contract="surveys",
+        stream="answered",
+        measure=mean("text_sentiment"),
+        days=(182,),
+        when_empty=None,
+        unit="tone",
+        worse="down",
+        is_leading=False,
+        phrase="tone of survey comments {value} (-1 to 1) in {days} days",
+        meaning="mean tone of survey comments",
+    ),
+    windowed(
+        "note_tone",
+        dimension="relationship",
+        contract="csm_notes",
+        stream="noted",
+        measure=mean("text_sentiment"),
+        days=(91,),
+        when_empty=None,
+        unit="tone",
+        worse="down",
+        phrase="tone of the account manager's notes {value} (-1 to 1) in {days} days",
+        meaning="mean tone of the account manager's notes",
+    ),
+    windowed(
+        "pulse_mean",
+        dimension="relationship",
+        contract="csm_notes",
+        stream="noted",
+        measure=mean("pulse"),
+        days=(364,),
+        when_empty=None,
+        unit="rating",
+        worse="down",
+        phrase="the account manager's pulse was {value} of 5 on average in {days} days",
+        meaning="mean pulse rating",
+    ),
 )
 
 STATES = (
     *_role("champion", "champion"),
     *_role("sponsor", "sponsor"),
-    StateCard("contacts_present", "relationship", "contacts", f"count(case when {_HERE} then 1 end)", 0, "people",
-              "down", "{value} contacts known", "contacts of all roles now"),
-    StateCard("pulse", "relationship", "csm_notes", "max(t.pulse)", None, "rating", "down",
-              "the account manager's pulse is {value} of 5",
-              "newest pulse rating, unless it expired or is older than 91 days", needs=("pulse",), scale_of="pulse",
-              rows="newest_note"),
-    _answers("nps_balance", expression=_mean_points(f"{_HALF_YEAR} and t.kind = 'nps'", "nps_points"), unit="points",
-             phrase="promoters minus detractors {value} in half a year", scale_of="nps_points",
-             meaning="percent promoters (9-10) minus percent detractors (0-6) among the account's NPS answers of 182 days "
-                     "to the wording last answered", needs=("nps_points", "kind")),
+    StateCard(
+        "contacts_present",
+        "relationship",
+        "contacts",
+        f"count(case when {_HERE} then 1 end)",
+        0,
+        "people",
+        "down",
+        "{value} contacts known",
+        "contacts of all roles now",
+    ),
+    StateCard(
+        "pulse",
+        "relationship",
+        "csm_notes",
+        "max(t.pulse)",
+        None,
+        "rating",
+        "down",
+        "the account manager's pulse is {value} of 5",
+        "newest pulse rating, unless it expired or is older than 91 days",
+        needs=("pulse",),
+        scale_of="pulse",
+        rows="newest_note",
+    ),
+    _answers(
+        "nps_balance",
+        expression=_mean_points(f"{_HALF_YEAR} and t.kind = 'nps'", "nps_points"),
+        unit="points",
+        phrase="promoters minus detractors {value} in half a year",
+        scale_of="nps_points",
+        meaning=(
+            "percent promoters (9-10) minus percent detractors (0-6) among the account's NPS"
+            " answers of 182 days to the wording last answered"
+        ),
+        needs=("nps_points", "kind"),
+    ),
     _survey("csat", "csat", "satisfaction {value} of 100 in half a year", "mean CSAT"),
-    _survey("effort", "ces", "ease of getting things done {value} of 100 in half a year", "mean CES, high is easy"),
-    _survey("agreement", "agree", "{value} of 100 agree in half a year", "mean of agree/disagree and yes/no answers"),
-    _answers("survey_trend", expression=f"{_mean_points(_QUARTER)} - {_mean_points(f'{_YEAR} and not ({_QUARTER})')}",
-             unit="points", phrase="survey answers {value} points against the year before", scale_of="points",
-             meaning="mean answer of 91 days minus that of the 273 days before, on 0-100, each kind in one wording"),
+    _survey(
+        "effort",
+        "ces",
+        "ease of getting things done {value} of 100 in half a year",
+        "mean CES, high is easy",
+    ),
+    _survey(
+        "agreement",
+        "agree",
+        "{value} of 100 agree in half a year",
+        "mean of agree/disagree and yes/no answers",
+    ),
+    _answers(
+        "survey_trend",
+        expression=f"{_mean_points(_QUARTER)} - {_mean_points(f'{_YEAR} and not ({_QUARTER})')}",
+        unit="points",
+        phrase="survey answers {value} points against the year before",
+        scale_of="points",
+        meaning=(
+            "mean answer of 91 days minus that of the 273 days before, on 0-100, each kind in one"
+            " wording"
+        ),
+    ),
 )
 
 RATIOS = (
-    RatioCard("pulse_trend", "relationship", "pulse", "pulse_mean_364d", unit="times", worse="down",
-              phrase="pulse {value} times its mean of a year", meaning="newest pulse rating over its mean of 364 days"),
+    RatioCard(
+        "pulse_trend",
+        "relationship",
+        "pulse",
+        "pulse_mean_364d",
+        unit="times",
+        worse="down",
+        phrase="pulse {value} times its mean of a year",
+        meaning="newest pulse rating over its mean of 364 days",
+    ),
 )

@@ -1,4 +1,6 @@
-"""Usage: how often (frequency), by how many (breadth), how much of the product (depth), and who got stuck."""
+"""Usage: how often (frequency), by how many (breadth), how much of the product (depth), and who got
+stuck.
+"""
 
 from functools import partial
 
@@ -20,101 +22,284 @@ from features.definition import (
 from features.windows import happened
 
 _activity = partial(windowed, dimension="usage", contract="usage_events")
-# Read off one row per person; the window is the one of `active_users`, so its feed must have been there.
-_people = partial(StateCard, dimension="usage", contract="usage_events", needs=("user_id",), rows="people", window_days=28,
-                  beside="active_users")
+# Read off one row per person; the window is the one of `active_users`, so its feed must have been
+# there.
+_people = partial(
+    StateCard,
+    dimension="usage",
+    contract="usage_events",
+    needs=("user_id",),
+    rows="people",
+    window_days=28,
+    beside="active_users",
+)
 # Read off the use of the key features that the project names.
-_key = partial(StateCard, dimension="usage", contract="usage_events", needs=("event_name",), rows="key_use")
+_key = partial(
+    StateCard, dimension="usage", contract="usage_events", needs=("event_name",), rows="key_use"
+)
 # Active on this many of 28 days: about two days a week.
 POWER_DAYS = 8
 # So many errors or given-up steps in 28 days are no accident.
 STUCK_EVENTS = 3
 
 CARDS = (
-    _activity("events", measure=count(), days=(7, 28, 91, 182, 364), when_empty=0, unit="events",
-             worse="down", phrase="{value} things done in the last {days} days",
-             meaning="events of all kinds"),
-    _activity("events_ever", measure=count(), when_empty=0, unit="events", worse="down",
-             phrase="{value} things done so far", meaning="events of all kinds since the first"),
-    _activity("active_days", measure=distinct_days(), days=(7, 28, 91, 182, 364), when_empty=0,
-             unit="days", worse="down", phrase="active on {value} of the last {days} days",
-             meaning="days with at least one event"),
-    _activity("active_users", measure=distinct("user_id"), days=(7, 28, 91), when_empty=0, unit="users",
-             worse="down", phrase="{value} people used it in the last {days} days",
-             meaning="different users with at least one event"),
-    _activity("kinds_used", measure=distinct("event_name"), days=(28, 91, 364), when_empty=0, unit="kinds",
-             worse="down", phrase="{value} different things used in the last {days} days",
-             meaning="different kinds of event"),
-    _activity("sessions", measure=distinct("session_id"), days=(7, 28, 91, 182, 364), when_empty=0,
-             unit="visits", worse="down", phrase="{value} visits in the last {days} days",
-             meaning="different sessions (or orders, where these are mapped)"),
-    _activity("events_change", measure=change(), days=(7, 28, 91, 182), when_empty=None, unit="change",
-             worse="down", phrase="use {value} against the {days} days before",
-             meaning="events of a window against the window before"),
-    _activity("active_days_change", measure=change("days"), days=(28, 91), when_empty=None, unit="change",
-             worse="down", phrase="active days {value} against the {days} days before",
-             meaning="active days of a window against the window before"),
-    _activity("days_since_use", measure=days_since(), when_empty=None, unit="days", worse="up",
-             phrase="last used {value} days ago", meaning="days since the last event"),
-    _activity("days_since_first_use", measure=age_days(), when_empty=None, unit="days",
-             phrase="first used {value} days ago", meaning="days since the first event"),
-    _activity("usual_gap", measure=mean_gap_days(), when_empty=None, unit="days", worse="up",
-             phrase="usually comes back after {value} days", meaning="mean days between active days"),
-    _activity("silence", measure=silence_ratio(), when_empty=None, unit="times", worse="up",
-             phrase="silent {value} times as long as usual",
-             meaning="days since the last event over the usual gap"),
-    _activity("session_minutes", measure=total("session_minutes"), days=(7, 28, 91), when_empty=0, unit="minutes",
-             worse="down", phrase="{value} spent in the product in the last {days} days",
-             meaning="sum of the lengths of visits"),
-    _activity("session_length", measure=mean("session_minutes"), days=(28, 91), when_empty=None, unit="minutes",
-             worse="down", phrase="a visit lasts {value} on average in {days} days", meaning="mean length of a visit"),
-    _activity("session_minutes_change", measure=change("session_minutes"), days=(28, 91), when_empty=None, unit="change",
-             worse="down", phrase="time in the product {value} against the {days} days before",
-             meaning="sum of the lengths of visits against the window before"),
+    _activity(
+        "events",
+        measure=count(),
+        days=(7, 28, 91, 182, 364),
+        when_empty=0,
+        unit="events",
+        worse="down",
+        phrase="{value} things done in the last {days} days",
+        meaning="events of all kinds",
+    ),
+    _activity(
+        "events_ever",
+        measure=count(),
+        when_empty=0,
+        unit="events",
+        worse="down",
+        phrase="{value} things done so far",
+        meaning="events of all kinds since the first",
+    ),
+    _activity(
+        "active_days",
+        measure=distinct_days(),
+        days=(7, 28, 91, 182, 364),
+        when_empty=0,
+        unit="days",
+        worse="down",
+        phrase="active on {value} of the last {days} days",
+        meaning="days with at least one event",
+    ),
+    _activity(
+        "active_users",
+        measure=distinct("user_id"),
+        days=(7, 28, 91),
+        when_empty=0,
+        unit="users",
+        worse="down",
+        phrase="{value} people used it in the last {days} days",
+        meaning="different users with at least one event",
+    ),
+    _activity(
+        "kinds_used",
+        measure=distinct("event_name"),
+        days=(28, 91, 364),
+        when_empty=0,
+        unit="kinds",
+        worse="down",
+        phrase="{value} different things used in the last {days} days",
+        meaning="different kinds of event",
+    ),
+    _activity(
+        "sessions",
+        measure=distinct("session_id"),
+        days=(7, 28, 91, 182, 364),
+        when_empty=0,
+        unit="visits",
+        worse="down",
+        phrase="{value} visits in the last {days} days",
+        meaning="different sessions (or orders, where these are mapped)",
+    ),
+    _activity(
+        "events_change",
+        measure=change(),
+        days=(7, 28, 91, 182),
+        when_empty=None,
+        unit="change",
+        worse="down",
+        phrase="use {value} against the {days} days before",
+        meaning="events of a window against the window before",
+    ),
+    _activity(
+        "active_days_change",
+        measure=change("days"),
+        days=(28, 91),
+        when_empty=None,
+        unit="change",
+        worse="down",
+        phrase="active days {value} against the {days} days before",
+        meaning="active days of a window against the window before",
+    ),
+    _activity(
+        "days_since_use",
+        measure=days_since(),
+        when_empty=None,
+        unit="days",
+        worse="up",
+        phrase="last used {value} days ago",
+        meaning="days since the last event",
+    ),
+    _activity(
+        "days_since_first_use",
+        measure=age_days(),
+        when_empty=None,
+        unit="days",
+        phrase="first used {value} days ago",
+        meaning="days since the first event",
+    ),
+    _activity(
+        "usual_gap",
+        measure=mean_gap_days(),
+        when_empty=None,
+        unit="days",
+        worse="up",
+        phrase="usually comes back after {value} days",
+        meaning="mean days between active days",
+    ),
+    _activity(
+        "silence",
+        measure=silence_ratio(),
+        when_empty=None,
+        unit="times",
+        worse="up",
+        phrase="silent {value} times as long as usual",
+        meaning="days since the last event over the usual gap",
+    ),
+    _activity(
+        "session_minutes",
+        measure=total("session_minutes"),
+        days=(7, 28, 91),
+        when_empty=0,
+        unit="minutes",
+        worse="down",
+        phrase="{value} spent in the product in the last {days} days",
+        meaning="sum of the lengths of visits",
+    ),
+    _activity(
+        "session_length",
+        measure=mean("session_minutes"),
+        days=(28, 91),
+        when_empty=None,
+        unit="minutes",
+        worse="down",
+        phrase="a visit lasts {value} on average in {days} days",
+        meaning="mean length of a visit",
+    ),
+    _activity(
+        "session_minutes_change",
+        measure=change("session_minutes"),
+        days=(28, 91),
+        when_empty=None,
+        unit="change",
+        worse="down",
+        phrase="time in the product {value} against the {days} days before",
+        meaning="sum of the lengths of visits against the window before",
+    ),
 )
 
 
 def _key_share(days: int) -> StateCard:
     """Different key features used in a window over those named."""
     return _key(
-        "key_features_share", window_days=days, beside="kinds_used", when_empty=0, unit="share", worse="down",
-        expression=f"count(distinct case when {happened('t', 'event_time', within_days=days)} then t.event_name end)"
-                   " * 1e0 / max(t.declared)",
+        "key_features_share",
+        window_days=days,
+        beside="kinds_used",
+        when_empty=0,
+        unit="share",
+        worse="down",
+        expression=(
+            f"count(distinct case when {happened('t', 'event_time', within_days=days)} then"
+            " t.event_name end) * 1e0 / max(t.declared)"
+        ),
         phrase="{value} of the key features used in the last {days} days",
-        meaning="different key features used over those the project names in key_features")
+        meaning="different key features used over those the project names in key_features",
+    )
 
 
 STATES = (
-    _people("top_user_share", expression="max(t.n) * 1e0 / nullif(sum(t.n), 0)", when_empty=None, unit="share", worse="up",
-            phrase="one person does {value} of everything in {days} days",
-            meaning="events of the busiest person over events of all persons"),
-    _people("power_users", expression=f"count(case when t.days >= {POWER_DAYS} then 1 end)", when_empty=0, unit="users",
-            worse="down", phrase="{value} people use it on most working days",
-            meaning=f"persons active on {POWER_DAYS} or more of 28 days"),
-    _people("users_back_share", expression="count(case when t.n is not null and t.n_before is not null then 1 end) * 1e0 / "
-            "nullif(count(t.n_before), 0)", when_empty=None, unit="share", worse="down",
-            phrase="{value} of the people of the {days} days before came back",
-            meaning="persons active in 28 days who were so in the 28 before, over those active before"),
-    _people("users_stuck", needs=("user_id", "event_name"), rows="stuck",
-            expression=f"count(case when t.n >= {STUCK_EVENTS} then 1 end)", when_empty=0, unit="users",
-            worse="up", phrase="{value} people kept running into errors in the last {days} days",
-            meaning=f"persons with {STUCK_EVENTS} or more of the trouble_events in 28 days"),
+    _people(
+        "top_user_share",
+        expression="max(t.n) * 1e0 / nullif(sum(t.n), 0)",
+        when_empty=None,
+        unit="share",
+        worse="up",
+        phrase="one person does {value} of everything in {days} days",
+        meaning="events of the busiest person over events of all persons",
+    ),
+    _people(
+        "power_users",
+        expression=f"count(case when t.days >= {POWER_DAYS} then 1 end)",
+        when_empty=0,
+        unit="users",
+        worse="down",
+        phrase="{value} people use it on most working days",
+        meaning=f"persons active on {POWER_DAYS} or more of 28 days",
+    ),
+    _people(
+        "users_back_share",
+        expression=(
+            "count(case when t.n is not null and t.n_before is not null then 1 end) * 1e0 / "
+            "nullif(count(t.n_before), 0)"
+        ),
+        when_empty=None,
+        unit="share",
+        worse="down",
+        phrase="{value} of the people of the {days} days before came back",
+        meaning="persons active in 28 days who were so in the 28 before, over those active before",
+    ),
+    _people(
+        "users_stuck",
+        needs=("user_id", "event_name"),
+        rows="stuck",
+        expression=f"count(case when t.n >= {STUCK_EVENTS} then 1 end)",
+        when_empty=0,
+        unit="users",
+        worse="up",
+        phrase="{value} people kept running into errors in the last {days} days",
+        meaning=f"persons with {STUCK_EVENTS} or more of the trouble_events in 28 days",
+    ),
     _key_share(28),
     _key_share(91),
-    _key("key_users", needs=("event_name", "user_id"), window_days=28, beside="active_users", when_empty=0, unit="users",
-         worse="down", expression=f"count(distinct case when {happened('t', 'event_time', within_days=28)} then t.user_id end)",
-         phrase="{value} people used a key feature in the last {days} days",
-         meaning="persons who used at least one key feature"),
+    _key(
+        "key_users",
+        needs=("event_name", "user_id"),
+        window_days=28,
+        beside="active_users",
+        when_empty=0,
+        unit="users",
+        worse="down",
+        expression=(
+            f"count(distinct case when {happened('t', 'event_time', within_days=28)} then t.user_id"
+            " end)"
+        ),
+        phrase="{value} people used a key feature in the last {days} days",
+        meaning="persons who used at least one key feature",
+    ),
 )
 
 RATIOS = (
-    RatioCard("seats_used_share", "usage", "active_users_28d", "seats_paid", unit="share", worse="down",
-              phrase="{value} of paid seats in use",
-              meaning="users active in 28 days over seats paid for; above 1 where more people use it than pay"),
-    RatioCard("key_users_share", "usage", "key_users_28d", "active_users_28d", unit="share", worse="down",
-              phrase="{value} of the active people use a key feature",
-              meaning="users of a key feature over users active in 28 days"),
-    RatioCard("users_stuck_share", "usage", "users_stuck_28d", "active_users_28d", unit="share", worse="up",
-              phrase="{value} of the active people kept running into errors",
-              meaning="stuck users over users active in 28 days"),
+    RatioCard(
+        "seats_used_share",
+        "usage",
+        "active_users_28d",
+        "seats_paid",
+        unit="share",
+        worse="down",
+        phrase="{value} of paid seats in use",
+        meaning=(
+            "users active in 28 days over seats paid for; above 1 where more people use it than pay"
+        ),
+    ),
+    RatioCard(
+        "key_users_share",
+        "usage",
+        "key_users_28d",
+        "active_users_28d",
+        unit="share",
+        worse="down",
+        phrase="{value} of the active people use a key feature",
+        meaning="users of a key feature over users active in 28 days",
+    ),
+    RatioCard(
+        "users_stuck_share",
+        "usage",
+        "users_stuck_28d",
+        "active_users_28d",
+        unit="share",
+        worse="up",
+        phrase="{value} of the active people kept running into errors",
+        meaning="stuck users over users active in 28 days",
+    ),
 )

@@ -20,8 +20,19 @@ from features.sources.contract import COMMON, Column, ColumnType, Contract, Span
 CONTRACTS: dict[str, Contract] = {
     module.CONTRACT.table: module.CONTRACT
     for module in (
-        accounts, subscriptions, usage_events, invoices, support_tickets, surveys, contacts,
-        touchpoints, milestones, goals, csm_notes, interventions, outcomes,
+        accounts,
+        subscriptions,
+        usage_events,
+        invoices,
+        support_tickets,
+        surveys,
+        contacts,
+        touchpoints,
+        milestones,
+        goals,
+        csm_notes,
+        interventions,
+        outcomes,
     )
 }
 

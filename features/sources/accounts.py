@@ -9,7 +9,9 @@ CONTRACT = Contract(
     row_key=("account_id", "valid_from"),
     columns=(
         Column("created_at", "time", "when the account was opened"),
-        Column("valid_from", "time", "from when this row's attributes hold; absent: they are today's"),
+        Column(
+            "valid_from", "time", "from when this row's attributes hold; absent: they are today's"
+        ),
         Column("valid_to", "time", "until when they hold", clock="valid_to"),
         Column("name", "text", "name for people; never a feature"),
         Column("owner", "text", "customer-success manager; never a feature", is_personal=True),
@@ -20,8 +22,12 @@ CONTRACT = Contract(
         Column("industry", "text", "industry"),
         Column("country", "text", "country"),
         Column("parent_account_id", "text", "the account this one belongs to"),
-        Column("merged_into", "text", "the account that was kept when this one was merged into it; never a feature",
-               clock="merged_at"),
+        Column(
+            "merged_into",
+            "text",
+            "the account that was kept when this one was merged into it; never a feature",
+            clock="merged_at",
+        ),
         Column("merged_at", "time", "when it was merged", clock="merged_at"),
         Column("seats", "number", "seats bought", unit="seats"),
         Column("consent", "flag", "false: the account may not be processed"),

@@ -71,9 +71,13 @@ class Contract:
 
 # Every contract has these besides its own.
 COMMON = (
-    Column("account_id", "text", "the account; text, may be joined from several columns", required=True),
+    Column(
+        "account_id", "text", "the account; text, may be joined from several columns", required=True
+    ),
     Column("known_at", "time", "when this row or this version of it reached your systems"),
     Column("row_key", "text", "identifies the row across corrections"),
     Column("is_deleted", "flag", "true on a version that takes the row back"),
-    Column("partition", "text", "which feed the row came through, where feeds end at different dates"),
+    Column(
+        "partition", "text", "which feed the row came through, where feeds end at different dates"
+    ),
 )

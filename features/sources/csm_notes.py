@@ -12,7 +12,11 @@ CONTRACT = Contract(
         Column("expires_at", "time", "until when the pulse counts"),
         Column("pulse", "number", "1 (leaving) to 5 (delighted)"),
         Column("text", "text", "what was written", is_personal=True),
-        Column("text_sentiment", "number", "tone of the note, -1 to 1; worked out from it where you have none"),
+        Column(
+            "text_sentiment",
+            "number",
+            "tone of the note, -1 to 1; worked out from it where you have none",
+        ),
     ),
     streams=(Stream("noted", "noted_at", numbers=("pulse", "text_sentiment"), words="notes"),),
 )

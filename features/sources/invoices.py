@@ -12,14 +12,21 @@ CONTRACT = Contract(
         Column("due_at", "time", "when payment is due"),
         Column("paid_at", "time", "when it was paid", clock="paid_at"),
         Column("failed_at", "time", "when a payment attempt last failed", clock="failed_at"),
-        Column("reminded_at", "time", "when the last reminder to pay was sent", clock="reminded_at"),
+        Column(
+            "reminded_at", "time", "when the last reminder to pay was sent", clock="reminded_at"
+        ),
         Column("amount", "money", "invoiced amount; negative: a credit note"),
         Column("overage", "money", "part of the amount for use beyond what the contract includes"),
         Column("currency", "text", "ISO 4217 code"),
     ),
     streams=(
         Stream("issued", "issued_at", numbers=("amount", "overage"), words="invoices issued"),
-        Stream("paid", "paid_at", numbers=("amount", Span("late_minutes", "due_at", "paid_at")), words="payments"),
+        Stream(
+            "paid",
+            "paid_at",
+            numbers=("amount", Span("late_minutes", "due_at", "paid_at")),
+            words="payments",
+        ),
         Stream("failed", "failed_at", words="failed payments"),
     ),
 )

@@ -8,7 +8,9 @@ CONTRACT = Contract(
     event_time="assigned_at",
     columns=(
         Column("milestone", "text", "which step", required=True),
-        Column("assigned_at", "time", "when the step was planned; absent: when the account was opened"),
+        Column(
+            "assigned_at", "time", "when the step was planned; absent: when the account was opened"
+        ),
         Column("due_at", "time", "when it should be reached"),
         Column("reached_at", "time", "when it was reached", clock="reached_at"),
     ),

@@ -1,4 +1,6 @@
-"""Outcome events of your own: any dated thing a target can ask about (a churn log, a conversion)."""
+"""Outcome events of your own: any dated thing a target can ask about (a churn log, a
+conversion).
+"""
 
 from features.sources.contract import Column, Contract
 

@@ -17,14 +17,32 @@ CONTRACT = Contract(
         Column("category", "text", "bug, question, billing, ..."),
         Column("rating", "number", "customer's rating", clock="rated_at"),
         Column("text", "text", "what the customer wrote", is_personal=True),
-        Column("text_sentiment", "number", "tone of the text, -1 to 1; worked out from it where you have none"),
+        Column(
+            "text_sentiment",
+            "number",
+            "tone of the text, -1 to 1; worked out from it where you have none",
+        ),
     ),
     streams=(
-        Stream("opened", "opened_at", kind="severity", numbers=("text_sentiment",), words="tickets opened"),
-        Stream("replied", "first_reply_at", numbers=(Span("reply_minutes", "opened_at", "first_reply_at"),),
-               words="tickets answered"),
-        Stream("closed", "closed_at", numbers=(Span("resolve_minutes", "opened_at", "closed_at"),),
-               words="tickets closed"),
+        Stream(
+            "opened",
+            "opened_at",
+            kind="severity",
+            numbers=("text_sentiment",),
+            words="tickets opened",
+        ),
+        Stream(
+            "replied",
+            "first_reply_at",
+            numbers=(Span("reply_minutes", "opened_at", "first_reply_at"),),
+            words="tickets answered",
+        ),
+        Stream(
+            "closed",
+            "closed_at",
+            numbers=(Span("resolve_minutes", "opened_at", "closed_at"),),
+            words="tickets closed",
+        ),
         Stream("rated", "rated_at", numbers=("rating",), words="ticket ratings"),
     ),
 )

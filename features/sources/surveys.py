@@ -15,10 +15,28 @@ CONTRACT = Contract(
         Column("channel", "text", "where it was asked"),
         Column("score", "number", "the answer as given", required=True),
         Column("comment", "text", "free text", is_personal=True),
-        Column("text_sentiment", "number", "tone of the comment, -1 to 1; worked out from it where you have none"),
-        Column("points", "number", "the answer on 0-100, high is good; worked out from score and scale"),
-        Column("nps_points", "number", "100 promoter, 0 passive, -100 detractor; worked out from NPS answers, so that their "
-               "mean is the NPS"),
+        Column(
+            "text_sentiment",
+            "number",
+            "tone of the comment, -1 to 1; worked out from it where you have none",
+        ),
+        Column(
+            "points", "number", "the answer on 0-100, high is good; worked out from score and scale"
+        ),
+        Column(
+            "nps_points",
+            "number",
+            "100 promoter, 0 passive, -100 detractor; worked out from NPS answers, so that their "
+            "mean is the NPS",
+        ),
     ),
-    streams=(Stream("answered", "answered_at", kind="kind", numbers=("score", "text_sentiment"), words="survey answers"),),
+    streams=(
+        Stream(
+            "answered",
+            "answered_at",
+            kind="kind",
+            numbers=("score", "text_sentiment"),
+            words="survey answers",
+        ),
+    ),
 )

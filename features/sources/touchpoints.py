@@ -8,8 +8,13 @@ CONTRACT = Contract(
     event_time="event_time",
     columns=(
         Column("event_time", "time", "when it happened", required=True),
-        Column("kind", "text", "meeting, mail_sent, mail_opened, mail_answered, training, community_post, "
-               "business_review", required=True),
+        Column(
+            "kind",
+            "text",
+            "meeting, mail_sent, mail_opened, mail_answered, training, community_post, "
+            "business_review",
+            required=True,
+        ),
         Column("person", "text", "who took part on the customer's side", is_personal=True),
     ),
     streams=(Stream("", "event_time", kind="kind", user="person", words="contacts"),),

@@ -12,10 +12,22 @@ CONTRACT = Contract(
         Column("event_name", "text", "what was done"),
         Column("quantity", "number", "how much or how often, where a row is not one"),
         Column("session_id", "text", "groups the events of one visit"),
-        Column("session_minutes", "number", "on the first event of a visit its length; worked out by session_gap_minutes "
-               "where you have none", unit="minutes"),
+        Column(
+            "session_minutes",
+            "number",
+            "on the first event of a visit its length; worked out by session_gap_minutes "
+            "where you have none",
+            unit="minutes",
+        ),
     ),
     streams=(
-        Stream("", "event_time", kind="event_name", user="user_id", numbers=("quantity", "session_minutes"), words="use"),
+        Stream(
+            "",
+            "event_time",
+            kind="event_name",
+            user="user_id",
+            numbers=("quantity", "session_minutes"),
+            words="use",
+        ),
     ),
 )

@@ -6,6 +6,17 @@ from models.calibration.platt import Platt, after_drift, at_level, fit_platt
 from models.methods.base import logit
 
 __all__ = [
-    "Bent", "Interval", "Platt", "Scored", "after_drift", "at_level", "bent_if_better", "fit_interval", "fit_platt", "logit",
-    "period_sd", "read_calibrator", "straightened",
+    "Bent",
+    "Interval",
+    "Platt",
+    "Scored",
+    "after_drift",
+    "at_level",
+    "bent_if_better",
+    "fit_interval",
+    "fit_platt",
+    "logit",
+    "period_sd",
+    "read_calibrator",
+    "straightened",
 ]

@@ -1,4 +1,6 @@
-"""A sigmoid with bends: the published calibrator where accounts enough left to show that a straight line is not it."""
+"""A sigmoid with bends: the published calibrator where accounts enough left to show that a straight
+line is not it.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +28,8 @@ BEYOND_NOISE = 2.0
 
 @dataclass(frozen=True)
 class Bent(Platt):
-    """Probability = sigmoid of a rising broken line: `slope` up to the first knot, then changed by `bends`.
+    """Probability = sigmoid of a rising broken line: `slope` up to the first knot, then changed by
+    `bends`.
 
     Continuous and strictly increasing, so that contributions still become points.
     """
@@ -45,7 +48,12 @@ class Bent(Platt):
     @property
     def largest_slope(self) -> float:
         """Slope of the steepest piece."""
-        return float(np.max(self.slope + np.concatenate([[0.0], np.cumsum([change for _, change in self.bends])])))
+        return float(
+            np.max(
+                self.slope
+                + np.concatenate([[0.0], np.cumsum([change for _, change in self.bends])])
+            )
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return kind, slope, intercept, events and bends."""
@@ -61,7 +69,9 @@ class Bent(Platt):
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """Out-of-time rows of one period: margin, outcome and account, shape (n_rows,), and weights as `fit_platt` takes them."""
+    """Out-of-time rows of one period: margin, outcome and account, shape (n_rows,), and weights as
+    `fit_platt` takes them.
+    """
 
     margin: Floats
     labels: NDArray[np.int8]
@@ -77,23 +87,27 @@ class Scored:
 def bent_if_better(straight: Platt, rows: Scored, earlier: Scored) -> Platt:
     """Return a sigmoid with bends where bends last, else `straight`.
 
-    Bends drawn on the earlier period are held against the sigmoid drawn there, on the later one, both at its level: the mean
-    gain in log loss per account must lie two standard errors above 0. (Groups of accounts of one period are not enough: on a
-    course platform bends that won there by more than three standard errors lost a month later.) Under 200 accounts with the
-    event in either period it is not tried.
+    Bends drawn on the earlier period are held against the sigmoid drawn there, on the later one,
+    both at its level: the mean gain in log loss per account must lie two standard errors above 0.
+    (Groups of accounts of one period are not enough: on a course platform bends that won there by
+    more than three standard errors lost a month later.) Under 200 accounts with the event in either
+    period it is not tried.
 
     Parameters
     ----------
     straight
         The sigmoid fitted on `rows`.
     earlier
-        Rows that end before `rows` begin, scored by a model of the same recipe that had seen neither.
+        Rows that end before `rows` begin, scored by a model of the same recipe that had seen
+        neither.
     """
     if min(rows.leaving, earlier.leaving) < ENOUGH_LEAVING:
         return straight
     line = fit_platt(earlier.margin, earlier.labels, earlier.weights)
     bent = _fit(line, earlier)
-    losses = [_loss(at_level(each, rows.margin, rows.labels, rows.weights), rows) for each in (line, bent)]
+    losses = [
+        _loss(at_level(each, rows.margin, rows.labels, rows.weights), rows) for each in (line, bent)
+    ]
     gain = np.bincount(pd.factorize(rows.accounts)[0], weights=losses[0] - losses[1])
     if gain.mean() <= BEYOND_NOISE * gain.std(ddof=1) / np.sqrt(len(gain)):
         return straight
@@ -106,7 +120,9 @@ def read_calibrator(state: dict[str, Any]) -> Platt:
 
 
 def straightened(calibrator: Platt, margins: Floats) -> Platt:
-    """Return the sigmoid nearest to a calibrator over these margins; itself where it has no bends."""
+    """Return the sigmoid nearest to a calibrator over these margins; itself where it has no
+    bends.
+    """
     if not isinstance(calibrator, Bent):
         return calibrator
     slope, intercept = np.polyfit(margins, calibrator.logit(margins), 1)
@@ -114,7 +130,9 @@ def straightened(calibrator: Platt, margins: Floats) -> Platt:
 
 
 def _fit(straight: Platt, rows: Scored) -> Bent:
-    """Slopes of the pieces and the intercept with the smallest log loss, neighbours pulled together; convex, with bounds."""
+    """Slopes of the pieces and the intercept with the smallest log loss, neighbours pulled
+    together; convex, with bounds.
+    """
     margin, weights = rows.margin, rows.weights
     knots = np.unique(np.quantile(margin, BENDS_AT))
     pieces = _pieces(margin, knots)
@@ -132,9 +150,13 @@ def _fit(straight: Platt, rows: Scored) -> Bent:
     count = pieces.shape[1]
     start = np.append(np.full(count, straight.slope), straight.intercept)
     bounds = [(FLATTEST * straight.slope, STEEPEST * straight.slope)] * count + [(None, None)]
-    found = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 500})
+    found = minimize(
+        objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 500}
+    )
     slopes = found.x[:-1]
-    bends = tuple((float(knot), float(change)) for knot, change in zip(knots, np.diff(slopes), strict=True))
+    bends = tuple(
+        (float(knot), float(change)) for knot, change in zip(knots, np.diff(slopes), strict=True)
+    )
     return Bent(float(slopes[0]), float(found.x[-1]), straight.events, bends)
 
 
@@ -142,7 +164,9 @@ def _pieces(margin: Floats, knots: Floats) -> Floats:
     """How far a margin reaches into each piece; with equal slopes their sum is the margin."""
     edges: Sequence[float] = [*knots, np.inf]
     columns = [np.minimum(margin, knots[0])]
-    columns += [np.clip(margin, low, high) - low for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    columns += [
+        np.clip(margin, low, high) - low for low, high in zip(edges[:-1], edges[1:], strict=True)
+    ]
     return np.column_stack(columns)
 
 

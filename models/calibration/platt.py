@@ -1,4 +1,6 @@
-"""Platt's sigmoid on the margin: the published calibrator, affine in log-odds, so contributions keep adding."""
+"""Platt's sigmoid on the margin: the published calibrator, affine in log-odds, so contributions
+keep adding.
+"""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,8 +24,8 @@ class Platt:
 
     References
     ----------
-    [Platt1999] Probabilistic outputs for support vector machines, section 2.2, here with a prior in place
-    of smoothed targets.
+    [Platt1999] Probabilistic outputs for support vector machines, section 2.2, here with a prior in
+    place of smoothed targets.
     """
 
     slope: float = 1.0
@@ -33,7 +35,9 @@ class Platt:
 
     def logit(self, margin: Floats) -> Floats:
         """Return calibrated log-odds."""
-        return np.asarray(self.slope * np.asarray(margin, dtype=np.float64) + self.intercept, dtype=np.float64)
+        return np.asarray(
+            self.slope * np.asarray(margin, dtype=np.float64) + self.intercept, dtype=np.float64
+        )
 
     def calibrate(self, margin: Floats) -> Floats:
         """Return calibrated probabilities, strictly increasing in the margin."""
@@ -46,7 +50,12 @@ class Platt:
 
     def to_dict(self) -> dict[str, Any]:
         """Return kind, slope, intercept and events."""
-        return {"kind": "platt", "slope": self.slope, "intercept": self.intercept, "events": self.events}
+        return {
+            "kind": "platt",
+            "slope": self.slope,
+            "intercept": self.intercept,
+            "events": self.events,
+        }
 
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> "Platt":
@@ -55,43 +64,62 @@ class Platt:
 
 
 def fit_platt(
-    margin: Floats, labels: NDArray[np.int8], weights: Floats | None = None, *, is_log_odds: bool = True
+    margin: Floats,
+    labels: NDArray[np.int8],
+    weights: Floats | None = None,
+    *,
+    is_log_odds: bool = True,
 ) -> Platt:
     """Return the sigmoid that fits these out-of-time margins best.
 
-    Minimises log loss plus a prior: slope near 1 and intercept near 0 where the margin is log-odds already,
-    a nearly flat prior where it is only a ranking (a scorecard). Rows of one account tell much the same, so
-    `weights` should add up to the number of accounts.
+    Minimises log loss plus a prior: slope near 1 and intercept near 0 where the margin is log-odds
+    already, a nearly flat prior where it is only a ranking (a scorecard). Rows of one account tell
+    much the same, so `weights` should add up to the number of accounts.
     """
     spread = 1.0 if is_log_odds else 20.0
     slope, intercept = _fit(
-        margin, labels.astype(np.float64), np.ones(len(margin)) if weights is None else weights,
-        PRIOR_SLOPE_SD * spread, PRIOR_INTERCEPT_SD * spread,
+        margin,
+        labels.astype(np.float64),
+        np.ones(len(margin)) if weights is None else weights,
+        PRIOR_SLOPE_SD * spread,
+        PRIOR_INTERCEPT_SD * spread,
     )
     return Platt(slope, intercept, int(labels.sum()))
 
 
-def at_level(calibrator: Platt, margin: Floats, labels: NDArray[np.int8], weights: Floats | None = None) -> Platt:
-    """Return the calibrator with the intercept at which these rows' mean probability is their rate of the event.
+def at_level(
+    calibrator: Platt, margin: Floats, labels: NDArray[np.int8], weights: Floats | None = None
+) -> Platt:
+    """Return the calibrator with the intercept at which these rows' mean probability is their rate
+    of the event.
 
-    The slope must come from rows the model has not seen; the level need not, and what an earlier model's level
-    lacked on later dates is learned by the model fitted on those dates: carried over, it would count twice.
+    The slope must come from rows the model has not seen; the level need not, and what an earlier
+    model's level lacked on later dates is learned by the model fitted on those dates: carried over,
+    it would count twice.
     """
     weight = np.ones(len(margin)) if weights is None else weights
     straight = calibrator.logit(margin) - calibrator.intercept
     # Half an event each way keeps the root finite where every label is the same.
     wanted = (weight @ labels + 0.5) / (weight.sum() + 1.0)
     reach = float(np.abs(straight).max()) + 40.0
-    level = brentq(lambda at: float(weight @ sigmoid(straight + at)) / weight.sum() - wanted, -reach, reach, xtol=1e-12)
+    level = brentq(
+        lambda at: float(weight @ sigmoid(straight + at)) / weight.sum() - wanted,
+        -reach,
+        reach,
+        xtol=1e-12,
+    )
     return replace(calibrator, intercept=float(level))
 
 
-def after_drift(calibrator: Platt, margin: Floats, labels: NDArray[np.int8], accounts: int) -> Platt:
-    """Return the calibrator moved to the level of the newest rows, as far as that differs from it beyond chance.
+def after_drift(
+    calibrator: Platt, margin: Floats, labels: NDArray[np.int8], accounts: int
+) -> Platt:
+    """Return the calibrator moved to the level of the newest rows, as far as that differs from it
+    beyond chance.
 
-    The shift of these rows counts less what two standard errors explain: `shift * max(0, 1 - 4 se**2 / shift**2)`, a
-    positive-part James-Stein estimate [Stein1981]. A base rate that fell from a third to a twentieth is followed nearly
-    whole, a wobble not at all.
+    The shift of these rows counts less what two standard errors explain: `shift * max(0, 1 - 4
+    se**2 / shift**2)`, a positive-part James-Stein estimate [Stein1981]. A base rate that fell from
+    a third to a twentieth is followed nearly whole, a wobble not at all.
 
     Parameters
     ----------
@@ -108,8 +136,12 @@ def after_drift(calibrator: Platt, margin: Floats, labels: NDArray[np.int8], acc
     return replace(calibrator, intercept=calibrator.intercept + kept * shift)
 
 
-def _fit(margin: Floats, target: Floats, weight: Floats, slope_sd: float, intercept_sd: float) -> tuple[float, float]:
-    """Newton's method in two parameters; the slope is held at its floor where data pull it below."""
+def _fit(
+    margin: Floats, target: Floats, weight: Floats, slope_sd: float, intercept_sd: float
+) -> tuple[float, float]:
+    """Newton's method in two parameters; the slope is held at its floor where data pull it
+    below.
+    """
     beta = np.array([1.0, 0.0])
     centre, pull = np.array([1.0, 0.0]), np.array([1.0 / slope_sd**2, 1.0 / intercept_sd**2])
 
@@ -124,7 +156,9 @@ def _fit(margin: Floats, target: Floats, weight: Floats, slope_sd: float, interc
         error, curvature = weight * (p - target), weight * p * (1.0 - p)
         gradient = np.array([error @ margin, error.sum()]) + pull * (beta - centre)
         cross = curvature @ margin
-        hessian = np.array([[curvature @ margin**2, cross], [cross, curvature.sum()]]) + np.diag(pull)
+        hessian = np.array([[curvature @ margin**2, cross], [cross, curvature.sum()]]) + np.diag(
+            pull
+        )
         # A first step too long may have ended at the floor although the minimum lies above it.
         is_held = is_held and gradient[0] >= 0.0
         if is_held:

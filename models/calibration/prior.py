@@ -1,7 +1,7 @@
 """Whether the base rate has moved since training, and the calibrator that says so.
 
-Only the level is corrected: labels that matured lately are few, and what moves in a business is first of all
-how many leave, not who.
+Only the level is corrected: labels that matured lately are few, and what moves in a business is
+first of all how many leave, not who.
 """
 
 from collections.abc import Sequence
@@ -45,17 +45,30 @@ class PriorCheck:
     @property
     def has_moved(self) -> bool:
         """Whether the level moved beyond chance and beyond what matters."""
-        return self.is_judged and not self.shift_low <= 0.0 <= self.shift_high and abs(self.shift) >= SMALLEST_SHIFT
+        return (
+            self.is_judged
+            and not self.shift_low <= 0.0 <= self.shift_high
+            and abs(self.shift) >= SMALLEST_SHIFT
+        )
 
     @property
     def words(self) -> str:
         """One sentence for people."""
-        figures = f"{self.mean_probability:.1%} were promised and {self.rate:.1%} happened on {self.n:,} newer rows"
+        figures = (
+            f"{self.mean_probability:.1%} were promised and {self.rate:.1%} happened on {self.n:,}"
+            " newer rows"
+        )
         if not self.is_judged:
-            return f"{figures}; {self.leaving_accounts} accounts with the event are too few to correct the level."
+            return (
+                f"{figures}; {self.leaving_accounts} accounts with the event are too few to correct"
+                " the level."
+            )
         if not self.has_moved:
             return f"{figures}: the level holds."
-        return f"{figures}: the level moved by {self.shift:+.2f} log-odds ({self.shift_low:+.2f} to {self.shift_high:+.2f})."
+        return (
+            f"{figures}: the level moved by {self.shift:+.2f} log-odds ({self.shift_low:+.2f} to"
+            f" {self.shift_high:+.2f})."
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -67,8 +80,8 @@ def check_prior(
 ) -> PriorCheck:
     """Compare calibrated log-odds with labels that matured after training.
 
-    The shift is the maximum-likelihood intercept beside the promised log-odds as offset; its 95% interval
-    resamples accounts.
+    The shift is the maximum-likelihood intercept beside the promised log-odds as offset; its 95%
+    interval resamples accounts.
 
     Parameters
     ----------
@@ -81,22 +94,36 @@ def check_prior(
     generator = np.random.default_rng(seed)
     drawn = np.empty(REPLICATES)
     for number in range(REPLICATES):
-        times = np.bincount(generator.integers(0, len(names), len(names)), minlength=len(names))[codes].astype(np.float64)
+        times = np.bincount(generator.integers(0, len(names), len(names)), minlength=len(names))[
+            codes
+        ].astype(np.float64)
         drawn[number] = _shift(logit, target, times, start=shift)
     low, high = np.quantile(drawn, [0.025, 0.975])
     leaving = len(set(codes[labels == 1].tolist()))
-    return PriorCheck(len(labels), leaving, float(sigmoid(logit).mean()), float(target.mean()), shift, float(low), float(high))
+    return PriorCheck(
+        len(labels),
+        leaving,
+        float(sigmoid(logit).mean()),
+        float(target.mean()),
+        shift,
+        float(low),
+        float(high),
+    )
 
 
 def corrected(calibrator: Platt, check: PriorCheck) -> Platt:
-    """Return the calibrator with its level moved to the newer labels; the same one where nothing has moved."""
+    """Return the calibrator with its level moved to the newer labels; the same one where nothing
+    has moved.
+    """
     if not check.has_moved:
         return calibrator
     return replace(calibrator, intercept=calibrator.intercept + check.shift)
 
 
 def _shift(logit: Floats, target: Floats, weight: Floats, start: float = 0.0) -> float:
-    """Newton's method in one parameter, half an event added each way so that it ends at a finite place."""
+    """Newton's method in one parameter, half an event added each way so that it ends at a finite
+    place.
+    """
     at = start
     for _ in range(60):
         p = sigmoid(logit + at)

@@ -1,4 +1,6 @@
-"""Published reasons: signals of one measure merged, the largest each way kept, whole points that add up."""
+"""Published reasons: signals of one measure merged, the largest each way kept, whole points that
+add up.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +19,15 @@ from models.health.rounding import displayed_points
 from models.health.scale import Floats, Integers
 
 DRIVER_COLUMNS = (
-    "account_id", "dimension", "driver", "points", "points_displayed", "value", "value_before", "reference", "words",
+    "account_id",
+    "dimension",
+    "driver",
+    "points",
+    "points_displayed",
+    "value",
+    "value_before",
+    "reference",
+    "words",
     "reason",
 )
 MOST_EACH_WAY = 8
@@ -27,7 +37,9 @@ _CHUNK = 20_000
 
 @dataclass(frozen=True)
 class _Group:
-    """Signals of one measure (all windows of a card and of its twins), by their places among the signals."""
+    """Signals of one measure (all windows of a card and of its twins), by their places among the
+    signals.
+    """
 
     dimension: str
     driver: str
@@ -46,28 +58,50 @@ class _Signals:
     currency: str
 
 
-def reference_values(features: pd.DataFrame, stayed: npt.ArrayLike, signals: Sequence[Signal]) -> dict[str, float]:
+def reference_values(
+    features: pd.DataFrame, stayed: npt.ArrayLike, signals: Sequence[Signal]
+) -> dict[str, float]:
     """Median of each signal among accounts that stayed; NaN where none of them has a value."""
     rows = features.loc[np.asarray(stayed, dtype=bool), [signal.column for signal in signals]]
     return {str(column): float(median) for column, median in rows.median().items()}
 
 
 def shown_driver(signal: Signal, twins: Twins) -> str:
-    """Name of the driver that a signal is shown under: its own, or that of the twin it moves with."""
+    """Name of the driver that a signal is shown under: its own, or that of the twin it moves
+    with.
+    """
     return twins.get(signal.dimension, {}).get(signal.driver, signal.driver)
 
 
 def spoken_signal(
-    row: Mapping[str, Any], signals: Sequence[Signal], twins: Twins, *, before_days: int | None, currency: str = ""
+    row: Mapping[str, Any],
+    signals: Sequence[Signal],
+    twins: Twins,
+    *,
+    before_days: int | None,
+    currency: str = "",
 ) -> Signal | None:
-    """The signal that a published driver speaks of: the one that says just these words; None for a rest.
+    """The signal that a published driver speaks of: the one that says just these words; None for a
+    rest.
 
-    Published rows name a driver, not the signal whose value is shown. Words hold nothing but the row's numbers,
-    so saying them again finds the signal, and proves that every number comes from the row.
+    Published rows name a driver, not the signal whose value is shown. Words hold nothing but the
+    row's numbers, so saying them again finds the signal, and proves that every number comes from
+    the row.
     """
     for signal in signals:
-        if signal.dimension == row["dimension"] and shown_driver(signal, twins) == row["driver"] and row["words"] == signal_words(
-                signal, row["value"], row["value_before"], row["reference"], before_days=before_days, currency=currency):
+        if (
+            signal.dimension == row["dimension"]
+            and shown_driver(signal, twins) == row["driver"]
+            and row["words"]
+            == signal_words(
+                signal,
+                row["value"],
+                row["value_before"],
+                row["reference"],
+                before_days=before_days,
+                currency=currency,
+            )
+        ):
             return signal
     return None
 
@@ -89,8 +123,9 @@ def driver_table(
 ) -> pd.DataFrame:
     """Published drivers of accounts: the largest `most` each way, and one `rest` per dimension.
 
-    Signals of one `driver` and of its twins are one row: their points are summed, and the value shown is
-    that of the signal with the most points. Accounts without a score are left out by the caller.
+    Signals of one `driver` and of its twins are one row: their points are summed, and the value
+    shown is that of the signal with the most points. Accounts without a score are left out by the
+    caller.
 
     Parameters
     ----------
@@ -102,7 +137,8 @@ def driver_table(
     references
         Signal column -> median among accounts that stayed (`reference_values`).
     health_displayed, base_displayed
-        Displayed score of each account and of the base; the rows of an account add up to the difference.
+        Displayed score of each account and of the base; the rows of an account add up to the
+        difference.
     before_days
         Days between the two sets of features.
     twins
@@ -111,10 +147,11 @@ def driver_table(
     Returns
     -------
     DataFrame
-        account_id; dimension; driver (`rest` for what is not listed); points (exact, below 0 pulls the
-        score down); points_displayed (whole); value, value_before, reference (unit of the signal, NaN on
-        `rest`); words; reason (code of `REASONS` for drivers below 0 whose value bears it out, else empty).
-        Accounts in the order given, their rows by size of points, rests last.
+        account_id; dimension; driver (`rest` for what is not listed); points (exact, below 0 pulls
+        the score down); points_displayed (whole); value, value_before, reference (unit of the
+        signal, NaN on `rest`); words; reason (code of `REASONS` for drivers below 0 whose value
+        bears it out, else empty). Accounts in the order given, their rows by size of points, rests
+        last.
 
     Raises
     ------
@@ -130,7 +167,16 @@ def driver_table(
     for start in range(0, len(ids), _CHUNK):
         rows = slice(start, start + _CHUNK)
         parts.append(
-            _chunk(ids[rows], values[rows], before[rows], exact[rows], health[rows], base_displayed, shared, most)
+            _chunk(
+                ids[rows],
+                values[rows],
+                before[rows],
+                exact[rows],
+                health[rows],
+                base_displayed,
+                shared,
+                most,
+            )
         )
     return pd.concat(parts, ignore_index=True) if parts else _empty()
 
@@ -153,7 +199,8 @@ def _chunk(
     dimensions = [group.dimension for group in shared.groups] + list(shared.dimensions)
     whole = displayed_points(every, dimensions, health, base_displayed)
     present = np.hstack([published, rest_counts > 0])
-    # A rounding point can only fall on a row whose points are not 0; rests that cancel out keep theirs by being listed.
+    # A rounding point can only fall on a row whose points are not 0; rests that cancel out keep
+    # theirs by being listed.
     account, place = np.nonzero(present | (whole != 0))
     is_rest = place >= len(shared.groups)
     order = np.lexsort((place, -np.abs(every[account, place]), is_rest, account))
@@ -167,18 +214,22 @@ def _chunk(
     names = [group.driver for group in shared.groups] + [REST] * len(shared.dimensions)
     words, reasons = _words(shared, signal, place, counts, now, past)
     pulls_down = every[account, place] < 0
-    return pd.DataFrame({
-        "account_id": pd.Series(ids[account], dtype="str"),
-        "dimension": pd.Series(np.array(dimensions, dtype=object)[place], dtype="str"),
-        "driver": pd.Series(np.array(names, dtype=object)[place], dtype="str"),
-        "points": every[account, place],
-        "points_displayed": whole[account, place],
-        "value": now,
-        "value_before": past,
-        "reference": reference,
-        "words": pd.Series(words, dtype="str"),
-        "reason": pd.Series(np.where(pulls_down, np.array(reasons, dtype=object), ""), dtype="str"),
-    })
+    return pd.DataFrame(
+        {
+            "account_id": pd.Series(ids[account], dtype="str"),
+            "dimension": pd.Series(np.array(dimensions, dtype=object)[place], dtype="str"),
+            "driver": pd.Series(np.array(names, dtype=object)[place], dtype="str"),
+            "points": every[account, place],
+            "points_displayed": whole[account, place],
+            "value": now,
+            "value_before": past,
+            "reference": reference,
+            "words": pd.Series(words, dtype="str"),
+            "reason": pd.Series(
+                np.where(pulls_down, np.array(reasons, dtype=object), ""), dtype="str"
+            ),
+        }
+    )
 
 
 def _merge(points: Floats, groups: tuple[_Group, ...]) -> tuple[Floats, npt.NDArray[np.intp]]:
@@ -186,7 +237,8 @@ def _merge(points: Floats, groups: tuple[_Group, ...]) -> tuple[Floats, npt.NDAr
     summed = np.empty((len(points), len(groups)))
     chosen = np.empty((len(points), len(groups)), dtype=np.intp)
     for index, group in enumerate(groups):
-        # Chosen columns come laid out by columns, and such rows are summed in another order than a row alone.
+        # Chosen columns come laid out by columns, and such rows are summed in another order than a
+        # row alone.
         inside = np.ascontiguousarray(points[:, group.columns])
         summed[:, index] = inside.sum(axis=1)
         # Rounded, so that equal windows are a tie and the first wins, whatever the last bits say.
@@ -210,7 +262,9 @@ def _rests(
     """Points and number of the drivers that are not listed, per dimension."""
     sums = np.zeros((len(points), len(shared.dimensions)))
     counts = np.zeros(sums.shape, dtype=np.int64)
-    of_group = np.array([shared.dimensions.index(group.dimension) for group in shared.groups], dtype=np.intp)
+    of_group = np.array(
+        [shared.dimensions.index(group.dimension) for group in shared.groups], dtype=np.intp
+    )
     for index in range(len(shared.dimensions)):
         inside = of_group == index
         rest = np.where(left_out[:, inside], points[:, inside], 0.0)
@@ -227,7 +281,9 @@ def _words(
     now: Floats,
     past: Floats,
 ) -> tuple[list[str], list[str]]:
-    """Words of every row, and the reason it would be; equal facts are phrased once, since counts repeat."""
+    """Words of every row, and the reason it would be; equal facts are phrased once, since counts
+    repeat.
+    """
     memory: dict[tuple[int, float | None, float | None], tuple[str, str]] = {}
     spoken = []
     for s, p, count, value, before in zip(
@@ -241,7 +297,12 @@ def _words(
         if key not in memory:
             reference = float(shared.references[s])
             words = signal_words(
-                shared.signals[s], key[1], key[2], reference, before_days=shared.before_days, currency=shared.currency,
+                shared.signals[s],
+                key[1],
+                key[2],
+                reference,
+                before_days=shared.before_days,
+                currency=shared.currency,
             )
             memory[key] = words, reason_of(shared.signals[s], key[1], key[2], reference)
         spoken.append(memory[key])
@@ -249,16 +310,25 @@ def _words(
 
 
 def _prepare(
-    signals: Sequence[Signal], references: Mapping[str, float], before_days: int | None, currency: str, twins: Twins
+    signals: Sequence[Signal],
+    references: Mapping[str, float],
+    before_days: int | None,
+    currency: str,
+    twins: Twins,
 ) -> _Signals:
     members: dict[tuple[str, str], list[int]] = {}
     for index, signal in enumerate(signals):
         members.setdefault((signal.dimension, shown_driver(signal, twins)), []).append(index)
     return _Signals(
         signals=tuple(signals),
-        groups=tuple(_Group(d, name, np.array(columns, dtype=np.intp)) for (d, name), columns in members.items()),
+        groups=tuple(
+            _Group(d, name, np.array(columns, dtype=np.intp))
+            for (d, name), columns in members.items()
+        ),
         dimensions=tuple(dict.fromkeys(signal.dimension for signal in signals)),
-        references=np.array([references.get(signal.column, np.nan) for signal in signals], dtype=np.float64),
+        references=np.array(
+            [references.get(signal.column, np.nan) for signal in signals], dtype=np.float64
+        ),
         before_days=before_days,
         currency=currency,
     )
@@ -277,13 +347,16 @@ def _checked(
     n = len(account_ids)
     if exact.shape != (n, len(signals)) or health.shape != (n,) or len(features) != n:
         raise ContractError(
-            f"{n} accounts and {len(signals)} signals need points of that shape, got {exact.shape}, "
-            f"{health.shape} scores and {len(features)} feature rows."
+            f"{n} accounts and {len(signals)} signals need points of that shape, got {exact.shape},"
+            f" {health.shape} scores and {len(features)} feature rows."
         )
     if not signals:
         raise ContractError("no signals: there is nothing that could be a reason.")
     if not np.issubdtype(health.dtype, np.integer):
-        raise ContractError(f"displayed health must be whole numbers, got {health.dtype}. Leave out unknown accounts.")
+        raise ContractError(
+            f"displayed health must be whole numbers, got {health.dtype}. Leave out unknown"
+            " accounts."
+        )
     if not np.isfinite(exact).all():
         raise ContractError("points are missing or infinite. Leave out unknown accounts.")
     columns = [signal.column for signal in signals]
@@ -291,19 +364,25 @@ def _checked(
     if features_before is None:
         return values, np.full(values.shape, np.nan), exact, health.astype(np.int64)
     if len(features_before) != n:
-        raise ContractError(f"{n} accounts but {len(features_before)} rows of features before. Reindex them first.")
+        raise ContractError(
+            f"{n} accounts but {len(features_before)} rows of features before. Reindex them first."
+        )
     return values, _matrix(features_before, columns), exact, health.astype(np.int64)
 
 
 def _matrix(features: pd.DataFrame, columns: list[str]) -> Floats:
     if missing := [column for column in columns if column not in features.columns]:
         raise ContractError(
-            f"{len(missing)} signals have no column, the first is {missing[0]!r}. Build the features again."
+            f"{len(missing)} signals have no column, the first is {missing[0]!r}. Build the"
+            " features again."
         )
     matrix = features[columns].to_numpy(dtype=np.float64, na_value=np.nan)
     if np.isinf(matrix).any():
         column = columns[int(np.argmax(np.isinf(matrix).any(axis=0)))]
-        raise ContractError(f"signal {column} is infinite somewhere. A ratio over zero must be null: check its card.")
+        raise ContractError(
+            f"signal {column} is infinite somewhere. A ratio over zero must be null: check its"
+            " card."
+        )
     return matrix
 
 
@@ -311,4 +390,6 @@ def _empty() -> pd.DataFrame:
     text, number = pd.Series([], dtype="str"), pd.Series([], dtype=np.float64)
     types = {name: number for name in DRIVER_COLUMNS}
     types |= {name: text for name in ("account_id", "dimension", "driver", "words", "reason")}
-    return pd.DataFrame({**types, "points_displayed": pd.Series([], dtype=np.int64)})[list(DRIVER_COLUMNS)]
+    return pd.DataFrame({**types, "points_displayed": pd.Series([], dtype=np.int64)})[
+        list(DRIVER_COLUMNS)
+    ]

@@ -1,4 +1,6 @@
-"""Why an account is red, from a short list: which reason each measure stands for, and when it may be claimed."""
+"""Why an account is red, from a short list: which reason each measure stands for, and when it may
+be claimed.
+"""
 
 import math
 from collections.abc import Sequence
@@ -20,19 +22,43 @@ class ReasonKind:
 
 
 REASONS = {
-    "low_use": ReasonKind("low use", "Ask what stopped, and offer a session on the part they use least."),
-    "losing_users": ReasonKind("losing users", "Find out who stopped using it and why; offer to train those who came after."),
-    "bug_trouble": ReasonKind("bug trouble", "Give the open tickets an owner and a date, and tell the account both."),
+    "low_use": ReasonKind(
+        "low use", "Ask what stopped, and offer a session on the part they use least."
+    ),
+    "losing_users": ReasonKind(
+        "losing users",
+        "Find out who stopped using it and why; offer to train those who came after.",
+    ),
+    "bug_trouble": ReasonKind(
+        "bug trouble", "Give the open tickets an owner and a date, and tell the account both."
+    ),
     "slow_support": ReasonKind("slow support", "Answer what waits, and agree on a reply time."),
-    "unhappy": ReasonKind("unhappy", "Call whoever gave the low rating, and ask for the one thing to change."),
-    "poor_fit": ReasonKind("poor fit", "Ask what they bought it for; show the features that do it, date the goals missed."),
-    "slow_start": ReasonKind("slow start", "Plan the missing onboarding steps with a date for each."),
-    "sponsor_lost": ReasonKind("sponsor lost", "Find out who took over, and introduce yourself before the next renewal."),
-    "low_engagement": ReasonKind("low engagement", "Propose a meeting with a reason of theirs, not of yours."),
-    "payment": ReasonKind("payment trouble", "Let finance and the account agree on how and when it is paid."),
+    "unhappy": ReasonKind(
+        "unhappy", "Call whoever gave the low rating, and ask for the one thing to change."
+    ),
+    "poor_fit": ReasonKind(
+        "poor fit",
+        "Ask what they bought it for; show the features that do it, date the goals missed.",
+    ),
+    "slow_start": ReasonKind(
+        "slow start", "Plan the missing onboarding steps with a date for each."
+    ),
+    "sponsor_lost": ReasonKind(
+        "sponsor lost", "Find out who took over, and introduce yourself before the next renewal."
+    ),
+    "low_engagement": ReasonKind(
+        "low engagement", "Propose a meeting with a reason of theirs, not of yours."
+    ),
+    "payment": ReasonKind(
+        "payment trouble", "Let finance and the account agree on how and when it is paid."
+    ),
     "price": ReasonKind("price", "Show what they get for the new price, or offer a smaller plan."),
-    "spends_less": ReasonKind("spends less", "Ask what they buy less of, and whether the plan still fits."),
-    "renewal_near": ReasonKind("renewal near", "Open the renewal conversation now; know who decides and what they need."),
+    "spends_less": ReasonKind(
+        "spends less", "Ask what they buy less of, and whether the plan still fits."
+    ),
+    "renewal_near": ReasonKind(
+        "renewal near", "Open the renewal conversation now; know who decides and what they need."
+    ),
     "notice": ReasonKind("notice given", "Ask what would have kept them; win back or learn."),
 }
 """Code -> the reason."""
@@ -43,8 +69,8 @@ LEAST_POINTS = 1.0
 RENEWAL_NEAR_DAYS = 120
 """A renewal is near within a quarter and a month."""
 
-# Dimension, driver, reason, and the worse direction where the card has none; the first line that fits holds.
-# An empty reason: the measure describes an account and is nothing to act on.
+# Dimension, driver, reason, and the worse direction where the card has none; the first line that
+# fits holds. An empty reason: the measure describes an account and is nothing to act on.
 _TABLE: tuple[tuple[str, str, str, Direction | None], ...] = (
     # What a kind of event is called says more than where it was counted.
     ("engagement", "days_since_price*", "price", "down"),
@@ -100,10 +126,12 @@ _TABLE: tuple[tuple[str, str, str, Direction | None], ...] = (
 def reason_of(
     signal: Signal, value: float | None, before: float | None = None, reference: float | None = None
 ) -> str:
-    """Code of the reason that a driver below 0 stands for; empty where its value does not bear it out.
+    """Code of the reason that a driver below 0 stands for; empty where its value does not bear it
+    out.
 
-    A reason has a direction, and so must the value: worse than among accounts that stayed, or worse than
-    before. "Low use" is not said of an account that uses it more than others, whatever its points are.
+    A reason has a direction, and so must the value: worse than among accounts that stayed, or worse
+    than before. "Low use" is not said of an account that uses it more than others, whatever its
+    points are.
     """
     reason, worse = _rule(signal)
     now, past, others = _known(value), _known(before), _known(reference)
@@ -115,7 +143,11 @@ def reason_of(
         # Never happened, or not in the years we know: that is the longest silence of all.
         return reason if worse == "up" and signal.column.startswith("days_since") else ""
     sign = {"up": 1.0, "down": -1.0, None: 0.0}[worse]
-    return reason if any(then is not None and sign * (now - then) > 0 for then in (others, past)) else ""
+    return (
+        reason
+        if any(then is not None and sign * (now - then) > 0 for then in (others, past))
+        else ""
+    )
 
 
 def account_reasons(drivers: pd.DataFrame, least: float = LEAST_POINTS) -> pd.DataFrame:
@@ -132,7 +164,11 @@ def account_reasons(drivers: pd.DataFrame, least: float = LEAST_POINTS) -> pd.Da
     grouped = against.groupby(["account_id", "reason"], sort=True)["points"]
     table = pd.DataFrame({"points": grouped.sum(), "drivers": grouped.size()}).reset_index()
     table = table[table["points"] <= -least]
-    order = table.assign(size=table["points"].round(9)).sort_values(["account_id", "size", "reason"], kind="stable").index
+    order = (
+        table.assign(size=table["points"].round(9))
+        .sort_values(["account_id", "size", "reason"], kind="stable")
+        .index
+    )
     return table.loc[order].reset_index(drop=True)
 
 

@@ -11,13 +11,16 @@ from models.drivers.drivers import REST, shown_driver
 from models.drivers.twins import Twins
 
 SURE_SHARE = 0.5
-"""Share of a driver's points that the model from another seed must give it too, in the same direction."""
+"""Share of a driver's points that the model from another seed must give it too, in the same
+direction.
+"""
 
 
 def sure_drivers(
     drivers: pd.DataFrame, signals: Sequence[Signal], twins: Twins, reseeded_points: npt.ArrayLike
 ) -> list[bool | None]:
-    """Whether each driver of one account is told alike by the same model from another seed; None for rests.
+    """Whether each driver of one account is told alike by the same model from another seed; None
+    for rests.
 
     Parameters
     ----------
@@ -34,5 +37,7 @@ def sure_drivers(
     for row in drivers.to_dict("records"):
         other = told.get((row["dimension"], row["driver"]), 0.0)
         same_way = other if row["points"] > 0 else -other
-        sure.append(None if row["driver"] == REST else bool(same_way >= SURE_SHARE * abs(row["points"])))
+        sure.append(
+            None if row["driver"] == REST else bool(same_way >= SURE_SHARE * abs(row["points"]))
+        )
     return sure

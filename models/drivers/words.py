@@ -9,19 +9,38 @@ from features.definition import Signal
 from features.errors import ContractError
 
 BANDS_IN_WORDS = {
-    "at_risk": "at risk", "stable": "stable", "healthy": "healthy", "leaving": "leaving", "unknown": "unknown",
-    "low": "low", "medium": "medium", "high": "high",
+    "at_risk": "at risk",
+    "stable": "stable",
+    "healthy": "healthy",
+    "leaving": "leaving",
+    "unknown": "unknown",
+    "low": "low",
+    "medium": "medium",
+    "high": "high",
 }
 
 _WEEKS = {
-    1: "one week", 2: "two weeks", 3: "three weeks", 4: "four weeks", 5: "five weeks", 6: "six weeks", 7: "seven weeks",
-    8: "eight weeks", 9: "nine weeks", 10: "ten weeks", 11: "eleven weeks", 12: "twelve weeks", 13: "thirteen weeks",
+    1: "one week",
+    2: "two weeks",
+    3: "three weeks",
+    4: "four weeks",
+    5: "five weeks",
+    6: "six weeks",
+    7: "seven weeks",
+    8: "eight weeks",
+    9: "nine weeks",
+    10: "ten weeks",
+    11: "eleven weeks",
+    12: "twelve weeks",
+    13: "thirteen weeks",
 }
 # Parts of a whole that people say; rarer chances are "1 in N".
+# fmt: off
 _FRACTIONS = (
-    (1, 10), (1, 9), (1, 8), (1, 7), (1, 6), (1, 5), (1, 4), (3, 10), (1, 3), (2, 5), (9, 20), (1, 2), (11, 20), (3, 5),
-    (2, 3), (7, 10), (3, 4), (4, 5), (5, 6), (9, 10), (19, 20),
+    (1, 10), (1, 9), (1, 8), (1, 7), (1, 6), (1, 5), (1, 4), (3, 10), (1, 3), (2, 5), (9, 20),
+    (1, 2), (11, 20), (3, 5), (2, 3), (7, 10), (3, 4), (4, 5), (5, 6), (9, 10), (19, 20),
 )
+# fmt: on
 _MINUTES_PER_HOUR, _MINUTES_PER_DAY = 60, 1440
 # Words after the number that end in s without being plurals.
 _NOT_PLURAL = {"was", "is", "has", "as", "its", "this", "times"}
@@ -33,7 +52,8 @@ def format_value(value: float, unit: str, *, currency: str = "") -> str:
     """A signal's value as people say it; the phrase around it carries the noun.
 
     money: thousands with the currency. share: percent. minutes: minutes, hours or days. change, the
-    symmetric `(now - before) / (now + before)` in -1..1: "down 45%". yes: yes or no. Others: a number.
+    symmetric `(now - before) / (now + before)` in -1..1: "down 45%". yes: yes or no. Others: a
+    number.
 
     Raises
     ------
@@ -41,7 +61,10 @@ def format_value(value: float, unit: str, *, currency: str = "") -> str:
         The value is missing or infinite, or a change lies outside -1..1.
     """
     if not math.isfinite(value):
-        raise ContractError(f"value {value} of unit {unit!r} cannot be said. Missing is None or NaN, never infinite.")
+        raise ContractError(
+            f"value {value} of unit {unit!r} cannot be said. Missing is None or NaN, never"
+            " infinite."
+        )
     match unit:
         case "money":
             return f"{currency} {_whole(value)}".strip()
@@ -83,20 +106,29 @@ def signal_words(
     if others is not None and "{value}" in signal.phrase:
         usual = format_value(others, signal.unit, currency=currency)
         is_usual = now is not None and usual == format_value(now, signal.unit, currency=currency)
-        spoken += "; as among accounts that stayed" if is_usual else f"; accounts that stayed: {usual}"
+        spoken += (
+            "; as among accounts that stayed" if is_usual else f"; accounts that stayed: {usual}"
+        )
     return spoken
 
 
 def split_comparison(words: str) -> tuple[str, str]:
-    """Words of `signal_words` in two: what is so now, and what it is compared with (empty without)."""
-    parts = re.split(r", (?=was |the same )|; (?=accounts that stayed: |as among accounts that stayed$)", words, maxsplit=1)
+    """Words of `signal_words` in two: what is so now, and what it is compared with (empty
+    without).
+    """
+    parts = re.split(
+        r", (?=was |the same )|; (?=accounts that stayed: |as among accounts that stayed$)",
+        words,
+        maxsplit=1,
+    )
     return parts[0], parts[1] if len(parts) == 2 else ""
 
 
 def chance_in_words(probability: float, horizon_days: int | None, *, event: str = "leave") -> str:
     """`about 1 in 4 leave within 90 days`; `horizon_days` None: by the next renewal.
 
-    The fraction is the nearest that people say, within an eighth of the chance between 1 in 200 and 97%.
+    The fraction is the nearest that people say, within an eighth of the chance between 1 in 200 and
+    97%.
 
     Raises
     ------
@@ -106,8 +138,12 @@ def chance_in_words(probability: float, horizon_days: int | None, *, event: str 
     return f"{_odds(_probability(probability))} {event} {_within(horizon_days)}"
 
 
-def interval_in_words(low: float, high: float, horizon_days: int | None, *, event: str = "leave") -> str:
-    """`of accounts scored like this, 18% to 33% leave within 90 days`: the rate of a group, not of one account."""
+def interval_in_words(
+    low: float, high: float, horizon_days: int | None, *, event: str = "leave"
+) -> str:
+    """`of accounts scored like this, 18% to 33% leave within 90 days`: the rate of a group, not of
+    one account.
+    """
     first, last = _percent(_probability(low)), _percent(_probability(high))
     if low > high:
         raise ContractError(f"interval {low}-{high} is upside down.")
@@ -145,7 +181,8 @@ def paragraph(
     Parameters
     ----------
     why, advice
-        Reasons from the short list (`low use, sponsor lost` or `not explained`), and what to do about the first.
+        Reasons from the short list (`low use, sponsor lost` or `not explained`), and what to do
+        about the first.
     interval
         Ends of the interval of the probability.
     """
@@ -155,14 +192,19 @@ def paragraph(
     sentences = [f"{name} scores {health} of 100 ({called})."]
     if probability is not None and not math.isnan(probability):
         span = "" if interval is None else f" ({_percent(interval[0])} to {_percent(interval[1])})"
-        sentences.append(f"Of accounts scored like this, {chance_in_words(probability, horizon_days, event=event)}{span}.")
+        sentences.append(
+            "Of accounts scored like this,"
+            f" {chance_in_words(probability, horizon_days, event=event)}{span}."
+        )
     if why:
         sentences.append(f"Why: {why}.")
     against = sorted((r for r in reasons if r.points < 0), key=lambda r: r.points)[:most]
     favour = sorted((r for r in reasons if r.points > 0), key=lambda r: -r.points)[:most]
     for title, chosen in (("Pulls the score down", against), ("Holds it up", favour)):
         if chosen:
-            sentences.append(f"{title}: " + "; ".join(f"{r.words} ({r.points:+d})" for r in chosen) + ".")
+            sentences.append(
+                f"{title}: " + "; ".join(f"{r.words} ({r.points:+d})" for r in chosen) + "."
+            )
     if advice:
         sentences.append(f"Next: {advice}")
     return " ".join(sentences)
@@ -170,7 +212,11 @@ def paragraph(
 
 def rest_words(count: int, dimension: str) -> str:
     """`12 further usage signals together`, for the row that carries what is not listed."""
-    return f"1 further {dimension} signal" if count == 1 else f"{count} further {dimension} signals together"
+    return (
+        f"1 further {dimension} signal"
+        if count == 1
+        else f"{count} further {dimension} signals together"
+    )
 
 
 def _spoken(signal: Signal, value: float | None, before: float | None, currency: str) -> str:
@@ -183,7 +229,10 @@ def _spoken(signal: Signal, value: float | None, before: float | None, currency:
         phrase, text = phrase.replace("{value} after", "{value} before"), text.removeprefix("-")
     if signal.unit == "days" and value < 0 and "{value} days before" in phrase:
         # "reached -48 days before they were due" is said as "reached 48 days after they were due".
-        phrase, text = phrase.replace("{value} days before", "{value} days after"), text.removeprefix("-")
+        phrase, text = (
+            phrase.replace("{value} days before", "{value} days after"),
+            text.removeprefix("-"),
+        )
     if text == "1":
         phrase = phrase.replace("{value} times in", "{value} time in")
         phrase = re.sub(r"\{value\} (\w+)((?: \w+)?)", _singular, phrase, count=1)
@@ -220,7 +269,9 @@ def _known(value: float | None, signal: Signal) -> float | None:
     if value is None or math.isnan(value):
         return None
     if math.isinf(value):
-        raise ContractError(f"signal {signal.column} is {value}. A ratio over zero must be null: check its card.")
+        raise ContractError(
+            f"signal {signal.column} is {value}. A ratio over zero must be null: check its card."
+        )
     return float(value)
 
 
@@ -253,7 +304,9 @@ def _odds(p: float) -> str:
 
 def _probability(p: float) -> float:
     if not 0 <= p <= 1:
-        raise ContractError(f"probability {p} lies outside 0-1. Accounts without one have no chance in words.")
+        raise ContractError(
+            f"probability {p} lies outside 0-1. Accounts without one have no chance in words."
+        )
     return p
 
 
@@ -295,7 +348,9 @@ def _duration(minutes: float) -> str:
 
 def _change(value: float) -> str:
     if abs(value) > 1 + 1e-9:
-        raise ContractError(f"change {value} lies outside -1..1: it must be (now - before) / (now + before).")
+        raise ContractError(
+            f"change {value} lies outside -1..1: it must be (now - before) / (now + before)."
+        )
     if value >= 1 - 1e-12:
         return "up from nothing"
     if value <= -1 + 1e-12:
@@ -304,4 +359,7 @@ def _change(value: float) -> str:
     percent = f"{abs(round(100 * ratio)):,}%"
     if percent == "0%":
         return "unchanged"
-    return f"{'up' if ratio > 0 else 'down'} {'over 99%' if percent == '100%' and ratio < 0 else percent}"
+    return (
+        f"{'up' if ratio > 0 else 'down'}"
+        f" {'over 99%' if percent == '100%' and ratio < 0 else percent}"
+    )

@@ -1,6 +1,11 @@
 """Probability to a score of 0-100: scale, points that add up, whole numbers, bands."""
 
-from models.health.points import Points, largest_slope, points_from_contributions, points_of_scorecard
+from models.health.points import (
+    Points,
+    largest_slope,
+    points_from_contributions,
+    points_of_scorecard,
+)
 from models.health.promises import (
     Promise,
     bands_of_range,
@@ -11,13 +16,38 @@ from models.health.promises import (
     sub_scores,
     wilson,
 )
-from models.health.proposal import Proposal, band_table, propose_scale, raised_probability, scale_problems
+from models.health.proposal import (
+    Proposal,
+    band_table,
+    propose_scale,
+    raised_probability,
+    scale_problems,
+)
 from models.health.rounding import displayed_points, largest_remainder
 from models.health.scale import Scale, displayed, scale_from_anchors, scale_from_dict
 
 __all__ = [
-    "Points", "Promise", "Proposal", "Scale", "band_table", "bands_of_range", "displayed", "displayed_points",
-    "largest_remainder", "largest_slope", "points_from_contributions", "points_of_scorecard", "points_to_edges", "promise_of",
-    "promises", "propose_scale", "raised_probability", "scale_from_anchors", "scale_from_dict", "scale_problems",
-    "scale_sentence", "sub_scores", "wilson",
+    "Points",
+    "Promise",
+    "Proposal",
+    "Scale",
+    "band_table",
+    "bands_of_range",
+    "displayed",
+    "displayed_points",
+    "largest_remainder",
+    "largest_slope",
+    "points_from_contributions",
+    "points_of_scorecard",
+    "points_to_edges",
+    "promise_of",
+    "promises",
+    "propose_scale",
+    "raised_probability",
+    "scale_from_anchors",
+    "scale_from_dict",
+    "scale_problems",
+    "scale_sentence",
+    "sub_scores",
+    "wilson",
 ]

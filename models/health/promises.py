@@ -1,4 +1,6 @@
-"""What ten points of the score promise, what the test saw, and where an account stands between bands."""
+"""What ten points of the score promise, what the test saw, and where an account stands between
+bands.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,19 +13,22 @@ from scipy.special import ndtri
 from features.errors import ContractError
 
 FEWEST_ACCOUNTS = 30
-"""Ranges with fewer accounts in the test are joined with a neighbour: their shares would be noise."""
+"""Ranges with fewer accounts in the test are joined with a neighbour: their shares would be noise.
+"""
 _TOPS = (10, 20, 30, 40, 50, 60, 70, 80, 90, 100)
 _OFTEN_SAID = 0.015
-"""From here on "of 100 accounts about N" is right to within a third; rarer events are told of 1,000."""
+"""From here on "of 100 accounts about N" is right to within a third; rarer events are told of
+1,000.
+"""
 
 
 @dataclass(frozen=True)
 class Promise:
     """A range of displayed scores: the chance it was shown with, and what happened.
 
-    `accounts` are distinct, `scores` counts an account once for each test date; `observed` is the share of
-    scores that came true, its interval is for as many trials as there are accounts, because the dates of one
-    account are not independent.
+    `accounts` are distinct, `scores` counts an account once for each test date; `observed` is the
+    share of scores that came true, its interval is for as many trials as there are accounts,
+    because the dates of one account are not independent.
     """
 
     health_from: int
@@ -54,11 +59,15 @@ def wilson(share: float, trials: int, level: float = 0.95) -> tuple[float, float
         return 0.0, 1.0
     z = float(ndtri(0.5 + level / 2.0))
     middle = (share + z * z / (2 * trials)) / (1 + z * z / trials)
-    half = z * np.sqrt(share * (1 - share) / trials + z * z / (4 * trials**2)) / (1 + z * z / trials)
+    half = (
+        z * np.sqrt(share * (1 - share) / trials + z * z / (4 * trials**2)) / (1 + z * z / trials)
+    )
     return max(0.0, float(middle - half)), min(1.0, float(middle + half))
 
 
-def promises(tested: pd.DataFrame, *, edges: Sequence[int] = (40, 70), fewest: int = FEWEST_ACCOUNTS) -> tuple[Promise, ...]:
+def promises(
+    tested: pd.DataFrame, *, edges: Sequence[int] = (40, 70), fewest: int = FEWEST_ACCOUNTS
+) -> tuple[Promise, ...]:
     """Promised and observed per ten points, lowest scores first; they cover 0-100 without gaps.
 
     Parameters
@@ -66,8 +75,8 @@ def promises(tested: pd.DataFrame, *, edges: Sequence[int] = (40, 70), fewest: i
     tested
         Scores of the untouched test: account_id, health (displayed), probability, label (0 or 1).
     edges
-        Last displayed score of the first and of the second band. Ranges end there, and are joined across
-        an edge only where a whole band has too few accounts.
+        Last displayed score of the first and of the second band. Ranges end there, and are joined
+        across an edge only where a whole band has too few accounts.
     fewest
         Distinct accounts that a range needs.
 
@@ -92,10 +101,13 @@ def promises(tested: pd.DataFrame, *, edges: Sequence[int] = (40, 70), fewest: i
         smallest = sizes.index(min(sizes))
         other = _neighbour(groups, sizes, smallest, [tops.index(edge) for edge in edges])
         first = min(smallest, other)
-        groups[first:first + 2] = [groups[first] + groups[first + 1]]
-        sizes[first:first + 2] = [size(groups[first])]
+        groups[first : first + 2] = [groups[first] + groups[first + 1]]
+        sizes[first : first + 2] = [size(groups[first])]
     starts = [0, *(top + 1 for top in tops[:-1])]
-    return tuple(_promise(starts[group[0]], tops[group[-1]], rows[np.isin(places, group)]) for group in groups)
+    return tuple(
+        _promise(starts[group[0]], tops[group[-1]], rows[np.isin(places, group)])
+        for group in groups
+    )
 
 
 def promise_of(health: int, ranges: Sequence[Promise]) -> Promise | None:
@@ -115,21 +127,28 @@ def scale_sentence(promise: Promise, within: str, *, event: str = "leave") -> st
 
     Examples
     --------
-    >>> scale_sentence(Promise(31, 40, 92, 92, 11, 0.139, 11 / 92, 0.068, 0.202), "within 90 days")
-    'of 100 accounts shown 31-40 about 14 leave within 90 days; in the test 11 of 92 did (12%, 7-20%)'
+    >>> scale_sentence(Promise(31, 40, 92, 92, 11, 0.139, 11 / 92, 0.068, 0.202), "within 90 days")  # doctest: +NORMALIZE_WHITESPACE
+    'of 100 accounts shown 31-40 about 14 leave within 90 days; in the test 11 of 92 did (12%,
+    7-20%)'
     """
     shown = f"{promise.health_from}-{promise.health_until}"
     if not 0.0 <= promise.promised <= 1.0:
-        raise ContractError(f"scores {shown} promise {promise.promised}: a share of accounts in 0-1 is needed.")
+        raise ContractError(
+            f"scores {shown} promise {promise.promised}: a share of accounts in 0-1 is needed."
+        )
     often = promise.promised >= _OFTEN_SAID
     of, expected = (100, 100 * promise.promised) if often else (1000, 1000 * promise.promised)
     count = f"about {expected:.0f}" if expected >= 0.5 else "fewer than 1"
-    seen = (f"in the test {promise.events:,} of {promise.scores:,} did ({_percent(promise.observed)}, "
-            f"{_range(promise.observed_low, promise.observed_high)})")
+    seen = (
+        f"in the test {promise.events:,} of {promise.scores:,} did ({_percent(promise.observed)}, "
+        f"{_range(promise.observed_low, promise.observed_high)})"
+    )
     return f"of {of:,} accounts shown {shown} {count} {event} {within}; {seen}"
 
 
-def points_to_edges(health: int, bands: Sequence[str], edges: Sequence[int] = (40, 70)) -> tuple[tuple[str, int], ...]:
+def points_to_edges(
+    health: int, bands: Sequence[str], edges: Sequence[int] = (40, 70)
+) -> tuple[tuple[str, int], ...]:
     """Neighbouring bands and the points until they begin: below 0 downwards, above 0 upwards.
 
     Examples
@@ -159,12 +178,18 @@ def bands_of_range(
     """
     if not (np.isfinite(health_low) and np.isfinite(health_high)):
         return ()
-    first, last = (int(np.searchsorted(np.asarray(edges) + 0.5, end, side="right")) for end in sorted((health_low, health_high)))
-    return tuple(bands[first:last + 1])
+    first, last = (
+        int(np.searchsorted(np.asarray(edges) + 0.5, end, side="right"))
+        for end in sorted((health_low, health_high))
+    )
+    return tuple(bands[first : last + 1])
 
 
 def _neighbour(groups: list[list[int]], sizes: list[int], place: int, edges: Sequence[int]) -> int:
-    """The group to join with: in the same band if there is one, then the one with fewer accounts."""
+    """The group to join with: in the same band if there is one, then the one with fewer
+    accounts.
+    """
+
     def crosses(one: int, other: int) -> bool:
         return groups[min(one, other)][-1] in edges
 
@@ -176,7 +201,17 @@ def _promise(health_from: int, health_until: int, rows: pd.DataFrame) -> Promise
     accounts, events = int(rows["account_id"].nunique()), int(rows["label"].sum())
     observed = events / len(rows)
     low, high = wilson(observed, accounts)
-    return Promise(health_from, health_until, accounts, len(rows), events, float(rows["probability"].mean()), observed, low, high)
+    return Promise(
+        health_from,
+        health_until,
+        accounts,
+        len(rows),
+        events,
+        float(rows["probability"].mean()),
+        observed,
+        low,
+        high,
+    )
 
 
 def _percent(share: float) -> str:
@@ -193,9 +228,13 @@ def _number(share: float) -> str:
 
 
 def sub_scores(
-    points: npt.ArrayLike, points_displayed: npt.ArrayLike, dimensions: Sequence[str], every: Sequence[str]
+    points: npt.ArrayLike,
+    points_displayed: npt.ArrayLike,
+    dimensions: Sequence[str],
+    every: Sequence[str],
 ) -> pd.DataFrame:
-    """Points of one account by dimension: base and sub-scores add to the score, exactly and as displayed.
+    """Points of one account by dimension: base and sub-scores add to the score, exactly and as
+    displayed.
 
     Parameters
     ----------
@@ -216,7 +255,17 @@ def sub_scores(
     """
     if lost := sorted(set(dimensions) - set(every)):
         raise ContractError(f"drivers have dimension {lost[0]!r}, known are {', '.join(every)}.")
-    given = pd.DataFrame({"dimension": list(dimensions), "points": np.asarray(points, dtype=np.float64),
-                          "points_displayed": np.asarray(points_displayed, dtype=np.int64)})
-    sums = given.groupby("dimension")[["points", "points_displayed"]].sum().reindex(list(every)).fillna(0)
+    given = pd.DataFrame(
+        {
+            "dimension": list(dimensions),
+            "points": np.asarray(points, dtype=np.float64),
+            "points_displayed": np.asarray(points_displayed, dtype=np.int64),
+        }
+    )
+    sums = (
+        given.groupby("dimension")[["points", "points_displayed"]]
+        .sum()
+        .reindex(list(every))
+        .fillna(0)
+    )
     return sums.astype({"points_displayed": "int64"}).rename_axis("dimension").reset_index()

@@ -1,8 +1,8 @@
 """Anchors for a first scale, from out-of-time probabilities and what the team can take on.
 
-Anchors that fit one business are absurd in another: with 30% and 10% at a base rate of 2% two thirds
-of the accounts score 100 and none is red. So the first training proposes them, and prints what they
-mean: accounts and expected leavers per band.
+Anchors that fit one business are absurd in another: with 30% and 10% at a base rate of 2% two
+thirds of the accounts score 100 and none is red. So the first training proposes them, and prints
+what they mean: accounts and expected leavers per band.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,9 @@ ROOM_BEFORE_THE_ENDS = 5
 BASE_FROM, BASE_UNTIL = 45, 90
 DEFAULT_CAPACITY_SHARE = 0.10
 RAISED_RATE, RAISED_ODDS = 1.5, 2.0
-"""A red account has at least 1.5 times the base rate; from a base rate of a third on, twice its odds."""
+"""A red account has at least 1.5 times the base rate; from a base rate of a third on, twice its
+odds.
+"""
 FEWEST_CALM = 0.2
 MOST_CALM = 0.97
 _GRID = 40
@@ -56,20 +58,24 @@ class _Facts:
     mean: float
 
 
-def band_table(scale: Scale, probabilities: npt.ArrayLike, outcomes: npt.ArrayLike | None = None) -> pd.DataFrame:
+def band_table(
+    scale: Scale, probabilities: npt.ArrayLike, outcomes: npt.ArrayLike | None = None
+) -> pd.DataFrame:
     """What a scale does to accounts: one row per band, lowest scores first.
 
     Returns
     -------
     DataFrame
         band; health_from, health_until (displayed, inclusive); probability_from, probability_until
-        (nominal edges, 0-1); accounts; share (0-1); expected (sum of probabilities); observed (events,
-        null without `outcomes`).
+        (nominal edges, 0-1); accounts; share (0-1); expected (sum of probabilities); observed
+        (events, null without `outcomes`).
     """
     p = _checked(probabilities)
     events = None if outcomes is None else np.asarray(outcomes, dtype=np.float64)
     if events is not None and events.shape != p.shape:
-        raise ContractError(f"{p.size} probabilities but {events.size} outcomes. Pass one outcome per probability.")
+        raise ContractError(
+            f"{p.size} probabilities but {events.size} outcomes. Pass one outcome per probability."
+        )
     bands = scale.band(displayed(scale.exact(p)))
     edges = [0, scale.at_risk_until + 1, scale.stable_until + 1, 101]
     rows = []
@@ -79,25 +85,27 @@ def band_table(scale: Scale, probabilities: npt.ArrayLike, outcomes: npt.ArrayLi
         ends = [1.0, scale.p_at_risk, scale.p_healthy, 0.0]
         if scale.good_event:
             ends[0], ends[3] = 0.0, 1.0
-        rows.append({
-            "band": band,
-            "health_from": edges[index],
-            "health_until": edges[index + 1] - 1,
-            "probability_from": min(ends[index], ends[index + 1]),
-            "probability_until": max(ends[index], ends[index + 1]),
-            "accounts": int(inside.sum()),
-            "share": float(inside.mean()),
-            "expected": float(p[inside].sum()),
-            "observed": float("nan") if events is None else float(events[inside].sum()),
-        })
+        rows.append(
+            {
+                "band": band,
+                "health_from": edges[index],
+                "health_until": edges[index + 1] - 1,
+                "probability_from": min(ends[index], ends[index + 1]),
+                "probability_until": max(ends[index], ends[index + 1]),
+                "accounts": int(inside.sum()),
+                "share": float(inside.mean()),
+                "expected": float(p[inside].sum()),
+                "observed": float("nan") if events is None else float(events[inside].sum()),
+            }
+        )
     return pd.DataFrame(rows)
 
 
 def raised_probability(base_rate: float) -> float:
     """Smallest probability that counts as raised above `base_rate`.
 
-    1.5 times the base rate. Above a base rate of one third that would leave no room below 1, so there
-    twice the odds count: 30% -> 45%, 65% -> 79%.
+    1.5 times the base rate. Above a base rate of one third that would leave no room below 1, so
+    there twice the odds count: 30% -> 45%, 65% -> 79%.
     """
     if base_rate >= 1.0:
         return 1.0
@@ -106,7 +114,11 @@ def raised_probability(base_rate: float) -> float:
 
 
 def scale_problems(
-    scale: Scale, probabilities: npt.ArrayLike, base_probability: float, *, capacity_share: float | None = None
+    scale: Scale,
+    probabilities: npt.ArrayLike,
+    base_probability: float,
+    *,
+    capacity_share: float | None = None,
 ) -> tuple[str, ...]:
     """What speaks against a scale, declared or proposed, in words; empty when nothing does.
 
@@ -123,28 +135,38 @@ def scale_problems(
     alert, calm = _alert_and_calm(scale)
     problems = []
     if facts.ends > MOST_AT_THE_ENDS:
-        problems.append(f"{facts.ends:.1%} of accounts score exactly 0 or 100, at most {MOST_AT_THE_ENDS:.0%} should.")
+        problems.append(
+            f"{facts.ends:.1%} of accounts score exactly 0 or 100, at most {MOST_AT_THE_ENDS:.0%}"
+            " should."
+        )
     if not scale.good_event and not BASE_FROM <= facts.base <= BASE_UNTIL:
         problems.append(
-            f"the points of every account start at {facts.base}, the base should lie in {BASE_FROM}-{BASE_UNTIL}."
+            f"the points of every account start at {facts.base}, the base should lie in"
+            f" {BASE_FROM}-{BASE_UNTIL}."
         )
     if facts.alert_edge < facts.raised - 1e-9:
         problems.append(
-            f"band {alert} starts at a probability of {facts.alert_edge:.1%}, while {facts.raised:.1%} is the least "
-            f"that is clearly above the average of {facts.mean:.1%}."
+            f"band {alert} starts at a probability of {facts.alert_edge:.1%}, while"
+            f" {facts.raised:.1%} is the least that is clearly above the average of"
+            f" {facts.mean:.1%}."
         )
     if facts.alert_share == 0:
         problems.append(f"no account is in band {alert}.")
     elif capacity_share is not None and facts.alert_share > 1.5 * capacity_share:
         problems.append(
-            f"{facts.alert_share:.1%} of accounts are in band {alert}, the team can take on {capacity_share:.1%}."
+            f"{facts.alert_share:.1%} of accounts are in band {alert}, the team can take on"
+            f" {capacity_share:.1%}."
         )
-    # Not more is asked of the calm band than that it is no rarity: where most accounts on annual terms
-    # cannot leave inside the horizon, a majority in it would put a third of all at exactly 100.
+    # Not more is asked of the calm band than that it is no rarity: where most accounts on annual
+    # terms cannot leave inside the horizon, a majority in it would put a third of all at exactly
+    # 100.
     if facts.calm_share < FEWEST_CALM:
         problems.append(f"only {facts.calm_share:.1%} of accounts are in band {calm}.")
     if facts.calm_share > MOST_CALM:
-        problems.append(f"{facts.calm_share:.1%} of accounts are in band {calm}: the score hardly separates them.")
+        problems.append(
+            f"{facts.calm_share:.1%} of accounts are in band {calm}: the score hardly separates"
+            " them."
+        )
     return tuple(problems)
 
 
@@ -193,7 +215,9 @@ def propose_scale(
     for alert_edge, calm_edge in _candidates(p, share):
         scale = scale_from_anchors(
             *((calm_edge, alert_edge) if good_event else (alert_edge, calm_edge)),
-            at_risk_until=at_risk_until, stable_until=stable_until, good_event=good_event,
+            at_risk_until=at_risk_until,
+            stable_until=stable_until,
+            good_event=good_event,
         )
         tried.append((_cost(scale, sample, share, base_probability), alert_edge, calm_edge, scale))
     if not tried:
@@ -204,7 +228,8 @@ def propose_scale(
     tried.sort(key=lambda one: one[:3])
     # The search looks at a sample of quantiles; the best few are judged on every account.
     judged = (
-        (scale_problems(one[3], p, base_probability, capacity_share=share), one[3]) for one in tried[:_RETRIED]
+        (scale_problems(one[3], p, base_probability, capacity_share=share), one[3])
+        for one in tried[:_RETRIED]
     )
     problems, scale = min(judged, key=lambda one: len(one[0]))
     return Proposal(
@@ -217,13 +242,18 @@ def propose_scale(
 
 def _facts(scale: Scale, p: Floats, base_probability: float) -> _Facts:
     shown = displayed(scale.exact(p))
-    first, last = float((shown <= scale.at_risk_until).mean()), float((shown > scale.stable_until).mean())
+    first, last = (
+        float((shown <= scale.at_risk_until).mean()),
+        float((shown > scale.stable_until).mean()),
+    )
     mean = float(p.mean())
     return _Facts(
         alert_share=last if scale.good_event else first,
         calm_share=first if scale.good_event else last,
         ends=float(((shown == 0) | (shown == 100)).mean()),
-        near_ends=float(((shown <= ROOM_BEFORE_THE_ENDS) | (shown >= 100 - ROOM_BEFORE_THE_ENDS)).mean()),
+        near_ends=float(
+            ((shown <= ROOM_BEFORE_THE_ENDS) | (shown >= 100 - ROOM_BEFORE_THE_ENDS)).mean()
+        ),
         base=int(displayed(scale.exact(base_probability))),
         alert_edge=scale.p_healthy if scale.good_event else scale.p_at_risk,
         raised=raised_probability(mean),
@@ -233,7 +263,9 @@ def _facts(scale: Scale, p: Floats, base_probability: float) -> _Facts:
 
 def _alert_and_calm(scale: Scale) -> tuple[str, str]:
     """The band people act on, and the band most accounts should be in."""
-    return (scale.bands[2], scale.bands[0]) if scale.good_event else (scale.bands[0], scale.bands[2])
+    return (
+        (scale.bands[2], scale.bands[0]) if scale.good_event else (scale.bands[0], scale.bands[2])
+    )
 
 
 def _candidates(p: Floats, capacity_share: float) -> list[tuple[float, float]]:
@@ -244,13 +276,18 @@ def _candidates(p: Floats, capacity_share: float) -> list[tuple[float, float]]:
     """
     raised = raised_probability(float(p.mean()))
     shares = capacity_share * np.geomspace(0.1, 1.5, _GRID)
-    alert = {_say(max(float(q), raised), floor=raised) for q in np.quantile(p, 1 - np.minimum(shares, 0.45))}
+    alert = {
+        _say(max(float(q), raised), floor=raised)
+        for q in np.quantile(p, 1 - np.minimum(shares, 0.45))
+    }
     calm = {_say(float(q)) for q in np.quantile(p, np.linspace(FEWEST_CALM, 0.95, _GRID))}
     return [(one, other) for one in sorted(alert) for other in sorted(calm) if other < one]
 
 
 def _say(p: float, floor: float = 0.0) -> float:
-    """`p` with two digits counted from the nearer end (0.0341 -> 0.034, 0.9876 -> 0.988), not below `floor`."""
+    """`p` with two digits counted from the nearer end (0.0341 -> 0.034, 0.9876 -> 0.988), not below
+    `floor`.
+    """
     tail = min(max(min(p, 1.0 - p), 1e-6), 0.5)
     step = 10.0 ** (np.floor(np.log10(tail)) - 1)
     digits = int(round(-np.log10(step)))
@@ -260,19 +297,26 @@ def _say(p: float, floor: float = 0.0) -> float:
     return min(max(rounded, 1e-6), 1.0 - 1e-6)
 
 
-def _cost(scale: Scale, p: Floats, capacity_share: float, base_probability: float) -> tuple[int, float, float]:
-    """Problems first, then how far the alert band is from the capacity, then the calm band from two thirds."""
+def _cost(
+    scale: Scale, p: Floats, capacity_share: float, base_probability: float
+) -> tuple[int, float, float]:
+    """Problems first, then how far the alert band is from the capacity, then the calm band from two
+    thirds.
+    """
     facts = _facts(scale, p, base_probability)
     problems = scale_problems(scale, p, base_probability, capacity_share=capacity_share)
-    # The day's portfolio is not the sample, and the final model is a little bolder than those that made
-    # it: a proposal that only just keeps the limit would break it, so room is left before both ends.
+    # The day's portfolio is not the sample, and the final model is a little bolder than those that
+    # made it: a proposal that only just keeps the limit would break it, so room is left before both
+    # ends.
     is_close = facts.near_ends > MOST_AT_THE_ENDS
     # Within a tenth of the capacity all are alike, so that the calm band decides.
     distance = round(abs(float(np.log(max(facts.alert_share, 1e-6) / capacity_share))), 1)
     return len(problems) + is_close, distance, abs(facts.calm_share - 2 / 3)
 
 
-def _notes(scale: Scale, p: Floats, capacity_share: float | None, base_probability: float) -> tuple[str, ...]:
+def _notes(
+    scale: Scale, p: Floats, capacity_share: float | None, base_probability: float
+) -> tuple[str, ...]:
     alert, calm = _alert_and_calm(scale)
     alert_share = _facts(scale, p, base_probability).alert_share
     share = DEFAULT_CAPACITY_SHARE if capacity_share is None else capacity_share
@@ -284,13 +328,14 @@ def _notes(scale: Scale, p: Floats, capacity_share: float | None, base_probabili
         )
     if alert_share < 0.5 * share:
         notes.append(
-            f"{alert_share:.1%} of accounts are in band {alert}, fewer than the team could take on ({share:.1%}): "
-            "a wider band would take in accounts that are hardly above the average, or leave many at exactly 100."
+            f"{alert_share:.1%} of accounts are in band {alert}, fewer than the team could take on"
+            f" ({share:.1%}): a wider band would take in accounts that are hardly above the"
+            " average, or leave many at exactly 100."
         )
     if not scale.good_event and scale.p_healthy >= 0.5:
         notes.append(
-            f"band {calm} reaches up to a probability of {scale.p_healthy:.0%}: here it means better than most, "
-            "not likely to stay."
+            f"band {calm} reaches up to a probability of {scale.p_healthy:.0%}: here it means"
+            " better than most, not likely to stay."
         )
     return tuple(notes)
 
@@ -298,7 +343,13 @@ def _notes(scale: Scale, p: Floats, capacity_share: float | None, base_probabili
 def _checked(probabilities: npt.ArrayLike) -> Floats:
     p = np.asarray(probabilities, dtype=np.float64)
     if p.ndim != 1 or p.size == 0:
-        raise ContractError(f"probabilities of shape {p.shape}: one per account is needed, and at least one account.")
+        raise ContractError(
+            f"probabilities of shape {p.shape}: one per account is needed, and at least one"
+            " account."
+        )
     if not (np.isfinite(p).all() and (p >= 0).all() and (p <= 1).all()):
-        raise ContractError("probabilities must be numbers in 0-1 without gaps. Leave out accounts that are unknown.")
+        raise ContractError(
+            "probabilities must be numbers in 0-1 without gaps. Leave out accounts that are"
+            " unknown."
+        )
     return p

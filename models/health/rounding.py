@@ -15,8 +15,9 @@ _TIE_DIGITS = 9
 def largest_remainder(exact: npt.ArrayLike, totals: npt.ArrayLike) -> Integers:
     """Whole numbers near `exact` whose rows add up to `totals`.
 
-    Every entry is rounded down, then the largest remainders get what is missing, first column first in
-    a tie. An entry of exactly 0 stays 0 while its row has another: a signal that did nothing shows nothing.
+    Every entry is rounded down, then the largest remainders get what is missing, first column first
+    in a tie. An entry of exactly 0 stays 0 while its row has another: a signal that did nothing
+    shows nothing.
 
     Parameters
     ----------
@@ -34,7 +35,8 @@ def largest_remainder(exact: npt.ArrayLike, totals: npt.ArrayLike) -> Integers:
     wanted = np.asarray(totals, dtype=np.int64)
     if values.ndim != 2 or wanted.shape != (len(values),):
         raise ContractError(
-            f"points of shape {values.shape} and totals of shape {wanted.shape}: (n, k) and (n,) needed."
+            f"points of shape {values.shape} and totals of shape {wanted.shape}: (n, k) and (n,)"
+            " needed."
         )
     if values.shape[1] == 0:
         if wanted.any():
@@ -45,19 +47,26 @@ def largest_remainder(exact: npt.ArrayLike, totals: npt.ArrayLike) -> Integers:
     whole = np.floor(values)
     fraction = np.where(takes, np.round(values - whole, _TIE_DIGITS), -1.0)
     takers = takes.sum(axis=1)
-    # Floor division also serves a shortage: one too many becomes -1 for all and +1 for all but the smallest.
+    # Floor division also serves a shortage: one too many becomes -1 for all and +1 for all but the
+    # smallest.
     missing = wanted - whole.sum(axis=1).astype(np.int64)
     each, extra = np.divmod(missing, np.maximum(takers, 1))
     rank = np.empty(values.shape, dtype=np.int64)
     np.put_along_axis(
-        rank, np.argsort(-fraction, axis=1, kind="stable"), np.arange(values.shape[1], dtype=np.int64)[None, :], axis=1
+        rank,
+        np.argsort(-fraction, axis=1, kind="stable"),
+        np.arange(values.shape[1], dtype=np.int64)[None, :],
+        axis=1,
     )
     added = each[:, None] + (rank < extra[:, None])
     return whole.astype(np.int64) + np.where(takes, added, 0)
 
 
 def displayed_points(
-    points: npt.ArrayLike, dimensions: Sequence[str], health_displayed: npt.ArrayLike, base_displayed: int
+    points: npt.ArrayLike,
+    dimensions: Sequence[str],
+    health_displayed: npt.ArrayLike,
+    base_displayed: int,
 ) -> Integers:
     """Whole points per signal that add to `health_displayed - base_displayed` for every account.
 
@@ -82,11 +91,16 @@ def displayed_points(
     values: Floats = np.asarray(points, dtype=np.float64)
     if values.ndim != 2 or len(dimensions) != values.shape[1]:
         raise ContractError(
-            f"points of shape {values.shape} need a dimension per column, got {len(dimensions)} dimensions."
+            f"points of shape {values.shape} need a dimension per column, got {len(dimensions)}"
+            " dimensions."
         )
     names = list(dict.fromkeys(dimensions))
     columns = [np.flatnonzero(np.array(dimensions, dtype=object) == name) for name in names]
-    sums = np.column_stack([values[:, c].sum(axis=1) for c in columns]) if columns else np.zeros((len(values), 0))
+    sums = (
+        np.column_stack([values[:, c].sum(axis=1) for c in columns])
+        if columns
+        else np.zeros((len(values), 0))
+    )
     targets = np.asarray(health_displayed, dtype=np.int64) - int(base_displayed)
     per_dimension = largest_remainder(_keep_alive(sums, values, columns), targets)
     shown = np.zeros(values.shape, dtype=np.int64)
@@ -96,9 +110,15 @@ def displayed_points(
 
 
 def _keep_alive(sums: Floats, values: Floats, columns: list[npt.NDArray[np.intp]]) -> Floats:
-    """Sums in which a dimension whose points cancel to 0 may still carry a rounding point; an empty one may not."""
-    cancelled = np.column_stack([
-        (sums[:, i] == 0) & (values[:, c] != 0).any(axis=1) for i, c in enumerate(columns)
-    ]) if columns else np.zeros(sums.shape, dtype=bool)
-    kept: Floats = np.where(cancelled, 10.0 ** -_TIE_DIGITS, sums)
+    """Sums in which a dimension whose points cancel to 0 may still carry a rounding point; an empty
+    one may not.
+    """
+    cancelled = (
+        np.column_stack(
+            [(sums[:, i] == 0) & (values[:, c] != 0).any(axis=1) for i, c in enumerate(columns)]
+        )
+        if columns
+        else np.zeros(sums.shape, dtype=bool)
+    )
+    kept: Floats = np.where(cancelled, 10.0**-_TIE_DIGITS, sums)
     return kept

@@ -47,10 +47,16 @@ class Scale:
         return GOOD_EVENT_BANDS if self.good_event else HEALTH_BANDS
 
     def moved(self, shift: float) -> "Scale":
-        """The scale with both anchors `shift` log-odds higher: probabilities that moved as far keep their scores."""
+        """The scale with both anchors `shift` log-odds higher: probabilities that moved as far keep
+        their scores.
+        """
         anchors = (1 / (1 + math.exp(-_logit(p) - shift)) for p in (self.p_at_risk, self.p_healthy))
-        return scale_from_anchors(*anchors, at_risk_until=self.at_risk_until, stable_until=self.stable_until,
-                                  good_event=self.good_event)
+        return scale_from_anchors(
+            *anchors,
+            at_risk_until=self.at_risk_until,
+            stable_until=self.stable_until,
+            good_event=self.good_event,
+        )
 
     def exact(self, probability: npt.ArrayLike) -> Floats:
         """Score before rounding, in 0-100; NaN where the probability is NaN.
@@ -64,8 +70,8 @@ class Scale:
         outside = (p < 0) | (p > 1)
         if outside.any():
             raise ContractError(
-                f"{int(outside.sum())} probabilities lie outside 0-1, the first is {p[outside].flat[0]!r}. "
-                "Score calibrated probabilities, not raw log-odds."
+                f"{int(outside.sum())} probabilities lie outside 0-1, the first is"
+                f" {p[outside].flat[0]!r}. Score calibrated probabilities, not raw log-odds."
             )
         # 0 and 1 have infinite log-odds, which the clip turns into 100 and 0.
         with np.errstate(divide="ignore"):
@@ -83,9 +89,12 @@ class Scale:
         values = np.asarray(shown)
         if not np.issubdtype(values.dtype, np.integer):
             raise ContractError(
-                f"bands are a function of the displayed integer, got {values.dtype}. Round with displayed() first."
+                f"bands are a function of the displayed integer, got {values.dtype}. Round with"
+                " displayed() first."
             )
-        return np.array(self.bands)[np.searchsorted([self.at_risk_until, self.stable_until], values, side="left")]
+        return np.array(self.bands)[
+            np.searchsorted([self.at_risk_until, self.stable_until], values, side="left")
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; `scale_from_dict` reads them back."""
@@ -119,7 +128,8 @@ def scale_from_anchors(
     stable_until: int = 70,
     good_event: bool = False,
 ) -> Scale:
-    """Scale that puts `p_at_risk` half a point above `at_risk_until`, and `p_healthy` above `stable_until`.
+    """Scale that puts `p_at_risk` half a point above `at_risk_until`, and `p_healthy` above
+    `stable_until`.
 
     With the default bands `p_at_risk` scores 40.5 (the edge 40|41) and `p_healthy` 70.5 (70|71).
 
@@ -129,11 +139,14 @@ def scale_from_anchors(
         The anchors are not probabilities, or are in the wrong order.
     """
     if not (0 < p_at_risk < 1 and 0 < p_healthy < 1):
-        raise ConfigError(f"p_at_risk={p_at_risk} and p_healthy={p_healthy} must lie strictly between 0 and 1.")
+        raise ConfigError(
+            f"p_at_risk={p_at_risk} and p_healthy={p_healthy} must lie strictly between 0 and 1."
+        )
     if (p_healthy <= p_at_risk) if good_event else (p_healthy >= p_at_risk):
         wanted = "above" if good_event else "below"
         raise ConfigError(
-            f"p_healthy={p_healthy} must be {wanted} p_at_risk={p_at_risk}: the score must rise as things get better."
+            f"p_healthy={p_healthy} must be {wanted} p_at_risk={p_at_risk}: the score must rise as"
+            " things get better."
         )
     if not 0 <= at_risk_until < stable_until < 100:
         raise ConfigError(

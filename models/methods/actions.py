@@ -1,4 +1,6 @@
-"""Actions with points: what was done adds, what was not done in time takes away, and the score is the sum."""
+"""Actions with points: what was done adds, what was not done in time takes away, and the score is
+the sum.
+"""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -22,8 +24,8 @@ POINTS = 10
 class Actions:
     """Score = exact sum of whole points; each point belongs to one action and its signal.
 
-    `fit` learns nothing from labels. Where no actions are declared it proposes some from the cards' directions and
-    the spread of the training rows.
+    `fit` learns nothing from labels. Where no actions are declared it proposes some from the cards'
+    directions and the spread of the training rows.
     """
 
     name = "actions"
@@ -54,8 +56,12 @@ class Actions:
 
     def points(self, features: pd.DataFrame) -> NDArray[np.int64]:
         """Return points per row and action, shape (n_rows, n_actions)."""
-        columns = [action_points(action, self._values(features, action.signal), self._age(features, action))
-                   for action in self.actions_]
+        columns = [
+            action_points(
+                action, self._values(features, action.signal), self._age(features, action)
+            )
+            for action in self.actions_
+        ]
         return np.column_stack(columns)
 
     def score(self, features: pd.DataFrame) -> NDArray[np.int64]:
@@ -63,19 +69,28 @@ class Actions:
         return np.asarray(self.points(features).sum(axis=1), dtype=np.int64)
 
     def trace(self, features: pd.DataFrame) -> pd.DataFrame:
-        """Return one line per row and action that gave points: row, action, signal, value, points."""
+        """Return one line per row and action that gave points: row, action, signal, value,
+        points.
+        """
         points = self.points(features)
         row, action = np.nonzero(points)
         found = [self.actions_[number] for number in action]
-        return pd.DataFrame({
-            "row": features.index.to_numpy()[row], "action": [each.name for each in found],
-            "signal": [each.signal for each in found],
-            "value": [features[each.signal].iloc[at] for each, at in zip(found, row, strict=True)],
-            "points": points[row, action],
-        })
+        return pd.DataFrame(
+            {
+                "row": features.index.to_numpy()[row],
+                "action": [each.name for each in found],
+                "signal": [each.signal for each in found],
+                "value": [
+                    features[each.signal].iloc[at] for each, at in zip(found, row, strict=True)
+                ],
+                "points": points[row, action],
+            }
+        )
 
     def margin(self, features: pd.DataFrame) -> Floats:
-        """Return a ranking on the log-odds side: many points are a low margin (reversed for good events)."""
+        """Return a ranking on the log-odds side: many points are a low margin (reversed for good
+        events).
+        """
         _, phi = self.contributions(features)
         return np.asarray(phi.sum(axis=1), dtype=np.float64)
 
@@ -95,35 +110,51 @@ class Actions:
 
     def describe(self) -> dict[str, Any]:
         """Return the actions that count, as plain values."""
-        kept = [{key: value for key, value in asdict(action).items() if value not in (None, False)}
-                for action in self.actions_]
+        kept = [
+            {key: value for key, value in asdict(action).items() if value not in (None, False)}
+            for action in self.actions_
+        ]
         return {"actions": kept, "is_declared": bool(self.actions)}
 
     def to_dict(self) -> dict[str, Any]:
         """Return the actions and the columns they read from."""
-        return {"declared": [asdict(action) for action in self.actions], "is_event_good": self.is_event_good,
-                "actions": [asdict(action) for action in self.actions_], "columns": self.columns_}
+        return {
+            "declared": [asdict(action) for action in self.actions],
+            "is_event_good": self.is_event_good,
+            "actions": [asdict(action) for action in self.actions_],
+            "columns": self.columns_,
+        }
 
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> Self:
         """Return the method that `to_dict` described."""
-        method = cls([Action(**each) for each in state["declared"]], is_event_good=bool(state["is_event_good"]))
+        method = cls(
+            [Action(**each) for each in state["declared"]],
+            is_event_good=bool(state["is_event_good"]),
+        )
         method.actions_ = tuple(Action(**each) for each in state["actions"])
         method.columns_ = list(state["columns"])
         return method
 
 
 def action_points(action: Action, values: Floats, age: Floats | None) -> NDArray[np.int64]:
-    """Return points per row from the signal's values and the days counted from; null adds nothing."""
+    """Return points per row from the signal's values and the days counted from; null adds
+    nothing.
+    """
     if action.each:
         units = np.floor(np.nan_to_num(np.maximum(values, 0.0)))
         counted = units if action.up_to is None else np.minimum(units, action.up_to)
         return np.asarray(action.points * counted.astype(np.int64), dtype=np.int64)
     done, missed = _state(action, values, np.full(len(values), np.nan) if age is None else age)
-    return np.asarray(action.points * done.astype(np.int64) + action.missed * missed.astype(np.int64), dtype=np.int64)
+    return np.asarray(
+        action.points * done.astype(np.int64) + action.missed * missed.astype(np.int64),
+        dtype=np.int64,
+    )
 
 
-def _state(action: Action, values: Floats, age: Floats) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _state(
+    action: Action, values: Floats, age: Floats
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Done, and missed; comparisons with null are false."""
     deadline = np.inf if action.within_days is None else float(action.within_days)
     if action.counts_days:
@@ -167,18 +198,25 @@ def require_signals(named: Sequence[str], columns: Sequence[str], what: str) -> 
         if name not in columns:
             close = difflib.get_close_matches(name, columns, n=3, cutoff=0.5)
             nearest = f" Nearest: {', '.join(close)}." if close else ""
-            raise ContractError(f"{what} name the signal {name!r}, which this target does not have.{nearest} "
-                                "docs/reference/signals.md lists all; the features table has the ones built.")
+            raise ContractError(
+                f"{what} name the signal {name!r}, which this target does not have.{nearest} "
+                "docs/reference/signals.md lists all; the features table has the ones built."
+            )
 
 
 def propose_actions(features: pd.DataFrame, signals: tuple[Signal, ...]) -> tuple[Action, ...]:
-    """Return actions for a scorecard's indicators: the better half earns points, the worst tenth loses them.
+    """Return actions for a scorecard's indicators: the better half earns points, the worst tenth
+    loses them.
 
-    A signal that counts days since something was last done gets a deadline instead, at its worst tenth.
+    A signal that counts days since something was last done gets a deadline instead, at its worst
+    tenth.
     """
     chosen = choose_indicators(features, signals)
     if not chosen:
-        raise ContractError('no signal says which direction is worse, so no actions can be proposed. Declare [[actions]].')
+        raise ContractError(
+            "no signal says which direction is worse, so no actions can be proposed. Declare"
+            " [[actions]]."
+        )
     counts_days = set(recency_signals(signals))
     found: list[Action] = []
     for number in chosen:
@@ -193,7 +231,13 @@ def propose_actions(features: pd.DataFrame, signals: tuple[Signal, ...]) -> tupl
 def _deadline(signal: Signal, values: Floats) -> Action:
     # At least a day, and never the largest value seen: a deadline nobody misses says nothing.
     latest = int(max(1.0, min(np.ceil(np.quantile(values, 0.9)), np.ceil(values.max()) - 1)))
-    return Action(f"{signal.driver} within {latest} days", signal.column, POINTS, within_days=latest, missed=-POINTS)
+    return Action(
+        f"{signal.driver} within {latest} days",
+        signal.column,
+        POINTS,
+        within_days=latest,
+        missed=-POINTS,
+    )
 
 
 def _bounds(signal: Signal, values: Floats) -> list[Action]:
@@ -202,11 +246,19 @@ def _bounds(signal: Signal, values: Floats) -> list[Action]:
     if signal.worse == "down":
         worst = low if low < middle else _next(values[values < middle], -1)
         good = Action(f"{signal.driver} as usual or more", signal.column, POINTS, at_least=middle)
-        bad = [] if worst is None else [Action(f"{signal.driver} low", signal.column, -POINTS, at_most=worst)]
+        bad = (
+            []
+            if worst is None
+            else [Action(f"{signal.driver} low", signal.column, -POINTS, at_most=worst)]
+        )
     else:
         worst = high if high > middle else _next(values[values > middle], 0)
         good = Action(f"{signal.driver} as usual or less", signal.column, POINTS, at_most=middle)
-        bad = [] if worst is None else [Action(f"{signal.driver} high", signal.column, -POINTS, at_least=worst)]
+        bad = (
+            []
+            if worst is None
+            else [Action(f"{signal.driver} high", signal.column, -POINTS, at_least=worst)]
+        )
     return [good, *bad]
 
 

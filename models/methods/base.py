@@ -15,8 +15,9 @@ Floats = NDArray[np.float64]
 class Method(Protocol):
     """Something that ranks accounts and can say how: log-odds that are a sum over signals.
 
-    For every frame `phi_0 + contributions.sum(axis=1)` equals `margin` to 1e-9. `to_dict` holds plain
-    values only (JSON, and LightGBM's own text under `boosters`); `from_dict` gives an equal method.
+    For every frame `phi_0 + contributions.sum(axis=1)` equals `margin` to 1e-9. `to_dict` holds
+    plain values only (JSON, and LightGBM's own text under `boosters`); `from_dict` gives an equal
+    method.
     """
 
     name: str
@@ -57,7 +58,9 @@ def sigmoid(margin: Floats) -> Floats:
 
 
 def logit(probability: Floats | float) -> Floats:
-    """Return log-odds of probabilities strictly between 0 and 1 (others are clipped to 1e-12 from the ends)."""
+    """Return log-odds of probabilities strictly between 0 and 1 (others are clipped to 1e-12 from
+    the ends).
+    """
     clipped = np.clip(np.asarray(probability, dtype=np.float64), 1e-12, 1.0 - 1e-12)
     return np.asarray(np.log(clipped) - np.log1p(-clipped), dtype=np.float64)
 

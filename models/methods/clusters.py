@@ -1,4 +1,6 @@
-"""Groups of accounts that behave alike, each with its own rate, and whether the groups would be found again."""
+"""Groups of accounts that behave alike, each with its own rate, and whether the groups would be
+found again.
+"""
 
 from typing import Any, Self
 
@@ -13,18 +15,23 @@ from models.methods.base import Floats, logit
 from models.methods.logistic import Transform, fit_transform
 
 BEHAVIOUR = ("usage", "engagement", "adoption", "support")
-"""Dimensions grouped by, and in them the signals with an opinion: hundreds of counts per kind of event, which have none,
-would drown the rest."""
+"""Dimensions grouped by, and in them the signals with an opinion: hundreds of counts per kind of
+event, which have none, would drown the rest.
+"""
 PRIOR_ROWS = 50.0
 """A cluster's rate is pulled towards the overall one as if by this many rows of it."""
 REFITS = 5
 STARTS, ROUNDS = 3, 40
 CENTRE_ROWS = 5000
-"""Centres are sought among about this many rows, evenly picked; more move them by less than another start does."""
+"""Centres are sought among about this many rows, evenly picked; more move them by less than another
+start does.
+"""
 
 
 class Clusters:
-    """K-means on standardised signals of behaviour; an account gets the shrunken rate of its cluster."""
+    """K-means on standardised signals of behaviour; an account gets the shrunken rate of its
+    cluster.
+    """
 
     name = "clusters"
 
@@ -37,16 +44,30 @@ class Clusters:
         self.sizes_: NDArray[np.intp]
 
     def fit(
-        self, features: pd.DataFrame, labels: NDArray[np.int8], signals: tuple[Signal, ...], *, seed: int = 0,
+        self,
+        features: pd.DataFrame,
+        labels: NDArray[np.int8],
+        signals: tuple[Signal, ...],
+        *,
+        seed: int = 0,
         weights: Floats | None = None,
     ) -> Self:
         """Find clusters without looking at labels, then count each one's rate."""
-        self.columns_ = [n for n, signal in enumerate(signals) if signal.dimension in BEHAVIOUR and signal.worse is not None]
+        self.columns_ = [
+            n
+            for n, signal in enumerate(signals)
+            if signal.dimension in BEHAVIOUR and signal.worse is not None
+        ]
         if not self.columns_:
-            raise ContractError(f"no signal of {', '.join(BEHAVIOUR)} says which direction is worse, so there is no behaviour "
-                                "to group by.")
+            raise ContractError(
+                f"no signal of {', '.join(BEHAVIOUR)} says which direction is worse, so there is no"
+                " behaviour to group by."
+            )
         if len(features) < 2 * self.count:
-            raise ContractError(f"{len(features)} rows are too few for {self.count} clusters; set [bench] clusters lower.")
+            raise ContractError(
+                f"{len(features)} rows are too few for {self.count} clusters; set [bench] clusters"
+                " lower."
+            )
         values = self._values(features)
         self.transform_ = fit_transform(values)
         self.centres_ = _centres(self.transform_.apply(values), self.count, seed)
@@ -66,8 +87,11 @@ class Clusters:
         """Return log-odds of the cluster's rate."""
         return logit(self.rates_[self.assign(features)])
 
-    def stability(self, features: pd.DataFrame, accounts: pd.Series, *, seed: int = 0, refits: int = REFITS) -> float:
-        """Return how alike the groups are when found again on resampled accounts: 1 the same, 0 no more than chance.
+    def stability(
+        self, features: pd.DataFrame, accounts: pd.Series, *, seed: int = 0, refits: int = REFITS
+    ) -> float:
+        """Return how alike the groups are when found again on resampled accounts: 1 the same, 0 no
+        more than chance.
 
         Mean adjusted Rand index of the assignments of these rows between this fit and each refit.
 
@@ -94,19 +118,28 @@ class Clusters:
 
     def describe(self) -> dict[str, Any]:
         """Return size and rate of each cluster."""
-        return {"rows": [int(size) for size in self.sizes_], "rates": [round(float(rate), 4) for rate in self.rates_]}
+        return {
+            "rows": [int(size) for size in self.sizes_],
+            "rates": [round(float(rate), 4) for rate in self.rates_],
+        }
 
 
 def _centres(design: Floats, count: int, seed: int) -> Floats:
     """Centres in the order of their first coordinates, so that equal groups have equal numbers."""
     generator = np.random.default_rng(seed)
     design = design[:: max(1, len(design) // CENTRE_ROWS)]
-    # SciPy's, not scikit-learn's: the latter's threads wait by spinning, and take 8 times as long on busy cores.
+    # SciPy's, not scikit-learn's: the latter's threads wait by spinning, and take 8 times as long
+    # on busy cores.
     try:
-        starts = [kmeans2(design, count, iter=ROUNDS, minit="++", missing="raise", rng=generator) for _ in range(STARTS)]
+        starts = [
+            kmeans2(design, count, iter=ROUNDS, minit="++", missing="raise", rng=generator)
+            for _ in range(STARTS)
+        ]
     except ClusterError as error:
-        raise ContractError(f"behaviour does not fall into {count} groups: one stays empty. Set [bench] clusters "
-                            "lower.") from error
+        raise ContractError(
+            f"behaviour does not fall into {count} groups: one stays empty. Set [bench] clusters "
+            "lower."
+        ) from error
     spread = [float(((design - centres[group]) ** 2).sum()) for centres, group in starts]
     centres = starts[int(np.argmin(spread))][0]
     return np.asarray(centres[np.lexsort(centres.T[::-1])], dtype=np.float64)

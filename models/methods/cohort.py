@@ -1,4 +1,6 @@
-"""What differs between segments, and how much of it counts: departures from the common fit, pulled towards it."""
+"""What differs between segments, and how much of it counts: departures from the common fit, pulled
+towards it.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,13 +16,16 @@ from models.methods.base import Floats, sigmoid, softplus
 from models.methods.logistic import newton
 
 MIN_LEAVING = 20
-"""With fewer leaving accounts a segment keeps the common fit, as fairness then judges no calibration."""
+"""With fewer leaving accounts a segment keeps the common fit, as fairness then judges no
+calibration.
+"""
 LEVEL = 0.95
 NO_SEGMENT = "(none)"
 MIN_SLOPE = 0.05
 """A segment may flatten the order of its accounts, never reverse it."""
 FEWEST_LEAVERS = 2.0
-"""Never a weaker pull than that of two leaving accounts: a coefficient of a segment stays finite."""
+"""Never a weaker pull than that of two leaving accounts: a coefficient of a segment stays finite.
+"""
 SMALL = 1e-9
 
 
@@ -31,9 +36,11 @@ class Departure:
     Attributes
     ----------
     change
-        Added to the common coefficients, shape (n_columns,); 0 throughout where the segment keeps the common fit.
+        Added to the common coefficients, shape (n_columns,); 0 throughout where the segment keeps
+        the common fit.
     own_share
-        Share of the segment's own estimate that counts, 0-1; the rest is the pull towards the common fit.
+        Share of the segment's own estimate that counts, 0-1; the rest is the pull towards the
+        common fit.
     is_judged
         Whether enough accounts left to estimate anything.
     """
@@ -59,10 +66,14 @@ class Departures:
 
     by_segment: dict[str, Departure]
     pull_leavers: float
-    """How many leaving accounts the common fit weighs as, beside the segment's own; infinite: nothing of their own counts."""
+    """How many leaving accounts the common fit weighs as, beside the segment's own; infinite:
+    nothing of their own counts.
+    """
 
     def changes(self, segments: Sequence[str | None] | NDArray[Any]) -> Floats:
-        """Return the change per row, shape (n_rows, n_columns); 0 for a segment that was not there at `fit`."""
+        """Return the change per row, shape (n_rows, n_columns); 0 for a segment that was not there
+        at `fit`.
+        """
         width = max(len(each.change) for each in self.by_segment.values())
         found = np.zeros((len(segments), width))
         names = segment_names(segments)
@@ -79,7 +90,9 @@ class _Rows:
     offset: Floats
     labels: Floats
     free: Floats
-    """Columns whose departure is neither shrunken nor reported: the level, where only slopes are asked for."""
+    """Columns whose departure is neither shrunken nor reported: the level, where only slopes are
+    asked for.
+    """
 
     def of(self, mask: NDArray[np.bool_]) -> "_Rows":
         return _Rows(self.design[mask], self.offset[mask], self.labels[mask], self.free[mask])
@@ -90,19 +103,28 @@ class _Rows:
 
 
 def departures(
-    design: Floats, offset: Floats, labels: NDArray[np.int8], accounts: pd.Series, segments: Sequence[str | None] | NDArray[Any],
-    *, is_level_free: bool, lowest: Floats | None = None,
+    design: Floats,
+    offset: Floats,
+    labels: NDArray[np.int8],
+    accounts: pd.Series,
+    segments: Sequence[str | None] | NDArray[Any],
+    *,
+    is_level_free: bool,
+    lowest: Floats | None = None,
 ) -> Departures:
-    """Return how each segment's coefficients depart from the common ones, each as far as segments differ beyond chance.
+    """Return how each segment's coefficients depart from the common ones, each as far as segments
+    differ beyond chance.
 
-    A segment's departure is its maximum-likelihood fit with a penalty towards no departure. The penalty is what the common
-    fit knows of the coefficients from `pull_leavers` leaving accounts (a unit-information prior [Kass1995], times that many),
-    so a segment with as many leaving accounts of its own lies half-way. The pull is not chosen but derived: `1 / pull_leavers`
-    is the smallest variance between segments that their fits still allow at 95%, where `Q` of the random-effects model falls
-    to that quantile of chi-square [Viechtbauer2007, section 2.4]. Segments that are alike beyond chance get none of their own.
+    A segment's departure is its maximum-likelihood fit with a penalty towards no departure. The
+    penalty is what the common fit knows of the coefficients from `pull_leavers` leaving accounts (a
+    unit-information prior [Kass1995], times that many), so a segment with as many leaving accounts
+    of its own lies half-way. The pull is not chosen but derived: `1 / pull_leavers` is the smallest
+    variance between segments that their fits still allow at 95%, where `Q` of the random-effects
+    model falls to that quantile of chi-square [Viechtbauer2007, section 2.4]. Segments that are
+    alike beyond chance get none of their own.
 
-    Rows of one account tell much the same: all information is divided by the design effect, the trace of the variance of the
-    score between accounts over the model's own.
+    Rows of one account tell much the same: all information is divided by the design effect, the
+    trace of the variance of the score between accounts over the model's own.
 
     Parameters
     ----------
@@ -117,8 +139,9 @@ def departures(
 
     References
     ----------
-    [Kass1995] Kass and Wasserman, A reference Bayesian test for nested hypotheses and its relationship to the Schwarz
-    criterion, section 3. [Viechtbauer2007] Confidence intervals for the amount of heterogeneity in meta-analysis.
+    [Kass1995] Kass and Wasserman, A reference Bayesian test for nested hypotheses and its
+    relationship to the Schwarz criterion, section 3. [Viechtbauer2007] Confidence intervals for the
+    amount of heterogeneity in meta-analysis.
     """
     free = np.ones((len(labels), int(is_level_free)))
     rows = _Rows(design, offset, labels.astype(np.float64), free)
@@ -129,25 +152,38 @@ def departures(
     unit = unit + np.eye(len(unit)) * (SMALL + SMALL * np.trace(unit))
     judged = [name for name, count in leaving.items() if count >= MIN_LEAVING]
     alone = {name: _fit(rows.of(names == name), effect, unit) for name in judged}
-    between = _between([alone[name][0] for name in judged], [alone[name][1] for name in judged], unit)
+    between = _between(
+        [alone[name][0] for name in judged], [alone[name][1] for name in judged], unit
+    )
     pull = max(1.0 / between, FEWEST_LEAVERS) if between > 0 else np.inf
     found = {}
     for name, count in leaving.items():
         change, share = np.zeros(design.shape[1]), 0.0
         if name in judged and between > 0:
             change, information = _fit(rows.of(names == name), effect, pull * unit, lowest)
-            share = float(np.trace(np.linalg.solve(information + pull * unit, information)) / len(unit))
-        found[str(name)] = Departure(str(name), len(set(codes[names == name])), count, change, share, name in judged)
+            share = float(
+                np.trace(np.linalg.solve(information + pull * unit, information)) / len(unit)
+            )
+        found[str(name)] = Departure(
+            str(name), len(set(codes[names == name])), count, change, share, name in judged
+        )
     return Departures(found, pull)
 
 
 def segment_names(segments: Sequence[str | None] | NDArray[Any]) -> NDArray[Any]:
     """Return names as text; accounts without a segment are one of their own."""
-    return pd.Series(list(segments), dtype="object").fillna(NO_SEGMENT).astype(str).to_numpy(dtype=object)
+    return (
+        pd.Series(list(segments), dtype="object")
+        .fillna(NO_SEGMENT)
+        .astype(str)
+        .to_numpy(dtype=object)
+    )
 
 
 def _design_effect(rows: _Rows, codes: NDArray[Any]) -> float:
-    """How many rows tell as much as one: variance of the score over accounts beside the model's own; at least 1."""
+    """How many rows tell as much as one: variance of the score over accounts beside the model's
+    own; at least 1.
+    """
     columns, p = rows.columns, sigmoid(rows.offset)
     account = pd.factorize(codes)[0]
     errors = columns * (rows.labels - p)[:, None]
@@ -158,7 +194,9 @@ def _design_effect(rows: _Rows, codes: NDArray[Any]) -> float:
 
 
 def _information(rows: _Rows, margin: Floats, effect: float) -> Floats:
-    """Information about the columns of the design once the free ones are fitted, shape (n_columns, n_columns)."""
+    """Information about the columns of the design once the free ones are fitted, shape (n_columns,
+    n_columns).
+    """
     p = sigmoid(margin)
     curvature = (p * (1.0 - p) / effect)[:, None]
     own = (rows.design * curvature).T @ rows.design
@@ -169,29 +207,42 @@ def _information(rows: _Rows, margin: Floats, effect: float) -> Floats:
     return np.asarray(own - cross @ np.linalg.solve(free, cross.T), dtype=np.float64)
 
 
-def _fit(rows: _Rows, effect: float, penalty: Floats, lowest: Floats | None = None) -> tuple[Floats, Floats]:
-    """Penalised maximum-likelihood change of the coefficients, and the information of the rows there."""
+def _fit(
+    rows: _Rows, effect: float, penalty: Floats, lowest: Floats | None = None
+) -> tuple[Floats, Floats]:
+    """Penalised maximum-likelihood change of the coefficients, and the information of the rows
+    there.
+    """
     columns, width = rows.columns, rows.design.shape[1]
 
     def value_and_gradient(beta: Floats) -> tuple[float, Floats]:
         margin = rows.offset + columns @ beta
         change = beta[:width]
-        loss = (softplus(margin) - rows.labels * margin).sum() / effect + 0.5 * change @ penalty @ change
+        loss = (
+            softplus(margin) - rows.labels * margin
+        ).sum() / effect + 0.5 * change @ penalty @ change
         gradient = columns.T @ (sigmoid(margin) - rows.labels) / effect
         gradient[:width] += penalty @ change
         return float(loss), gradient
 
     floor = np.full(columns.shape[1], -np.inf)
     floor[:width] = -np.inf if lowest is None else lowest
-    found = minimize(value_and_gradient, np.zeros(columns.shape[1]), jac=True, method="L-BFGS-B",
-                     bounds=[(each, None) for each in floor],
-                     options={"maxiter": 500, "ftol": 1e-13, "gtol": 1e-8})
+    found = minimize(
+        value_and_gradient,
+        np.zeros(columns.shape[1]),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(each, None) for each in floor],
+        options={"maxiter": 500, "ftol": 1e-13, "gtol": 1e-8},
+    )
     beta = np.asarray(found.x, dtype=np.float64)
     return beta[:width], _information(rows, rows.offset + columns @ beta, effect)
 
 
 def _between(changes: list[Floats], informations: list[Floats], unit: Floats) -> float:
-    """Smallest variance between segments, per unit of one leaving account's, that their changes allow at 95%; 0 if none."""
+    """Smallest variance between segments, per unit of one leaving account's, that their changes
+    allow at 95%; 0 if none.
+    """
     if len(changes) < 2:
         return 0.0
     spread = np.linalg.inv(unit)
@@ -203,7 +254,10 @@ def _between(changes: list[Floats], informations: list[Floats], unit: Floats) ->
         weights = [np.linalg.inv(each + variance * spread + small) for each in within]
         total = np.sum([w @ c for w, c in zip(weights, changes, strict=True)], axis=0)
         mean = np.linalg.solve(np.sum(weights, axis=0), total)
-        return float(sum((c - mean) @ w @ (c - mean) for w, c in zip(weights, changes, strict=True))) - most
+        return (
+            float(sum((c - mean) @ w @ (c - mean) for w, c in zip(weights, changes, strict=True)))
+            - most
+        )
 
     if excess(0.0) <= 0.0:
         return 0.0
@@ -216,9 +270,10 @@ def _between(changes: list[Floats], informations: list[Floats], unit: Floats) ->
 class Cohorts:
     """A model's log-odds with a level and a slope per segment, each pulled towards the common line.
 
-    Log-odds are `level + slope m + level_s + slope_s (m - middle_s)`: `m` is the model's margin, `middle_s` its mean in the
-    segment weighted by `p (1 - p)`, which keeps the two departures of a segment apart, so each is shrunken by its own
-    evidence. What is returned is on the scale of `m`, without the common line: where nothing departs, it is `m`.
+    Log-odds are `level + slope m + level_s + slope_s (m - middle_s)`: `m` is the model's margin,
+    `middle_s` its mean in the segment weighted by `p (1 - p)`, which keeps the two departures of a
+    segment apart, so each is shrunken by its own evidence. What is returned is on the scale of `m`,
+    without the common line: where nothing departs, it is `m`.
     """
 
     def __init__(self) -> None:
@@ -228,26 +283,48 @@ class Cohorts:
         self.middles_: dict[str, float] = {}
 
     def fit(
-        self, margin: Floats, labels: NDArray[np.int8], accounts: pd.Series, segments: Sequence[str | None] | NDArray[Any]
+        self,
+        margin: Floats,
+        labels: NDArray[np.int8],
+        accounts: pd.Series,
+        segments: Sequence[str | None] | NDArray[Any],
     ) -> Self:
-        """Learn from margins of rows the model was not fitted on; on its own rows it hides what it misses."""
+        """Learn from margins of rows the model was not fitted on; on its own rows it hides what it
+        misses.
+        """
         target, weight = labels.astype(np.float64), np.full(len(labels), 1.0 / len(labels))
         self.level_, slope = newton(margin[:, None], target, weight, 0.0, np.array([1.0, 0.0]))
         self.slope_ = max(float(slope[0]), MIN_SLOPE)
         offset = self.level_ + self.slope_ * margin
-        self.levels_ = departures(np.ones((len(margin), 1)), offset, labels, accounts, segments, is_level_free=False)
+        self.levels_ = departures(
+            np.ones((len(margin), 1)), offset, labels, accounts, segments, is_level_free=False
+        )
         names, p = segment_names(segments), sigmoid(offset)
-        self.middles_ = {name: float(np.average(margin[names == name], weights=(p * (1.0 - p))[names == name]))
-                         for name in self.levels_.by_segment}
+        self.middles_ = {
+            name: float(np.average(margin[names == name], weights=(p * (1.0 - p))[names == name]))
+            for name in self.levels_.by_segment
+        }
         centred = (margin - self._middles(segments))[:, None]
-        self.slopes_ = departures(centred, offset, labels, accounts, segments, is_level_free=True,
-                                  lowest=np.array([MIN_SLOPE - self.slope_]))
+        self.slopes_ = departures(
+            centred,
+            offset,
+            labels,
+            accounts,
+            segments,
+            is_level_free=True,
+            lowest=np.array([MIN_SLOPE - self.slope_]),
+        )
         return self
 
     def line(self, segments: Sequence[str | None] | NDArray[Any]) -> tuple[Floats, Floats]:
-        """Return level and slope per row, arrays of shape (n_rows,), for `level + slope * margin`; 0 and 1 where pooled."""
+        """Return level and slope per row, arrays of shape (n_rows,), for `level + slope * margin`;
+        0 and 1 where pooled.
+        """
         turned = self.slopes_.changes(segments)[:, 0] / self.slope_
-        return self.levels_.changes(segments)[:, 0] / self.slope_ - turned * self._middles(segments), 1.0 + turned
+        return (
+            self.levels_.changes(segments)[:, 0] / self.slope_ - turned * self._middles(segments),
+            1.0 + turned,
+        )
 
     def _middles(self, segments: Sequence[str | None] | NDArray[Any]) -> Floats:
         return np.array([self.middles_.get(name, 0.0) for name in segment_names(segments)])
@@ -255,15 +332,23 @@ class Cohorts:
     def describe(self) -> list[dict[str, Any]]:
         """Return one entry per segment, the largest first.
 
-        Keys: segment, accounts, leaving_accounts, level (shift in log-odds), level_share, slope (times the common one),
-        slope_share (shares of the segment's own estimate that count, 0-1), pooled (why nothing does, or empty).
+        Keys: segment, accounts, leaving_accounts, level (shift in log-odds), level_share, slope
+        (times the common one), slope_share (shares of the segment's own estimate that count, 0-1),
+        pooled (why nothing does, or empty).
         """
         found = []
         for name, level in self.levels_.by_segment.items():
             slope = self.slopes_.by_segment[name]
-            found.append({
-                "segment": name, "accounts": level.accounts, "leaving_accounts": level.leaving_accounts,
-                "level": float(level.change[0]), "level_share": level.own_share,
-                "slope": 1.0 + float(slope.change[0]) / self.slope_, "slope_share": slope.own_share,
-                "pooled": level.why_pooled if level.why_pooled == slope.why_pooled else ""})
+            found.append(
+                {
+                    "segment": name,
+                    "accounts": level.accounts,
+                    "leaving_accounts": level.leaving_accounts,
+                    "level": float(level.change[0]),
+                    "level_share": level.own_share,
+                    "slope": 1.0 + float(slope.change[0]) / self.slope_,
+                    "slope_share": slope.own_share,
+                    "pooled": level.why_pooled if level.why_pooled == slope.why_pooled else "",
+                }
+            )
         return sorted(found, key=lambda each: (-int(str(each["accounts"])), str(each["segment"])))

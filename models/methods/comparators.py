@@ -30,7 +30,12 @@ class RandomForest:
         self.forest_: Any = None
 
     def fit(
-        self, features: pd.DataFrame, labels: NDArray[np.int8], signals: tuple[Signal, ...], *, seed: int = 0,
+        self,
+        features: pd.DataFrame,
+        labels: NDArray[np.int8],
+        signals: tuple[Signal, ...],
+        *,
+        seed: int = 0,
         weights: Floats | None = None,
     ) -> Self:
         """Learn from rows sorted by key."""
@@ -38,8 +43,13 @@ class RandomForest:
 
         values = features.to_numpy(dtype=np.float64)
         self.transform_ = fit_transform(values)
-        self.forest_ = RandomForestClassifier(self.trees, min_samples_leaf=10, max_features="sqrt", n_jobs=self.threads,
-                                              random_state=seed)
+        self.forest_ = RandomForestClassifier(
+            self.trees,
+            min_samples_leaf=10,
+            max_features="sqrt",
+            n_jobs=self.threads,
+            random_state=seed,
+        )
         self.forest_.fit(self.transform_.apply(values), labels, sample_weight=weights)
         return self
 
@@ -51,7 +61,8 @@ class RandomForest:
 class NeuralNetwork:
     """One hidden layer of 32 units, strongly shrunken, a fixed number of passes.
 
-    Scikit-learn's early stopping would hold out rows at random, which mixes dates of one account; so it is off.
+    Scikit-learn's early stopping would hold out rows at random, which mixes dates of one account;
+    so it is off.
     """
 
     name = "neural_network"
@@ -64,7 +75,12 @@ class NeuralNetwork:
         self.network_: Any = None
 
     def fit(
-        self, features: pd.DataFrame, labels: NDArray[np.int8], signals: tuple[Signal, ...], *, seed: int = 0,
+        self,
+        features: pd.DataFrame,
+        labels: NDArray[np.int8],
+        signals: tuple[Signal, ...],
+        *,
+        seed: int = 0,
         weights: Floats | None = None,
     ) -> Self:
         """Learn from rows sorted by key."""
@@ -73,7 +89,9 @@ class NeuralNetwork:
 
         values = features.to_numpy(dtype=np.float64)
         self.transform_ = fit_transform(values)
-        self.network_ = MLPClassifier((self.hidden,), alpha=self.shrink, max_iter=self.passes, random_state=seed)
+        self.network_ = MLPClassifier(
+            (self.hidden,), alpha=self.shrink, max_iter=self.passes, random_state=seed
+        )
         with warnings.catch_warnings():
             # The number of passes is a choice made here, not a failure to converge.
             warnings.simplefilter("ignore", ConvergenceWarning)

@@ -11,7 +11,9 @@ from models.methods.base import Floats, logit
 
 
 class Constant:
-    """The rate of the training rows (one half of a row added to each class, so that it is never 0 or 1)."""
+    """The rate of the training rows (one half of a row added to each class, so that it is never 0
+    or 1).
+    """
 
     name = "constant"
 

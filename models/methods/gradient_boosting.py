@@ -13,7 +13,9 @@ from models.methods.base import Floats
 from models.methods.tree_shap import CannotExplain, TreeShap
 
 LARGEST_GAP = 1e-6
-"""Log-odds by which the tables may differ from `pred_contrib` on the rows checked; rounding gives about 1e-13."""
+"""Log-odds by which the tables may differ from `pred_contrib` on the rows checked; rounding gives
+about 1e-13.
+"""
 _CHECKED_ROWS = 32
 
 
@@ -32,7 +34,9 @@ class BoostingSettings:
     l2: float = 0.0
     min_gain: float = 0.0
     bins: int = 255
-    """Values a column is cut into before training; 63 fits 150 columns twice as fast, as well on our data."""
+    """Values a column is cut into before training; 63 fits 150 columns twice as fast, as well on
+    our data.
+    """
     monotone: bool = False
     """Follow the cards' `worse` directions."""
 
@@ -71,7 +75,9 @@ class BoostingSettings:
 
 
 UNTUNED = BoostingSettings()
-MODEST = BoostingSettings(trees=60, leaves=4, depth=2, min_rows_in_leaf=30, feature_fraction=0.5, l2=5.0, monotone=True)
+MODEST = BoostingSettings(
+    trees=60, leaves=4, depth=2, min_rows_in_leaf=30, feature_fraction=0.5, l2=5.0, monotone=True
+)
 """Little to overfit with: what firms with few leavers get."""
 
 
@@ -81,7 +87,12 @@ class GradientBoosting:
     name = "gradient_boosting"
 
     def __init__(
-        self, settings: BoostingSettings = UNTUNED, *, bags: int = 1, threads: int = 2, is_event_good: bool = False
+        self,
+        settings: BoostingSettings = UNTUNED,
+        *,
+        bags: int = 1,
+        threads: int = 2,
+        is_event_good: bool = False,
     ) -> None:
         self.settings = settings
         self.bags = bags
@@ -101,15 +112,22 @@ class GradientBoosting:
         seed: int = 0,
         weights: Floats | None = None,
     ) -> Self:
-        """Learn one booster per bag; bags differ in seed, and in rows where `bagging_fraction` is below 1."""
+        """Learn one booster per bag; bags differ in seed, and in rows where `bagging_fraction` is
+        below 1.
+        """
         values = features.to_numpy(dtype=np.float64)
         self.boosters_ = []
         for bag in range(self.bags):
             parameters = self.settings.parameters(
-                signals, seed=seed + 1000 * bag, threads=self.threads, is_event_good=self.is_event_good
+                signals,
+                seed=seed + 1000 * bag,
+                threads=self.threads,
+                is_event_good=self.is_event_good,
             )
             # Arrays, not frames: LightGBM then names columns by position, and no name can upset it.
-            rows = lgb.Dataset(values, label=labels.astype(np.float64), weight=weights, params=parameters)
+            rows = lgb.Dataset(
+                values, label=labels.astype(np.float64), weight=weights, params=parameters
+            )
             self.boosters_.append(lgb.train(parameters, rows, num_boost_round=self.settings.trees))
         self._tables, self.explained_by_ = [], "tables"
         return self
@@ -121,7 +139,8 @@ class GradientBoosting:
         return np.asarray(np.mean(scores, axis=0), dtype=np.float64)
 
     def contributions(self, features: pd.DataFrame) -> tuple[float, Floats]:
-        """Return SHAP values averaged over the bags, equal to `pred_contrib` to rounding and far faster.
+        """Return SHAP values averaged over the bags, equal to `pred_contrib` to rounding and far
+        faster.
 
         A row's values do not depend on the other rows. Some rows of every call are checked against
         `pred_contrib`; where tables cannot explain the trees, or differ, `pred_contrib` answers and
@@ -148,22 +167,33 @@ class GradientBoosting:
         some = np.unique(np.linspace(0, len(values) - 1, _CHECKED_ROWS).astype(np.intp))
         gap = float(np.abs(phi[some] - self._from_lightgbm(values[some])).max(initial=0.0))
         if not gap <= LARGEST_GAP:
-            raise CannotExplain(f"the tables differ from it by {gap:.2g} log-odds, at most {LARGEST_GAP} is allowed.")
+            raise CannotExplain(
+                f"the tables differ from it by {gap:.2g} log-odds, at most {LARGEST_GAP} is"
+                " allowed."
+            )
         return phi
 
     def _from_lightgbm(self, values: Floats) -> Floats:
-        total = sum(self._predict(booster, values, pred_contrib=True)[:, :-1] for booster in self.boosters_)
+        total = sum(
+            self._predict(booster, values, pred_contrib=True)[:, :-1] for booster in self.boosters_
+        )
         return np.asarray(total / len(self.boosters_), dtype=np.float64)
 
     def base_(self, width: int) -> float:
         """Return the expected value of the trees, which does not depend on the rows asked about."""
         blank = np.zeros((1, width))
-        return float(np.mean([self._predict(each, blank, pred_contrib=True)[0, -1] for each in self.boosters_]))
+        return float(
+            np.mean(
+                [self._predict(each, blank, pred_contrib=True)[0, -1] for each in self.boosters_]
+            )
+        )
 
     def _predict(self, booster: lgb.Booster, values: Floats, **how: Any) -> Floats:
         if not len(values):  # LightGBM divides by the number of rows
             return np.zeros((0, values.shape[1] + 1) if how.get("pred_contrib") else 0)
-        return np.asarray(booster.predict(values, num_threads=self.threads, **how), dtype=np.float64)
+        return np.asarray(
+            booster.predict(values, num_threads=self.threads, **how), dtype=np.float64
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return settings, and LightGBM's text of each bag under `boosters`."""

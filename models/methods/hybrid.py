@@ -18,21 +18,26 @@ from models.methods.scorecard import Scorecard
 from models.methods.weighted_average import WeightedAverage
 
 PARTS: dict[str, type[Any]] = {
-    each.name: each for each in (Scorecard, Rules, Actions, WeightedAverage, Logistic, GradientBoosting)
+    each.name: each
+    for each in (Scorecard, Rules, Actions, WeightedAverage, Logistic, GradientBoosting)
 }
 
 
 class Hybrid:
     """margin = (1 - share) * log-odds of the points + share * log-odds of the model.
 
-    Points become log-odds by a sigmoid on the training rows: an affine map, so each signal's contributions still add
-    to the margin exactly.
+    Points become log-odds by a sigmoid on the training rows: an affine map, so each signal's
+    contributions still add to the margin exactly.
     """
 
     name = "hybrid"
 
     def __init__(
-        self, points: Method | None = None, model: Sequence[tuple[Method, float]] | None = None, *, share: float = 0.5
+        self,
+        points: Method | None = None,
+        model: Sequence[tuple[Method, float]] | None = None,
+        *,
+        share: float = 0.5,
     ) -> None:
         if not 0.0 <= share <= 1.0:
             raise ContractError(f"the model's share must be between 0 and 1, not {share:g}.")
@@ -53,7 +58,13 @@ class Hybrid:
         """Fit both sides on the same rows; age weights go to trees only, as in training."""
         self.points.fit(features, labels, signals, seed=seed)
         for method, _ in self.model:
-            method.fit(features, labels, signals, seed=seed, weights=weights if method.name == "gradient_boosting" else None)
+            method.fit(
+                features,
+                labels,
+                signals,
+                seed=seed,
+                weights=weights if method.name == "gradient_boosting" else None,
+            )
         self.slope_, self.intercept_ = _sigmoid(self.points.margin(features), labels)
         return self
 
@@ -75,12 +86,21 @@ class Hybrid:
 
     def describe(self) -> dict[str, Any]:
         """Return the declared mix."""
-        return {"model_share": self.share, "points": self.points.name, "model": [m.name for m, _ in self.model]}
+        return {
+            "model_share": self.share,
+            "points": self.points.name,
+            "model": [m.name for m, _ in self.model],
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Return both sides, the share and the sigmoid."""
-        return {"points": _state(self.points), "model": [[_state(method), weight] for method, weight in self.model],
-                "share": self.share, "slope": self.slope_, "intercept": self.intercept_}
+        return {
+            "points": _state(self.points),
+            "model": [[_state(method), weight] for method, weight in self.model],
+            "share": self.share,
+            "slope": self.slope_,
+            "intercept": self.intercept_,
+        }
 
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> Self:

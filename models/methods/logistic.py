@@ -1,4 +1,6 @@
-"""Logistic regression on frozen transforms: the linear part of the blend, and a baseline of its own."""
+"""Logistic regression on frozen transforms: the linear part of the blend, and a baseline of its
+own.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +24,9 @@ MIN_FLAG_ROWS = 5
 
 @dataclass(frozen=True, eq=False)
 class Transform:
-    """Frozen preparation of one table: impute the median, asinh of value over scale, standardise, clip, centre."""
+    """Frozen preparation of one table: impute the median, asinh of value over scale, standardise,
+    clip, centre.
+    """
 
     medians: Floats
     scales: Floats
@@ -44,10 +48,13 @@ class Transform:
         """Return the centred design matrix of shape (n_rows, n_columns + n_flags)."""
         count = values.shape[1]
         design = np.empty((len(values), count + len(self.flag_means)))
-        for number, (columns, mean) in enumerate(zip(self.flag_columns, self.flag_means, strict=True), start=count):
+        for number, (columns, mean) in enumerate(
+            zip(self.flag_columns, self.flag_means, strict=True), start=count
+        ):
             design[:, number] = np.isnan(values[:, columns]).mean(axis=1) - mean
         for number in range(count):
-            # Column by column: a table of a million rows is held once beside its design, not five times.
+            # Column by column: a table of a million rows is held once beside its design, not five
+            # times.
             design[:, number] = self._prepared(values[:, number], number)
         return design
 
@@ -56,7 +63,9 @@ class Transform:
         if self.deviations[number] == 0:
             return np.zeros(len(column))
         filled = np.where(np.isnan(column), self.medians[number], column)
-        standard = (np.arcsinh(filled / self.scales[number]) - self.means[number]) / self.deviations[number]
+        standard = (
+            np.arcsinh(filled / self.scales[number]) - self.means[number]
+        ) / self.deviations[number]
         return np.asarray(np.clip(standard, -CLIP, CLIP) - self.centres[number], dtype=np.float64)
 
 
@@ -72,7 +81,9 @@ def fit_transform(values: Floats) -> Transform:
             medians[number] = np.median(known)
             size = np.abs(known[known != 0])
             scales[number] = np.median(size) if len(size) else 1.0
-        bent = np.arcsinh(np.where(missing[:, number], medians[number], values[:, number]) / scales[number])
+        bent = np.arcsinh(
+            np.where(missing[:, number], medians[number], values[:, number]) / scales[number]
+        )
         means[number], deviation = bent.mean(), bent.std()
         if deviation > 1e-12:
             deviations[number] = deviation
@@ -102,13 +113,16 @@ def _missing_flags(missing: NDArray[np.bool_]) -> tuple[NDArray[np.intp], Floats
 class Logistic:
     """L2-penalised logistic regression, `phi_i = w_i (x_i - mean_i)` on prepared values.
 
-    Minimises the mean log loss plus `l2 / 2 * sum(w^2)`; the intercept is not penalised, so `l2` means the
-    same for any number of rows. With `signed`, weights follow the cards' `worse` directions.
+    Minimises the mean log loss plus `l2 / 2 * sum(w^2)`; the intercept is not penalised, so `l2`
+    means the same for any number of rows. With `signed`, weights follow the cards' `worse`
+    directions.
     """
 
     name = "logistic"
 
-    def __init__(self, l2: float = 0.01, *, signed: bool = False, is_event_good: bool = False) -> None:
+    def __init__(
+        self, l2: float = 0.01, *, signed: bool = False, is_event_good: bool = False
+    ) -> None:
         self.l2 = l2
         self.signed = signed
         self.is_event_good = is_event_good
@@ -129,7 +143,13 @@ class Logistic:
         values = features.to_numpy(dtype=np.float64)
         self.transform_ = fit_transform(values)
         weight = np.ones(len(labels)) if weights is None else weights
-        self._solve(self.transform_.apply(values), labels.astype(np.float64), weight / weight.sum(), signals, None)
+        self._solve(
+            self.transform_.apply(values),
+            labels.astype(np.float64),
+            weight / weight.sum(),
+            signals,
+            None,
+        )
         return self
 
     @classmethod
@@ -143,7 +163,9 @@ class Logistic:
         signed: bool = False,
         is_event_good: bool = False,
     ) -> list[Self]:
-        """Return one fit per L2 strength; they share the transform, and each starts where the last one ended."""
+        """Return one fit per L2 strength; they share the transform, and each starts where the last
+        one ended.
+        """
         values = features.to_numpy(dtype=np.float64)
         transform = fit_transform(values)
         design, weight = transform.apply(values), np.full(len(labels), 1.0 / len(labels))
@@ -158,7 +180,12 @@ class Logistic:
         return fitted
 
     def _solve(
-        self, design: Floats, target: Floats, weight: Floats, signals: tuple[Signal, ...], start: Floats | None
+        self,
+        design: Floats,
+        target: Floats,
+        weight: Floats,
+        signals: tuple[Signal, ...],
+        start: Floats | None,
     ) -> None:
         """Set intercept and weights; `weight` sums to one, `start` has the intercept last."""
         if start is None:
@@ -175,14 +202,16 @@ class Logistic:
         return np.asarray(self.intercept_ + design @ self.weights_, dtype=np.float64)
 
     def contributions(self, features: pd.DataFrame) -> tuple[float, Floats]:
-        """Return the intercept, and per signal its weighted value and its share of the missing flags."""
+        """Return the intercept, and per signal its weighted value and its share of the missing
+        flags.
+        """
         values = features.to_numpy(dtype=np.float64)
         terms = self.transform_.apply(values) * self.weights_
         count = values.shape[1]
         phi = terms[:, :count].copy()
         for number, columns in enumerate(self.transform_.flag_columns):
-            # A flag is the mean over its columns, so what each column adds is exact even where, later, only
-            # some of them are missing.
+            # A flag is the mean over its columns, so what each column adds is exact even where,
+            # later, only some of them are missing.
             weight, mean = self.weights_[count + number], self.transform_.flag_means[number]
             phi[:, columns] += weight * (np.isnan(values[:, columns]) - mean) / len(columns)
         return self.intercept_, phi
@@ -196,14 +225,22 @@ class Logistic:
             "is_event_good": self.is_event_good,
             "intercept": self.intercept_,
             "weights": self.weights_.tolist(),
-            "transform": {name: getattr(frozen, name).tolist() for name in Transform.__dataclass_fields__},
+            "transform": {
+                name: getattr(frozen, name).tolist() for name in Transform.__dataclass_fields__
+            },
         }
 
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> Self:
         """Return the method that `to_dict` described."""
-        method = cls(float(state["l2"]), signed=bool(state["signed"]), is_event_good=bool(state["is_event_good"]))
-        arrays = {name: np.asarray(value, dtype=np.float64) for name, value in state["transform"].items()}
+        method = cls(
+            float(state["l2"]),
+            signed=bool(state["signed"]),
+            is_event_good=bool(state["is_event_good"]),
+        )
+        arrays = {
+            name: np.asarray(value, dtype=np.float64) for name, value in state["transform"].items()
+        }
         group = arrays.pop("flag_group").astype(np.intp)
         method.transform_ = Transform(flag_group=group, **arrays)
         method.weights_ = np.asarray(state["weights"], dtype=np.float64)
@@ -212,15 +249,20 @@ class Logistic:
 
 
 def _signs(signals: tuple[Signal, ...], width: int, is_event_good: bool) -> NDArray[np.intp]:
-    """+1 where more of it means more events, -1 where fewer, 0 without opinion (missing flags, too)."""
+    """+1 where more of it means more events, -1 where fewer, 0 without opinion (missing flags,
+    too).
+    """
     meaning = {"up": 1, "down": -1, None: 0}
     signs = np.zeros(width, dtype=np.intp)
     signs[: len(signals)] = [meaning[signal.worse] for signal in signals]
     return -signs if is_event_good else signs
 
 
-def newton(design: Floats, target: Floats, weight: Floats, l2: float, start: Floats) -> tuple[float, Floats]:
-    """Return intercept and weights of the penalised regression; `weight` sums to one, `start` has the intercept last.
+def newton(
+    design: Floats, target: Floats, weight: Floats, l2: float, start: Floats
+) -> tuple[float, Floats]:
+    """Return intercept and weights of the penalised regression; `weight` sums to one, `start` has
+    the intercept last.
 
     Newton's steps with halving.
     """
@@ -235,7 +277,9 @@ def newton(design: Floats, target: Floats, weight: Floats, l2: float, start: Flo
         gradient = np.append(design.T @ error, error.sum()) + penalty * beta
         if np.abs(gradient).max() < 1e-8:
             break
-        hessian = _curvature(design, weight * probability * (1.0 - probability)) + np.diag(penalty + 1e-10)
+        hessian = _curvature(design, weight * probability * (1.0 - probability)) + np.diag(
+            penalty + 1e-10
+        )
         step = np.linalg.solve(hessian, gradient)
         size = 1.0
         while size > 1e-4:
@@ -255,10 +299,12 @@ def newton(design: Floats, target: Floats, weight: Floats, l2: float, start: Flo
 
 
 def _curvature(design: Floats, weight: Floats) -> Floats:
-    """`[X 1]' W [X 1]`, added up over chunks of rows, so that no weighted copy of all of them is made."""
+    """`[X 1]' W [X 1]`, added up over chunks of rows, so that no weighted copy of all of them is
+    made.
+    """
     whole = np.zeros((design.shape[1] + 1,) * 2)
     for first in range(0, len(design), CHUNK):
-        rows, weighted = design[first:first + CHUNK], weight[first:first + CHUNK]
+        rows, weighted = design[first : first + CHUNK], weight[first : first + CHUNK]
         product = rows * weighted[:, None]
         whole[:-1, :-1] += product.T @ rows
         whole[-1, :-1] += product.sum(axis=0)
@@ -267,12 +313,19 @@ def _curvature(design: Floats, weight: Floats) -> Floats:
     return whole
 
 
-def _penalised(margin: Floats, target: Floats, weight: Floats, beta: Floats, penalty: Floats) -> float:
+def _penalised(
+    margin: Floats, target: Floats, weight: Floats, beta: Floats, penalty: Floats
+) -> float:
     return float(weight @ (softplus(margin) - target * margin) + 0.5 * penalty @ beta**2)
 
 
 def _bounded(
-    design: Floats, target: Floats, weight: Floats, l2: float, signs: NDArray[np.intp], start: Floats
+    design: Floats,
+    target: Floats,
+    weight: Floats,
+    l2: float,
+    signs: NDArray[np.intp],
+    start: Floats,
 ) -> tuple[float, Floats]:
     """The same minimum with weights kept on the side their card names."""
 
@@ -282,7 +335,15 @@ def _bounded(
         loss = weight @ (softplus(margin) - target * margin) + 0.5 * l2 * beta[:-1] @ beta[:-1]
         return float(loss), np.append(design.T @ error + l2 * beta[:-1], error.sum())
 
-    bounds = [(0.0 if sign > 0 else None, 0.0 if sign < 0 else None) for sign in signs] + [(None, None)]
-    found = minimize(value_and_gradient, start, jac=True, method="L-BFGS-B", bounds=bounds,
-                     options={"maxiter": 500, "ftol": 1e-12, "gtol": 1e-8})
+    bounds = [(0.0 if sign > 0 else None, 0.0 if sign < 0 else None) for sign in signs] + [
+        (None, None)
+    ]
+    found = minimize(
+        value_and_gradient,
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=bounds,
+        options={"maxiter": 500, "ftol": 1e-12, "gtol": 1e-8},
+    )
     return float(found.x[-1]), np.asarray(found.x[:-1], dtype=np.float64)

@@ -1,4 +1,6 @@
-"""How long ago was the last one: the strongest single question in most businesses, and hard to beat."""
+"""How long ago was the last one: the strongest single question in most businesses, and hard to
+beat.
+"""
 
 from typing import Any, Self
 
@@ -14,7 +16,11 @@ from models.methods.logistic import Logistic
 
 def recency_signals(signals: tuple[Signal, ...]) -> list[int]:
     """Return positions of signals that count days since something last happened."""
-    return [n for n, signal in enumerate(signals) if signal.unit == "days" and _is_days_since(signal.definition)]
+    return [
+        n
+        for n, signal in enumerate(signals)
+        if signal.unit == "days" and _is_days_since(signal.definition)
+    ]
 
 
 def _is_days_since(definition: object) -> bool:
@@ -59,7 +65,9 @@ class Recency:
     def _candidates(self, signals: tuple[Signal, ...]) -> list[int]:
         found = recency_signals(signals)
         if not found:
-            raise ContractError("no signal counts days since something happened; the recency baseline needs one.")
+            raise ContractError(
+                "no signal counts days since something happened; the recency baseline needs one."
+            )
         return found
 
     def margin(self, features: pd.DataFrame) -> Floats:
@@ -75,7 +83,11 @@ class Recency:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the chosen column and its regression."""
-        return {"column": self.column_, "signals": self.signals_, "logistic": self.logistic_.to_dict()}
+        return {
+            "column": self.column_,
+            "signals": self.signals_,
+            "logistic": self.logistic_.to_dict(),
+        }
 
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> Self:

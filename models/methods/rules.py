@@ -1,4 +1,6 @@
-"""Rules: conditions on signals with points; the first that holds counts, or all do, and which fired is said."""
+"""Rules: conditions on signals with points; the first that holds counts, or all do, and which fired
+is said.
+"""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -19,13 +21,15 @@ from models.methods.scorecard import MARGIN_PER_POINT, choose_indicators
 class Rules:
     """Score = points of the first rule that holds, or the sum over all that hold.
 
-    `fit` learns nothing from labels; where no rules are declared it proposes some from the cards' directions and the
-    spread of the training rows.
+    `fit` learns nothing from labels; where no rules are declared it proposes some from the cards'
+    directions and the spread of the training rows.
     """
 
     name = "rules"
 
-    def __init__(self, rules: Sequence[Rule] = (), *, match: Match = "all", is_event_good: bool = False) -> None:
+    def __init__(
+        self, rules: Sequence[Rule] = (), *, match: Match = "all", is_event_good: bool = False
+    ) -> None:
         require_sound(rules, "rule")
         self.rules = tuple(rules)
         self.match = match
@@ -45,11 +49,15 @@ class Rules:
         """Find each rule's signals, or propose rules from these rows; labels are not read."""
         self.columns_ = [signal.column for signal in signals]
         self.rules_ = self.rules or propose_rules(features, signals)
-        require_signals([each.signal for rule in self.rules_ for each in rule.when], self.columns_, "rules")
+        require_signals(
+            [each.signal for rule in self.rules_ for each in rule.when], self.columns_, "rules"
+        )
         return self
 
     def fired(self, features: pd.DataFrame) -> NDArray[np.bool_]:
-        """Return which rules count, shape (n_rows, n_rules); with match = "first" at most one per row."""
+        """Return which rules count, shape (n_rows, n_rules); with match = "first" at most one per
+        row.
+        """
         held = np.column_stack([self._holds(rule, features) for rule in self.rules_])
         if self.match == "first":
             held &= np.cumsum(held, axis=1) == 1
@@ -57,11 +65,17 @@ class Rules:
 
     def fired_names(self, features: pd.DataFrame) -> list[tuple[str, ...]]:
         """Return the names of the rules that count, per row, in the order of the rules."""
-        return [tuple(self.rules_[n].name for n in np.flatnonzero(row)) for row in self.fired(features)]
+        return [
+            tuple(self.rules_[n].name for n in np.flatnonzero(row)) for row in self.fired(features)
+        ]
 
     def _holds(self, rule: Rule, features: pd.DataFrame) -> NDArray[np.bool_]:
-        parts = [holds(each, features.iloc[:, self.columns_.index(each.signal)].to_numpy(dtype=np.float64))
-                 for each in rule.when]
+        parts = [
+            holds(
+                each, features.iloc[:, self.columns_.index(each.signal)].to_numpy(dtype=np.float64)
+            )
+            for each in rule.when
+        ]
         return np.asarray(np.logical_and.reduce(parts), dtype=bool)
 
     def score(self, features: pd.DataFrame) -> NDArray[np.int64]:
@@ -70,16 +84,22 @@ class Rules:
         return np.asarray(self.fired(features) @ points, dtype=np.int64)
 
     def margin(self, features: pd.DataFrame) -> Floats:
-        """Return a ranking on the log-odds side: few points are a high margin (reversed for good events)."""
+        """Return a ranking on the log-odds side: few points are a high margin (reversed for good
+        events).
+        """
         return np.asarray(self.score(features) * self._per_point(), dtype=np.float64)
 
     def contributions(self, features: pd.DataFrame) -> tuple[float, Floats]:
-        """Return 0 and the points as margin; a rule's points are shared equally by its conditions."""
+        """Return 0 and the points as margin; a rule's points are shared equally by its
+        conditions.
+        """
         fired = self.fired(features)
         phi = np.zeros((len(features), len(self.columns_)))
         for number, rule in enumerate(self.rules_):
             for condition in rule.when:
-                phi[:, self.columns_.index(condition.signal)] += fired[:, number] * (rule.points / len(rule.when))
+                phi[:, self.columns_.index(condition.signal)] += fired[:, number] * (
+                    rule.points / len(rule.when)
+                )
         return 0.0, phi * self._per_point()
 
     def _per_point(self) -> float:
@@ -87,20 +107,37 @@ class Rules:
 
     def describe(self) -> dict[str, Any]:
         """Return the rules that count, as plain values."""
-        kept = [{"name": rule.name, "points": rule.points,
-                 "when": [{k: v for k, v in asdict(each).items() if v not in (None, False)} for each in rule.when]}
-                for rule in self.rules_]
+        kept = [
+            {
+                "name": rule.name,
+                "points": rule.points,
+                "when": [
+                    {k: v for k, v in asdict(each).items() if v not in (None, False)}
+                    for each in rule.when
+                ],
+            }
+            for rule in self.rules_
+        ]
         return {"rules": kept, "match": self.match, "is_declared": bool(self.rules)}
 
     def to_dict(self) -> dict[str, Any]:
         """Return the rules and the columns they read from."""
-        return {"declared": [asdict(rule) for rule in self.rules], "rules": [asdict(rule) for rule in self.rules_],
-                "match": self.match, "is_event_good": self.is_event_good, "columns": self.columns_}
+        return {
+            "declared": [asdict(rule) for rule in self.rules],
+            "rules": [asdict(rule) for rule in self.rules_],
+            "match": self.match,
+            "is_event_good": self.is_event_good,
+            "columns": self.columns_,
+        }
 
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> Self:
         """Return the method that `to_dict` described."""
-        method = cls(_read(state["declared"]), match=state["match"], is_event_good=bool(state["is_event_good"]))
+        method = cls(
+            _read(state["declared"]),
+            match=state["match"],
+            is_event_good=bool(state["is_event_good"]),
+        )
         method.rules_ = _read(state["rules"])
         method.columns_ = list(state["columns"])
         return method
@@ -111,26 +148,37 @@ def holds(condition: Condition, values: Floats) -> NDArray[np.bool_]:
     if condition.missing:
         return np.isnan(values)
     found = ~np.isnan(values)
-    for bound, compare in ((condition.above, np.greater), (condition.at_least, np.greater_equal),
-                           (condition.below, np.less), (condition.at_most, np.less_equal)):
+    for bound, compare in (
+        (condition.above, np.greater),
+        (condition.at_least, np.greater_equal),
+        (condition.below, np.less),
+        (condition.at_most, np.less_equal),
+    ):
         if bound is not None:
             found &= compare(values, bound)
     return np.asarray(found, dtype=bool)
 
 
 def _read(rules: list[dict[str, Any]]) -> tuple[Rule, ...]:
-    return tuple(Rule(each["name"], tuple(Condition(**part) for part in each["when"]), int(each["points"]))
-                 for each in rules)
+    return tuple(
+        Rule(each["name"], tuple(Condition(**part) for part in each["when"]), int(each["points"]))
+        for each in rules
+    )
 
 
 def propose_rules(features: pd.DataFrame, signals: tuple[Signal, ...]) -> tuple[Rule, ...]:
-    """Return rules for a scorecard's indicators, the gravest first: two bad at once, the worst tenth, the worst quarter."""
+    """Return rules for a scorecard's indicators, the gravest first: two bad at once, the worst
+    tenth, the worst quarter.
+    """
     bad: list[tuple[Condition, Condition]] = []
     for number in choose_indicators(features, signals):
         values = features.iloc[:, number].dropna().to_numpy(dtype=np.float64)
         bad.append((_worst(signals[number], values, 0.10), _worst(signals[number], values, 0.25)))
     if not bad:
-        raise ContractError('no signal says which direction is worse, so no rules can be proposed. Declare [[rules]].')
+        raise ContractError(
+            "no signal says which direction is worse, so no rules can be proposed. Declare"
+            " [[rules]]."
+        )
     pairs = zip(bad, bad[1:], strict=False)
     both = [Rule(f"{a.signal} and {b.signal} both bad", (a, b), -40) for (_, a), (_, b) in pairs]
     tenth = [Rule(f"{worst.signal} very bad", (worst,), -20) for worst, _ in bad]
@@ -142,6 +190,14 @@ def _worst(signal: Signal, values: Floats, share: float) -> Condition:
     """The worst share of the rows; where most rows share one value, what lies beyond it."""
     if signal.worse == "up":
         edge = float(np.quantile(values, 1.0 - share))
-        return Condition(signal.column, at_least=edge) if edge > np.median(values) else Condition(signal.column, above=edge)
+        return (
+            Condition(signal.column, at_least=edge)
+            if edge > np.median(values)
+            else Condition(signal.column, above=edge)
+        )
     edge = float(np.quantile(values, share))
-    return Condition(signal.column, at_most=edge) if edge < np.median(values) else Condition(signal.column, below=edge)
+    return (
+        Condition(signal.column, at_most=edge)
+        if edge < np.median(values)
+        else Condition(signal.column, below=edge)
+    )

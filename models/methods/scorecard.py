@@ -1,4 +1,6 @@
-"""A health score from a few signals and no labels: what is published when no model has earned its place."""
+"""A health score from a few signals and no labels: what is published when no model has earned its
+place.
+"""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -16,9 +18,12 @@ MAX_INDICATORS = 6
 MAX_PER_DIMENSION = 2
 MAX_KNOTS = 201
 MARGIN_PER_POINT = 0.1
-"""Log-odds per point of health in `margin`: only the order matters there, a calibrator finds the scale."""
+"""Log-odds per point of health in `margin`: only the order matters there, a calibrator finds the
+scale.
+"""
 
-# What a customer manager would ask first, most telling first; matched against driver, column and measure.
+# What a customer manager would ask first, most telling first; matched against driver, column and
+# measure.
 PREFERENCES = (
     ("days_since",),
     ("change", "trend"),
@@ -31,7 +36,9 @@ PREFERENCES = (
 
 @dataclass(frozen=True, eq=False)
 class Indicator:
-    """One part of the scorecard: a signal, its percentiles in the reference portfolio, its weight."""
+    """One part of the scorecard: a signal, its percentiles in the reference portfolio, its
+    weight.
+    """
 
     position: int
     column: str
@@ -74,18 +81,25 @@ class Scorecard:
         chosen = choose_indicators(features, signals)
         if not chosen:
             raise ContractError(
-                "no signal says which direction is worse (or all are empty), so a scorecard has nothing to count. "
-                'Give cards worse = "up" or "down".'
+                "no signal says which direction is worse (or all are empty), so a scorecard has"
+                ' nothing to count. Give cards worse = "up" or "down".'
             )
         self.indicators_ = tuple(
-            freeze_indicator(number, signals[number], 1.0 / len(chosen), features.iloc[:, number].to_numpy(dtype=np.float64))
+            freeze_indicator(
+                number,
+                signals[number],
+                1.0 / len(chosen),
+                features.iloc[:, number].to_numpy(dtype=np.float64),
+            )
             for number in chosen
         )
         self.signals_ = len(signals)
         return self
 
     def points(self, features: pd.DataFrame) -> tuple[float, Floats]:
-        """Return the base (50) and points per signal, shape (n_rows, n_signals); base + points = health."""
+        """Return the base (50) and points per signal, shape (n_rows, n_signals); base + points =
+        health.
+        """
         points = np.zeros((len(features), self.signals_))
         for part in self.indicators_:
             values = features.iloc[:, part.position].to_numpy(dtype=np.float64)
@@ -103,7 +117,9 @@ class Scorecard:
         return np.asarray(features.iloc[:, columns].isna().sum(axis=1), dtype=np.intp)
 
     def margin(self, features: pd.DataFrame) -> Floats:
-        """Return a ranking on the log-odds side: low health is a high margin (reversed for good events)."""
+        """Return a ranking on the log-odds side: low health is a high margin (reversed for good
+        events).
+        """
         base, phi = self.contributions(features)
         return np.asarray(base + phi.sum(axis=1), dtype=np.float64)
 
@@ -115,8 +131,14 @@ class Scorecard:
     def to_dict(self) -> dict[str, Any]:
         """Return the indicators as lists."""
         parts = [
-            {"position": part.position, "column": part.column, "worse": part.worse, "weight": part.weight,
-             "values": part.values.tolist(), "shares": part.shares.tolist()}
+            {
+                "position": part.position,
+                "column": part.column,
+                "worse": part.worse,
+                "weight": part.weight,
+                "values": part.values.tolist(),
+                "shares": part.shares.tolist(),
+            }
             for part in self.indicators_
         ]
         return {"is_event_good": self.is_event_good, "signals": self.signals_, "indicators": parts}
@@ -127,24 +149,37 @@ class Scorecard:
         method = cls(is_event_good=bool(state["is_event_good"]))
         method.signals_ = int(state["signals"])
         method.indicators_ = tuple(
-            Indicator(part["position"], part["column"], part["worse"], part["weight"],
-                      np.asarray(part["values"], dtype=np.float64), np.asarray(part["shares"], dtype=np.float64))
+            Indicator(
+                part["position"],
+                part["column"],
+                part["worse"],
+                part["weight"],
+                np.asarray(part["values"], dtype=np.float64),
+                np.asarray(part["shares"], dtype=np.float64),
+            )
             for part in state["indicators"]
         )
         return method
 
 
 def choose_indicators(features: pd.DataFrame, signals: tuple[Signal, ...]) -> list[int]:
-    """Return positions of at most six signals with an opinion, at most two per dimension, one per driver.
+    """Return positions of at most six signals with an opinion, at most two per dimension, one per
+    driver.
 
-    Signals are asked in the order of `PREFERENCES`, the fuller ones first; a signal that never varies or is
-    null in more than half of the portfolio says too little.
+    Signals are asked in the order of `PREFERENCES`, the fuller ones first; a signal that never
+    varies or is null in more than half of the portfolio says too little.
     """
     values = features.to_numpy(dtype=np.float64)
     filled = 1.0 - np.isnan(values).mean(axis=0)
-    varies = np.array([len(np.unique(column[~np.isnan(column)])) > 1 for column in values.T], dtype=bool)
-    candidates = [n for n, signal in enumerate(signals) if signal.worse and varies[n] and filled[n] > 0.5]
-    candidates.sort(key=lambda n: (_preference(signals[n]), -round(filled[n], 2), signals[n].column))
+    varies = np.array(
+        [len(np.unique(column[~np.isnan(column)])) > 1 for column in values.T], dtype=bool
+    )
+    candidates = [
+        n for n, signal in enumerate(signals) if signal.worse and varies[n] and filled[n] > 0.5
+    ]
+    candidates.sort(
+        key=lambda n: (_preference(signals[n]), -round(filled[n], 2), signals[n].column)
+    )
     chosen: list[int] = []
     for per_preference in (1, MAX_INDICATORS):  # first one of each kind, then whatever follows
         used: dict[int, int] = {}

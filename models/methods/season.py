@@ -1,8 +1,8 @@
 """What the time of year does to everybody: log-odds by day of the year, laid over a finished model.
 
-Autumn brings a gift shop's buyers back, the end of the school year takes a course's students away. A model that has seen
-one such autumn cannot tell whether it returns; what training dates then had beyond its scores is carried over as far as
-what differs between dates may be expected to.
+Autumn brings a gift shop's buyers back, the end of the school year takes a course's students away.
+A model that has seen one such autumn cannot tell whether it returns; what training dates then had
+beyond its scores is carried over as far as what differs between dates may be expected to.
 """
 
 from typing import Any, Self
@@ -24,21 +24,28 @@ PERIOD_DAYS = 14
 SMOOTH_DAYS = 21.0
 """Days over which the effect of a season changes, before label windows smooth it further."""
 LEVEL_SD = 0.25
-"""Scale of the prior for how levels of dates differ, in log-odds: as for periods in `calibration.interval`."""
+"""Scale of the prior for how levels of dates differ, in log-odds: as for periods in
+`calibration.interval`.
+"""
 SPREADS = np.linspace(0.02, 1.0, 25)
 RETURNING = np.linspace(0.05, 0.95, 10)
-"""Share of the variance between dates that comes back every year: any share is as likely before data."""
+"""Share of the variance between dates that comes back every year: any share is as likely before
+data.
+"""
 KNOT_DAYS = 5.0
 WORTH_TELLING = 0.15
-"""Spread of the returning part, in log-odds, from which the time of year is a signal: a sixth more or fewer events. Where
-nothing is known of it, the priors alone give 0.13."""
+"""Spread of the returning part, in log-odds, from which the time of year is a signal: a sixth more
+or fewer events. Where nothing is known of it, the priors alone give 0.13.
+"""
 
 
 class Season:
-    """Log-odds by day of the year, straight between knots five days apart; the same for every account of a date.
+    """Log-odds by day of the year, straight between knots five days apart; the same for every
+    account of a date.
 
-    Its whole contribution is that of the signal `days_from_new_year`. It takes part in a blend with the weight 1 beside
-    members whose weights add to 1. Fitting it on rows alone leaves it flat: see `fit_season`.
+    Its whole contribution is that of the signal `days_from_new_year`. It takes part in a blend with
+    the weight 1 beside members whose weights add to 1. Fitting it on rows alone leaves it flat: see
+    `fit_season`.
     """
 
     name = "season"
@@ -56,7 +63,9 @@ class Season:
         seed: int = 0,
         weights: Floats | None = None,
     ) -> Self:
-        """Forget what was learned: a season is learned beside the other members, never by itself."""
+        """Forget what was learned: a season is learned beside the other members, never by
+        itself.
+        """
         self.values_ = np.zeros(len(_knots()))
         return self
 
@@ -98,14 +107,16 @@ def day_of_year(from_new_year: Floats, from_april: Floats) -> Floats:
     return np.asarray(np.where(is_spring, from_new_year, YEAR - from_new_year), dtype=np.float64)
 
 
-def fit_season(logit: Floats, labels: NDArray[np.int8], keys: pd.DataFrame, columns: tuple[str, str]) -> Season:
+def fit_season(
+    logit: Floats, labels: NDArray[np.int8], keys: pd.DataFrame, columns: tuple[str, str]
+) -> Season:
     """Return what the time of year adds to the log-odds of a finished model.
 
-    Each fortnight of dates has a level: the shift of its log-odds that makes its mean probability its rate. Levels
-    differ by a part that returns every year, a part of a season that does not, and chance; both parts are Gaussian
-    processes, smooth over three weeks and the label window. Their common spread and the share that returns are
-    averaged over their posterior. With dates of one year the share stays where its prior is, about a half; further years
-    decide it.
+    Each fortnight of dates has a level: the shift of its log-odds that makes its mean probability
+    its rate. Levels differ by a part that returns every year, a part of a season that does not, and
+    chance; both parts are Gaussian processes, smooth over three weeks and the label window. Their
+    common spread and the share that returns are averaged over their posterior. With dates of one
+    year the share stays where its prior is, about a half; further years decide it.
 
     Parameters
     ----------
@@ -116,17 +127,21 @@ def fit_season(logit: Floats, labels: NDArray[np.int8], keys: pd.DataFrame, colu
 
     References
     ----------
-    [Rasmussen2006] Gaussian Processes for Machine Learning, equations 2.25 and 5.8; section 5.4.3 for the sum of a periodic
-    and other kernels.
+    [Rasmussen2006] Gaussian Processes for Machine Learning, equations 2.25 and 5.8; section 5.4.3
+    for the sum of a periodic and other kernels.
     """
     day, level, variance = _levels(logit, labels, keys)
     values, _ = _returning(day, level, variance, _smooth(keys))
     # Log-odds of nobody in particular: the level is the calibrator's matter.
-    return Season(columns, values - np.average(np.interp(day, _knots(), values, period=YEAR), weights=1.0 / variance))
+    return Season(
+        columns,
+        values - np.average(np.interp(day, _knots(), values, period=YEAR), weights=1.0 / variance),
+    )
 
 
 def season_spread(logit: Floats, labels: NDArray[np.int8], keys: pd.DataFrame) -> float:
-    """Return by how much the levels of dates differ in a way that returns every year: a standard deviation in log-odds.
+    """Return by how much the levels of dates differ in a way that returns every year: a standard
+    deviation in log-odds.
 
     The posterior mean of what `fit_season` averages over; parameters as there.
     """
@@ -136,16 +151,23 @@ def season_spread(logit: Floats, labels: NDArray[np.int8], keys: pd.DataFrame) -
 def _smooth(keys: pd.DataFrame) -> float:
     """Days over which levels resemble each other."""
     window = float((keys["label_until"] - keys["as_of"]).dt.total_seconds().median()) / 86_400.0
-    # Averaging an effect over a window widens its kernel by the variance of the distance of two points in two windows.
+    # Averaging an effect over a window widens its kernel by the variance of the distance of two
+    # points in two windows.
     return float(np.sqrt(SMOOTH_DAYS**2 + window**2 / 6.0))
 
 
-def _levels(logit: Floats, labels: NDArray[np.int8], keys: pd.DataFrame) -> tuple[Floats, Floats, Floats]:
-    """Mean day (since 1970), shift and its variance per fortnight; rows of one account count as one."""
+def _levels(
+    logit: Floats, labels: NDArray[np.int8], keys: pd.DataFrame
+) -> tuple[Floats, Floats, Floats]:
+    """Mean day (since 1970), shift and its variance per fortnight; rows of one account count as
+    one.
+    """
     day = (keys["as_of"] - pd.Timestamp(0)).dt.total_seconds().to_numpy() / 86_400.0
     code, periods = pd.factorize(day // PERIOD_DAYS, sort=True)
     size = np.bincount(code).astype(np.float64)
-    accounts = pd.DataFrame({"code": code, "account": keys["account_id"].to_numpy()}).drop_duplicates()["code"]
+    accounts = pd.DataFrame(
+        {"code": code, "account": keys["account_id"].to_numpy()}
+    ).drop_duplicates()["code"]
     shift = np.zeros(len(periods))
     for _ in range(60):
         p = sigmoid(logit + shift[code])
@@ -161,7 +183,9 @@ def _levels(logit: Floats, labels: NDArray[np.int8], keys: pd.DataFrame) -> tupl
 
 
 def _returning(day: Floats, level: Floats, variance: Floats, smooth: float) -> tuple[Floats, float]:
-    """Posterior means of the returning part at the knots and of its spread, the common level integrated out, on a grid."""
+    """Posterior means of the returning part at the knots and of its spread, the common level
+    integrated out, on a grid.
+    """
     yearly = _kernel(_around(day, day), smooth)
     passing = _kernel(day[:, None] - day[None, :], smooth)
     at_knots = _kernel(_around(_knots(), day), smooth)
@@ -169,18 +193,28 @@ def _returning(day: Floats, level: Floats, variance: Floats, smooth: float) -> t
     log_posterior, curves, spreads = [], [], []
     for spread in SPREADS:
         for share in RETURNING:
-            covariance = spread**2 * (share * yearly + (1.0 - share) * passing) + np.diag(variance + 1e-9)
+            covariance = spread**2 * (share * yearly + (1.0 - share) * passing) + np.diag(
+                variance + 1e-9
+            )
             lower = np.linalg.cholesky(covariance)
             half, half_level = solve_triangular(lower, np.column_stack([ones, level]), lower=True).T
             mean = (half @ half_level) / (half @ half)
             rest = half_level - mean * half
-            log_posterior.append(-np.log(np.diag(lower)).sum() - 0.5 * np.log(half @ half) - 0.5 * rest @ rest
-                                 - 0.5 * (spread / LEVEL_SD) ** 2)
+            log_posterior.append(
+                -np.log(np.diag(lower)).sum()
+                - 0.5 * np.log(half @ half)
+                - 0.5 * rest @ rest
+                - 0.5 * (spread / LEVEL_SD) ** 2
+            )
             spreads.append(spread * np.sqrt(share))
-            curves.append(spread**2 * share * at_knots @ solve_triangular(lower, rest, lower=True, trans=1))
+            curves.append(
+                spread**2 * share * at_knots @ solve_triangular(lower, rest, lower=True, trans=1)
+            )
     weight = np.exp(np.array(log_posterior) - max(log_posterior))
     weight = weight / weight.sum()
-    return np.asarray(weight @ np.array(curves), dtype=np.float64), float(weight @ np.array(spreads))
+    return np.asarray(weight @ np.array(curves), dtype=np.float64), float(
+        weight @ np.array(spreads)
+    )
 
 
 def _knots() -> Floats:

@@ -1,4 +1,6 @@
-"""The weighted average with weights of its own per segment, as far as segments differ beyond chance."""
+"""The weighted average with weights of its own per segment, as far as segments differ beyond
+chance.
+"""
 
 from collections.abc import Sequence
 from typing import Any, Self
@@ -21,9 +23,10 @@ RIDGE = 1e-6
 class SegmentWeights:
     """The weighted average, each segment with its own weights; these sum to 100 again.
 
-    Global weights are those of `WeightedAverage`. A segment's are the global ones, on the scale of log-odds, plus the
-    segment's departure from the fit of all segments together (`models.methods.cohort.departures`), never below 0. So nothing
-    but a difference between segments moves a weight, and a segment without one has the global weights exactly.
+    Global weights are those of `WeightedAverage`. A segment's are the global ones, on the scale of
+    log-odds, plus the segment's departure from the fit of all segments together
+    (`models.methods.cohort.departures`), never below 0. So nothing but a difference between
+    segments moves a weight, and a segment without one has the global weights exactly.
     """
 
     name = "segment_weights"
@@ -34,8 +37,13 @@ class SegmentWeights:
         self.own_: dict[str, WeightedAverage] = {}
 
     def fit(
-        self, features: pd.DataFrame, labels: NDArray[np.int8], signals: tuple[Signal, ...], *,
-        accounts: pd.Series, segments: Sequence[str | None] | NDArray[Any],
+        self,
+        features: pd.DataFrame,
+        labels: NDArray[np.int8],
+        signals: tuple[Signal, ...],
+        *,
+        accounts: pd.Series,
+        segments: Sequence[str | None] | NDArray[Any],
     ) -> Self:
         """Fit global weights, then how segments depart from them; rows sorted by key."""
         self.global_.fit(features, labels, signals)
@@ -43,16 +51,28 @@ class SegmentWeights:
         target, weight = labels.astype(np.float64), np.full(len(labels), 1.0 / len(labels))
         level, common = newton(risks, target, weight, RIDGE, np.zeros(risks.shape[1] + 1))
         # Log-odds per unit of the score, so that weights that sum to 100 become coefficients.
-        scale = float(newton(self.global_.margin(features)[:, None], target, weight, RIDGE, np.zeros(2))[1][0])
+        scale = float(
+            newton(self.global_.margin(features)[:, None], target, weight, RIDGE, np.zeros(2))[1][0]
+        )
         held = max(scale, 0.0) * np.array([part.weight for part in self.global_.parts_]) / 100.0
-        self.departures_ = departures(risks, level + risks @ common, labels, accounts, segments, is_level_free=True, lowest=-held)
+        self.departures_ = departures(
+            risks,
+            level + risks @ common,
+            labels,
+            accounts,
+            segments,
+            is_level_free=True,
+            lowest=-held,
+        )
         for name, each in self.departures_.by_segment.items():
             coefficients = held + each.change
             if each.own_share > 0 and coefficients.sum() > 0:
                 self.own_[name] = self.global_.reweighted(100.0 * coefficients / coefficients.sum())
         return self
 
-    def margin(self, features: pd.DataFrame, segments: Sequence[str | None] | NDArray[Any]) -> Floats:
+    def margin(
+        self, features: pd.DataFrame, segments: Sequence[str | None] | NDArray[Any]
+    ) -> Floats:
         """Return a ranking on the log-odds side, by the weights of each row's segment."""
         _, phi = self.contributions(features, segments)
         return np.asarray(phi.sum(axis=1), dtype=np.float64)
@@ -70,14 +90,28 @@ class SegmentWeights:
         return base, phi
 
     def describe(self) -> dict[str, Any]:
-        """Return the global weights, the pull in leaving accounts (None: infinite), and the segments, the largest first.
+        """Return the global weights, the pull in leaving accounts (None: infinite), and the
+        segments, the largest first.
 
-        Keys of a segment: accounts, leaving_accounts, own_share (0-1), weights, pooled (why these are the global ones, or empty).
+        Keys of a segment: accounts, leaving_accounts, own_share (0-1), weights, pooled (why these
+        are the global ones, or empty).
         """
-        segments = [{
-            "segment": name, "accounts": each.accounts, "leaving_accounts": each.leaving_accounts, "own_share": each.own_share,
-            "weights": self.own_.get(name, self.global_).describe()["weights"], "pooled": each.why_pooled}
-            for name, each in self.departures_.by_segment.items()]
+        segments = [
+            {
+                "segment": name,
+                "accounts": each.accounts,
+                "leaving_accounts": each.leaving_accounts,
+                "own_share": each.own_share,
+                "weights": self.own_.get(name, self.global_).describe()["weights"],
+                "pooled": each.why_pooled,
+            }
+            for name, each in self.departures_.by_segment.items()
+        ]
         pull = self.departures_.pull_leavers
-        return {**self.global_.describe(), "pull_leavers": pull if np.isfinite(pull) else None,
-                "segments": sorted(segments, key=lambda each: (-int(str(each["accounts"])), str(each["segment"])))}
+        return {
+            **self.global_.describe(),
+            "pull_leavers": pull if np.isfinite(pull) else None,
+            "segments": sorted(
+                segments, key=lambda each: (-int(str(each["accounts"])), str(each["segment"]))
+            ),
+        }

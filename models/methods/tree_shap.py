@@ -1,25 +1,26 @@
-"""Exact SHAP values of LightGBM's trees from tables, for many rows: equal to `pred_contrib` to rounding.
+"""Exact SHAP values of LightGBM's trees from tables, for many rows: equal to `pred_contrib` to
+rounding.
 
-What a leaf gives to a signal depends on the row only through which conditions on the leaf's path the
-row satisfies. So a tree is cut into blocks of a few decisions each; for every block and signal a table
-holds the contribution of every pattern of answers, and a row costs one look-up per block and signal:
-pattern -> contribution. Each row is summed in the order of trees and blocks, in doubles, whatever rows
-stand beside it, so values do not move with the batch.
+What a leaf gives to a signal depends on the row only through which conditions on the leaf's path
+the row satisfies. So a tree is cut into blocks of a few decisions each; for every block and signal
+a table holds the contribution of every pattern of answers, and a row costs one look-up per block
+and signal: pattern -> contribution. Each row is summed in the order of trees and blocks, in
+doubles, whatever rows stand beside it, so values do not move with the batch.
 
 The tables follow [Lundberg2018, alg. 2] (path-dependent expectation, weights from the counts of the
-training rows). For a leaf of value v whose path tests d signals, `z_j` the share of rows that goes the
-path's way at all decisions on signal j, and `o_j` 1 when the row does so, else 0:
+training rows). For a leaf of value v whose path tests d signals, `z_j` the share of rows that goes
+the path's way at all decisions on signal j, and `o_j` 1 when the row does so, else 0:
 
     phi_i = v (o_i - z_i) * integral over t in [0, 1] of prod_{j != i} (z_j (1 - t) + o_j t) dt
 
-The integral writes the Shapley weights k! (d - 1 - k)! / d! as Beta functions, and Gauss-Legendre with
-ceil(d / 2) points is exact for it, as it is a polynomial of degree d - 1.
+The integral writes the Shapley weights k! (d - 1 - k)! / d! as Beta functions, and Gauss-Legendre
+with ceil(d / 2) points is exact for it, as it is a polynomial of degree d - 1.
 
 References
 ----------
 [Lundberg2018] Consistent individualized feature attribution for tree ensembles, algorithm 2.
-[Nadel2025] From decision trees to Boolean logic: a fast and unified SHAP algorithm (WOODELF): contributions
-as tables over decision patterns.
+[Nadel2025] From decision trees to Boolean logic: a fast and unified SHAP algorithm (WOODELF):
+contributions as tables over decision patterns.
 """
 
 from collections.abc import Iterator, Mapping
@@ -39,7 +40,9 @@ MOST_BITS = (11, 10, 9, 8)
 TABLE_BYTES = 400 * 1024**2
 """Largest size of all tables together; a model beyond it at 8 bits is left to `pred_contrib`."""
 ROWS_AT_ONCE = 16_384
-"""Rows whose patterns are held at a time: numpy's cost per call is spread, buffers stay in the cache."""
+"""Rows whose patterns are held at a time: numpy's cost per call is spread, buffers stay in the
+cache.
+"""
 _LEAVES_AT_ONCE = 512
 _LEFT_ALWAYS = 0
 Tree = Mapping[str, Any]
@@ -61,7 +64,9 @@ class _Decision:
 
 @dataclass(frozen=True)
 class _Step:
-    """One edge of a path: the decision, the answer that follows it, and the share of rows that does."""
+    """One edge of a path: the decision, the answer that follows it, and the share of rows that
+    does.
+    """
 
     decision: int
     goes_left: bool
@@ -80,7 +85,9 @@ class _Node:
     """Decisions at and below this node."""
     columns: tuple[int, ...] = ()
     table: Floats = field(default_factory=lambda: np.empty((0, 0)))
-    """Of a leaf: contribution per pattern (bit j: column j of `columns` goes the path's way) and column."""
+    """Of a leaf: contribution per pattern (bit j: column j of `columns` goes the path's way) and
+    column.
+    """
 
     def leaves(self) -> "Iterator[_Node]":
         """Leaves below, left to right."""
@@ -92,7 +99,9 @@ class _Node:
 
 @dataclass(frozen=True)
 class _Block:
-    """A part of a tree: its decisions in order of bits, and a table over their answers for each column."""
+    """A part of a tree: its decisions in order of bits, and a table over their answers for each
+    column.
+    """
 
     decisions: tuple[int, ...]
     columns: tuple[int, ...]
@@ -126,29 +135,42 @@ class TreeShap:
 
     def __init__(self, model: Tree) -> None:
         if model.get("num_tree_per_iteration", 1) != 1:
-            raise CannotExplain("several classes per tree are not covered; tenure's targets have two outcomes.")
+            raise CannotExplain(
+                "several classes per tree are not covered; tenure's targets have two outcomes."
+            )
         trees = [_parsed(each["tree_structure"]) for each in model["tree_info"]]
         bits = _bits_that_fit([root for root, _ in trees])
         self.width = int(model["max_feature_idx"]) + 1
         self._thresholds = _thresholds(decision for _, decisions in trees for decision in decisions)
         self._places = {column: place for place, column in enumerate(self._thresholds)}
-        self._zero_columns = {d.column for _, decisions in trees for d in decisions if d.missing_is_zero}
-        nan_columns = {d.column for _, decisions in trees for d in decisions if not d.missing_is_zero}
+        self._zero_columns = {
+            d.column for _, decisions in trees for d in decisions if d.missing_is_zero
+        }
+        nan_columns = {
+            d.column for _, decisions in trees for d in decisions if not d.missing_is_zero
+        }
         if self._zero_columns & nan_columns:
             raise CannotExplain("a column is null-aware in some trees and not in others.")
         _fill_leaf_tables([leaf for root, _ in trees for leaf in root.leaves()])
         self._trees = [
-            ([self._coded(d) for d in decisions], [_block(part, decisions) for part in _parts(root, bits)])
+            (
+                [self._coded(d) for d in decisions],
+                [_block(part, decisions) for part in _parts(root, bits)],
+            )
             for root, decisions in trees
         ]
 
     def values(self, rows: Floats, *, threads: int = 1) -> Floats:
-        """Contributions of shape (n_rows, n_columns), in log-odds; a row's do not depend on the others."""
+        """Contributions of shape (n_rows, n_columns), in log-odds; a row's do not depend on the
+        others.
+        """
         if rows.ndim != 2 or rows.shape[1] != self.width:
-            raise ArtifactMismatch(f"rows of shape {rows.shape}, the trees know {self.width} columns.")
+            raise ArtifactMismatch(
+                f"rows of shape {rows.shape}, the trees know {self.width} columns."
+            )
         found = np.zeros(rows.shape)
         starts = range(0, len(rows), ROWS_AT_ONCE)
-        pieces = [(rows[at:at + ROWS_AT_ONCE], found[at:at + ROWS_AT_ONCE]) for at in starts]
+        pieces = [(rows[at : at + ROWS_AT_ONCE], found[at : at + ROWS_AT_ONCE]) for at in starts]
         if threads <= 1 or len(pieces) == 1:
             for piece in pieces:
                 self._explain(*piece)
@@ -161,7 +183,9 @@ class TreeShap:
         """Add the contributions of `rows` into `found`, tree by tree."""
         right, left = self._codes(rows)
         phi = np.zeros((len(self._places), len(rows)))
-        answers = np.empty((max((len(d) for d, _ in self._trees), default=0), len(rows)), dtype=np.uint8)
+        answers = np.empty(
+            (max((len(d) for d, _ in self._trees), default=0), len(rows)), dtype=np.uint8
+        )
         got, shifted = np.empty(len(rows)), np.empty(len(rows), dtype=np.uint8)
         for decisions, blocks in self._trees:
             for answer, each in zip(answers, decisions, strict=False):
@@ -170,13 +194,17 @@ class TreeShap:
             for block in blocks:
                 pattern = _pattern(answers, block.decisions, shifted)
                 for column, table in zip(block.columns, block.tables, strict=True):
-                    np.take(table, pattern, out=got, mode="clip")  # "raise" would copy through a buffer
+                    np.take(
+                        table, pattern, out=got, mode="clip"
+                    )  # "raise" would copy through a buffer
                     phi[self._places[column]] += got
         for column, place in self._places.items():
             found[:, column] = phi[place]
 
     def _codes(self, rows: Floats) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16]]:
-        """Place of each value among its column's thresholds, from 1; a missing one goes right, or left."""
+        """Place of each value among its column's thresholds, from 1; a missing one goes right, or
+        left.
+        """
         right = np.empty((len(self._places), len(rows)), dtype=np.uint16)
         left = np.empty_like(right)
         for column, place in self._places.items():
@@ -191,7 +219,10 @@ class TreeShap:
         return right, left
 
     def _coded(self, decision: _Decision) -> _Coded:
-        limit = int(np.searchsorted(self._thresholds[decision.column], decision.threshold, side="left")) + 1
+        limit = (
+            int(np.searchsorted(self._thresholds[decision.column], decision.threshold, side="left"))
+            + 1
+        )
         return _Coded(self._places[decision.column], limit, decision.missing_goes_left)
 
 
@@ -200,9 +231,11 @@ def _pattern(
 ) -> npt.NDArray[np.intp]:
     """Answers of a block as one number per row, the first decision in the lowest bit."""
     pattern = np.zeros(len(shifted), dtype=np.intp)
-    for start in range(0, len(decisions), 8):  # bytes are eight times as many per instruction as whole numbers
+    for start in range(
+        0, len(decisions), 8
+    ):  # bytes are eight times as many per instruction as whole numbers
         byte = np.zeros(len(shifted), dtype=np.uint8)
-        for bit, decision in enumerate(decisions[start:start + 8]):
+        for bit, decision in enumerate(decisions[start : start + 8]):
             np.left_shift(answers[decision], bit, out=shifted)
             np.bitwise_or(byte, shifted, out=byte)
         pattern |= byte.astype(np.intp) << start
@@ -242,8 +275,12 @@ def _decision(at: Tree) -> _Decision:
     if at["missing_type"] == "Zero":
         raise CannotExplain("zeros that mean missing are not covered.")
     knows_missing = at["missing_type"] == "NaN"
-    return _Decision(int(at["split_feature"]), float(at["threshold"]), knows_missing and bool(at["default_left"]),
-                     not knows_missing)
+    return _Decision(
+        int(at["split_feature"]),
+        float(at["threshold"]),
+        knows_missing and bool(at["default_left"]),
+        not knows_missing,
+    )
 
 
 def _rows(at: Tree) -> float:
@@ -252,7 +289,9 @@ def _rows(at: Tree) -> float:
 
 def _share(leaf: _Node, column: int, decisions: list[_Decision]) -> float:
     """Share of rows that goes the leaf's way at all decisions on one column."""
-    return float(np.prod([step.share for step in leaf.path if decisions[step.decision].column == column]))
+    return float(
+        np.prod([step.share for step in leaf.path if decisions[step.decision].column == column])
+    )
 
 
 def _thresholds(decisions: Iterator[_Decision]) -> dict[int, Floats]:
@@ -264,7 +303,9 @@ def _thresholds(decisions: Iterator[_Decision]) -> dict[int, Floats]:
 
 
 def _parts(node: _Node, bits: int) -> Iterator[_Node]:
-    """The largest parts of a tree whose decisions, with those on the way to them, are at most `bits`."""
+    """The largest parts of a tree whose decisions, with those on the way to them, are at most
+    `bits`.
+    """
     if not node.children or len(node.path) + len(node.inside) <= bits:
         yield node
         return
@@ -274,10 +315,17 @@ def _parts(node: _Node, bits: int) -> Iterator[_Node]:
 
 def _bits_that_fit(roots: list[_Node]) -> int:
     for bits in MOST_BITS:
-        size = sum(8 * 2 ** len(_decisions_of(part)) * len(_columns_of(part)) for root in roots for part in _parts(root, bits))
+        size = sum(
+            8 * 2 ** len(_decisions_of(part)) * len(_columns_of(part))
+            for root in roots
+            for part in _parts(root, bits)
+        )
         if size <= TABLE_BYTES:
             return bits
-    raise CannotExplain(f"tables of {size / 1024**2:.0f} MB would be needed, at most {TABLE_BYTES / 1024**2:.0f} MB are built.")
+    raise CannotExplain(
+        f"tables of {size / 1024**2:.0f} MB would be needed, at most {TABLE_BYTES / 1024**2:.0f} MB"
+        " are built."
+    )
 
 
 def _decisions_of(part: _Node) -> tuple[int, ...]:
@@ -289,20 +337,26 @@ def _columns_of(part: _Node) -> tuple[int, ...]:
 
 
 def _fill_leaf_tables(leaves: list[_Node]) -> None:
-    """Replace the shares that leaves carry by their tables, many leaves of one path length at a time."""
+    """Replace the shares that leaves carry by their tables, many leaves of one path length at a
+    time.
+    """
     by_length: dict[int, list[_Node]] = {}
     for leaf in leaves:
         by_length.setdefault(len(leaf.columns), []).append(leaf)
     for length, group in by_length.items():
         for start in range(0, len(group) if length else 0, _LEAVES_AT_ONCE):
-            some = group[start:start + _LEAVES_AT_ONCE]
-            tables = _leaf_tables(np.vstack([leaf.table for leaf in some]), np.array([leaf.value for leaf in some]))
+            some = group[start : start + _LEAVES_AT_ONCE]
+            tables = _leaf_tables(
+                np.vstack([leaf.table for leaf in some]), np.array([leaf.value for leaf in some])
+            )
             for leaf, table in zip(some, tables, strict=True):
                 leaf.table = table
 
 
 def _leaf_tables(shares: Floats, values: Floats) -> Floats:
-    """Contributions of every pattern: (n, d) shares and (n,) leaf values to shape (n, 2 ** d, d)."""
+    """Contributions of every pattern: (n, d) shares and (n,) leaf values to shape (n, 2 ** d,
+    d).
+    """
     count, length = shares.shape
     points, weights = leggauss((length + 1) // 2)
     t, weights = (points + 1.0) / 2.0, weights / 2.0
@@ -330,7 +384,9 @@ def _block(part: _Node, decisions: list[_Decision]) -> _Block:
     for leaf in part.leaves():
         followed = np.ones((len(leaf.columns), len(patterns)), dtype=bool)
         for step in leaf.path:
-            followed[leaf.columns.index(decisions[step.decision].column)] &= answers[step.decision] == step.goes_left
+            followed[leaf.columns.index(decisions[step.decision].column)] &= (
+                answers[step.decision] == step.goes_left
+            )
         of_leaf = (followed << np.arange(len(leaf.columns))[:, None]).sum(axis=0)
         for place, column in enumerate(leaf.columns):
             tables[columns.index(column)] += leaf.table[of_leaf, place]

@@ -1,4 +1,6 @@
-"""A weighted average of indicators on one 0-100 scale: by hand, by past outcomes, or in named parts."""
+"""A weighted average of indicators on one 0-100 scale: by hand, by past outcomes, or in named
+parts.
+"""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -13,7 +15,13 @@ from features.errors import ContractError
 from models.declared import Part, weights_problem
 from models.methods.actions import require_signals
 from models.methods.base import Floats
-from models.methods.scorecard import MARGIN_PER_POINT, NEUTRAL, Indicator, choose_indicators, freeze_indicator
+from models.methods.scorecard import (
+    MARGIN_PER_POINT,
+    NEUTRAL,
+    Indicator,
+    choose_indicators,
+    freeze_indicator,
+)
 
 MAX_FITTED = 10
 """Indicators that weights are fitted for: a table people can read."""
@@ -21,12 +29,14 @@ MIN_FILLED = 0.5
 
 
 class WeightedAverage:
-    """Weighted mean of parts, each the mean of its indicators' percentiles in the training rows (high is good).
+    """Weighted mean of parts, each the mean of its indicators' percentiles in the training rows
+    (high is good).
 
-    A part without any value in a row is left out there and the other weights are scaled to 100 again; a row with no
-    value at all scores 50. Base 50 and points per signal add to the score exactly. Percentiles are frozen at `fit`,
-    so days, dollars and shares meet on one scale that later rows cannot move. Without parts, `fit` takes the
-    indicators whose percentiles correlate best with the outcome and weights them by that correlation.
+    A part without any value in a row is left out there and the other weights are scaled to 100
+    again; a row with no value at all scores 50. Base 50 and points per signal add to the score
+    exactly. Percentiles are frozen at `fit`, so days, dollars and shares meet on one scale that
+    later rows cannot move. Without parts, `fit` takes the indicators whose percentiles correlate
+    best with the outcome and weights them by that correlation.
     """
 
     name = "weighted_average"
@@ -52,28 +62,42 @@ class WeightedAverage:
     ) -> Self:
         """Freeze percentiles in these rows; labels are read only where weights are to be fitted."""
         self.signals_ = len(signals)
-        self.parts_ = self.parts or fitted_parts(features, labels, signals, is_event_good=self.is_event_good)
+        self.parts_ = self.parts or fitted_parts(
+            features, labels, signals, is_event_good=self.is_event_good
+        )
         columns = [column for part in self.parts_ for column in part.columns]
         require_signals(columns, [signal.column for signal in signals], "weights")
         self.indicators_ = {column: _frozen(features, signals, column) for column in columns}
         return self
 
     def part_scores(self, features: pd.DataFrame) -> pd.DataFrame:
-        """Return 0-100 per row and part, high is good; null where none of the part's indicators has a value."""
-        return pd.DataFrame({part.name: _row_mean(self._scores(part, features)) for part in self.parts_},
-                            index=features.index)
+        """Return 0-100 per row and part, high is good; null where none of the part's indicators has
+        a value.
+        """
+        return pd.DataFrame(
+            {part.name: _row_mean(self._scores(part, features)) for part in self.parts_},
+            index=features.index,
+        )
 
     def row_weights(self, features: pd.DataFrame) -> pd.DataFrame:
-        """Return the weights that count per row and part: 0 where the part is missing, else scaled to sum to 100."""
+        """Return the weights that count per row and part: 0 where the part is missing, else scaled
+        to sum to 100.
+        """
         declared = np.array([part.weight for part in self.parts_])
-        present = np.column_stack([~np.isnan(self._scores(part, features)).all(axis=1) for part in self.parts_])
+        present = np.column_stack(
+            [~np.isnan(self._scores(part, features)).all(axis=1) for part in self.parts_]
+        )
         held = present * declared
         total = held.sum(axis=1, keepdims=True)
         scaled = np.divide(100.0 * held, total, out=np.zeros_like(held), where=total > 0)
-        return pd.DataFrame(scaled, index=features.index, columns=[part.name for part in self.parts_])
+        return pd.DataFrame(
+            scaled, index=features.index, columns=[part.name for part in self.parts_]
+        )
 
     def points(self, features: pd.DataFrame) -> tuple[float, Floats]:
-        """Return the base (50) and points per signal, shape (n_rows, n_signals); together they are the score."""
+        """Return the base (50) and points per signal, shape (n_rows, n_signals); together they are
+        the score.
+        """
         weights = self.row_weights(features).to_numpy()
         points = np.zeros((len(features), self.signals_))
         for number, part in enumerate(self.parts_):
@@ -91,7 +115,9 @@ class WeightedAverage:
         return np.asarray(base + points.sum(axis=1), dtype=np.float64)
 
     def margin(self, features: pd.DataFrame) -> Floats:
-        """Return a ranking on the log-odds side: a low score is a high margin (reversed for good events)."""
+        """Return a ranking on the log-odds side: a low score is a high margin (reversed for good
+        events).
+        """
         _, phi = self.contributions(features)
         return np.asarray(phi.sum(axis=1), dtype=np.float64)
 
@@ -101,14 +127,25 @@ class WeightedAverage:
         return 0.0, points * (MARGIN_PER_POINT if self.is_event_good else -MARGIN_PER_POINT)
 
     def part_margins(self, features: pd.DataFrame) -> Floats:
-        """Return what each part would add to the margin at a weight of 100, shape (n_rows, n_parts); 0 where it is missing."""
+        """Return what each part would add to the margin at a weight of 100, shape (n_rows,
+        n_parts); 0 where it is missing.
+        """
         gap = self.part_scores(features).to_numpy() - NEUTRAL
-        return np.where(np.isnan(gap), 0.0, gap * (MARGIN_PER_POINT if self.is_event_good else -MARGIN_PER_POINT))
+        return np.where(
+            np.isnan(gap),
+            0.0,
+            gap * (MARGIN_PER_POINT if self.is_event_good else -MARGIN_PER_POINT),
+        )
 
     def reweighted(self, weights: Floats) -> Self:
-        """Return this method with other weights of its parts, in their order; the percentiles stay."""
+        """Return this method with other weights of its parts, in their order; the percentiles
+        stay.
+        """
         state = self.to_dict()
-        state["parts"] = [{**part, "weight": float(weight)} for part, weight in zip(state["parts"], weights, strict=True)]
+        state["parts"] = [
+            {**part, "weight": float(weight)}
+            for part, weight in zip(state["parts"], weights, strict=True)
+        ]
         return type(self).from_dict(state)
 
     def _scores(self, part: Part, features: pd.DataFrame) -> Floats:
@@ -122,15 +159,30 @@ class WeightedAverage:
 
     def describe(self) -> dict[str, Any]:
         """Return the weights that count, as plain values."""
-        return {"weights": {part.name: round(part.weight, 2) for part in self.parts_},
-                "columns": {part.name: list(part.columns) for part in self.parts_}, "is_declared": bool(self.parts)}
+        return {
+            "weights": {part.name: round(part.weight, 2) for part in self.parts_},
+            "columns": {part.name: list(part.columns) for part in self.parts_},
+            "is_declared": bool(self.parts),
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Return parts and frozen percentiles as lists."""
-        frozen = {column: {"position": each.position, "worse": each.worse, "values": each.values.tolist(),
-                           "shares": each.shares.tolist()} for column, each in self.indicators_.items()}
-        return {"declared": [asdict(part) for part in self.parts], "parts": [asdict(part) for part in self.parts_],
-                "indicators": frozen, "signals": self.signals_, "is_event_good": self.is_event_good}
+        frozen = {
+            column: {
+                "position": each.position,
+                "worse": each.worse,
+                "values": each.values.tolist(),
+                "shares": each.shares.tolist(),
+            }
+            for column, each in self.indicators_.items()
+        }
+        return {
+            "declared": [asdict(part) for part in self.parts],
+            "parts": [asdict(part) for part in self.parts_],
+            "indicators": frozen,
+            "signals": self.signals_,
+            "is_event_good": self.is_event_good,
+        }
 
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> Self:
@@ -139,25 +191,37 @@ class WeightedAverage:
         method.parts_ = _read(state["parts"])
         method.signals_ = int(state["signals"])
         method.indicators_ = {
-            column: Indicator(each["position"], column, each["worse"], 1.0, np.asarray(each["values"], dtype=np.float64),
-                              np.asarray(each["shares"], dtype=np.float64))
+            column: Indicator(
+                each["position"],
+                column,
+                each["worse"],
+                1.0,
+                np.asarray(each["values"], dtype=np.float64),
+                np.asarray(each["shares"], dtype=np.float64),
+            )
             for column, each in state["indicators"].items()
         }
         return method
 
 
 def _read(parts: list[dict[str, Any]]) -> tuple[Part, ...]:
-    return tuple(Part(each["name"], float(each["weight"]), tuple(each["columns"])) for each in parts)
+    return tuple(
+        Part(each["name"], float(each["weight"]), tuple(each["columns"])) for each in parts
+    )
 
 
 def _frozen(features: pd.DataFrame, signals: tuple[Signal, ...], column: str) -> Indicator:
     position = next(n for n, signal in enumerate(signals) if signal.column == column)
     if signals[position].worse is None:
-        raise ContractError(f"the signal {column!r} has no direction that is worse, so it cannot count towards an average. "
-                            "Choose one whose card says worse up or down.")
+        raise ContractError(
+            f"the signal {column!r} has no direction that is worse, so it cannot count towards an"
+            " average. Choose one whose card says worse up or down."
+        )
     values = features.iloc[:, position].to_numpy(dtype=np.float64)
     if np.isnan(values).all():
-        raise ContractError(f"the signal {column!r} is null in every training row; take it out of the weights.")
+        raise ContractError(
+            f"the signal {column!r} is null in every training row; take it out of the weights."
+        )
     return freeze_indicator(position, signals[position], 1.0, values)
 
 
@@ -169,9 +233,14 @@ def _row_mean(scores: Floats) -> Floats:
 
 
 def fitted_parts(
-    features: pd.DataFrame, labels: NDArray[np.int8], signals: tuple[Signal, ...], *, is_event_good: bool = False
+    features: pd.DataFrame,
+    labels: NDArray[np.int8],
+    signals: tuple[Signal, ...],
+    *,
+    is_event_good: bool = False,
 ) -> tuple[Part, ...]:
-    """Return the indicators that went with the outcome in these rows, weighted by their correlation, sum 100.
+    """Return the indicators that went with the outcome in these rows, weighted by their
+    correlation, sum 100.
 
     One signal per driver, at most ten; a correlation against the card's direction counts as none.
     """
@@ -179,7 +248,11 @@ def fitted_parts(
     best: dict[str, tuple[float, str]] = {}
     for number, signal in enumerate(signals):
         values = features.iloc[:, number].to_numpy(dtype=np.float64)
-        if signal.worse is None or np.isnan(values).mean() > MIN_FILLED or np.nanmin(values) == np.nanmax(values):
+        if (
+            signal.worse is None
+            or np.isnan(values).mean() > MIN_FILLED
+            or np.nanmin(values) == np.nanmax(values)
+        ):
             continue
         risk = NEUTRAL - freeze_indicator(number, signal, 1.0, values).score(values)
         found = float(np.corrcoef(risk, left)[0, 1]) if left.std() > 0 and risk.std() > 0 else 0.0
@@ -187,32 +260,56 @@ def fitted_parts(
             best[signal.driver] = (found, signal.column)
     chosen = sorted(best.values(), reverse=True)[:MAX_FITTED]
     if not chosen:
-        raise ContractError("no signal with a direction went with the outcome in training, so no weights can be fitted. "
-                            "Declare [bench.weights].")
+        raise ContractError(
+            "no signal with a direction went with the outcome in training, so no weights can be"
+            " fitted. Declare [bench.weights]."
+        )
     total = sum(found for found, _ in chosen)
     return tuple(Part(column, 100.0 * found / total, (column,)) for found, column in chosen)
 
 
-FOUR = (("adoption", ("milestones_met_share", "milestones_reached")),
-        ("usage rate", ("seats_used_share", "active_days_28d", "active_days_91d", "events_28d", "events_91d")),
-        ("NPS", ("nps_182d",)), ("pulse", ("pulse_91d",)))
-"""Product set-up, product usage rate, net promoter score, account manager's pulse: four that most firms have."""
+FOUR = (
+    ("adoption", ("milestones_met_share", "milestones_reached")),
+    (
+        "usage rate",
+        ("seats_used_share", "active_days_28d", "active_days_91d", "events_28d", "events_91d"),
+    ),
+    ("NPS", ("nps_182d",)),
+    ("pulse", ("pulse_91d",)),
+)
+"""Product set-up, product usage rate, net promoter score, account manager's pulse: four that most
+firms have.
+"""
 
 
 def four_indicators(features: pd.DataFrame, signals: tuple[Signal, ...]) -> tuple[Part, ...]:
-    """Return four equal parts that need neither a model nor history; absent ones are replaced by other indicators."""
+    """Return four equal parts that need neither a model nor history; absent ones are replaced by
+    other indicators.
+    """
     usable = _by_plain_name([s for n, s in enumerate(signals) if features.iloc[:, n].nunique() > 1])
-    parts = [(name, usable[option]) for name, options in FOUR for option in [o for o in options if o in usable][:1]]
+    parts = [
+        (name, usable[option])
+        for name, options in FOUR
+        for option in [o for o in options if o in usable][:1]
+    ]
     taken = {column for _, column in parts}
-    spare = [signals[n].column for n in choose_indicators(features, signals) if signals[n].column not in taken]
+    spare = [
+        signals[n].column
+        for n in choose_indicators(features, signals)
+        if signals[n].column not in taken
+    ]
     parts += [(column, column) for column in spare[: len(FOUR) - len(parts)]]
     if not parts:
-        raise ContractError('no signal says which direction is worse, so a scorecard has nothing to count.')
+        raise ContractError(
+            "no signal says which direction is worse, so a scorecard has nothing to count."
+        )
     return tuple(Part(name, 100.0 / len(parts), (column,)) for name, column in parts)
 
 
 def _by_plain_name(signals: Sequence[Signal]) -> dict[str, str]:
-    """Signals with a direction by their name without the source's (`purchases__events_28d`); the first of each name."""
+    """Signals with a direction by their name without the source's (`purchases__events_28d`); the
+    first of each name.
+    """
     found: dict[str, str] = {}
     for signal in signals:
         if signal.worse is not None:
@@ -221,7 +318,8 @@ def _by_plain_name(signals: Sequence[Signal]) -> dict[str, str]:
 
 
 FREQUENCY, BREADTH, DEPTH = (
-    ("active_days_28d", "sessions_28d", "active_days_91d"), ("active_users_28d", "seats_used_share", "active_users_91d"),
+    ("active_days_28d", "sessions_28d", "active_days_91d"),
+    ("active_users_28d", "seats_used_share", "active_users_91d"),
     ("kinds_used_28d", "kinds_used_91d", "events_28d"),
 )
 
@@ -229,11 +327,17 @@ FREQUENCY, BREADTH, DEPTH = (
 def frequency_breadth_depth(
     signals: tuple[Signal, ...], declared: dict[str, tuple[str, ...]] | None = None
 ) -> tuple[Part, ...]:
-    """Return three parts: how often, by how many, how much of the product; an absent one leaves its weight to the others."""
+    """Return three parts: how often, by how many, how much of the product; an absent one leaves its
+    weight to the others.
+    """
     known = _by_plain_name(signals)
     wished = {"frequency": FREQUENCY, "breadth": BREADTH, "depth": DEPTH}
-    proposed = {name: tuple(known[c] for c in columns if c in known)[:2] for name, columns in wished.items()}
+    proposed = {
+        name: tuple(known[c] for c in columns if c in known)[:2] for name, columns in wished.items()
+    }
     held = {name: columns for name, columns in (declared or proposed).items() if columns}
     if not held:
-        raise ContractError("no signal of frequency, breadth or depth of use is built; declare them in [bench].")
+        raise ContractError(
+            "no signal of frequency, breadth or depth of use is built; declare them in [bench]."
+        )
     return tuple(Part(name, 100.0 / len(held), columns) for name, columns in held.items())

@@ -1,13 +1,16 @@
 """Three ways an account can go: it leaves, it stays and its use rises, or it stays as it is.
 
-Leaving is the published probability p. The rest, 1 - p, is split by the chance that the use of a kept account rises.
+Leaving is the published probability p. The rest, 1 - p, is split by the chance that the use of a
+kept account rises.
 
-*Use* is counted in user-days (a person active on a day is one) over stretches as long as the horizon. It *rises* when the
-next stretch is at least 20% and 5 user-days above the last one, after both were divided by what the typical kept account
-did meanwhile, so that holidays and seasons, which all share, are no one's growth.
+*Use* is counted in user-days (a person active on a day is one) over stretches as long as the
+horizon. It *rises* when the next stretch is at least 20% and 5 user-days above the last one, after
+both were divided by what the typical kept account did meanwhile, so that holidays and seasons,
+which all share, are no one's growth.
 
-Worked example: 40 user-days in the last 90 days; the typical account goes on to 0.9 of its last stretch. From
-1.2 * 0.9 * 40 = 43.2 on, if also 5 above 36, the use has risen: at 44 user-days it has, at 43 it has not.
+Worked example: 40 user-days in the last 90 days; the typical account goes on to 0.9 of its last
+stretch. From 1.2 * 0.9 * 40 = 43.2 on, if also 5 above 36, the use has risen: at 44 user-days it
+has, at 43 it has not.
 """
 
 from dataclasses import dataclass
@@ -30,8 +33,10 @@ _FURTHEST = 3.0
 
 @dataclass(frozen=True, eq=False)
 class Use:
-    """User-days of accounts on a date, arrays of shape (n,): the last part of the last stretch, the last stretch, the one
-    before; `parts` is how many parts a stretch has; `carried` is the score carried through the horizon, NaN if unknown."""
+    """User-days of accounts on a date, arrays of shape (n,): the last part of the last stretch, the
+    last stretch, the one before; `parts` is how many parts a stretch has; `carried` is the score
+    carried through the horizon, NaN if unknown.
+    """
 
     last_part: Floats
     last: Floats
@@ -41,17 +46,30 @@ class Use:
 
     def rows(self, picked: NDArray[np.bool_]) -> "Use":
         """Return some of the accounts."""
-        return Use(self.last_part[picked], self.last[picked], self.before[picked], self.carried[picked], self.parts)
+        return Use(
+            self.last_part[picked],
+            self.last[picked],
+            self.before[picked],
+            self.carried[picked],
+            self.parts,
+        )
 
     def at(self, account: NDArray[np.intp], date: NDArray[np.intp]) -> "Use":
         """Return accounts on dates, of arrays of shape (n_accounts, n_dates)."""
-        return Use(self.last_part[account, date], self.last[account, date], self.before[account, date],
-                   self.carried[account, date], self.parts)
+        return Use(
+            self.last_part[account, date],
+            self.last[account, date],
+            self.before[account, date],
+            self.carried[account, date],
+            self.parts,
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class RiseModel:
-    """Logistic regression on five declared inputs, or a constant where that was no better on later dates."""
+    """Logistic regression on five declared inputs, or a constant where that was no better on later
+    dates.
+    """
 
     mean: Floats
     spread: Floats
@@ -61,14 +79,18 @@ class RiseModel:
 
 
 def season(last: Floats, following: Floats) -> float:
-    """Return what the typical kept account's use became: the median of (next + 1) / (last + 1); 1 without accounts."""
+    """Return what the typical kept account's use became: the median of (next + 1) / (last + 1); 1
+    without accounts.
+    """
     return float(np.median((following + 1.0) / (last + 1.0))) if len(last) else 1.0
 
 
 def rises(last: Floats, following: Floats, of_season: float | Floats) -> NDArray[np.bool_]:
     """Say whose use rose beyond both margins."""
     expected = last * of_season
-    return np.asarray((following >= (1.0 + MARGIN_SHARE) * expected) & (following - expected >= MARGIN_DAYS))
+    return np.asarray(
+        (following >= (1.0 + MARGIN_SHARE) * expected) & (following - expected >= MARGIN_DAYS)
+    )
 
 
 def fit_rises(use: Use, rose: NDArray[np.bool_]) -> RiseModel | None:
@@ -79,7 +101,9 @@ def fit_rises(use: Use, rose: NDArray[np.bool_]) -> RiseModel | None:
     mean, spread = inputs.mean(axis=0), np.maximum(inputs.std(axis=0), 1e-9)
     weight = np.full(len(rose), 1.0 / len(rose))
     start = np.zeros(inputs.shape[1] + 1)
-    intercept, weights = newton(_standard(inputs, mean, spread), rose.astype(np.float64), weight, _L2, start)
+    intercept, weights = newton(
+        _standard(inputs, mean, spread), rose.astype(np.float64), weight, _L2, start
+    )
     return RiseModel(mean, spread, intercept, weights, float(rose.mean()))
 
 
@@ -87,34 +111,49 @@ def chance_of_rise(model: RiseModel, use: Use, *, constant: bool = False) -> Flo
     """Return the chance that a kept account's use rises, shape (n,)."""
     if constant:
         return np.full(len(use.last), model.constant)
-    return sigmoid(model.intercept + _standard(_inputs(use), model.mean, model.spread) @ model.weights)
+    return sigmoid(
+        model.intercept + _standard(_inputs(use), model.mean, model.spread) @ model.weights
+    )
 
 
 def three_ways(probability: Floats, rise: Floats) -> Floats:
-    """Return chances of leaving, of staying with more use, and of staying as it is, shape (n, 3); they sum to 1."""
+    """Return chances of leaving, of staying with more use, and of staying as it is, shape (n, 3);
+    they sum to 1.
+    """
     stay = 1.0 - probability
     return np.column_stack([probability, stay * rise, stay * (1.0 - rise)])
 
 
 def _standard(inputs: Floats, mean: Floats, spread: Floats) -> Floats:
-    """Inputs in deviations; what lies beyond three is told like three, since hardly anybody showed what happens there."""
+    """Inputs in deviations; what lies beyond three is told like three, since hardly anybody showed
+    what happens there.
+    """
     return np.clip((inputs - mean) / spread, -_FURTHEST, _FURTHEST)
 
 
 def _inputs(use: Use) -> Floats:
-    """Acceleration, change against the stretch before, size, score, and whether there was no stretch before."""
-    return np.column_stack([
-        np.log((use.parts * use.last_part + 1.0) / (use.last + 1.0)), np.log((use.last + 1.0) / (use.before + 1.0)),
-        np.log(use.last + 1.0), np.where(np.isfinite(use.carried), use.carried, _MIDDLE) / 10.0,
-        (use.before == 0).astype(np.float64)])
+    """Acceleration, change against the stretch before, size, score, and whether there was no
+    stretch before.
+    """
+    return np.column_stack(
+        [
+            np.log((use.parts * use.last_part + 1.0) / (use.last + 1.0)),
+            np.log((use.last + 1.0) / (use.before + 1.0)),
+            np.log(use.last + 1.0),
+            np.where(np.isfinite(use.carried), use.carried, _MIDDLE) / 10.0,
+            (use.before == 0).astype(np.float64),
+        ]
+    )
 
 
 @dataclass(frozen=True)
 class ThreeWayMeasured:
-    """How the three chances did on dates after the model's training, each date from outcomes known by then.
+    """How the three chances did on dates after the model's training, each date from outcomes known
+    by then.
 
-    Log loss of all three ways, beside that of the same chance of leaving with a constant split, and that of three
-    constants; `rise_said` and `rise_seen` are mean chance and share among kept accounts, by fifth of the chance.
+    Log loss of all three ways, beside that of the same chance of leaving with a constant split, and
+    that of three constants; `rise_said` and `rise_seen` are mean chance and share among kept
+    accounts, by fifth of the chance.
     """
 
     rows: int
@@ -133,7 +172,9 @@ class ThreeWayMeasured:
 
 @dataclass(frozen=True, eq=False)
 class Ways:
-    """Past rows with known outcomes: use, whether it rose (False for leavers), whether it left, probability, account, date."""
+    """Past rows with known outcomes: use, whether it rose (False for leavers), whether it left,
+    probability, account, date.
+    """
 
     use: Use
     rose: NDArray[np.bool_]
@@ -144,8 +185,14 @@ class Ways:
 
     def rows(self, picked: NDArray[np.bool_]) -> "Ways":
         """Return some of the rows."""
-        return Ways(self.use.rows(picked), self.rose[picked], self.has_left[picked], self.probability[picked],
-                    self.account[picked], self.origin[picked])
+        return Ways(
+            self.use.rows(picked),
+            self.rose[picked],
+            self.has_left[picked],
+            self.probability[picked],
+            self.account[picked],
+            self.origin[picked],
+        )
 
     def model(self) -> RiseModel | None:
         """Learn from the kept ones."""
@@ -154,7 +201,9 @@ class Ways:
 
 
 def measure_ways(ways: Ways, first_origin: int, ahead: int) -> ThreeWayMeasured | None:
-    """Predict every date from `first_origin` on from outcomes known by then; None where that is not possible."""
+    """Predict every date from `first_origin` on from outcomes known by then; None where that is not
+    possible.
+    """
     said, split, constant = (np.full((len(ways.rose), 3), np.nan) for _ in range(3))
     for origin in np.unique(ways.origin[ways.origin >= first_origin]):
         earlier, mine = ways.rows(ways.origin + ahead <= origin), ways.origin == origin
@@ -163,7 +212,11 @@ def measure_ways(ways: Ways, first_origin: int, ahead: int) -> ThreeWayMeasured 
             p, use = ways.probability[mine], ways.use.rows(mine)
             said[mine] = three_ways(p, chance_of_rise(model, use))
             split[mine] = three_ways(p, chance_of_rise(model, use, constant=True))
-            constant[mine] = [earlier.has_left.mean(), earlier.rose.mean(), 1.0 - (earlier.has_left | earlier.rose).mean()]
+            constant[mine] = [
+                earlier.has_left.mean(),
+                earlier.rose.mean(),
+                1.0 - (earlier.has_left | earlier.rose).mean(),
+            ]
     judged = np.isfinite(said).all(axis=1)
     if not judged.any():
         return None
@@ -172,8 +225,11 @@ def measure_ways(ways: Ways, first_origin: int, ahead: int) -> ThreeWayMeasured 
     rise, rose = said[kept, 1] / (1.0 - said[kept, 0]), ways.rose[kept]
     fifths = np.array_split(np.argsort(rise, kind="stable"), 5)
     return ThreeWayMeasured(
-        rows=len(outcome), accounts=len(np.unique(ways.account[judged])), log_loss=mean_log_loss_of(said[judged], outcome),
+        rows=len(outcome),
+        accounts=len(np.unique(ways.account[judged])),
+        log_loss=mean_log_loss_of(said[judged], outcome),
         log_loss_constant_split=mean_log_loss_of(split[judged], outcome),
         log_loss_constant=mean_log_loss_of(constant[judged], outcome),
         rise_said=tuple(float(rise[part].mean()) for part in fifths),
-        rise_seen=tuple(float(rose[part].mean()) for part in fifths))
+        rise_seen=tuple(float(rose[part].mean()) for part in fifths),
+    )

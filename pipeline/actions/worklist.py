@@ -11,23 +11,46 @@ from features.errors import ContractError
 from models.drivers import REASONS, REST, Reason, chance_in_words, paragraph, reasons_in_words
 
 WORKLIST_COLUMNS = (
-    "owner", "rank", "account_id", "name", "segment", "value_per_year", "currency", "renewal_date", "health", "band",
-    "probability", "value_at_risk", "priority", "chance", "reason_1", "reason_2", "why", "paragraph",
+    "owner",
+    "rank",
+    "account_id",
+    "name",
+    "segment",
+    "value_per_year",
+    "currency",
+    "renewal_date",
+    "health",
+    "band",
+    "probability",
+    "value_at_risk",
+    "priority",
+    "chance",
+    "reason_1",
+    "reason_2",
+    "why",
+    "paragraph",
 )
 NO_OWNER = "no owner"
 GOOD_BANDS = ("low", "medium", "high")
 _RANKED_BANDS = ("at_risk", "stable", "healthy", *GOOD_BANDS)
-# Spreadsheets run a cell that starts with one of these; the full-width forms are turned into them on entry.
+# Spreadsheets run a cell that starts with one of these; the full-width forms are turned into them
+# on entry.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 def worklist(
-    scores: pd.DataFrame, drivers: pd.DataFrame, portfolio: pd.DataFrame, *, event: str = "leave", why: pd.DataFrame | None = None
+    scores: pd.DataFrame,
+    drivers: pd.DataFrame,
+    portfolio: pd.DataFrame,
+    *,
+    event: str = "leave",
+    why: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Accounts to work on, ranked inside each owner's portfolio.
 
-    Accounts that are `leaving` or `unknown` are not ranked: the first are decided, the second have no
-    score. An account without a value is ranked as if it had the median value, and its own stays empty.
+    Accounts that are `leaving` or `unknown` are not ranked: the first are decided, the second have
+    no score. An account without a value is ranked as if it had the median value, and its own stays
+    empty.
 
     Parameters
     ----------
@@ -44,10 +67,10 @@ def worklist(
         owner; rank (1 is first, per owner); account_id; name; segment; value_per_year; currency;
         renewal_date; health; band; probability; value_at_risk (value x probability; null on a
         scorecard); priority (what the rank sorts by: value_at_risk, on a scorecard value x share of
-        accounts that score better); chance (in words); reason_1, reason_2 (the two signals that move
-        the account most towards the event, in words; empty where there is none); why (reasons of the short
-        list; without any, accounts at risk are `not explained`; empty for good events and where none were
-        given); paragraph (ready for a mail; accounts at risk only).
+        accounts that score better); chance (in words); reason_1, reason_2 (the two signals that
+        move the account most towards the event, in words; empty where there is none); why (reasons
+        of the short list; without any, accounts at risk are `not explained`; empty for good events
+        and where none were given); paragraph (ready for a mail; accounts at risk only).
 
     Raises
     ------
@@ -56,7 +79,10 @@ def worklist(
     """
     _refuse_several_runs(scores)
     ranked = scores[scores["band"].isin(_RANKED_BANDS)].merge(
-        portfolio.drop(columns=["as_of", "run_id"], errors="ignore"), on="account_id", how="left", validate="1:1"
+        portfolio.drop(columns=["as_of", "run_id"], errors="ignore"),
+        on="account_id",
+        how="left",
+        validate="1:1",
     )
     value = ranked["value_per_year"].astype(float)
     assumed = value.fillna(value.median() if value.notna().any() else 1.0)
@@ -71,20 +97,29 @@ def worklist(
     ranked[["reason_1", "reason_2"]] = ranked[["reason_1", "reason_2"]].fillna("")
     ranked["why"] = _why(ranked, why)
     ranked["paragraph"] = _paragraphs(ranked, drivers, why, event)
-    ranked = ranked.sort_values(["owner", "priority", "account_id"], ascending=[True, False, True], kind="stable")
+    ranked = ranked.sort_values(
+        ["owner", "priority", "account_id"], ascending=[True, False, True], kind="stable"
+    )
     ranked["rank"] = ranked.groupby("owner").cumcount() + 1
     return ranked[list(WORKLIST_COLUMNS)].reset_index(drop=True)
 
 
-def largest_reasons(drivers: pd.DataFrame, *, good_event: bool = False, most: int = 2) -> pd.DataFrame:
-    """Rows of `drivers` that move each account most towards the event, largest first; `place` counts from 1.
+def largest_reasons(
+    drivers: pd.DataFrame, *, good_event: bool = False, most: int = 2
+) -> pd.DataFrame:
+    """Rows of `drivers` that move each account most towards the event, largest first; `place`
+    counts from 1.
 
-    Towards leaving is down (points below 0), towards a good event up. Rests are no reasons, nor is what shows 0 points,
-    nor the time of year: it tells nobody whom to call.
+    Towards leaving is down (points below 0), towards a good event up. Rests are no reasons, nor is
+    what shows 0 points, nor the time of year: it tells nobody whom to call.
     """
     towards = drivers["points_displayed"].astype(int) * (1 if good_event else -1)
-    real = drivers[~drivers["driver"].isin((REST, SEASON)) & (towards > 0)].assign(size=drivers["points"].abs())
-    real = real.sort_values(["account_id", "size", "driver"], ascending=[True, False, True], kind="stable")
+    real = drivers[~drivers["driver"].isin((REST, SEASON)) & (towards > 0)].assign(
+        size=drivers["points"].abs()
+    )
+    real = real.sort_values(
+        ["account_id", "size", "driver"], ascending=[True, False, True], kind="stable"
+    )
     real["place"] = real.groupby("account_id").cumcount() + 1
     return real[real["place"] <= most].drop(columns="size")
 
@@ -95,32 +130,73 @@ def _why(ranked: pd.DataFrame, why: pd.DataFrame | None) -> list[str]:
         return [""] * len(ranked)
     by_account = why.groupby("account_id", sort=False)["reason"].agg(list).to_dict()
     # That nothing is found matters where something is wrong.
-    return [reasons_in_words(by_account.get(account, [])) if account in by_account or band == "at_risk" else ""
-            for account, band in zip(ranked["account_id"], ranked["band"], strict=True)]
+    return [
+        (
+            reasons_in_words(by_account.get(account, []))
+            if account in by_account or band == "at_risk"
+            else ""
+        )
+        for account, band in zip(ranked["account_id"], ranked["band"], strict=True)
+    ]
 
 
-def _paragraphs(ranked: pd.DataFrame, drivers: pd.DataFrame, why: pd.DataFrame | None, event: str) -> list[str]:
-    """What `tenure explain --paragraph` says, without what holds the score up; empty for accounts that are not at risk."""
+def _paragraphs(
+    ranked: pd.DataFrame, drivers: pd.DataFrame, why: pd.DataFrame | None, event: str
+) -> list[str]:
+    """What `tenure explain --paragraph` says, without what holds the score up; empty for accounts
+    that are not at risk.
+    """
     is_red = ranked["band"] == "at_risk"
-    first = {} if why is None else dict(why.drop_duplicates("account_id")[["account_id", "reason"]].to_numpy().tolist())
-    mine = largest_reasons(drivers[drivers["account_id"].isin(set(ranked.loc[is_red, "account_id"]))])
+    first = (
+        {}
+        if why is None
+        else dict(why.drop_duplicates("account_id")[["account_id", "reason"]].to_numpy().tolist())
+    )
+    mine = largest_reasons(
+        drivers[drivers["account_id"].isin(set(ranked.loc[is_red, "account_id"]))]
+    )
     told: dict[str, list[Reason]] = {}
     for row in mine.to_dict("records"):
-        told.setdefault(row["account_id"], []).append(Reason(int(row["points_displayed"]), row["words"]))
-    return [paragraph(
-        str(row["name"]), int(row["health"]), row["band"], row["probability"],
-        None if pd.isna(row["horizon_days"]) else int(row["horizon_days"]), told.get(row["account_id"], []), event=event,
-        why=row["why"], advice=REASONS[first[row["account_id"]]].advice if row["account_id"] in first else "",
-    ) if red else "" for row, red in zip(ranked.to_dict("records"), is_red, strict=True)]
+        told.setdefault(row["account_id"], []).append(
+            Reason(int(row["points_displayed"]), row["words"])
+        )
+    return [
+        (
+            paragraph(
+                str(row["name"]),
+                int(row["health"]),
+                row["band"],
+                row["probability"],
+                None if pd.isna(row["horizon_days"]) else int(row["horizon_days"]),
+                told.get(row["account_id"], []),
+                event=event,
+                why=row["why"],
+                advice=(
+                    REASONS[first[row["account_id"]]].advice if row["account_id"] in first else ""
+                ),
+            )
+            if red
+            else ""
+        )
+        for row, red in zip(ranked.to_dict("records"), is_red, strict=True)
+    ]
 
 
 def _two_reasons(drivers: pd.DataFrame, *, good_event: bool) -> pd.DataFrame:
     """Columns reason_1 and reason_2, words with their points; index account_id."""
     real = largest_reasons(drivers, good_event=good_event)
     # Mapping no rows at all leaves them whole numbers.
-    text = real["words"] + " (" + real["points_displayed"].astype(int).map("{:+d}".format).astype("str") + ")"
+    text = (
+        real["words"]
+        + " ("
+        + real["points_displayed"].astype(int).map("{:+d}".format).astype("str")
+        + ")"
+    )
     real = real.assign(text=text)
-    firsts = {f"reason_{place}": real[real["place"] == place].set_index("account_id")["text"] for place in (1, 2)}
+    firsts = {
+        f"reason_{place}": real[real["place"] == place].set_index("account_id")["text"]
+        for place in (1, 2)
+    }
     return pd.DataFrame(firsts, columns=["reason_1", "reason_2"])
 
 
@@ -139,7 +215,13 @@ def write_worklist_csv(ranked: pd.DataFrame, path: Path) -> None:
     for column in safe.columns[safe.dtypes.map(_is_text)]:
         safe[column] = safe[column].map(defused, na_action="ignore")
     safe.columns = [str(defused(name)) for name in safe.columns]
-    safe.to_csv(path, index=False, encoding="utf-8-sig", quoting=csv.QUOTE_NONNUMERIC, date_format="%Y-%m-%d")
+    safe.to_csv(
+        path,
+        index=False,
+        encoding="utf-8-sig",
+        quoting=csv.QUOTE_NONNUMERIC,
+        date_format="%Y-%m-%d",
+    )
 
 
 def defused(cell: object) -> object:
@@ -165,17 +247,24 @@ def _share_scoring_better(ranked: pd.DataFrame) -> pd.Series:
 
 def _chances(ranked: pd.DataFrame, event: str) -> list[str]:
     spoken = []
-    for probability, horizon in zip(ranked["probability"].astype(float), ranked["horizon_days"], strict=True):
+    for probability, horizon in zip(
+        ranked["probability"].astype(float), ranked["horizon_days"], strict=True
+    ):
         days = None if pd.isna(horizon) else int(horizon)
-        spoken.append("" if np.isnan(probability) else chance_in_words(probability, days, event=event))
+        spoken.append(
+            "" if np.isnan(probability) else chance_in_words(probability, days, event=event)
+        )
     return spoken
 
 
 def _refuse_several_runs(scores: pd.DataFrame) -> None:
     if scores["run_id"].nunique() > 1:
         raise ContractError(
-            f"scores of {scores['run_id'].nunique()} runs were given. Join `runs` and take the latest published one."
+            f"scores of {scores['run_id'].nunique()} runs were given. Join `runs` and take the"
+            " latest published one."
         )
     if scores["account_id"].duplicated().any():
         twice = scores.loc[scores["account_id"].duplicated(), "account_id"].iloc[0]
-        raise ContractError(f"account {twice!r} is scored twice in one run. Pass one target and horizon.")
+        raise ContractError(
+            f"account {twice!r} is scored twice in one run. Pass one target and horizon."
+        )

@@ -28,22 +28,59 @@ from pipeline.workspace import Workspace
 SAID_BY_TRAINING = ("no-labels",)
 # Numbers that are not what they say; every other refusal is of what cannot be known at the time.
 WRONG_NUMBERS = ("unit-changed",)
-FINDINGS = frozenset({
-    "bad-rows", "negative-amounts", "duplicate-ids", "identical-rows", "stale-source", "feed-silent",
-    "label-feed-silent", "several-feeds", "overlapping-subscriptions", "nobody-ever-ended", "assumed-clock",
-    "before-sign-up", "before-own-subscription", "after-own-subscription", "before-first-subscription",
-    "after-end-of-cover", "ids-missing-from-accounts", "leavers-missing-from-accounts", "empty-only-for-leavers",
-    "filled-only-for-leavers", "attributes-without-history", "flag-disagrees", "flag-tells-outcome",
-    "outcome-log-disagrees", "outcome-columns-mapped", "no-labels", "no-test-leavers", "interval-to-expect",
-    "cannot-leave-inside-horizon", "term-never-labelled", "clock-repeats-another", "value-before-its-clock",
-    "known-only-since-load", "known-before-it-happened", "ends-known-too-early", "value-tells-outcome",
-    "only-leavers-have-it", "identifier-mapped", "future-moves-a-signal", "merged-still-covered",
-    "unit-changed",
-})
+FINDINGS = frozenset(
+    {
+        "bad-rows",
+        "negative-amounts",
+        "duplicate-ids",
+        "identical-rows",
+        "stale-source",
+        "feed-silent",
+        "label-feed-silent",
+        "several-feeds",
+        "overlapping-subscriptions",
+        "nobody-ever-ended",
+        "assumed-clock",
+        "before-sign-up",
+        "before-own-subscription",
+        "after-own-subscription",
+        "before-first-subscription",
+        "after-end-of-cover",
+        "ids-missing-from-accounts",
+        "leavers-missing-from-accounts",
+        "empty-only-for-leavers",
+        "filled-only-for-leavers",
+        "attributes-without-history",
+        "flag-disagrees",
+        "flag-tells-outcome",
+        "outcome-log-disagrees",
+        "outcome-columns-mapped",
+        "no-labels",
+        "no-test-leavers",
+        "interval-to-expect",
+        "cannot-leave-inside-horizon",
+        "term-never-labelled",
+        "clock-repeats-another",
+        "value-before-its-clock",
+        "known-only-since-load",
+        "known-before-it-happened",
+        "ends-known-too-early",
+        "value-tells-outcome",
+        "only-leavers-have-it",
+        "identifier-mapped",
+        "future-moves-a-signal",
+        "merged-still-covered",
+        "unit-changed",
+    }
+)
 
 
 def check_sources(
-    workspace: Workspace, connection: Connection, target: Target | None = None, *, restage: bool = True
+    workspace: Workspace,
+    connection: Connection,
+    target: Target | None = None,
+    *,
+    restage: bool = True,
 ) -> CheckReport:
     """Every fact and question about the sources of a project, for one target.
 
@@ -64,30 +101,46 @@ def check_sources(
         `[checks] accept` names no finding.
     """
     _refuse_unknown_waivers(workspace)
-    if not _is_staged(workspace, connection) and (restage or not workspace.store.exists("staged_sources")):
+    if not _is_staged(workspace, connection) and (
+        restage or not workspace.store.exists("staged_sources")
+    ):
         stage_sources(workspace, connection)
     staged = load_staged(workspace, connection)
     chosen = target or workspace.target(None)
     evidence = Evidence(workspace, connection, staged, chosen, _end(staged.values()))
     make_accounts(evidence)
     leavers = count_leavers(evidence)
-    found = [*export_findings(evidence), *leavers.findings, *timing_findings(evidence), *table_findings(evidence),
-             *clock_findings(evidence), *leak_findings(evidence), *deletion_findings(evidence), *merge_findings(evidence),
-             *unit_findings(evidence)]
+    found = [
+        *export_findings(evidence),
+        *leavers.findings,
+        *timing_findings(evidence),
+        *table_findings(evidence),
+        *clock_findings(evidence),
+        *leak_findings(evidence),
+        *deletion_findings(evidence),
+        *merge_findings(evidence),
+        *unit_findings(evidence),
+    ]
     if restage:  # what was staged last may have lost its files
         found += repeat_findings(evidence)
     return CheckReport(
-        project=workspace.project.name, target=chosen.name, data_end=evidence.end,
+        project=workspace.project.name,
+        target=chosen.name,
+        data_end=evidence.end,
         accounts_of="the accounts table" if evidence.first("accounts") else "all sources",
-        sources=source_checks(evidence), findings=tuple(sorted(found, key=_gravest_first)),
-        dates=leavers.dates, folds=leavers.folds,
-        test_leavers=leavers.test_leavers, auc_half_width=leavers.auc_half_width,
+        sources=source_checks(evidence),
+        findings=tuple(sorted(found, key=_gravest_first)),
+        dates=leavers.dates,
+        folds=leavers.folds,
+        test_leavers=leavers.test_leavers,
+        auc_half_width=leavers.auc_half_width,
         accepted=dict(workspace.project.checks.accept),
     )
 
 
 def refuse_training(report: CheckReport) -> None:
-    """Stop where a model would learn from the future, from survivors only, or from numbers in two units.
+    """Stop where a model would learn from the future, from survivors only, or from numbers in two
+    units.
 
     Raises
     ------
@@ -99,16 +152,24 @@ def refuse_training(report: CheckReport) -> None:
     stops = [f for f in report.stops if f.name not in SAID_BY_TRAINING]
     if not stops:
         return
-    told = "\n".join(f"- {f.name}{f' ({f.source})' if f.source else ''}: {f.what}. {_such_as(f)}{f.todo}" for f in stops)
-    waived = "\n".join(f'"{name}" = "why it does no harm"' for name in dict.fromkeys(
-        f"{f.name}/{f.source}" if f.source else f.name for f in stops))
+    told = "\n".join(
+        f"- {f.name}{f' ({f.source})' if f.source else ''}: {f.what}. {_such_as(f)}{f.todo}"
+        for f in stops
+    )
+    waived = "\n".join(
+        f'"{name}" = "why it does no harm"'
+        for name in dict.fromkeys(f"{f.name}/{f.source}" if f.source else f.name for f in stops)
+    )
     leaks = [f for f in stops if f.name not in WRONG_NUMBERS]
-    taught = [*(["what it cannot know at the time"] if leaks else []),
-              *(["numbers that are not what they say"] if len(leaks) < len(stops) else [])]
+    taught = [
+        *(["what it cannot know at the time"] if leaks else []),
+        *(["numbers that are not what they say"] if len(leaks) < len(stops) else []),
+    ]
     raise (LeakageError if leaks else GateRefused)(
-        f"training is refused: {len(stops)} finding{'s' if len(stops) > 1 else ''} about the sources would teach a model "
-        f"{' and '.join(taught)}.\n{told}\nMend the sources, or, if you know better, accept a finding with its "
-        f"reason. The lines of tenure.toml:\n[checks.accept]\n{waived}"
+        f"training is refused: {len(stops)} finding{'s' if len(stops) > 1 else ''} about the"
+        f" sources would teach a model {' and '.join(taught)}.\n{told}\nMend the sources, or, if"
+        " you know better, accept a finding with its reason. The lines of"
+        f" tenure.toml:\n[checks.accept]\n{waived}"
     )
 
 
@@ -125,16 +186,26 @@ def _refuse_unknown_waivers(workspace: Workspace) -> None:
     for key in workspace.project.checks.accept:
         name, _, source = key.partition("/")
         if name not in FINDINGS:
-            raise ConfigError(f"[checks] accept names \"{name}\", which is no finding{nearest(name, FINDINGS)} "
-                              f"Findings: {', '.join(sorted(FINDINGS))}.")
+            raise ConfigError(
+                f'[checks] accept names "{name}", which is no finding{nearest(name, FINDINGS)} '
+                f"Findings: {', '.join(sorted(FINDINGS))}."
+            )
         if source and source not in workspace.project.sources:
-            raise ConfigError(f"[checks] accept names \"{key}\", but \"{source}\" is no source"
-                              f"{nearest(source, workspace.project.sources)}")
+            raise ConfigError(
+                f'[checks] accept names "{key}", but "{source}" is no source'
+                f"{nearest(source, workspace.project.sources)}"
+            )
 
 
 def _is_staged(workspace: Workspace, connection: Connection) -> bool:
-    tables = {name for name, in rows(connection, "select table_name from information_schema.tables")}
-    return all(f"{kind}_{name}" in tables for name in workspace.project.sources for kind in ("staged", "quarantine"))
+    tables = {
+        name for (name,) in rows(connection, "select table_name from information_schema.tables")
+    }
+    return all(
+        f"{kind}_{name}" in tables
+        for name in workspace.project.sources
+        for kind in ("staged", "quarantine")
+    )
 
 
 def _end(staged: Iterable[StagedFacts]) -> date:

@@ -1,13 +1,18 @@
 """Questions about clocks: does the time that says when a value became known say so truly?
 
-A value is read from the moment its clock strikes (`features/sources` names the clock of each column). So a clock that
-strikes too early lets the value through before anybody had it:
+A value is read from the moment its clock strikes (`features/sources` names the clock of each
+column). So a clock that strikes too early lets the value through before anybody had it:
 
-    clock-repeats-another      `rated_at` filled from `opened_at`: ratings count from the moment a ticket was opened
-    ends-known-too-early       `convention = "fixed_term"` where ends are written down when customers cancel
-    known-before-it-happened   `known_at` lies before the event: one of the two is not what it is called
-    value-before-its-clock     a value whose clock has not struck: read by nobody, and a sign of a wrong column
-    known-only-since-load      `known_at` is the day the table was loaded: nothing was known on any earlier date
+    clock-repeats-another      `rated_at` filled from `opened_at`: ratings count from the moment a
+        ticket was opened
+    ends-known-too-early       `convention = "fixed_term"` where ends are written down when
+        customers cancel
+    known-before-it-happened   `known_at` lies before the event: one of the two is not what it is
+        called
+    value-before-its-clock     a value whose clock has not struck: read by nobody, and a sign of a
+        wrong column
+    known-only-since-load      `known_at` is the day the table was loaded: nothing was known on any
+        earlier date
 """
 
 from collections.abc import Iterator
@@ -54,15 +59,21 @@ def clock_findings(evidence: Evidence) -> Iterator[Finding]:
 def own_clocks(source: StagedFacts) -> list[str]:
     """Mapped time columns that make other columns, or themselves, known later than their row."""
     facts = source_facts(source, {})
-    clocks = {facts.clock(c.name) for c in source.contract.columns} - {None, source.contract.event_time}
+    clocks = {facts.clock(c.name) for c in source.contract.columns} - {
+        None,
+        source.contract.event_time,
+    }
     return sorted(str(clock) for clock in clocks if is_mapped(source, str(clock)))
 
 
 def of_clock(source: StagedFacts, clock: str) -> list[str]:
     """Mapped columns that a clock makes known, other than itself."""
     facts = source_facts(source, {})
-    return [c.name for c in source.contract.columns
-            if facts.clock(c.name) == clock and c.name != clock and is_mapped(source, c.name)]
+    return [
+        c.name
+        for c in source.contract.columns
+        if facts.clock(c.name) == clock and c.name != clock and is_mapped(source, c.name)
+    ]
 
 
 def moment(expression: str) -> str:
@@ -75,23 +86,45 @@ def _repeats(evidence: Evidence, source: StagedFacts, clock: str) -> Iterator[Fi
     event = source.contract.event_time
     if not is_mapped(source, event or "") or (source.contract.table, clock) in MUST_COINCIDE:
         return
-    same, total = evidence.row(f"select count(*) filter (f.{clock} = f.{event}), count(*) from {view(source)} f "
-                               f"where {LATEST} and f.{clock} is not null")
+    same, total = evidence.row(
+        f"select count(*) filter (f.{clock} = f.{event}), count(*) from {view(source)} f "
+        f"where {LATEST} and f.{clock} is not null"
+    )
     is_copied = _column_behind(source, clock) == _column_behind(source, str(event))
     if not is_copied and (total < FEWEST or same < NEARLY_ALL * total):
         return
     is_sure = is_copied or (source.contract.table, clock) not in MAY_COINCIDE
     dated = ", ".join(of_clock(source, clock)) or clock
-    examples = tuple(text for text, in evidence.rows(f"""
-select 'account ' || f.account_id || ': {event} ' || {moment(f"f.{event}")} || ', {clock} ' || {moment(f"f.{clock}")}
-from {view(source)} f where {LATEST} and f.{clock} = f.{event} order by f.account_id, f.{event} limit {EXAMPLES}"""))
+    examples = tuple(
+        text
+        for (text,) in evidence.rows(
+            f"""
+select 'account ' || f.account_id || ': {event} ' || {moment(f"f.{event}")} || ', {clock} '
+  || {moment(f"f.{clock}")}
+from {view(source)} f where {LATEST} and f.{clock} = f.{event}
+order by f.account_id, f.{event} limit {EXAMPLES}"""
+        )
+    )
     yield Finding(
-        "clock-repeats-another", "stop" if is_sure else "warn", source.name,
+        "clock-repeats-another",
+        "stop" if is_sure else "warn",
+        source.name,
         f"{clock} says when {dated} became known, and "
-        + (f"is filled from the same column as {event}" if is_copied else f"equals {event} on {same:,} of {total:,} rows")
+        + (
+            f"is filled from the same column as {event}"
+            if is_copied
+            else f"equals {event} on {same:,} of {total:,} rows"
+        )
         + ": the value would count from the first moment of its row, before it was there",
-        f"Map {clock} to the time at which {dated} was really entered, or leave {dated} out; without such a time nobody can "
-        "say what was known on a date.", same, total, "rows", examples, column=dated, clock=clock)
+        f"Map {clock} to the time at which {dated} was really entered, or leave {dated} out;"
+        " without such a time nobody can say what was known on a date.",
+        same,
+        total,
+        "rows",
+        examples,
+        column=dated,
+        clock=clock,
+    )
 
 
 def _column_behind(source: StagedFacts, column: str) -> str:
@@ -111,34 +144,68 @@ def _before_clock(evidence: Evidence, source: StagedFacts) -> Iterator[Finding]:
         for column in of_clock(source, clock):
             if source.columns[column]["type"] == "time":
                 continue
-            early = f"f.{column} is not null and (f.{clock} is null or f.{clock}_day >= {evidence.end_day})"
-            hits, filled = evidence.row(f"select count(*) filter ({early}), count(f.{column}) from {view(source)} f "
-                                        f"where {LATEST}")
+            early = (
+                f"f.{column} is not null and (f.{clock} is null or f.{clock}_day >="
+                f" {evidence.end_day})"
+            )
+            hits, filled = evidence.row(
+                f"select count(*) filter ({early}), count(f.{column}) from {view(source)} f "
+                f"where {LATEST}"
+            )
             if hits <= SEVERAL * filled:
                 continue
-            examples = tuple(text for text, in evidence.rows(
-                f"select 'account ' || f.account_id || ': {column} = ' || cast(f.{column} as varchar) || ', {clock} ' || "
-                f"coalesce({moment(f'f.{clock}')}, 'empty') from {view(source)} f where {LATEST} and {early} "
-                f"order by 1 limit {EXAMPLES}"))
+            examples = tuple(
+                text
+                for (text,) in evidence.rows(
+                    f"select 'account ' || f.account_id || ': {column} = ' || cast(f.{column} as"
+                    f" varchar) || ', {clock} ' || coalesce({moment(f'f.{clock}')}, 'empty') from"
+                    f" {view(source)} f where {LATEST} and {early} order by 1 limit {EXAMPLES}"
+                )
+            )
             yield Finding(
-                "value-before-its-clock", "warn", source.name,
-                f"{column} is filled although its clock {clock} is empty or still ahead: no signal reads such values, since "
-                "nobody can say when they became known", f"Map {clock} to the time at which {column} was entered.",
-                hits, filled, "values", examples, column=column, clock=clock)
+                "value-before-its-clock",
+                "warn",
+                source.name,
+                f"{column} is filled although its clock {clock} is empty or still ahead: no signal"
+                " reads such values, since nobody can say when they became known",
+                f"Map {clock} to the time at which {column} was entered.",
+                hits,
+                filled,
+                "values",
+                examples,
+                column=column,
+                clock=clock,
+            )
 
 
 def _since_load(evidence: Evidence, source: StagedFacts) -> Iterator[Finding]:
     event = f"f.{source.contract.event_time}"
     known, happened, rows_ = evidence.row(
-        f"select max(f.known_from_day) - min(f.known_from_day), max({event}_day) - min({event}_day), count(*) "
-        f"from {view(source)} f")
-    if rows_ < FEWEST or known is None or happened is None or known > LOADED_WITHIN_DAYS or happened < HISTORY_DAYS:
+        f"select max(f.known_from_day) - min(f.known_from_day), max({event}_day) -"
+        f" min({event}_day), count(*) from {view(source)} f"
+    )
+    if (
+        rows_ < FEWEST
+        or known is None
+        or happened is None
+        or known > LOADED_WITHIN_DAYS
+        or happened < HISTORY_DAYS
+    ):
         return
-    yield Finding("known-only-since-load", "warn", source.name,
-                  f"known_at is the same on all rows although they happened over {happened} days: it is when the table was "
-                  "loaded, and nothing of it counts on any date before",
-                  "Map known_at to when each row was entered; if rows were never changed, leave known_at out and declare "
-                  "delay_days.", rows_, rows_, "rows", column=str(source.contract.event_time), clock="known_at")
+    yield Finding(
+        "known-only-since-load",
+        "warn",
+        source.name,
+        f"known_at is the same on all rows although they happened over {happened} days: it is when"
+        " the table was loaded, and nothing of it counts on any date before",
+        "Map known_at to when each row was entered; if rows were never changed, leave known_at out"
+        " and declare delay_days.",
+        rows_,
+        rows_,
+        "rows",
+        column=str(source.contract.event_time),
+        clock="known_at",
+    )
 
 
 def _before_it_happened(evidence: Evidence, source: StagedFacts) -> Iterator[Finding]:
@@ -149,13 +216,28 @@ def _before_it_happened(evidence: Evidence, source: StagedFacts) -> Iterator[Fin
     hits, total = evidence.row(f"select count(*) filter ({early}), count(*) from {view(source)} f")
     if hits <= SEVERAL * total:
         return
-    examples = tuple(text for text, in evidence.rows(
-        f"select 'account ' || f.account_id || ': {event} ' || {moment(f'f.{event}')} || ', known_at ' || "
-        f"{moment('f.known_from')} from {view(source)} f where {early} order by 1 limit {EXAMPLES}"))
-    yield Finding("known-before-it-happened", "warn", source.name,
-                  f"rows were known more than a day before they happened: {event} or known_at is not what it is called",
-                  f"Ask which of the two is entered by hand; {event} must be when it happened.", hits, total, "rows",
-                  examples, column=str(event), clock="known_at")
+    examples = tuple(
+        text
+        for (text,) in evidence.rows(
+            f"select 'account ' || f.account_id || ': {event} ' || {moment(f'f.{event}')} || ',"
+            f" known_at ' || {moment('f.known_from')} from {view(source)} f where {early} order by"
+            f" 1 limit {EXAMPLES}"
+        )
+    )
+    yield Finding(
+        "known-before-it-happened",
+        "warn",
+        source.name,
+        f"rows were known more than a day before they happened: {event} or known_at is not what it"
+        " is called",
+        f"Ask which of the two is entered by hand; {event} must be when it happened.",
+        hits,
+        total,
+        "rows",
+        examples,
+        column=str(event),
+        clock="known_at",
+    )
 
 
 def _ends_too_early(evidence: Evidence, source: StagedFacts) -> Iterator[Finding]:
@@ -164,16 +246,37 @@ def _ends_too_early(evidence: Evidence, source: StagedFacts) -> Iterator[Finding
     open_, past, last = evidence.row(f"""
 select count(*) filter (ends_at is null), count(*) filter (ends_at < {end}),
   count(*) filter (ends_at < {end} and not has_next) from (
-  select f.ends_at, lead(f.starts_at) over (partition by f.account_id order by f.starts_at, f.ends_at) is not null as has_next
+  select f.ends_at, lead(f.starts_at) over (partition by f.account_id order by f.starts_at,
+    f.ends_at) is not null as has_next
   from {view(source)} f where {LATEST} and {PAID})""")
-    if open_ + past < FEWEST or open_ <= SEVERAL * (open_ + past) or last < NEARLY_ALL * past or not past:
+    if (
+        open_ + past < FEWEST
+        or open_ <= SEVERAL * (open_ + past)
+        or last < NEARLY_ALL * past
+        or not past
+    ):
         return
-    examples = tuple(text for text, in evidence.rows(
-        f"select 'account ' || f.account_id || ': ends_at ' || {moment('f.ends_at')} || ', known from ' || "
-        f"{moment('f.known_from')} from {view(source)} f where {LATEST} and {PAID} and f.ends_at < {end} "
-        f"order by 1 limit {EXAMPLES}"))
+    examples = tuple(
+        text
+        for (text,) in evidence.rows(
+            f"select 'account ' || f.account_id || ': ends_at ' || {moment('f.ends_at')} || ',"
+            f" known from ' || {moment('f.known_from')} from {view(source)} f where {LATEST} and"
+            f" {PAID} and f.ends_at < {end} order by 1 limit {EXAMPLES}"
+        )
+    )
     yield Finding(
-        "ends-known-too-early", "stop", source.name,
-        f"convention = \"fixed_term\" says that an end is known from the start, but {open_:,} terms have no end and {last:,} of "
-        f"{past:,} terms that ended were their account's last: ends_at was written when customers left",
-        "Set convention = \"open_until_cancelled\".", last, past, "terms", examples, column="ends_at", clock="known_at")
+        "ends-known-too-early",
+        "stop",
+        source.name,
+        f'convention = "fixed_term" says that an end is known from the start, but {open_:,} terms'
+        f" have no end and {last:,} of "
+        f"{past:,} terms that ended were their account's last: ends_at was written when customers"
+        " left",
+        'Set convention = "open_until_cancelled".',
+        last,
+        past,
+        "terms",
+        examples,
+        column="ends_at",
+        clock="known_at",
+    )

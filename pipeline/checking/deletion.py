@@ -1,8 +1,10 @@
-"""The strongest question about signals: does one change when everything that became known later is deleted?
+"""The strongest question about signals: does one change when everything that became known later is
+deleted?
 
-A signal at T may depend on nothing that became known at or after T. So the staged tables are read twice: as they are, and
-with rows known at or after T removed and values blanked whose clock strikes then. Signals at and before T must be equal to
-the bit; one that is not has seen the future, whatever its card says.
+A signal at T may depend on nothing that became known at or after T. So the staged tables are read
+twice: as they are, and with rows known at or after T removed and values blanked whose clock strikes
+then. Signals at and before T must be equal to the bit; one that is not has seen the future,
+whatever its card says.
 """
 
 from collections.abc import Iterator, Mapping
@@ -37,7 +39,9 @@ class Difference:
 
 
 def deletion_findings(evidence: Evidence) -> Iterator[Finding]:
-    """A finding per signal that changes when the future is deleted; needs `snapshots`, as `count_leavers` leaves them."""
+    """A finding per signal that changes when the future is deleted; needs `snapshots`, as
+    `count_leavers` leaves them.
+    """
     snapshots = _sample(evidence)
     if snapshots.empty:
         return
@@ -49,18 +53,26 @@ def deletion_findings(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _sample(evidence: Evidence) -> pd.DataFrame:
-    """Up to `SAMPLE` training snapshots, those nearest before the middle date: history behind them, future ahead."""
-    tables = evidence.row("select count(*) from information_schema.tables where table_name = 'snapshots'")
+    """Up to `SAMPLE` training snapshots, those nearest before the middle date: history behind them,
+    future ahead.
+    """
+    tables = evidence.row(
+        "select count(*) from information_schema.tables where table_name = 'snapshots'"
+    )
     if not tables[0]:
         return pd.DataFrame()
     return evidence.connection.execute(f"""
 select s.account_id, s.as_of_day, s.partition_name from snapshots s
-where not s.is_test and s.as_of_day <= (select quantile_disc(as_of_day, 0.5) from snapshots where not is_test)
+where not s.is_test and s.as_of_day <= (select quantile_disc(as_of_day, 0.5) from snapshots
+  where not is_test)
 order by s.as_of_day desc, hash(s.account_id), s.account_id limit {SAMPLE}""").df()
 
 
-def future_differences(evidence: Evidence, snapshots: pd.DataFrame, day: int) -> tuple[Difference, ...]:
-    """Values that differ between the signals as they are built and as they would be without the future.
+def future_differences(
+    evidence: Evidence, snapshots: pd.DataFrame, day: int
+) -> tuple[Difference, ...]:
+    """Values that differ between the signals as they are built and as they would be without the
+    future.
 
     Parameters
     ----------
@@ -69,10 +81,20 @@ def future_differences(evidence: Evidence, snapshots: pd.DataFrame, day: int) ->
     day
         T: rows known at or after it are deleted, values whose clock strikes then are blanked.
     """
-    sources = {n: s for n, s in evidence.staged.items() if s.contract.table not in UNREAD and s.settings.features}
+    sources = {
+        n: s
+        for n, s in evidence.staged.items()
+        if s.contract.table not in UNREAD and s.settings.features
+    }
     relations = {name: _relation(evidence, name) for name in sources}
     full, signals = _built(evidence, sources, relations, snapshots, day)
-    cut, _ = _built(evidence, sources, {n: _without_future(s, relations[n], day) for n, s in sources.items()}, snapshots, day)
+    cut, _ = _built(
+        evidence,
+        sources,
+        {n: _without_future(s, relations[n], day) for n, s in sources.items()},
+        snapshots,
+        day,
+    )
     return _compared(full, cut, signals)
 
 
@@ -91,45 +113,80 @@ def _without_future(source: StagedFacts, relation: str, day: int) -> str:
         if clock is not None and column.name in source.columns and clock in source.columns:
             blanked[column.name] = f"case when r.{clock} < {end} then r.{column.name} end"
     told = ", ".join(f"{expression} as {name}" for name, expression in blanked.items())
-    return f"(select * replace ({told}) from {relation} r where r.known_from is null or r.known_from < {end})"
+    return (
+        f"(select * replace ({told}) from {relation} r where r.known_from is null or r.known_from <"
+        f" {end})"
+    )
 
 
 def _built(
-    evidence: Evidence, sources: Mapping[str, StagedFacts], relations: Mapping[str, str], snapshots: pd.DataFrame, day: int
+    evidence: Evidence,
+    sources: Mapping[str, StagedFacts],
+    relations: Mapping[str, str],
+    snapshots: pd.DataFrame,
+    day: int,
 ) -> tuple[pd.DataFrame, tuple[Signal, ...]]:
-    """Signals of the snapshots from tables as given, in a connection of their own, by the code that builds all others."""
+    """Signals of the snapshots from tables as given, in a connection of their own, by the code that
+    builds all others.
+    """
     settings = evidence.workspace.project.features
     signals: list[Signal] = []
     table = snapshots[["account_id", "as_of_day"]]
     with connected() as connection:
         put_table(connection, "snapshots", snapshots)
-        # Source by source: planning one query over the tables of all takes longer than running all of these.
+        # Source by source: planning one query over the tables of all takes longer than running all
+        # of these.
         for name, source in sources.items():
             prepare(connection, source, relations[name])
             choices = {name: choose(connection, source, day, settings.max_kinds)}
-            plan = plan_features([source_facts(source, choices)], window_days=settings.window_days, off=frozenset(settings.off))
+            plan = plan_features(
+                [source_facts(source, choices)],
+                window_days=settings.window_days,
+                off=frozenset(settings.off),
+            )
             if plan.signals:
-                table = table.merge(_run(connection, plan, source, snapshots), on=["account_id", "as_of_day"])
+                table = table.merge(
+                    _run(connection, plan, source, snapshots), on=["account_id", "as_of_day"]
+                )
                 signals += plan.signals
     return table.sort_values(["account_id", "as_of_day"], ignore_index=True), tuple(signals)
 
 
-def _run(connection: Connection, plan: FeaturePlan, source: StagedFacts, snapshots: pd.DataFrame) -> pd.DataFrame:
-    define_times(connection, plan, {name: source for name in plan.windows},
-                 snapshots[["as_of_day", "partition_name"]].drop_duplicates())
+def _run(
+    connection: Connection, plan: FeaturePlan, source: StagedFacts, snapshots: pd.DataFrame
+) -> pd.DataFrame:
+    define_times(
+        connection,
+        plan,
+        {name: source for name in plan.windows},
+        snapshots[["as_of_day", "partition_name"]].drop_duplicates(),
+    )
     run_plan(connection, plan, "features")
     return connection.execute("select * from features order by account_id, as_of_day").df()
 
 
-def _compared(full: pd.DataFrame, cut: pd.DataFrame, signals: tuple[Signal, ...]) -> tuple[Difference, ...]:
+def _compared(
+    full: pd.DataFrame, cut: pd.DataFrame, signals: tuple[Signal, ...]
+) -> tuple[Difference, ...]:
     found = []
     for signal in signals:
         # A kind of event chosen because of its future has no column in the other table.
         now = full[signal.column].to_numpy(dtype=np.float64)
-        then = cut[signal.column].to_numpy(dtype=np.float64) if signal.column in cut else np.full(len(now), np.nan)
+        then = (
+            cut[signal.column].to_numpy(dtype=np.float64)
+            if signal.column in cut
+            else np.full(len(now), np.nan)
+        )
         for row in np.flatnonzero(~((now == then) | (np.isnan(now) & np.isnan(then)))):
-            found.append(Difference(signal, str(full["account_id"].iloc[row]), int(full["as_of_day"].iloc[row]),
-                                    float(now[row]), float(then[row])))
+            found.append(
+                Difference(
+                    signal,
+                    str(full["account_id"].iloc[row]),
+                    int(full["as_of_day"].iloc[row]),
+                    float(now[row]),
+                    float(then[row]),
+                )
+            )
     return tuple(found)
 
 
@@ -138,10 +195,22 @@ def _finding(evidence: Evidence, mine: list[Difference], snapshots: int, day: in
     source = evidence.staged.get(signal.source)
     event = str(source.contract.event_time) if source is not None else "its date"
     clock = "known_at" if source is not None and source.has_known_at else event
-    examples = tuple(f"account {each.account_id} on {day_of(each.as_of_day)}: {each.with_future:g} as built, {each.without:g} "
-                     f"without what {clock} says became known from {day_of(day)} on" for each in mine[:EXAMPLES])
+    examples = tuple(
+        f"account {each.account_id} on {day_of(each.as_of_day)}: {each.with_future:g} as built,"
+        f" {each.without:g} without what {clock} says became known from {day_of(day)} on"
+        for each in mine[:EXAMPLES]
+    )
     return Finding(
-        "future-moves-a-signal", "stop", signal.source,
-        f"{signal.column} changes when rows and values known from {day_of(day)} on are deleted: it reads the future",
-        f"Leave it out ([features] off = [\"{signal.column}\"]) and correct its card.", len(mine), snapshots, "snapshots",
-        examples, column=signal.column, clock=clock)
+        "future-moves-a-signal",
+        "stop",
+        signal.source,
+        f"{signal.column} changes when rows and values known from {day_of(day)} on are deleted: it"
+        " reads the future",
+        f'Leave it out ([features] off = ["{signal.column}"]) and correct its card.',
+        len(mine),
+        snapshots,
+        "snapshots",
+        examples,
+        column=signal.column,
+        clock=clock,
+    )

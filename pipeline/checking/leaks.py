@@ -1,15 +1,19 @@
 """Questions about values: does one tell who left before anybody could have known?
 
-Each is asked of raw columns, one by one, before a model can profit. "Left" is the target's own event, or the end of cover.
+Each is asked of raw columns, one by one, before a model can profit. "Left" is the target's own
+event, or the end of cover.
 
-    value-tells-outcome    the first value an account ever has, a horizon and more before anything happened, already
+    value-tells-outcome    the first value an account ever has, a horizon and more before anything
+        happened, already
                            ranks those that left: it was written, or rewritten, afterwards
-    only-leavers-have-it   a kind of event, category or rating that hardly anybody has but accounts about to leave:
+    only-leavers-have-it   a kind of event, category or rating that hardly anybody has but accounts
+        about to leave:
                            an outcome logged as if it were activity, or an answer dated back
     identifier-mapped      an attribute that names accounts: a model learns ids by heart
 
-A rating that foretells a departure weeks ahead is a good signal; one that did so in the account's first month is a leak.
-So first values are taken, and only from accounts that were there for a horizon afterwards.
+A rating that foretells a departure weeks ahead is a good signal; one that did so in the account's
+first month is a leak. So first values are taken, and only from accounts that were there for a
+horizon afterwards.
 """
 
 from collections.abc import Iterator
@@ -55,7 +59,11 @@ class _Asked:
     def event(self) -> str:
         """Column that dates the rows; accounts without history are dated by their opening."""
         table, event = self.source.contract.table, str(self.source.contract.event_time)
-        return "created_at" if table == "accounts" and not is_mapped(self.source, "valid_from") else event
+        return (
+            "created_at"
+            if table == "accounts" and not is_mapped(self.source, "valid_from")
+            else event
+        )
 
     @property
     def seen_day(self) -> str:
@@ -68,7 +76,11 @@ class _Asked:
         if self.source.has_known_at:
             return "known_at"
         delay = self.source.settings.delay_days
-        return f"{self.event} + {delay:g} days (assumed)" if delay else f"{self.event} (assumed: no known_at)"
+        return (
+            f"{self.event} + {delay:g} days (assumed)"
+            if delay
+            else f"{self.event} (assumed: no known_at)"
+        )
 
 
 def leak_findings(evidence: Evidence) -> Iterator[Finding]:
@@ -87,31 +99,54 @@ def _asked(evidence: Evidence) -> Iterator[_Asked]:
     """Every column that can become a signal and has no clock of its own."""
     horizon = evidence.target.horizon_days or USUAL_HORIZON_DAYS
     for source in evidence.staged.values():
-        if source.contract.table in UNREAD or not source.settings.features or source.contract.event_time is None:
+        if (
+            source.contract.table in UNREAD
+            or not source.settings.features
+            or source.contract.event_time is None
+        ):
             continue
         facts = source_facts(source, {})
-        readable = _attributes(source) if source.contract.table == "accounts" else list(source.columns)
+        readable = (
+            _attributes(source) if source.contract.table == "accounts" else list(source.columns)
+        )
         for name in readable:
             column, declared = source.columns[name], source.contract.column(name)
             is_person = declared is not None and declared.is_personal
             is_id = name.endswith("_id") or name in NO_VALUES
-            if not column["is_mapped"] or column["type"] == "time" or is_person or is_id or facts.clock(name) is not None:
+            if (
+                not column["is_mapped"]
+                or column["type"] == "time"
+                or is_person
+                or is_id
+                or facts.clock(name) is not None
+            ):
                 continue
             yield _Asked(source, name, column["type"], horizon)
 
 
 def _attributes(accounts: StagedFacts) -> list[str]:
-    """Attributes that are read as of a date: they have history, or were declared never to change."""
+    """Attributes that are read as of a date: they have history, or were declared never to
+    change.
+    """
     has_history = is_mapped(accounts, "valid_from")
-    return [n for n, c in accounts.columns.items() if c["is_mapped"] and n not in NO_VALUES and c["type"] != "time"
-            and (has_history or n in accounts.settings.immutable)]
+    return [
+        n
+        for n, c in accounts.columns.items()
+        if c["is_mapped"]
+        and n not in NO_VALUES
+        and c["type"] != "time"
+        and (has_history or n in accounts.settings.immutable)
+    ]
 
 
-# --- values only leavers have -------------------------------------------------------------------------
+# --- values only leavers have
+# -------------------------------------------------------------------------
 
 
 def _only_leavers(evidence: Evidence, asked: _Asked) -> Iterator[Finding]:
-    """Values whose first appearance is followed (or was preceded) by the account's departure, nearly always."""
+    """Values whose first appearance is followed (or was preceded) by the account's departure,
+    nearly always.
+    """
     facts, column = view(asked.source), asked.column
     if asked.source.contract.table in ("accounts", "subscriptions"):
         return
@@ -125,7 +160,8 @@ with firsts as (
   where {LATEST} and f.{column} is not null group by 1, 2),
 decided as (
   select v, coalesce(a.left_day - day <= {asked.horizon}, false) as is_near
-  from firsts join check_accounts a using (account_id) where day <= {evidence.end_day - asked.horizon}),
+  from firsts join check_accounts a using (account_id)
+    where day <= {evidence.end_day - asked.horizon}),
 usual as (select avg(cast(is_near as integer)) as rate from decided)
 select v, count(*) as n, count(*) filter (is_near) as near, any_value(rate)
 from decided, usual group by 1 order by 1""")
@@ -139,22 +175,47 @@ def _only_leavers_finding(
 ) -> Finding:
     near, n, usual = counts
     scale = 10 ** asked.source.columns[asked.column]["decimals"] if isinstance(value, int) else 1
-    shown = f"{value / scale:g}" if isinstance(value, int) and not isinstance(value, bool) else f'"{value}"'
-    same = f"f.{asked.column} = " + (str(value) if isinstance(value, int | bool) else "'" + str(value).replace("'", "''") + "'")
+    shown = (
+        f"{value / scale:g}"
+        if isinstance(value, int) and not isinstance(value, bool)
+        else f'"{value}"'
+    )
+    same = f"f.{asked.column} = " + (
+        str(value) if isinstance(value, int | bool) else "'" + str(value).replace("'", "''") + "'"
+    )
     return Finding(
-        "only-leavers-have-it", "stop", asked.source.name,
-        f"{asked.column} = {shown}: {near:,} of {n:,} accounts that have it were gone, or left within {asked.horizon} days "
-        f"({usual:.0%} for other values of {asked.column}): it records the departure, whatever its date says",
-        f"Leave such rows out (drop), map the true {asked.event} or a known_at, or move them to a source of outcomes.",
-        near, n, "accounts", _examples(evidence, asked, same), column=asked.column, clock=asked.clock)
+        "only-leavers-have-it",
+        "stop",
+        asked.source.name,
+        f"{asked.column} = {shown}: {near:,} of {n:,} accounts that have it were gone, or left"
+        f" within {asked.horizon} days ({usual:.0%} for other values of {asked.column}): it records"
+        " the departure, whatever its date says",
+        f"Leave such rows out (drop), map the true {asked.event} or a known_at, or move them to a"
+        " source of outcomes.",
+        near,
+        n,
+        "accounts",
+        _examples(evidence, asked, same),
+        column=asked.column,
+        clock=asked.clock,
+    )
 
 
-# --- first values -------------------------------------------------------------------------------------
+# --- first values
+# -------------------------------------------------------------------------------------
 
 
 def _first_values(evidence: Evidence, asked: _Asked) -> Iterator[Finding]:
-    """The first value of each account, and whether it has one in equal time, judged by who left in the end."""
-    told = list(_told_by(evidence, asked, _first_value_table(evidence, asked, is_equal=False).dropna(subset=["value"])))
+    """The first value of each account, and whether it has one in equal time, judged by who left in
+    the end.
+    """
+    told = list(
+        _told_by(
+            evidence,
+            asked,
+            _first_value_table(evidence, asked, is_equal=False).dropna(subset=["value"]),
+        )
+    )
     yield from told or _told_by(evidence, asked, _first_value_table(evidence, asked, is_equal=True))
 
 
@@ -170,26 +231,35 @@ def _told_by(evidence: Evidence, asked: _Asked, table: pd.DataFrame) -> Iterator
 
 
 def _first_value_table(evidence: Evidence, asked: _Asked, *, is_equal: bool) -> pd.DataFrame:
-    """account_id, value (null: none yet), has_left, of accounts that were there a horizon after the source began.
+    """account_id, value (null: none yet), has_left, of accounts that were there a horizon after the
+    source began.
 
-    Accounts still in a first term that binds them are no stayers: else long plans would "tell" who stays. Values
-    count until a horizon before the account left, or the data ended. With `is_equal` every account is given one horizon to
-    show a value: those that left had less time in all, so that "none yet" would tell of them however honest the source.
+    Accounts still in a first term that binds them are no stayers: else long plans would "tell" who
+    stays. Values count until a horizon before the account left, or the data ended. With `is_equal`
+    every account is given one horizon to show a value: those that left had less time in all, so
+    that "none yet" would tell of them however honest the source.
     """
     facts, horizon, end = view(asked.source), asked.horizon, evidence.end_day
     began = evidence.row(f"select coalesce(min({asked.seen_day}), {end}) from {facts} f")[0]
     # Flags and numbers as doubles; ties go to the row known first, then the smaller value.
-    value = f"cast(f.{asked.column} as double)" if asked.type in ("number", "money", "flag") else f"f.{asked.column}"
+    value = (
+        f"cast(f.{asked.column} as double)"
+        if asked.type in ("number", "money", "flag")
+        else f"f.{asked.column}"
+    )
     return evidence.connection.execute(f"""
 with begun as (
-  select a.account_id, coalesce(a.has_left, a.is_gone) as has_left, coalesce(a.left_day, {end}) as gone_day,
+  select a.account_id, coalesce(a.has_left, a.is_gone) as has_left, coalesce(a.left_day, {end})
+    as gone_day,
     greatest(coalesce(a.created_day, a.first_day, {began}), {began}) as start_day
   from check_accounts a where coalesce(a.has_left, a.is_gone) is not null and a.could_leave),
 there as (
-  select account_id, has_left, {f"start_day + {horizon}" if is_equal else f"gone_day - {horizon}"} as until_day
+  select account_id, has_left, {f"start_day + {horizon}" if is_equal else f"gone_day - {horizon}"}
+    as until_day
   from begun where gone_day - {2 * horizon} >= start_day),
 seen as (
-  select f.account_id, {asked.seen_day} as day, f.known_from, {value} as value from {facts} f where f.{asked.column} is not null),
+  select f.account_id, {asked.seen_day} as day, f.known_from, {value} as value from {facts} f
+    where f.{asked.column} is not null),
 firsts as (
   select s.account_id, arg_min(s.value, (s.day, s.known_from, s.value)) as value
   from seen s join there t on t.account_id = s.account_id and s.day <= t.until_day group by 1)
@@ -197,36 +267,65 @@ select t.account_id, f.value, cast(t.has_left as tinyint) as has_left
 from there t left join firsts f using (account_id) order by 1""").df()
 
 
-def _first_value_finding(evidence: Evidence, asked: _Asked, proxy: Proxy, table: pd.DataFrame) -> Finding:
+def _first_value_finding(
+    evidence: Evidence, asked: _Asked, proxy: Proxy, table: pd.DataFrame
+) -> Finding:
     said = {
-        "value": f"the first {asked.column} of an account ranks those that left with an AUC of {proxy.figure:.3f}",
-        "missing": f"whether an account has any {asked.column} ranks those that left with an AUC of {proxy.figure:.3f}",
+        "value": (
+            f"the first {asked.column} of an account ranks those that left with an AUC of"
+            f" {proxy.figure:.3f}"
+        ),
+        "missing": (
+            f"whether an account has any {asked.column} ranks those that left with an AUC of"
+            f" {proxy.figure:.3f}"
+        ),
         "filled": f"{proxy.figure:.1%} of the accounts with {asked.column} left",
         "empty": f"{proxy.figure:.1%} of the accounts without {asked.column} left",
     }[proxy.kind]
     left = int(table["has_left"].sum())
     return Finding(
-        "value-tells-outcome", "stop", asked.source.name,
-        f"{said}, {asked.horizon} days and more before they did (the limit is {LIMIT}): it was written, or rewritten, afterwards",
-        f"Map known_at or the true history of {asked.column}, leave it out of the mapping, or switch the source's signals "
-        "off (features = false).", left, len(table), "accounts that left",
-        _examples(evidence, asked, f"f.{asked.column} is not null"), column=asked.column, clock=asked.clock)
+        "value-tells-outcome",
+        "stop",
+        asked.source.name,
+        f"{said}, {asked.horizon} days and more before they did (the limit is {LIMIT}): it was"
+        " written, or rewritten, afterwards",
+        f"Map known_at or the true history of {asked.column}, leave it out of the mapping, or"
+        " switch the source's signals off (features = false).",
+        left,
+        len(table),
+        "accounts that left",
+        _examples(evidence, asked, f"f.{asked.column} is not null"),
+        column=asked.column,
+        clock=asked.clock,
+    )
 
 
 def _examples(evidence: Evidence, asked: _Asked, condition: str) -> tuple[str, ...]:
     """Rows of accounts that left: value, both times, and when the account left."""
-    decimals = asked.source.columns[asked.column]["decimals"] if asked.type in ("number", "money") else 0
-    shown = f"cast(f.{asked.column} as double) / {10 ** decimals}" if decimals else f"f.{asked.column}"
+    decimals = (
+        asked.source.columns[asked.column]["decimals"] if asked.type in ("number", "money") else 0
+    )
+    shown = (
+        f"cast(f.{asked.column} as double) / {10**decimals}" if decimals else f"f.{asked.column}"
+    )
     happened = moment(f"f.{asked.event}") if asked.event in asked.source.columns else "'?'"
-    found = evidence.rows(f"""
-select f.account_id, cast({shown} as varchar), coalesce({happened}, 'empty'), {moment('f.known_from')}, a.left_day
+    found = evidence.rows(
+        f"""
+select f.account_id, cast({shown} as varchar), coalesce({happened}, 'empty'),
+  {moment("f.known_from")}, a.left_day
 from {view(asked.source)} f join check_accounts a using (account_id)
-where {LATEST} and a.left_day is not null and {condition} order by f.account_id, f.{asked.event}, 2 limit {EXAMPLES}""")
-    return tuple(f"account {account}: {asked.column} = {value}, {asked.event} {happened_at}, known {known}, left "
-                 f"{day_of(left)}" for account, value, happened_at, known, left in found)
+where {LATEST} and a.left_day is not null and {condition}
+order by f.account_id, f.{asked.event}, 2 limit {EXAMPLES}"""
+    )
+    return tuple(
+        f"account {account}: {asked.column} = {value}, {asked.event} {happened_at}, known {known},"
+        f" left {day_of(left)}"
+        for account, value, happened_at, known, left in found
+    )
 
 
-# --- identifiers --------------------------------------------------------------------------------------
+# --- identifiers
+# --------------------------------------------------------------------------------------
 
 
 def _identifiers(evidence: Evidence, accounts: StagedFacts) -> Iterator[Finding]:
@@ -235,16 +334,39 @@ def _identifiers(evidence: Evidence, accounts: StagedFacts) -> Iterator[Finding]
     if not names:
         return
     chosen = ", ".join(
-        f"min(f.{n})" + (f" / {10 ** accounts.columns[n]['decimals']}e0" if accounts.columns[n]["type"] == "number" else "")
-        + f" as {n}" for n in names)
+        f"min(f.{n})"
+        + (
+            f" / {10 ** accounts.columns[n]['decimals']}e0"
+            if accounts.columns[n]["type"] == "number"
+            else ""
+        )
+        + f" as {n}"
+        for n in names
+    )
     table = evidence.connection.execute(
-        f"select {chosen} from facts_{slug(accounts.name)} f where {LATEST} group by f.account_id order by f.account_id").df()
+        f"select {chosen} from facts_{slug(accounts.name)} f where {LATEST} group by f.account_id"
+        " order by f.account_id"
+    ).df()
     for found in identifiers(table):
-        examples = tuple(f"account {account}: {found.column} = {value}" for account, value in evidence.rows(
-            f"select f.account_id, cast(min(f.{found.column}) as varchar) from {view(accounts)} f where {LATEST} and "
-            f"f.{found.column} is not null group by 1 order by 1 limit {EXAMPLES}"))
+        examples = tuple(
+            f"account {account}: {found.column} = {value}"
+            for account, value in evidence.rows(
+                f"select f.account_id, cast(min(f.{found.column}) as varchar) from {view(accounts)}"
+                f" f where {LATEST} and f.{found.column} is not null group by 1 order by 1 limit"
+                f" {EXAMPLES}"
+            )
+        )
         yield Finding(
-            "identifier-mapped", "stop", accounts.name,
-            f"{found.column} names accounts rather than describes them: {found.figure:.0%} of its values are distinct",
-            f"Leave {found.column} out of extra and immutable.", int(table[found.column].nunique()), len(table), "values",
-            examples, column=found.column, clock="valid_from" if is_mapped(accounts, "valid_from") else "created_at")
+            "identifier-mapped",
+            "stop",
+            accounts.name,
+            f"{found.column} names accounts rather than describes them: {found.figure:.0%} of its"
+            " values are distinct",
+            f"Leave {found.column} out of extra and immutable.",
+            int(table[found.column].nunique()),
+            len(table),
+            "values",
+            examples,
+            column=found.column,
+            clock="valid_from" if is_mapped(accounts, "valid_from") else "created_at",
+        )

@@ -1,4 +1,6 @@
-"""How much can be learnt: leavers per date, the width of interval to expect, terms longer than the horizon."""
+"""How much can be learnt: leavers per date, the width of interval to expect, terms longer than the
+horizon.
+"""
 
 import math
 from collections.abc import Iterator
@@ -37,13 +39,16 @@ class Leavers:
 
 
 def auc_half_width(leavers: int, stayers: int, auc: float = EXPECTED_AUC) -> float:
-    """Half the width of the 95% interval of an AUC, in AUC units; infinite without leavers or stayers.
+    """Half the width of the 95% interval of an AUC, in AUC units; infinite without leavers or
+    stayers.
 
-    `se^2 = (A(1-A) + (n1-1)(Q1-A^2) + (n0-1)(Q2-A^2)) / (n1 n0)`, `Q1 = A/(2-A)`, `Q2 = 2A^2/(1+A)`.
+    `se^2 = (A(1-A) + (n1-1)(Q1-A^2) + (n0-1)(Q2-A^2)) / (n1 n0)`, `Q1 = A/(2-A)`, `Q2 =
+    2A^2/(1+A)`.
 
     References
     ----------
-    [Hanley1982] Hanley and McNeil, "The meaning and use of the area under a ROC curve", Radiology 143, p. 32.
+    [Hanley1982] Hanley and McNeil, "The meaning and use of the area under a ROC curve", Radiology
+    143, p. 32.
 
     Examples
     --------
@@ -63,25 +68,42 @@ def count_leavers(evidence: Evidence) -> Leavers:
         is_dated = _label(evidence)
     except ChurnError as error:
         # Training says the same and with its own exit code; a check goes on to its other questions.
-        told = Finding("no-labels", "stop", "", f"no label can be had: {error}",
-                       "Change dates, horizon or population as the message says.")
+        told = Finding(
+            "no-labels",
+            "stop",
+            "",
+            f"no label can be had: {error}",
+            "Change dates, horizon or population as the message says.",
+        )
         return Leavers((), (), None, None, (told,))
     dates = _dates(evidence, is_dated=is_dated)
     leavers, stayers, accounts = _test_accounts(evidence)
     width = auc_half_width(leavers, stayers)
     folds, untrainable = _folds(evidence)
-    findings = [*width_finding(leavers, accounts, width), *_long_terms(evidence), *_unseen_terms(evidence), *untrainable]
+    findings = [
+        *width_finding(leavers, accounts, width),
+        *_long_terms(evidence),
+        *_unseen_terms(evidence),
+        *untrainable,
+    ]
     return Leavers(dates, folds, leavers, None if math.isinf(width) else width, tuple(findings))
 
 
 def _label(evidence: Evidence) -> bool:
     """Make the tables `snapshots` and `labels`; True where dates are those of a grid or list."""
-    workspace, connection, staged, target = evidence.workspace, evidence.connection, evidence.staged, evidence.target
+    workspace, connection, staged, target = (
+        evidence.workspace,
+        evidence.connection,
+        evidence.staged,
+        evidence.target,
+    )
     dates = build.resolve_dates(workspace, staged, target)
     if dates is None:
         build.anchored_candidates(connection, staged, target)
     else:
-        build.grid_candidates(connection, workspace, staged, target, [day_number(d) for d in dates.all])
+        build.grid_candidates(
+            connection, workspace, staged, target, [day_number(d) for d in dates.all]
+        )
     build.take_snapshots(workspace, connection, staged, target, {})
     build.take_labels(workspace, connection, staged, target)
     return dates is not None
@@ -89,17 +111,28 @@ def _label(evidence: Evidence) -> bool:
 
 def _dates(evidence: Evidence, *, is_dated: bool) -> tuple[DateCount, ...]:
     """Counts per date, or per month where every account has its own date."""
-    period = "s.as_of_day" if is_dated else "strftime(make_timestamp(s.as_of_day * 86400000000), '%Y-%m')"
+    period = (
+        "s.as_of_day"
+        if is_dated
+        else "strftime(make_timestamp(s.as_of_day * 86400000000), '%Y-%m')"
+    )
     found = evidence.rows(f"""
-select {period} as period, s.is_test, count(*), count(l.label), count(distinct case when l.label = 1 then s.account_id end)
+select {period} as period, s.is_test, count(*), count(l.label), count(distinct case when l.label = 1
+  then s.account_id end)
 from snapshots s join labels l on l.account_id = s.account_id and l.as_of_day = s.as_of_day
 group by 1, 2 order by 1, 2""")
-    return tuple(DateCount(day_of(p).isoformat() if is_dated else str(p), bool(test), asked, labelled, leavers)
-                 for p, test, asked, labelled, leavers in found)
+    return tuple(
+        DateCount(
+            day_of(p).isoformat() if is_dated else str(p), bool(test), asked, labelled, leavers
+        )
+        for p, test, asked, labelled, leavers in found
+    )
 
 
 def _test_accounts(evidence: Evidence) -> tuple[int, int, int]:
-    """Accounts of the test that left, that stayed on some date (also of those that left later), and all."""
+    """Accounts of the test that left, that stayed on some date (also of those that left later), and
+    all.
+    """
     leavers, stayers, accounts = evidence.row("""
 select count(distinct case when l.label = 1 then s.account_id end),
   count(distinct case when l.label = 0 then s.account_id end), count(distinct s.account_id)
@@ -112,41 +145,82 @@ def _folds(evidence: Evidence) -> tuple[tuple[FoldCount, ...], list[Finding]]:
     """The validation blocks that training would cut, with their leavers."""
     rows_ = evidence.connection.execute("""
 select s.account_id, make_timestamp(s.as_of_day * 86400000000) as as_of,
-  make_timestamp(l.label_until_day * 86400000000) as label_until, s.is_test, cast(l.label as tinyint) as label
+  make_timestamp(l.label_until_day * 86400000000) as label_until, s.is_test, cast(l.label
+    as tinyint) as label
 from snapshots s join labels l on l.account_id = s.account_id and l.as_of_day = s.as_of_day
 where l.label is not null order by 1, 2""").df()
     labels = rows_.pop("label").to_numpy(dtype=np.int8)
     try:
         folds = temporal_folds(rows_, evidence.workspace.project.training.folds, labels)
     except ChurnError as error:
-        return (), [Finding("no-labels", "stop", "", f"nothing can be learnt: {error}",
-                            "Change dates, horizon or population, or get more history.")]
-    blocks = [*folds.tuning, *folds.calibration] if folds.tuning != folds.calibration else list(folds.tuning)
+        return (), [
+            Finding(
+                "no-labels",
+                "stop",
+                "",
+                f"nothing can be learnt: {error}",
+                "Change dates, horizon or population, or get more history.",
+            )
+        ]
+    blocks = (
+        [*folds.tuning, *folds.calibration]
+        if folds.tuning != folds.calibration
+        else list(folds.tuning)
+    )
     counts = []
     for block in blocks:
         stayed = block.validation[labels[block.validation] == 0]
         width = auc_half_width(block.leaving_accounts, rows_["account_id"].iloc[stayed].nunique())
-        counts.append(FoldCount(block.first_as_of.date(), block.last_as_of.date(), block.leaving_accounts,
-                                None if math.isinf(width) else width))
+        counts.append(
+            FoldCount(
+                block.first_as_of.date(),
+                block.last_as_of.date(),
+                block.leaving_accounts,
+                None if math.isinf(width) else width,
+            )
+        )
     return tuple(counts), []
 
 
 def width_finding(leavers: int, accounts: int, width: float) -> Iterator[Finding]:
     """What a test with so many leavers can show, and what it cannot, before anything is trained."""
     if math.isinf(width):
-        yield Finding("no-test-leavers", "warn", "", f"{leavers} of {accounts} accounts of the test have the event: no "
-                      "metric can be had", "Move the test, widen the population or the horizon, or get more "
-                      "history.", leavers, accounts, "accounts")
+        yield Finding(
+            "no-test-leavers",
+            "warn",
+            "",
+            f"{leavers} of {accounts} accounts of the test have the event: no metric can be had",
+            "Move the test, widen the population or the horizon, or get more history.",
+            leavers,
+            accounts,
+            "accounts",
+        )
         return
-    segments = ("; no calibration by segment can be shown" if leavers < CALIBRATION_PER_SEGMENT else
-                f"; calibration by segment needs {CALIBRATION_PER_SEGMENT} leavers in each, so at most "
-                f"{leavers // CALIBRATION_PER_SEGMENT} segments")
+    segments = (
+        "; no calibration by segment can be shown"
+        if leavers < CALIBRATION_PER_SEGMENT
+        else (
+            f"; calibration by segment needs {CALIBRATION_PER_SEGMENT} leavers in each, so at most "
+            f"{leavers // CALIBRATION_PER_SEGMENT} segments"
+        )
+    )
     if leavers < FEWEST_TEST_EVENTS:
-        segments += f"; under {FEWEST_TEST_EVENTS} no model can pass its gates, so the scorecard will be published"
-    yield Finding("interval-to-expect", "warn" if width > WIDE else "info", "",
-                  f"{leavers:,} leavers in the test: an AUC of {EXPECTED_AUC} would be known to +- {width:.2f}{segments}",
-                  "More test dates or a longer horizon narrow it; snapshots of one account are not new leavers.",
-                  leavers, accounts, "accounts")
+        segments += (
+            f"; under {FEWEST_TEST_EVENTS} no model can pass its gates, so the scorecard will be"
+            " published"
+        )
+    yield Finding(
+        "interval-to-expect",
+        "warn" if width > WIDE else "info",
+        "",
+        f"{leavers:,} leavers in the test: an AUC of {EXPECTED_AUC} would be known to +-"
+        f" {width:.2f}{segments}",
+        "More test dates or a longer horizon narrow it; snapshots of one account are not new"
+        " leavers.",
+        leavers,
+        accounts,
+        "accounts",
+    )
 
 
 def _long_terms(evidence: Evidence) -> Iterator[Finding]:
@@ -157,49 +231,98 @@ def _long_terms(evidence: Evidence) -> Iterator[Finding]:
     if source.settings.convention != "fixed_term":
         return
     end = f"(s.as_of_day + {target.gap_days + target.horizon_days}) * {US_PER_DAY}"
-    amount = "sum(f.amount_per_month)" if source.columns["amount_per_month"]["is_mapped"] else "cast(null as bigint)"
+    amount = (
+        "sum(f.amount_per_month)"
+        if source.columns["amount_per_month"]["is_mapped"]
+        else "cast(null as bigint)"
+    )
     accounts, total, money, all_money = evidence.row(f"""
 select count(*) filter (cannot), count(*), sum(amount) filter (cannot), sum(amount) from (
-  select s.account_id, s.as_of_day, max(coalesce(f.ends_at, {end})) >= {end} as cannot, {amount} as amount
+  select s.account_id, s.as_of_day, max(coalesce(f.ends_at, {end})) >= {end} as cannot, {amount}
+    as amount
   from snapshots s join {view(source)} f on f.account_id = s.account_id and {LATEST} and {PAID}
-    and f.starts_at_day < s.as_of_day and (f.ends_at is null or f.ends_at >= s.as_of_day * {US_PER_DAY})
+    and f.starts_at_day < s.as_of_day and (f.ends_at is null
+      or f.ends_at >= s.as_of_day * {US_PER_DAY})
   where s.state = 'member' group by 1, 2)""")
     if not accounts:
         return
     value_share = money / all_money if money is not None and all_money else None
     is_most = accounts > MOST * total or (value_share or 0) > MOST
     value = "" if value_share is None else f" ({value_share:.0%} of the monthly amount)"
-    advice = ("Consider horizon = \"next_renewal\": the chance of not renewing at the next contract end."
-              if is_most else "Their score speaks of the next months only; renewals further off are outside it.")
-    yield Finding("cannot-leave-inside-horizon", "warn" if is_most else "info", source.name,
-                  f"customers on a date are on terms that end after the horizon of {target.horizon_days} days{value}: they "
-                  "cannot leave inside it", advice, accounts, total, "rows of customers")
+    advice = (
+        'Consider horizon = "next_renewal": the chance of not renewing at the next contract end.'
+        if is_most
+        else "Their score speaks of the next months only; renewals further off are outside it."
+    )
+    yield Finding(
+        "cannot-leave-inside-horizon",
+        "warn" if is_most else "info",
+        source.name,
+        f"customers on a date are on terms that end after the horizon of {target.horizon_days}"
+        f" days{value}: they cannot leave inside it",
+        advice,
+        accounts,
+        total,
+        "rows of customers",
+    )
 
 
 def _unseen_terms(evidence: Evidence) -> Iterator[Finding]:
-    """Customers of today whose term ends inside the window, of a length that no training label saw end."""
+    """Customers of today whose term ends inside the window, of a length that no training label saw
+    end.
+    """
     source, target = evidence.first("subscriptions"), evidence.target
     seen = seen_terms(evidence.workspace, evidence.connection, evidence.staged, target)
     if source is None or seen is None:
         return
     end = evidence.end_day
-    amount = "sum(f.amount_per_month)" if source.columns["amount_per_month"]["is_mapped"] else "cast(null as bigint)"
-    evidence.connection.execute(f"""
+    amount = (
+        "sum(f.amount_per_month)"
+        if source.columns["amount_per_month"]["is_mapped"]
+        else "cast(null as bigint)"
+    )
+    evidence.connection.execute(
+        f"""
 create or replace temp table check_customers as
 select f.account_id, cast({end} as bigint) as as_of_day, {amount} as amount from {view(source)} f
-where {LATEST} and {PAID} and f.starts_at_day < {end} and (f.ends_at is null or f.ends_at >= {end * US_PER_DAY}) group by 1""")
-    unseen = unseen_terms(evidence.workspace, evidence.connection, evidence.staged, target, seen,
-                          snapshots="check_customers", day=end)
+where {LATEST} and {PAID} and f.starts_at_day < {end}
+  and (f.ends_at is null or f.ends_at >= {end * US_PER_DAY}) group by 1"""
+    )
+    unseen = unseen_terms(
+        evidence.workspace,
+        evidence.connection,
+        evidence.staged,
+        target,
+        seen,
+        snapshots="check_customers",
+        day=end,
+    )
     if not unseen:
         return
     amounts = dict(evidence.rows("select account_id, amount from check_customers"))
-    every, theirs = (sum(a or 0 for a in some) for some in (amounts.values(), (amounts[i] for i in unseen)))
+    every, theirs = (
+        sum(a or 0 for a in some) for some in (amounts.values(), (amounts[i] for i in unseen))
+    )
     value = f" ({theirs / every:.0%} of the monthly amount)" if every else ""
-    fixed = "" if target.horizon_days is not None else (
-        "; with horizon_days in the place of \"next_renewal\" those that cannot leave inside the horizon are scored")
+    fixed = (
+        ""
+        if target.horizon_days is not None
+        else (
+            '; with horizon_days in the place of "next_renewal" those that cannot leave inside the'
+            " horizon are scored"
+        )
+    )
     yield Finding(
-        "term-never-labelled", "warn", source.name,
-        f"customers on {evidence.end} are on terms ({terms_words(unseen)}) of which none came to its end in a complete training "
-        f"label{value}: nothing shows how such customers renew, so they are published as unknown",
-        f"Terms seen to end: {', '.join(seen) or 'none'}. Load older contracts, or wait until such terms have ended{fixed}.",
-        len(unseen), len(amounts), "customers", tuple(sorted(unseen)[:EXAMPLES]))
+        "term-never-labelled",
+        "warn",
+        source.name,
+        f"customers on {evidence.end} are on terms ({terms_words(unseen)}) of which none came to"
+        f" its end in a complete training label{value}: nothing shows how such customers renew, so"
+        " they are published as unknown",
+        f"Terms seen to end: {', '.join(seen) or 'none'}. Load older contracts, or wait until such"
+        f" terms have ended{fixed}.",
+        len(unseen),
+        len(amounts),
+        "customers",
+        tuple(sorted(unseen)[:EXAMPLES]),
+    )

@@ -1,6 +1,8 @@
-"""Is a row that equals another a copy? Only the table's owner can tell, so `check` asks and changes nothing.
+"""Is a row that equals another a copy? Only the table's owner can tell, so `check` asks and changes
+nothing.
 
-Asked of the user's own table: two lines of one bill may be equal in the columns that are mapped and differ in the article.
+Asked of the user's own table: two lines of one bill may be equal in the columns that are mapped and
+differ in the article.
 """
 
 from collections.abc import Iterator
@@ -31,13 +33,21 @@ def repeat_findings(evidence: Evidence) -> Iterator[Finding]:
 
 def _mapped_repeats(evidence: Evidence, source: StagedFacts) -> int:
     """Rows that equal another in every mapped column."""
-    columns = ", ".join(f"f.{name}" for name, column in source.columns.items() if column["is_mapped"])
-    return int(evidence.row(f"select coalesce(sum(n - 1), 0) from (select count(*) as n from {view(source)} f "
-                            f"where {LATEST} group by {columns})")[0])
+    columns = ", ".join(
+        f"f.{name}" for name, column in source.columns.items() if column["is_mapped"]
+    )
+    return int(
+        evidence.row(
+            f"select coalesce(sum(n - 1), 0) from (select count(*) as n from {view(source)} f "
+            f"where {LATEST} group by {columns})"
+        )[0]
+    )
 
 
 def _raw_repeats(evidence: Evidence, source: StagedFacts, mapped: int) -> tuple[int, str, str]:
-    """(rows that equal another in every column of the user's table, an example, columns looked at)."""
+    """(rows that equal another in every column of the user's table, an example, columns
+    looked at).
+    """
     settings = source.settings
     places = [str(settings.location), *(part.location for part in settings.parts)]
     if any(needs_table(place) and not place.endswith((".duckdb", ".ddb")) for place in places):
@@ -45,8 +55,15 @@ def _raw_repeats(evidence: Evidence, source: StagedFacts, mapped: int) -> tuple[
     workspace = evidence.workspace
     count, largest, example = 0, 1, ""
     with ExitStack() as resources:
-        for part in mapped_parts(workspace.project, settings, source.contract, workspace.data_dir, evidence.connection,
-                                 resources, []):
+        for part in mapped_parts(
+            workspace.project,
+            settings,
+            source.contract,
+            workspace.data_dir,
+            evidence.connection,
+            resources,
+            [],
+        ):
             found, most, shown = _repeats_of(evidence, part)
             count += found
             if most > largest:
@@ -55,17 +72,26 @@ def _raw_repeats(evidence: Evidence, source: StagedFacts, mapped: int) -> tuple[
 
 
 def _repeats_of(evidence: Evidence, part: MappedPart) -> tuple[int, int, str]:
-    """(rows beyond the first of each set of equal ones, size of the largest set, that row in words)."""
+    """(rows beyond the first of each set of equal ones, size of the largest set, that row in
+    words).
+    """
     names = list(part.raw.columns)
     listed = ", ".join(identifier(name) for name in names)
-    groups = (f"select {listed}, count(*) as times from {part.raw.relation} as source_row where {part.kept} "
-              "group by all having count(*) > 1")
+    groups = (
+        f"select {listed}, count(*) as times from {part.raw.relation} as source_row where"
+        f" {part.kept} group by all having count(*) > 1"
+    )
     count = int(evidence.row(f"select coalesce(sum(times - 1), 0) from ({groups})")[0])
     if not count:
         return 0, 1, ""
-    *values, times = rows(evidence.connection, f"select * from ({groups}) order by times desc, {listed} limit 1")[0]
-    told = ", ".join(f"{name} = {str(value)[:SHOWN_LETTERS]}" for name, value in zip(names, values, strict=True)
-                     if value is not None)
+    *values, times = rows(
+        evidence.connection, f"select * from ({groups}) order by times desc, {listed} limit 1"
+    )[0]
+    told = ", ".join(
+        f"{name} = {str(value)[:SHOWN_LETTERS]}"
+        for name, value in zip(names, values, strict=True)
+        if value is not None
+    )
     more = "" if len(names) <= SHOWN_COLUMNS else ", ..."
     return count, times, f"{', '.join(told.split(', ')[:SHOWN_COLUMNS])}{more} ({times} times)"
 
@@ -74,7 +100,14 @@ def _finding(source: StagedFacts, count: int, example: str, columns: str) -> Ite
     if not count:
         return
     yield Finding(
-        "identical-rows", "warn" if count > WORTH_A_WARNING * source.rows_staged else "info", source.name,
+        "identical-rows",
+        "warn" if count > WORTH_A_WARNING * source.rows_staged else "info",
+        source.name,
         f"rows equal another in {columns}: copies of an export, or things that did happen twice?",
-        f"Ask who makes the table. Copies count double in every total: drop_duplicates = true in [sources.{source.name}] leaves "
-        "them out and counts them; as they are, all count.", count, source.rows_staged, "rows", (example,) if example else ())
+        "Ask who makes the table. Copies count double in every total: drop_duplicates = true in"
+        f" [sources.{source.name}] leaves them out and counts them; as they are, all count.",
+        count,
+        source.rows_staged,
+        "rows",
+        (example,) if example else (),
+    )

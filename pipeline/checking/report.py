@@ -27,7 +27,8 @@ class Finding:
     examples
         A few ids or names; of a leak the rows that show it, with both times.
     column, clock
-        Of a leak: the column that tells too much, and the time column that says when it became known.
+        Of a leak: the column that tells too much, and the time column that says when it became
+        known.
     """
 
     name: str
@@ -66,7 +67,8 @@ class SourceCheck:
     own_clocks
         Mapped column -> the time column that says when it became known.
     accounts, covered, covered_of
-        Distinct accounts in the source; how many of `covered_of` they are: the accounts table, or all sources' ids.
+        Distinct accounts in the source; how many of `covered_of` they are: the accounts table, or
+        all sources' ids.
     """
 
     name: str
@@ -108,7 +110,9 @@ class DateCount:
 
 @dataclass(frozen=True)
 class FoldCount:
-    """One validation block: its dates, distinct leavers, and half the width of a 95% interval of AUC there."""
+    """One validation block: its dates, distinct leavers, and half the width of a 95% interval of
+    AUC there.
+    """
 
     first: date
     last: date
@@ -127,8 +131,8 @@ class CheckReport:
     folds
         The validation blocks that training will cut.
     test_leavers, auc_half_width
-        Distinct accounts with the event in the test, and half the width of the 95% interval that an AUC of
-        0.75 would have with them; None where there are no labels.
+        Distinct accounts with the event in the test, and half the width of the 95% interval that an
+        AUC of 0.75 would have with them; None where there are no labels.
     """
 
     project: str
@@ -154,17 +158,28 @@ class CheckReport:
 
     def finding(self, name: str, source: str | None = None) -> Finding | None:
         """The first finding of that name (and source), or None."""
-        return next((f for f in self.findings if f.name == name and source in (None, f.source)), None)
+        return next(
+            (f for f in self.findings if f.name == name and source in (None, f.source)), None
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; dates as ISO text."""
         return {
-            "project": self.project, "target": self.target, "data_end": self.data_end.isoformat(),
+            "project": self.project,
+            "target": self.target,
+            "data_end": self.data_end.isoformat(),
             "accounts_of": self.accounts_of,
-            "sources": [{**_plain(asdict(s)), "covered_share": s.covered_share} for s in self.sources],
-            "findings": [{**_plain(asdict(f)), "share": f.share, "accepted": self.waiver(f)} for f in self.findings],
-            "dates": [asdict(d) for d in self.dates], "folds": [_plain(asdict(f)) for f in self.folds],
-            "test_leavers": self.test_leavers, "auc_half_width": self.auc_half_width,
+            "sources": [
+                {**_plain(asdict(s)), "covered_share": s.covered_share} for s in self.sources
+            ],
+            "findings": [
+                {**_plain(asdict(f)), "share": f.share, "accepted": self.waiver(f)}
+                for f in self.findings
+            ],
+            "dates": [asdict(d) for d in self.dates],
+            "folds": [_plain(asdict(f)) for f in self.folds],
+            "test_leavers": self.test_leavers,
+            "auc_half_width": self.auc_half_width,
             "refused": [f.name for f in self.stops],
         }
 

@@ -1,4 +1,6 @@
-"""Questions about single tables: overlaps, negative amounts, duplicate ids, silence, feeds, clocks."""
+"""Questions about single tables: overlaps, negative amounts, duplicate ids, silence, feeds,
+clocks.
+"""
 
 from collections.abc import Iterator
 from datetime import date
@@ -8,12 +10,21 @@ import numpy as np
 from features.feeds import coverage, daily_counts
 from features.windows import day_number, day_of
 from models.targets import CONTRACTUAL
-from pipeline.checking.evidence import EXAMPLES, LATEST, NEVER_US, PAID, SIGNS_OF_LIFE, Evidence, view
+from pipeline.checking.evidence import (
+    EXAMPLES,
+    LATEST,
+    NEVER_US,
+    PAID,
+    SIGNS_OF_LIFE,
+    Evidence,
+    view,
+)
 from pipeline.checking.report import Finding
 from pipeline.engine.staged_facts import StagedFacts
 from pipeline.workspace import label_source
 
-# An id column that is this distinct is meant to identify a row; below, it names something rows share.
+# An id column that is this distinct is meant to identify a row; below, it names something rows
+# share.
 MEANT_TO_BE_UNIQUE = 0.9
 # Where several subscriptions at a time are the exception, they deserve a look.
 MANY_OVERLAPS = 0.05
@@ -43,39 +54,76 @@ def _bad_rows(source: StagedFacts) -> Iterator[Finding]:
     count = sum(source.rows_bad.values())
     if count:
         told = "; ".join(f"{reason}: {n:,}" for reason, n in sorted(source.rows_bad.items()))
-        yield Finding("bad-rows", "warn", source.name, f"rows were set aside ({told})",
-                      f"Look at the table quarantine, source = '{source.name}': mend the mapping, or leave them out on "
-                      "purpose with drop_missing, keep or drop.", count, source.rows_read)
+        yield Finding(
+            "bad-rows",
+            "warn",
+            source.name,
+            f"rows were set aside ({told})",
+            f"Look at the table quarantine, source = '{source.name}': mend the mapping, or leave"
+            " them out on purpose with drop_missing, keep or drop.",
+            count,
+            source.rows_read,
+        )
 
 
 def _negative(evidence: Evidence, source: StagedFacts) -> Iterator[Finding]:
     for name, column in source.columns.items():
         if column["type"] != "money" or not column["is_mapped"]:
             continue
-        count, total, examples = evidence.count(f"(select * from {view(source)} f where {LATEST})", f"{name} < 0")
+        count, total, examples = evidence.count(
+            f"(select * from {view(source)} f where {LATEST})", f"{name} < 0"
+        )
         if not count:
             continue
         is_credit = source.contract.table in ("invoices", "usage_events")
-        yield Finding("negative-amounts", "info" if is_credit else "warn", source.name, f"values of {name} are negative",
-                      "Credit notes and cancellations are expected; they lower totals. Otherwise correct the sign."
-                      if is_credit else "Correct the sign, or leave such rows out with keep or drop.",
-                      count, total, "rows", examples)
+        yield Finding(
+            "negative-amounts",
+            "info" if is_credit else "warn",
+            source.name,
+            f"values of {name} are negative",
+            (
+                "Credit notes and cancellations are expected; they lower totals. Otherwise correct"
+                " the sign."
+                if is_credit
+                else "Correct the sign, or leave such rows out with keep or drop."
+            ),
+            count,
+            total,
+            "rows",
+            examples,
+        )
 
 
 def _duplicates(evidence: Evidence, source: StagedFacts) -> Iterator[Finding]:
     for name, column in source.columns.items():
-        is_id = name.endswith("_id") and name not in ("account_id", "parent_account_id", "user_id", "session_id")
+        is_id = name.endswith("_id") and name not in (
+            "account_id",
+            "parent_account_id",
+            "user_id",
+            "session_id",
+        )
         if not is_id or column["type"] != "text" or not column["is_mapped"]:
             continue
-        relation = f"(select f.{name} as id, count(*) as n from {view(source)} f where {LATEST} and f.{name} is not null " \
-                   "group by 1)"
+        relation = (
+            f"(select f.{name} as id, count(*) as n from {view(source)} f where {LATEST} and"
+            f" f.{name} is not null group by 1)"
+        )
         distinct, total = evidence.row(f"select count(*), coalesce(sum(n), 0) from {relation}")
         if distinct == total or distinct < MEANT_TO_BE_UNIQUE * total:
             continue
         count, ids, examples = evidence.count(relation, "n > 1", "id")
-        yield Finding("duplicate-ids", "warn", source.name, f"values of {name} stand on more than one row",
-                      "If they are corrections of one row, map row_key and known_at; if they are copies, remove them "
-                      "from the extract.", count, ids, "ids", examples)
+        yield Finding(
+            "duplicate-ids",
+            "warn",
+            source.name,
+            f"values of {name} stand on more than one row",
+            "If they are corrections of one row, map row_key and known_at; if they are copies,"
+            " remove them from the extract.",
+            count,
+            ids,
+            "ids",
+            examples,
+        )
 
 
 def _stale(evidence: Evidence, source: StagedFacts) -> Iterator[Finding]:
@@ -84,14 +132,23 @@ def _stale(evidence: Evidence, source: StagedFacts) -> Iterator[Finding]:
     age = evidence.end_day - day_number(source.newest_known.date())
     allowed = source.settings.max_age_days or STALE_AFTER_DAYS
     if age > allowed:
-        yield Finding("stale-source", "warn", source.name,
-                      f"the newest row became known on {source.newest_known:%Y-%m-%d}, {age} days before the data end "
-                      f"on {evidence.end}", "Ask whether the feed stopped; declare data_until if it ends there by design.",
-                      age, None, "days")
+        yield Finding(
+            "stale-source",
+            "warn",
+            source.name,
+            f"the newest row became known on {source.newest_known:%Y-%m-%d}, {age} days before the"
+            f" data end on {evidence.end}",
+            "Ask whether the feed stopped; declare data_until if it ends there by design.",
+            age,
+            None,
+            "days",
+        )
 
 
 def _silent(evidence: Evidence, source: StagedFacts) -> Iterator[Finding]:
-    counts = evidence.connection.execute(daily_counts(view(source), str(source.contract.event_time))).df()
+    counts = evidence.connection.execute(
+        daily_counts(view(source), str(source.contract.event_time))
+    ).df()
     is_label = _decides_label(evidence, source)
     for feed, mine in counts.groupby("partition_name", sort=True):
         end = source.data_until.get(str(feed), evidence.end)
@@ -102,12 +159,17 @@ def _silent(evidence: Evidence, source: StagedFacts) -> Iterator[Finding]:
         told = ", ".join(f"{start} to {stop}" for start, stop in stretches[:EXAMPLES])
         name = f" of {feed!s}" if feed else ""
         yield Finding(
-            "label-feed-silent" if is_label else "feed-silent", "warn", source.name,
-            f"the feed{name} was silent: {told}" + (f" and {len(stretches) - EXAMPLES} more times"
-                                                    if len(stretches) > EXAMPLES else ""),
-            "No label rests on such days, and windows that touch them have no value. Ask for the missing rows; raise "
-            "silent_after_days if the business really rests that long.",
-            len(days), day_number(end) - int(mine["event_day"].min()), "days")
+            "label-feed-silent" if is_label else "feed-silent",
+            "warn",
+            source.name,
+            f"the feed{name} was silent: {told}"
+            + (f" and {len(stretches) - EXAMPLES} more times" if len(stretches) > EXAMPLES else ""),
+            "No label rests on such days, and windows that touch them have no value. Ask for the"
+            " missing rows; raise silent_after_days if the business really rests that long.",
+            len(days),
+            day_number(end) - int(mine["event_day"].min()),
+            "days",
+        )
 
 
 def _decides_label(evidence: Evidence, source: StagedFacts) -> bool:
@@ -122,47 +184,85 @@ def _stretches(days: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> list[tuple
 
 
 def _several_feeds(evidence: Evidence, source: StagedFacts) -> Iterator[Finding]:
-    relation = f"(select account_id, count(distinct partition_name) as feeds from {view(source)} group by 1)"
+    relation = (
+        f"(select account_id, count(distinct partition_name) as feeds from {view(source)} group"
+        " by 1)"
+    )
     count, total, examples = evidence.count(relation, "feeds > 1")
     if count:
-        yield Finding("several-feeds", "warn", source.name, "accounts have rows in more than one feed",
-                      "Their labels follow the feed that sorts last. Make account_id differ per feed (join), or map "
-                      "partition only where an account belongs to one.", count, total, "accounts", examples)
+        yield Finding(
+            "several-feeds",
+            "warn",
+            source.name,
+            "accounts have rows in more than one feed",
+            "Their labels follow the feed that sorts last. Make account_id differ per feed (join),"
+            " or map partition only where an account belongs to one.",
+            count,
+            total,
+            "accounts",
+            examples,
+        )
 
 
 def _overlaps(evidence: Evidence, source: StagedFacts) -> Iterator[Finding]:
     relation = f"""(select account_id, max(is_overlap) as has_overlap from (
   select f.account_id, case when f.starts_at < max(coalesce(f.ends_at, {NEVER_US})) over (
-    partition by f.account_id order by f.starts_at, f.ends_at rows between unbounded preceding and 1 preceding)
+    partition by f.account_id order by f.starts_at, f.ends_at rows between unbounded preceding
+      and 1 preceding)
     then 1 else 0 end as is_overlap from {view(source)} f where {LATEST} and {PAID}) group by 1)"""
     count, total, examples = evidence.count(relation, "has_overlap = 1")
     if count:
-        yield Finding("overlapping-subscriptions", "warn" if count > MANY_OVERLAPS * total else "info", source.name,
-                      "accounts have paid subscriptions that overlap",
-                      "Right where one account holds several products: it leaves when the last one ends, and ending "
-                      "one is a contraction. Otherwise a renewal was entered before the old row was closed.",
-                      count, total, "accounts", examples)
+        yield Finding(
+            "overlapping-subscriptions",
+            "warn" if count > MANY_OVERLAPS * total else "info",
+            source.name,
+            "accounts have paid subscriptions that overlap",
+            "Right where one account holds several products: it leaves when the last one ends, and"
+            " ending one is a contraction. Otherwise a renewal was entered before the old row was"
+            " closed.",
+            count,
+            total,
+            "accounts",
+            examples,
+        )
 
 
 def _nobody_ended(evidence: Evidence, source: StagedFacts) -> Iterator[Finding]:
-    ended, total = evidence.row(f"select count(*) filter (f.ends_at_day <= {evidence.end_day}), count(*) "
-                                f"from {view(source)} f where {LATEST} and {PAID}")
+    ended, total = evidence.row(
+        f"select count(*) filter (f.ends_at_day <= {evidence.end_day}), count(*) "
+        f"from {view(source)} f where {LATEST} and {PAID}"
+    )
     if ended or not total:
         return
     is_needed = evidence.target.kind in CONTRACTUAL
-    yield Finding("nobody-ever-ended", "stop" if is_needed else "warn", source.name,
-                  "not one subscription has ended: the extract holds running contracts only",
-                  "Ask for ended subscriptions too, and map ends_at; from this table nobody has ever left.",
-                  0, total, "subscriptions")
+    yield Finding(
+        "nobody-ever-ended",
+        "stop" if is_needed else "warn",
+        source.name,
+        "not one subscription has ended: the extract holds running contracts only",
+        "Ask for ended subscriptions too, and map ends_at; from this table nobody has ever left.",
+        0,
+        total,
+        "subscriptions",
+    )
 
 
 def _assumed_clocks(evidence: Evidence) -> Iterator[Finding]:
-    assumed = [s.name for s in evidence.staged.values() if not s.has_known_at and s.contract.table != "outcomes"]
+    assumed = [
+        s.name
+        for s in evidence.staged.values()
+        if not s.has_known_at and s.contract.table != "outcomes"
+    ]
     if assumed:
-        yield Finding("assumed-clock", "info", "",
-                      "sources say when things happened but not when you knew (known_at): rows count as known at their "
-                      "event time plus delay_days",
-                      "Map known_at where the table has a load or update time, or declare delay_days.",
-                      len(assumed), len(evidence.staged), "sources", tuple(assumed[:12]))
-
-
+        yield Finding(
+            "assumed-clock",
+            "info",
+            "",
+            "sources say when things happened but not when you knew (known_at): rows count as known"
+            " at their event time plus delay_days",
+            "Map known_at where the table has a load or update time, or declare delay_days.",
+            len(assumed),
+            len(evidence.staged),
+            "sources",
+            tuple(assumed[:12]),
+        )

@@ -7,20 +7,31 @@ from pipeline.checking.report import SEVERITIES, CheckReport, DateCount, Finding
 
 WIDTH = 110
 DATES_SHOWN = 12
-HEADINGS = {"stop": "STOP: training is refused", "warn": "WARN: look at these", "info": "INFO: good to know"}
+HEADINGS = {
+    "stop": "STOP: training is refused",
+    "warn": "WARN: look at these",
+    "info": "INFO: good to know",
+}
 
 
 def check_text(report: CheckReport) -> str:
     """The report in lines of at most 110 letters (ids and names are never broken)."""
     sources = "1 source" if len(report.sources) == 1 else f"{len(report.sources)} sources"
-    lines = [f"{report.project}: {sources}, data until {report.data_end}, target {report.target}", ""]
+    lines = [
+        f"{report.project}: {sources}, data until {report.data_end}, target {report.target}",
+        "",
+    ]
     for source in report.sources:
         lines += [*_source_lines(source, report.accounts_of), ""]
     lines += _date_lines(report)
     for severity in SEVERITIES:
         found = [f for f in report.findings if f.severity == severity]
         if found:
-            lines += [HEADINGS[severity], *(line for f in found for line in _finding_lines(f, report)), ""]
+            lines += [
+                HEADINGS[severity],
+                *(line for f in found for line in _finding_lines(f, report)),
+                "",
+            ]
     return "\n".join([*lines, _last_line(report)])
 
 
@@ -35,12 +46,21 @@ def _source_lines(source: SourceCheck, accounts_of: str) -> Iterator[str]:
     if source.first_event and source.last_event:
         yield f"  span         {source.first_event:%Y-%m-%d} to {source.last_event:%Y-%m-%d}"
     if source.newest_known is not None:
-        yield f"  newest row   known {source.newest_known:%Y-%m-%d}, {source.age_days} days before the data end"
+        yield (
+            f"  newest row   known {source.newest_known:%Y-%m-%d}, {source.age_days} days before"
+            " the data end"
+        )
     delay = f"event time + {source.delay_days:g} days" if source.delay_days else "event time"
-    yield f"  clock        {'known_at' if source.has_known_at else f'none; assumed known at {delay}'}"
+    yield (
+        f"  clock        {'known_at' if source.has_known_at else f'none; assumed known at {delay}'}"
+    )
     if source.own_clocks:
-        yield from _wrapped("  own clocks   ", ", ".join(f"{c} at {clock}" if c != clock else c
-                                                         for c, clock in source.own_clocks.items()))
+        yield from _wrapped(
+            "  own clocks   ",
+            ", ".join(
+                f"{c} at {clock}" if c != clock else c for c, clock in source.own_clocks.items()
+            ),
+        )
     share = "" if source.covered_share is None else f", {source.covered_share:.1%} of {accounts_of}"
     yield f"  accounts     {source.accounts:,}{share}"
     for note in source.notes:
@@ -51,27 +71,44 @@ def _date_lines(report: CheckReport) -> list[str]:
     if not report.dates:
         return []
     shown = report.dates[-DATES_SHOWN:]
-    lines = ["leavers per date (the last of them)" if len(shown) < len(report.dates) else "leavers per date",
-             f"  {'date':<12}{'asked':>9}{'labelled':>10}{'leavers':>9}"]
+    lines = [
+        (
+            "leavers per date (the last of them)"
+            if len(shown) < len(report.dates)
+            else "leavers per date"
+        ),
+        f"  {'date':<12}{'asked':>9}{'labelled':>10}{'leavers':>9}",
+    ]
     lines += [_date_line(d) for d in shown]
     if report.folds:
-        lines.append("validation blocks: " + ", ".join(
-            f"{f.first} to {f.last}: {f.leavers:,} leavers"
-            + ("" if f.auc_half_width is None else f" (AUC +- {f.auc_half_width:.2f})") for f in report.folds))
+        lines.append(
+            "validation blocks: "
+            + ", ".join(
+                f"{f.first} to {f.last}: {f.leavers:,} leavers"
+                + ("" if f.auc_half_width is None else f" (AUC +- {f.auc_half_width:.2f})")
+                for f in report.folds
+            )
+        )
     return [*lines, ""]
 
 
 def _date_line(date: DateCount) -> str:
-    return (f"  {date.period:<12}{date.asked:>9,}{date.labelled:>10,}{date.leavers:>9,}"
-            f"{'  test' if date.is_test else ''}")
+    return (
+        f"  {date.period:<12}{date.asked:>9,}{date.labelled:>10,}{date.leavers:>9,}"
+        f"{'  test' if date.is_test else ''}"
+    )
 
 
 def _finding_lines(finding: Finding, report: CheckReport) -> Iterator[str]:
     source = f" [{finding.source}]" if finding.source else ""
     yield f"- {finding.name}{source}{_figure(finding)}"
-    yield from _wrapped("    ", _sentence(finding.what) + ("" if finding.what.endswith("?") else "."))
+    yield from _wrapped(
+        "    ", _sentence(finding.what) + ("" if finding.what.endswith("?") else ".")
+    )
     if finding.column:
-        yield from _wrapped("    column: ", f"{finding.column}, known by the clock {finding.clock or 'of its row'}")
+        yield from _wrapped(
+            "    column: ", f"{finding.column}, known by the clock {finding.clock or 'of its row'}"
+        )
     if finding.examples:
         yield from _wrapped("    such as: ", ", ".join(finding.examples))
     yield from _wrapped("    to do: ", finding.todo)
@@ -94,11 +131,21 @@ def _figure(finding: Finding) -> str:
 
 
 def _wrapped(head: str, text: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent=head, subsequent_indent=" " * len(head), break_long_words=False,
-                         break_on_hyphens=False) or [head]
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=head,
+        subsequent_indent=" " * len(head),
+        break_long_words=False,
+        break_on_hyphens=False,
+    ) or [head]
 
 
 def _last_line(report: CheckReport) -> str:
     counts = ", ".join(f"{sum(f.severity == s for f in report.findings)} {s}" for s in SEVERITIES)
-    step = "next: mend what stops, or accept it in [checks]." if report.stops else "next: `tenure run`."
+    step = (
+        "next: mend what stops, or accept it in [checks]."
+        if report.stops
+        else "next: `tenure run`."
+    )
     return f"{counts}; {step}"

@@ -15,7 +15,17 @@ from features.naming import LONGEST
 from features.sources import COMMON, CONTRACTS, Contract
 from models.declared import Action, Condition, weights_problem
 from models.declared import Rule as PointsRule
-from pipeline.config.schema import ColumnRule, Dates, Part, Project, Ratio, Rule, Source, Target, Test
+from pipeline.config.schema import (
+    ColumnRule,
+    Dates,
+    Part,
+    Project,
+    Ratio,
+    Rule,
+    Source,
+    Target,
+    Test,
+)
 
 # Names become table and column names in SQL that runs on DuckDB and Spark without quotes.
 PLAIN_NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -24,14 +34,16 @@ PLAIN_NAME_WORDS = "small letters, digits and underscores, starting with a lette
 RESERVED = ("known_from", "known_until")
 # Words that DuckDB or Spark (ANSI) will not take as a column name without quotes.
 SQL_WORDS = frozenset(
-    "all analyse analyze and anti any array as asc asof asymmetric at authorization binary both by case cast check "
-    "collate collation column columns concurrently constraint create cross current_date current_time "
-    "current_timestamp current_user default deferrable desc describe distinct do else end except exists false fetch "
-    "filter for foreign freeze from full generated glob grant group having ilike in initially inner intersect into is "
-    "isnull join lambda lateral leading left like limit map minus natural not notnull null offset on only or order "
-    "outer overlaps pivot placing positional primary qualify references returning right select semi session_user show "
-    "similar some struct summarize symmetric table tablesample then to trailing true try_cast tuple union unique "
-    "unknown unpack unpivot user using values variadic verbose when where window with within".split()
+    "all analyse analyze and anti any array as asc asof asymmetric at authorization binary both by"
+    " case cast check collate collation column columns concurrently constraint create cross"
+    " current_date current_time current_timestamp current_user default deferrable desc describe"
+    " distinct do else end except exists false fetch filter for foreign freeze from full generated"
+    " glob grant group having ilike in initially inner intersect into is isnull join lambda lateral"
+    " leading left like limit map minus natural not notnull null offset on only or order outer"
+    " overlaps pivot placing positional primary qualify references returning right select semi"
+    " session_user show similar some struct summarize symmetric table tablesample then to trailing"
+    " true try_cast tuple union unique unknown unpack unpivot user using values variadic verbose"
+    " when where window with within".split()
 )
 Location = tuple[str | int, ...]
 
@@ -55,8 +67,16 @@ def project_problems(project: Project) -> list[Problem]:
     return [
         *_general_problems(project),
         *_ratio_problems(project.features.ratios),
-        *(p for name, source in project.sources.items() for p in _source_problems(project, name, source)),
-        *(p for index, target in enumerate(project.targets) for p in _target_problems(project, index, target)),
+        *(
+            p
+            for name, source in project.sources.items()
+            for p in _source_problems(project, name, source)
+        ),
+        *(
+            p
+            for index, target in enumerate(project.targets)
+            for p in _target_problems(project, index, target)
+        ),
         *_bench_problems(project),
     ]
 
@@ -66,28 +86,44 @@ def contract_of(name: str, source: Source) -> Contract | None:
     return CONTRACTS.get(source.contract or name)
 
 
-# --- the file as a whole ---------------------------------------------------------------------------
+# --- the file as a whole
+# ---------------------------------------------------------------------------
 
 
 def _general_problems(project: Project) -> Iterator[Problem]:
     yield from _zone_problems(project.time_zone, ("time_zone",))
     if not re.fullmatch(r"[A-Z]{3}", project.currency):
-        yield Problem(("currency",), f"\"{project.currency}\" is not an ISO 4217 code, such as \"EUR\" or \"USD\".")
+        yield Problem(
+            ("currency",), f'"{project.currency}" is not an ISO 4217 code, such as "EUR" or "USD".'
+        )
     windows = project.features.window_days
     if not windows or min(windows) < 1 or list(windows) != sorted(set(windows)):
-        yield Problem(("features", "window_days"), f"{list(windows)} must be whole numbers of days above 0, "
-                      "each once, smallest first, such as [7, 28, 91].")
+        yield Problem(
+            ("features", "window_days"),
+            f"{list(windows)} must be whole numbers of days above 0, "
+            "each once, smallest first, such as [7, 28, 91].",
+        )
     if not project.sources:
-        yield Problem((), "no source is configured. Add at least one activity source, such as [sources.usage_events].")
+        yield Problem(
+            (),
+            "no source is configured. Add at least one activity source, such as"
+            " [sources.usage_events].",
+        )
     if not project.targets:
-        yield Problem((), "no target is configured. Add [[targets]] with name, kind and horizon_days.")
+        yield Problem(
+            (), "no target is configured. Add [[targets]] with name, kind and horizon_days."
+        )
     for name, count in Counter(target.name for target in project.targets).items():
         if count > 1:
             index = max(i for i, target in enumerate(project.targets) if target.name == name)
-            yield Problem(("targets", index, "name"), f"\"{name}\" is used {count} times; names of targets are unique.")
+            yield Problem(
+                ("targets", index, "name"),
+                f'"{name}" is used {count} times; names of targets are unique.',
+            )
 
 
-# --- sources ---------------------------------------------------------------------------------------
+# --- sources
+# ---------------------------------------------------------------------------------------
 
 
 def _source_problems(project: Project, name: str, source: Source) -> Iterator[Problem]:
@@ -98,8 +134,11 @@ def _source_problems(project: Project, name: str, source: Source) -> Iterator[Pr
     if contract is None:
         where = (*path, "contract") if source.contract else path
         asked = source.contract or name
-        yield Problem(where, f"\"{asked}\" is not a contract{nearest(asked, CONTRACTS)} "
-                      f"Allowed: {', '.join(CONTRACTS)}. Say which with contract = \"...\".")
+        yield Problem(
+            where,
+            f'"{asked}" is not a contract{nearest(asked, CONTRACTS)} '
+            f'Allowed: {", ".join(CONTRACTS)}. Say which with contract = "...".',
+        )
         return
     yield from _place_problems(path, source)
     yield from _zone_problems(source.time_zone, (*path, "time_zone"))
@@ -109,23 +148,40 @@ def _source_problems(project: Project, name: str, source: Source) -> Iterator[Pr
         yield from _mapping_problems((*path, "parts", index), contract, part)
     yield from _immutable_problems(path, contract, source)
     if source.delimiter is not None and len(source.delimiter) != 1:
-        yield Problem((*path, "delimiter"), f"\"{source.delimiter}\" must be one character, such as \";\".")
+        yield Problem(
+            (*path, "delimiter"), f'"{source.delimiter}" must be one character, such as ";".'
+        )
 
 
 def _place_problems(path: Location, source: Source) -> Iterator[Problem]:
     if source.location is None and not source.parts:
-        yield Problem(path, "give location = \"...\" (a file, a glob, postgresql://... or env:NAME), or parts.")
+        yield Problem(
+            path, 'give location = "..." (a file, a glob, postgresql://... or env:NAME), or parts.'
+        )
     if source.location is not None and source.parts:
-        yield Problem((*path, "location"), "give location or parts, not both: each part has a location of its own.")
+        yield Problem(
+            (*path, "location"),
+            "give location or parts, not both: each part has a location of its own.",
+        )
     places = [((*path,), source.location, source.table)]
-    places += [((*path, "parts", i), part.location, part.table) for i, part in enumerate(source.parts)]
-    places += [((*path, "lookups", i), lookup.location, lookup.table) for i, lookup in enumerate(source.lookups)]
+    places += [
+        ((*path, "parts", i), part.location, part.table) for i, part in enumerate(source.parts)
+    ]
+    places += [
+        ((*path, "lookups", i), lookup.location, lookup.table)
+        for i, lookup in enumerate(source.lookups)
+    ]
     for place, location, table in places:
         if location is not None and table is None and needs_table(location):
-            yield Problem((*place, "location"), f"\"{location}\" holds many tables; say which with table = \"...\".")
+            yield Problem(
+                (*place, "location"),
+                f'"{location}" holds many tables; say which with table = "...".',
+            )
     for index, lookup in enumerate(source.lookups):
         if not lookup.on or not lookup.take:
-            yield Problem((*path, "lookups", index), "give at least one column in on and one in take.")
+            yield Problem(
+                (*path, "lookups", index), "give at least one column in on and one in take."
+            )
 
 
 def needs_table(location: str) -> bool:
@@ -134,54 +190,81 @@ def needs_table(location: str) -> bool:
     >>> needs_table("env:CRM_ADDRESS"), needs_table("usage/*.parquet")
     (True, False)
     """
-    return location.startswith(("postgresql://", "postgres://", "env:")) or location.endswith((".duckdb", ".ddb"))
+    return location.startswith(("postgresql://", "postgres://", "env:")) or location.endswith(
+        (".duckdb", ".ddb")
+    )
 
 
 def _encoding_problems(encoding: str, path: Location) -> Iterator[Problem]:
     try:
         codecs.lookup(encoding)
     except LookupError:
-        yield Problem(path, f"\"{encoding}\" is not an encoding. Examples: \"utf-8\", \"latin-1\", \"cp1252\".")
+        yield Problem(
+            path, f'"{encoding}" is not an encoding. Examples: "utf-8", "latin-1", "cp1252".'
+        )
 
 
 def _immutable_problems(path: Location, contract: Contract, source: Source) -> Iterator[Problem]:
-    known = [*_column_names(contract), *source.extra, *(name for part in source.parts for name in part.extra)]
+    known = [
+        *_column_names(contract),
+        *source.extra,
+        *(name for part in source.parts for name in part.extra),
+    ]
     for index, name in enumerate(source.immutable):
         if name not in known:
-            yield Problem((*path, "immutable", index), f"\"{name}\" is no column of {contract.table}"
-                          f"{nearest(name, known)} Allowed: {', '.join(known)}.")
+            yield Problem(
+                (*path, "immutable", index),
+                f'"{name}" is no column of {contract.table}'
+                f"{nearest(name, known)} Allowed: {', '.join(known)}.",
+            )
 
 
 def _column_names(contract: Contract) -> list[str]:
     return [column.name for column in (*COMMON, *contract.columns)]
 
 
-def _mapping_problems(path: Location, contract: Contract, place: Source | Part) -> Iterator[Problem]:
+def _mapping_problems(
+    path: Location, contract: Contract, place: Source | Part
+) -> Iterator[Problem]:
     names = _column_names(contract)
     for name, rule in place.columns.items():
         where = (*path, "columns", name)
         column = contract.column(name)
         if column is None:
-            yield Problem(where, f"\"{name}\" is no column of {contract.table}{nearest(name, names)} Allowed: "
-                          f"{', '.join(names)}. A column of your own goes under [{_header(path)}.extra].")
+            yield Problem(
+                where,
+                f'"{name}" is no column of {contract.table}{nearest(name, names)} Allowed: '
+                f"{', '.join(names)}. A column of your own goes under [{_header(path)}.extra].",
+            )
             continue
         yield from _rule_problems(where, rule, column.type)
         if isinstance(rule, ColumnRule) and rule.type is not None and rule.type != column.type:
-            yield Problem((*where, "type"), f"\"{rule.type}\" is not allowed: {name} is of type {column.type} in the "
-                          "contract. type belongs to columns under extra.")
+            yield Problem(
+                (*where, "type"),
+                f'"{rule.type}" is not allowed: {name} is of type {column.type} in the '
+                "contract. type belongs to columns under extra.",
+            )
     for name, rule in place.extra.items():
         where = (*path, "extra", name)
         if not PLAIN_NAME.fullmatch(name):
             yield Problem(where, f"the name of an extra column needs {PLAIN_NAME_WORDS}.")
         if name in SQL_WORDS:
-            yield Problem(where, f"\"{name}\" is a word of SQL; give the column another name, such as "
-                          f"\"{name}_value\".")
+            yield Problem(
+                where,
+                f'"{name}" is a word of SQL; give the column another name, such as "{name}_value".',
+            )
         if name in names or name in RESERVED:
-            yield Problem(where, f"\"{name}\" is a column that {contract.table} has already; map it under columns, or "
-                          "give your column another name.")
+            yield Problem(
+                where,
+                f'"{name}" is a column that {contract.table} has already; map it under columns, or '
+                "give your column another name.",
+            )
         yield from _rule_problems(where, rule, rule.type if isinstance(rule, ColumnRule) else None)
     if place.rows_from and place.rows_until and place.rows_from >= place.rows_until:
-        yield Problem((*path, "rows_until"), f"{place.rows_until} must be after rows_from = {place.rows_from}.")
+        yield Problem(
+            (*path, "rows_until"),
+            f"{place.rows_until} must be after rows_from = {place.rows_from}.",
+        )
 
 
 def _header(path: Location) -> str:
@@ -192,9 +275,16 @@ def _rule_problems(path: Location, rule: Rule, type_: str | None) -> Iterator[Pr
     if isinstance(rule, str):
         return
     yield from _zone_problems(rule.time_zone, (*path, "time_zone"))
-    for_times = {"plus": rule.plus is not None, "format": rule.format is not None,
-                 "time_zone": rule.time_zone is not None}
-    for_numbers = {"times": rule.times is not None, "scale": rule.scale != 1.0, "decimals": rule.decimals is not None}
+    for_times = {
+        "plus": rule.plus is not None,
+        "format": rule.format is not None,
+        "time_zone": rule.time_zone is not None,
+    }
+    for_numbers = {
+        "times": rule.times is not None,
+        "scale": rule.scale != 1.0,
+        "decimals": rule.decimals is not None,
+    }
     if type_ is not None and type_ != "time":
         yield from _misplaced(path, for_times, "times", type_)
     if type_ is not None and type_ not in ("money", "number"):
@@ -203,20 +293,35 @@ def _rule_problems(path: Location, rule: Rule, type_: str | None) -> Iterator[Pr
         yield Problem((*path, "scale"), f"{rule.scale} must be other than 0 and below 1e9.")
 
 
-def _misplaced(path: Location, keys: dict[str, bool], allowed: str, type_: str) -> Iterator[Problem]:
+def _misplaced(
+    path: Location, keys: dict[str, bool], allowed: str, type_: str
+) -> Iterator[Problem]:
     for key, is_given in keys.items():
         if is_given:
-            yield Problem((*path, key), f"`{key}` goes with {allowed} only; this column is of type {type_}.")
+            yield Problem(
+                (*path, key), f"`{key}` goes with {allowed} only; this column is of type {type_}."
+            )
 
 
-# --- time zones ------------------------------------------------------------------------------------
+# --- time zones
+# ------------------------------------------------------------------------------------
 
 
 @cache
 def zone_names() -> frozenset[str]:
     """Zones that mean one thing: area/place names of the IANA database, and UTC."""
-    areas = ("Africa/", "America/", "Antarctica/", "Arctic/", "Asia/", "Atlantic/", "Australia/", "Europe/",
-             "Indian/", "Pacific/")
+    areas = (
+        "Africa/",
+        "America/",
+        "Antarctica/",
+        "Arctic/",
+        "Asia/",
+        "Atlantic/",
+        "Australia/",
+        "Europe/",
+        "Indian/",
+        "Pacific/",
+    )
     return frozenset({"UTC", *(name for name in available_timezones() if name.startswith(areas))})
 
 
@@ -224,29 +329,43 @@ def _zone_problems(zone: str | None, path: Location) -> Iterator[Problem]:
     if zone is None or zone in zone_names():
         return
     if re.fullmatch(r"[A-Z]{2,5}(\d[A-Z]{3})?", zone):
-        # CST is used in Chicago, Havana and Shanghai; IST in Mumbai, Dublin and Jerusalem. EST has no summer time.
-        yield Problem(path, f"\"{zone}\" is an abbreviation that means several zones. Give an IANA name such as "
-                      "\"Europe/London\" or \"America/Chicago\", or \"UTC\".")
+        # CST is used in Chicago, Havana and Shanghai; IST in Mumbai, Dublin and Jerusalem. EST has
+        # no summer time.
+        yield Problem(
+            path,
+            f'"{zone}" is an abbreviation that means several zones. Give an IANA name such as '
+            '"Europe/London" or "America/Chicago", or "UTC".',
+        )
         return
-    yield Problem(path, f"\"{zone}\" is not an IANA time zone{_nearest_zone(zone)} Allowed: area/place names such as "
-                  "\"Europe/London\", or \"UTC\".")
+    yield Problem(
+        path,
+        f'"{zone}" is not an IANA time zone{_nearest_zone(zone)} Allowed: area/place names such as '
+        '"Europe/London", or "UTC".',
+    )
 
 
 def _nearest_zone(zone: str) -> str:
     by_small = {name.lower(): name for name in zone_names()}
-    matches = difflib.get_close_matches(zone.lower().replace(" ", "_"), list(by_small), n=1, cutoff=0.6)
-    places = [name for name in sorted(zone_names()) if name.split("/")[-1].lower() == zone.lower().replace(" ", "_")]
+    matches = difflib.get_close_matches(
+        zone.lower().replace(" ", "_"), list(by_small), n=1, cutoff=0.6
+    )
+    places = [
+        name
+        for name in sorted(zone_names())
+        if name.split("/")[-1].lower() == zone.lower().replace(" ", "_")
+    ]
     found = places or [by_small[match] for match in matches]
-    return f"; did you mean \"{found[0]}\"?" if found else "."
+    return f'; did you mean "{found[0]}"?' if found else "."
 
 
-# --- targets ---------------------------------------------------------------------------------------
+# --- targets
+# ---------------------------------------------------------------------------------------
 
 
 def _target_problems(project: Project, index: int, target: Target) -> Iterator[Problem]:
     path: Location = ("targets", index)
     if not PLAIN_NAME.fullmatch(target.name):
-        yield Problem((*path, "name"), f"\"{target.name}\" needs {PLAIN_NAME_WORDS}.")
+        yield Problem((*path, "name"), f'"{target.name}" needs {PLAIN_NAME_WORDS}.')
     yield from _target_source_problems(project, path, target)
     yield from _population_problems(project, path, target)
     yield from _dates_problems(project, (*path, "dates"), target.dates)
@@ -257,39 +376,69 @@ def _target_source_problems(project: Project, path: Location, target: Target) ->
     if target.source is not None:
         where = (*path, "source")
         if target.kind != "event":
-            yield Problem(where, f"`source` goes with kind = \"event\" only, not with \"{target.kind}\".")
+            yield Problem(
+                where, f'`source` goes with kind = "event" only, not with "{target.kind}".'
+            )
         yield from _reference_problems(project, where, target.source, "outcomes")
     if target.event_names and target.kind != "event":
-        yield Problem((*path, "event_names"), f"goes with kind = \"event\" only, not with \"{target.kind}\". "
-                      "For activity: [targets.population] event_names.")
+        yield Problem(
+            (*path, "event_names"),
+            f'goes with kind = "event" only, not with "{target.kind}". '
+            "For activity: [targets.population] event_names.",
+        )
     if target.first_event_only and target.kind != "event":
-        yield Problem((*path, "first_event_only"), f"goes with kind = \"event\" only, not with \"{target.kind}\".")
+        yield Problem(
+            (*path, "first_event_only"), f'goes with kind = "event" only, not with "{target.kind}".'
+        )
     if target.change_share > 0 and target.kind not in ("contraction", "expansion"):
-        yield Problem((*path, "change_share"), "goes with kind = \"contraction\" or \"expansion\" only.")
+        yield Problem(
+            (*path, "change_share"), 'goes with kind = "contraction" or "expansion" only.'
+        )
     needs = ("churn", "voluntary", "involuntary", "contraction", "expansion")
-    if target.kind in needs and not _sources_with(project, "subscriptions") and target.horizon == "next_renewal":
-        yield Problem((*path, "horizon"), "next_renewal needs a source with contract = \"subscriptions\".")
+    if (
+        target.kind in needs
+        and not _sources_with(project, "subscriptions")
+        and target.horizon == "next_renewal"
+    ):
+        yield Problem(
+            (*path, "horizon"), 'next_renewal needs a source with contract = "subscriptions".'
+        )
 
 
 def _sources_with(project: Project, table: str) -> list[str]:
     contracts = {name: contract_of(name, source) for name, source in project.sources.items()}
-    return [name for name, contract in contracts.items() if contract is not None and contract.table == table]
+    return [
+        name
+        for name, contract in contracts.items()
+        if contract is not None and contract.table == table
+    ]
 
 
-def _reference_problems(project: Project, path: Location, name: str, table: str | None) -> Iterator[Problem]:
+def _reference_problems(
+    project: Project, path: Location, name: str, table: str | None
+) -> Iterator[Problem]:
     if name not in project.sources:
-        yield Problem(path, f"\"{name}\" is no source{nearest(name, project.sources)} "
-                      f"Sources: {', '.join(project.sources) or 'none'}.")
+        yield Problem(
+            path,
+            f'"{name}" is no source{nearest(name, project.sources)} '
+            f"Sources: {', '.join(project.sources) or 'none'}.",
+        )
         return
     contract = contract_of(name, project.sources[name])
     if contract is None:  # told with the source itself
         return
     if table is not None and contract.table != table:
-        yield Problem(path, f"\"{name}\" has contract {contract.table}; {table} is needed here. Sources with it: "
-                      f"{', '.join(_sources_with(project, table)) or 'none'}.")
+        yield Problem(
+            path,
+            f'"{name}" has contract {contract.table}; {table} is needed here. Sources with it: '
+            f"{', '.join(_sources_with(project, table)) or 'none'}.",
+        )
     if table is None and not contract.streams:
-        yield Problem(path, f"\"{name}\" has contract {contract.table}, which holds no activity. "
-                      f"Activity: {', '.join(t for t, c in CONTRACTS.items() if c.streams)}.")
+        yield Problem(
+            path,
+            f'"{name}" has contract {contract.table}, which holds no activity. '
+            f"Activity: {', '.join(t for t, c in CONTRACTS.items() if c.streams)}.",
+        )
 
 
 def _population_problems(project: Project, path: Location, target: Target) -> Iterator[Problem]:
@@ -298,15 +447,22 @@ def _population_problems(project: Project, path: Location, target: Target) -> It
     if population.source is not None:
         yield from _reference_problems(project, (*where, "source"), population.source, None)
     elif population.kind == "active" and len(_activity_sources(project)) > 1:
-        yield Problem(where, "several activity sources: say which counts with source = \"...\". "
-                      f"Sources: {', '.join(_activity_sources(project))}.")
+        yield Problem(
+            where,
+            'several activity sources: say which counts with source = "...". '
+            f"Sources: {', '.join(_activity_sources(project))}.",
+        )
     if population.kind in ("customers", "trials") and not _sources_with(project, "subscriptions"):
-        yield Problem((*where, "kind"), f"\"{population.kind}\" needs a source with contract = \"subscriptions\".")
+        yield Problem(
+            (*where, "kind"), f'"{population.kind}" needs a source with contract = "subscriptions".'
+        )
     if population.kind == "active" and population.active_within_days is None:
-        yield Problem(where, "kind = \"active\" needs active_within_days.")
+        yield Problem(where, 'kind = "active" needs active_within_days.')
     if population.max_age_days is not None and population.max_age_days <= population.min_age_days:
-        yield Problem((*where, "max_age_days"), f"{population.max_age_days} must be above "
-                      f"min_age_days = {population.min_age_days}.")
+        yield Problem(
+            (*where, "max_age_days"),
+            f"{population.max_age_days} must be above min_age_days = {population.min_age_days}.",
+        )
 
 
 def _activity_sources(project: Project) -> list[str]:
@@ -328,7 +484,7 @@ def _dates_problems(project: Project, path: Location, dates: Dates) -> Iterator[
 def _anchor_problems(project: Project, path: Location, anchor: str) -> Iterator[Problem]:
     name, dot, column_name = anchor.partition(".")
     if not dot:
-        yield Problem(path, f"\"{anchor}\" must be source.column, such as \"subscriptions.ends_at\".")
+        yield Problem(path, f'"{anchor}" must be source.column, such as "subscriptions.ends_at".')
         return
     if name not in project.sources:
         yield from _reference_problems(project, path, name, None)
@@ -338,23 +494,38 @@ def _anchor_problems(project: Project, path: Location, anchor: str) -> Iterator[
     if contract is None:
         return
     times = [c.name for c in (*contract.columns, *COMMON) if c.type == "time"]
-    # An extra's type may come from the table itself; staging refuses one that turns out not to be a time.
+    # An extra's type may come from the table itself; staging refuses one that turns out not to be a
+    # time.
     extras = dict(source.extra)
     for part in source.parts:
         extras |= part.extra
-    times += [n for n, rule in extras.items() if isinstance(rule, str) or rule.type in (None, "time")]
+    times += [
+        n for n, rule in extras.items() if isinstance(rule, str) or rule.type in (None, "time")
+    ]
     if column_name not in times:
-        yield Problem(path, f"\"{column_name}\" is no time column of {name}{nearest(column_name, times)} "
-                      f"Allowed: {', '.join(times)}.")
+        yield Problem(
+            path,
+            f'"{column_name}" is no time column of {name}{nearest(column_name, times)} '
+            f"Allowed: {', '.join(times)}.",
+        )
 
 
 def _test_problems(path: Location, test: Test, dates: Dates) -> Iterator[Problem]:
     if test.first and test.last and test.first > test.last:
         yield Problem((*path, "last"), f"{test.last} is before first = {test.first}.")
-    ways = [key for key, given in (("list", bool(test.list)), ("count", test.count is not None),
-                                   ("first", test.first is not None)) if given]
+    ways = [
+        key
+        for key, given in (
+            ("list", bool(test.list)),
+            ("count", test.count is not None),
+            ("first", test.first is not None),
+        )
+        if given
+    ]
     if len(ways) > 1:
-        yield Problem((*path, ways[0]), f"give one of list, count, first; given: {', '.join(ways)}.")
+        yield Problem(
+            (*path, ways[0]), f"give one of list, count, first; given: {', '.join(ways)}."
+        )
     if test.last and not test.first:
         yield Problem((*path, "last"), "goes with first only.")
     yield from _sorted_problems((*path, "list"), test.list)
@@ -363,18 +534,23 @@ def _test_problems(path: Location, test: Test, dates: Dates) -> Iterator[Problem
     if test.offset_days and dates.anchor is not None:
         unknown = sorted(set(test.offset_days) - set(dates.offset_days))
         if unknown:
-            yield Problem((*path, "offset_days"), f"{unknown} are not among dates.offset_days = "
-                          f"{list(dates.offset_days)}.")
+            yield Problem(
+                (*path, "offset_days"),
+                f"{unknown} are not among dates.offset_days = {list(dates.offset_days)}.",
+            )
     start = test.first or (test.list[0] if test.list else None)
     # Listed test dates may lie beyond the grid; a `first` beyond it would leave no test at all.
     if test.first and dates.last and test.first > dates.last:
         yield Problem((*path, "first"), f"{test.first} is after dates.last = {dates.last}.")
     if start and dates.first and start <= dates.first:
-        yield Problem((*path, "first" if test.first else "list"), f"{start} leaves no training date: dates.first = "
-                      f"{dates.first}.")
+        yield Problem(
+            (*path, "first" if test.first else "list"),
+            f"{start} leaves no training date: dates.first = {dates.first}.",
+        )
 
 
-# --- bench -----------------------------------------------------------------------------------------
+# --- bench
+# -----------------------------------------------------------------------------------------
 
 
 def declared_actions(project: Project) -> tuple[Action, ...]:
@@ -384,37 +560,63 @@ def declared_actions(project: Project) -> tuple[Action, ...]:
 
 def declared_rules(project: Project) -> tuple[PointsRule, ...]:
     """The rules with points as the models package knows them."""
-    return tuple(PointsRule(rule.name, tuple(Condition(**asdict(each)) for each in rule.when), rule.points)
-                 for rule in project.rules)
+    return tuple(
+        PointsRule(rule.name, tuple(Condition(**asdict(each)) for each in rule.when), rule.points)
+        for rule in project.rules
+    )
 
 
 def _ratio_problems(ratios: tuple[Ratio, ...]) -> Iterator[Problem]:
-    """What can be said of a ratio without the sources; its columns are looked up where features are built."""
+    """What can be said of a ratio without the sources; its columns are looked up where features are
+    built.
+    """
     for index, ratio in enumerate(ratios):
         path: Location = ("features", "ratios", index)
-        if not PLAIN_NAME.fullmatch(ratio.name) or ratio.name in SQL_WORDS or len(ratio.name) > LONGEST:
-            yield Problem((*path, "name"), f"\"{ratio.name}\" needs {PLAIN_NAME_WORDS}; "
-                          f"at most {LONGEST} characters, no word of SQL.")
+        if (
+            not PLAIN_NAME.fullmatch(ratio.name)
+            or ratio.name in SQL_WORDS
+            or len(ratio.name) > LONGEST
+        ):
+            yield Problem(
+                (*path, "name"),
+                f'"{ratio.name}" needs {PLAIN_NAME_WORDS}; '
+                f"at most {LONGEST} characters, no word of SQL.",
+            )
         if ratio.name in (other.name for other in ratios[:index]):
-            yield Problem((*path, "name"), f"\"{ratio.name}\" is the name of two ratios; each needs a name of its own.")
+            yield Problem(
+                (*path, "name"),
+                f'"{ratio.name}" is the name of two ratios; each needs a name of its own.',
+            )
         if ratio.numerator == ratio.divisor:
-            yield Problem((*path, "divisor"), f"\"{ratio.divisor}\" over itself is always 1; name two different signals.")
+            yield Problem(
+                (*path, "divisor"),
+                f'"{ratio.divisor}" over itself is always 1; name two different signals.',
+            )
         if ratio.phrase is not None and not _speaks_of_value(ratio.phrase):
-            yield Problem((*path, "phrase"), f"\"{ratio.phrase}\" must hold {{value}} and nothing else in braces, such as "
-                          "\"{value} tickets per active person\".")
+            yield Problem(
+                (*path, "phrase"),
+                f'"{ratio.phrase}" must hold {{value}} and nothing else in braces, such as '
+                '"{value} tickets per active person".',
+            )
 
 
 def _speaks_of_value(phrase: str) -> bool:
     try:
-        named = [(name, kind, how) for _, name, kind, how in string.Formatter().parse(phrase) if name is not None]
+        named = [
+            (name, kind, how)
+            for _, name, kind, how in string.Formatter().parse(phrase)
+            if name is not None
+        ]
     except ValueError:
         return False
     return bool(named) and all(each == ("value", "", None) for each in named)
 
 
 def _bench_problems(project: Project) -> Iterator[Problem]:
-    found = {"actions": [action.problem() for action in declared_actions(project)],
-             "rules": [rule.problem() for rule in declared_rules(project)]}
+    found = {
+        "actions": [action.problem() for action in declared_actions(project)],
+        "rules": [rule.problem() for rule in declared_rules(project)],
+    }
     for table, problems in found.items():
         yield from (Problem((table, index), wrong) for index, wrong in enumerate(problems) if wrong)
     wrong = weights_problem(project.bench.weights) if project.bench.weights else None

@@ -1,4 +1,6 @@
-"""Reading `tenure.toml`: every mistake is told with file, line, what is allowed and the nearest name."""
+"""Reading `tenure.toml`: every mistake is told with file, line, what is allowed and the nearest
+name.
+"""
 
 import hashlib
 import json
@@ -27,9 +29,9 @@ def read_project(folder: Path) -> Project:
     Raises
     ------
     ConfigError
-        The file is absent, is not TOML, has an unknown key, a wrong type or an impossible combination;
-        the message names file, line, key, what is allowed and the nearest known name. All mistakes of
-        one kind of check are told at once.
+        The file is absent, is not TOML, has an unknown key, a wrong type or an impossible
+        combination; the message names file, line, key, what is allowed and the nearest known name.
+        All mistakes of one kind of check are told at once.
     """
     file = folder / FILE_NAME
     text = _text_of(file)
@@ -48,8 +50,8 @@ def read_project(folder: Path) -> Project:
 def config_hash(project: Project) -> str:
     """16 hex digits that change when a setting does that can move a result.
 
-    Where results are kept (`store`, `mlflow`), what only the bench compares, and the password inside an address are
-    left out: moving a store or changing a password moves no score.
+    Where results are kept (`store`, `mlflow`), what only the bench compares, and the password
+    inside an address are left out: moving a store or changing a password moves no score.
     """
     return hash_of_text(config_text(project))
 
@@ -60,7 +62,9 @@ def hash_of_text(text: str) -> str:
 
 
 def config_text(project: Project) -> str:
-    """The settings that can move a result as JSON, without passwords; `config_from_text` reads them back."""
+    """The settings that can move a result as JSON, without passwords; `config_from_text` reads them
+    back.
+    """
     settings = asdict(project)
     for aside in ("store", "mlflow", "bench", "actions", "rules"):
         del settings[aside]
@@ -90,25 +94,30 @@ def _text_of(file: Path) -> str:
         return file.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise ConfigError(
-            f"{file} does not exist. Name the project's folder with --project DIR, or make one with `tenure init`."
+            f"{file} does not exist. Name the project's folder with --project DIR, or make one with"
+            " `tenure init`."
         ) from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{file}: not UTF-8 at byte {error.start}. Save the file as UTF-8.") from error
+        raise ConfigError(
+            f"{file}: not UTF-8 at byte {error.start}. Save the file as UTF-8."
+        ) from error
 
 
 def _validated(raw: dict[str, Any]) -> tuple[Project | None, list[Problem]]:
     try:
         return TypeAdapter(Project).validate_python(raw), []
     except ValidationError as error:
-        found = {_problem(details, raw) for details in error.errors() if not _is_noise(details, raw)}
+        found = {
+            _problem(details, raw) for details in error.errors() if not _is_noise(details, raw)
+        }
         return None, sorted(found, key=lambda problem: (str(problem.path), problem.text))
 
 
 def _is_noise(details: ErrorDetails, raw: dict[str, Any]) -> bool:
     """Whether the message is about the alternative the writer did not mean.
 
-    A rule is a name or a table: for a table only its mistakes are told, for a name it cannot be wrong.
-    Of a scalar's alternatives one message is enough, the one about text.
+    A rule is a name or a table: for a table only its mistakes are told, for a name it cannot be
+    wrong. Of a scalar's alternatives one message is enough, the one about text.
     """
     tags = [part for part in details["loc"] if isinstance(part, str)]
     value = details["input"]
@@ -125,25 +134,38 @@ def _problem(details: ErrorDetails, raw: dict[str, Any]) -> Problem:
         case "unexpected_keyword_argument" | "extra_forbidden":
             path = _path_in(raw, details["loc"], keep_last=True)
             allowed = _keys_allowed(path)
-            return Problem(path[:-1] + (path[-1],), f"unknown key `{path[-1]}`{nearest(str(path[-1]), allowed)} "
-                           f"Allowed here: {', '.join(allowed)}.")
+            return Problem(
+                path[:-1] + (path[-1],),
+                f"unknown key `{path[-1]}`{nearest(str(path[-1]), allowed)} "
+                f"Allowed here: {', '.join(allowed)}.",
+            )
         case "missing" | "missing_argument":
             return Problem(path, f"the key `{details['loc'][-1]}` is required.")
         case "value_error":
             return Problem(path, f"{details['msg'].removeprefix('Value error, ')}.")
         case "string_type" if details["loc"][-1] == "str":
-            return Problem(path, f"{_shown(details['input'])} is not allowed: give a column name in quotes, or a table "
-                           f"of {', '.join(f.name for f in fields(ColumnRule))}.")
+            return Problem(
+                path,
+                f"{_shown(details['input'])} is not allowed: give a column name in quotes, or a"
+                f" table of {', '.join(f.name for f in fields(ColumnRule))}.",
+            )
         case "literal_error":
             allowed = [part.strip("'") for part in _split_or(details["ctx"]["expected"])]
-            return Problem(path, f"{_shown(details['input'])} is not allowed"
-                           f"{nearest(str(details['input']), allowed)} Allowed: {', '.join(allowed)}.")
+            return Problem(
+                path,
+                f"{_shown(details['input'])} is not allowed"
+                f"{nearest(str(details['input']), allowed)} Allowed: {', '.join(allowed)}.",
+            )
         case _:
-            return Problem(path, f"{_shown(details['input'])} is not allowed: {_lower_first(details['msg'])}.")
+            return Problem(
+                path, f"{_shown(details['input'])} is not allowed: {_lower_first(details['msg'])}."
+            )
 
 
 def _path_in(raw: Any, location: Location, *, keep_last: bool) -> Location:
-    """The part of pydantic's location that exists in the file; names of union members are not keys."""
+    """The part of pydantic's location that exists in the file; names of union members are not
+    keys.
+    """
     path: Location = ()
     value = raw
     for depth, part in enumerate(location):
@@ -189,13 +211,27 @@ def _coerced(raw: Any, parsed: Any, path: Location = ()) -> list[Problem]:
         return [problem for key, old, new in inner for problem in _coerced(old, new, (*path, key))]
     if isinstance(raw, list):
         pairs = zip(raw, parsed, strict=True)
-        return [problem for index, (old, new) in enumerate(pairs) for problem in _coerced(old, new, (*path, index))]
+        return [
+            problem
+            for index, (old, new) in enumerate(pairs)
+            for problem in _coerced(old, new, (*path, index))
+        ]
     is_widened = type(raw) is int and type(parsed) is float
-    if type(raw) is type(parsed) or is_widened or isinstance(parsed, date) and isinstance(raw, date):
+    if (
+        type(raw) is type(parsed)
+        or is_widened
+        or isinstance(parsed, date)
+        and isinstance(raw, date)
+    ):
         return []
     if is_dataclass(parsed):
         return []
-    return [Problem(path, f"{_shown(raw)} is not allowed: give {_word_for(parsed)}, such as {_shown(parsed)}.")]
+    return [
+        Problem(
+            path,
+            f"{_shown(raw)} is not allowed: give {_word_for(parsed)}, such as {_shown(parsed)}.",
+        )
+    ]
 
 
 def _member(parsed: Any, key: str) -> Any:
@@ -203,7 +239,13 @@ def _member(parsed: Any, key: str) -> Any:
 
 
 def _word_for(value: Any) -> str:
-    words = {bool: "true or false", int: "a whole number", float: "a number", str: "text", date: "a date"}
+    words = {
+        bool: "true or false",
+        int: "a whole number",
+        float: "a number",
+        str: "text",
+        date: "a date",
+    }
     return words.get(type(value), type(value).__name__)
 
 
@@ -221,7 +263,9 @@ def _split_or(expected: str) -> list[str]:
 
 def _message(file: Path, text: str, problems: list[Problem]) -> str:
     lines = lines_of(text)
-    return "\n".join(f"{file}:{_line_of(lines, p.path)}: {_dotted(p.path)}{p.text}" for p in problems)
+    return "\n".join(
+        f"{file}:{_line_of(lines, p.path)}: {_dotted(p.path)}{p.text}" for p in problems
+    )
 
 
 def _line_of(lines: dict[Location, int], path: Location) -> int:
@@ -233,5 +277,7 @@ def _line_of(lines: dict[Location, int], path: Location) -> int:
 
 
 def _dotted(path: Location) -> str:
-    name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
+    name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(
+        "."
+    )
     return f"{name}: " if name else ""

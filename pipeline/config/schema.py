@@ -68,13 +68,16 @@ class Lookup:
     take: tuple[str, ...]
     table: str | None = None
     repeats: bool = False
-    """A row matches several there (a plan's due dates for each account on the plan) and is repeated for each;
-    without it a repeated key is an error."""
+    """A row matches several there (a plan's due dates for each account on the plan) and is repeated
+    for each; without it a repeated key is an error.
+    """
 
 
 @dataclass(frozen=True, config=_strict)
 class Part:
-    """One of several files or tables that together make a source; keys left out come from the source."""
+    """One of several files or tables that together make a source; keys left out come from the
+    source.
+    """
 
     location: str
     table: str | None = None
@@ -98,7 +101,9 @@ class Source:
     """Table or view inside a DuckDB file or PostgreSQL."""
     parts: tuple[Part, ...] = ()
     columns: dict[str, Rule] = Field(default_factory=dict)
-    """Our column -> your column, or a rule. Columns of the same name (regardless of case) map themselves."""
+    """Our column -> your column, or a rule. Columns of the same name (regardless of case) map
+    themselves.
+    """
     extra: dict[str, Rule] = Field(default_factory=dict)
     """Columns beyond the contract: numbers of an activity source, attributes of accounts."""
     lookups: tuple[Lookup, ...] = ()
@@ -106,9 +111,13 @@ class Source:
     """Your column -> values kept; rows with others (or none) are left out and counted."""
     drop: dict[str, tuple[Scalar, ...]] = Field(default_factory=dict)
     drop_missing: tuple[str, ...] = ()
-    """Your columns that may be empty by design (guest orders without customer): such rows are left out and counted."""
+    """Your columns that may be empty by design (guest orders without customer): such rows are left
+    out and counted.
+    """
     drop_duplicates: bool = False
-    """Rows equal to another in every column of your table are copies: one of them stays, the others are left out and counted."""
+    """Rows equal to another in every column of your table are copies: one of them stays, the others
+    are left out and counted.
+    """
     rows_from: date | None = None
     rows_until: date | None = None
     time_zone: str | None = None
@@ -121,21 +130,32 @@ class Source:
     immutable: tuple[str, ...] = ()
     """Attributes without history that never change, and so may be features."""
     kinds: tuple[str, ...] = ()
-    """Activity sources: event kinds with cards of their own; default: the commonest, chosen on training data."""
+    """Activity sources: event kinds with cards of their own; default: the commonest, chosen on
+    training data.
+    """
     key_features: tuple[str, ...] = ()
-    """Usage: event names of the product features that matter; the share of them in use becomes a signal."""
+    """Usage: event names of the product features that matter; the share of them in use becomes a
+    signal.
+    """
     trouble_events: tuple[str, ...] = ()
-    """Usage: event names of errors and given-up steps; people who keep meeting them are counted as stuck."""
+    """Usage: event names of errors and given-up steps; people who keep meeting them are counted as
+    stuck.
+    """
     first_value_events: tuple[str, ...] = ()
     """Usage: event names that mean the product first brought value (the "aha" moment)."""
     session_gap_minutes: int | None = Field(default=None, ge=1, le=1440)
-    """Usage: a person's events further apart than this are two visits; stated, the length of visits becomes a signal."""
+    """Usage: a person's events further apart than this are two visits; stated, the length of visits
+    becomes a signal.
+    """
     read_texts: bool = True
-    """Tickets, surveys, notes: judge the tone of English texts, offline; false leaves them unread."""
+    """Tickets, surveys, notes: judge the tone of English texts, offline; false leaves them unread.
+    """
     promoters_from: int = Field(default=9, ge=1, le=10)
     """Surveys: lowest NPS answer of a promoter."""
     passives_from: int = Field(default=7, ge=1, le=10)
-    """Surveys: lowest NPS answer of a passive; below it is a detractor. As promoters_from: nobody is passive."""
+    """Surveys: lowest NPS answer of a passive; below it is a detractor. As promoters_from: nobody
+    is passive.
+    """
     delay_days: float = Field(default=0.0, ge=0)
     """How late rows arrive, where there is no known_at."""
     data_until: date | dict[str, date] | None = None
@@ -145,7 +165,9 @@ class Source:
     silent_after_days: int = Field(default=15, ge=1)
     """A stretch this long without a single row is a dead feed, not quiet customers."""
     check_volume: bool = True
-    """Activity sources: `score` refuses when the last day has under half of its weekday's usual rows."""
+    """Activity sources: `score` refuses when the last day has under half of its weekday's usual
+    rows.
+    """
     max_bad_share: float = Field(default=0.05, ge=0, le=1)
     features: bool = True
     """false: read for labels and checks only."""
@@ -153,7 +175,9 @@ class Source:
     @model_validator(mode="after")
     def _nps_cuts(self) -> "Source":
         if self.passives_from > self.promoters_from:
-            raise ValueError("passives_from must be at most promoters_from: an answer above it is a promoter's")
+            raise ValueError(
+                "passives_from must be at most promoters_from: an answer above it is a promoter's"
+            )
         return self
 
 
@@ -172,7 +196,12 @@ class Dates:
 
     @model_validator(mode="after")
     def _one_form(self) -> "Dates":
-        forms = [self.every_days is not None, self.every is not None, bool(self.list), self.anchor is not None]
+        forms = [
+            self.every_days is not None,
+            self.every is not None,
+            bool(self.list),
+            self.anchor is not None,
+        ]
         if sum(forms) > 1:
             raise ValueError("give one of every_days, every, list, anchor")
         return self
@@ -196,8 +225,10 @@ class Population:
     """Which accounts are asked about on a date."""
 
     kind: Literal["customers", "active", "accounts", "trials"] | None = None
-    """customers: a paid subscription covers the date. active: enough activity. accounts: all opened.
-    trials: a trial covers the date. Default: customers where there are subscriptions, else active."""
+    """customers: a paid subscription covers the date. active: enough activity. accounts: all
+    opened. trials: a trial covers the date. Default: customers where there are subscriptions, else
+    active.
+    """
     source: str | None = None
     """The activity source meant by active and inactivity; default: the only one."""
     event_names: tuple[str, ...] = ()
@@ -213,7 +244,14 @@ class Population:
 
 
 TargetKind = Literal[
-    "churn", "voluntary", "involuntary", "contraction", "expansion", "conversion", "inactivity", "event"
+    "churn",
+    "voluntary",
+    "involuntary",
+    "contraction",
+    "expansion",
+    "conversion",
+    "inactivity",
+    "event",
 ]
 
 
@@ -242,11 +280,17 @@ class Target:
     @model_validator(mode="after")
     def _horizon(self) -> "Target":
         if (self.horizon_days is None) == (self.horizon is None):
-            raise ValueError("give horizon_days, or horizon = \"next_renewal\"")
-        if self.horizon == "next_renewal" and self.kind not in ("churn", "voluntary", "involuntary"):
-            raise ValueError("horizon = \"next_renewal\" goes with kind churn, voluntary or involuntary")
+            raise ValueError('give horizon_days, or horizon = "next_renewal"')
+        if self.horizon == "next_renewal" and self.kind not in (
+            "churn",
+            "voluntary",
+            "involuntary",
+        ):
+            raise ValueError(
+                'horizon = "next_renewal" goes with kind churn, voluntary or involuntary'
+            )
         if self.kind == "event" and self.source is None:
-            raise ValueError("kind = \"event\" needs source, the outcomes source that logs the event")
+            raise ValueError('kind = "event" needs source, the outcomes source that logs the event')
         return self
 
 
@@ -264,7 +308,8 @@ class Objective:
 
 @dataclass(frozen=True, config=_strict)
 class Ratio:
-    """A signal of your own: one signal over another of the same account and date, null where the divisor is null or 0.
+    """A signal of your own: one signal over another of the same account and date, null where the
+    divisor is null or 0.
 
     `tenure features --search` looks for ratios that are worth declaring.
     """
@@ -289,10 +334,14 @@ class Features:
     off: tuple[str, ...] = ()
     """Cards, dimensions or sources left out."""
     leading_only: bool = False
-    """Leave out signals that only say what has happened already (overdue invoices, survey answers, ratings)."""
+    """Leave out signals that only say what has happened already (overdue invoices, survey answers,
+    ratings).
+    """
     season: bool = False
-    """The time of year as a signal, for targets whose training dates reach back a year from the day on which the outcome of
-    the last of them is known: a time of year that was never seen says nothing."""
+    """The time of year as a signal, for targets whose training dates reach back a year from the day
+    on which the outcome of the last of them is known: a time of year that was never seen says
+    nothing.
+    """
     max_kinds: int = Field(default=12, ge=0)
     """Event kinds per source that get cards of their own."""
     ratios: tuple[Ratio, ...] = ()
@@ -319,7 +368,9 @@ class Training:
     minutes: float | None = Field(default=None, gt=0)
     """The search also ends after so many minutes; what it finds then depends on the machine."""
     workers: int = Field(default=1, ge=1)
-    """Processes that search side by side, sharing `threads`; more than one: no two searches are the same."""
+    """Processes that search side by side, sharing `threads`; more than one: no two searches are the
+    same.
+    """
     folds: int = Field(default=4, ge=1)
     """Validation blocks, oldest first; the last one calibrates."""
     seed: int = 0
@@ -329,13 +380,19 @@ class Training:
     max_rows: int = Field(default=400_000, ge=1_000)
     """Rows that teach one fit; of more, as many are drawn by a hash of account and date."""
     search_rows: int = Field(default=150_000, ge=1_000)
-    """Rows that teach, and rows that judge, one trial of the search; of more, as many are drawn by the same hash."""
+    """Rows that teach, and rows that judge, one trial of the search; of more, as many are drawn by
+    the same hash.
+    """
     band_change_budget: float = Field(default=0.2, gt=0, le=1)
     """Share of accounts that a new model may move to another band on the same inputs."""
     cohorts: str | None = None
-    """Attribute of accounts, as `segment`: its values get a level and a slope of their own where validation dates show a gain."""
+    """Attribute of accounts, as `segment`: its values get a level and a slope of their own where
+    validation dates show a gain.
+    """
     waivers: dict[str, str] = Field(default_factory=dict)
-    """Signal -> why it is known at the date although it nearly tells the label alone; recorded with the model."""
+    """Signal -> why it is known at the date although it nearly tells the label alone; recorded with
+    the model.
+    """
 
 
 @dataclass(frozen=True, config=_strict)
@@ -348,11 +405,13 @@ class Checks:
 
 @dataclass(frozen=True, config=_strict)
 class ScoredAction:
-    """An action with points, for the method `actions` of `tenure bench`; the score is the exact sum.
+    """An action with points, for the method `actions` of `tenure bench`; the score is the exact
+    sum.
 
-    Without `within_days` the action is done where its signal lies within the bounds. With `within_days` alone the signal
-    counts days since the action was last done: N days or fewer are done, the day after is missed. With both, the action
-    is missed once `counted_from` passes N days and the signal is still out of bounds.
+    Without `within_days` the action is done where its signal lies within the bounds. With
+    `within_days` alone the signal counts days since the action was last done: N days or fewer are
+    done, the day after is missed. With both, the action is missed once `counted_from` passes N days
+    and the signal is still out of bounds.
     """
 
     name: str
@@ -374,12 +433,16 @@ class ScoredAction:
     missed: int = Field(default=0, le=0)
     """Added from the day after the deadline until the action is done."""
     counted_from: str | None = None
-    """Signal of the days since the account began, by which the deadline of an action never done runs."""
+    """Signal of the days since the account began, by which the deadline of an action never done
+    runs.
+    """
 
 
 @dataclass(frozen=True, config=_strict)
 class RuleCondition:
-    """Bounds on one signal that must all hold; where it has no value only `missing = true` holds."""
+    """Bounds on one signal that must all hold; where it has no value only `missing = true`
+    holds.
+    """
 
     signal: str
     """Column of the features table."""
@@ -397,7 +460,9 @@ class RuleCondition:
 
 @dataclass(frozen=True, config=_strict)
 class ScoringRule:
-    """Points for accounts on which every condition holds, for the method `rules` of `tenure bench`."""
+    """Points for accounts on which every condition holds, for the method `rules` of `tenure
+    bench`.
+    """
 
     name: str
     """Said where the rule fires."""
@@ -409,7 +474,9 @@ class ScoringRule:
 
 @dataclass(frozen=True, config=_strict)
 class Bench:
-    """What `tenure bench` compares; nothing here moves a published score. What is absent is proposed from the signals."""
+    """What `tenure bench` compares; nothing here moves a published score. What is absent is
+    proposed from the signals.
+    """
 
     match: Literal["first", "all"] = "all"
     """`[[rules]]`: the first that holds gives the points, or all that hold."""
@@ -424,7 +491,9 @@ class Bench:
     clusters: int = Field(default=6, ge=2, le=50)
     """Behavioural groups."""
     model_share: float = Field(default=0.5, ge=0, le=1)
-    """The model's share of the hybrid, in log-odds; the rest are the rules, or the scorecard where none are declared."""
+    """The model's share of the hybrid, in log-odds; the rest are the rules, or the scorecard where
+    none are declared.
+    """
 
 
 @dataclass(frozen=True, config=_strict)
@@ -442,8 +511,14 @@ class Scale:
             raise ValueError("stable_until must be above at_risk_until")
         if (self.p_at_risk is None) != (self.p_healthy is None):
             raise ValueError("give both p_at_risk and p_healthy, or neither")
-        if self.p_at_risk is not None and self.p_healthy is not None and self.p_healthy >= self.p_at_risk:
-            raise ValueError("p_healthy must be below p_at_risk: a healthy account is less likely to leave")
+        if (
+            self.p_at_risk is not None
+            and self.p_healthy is not None
+            and self.p_healthy >= self.p_at_risk
+        ):
+            raise ValueError(
+                "p_healthy must be below p_at_risk: a healthy account is less likely to leave"
+            )
         return self
 
 
@@ -452,7 +527,9 @@ class Score:
     """What is asked of scores before readers see them."""
 
     largest_shift: float | None = Field(default=0.25, gt=0)
-    """Population stability index against the last run of the same model and scale beyond which nothing is published."""
+    """Population stability index against the last run of the same model and scale beyond which
+    nothing is published.
+    """
 
 
 @dataclass(frozen=True, config=_strict)
@@ -461,9 +538,13 @@ class Store:
 
     uri: str = "./store"
     replay_days: int = Field(default=90, ge=1)
-    """How long replaced versions of staged tables are kept, so that `replay` and `changes` can go back to them."""
+    """How long replaced versions of staged tables are kept, so that `replay` and `changes` can go
+    back to them.
+    """
     keep_runs_days: int | None = Field(default=None, ge=1)
-    """Published rows of dates further back than this are removed after every run; default: kept for ever."""
+    """Published rows of dates further back than this are removed after every run; default: kept for
+    ever.
+    """
 
 
 @dataclass(frozen=True, config=_strict)

@@ -1,4 +1,6 @@
-"""On which line of a TOML file each key stands; tomllib reads values but forgets where they were."""
+"""On which line of a TOML file each key stands; tomllib reads values but forgets where they
+were.
+"""
 
 from dataclasses import dataclass, field
 
@@ -6,9 +8,11 @@ Path = tuple[str | int, ...]
 
 
 def lines_of(text: str) -> dict[Path, int]:
-    """Line number (from 1) of every table, key and array element of a TOML text that tomllib accepts.
+    """Line number (from 1) of every table, key and array element of a TOML text that tomllib
+    accepts.
 
-    >>> lines_of('name = "x"\\n[sources.usage]\\ncolumns = { a = "b" }\\n')[("sources", "usage", "columns", "a")]
+    >>> lines = lines_of('name = "x"\\n[sources.usage]\\ncolumns = { a = "b" }\\n')
+    >>> lines[("sources", "usage", "columns", "a")]
     3
     """
     scanner = _Scanner(text)
@@ -18,7 +22,9 @@ def lines_of(text: str) -> dict[Path, int]:
 
 @dataclass
 class _Scanner:
-    """Walks the text once. It trusts that the text is valid, so it only needs to find where values end."""
+    """Walks the text once. It trusts that the text is valid, so it only needs to find where values
+    end.
+    """
 
     text: str
     position: int = 0

@@ -1,4 +1,6 @@
-"""DuckDB as the engine: one in-memory connection per run, and the quoting that SQL made by us needs."""
+"""DuckDB as the engine: one in-memory connection per run, and the quoting that SQL made by us
+needs.
+"""
 
 import os
 import tempfile
@@ -16,7 +18,9 @@ Connection = duckdb.DuckDBPyConnection
 # Nothing else of the Python client is used, so that one code runs on both.
 
 
-def connect(threads: int = 2, memory_limit: str = "4GB", spill_directory: Path | None = None) -> Connection:
+def connect(
+    threads: int = 2, memory_limit: str = "4GB", spill_directory: Path | None = None
+) -> Connection:
     """An in-memory DuckDB whose session is in UTC.
 
     Parameters
@@ -26,7 +30,8 @@ def connect(threads: int = 2, memory_limit: str = "4GB", spill_directory: Path |
     memory_limit
         DuckDB's notation (`4GB`); above it DuckDB spills to `spill_directory`.
     spill_directory
-        Default: a folder of this process below the system's temporary folder, made only when needed.
+        Default: a folder of this process below the system's temporary folder, made only when
+        needed.
     """
     spill = spill_directory or Path(tempfile.gettempdir()) / f"tenure-spill-{os.getpid()}"
     connection = duckdb.connect(
@@ -38,7 +43,8 @@ def connect(threads: int = 2, memory_limit: str = "4GB", spill_directory: Path |
     # In a notebook there is none to switch off, and the setting itself is an error there.
     if row(connection, "SELECT current_setting('enable_progress_bar')")[0]:
         connection.execute("SET enable_progress_bar = false")
-    # Nothing is fetched from the network behind the user's back; icu, json and parquet are built in.
+    # Nothing is fetched from the network behind the user's back; icu, json and parquet are built
+    # in.
     connection.execute("SET autoinstall_known_extensions = false")
     return connection
 
@@ -56,7 +62,8 @@ def connected(threads: int = 2, memory_limit: str = "4GB") -> Iterator[Connectio
 def identifier(name: str) -> str:
     """The name quoted as DuckDB wants it.
 
-    Only for the user's own column names; names that we choose are plain snake_case, which Spark reads too.
+    Only for the user's own column names; names that we choose are plain snake_case, which Spark
+    reads too.
 
     >>> identifier("Customer ID")
     '"Customer ID"'
@@ -95,4 +102,6 @@ def row(connection: Connection, query: str) -> tuple[Any, ...]:
 
 def columns_of(connection: Connection, relation: str) -> dict[str, str]:
     """Column names of a table, view or parenthesised query, with DuckDB's types, in order."""
-    return {name: type_ for name, type_, *_ in rows(connection, f"DESCRIBE SELECT * FROM {relation}")}
+    return {
+        name: type_ for name, type_, *_ in rows(connection, f"DESCRIBE SELECT * FROM {relation}")
+    }

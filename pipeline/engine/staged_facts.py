@@ -1,4 +1,6 @@
-"""What is kept of a staged source beside its rows, so that later commands need not read raw data again."""
+"""What is kept of a staged source beside its rows, so that later commands need not read raw data
+again.
+"""
 
 import json
 from dataclasses import asdict, dataclass, replace
@@ -11,7 +13,9 @@ from pipeline.config.schema import Source
 
 @dataclass(frozen=True)
 class StagedFacts:
-    """A staged source as later jobs know it; `columns` maps a name to type, decimals, is_mapped, is_extra."""
+    """A staged source as later jobs know it; `columns` maps a name to type, decimals, is_mapped,
+    is_extra.
+    """
 
     name: str
     contract: Contract
@@ -46,11 +50,20 @@ class StagedFacts:
 def staged_facts(staged: Any, *, has_versions: bool) -> StagedFacts:
     """From what staging returns."""
     return StagedFacts(
-        name=staged.name, contract=staged.contract, settings=staged.settings,
-        columns={n: asdict(c) for n, c in staged.columns.items()}, rows_read=staged.rows_read,
-        rows_left_out=dict(staged.rows_left_out), rows_bad=dict(staged.rows_bad), rows_staged=staged.rows_staged,
-        first_event=staged.first_event, last_event=staged.last_event, newest_known=staged.newest_known,
-        has_known_at=staged.has_known_at, data_until=dict(staged.data_until), notes=tuple(staged.notes),
+        name=staged.name,
+        contract=staged.contract,
+        settings=staged.settings,
+        columns={n: asdict(c) for n, c in staged.columns.items()},
+        rows_read=staged.rows_read,
+        rows_left_out=dict(staged.rows_left_out),
+        rows_bad=dict(staged.rows_bad),
+        rows_staged=staged.rows_staged,
+        first_event=staged.first_event,
+        last_event=staged.last_event,
+        newest_known=staged.newest_known,
+        has_known_at=staged.has_known_at,
+        data_until=dict(staged.data_until),
+        notes=tuple(staged.notes),
         has_versions=has_versions,
     )
 

@@ -1,4 +1,6 @@
-"""What the sources say of one account as known on the run's date, and how fresh each of them is for it."""
+"""What the sources say of one account as known on the run's date, and how fresh each of them is for
+it.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +32,8 @@ _T = TypeVar("_T")
 class Freshness:
     """One source: when its newest row became known before the date, for this account and for any.
 
-    `newest` None: no row of this account. `undated`: rows without any date of their own (attributes of today).
+    `newest` None: no row of this account. `undated`: rows without any date of their own (attributes
+    of today).
     """
 
     source: str
@@ -42,7 +45,8 @@ class Freshness:
 
 @dataclass(frozen=True)
 class Use:
-    """Use in the last 28 days; `covered` False: the feed was not there all that time, so nothing is claimed.
+    """Use in the last 28 days; `covered` False: the feed was not there all that time, so nothing is
+    claimed.
 
     `minutes` None: the source tells no length of visits. `people` None: it tells no users.
     """
@@ -67,7 +71,9 @@ class PulseFact:
 
 @dataclass(frozen=True)
 class NpsFact:
-    """The newest NPS answer; `answered_at` None: none on record. `points`: 100 promoter, 0 passive, -100 detractor."""
+    """The newest NPS answer; `answered_at` None: none on record. `points`: 100 promoter, 0 passive,
+    -100 detractor.
+    """
 
     score: float
     points: float
@@ -100,20 +106,31 @@ class AccountFacts:
 
 
 def account_facts(workspace: Workspace, account_id: str, as_of: datetime) -> AccountFacts:
-    """Read the staged tables for one account; nothing that became known on or after `as_of` counts."""
+    """Read the staged tables for one account; nothing that became known on or after `as_of`
+    counts.
+    """
     day = day_number(as_of.date())
     with connected() as connection:
         staged = load_staged(workspace, connection)
-        put_table(connection, "asked", pd.DataFrame({"account_id": [account_id], "as_of_day": [day]}))
+        put_table(
+            connection, "asked", pd.DataFrame({"account_id": [account_id], "as_of_day": [day]})
+        )
         by_table = {source.contract.table: source for source in reversed(staged.values())}
         return AccountFacts(
             as_of=as_of,
             use=_if(by_table.get("usage_events"), lambda s: _use(connection, s, account_id, day)),
-            pulse=_if(by_table.get("csm_notes"), lambda s: _pulse(connection, s, account_id, as_of)),
+            pulse=_if(
+                by_table.get("csm_notes"), lambda s: _pulse(connection, s, account_id, as_of)
+            ),
             nps=_if(by_table.get("surveys"), lambda s: _nps(connection, s)),
             tickets=_if(by_table.get("support_tickets"), lambda s: _tickets(connection, s)),
-            sources=tuple(_freshness(connection, source, account_id, day) for source in staged.values()),
-            absent=tuple(table for table in CONTRACTS if table not in by_table and table != "outcomes"))
+            sources=tuple(
+                _freshness(connection, source, account_id, day) for source in staged.values()
+            ),
+            absent=tuple(
+                table for table in CONTRACTS if table not in by_table and table != "outcomes"
+            ),
+        )
 
 
 def _if(source: StagedFacts | None, read: Callable[[StagedFacts], _T]) -> _T | None:
@@ -122,26 +139,45 @@ def _if(source: StagedFacts | None, read: Callable[[StagedFacts], _T]) -> _T | N
 
 def _freshness(connection: Connection, source: StagedFacts, account_id: str, day: int) -> Freshness:
     table, mine = f"facts_{slug(source.name)}", f"account_id = {literal(account_id)}"
-    counted = f"case when {mine} and (known_until_day is null or known_until_day >= {day}) then 1 end"
+    counted = (
+        f"case when {mine} and (known_until_day is null or known_until_day >= {day}) then 1 end"
+    )
     newest, newest_of_all, rows = row(
-        connection, f"select max(case when {mine} then known_from end), max(known_from), count({counted}) from {table} "
-                    f"where known_from_day < {day}")
-    return Freshness(source.name, int(rows), _moment(newest), _moment(newest_of_all), undated=newest == 0)
+        connection,
+        f"select max(case when {mine} then known_from end), max(known_from), count({counted}) from"
+        f" {table} where known_from_day < {day}",
+    )
+    return Freshness(
+        source.name, int(rows), _moment(newest), _moment(newest_of_all), undated=newest == 0
+    )
 
 
 def _use(connection: Connection, source: StagedFacts, account_id: str, day: int) -> Use:
     facts = source_facts(source, {})
     minutes = source.columns.get("session_minutes", {"is_mapped": False, "decimals": 0})
-    spent = f"cast(sum(f.session_minutes) as double) / {10 ** minutes['decimals']}.0" if minutes["is_mapped"] else "null"
+    spent = (
+        f"cast(sum(f.session_minutes) as double) / {10 ** minutes['decimals']}.0"
+        if minutes["is_mapped"]
+        else "null"
+    )
     people = "count(distinct f.user_id)" if "user_id" in facts.mapped else "null"
     seen = f"from {facts.table} f join asked s on s.account_id = f.account_id and {known('f', 's')}"
-    (last,) = row(connection, f"select max(f.event_time) {seen} where f.event_time_day < s.as_of_day")
+    (last,) = row(
+        connection, f"select max(f.event_time) {seen} where f.event_time_day < s.as_of_day"
+    )
     days, total, persons = row(
-        connection, f"select count(distinct f.event_time_day), {spent}, {people} {seen} where f.event_time_day < s.as_of_day "
-                    f"and f.event_time_day >= s.as_of_day - {USE_DAYS}")
+        connection,
+        f"select count(distinct f.event_time_day), {spent}, {people} {seen} where f.event_time_day"
+        f" < s.as_of_day and f.event_time_day >= s.as_of_day - {USE_DAYS}",
+    )
     spent_minutes = None if not minutes["is_mapped"] else float(total or 0.0)
-    return Use(_is_covered(connection, source, account_id, day), int(days), spent_minutes,
-               None if persons is None else int(persons), _moment(last))
+    return Use(
+        _is_covered(connection, source, account_id, day),
+        int(days),
+        spent_minutes,
+        None if persons is None else int(persons),
+        _moment(last),
+    )
 
 
 def _is_covered(connection: Connection, source: StagedFacts, account_id: str, day: int) -> bool:
@@ -149,23 +185,34 @@ def _is_covered(connection: Connection, source: StagedFacts, account_id: str, da
     table = f"facts_{slug(source.name)}"
     counts = connection.execute(daily_counts(table, str(source.contract.event_time))).df()
     if source.has_feeds:
-        feeds = connection.execute(f"select distinct partition_name from {table} "
-                                   f"where account_id = {literal(account_id)}").df()["partition_name"]
+        feeds = connection.execute(
+            f"select distinct partition_name from {table} where account_id = {literal(account_id)}"
+        ).df()["partition_name"]
         counts = counts[counts["partition_name"].isin(feeds)] if len(feeds) else counts
     begun, silent = coverage(counts, day, source.settings.silent_after_days)
     edges = window_edges([day], [USE_DAYS], begun, silent.tolist())
     return bool(edges[f"from_{USE_DAYS}d"].notna().iloc[0])
 
 
-def _pulse(connection: Connection, source: StagedFacts, account_id: str, as_of: datetime) -> PulseFact | None:
+def _pulse(
+    connection: Connection, source: StagedFacts, account_id: str, as_of: datetime
+) -> PulseFact | None:
     if not source.columns["pulse"]["is_mapped"]:
         return None
-    asked = pd.DataFrame({"account_id": [account_id], "as_of": pd.Series([as_of], dtype="datetime64[us]")})
+    asked = pd.DataFrame(
+        {"account_id": [account_id], "as_of": pd.Series([as_of], dtype="datetime64[us]")}
+    )
     found = pulse_on(connection, source, asked).iloc[0]
     if found["status"] == NEVER:
         return PulseFact(NEVER, float("nan"), None, None, None)
     author = found["author"] if isinstance(found["author"], str) else None
-    return PulseFact(str(found["status"]), float(found["pulse"]), author, found["noted_at"], found["counts_until"])
+    return PulseFact(
+        str(found["status"]),
+        float(found["pulse"]),
+        author,
+        found["noted_at"],
+        found["counts_until"],
+    )
 
 
 def _nps(connection: Connection, source: StagedFacts) -> NpsFact | None:
@@ -174,24 +221,35 @@ def _nps(connection: Connection, source: StagedFacts) -> NpsFact | None:
         return None
     scores, points = (10 ** facts.decimals.get(name, 0) for name in ("score", "nps_points"))
     rows = connection.execute(f"""
-select cast(t.score as double) / {scores}.0 as score, cast(t.nps_points as double) / {points}.0 as points, t.scale,
-  t.answered_at, case when {happened('t', 'answered_at', within_days=182)} then 1 else 0 end as is_recent
-from ({as_known(facts, 'asked')}) t
-where {happened('t', 'answered_at')} and lower(t.kind) = 'nps' and t.score is not null
+select cast(t.score as double) / {scores}.0 as score, cast(t.nps_points as double) / {points}.0
+  as points, t.scale,
+  t.answered_at, case when {happened("t", "answered_at", within_days=182)} then 1 else 0 end
+    as is_recent
+from ({as_known(facts, "asked")}) t
+where {happened("t", "answered_at")} and lower(t.kind) = 'nps' and t.score is not null
 order by t.answered_at desc, t.score desc""").df()
     if rows.empty:
         return NpsFact(float("nan"), float("nan"), None, None, 0)
     newest = rows.iloc[0]
-    return NpsFact(float(newest["score"]), float(newest["points"]), newest["scale"] if isinstance(newest["scale"], str) else None,
-                   _moment(newest["answered_at"]), int(rows["is_recent"].sum()))
+    return NpsFact(
+        float(newest["score"]),
+        float(newest["points"]),
+        newest["scale"] if isinstance(newest["scale"], str) else None,
+        _moment(newest["answered_at"]),
+        int(rows["is_recent"].sum()),
+    )
 
 
 def _tickets(connection: Connection, source: StagedFacts) -> Tickets:
     facts = source_facts(source, {})
     is_open = f"{happened('t', 'opened_at')} and t.closed_at is null"
-    count, oldest, last = row(connection, f"""
+    count, oldest, last = row(
+        connection,
+        f"""
 select count(case when {is_open} then 1 end), min(case when {is_open} then t.opened_at end),
-  max(case when {happened('t', 'opened_at')} then t.opened_at end) from ({as_known(facts, 'asked')}) t""")
+  max(case when {happened("t", "opened_at")} then t.opened_at end)
+from ({as_known(facts, "asked")}) t""",
+    )
     tells = "closed_at" in facts.mapped
     return Tickets(int(count) if tells else None, _moment(oldest) if tells else None, _moment(last))
 

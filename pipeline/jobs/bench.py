@@ -50,9 +50,20 @@ def bench_target(
     left_at = _left_at(rows, labels)
     settings = bench_settings(workspace, target)
     result = compare(
-        rows, contenders(settings, model, _elapsed(rows, left_at, target), line_l2=line_l2, has_segments=has_segments),
-        clock=time.perf_counter, left_at=left_at, folds=workspace.project.training.folds,
-        capacity=workspace.project.objective.capacity, money=_money(workspace, rows.test), seed=settings.seed,
+        rows,
+        contenders(
+            settings,
+            model,
+            _elapsed(rows, left_at, target),
+            line_l2=line_l2,
+            has_segments=has_segments,
+        ),
+        clock=time.perf_counter,
+        left_at=left_at,
+        folds=workspace.project.training.folds,
+        capacity=workspace.project.objective.capacity,
+        money=_money(workspace, rows.test),
+        seed=settings.seed,
         on_method=on_method,
     )
     result = replace(result, notes=(*result.notes, *notes))
@@ -65,16 +76,25 @@ def bench_settings(workspace: Workspace, target: Target) -> BenchSettings:
     project, bench = workspace.project, workspace.project.bench
     usage = {"frequency": bench.frequency, "breadth": bench.breadth, "depth": bench.depth}
     return BenchSettings(
-        actions=declared_actions(project), rules=declared_rules(project), match=bench.match,
+        actions=declared_actions(project),
+        rules=declared_rules(project),
+        match=bench.match,
         weights=tuple(Part(column, weight, (column,)) for column, weight in bench.weights.items()),
-        usage_parts={name: columns for name, columns in usage.items() if columns}, clusters=bench.clusters,
-        hybrid_share=bench.model_share, is_event_good=target_rule(target).is_good, seed=project.training.seed,
+        usage_parts={name: columns for name, columns in usage.items() if columns},
+        clusters=bench.clusters,
+        hybrid_share=bench.model_share,
+        is_event_good=target_rule(target).is_good,
+        seed=project.training.seed,
         threads=project.training.threads,
     )
 
 
-def with_segments(workspace: Workspace, rows: TrainingSet) -> tuple[TrainingSet, bool, tuple[str, ...]]:
-    """Return the rows with the segment of each as known on its date, whether there are at least two, and what to know of them."""
+def with_segments(
+    workspace: Workspace, rows: TrainingSet
+) -> tuple[TrainingSet, bool, tuple[str, ...]]:
+    """Return the rows with the segment of each as known on its date, whether there are at least
+    two, and what to know of them.
+    """
     with connected() as connection:
         staged = load_staged(workspace, connection)
         segments = row_segments(connection, staged, rows.keys)
@@ -85,15 +105,26 @@ def with_segments(workspace: Workspace, rows: TrainingSet) -> tuple[TrainingSet,
 
 
 def hindsight(accounts: StagedFacts) -> tuple[str, ...]:
-    """Return a note where segments of the past are not known: today's may have changed because of the outcome."""
-    if accounts.columns.get("valid_from", {}).get("is_mapped") or "segment" in accounts.settings.immutable:
+    """Return a note where segments of the past are not known: today's may have changed because of
+    the outcome.
+    """
+    if (
+        accounts.columns.get("valid_from", {}).get("is_mapped")
+        or "segment" in accounts.settings.immutable
+    ):
         return ()
-    return ("accounts have no history (valid_from), so a segment is today's on every date: where it changed because of the "
-            "outcome, methods that read it are flattered.",)
+    return (
+        (
+            "accounts have no history (valid_from), so a segment is today's on every date: where it"
+            " changed because of the outcome, methods that read it are flattered."
+        ),
+    )
 
 
 def _trained(workspace: Workspace, target: Target, rows: TrainingSet) -> tuple[Model | None, float]:
-    """The newest model with probabilities, and the strength of the straight line that was chosen with it."""
+    """The newest model with probabilities, and the strength of the straight line that was chosen
+    with it.
+    """
     for alias in (CHALLENGER, CHAMPION):
         found = load_version(workspace, target, alias)
         if found is None or found[0].model.basis != "calibrated":
@@ -106,45 +137,73 @@ def _trained(workspace: Workspace, target: Target, rows: TrainingSet) -> tuple[M
 
 
 def _line_l2(workspace: Workspace, rows: TrainingSet) -> float:
-    folds = temporal_folds(rows.keys, workspace.project.training.folds, np.where(rows.keys["is_test"], 0, rows.labels))
-    return choose_l2([(rows.rows(block.train), rows.rows(block.validation)) for block in folds.tuning])[0]
+    folds = temporal_folds(
+        rows.keys, workspace.project.training.folds, np.where(rows.keys["is_test"], 0, rows.labels)
+    )
+    return choose_l2(
+        [(rows.rows(block.train), rows.rows(block.validation)) for block in folds.tuning]
+    )[0]
 
 
 def _left_at(rows: TrainingSet, labels: pd.DataFrame) -> pd.Series:
     """Moment of the event per row."""
-    found = rows.keys[["account_id", "as_of"]].merge(labels[["account_id", "as_of", "event_at"]],
-                                                     on=["account_id", "as_of"], how="left")
+    found = rows.keys[["account_id", "as_of"]].merge(
+        labels[["account_id", "as_of", "event_at"]], on=["account_id", "as_of"], how="left"
+    )
     return found["event_at"]
 
 
 def _elapsed(rows: TrainingSet, left_at: pd.Series, target: Target) -> pd.Series:
-    """Share of the label window passed at the event; silence, which began before it, counts as its end."""
+    """Share of the label window passed at the event; silence, which began before it, counts as its
+    end.
+    """
     as_of, until = rows.keys["as_of"].to_numpy(), rows.keys["label_until"].to_numpy()
     days = (left_at.to_numpy() - as_of) / DAY
-    window = (until - as_of) / DAY if target.horizon_days is None else float(target.gap_days + target.horizon_days)
+    window = (
+        (until - as_of) / DAY
+        if target.horizon_days is None
+        else float(target.gap_days + target.horizon_days)
+    )
     share = np.where(days > 0, np.minimum(days / window, 1.0), 1.0)
     return pd.Series(share, index=pd.MultiIndex.from_frame(rows.keys[["account_id", "as_of"]]))
 
 
 def _money(workspace: Workspace, test: TrainingSet) -> Money | None:
-    """Value, save share and cost, where the project declares them and the value is known on each date."""
+    """Value, save share and cost, where the project declares them and the value is known on each
+    date.
+    """
     objective = workspace.project.objective
-    if objective.cost_per_contact is None or objective.save_share is None or MONTHLY_VALUE not in test.features:
+    if (
+        objective.cost_per_contact is None
+        or objective.save_share is None
+        or MONTHLY_VALUE not in test.features
+    ):
         return None
     value = 12.0 * test.features[MONTHLY_VALUE].to_numpy(dtype=np.float64)
     return Money(value, objective.save_share, objective.cost_per_contact)
 
 
 def _keep(workspace: Workspace, target: Target, result: BenchResult, model: Model | None) -> None:
-    """One row per method and metric: figures of the test, and of the validation dates as metric `validation_log_loss`."""
+    """One row per method and metric: figures of the test, and of the validation dates as metric
+    `validation_log_loss`.
+    """
     gaps = [f"minus_{other}{end}" for other in ("best", "tuned") for end in ("", "_low", "_high")]
-    validation = result.validation[["method", "log_loss", *gaps]].rename(columns={"log_loss": "value"})
+    validation = result.validation[["method", "log_loss", *gaps]].rename(
+        columns={"log_loss": "value"}
+    )
     validation = validation.assign(metric="validation_log_loss")
-    costs = result.validation.melt(id_vars="method", value_vars=["seconds", "inputs"], var_name="metric")
+    costs = result.validation.melt(
+        id_vars="method", value_vars=["seconds", "inputs"], var_name="metric"
+    )
     table = pd.concat([result.figures, validation, costs], ignore_index=True)
     table["is_recommended"] = table["method"] == result.recommended
     # The newest bench of a target replaces the one before; promotion reads it (`bench_advice`).
-    table = table.assign(target=target.name, benched_at=workspace.now,
-                         tuned_model=NO_MODEL if model is None else fingerprint(model)[:12])
+    table = table.assign(
+        target=target.name,
+        benched_at=workspace.now,
+        tuned_model=NO_MODEL if model is None else fingerprint(model)[:12],
+    )
     rows = pa.Table.from_pandas(table, preserve_index=False)
-    workspace.store.write("bench", rows, replace=f"target = '{target.name}'", partition_by=["target"])
+    workspace.store.write(
+        "bench", rows, replace=f"target = '{target.name}'", partition_by=["target"]
+    )

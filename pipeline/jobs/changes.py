@@ -1,4 +1,6 @@
-"""Why scores moved between two published runs: the inputs of each step, the split, and the table `changes`."""
+"""Why scores moved between two published runs: the inputs of each step, the split, and the table
+`changes`.
+"""
 
 import tempfile
 from collections.abc import Mapping
@@ -36,10 +38,20 @@ TABLE = "changes"
 # Accounts split at a time, so that memory stays bounded however many there are.
 CHUNK = 20_000
 CHANGES = (
-    ("target", pa.string()), ("from_run", pa.string()), ("to_run", pa.string()), ("from_as_of", pa.timestamp("us")),
-    ("to_as_of", pa.timestamp("us")), ("account_id", pa.string()), ("cause", pa.string()), ("dimension", pa.string()),
-    ("driver", pa.string()), ("points", pa.float64()), ("points_displayed", pa.int64()), ("value", pa.float64()),
-    ("value_before", pa.float64()), ("words", pa.string()),
+    ("target", pa.string()),
+    ("from_run", pa.string()),
+    ("to_run", pa.string()),
+    ("from_as_of", pa.timestamp("us")),
+    ("to_as_of", pa.timestamp("us")),
+    ("account_id", pa.string()),
+    ("cause", pa.string()),
+    ("dimension", pa.string()),
+    ("driver", pa.string()),
+    ("points", pa.float64()),
+    ("points_displayed", pa.int64()),
+    ("value", pa.float64()),
+    ("value_before", pa.float64()),
+    ("words", pa.string()),
 )
 _SCORED = ["account_id", "health", "health_exact", "band", "band_reason"]
 
@@ -48,11 +60,12 @@ _SCORED = ["account_id", "health", "health_exact", "band", "band_reason"]
 class Change:
     """What lies between two runs of one target.
 
-    `lines` are the rows of `changes`; `accounts` has one row per account of either run: account_id, name, owner,
-    value_per_year, currency, health_before, health_after, change (displayed), band_before, band_after (empty where
-    the account is not in that run), moved_by (the cause that did most, empty
-    where nothing moved; or new, gone, unknown, leaving), and one column of exact
-    points per cause. `markers` say what else changed between the runs, `notes` what could not be told apart.
+    `lines` are the rows of `changes`; `accounts` has one row per account of either run: account_id,
+    name, owner, value_per_year, currency, health_before, health_after, change (displayed),
+    band_before, band_after (empty where the account is not in that run), moved_by (the cause that
+    did most, empty where nothing moved; or new, gone, unknown, leaving), and one column of exact
+    points per cause. `markers` say what else changed between the runs, `notes` what could not be
+    told apart.
     """
 
     before: PastRun
@@ -74,7 +87,9 @@ class _Side:
     features: pd.DataFrame
 
 
-def find_changes(workspace: Workspace, target: Target, first: str | None = None, last: str | None = None) -> Change:
+def find_changes(
+    workspace: Workspace, target: Target, first: str | None = None, last: str | None = None
+) -> Change:
     """Split the difference of two runs for every account, and publish it as `changes`.
 
     Parameters
@@ -92,7 +107,10 @@ def find_changes(workspace: Workspace, target: Target, first: str | None = None,
     both = _scored_in_both(one.scores, two.scores)
     notes: list[str] = []
     inputs = _inputs(workspace, target, one, two, both, notes)
-    lines = pd.concat([_split(workspace, one, two, inputs, both), _not_split(one.scores, two.scores)], ignore_index=True)
+    lines = pd.concat(
+        [_split(workspace, one, two, inputs, both), _not_split(one.scores, two.scores)],
+        ignore_index=True,
+    )
     lines = lines.astype({"points_displayed": "Int64"})
     accounts = _accounts(workspace, one, two, lines)
     found = Change(before, after, lines, accounts, markers(before.row, after.row), tuple(notes))
@@ -113,27 +131,39 @@ def find_account(found: Change, wanted: str) -> "pd.Series[Any]":
     if match.empty:
         known = [*found.accounts["account_id"], *found.accounts["name"].dropna()]
         close = get_close_matches(wanted, known, n=3, cutoff=0.4) or known[:3]
-        raise NotFound(f"no account {wanted!r} in run {found.before.run_id} or {found.after.run_id}. "
-                       f"Nearest: {', '.join(close)}.")
+        raise NotFound(
+            f"no account {wanted!r} in run {found.before.run_id} or {found.after.run_id}. "
+            f"Nearest: {', '.join(close)}."
+        )
     return match.iloc[0]
 
 
-# --- the two runs ---------------------------------------------------------------------------------------
+# --- the two runs
+# ---------------------------------------------------------------------------------------
 
 
-def _two_runs(workspace: Workspace, target: Target, first: str | None, last: str | None) -> tuple[PastRun, PastRun]:
+def _two_runs(
+    workspace: Workspace, target: Target, first: str | None, last: str | None
+) -> tuple[PastRun, PastRun]:
     if last is None:
         current = current_run(workspace.store, target.name)
         if current is None:
-            raise NotFound(f"target {target.name!r} has no published run. Run `tenure score` first.")
+            raise NotFound(
+                f"target {target.name!r} has no published run. Run `tenure score` first."
+            )
         after = PastRun(current)
     else:
         after = find_run(workspace, target, last)
     before = _run_before(workspace, after) if first is None else find_run(workspace, target, first)
     if before.run_id == after.run_id:
-        raise ConfigError(f"--from and --to name the same run {after.run_id}. Name two; `--from` defaults to the run before.")
+        raise ConfigError(
+            f"--from and --to name the same run {after.run_id}. Name two; `--from` defaults to the"
+            " run before."
+        )
     if before.day > after.day:
-        raise ConfigError(f"--from is of {before.day} and --to of {after.day}: name the earlier run first.")
+        raise ConfigError(
+            f"--from is of {before.day} and --to of {after.day}: name the earlier run first."
+        )
     return before, after
 
 
@@ -141,17 +171,27 @@ def _run_before(workspace: Workspace, after: PastRun) -> PastRun:
     """The published run that came before another one, by date and then by when it was published."""
     rows = run_rows(workspace.store)
     order = ["as_of", "published_at"]
-    mine = rows[(rows["target"] == after.row["target"]) & (rows["state"] == "published")].sort_values(order, kind="stable")
-    earlier = [r for r in mine.to_dict("records") if tuple(r[c] for c in order) < tuple(after.row[c] for c in order)]
+    mine = rows[
+        (rows["target"] == after.row["target"]) & (rows["state"] == "published")
+    ].sort_values(order, kind="stable")
+    earlier = [
+        r
+        for r in mine.to_dict("records")
+        if tuple(r[c] for c in order) < tuple(after.row[c] for c in order)
+    ]
     if not earlier:
-        raise NotFound(f"no run was published before {after.run_id} ({after.day}), so nothing can have changed. Score again "
-                       "later, or name two runs with --from and --to.")
+        raise NotFound(
+            f"no run was published before {after.run_id} ({after.day}), so nothing can have"
+            " changed. Score again later, or name two runs with --from and --to."
+        )
     return PastRun({str(key): value for key, value in earlier[-1].items()})
 
 
 def _side(workspace: Workspace, target: Target, run: PastRun) -> _Side:
     mine = [("run_id", "=", run.run_id)]
-    scores = workspace.store.read("scores", columns=_SCORED, filters=mine).sort_values("account_id", ignore_index=True)
+    scores = workspace.store.read("scores", columns=_SCORED, filters=mine).sort_values(
+        "account_id", ignore_index=True
+    )
     features = workspace.store.read(f"features_scored_{target.name}", filters=mine)
     bundle = past_bundle(workspace, target, run)
     rows = features.set_index("account_id")[bundle.published.columns].astype("float64").sort_index()
@@ -162,10 +202,13 @@ def _scored_in_both(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
     """Accounts with a score in both runs, by account: exact and displayed scores."""
     columns = ["account_id", "health", "health_exact"]
     one, two = (rows.dropna(subset=["health_exact"])[columns] for rows in (before, after))
-    return one.merge(two, on="account_id", suffixes=("_before", "_after")).sort_values("account_id", ignore_index=True)
+    return one.merge(two, on="account_id", suffixes=("_before", "_after")).sort_values(
+        "account_id", ignore_index=True
+    )
 
 
-# --- inputs of each step ----------------------------------------------------------------------------------
+# --- inputs of each step
+# ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -179,9 +222,16 @@ class _Inputs:
 
 
 def _inputs(
-    workspace: Workspace, target: Target, one: _Side, two: _Side, both: pd.DataFrame, notes: list[str]
+    workspace: Workspace,
+    target: Target,
+    one: _Side,
+    two: _Side,
+    both: pd.DataFrame,
+    notes: list[str],
 ) -> _Inputs:
-    """Inputs of the four steps; what equals a stored table is read from it, the rest is built again."""
+    """Inputs of the four steps; what equals a stored table is read from it, the rest is built
+    again.
+    """
     ids = pd.Index(both["account_id"])
     stored, published = one.features.reindex(ids), two.features.reindex(ids)
     same_model = one.bundle.model_version == two.bundle.model_version
@@ -199,11 +249,25 @@ def _inputs(
         moved = published
     else:
         moved = _build(workspace, target, one.project, one.bundle, two.run, two.run.day)
-    moved = _filled(moved, ids, stored, notes, "on the new date under the old configuration", "no change of behaviour")
-    rebuilt = _filled(rebuilt, ids, moved, notes, "on the old date as known now", "late or corrected data")
+    moved = _filled(
+        moved,
+        ids,
+        stored,
+        notes,
+        "on the new date under the old configuration",
+        "no change of behaviour",
+    )
+    rebuilt = _filled(
+        rebuilt, ids, moved, notes, "on the old date as known now", "late or corrected data"
+    )
     if same_model:
         return _Inputs(stored, rebuilt, moved, moved)
-    return _Inputs(stored, rebuilt, moved, _for_new_model(workspace, target, one, two, published, same_settings, notes))
+    return _Inputs(
+        stored,
+        rebuilt,
+        moved,
+        _for_new_model(workspace, target, one, two, published, same_settings, notes),
+    )
 
 
 def _settings(project: Project, target: Target) -> tuple[Any, ...]:
@@ -215,51 +279,86 @@ def _build(
     workspace: Workspace, target: Target, project: Project, bundle: Bundle, data: PastRun, day: date
 ) -> pd.DataFrame:
     """Feature rows of a date for a model's cards, from the data as staged for a run."""
-    with tempfile.TemporaryDirectory(prefix="tenure-changes-") as folder, connected() as connection, same_version_needed(data):
+    with (
+        tempfile.TemporaryDirectory(prefix="tenure-changes-") as folder,
+        connected() as connection,
+        same_version_needed(data),
+    ):
         aside = past_workspace(workspace, project, data.staged, Path(folder))
         built = build_scoring(aside, connection, past_target(project, target), day, bundle.choices)
         bundle.published.check_signals(built.signals)
         columns = ", ".join(bundle.published.columns)
-        rows = connection.execute(f"select account_id, {columns} from features where as_of_day = {day_number(day)} "
-                                  "order by account_id").df()
+        rows = connection.execute(
+            f"select account_id, {columns} from features where as_of_day = {day_number(day)} "
+            "order by account_id"
+        ).df()
     return rows.set_index("account_id").astype("float64")
 
 
 def _filled(
-    rows: pd.DataFrame, ids: pd.Index, other: pd.DataFrame, notes: list[str], when: str, counted_as: str
+    rows: pd.DataFrame,
+    ids: pd.Index,
+    other: pd.DataFrame,
+    notes: list[str],
+    when: str,
+    counted_as: str,
 ) -> pd.DataFrame:
-    """Rows of all accounts; who is not in the population of a step takes the inputs of the step beside it."""
+    """Rows of all accounts; who is not in the population of a step takes the inputs of the step
+    beside it.
+    """
     absent = ids.difference(rows.index)
     if len(absent):
-        notes.append(f"{len(absent)} accounts, such as {absent[0]}, are not in the population {when}: counted as {counted_as}.")
+        notes.append(
+            f"{len(absent)} accounts, such as {absent[0]}, are not in the population {when}:"
+            f" counted as {counted_as}."
+        )
     filled = rows.reindex(ids)
     filled.loc[absent] = other.loc[absent]
     return filled
 
 
 def _for_new_model(
-    workspace: Workspace, target: Target, one: _Side, two: _Side, published: pd.DataFrame, same_settings: bool,
+    workspace: Workspace,
+    target: Target,
+    one: _Side,
+    two: _Side,
+    published: pd.DataFrame,
+    same_settings: bool,
     notes: list[str],
 ) -> pd.DataFrame:
-    """Inputs of the new model under the old configuration, so that what the configuration did comes last."""
+    """Inputs of the new model under the old configuration, so that what the configuration did comes
+    last.
+    """
     if same_settings:
         return published
-    # Cards belong to the model, so [features] goes with it; sources and population stay as they were.
+    # Cards belong to the model, so [features] goes with it; sources and population stay as they
+    # were.
     project = replace(one.project, features=two.project.features)
     try:
         rows = _build(workspace, target, project, two.bundle, two.run, two.run.day)
     except ChurnError:
-        notes.append("model and configuration of the sources changed together and cannot be told apart: what the "
-                     "configuration did to the inputs is counted under model and calibrator.")
+        notes.append(
+            "model and configuration of the sources changed together and cannot be told apart: what"
+            " the configuration did to the inputs is counted under model and calibrator."
+        )
         return published
-    return _filled(rows, published.index, published, notes, "on the new date under the old configuration",
-                   "model and calibrator")
+    return _filled(
+        rows,
+        published.index,
+        published,
+        notes,
+        "on the new date under the old configuration",
+        "model and calibrator",
+    )
 
 
-# --- the split --------------------------------------------------------------------------------------------
+# --- the split
+# --------------------------------------------------------------------------------------------
 
 
-def _split(workspace: Workspace, one: _Side, two: _Side, inputs: _Inputs, both: pd.DataFrame) -> pd.DataFrame:
+def _split(
+    workspace: Workspace, one: _Side, two: _Side, inputs: _Inputs, both: pd.DataFrame
+) -> pd.DataFrame:
     """Lines of every account scored in both runs."""
     pieces = []
     for start in range(0, max(1, len(both)), CHUNK):
@@ -272,12 +371,22 @@ def _split(workspace: Workspace, one: _Side, two: _Side, inputs: _Inputs, both: 
         if one.bundle.model_version == two.bundle.model_version:
             remodelled = moved
         else:
-            remodelled = _state(replace(two.bundle, scale=one.bundle.scale), inputs.remodelled.iloc[rows])
+            remodelled = _state(
+                replace(two.bundle, scale=one.bundle.scale), inputs.remodelled.iloc[rows]
+            )
         signals = one.bundle.published.signals
         found = split(signals, stored, rebuilt, moved, remodelled, part["health_exact_after"])
         shown = part["health_after"].astype("int64") - part["health_before"].astype("int64")
-        pieces.append(change_lines(found, list(part["account_id"]), shown, signals, days=(two.run.day - one.run.day).days,
-                                   currency=one.project.currency))
+        pieces.append(
+            change_lines(
+                found,
+                list(part["account_id"]),
+                shown,
+                signals,
+                days=(two.run.day - one.run.day).days,
+                currency=one.project.currency,
+            )
+        )
     return pd.concat(pieces, ignore_index=True)
 
 
@@ -297,21 +406,37 @@ def _next(bundle: Bundle, before: State, rows_before: pd.DataFrame, rows: pd.Dat
     return State(before.base, points, values)
 
 
-def _refuse_other_scores(ids: "pd.Series[str]", state: State, published: "pd.Series[float]", run: PastRun) -> None:
+def _refuse_other_scores(
+    ids: "pd.Series[str]", state: State, published: "pd.Series[float]", run: PastRun
+) -> None:
     gap = np.abs(state.base + state.points.sum(axis=1) - published.to_numpy(dtype=np.float64))
     if float(gap.max(initial=0.0)) > 1e-9:
         worst = int(np.argmax(gap))
-        raise ContractError(f"the kept inputs of account {ids.iloc[worst]} do not give its score in run {run.run_id} (off by "
-                            f"{gap[worst]:.2g}), so its difference cannot be split. `tenure replay {run.run_id}` says where.")
+        raise ContractError(
+            f"the kept inputs of account {ids.iloc[worst]} do not give its score in run"
+            f" {run.run_id} (off by {gap[worst]:.2g}), so its difference cannot be split. `tenure"
+            f" replay {run.run_id}` says where."
+        )
 
 
 def _not_split(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
-    """One line for every account that has no score in one of the runs: it is said, and has no points."""
-    sides = before.merge(after, on="account_id", how="outer", suffixes=("_before", "_after"), indicator=True)
+    """One line for every account that has no score in one of the runs: it is said, and has no
+    points.
+    """
+    sides = before.merge(
+        after, on="account_id", how="outer", suffixes=("_before", "_after"), indicator=True
+    )
     rest = sides[sides["health_exact_before"].isna() | sides["health_exact_after"].isna()]
-    lines = pd.DataFrame({"account_id": rest["account_id"], "cause": [_status(r) for r in rest.to_dict("records")],
-                          "words": [_status_words(r) for r in rest.to_dict("records")]})
-    return lines.reindex(columns=list(LINE_COLUMNS)).astype({"points": "float64", "points_displayed": "Int64"})
+    lines = pd.DataFrame(
+        {
+            "account_id": rest["account_id"],
+            "cause": [_status(r) for r in rest.to_dict("records")],
+            "words": [_status_words(r) for r in rest.to_dict("records")],
+        }
+    )
+    return lines.reindex(columns=list(LINE_COLUMNS)).astype(
+        {"points": "float64", "points_displayed": "Int64"}
+    )
 
 
 def _status(row: Mapping[Any, Any]) -> str:
@@ -331,20 +456,28 @@ def _status_words(row: Mapping[Any, Any]) -> str:
 def _band(row: Mapping[Any, Any], side: str) -> str:
     reason, health = row[f"band_reason_{side}"], row[f"health_{side}"]
     band = str(row[f"band_{side}"]).replace("_", " ")
-    return f"{'' if pd.isna(health) else f'{int(health)} '}{band}{f' ({reason})' if isinstance(reason, str) else ''}"
+    number = "" if pd.isna(health) else f"{int(health)} "
+    because = f" ({reason})" if isinstance(reason, str) else ""
+    return f"{number}{band}{because}"
 
 
-# --- per account, and the table ------------------------------------------------------------------------------
+# --- per account, and the table
+# ------------------------------------------------------------------------------
 
 
 def _accounts(workspace: Workspace, one: _Side, two: _Side, lines: pd.DataFrame) -> pd.DataFrame:
     """One row per account of either run; see `Change`."""
     columns = ["account_id", "health", "health_exact", "band"]
-    table = one.scores[columns].merge(two.scores[columns], on="account_id", how="outer", suffixes=("_before", "_after"))
-    sums = lines[lines["cause"].isin(CAUSES)].pivot_table(index="account_id", columns="cause", values="points", aggfunc="sum")
+    table = one.scores[columns].merge(
+        two.scores[columns], on="account_id", how="outer", suffixes=("_before", "_after")
+    )
+    sums = lines[lines["cause"].isin(CAUSES)].pivot_table(
+        index="account_id", columns="cause", values="points", aggfunc="sum"
+    )
     sums = sums.reindex(columns=list(CAUSES)).fillna(0.0)
     table = table.merge(sums, left_on="account_id", right_index=True, how="left").merge(
-        _people(workspace, one.run, two.run), on="account_id", how="left")
+        _people(workspace, one.run, two.run), on="account_id", how="left"
+    )
     scored = table["health_exact_before"].notna() & table["health_exact_after"].notna()
     table.loc[scored, list(CAUSES)] = table.loc[scored, list(CAUSES)].fillna(0.0)
     moved_by = pd.Series("", index=table.index, dtype="str")
@@ -359,15 +492,34 @@ def _accounts(workspace: Workspace, one: _Side, two: _Side, lines: pd.DataFrame)
     moved_by[bands["band_before"].isna()], moved_by[bands["band_after"].isna()] = NEW, GONE
     table["moved_by"] = moved_by
     table["change"] = (table["health_after"] - table["health_before"]).astype("Int64")
-    order = ["account_id", "name", "owner", "value_per_year", "currency", "health_before", "health_after", "change",
-             "band_before", "band_after", "moved_by", *CAUSES]
-    return table[order].astype({"health_before": "Int64", "health_after": "Int64"}).sort_values("account_id", ignore_index=True)
+    order = [
+        "account_id",
+        "name",
+        "owner",
+        "value_per_year",
+        "currency",
+        "health_before",
+        "health_after",
+        "change",
+        "band_before",
+        "band_after",
+        "moved_by",
+        *CAUSES,
+    ]
+    return (
+        table[order]
+        .astype({"health_before": "Int64", "health_after": "Int64"})
+        .sort_values("account_id", ignore_index=True)
+    )
 
 
 def _people(workspace: Workspace, before: PastRun, after: PastRun) -> pd.DataFrame:
     """Who the accounts are: as of the new run, and for those that are gone as of the old one."""
     columns = ["account_id", "name", "owner", "value_per_year", "currency"]
-    both = [workspace.store.read("portfolio", columns=columns, filters=[("run_id", "=", run.run_id)]) for run in (after, before)]
+    both = [
+        workspace.store.read("portfolio", columns=columns, filters=[("run_id", "=", run.run_id)])
+        for run in (after, before)
+    ]
     return pd.concat(both).drop_duplicates("account_id", keep="first")
 
 
@@ -375,8 +527,18 @@ def _write(workspace: Workspace, target: Target, found: Change) -> None:
     """Publish the lines of a pair of runs, in the place of those of the same pair."""
     schema = pa.schema(list(CHANGES))
     rows = found.lines.assign(
-        target=target.name, from_run=found.before.run_id, to_run=found.after.run_id,
-        from_as_of=pd.Timestamp(found.before.day), to_as_of=pd.Timestamp(found.after.day)).reindex(columns=schema.names)
+        target=target.name,
+        from_run=found.before.run_id,
+        to_run=found.after.run_id,
+        from_as_of=pd.Timestamp(found.before.day),
+        to_as_of=pd.Timestamp(found.after.day),
+    ).reindex(columns=schema.names)
     workspace.store.write(
-        TABLE, pa.Table.from_pandas(rows, schema=schema, preserve_index=False), partition_by=["target"],
-        replace=f"target = '{target.name}' and from_run = '{found.before.run_id}' and to_run = '{found.after.run_id}'")
+        TABLE,
+        pa.Table.from_pandas(rows, schema=schema, preserve_index=False),
+        partition_by=["target"],
+        replace=(
+            f"target = '{target.name}' and from_run = '{found.before.run_id}' and to_run ="
+            f" '{found.after.run_id}'"
+        ),
+    )

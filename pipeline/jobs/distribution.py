@@ -1,4 +1,6 @@
-"""Are today's scores distributed as the last run's were? Asked before they become the ones that readers see."""
+"""Are today's scores distributed as the last run's were? Asked before they become the ones that
+readers see.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,17 +18,25 @@ SAME = ("model_version", "calibrator_version", "scale_version")
 def shift_since(
     store: Store, previous: Mapping[str, Any] | None, run: Mapping[str, Any], scores: pd.DataFrame
 ) -> ScoreShift | None:
-    """How far scores moved since the run readers see; None where there is none to compare with, or too few accounts."""
+    """How far scores moved since the run readers see; None where there is none to compare with, or
+    too few accounts.
+    """
     if previous is None or previous["run_id"] == run["run_id"] or previous["as_of"] > run["as_of"]:
         return None
     if any(previous[name] != run[name] for name in SAME):
         return None
-    before = store.read("scores", filters=[("run_id", "=", previous["run_id"])], columns=["health_exact", "band"])
+    before = store.read(
+        "scores", filters=[("run_id", "=", previous["run_id"])], columns=["health_exact", "band"]
+    )
     return score_shift(before, scores)
 
 
 def refuse_shift(
-    store: Store, target: str, previous: Mapping[str, Any], shift: ScoreShift, signals: Callable[[], pd.DataFrame],
+    store: Store,
+    target: str,
+    previous: Mapping[str, Any],
+    shift: ScoreShift,
+    signals: Callable[[], pd.DataFrame],
     limit: float,
 ) -> None:
     """Stop a publication whose scores moved more than allowed, with what moved them.
@@ -34,7 +44,8 @@ def refuse_shift(
     Parameters
     ----------
     signals
-        Reads the signals of the accounts about to be published, one row per account; asked only where it is needed.
+        Reads the signals of the accounts about to be published, one row per account; asked only
+        where it is needed.
 
     Raises
     ------
@@ -44,18 +55,24 @@ def refuse_shift(
     if not shift.is_beyond(limit):
         return
     before = store.read(f"features_scored_{target}", filters=[("run_id", "=", previous["run_id"])])
-    bands = ", ".join(f"{band.replace('_', ' ')} {share:.0%} -> {shift.bands_now.get(band, 0.0):.0%}"
-                      for band, share in shift.bands_before.items())
+    bands = ", ".join(
+        f"{band.replace('_', ' ')} {share:.0%} -> {shift.bands_now.get(band, 0.0):.0%}"
+        for band, share in shift.bands_before.items()
+    )
     moved = "; ".join(_moved(row) for row in moved_signals(before, signals()).to_dict("records"))
     raise GateRefused(
-        f"the scores moved by a stability index of {shift.index:.2f} since run {previous['run_id']} of "
-        f"{previous['as_of']:%Y-%m-%d} ({limit:g} is allowed by score.largest_shift), with the same model and scale: {bands}. "
-        f"Signals that moved most: {moved}. Nothing was published; readers keep the run before. Mend the source, or accept "
-        "with --accept-shift REASON.")
+        f"the scores moved by a stability index of {shift.index:.2f} since run {previous['run_id']}"
+        f" of {previous['as_of']:%Y-%m-%d} ({limit:g} is allowed by score.largest_shift), with the"
+        f" same model and scale: {bands}. Signals that moved most: {moved}. Nothing was published;"
+        " readers keep the run before. Mend the source, or accept with --accept-shift REASON."
+    )
 
 
 def _moved(row: Mapping[Any, Any]) -> str:
-    before, now = ("empty" if pd.isna(each) else f"{each:,.4g}" for each in (row["median_before"], row["median_now"]))
+    before, now = (
+        "empty" if pd.isna(each) else f"{each:,.4g}"
+        for each in (row["median_before"], row["median_now"])
+    )
     words = f"{row['signal']} (median {before} -> {now}"
     ratio = row["ratio"]
     if ratio >= OTHER_UNIT or ratio <= 1 / OTHER_UNIT:

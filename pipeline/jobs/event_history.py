@@ -1,4 +1,6 @@
-"""What happened after each past snapshot, when and why, and what its contract said then: the rows hazards are fitted on."""
+"""What happened after each past snapshot, when and why, and what its contract said then: the rows
+hazards are fitted on.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,7 +33,9 @@ CLASSES = ("voluntary", "involuntary", "unknown")
 MIN_CLASS = 20
 """Distinct accounts that a reason must have before it gets hazards of its own."""
 MOST_ROWS = 100_000
-"""Snapshots that hazards are fitted on; above it whole accounts are left out, by a hash of their id."""
+"""Snapshots that hazards are fitted on; above it whole accounts are left out, by a hash of their
+id.
+"""
 BILLING_DAYS = {"monthly": 30, "quarterly": 91, "annual": 365}
 _PAID = "(t.is_trial is null or not t.is_trial)"
 _EPOCH = pd.Timestamp(0)
@@ -49,13 +53,21 @@ class History:
 
 
 def event_history(
-    workspace: Workspace, connection: Connection, staged: Mapping[str, StagedFacts], target: Target, day: pd.Timestamp
+    workspace: Workspace,
+    connection: Connection,
+    staged: Mapping[str, StagedFacts],
+    target: Target,
+    day: pd.Timestamp,
 ) -> History:
-    """Labelled snapshots before the run's date, predicted out of time, with the moment of each event if it was over by then."""
+    """Labelled snapshots before the run's date, predicted out of time, with the moment of each
+    event if it was over by then.
+    """
     rows, _, labels = load_training(workspace, target)
     before = (rows.keys["label_until"] <= day).to_numpy()
     rows = rows.rows(_thinned(rows.keys["account_id"], before))
-    version = load_version(workspace, target, CHAMPION) or load_version(workspace, target, CHALLENGER)
+    version = load_version(workspace, target, CHAMPION) or load_version(
+        workspace, target, CHALLENGER
+    )
     if version is None:
         raise NotFound(f"target {target.name!r} has no model. Run `tenure train` first.")
     version[0].model.check_signals(rows.signals)
@@ -70,9 +82,15 @@ def event_history(
     observed = _days_between(start, events["until"]) - grace
     days[np.isnan(days) | (days >= observed)] = np.inf
     accounts, _ = pd.factorize(keys["account_id"], sort=True)
-    causes, cause = _causes(target, events["cause"].to_numpy(dtype=object), np.isfinite(days), accounts)
-    known = known_rows(target, terms_on(workspace, connection, staged, target, keys), log_odds[usable])
-    return History(known, Outcomes(days, cause, observed), accounts.astype(np.intp), keys["as_of"], causes)
+    causes, cause = _causes(
+        target, events["cause"].to_numpy(dtype=object), np.isfinite(days), accounts
+    )
+    known = known_rows(
+        target, terms_on(workspace, connection, staged, target, keys), log_odds[usable]
+    )
+    return History(
+        known, Outcomes(days, cause, observed), accounts.astype(np.intp), keys["as_of"], causes
+    )
 
 
 def _days_between(start: "pd.Series[Any]", end: "pd.Series[Any]") -> Floats:
@@ -87,77 +105,127 @@ def _thinned(accounts: "pd.Series[Any]", keep: NDArray[np.bool_]) -> NDArray[np.
 
 
 def with_cover(
-    workspace: Workspace, staged: Mapping[str, StagedFacts], target: Target, keys: pd.DataFrame, day: pd.Timestamp
+    workspace: Workspace,
+    staged: Mapping[str, StagedFacts],
+    target: Target,
+    keys: pd.DataFrame,
+    day: pd.Timestamp,
 ) -> pd.DataFrame:
     """Keys with `feed` and `until`, the first day that it no longer covers.
 
     Never after the run's date: a run in the past learns from no later event.
     """
     ends = data_until(workspace, staged, target)
-    feeds = workspace.store.read("snapshots", columns=["account_id", "as_of", "feed"], filters=[("target", "=", target.name)])
+    feeds = workspace.store.read(
+        "snapshots", columns=["account_id", "as_of", "feed"], filters=[("target", "=", target.name)]
+    )
     found = keys[["account_id", "as_of"]].merge(feeds, on=["account_id", "as_of"], how="left")
     latest = max(ends.values())
-    until = pd.to_datetime(found["feed"].map(lambda each: ends.get(str(each), latest))).astype("datetime64[us]")
+    until = pd.to_datetime(found["feed"].map(lambda each: ends.get(str(each), latest))).astype(
+        "datetime64[us]"
+    )
     return found.assign(until=until.where(until < day, day))
 
 
 def events_after(
-    workspace: Workspace, connection: Connection, staged: Mapping[str, StagedFacts], target: Target, keys: pd.DataFrame,
+    workspace: Workspace,
+    connection: Connection,
+    staged: Mapping[str, StagedFacts],
+    target: Target,
+    keys: pd.DataFrame,
     labels: pd.DataFrame,
 ) -> pd.DataFrame:
-    """event_at (NaT: none) and cause (voluntary, involuntary, unknown) per row, in the order of the rows."""
+    """event_at (NaT: none) and cause (voluntary, involuntary, unknown) per row, in the order of the
+    rows.
+    """
     if target.kind == "inactivity":
         return _silences(workspace, connection, staged, target, keys)
-    found = keys.merge(labels[["account_id", "as_of", "event_at"]], on=["account_id", "as_of"], how="left")
+    found = keys.merge(
+        labels[["account_id", "as_of", "event_at"]], on=["account_id", "as_of"], how="left"
+    )
     if not has_contracts(workspace, target):
         return found.assign(cause="unknown")
     facts = source_facts(staged[label_source(workspace, target)], {})
     if "is_voluntary" not in facts.mapped:
         return found.assign(cause="unknown")
-    reasons = connection.execute(f"""
+    reasons = (
+        connection.execute(f"""
 select f.account_id, make_timestamp(f.ends_at) as event_at,
-  case min(case when f.is_voluntary then 1 when not f.is_voluntary then 0 end) when 1 then 'voluntary'
+  case min(case when f.is_voluntary then 1 when not f.is_voluntary then 0 end) when 1
+    then 'voluntary'
        when 0 then 'involuntary' end as cause
-from {facts.table} f where f.known_until_day is null and f.ends_at is not null and (f.is_trial is null or not f.is_trial)
-group by 1, 2""").df().astype({"event_at": "datetime64[us]"})
-    found = found.astype({"event_at": "datetime64[us]"}).merge(reasons, on=["account_id", "event_at"], how="left")
+from {facts.table} f where f.known_until_day is null and f.ends_at is not null
+  and (f.is_trial is null or not f.is_trial)
+group by 1, 2""")
+        .df()
+        .astype({"event_at": "datetime64[us]"})
+    )
+    found = found.astype({"event_at": "datetime64[us]"}).merge(
+        reasons, on=["account_id", "event_at"], how="left"
+    )
     return found.assign(cause=found["cause"].fillna("unknown"))
 
 
 def _silences(
-    workspace: Workspace, connection: Connection, staged: Mapping[str, StagedFacts], target: Target, keys: pd.DataFrame
+    workspace: Workspace,
+    connection: Connection,
+    staged: Mapping[str, StagedFacts],
+    target: Target,
+    keys: pd.DataFrame,
 ) -> pd.DataFrame:
     """When, counted from as_of, an account was first silent for the whole horizon.
 
-    Half a day before the end of that stretch, so that a silence complete at the horizon lies inside it, as the label says.
+    Half a day before the end of that stretch, so that a silence complete at the horizon lies inside
+    it, as the label says.
     """
     kind, _ = population_source(workspace, target)
     facts = source_facts(staged[label_source(workspace, target)], {})
     rule = population_rule(kind, target, dict(facts.decimals))
-    keys = keys.assign(until=_before_dead_feed(connection, staged[label_source(workspace, target)], keys))
-    put_table(connection, "asked", pd.DataFrame({
-        "account_id": keys["account_id"].astype("str"), "as_of_day": day_numbers(keys["as_of"]),
-        "start_day": day_numbers(keys["as_of"]) + target.gap_days,
-        "until_day": day_numbers(keys["until"])}))
+    keys = keys.assign(
+        until=_before_dead_feed(connection, staged[label_source(workspace, target)], keys)
+    )
+    put_table(
+        connection,
+        "asked",
+        pd.DataFrame(
+            {
+                "account_id": keys["account_id"].astype("str"),
+                "as_of_day": day_numbers(keys["as_of"]),
+                "start_day": day_numbers(keys["as_of"]) + target.gap_days,
+                "until_day": day_numbers(keys["until"]),
+            }
+        ),
+    )
     days = connection.execute(f"""
 with active as (
   select f.account_id, f.event_time_day as day from {facts.table} f
   where {activity_filter(rule)} and f.known_until_day is null group by 1, 2),
 stretches as (
-  select account_id, day + 1 as from_day, lead(day) over (partition by account_id order by day) as to_day from active)
-select s.account_id, s.as_of_day, min(greatest(t.from_day, s.start_day)) + {target.horizon_days} as silent_day
+  select account_id, day + 1 as from_day, lead(day) over (partition by account_id order by day)
+    as to_day from active)
+select s.account_id, s.as_of_day, min(greatest(t.from_day, s.start_day)) + {target.horizon_days}
+  as silent_day
 from asked s join stretches t on t.account_id = s.account_id
-  and greatest(t.from_day, s.start_day) + {target.horizon_days} <= least(coalesce(t.to_day, s.until_day), s.until_day)
+  and greatest(t.from_day, s.start_day) + {target.horizon_days} <= least(coalesce(t.to_day,
+    s.until_day), s.until_day)
 group by 1, 2""").df()
-    asked = pd.DataFrame({"account_id": keys["account_id"], "as_of_day": day_numbers(keys["as_of"])})
+    asked = pd.DataFrame(
+        {"account_id": keys["account_id"], "as_of_day": day_numbers(keys["as_of"])}
+    )
     silent = asked.merge(days, on=["account_id", "as_of_day"], how="left")["silent_day"]
     at = _EPOCH + pd.to_timedelta(silent - 0.5, unit="D")
     return keys.assign(event_at=at.to_numpy(), cause="unknown")
 
 
-def _before_dead_feed(connection: Connection, source: StagedFacts, keys: pd.DataFrame) -> "pd.Series[Any]":
-    """The end of each row's cover, or the first day after as_of on which the feed was dead: its silence is no account's."""
-    counts = connection.execute(daily_counts(f"facts_{slug(source.name)}", str(source.contract.event_time))).df()
+def _before_dead_feed(
+    connection: Connection, source: StagedFacts, keys: pd.DataFrame
+) -> "pd.Series[Any]":
+    """The end of each row's cover, or the first day after as_of on which the feed was dead: its
+    silence is no account's.
+    """
+    counts = connection.execute(
+        daily_counts(f"facts_{slug(source.name)}", str(source.contract.event_time))
+    ).df()
     until = keys["until"].copy()
     for feed, mine in counts.groupby("partition_name"):
         of_feed = keys["feed"].to_numpy() == feed
@@ -166,7 +234,9 @@ def _before_dead_feed(connection: Connection, source: StagedFacts, keys: pd.Data
         if len(dead) and of_feed.any():
             days = _EPOCH + pd.to_timedelta(dead, unit="D")
             place = np.searchsorted(days, keys["as_of"].to_numpy(), side="left")
-            first = pd.Series(np.append(days.to_numpy(), np.datetime64("NaT"))[place], index=keys.index)
+            first = pd.Series(
+                np.append(days.to_numpy(), np.datetime64("NaT"))[place], index=keys.index
+            )
             until = until.where(~(of_feed & (first < until).to_numpy()), first)
     return until
 
@@ -176,16 +246,19 @@ def _causes(
 ) -> tuple[tuple[str, ...], NDArray[np.intp]]:
     """Causes with hazards of their own, and each row's cause.
 
-    For a target that is one of the reasons the others compete, however few. Otherwise a reason needs 20 accounts; where one
-    of the two has fewer, leaving stays one thing.
+    For a target that is one of the reasons the others compete, however few. Otherwise a reason
+    needs 20 accounts; where one of the two has fewer, leaving stays one thing.
     """
     counts = {name: len(np.unique(accounts[happened & (names == name)])) for name in CLASSES}
     seen = tuple(name for name in CLASSES if counts[name])
     is_split = target.kind in CLASSES or (
-        target.kind == "churn" and min(counts["voluntary"], counts["involuntary"]) >= MIN_CLASS)
+        target.kind == "churn" and min(counts["voluntary"], counts["involuntary"]) >= MIN_CLASS
+    )
     causes = seen if is_split else ("all",)
     number = {name: causes.index(name) for name in seen} if is_split else dict.fromkeys(CLASSES, 0)
-    return causes, np.array([number.get(str(name), 0) if did else -1 for name, did in zip(names, happened, strict=True)])
+    return causes, np.array(
+        [number.get(str(name), 0) if did else -1 for name, did in zip(names, happened, strict=True)]
+    )
 
 
 def day_numbers(times: "pd.Series[Any]") -> "pd.Series[Any]":
@@ -194,26 +267,41 @@ def day_numbers(times: "pd.Series[Any]") -> "pd.Series[Any]":
 
 
 def has_contracts(workspace: Workspace, target: Target) -> bool:
-    return target.kind in ("churn", "voluntary", "involuntary") and workspace.source_named("subscriptions") is not None
+    return (
+        target.kind in ("churn", "voluntary", "involuntary")
+        and workspace.source_named("subscriptions") is not None
+    )
 
 
 def terms_on(
-    workspace: Workspace, connection: Connection, staged: Mapping[str, StagedFacts], target: Target, rows: pd.DataFrame
+    workspace: Workspace,
+    connection: Connection,
+    staged: Mapping[str, StagedFacts],
+    target: Target,
+    rows: pd.DataFrame,
 ) -> pd.DataFrame:
-    """Age, days to the contract's end and its length, as known on each row's date; rows keep their order."""
-    asked = pd.DataFrame({"account_id": rows["account_id"].astype("str"),
-                          "as_of_day": day_numbers(rows["as_of"])})
+    """Age, days to the contract's end and its length, as known on each row's date; rows keep their
+    order.
+    """
+    asked = pd.DataFrame(
+        {"account_id": rows["account_id"].astype("str"), "as_of_day": day_numbers(rows["as_of"])}
+    )
     put_table(connection, "asked", asked)
     if has_contracts(workspace, target):
         query = _contract_terms(source_facts(staged[label_source(workspace, target)], {}))
     else:
         _, name = population_source(workspace, target)
         contract = staged[name].contract
-        first = {"subscriptions": "starts_at", "accounts": "created_at"}.get(contract.table, str(contract.event_time))
+        first = {"subscriptions": "starts_at", "accounts": "created_at"}.get(
+            contract.table, str(contract.event_time)
+        )
         facts = source_facts(staged[name], {})
-        query = (f"select s.account_id, s.as_of_day, s.as_of_day - min(f.{first}_day) as age_days, cast(null as double) as "
-                 f"renewal_days, cast(null as double) as term_days from asked s join {facts.table} f "
-                 f"on f.account_id = s.account_id and f.{first}_day < s.as_of_day group by 1, 2")
+        query = (
+            f"select s.account_id, s.as_of_day, s.as_of_day - min(f.{first}_day) as age_days,"
+            " cast(null as double) as renewal_days, cast(null as double) as term_days from asked s"
+            f" join {facts.table} f on f.account_id = s.account_id and f.{first}_day < s.as_of_day"
+            " group by 1, 2"
+        )
     found = asked.merge(connection.execute(query).df(), on=["account_id", "as_of_day"], how="left")
     return found.astype({"age_days": "float64", "renewal_days": "float64", "term_days": "float64"})
 
@@ -221,21 +309,25 @@ def terms_on(
 def _contract_terms(facts: SourceFacts) -> str:
     """The running term that ends first, and the first start that was known.
 
-    Seats added in mid-term begin a row of their own that ends with the old term, so a term is taken to be at least as long as
-    its billing period.
+    Seats added in mid-term begin a row of their own that ends with the old term, so a term is taken
+    to be at least as long as its billing period.
     """
     running = f"{_PAID} and {covers('t', 'starts_at', 'ends_at')}"
     billed = " ".join(f"when '{name}' then {days}" for name, days in BILLING_DAYS.items())
-    billed_days = f"case r.billing_period {billed} else 0 end" if "billing_period" in facts.mapped else "0"
+    billed_days = (
+        f"case r.billing_period {billed} else 0 end" if "billing_period" in facts.mapped else "0"
+    )
     return f"""
 select r.account_id, r.as_of_day, max(r.as_of_day - r.first_day) as age_days,
   cast(max(r.ends_at) as double) / {US_PER_DAY} - r.as_of_day as renewal_days,
   max(greatest(cast(r.ends_at - r.starts_at as double) / {US_PER_DAY}, {billed_days})) as term_days
 from (
-  select t.*, min(case when {_PAID} then t.starts_at_day end) over (partition by t.account_id, t.as_of_day) as first_day,
+  select t.*, min(case when {_PAID} then t.starts_at_day end) over (partition by t.account_id,
+    t.as_of_day) as first_day,
     case when {running} then 1 else 0 end as is_running,
-    min(case when {running} then t.ends_at end) over (partition by t.account_id, t.as_of_day) as first_end
-  from ({as_known(facts, 'asked')}) t) r
+    min(case when {running} then t.ends_at end) over (partition by t.account_id, t.as_of_day)
+      as first_end
+  from ({as_known(facts, "asked")}) t) r
 where r.is_running = 1 and (r.first_end is null or r.ends_at = r.first_end)
 group by 1, 2"""
 
@@ -245,6 +337,12 @@ def known_rows(target: Target, terms: pd.DataFrame, log_odds: Floats) -> Known:
     renewal = terms["renewal_days"].to_numpy(dtype=np.float64) - target.gap_days
     term = np.maximum(terms["term_days"].to_numpy(dtype=np.float64), 1.0)
     # The label window of the next renewal closes just after the contract's end.
-    anchor = np.full(len(terms), float(target.horizon_days)) if target.horizon_days else np.floor(renewal) + 1.0
+    anchor = (
+        np.full(len(terms), float(target.horizon_days))
+        if target.horizon_days
+        else np.floor(renewal) + 1.0
+    )
     renewal = np.where(np.isnan(term), np.nan, renewal)
-    return Known(log_odds, np.nan_to_num(terms["age_days"].to_numpy(dtype=np.float64)), renewal, term, anchor)
+    return Known(
+        log_odds, np.nan_to_num(terms["age_days"].to_numpy(dtype=np.float64)), renewal, term, anchor
+    )

@@ -49,8 +49,10 @@ class Explained:
 
     score: dict[str, Any]
     drivers: pd.DataFrame
-    """Published columns, and: reason (code, empty without), protects (holds the score up by a value that is no trouble),
-    is_leading, is_sure (null where nobody knows), twins (names of the measures that are counted in)."""
+    """Published columns, and: reason (code, empty without), protects (holds the score up by a value
+    that is no trouble), is_leading, is_sure (null where nobody knows), twins (names of the measures
+    that are counted in).
+    """
     account: dict[str, Any]
     dimensions: pd.DataFrame
     """Sub-scores: dimension, points, points_displayed; with the base they add to the score."""
@@ -73,8 +75,12 @@ class Explained:
 
     @property
     def why(self) -> str:
-        """`low use, sponsor lost`; an account at risk without reasons is `not explained`, another has nothing to explain."""
-        if self.score["band"] in GOOD_EVENT_BANDS or not (self.reasons or self.score["band"] == "at_risk"):
+        """`low use, sponsor lost`; an account at risk without reasons is `not explained`, another
+        has nothing to explain.
+        """
+        if self.score["band"] in GOOD_EVENT_BANDS or not (
+            self.reasons or self.score["band"] == "at_risk"
+        ):
             return ""
         return reasons_in_words([reason for reason, _ in self.reasons])
 
@@ -82,15 +88,23 @@ class Explained:
     def advice(self) -> tuple[str, ...]:
         """What to do about the first reasons, in their order; healthy accounts need no play."""
         needs_one = self.score["band"] in HEALTH_BANDS[:2]
-        return tuple(REASONS[reason].advice for reason, _ in self.reasons[:ADVISED]) if needs_one else ()
+        return (
+            tuple(REASONS[reason].advice for reason, _ in self.reasons[:ADVISED])
+            if needs_one
+            else ()
+        )
 
     @property
     def protects(self) -> tuple[str, ...]:
         """What holds the score up most, in words without comparisons."""
         up = self.drivers[self.drivers["protects"] & (self.drivers["points_displayed"] > 0)]
-        first = up.sort_values(["points", "driver"], ascending=[False, True], kind="stable").head(ADVISED)
-        return tuple(f"{split_comparison(words)[0]} ({points:+d})"
-                     for words, points in zip(first["words"], first["points_displayed"], strict=True))
+        first = up.sort_values(["points", "driver"], ascending=[False, True], kind="stable").head(
+            ADVISED
+        )
+        return tuple(
+            f"{split_comparison(words)[0]} ({points:+d})"
+            for words, points in zip(first["words"], first["points_displayed"], strict=True)
+        )
 
 
 def published_rows(workspace: Workspace, target: Target, table: str) -> pd.DataFrame:
@@ -107,13 +121,16 @@ def published_rows(workspace: Workspace, target: Target, table: str) -> pd.DataF
     return workspace.store.read(table, filters=[("run_id", "=", run["run_id"])])
 
 
-def explain_account(workspace: Workspace, target: Target, account_id: str, *, ask_model: bool = False) -> Explained:
+def explain_account(
+    workspace: Workspace, target: Target, account_id: str, *, ask_model: bool = False
+) -> Explained:
     """What was published of one account, found by id or by name.
 
     Parameters
     ----------
     ask_model
-        Load the model too, and have its twin of another seed say which drivers are sure; else the store suffices.
+        Load the model too, and have its twin of another seed say which drivers are sure; else the
+        store suffices.
 
     Raises
     ------
@@ -121,94 +138,192 @@ def explain_account(workspace: Workspace, target: Target, account_id: str, *, as
         Naming the nearest ids.
     """
     people = published_rows(workspace, target, "portfolio")
-    match = people[(people["account_id"] == account_id) | (people["name"].str.casefold() == account_id.casefold())]
+    match = people[
+        (people["account_id"] == account_id)
+        | (people["name"].str.casefold() == account_id.casefold())
+    ]
     if match.empty:
-        raise NotFound(f"no account {account_id!r} in the current run. {_nearest(account_id, people)}")
+        raise NotFound(
+            f"no account {account_id!r} in the current run. {_nearest(account_id, people)}"
+        )
     found = str(match["account_id"].iloc[0])
     scores = published_rows(workspace, target, "scores")
     drivers = published_rows(workspace, target, "drivers")
-    score, mine = dict(scores[scores["account_id"] == found].iloc[0]), drivers[drivers["account_id"] == found]
-    told, reseeded_health = _told(workspace, target, score, mine.reset_index(drop=True), ask_model=ask_model)
-    reasons = tuple((str(row["reason"]), float(row["points"])) for row in account_reasons(told).to_dict("records"))
-    return Explained(score, told, dict(match.iloc[0]),
-                     sub_scores(mine["points"], mine["points_displayed"], list(mine["dimension"]), DIMENSIONS),
-                     *_on_the_scale(workspace, target, score), reasons, reseeded_health,
-                     _history(workspace, target, found), _open_actions(workspace, found, score["as_of"]),
-                     account_trajectory(workspace, str(score["run_id"]), found))
+    score, mine = (
+        dict(scores[scores["account_id"] == found].iloc[0]),
+        drivers[drivers["account_id"] == found],
+    )
+    told, reseeded_health = _told(
+        workspace, target, score, mine.reset_index(drop=True), ask_model=ask_model
+    )
+    reasons = tuple(
+        (str(row["reason"]), float(row["points"]))
+        for row in account_reasons(told).to_dict("records")
+    )
+    return Explained(
+        score,
+        told,
+        dict(match.iloc[0]),
+        sub_scores(mine["points"], mine["points_displayed"], list(mine["dimension"]), DIMENSIONS),
+        *_on_the_scale(workspace, target, score),
+        reasons,
+        reseeded_health,
+        _history(workspace, target, found),
+        _open_actions(workspace, found, score["as_of"]),
+        account_trajectory(workspace, str(score["run_id"]), found),
+    )
 
 
 def _told(
-    workspace: Workspace, target: Target, published: Mapping[str, Any], drivers: pd.DataFrame, *, ask_model: bool
+    workspace: Workspace,
+    target: Target,
+    published: Mapping[str, Any],
+    drivers: pd.DataFrame,
+    *,
+    ask_model: bool,
 ) -> tuple[pd.DataFrame, int | None]:
-    """Drivers with what the cards of the run say of them, and (asking the model) the score its twin of another seed gives.
+    """Drivers with what the cards of the run say of them, and (asking the model) the score its twin
+    of another seed gives.
 
-    The cards were kept with the run; of a run that kept none the model is asked. Where that is not in the registry as champion
-    or challenger any more, nothing is claimed.
+    The cards were kept with the run; of a run that kept none the model is asked. Where that is not
+    in the registry as champion or challenger any more, nothing is claimed.
     """
     cards = kept_cards(workspace.store, target.name, str(published["model_version"]))
     found = _model_of(workspace, target, published) if ask_model or cards is None else None
     if found is not None:
         cards = Cards(found[0].published.signals, found[0].twins)
     if cards is None:
-        return drivers.assign(reason="", protects=False, is_leading=None, is_sure=None, twins=""), None
+        return (
+            drivers.assign(reason="", protects=False, is_leading=None, is_sure=None, twins=""),
+            None,
+        )
     signals, twins = cards.signals, cards.twins
     rows: list[Any] = drivers.astype(object).where(drivers.notna(), None).to_dict("records")
-    spoken = [spoken_signal(row, signals, twins, before_days=BEFORE_DAYS, currency=workspace.project.currency) for row in rows]
+    spoken = [
+        spoken_signal(
+            row, signals, twins, before_days=BEFORE_DAYS, currency=workspace.project.currency
+        )
+        for row in rows
+    ]
     # What holds a score up need not have grown: it is compared with others only.
-    bad = [reason_of(signal, row["value"], row["value_before"] if row["points"] < 0 else None, row["reference"]) if signal else ""
-           for signal, row in zip(spoken, rows, strict=True)]
+    bad = [
+        (
+            reason_of(
+                signal,
+                row["value"],
+                row["value_before"] if row["points"] < 0 else None,
+                row["reference"],
+            )
+            if signal
+            else ""
+        )
+        for signal, row in zip(spoken, rows, strict=True)
+    ]
     goes_down = drivers["points"] < 0
-    is_no_trouble = np.array([signal is not None and not reason for signal, reason in zip(spoken, bad, strict=True)], dtype=bool)
-    names = [", ".join(dict.fromkeys(s.driver.replace("_", " ") for s in signals if s.dimension == row["dimension"]
-                                     and shown_driver(s, twins) == row["driver"] != s.driver)) for row in rows]
-    told = drivers.assign(reason=np.where(goes_down, bad, ""), protects=is_no_trouble & ~goes_down,
-                          is_leading=pd.Series([signal.is_leading if signal else None for signal in spoken], dtype=object,
-                                               index=drivers.index),
-                          is_sure=None, twins=names)
-    if not ask_model or found is None or found[1] is None or found[0].basis != "calibrated" or drivers.empty:
+    is_no_trouble = np.array(
+        [signal is not None and not reason for signal, reason in zip(spoken, bad, strict=True)],
+        dtype=bool,
+    )
+    names = [
+        ", ".join(
+            dict.fromkeys(
+                s.driver.replace("_", " ")
+                for s in signals
+                if s.dimension == row["dimension"]
+                and shown_driver(s, twins) == row["driver"] != s.driver
+            )
+        )
+        for row in rows
+    ]
+    told = drivers.assign(
+        reason=np.where(goes_down, bad, ""),
+        protects=is_no_trouble & ~goes_down,
+        is_leading=pd.Series(
+            [signal.is_leading if signal else None for signal in spoken],
+            dtype=object,
+            index=drivers.index,
+        ),
+        is_sure=None,
+        twins=names,
+    )
+    if (
+        not ask_model
+        or found is None
+        or found[1] is None
+        or found[0].basis != "calibrated"
+        or drivers.empty
+    ):
         return told, None
     bundle, reseeded = found[0], found[1]
     where = [("run_id", "=", published["run_id"]), ("account_id", "=", published["account_id"])]
     features = workspace.store.read(f"features_scored_{target.name}", filters=where)
     other = score(replace(bundle, model=reseeded), features[bundle.model.columns])
-    sure = pd.Series(sure_drivers(drivers, signals, twins, other.points[0]), dtype=object, index=drivers.index)
+    sure = pd.Series(
+        sure_drivers(drivers, signals, twins, other.points[0]), dtype=object, index=drivers.index
+    )
     return told.assign(is_sure=sure), int(other.table["health"].iloc[0])
 
 
-def _model_of(workspace: Workspace, target: Target, published: Mapping[str, Any]) -> tuple[Bundle, Model | None] | None:
-    """The model that a score rests on and its twin of another seed, where it is still in use or the newest candidate."""
+def _model_of(
+    workspace: Workspace, target: Target, published: Mapping[str, Any]
+) -> tuple[Bundle, Model | None] | None:
+    """The model that a score rests on and its twin of another seed, where it is still in use or the
+    newest candidate.
+    """
     for alias in (CHAMPION, CHALLENGER):
         found = load_version(workspace, target, alias)
         if found and (found[0].model_version, found[0].calibrator_version) == (
-                published["model_version"], published["calibrator_version"]):
+            published["model_version"],
+            published["calibrator_version"],
+        ):
             return found[0], found[1].get(RESEEDED)
     return None
 
 
 def _history(workspace: Workspace, target: Target, account_id: str) -> pd.DataFrame:
-    """Scores of an account in the runs that readers see: as_of, health, band, marker (what changed since)."""
+    """Scores of an account in the runs that readers see: as_of, health, band, marker (what changed
+    since).
+    """
     runs = run_history(workspace.store, target.name)[["run_id", "marker"]]
-    rows = workspace.store.read("scores", columns=["account_id", "run_id", "as_of", "health", "band"],
-                                filters=[("account_id", "=", account_id), ("target", "=", target.name)])
+    rows = workspace.store.read(
+        "scores",
+        columns=["account_id", "run_id", "as_of", "health", "band"],
+        filters=[("account_id", "=", account_id), ("target", "=", target.name)],
+    )
     seen = rows.merge(runs, on="run_id").sort_values("as_of", kind="stable")
     return seen[["as_of", "health", "band", "marker"]].reset_index(drop=True)
 
 
 def _open_actions(workspace: Workspace, account_id: str, as_of: Any) -> tuple[dict[str, Any], ...]:
-    """Plays assigned in the `OPEN_DAYS` before the date and not done then, the newest first; none without that source."""
+    """Plays assigned in the `OPEN_DAYS` before the date and not done then, the newest first; none
+    without that source.
+    """
     name = workspace.source_named("interventions")
     if name is None or not workspace.store.exists(f"staged_{name}"):
         return ()
     rows = workspace.store.read(f"staged_{name}", filters=[("account_id", "=", account_id)])
     rows = rows.reindex(columns=["play", "owner", "assigned_at", "done_at", "is_holdout"])
-    is_recent = (rows["assigned_at"] < as_of) & (rows["assigned_at"] >= as_of - timedelta(days=OPEN_DAYS))
-    is_open = is_recent & ~(rows["done_at"] < as_of) & ~rows["is_holdout"].fillna(False).astype(bool)
-    newest = rows[is_open].sort_values(["assigned_at", "play"], ascending=[False, True], kind="stable")
-    return tuple({str(k): v for k, v in row.items()} for row in newest[["play", "owner", "assigned_at"]].to_dict("records"))
+    is_recent = (rows["assigned_at"] < as_of) & (
+        rows["assigned_at"] >= as_of - timedelta(days=OPEN_DAYS)
+    )
+    is_open = (
+        is_recent & ~(rows["done_at"] < as_of) & ~rows["is_holdout"].fillna(False).astype(bool)
+    )
+    newest = rows[is_open].sort_values(
+        ["assigned_at", "play"], ascending=[False, True], kind="stable"
+    )
+    return tuple(
+        {str(k): v for k, v in row.items()}
+        for row in newest[["play", "owner", "assigned_at"]].to_dict("records")
+    )
 
 
-def _on_the_scale(workspace: Workspace, target: Target, score: dict[str, Any]) -> tuple[str, str, str]:
-    """Scale sentence, unsure band and points to the neighbouring bands; empty where there is no score."""
+def _on_the_scale(
+    workspace: Workspace, target: Target, score: dict[str, Any]
+) -> tuple[str, str, str]:
+    """Scale sentence, unsure band and points to the neighbouring bands; empty where there is no
+    score.
+    """
     if pd.isna(score["health"]) or score["band"] not in (*HEALTH_BANDS, *GOOD_EVENT_BANDS):
         return "", "", ""
     health, edges = int(score["health"]), band_edges(workspace)
@@ -223,19 +338,26 @@ def _nearest(account_id: str, people: pd.DataFrame) -> str:
     import difflib
 
     names = [*people["account_id"], *people["name"].dropna()]
-    close = difflib.get_close_matches(account_id, names, n=3, cutoff=0.4) or list(people["account_id"].head(3))
+    close = difflib.get_close_matches(account_id, names, n=3, cutoff=0.4) or list(
+        people["account_id"].head(3)
+    )
     return f"Nearest: {', '.join(close)}."
 
 
 def check_points(workspace: Workspace, target: Target) -> dict[str, Any]:
-    """Whether, for every scored account, base and points add to the score, and none exceeds what its contribution allows.
+    """Whether, for every scored account, base and points add to the score, and none exceeds what
+    its contribution allows.
 
     Raises
     ------
     ContractError
         Naming an account for which they do not.
     """
-    scores = published_rows(workspace, target, "scores").dropna(subset=["health_exact"]).set_index("account_id")
+    scores = (
+        published_rows(workspace, target, "scores")
+        .dropna(subset=["health_exact"])
+        .set_index("account_id")
+    )
     drivers = published_rows(workspace, target, "drivers")
     sums = drivers.groupby("account_id")[["points", "points_displayed"]].sum()
     sums = sums.reindex(scores.index).fillna(0.0)
@@ -243,7 +365,13 @@ def check_points(workspace: Workspace, target: Target) -> dict[str, Any]:
     shown = scores["base_displayed"] + sums["points_displayed"] - scores["health"]
     if gap.max() > 1e-9 or (shown != 0).any():
         worst = str(gap.idxmax() if gap.max() > 1e-9 else shown.abs().idxmax())
-        raise ContractError(f"points of account {worst} do not add to its score: exact gap {gap[worst]:.2g}, displayed "
-                            f"gap {shown[worst]}. Score again; if it stays, this is a fault of tenure.")
-    return {"accounts": len(scores), "largest_gap": float(np.max(gap.to_numpy(), initial=0.0)), "displayed_add": True,
-            "bound": check_bound(workspace, target, scores.reset_index(), drivers)}
+        raise ContractError(
+            f"points of account {worst} do not add to its score: exact gap {gap[worst]:.2g},"
+            f" displayed gap {shown[worst]}. Score again; if it stays, this is a fault of tenure."
+        )
+    return {
+        "accounts": len(scores),
+        "largest_gap": float(np.max(gap.to_numpy(), initial=0.0)),
+        "displayed_add": True,
+        "bound": check_bound(workspace, target, scores.reset_index(), drivers),
+    }

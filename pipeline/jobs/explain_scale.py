@@ -31,13 +31,22 @@ class ScaleExplained:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for `--json`."""
         return {
-            "target": self.target, "horizon_days": self.horizon_days, "basis": self.basis, "model_version": self.model_version,
-            "scale": self.scale.to_dict(), "bands": list(self.scale.bands), "base_points": self.base,
-            "base_displayed": self.base_displayed, "interval": INTERVAL, "ranges": [asdict(each) for each in self.ranges],
+            "target": self.target,
+            "horizon_days": self.horizon_days,
+            "basis": self.basis,
+            "model_version": self.model_version,
+            "scale": self.scale.to_dict(),
+            "bands": list(self.scale.bands),
+            "base_points": self.base,
+            "base_displayed": self.base_displayed,
+            "interval": INTERVAL,
+            "ranges": [asdict(each) for each in self.ranges],
         }
 
 
-def explain_scale(workspace: Workspace, target: Target, *, use_candidate: bool = False) -> ScaleExplained:
+def explain_scale(
+    workspace: Workspace, target: Target, *, use_candidate: bool = False
+) -> ScaleExplained:
     """The scale of the model in use (or the candidate), beside what its test dates saw.
 
     Raises
@@ -46,14 +55,32 @@ def explain_scale(workspace: Workspace, target: Target, *, use_candidate: bool =
         When no model is in use.
     """
     bundle, _, _ = need_version(
-        workspace, target, CHALLENGER if use_candidate else CHAMPION,
-        "Run `tenure evaluate` and `tenure promote`, or explain the candidate's scale with --candidate.")
+        workspace,
+        target,
+        CHALLENGER if use_candidate else CHAMPION,
+        "Run `tenure evaluate` and `tenure promote`, or explain the candidate's scale with"
+        " --candidate.",
+    )
     base, base_displayed = base_of(bundle)
-    tested = tested_scores(workspace, target, bundle.model_version) if bundle.basis == "calibrated" else None
+    tested = (
+        tested_scores(workspace, target, bundle.model_version)
+        if bundle.basis == "calibrated"
+        else None
+    )
     scale = bundle.scale
-    ranges = () if tested is None else promises(tested, edges=(scale.at_risk_until, scale.stable_until))
-    return ScaleExplained(target.name, target.horizon_days, bundle.basis, bundle.model_version, scale, base, base_displayed,
-                          ranges)
+    ranges = (
+        () if tested is None else promises(tested, edges=(scale.at_risk_until, scale.stable_until))
+    )
+    return ScaleExplained(
+        target.name,
+        target.horizon_days,
+        bundle.basis,
+        bundle.model_version,
+        scale,
+        base,
+        base_displayed,
+        ranges,
+    )
 
 
 def tested_scores(workspace: Workspace, target: Target, model_version: str) -> pd.DataFrame:
@@ -61,11 +88,15 @@ def tested_scores(workspace: Workspace, target: Target, model_version: str) -> p
     empty = pd.DataFrame(columns=["account_id", "health", "probability", "label"])
     if not workspace.store.exists("backtest"):
         return empty
-    rows = workspace.store.read("backtest", filters=[("target", "=", target.name), ("model_version", "=", model_version)])
+    rows = workspace.store.read(
+        "backtest", filters=[("target", "=", target.name), ("model_version", "=", model_version)]
+    )
     return rows if len(rows) else empty
 
 
-def published_ranges(workspace: Workspace, target: Target, model_version: str) -> tuple[Promise, ...]:
+def published_ranges(
+    workspace: Workspace, target: Target, model_version: str
+) -> tuple[Promise, ...]:
     """Ranges for the scores of a published run, without loading its model."""
     return promises(tested_scores(workspace, target, model_version), edges=band_edges(workspace))
 

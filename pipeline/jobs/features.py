@@ -58,7 +58,9 @@ class BuiltFeatures:
     rows: int
 
 
-def data_until(workspace: Workspace, staged: Mapping[str, StagedFacts], target: Target) -> dict[str, date]:
+def data_until(
+    workspace: Workspace, staged: Mapping[str, StagedFacts], target: Target
+) -> dict[str, date]:
     """First day no longer covered, per feed, for the labels of a target.
 
     The label source's own, where it says so or where its rows are activity; a table of contracts
@@ -66,15 +68,25 @@ def data_until(workspace: Workspace, staged: Mapping[str, StagedFacts], target: 
     """
     source = staged[label_source(workspace, target)]
     if source.settings.data_until is not None or source.contract.table in ("usage_events",):
-        # Whole days: a date less half a day is the same date, and would count a day not yet complete.
+        # Whole days: a date less half a day is the same date, and would count a day not yet
+        # complete.
         delayed = timedelta(days=0 if source.has_known_at else ceil(source.settings.delay_days))
         return {feed: until - delayed for feed, until in source.data_until.items()}
-    # Terms and steps are written down before they begin: only what records the past tells how far it reaches.
-    past = [s for s in staged.values() if s.has_known_at or s.settings.data_until or s.contract.table not in PLANNED]
-    return {"": max(until for each in past or staged.values() for until in each.data_until.values())}
+    # Terms and steps are written down before they begin: only what records the past tells how far
+    # it reaches.
+    past = [
+        s
+        for s in staged.values()
+        if s.has_known_at or s.settings.data_until or s.contract.table not in PLANNED
+    ]
+    return {
+        "": max(until for each in past or staged.values() for until in each.data_until.values())
+    }
 
 
-def resolve_dates(workspace: Workspace, staged: Mapping[str, StagedFacts], target: Target) -> AskedDates | None:
+def resolve_dates(
+    workspace: Workspace, staged: Mapping[str, StagedFacts], target: Target
+) -> AskedDates | None:
     """The dates of a grid or list; None where each account has its own (an anchor)."""
     declared, test = target.dates, target.test
     if declared.anchor is not None:
@@ -84,10 +96,18 @@ def resolve_dates(workspace: Workspace, staged: Mapping[str, StagedFacts], targe
     horizon = target.horizon_days or 0
     words = f"target {target.name!r} ({target.horizon or f'horizon_days={horizon}'})"
     return asked_dates(
-        step_days=declared.every_days, step=declared.every, first=declared.first, last=declared.last,
-        listed=declared.list, test_first=test.first, test_last=test.last, test_listed=test.list,
-        test_count=test.count, data_from=min(begun) if begun else until,
-        last_possible=last_complete(until, target.gap_days, horizon, target.grace_days), horizon_words=words,
+        step_days=declared.every_days,
+        step=declared.every,
+        first=declared.first,
+        last=declared.last,
+        listed=declared.list,
+        test_first=test.first,
+        test_last=test.last,
+        test_listed=test.list,
+        test_count=test.count,
+        data_from=min(begun) if begun else until,
+        last_possible=last_complete(until, target.gap_days, horizon, target.grace_days),
+        horizon_words=words,
     )
 
 
@@ -109,27 +129,41 @@ def build_training(workspace: Workspace, connection: Connection, target: Target)
     count, first, middle = _summary(connection)
     if count == 0:
         raise IncompleteHorizon(
-            f"target {target.name!r} has no account in its population on any date asked "
-            f"({_dates_words(dates)}). Check [targets.population] and the sources' dates with `tenure check`."
+            f"target {target.name!r} has no account in its population on any date asked"
+            f" ({_dates_words(dates)}). Check [targets.population] and the sources' dates with"
+            " `tenure check`."
         )
     # Kinds and categories are chosen without labels, on what was known by the middle training date.
-    choices = {n: choose(connection, s, middle, workspace.project.features.max_kinds) for n, s in staged.items()}
+    choices = {
+        n: choose(connection, s, middle, workspace.project.features.max_kinds)
+        for n, s in staged.items()
+    }
     _add_declared(connection, staged, choices)
-    choices[CALENDAR] = {"season": workspace.project.features.season and _sees_the_season(connection, target)}
-    # Those of the model in use: one declared later, or of kinds it did not choose, must not stop its scores.
+    choices[CALENDAR] = {
+        "season": workspace.project.features.season and _sees_the_season(connection, target)
+    }
+    # Those of the model in use: one declared later, or of kinds it did not choose, must not stop
+    # its scores.
     own = [asdict(each) for each in workspace.project.features.ratios]
     choices |= {OWN_RATIOS: {"declared": own}} if own else {}
     take_labels(workspace, connection, staged, target)
     seen = seen_terms(workspace, connection, staged, target)
     choices |= {} if seen is None else {TERMS: {SEEN: list(seen)}}
-    signals = _features(workspace, connection, staged, choices, own_dates=target.dates.anchor is not None)
+    signals = _features(
+        workspace, connection, staged, choices, own_dates=target.dates.anchor is not None
+    )
     return BuiltFeatures(signals, choices, dates, count)
 
 
 def build_scoring(
-    workspace: Workspace, connection: Connection, target: Target, as_of: date, choices: Mapping[str, Any]
+    workspace: Workspace,
+    connection: Connection,
+    target: Target,
+    as_of: date,
+    choices: Mapping[str, Any],
 ) -> BuiltFeatures:
-    """Build `snapshots` and `features` for one date, and the date before it, with a model's frozen choices.
+    """Build `snapshots` and `features` for one date, and the date before it, with a model's frozen
+    choices.
 
     The rows of `BEFORE_DAYS` earlier give the "was" of each reason; accounts that were not in the
     population then have none.
@@ -147,14 +181,22 @@ def build_scoring(
             f"no account is in the population of target {target.name!r} on {as_of}. "
             "Choose another --as-of, or look at [targets.population]."
         )
-    signals = _features(workspace, connection, staged, choices, own_dates=target.dates.anchor is not None)
+    signals = _features(
+        workspace, connection, staged, choices, own_dates=target.dates.anchor is not None
+    )
     return BuiltFeatures(signals, choices, None, count)
 
 
 def build_past_dates(
-    workspace: Workspace, connection: Connection, target: Target, dates: Sequence[date], choices: Mapping[str, Any]
+    workspace: Workspace,
+    connection: Connection,
+    target: Target,
+    dates: Sequence[date],
+    choices: Mapping[str, Any],
 ) -> tuple[Signal, ...]:
-    """Build `snapshots`, `labels` and `features` of several dates of a grid, with a model's frozen choices."""
+    """Build `snapshots`, `labels` and `features` of several dates of a grid, with a model's frozen
+    choices.
+    """
     staged = load_staged(workspace, connection)
     grid_candidates(connection, workspace, staged, target, [day_number(each) for each in dates])
     take_snapshots(workspace, connection, staged, target, choices)
@@ -162,11 +204,18 @@ def build_past_dates(
     return _features(workspace, connection, staged, choices, own_dates=False)
 
 
-def _add_declared(connection: Connection, staged: Mapping[str, StagedFacts], choices: dict[str, Any]) -> None:
-    """Freeze, beside what was chosen, the lists of events that the project declares and the pace of onboarding."""
+def _add_declared(
+    connection: Connection, staged: Mapping[str, StagedFacts], choices: dict[str, Any]
+) -> None:
+    """Freeze, beside what was chosen, the lists of events that the project declares and the pace of
+    onboarding.
+    """
     for name, source in staged.items():
-        lists = {KEY_FEATURES: source.settings.key_features, TROUBLE: source.settings.trouble_events,
-                 FIRST_VALUE: source.settings.first_value_events}
+        lists = {
+            KEY_FEATURES: source.settings.key_features,
+            TROUBLE: source.settings.trouble_events,
+            FIRST_VALUE: source.settings.first_value_events,
+        }
         found = choices[name].setdefault("categories", {})
         found |= {key: list(events) for key, events in lists.items() if events}
         if source.contract.table == "milestones":
@@ -174,11 +223,14 @@ def _add_declared(connection: Connection, staged: Mapping[str, StagedFacts], cho
 
 
 def _sees_the_season(connection: Connection, target: Target) -> bool:
-    """Whether the time of year that a model is first asked about came before, a year earlier, among the training dates.
+    """Whether the time of year that a model is first asked about came before, a year earlier, among
+    the training dates.
 
     That is the day on which the outcome of the last training date is known.
     """
-    first, last = rows(connection, "select min(as_of_day), max(as_of_day) from snapshots where not is_test")[0]
+    first, last = rows(
+        connection, "select min(as_of_day), max(as_of_day) from snapshots where not is_test"
+    )[0]
     window = target.gap_days + (target.horizon_days or 0)
     return first is not None and last + window - first >= DAYS_OF_A_YEAR
 
@@ -189,18 +241,26 @@ def _dates_words(dates: AskedDates | None) -> str:
 
 def _summary(connection: Connection) -> tuple[int, int, int]:
     count, first, middle = rows(
-        connection, "select count(*), min(as_of_day), cast(floor(quantile_cont(case when not is_test then as_of_day end, 0.5)) "
-                    "as bigint) from snapshots")[0]
+        connection,
+        "select count(*), min(as_of_day), cast(floor(quantile_cont(case when not is_test then"
+        " as_of_day end, 0.5)) as bigint) from snapshots",
+    )[0]
     return count, first or 0, middle if middle is not None else NEVER
 
 
 def grid_candidates(
-    connection: Connection, workspace: Workspace, staged: Mapping[str, StagedFacts], target: Target, days: list[int]
+    connection: Connection,
+    workspace: Workspace,
+    staged: Mapping[str, StagedFacts],
+    target: Target,
+    days: list[int],
 ) -> None:
     """Every account the population's source knows of, on every date after its first row."""
     _, name = population_source(workspace, target)
     contract = staged[name].contract
-    first = {"subscriptions": "starts_at", "accounts": "created_at"}.get(contract.table, str(contract.event_time))
+    first = {"subscriptions": "starts_at", "accounts": "created_at"}.get(
+        contract.table, str(contract.event_time)
+    )
     connection.register("incoming", pd.DataFrame({"as_of_day": sorted(days)}))
     connection.execute(f"""
 create or replace temp table candidates as
@@ -212,19 +272,25 @@ join incoming d on d.as_of_day > a.first_day""")
     _give_feeds(connection, staged, target, workspace)
 
 
-def _give_feeds(connection: Connection, staged: Mapping[str, StagedFacts], target: Target, workspace: Workspace) -> None:
+def _give_feeds(
+    connection: Connection, staged: Mapping[str, StagedFacts], target: Target, workspace: Workspace
+) -> None:
     """Where another source knows the accounts' feeds, take them from it."""
     for name, source in staged.items():
         if source.has_feeds:
             connection.execute(f"""
 create or replace temp table candidates as
 select c.account_id, c.as_of_day, coalesce(p.partition_name, c.partition_name) as partition_name
-from candidates c left join (select account_id, max(partition_name) as partition_name from facts_{slug(name)}
+from candidates c left join (select account_id, max(partition_name) as partition_name
+  from facts_{slug(name)}
   group by 1) p on p.account_id = c.account_id""")
 
 
 def anchored_candidates(
-    connection: Connection, staged: Mapping[str, StagedFacts], target: Target, only_day: int | None = None
+    connection: Connection,
+    staged: Mapping[str, StagedFacts],
+    target: Target,
+    only_day: int | None = None,
 ) -> None:
     """Accounts on the dates their own anchor gives, where the anchor was known by then."""
     source, column = str(target.dates.anchor).split(".")
@@ -234,19 +300,29 @@ def anchored_candidates(
     pieces = []
     for offset in target.dates.offset_days:
         day = f"t.{column}_day + {offset}"
-        was_known = (f"t.known_from_day < {day} and (t.known_until_day is null or t.known_until_day >= {day})"
-                     + (f" and t.{clock}_day < {day}" if clock else ""))
+        was_known = (
+            f"t.known_from_day < {day} and (t.known_until_day is null or t.known_until_day >="
+            f" {day})" + (f" and t.{clock}_day < {day}" if clock else "")
+        )
         tested = "true" if offset in test_offsets else "false"
-        pieces.append(f"select t.account_id, {day} as as_of_day, t.partition_name, {tested} as may_test "
-                      f"from {facts.table} t where t.{column}_day is not null and {was_known}")
+        pieces.append(
+            f"select t.account_id, {day} as as_of_day, t.partition_name, {tested} as may_test "
+            f"from {facts.table} t where t.{column}_day is not null and {was_known}"
+        )
     only = f"where a.as_of_day = {only_day}" if only_day is not None else ""
     connection.execute(
-        "create or replace temp table candidates as select a.account_id, a.as_of_day, max(a.partition_name) as "
-        f"partition_name, max(a.may_test) as may_test from ({' union all '.join(pieces)}) a {only} group by 1, 2")
+        "create or replace temp table candidates as select a.account_id, a.as_of_day,"
+        " max(a.partition_name) as partition_name, max(a.may_test) as may_test from"
+        f" ({' union all '.join(pieces)}) a {only} group by 1, 2"
+    )
 
 
 def latest_anchored_date(
-    workspace: Workspace, connection: Connection, staged: Mapping[str, StagedFacts], target: Target, until: date
+    workspace: Workspace,
+    connection: Connection,
+    staged: Mapping[str, StagedFacts],
+    target: Target,
+    until: date,
 ) -> date:
     """The newest date, up to `until`, on which the anchor puts some account into the population.
 
@@ -257,14 +333,22 @@ def latest_anchored_date(
     """
     anchored_candidates(connection, staged, target)
     take_snapshots(workspace, connection, staged, target, {})
-    newest = rows(connection, f"select max(as_of_day) from snapshots where as_of_day <= {day_number(until)}")[0][0]
+    newest = rows(
+        connection, f"select max(as_of_day) from snapshots where as_of_day <= {day_number(until)}"
+    )[0][0]
     if newest is None:
-        raise ConfigError(f"the anchor {target.dates.anchor} of target {target.name!r} gives no date on or before {until}.")
+        raise ConfigError(
+            f"the anchor {target.dates.anchor} of target {target.name!r} gives no date on or before"
+            f" {until}."
+        )
     return day_of(newest)
 
 
 def take_snapshots(
-    workspace: Workspace, connection: Connection, staged: Mapping[str, StagedFacts], target: Target,
+    workspace: Workspace,
+    connection: Connection,
+    staged: Mapping[str, StagedFacts],
+    target: Target,
     choices: Mapping[str, Any],
 ) -> None:
     """The rows of the population among the candidates, each marked as test or not."""
@@ -274,15 +358,24 @@ def take_snapshots(
     earlier = ""
     if target.first_event_only:
         log, which = f"facts_{slug(str(target.source))}", outcome_filter(target_rule(target), "e")
-        earlier = (f" where not exists (select 1 from {log} e where e.account_id = p.account_id "
-                   f"and e.event_time_day < p.as_of_day and {known('e', 'p')} and {which})")
+        earlier = (
+            f" where not exists (select 1 from {log} e where e.account_id = p.account_id "
+            f"and e.event_time_day < p.as_of_day and {known('e', 'p')} and {which})"
+        )
     if target.kind == "conversion" and kind != "trials":
-        # Trials leave out those who paid before by themselves; elsewhere a renewal would pass for a conversion.
+        # Trials leave out those who paid before by themselves; elsewhere a renewal would pass for a
+        # conversion.
         paid = f"facts_{slug(label_source(workspace, target))}"
-        earlier = (f" where not exists (select 1 from {paid} e where e.account_id = p.account_id and {known('e', 'p')} "
-                   "and e.starts_at_day < p.as_of_day and (e.is_trial is null or not e.is_trial))")
-    connection.execute(f"create or replace temp table snapshots as select p.*, {_is_test(workspace, staged, target)} as "
-                       f"is_test from ({population(rule, facts, merged_accounts(connection, staged))}) p{earlier}")
+        earlier = (
+            f" where not exists (select 1 from {paid} e where e.account_id = p.account_id and"
+            f" {known('e', 'p')} and e.starts_at_day < p.as_of_day and (e.is_trial is null or not"
+            " e.is_trial))"
+        )
+    connection.execute(
+        "create or replace temp table snapshots as select p.*,"
+        f" {_is_test(workspace, staged, target)} as is_test from"
+        f" ({population(rule, facts, merged_accounts(connection, staged))}) p{earlier}"
+    )
     if target.dates.anchor is not None:
         _drop_untested_offsets(connection)
 
@@ -293,7 +386,9 @@ def _is_test(workspace: Workspace, staged: Mapping[str, StagedFacts], target: Ta
         test = ", ".join(str(day_number(d)) for d in dates.test)
         return f"p.as_of_day in ({test})" if test else "false"
     if target.test.first is None:
-        raise ConfigError(f"target {target.name!r} has dates by anchor and so needs test = {{ first = DATE }}.")
+        raise ConfigError(
+            f"target {target.name!r} has dates by anchor and so needs test = {{ first = DATE }}."
+        )
     last = f" and p.as_of_day <= {day_number(target.test.last)}" if target.test.last else ""
     return f"p.as_of_day >= {day_number(target.test.first)}{last}"
 
@@ -302,11 +397,14 @@ def _drop_untested_offsets(connection: Connection) -> None:
     """Late rows at offsets that are not tested would neither train nor test."""
     connection.execute("""
 create or replace temp table snapshots as
-select s.* from snapshots s join candidates c on c.account_id = s.account_id and c.as_of_day = s.as_of_day
+select s.* from snapshots s join candidates c on c.account_id = s.account_id
+  and c.as_of_day = s.as_of_day
 where c.may_test or not s.is_test""")
 
 
-def take_labels(workspace: Workspace, connection: Connection, staged: Mapping[str, StagedFacts], target: Target) -> None:
+def take_labels(
+    workspace: Workspace, connection: Connection, staged: Mapping[str, StagedFacts], target: Target
+) -> None:
     """The table `labels`."""
     name = label_source(workspace, target)
     facts = source_facts(staged[name], {})
@@ -314,29 +412,40 @@ def take_labels(workspace: Workspace, connection: Connection, staged: Mapping[st
     rule = population_rule(kind, target, dict(facts.decimals))
     until = data_until(workspace, staged, target)
     feeds = [r[0] for r in rows(connection, "select distinct partition_name from snapshots")]
-    ends = pd.DataFrame({
-        "partition_name": feeds,
-        "until_day": [day_number(until.get(feed, max(until.values()))) for feed in feeds],
-    })
+    ends = pd.DataFrame(
+        {
+            "partition_name": feeds,
+            "until_day": [day_number(until.get(feed, max(until.values()))) for feed in feeds],
+        }
+    )
     put_table(connection, "data_until", ends)
     put_table(connection, "silences", _silences(connection, staged[name], until))
     merged = merged_accounts(connection, staged) is not None
-    connection.execute(f"create or replace temp table labels as {labels(target_rule(target), facts, rule, merged=merged)}")
+    connection.execute(
+        "create or replace temp table labels as"
+        f" {labels(target_rule(target), facts, rule, merged=merged)}"
+    )
 
 
-def _silences(connection: Connection, staged: StagedFacts, until: Mapping[str, date]) -> pd.DataFrame:
+def _silences(
+    connection: Connection, staged: StagedFacts, until: Mapping[str, date]
+) -> pd.DataFrame:
     """The stretches on which the label's feed was dead, one row each: no label may rest on them."""
     if staged.contract.table != "usage_events":
         return _silence_table([])
-    counts = connection.execute(daily_counts(f"facts_{slug(staged.name)}", str(staged.contract.event_time))).df()
+    counts = connection.execute(
+        daily_counts(f"facts_{slug(staged.name)}", str(staged.contract.event_time))
+    ).df()
     found = []
     for feed, mine in counts.groupby("partition_name"):
         end = until.get(str(feed), max(until.values()))
         _, days = coverage(mine, day_number(end), staged.settings.silent_after_days)
         if len(days):
             breaks = [0, *[i for i in range(1, len(days)) if days[i] != days[i - 1] + 1], len(days)]
-            found += [(str(feed), int(days[start]), int(days[stop - 1]) + 1)
-                      for start, stop in zip(breaks[:-1], breaks[1:], strict=True)]
+            found += [
+                (str(feed), int(days[start]), int(days[stop - 1]) + 1)
+                for start, stop in zip(breaks[:-1], breaks[1:], strict=True)
+            ]
     return _silence_table(found)
 
 
@@ -346,8 +455,12 @@ def _silence_table(found: list[tuple[str, int, int]]) -> pd.DataFrame:
 
 
 def _features(
-    workspace: Workspace, connection: Connection, staged: Mapping[str, StagedFacts], choices: Mapping[str, Any],
-    *, own_dates: bool,
+    workspace: Workspace,
+    connection: Connection,
+    staged: Mapping[str, StagedFacts],
+    choices: Mapping[str, Any],
+    *,
+    own_dates: bool,
 ) -> tuple[Signal, ...]:
     """The table `features`: account_id, as_of_day and one double per signal."""
     settings = workspace.project.features
@@ -356,33 +469,59 @@ def _features(
         if source.contract.table not in NO_FEATURES and source.settings.features:
             sources.append(source_facts(source, choices))
     off = frozenset(settings.off) | (LAGGING if settings.leading_only else frozenset())
-    ratios = tuple(DeclaredRatio(**each) for each in choices.get(OWN_RATIOS, {}).get("declared", ()))
-    plan = plan_features(sources, window_days=settings.window_days, off=off, ratios=ratios,
-                         season=bool(choices.get(CALENDAR, {}).get("season", False)), own_dates=own_dates)
+    ratios = tuple(
+        DeclaredRatio(**each) for each in choices.get(OWN_RATIOS, {}).get("declared", ())
+    )
+    plan = plan_features(
+        sources,
+        window_days=settings.window_days,
+        off=off,
+        ratios=ratios,
+        season=bool(choices.get(CALENDAR, {}).get("season", False)),
+        own_dates=own_dates,
+    )
     if not plan.signals:
-        raise ConfigError("no signal can be built: every source is off or lacks its columns. Look at [features] off.")
+        raise ConfigError(
+            "no signal can be built: every source is off or lacks its columns. Look at [features]"
+            " off."
+        )
     used = {s.name: staged[s.name] for s in sources if s.name in plan.windows}
-    define_times(connection, plan, used, connection.execute(
-        "select distinct as_of_day, partition_name from snapshots").df())
+    define_times(
+        connection,
+        plan,
+        used,
+        connection.execute("select distinct as_of_day, partition_name from snapshots").df(),
+    )
     _build(workspace, connection, plan, used)
     return plan.signals
 
 
-def _build(workspace: Workspace, connection: Connection, plan: FeaturePlan, staged: Mapping[str, StagedFacts]) -> None:
+def _build(
+    workspace: Workspace,
+    connection: Connection,
+    plan: FeaturePlan,
+    staged: Mapping[str, StagedFacts],
+) -> None:
     """The table `features`, by the engine of the workspace."""
     if workspace.engine == "duckdb":
         run_plan(connection, plan, "features")
         return
     from pipeline.engine.spark import run_plan_on_spark, spark_session
 
-    sources = {name: (facts, workspace.store.files(f"staged_{name}")) for name, facts in staged.items()}
+    sources = {
+        name: (facts, workspace.store.files(f"staged_{name}")) for name, facts in staged.items()
+    }
     run_plan_on_spark(spark_session(), connection, plan, sources, "features")
 
 
 def population_words(rule: PopulationRule) -> str:
     """Who is asked about, in words."""
-    return {"customers": "paying customers", "trials": "accounts on trial", "accounts": "opened accounts",
-            "active": f"accounts active within {rule.active_within_days} days"}[rule.kind]
+    return {
+        "customers": "paying customers",
+        "trials": "accounts on trial",
+        "accounts": "opened accounts",
+        "active": f"accounts active within {rule.active_within_days} days",
+    }[rule.kind]
 
 
 def as_of_words(day: int) -> str:

@@ -1,4 +1,6 @@
-"""From a published run to horizons, renewals and remaining value: what the store holds, hazards fitted on it, tables written."""
+"""From a published run to horizons, renewals and remaining value: what the store holds, hazards
+fitted on it, tables written.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +13,14 @@ import pandas as pd
 import pyarrow as pa
 
 from features.errors import ConfigError, GateRefused, NotFound
-from models.forecast import AccountForecast, Chance, Renewals, draws_of, forecast_accounts, shock_variances
+from models.forecast import (
+    AccountForecast,
+    Chance,
+    Renewals,
+    draws_of,
+    forecast_accounts,
+    shock_variances,
+)
 from models.hazards import STEP_DAYS, Hazards, Known, contract_ends, fit_hazards, period_edges
 from models.methods.base import Floats, logit
 from pipeline.config.schema import Target
@@ -28,19 +37,68 @@ MONTHS_OF_RENEWALS = 12
 ALL = "(all)"
 NO_SEGMENT = "(none)"
 _TEXT, _NUMBER, _TIME, _WHOLE = pa.string(), pa.float64(), pa.timestamp("us"), pa.int64()
-HORIZONS = (("account_id", _TEXT), ("as_of", _TIME), ("run_id", _TEXT), ("target", _TEXT), ("days", _WHOLE),
-            ("probability", _NUMBER), ("probability_low", _NUMBER), ("probability_high", _NUMBER), ("kind", _TEXT))
-REMAINING = (("account_id", _TEXT), ("as_of", _TIME), ("run_id", _TEXT), ("target", _TEXT), ("expected_days", _NUMBER),
-             ("expected_days_low", _NUMBER), ("expected_days_high", _NUMBER), ("curve_days", _WHOLE),
-             ("value_per_year", _NUMBER), ("currency", _TEXT), ("months", _WHOLE), ("yearly_discount", _NUMBER),
-             ("remaining_value", _NUMBER), ("remaining_value_low", _NUMBER), ("remaining_value_high", _NUMBER))
-RENEWALS = (("account_id", _TEXT), ("as_of", _TIME), ("run_id", _TEXT), ("target", _TEXT), ("renewal_date", _TIME),
-            ("days_to_renewal", _WHOLE), ("name", _TEXT), ("owner", _TEXT), ("segment", _TEXT), ("value_per_year", _NUMBER),
-            ("currency", _TEXT), ("probability", _NUMBER), ("probability_low", _NUMBER), ("probability_high", _NUMBER),
-            ("value_at_risk", _NUMBER), ("reason", _TEXT))
-MONTHLY = (("as_of", _TIME), ("run_id", _TEXT), ("target", _TEXT), ("month", _TIME), ("segment", _TEXT), ("currency", _TEXT),
-           ("value_due", _NUMBER), ("value_due_low", _NUMBER), ("value_due_high", _NUMBER), ("renewed", _NUMBER),
-           ("renewed_low", _NUMBER), ("renewed_high", _NUMBER), ("lost", _NUMBER), ("value_under_notice", _NUMBER))
+HORIZONS = (
+    ("account_id", _TEXT),
+    ("as_of", _TIME),
+    ("run_id", _TEXT),
+    ("target", _TEXT),
+    ("days", _WHOLE),
+    ("probability", _NUMBER),
+    ("probability_low", _NUMBER),
+    ("probability_high", _NUMBER),
+    ("kind", _TEXT),
+)
+REMAINING = (
+    ("account_id", _TEXT),
+    ("as_of", _TIME),
+    ("run_id", _TEXT),
+    ("target", _TEXT),
+    ("expected_days", _NUMBER),
+    ("expected_days_low", _NUMBER),
+    ("expected_days_high", _NUMBER),
+    ("curve_days", _WHOLE),
+    ("value_per_year", _NUMBER),
+    ("currency", _TEXT),
+    ("months", _WHOLE),
+    ("yearly_discount", _NUMBER),
+    ("remaining_value", _NUMBER),
+    ("remaining_value_low", _NUMBER),
+    ("remaining_value_high", _NUMBER),
+)
+RENEWALS = (
+    ("account_id", _TEXT),
+    ("as_of", _TIME),
+    ("run_id", _TEXT),
+    ("target", _TEXT),
+    ("renewal_date", _TIME),
+    ("days_to_renewal", _WHOLE),
+    ("name", _TEXT),
+    ("owner", _TEXT),
+    ("segment", _TEXT),
+    ("value_per_year", _NUMBER),
+    ("currency", _TEXT),
+    ("probability", _NUMBER),
+    ("probability_low", _NUMBER),
+    ("probability_high", _NUMBER),
+    ("value_at_risk", _NUMBER),
+    ("reason", _TEXT),
+)
+MONTHLY = (
+    ("as_of", _TIME),
+    ("run_id", _TEXT),
+    ("target", _TEXT),
+    ("month", _TIME),
+    ("segment", _TEXT),
+    ("currency", _TEXT),
+    ("value_due", _NUMBER),
+    ("value_due_low", _NUMBER),
+    ("value_due_high", _NUMBER),
+    ("renewed", _NUMBER),
+    ("renewed_low", _NUMBER),
+    ("renewed_high", _NUMBER),
+    ("lost", _NUMBER),
+    ("value_under_notice", _NUMBER),
+)
 
 
 @dataclass(frozen=True)
@@ -54,7 +112,10 @@ class ForecastOptions:
         if not 12 <= self.months <= 120:
             raise ConfigError(f"--months {self.months} must be between 12 and 120.")
         if not 0.0 <= self.yearly_discount < 1.0:
-            raise ConfigError(f"--discount {self.yearly_discount} must be a yearly share from 0 up to, not including, 1.")
+            raise ConfigError(
+                f"--discount {self.yearly_discount} must be a yearly share from 0 up to, not"
+                " including, 1."
+            )
 
     @property
     def value_days(self) -> int:
@@ -66,7 +127,8 @@ class ForecastOptions:
 class Forecast:
     """What was published; `facts` is the plain summary, tables have the published columns.
 
-    `renewals` and `monthly` are empty where the target has no contracts; `remaining` where it is no leaving.
+    `renewals` and `monthly` are empty where the target has no contracts; `remaining` where it is no
+    leaving.
     """
 
     horizons: pd.DataFrame
@@ -77,10 +139,14 @@ class Forecast:
 
 
 def forecast_target(
-    workspace: Workspace, connection: Connection, target: Target, as_of: date | None = None,
+    workspace: Workspace,
+    connection: Connection,
+    target: Target,
+    as_of: date | None = None,
     options: ForecastOptions | None = None,
 ) -> Forecast:
-    """Fit hazards on what had happened by the run's date, pass every curve through its published probability, publish.
+    """Fit hazards on what had happened by the run's date, pass every curve through its published
+    probability, publish.
 
     Raises
     ------
@@ -95,34 +161,66 @@ def forecast_target(
     staged = load_staged(workspace, connection)
     day = pd.Timestamp(run["as_of"])
     people = _people(workspace, target, run)
-    member = people[people["probability"].notna() & ~people["band"].isin(["leaving", "unknown"])].reset_index(drop=True)
+    member = people[
+        people["probability"].notna() & ~people["band"].isin(["leaving", "unknown"])
+    ].reset_index(drop=True)
     if member.empty:
-        raise GateRefused(f"run {run['run_id']} holds no account with a probability; look at `tenure score`.")
+        raise GateRefused(
+            f"run {run['run_id']} holds no account with a probability; look at `tenure score`."
+        )
     terms = terms_on(workspace, connection, staged, target, member.assign(as_of=day))
     if target.horizon_days is None:
         # The chance of not renewing needs an end to be about.
         has_end = terms["renewal_days"].notna().to_numpy()
-        member, terms = member[has_end].reset_index(drop=True), terms[has_end].reset_index(drop=True)
+        member, terms = (
+            member[has_end].reset_index(drop=True),
+            terms[has_end].reset_index(drop=True),
+        )
     history = event_history(workspace, connection, staged, target, day)
     now = known_rows(target, terms, logit(member["probability"].to_numpy(dtype=np.float64)))
-    edges = _edges(target, options, float(np.nanmax(np.concatenate([now.anchor_days, history.known.anchor_days]))))
-    hazards = fit_hazards(history.known, history.outcomes, history.accounts, edges, history.causes,
-                          seed=workspace.project.training.seed)
+    edges = _edges(
+        target,
+        options,
+        float(np.nanmax(np.concatenate([now.anchor_days, history.known.anchor_days]))),
+    )
+    hazards = fit_hazards(
+        history.known,
+        history.outcomes,
+        history.accounts,
+        edges,
+        history.causes,
+        seed=workspace.project.training.seed,
+    )
     variances = _shocks(hazards, history)
     segments = sorted(people["segment"].fillna(NO_SEGMENT).unique())
     renewals = _due(target, now, member, edges, segments, day)
-    chance = Chance(*(member[c].to_numpy(dtype=np.float64) for c in ("probability", "probability_low", "probability_high")))
+    chance = Chance(
+        *(
+            member[c].to_numpy(dtype=np.float64)
+            for c in ("probability", "probability_low", "probability_high")
+        )
+    )
     found = forecast_accounts(
-        hazards, now, chance, _own(target, history.causes), renewals, len(segments), MONTHS_OF_RENEWALS,
-        draws_of(hazards, variances, seed=workspace.project.training.seed), curve_days=CURVE_DAYS,
-        value_days=options.value_days, yearly_discount=options.yearly_discount)
+        hazards,
+        now,
+        chance,
+        _own(target, history.causes),
+        renewals,
+        len(segments),
+        MONTHS_OF_RENEWALS,
+        draws_of(hazards, variances, seed=workspace.project.training.seed),
+        curve_days=CURVE_DAYS,
+        value_days=options.value_days,
+        yearly_discount=options.yearly_discount,
+    )
     common = {"as_of": day, "run_id": run["run_id"], "target": target.name}
     made = Forecast(
         _horizons(target, found, now, member, history.causes).assign(**common),
         _remaining(target, found, member, options).assign(**common),
         _calendar(target, found, now, people, member, day).assign(**common),
         _monthly(target, found, people, segments, day).assign(**common),
-        _facts(workspace, target, run, hazards, history, variances, options, member, now))
+        _facts(workspace, target, run, hazards, history, variances, options, member, now),
+    )
     _publish(workspace, run, made)
     return made
 
@@ -132,13 +230,19 @@ def check_account(made: Forecast, account_id: str) -> None:
     there = sorted(set(made.horizons["account_id"]))
     if account_id not in there:
         near = ", ".join(get_close_matches(account_id, there, n=3)) or ", ".join(there[:3])
-        raise NotFound(f"no account {account_id!r} with a probability in run {made.facts['run_id']}. Nearest: {near}.")
+        raise NotFound(
+            f"no account {account_id!r} with a probability in run {made.facts['run_id']}. Nearest:"
+            f" {near}."
+        )
 
 
 def _refuse_kind(target: Target) -> None:
     if target.kind in ("contraction", "expansion"):
-        raise ConfigError(f"target {target.name!r} of kind {target.kind} compares amounts at two dates, so it has no moment "
-                          "that horizons could be about. Choose a target of another kind with --target.")
+        raise ConfigError(
+            f"target {target.name!r} of kind {target.kind} compares amounts at two dates, so it has"
+            " no moment that horizons could be about. Choose a target of another kind with"
+            " --target."
+        )
 
 
 def _run(workspace: Workspace, target: Target, as_of: date | None) -> dict[str, Any]:
@@ -148,29 +252,50 @@ def _run(workspace: Workspace, target: Target, as_of: date | None) -> dict[str, 
         dated = run_history(workspace.store, target.name)
         mine = dated[dated["as_of"] == pd.Timestamp(as_of)]
         if mine.empty:
-            raise ConfigError(f"no run of {target.name!r} on {as_of}; there are "
-                              f"{', '.join(f'{d:%Y-%m-%d}' for d in dated['as_of'].tail(5))}.")
+            raise ConfigError(
+                f"no run of {target.name!r} on {as_of}; there are "
+                f"{', '.join(f'{d:%Y-%m-%d}' for d in dated['as_of'].tail(5))}."
+            )
         run = {str(k): v for k, v in mine.iloc[-1].items()}
     if run is None:
         raise NotFound(f"target {target.name!r} has no published run. Run `tenure score` first.")
     if run["basis"] != "calibrated":
-        raise GateRefused(f"run {run['run_id']} is based on a scorecard, which gives no probability: horizons have nothing to "
-                          "agree with. Promote a calibrated model and score again.")
+        raise GateRefused(
+            f"run {run['run_id']} is based on a scorecard, which gives no probability: horizons"
+            " have nothing to agree with. Promote a calibrated model and score again."
+        )
     return run
 
 
 def _people(workspace: Workspace, target: Target, run: Mapping[str, Any]) -> pd.DataFrame:
     """Scores of the run beside who the accounts are."""
     scores = workspace.store.read(
-        "scores", columns=["account_id", "probability", "probability_low", "probability_high", "band", "band_reason"],
-        filters=[("target", "=", target.name), ("run_id", "=", run["run_id"])])
-    about = workspace.store.read("portfolio", filters=[("run_id", "=", run["run_id"])]).drop(columns=["as_of", "run_id"])
-    return scores.merge(about, on="account_id", how="left").sort_values("account_id", kind="stable", ignore_index=True)
+        "scores",
+        columns=[
+            "account_id",
+            "probability",
+            "probability_low",
+            "probability_high",
+            "band",
+            "band_reason",
+        ],
+        filters=[("target", "=", target.name), ("run_id", "=", run["run_id"])],
+    )
+    about = workspace.store.read("portfolio", filters=[("run_id", "=", run["run_id"])]).drop(
+        columns=["as_of", "run_id"]
+    )
+    return scores.merge(about, on="account_id", how="left").sort_values(
+        "account_id", kind="stable", ignore_index=True
+    )
 
 
 def hazard_edges(horizon_days: int | None, until_day: int, *, first_day: int = 0) -> Floats:
-    """Edges of the periods: every 30 days, the primary horizon, the published curve's end and `until_day`."""
-    return period_edges(horizon_days, max(until_day, CURVE_DAYS), (CURVE_DAYS, until_day), first_day=first_day)
+    """Edges of the periods: every 30 days, the primary horizon, the published curve's end and
+    `until_day`.
+    """
+    return period_edges(
+        horizon_days, max(until_day, CURVE_DAYS), (CURVE_DAYS, until_day), first_day=first_day
+    )
 
 
 def _edges(target: Target, options: ForecastOptions, furthest: float) -> Floats:
@@ -189,7 +314,9 @@ def _own(target: Target, causes: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _shocks(hazards: Hazards, history: History) -> Floats:
-    """Observed beside expected in each account's first period, one snapshot of an account a month."""
+    """Observed beside expected in each account's first period, one snapshot of an account a
+    month.
+    """
     end = hazards.edges[1]
     month = history.as_of.dt.year.to_numpy() * 12 + history.as_of.dt.month.to_numpy()
     first = ~pd.DataFrame({"account": history.accounts, "month": month}).duplicated().to_numpy()
@@ -200,7 +327,12 @@ def _shocks(hazards: Hazards, history: History) -> Floats:
 
 
 def _due(
-    target: Target, now: Known, member: pd.DataFrame, edges: Floats, segments: list[str], day: pd.Timestamp
+    target: Target,
+    now: Known,
+    member: pd.DataFrame,
+    edges: Floats,
+    segments: list[str],
+    day: pd.Timestamp,
 ) -> Renewals:
     """Contract ends by period, in the month in which the first of the period falls."""
     count = int(np.searchsorted(edges, CURVE_DAYS))
@@ -210,21 +342,39 @@ def _due(
         start, end = float(edges[period]), float(edges[period + 1])
         is_due[:, period] = contract_ends(now, start, end) > 0
         step = np.ceil(np.maximum(start - now.renewal_days, 0.0) / now.term_days)
-        at[:, period] = np.where(is_due[:, period], now.renewal_days + step * now.term_days, 0.5 * (start + end))
+        at[:, period] = np.where(
+            is_due[:, period], now.renewal_days + step * now.term_days, 0.5 * (start + end)
+        )
     dates = day + pd.to_timedelta(np.nan_to_num(at.ravel()) + target.gap_days, unit="D")
     month = ((dates.year - day.year) * 12 + dates.month - day.month).to_numpy().reshape(at.shape)
     group = pd.Categorical(member["segment"].fillna(NO_SEGMENT), categories=segments).codes
-    return Renewals(is_due, np.where(month < MONTHS_OF_RENEWALS, month, -1).astype(np.intp),
-                    member["value_per_year"].to_numpy(dtype=np.float64), np.asarray(group, dtype=np.intp))
+    return Renewals(
+        is_due,
+        np.where(month < MONTHS_OF_RENEWALS, month, -1).astype(np.intp),
+        member["value_per_year"].to_numpy(dtype=np.float64),
+        np.asarray(group, dtype=np.intp),
+    )
 
 
 def _horizons(
-    target: Target, found: AccountForecast, now: Known, member: pd.DataFrame, causes: tuple[str, ...]
+    target: Target,
+    found: AccountForecast,
+    now: Known,
+    member: pd.DataFrame,
+    causes: tuple[str, ...],
 ) -> pd.DataFrame:
-    """A row per account, day and kind; `total` is every cause, for a target that is one cause that cause."""
+    """A row per account, day and kind; `total` is every cause, for a target that is one cause that
+    cause.
+    """
     edges = found.curves.edges
-    days = [n for n, edge in enumerate(edges) if 0 < edge <= max(CURVE_DAYS, target.horizon_days or 0)]
-    kinds = [("total", -1)] if causes == ("all",) else [("total", -1), *((c, n) for n, c in enumerate(causes))]
+    days = [
+        n for n, edge in enumerate(edges) if 0 < edge <= max(CURVE_DAYS, target.horizon_days or 0)
+    ]
+    kinds = (
+        [("total", -1)]
+        if causes == ("all",)
+        else [("total", -1), *((c, n) for n, c in enumerate(causes))]
+    )
     stacked = np.concatenate([found.curves.incidence, found.curves.total[None]])
     low, high = found.low.copy(), found.high.copy()
     own = causes.index(target.kind) if target.kind in causes else -1
@@ -232,15 +382,29 @@ def _horizons(
     pieces = []
     for kind, number in kinds:
         for each in days:
-            pieces.append(pd.DataFrame({
-                "account_id": member["account_id"], "days": int(edges[each]) + target.gap_days, "kind": kind,
-                "probability": stacked[number, :, each], "probability_low": low[number, :, each],
-                "probability_high": high[number, :, each]}))
-    return pd.concat(pieces).sort_values(["account_id", "kind", "days"], kind="stable", ignore_index=True)
+            pieces.append(
+                pd.DataFrame(
+                    {
+                        "account_id": member["account_id"],
+                        "days": int(edges[each]) + target.gap_days,
+                        "kind": kind,
+                        "probability": stacked[number, :, each],
+                        "probability_low": low[number, :, each],
+                        "probability_high": high[number, :, each],
+                    }
+                )
+            )
+    return pd.concat(pieces).sort_values(
+        ["account_id", "kind", "days"], kind="stable", ignore_index=True
+    )
 
 
-def _through_primary(low: Floats, high: Floats, own: int, edges: Floats, now: Known, member: pd.DataFrame) -> None:
-    """At the primary horizon the ends are the published ones; before it none lies above them, after it none below."""
+def _through_primary(
+    low: Floats, high: Floats, own: int, edges: Floats, now: Known, member: pd.DataFrame
+) -> None:
+    """At the primary horizon the ends are the published ones; before it none lies above them, after
+    it none below.
+    """
     anchor = np.searchsorted(edges, now.anchor_days)
     place = np.arange(len(edges))[None, :]
     for ends, name in ((low, "probability_low"), (high, "probability_high")):
@@ -256,11 +420,14 @@ def _empty(columns: Sequence[tuple[str, pa.DataType]]) -> pd.DataFrame:
     return table
 
 
-def _remaining(target: Target, found: AccountForecast, member: pd.DataFrame, options: ForecastOptions) -> pd.DataFrame:
+def _remaining(
+    target: Target, found: AccountForecast, member: pd.DataFrame, options: ForecastOptions
+) -> pd.DataFrame:
     if target.kind not in LEAVING:
         return _empty(REMAINING)
     table = member[["account_id", "value_per_year", "currency"]].assign(
-        curve_days=CURVE_DAYS, months=options.months, yearly_discount=options.yearly_discount)
+        curve_days=CURVE_DAYS, months=options.months, yearly_discount=options.yearly_discount
+    )
     for name, values in (("expected_days", found.days), ("remaining_value", found.value)):
         for end, row in zip(("", "_low", "_high"), values, strict=True):
             table[name + end] = row
@@ -268,9 +435,16 @@ def _remaining(target: Target, found: AccountForecast, member: pd.DataFrame, opt
 
 
 def _calendar(
-    target: Target, found: AccountForecast, now: Known, people: pd.DataFrame, member: pd.DataFrame, day: pd.Timestamp
+    target: Target,
+    found: AccountForecast,
+    now: Known,
+    people: pd.DataFrame,
+    member: pd.DataFrame,
+    day: pd.Timestamp,
 ) -> pd.DataFrame:
-    """Next contract ends within a year, soonest first; accounts under notice stand there without a probability."""
+    """Next contract ends within a year, soonest first; accounts under notice stand there without a
+    probability.
+    """
     about = ["account_id", "name", "owner", "segment", "value_per_year", "currency"]
     if not np.isfinite(now.renewal_days).any():
         return _empty(RENEWALS)
@@ -280,12 +454,20 @@ def _calendar(
     table = member.iloc[rows][about].assign(
         days_to_renewal=np.floor(now.renewal_days[due] + target.gap_days),
         renewal_date=day + pd.to_timedelta(now.renewal_days[due] + target.gap_days, unit="D"),
-        probability=found.curves.total[rows, after], probability_low=found.low[-1, rows, after],
-        probability_high=found.high[-1, rows, after], reason=None)
+        probability=found.curves.total[rows, after],
+        probability_low=found.low[-1, rows, after],
+        probability_high=found.high[-1, rows, after],
+        reason=None,
+    )
     leaving = people[(people["band"] == "leaving") & people["renewal_date"].notna()]
     noticed = leaving[about].assign(
-        renewal_date=leaving["renewal_date"], days_to_renewal=(leaving["renewal_date"] - day).dt.days, probability=np.nan,
-        probability_low=np.nan, probability_high=np.nan, reason=leaving["band_reason"])
+        renewal_date=leaving["renewal_date"],
+        days_to_renewal=(leaving["renewal_date"] - day).dt.days,
+        probability=np.nan,
+        probability_low=np.nan,
+        probability_high=np.nan,
+        reason=leaving["band_reason"],
+    )
     table = pd.concat([table, noticed]) if len(noticed) else table
     table = table[table["days_to_renewal"] < CURVE_DAYS]
     table["value_at_risk"] = table["value_per_year"] * table["probability"]
@@ -293,7 +475,11 @@ def _calendar(
 
 
 def _monthly(
-    target: Target, found: AccountForecast, people: pd.DataFrame, segments: list[str], day: pd.Timestamp
+    target: Target,
+    found: AccountForecast,
+    people: pd.DataFrame,
+    segments: list[str],
+    day: pd.Timestamp,
 ) -> pd.DataFrame:
     """A row per month and segment, and one of all segments together with an interval of its own."""
     due, renewed = found.months[0]
@@ -305,53 +491,109 @@ def _monthly(
     records = []
     for month in range(MONTHS_OF_RENEWALS):
         starts = first + pd.DateOffset(months=month)
-        ends = noticed[(noticed["renewal_date"] >= starts) & (noticed["renewal_date"] < starts + pd.DateOffset(months=1))]
+        ends = noticed[
+            (noticed["renewal_date"] >= starts)
+            & (noticed["renewal_date"] < starts + pd.DateOffset(months=1))
+        ]
         for number, segment in enumerate([*segments, ALL]):
-            of_notice = ends if segment == ALL else ends[ends["segment"].fillna(NO_SEGMENT) == segment]
+            of_notice = (
+                ends if segment == ALL else ends[ends["segment"].fillna(NO_SEGMENT) == segment]
+            )
             triples = found.months[:, :, month, number]
-            records.append({
-                "month": starts, "segment": segment, "currency": currency, "value_due": triples[0, 0],
-                "value_due_low": triples[1, 0], "value_due_high": triples[2, 0], "renewed": triples[0, 1],
-                "renewed_low": triples[1, 1], "renewed_high": triples[2, 1], "lost": triples[0, 0] - triples[0, 1],
-                "value_under_notice": float(of_notice["value_per_year"].sum())})
+            records.append(
+                {
+                    "month": starts,
+                    "segment": segment,
+                    "currency": currency,
+                    "value_due": triples[0, 0],
+                    "value_due_low": triples[1, 0],
+                    "value_due_high": triples[2, 0],
+                    "renewed": triples[0, 1],
+                    "renewed_low": triples[1, 1],
+                    "renewed_high": triples[2, 1],
+                    "lost": triples[0, 0] - triples[0, 1],
+                    "value_under_notice": float(of_notice["value_per_year"].sum()),
+                }
+            )
     return pd.DataFrame(records)
 
 
 def _facts(
-    workspace: Workspace, target: Target, run: Mapping[str, Any], hazards: Hazards, history: History, variances: Floats,
-    options: ForecastOptions, member: pd.DataFrame, now: Known,
+    workspace: Workspace,
+    target: Target,
+    run: Mapping[str, Any],
+    hazards: Hazards,
+    history: History,
+    variances: Floats,
+    options: ForecastOptions,
+    member: pd.DataFrame,
+    now: Known,
 ) -> dict[str, Any]:
     """The plain summary with what must be known about it."""
     notes = []
     has_calendar = bool(np.isfinite(now.renewal_days).any())
     if not has_calendar:
-        notes.append("no contract end is known ahead, so there is no renewal calendar and no renewal forecast.")
+        notes.append(
+            "no contract end is known ahead, so there is no renewal calendar and no renewal"
+            " forecast."
+        )
     if history.causes == ("all",) and target.kind == "churn":
-        notes.append(f"leaving is one cause: fewer than {MIN_CLASS} accounts left by choice, or fewer than {MIN_CLASS} not by "
-                     "choice, with the reason known.")
+        notes.append(
+            f"leaving is one cause: fewer than {MIN_CLASS} accounts left by choice, or fewer than"
+            f" {MIN_CLASS} not by choice, with the reason known."
+        )
     last = float(hazards.edges[np.searchsorted(hazards.edges, hazards.last_day)])
     if last < options.value_days:
-        notes.append(f"history shows events up to day {last:.0f}; beyond it the hazard changes only with contract ends and age.")
+        notes.append(
+            f"history shows events up to day {last:.0f}; beyond it the hazard changes only with"
+            " contract ends and age."
+        )
     if np.isnan(variances[0]):
-        notes.append("under 6 months of history: monthly intervals hold chance and the model's error, no shocks that all share.")
+        notes.append(
+            "under 6 months of history: monthly intervals hold chance and the model's error, no"
+            " shocks that all share."
+        )
     unknown = int(member["value_per_year"].isna().sum())
     if unknown and target.kind in LEAVING:
-        notes.append(f"{unknown} accounts have no value per year: no remaining value, and nothing in the monthly sums.")
+        notes.append(
+            f"{unknown} accounts have no value per year: no remaining value, and nothing in the"
+            " monthly sums."
+        )
     if target.kind == "inactivity":
-        notes.append(f"the event is {target.horizon_days} days in a row without activity, complete by the day named: no "
-                     f"day before {target.horizon_days} can have it.")
+        notes.append(
+            f"the event is {target.horizon_days} days in a row without activity, complete by the"
+            f" day named: no day before {target.horizon_days} can have it."
+        )
     return {
-        "target": target.name, "run_id": run["run_id"], "as_of": pd.Timestamp(run["as_of"]), "horizon_days": target.horizon_days,
-        "accounts": len(member), "curve_days": CURVE_DAYS, "months": options.months, "yearly_discount": options.yearly_discount,
-        "snapshots": len(history.known), "past_accounts": int(history.accounts.max()) + 1,
+        "target": target.name,
+        "run_id": run["run_id"],
+        "as_of": pd.Timestamp(run["as_of"]),
+        "horizon_days": target.horizon_days,
+        "accounts": len(member),
+        "curve_days": CURVE_DAYS,
+        "months": options.months,
+        "yearly_discount": options.yearly_discount,
+        "snapshots": len(history.known),
+        "past_accounts": int(history.accounts.max()) + 1,
         "events": dict(zip(hazards.causes, hazards.events, strict=True)),
-        "observed_until_day": last, "shock_deviation": None if np.isnan(variances[0]) else float(np.sqrt(variances[0])),
-        "has_calendar": has_calendar, "notes": notes}
+        "observed_until_day": last,
+        "shock_deviation": None if np.isnan(variances[0]) else float(np.sqrt(variances[0])),
+        "has_calendar": has_calendar,
+        "notes": notes,
+    }
 
 
 def _publish(workspace: Workspace, run: Mapping[str, Any], made: Forecast) -> None:
-    for name, table, columns in (("horizons", made.horizons, HORIZONS), ("remaining_value", made.remaining, REMAINING),
-                                 ("renewals", made.renewals, RENEWALS), ("renewal_forecast", made.monthly, MONTHLY)):
+    for name, table, columns in (
+        ("horizons", made.horizons, HORIZONS),
+        ("remaining_value", made.remaining, REMAINING),
+        ("renewals", made.renewals, RENEWALS),
+        ("renewal_forecast", made.monthly, MONTHLY),
+    ):
         schema = pa.schema(list(columns))
-        rows = pa.Table.from_pandas(table.reindex(columns=schema.names), schema=schema, preserve_index=False)
-        workspace.store.write(name, rows, replace=f"run_id = '{run['run_id']}'", partition_by=["run_id"])
+        rows = pa.Table.from_pandas(
+            table.reindex(columns=schema.names), schema=schema, preserve_index=False
+        )
+        workspace.store.write(
+            name, rows, replace=f"run_id = '{run['run_id']}'", partition_by=["run_id"]
+        )

@@ -38,15 +38,20 @@ def freshness(
     return tuple(_state(connection, source, as_of) for source in staged.values())
 
 
-def covered_shares(connection: Connection, staged: Mapping[str, StagedFacts], as_of: date) -> dict[str, float]:
+def covered_shares(
+    connection: Connection, staged: Mapping[str, StagedFacts], as_of: date
+) -> dict[str, float]:
     """Share (0-1) of the accounts scored on a date that have any row in a source, as known then."""
     day = day_number(as_of)
-    total = connection.execute(f"select count(*) from snapshots where as_of_day = {day}").fetchall()[0][0]
+    total = connection.execute(
+        f"select count(*) from snapshots where as_of_day = {day}"
+    ).fetchall()[0][0]
     shares = {}
     for name in staged:
         covered = connection.execute(
-            f"select count(*) from snapshots s where s.as_of_day = {day} and exists (select 1 from facts_{slug(name)} f "
-            f"where f.account_id = s.account_id and f.known_from_day < {day})").fetchall()[0][0]
+            f"select count(*) from snapshots s where s.as_of_day = {day} and exists (select 1 from"
+            f" facts_{slug(name)} f where f.account_id = s.account_id and f.known_from_day < {day})"
+        ).fetchall()[0][0]
         shares[name] = covered / total if total else float("nan")
     return shares
 
@@ -54,10 +59,13 @@ def covered_shares(connection: Connection, staged: Mapping[str, StagedFacts], as
 def _state(connection: Connection, source: StagedFacts, as_of: date) -> SourceState:
     table, day = f"facts_{slug(source.name)}", day_number(as_of)
     newest, rows = connection.execute(
-        f"select max(known_from), count(*) from {table} where known_from_day < {day}").fetchall()[0]
+        f"select max(known_from), count(*) from {table} where known_from_day < {day}"
+    ).fetchall()[0]
     known = None if not newest else datetime(1970, 1, 1) + timedelta(microseconds=int(newest))
     age = None if known is None else (datetime.combine(as_of, time()) - known) / timedelta(days=1)
-    problems = [p for p in (_too_old(source, known, age, as_of), _too_few(connection, source, day)) if p]
+    problems = [
+        p for p in (_too_old(source, known, age, as_of), _too_few(connection, source, day)) if p
+    ]
     return SourceState(source.name, known, int(rows), age, " ".join(problems))
 
 
@@ -66,8 +74,10 @@ def _too_old(source: StagedFacts, known: datetime | None, age: float | None, as_
     if source.rows_staged and (known is None or age is None):
         return f"{source.name} has no row known before {as_of}." if limit is not None else ""
     if limit is not None and age is not None and age > limit:
-        return (f"{source.name}: the newest row became known {known:%Y-%m-%d %H:%M}, {age:.1f} days before {as_of}; "
-                f"max_age_days = {limit:g}.")
+        return (
+            f"{source.name}: the newest row became known {known:%Y-%m-%d %H:%M}, {age:.1f} days"
+            f" before {as_of}; max_age_days = {limit:g}."
+        )
     return ""
 
 
@@ -76,14 +86,25 @@ def _too_few(connection: Connection, source: StagedFacts, day: int) -> str:
     if source.contract.table not in ACTIVITY or not source.settings.check_volume:
         return ""
     event = f"{source.contract.event_time}_day"
-    counts = connection.execute(
-        f"select {event} as event_day, count(*) as n from facts_{slug(source.name)} where known_from_day < {day} "
-        f"and {event} < {day} and {event} >= {day - 7 * USUAL_WEEKS - 7} group by 1").df().set_index("event_day")["n"]
-    # Late rows make yesterday look thin everywhere, so the day is compared with others at the same age only by halves.
+    counts = (
+        connection.execute(
+            f"select {event} as event_day, count(*) as n from facts_{slug(source.name)} where"
+            f" known_from_day < {day} and {event} < {day} and {event} >="
+            f" {day - 7 * USUAL_WEEKS - 7} group by 1"
+        )
+        .df()
+        .set_index("event_day")["n"]
+    )
+    # Late rows make yesterday look thin everywhere, so the day is compared with others at the same
+    # age only by halves.
     last = day - 1
-    usual = pd.Series([counts.get(last - 7 * week, 0) for week in range(1, USUAL_WEEKS + 1)], dtype="float64")
+    usual = pd.Series(
+        [counts.get(last - 7 * week, 0) for week in range(1, USUAL_WEEKS + 1)], dtype="float64"
+    )
     expected, found = float(np.median(usual)), int(counts.get(last, 0))
     if expected >= FEWEST_USUAL and found < USUAL_SHARE * expected:
-        return (f"{source.name}: {found:,} rows on {day_of(last)}, under half of the {expected:,.0f} usual on a "
-                f"{day_of(last):%A}.")
+        return (
+            f"{source.name}: {found:,} rows on {day_of(last)}, under half of the {expected:,.0f}"
+            f" usual on a {day_of(last):%A}."
+        )
     return ""

@@ -1,4 +1,6 @@
-"""One account's past: its published scores with what else changed, and what the model of a run says of earlier dates."""
+"""One account's past: its published scores with what else changed, and what the model of a run says
+of earlier dates.
+"""
 
 import json
 from collections.abc import Mapping
@@ -17,7 +19,9 @@ TRAJECTORY, PAST_SCORES, CHECKS = "trajectory", "past_scores", "trajectory_check
 
 @dataclass(frozen=True, eq=False)
 class AccountTrajectory:
-    """A row of `trajectory`, the account's rows of `past_scores` (as_of, health_exact) by date, and the facts of the run."""
+    """A row of `trajectory`, the account's rows of `past_scores` (as_of, health_exact) by date, and
+    the facts of the run.
+    """
 
     row: Mapping[str, Any]
     past: pd.DataFrame
@@ -27,12 +31,15 @@ class AccountTrajectory:
 def score_history(workspace: Workspace, target: Target, account_id: str) -> list[dict[str, Any]]:
     """as_of, run_id, health, health_exact, band and marker of every date, oldest first.
 
-    `marker` names what changed since the date before (model, calibrator, scale, configuration), so that a step in the
-    history is not read as a step of the account.
+    `marker` names what changed since the date before (model, calibrator, scale, configuration), so
+    that a step in the history is not read as a step of the account.
     """
     runs = run_history(workspace.store, target.name)[["run_id", "marker"]]
-    rows = workspace.store.read("scores", columns=["run_id", "as_of", "health", "health_exact", "band"],
-                                filters=[("target", "=", target.name), ("account_id", "=", account_id)])
+    rows = workspace.store.read(
+        "scores",
+        columns=["run_id", "as_of", "health", "health_exact", "band"],
+        filters=[("target", "=", target.name), ("account_id", "=", account_id)],
+    )
     merged = rows.merge(runs, on="run_id").sort_values("as_of", kind="stable")
     return [{str(key): value for key, value in row.items()} for row in merged.to_dict("records")]
 
@@ -46,13 +53,20 @@ def trajectory_facts(workspace: Workspace, run_id: str) -> dict[str, Any] | None
     return found
 
 
-def account_trajectory(workspace: Workspace, run_id: str, account_id: str) -> AccountTrajectory | None:
-    """Trajectory of an account in a run; None where `tenure trajectory` was not asked of that run."""
+def account_trajectory(
+    workspace: Workspace, run_id: str, account_id: str
+) -> AccountTrajectory | None:
+    """Trajectory of an account in a run; None where `tenure trajectory` was not asked of that
+    run.
+    """
     facts = trajectory_facts(workspace, run_id)
     mine = [("run_id", "=", run_id), ("account_id", "=", account_id)]
     rows = pd.DataFrame() if facts is None else workspace.store.read(TRAJECTORY, filters=mine)
     if facts is None or rows.empty:
         return None
     past = workspace.store.read(PAST_SCORES, columns=["as_of", "health_exact"], filters=mine)
-    return AccountTrajectory({str(k): v for k, v in rows.iloc[0].items()},
-                             past.sort_values("as_of", kind="stable", ignore_index=True), facts)
+    return AccountTrajectory(
+        {str(k): v for k, v in rows.iloc[0].items()},
+        past.sort_values("as_of", kind="stable", ignore_index=True),
+        facts,
+    )

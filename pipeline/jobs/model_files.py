@@ -35,7 +35,10 @@ def import_model(workspace: Workspace, target: Target, file: Path) -> str:
         bundle = unpack_bundle(file, Path(aside) / "bundle")
     made_for = bundle.model.target.get("name")
     if made_for != target.name:
-        raise ArtifactMismatch(f"{file} predicts {made_for!r}, not {target.name!r}. Choose --target {made_for} or train.")
+        raise ArtifactMismatch(
+            f"{file} predicts {made_for!r}, not {target.name!r}. Choose --target {made_for} or"
+            " train."
+        )
     version = register(workspace, target, bundle, {}, None, None)
     name = model_name(workspace, target)
     tracker = client(workspace.folder, workspace.project.mlflow.tracking_uri)

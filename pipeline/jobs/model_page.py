@@ -1,4 +1,6 @@
-"""The model card of a target: what bundle, evaluation and test scores say, gathered for the page."""
+"""The model card of a target: what bundle, evaluation and test scores say, gathered for the
+page.
+"""
 
 import json
 from collections.abc import Mapping
@@ -17,7 +19,11 @@ REFUSED = "the candidate that was refused"
 
 
 def target_card(
-    workspace: Workspace, target: Target, bundle: Bundle, evaluation: Mapping[str, Any], tested: pd.DataFrame,
+    workspace: Workspace,
+    target: Target,
+    bundle: Bundle,
+    evaluation: Mapping[str, Any],
+    tested: pd.DataFrame,
     bands: pd.DataFrame,
 ) -> tuple[str, str]:
     """The card as one self-contained HTML page, and the same as Markdown.
@@ -29,13 +35,22 @@ def target_card(
     bands
         `models.health.band_table` of them.
     """
-    return model_card(ModelCardInputs(
-        project=workspace.project.name, target_words=target_words(target), evaluation=evaluation,
-        gates=evaluation.get("gates", []), model_info=_model_info(bundle) | _bench(workspace, target, bundle),
-        signals=bundle.published.signals, band_table=bands, backtest=tested, now=workspace.now, limits=limits_of(bundle),
-        waivers=tuple(f"{k}: {v}" for k, v in workspace.project.training.waivers.items()),
-        subject=OWN if bundle.basis == "calibrated" else REFUSED,
-    ))
+    return model_card(
+        ModelCardInputs(
+            project=workspace.project.name,
+            target_words=target_words(target),
+            evaluation=evaluation,
+            gates=evaluation.get("gates", []),
+            model_info=_model_info(bundle) | _bench(workspace, target, bundle),
+            signals=bundle.published.signals,
+            band_table=bands,
+            backtest=tested,
+            now=workspace.now,
+            limits=limits_of(bundle),
+            waivers=tuple(f"{k}: {v}" for k, v in workspace.project.training.waivers.items()),
+            subject=OWN if bundle.basis == "calibrated" else REFUSED,
+        )
+    )
 
 
 def target_words(target: Target) -> str:
@@ -51,8 +66,11 @@ def limits_of(bundle: Bundle) -> tuple[str, ...]:
     """What to keep in mind with the scores of a bundle, in sentences."""
     notes = [str(n) for n in bundle.facts.get("notes", [])]
     if bundle.basis == "scorecard":
-        notes.insert(0, "No model earned publication: this is the scorecard, which ranks accounts by declared signs "
-                        "and gives no probability.")
+        notes.insert(
+            0,
+            "No model earned publication: this is the scorecard, which ranks accounts by declared"
+            " signs and gives no probability.",
+        )
     return tuple(notes)
 
 
@@ -68,16 +86,26 @@ def _model_info(bundle: Bundle) -> dict[str, Any]:
     settings = training.get("settings")
     has_chances = bundle.basis == "calibrated"
     return {
-        "version": bundle.model_version, "method": bundle.published.name,
-        "basis": bundle.basis, "calibrator": bundle.calibrator_version,
-        "scale": f"{bundle.scale.p_at_risk:.1%} at 40|41, {bundle.scale.p_healthy:.1%} at 70|71" if has_chances else
-                 "points of the scorecard; no probability stands behind them",
+        "version": bundle.model_version,
+        "method": bundle.published.name,
+        "basis": bundle.basis,
+        "calibrator": bundle.calibrator_version,
+        "scale": (
+            f"{bundle.scale.p_at_risk:.1%} at 40|41, {bundle.scale.p_healthy:.1%} at 70|71"
+            if has_chances
+            else "points of the scorecard; no probability stands behind them"
+        ),
         "training dates": f"{training.get('first_as_of')} to {training.get('last_as_of')}",
-        "training rows": training.get("rows"), "training accounts": training.get("accounts"),
+        "training rows": training.get("rows"),
+        "training accounts": training.get("accounts"),
         "accounts with the event": training.get("leaving_accounts"),
-        "calibrated on": f"{training.get('calibration_from')} to {training.get('calibration_until')}" if has_chances
-                         else "nothing",
+        "calibrated on": (
+            f"{training.get('calibration_from')} to {training.get('calibration_until')}"
+            if has_chances
+            else "nothing"
+        ),
         "test dates": ", ".join(facts.get("test_dates", [])) or "by anchor",
         "settings": json.dumps(settings, default=str) if settings else "no search",
-        "configuration": facts.get("config_hash"), "training data": str(training.get("fingerprint"))[:16],
+        "configuration": facts.get("config_hash"),
+        "training data": str(training.get("fingerprint"))[:16],
     }

@@ -1,4 +1,6 @@
-"""How long onboarding took the accounts that stayed: frozen before the first training date, so that no row sees ahead."""
+"""How long onboarding took the accounts that stayed: frozen before the first training date, so that
+no row sees ahead.
+"""
 
 from math import ceil
 
@@ -15,22 +17,29 @@ FEWEST = 2 * PARTS
 
 
 def onboarding_pace(connection: Connection, milestones: SourceFacts) -> dict[str, list[str]]:
-    """Per onboarding step, the days within which 5%, 10%, ... 95% of the accounts that stayed had reached it.
+    """Per onboarding step, the days within which 5%, 10%, ... 95% of the accounts that stayed had
+    reached it.
 
-    Those are the members of the population on the first training date whose steps were planned at least 182 days
-    before. Shares that never reached a step have no cut point; steps without any, and those with fewer than 40 such
-    accounts, are left out.
+    Those are the members of the population on the first training date whose steps were planned at
+    least 182 days before. Shares that never reached a step have no cut point; steps without any,
+    and those with fewer than 40 such accounts, are left out.
     """
     if not {"assigned_at", "reached_at"} <= milestones.mapped:
         return {}
-    # The one date is taken as a snapshot, so that both clocks of a step are read as everywhere else.
-    taken = rows(connection, f"""
-select r.milestone, {known_value("r", "reached_at_day", "reached_at", "s")} - r.assigned_at_day as days
+    # The one date is taken as a snapshot, so that both clocks of a step are read as everywhere
+    # else.
+    taken = rows(
+        connection,
+        f"""
+select r.milestone, {known_value("r", "reached_at_day", "reached_at", "s")} - r.assigned_at_day
+  as days
 from (select account_id, as_of_day from snapshots
-      where state = 'member' and as_of_day = (select min(as_of_day) from snapshots where not is_test)) s
+      where state = 'member' and as_of_day = (select min(as_of_day) from snapshots
+        where not is_test)) s
 join {milestones.table} r on r.account_id = s.account_id and {known("r", "s")}
 where r.assigned_at_day <= s.as_of_day - {STAYED_DAYS}
-order by 1, 2 nulls last""")
+order by 1, 2 nulls last""",
+    )
     by_step: dict[str, list[int | None]] = {}
     for step, days in taken:
         by_step.setdefault(step, []).append(days)

@@ -1,13 +1,17 @@
-"""Published runs whose outcome is known by now: what they promised, beside what happened to their accounts.
+"""Published runs whose outcome is known by now: what they promised, beside what happened to their
+accounts.
 
-Which runs. Of several runs of one date the one readers saw last before its outcome could be known; runs taken back
-(superseded) are left out. A run is judged when the data complete the label window of its accounts, no day earlier.
+Which runs. Of several runs of one date the one readers saw last before its outcome could be known;
+runs taken back (superseded) are left out. A run is judged when the data complete the label window
+of its accounts, no day earlier.
 
-What is read. Scores, bands and drivers are those that were published. What became known since enters the labels alone,
-which are made by the rules of `models.labels` as the run's own configuration describes its target.
+What is read. Scores, bands and drivers are those that were published. What became known since
+enters the labels alone, which are made by the rules of `models.labels` as the run's own
+configuration describes its target.
 
-Promise or hindsight. `tenure score --as-of` can score a date long past, with a model that has learned what followed. Such a
-run is shown and marked; it is no promise, and the verdict over all runs leaves it out.
+Promise or hindsight. `tenure score --as-of` can score a date long past, with a model that has
+learned what followed. Such a run is shown and marked; it is no promise, and the verdict over all
+runs leaves it out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,17 +38,24 @@ from pipeline.ledger import current_run, run_rows
 from pipeline.workspace import Workspace, target_rule
 
 LATEST_DAYS = 31
-"""A run first published more days after its date than this, or half its horizon, could know part of its outcome."""
+"""A run first published more days after its date than this, or half its horizon, could know part of
+its outcome.
+"""
 SHOWN_LEAVERS = 10
 _COLUMNS = ["account_id", "as_of", "probability", "health", "health_exact", "band", "band_reason"]
 _NO_LABEL = {
-    "ended_before": "over before the date, learnt later", "left_in_gap": "left in the gap before the window",
-    "kind_unknown": "left, nobody says whether by choice", "feed_silent": "outcome not known, the feed was silent",
-    "no_contract_end": "no contract end agreed", "incomplete": "window not over yet", "gone": "no longer in the data",
+    "ended_before": "over before the date, learnt later",
+    "left_in_gap": "left in the gap before the window",
+    "kind_unknown": "left, nobody says whether by choice",
+    "feed_silent": "outcome not known, the feed was silent",
+    "no_contract_end": "no contract end agreed",
+    "incomplete": "window not over yet",
+    "gone": "no longer in the data",
 }
 # Kinds of which the end of cover of an account under notice tells whether the event came.
 _SAID_BY_NOTICE = ("churn", "voluntary")
-# A silence has no moment but the last sign of life before it, amounts are compared at the window's two ends.
+# A silence has no moment but the last sign of life before it, amounts are compared at the window's
+# two ends.
 _WITHOUT_MOMENT = ("inactivity", "contraction", "expansion")
 _NOTICE = {"notice": "under notice already", "lapsed": "lapsed already"}
 
@@ -53,9 +64,10 @@ _NOTICE = {"notice": "under notice already", "lapsed": "lapsed already"}
 class JudgedRun:
     """A matured run.
 
-    `calm_left` are the accounts of the calm band that left, at most ten, the largest value first: account_id, name,
-    value_per_year, currency, health, probability, left_at, towards, away (the driver that spoke most for the event, and the
-    one that spoke most against it; empty where none did).
+    `calm_left` are the accounts of the calm band that left, at most ten, the largest value first:
+    account_id, name, value_per_year, currency, health, probability, left_at, towards, away (the
+    driver that spoke most for the event, and the one that spoke most against it; empty where none
+    did).
     """
 
     run: Mapping[str, Any]
@@ -69,7 +81,9 @@ class JudgedRun:
 
 @dataclass(frozen=True)
 class WaitingRun:
-    """A run whose outcome is not known yet, and the first day on which data until then complete it."""
+    """A run whose outcome is not known yet, and the first day on which data until then
+    complete it.
+    """
 
     run: Mapping[str, Any]
     matures_on: date | None
@@ -79,9 +93,10 @@ class WaitingRun:
 class OutcomesReport:
     """Every published run of a target, oldest first: judged, or waiting for its outcome.
 
-    `until` is the first day the data do not cover. `months` judge the runs of a calendar month together, told where a
-    month has several; `overall` all runs published in time, None where there is none. `superseded` counts runs taken back,
-    `replaced` those of a date that another run speaks for. `unreadable` are runs that cannot be judged, with the reason.
+    `until` is the first day the data do not cover. `months` judge the runs of a calendar month
+    together, told where a month has several; `overall` all runs published in time, None where there
+    is none. `superseded` counts runs taken back, `replaced` those of a date that another run speaks
+    for. `unreadable` are runs that cannot be judged, with the reason.
     """
 
     target: str
@@ -112,14 +127,19 @@ class _Followed:
 
 
 def outcomes_report(
-    workspace: Workspace, target: Target, *, on: pd.Timestamp | None = None, newest: int | None = None
+    workspace: Workspace,
+    target: Target,
+    *,
+    on: pd.Timestamp | None = None,
+    newest: int | None = None,
 ) -> OutcomesReport:
     """Judge the published runs of a target by what is known now.
 
     Parameters
     ----------
     on
-        As the page of this date tells it: runs until then, judged where their outcome was over by then.
+        As the page of this date tells it: runs until then, judged where their outcome was over by
+        then.
     newest
         Judge no more than so many runs, the newest; default: all.
 
@@ -132,43 +152,90 @@ def outcomes_report(
     runs = runs if on is None else runs[runs["as_of"] <= on]
     if runs.empty:
         when = "" if on is None else f" of {on:%Y-%m-%d} or before"
-        raise NotFound(f"target {target.name!r} has no published run{when}. Run `tenure score` first.")
+        raise NotFound(
+            f"target {target.name!r} has no published run{when}. Run `tenure score` first."
+        )
     definitions, unreadable = _definitions(workspace, target, runs)
-    readable: list[dict[str, Any]] = [{str(key): value for key, value in run.items()} for run in runs.to_dict("records")
-                                      if run["config_hash"] in definitions]
+    readable: list[dict[str, Any]] = [
+        {str(key): value for key, value in run.items()}
+        for run in runs.to_dict("records")
+        if run["config_hash"] in definitions
+    ]
     with connected() as connection:
         staged = load_staged(workspace, connection)
         until = max(data_until(workspace, staged, target).values())
         until = until if on is None else min(until, on.date())
         days = [_matures_on(definitions[run["config_hash"]], run) for run in readable]
-        waiting = [WaitingRun(run, day) for run, day in zip(readable, days, strict=True) if day is not None and day > until]
-        ready = [run for run, day in zip(readable, days, strict=True) if day is None or day <= until]
-        ready = ready[-(newest or len(ready)):]
-        followed = [each for described, then in definitions.items() for each in _follow(
-            workspace, connection, staged, then, [run for run in ready if run["config_hash"] == described], until)]
-    waiting += [WaitingRun(each.run, day) for each in followed if (day := _open_until(each)) is not None]
-    over = sorted((each for each in followed if _open_until(each) is None), key=lambda each: each.run["as_of"])
+        waiting = [
+            WaitingRun(run, day)
+            for run, day in zip(readable, days, strict=True)
+            if day is not None and day > until
+        ]
+        ready = [
+            run for run, day in zip(readable, days, strict=True) if day is None or day <= until
+        ]
+        ready = ready[-(newest or len(ready)) :]
+        followed = [
+            each
+            for described, then in definitions.items()
+            for each in _follow(
+                workspace,
+                connection,
+                staged,
+                then,
+                [run for run in ready if run["config_hash"] == described],
+                until,
+            )
+        ]
+    waiting += [
+        WaitingRun(each.run, day) for each in followed if (day := _open_until(each)) is not None
+    ]
+    over = sorted(
+        (each for each in followed if _open_until(each) is None), key=lambda each: each.run["as_of"]
+    )
     in_use = (current_run(workspace.store, target.name) or {}).get("model_version")
     in_time = _of_one_kind([each for each in over if each.run["in_time"]])
     return OutcomesReport(
-        target=target.name, kind=target.kind, horizon_days=target.horizon_days, until=until,
+        target=target.name,
+        kind=target.kind,
+        horizon_days=target.horizon_days,
+        until=until,
         judged=tuple(_judge(workspace, each, in_use) for each in over),
-        waiting=tuple(sorted(waiting, key=lambda each: each.run["as_of"])), months=_months(in_time),
-        overall=_together(in_time), superseded=superseded, replaced=replaced, unreadable=unreadable)
+        waiting=tuple(sorted(waiting, key=lambda each: each.run["as_of"])),
+        months=_months(in_time),
+        overall=_together(in_time),
+        superseded=superseded,
+        replaced=replaced,
+        unreadable=unreadable,
+    )
 
 
 def _runs(workspace: Workspace, target: Target) -> tuple[pd.DataFrame, int, int]:
-    """Runs to judge, oldest first, one of each date; how many were taken back, and how many another run speaks for."""
+    """Runs to judge, oldest first, one of each date; how many were taken back, and how many another
+    run speaks for.
+    """
     rows = run_rows(workspace.store)
     mine = rows[(rows["target"] == target.name) & (rows["state"] != "failed")]
     if mine.empty:
-        return mine.assign(scored_at=pd.Series(dtype="datetime64[us]"), in_time=pd.Series(dtype=bool)), 0, 0
-    # A run scored again from the same inputs, or rolled back to, has a later row; its promise was made with the first.
-    first = workspace.store.read("runs", columns=["run_id", "started_at"], filters=[("state", "=", "published")]).groupby(
-        "run_id")["started_at"].min()
+        return (
+            mine.assign(scored_at=pd.Series(dtype="datetime64[us]"), in_time=pd.Series(dtype=bool)),
+            0,
+            0,
+        )
+    # A run scored again from the same inputs, or rolled back to, has a later row; its promise was
+    # made with the first.
+    first = (
+        workspace.store.read(
+            "runs", columns=["run_id", "started_at"], filters=[("state", "=", "published")]
+        )
+        .groupby("run_id")["started_at"]
+        .min()
+    )
     mine = mine.assign(scored_at=mine["run_id"].map(first))
     mine = mine.assign(in_time=[_is_in_time(run) for run in mine.to_dict("records")])
-    seen = mine[mine["state"] == "published"].sort_values(["as_of", "in_time", "published_at"], kind="stable")
+    seen = mine[mine["state"] == "published"].sort_values(
+        ["as_of", "in_time", "published_at"], kind="stable"
+    )
     chosen = seen.drop_duplicates("as_of", keep="last").reset_index(drop=True)
     return chosen, len(mine) - len(seen), len(seen) - len(chosen)
 
@@ -182,22 +249,30 @@ def _is_in_time(run: Mapping[Any, Any]) -> bool:
 def _definitions(
     workspace: Workspace, target: Target, runs: pd.DataFrame
 ) -> tuple[dict[str, Target], tuple[tuple[str, str], ...]]:
-    """The target as each configuration of the runs described it, and the runs whose configuration is gone."""
+    """The target as each configuration of the runs described it, and the runs whose configuration
+    is gone.
+    """
     found: dict[str, Target] = {}
     gone: list[tuple[str, str]] = []
     for described, part in runs.groupby("config_hash", sort=True):
         try:
-            found[str(described)] = past_target(past_project(workspace, PastRun(dict(part.iloc[0]))), target)
+            found[str(described)] = past_target(
+                past_project(workspace, PastRun(dict(part.iloc[0]))), target
+            )
         except ChurnError as error:
             gone += [(str(run_id), str(error)) for run_id in part["run_id"]]
     return found, tuple(gone)
 
 
 def _matures_on(target: Target, run: Mapping[Any, Any]) -> date | None:
-    """First day on which data until then complete all labels of a run; None where each contract has its own day."""
+    """First day on which data until then complete all labels of a run; None where each contract has
+    its own day.
+    """
     if target.horizon_days is None:
         return None
-    day: date = run["as_of"].date() + timedelta(days=target.gap_days + target.horizon_days + _grace_days(target))
+    day: date = run["as_of"].date() + timedelta(
+        days=target.gap_days + target.horizon_days + _grace_days(target)
+    )
     return day
 
 
@@ -207,8 +282,12 @@ def _grace_days(target: Target) -> int:
 
 
 def _follow(
-    workspace: Workspace, connection: Connection, staged: Mapping[str, StagedFacts], target: Target,
-    runs: Sequence[Mapping[str, Any]], until: date,
+    workspace: Workspace,
+    connection: Connection,
+    staged: Mapping[str, StagedFacts],
+    target: Target,
+    runs: Sequence[Mapping[str, Any]],
+    until: date,
 ) -> list[_Followed]:
     """Published rows of some runs with their labels."""
     if not runs:
@@ -216,52 +295,90 @@ def _follow(
     published = pd.concat([_published(workspace, run) for run in runs], ignore_index=True)
     labels = _labels(workspace, connection, staged, target, published)
     rows = published.merge(labels, on=["account_id", "as_of"], how="left")
-    rows["label_reason"] = rows["label_reason"].mask(rows["label_until"].isna() & rows["label_reason"].isna(), "gone")
+    rows["label_reason"] = rows["label_reason"].mask(
+        rows["label_until"].isna() & rows["label_reason"].isna(), "gone"
+    )
     # What a page of an earlier date must not tell yet is not over.
     is_open = rows["label_until"] > pd.Timestamp(until)
     rows["label"] = rows["label"].mask(is_open)
-    rows["label_reason"] = rows["label_reason"].mask(is_open & ~rows["band"].eq("leaving"), "incomplete")
+    rows["label_reason"] = rows["label_reason"].mask(
+        is_open & ~rows["band"].eq("leaving"), "incomplete"
+    )
     rows = rows.assign(**_happened(target, rows))
     rows = rows.assign(apart=_apart(rows))
     rows = rows.assign(treated=_treated(connection, staged, rows))
-    return [_Followed(run, target, rows[rows["run_id"] == run["run_id"]].reset_index(drop=True)) for run in runs]
+    return [
+        _Followed(run, target, rows[rows["run_id"] == run["run_id"]].reset_index(drop=True))
+        for run in runs
+    ]
 
 
 def _published(workspace: Workspace, run: Mapping[str, Any]) -> pd.DataFrame:
-    filters = [("target", "=", run["target"]), ("as_of", "=", run["as_of"]), ("run_id", "=", run["run_id"])]
+    filters = [
+        ("target", "=", run["target"]),
+        ("as_of", "=", run["as_of"]),
+        ("run_id", "=", run["run_id"]),
+    ]
     rows = workspace.store.read("scores", columns=_COLUMNS, filters=filters)
     return rows.assign(run_id=run["run_id"]).sort_values("account_id", ignore_index=True)
 
 
 def _labels(
-    workspace: Workspace, connection: Connection, staged: Mapping[str, StagedFacts], target: Target, published: pd.DataFrame
+    workspace: Workspace,
+    connection: Connection,
+    staged: Mapping[str, StagedFacts],
+    target: Target,
+    published: pd.DataFrame,
 ) -> pd.DataFrame:
-    """Labels of published rows by what is known now: account_id, as_of, label, label_reason, label_until, left_at.
+    """Labels of published rows by what is known now: account_id, as_of, label, label_reason,
+    label_until, left_at.
 
-    Who was leaving already is taken from the run, not asked again: its readers were told so. Accounts that are no longer in
-    the data have no line.
+    Who was leaving already is taken from the run, not asked again: its readers were told so.
+    Accounts that are no longer in the data have no line.
     """
     days = (published["as_of"] - pd.Timestamp(0)).dt.days.astype("int64")
     state = published["band_reason"].where(published["band"] == "leaving", "member")
-    asked = pd.DataFrame({"account_id": published["account_id"].astype("str"), "as_of_day": days, "state": state.astype("str")})
+    asked = pd.DataFrame(
+        {
+            "account_id": published["account_id"].astype("str"),
+            "as_of_day": days,
+            "state": state.astype("str"),
+        }
+    )
     grid_candidates(connection, workspace, staged, target, sorted(set(days.tolist())))
     put_table(connection, "published_rows", asked)
-    connection.execute("""
+    connection.execute(
+        """
 create or replace temp table snapshots as
 select p.account_id, p.as_of_day, c.partition_name, p.state, false as is_test
-from published_rows p join candidates c on c.account_id = p.account_id and c.as_of_day = p.as_of_day""")
+from published_rows p join candidates c
+  on c.account_id = p.account_id and c.as_of_day = p.as_of_day"""
+    )
     take_labels(workspace, connection, staged, target)
     found = connection.execute("""
-select account_id, make_timestamp(as_of_day * 86400000000) as as_of, cast(label as double) as label, label_reason,
+select account_id, make_timestamp(as_of_day * 86400000000) as as_of, cast(label as double) as label,
+  label_reason,
   make_timestamp(label_until_day * 86400000000) as label_until, make_timestamp(event_us) as left_at
 from labels order by account_id, as_of_day""").df()
-    return found.astype({"as_of": published["as_of"].dtype, "label_until": "datetime64[us]", "left_at": "datetime64[us]"})
+    return found.astype(
+        {
+            "as_of": published["as_of"].dtype,
+            "label_until": "datetime64[us]",
+            "left_at": "datetime64[us]",
+        }
+    )
 
 
 def _happened(target: Target, rows: pd.DataFrame) -> dict[str, Any]:
-    """Whether an account left inside the window, also where nothing was promised, and until when it could be worked on."""
+    """Whether an account left inside the window, also where nothing was promised, and until when it
+    could be worked on.
+    """
     over = rows["label_until"] - pd.Timedelta(days=_grace_days(target))
-    went = (rows["left_at"] >= rows["as_of"]) & (rows["left_at"] < over) & (target.kind in _SAID_BY_NOTICE)
+    went = (
+        (rows["left_at"] >= rows["as_of"])
+        & (rows["left_at"] < over)
+        & (target.kind in _SAID_BY_NOTICE)
+    )
     left = (rows["label"] == 1) | ((rows["band"] == "leaving") & went)
     at = rows["left_at"].where(left & (target.kind not in _WITHOUT_MOMENT))
     return {"left": left, "left_at": at, "workable_until": over.where(at.isna() | (at > over), at)}
@@ -269,20 +386,33 @@ def _happened(target: Target, rows: pd.DataFrame) -> dict[str, Any]:
 
 def _apart(rows: pd.DataFrame) -> "pd.Series[str]":
     """Why a row is not judged; empty where it is."""
-    unlabelled = rows["label_reason"].map(_NO_LABEL).where(rows["label"].isna(), "").fillna("outcome cannot be told")
+    unlabelled = (
+        rows["label_reason"]
+        .map(_NO_LABEL)
+        .where(rows["label"].isna(), "")
+        .fillna("outcome cannot be told")
+    )
     why = unlabelled.where(rows["band"] != "unknown", "published as unknown")
     leaving = rows["band_reason"].map(_NOTICE).fillna("leaving already")
     return why.where(rows["band"] != "leaving", leaving).astype("str")
 
 
-def _treated(connection: Connection, staged: Mapping[str, StagedFacts], rows: pd.DataFrame) -> "pd.Series[Any]":
-    """Whether somebody worked on the account inside the window and before it left; null where no source tells.
+def _treated(
+    connection: Connection, staged: Mapping[str, StagedFacts], rows: pd.DataFrame
+) -> "pd.Series[Any]":
+    """Whether somebody worked on the account inside the window and before it left; null where no
+    source tells.
 
     A call to win back who has left is no treatment of the score.
     """
     mine = judged(rows)
-    found = treated_rows(connection, staged, mine[["account_id", "as_of", "workable_until"]].rename(
-        columns={"workable_until": "label_until"}))
+    found = treated_rows(
+        connection,
+        staged,
+        mine[["account_id", "as_of", "workable_until"]].rename(
+            columns={"workable_until": "label_until"}
+        ),
+    )
     treated = pd.Series(pd.NA, index=rows.index, dtype="boolean")
     if found is not None:
         treated[mine.index] = found
@@ -292,9 +422,9 @@ def _treated(connection: Connection, staged: Mapping[str, StagedFacts], rows: pd
 def _open_until(followed: _Followed) -> date | None:
     """When the first accounts of a run are over of which none is yet; None for a run to judge.
 
-    All accounts of a run are over on one day, but where feeds end on different days or the horizon is the next renewal. Then
-    one that is over is enough, the others are counted apart: which ones are was agreed in a contract or decided by a feed,
-    not by what happened.
+    All accounts of a run are over on one day, but where feeds end on different days or the horizon
+    is the next renewal. Then one that is over is enough, the others are counted apart: which ones
+    are was agreed in a contract or decided by a feed, not by what happened.
     """
     rows = followed.rows
     is_open = rows["label_reason"] == "incomplete"
@@ -307,8 +437,13 @@ def _open_until(followed: _Followed) -> date | None:
 def _judge(workspace: Workspace, followed: _Followed, in_use: str | None) -> JudgedRun:
     run, rows = followed.run, followed.rows
     return JudgedRun(
-        run=run, scored_on=run["scored_at"].date(), in_time=bool(run["in_time"]), in_use=run["model_version"] == in_use,
-        record=record(rows, _bands(followed.target)), calm_left=_calm_left(workspace, followed))
+        run=run,
+        scored_on=run["scored_at"].date(),
+        in_time=bool(run["in_time"]),
+        in_use=run["model_version"] == in_use,
+        record=record(rows, _bands(followed.target)),
+        calm_left=_calm_left(workspace, followed),
+    )
 
 
 def _bands(target: Target) -> tuple[str, str, str]:
@@ -319,23 +454,47 @@ def _calm_left(workspace: Workspace, followed: _Followed) -> pd.DataFrame:
     """Accounts of the calm band that left, with what the run's drivers said of them."""
     run, store = followed.run, workspace.store
     rows = calm_leavers(followed.rows)[["account_id", "health", "probability", "left_at"]]
-    people = store.read("portfolio", columns=["account_id", "name", "value_per_year", "currency"],
-                        filters=[("run_id", "=", run["run_id"])])
-    rows = rows.merge(people, on="account_id", how="left").assign(name=lambda t: t["name"].fillna(t["account_id"]))
-    rows = rows.sort_values(["value_per_year", "account_id"], ascending=[False, True], na_position="last", ignore_index=True)
+    people = store.read(
+        "portfolio",
+        columns=["account_id", "name", "value_per_year", "currency"],
+        filters=[("run_id", "=", run["run_id"])],
+    )
+    rows = rows.merge(people, on="account_id", how="left").assign(
+        name=lambda t: t["name"].fillna(t["account_id"])
+    )
+    rows = rows.sort_values(
+        ["value_per_year", "account_id"],
+        ascending=[False, True],
+        na_position="last",
+        ignore_index=True,
+    )
     rows = rows.head(SHOWN_LEAVERS)
     if rows.empty:
         return rows.assign(towards=pd.Series(dtype="str"), away=pd.Series(dtype="str"))
-    drivers = store.read("drivers", filters=[("target", "=", run["target"]), ("as_of", "=", run["as_of"]),
-                                             ("run_id", "=", run["run_id"]), ("account_id", "in", list(rows["account_id"]))])
+    drivers = store.read(
+        "drivers",
+        filters=[
+            ("target", "=", run["target"]),
+            ("as_of", "=", run["as_of"]),
+            ("run_id", "=", run["run_id"]),
+            ("account_id", "in", list(rows["account_id"])),
+        ],
+    )
     good = target_rule(followed.target).is_good
-    return rows.assign(towards=_said(rows, drivers, good_event=good), away=_said(rows, drivers, good_event=not good))
+    return rows.assign(
+        towards=_said(rows, drivers, good_event=good),
+        away=_said(rows, drivers, good_event=not good),
+    )
 
 
 def _said(rows: pd.DataFrame, drivers: pd.DataFrame, *, good_event: bool) -> list[str]:
     first = largest_reasons(drivers, good_event=good_event, most=1).set_index("account_id")
-    said = {account: f"{split_comparison(words)[0]} ({points:+d})" for account, words, points in zip(
-        first.index, first["words"], first["points_displayed"].astype(int), strict=True)}
+    said = {
+        account: f"{split_comparison(words)[0]} ({points:+d})"
+        for account, words, points in zip(
+            first.index, first["words"], first["points_displayed"].astype(int), strict=True
+        )
+    }
     return [said.get(account, "") for account in rows["account_id"]]
 
 
@@ -348,7 +507,9 @@ def _of_one_kind(followed: Sequence[_Followed]) -> list[_Followed]:
 def _together(followed: Sequence[_Followed]) -> Record | None:
     if not followed:
         return None
-    return record(pd.concat([each.rows for each in followed], ignore_index=True), _bands(followed[0].target))
+    return record(
+        pd.concat([each.rows for each in followed], ignore_index=True), _bands(followed[0].target)
+    )
 
 
 def _months(followed: Sequence[_Followed]) -> tuple[tuple[str, Record], ...]:
@@ -358,4 +519,6 @@ def _months(followed: Sequence[_Followed]) -> tuple[tuple[str, Record], ...]:
         months.setdefault(f"{each.run['as_of']:%Y-%m}", []).append(each)
     if all(len(part) == 1 for part in months.values()):
         return ()
-    return tuple((month, made) for month, part in months.items() if (made := _together(part)) is not None)
+    return tuple(
+        (month, made) for month, part in months.items() if (made := _together(part)) is not None
+    )

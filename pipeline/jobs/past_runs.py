@@ -1,4 +1,6 @@
-"""A published run and what it was made of: its configuration, its staged tables by version, its model."""
+"""A published run and what it was made of: its configuration, its staged tables by version, its
+model.
+"""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -57,7 +59,10 @@ class PastRun:
             When the run is older than this record.
         """
         if "staged" not in self.recorded:
-            raise NotFound(f"run {self.run_id} does not say which versions of the staged tables it read. {_AGAIN}")
+            raise NotFound(
+                f"run {self.run_id} does not say which versions of the staged tables it read."
+                f" {_AGAIN}"
+            )
         return dict(self.recorded["staged"])
 
     @property
@@ -67,12 +72,20 @@ class PastRun:
 
 
 def keep_configuration(workspace: Workspace) -> None:
-    """Keep the settings of a run under their hash, so that it can be derived again after they change."""
+    """Keep the settings of a run under their hash, so that it can be derived again after they
+    change.
+    """
     found = config_hash(workspace.project)
     store = workspace.store
-    if store.exists(CONFIGURATIONS) and len(store.read(CONFIGURATIONS, filters=[("config_hash", "=", found)])):
+    if store.exists(CONFIGURATIONS) and len(
+        store.read(CONFIGURATIONS, filters=[("config_hash", "=", found)])
+    ):
         return
-    store.write(CONFIGURATIONS, pd.DataFrame({"config_hash": [found], "settings": [config_text(workspace.project)]}), append=True)
+    store.write(
+        CONFIGURATIONS,
+        pd.DataFrame({"config_hash": [found], "settings": [config_text(workspace.project)]}),
+        append=True,
+    )
 
 
 def find_run(workspace: Workspace, target: Target, wanted: str) -> PastRun:
@@ -91,12 +104,15 @@ def find_run(workspace: Workspace, target: Target, wanted: str) -> PastRun:
         found = mine[mine["run_id"].str.startswith(wanted)] if wanted else mine.iloc[:0]
     else:
         found = mine[mine["as_of"] == day].sort_values(["state", "published_at"], kind="stable")
-        # Of several runs of one date the one that readers see: `published` comes before `superseded`.
+        # Of several runs of one date the one that readers see: `published` comes before
+        # `superseded`.
         found = found[found["state"] == found["state"].min()].tail(1)
     if len(found) != 1:
         problem = "no run" if found.empty else f"{len(found)} runs"
         newest = ", ".join(f"{r.run_id} ({r.as_of:%Y-%m-%d})" for r in mine.tail(5).itertuples())
-        raise NotFound(f"{problem} {wanted!r} of target {target.name!r}. Newest runs: {newest or 'none yet'}.")
+        raise NotFound(
+            f"{problem} {wanted!r} of target {target.name!r}. Newest runs: {newest or 'none yet'}."
+        )
     return PastRun(dict(found.iloc[0]))
 
 
@@ -112,29 +128,50 @@ def past_project(workspace: Workspace, run: PastRun) -> Project:
     if config_hash(workspace.project) == wanted:
         return workspace.project
     store = workspace.store
-    kept = store.read(CONFIGURATIONS, filters=[("config_hash", "=", wanted)]) if store.exists(CONFIGURATIONS) else pd.DataFrame()
+    kept = (
+        store.read(CONFIGURATIONS, filters=[("config_hash", "=", wanted)])
+        if store.exists(CONFIGURATIONS)
+        else pd.DataFrame()
+    )
     if kept.empty:
         raise NotFound(f"the configuration {wanted} of run {run.run_id} was not kept. {_AGAIN}")
     if hash_of_text(kept["settings"].iloc[0]) != wanted:
-        raise ArtifactMismatch(f"the kept configuration {wanted} of run {run.run_id} is not what was written: its hash differs.")
-    return replace(config_from_text(kept["settings"].iloc[0]), store=workspace.project.store, mlflow=workspace.project.mlflow)
+        raise ArtifactMismatch(
+            f"the kept configuration {wanted} of run {run.run_id} is not what was written: its hash"
+            " differs."
+        )
+    return replace(
+        config_from_text(kept["settings"].iloc[0]),
+        store=workspace.project.store,
+        mlflow=workspace.project.mlflow,
+    )
 
 
-def past_workspace(workspace: Workspace, project: Project, staged: Mapping[str, int], aside: Path) -> Workspace:
-    """A workspace that reads staged tables at given versions and writes everything into a folder aside.
+def past_workspace(
+    workspace: Workspace, project: Project, staged: Mapping[str, int], aside: Path
+) -> Workspace:
+    """A workspace that reads staged tables at given versions and writes everything into a folder
+    aside.
 
     Raises
     ------
     NotFound
-        When a version was removed, because it is older than `replay_days` or by a deletion on request.
+        When a version was removed, because it is older than `replay_days` or by a deletion on
+        request.
     """
-    store = Store(aside, pinned={table: (workspace.store.path(table), version) for table, version in staged.items()})
+    store = Store(
+        aside,
+        pinned={table: (workspace.store.path(table), version) for table, version in staged.items()},
+    )
     for table in staged:
         try:
             store.delta(table)
         except NotFound as gone:
-            raise NotFound(f"{gone} Replaced versions are kept [store] replay_days = {project.store.replay_days} days, and a "
-                           "deletion on request removes them at once; the run cannot be derived again.") from gone
+            raise NotFound(
+                f"{gone} Replaced versions are kept [store] replay_days ="
+                f" {project.store.replay_days} days, and a deletion on request removes them at"
+                " once; the run cannot be derived again."
+            ) from gone
     return replace(workspace, project=project, store=store)
 
 
@@ -151,8 +188,10 @@ def same_version_needed(run: PastRun) -> Iterator[None]:
         yield
     except (duckdb.BinderException, duckdb.CatalogException, ArtifactMismatch) as error:
         made = run.recorded.get("libraries", {}).get("tenure", "unknown")
-        raise ArtifactMismatch(f"run {run.run_id} was made with other cards or contracts (tenure {made}): "
-                               f"{str(error).splitlines()[0]} Derive it with that version.") from error
+        raise ArtifactMismatch(
+            f"run {run.run_id} was made with other cards or contracts (tenure {made}): "
+            f"{str(error).splitlines()[0]} Derive it with that version."
+        ) from error
 
 
 def past_target(project: Project, target: Target) -> Target:
@@ -179,18 +218,30 @@ def past_bundle(workspace: Workspace, target: Target, run: PastRun) -> Bundle:
     wanted = tuple(run.row[key] for key in ("model_version", "calibrator_version", "scale_version"))
     for entry in sorted(registered, key=lambda each: -int(each.version)):
         bundle = _registered_bundle(name, str(entry.version), str(run.row["basis"]))
-        if bundle is not None and (bundle.model_version, bundle.calibrator_version, bundle.scale.version) == wanted:
+        if (
+            bundle is not None
+            and (bundle.model_version, bundle.calibrator_version, bundle.scale.version) == wanted
+        ):
             return bundle
-    raise NotFound(f"model {wanted[0]} (calibrator {wanted[1]}, scale {wanted[2]}) of run {run.run_id} is not among the "
-                   f"{len(registered)} registered versions of {name!r}. Import it again with `tenure model import`.")
+    raise NotFound(
+        f"model {wanted[0]} (calibrator {wanted[1]}, scale {wanted[2]}) of run {run.run_id} is not"
+        f" among the {len(registered)} registered versions of {name!r}. Import it again with"
+        " `tenure model import`."
+    )
 
 
 def _registered_bundle(name: str, version: str, basis: str) -> Bundle | None:
-    """A registered bundle with the basis that a run published; None where it has none or its files are gone."""
+    """A registered bundle with the basis that a run published; None where it has none or its files
+    are gone.
+    """
     import mlflow
 
     try:
-        bundle = read_bundle(Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{version}")) / "artifacts" / "bundle")
+        bundle = read_bundle(
+            Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{version}"))
+            / "artifacts"
+            / "bundle"
+        )
     except (OSError, ArtifactMismatch, mlflow.exceptions.MlflowException):
         return None
     if basis == "scorecard" and bundle.scorecard is None:

@@ -1,7 +1,9 @@
-"""Every account on many past dates, scored with the model of a run: what that model would have said, had it been there.
+"""Every account on many past dates, scored with the model of a run: what that model would have
+said, had it been there.
 
-Dates lie `STEP_DAYS` apart and count back from the run's date, at most two years and not before the model's first
-training date. These scores are never mixed with published ones: other models may have been in use on those dates.
+Dates lie `STEP_DAYS` apart and count back from the run's date, at most two years and not before the
+model's first training date. These scores are never mixed with published ones: other models may have
+been in use on those dates.
 """
 
 from collections.abc import Iterator
@@ -37,12 +39,22 @@ def past_dates(bundle: Bundle, day: date) -> tuple[date, ...]:
 
 
 def past_scores(
-    workspace: Workspace, connection: Connection, target: Target, bundle: Bundle, run_id: str, day: date
+    workspace: Workspace,
+    connection: Connection,
+    target: Target,
+    bundle: Bundle,
+    run_id: str,
+    day: date,
 ) -> Panel:
     """Score the past dates, and put the published scores of the run beside them."""
     earlier = past_dates(bundle, day)
-    rows = pd.concat([_published(workspace, target, bundle, run_id, day),
-                      *_scored(workspace, connection, target, bundle, earlier, day)], ignore_index=True)
+    rows = pd.concat(
+        [
+            _published(workspace, target, bundle, run_id, day),
+            *_scored(workspace, connection, target, bundle, earlier, day),
+        ],
+        ignore_index=True,
+    )
     dates = (*earlier, day)
     ids, account = np.unique(rows["account_id"].to_numpy(dtype=object), return_inverse=True)
     place = rows["as_of_day"].map({day_number(each): n for n, each in enumerate(dates)}).to_numpy()
@@ -53,38 +65,76 @@ def past_scores(
         return filled
 
     return Panel(
-        ids, dates, table("health", np.nan), table("probability", np.nan),
-        {ahead: table(_carried(ahead), np.nan) for ahead in AHEAD}, table("is_there", False), table("is_member", False),
-        table("label", np.nan))
+        ids,
+        dates,
+        table("health", np.nan),
+        table("probability", np.nan),
+        {ahead: table(_carried(ahead), np.nan) for ahead in AHEAD},
+        table("is_there", False),
+        table("is_member", False),
+        table("label", np.nan),
+    )
 
 
 def _carried(ahead: int) -> str:
     return f"carried_{ahead}"
 
 
-def _published(workspace: Workspace, target: Target, bundle: Bundle, run_id: str, day: date) -> pd.DataFrame:
+def _published(
+    workspace: Workspace, target: Target, bundle: Bundle, run_id: str, day: date
+) -> pd.DataFrame:
     """Accounts of the run itself: scores as readers see them."""
     store = workspace.store
-    scores = store.read("scores", columns=["account_id", "health_exact", "probability", "band"],
-                        filters=[("target", "=", target.name), ("run_id", "=", run_id)])
+    scores = store.read(
+        "scores",
+        columns=["account_id", "health_exact", "probability", "band"],
+        filters=[("target", "=", target.name), ("run_id", "=", run_id)],
+    )
     features = store.read(f"features_scored_{target.name}", filters=[("run_id", "=", run_id)])
     is_member = ~scores["band"].isin(["leaving", "unknown"])
-    known = scores[is_member].merge(features, on="account_id").sort_values("account_id", ignore_index=True)
-    rows = known[["account_id", "probability"]].assign(health=known["health_exact"], **_all_carried(bundle, known))
+    known = (
+        scores[is_member]
+        .merge(features, on="account_id")
+        .sort_values("account_id", ignore_index=True)
+    )
+    rows = known[["account_id", "probability"]].assign(
+        health=known["health_exact"], **_all_carried(bundle, known)
+    )
     found = scores[["account_id"]].merge(rows, on="account_id", how="left")
-    return found.assign(as_of_day=day_number(day), is_there=True, is_member=scores["band"].to_numpy() != "leaving", label=np.nan)
+    return found.assign(
+        as_of_day=day_number(day),
+        is_there=True,
+        is_member=scores["band"].to_numpy() != "leaving",
+        label=np.nan,
+    )
 
 
 def _scored(
-    workspace: Workspace, connection: Connection, target: Target, bundle: Bundle, dates: tuple[date, ...], day: date
+    workspace: Workspace,
+    connection: Connection,
+    target: Target,
+    bundle: Bundle,
+    dates: tuple[date, ...],
+    day: date,
 ) -> Iterator[pd.DataFrame]:
     """Rows of the past dates, built some dates and scored some rows at a time."""
-    accounts = max(1, len(workspace.store.read("scores", columns=["account_id"], filters=[
-        ("target", "=", target.name), ("as_of", "=", pd.Timestamp(day))])))
+    accounts = max(
+        1,
+        len(
+            workspace.store.read(
+                "scores",
+                columns=["account_id"],
+                filters=[("target", "=", target.name), ("as_of", "=", pd.Timestamp(day))],
+            )
+        ),
+    )
     at_once = max(1, ROWS_AT_ONCE // accounts)
     for start in range(0, len(dates), at_once):
         bundle.published.check_signals(
-            build_past_dates(workspace, connection, target, dates[start:start + at_once], bundle.choices))
+            build_past_dates(
+                workspace, connection, target, dates[start : start + at_once], bundle.choices
+            )
+        )
         [(count,)] = connection.execute("select count(*) from snapshots").fetchall()
         for first in range(0, int(count), CHUNK):
             yield _score(bundle, _rows(connection, bundle, day_number(day), first))
@@ -94,7 +144,8 @@ def _rows(connection: Connection, bundle: Bundle, known_by: int, first: int) -> 
     """Snapshots with their signals, and labels that were complete by the run's date."""
     columns = ", ".join(f"cast(f.{c} as double) as {c}" for c in bundle.published.columns)
     return connection.execute(f"""
-select s.account_id, s.as_of_day, s.state, case when l.label_until_day <= {known_by} then cast(l.label as double) end as label,
+select s.account_id, s.as_of_day, s.state, case when l.label_until_day <= {known_by}
+  then cast(l.label as double) end as label,
   {columns}
 from snapshots s join features f on f.account_id = s.account_id and f.as_of_day = s.as_of_day
 left join labels l on l.account_id = s.account_id and l.as_of_day = s.as_of_day
@@ -104,10 +155,14 @@ order by s.account_id, s.as_of_day limit {CHUNK} offset {first}""").df()
 def _score(bundle: Bundle, rows: pd.DataFrame) -> pd.DataFrame:
     signals = rows[bundle.published.columns]
     probability = bundle.published.probability(signals)
-    # Scored as published ones are: nothing known of an account is no score, nor is one that is leaving already.
+    # Scored as published ones are: nothing known of an account is no score, nor is one that is
+    # leaving already.
     has_score = signals.notna().any(axis=1).to_numpy() & (rows["state"] == MEMBER).to_numpy()
     found = rows[["account_id", "as_of_day", "label"]].assign(
-        probability=probability, health=bundle.scale.exact(probability), **_all_carried(bundle, rows))
+        probability=probability,
+        health=bundle.scale.exact(probability),
+        **_all_carried(bundle, rows),
+    )
     values = ["probability", "health", *map(_carried, AHEAD)]
     found.loc[~has_score, values] = np.nan
     return found.assign(is_there=True, is_member=(rows["state"] == MEMBER).to_numpy())
@@ -116,5 +171,9 @@ def _score(bundle: Bundle, rows: pd.DataFrame) -> pd.DataFrame:
 def _all_carried(bundle: Bundle, rows: pd.DataFrame) -> dict[str, Floats]:
     model = bundle.published
     signals = rows[model.columns].astype("float64")
-    return {_carried(ahead): bundle.scale.exact(model.probability(carry(signals, model.signals, STEP_DAYS * ahead)))
-            for ahead in AHEAD}
+    return {
+        _carried(ahead): bundle.scale.exact(
+            model.probability(carry(signals, model.signals, STEP_DAYS * ahead))
+        )
+        for ahead in AHEAD
+    }

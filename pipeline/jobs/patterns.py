@@ -12,7 +12,9 @@ from pipeline.workspace import Workspace, target_rule
 
 @dataclass(frozen=True)
 class PatternReport:
-    """Patterns of one target; `facts` are plain values: target, kind, horizon_days, is_event_good, project."""
+    """Patterns of one target; `facts` are plain values: target, kind, horizon_days, is_event_good,
+    project.
+    """
 
     found: Patterns
     facts: Mapping[str, Any]
@@ -29,6 +31,16 @@ def pattern_report(workspace: Workspace, target: Target) -> PatternReport:
         The features of the target are not built.
     """
     rows, _, _ = load_training(workspace, target)
-    found = find_patterns(rows, currency=workspace.project.currency, seed=workspace.project.training.seed)
-    return PatternReport(found, {"target": target.name, "kind": target.kind, "horizon_days": target.horizon_days,
-                                 "is_event_good": target_rule(target).is_good, "project": workspace.project.name})
+    found = find_patterns(
+        rows, currency=workspace.project.currency, seed=workspace.project.training.seed
+    )
+    return PatternReport(
+        found,
+        {
+            "target": target.name,
+            "kind": target.kind,
+            "horizon_days": target.horizon_days,
+            "is_event_good": target_rule(target).is_good,
+            "project": workspace.project.name,
+        },
+    )

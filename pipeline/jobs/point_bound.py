@@ -1,4 +1,6 @@
-"""Whether no published points exceed their contribution times the steepest place of the score, for every account of a run."""
+"""Whether no published points exceed their contribution times the steepest place of the score, for
+every account of a run.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -21,8 +23,11 @@ CHUNK = 20_000
 """Accounts explained at a time, so that memory stays bounded."""
 
 
-def check_bound(workspace: Workspace, target: Target, scores: pd.DataFrame, drivers: pd.DataFrame) -> dict[str, Any]:
-    """Compare published points with contributions worked out again from the inputs kept with the run.
+def check_bound(
+    workspace: Workspace, target: Target, scores: pd.DataFrame, drivers: pd.DataFrame
+) -> dict[str, Any]:
+    """Compare published points with contributions worked out again from the inputs kept with the
+    run.
 
     Parameters
     ----------
@@ -32,9 +37,10 @@ def check_bound(workspace: Workspace, target: Target, scores: pd.DataFrame, driv
     Returns
     -------
     dict
-        `basis`; `slope` (largest slope of the score, points per unit of raw log-odds; 1 for a scorecard); `drivers` (published
-        rows compared); `largest_share` (of its bound that any of them uses, 0-1; rows whose bound is under a tenth of a point
-        left out); `not_checked` (why, where the model of the run is gone, else None).
+        `basis`; `slope` (largest slope of the score, points per unit of raw log-odds; 1 for a
+        scorecard); `drivers` (published rows compared); `largest_share` (of its bound that any of
+        them uses, 0-1; rows whose bound is under a tenth of a point left out); `not_checked` (why,
+        where the model of the run is gone, else None).
 
     Raises
     ------
@@ -47,24 +53,43 @@ def check_bound(workspace: Workspace, target: Target, scores: pd.DataFrame, driv
     try:
         bundle = past_bundle(workspace, target, run)
     except NotFound as gone:
-        return {"basis": row["basis"], "slope": None, "drivers": 0, "largest_share": None, "not_checked": str(gone)}
+        return {
+            "basis": row["basis"],
+            "slope": None,
+            "drivers": 0,
+            "largest_share": None,
+            "not_checked": str(gone),
+        }
     slope = _slope(bundle)
     share, compared = 0.0, 0
-    for features in _features(workspace, target, run, scores["account_id"], bundle.published.columns):
+    for features in _features(
+        workspace, target, run, scores["account_id"], bundle.published.columns
+    ):
         mine = drivers[drivers["account_id"].isin(features.index)].reset_index(drop=True)
         phi, missed = _driver_contributions(bundle, features, mine)
         allowed = slope * missed + ROUNDING
         excess = bound_excess(mine["points"], phi, slope)
         if (excess > allowed).any():
             worst = mine.iloc[int(np.argmax(excess - allowed))]
-            raise ContractError(f"driver {worst['driver']} of account {worst['account_id']} has {worst['points']:.3g} points, "
-                                f"more than its contribution times the score's largest slope {slope:.3g} allows. Score again; if "
-                                "it stays, this is a fault of tenure.")
+            raise ContractError(
+                f"driver {worst['driver']} of account {worst['account_id']} has"
+                f" {worst['points']:.3g} points, more than its contribution times the score's"
+                f" largest slope {slope:.3g} allows. Score again; if it stays, this is a fault of"
+                " tenure."
+            )
         bound = slope * np.abs(phi)
         counts = bound > 0.1
-        share = max(share, float((mine["points"].abs().to_numpy()[counts] / bound[counts]).max(initial=0.0)))
+        share = max(
+            share, float((mine["points"].abs().to_numpy()[counts] / bound[counts]).max(initial=0.0))
+        )
         compared += len(mine)
-    return {"basis": bundle.basis, "slope": slope, "drivers": compared, "largest_share": share, "not_checked": None}
+    return {
+        "basis": bundle.basis,
+        "slope": slope,
+        "drivers": compared,
+        "largest_share": share,
+        "not_checked": None,
+    }
 
 
 def _slope(bundle: Bundle) -> float:
@@ -74,25 +99,40 @@ def _slope(bundle: Bundle) -> float:
 
 
 def _features(
-    workspace: Workspace, target: Target, run: PastRun, accounts: "pd.Series[str]", columns: Sequence[str]
+    workspace: Workspace,
+    target: Target,
+    run: PastRun,
+    accounts: "pd.Series[str]",
+    columns: Sequence[str],
 ) -> Iterator[pd.DataFrame]:
     """Inputs of the scored accounts, some at a time."""
-    rows = workspace.store.read(f"features_scored_{target.name}", columns=["account_id", *columns],
-                                filters=[("run_id", "=", run.run_id)])
+    rows = workspace.store.read(
+        f"features_scored_{target.name}",
+        columns=["account_id", *columns],
+        filters=[("run_id", "=", run.run_id)],
+    )
     rows = rows[rows["account_id"].isin(accounts)].set_index("account_id").sort_index()
     for start in range(0, len(rows), CHUNK):
-        yield rows.iloc[start:start + CHUNK].astype("float64")
+        yield rows.iloc[start : start + CHUNK].astype("float64")
 
 
-def _driver_contributions(bundle: Bundle, features: pd.DataFrame, drivers: pd.DataFrame) -> tuple[Floats, Floats]:
-    """Contribution of every published driver, and what its account's contributions miss of the raw log-odds."""
+def _driver_contributions(
+    bundle: Bundle, features: pd.DataFrame, drivers: pd.DataFrame
+) -> tuple[Floats, Floats]:
+    """Contribution of every published driver, and what its account's contributions miss of the raw
+    log-odds.
+    """
     model = bundle.published
     each, missed = _contributions(model, features)
     names = [(s.dimension, shown_driver(s, bundle.twins)) for s in model.signals]
     groups = list(dict.fromkeys(names))
-    summed = each @ np.array([[name == group for group in groups] for name in names], dtype=np.float64)
+    summed = each @ np.array(
+        [[name == group for group in groups] for name in names], dtype=np.float64
+    )
     account = features.index.get_indexer(pd.Index(drivers["account_id"]))
-    place = pd.MultiIndex.from_tuples(groups).get_indexer(pd.MultiIndex.from_frame(drivers[["dimension", "driver"]]))
+    place = pd.MultiIndex.from_tuples(groups).get_indexer(
+        pd.MultiIndex.from_frame(drivers[["dimension", "driver"]])
+    )
     is_rest = (drivers["driver"] == REST).to_numpy()
     listed = np.zeros(summed.shape, dtype=bool)
     listed[account[~is_rest], place[~is_rest]] = True
@@ -107,7 +147,9 @@ def _driver_contributions(bundle: Bundle, features: pd.DataFrame, drivers: pd.Da
 
 
 def _contributions(model: Model, features: pd.DataFrame) -> tuple[Floats, Floats]:
-    """Contributions of signals in raw log-odds (a scorecard's own points), and what they miss of the whole."""
+    """Contributions of signals in raw log-odds (a scorecard's own points), and what they miss of
+    the whole.
+    """
     if model.basis == "scorecard":
         _, points = model.scorecard_points(features)
         return points, np.zeros(len(points))
@@ -121,5 +163,8 @@ def bound_words(found: dict[str, Any]) -> str:
         return f"not checked against contributions: {found['not_checked'].removesuffix('.')}"
     if found["basis"] == "scorecard":
         return f"no driver has more points than its rules give ({found['drivers']:,} drivers)"
-    return (f"no driver has more points than its contribution times the score's largest slope, {found['slope']:.2f} points per "
-            f"unit of log-odds ({found['drivers']:,} drivers; at most {found['largest_share']:.2%} of it is used)")
+    return (
+        "no driver has more points than its contribution times the score's largest slope,"
+        f" {found['slope']:.2f} points per unit of log-odds ({found['drivers']:,} drivers; at most"
+        f" {found['largest_share']:.2%} of it is used)"
+    )

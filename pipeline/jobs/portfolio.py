@@ -1,4 +1,6 @@
-"""Who the accounts are on a date: name, owner, segment, value and renewal, as they were known then."""
+"""Who the accounts are on a date: name, owner, segment, value and renewal, as they were known
+then.
+"""
 
 from collections.abc import Mapping
 from datetime import date
@@ -15,12 +17,24 @@ from pipeline.engine.facts import put_table, source_facts
 from pipeline.engine.staged_facts import StagedFacts
 from pipeline.workspace import Workspace
 
-PORTFOLIO_COLUMNS = ("account_id", "name", "owner", "segment", "value_per_year", "currency", "renewal_date")
+PORTFOLIO_COLUMNS = (
+    "account_id",
+    "name",
+    "owner",
+    "segment",
+    "value_per_year",
+    "currency",
+    "renewal_date",
+)
 _PAID = "(t.is_trial is null or not t.is_trial)"
 
 
 def portfolio(
-    workspace: Workspace, connection: Connection, staged: Mapping[str, StagedFacts], target: Target, day: date,
+    workspace: Workspace,
+    connection: Connection,
+    staged: Mapping[str, StagedFacts],
+    target: Target,
+    day: date,
     account_ids: "pd.Series[str]",
 ) -> pd.DataFrame:
     """One row per account; money in units of the currency, renewal_date null where no end is known.
@@ -29,35 +43,68 @@ def portfolio(
     else what activity with an `amount` brought in the last 364 days; null where none is known.
     """
     day_no = day_number(day)
-    put_table(connection, "asked", pd.DataFrame({"account_id": account_ids.astype("str"), "as_of_day": day_no}))
+    put_table(
+        connection,
+        "asked",
+        pd.DataFrame({"account_id": account_ids.astype("str"), "as_of_day": day_no}),
+    )
     table = pd.DataFrame({"account_id": account_ids.astype("str")})
     for name, source in staged.items():
         if source.contract.table == "accounts":
             attributes = _attributes(connection, source_facts(source, {})).drop(columns="as_of_day")
             table = table.merge(attributes, on="account_id", how="left")
         elif source.contract.table == "subscriptions":
-            table = table.merge(_contracts(connection, source_facts(source, {})), on="account_id", how="left")
+            table = table.merge(
+                _contracts(connection, source_facts(source, {})), on="account_id", how="left"
+            )
         elif source.contract.table == "usage_events" and "amount" in source.columns:
-            table = table.merge(_spent(connection, name, source, day_no), on="account_id", how="left")
-    values = [c for c in ("value_per_year", "value_of_contracts", "value_spent") if c in table.columns]
-    value = table[values].bfill(axis=1).iloc[:, 0] if values else pd.Series(float("nan"), index=table.index)
+            table = table.merge(
+                _spent(connection, name, source, day_no), on="account_id", how="left"
+            )
+    values = [
+        c for c in ("value_per_year", "value_of_contracts", "value_spent") if c in table.columns
+    ]
+    value = (
+        table[values].bfill(axis=1).iloc[:, 0]
+        if values
+        else pd.Series(float("nan"), index=table.index)
+    )
     table["value_per_year"] = value
-    table["name"] = table["name"].fillna(table["account_id"]) if "name" in table else table["account_id"]
+    table["name"] = (
+        table["name"].fillna(table["account_id"]) if "name" in table else table["account_id"]
+    )
     table["currency"] = workspace.project.currency
     return table.reindex(columns=list(PORTFOLIO_COLUMNS)).astype(
-        {"name": "str", "owner": "str", "segment": "str", "currency": "str", "value_per_year": "float64",
-         "renewal_date": "datetime64[us]"})
+        {
+            "name": "str",
+            "owner": "str",
+            "segment": "str",
+            "currency": "str",
+            "value_per_year": "float64",
+            "renewal_date": "datetime64[us]",
+        }
+    )
 
 
-def row_segments(connection: Connection, staged: Mapping[str, StagedFacts], keys: pd.DataFrame) -> "pd.Series[Any]":
-    """Segment per row of `keys` (account_id, as_of), as known on its date; None where it has none."""
+def row_segments(
+    connection: Connection, staged: Mapping[str, StagedFacts], keys: pd.DataFrame
+) -> "pd.Series[Any]":
+    """Segment per row of `keys` (account_id, as_of), as known on its date; None where it has
+    none.
+    """
     days = {as_of: day_number(pd.Timestamp(as_of).date()) for as_of in keys["as_of"].unique()}
-    asked = pd.DataFrame({"account_id": keys["account_id"].astype("str"), "as_of_day": keys["as_of"].map(days)})
+    asked = pd.DataFrame(
+        {"account_id": keys["account_id"].astype("str"), "as_of_day": keys["as_of"].map(days)}
+    )
     put_table(connection, "asked", asked)
-    accounts = next((source for source in staged.values() if source.contract.table == "accounts"), None)
+    accounts = next(
+        (source for source in staged.values() if source.contract.table == "accounts"), None
+    )
     if accounts is None:
         return pd.Series(None, index=keys.index, dtype="object")
-    known = _attributes(connection, source_facts(accounts, {})).set_index(["account_id", "as_of_day"])["segment"]
+    known = _attributes(connection, source_facts(accounts, {})).set_index(
+        ["account_id", "as_of_day"]
+    )["segment"]
     segment = known.reindex(pd.MultiIndex.from_frame(asked)).to_numpy(dtype=object, copy=True)
     segment[pd.isna(segment)] = None
     return pd.Series(segment, index=keys.index, dtype="object")
@@ -68,12 +115,17 @@ def _attributes(connection: Connection, facts: SourceFacts) -> pd.DataFrame:
     order = "t.valid_from desc," if "valid_from" in facts.mapped else ""
     wanted = ", ".join(f"r.{c}" for c in ("name", "owner", "segment"))
     money = 10 ** facts.decimals.get("value_per_year", 0)
-    value = f"cast(r.value_per_year as double) / {money}.0 as value_per_year" if "value_per_year" in facts.mapped else ""
+    value = (
+        f"cast(r.value_per_year as double) / {money}.0 as value_per_year"
+        if "value_per_year" in facts.mapped
+        else ""
+    )
     return connection.execute(f"""
-select r.account_id, r.as_of_day, {wanted}{', ' + value if value else ''}
-from (select t.*, row_number() over (partition by t.account_id, t.as_of_day order by {order} t.name, t.owner) as position
-      from ({as_known(facts, 'asked')}) t
-      where t.valid_from is null or {happened('t', 'valid_from')}) r
+select r.account_id, r.as_of_day, {wanted}{", " + value if value else ""}
+from (select t.*, row_number() over (partition by t.account_id, t.as_of_day order by {order} t.name,
+  t.owner) as position
+      from ({as_known(facts, "asked")}) t
+      where t.valid_from is null or {happened("t", "valid_from")}) r
 where r.position = 1""").df()
 
 
@@ -84,14 +136,17 @@ def _contracts(connection: Connection, facts: SourceFacts) -> pd.DataFrame:
     amount = f"cast(sum(case when {now} then t.amount_per_month end) as double) * 12 / {money}.0"
     value = f", {amount} as value_of_contracts" if "amount_per_month" in facts.mapped else ""
     return connection.execute(f"""
-select t.account_id, make_timestamp(cast(min(case when {now} then t.ends_at end) as bigint)) as renewal_date{value}
-from ({as_known(facts, 'asked')}) t group by 1""").df()
+select t.account_id, make_timestamp(cast(min(case when {now} then t.ends_at end) as bigint))
+  as renewal_date{value}
+from ({as_known(facts, "asked")}) t group by 1""").df()
 
 
 def _spent(connection: Connection, name: str, source: StagedFacts, day_no: int) -> pd.DataFrame:
     """What the account's activity brought in the last 364 days."""
     scale = 10 ** source.columns["amount"]["decimals"]
     return connection.execute(f"""
-select f.account_id, cast(sum(f.amount) as double) / {scale}.0 as value_spent from facts_{slug(name)} f
-where f.event_time_day >= {day_no - 364} and f.event_time_day < {day_no} and f.known_from_day < {day_no}
+select f.account_id, cast(sum(f.amount) as double) / {scale}.0 as value_spent
+  from facts_{slug(name)} f
+where f.event_time_day >= {day_no - 364} and f.event_time_day < {day_no}
+  and f.known_from_day < {day_no}
 group by 1""").df()

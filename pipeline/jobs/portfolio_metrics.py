@@ -1,5 +1,6 @@
-"""Metrics of the whole portfolio by period and segment: churn, retention, revenue, use, NPS; the dictionary is
-`features.metrics`."""
+"""Metrics of the whole portfolio by period and segment: churn, retention, revenue, use, NPS; the
+dictionary is `features.metrics`.
+"""
 
 from collections.abc import Mapping
 from datetime import date
@@ -26,77 +27,117 @@ def portfolio_metrics(
 ) -> pd.DataFrame:
     """Every metric that the sources allow, for each whole calendar quarter of the data.
 
-    Subscriptions are read as they stand now (late rows and corrections included), so the numbers reconcile:
-    customers at the start - lost + new = customers at the end.
+    Subscriptions are read as they stand now (late rows and corrections included), so the numbers
+    reconcile: customers at the start - lost + new = customers at the end.
 
     Returns
     -------
     DataFrame
-        metric, period_start, period_end (dates), segment (`all` or the account's), wording (survey version,
-        else empty), value, numerator, denominator (null where there is none), unit. Value null: divisor zero.
+        metric, period_start, period_end (dates), segment (`all` or the account's), wording (survey
+        version, else empty), value, numerator, denominator (null where there is none), unit. Value
+        null: divisor zero.
     """
     by_contract = {source.contract.table: source for source in reversed(list(staged.values()))}
     terms = by_contract.get("subscriptions")
-    periods = _quarters(connection, by_contract, max(data_until(workspace, staged, target).values()), target.grace_days)
+    periods = _quarters(
+        connection,
+        by_contract,
+        max(data_until(workspace, staged, target).values()),
+        target.grace_days,
+    )
     if periods.empty:
         return _table([])
     put_table(connection, "periods", periods)
     _put_segments(connection, by_contract.get("accounts"))
     parts: list[pd.DataFrame] = []
     if terms is not None:
-        standing = _standing(connection, terms, by_contract.get("usage_events"), workspace, target.grace_days)
-        parts += [_of_customers(standing, group, terms, "usage_events" in by_contract) for group in _groups(standing)]
+        standing = _standing(
+            connection, terms, by_contract.get("usage_events"), workspace, target.grace_days
+        )
+        parts += [
+            _of_customers(standing, group, terms, "usage_events" in by_contract)
+            for group in _groups(standing)
+        ]
         parts.append(_renewals(connection, terms))
     if "surveys" in by_contract:
         parts.append(_surveys(connection, by_contract["surveys"]))
     found = pd.concat(parts, ignore_index=True) if parts else _table([])
     order = found["metric"].map(_NAMES.index)
-    return found.assign(order=order).sort_values(["period_start", "order", "segment", "wording"], ignore_index=True).drop(
-        columns="order")
+    return (
+        found.assign(order=order)
+        .sort_values(["period_start", "order", "segment", "wording"], ignore_index=True)
+        .drop(columns="order")
+    )
 
 
-def _quarters(connection: Connection, by_contract: Mapping[str, StagedFacts], until: date, grace_days: int) -> pd.DataFrame:
+def _quarters(
+    connection: Connection, by_contract: Mapping[str, StagedFacts], until: date, grace_days: int
+) -> pd.DataFrame:
     """Whole quarters from the first subscription (else answer) on, over which grace has passed."""
     source = by_contract.get("subscriptions") or by_contract.get("surveys")
     if source is None:
         return pd.DataFrame(columns=["period_start", "period_end"])
     event = {"subscriptions": "starts_at", "surveys": "answered_at"}[source.contract.table]
-    first = connection.execute(f"select make_timestamp(min({event})) from facts_{slug(source.name)}").fetchall()[0][0]
-    edges = pd.date_range(pd.Timestamp(first).normalize(), pd.Timestamp(until) - pd.Timedelta(days=grace_days), freq="QS")
-    return pd.DataFrame({"period_start": edges[:-1], "period_end": edges[1:]}).astype("datetime64[us]")
+    first = connection.execute(
+        f"select make_timestamp(min({event})) from facts_{slug(source.name)}"
+    ).fetchall()[0][0]
+    edges = pd.date_range(
+        pd.Timestamp(first).normalize(),
+        pd.Timestamp(until) - pd.Timedelta(days=grace_days),
+        freq="QS",
+    )
+    return pd.DataFrame({"period_start": edges[:-1], "period_end": edges[1:]}).astype(
+        "datetime64[us]"
+    )
 
 
 def _put_segments(connection: Connection, accounts: StagedFacts | None) -> None:
     """The segment of each account at each period's end."""
     if accounts is None or not accounts.columns["segment"]["is_mapped"]:
-        connection.execute("create or replace temp table segments as select '' as account_id, p.period_end, "
-                           "'' as segment from periods p where false")
+        connection.execute(
+            "create or replace temp table segments as select '' as account_id, p.period_end, "
+            "'' as segment from periods p where false"
+        )
         return
     connection.execute(f"""
 create or replace temp table segments as
-select a.account_id, p.period_end, arg_max(a.segment, (coalesce(a.valid_from, 0), a.segment)) as segment
-from facts_{slug(accounts.name)} a join periods p on coalesce(a.valid_from, 0) < epoch_us(p.period_end)
+select a.account_id, p.period_end, arg_max(a.segment, (coalesce(a.valid_from, 0), a.segment))
+  as segment
+from facts_{slug(accounts.name)} a join periods p on coalesce(a.valid_from,
+  0) < epoch_us(p.period_end)
 where a.known_until is null and a.segment is not null group by 1, 2""")
 
 
 def _standing(
-    connection: Connection, terms: StagedFacts, usage: StagedFacts | None, workspace: Workspace, grace_days: int
+    connection: Connection,
+    terms: StagedFacts,
+    usage: StagedFacts | None,
+    workspace: Workspace,
+    grace_days: int,
 ) -> pd.DataFrame:
-    """One row per period and account that was a customer at its start or end: money, seats, use, why it left."""
+    """One row per period and account that was a customer at its start or end: money, seats, use,
+    why it left.
+    """
     money, seats = (10 ** terms.columns[c]["decimals"] for c in ("amount_per_month", "seats"))
-    # A term ends where the next one begins, if that is within grace and nothing else covers the gap.
+    # A term ends where the next one begins, if that is within grace and nothing else covers the
+    # gap.
     connection.execute(f"""
 create or replace temp table bridged as
-with t as (select account_id, starts_at as starts, coalesce(ends_at, 9223372036854775807) as ends, amount_per_month, seats,
+with t as (select account_id, starts_at as starts, coalesce(ends_at, 9223372036854775807) as ends,
+  amount_per_month, seats,
              is_voluntary from facts_{slug(terms.name)}
            where known_until is null and coalesce(not is_trial, true))
-select t.*, coalesce((select min(n.starts) from t n where n.account_id = t.account_id and n.starts > t.ends
+select t.*, coalesce((select min(n.starts) from t n where n.account_id = t.account_id
+  and n.starts > t.ends
                         and n.starts <= t.ends + {grace_days} * 86400000000
-                        and not exists (select 1 from t c where c.account_id = t.account_id and c.starts <= t.ends
+                        and not exists (select 1 from t c where c.account_id = t.account_id
+                          and c.starts <= t.ends
                                           and c.ends > t.ends)), t.ends) as covered_until
 from t""")
-    start, end = (f"t.starts <= epoch_us(p.{edge}) and t.covered_until > epoch_us(p.{edge})"
-                  for edge in ("period_start", "period_end"))
+    start, end = (
+        f"t.starts <= epoch_us(p.{edge}) and t.covered_until > epoch_us(p.{edge})"
+        for edge in ("period_start", "period_end")
+    )
     found = connection.execute(f"""
 select p.period_start, p.period_end, t.account_id, any_value(s.segment) as segment,
   max(case when {start} then 1 else 0 end) as was, max(case when {end} then 1 else 0 end) as "is",
@@ -104,17 +145,29 @@ select p.period_start, p.period_end, t.account_id, any_value(s.segment) as segme
   coalesce(sum(case when {end} then t.amount_per_month end), 0) / {money}.0 as paid,
   coalesce(sum(case when {end} then t.seats end), 0) / {seats}.0 as seats,
   arg_max(t.is_voluntary, t.ends) filter (where t.ends <= epoch_us(p.period_end)) as is_voluntary
-from periods p join bridged t on t.starts <= epoch_us(p.period_end) and t.covered_until > epoch_us(p.period_start)
+from periods p join bridged t on t.starts <= epoch_us(p.period_end)
+  and t.covered_until > epoch_us(p.period_start)
 left join segments s on s.account_id = t.account_id and s.period_end = p.period_end
 group by 1, 2, 3 having was = 1 or "is" = 1 order by 1, 3""").df()
-    return found.merge(_users_of_product(connection, usage, workspace), on=["account_id", "period_end"], how="left")
+    return found.merge(
+        _users_of_product(connection, usage, workspace), on=["account_id", "period_end"], how="left"
+    )
 
 
-def _users_of_product(connection: Connection, usage: StagedFacts | None, workspace: Workspace) -> pd.DataFrame:
-    """Accounts with enough active days before each period's end; active as the project defines it."""
+def _users_of_product(
+    connection: Connection, usage: StagedFacts | None, workspace: Workspace
+) -> pd.DataFrame:
+    """Accounts with enough active days before each period's end; active as the project
+    defines it.
+    """
     if usage is None:
-        return pd.DataFrame({"account_id": pd.Series(dtype="str"), "period_end": pd.Series(dtype="datetime64[us]"),
-                             "uses": pd.Series(dtype="bool")})
+        return pd.DataFrame(
+            {
+                "account_id": pd.Series(dtype="str"),
+                "period_end": pd.Series(dtype="datetime64[us]"),
+                "uses": pd.Series(dtype="bool"),
+            }
+        )
     rule = workspace.project.metrics
     names = rule.active_events or usage.settings.key_features
     counted = f"and u.event_name in ({', '.join(literal(n) for n in names)})" if names else ""
@@ -127,7 +180,10 @@ group by 1, 2 having count(distinct u.event_time_day) >= {rule.active_days}""").
 
 
 def _groups(standing: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    return [(ALL, standing), *((str(segment), rows) for segment, rows in standing.groupby("segment", sort=True))]
+    return [
+        (ALL, standing),
+        *((str(segment), rows) for segment, rows in standing.groupby("segment", sort=True)),
+    ]
 
 
 def _of_customers(
@@ -142,8 +198,10 @@ def _of_customers(
         lost, before = mine[was & ~is_], float(mine.loc[was, "paid_before"].sum())
         kept = mine.loc[was]
         values: dict[str, tuple[float, float | None]] = {
-            "customers": (int(is_.sum()), None), "new_customers": (int((is_ & ~was).sum()), None),
-            "lost_customers": (len(lost), None), "logo_churn_rate": (len(lost), int(was.sum())),
+            "customers": (int(is_.sum()), None),
+            "new_customers": (int((is_ & ~was).sum()), None),
+            "lost_customers": (len(lost), None),
+            "logo_churn_rate": (len(lost), int(was.sum())),
         }
         if "is_voluntary" in mapped:
             for name, chosen in (("voluntary_churn_rate", True), ("involuntary_churn_rate", False)):
@@ -151,21 +209,29 @@ def _of_customers(
         if "amount_per_month" in mapped:
             paid = float(mine.loc[is_, "paid"].sum())
             less = float((kept["paid_before"] - kept["paid"]).clip(lower=0).sum())
-            values |= {"monthly_revenue": (paid, None), "gross_revenue_churn_rate": (less, before),
-                       "net_revenue_retention": (float(kept["paid"].sum()), before),
-                       "revenue_per_account": (paid, int(is_.sum()))}
+            values |= {
+                "monthly_revenue": (paid, None),
+                "gross_revenue_churn_rate": (less, before),
+                "net_revenue_retention": (float(kept["paid"].sum()), before),
+                "revenue_per_account": (paid, int(is_.sum())),
+            }
             if "seats" in mapped:
                 values["revenue_per_user"] = (paid, float(mine.loc[is_, "seats"].sum()))
         if has_usage:
-            values["product_usage_rate"] = (int((mine["uses"].eq(True) & is_).sum()), int(is_.sum()))
+            values["product_usage_rate"] = (
+                int((mine["uses"].eq(True) & is_).sum()),
+                int(is_.sum()),
+            )
         found += [_row(name, start, end, segment, "", *parts) for name, parts in values.items()]
     return _table(found)
 
 
 def _renewals(connection: Connection, terms: StagedFacts) -> pd.DataFrame:
-    """Ends of an account's terms in each period while nothing else ran, and those after which it stayed covered.
+    """Ends of an account's terms in each period while nothing else ran, and those after which it
+    stayed covered.
 
-    A change of seats or price is a new row in the middle of a term: its end is no decision to renew.
+    A change of seats or price is a new row in the middle of a term: its end is no decision to
+    renew.
     """
     if not terms.columns["ends_at"]["is_mapped"]:
         return _table([])
@@ -173,9 +239,11 @@ def _renewals(connection: Connection, terms: StagedFacts) -> pd.DataFrame:
 select p.period_start, p.period_end, s.segment, count(*) as whole, sum(t.renewed) as part
 from periods p join (
   select b.account_id, b.ends, max(case when b.covered_until > b.ends or exists (
-      select 1 from bridged n where n.account_id = b.account_id and n.starts = b.ends) then 1 else 0 end) as renewed
+      select 1 from bridged n where n.account_id = b.account_id and n.starts = b.ends) then 1
+        else 0 end) as renewed
   from bridged b where not exists (
-    select 1 from bridged c where c.account_id = b.account_id and c.starts < b.ends and c.ends > b.ends)
+    select 1 from bridged c where c.account_id = b.account_id and c.starts < b.ends
+      and c.ends > b.ends)
   group by 1, 2) t on t.ends >= epoch_us(p.period_start) and t.ends < epoch_us(p.period_end)
 left join segments s on s.account_id = t.account_id and s.period_end = p.period_end
 group by 1, 2, 3 order by 1, 3""").df()
@@ -190,10 +258,12 @@ def _surveys(connection: Connection, surveys: StagedFacts) -> pd.DataFrame:
             continue
         scale = 10 ** surveys.columns[column]["decimals"]
         answers = connection.execute(f"""
-select p.period_start, p.period_end, coalesce(a.version, '') as wording, s.segment, sum(a.{column}) / {scale}.0 as part,
+select p.period_start, p.period_end, coalesce(a.version, '') as wording, s.segment,
+  sum(a.{column}) / {scale}.0 as part,
   count(a.{column}) as whole
 from facts_{slug(surveys.name)} a
-join periods p on a.answered_at >= epoch_us(p.period_start) and a.answered_at < epoch_us(p.period_end)
+join periods p on a.answered_at >= epoch_us(p.period_start)
+  and a.answered_at < epoch_us(p.period_end)
 left join segments s on s.account_id = a.account_id and s.period_end = p.period_end
 where a.known_until is null and lower(a.kind) = '{kind}' and a.{column} is not null
 group by 1, 2, 3, 4 order by 1, 3, 4""").df()
@@ -202,24 +272,66 @@ group by 1, 2, 3, 4 order by 1, 3, 4""").df()
 
 
 def _by_segment(name: str, counted: pd.DataFrame) -> list[tuple[object, ...]]:
-    """One metric per period and wording, for all and for each segment, from its `part` and `whole`."""
+    """One metric per period and wording, for all and for each segment, from its `part` and
+    `whole`.
+    """
     keys = ["period_start", "period_end", "wording"]
     every = counted.assign(segment=ALL)
     both = pd.concat([every, counted.dropna(subset=["segment"])])
     summed = both.groupby([*keys, "segment"], sort=True)[["part", "whole"]].sum()
-    return [_row(name, start, end, str(segment), str(wording), float(part), float(whole))
-            for (start, end, wording, segment), part, whole in zip(summed.index, summed["part"], summed["whole"], strict=True)]
+    return [
+        _row(name, start, end, str(segment), str(wording), float(part), float(whole))
+        for (start, end, wording, segment), part, whole in zip(
+            summed.index, summed["part"], summed["whole"], strict=True
+        )
+    ]
 
 
 def _row(
-    name: str, start: object, end: object, segment: str, wording: str, numerator: float, denominator: float | None
+    name: str,
+    start: object,
+    end: object,
+    segment: str,
+    wording: str,
+    numerator: float,
+    denominator: float | None,
 ) -> tuple[object, ...]:
     value = numerator if denominator is None else numerator / denominator if denominator else np.nan
-    return (name, start, end, segment, wording, value, numerator, np.nan if denominator is None else denominator, _UNITS[name])
+    return (
+        name,
+        start,
+        end,
+        segment,
+        wording,
+        value,
+        numerator,
+        np.nan if denominator is None else denominator,
+        _UNITS[name],
+    )
 
 
 def _table(found: list[tuple[object, ...]]) -> pd.DataFrame:
-    columns = ["metric", "period_start", "period_end", "segment", "wording", "value", "numerator", "denominator", "unit"]
-    return pd.DataFrame(found, columns=columns).astype({
-        "metric": "str", "segment": "str", "wording": "str", "unit": "str", "value": "float64", "numerator": "float64",
-        "denominator": "float64", "period_start": "datetime64[us]", "period_end": "datetime64[us]"})
+    columns = [
+        "metric",
+        "period_start",
+        "period_end",
+        "segment",
+        "wording",
+        "value",
+        "numerator",
+        "denominator",
+        "unit",
+    ]
+    return pd.DataFrame(found, columns=columns).astype(
+        {
+            "metric": "str",
+            "segment": "str",
+            "wording": "str",
+            "unit": "str",
+            "value": "float64",
+            "numerator": "float64",
+            "denominator": "float64",
+            "period_start": "datetime64[us]",
+            "period_end": "datetime64[us]",
+        }
+    )

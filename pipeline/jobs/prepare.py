@@ -1,4 +1,6 @@
-"""Keep the snapshots, labels and features of a target in the store, and read them back for training."""
+"""Keep the snapshots, labels and features of a target in the store, and read them back for
+training.
+"""
 
 import json
 from collections.abc import Mapping
@@ -35,22 +37,30 @@ class FeatureSet:
     test_dates: tuple[str, ...]
 
 
-def prepare_training(workspace: Workspace, connection: Connection, target: Target) -> dict[str, Any]:
-    """Build and write `snapshots`, `labels` and `features_<target>`; returns counts for the story of the run."""
+def prepare_training(
+    workspace: Workspace, connection: Connection, target: Target
+) -> dict[str, Any]:
+    """Build and write `snapshots`, `labels` and `features_<target>`; returns counts for the story
+    of the run.
+    """
     built = build_training(workspace, connection, target)
     store, name = workspace.store, target.name
     only = f"target = '{name}'"
     snapshots = connection.sql(
-        f"select account_id, {_AS_OF}, '{name}' as target, partition_name as feed, state, age_days, is_test "
-        "from snapshots order by account_id, as_of_day").to_arrow_table()
+        f"select account_id, {_AS_OF}, '{name}' as target, partition_name as feed, state, age_days,"
+        " is_test from snapshots order by account_id, as_of_day"
+    ).to_arrow_table()
     labels = connection.sql(
-        f"select account_id, {_AS_OF}, '{name}' as target, cast(label as integer) as label, label_reason, "
-        "make_timestamp(label_until_day * 86400000000) as label_until, make_timestamp(event_us) as event_at "
-        "from labels order by account_id, as_of_day").to_arrow_table()
+        f"select account_id, {_AS_OF}, '{name}' as target, cast(label as integer) as label,"
+        " label_reason, make_timestamp(label_until_day * 86400000000) as label_until,"
+        " make_timestamp(event_us) as event_at from labels order by account_id, as_of_day"
+    ).to_arrow_table()
     columns = ", ".join(s.column for s in built.signals)
     features = connection.sql(
-        f"select account_id, {_AS_OF}, {columns} from features order by account_id, as_of_day")
-    # Until the last table is written the set is marked as half built, so that a kill in between is noticed.
+        f"select account_id, {_AS_OF}, {columns} from features order by account_id, as_of_day"
+    )
+    # Until the last table is written the set is marked as half built, so that a kill in between is
+    # noticed.
     _write_set(workspace, name, HALF_BUILT)
     store.write("snapshots", snapshots, replace=only, partition_by=["target"])
     store.write("labels", labels, replace=only, partition_by=["target"])
@@ -61,26 +71,40 @@ def prepare_training(workspace: Workspace, connection: Connection, target: Targe
 
 def _write_set(workspace: Workspace, target: str, facts: str) -> None:
     entry = pa.Table.from_pylist([{"target": target, "facts": facts}])
-    workspace.store.write("feature_sets", entry, replace=f"target = '{target}'", partition_by=["target"])
+    workspace.store.write(
+        "feature_sets", entry, replace=f"target = '{target}'", partition_by=["target"]
+    )
 
 
 def _to_json(built: BuiltFeatures) -> str:
     dates = built.dates
-    facts = {"signals": [s.to_dict() for s in built.signals], "choices": dict(built.choices),
-             "train_dates": [d.isoformat() for d in dates.train] if dates else [],
-             "test_dates": [d.isoformat() for d in dates.test] if dates else []}
+    facts = {
+        "signals": [s.to_dict() for s in built.signals],
+        "choices": dict(built.choices),
+        "train_dates": [d.isoformat() for d in dates.train] if dates else [],
+        "test_dates": [d.isoformat() for d in dates.test] if dates else [],
+    }
     return json.dumps(facts, sort_keys=True, default=str)
 
 
 def _counts(connection: Connection, built: BuiltFeatures) -> dict[str, Any]:
-    found = connection.execute(
-        "select count(*) as rows, count(distinct s.account_id) as accounts, count(l.label) as labelled, "
-        "count(distinct case when l.label = 1 then s.account_id end) as leavers, avg(l.label) as rate, "
-        "min(s.as_of_day) as first, max(s.as_of_day) as last, count(distinct s.as_of_day) as dates, "
-        "count(distinct case when s.is_test and l.label = 1 then s.account_id end) as test_leavers, "
-        "count(case when s.is_test and l.label is not null then 1 end) as test_rows "
-        "from snapshots s join labels l on l.account_id = s.account_id and l.as_of_day = s.as_of_day").df().iloc[0]
-    return {**{str(k): (None if pd.isna(v) else v) for k, v in found.items()}, "signals": len(built.signals)}
+    found = (
+        connection.execute(
+            "select count(*) as rows, count(distinct s.account_id) as accounts, count(l.label) as"
+            " labelled, count(distinct case when l.label = 1 then s.account_id end) as leavers,"
+            " avg(l.label) as rate, min(s.as_of_day) as first, max(s.as_of_day) as last,"
+            " count(distinct s.as_of_day) as dates, count(distinct case when s.is_test and l.label"
+            " = 1 then s.account_id end) as test_leavers, count(case when s.is_test and l.label is"
+            " not null then 1 end) as test_rows from snapshots s join labels l on l.account_id ="
+            " s.account_id and l.as_of_day = s.as_of_day"
+        )
+        .df()
+        .iloc[0]
+    )
+    return {
+        **{str(k): None if pd.isna(v) else v for k, v in found.items()},
+        "signals": len(built.signals),
+    }
 
 
 def feature_set(workspace: Workspace, target: Target) -> FeatureSet:
@@ -93,40 +117,61 @@ def feature_set(workspace: Workspace, target: Target) -> FeatureSet:
     """
     rows = workspace.store.read("feature_sets", filters=[("target", "=", target.name)])
     if rows.empty or rows["facts"].iloc[0] == HALF_BUILT:
-        raise StoreError(f"the features of target {target.name!r} are not built to the end. "
-                         f"Run `tenure features --target {target.name}`.")
+        raise StoreError(
+            f"the features of target {target.name!r} are not built to the end. "
+            f"Run `tenure features --target {target.name}`."
+        )
     facts = json.loads(rows["facts"].iloc[0])
-    return FeatureSet(tuple(Signal(**s) for s in facts["signals"]), facts["choices"],
-                      tuple(facts["train_dates"]), tuple(facts["test_dates"]))
+    return FeatureSet(
+        tuple(Signal(**s) for s in facts["signals"]),
+        facts["choices"],
+        tuple(facts["train_dates"]),
+        tuple(facts["test_dates"]),
+    )
 
 
-def load_training(workspace: Workspace, target: Target) -> tuple[TrainingSet, FeatureSet, pd.DataFrame]:
+def load_training(
+    workspace: Workspace, target: Target
+) -> tuple[TrainingSet, FeatureSet, pd.DataFrame]:
     """The labelled rows of a target, what their columns mean, and the labels table itself."""
     found = feature_set(workspace, target)
     mine = [("target", "=", target.name)]
     labels = workspace.store.read("labels", filters=mine).drop(columns="target")
-    snapshots = workspace.store.read("snapshots", columns=["account_id", "as_of", "is_test"], filters=mine)
+    snapshots = workspace.store.read(
+        "snapshots", columns=["account_id", "as_of", "is_test"], filters=mine
+    )
     keys = snapshots.merge(labels, on=["account_id", "as_of"]).dropna(subset=["label"])
     keys = keys.sort_values(["account_id", "as_of"], kind="stable", ignore_index=True)
     columns = [s.column for s in found.signals]
-    values = pd.DataFrame(signal_values(workspace.store, f"features_{target.name}", keys, columns), columns=columns)
-    made = TrainingSet(keys[list(KEY_COLUMNS)], values, keys["label"].to_numpy(dtype=np.int8), found.signals)
+    values = pd.DataFrame(
+        signal_values(workspace.store, f"features_{target.name}", keys, columns), columns=columns
+    )
+    made = TrainingSet(
+        keys[list(KEY_COLUMNS)], values, keys["label"].to_numpy(dtype=np.int8), found.signals
+    )
     return made, found, labels
 
 
-def signal_values(store: Store, table: str, keys: pd.DataFrame, columns: list[str]) -> NDArray[np.float64]:
+def signal_values(
+    store: Store, table: str, keys: pd.DataFrame, columns: list[str]
+) -> NDArray[np.float64]:
     """Signals of the rows of `keys`, read in batches into the one array that holds them."""
     wanted = pd.MultiIndex.from_frame(keys[["account_id", "as_of"]])
     values = np.full((len(keys), len(columns)), np.nan)
     found = 0
     for batch in store.batches(table):
         of_batch = batch.select(["account_id", "as_of"]).to_pandas()
-        to = wanted.get_indexer(pd.MultiIndex.from_frame(of_batch.astype({"as_of": keys["as_of"].dtype})))
+        to = wanted.get_indexer(
+            pd.MultiIndex.from_frame(of_batch.astype({"as_of": keys["as_of"].dtype}))
+        )
         labelled = np.flatnonzero(to >= 0)
         found += len(labelled)
         for number, column in enumerate(columns):
             read = batch.column(column).to_numpy(zero_copy_only=False)
             values[to[labelled], number] = read[labelled]
     if found != len(keys):
-        raise StoreError(f"{len(keys) - found} labelled rows have no features in {table!r}. Run `tenure features` again.")
+        raise StoreError(
+            f"{len(keys) - found} labelled rows have no features in {table!r}. Run `tenure"
+            " features` again."
+        )
     return values

@@ -1,4 +1,6 @@
-"""What is kept of accounts, and for how long: deletion on request, and the retention period of published tables."""
+"""What is kept of accounts, and for how long: deletion on request, and the retention period of
+published tables.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,10 +25,11 @@ class Forgotten:
 
 
 def forget_account(workspace: Workspace, account: str) -> Forgotten:
-    """Remove every row of an account from the store, earlier versions of the tables with it, and the pages that name it.
+    """Remove every row of an account from the store, earlier versions of the tables with it, and
+    the pages that name it.
 
-    Models are not trained anew: they hold no row of an account, only what all rows together taught. The source is not
-    touched: an account that is still there comes back with the next staging.
+    Models are not trained anew: they hold no row of an account, only what all rows together taught.
+    The source is not touched: an account that is still there comes back with the next staging.
 
     Raises
     ------
@@ -39,20 +42,28 @@ def forget_account(workspace: Workspace, account: str) -> Forgotten:
     rows = {name: store.erase(name, ACCOUNT, [account]) for name in tables}
     held = {name: count for name, count in rows.items() if count}
     if not held:
-        raise NotFound(f"no table of {store.folder} holds account {account!r}. Ids are written as in the table `scores`.")
+        raise NotFound(
+            f"no table of {store.folder} holds account {account!r}. Ids are written as in the table"
+            " `scores`."
+        )
     for page in pages:
         page.unlink()
     return Forgotten(held, pages)
 
 
 def drop_old_runs(store: Store, target: str, as_of: pd.Timestamp, keep_days: int) -> dict[str, int]:
-    """Remove published rows of dates more than `keep_days` before a run; returns rows removed by table.
+    """Remove published rows of dates more than `keep_days` before a run; returns rows removed by
+    table.
 
     The rows of `runs` stay: they say that and when a run was published, and hold no account.
     """
     published = store.read("scores", columns=["run_id", "as_of"], filters=[("target", "=", target)])
     old = sorted(set(published["run_id"][published["as_of"] < as_of - timedelta(days=keep_days)]))
-    tables = [name for name in ("scores", "drivers", "portfolio", f"features_scored_{target}") if store.exists(name)]
+    tables = [
+        name
+        for name in ("scores", "drivers", "portfolio", f"features_scored_{target}")
+        if store.exists(name)
+    ]
     removed = {name: store.erase(name, "run_id", old) for name in tables if old}
     return {name: count for name, count in removed.items() if count}
 

@@ -37,14 +37,19 @@ class Candidate:
 
 
 def promote_target(
-    workspace: Workspace, target: Target, *, acknowledge: str | None = None, use_scorecard: bool = False
+    workspace: Workspace,
+    target: Target,
+    *,
+    acknowledge: str | None = None,
+    use_scorecard: bool = False,
 ) -> Promotion:
     """Promote the challenger past its gates.
 
     Parameters
     ----------
     acknowledge
-        Why the problems of the scale (too many accounts at 0 or 100, base out of range) are accepted.
+        Why the problems of the scale (too many accounts at 0 or 100, base out of range) are
+        accepted.
     use_scorecard
         Publish the scorecard of this version instead of its model; it needs no gates.
 
@@ -60,23 +65,33 @@ def promote_target(
         return promote_scorecard(tracker, candidate)
     found = latest_evaluation(workspace, target, bundle.model_version)
     if found is None:
-        raise ConfigError(f"the candidate of target {target.name!r} was not evaluated. Run `tenure evaluate` first.")
+        raise ConfigError(
+            f"the candidate of target {target.name!r} was not evaluated. Run `tenure evaluate`"
+            " first."
+        )
     return promote_candidate(tracker, candidate, found["gates"], acknowledge=acknowledge)
 
 
 def promote_scorecard(tracker: Any, candidate: Candidate) -> Promotion:
     """Publish the scorecard of a version instead of its model."""
     if candidate.bundle.scorecard is None:
-        raise ConfigError("there is no scorecard: no signal of this project says which direction is worse.")
+        raise ConfigError(
+            "there is no scorecard: no signal of this project says which direction is worse."
+        )
     _move(tracker, candidate.registered, candidate.version, "scorecard")
     return Promotion(candidate.version, "scorecard", ("the scorecard was chosen",))
 
 
 def promote_candidate(
-    tracker: Any, candidate: Candidate, gates: Sequence[Mapping[str, Any]], *, acknowledge: str | None = None,
+    tracker: Any,
+    candidate: Candidate,
+    gates: Sequence[Mapping[str, Any]],
+    *,
+    acknowledge: str | None = None,
     notes: Sequence[str] = (),
 ) -> Promotion:
-    """Put a version to use if its gates are passed and its scale has no problem that nobody accepted.
+    """Put a version to use if its gates are passed and its scale has no problem that nobody
+    accepted.
 
     Parameters
     ----------
@@ -92,21 +107,36 @@ def promote_candidate(
     reasons = [f"{g['name']}: {g['reason']}" for g in gates if not g["passed"]]
     problems = list(candidate.bundle.facts.get("scale_problems", []))
     if problems and not acknowledge:
-        reasons += [f"score scale: {p} Declare [scale] anchors, or accept with --acknowledge REASON." for p in problems]
+        reasons += [
+            f"score scale: {p} Declare [scale] anchors, or accept with --acknowledge REASON."
+            for p in problems
+        ]
     if reasons:
         tracker.set_model_version_tag(name, version, "refused", json.dumps(reasons)[:5000])
-        raise GateRefused(f"the candidate of {candidate.words} is refused. " + " ".join((*reasons, *notes)))
+        raise GateRefused(
+            f"the candidate of {candidate.words} is refused. " + " ".join((*reasons, *notes))
+        )
     _move(tracker, name, version, "calibrated")
     if acknowledge:
         tracker.set_model_version_tag(name, version, "acknowledged", acknowledge)
     # A gate that was not asked is no reason to trust a model.
-    return Promotion(version, "calibrated", tuple(f"{g['name']}: {g['reason']}" for g in gates if g.get("applies", True)))
+    return Promotion(
+        version,
+        "calibrated",
+        tuple(f"{g['name']}: {g['reason']}" for g in gates if g.get("applies", True)),
+    )
 
 
-def candidate_advice(workspace: Workspace, target: Target, *, use_scorecard: bool = False) -> BenchAdvice | None:
+def candidate_advice(
+    workspace: Workspace, target: Target, *, use_scorecard: bool = False
+) -> BenchAdvice | None:
     """What the newest bench recommended beside the candidate; None where none was run."""
     bundle, _, _ = need_version(workspace, target, CHALLENGER)
-    return bench_advice(workspace, target, replace(bundle, basis="scorecard" if use_scorecard else bundle.model.basis))
+    return bench_advice(
+        workspace,
+        target,
+        replace(bundle, basis="scorecard" if use_scorecard else bundle.model.basis),
+    )
 
 
 def has_champion(workspace: Workspace, target: Target) -> bool:
@@ -115,9 +145,16 @@ def has_champion(workspace: Workspace, target: Target) -> bool:
     return alias_version(tracker, model_name(workspace, target), CHAMPION) is not None
 
 
-def put_to_use(workspace: Workspace, target: Target, version: str, basis: str, tags: Mapping[str, str]) -> None:
-    """Move the alias champion to a version that has been judged elsewhere, with the reasons as tags."""
-    tracker, name = client(workspace.folder, workspace.project.mlflow.tracking_uri), model_name(workspace, target)
+def put_to_use(
+    workspace: Workspace, target: Target, version: str, basis: str, tags: Mapping[str, str]
+) -> None:
+    """Move the alias champion to a version that has been judged elsewhere, with the reasons as
+    tags.
+    """
+    tracker, name = (
+        client(workspace.folder, workspace.project.mlflow.tracking_uri),
+        model_name(workspace, target),
+    )
     for key, value in tags.items():
         tracker.set_model_version_tag(name, version, key, value)
     _move(tracker, name, version, basis)

@@ -54,14 +54,23 @@ def promote_table(
     candidate = Candidate(name, loaded[2], loaded[0], f"label {label!r}")
     evaluation = stored_evaluation(tracker.get_model_version(name, candidate.version))
     if evaluation is None:
-        raise ArtifactMismatch(f"version {candidate.version} of {name} keeps no evaluation in its run. {_next_step(label)}")
+        raise ArtifactMismatch(
+            f"version {candidate.version} of {name} keeps no evaluation in its run."
+            f" {_next_step(label)}"
+        )
     is_dated = bool(evaluation["is_out_of_time"])
-    notes = (_beside(evaluation.get("champion"), alias_version(tracker, name, CHAMPION), candidate.version),
-             *(() if is_dated else (NOT_OUT_OF_TIME,)))
+    notes = (
+        _beside(
+            evaluation.get("champion"), alias_version(tracker, name, CHAMPION), candidate.version
+        ),
+        *(() if is_dated else (NOT_OUT_OF_TIME,)),
+    )
     if use_scorecard:
         done = promote_scorecard(tracker, candidate)
     else:
-        done = promote_candidate(tracker, candidate, evaluation["gates"], acknowledge=acknowledge, notes=notes)
+        done = promote_candidate(
+            tracker, candidate, evaluation["gates"], acknowledge=acknowledge, notes=notes
+        )
     return TablePromotion(name, done, is_dated, notes)
 
 
@@ -70,19 +79,26 @@ def _next_step(label: str) -> str:
 
 
 def _beside(beside: Mapping[str, Any] | None, in_use: Any | None, version: str) -> str:
-    """How the candidate did beside the model that is in use now; its training compared it with the one in use then."""
+    """How the candidate did beside the model that is in use now; its training compared it with the
+    one in use then.
+    """
     if in_use is None:
         return "no model was in use: there was none to compare with."
     now = str(in_use.version)
     if now == version:
         return f"version {version} was in use already."
     if beside is None or beside["registered_version"] != now:
-        return (f"{IN_USE}, version {now}: not compared, it was put to use after the candidate was trained; train again to "
-                "judge both on the same held-out rows.")
+        return (
+            f"{IN_USE}, version {now}: not compared, it was put to use after the candidate was"
+            " trained; train again to judge both on the same held-out rows."
+        )
     return beside_words(beside)
 
 
 def _labels(tracker: Any, prefix: str) -> list[str]:
     """Labels of the table models there are, as their names spell them."""
-    names = [each.name for each in tracker.search_registered_models(filter_string=f"name LIKE '{prefix}%'")]
+    names = [
+        each.name
+        for each in tracker.search_registered_models(filter_string=f"name LIKE '{prefix}%'")
+    ]
     return [name.removeprefix(prefix) for name in sorted(names)][:LISTED]

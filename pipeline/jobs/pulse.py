@@ -1,4 +1,6 @@
-"""The account managers' pulse as it was known on a date: each rating with author and expiry, beside the published scores."""
+"""The account managers' pulse as it was known on a date: each rating with author and expiry, beside
+the published scores.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -47,9 +49,10 @@ CHUNK = 20_000
 class PulseReport:
     """Pulse and score of every account of the current run.
 
-    `accounts`: account_id, name, owner, value_per_year, currency, health, band, probability, status, pulse, author,
-    noted_at, expires_at, counts_until (the last date on which it counts), opinion, disagreement, points (of the
-    pulse in the score; null without a score). `verdicts` are of the test dates `tested_dates`; empty without a test.
+    `accounts`: account_id, name, owner, value_per_year, currency, health, band, probability,
+    status, pulse, author, noted_at, expires_at, counts_until (the last date on which it counts),
+    opinion, disagreement, points (of the pulse in the score; null without a score). `verdicts` are
+    of the test dates `tested_dates`; empty without a test.
     """
 
     run: Mapping[str, Any]
@@ -61,7 +64,8 @@ class PulseReport:
 
 
 def pulse_report(workspace: Workspace, target: Target) -> PulseReport:
-    """Read the ratings known on the run's date, what they weigh, and who was right on the dates of the test.
+    """Read the ratings known on the run's date, what they weigh, and who was right on the dates of
+    the test.
 
     Raises
     ------
@@ -71,8 +75,10 @@ def pulse_report(workspace: Workspace, target: Target) -> PulseReport:
         The target is about something good, which no pulse speaks of.
     """
     if target_rule(target).is_good:
-        raise ConfigError(f"target {target.name!r} is about growing; a pulse speaks of staying. Choose a target about leaving "
-                          "with --target.")
+        raise ConfigError(
+            f"target {target.name!r} is about growing; a pulse speaks of staying. Choose a target"
+            " about leaving with --target."
+        )
     scores = published_rows(workspace, target, "scores")
     row = current_run(workspace.store, target.name)
     assert row is not None  # published_rows refuses otherwise
@@ -86,11 +92,19 @@ def pulse_report(workspace: Workspace, target: Target) -> PulseReport:
     points, weighed = _weigh(workspace, target, run, bundle, source.name, scores)
     people = published_rows(workspace, target, "portfolio").drop(columns=["as_of", "run_id"])
     table = people.merge(scores[["account_id", "health", "band", "probability"]], on="account_id")
-    table = table.merge(known.drop(columns="as_of"), on="account_id").merge(points, on="account_id", how="left")
+    table = table.merge(known.drop(columns="as_of"), on="account_id").merge(
+        points, on="account_id", how="left"
+    )
     table = table.assign(opinion=opinion(table["pulse"], table["status"]))
     table = table.assign(disagreement=disagreement(table["opinion"], table["band"]))
-    return PulseReport(row, source.name, table.sort_values("account_id", ignore_index=True), weighed,
-                       verdicts(tested) if len(tested) else (), tuple(sorted(set(tested["as_of"].dt.date))))
+    return PulseReport(
+        row,
+        source.name,
+        table.sort_values("account_id", ignore_index=True),
+        weighed,
+        verdicts(tested) if len(tested) else (),
+        tuple(sorted(set(tested["as_of"].dt.date))),
+    )
 
 
 def pulse_source(staged: Mapping[str, StagedFacts]) -> StagedFacts:
@@ -101,17 +115,25 @@ def pulse_source(staged: Mapping[str, StagedFacts]) -> StagedFacts:
     NotFound
         When there is none, with the lines that add one.
     """
-    found = [s for s in staged.values() if s.contract.table == "csm_notes" and s.columns["pulse"]["is_mapped"]]
+    found = [
+        s
+        for s in staged.values()
+        if s.contract.table == "csm_notes" and s.columns["pulse"]["is_mapped"]
+    ]
     if not found:
-        raise NotFound(f"no source holds pulse ratings; staged are {', '.join(staged)}. Add [sources.csm_notes] with the columns "
-                       "account_id, noted_at and pulse (1 to 5), best with author and expires_at.")
+        raise NotFound(
+            f"no source holds pulse ratings; staged are {', '.join(staged)}. Add"
+            " [sources.csm_notes] with the columns account_id, noted_at and pulse (1 to 5), best"
+            " with author and expires_at."
+        )
     return found[0]
 
 
 def pulse_on(connection: Connection, source: StagedFacts, asked: pd.DataFrame) -> pd.DataFrame:
     """The pulse of each account as known on a date: the one that counts, else the newest there was.
 
-    The one that counts is picked by the rows of the card `pulse`, so that page and score speak of the same rating.
+    The one that counts is picked by the rows of the card `pulse`, so that page and score speak of
+    the same rating.
 
     Parameters
     ----------
@@ -121,17 +143,27 @@ def pulse_on(connection: Connection, source: StagedFacts, asked: pd.DataFrame) -
     Returns
     -------
     DataFrame
-        account_id, as_of; status (`current`, `expired`, `old`, `never`); pulse, author, noted_at, expires_at (null:
-        none stated); counts_until (the last date on which it counts: the earlier of its
-        expiry and 91 days after the note).
+        account_id, as_of; status (`current`, `expired`, `old`, `never`); pulse, author, noted_at,
+        expires_at (null: none stated); counts_until (the last date on which it counts: the earlier
+        of its expiry and 91 days after the note).
     """
     facts = source_facts(source, {})
     days = (asked["as_of"] - pd.Timestamp(0)).dt.days.astype("int64")
-    put_table(connection, "snapshots", pd.DataFrame({"account_id": asked["account_id"].astype("str"), "as_of_day": days}))
-    current = _notes(connection, facts, f"select * from ({state_rows('newest_note', facts)})").assign(status=CURRENT)
+    put_table(
+        connection,
+        "snapshots",
+        pd.DataFrame({"account_id": asked["account_id"].astype("str"), "as_of_day": days}),
+    )
+    current = _notes(
+        connection, facts, f"select * from ({state_rows('newest_note', facts)})"
+    ).assign(status=CURRENT)
     newest = _notes(connection, facts, _newest(facts))
     rows = pd.concat([current, newest]).drop_duplicates(["account_id", "as_of_day"], keep="first")
-    rows = asked.assign(as_of_day=days).merge(rows, on=["account_id", "as_of_day"], how="left").drop(columns="as_of_day")
+    rows = (
+        asked.assign(as_of_day=days)
+        .merge(rows, on=["account_id", "as_of_day"], how="left")
+        .drop(columns="as_of_day")
+    )
     end = rows["noted_at"].dt.normalize() + pd.Timedelta(days=NOTE_COUNTS_DAYS)
     rows["counts_until"] = rows[["expires_at"]].assign(end=end).min(axis=1)
     is_expired = rows["expires_at"] < rows["as_of"]
@@ -151,37 +183,63 @@ where r.position = 1"""
 
 def _notes(connection: Connection, facts: SourceFacts, query: str) -> pd.DataFrame:
     scale = 10 ** facts.decimals.get("pulse", 0)
-    return connection.execute(f"""
+    return (
+        connection.execute(f"""
 select account_id, as_of_day, cast(pulse as double) / {scale}.0 as pulse, author,
-  make_timestamp(cast(noted_at as bigint)) as noted_at, make_timestamp(cast(expires_at as bigint)) as expires_at
-from ({query}) order by account_id, as_of_day""").df().astype({"noted_at": "datetime64[us]", "expires_at": "datetime64[us]"})
+  make_timestamp(cast(noted_at as bigint)) as noted_at, make_timestamp(cast(expires_at as bigint))
+    as expires_at
+from ({query}) order by account_id, as_of_day""")
+        .df()
+        .astype({"noted_at": "datetime64[us]", "expires_at": "datetime64[us]"})
+    )
 
 
 def _tested(
-    workspace: Workspace, target: Target, connection: Connection, staged: Mapping[str, StagedFacts], source: StagedFacts,
+    workspace: Workspace,
+    target: Target,
+    connection: Connection,
+    staged: Mapping[str, StagedFacts],
+    source: StagedFacts,
     model_version: str,
 ) -> pd.DataFrame:
-    """Scores of the untouched test with the pulse of their date, and whether somebody worked on the account since."""
+    """Scores of the untouched test with the pulse of their date, and whether somebody worked on the
+    account since.
+    """
     tested = tested_scores(workspace, target, model_version)
     if tested.empty:
         return tested.assign(as_of=pd.Series(dtype="datetime64[us]"))
     known = pulse_on(connection, source, tested[["account_id", "as_of"]])
     tested = tested.merge(known, on=["account_id", "as_of"])
-    labels = workspace.store.read("labels", columns=["account_id", "as_of", "label_until"],
-                                  filters=[("target", "=", target.name)])
+    labels = workspace.store.read(
+        "labels",
+        columns=["account_id", "as_of", "label_until"],
+        filters=[("target", "=", target.name)],
+    )
     tested = tested.merge(labels, on=["account_id", "as_of"], how="left")
     treated = treated_rows(connection, staged, tested[["account_id", "as_of", "label_until"]])
     return tested.assign(treated=pd.Series(treated, index=tested.index, dtype="boolean"))
 
 
 def _weigh(
-    workspace: Workspace, target: Target, run: PastRun, bundle: Bundle, source: str, scores: pd.DataFrame
+    workspace: Workspace,
+    target: Target,
+    run: PastRun,
+    bundle: Bundle,
+    source: str,
+    scores: pd.DataFrame,
 ) -> tuple[pd.DataFrame, Weight]:
     """Points of the pulse per scored account, and over the portfolio."""
     model = bundle.published
     scored = scores.dropna(subset=["health_exact"]).set_index("account_id").sort_index()
-    rows = workspace.store.read(f"features_scored_{target.name}", columns=["account_id", *model.columns],
-                                filters=[("run_id", "=", run.run_id)]).set_index("account_id").loc[scored.index]
+    rows = (
+        workspace.store.read(
+            f"features_scored_{target.name}",
+            columns=["account_id", *model.columns],
+            filters=[("run_id", "=", run.run_id)],
+        )
+        .set_index("account_id")
+        .loc[scored.index]
+    )
     is_pulse = pulse_signals(model.signals, source)
     points, sizes = np.zeros(len(rows)), np.zeros(len(rows))
     for start in range(0, len(rows), CHUNK):
@@ -190,6 +248,9 @@ def _weigh(
         points[part], sizes[part] = every[:, is_pulse].sum(axis=1), np.abs(every).sum(axis=1)
     health = scored["health_exact"].to_numpy(dtype=np.float64)
     # Not the published band: an account under notice has a score and the band `leaving`.
-    band, without = (bundle.scale.band(displayed(np.clip(each, 0.0, 100.0))) for each in (health, health - points))
+    band, without = (
+        bundle.scale.band(displayed(np.clip(each, 0.0, 100.0)))
+        for each in (health, health - points)
+    )
     weighed = weight(points, sizes, band, without, int(is_pulse.sum()))
     return pd.DataFrame({"account_id": scored.index, "points": points}), weighed

@@ -1,4 +1,6 @@
-"""Correct the level of a model, in use or refused for its level alone, from labels that matured after it was trained."""
+"""Correct the level of a model, in use or refused for its level alone, from labels that matured
+after it was trained.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -27,7 +29,9 @@ from pipeline.workspace import Workspace
 
 @dataclass(frozen=True)
 class Recalibrated:
-    """What newer labels said, and the version that follows them; `version` None where the level holds."""
+    """What newer labels said, and the version that follows them; `version` None where the level
+    holds.
+    """
 
     check: PriorCheck
     version: str | None
@@ -36,43 +40,62 @@ class Recalibrated:
     log_loss_after: float | None
 
 
-def recalibrate_target(workspace: Workspace, target: Target, *, candidate: bool = False) -> Recalibrated:
-    """Shift the calibrator's intercept to labels newer than the training, if they have moved beyond chance.
+def recalibrate_target(
+    workspace: Workspace, target: Target, *, candidate: bool = False
+) -> Recalibrated:
+    """Shift the calibrator's intercept to labels newer than the training, if they have moved beyond
+    chance.
 
-    All newer dates but the last correct; the last one judges. The trees, their points' proportions and the scale
-    stay: the new version differs in its calibrator alone.
+    All newer dates but the last correct; the last one judges. The trees, their points' proportions
+    and the scale stay: the new version differs in its calibrator alone.
 
     Parameters
     ----------
     candidate
-        The model that asks to be used, instead of the one in use. It learns its level only from labels that were
-        complete before the newest date, and must then pass the gates on that date, which has seen no choice.
+        The model that asks to be used, instead of the one in use. It learns its level only from
+        labels that were complete before the newest date, and must then pass the gates on that date,
+        which has seen no choice.
 
     Raises
     ------
     ConfigError
         When the version publishes a scorecard, or fewer than two dates are newer than the training.
     GateRefused
-        When the level moved and the newest date does not confirm it, or refuses the candidate all the same.
+        When the level moved and the newest date does not confirm it, or refuses the candidate all
+        the same.
     """
-    bundle, baselines, _ = (need_version(workspace, target, CHALLENGER) if candidate
-                            else need_version(workspace, target, CHAMPION, "Run `tenure promote` first."))
+    bundle, baselines, _ = (
+        need_version(workspace, target, CHALLENGER)
+        if candidate
+        else need_version(workspace, target, CHAMPION, "Run `tenure promote` first.")
+    )
     if bundle.basis != "calibrated":
-        raise ConfigError(f"target {target.name!r} publishes a scorecard: it promises no probabilities that could be corrected.")
+        raise ConfigError(
+            f"target {target.name!r} publishes a scorecard: it promises no probabilities that could"
+            " be corrected."
+        )
     rows, _, labels = load_training(workspace, target)
     bundle.model.check_signals(rows.signals)
-    earlier, newest = _newer(rows, str(bundle.model.training["last_as_of"]), target, complete=candidate)
+    earlier, newest = _newer(
+        rows, str(bundle.model.training["last_as_of"]), target, complete=candidate
+    )
     calibrator = bundle.model.calibrator
     assert isinstance(calibrator, Platt)
-    check = check_prior(calibrator.logit(bundle.model.margin(earlier.features)), earlier.labels, earlier.keys["account_id"])
+    check = check_prior(
+        calibrator.logit(bundle.model.margin(earlier.features)),
+        earlier.labels,
+        earlier.keys["account_id"],
+    )
     if not check.has_moved:
         return Recalibrated(check, None, None, None)
     followed = corrected(calibrator, check)
     before, after = (_loss(bundle, each, newest) for each in (calibrator, followed))
     if after >= before:
         raise GateRefused(
-            f"{check.words} The newest date ({newest.keys['as_of'].iloc[0]:%Y-%m-%d}) does not confirm it: log loss "
-            f"{after:.4f} after the correction, {before:.4f} before. The model in use stays; train again on newer dates.")
+            f"{check.words} The newest date ({newest.keys['as_of'].iloc[0]:%Y-%m-%d}) does not"
+            f" confirm it: log loss {after:.4f} after the correction, {before:.4f} before. The"
+            " model in use stays; train again on newer dates."
+        )
     moved = _with(bundle, followed, check)
     if candidate and _anchors_are_free(workspace, target):
         moved = replace(moved, scale=bundle.scale.moved(check.shift))
@@ -80,24 +103,45 @@ def recalibrate_target(workspace: Workspace, target: Target, *, candidate: bool 
     if candidate:
         _require(found, moved, newest)
     version = register(workspace, target, moved, baselines, None, None)
-    keep_evaluation(workspace, target, moved, {**found, "registered_version": version}, backtest(moved, newest, labels))
+    keep_evaluation(
+        workspace,
+        target,
+        moved,
+        {**found, "registered_version": version},
+        backtest(moved, newest, labels),
+    )
     put_to_use(workspace, target, version, "calibrated", {"recalibrated": check.words})
     return Recalibrated(check, version, before, after)
 
 
 def _anchors_are_free(workspace: Workspace, target: Target) -> bool:
-    """Whether nobody declared the anchors and no published score rests on them: they were proposed for the level that was off."""
+    """Whether nobody declared the anchors and no published score rests on them: they were proposed
+    for the level that was off.
+    """
     in_use = champion_bundle(workspace, target)
-    return workspace.project.scale.p_at_risk is None and (in_use is None or in_use.basis != "calibrated")
+    return workspace.project.scale.p_at_risk is None and (
+        in_use is None or in_use.basis != "calibrated"
+    )
 
 
 def _judged(
-    workspace: Workspace, target: Target, bundle: Bundle, baselines: Mapping[str, Model], newest: TrainingSet, check: PriorCheck
+    workspace: Workspace,
+    target: Target,
+    bundle: Bundle,
+    baselines: Mapping[str, Model],
+    newest: TrainingSet,
+    check: PriorCheck,
 ) -> dict[str, Any]:
-    """The evaluation of the corrected model on the newest date, beside the baselines, with its gates."""
+    """The evaluation of the corrected model on the newest date, beside the baselines, with its
+    gates.
+    """
     beside = {name: model for name, model in baselines.items() if name != RESEEDED}
     found = evaluate(bundle.model, beside, newest, capacity=workspace.project.objective.capacity)
-    found |= {"target": target.name, "model_version": bundle.model_version, "prior": {**check.to_dict(), "words": check.words}}
+    found |= {
+        "target": target.name,
+        "model_version": bundle.model_version,
+        "prior": {**check.to_dict(), "words": check.words},
+    }
     found["gates"] = [gate.to_dict() for gate in (*gates(found), points_gate(bundle, newest))]
     return found
 
@@ -106,12 +150,17 @@ def _require(found: Mapping[str, Any], bundle: Bundle, newest: TrainingSet) -> N
     reasons = [f"{gate['name']}: {gate['reason']}" for gate in found["gates"] if not gate["passed"]]
     reasons += [f"score scale: {problem}" for problem in bundle.facts.get("scale_problems", [])]
     if reasons:
-        raise GateRefused(f"the candidate with a corrected level, judged on {newest.keys['as_of'].iloc[0]:%Y-%m-%d} alone, is "
-                          f"refused. {' '.join(reasons)}")
+        raise GateRefused(
+            "the candidate with a corrected level, judged on"
+            f" {newest.keys['as_of'].iloc[0]:%Y-%m-%d} alone, is refused. {' '.join(reasons)}"
+        )
 
 
-def _newer(rows: TrainingSet, last_as_of: str, target: Target, *, complete: bool) -> tuple[TrainingSet, TrainingSet]:
-    """Labelled rows after the training: those that correct, and those of the newest date, that judge.
+def _newer(
+    rows: TrainingSet, last_as_of: str, target: Target, *, complete: bool
+) -> tuple[TrainingSet, TrainingSet]:
+    """Labelled rows after the training: those that correct, and those of the newest date, that
+    judge.
 
     With `complete` only rows whose outcome was known before the newest date correct.
     """
@@ -119,16 +168,20 @@ def _newer(rows: TrainingSet, last_as_of: str, target: Target, *, complete: bool
     dates = np.sort(as_of[as_of > pd.Timestamp(last_as_of)].unique())
     if len(dates) < 2:
         raise ConfigError(
-            f"{len(dates)} dates of target {target.name!r} have labels newer than the training (until {last_as_of}); two are "
-            "needed, one to correct and one to judge. Run `tenure features` when newer labels are complete.")
+            f"{len(dates)} dates of target {target.name!r} have labels newer than the training"
+            f" (until {last_as_of}); two are needed, one to correct and one to judge. Run `tenure"
+            " features` when newer labels are complete."
+        )
     is_newest = (as_of == dates[-1]).to_numpy()
     corrects = (as_of > pd.Timestamp(last_as_of)).to_numpy() & ~is_newest
     if complete:
         corrects &= (rows.keys["label_until"] <= dates[-1]).to_numpy()
     if not corrects.any():
-        raise ConfigError(f"no outcome of target {target.name!r} is newer than the training (until {last_as_of}) and was known "
-                          f"before the newest date ({pd.Timestamp(dates[-1]):%Y-%m-%d}), so nothing can set the level and be "
-                          "judged. Hold out more dates in [targets.test].")
+        raise ConfigError(
+            f"no outcome of target {target.name!r} is newer than the training (until {last_as_of})"
+            f" and was known before the newest date ({pd.Timestamp(dates[-1]):%Y-%m-%d}), so"
+            " nothing can set the level and be judged. Hold out more dates in [targets.test]."
+        )
     return rows.rows(corrects), rows.rows(is_newest)
 
 
@@ -138,5 +191,9 @@ def _loss(bundle: Bundle, calibrator: Platt, rows: TrainingSet) -> float:
 
 def _with(bundle: Bundle, calibrator: Platt, check: PriorCheck) -> Bundle:
     note = f"the level was moved to labels newer than the training: {check.words}"
-    facts: dict[str, Any] = {**bundle.facts, "prior": check.to_dict(), "notes": [*bundle.facts.get("notes", []), note]}
+    facts: dict[str, Any] = {
+        **bundle.facts,
+        "prior": check.to_dict(),
+        "notes": [*bundle.facts.get("notes", []), note],
+    }
     return replace(bundle, model=replace(bundle.model, calibrator=calibrator), facts=facts)

@@ -1,4 +1,6 @@
-"""Derive a published run again from the inputs that were kept, and compare it with what was published."""
+"""Derive a published run again from the inputs that were kept, and compare it with what was
+published.
+"""
 
 import json
 import tempfile
@@ -28,14 +30,25 @@ from pipeline.workspace import Workspace
 
 # Inputs first: where they differ, everything after them differs for that reason.
 KEYS = {
-    "features_scored": ["account_id"], "scores": ["account_id"], "drivers": ["account_id", "dimension", "driver"],
+    "features_scored": ["account_id"],
+    "scores": ["account_id"],
+    "drivers": ["account_id", "dimension", "driver"],
     "portfolio": ["account_id"],
 }
-# The moment of writing may differ. A run's id and the hash of its settings name its inputs, which are restored by them; a
-# later version, whose settings have more keys, would write others for the same inputs.
+# The moment of writing may differ. A run's id and the hash of its settings name its inputs, which
+# are restored by them; a later version, whose settings have more keys, would write others for the
+# same inputs.
 NOT_COMPARED = ("scored_at", "run_id")
-_RUN_FACTS = ("as_of", "target", "horizon_days", "basis", "model_version", "calibrator_version", "scale_version",
-              "counts")
+_RUN_FACTS = (
+    "as_of",
+    "target",
+    "horizon_days",
+    "basis",
+    "model_version",
+    "calibrator_version",
+    "scale_version",
+    "counts",
+)
 
 
 @dataclass(frozen=True)
@@ -51,7 +64,10 @@ class Difference:
     def words(self) -> str:
         """The difference in a line."""
         of = f" of account {self.account_id}" if self.account_id else ""
-        return f"`{self.table}`{of}, {self.column}: published {_said(self.published)}, derived again {_said(self.derived)}"
+        return (
+            f"`{self.table}`{of}, {self.column}: published {_said(self.published)}, derived again"
+            f" {_said(self.derived)}"
+        )
 
 
 @dataclass(frozen=True)
@@ -69,9 +85,15 @@ class Replay:
     def words(self) -> list[str]:
         """The result in lines."""
         if self.difference is None:
-            first = f"run {self.run_id} ({self.as_of}): derived again, all {self.values:,} published values are equal."
+            first = (
+                f"run {self.run_id} ({self.as_of}): derived again, all {self.values:,} published"
+                " values are equal."
+            )
         else:
-            first = f"run {self.run_id} ({self.as_of}) is not what was published; first difference: {self.difference.words()}."
+            first = (
+                f"run {self.run_id} ({self.as_of}) is not what was published; first difference:"
+                f" {self.difference.words()}."
+            )
         return [first, *(f"  other version: {each}" for each in self.libraries)]
 
     def to_dict(self) -> dict[str, Any]:
@@ -80,7 +102,8 @@ class Replay:
 
 
 def replay_run(workspace: Workspace, target: Target, wanted: str) -> Replay:
-    """Score again with the run's own model, configuration and staged tables, aside, and compare every value.
+    """Score again with the run's own model, configuration and staged tables, aside, and compare
+    every value.
 
     Raises
     ------
@@ -93,7 +116,9 @@ def replay_run(workspace: Workspace, target: Target, wanted: str) -> Replay:
     with tempfile.TemporaryDirectory(prefix="tenure-replay-") as folder:
         aside = past_workspace(workspace, project, run.staged, Path(folder))
         with connected() as connection, same_version_needed(run):
-            derived = score_target(aside, connection, then, run.day, allow_stale=run.accepted_stale, bundle=bundle)
+            derived = score_target(
+                aside, connection, then, run.day, allow_stale=run.accepted_stale, bundle=bundle
+            )
         values, difference = compare_runs(workspace.store, aside.store, then.name, run, derived.run)
     return Replay(run.run_id, run.day.isoformat(), values, difference, _changed_libraries(run))
 
@@ -117,15 +142,27 @@ def compare_runs(
     return total, None
 
 
-def first_difference(published: pd.DataFrame, derived: pd.DataFrame, key: list[str]) -> Difference | None:
-    """The first value, by key and then by column, that differs in any bit; None where all are equal."""
+def first_difference(
+    published: pd.DataFrame, derived: pd.DataFrame, key: list[str]
+) -> Difference | None:
+    """The first value, by key and then by column, that differs in any bit; None where all are
+    equal.
+    """
     before, after = (rows.set_index(key).sort_index() for rows in (published, derived))
     if not before.index.equals(after.index):
         return _missing_row(before.index, after.index)
     columns = [c for c in published.columns if c not in (*NOT_COMPARED, *key)]
-    if absent := sorted(set(columns) ^ {c for c in derived.columns if c not in (*NOT_COMPARED, *key)}):
+    if absent := sorted(
+        set(columns) ^ {c for c in derived.columns if c not in (*NOT_COMPARED, *key)}
+    ):
         is_there = absent[0] in columns
-        return Difference("", "", absent[0], "a column" if is_there else "no column", "no column" if is_there else "a column")
+        return Difference(
+            "",
+            "",
+            absent[0],
+            "a column" if is_there else "no column",
+            "no column" if is_there else "a column",
+        )
     if not columns or before.empty:
         return None
     differs = np.column_stack([~_equal(before[c], after[c]) for c in columns])
@@ -133,8 +170,13 @@ def first_difference(published: pd.DataFrame, derived: pd.DataFrame, key: list[s
         return None
     row = int(np.argmax(differs.any(axis=1)))
     column = columns[int(np.argmax(differs[row]))]
-    return Difference("", _account(before.index[row]), _named(column, key, before.index[row]), before[column].iloc[row],
-                      after[column].iloc[row])
+    return Difference(
+        "",
+        _account(before.index[row]),
+        _named(column, key, before.index[row]),
+        before[column].iloc[row],
+        after[column].iloc[row],
+    )
 
 
 def _missing_row(before: pd.Index, after: pd.Index) -> Difference:
@@ -155,20 +197,26 @@ def _named(column: str, key: list[str], place: Any) -> str:
     return column if len(key) == 1 else f"{column} ({'/'.join(str(part) for part in place[1:])})"
 
 
-def _equal(before: "pd.Series[Any]", after: "pd.Series[Any]") -> np.ndarray[Any, np.dtype[np.bool_]]:
+def _equal(
+    before: "pd.Series[Any]", after: "pd.Series[Any]"
+) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Value by value; missing equals missing, and every bit of a double counts."""
     if pd.api.types.is_float_dtype(before.dtype) and pd.api.types.is_float_dtype(after.dtype):
         one, two = before.to_numpy(dtype=np.float64), after.to_numpy(dtype=np.float64)
         same = (one == two) & (np.signbit(one) == np.signbit(two))
         return np.asarray(same | (np.isnan(one) & np.isnan(two)))
     missing = before.isna().to_numpy() & after.isna().to_numpy()
-    equal = (before.astype(object).to_numpy() == after.astype(object).to_numpy())
+    equal = before.astype(object).to_numpy() == after.astype(object).to_numpy()
     return np.asarray(missing | np.where(before.isna() | after.isna(), False, equal), dtype=bool)
 
 
 def _changed_libraries(run: PastRun) -> tuple[str, ...]:
     then, today = run.recorded.get("libraries", {}), library_versions()
-    return tuple(f"{name} {then.get(name, 'unknown')} then, {now} now" for name, now in today.items() if then.get(name) != now)
+    return tuple(
+        f"{name} {then.get(name, 'unknown')} then, {now} now"
+        for name, now in today.items()
+        if then.get(name) != now
+    )
 
 
 def _said(value: Any) -> str:

@@ -1,4 +1,6 @@
-"""Draw the pages of a published run from finished tables: portfolio.html, worklist.csv, the model card."""
+"""Draw the pages of a published run from finished tables: portfolio.html, worklist.csv, the model
+card.
+"""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -37,32 +39,58 @@ _EARLIER_RUNS, _EARLIER_SCORES = 6, 500_000
 def write_reports(workspace: Workspace, target: Target, published: PublishedRun) -> list[Path]:
     """Write the pages of a run beside the project file; returns their paths.
 
-    A run of an earlier date than the one readers see gets a folder of its own: its pages must not stand where
-    people look for today's.
+    A run of an earlier date than the one readers see gets a folder of its own: its pages must not
+    stand where people look for today's.
     """
     folder = workspace.folder / "reports" / target.name
     current = current_run(workspace.store, target.name)
     if current is not None and current["run_id"] != published.run["run_id"]:
         folder = folder / f"{published.run['as_of']:%Y-%m-%d}"
     folder.mkdir(parents=True, exist_ok=True)
-    evaluation = latest_evaluation(workspace, target, published.bundle.model_version) or (
-        latest_evaluation(workspace, target) if published.bundle.basis == "scorecard" else None) or {}
+    evaluation = (
+        latest_evaluation(workspace, target, published.bundle.model_version)
+        or (latest_evaluation(workspace, target) if published.bundle.basis == "scorecard" else None)
+        or {}
+    )
     tested = _backtest(workspace, target, published)
     bands = _bands(published, tested)
-    page = portfolio_page(PortfolioInputs(
-        scores=published.scores, drivers=published.reasons, why=published.why, portfolio=published.portfolio,
-        run=published.run,
-        backtest=tested, evaluation=evaluation, band_table=bands, source_freshness=_freshness(published),
-        previous_counts=published.previous_counts, objective=asdict(workspace.project.objective), now=workspace.now,
-        project=workspace.project.name, target_kind=target.kind, target_words=target_words(target),
-        names=_former_names(workspace), limits=limits_of(published.bundle),
-        ranges=promises(tested, edges=(published.bundle.scale.at_risk_until, published.bundle.scale.stable_until)),
-        edges=(published.bundle.scale.at_risk_until, published.bundle.scale.stable_until),
-        earlier=outcomes_report(workspace, target, on=published.run["as_of"], newest=_earlier_runs(published)),
-    ))
+    page = portfolio_page(
+        PortfolioInputs(
+            scores=published.scores,
+            drivers=published.reasons,
+            why=published.why,
+            portfolio=published.portfolio,
+            run=published.run,
+            backtest=tested,
+            evaluation=evaluation,
+            band_table=bands,
+            source_freshness=_freshness(published),
+            previous_counts=published.previous_counts,
+            objective=asdict(workspace.project.objective),
+            now=workspace.now,
+            project=workspace.project.name,
+            target_kind=target.kind,
+            target_words=target_words(target),
+            names=_former_names(workspace),
+            limits=limits_of(published.bundle),
+            ranges=promises(
+                tested,
+                edges=(published.bundle.scale.at_risk_until, published.bundle.scale.stable_until),
+            ),
+            edges=(published.bundle.scale.at_risk_until, published.bundle.scale.stable_until),
+            earlier=outcomes_report(
+                workspace, target, on=published.run["as_of"], newest=_earlier_runs(published)
+            ),
+        )
+    )
     card, markdown = target_card(workspace, target, published.bundle, evaluation, tested, bands)
-    ranked = worklist(published.scores, published.reasons, published.portfolio, event=EVENT_WORDS[target.kind][0],
-                      why=published.why)
+    ranked = worklist(
+        published.scores,
+        published.reasons,
+        published.portfolio,
+        event=EVENT_WORDS[target.kind][0],
+        why=published.why,
+    )
     _replace(folder / PAGE, page)
     _replace(folder / CARD, card)
     _replace(folder / CARD_MD, markdown)
@@ -76,7 +104,10 @@ def write_changes_page(workspace: Workspace, target: Target, found: Change) -> P
     """Write the page of what moved between two runs; returns its path."""
     folder = workspace.folder / "reports" / target.name
     folder.mkdir(parents=True, exist_ok=True)
-    _replace(folder / CHANGES_PAGE, changes_page(found, project=workspace.project.name, now=workspace.now))
+    _replace(
+        folder / CHANGES_PAGE,
+        changes_page(found, project=workspace.project.name, now=workspace.now),
+    )
     return folder / CHANGES_PAGE
 
 
@@ -84,8 +115,15 @@ def write_pulse_page(workspace: Workspace, target: Target, report: PulseReport) 
     """Write the page of pulse and score; returns its path."""
     folder = workspace.folder / "reports" / target.name
     folder.mkdir(parents=True, exist_ok=True)
-    _replace(folder / PULSE_PAGE, pulse_page(report, horizon_days=target.horizon_days, project=workspace.project.name,
-                                             now=workspace.now))
+    _replace(
+        folder / PULSE_PAGE,
+        pulse_page(
+            report,
+            horizon_days=target.horizon_days,
+            project=workspace.project.name,
+            now=workspace.now,
+        ),
+    )
     return folder / PULSE_PAGE
 
 
@@ -98,14 +136,26 @@ def write_pattern_page(workspace: Workspace, target: Target, report: PatternRepo
 
 
 def write_account_page(workspace: Workspace, target: Target, explained: Explained) -> Path:
-    """Write the brief of one account; returns its path. Ids may hold any character, so the name is percent-encoded."""
+    """Write the brief of one account; returns its path. Ids may hold any character, so the name is
+    percent-encoded.
+    """
     folder = workspace.folder / "reports" / target.name / "accounts"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{quote(str(explained.score['account_id']), safe=' ')}.html"
-    _replace(path, account_page(
-        explained, horizon_days=target.horizon_days, verb=EVENT_WORDS[target.kind][0], edges=band_edges(workspace),
-        project=workspace.project.name, now=workspace.now,
-        facts=account_facts(workspace, str(explained.score["account_id"]), explained.score["as_of"])))
+    _replace(
+        path,
+        account_page(
+            explained,
+            horizon_days=target.horizon_days,
+            verb=EVENT_WORDS[target.kind][0],
+            edges=band_edges(workspace),
+            project=workspace.project.name,
+            now=workspace.now,
+            facts=account_facts(
+                workspace, str(explained.score["account_id"]), explained.score["as_of"]
+            ),
+        ),
+    )
     return path
 
 
@@ -117,11 +167,15 @@ def _replace(path: Path, text: str) -> None:
 
 
 def _backtest(workspace: Workspace, target: Target, published: PublishedRun) -> pd.DataFrame:
-    empty = pd.DataFrame(columns=["account_id", "as_of", "label", "probability", "health", "band", "left_at"])
+    empty = pd.DataFrame(
+        columns=["account_id", "as_of", "label", "probability", "health", "band", "left_at"]
+    )
     if published.bundle.basis == "scorecard" or not workspace.store.exists("backtest"):
         return empty
     rows = workspace.store.read("backtest", filters=[("target", "=", target.name)])
-    return rows[rows["model_version"] == published.bundle.model_version].drop(columns=["target", "model_version"])
+    return rows[rows["model_version"] == published.bundle.model_version].drop(
+        columns=["target", "model_version"]
+    )
 
 
 def _earlier_runs(published: PublishedRun) -> int:
@@ -133,8 +187,12 @@ def _former_names(workspace: Workspace) -> dict[str, str]:
     name = workspace.source_named("accounts")
     if name is None or not workspace.store.exists(f"staged_{name}"):
         return {}
-    rows = workspace.store.read(f"staged_{name}", columns=["account_id", "name", "known_from"]).dropna(subset=["name"])
-    newest = rows.sort_values(["known_from", "name"], kind="stable").drop_duplicates("account_id", keep="last")
+    rows = workspace.store.read(
+        f"staged_{name}", columns=["account_id", "name", "known_from"]
+    ).dropna(subset=["name"])
+    newest = rows.sort_values(["known_from", "name"], kind="stable").drop_duplicates(
+        "account_id", keep="last"
+    )
     return dict(zip(newest["account_id"], newest["name"], strict=True))
 
 
@@ -143,12 +201,25 @@ def _bands(published: PublishedRun, tested: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame()
     if tested.empty:
         probability = published.scores["probability"].dropna()
-        return band_table(published.bundle.scale, probability.to_numpy()) if len(probability) else pd.DataFrame()
-    return band_table(published.bundle.scale, tested["probability"].to_numpy(), tested["label"].to_numpy())
+        return (
+            band_table(published.bundle.scale, probability.to_numpy())
+            if len(probability)
+            else pd.DataFrame()
+        )
+    return band_table(
+        published.bundle.scale, tested["probability"].to_numpy(), tested["label"].to_numpy()
+    )
 
 
 def _freshness(published: PublishedRun) -> pd.DataFrame:
-    rows = [{"source": s.source, "newest_known": s.newest_known, "rows": s.rows,
-             "share": published.covered.get(s.source, float("nan")),
-             "note": s.problem} for s in published.freshness]
+    rows = [
+        {
+            "source": s.source,
+            "newest_known": s.newest_known,
+            "rows": s.rows,
+            "share": published.covered.get(s.source, float("nan")),
+            "note": s.problem,
+        }
+        for s in published.freshness
+    ]
     return pd.DataFrame(rows, columns=["source", "newest_known", "rows", "share", "note"])

@@ -44,18 +44,26 @@ def run_flow(workspace: Workspace, target: Target, say: Say, as_of: date | None 
     return run_flows(workspace, (target,), say, as_of)[0]
 
 
-def run_flows(workspace: Workspace, targets: Sequence[Target], say: Say, as_of: date | None = None) -> tuple[WholeRun, ...]:
-    """The whole flow for several targets, on tables staged once; an error at one leaves what is published before it."""
+def run_flows(
+    workspace: Workspace, targets: Sequence[Target], say: Say, as_of: date | None = None
+) -> tuple[WholeRun, ...]:
+    """The whole flow for several targets, on tables staged once; an error at one leaves what is
+    published before it.
+    """
     with workspace.store.writing():
         with connected() as connection:
             tell_stage(say, stage_sources(workspace, connection))
             for target in targets:
                 refuse_bad_sources(workspace, connection, target)
                 tell_features(say, target, prepare_training(workspace, connection, target))
-        return tuple(_publish(workspace, target, say, as_of, is_named=len(targets) > 1) for target in targets)
+        return tuple(
+            _publish(workspace, target, say, as_of, is_named=len(targets) > 1) for target in targets
+        )
 
 
-def _publish(workspace: Workspace, target: Target, say: Say, as_of: date | None, *, is_named: bool) -> WholeRun:
+def _publish(
+    workspace: Workspace, target: Target, say: Say, as_of: date | None, *, is_named: bool
+) -> WholeRun:
     """From features in the store to pages."""
     if is_named:
         say("target", target.name)
@@ -76,7 +84,9 @@ def refuse_bad_sources(workspace: Workspace, connection: Connection, target: Tar
 
 
 def refuse_leaking_store(workspace: Workspace, target: Target) -> None:
-    """As `refuse_bad_sources`, of what was staged last: training on features in the store asks no less."""
+    """As `refuse_bad_sources`, of what was staged last: training on features in the store asks no
+    less.
+    """
     from pipeline.checking import check_sources, refuse_training
 
     if workspace.store.exists("staged_sources"):
@@ -97,7 +107,9 @@ def _learn(workspace: Workspace, target: Target, say: Say) -> tuple[Mapping[str,
 
 
 def _publish_scorecard(workspace: Workspace, target: Target, say: Say, few: TooFewEvents) -> str:
-    """Where nobody left yet there is nothing to learn; the signs of the cards still say who needs looking after."""
+    """Where nobody left yet there is nothing to learn; the signs of the cards still say who needs
+    looking after.
+    """
     say("train", f"no model: {few}")
     if has_champion(workspace, target):
         say("promote", "what is in use stays.")
@@ -126,14 +138,20 @@ def _promote(workspace: Workspace, target: Target, say: Say) -> str | None:
             except ConfigError as error:
                 say("promote", f"nor is there a scorecard to publish: {error}")
                 raise refusal from None
-            say("promote", "no model is promoted; the scorecard is published instead: scores and reasons, no probability.")
+            say(
+                "promote",
+                "no model is promoted; the scorecard is published instead: scores and reasons, no"
+                " probability.",
+            )
         return str(refusal)
     say("promote", f"version {done.version} is in use; {len(done.reasons)} gates passed")
     return None
 
 
 def _used_at_newer_level(workspace: Workspace, target: Target, say: Say) -> bool:
-    """Whether a candidate refused for its level alone is in use at the level of newer labels, past the same gates."""
+    """Whether a candidate refused for its level alone is in use at the level of newer labels, past
+    the same gates.
+    """
     bundle, _, _ = need_version(workspace, target, CHALLENGER)
     found = latest_evaluation(workspace, target, bundle.model_version)
     refused = {gate["name"] for gate in found["gates"] if not gate["passed"]} if found else set()
@@ -145,47 +163,75 @@ def _used_at_newer_level(workspace: Workspace, target: Target, say: Say) -> bool
         say("promote", f"nor with a corrected level: {reason}")
         return False
     if done.version is None:
-        say("promote", f"nor do outcomes that were complete before the newest date correct its level: {done.check.words}")
+        say(
+            "promote",
+            "nor do outcomes that were complete before the newest date correct its level:"
+            f" {done.check.words}",
+        )
         return False
-    say("promote", f"its level alone was off and follows newer labels: {done.check.words} Version {done.version} is in use; on "
-                   f"the newest date, which set nothing, log loss {done.log_loss_after:.4f}, before {done.log_loss_before:.4f}.")
+    say(
+        "promote",
+        f"its level alone was off and follows newer labels: {done.check.words} Version"
+        f" {done.version} is in use; on the newest date, which set nothing, log loss"
+        f" {done.log_loss_after:.4f}, before {done.log_loss_before:.4f}.",
+    )
     return True
 
 
 def tell_stage(say: Say, staged: Mapping[str, Any]) -> None:
     """Rows in and out of all sources."""
-    read, good = sum(s.rows_read for s in staged.values()), sum(s.rows_staged for s in staged.values())
+    read, good = (
+        sum(s.rows_read for s in staged.values()),
+        sum(s.rows_staged for s in staged.values()),
+    )
     bad = sum(sum(s.rows_bad.values()) for s in staged.values())
     left = sum(sum(s.rows_left_out.values()) for s in staged.values())
     firsts = [s.first_event for s in staged.values() if s.first_event]
     lasts = [s.last_event for s in staged.values() if s.last_event]
     span = f", {min(firsts):%Y-%m-%d} to {max(lasts):%Y-%m-%d}" if firsts else ""
     sources = "1 source" if len(staged) == 1 else f"{len(staged)} sources"
-    say("stage", f"{sources}, {read:,} rows read, {good:,} kept, {left:,} left out by rule, {bad:,} in "
-                 f"quarantine{span}")
+    say(
+        "stage",
+        f"{sources}, {read:,} rows read, {good:,} kept, {left:,} left out by rule, {bad:,} in "
+        f"quarantine{span}",
+    )
 
 
 def tell_features(say: Say, target: Target, counts: Mapping[str, Any]) -> None:
     """Snapshots, signals and leavers."""
     from features.windows import day_of
 
-    say("features", f"{target.name}: {int(counts['rows']):,} rows of {int(counts['accounts']):,} accounts on "
-                    f"{int(counts['dates'])} dates, {day_of(counts['first'])} to {day_of(counts['last'])}; "
-                    f"{counts['signals']} signals")
+    say(
+        "features",
+        f"{target.name}: {int(counts['rows']):,} rows of {int(counts['accounts']):,} accounts on "
+        f"{int(counts['dates'])} dates, {day_of(counts['first'])} to {day_of(counts['last'])}; "
+        f"{counts['signals']} signals",
+    )
     rate = counts["rate"]
-    say("labels", f"{int(counts['labelled']):,} rows have a complete horizon; {int(counts['leavers']):,} accounts with the "
-                  f"event{'' if rate is None else f' ({rate:.1%} of rows)'}; test: {int(counts['test_rows']):,} rows, "
-                  f"{int(counts['test_leavers']):,} accounts with the event")
+    say(
+        "labels",
+        f"{int(counts['labelled']):,} rows have a complete horizon; {int(counts['leavers']):,}"
+        f" accounts with the event{'' if rate is None else f' ({rate:.1%} of rows)'}; test:"
+        f" {int(counts['test_rows']):,} rows, {int(counts['test_leavers']):,} accounts with the"
+        " event",
+    )
 
 
 def tell_training(say: Say, trained: Trained) -> None:
     """What was chosen, and on what."""
     training = trained.bundle.model.training
-    say("train", f"{trained.bundle.model.name}, {len(trained.result.trials)} trials, {training['rows']:,} rows until "
-                 f"{training['last_as_of']}; calibrated on {training['calibration_from']} to {training['calibration_until']}")
+    say(
+        "train",
+        f"{trained.bundle.model.name}, {len(trained.result.trials)} trials, {training['rows']:,}"
+        f" rows until {training['last_as_of']}; calibrated on {training['calibration_from']} to"
+        f" {training['calibration_until']}",
+    )
     scale = trained.bundle.scale
-    say("scale", f"{scale.p_at_risk:.1%} at the edge 40|41, {scale.p_healthy:.1%} at 70|71"
-                 + (" (proposed; declare them in [scale] to fix them)" if trained.proposal else ""))
+    say(
+        "scale",
+        f"{scale.p_at_risk:.1%} at the edge 40|41, {scale.p_healthy:.1%} at 70|71"
+        + (" (proposed; declare them in [scale] to fix them)" if trained.proposal else ""),
+    )
     for note in trained.result.notes:
         say("note", note)
 
@@ -193,46 +239,80 @@ def tell_training(say: Say, trained: Trained) -> None:
 def tell_evaluation(say: Say, found: Mapping[str, Any]) -> None:
     """Test metrics beside the constant and recency alone."""
     test = found["test"]
-    recency = "" if test.get("recency_auc") is None else f", recency alone {test['recency_auc']:.3f}"
-    say("test", f"AUC {test['auc']:.3f} ({test['auc_low']:.3f}-{test['auc_high']:.3f}){recency}; log loss "
-                f"{test['log_loss']:.4f}, constant {test['log_loss_constant']:.4f}")
-    say("test", f"{test['mean_probability']:.1%} expected, {test['rate']:.1%} happened; calibration slope "
-                f"{test['calibration_slope']:.2f}")
+    recency = (
+        "" if test.get("recency_auc") is None else f", recency alone {test['recency_auc']:.3f}"
+    )
+    say(
+        "test",
+        f"AUC {test['auc']:.3f} ({test['auc_low']:.3f}-{test['auc_high']:.3f}){recency}; log loss "
+        f"{test['log_loss']:.4f}, constant {test['log_loss_constant']:.4f}",
+    )
+    say(
+        "test",
+        f"{test['mean_probability']:.1%} expected, {test['rate']:.1%} happened; calibration slope "
+        f"{test['calibration_slope']:.2f}",
+    )
     if found.get("prior", {}).get("has_moved"):
         say("drift", found["prior"]["words"])
 
 
 def tell_beside(say: Say, found: Mapping[str, Any]) -> None:
-    """What the same test says of other rows and fewer signals; a run leaves it to the model card."""
+    """What the same test says of other rows and fewer signals; a run leaves it to the model
+    card.
+    """
     apart = found.get("untreated")
     if apart and apart["treated_share"] and apart["metrics"]:
-        say("test", f"{apart['treated_share']:.0%} of test rows were worked on inside their window; without them AUC "
-                    f"{apart['metrics']['auc']:.3f}, log loss {apart['metrics']['log_loss']:.4f}")
+        say(
+            "test",
+            f"{apart['treated_share']:.0%} of test rows were worked on inside their window; without"
+            f" them AUC {apart['metrics']['auc']:.3f}, log loss {apart['metrics']['log_loss']:.4f}",
+        )
     notice = found.get("under_notice")
     if notice:
-        say("test", f"accounts that had given notice are left out ({notice['notice_rows']} rows, {notice['notice_left']} left in "
-                    f"time); with them AUC {notice['with']['auc']:.3f}, log loss {notice['with']['log_loss']:.4f}")
+        say(
+            "test",
+            f"accounts that had given notice are left out ({notice['notice_rows']} rows,"
+            f" {notice['notice_left']} left in time); with them AUC {notice['with']['auc']:.3f},"
+            f" log loss {notice['with']['log_loss']:.4f}",
+        )
     leading = found.get("leading_alone")
     if leading:
         beyond = leading["difference_low"] > 0 or leading["difference_high"] < 0
-        say("test", f"leading signals alone ({leading['signals']} of {leading['signals'] + leading['lagging']}): log loss "
-                    f"{leading['log_loss']:.4f} against {leading['all_log_loss']:.4f} with all, AUC {leading['auc']:.3f} against "
-                    f"{leading['all_auc']:.3f}; difference {leading['difference']:+.4f} (95% {leading['difference_low']:+.4f} to "
-                    f"{leading['difference_high']:+.4f}), {'beyond' if beyond else 'within'} chance")
+        say(
+            "test",
+            f"leading signals alone ({leading['signals']} of"
+            f" {leading['signals'] + leading['lagging']}): log loss {leading['log_loss']:.4f}"
+            f" against {leading['all_log_loss']:.4f} with all, AUC {leading['auc']:.3f} against"
+            f" {leading['all_auc']:.3f}; difference {leading['difference']:+.4f} (95%"
+            f" {leading['difference_low']:+.4f} to {leading['difference_high']:+.4f}),"
+            f" {'beyond' if beyond else 'within'} chance",
+        )
 
 
 def tell_score(say: Say, published: PublishedRun) -> None:
     """The summary an operator reads."""
     bands = published.scores["band"].value_counts()
     before = published.previous_counts
-    changes = [f"{str(band).replace('_', ' ')} {int(n):,}" + (f" ({int(n) - before.get(str(band), 0):+d})" if before else "")
-               for band, n in bands.items()]
+    changes = [
+        f"{str(band).replace('_', ' ')} {int(n):,}"
+        + (f" ({int(n) - before.get(str(band), 0):+d})" if before else "")
+        for band, n in bands.items()
+    ]
     scored = int(published.scores["health"].notna().sum())
-    say("score", f"as of {published.run['as_of']:%Y-%m-%d}: {scored:,} scored, {int(bands.get('unknown', 0)):,} unknown; "
-                 f"{', '.join(changes)}" + (" (against the last run)" if before else ""))
+    say(
+        "score",
+        f"as of {published.run['as_of']:%Y-%m-%d}: {scored:,} scored,"
+        f" {int(bands.get('unknown', 0)):,} unknown; {', '.join(changes)}"
+        + (" (against the last run)" if before else ""),
+    )
     stale = [s.source for s in published.freshness if s.problem]
     if published.shift is not None:
-        say("score", f"distribution: stability index {published.shift.index:.2f} against the last run (0.25 is a major shift)")
-    say("score", f"run {published.run['run_id']} published; stale sources: {', '.join(stale) or 'none'}")
-
-
+        say(
+            "score",
+            f"distribution: stability index {published.shift.index:.2f} against the last run (0.25"
+            " is a major shift)",
+        )
+    say(
+        "score",
+        f"run {published.run['run_id']} published; stale sources: {', '.join(stale) or 'none'}",
+    )

@@ -1,4 +1,6 @@
-"""What a test adds to the MLflow run that trained the model: metrics with their intervals, pictures, the model card."""
+"""What a test adds to the MLflow run that trained the model: metrics with their intervals,
+pictures, the model card.
+"""
 
 import json
 from collections.abc import Mapping
@@ -20,9 +22,15 @@ EVALUATION = "evaluation.json"
 
 
 def record_evaluation(
-    workspace: Workspace, target: Target, bundle: Bundle, version: str, found: Mapping[str, Any], tested: pd.DataFrame
+    workspace: Workspace,
+    target: Target,
+    bundle: Bundle,
+    version: str,
+    found: Mapping[str, Any],
+    tested: pd.DataFrame,
 ) -> None:
-    """Add an evaluation to the run of a registered version; a later one of the same version takes its place.
+    """Add an evaluation to the run of a registered version; a later one of the same version takes
+    its place.
 
     Parameters
     ----------
@@ -37,10 +45,19 @@ def record_evaluation(
     run = tracker.get_model_version(model_name(workspace, target), version).tags["run_id"]
     bands = band_table(bundle.scale, tested["probability"].to_numpy(), tested["label"].to_numpy())
     page, markdown = target_card(workspace, target, bundle, found, tested, bands)
-    figures = {"test_reliability.png": reliability_figure(tested["label"], tested["probability"]),
-               "lift.png": lift_figure(tested, found["test"]), "lead_time.png": lead_time_figure(tested)}
-    mlflow.log_metrics(_metrics(found), run_id=run)  # in one go; the client's own calls are one transaction a metric
-    for name, text in ((CARD, page), (CARD_MD, markdown), (EVALUATION, json.dumps(found, indent=1, sort_keys=True) + "\n")):
+    figures = {
+        "test_reliability.png": reliability_figure(tested["label"], tested["probability"]),
+        "lift.png": lift_figure(tested, found["test"]),
+        "lead_time.png": lead_time_figure(tested),
+    }
+    mlflow.log_metrics(
+        _metrics(found), run_id=run
+    )  # in one go; the client's own calls are one transaction a metric
+    for name, text in (
+        (CARD, page),
+        (CARD_MD, markdown),
+        (EVALUATION, json.dumps(found, indent=1, sort_keys=True) + "\n"),
+    ):
         tracker.log_text(run, text, name)
     for name, figure in figures.items():
         if figure is not None:
@@ -48,9 +65,14 @@ def record_evaluation(
 
 
 def _metrics(found: Mapping[str, Any]) -> dict[str, float]:
-    """Every number of the test, and the paired differences to the baselines, each with its interval."""
+    """Every number of the test, and the paired differences to the baselines, each with its
+    interval.
+    """
     test = {f"test_{name}": value for name, value in found["test"].items()}
-    gaps = {f"test_log_loss_minus_{name}{end}": numbers[f"difference{end}"]
-            for name, numbers in found["baselines"].items() for end in ("", "_low", "_high")}
+    gaps = {
+        f"test_log_loss_minus_{name}{end}": numbers[f"difference{end}"]
+        for name, numbers in found["baselines"].items()
+        for end in ("", "_low", "_high")
+    }
     numbers = {**test, **gaps, "band_changes": found["stability"]["changed"]}
     return {name: float(value) for name, value in numbers.items() if isinstance(value, int | float)}

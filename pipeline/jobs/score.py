@@ -1,4 +1,6 @@
-"""Score every account of a target's population on one date, explain it, and publish it whole or not at all."""
+"""Score every account of a target's population on one date, explain it, and publish it whole or not
+at all.
+"""
 
 import hashlib
 import json
@@ -41,19 +43,44 @@ from pipeline.tracking import CHALLENGER, CHAMPION
 from pipeline.workspace import Workspace
 
 SCORES = (
-    ("account_id", pa.string()), ("as_of", pa.timestamp("us")), ("target", pa.string()), ("horizon_days", pa.int64()),
-    ("run_id", pa.string()), ("basis", pa.string()), ("probability", pa.float64()), ("probability_low", pa.float64()),
-    ("probability_high", pa.float64()), ("health", pa.int64()), ("health_exact", pa.float64()),
-    ("health_low", pa.float64()), ("health_high", pa.float64()), ("band", pa.string()), ("band_reason", pa.string()),
-    ("base_points", pa.float64()), ("base_displayed", pa.int64()), ("model_version", pa.string()),
-    ("calibrator_version", pa.string()), ("scale_version", pa.string()), ("scored_at", pa.timestamp("us")),
+    ("account_id", pa.string()),
+    ("as_of", pa.timestamp("us")),
+    ("target", pa.string()),
+    ("horizon_days", pa.int64()),
+    ("run_id", pa.string()),
+    ("basis", pa.string()),
+    ("probability", pa.float64()),
+    ("probability_low", pa.float64()),
+    ("probability_high", pa.float64()),
+    ("health", pa.int64()),
+    ("health_exact", pa.float64()),
+    ("health_low", pa.float64()),
+    ("health_high", pa.float64()),
+    ("band", pa.string()),
+    ("band_reason", pa.string()),
+    ("base_points", pa.float64()),
+    ("base_displayed", pa.int64()),
+    ("model_version", pa.string()),
+    ("calibrator_version", pa.string()),
+    ("scale_version", pa.string()),
+    ("scored_at", pa.timestamp("us")),
 )
 DRIVERS = (
-    ("account_id", pa.string()), ("as_of", pa.timestamp("us")), ("target", pa.string()), ("horizon_days", pa.int64()),
-    ("run_id", pa.string()), ("dimension", pa.string()), ("driver", pa.string()), ("points", pa.float64()),
-    ("points_displayed", pa.int64()), ("value", pa.float64()), ("value_before", pa.float64()),
-    ("reference", pa.float64()), ("words", pa.string()),
+    ("account_id", pa.string()),
+    ("as_of", pa.timestamp("us")),
+    ("target", pa.string()),
+    ("horizon_days", pa.int64()),
+    ("run_id", pa.string()),
+    ("dimension", pa.string()),
+    ("driver", pa.string()),
+    ("points", pa.float64()),
+    ("points_displayed", pa.int64()),
+    ("value", pa.float64()),
+    ("value_before", pa.float64()),
+    ("reference", pa.float64()),
+    ("words", pa.string()),
 )
+
 
 @dataclass(frozen=True)
 class PublishedRun:
@@ -64,7 +91,9 @@ class PublishedRun:
     reasons: pd.DataFrame
     """The two largest drivers of each account towards the event; all of them are in the store."""
     why: pd.DataFrame
-    """Reasons of each account from the short list: account_id, reason, points; accounts without are not explained."""
+    """Reasons of each account from the short list: account_id, reason, points; accounts without are
+    not explained.
+    """
     portfolio: pd.DataFrame
     freshness: tuple[SourceState, ...]
     covered: Mapping[str, float]
@@ -88,8 +117,14 @@ def default_as_of(
 
 
 def score_target(
-    workspace: Workspace, connection: Connection, target: Target, as_of: date | None = None, *,
-    use_candidate: bool = False, allow_stale: Mapping[str, str] | None = None, bundle: Bundle | None = None,
+    workspace: Workspace,
+    connection: Connection,
+    target: Target,
+    as_of: date | None = None,
+    *,
+    use_candidate: bool = False,
+    allow_stale: Mapping[str, str] | None = None,
+    bundle: Bundle | None = None,
     accept_shift: str | None = None,
 ) -> PublishedRun:
     """Score one date and publish scores, drivers and portfolio under one run.
@@ -112,8 +147,11 @@ def score_target(
     """
     if bundle is None:
         bundle, _, _ = need_version(
-            workspace, target, CHALLENGER if use_candidate else CHAMPION,
-            "Run `tenure evaluate` and `tenure promote`, or score with --candidate.")
+            workspace,
+            target,
+            CHALLENGER if use_candidate else CHAMPION,
+            "Run `tenure evaluate` and `tenure promote`, or score with --candidate.",
+        )
     staged = load_staged(workspace, connection)
     day = as_of or default_as_of(workspace, connection, staged, target)
     _refuse_beyond_data(staged, day)
@@ -123,39 +161,53 @@ def score_target(
     built = build_scoring(workspace, connection, target, day, bundle.choices)
     bundle.published.check_signals(built.signals)
     snapshots = connection.execute(
-        f"select account_id, state from snapshots where as_of_day = {day_number(day)} order by account_id").df()
+        f"select account_id, state from snapshots where as_of_day = {day_number(day)} order by"
+        " account_id"
+    ).df()
     rows = scoring_rows(connection, bundle.published.columns, day)
-    unknown = _of_unseen_terms(workspace, connection, staged, target, bundle, day) | _unknown_accounts(
-        connection, staged, accepted, day)
+    unknown = _of_unseen_terms(
+        workspace, connection, staged, target, bundle, day
+    ) | _unknown_accounts(connection, staged, accepted, day)
     scoring = _Scoring(bundle, rows, unknown, workspace.project.currency)
     people = portfolio(workspace, connection, staged, target, day, snapshots["account_id"])
-    published = _publish(workspace, target, scoring, snapshots, people, states, accepted, accept_shift)
+    published = _publish(
+        workspace, target, scoring, snapshots, people, states, accepted, accept_shift
+    )
     return replace(published, covered=covered_shares(connection, staged, day))
 
 
 def _refuse_beyond_data(staged: Mapping[str, StagedFacts], day: date) -> None:
     newest = max((until for s in staged.values() for until in s.data_until.values()), default=day)
     if day > newest + timedelta(days=1):
-        raise ConfigError(f"as_of {day} lies after the data, which end on {newest}. Choose an --as-of on or before "
-                          f"{newest}, or stage newer data.")
+        raise ConfigError(
+            f"as_of {day} lies after the data, which end on {newest}. Choose an --as-of on or"
+            f" before {newest}, or stage newer data."
+        )
 
 
 def _refuse_stale(states: Sequence[SourceState], accepted: Mapping[str, str]) -> None:
     unknown = set(accepted) - {s.source for s in states}
     if unknown:
-        raise ConfigError(f"--allow-stale {sorted(unknown)[0]}: no such source; there are "
-                          f"{', '.join(s.source for s in states)}.")
+        raise ConfigError(
+            f"--allow-stale {sorted(unknown)[0]}: no such source; there are "
+            f"{', '.join(s.source for s in states)}."
+        )
     problems = [s.problem for s in states if s.problem and s.source not in accepted]
     if problems:
         names = ", ".join(s.source for s in states if s.problem and s.source not in accepted)
         raise GateRefused(
-            f"stale sources: {' '.join(problems)} Nothing was published; readers keep the run before. Load newer rows and "
-            f"run `tenure run`, or accept with --allow-stale {names.split(', ')[0]} --reason TEXT: accounts that rest on "
-            "it are then published as unknown.")
+            f"stale sources: {' '.join(problems)} Nothing was published; readers keep the run"
+            " before. Load newer rows and run `tenure run`, or accept with --allow-stale"
+            f" {names.split(', ')[0]} --reason TEXT: accounts that rest on it are then published as"
+            " unknown."
+        )
 
 
 def _unknown_accounts(
-    connection: Connection, staged: Mapping[str, StagedFacts], accepted: Mapping[str, str], day: date
+    connection: Connection,
+    staged: Mapping[str, StagedFacts],
+    accepted: Mapping[str, str],
+    day: date,
 ) -> dict[str, str]:
     """Accounts whose score would rest on a source accepted as stale, with the reason."""
     found: dict[str, str] = {}
@@ -164,18 +216,25 @@ def _unknown_accounts(
         event = source.contract.event_time
         recent = f"where {event}_day >= {day_number(day) - 364}" if event else ""
         for (account,) in connection.execute(
-                f"select distinct account_id from facts_{slug(name)} {recent}").fetchall():
+            f"select distinct account_id from facts_{slug(name)} {recent}"
+        ).fetchall():
             found.setdefault(account, f"stale: {name}")
     return found
 
 
 def _of_unseen_terms(
-    workspace: Workspace, connection: Connection, staged: Mapping[str, StagedFacts], target: Target, bundle: Bundle, day: date
+    workspace: Workspace,
+    connection: Connection,
+    staged: Mapping[str, StagedFacts],
+    target: Target,
+    bundle: Bundle,
+    day: date,
 ) -> dict[str, str]:
-    """Accounts whose term ends inside the window, of a length the model never saw end, with the reason.
+    """Accounts whose term ends inside the window, of a length the model never saw end, with the
+    reason.
 
-    A scorecard reads no labels and promises no chance, so it speaks of them too; models saved before this was asked are not
-    held to it.
+    A scorecard reads no labels and promises no chance, so it speaks of them too; models saved
+    before this was asked are not held to it.
     """
     seen = bundle.choices.get(TERMS, {}).get(SEEN)
     if seen is None or bundle.basis != "calibrated":
@@ -185,9 +244,13 @@ def _of_unseen_terms(
 
 
 class _Scoring:
-    """Scores accounts some at a time: drivers are handed on to the store, scores and main reasons are kept."""
+    """Scores accounts some at a time: drivers are handed on to the store, scores and main reasons
+    are kept.
+    """
 
-    def __init__(self, bundle: Bundle, rows: ScoringRows, unknown: Mapping[str, str], currency: str) -> None:
+    def __init__(
+        self, bundle: Bundle, rows: ScoringRows, unknown: Mapping[str, str], currency: str
+    ) -> None:
         self.bundle, self.rows, self.unknown, self.currency = bundle, rows, unknown, currency
         self.scores: list[pd.DataFrame] = []
         self.reasons: list[pd.DataFrame] = []
@@ -197,22 +260,40 @@ class _Scoring:
     def drivers(self, common: Mapping[str, Any]) -> Iterator[pa.RecordBatch]:
         """Drivers of all accounts that have a score, as published rows."""
         model = self.bundle.published
-        references = {k: float("nan") if v is None else float(v) for k, v in model.references.items()}
+        references = {
+            k: float("nan") if v is None else float(v) for k, v in model.references.items()
+        }
         for every, every_before in self.rows.chunks():
             has_score = every.notna().any(axis=1) & ~every.index.isin(list(self.unknown))
             now, before = every[has_score], every_before[has_score]
             scored: Scored = score(self.bundle, now)
             drivers = driver_table(
-                list(now.index), now.reset_index(drop=True), before.reset_index(drop=True), scored.points, model.signals,
-                references, scored.table["health"].to_numpy(), scored.base_displayed, before_days=BEFORE_DAYS,
-                currency=self.currency, twins=self.bundle.twins)
+                list(now.index),
+                now.reset_index(drop=True),
+                before.reset_index(drop=True),
+                scored.points,
+                model.signals,
+                references,
+                scored.table["health"].to_numpy(),
+                scored.base_displayed,
+                before_days=BEFORE_DAYS,
+                currency=self.currency,
+                twins=self.bundle.twins,
+            )
             self.scores.append(scored.table)
             self.why.append(account_reasons(drivers))
-            self.reasons.append(largest_reasons(drivers, good_event=self.bundle.scale.good_event).drop(columns="place"))
+            self.reasons.append(
+                largest_reasons(drivers, good_event=self.bundle.scale.good_event).drop(
+                    columns="place"
+                )
+            )
             yield from _table(drivers.assign(**common), DRIVERS).to_batches()
 
     def stream(self, common: Mapping[str, Any]) -> pa.RecordBatchReader:
-        """The drivers as a stream; an error of ours that stops it is kept, since the store would rename it."""
+        """The drivers as a stream; an error of ours that stops it is kept, since the store would
+        rename it.
+        """
+
         def watched() -> Iterator[pa.RecordBatch]:
             try:
                 yield from self.drivers(common)
@@ -240,19 +321,33 @@ def run_id_of(
 ) -> str:
     """16 hex digits of everything the run rests on: same inputs, same id."""
     facts = {
-        "as_of": day.isoformat(), "target": target.name, "basis": bundle.basis, "model": bundle.model_version,
-        "calibrator": bundle.calibrator_version, "scale": bundle.scale.version,
-        "cards": [s.fingerprint for s in bundle.published.signals], "config": config_hash(workspace.project),
-        "inputs": dict(inputs), **({"twins": bundle.twins} if bundle.twins else {}),
+        "as_of": day.isoformat(),
+        "target": target.name,
+        "basis": bundle.basis,
+        "model": bundle.model_version,
+        "calibrator": bundle.calibrator_version,
+        "scale": bundle.scale.version,
+        "cards": [s.fingerprint for s in bundle.published.signals],
+        "config": config_hash(workspace.project),
+        "inputs": dict(inputs),
+        **({"twins": bundle.twins} if bundle.twins else {}),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _publish(
-    workspace: Workspace, target: Target, scoring: _Scoring, snapshots: pd.DataFrame, people: pd.DataFrame,
-    states: tuple[SourceState, ...], accepted: Mapping[str, str], accept_shift: str | None,
+    workspace: Workspace,
+    target: Target,
+    scoring: _Scoring,
+    snapshots: pd.DataFrame,
+    people: pd.DataFrame,
+    states: tuple[SourceState, ...],
+    accepted: Mapping[str, str],
+    accept_shift: str | None,
 ) -> PublishedRun:
-    """Write portfolio, drivers and scores, then the row in `runs` that makes them the ones readers see."""
+    """Write portfolio, drivers and scores, then the row in `runs` that makes them the ones readers
+    see.
+    """
     bundle, day = scoring.bundle, scoring.rows.day
     inputs = {
         "features": scoring.rows.hash(),
@@ -261,13 +356,22 @@ def _publish(
     }
     run_id = run_id_of(workspace, target, bundle, day, inputs)
     as_of = pd.Timestamp(day)
-    common: dict[str, Any] = {"as_of": as_of, "target": target.name, "horizon_days": target.horizon_days, "run_id": run_id}
+    common: dict[str, Any] = {
+        "as_of": as_of,
+        "target": target.name,
+        "horizon_days": target.horizon_days,
+        "run_id": run_id,
+    }
     store = workspace.store
     previous = current_run(store, target.name)
     where = f"target = '{target.name}' and as_of = '{as_of}' and run_id = '{run_id}'"
     parts = ["target", "as_of"]
-    store.write("features_scored_" + target.name, scoring.rows.relation(run_id), replace=f"run_id = '{run_id}'",
-                partition_by=["run_id"])
+    store.write(
+        "features_scored_" + target.name,
+        scoring.rows.relation(run_id),
+        replace=f"run_id = '{run_id}'",
+        partition_by=["run_id"],
+    )
     people = people.assign(as_of=as_of, run_id=run_id)
     store.write("portfolio", people, replace=f"run_id = '{run_id}'", partition_by=["run_id"])
     try:
@@ -278,28 +382,49 @@ def _publish(
         raise
     base_points, base_displayed = base_of(bundle)
     scores = scoring.published_scores(snapshots).assign(
-        **common, basis=bundle.basis, base_points=base_points, base_displayed=base_displayed,
-        model_version=bundle.model_version, calibrator_version=bundle.calibrator_version,
-        scale_version=bundle.scale.version, scored_at=workspace.now)
+        **common,
+        basis=bundle.basis,
+        base_points=base_points,
+        base_displayed=base_displayed,
+        model_version=bundle.model_version,
+        calibrator_version=bundle.calibrator_version,
+        scale_version=bundle.scale.version,
+        scored_at=workspace.now,
+    )
     no_health = scores["health_exact"].isna()
     scores.loc[no_health, ["base_points", "base_displayed"]] = np.nan
     counts = {str(k): int(v) for k, v in scores["band"].value_counts().items()}
-    versions = {"run_id": run_id, "as_of": as_of, "model_version": bundle.model_version,
-                "calibrator_version": bundle.calibrator_version, "scale_version": bundle.scale.version}
-    shift, limit = shift_since(store, previous, versions, scores), workspace.project.score.largest_shift
+    versions = {
+        "run_id": run_id,
+        "as_of": as_of,
+        "model_version": bundle.model_version,
+        "calibrator_version": bundle.calibrator_version,
+        "scale_version": bundle.scale.version,
+    }
+    shift, limit = (
+        shift_since(store, previous, versions, scores),
+        workspace.project.score.largest_shift,
+    )
     if shift is not None and previous is not None and limit is not None and accept_shift is None:
         refuse_shift(store, target.name, previous, shift, scoring.rows.frame, limit)
     store.write("scores", _table(scores, SCORES), replace=where, partition_by=parts)
-    # Beside the inputs, not among them: where rows are kept and who computed them is no other result.
+    # Beside the inputs, not among them: where rows are kept and who computed them is no other
+    # result.
     recorded = {**inputs, "staged": staged_versions(workspace), "libraries": library_versions()}
     keep_configuration(workspace)
     keep_cards(store, target.name, bundle)
     run = {
-        **common, **versions, "as_of": as_of.to_pydatetime(), "state": "published", "basis": bundle.basis,
+        **common,
+        **versions,
+        "as_of": as_of.to_pydatetime(),
+        "state": "published",
+        "basis": bundle.basis,
         "config_hash": config_hash(workspace.project),
-        "input_fingerprints": json.dumps(recorded, sort_keys=True), "counts": json.dumps(counts, sort_keys=True),
+        "input_fingerprints": json.dumps(recorded, sort_keys=True),
+        "counts": json.dumps(counts, sort_keys=True),
         "note": _note(accepted, bundle, accept_shift),
-        "started_at": workspace.now, "published_at": workspace.now,
+        "started_at": workspace.now,
+        "published_at": workspace.now,
     }
     append_run(store, run)
     if workspace.project.store.keep_runs_days is not None:
@@ -312,9 +437,14 @@ def _publish(
 
 
 def _note(accepted: Mapping[str, str], bundle: Bundle, accept_shift: str | None) -> str | None:
-    """What an auditor must know of this run: what was accepted and why, and members explained the slow way."""
-    slow = {m.method.name: m.method.explained_by_ for m in bundle.published.members
-            if isinstance(m.method, GradientBoosting) and m.method.explained_by_ != "tables"}
+    """What an auditor must know of this run: what was accepted and why, and members explained the
+    slow way.
+    """
+    slow = {
+        m.method.name: m.method.explained_by_
+        for m in bundle.published.members
+        if isinstance(m.method, GradientBoosting) and m.method.explained_by_ != "tables"
+    }
     facts = {"allow_stale": dict(accepted), "accept_shift": accept_shift, "explained_by": slow}
     told = {name: value for name, value in facts.items() if value}
     return json.dumps(told) if told else None
@@ -328,5 +458,3 @@ def _table(rows: pd.DataFrame, columns: Sequence[tuple[str, pa.DataType]]) -> pa
         if pa.types.is_int64(kind):
             frame[name] = frame[name].astype("Int64")
     return pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
-
-

@@ -1,4 +1,6 @@
-"""Feature rows of one date in DuckDB, handed out some accounts at a time, so that memory stays bounded."""
+"""Feature rows of one date in DuckDB, handed out some accounts at a time, so that memory stays
+bounded.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,20 +30,31 @@ class ScoringRows:
     count: int
 
     def chunks(self, size: int | None = None) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
-        """Rows of the date and of the date before, by account; once without rows where there are none."""
+        """Rows of the date and of the date before, by account; once without rows where there are
+        none.
+        """
         at_once = size or CHUNK
         now = ", ".join(f"r.{c}" for c in self.columns)
         earlier = ", ".join(f"cast(f.{c} as double) as {c}" for c in self.columns)
         for start in range(0, max(1, self.count), at_once):
-            part = f"from {_ROWS} r {{}} where r.place >= {start} and r.place < {start + at_once} order by r.place"
-            before = (f"left join features f on f.account_id = r.account_id "
-                      f"and f.as_of_day = {day_number(self.day) - BEFORE_DAYS}")
-            yield (self._frame(f"select r.account_id, {now} {part.format('')}"),
-                   self._frame(f"select r.account_id, {earlier} {part.format(before)}"))
+            part = (
+                f"from {_ROWS} r {{}} where r.place >= {start} and r.place < {start + at_once}"
+                " order by r.place"
+            )
+            before = (
+                "left join features f on f.account_id = r.account_id "
+                f"and f.as_of_day = {day_number(self.day) - BEFORE_DAYS}"
+            )
+            yield (
+                self._frame(f"select r.account_id, {now} {part.format('')}"),
+                self._frame(f"select r.account_id, {earlier} {part.format(before)}"),
+            )
 
     def frame(self) -> pd.DataFrame:
         """All rows of the date by account, in memory at once."""
-        return self._frame(f"select account_id, {', '.join(self.columns)} from {_ROWS} order by place")
+        return self._frame(
+            f"select account_id, {', '.join(self.columns)} from {_ROWS} order by place"
+        )
 
     def hash(self) -> str:
         """`content_hash` of all rows, read a few columns at a time."""
@@ -50,14 +63,18 @@ class ScoringRows:
     def relation(self, run_id: str) -> Any:
         """The rows with `as_of` and `run_id`, for the store to stream."""
         columns = ", ".join(self.columns)
-        return self.connection.sql(f"select account_id, {columns}, timestamp '{self.day}' as as_of, '{run_id}' as run_id "
-                                   f"from {_ROWS} order by place")
+        return self.connection.sql(
+            f"select account_id, {columns}, timestamp '{self.day}' as as_of, '{run_id}' as run_id "
+            f"from {_ROWS} order by place"
+        )
 
     def _series(self) -> "Iterator[tuple[str, pd.Series[Any]]]":
         names = sorted(("account_id", *self.columns))
         for start in range(0, len(names), _COLUMNS_AT_ONCE):
-            some = names[start:start + _COLUMNS_AT_ONCE]
-            rows = self.connection.execute(f"select {', '.join(some)} from {_ROWS} order by place").df()
+            some = names[start : start + _COLUMNS_AT_ONCE]
+            rows = self.connection.execute(
+                f"select {', '.join(some)} from {_ROWS} order by place"
+            ).df()
             for name in some:
                 yield name, rows[name]
 
@@ -72,5 +89,7 @@ def scoring_rows(connection: Connection, columns: list[str], day: date) -> Scori
 create or replace temp table {_ROWS} as
 select row_number() over (order by account_id) - 1 as place, account_id, {numbers}
 from features where as_of_day = {day_number(day)} order by place""")
-    [(count,)] = connection.execute(f"select count(*) from {_ROWS}").fetchall()  # a result left open blocks the connection
+    [(count,)] = connection.execute(
+        f"select count(*) from {_ROWS}"
+    ).fetchall()  # a result left open blocks the connection
     return ScoringRows(connection, tuple(columns), day, int(count))

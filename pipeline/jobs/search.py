@@ -35,10 +35,12 @@ class Deadline:
 def searching(
     workspace: Workspace, target: Target, rows: TrainingSet, plan: TrainingPlan
 ) -> Iterator[tuple[Path, Callable[[], bool]]]:
-    """Journal and deadline of a search; workers, where there are several, have added their trials by then.
+    """Journal and deadline of a search; workers, where there are several, have added their trials
+    by then.
 
-    The journal is named by the rows, the plan and the libraries: a killed run started again on the same ones goes on
-    from its last trial. It is deleted when the block ends well, and kept when it does not.
+    The journal is named by the rows, the plan and the libraries: a killed run started again on the
+    same ones goes on from its last trial. It is deleted when the block ends well, and kept when it
+    does not.
     """
     settings = workspace.project.training
     journal = workspace.folder / "mlruns" / "searches" / f"{target.name}-{_key(rows, plan)}.log"
@@ -52,12 +54,18 @@ def searching(
 
 
 def _key(rows: TrainingSet, plan: TrainingPlan) -> str:
-    facts = {**asdict(replace(plan, threads=1)), "rows": rows.fingerprint(), **{name: version(name) for name in LIBRARIES}}
+    facts = {
+        **asdict(replace(plan, threads=1)),
+        "rows": rows.fingerprint(),
+        **{name: version(name) for name in LIBRARIES},
+    }
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def drop_torn_line(journal: Path) -> None:
-    """Cut a last line that was not written to its end, as a power failure leaves it: Optuna appends to it and reads neither."""
+    """Cut a last line that was not written to its end, as a power failure leaves it: Optuna appends
+    to it and reads neither.
+    """
     if not journal.is_file():
         return
     written = journal.read_bytes()
@@ -66,14 +74,21 @@ def drop_torn_line(journal: Path) -> None:
 
 
 def _let_workers_search(
-    settings: Training, rows: TrainingSet, plan: TrainingPlan, journal: Path, stop: Callable[[], bool]
+    settings: Training,
+    rows: TrainingSet,
+    plan: TrainingPlan,
+    journal: Path,
+    stop: Callable[[], bool],
 ) -> None:
     if settings.workers < 2 or plan.trials < 2:
         return
     each = replace(plan, threads=max(1, plan.threads // settings.workers))
-    # The first trial is the untuned reference: one worker must have finished it before others choose from what it saw.
+    # The first trial is the untuned reference: one worker must have finished it before others
+    # choose from what it saw.
     help_search(rows, replace(plan, trials=1), journal)
     # Forked processes inherit locks of threads they do not have.
     with ProcessPoolExecutor(settings.workers, mp_context=get_context("spawn")) as pool:
-        for helper in [pool.submit(help_search, rows, each, journal, stop) for _ in range(settings.workers)]:
+        for helper in [
+            pool.submit(help_search, rows, each, journal, stop) for _ in range(settings.workers)
+        ]:
             helper.result()

@@ -32,52 +32,77 @@ def stage_sources(
     """
     earlier = _earlier(workspace, keep)
     names = [name for name in workspace.project.sources if name not in earlier]
-    staged = stage(workspace.project, workspace.data_dir, connection, only=names if earlier else None)
+    staged = stage(
+        workspace.project, workspace.data_dir, connection, only=names if earlier else None
+    )
     staged = _completed(workspace, connection, {name: staged[name] for name in names})
-    facts = {name: staged_facts(source, has_versions=_has_versions(connection, source.table))
-             for name, source in staged.items()}
+    facts = {
+        name: staged_facts(source, has_versions=_has_versions(connection, source.table))
+        for name, source in staged.items()
+    }
     for source in staged.values():
         _write_rows(workspace, connection, source)
         connection.execute(f"drop table {source.table}")
         bad = connection.sql(f"select * from quarantine_{source.name}").to_arrow_table()
         if bad.num_rows:
-            workspace.store.write(QUARANTINE, bad, replace=f"source = '{source.name}'", partition_by=["source"])
+            workspace.store.write(
+                QUARANTINE, bad, replace=f"source = '{source.name}'", partition_by=["source"]
+            )
     facts |= earlier
-    entries = [{"source": name, "facts": facts[name].to_json()} for name in workspace.project.sources]
+    entries = [
+        {"source": name, "facts": facts[name].to_json()} for name in workspace.project.sources
+    ]
     # Written last: a stage that was killed half way leaves the earlier list, and is run again.
-    if not workspace.store.exists(STAGED_SOURCES) or workspace.store.read(STAGED_SOURCES).to_dict("records") != entries:
+    if (
+        not workspace.store.exists(STAGED_SOURCES)
+        or workspace.store.read(STAGED_SOURCES).to_dict("records") != entries
+    ):
         workspace.store.write(STAGED_SOURCES, pa.Table.from_pylist(entries))
     workspace.store.keep_versions(STAGED_SOURCES, workspace.project.store.replay_days)
     return facts
 
 
-def _completed(workspace: Workspace, connection: Connection, staged: Mapping[str, StagedSource]) -> dict[str, StagedSource]:
-    """The sources with their worked-out columns; judged texts and families are kept for the next time."""
+def _completed(
+    workspace: Workspace, connection: Connection, staged: Mapping[str, StagedSource]
+) -> dict[str, StagedSource]:
+    """The sources with their worked-out columns; judged texts and families are kept for the next
+    time.
+    """
     store = workspace.store
     texts = store.read(JUDGED_TEXTS) if store.exists(JUDGED_TEXTS) else no_texts()
-    done = derive(connection, staged, families=_families(workspace, connection, staged), texts=texts)
+    done = derive(
+        connection, staged, families=_families(workspace, connection, staged), texts=texts
+    )
     if len(done.texts):
         store.write(JUDGED_TEXTS, done.texts, append=True)
     return done.sources
 
 
-def _families(workspace: Workspace, connection: Connection, staged: Mapping[str, StagedSource]) -> pd.DataFrame | None:
-    """Children and their roots; None where accounts are not rolled up. Accounts that were kept keep their families."""
+def _families(
+    workspace: Workspace, connection: Connection, staged: Mapping[str, StagedSource]
+) -> pd.DataFrame | None:
+    """Children and their roots; None where accounts are not rolled up. Accounts that were kept keep
+    their families.
+    """
     if workspace.project.roll_up == "none":
         return None
     accounts = next((s for s in staged.values() if s.contract.table == "accounts"), None)
     if accounts is None and workspace.store.exists(FAMILIES):
         return workspace.store.read(FAMILIES)
     if accounts is None:
-        raise ConfigError("roll_up = \"parent\" needs a source accounts with parent_account_id. Add [sources.accounts], "
-                          "or set roll_up = \"none\".")
+        raise ConfigError(
+            'roll_up = "parent" needs a source accounts with parent_account_id. Add'
+            ' [sources.accounts], or set roll_up = "none".'
+        )
     found = families(connection, accounts)
     workspace.store.write(FAMILIES, found)
     return found
 
 
 def _write_rows(workspace: Workspace, connection: Connection, source: StagedSource) -> None:
-    """Replace a staged table, unless its rows are those of the version before: a copy would say nothing new."""
+    """Replace a staged table, unless its rows are those of the version before: a copy would say
+    nothing new.
+    """
     name = f"staged_{source.name}"
     if not workspace.store.exists(name) or not _is_unchanged(workspace, connection, source):
         workspace.store.write(name, connection.sql(f"select * from {source.table}"))
@@ -104,9 +129,11 @@ def _earlier(workspace: Workspace, keep: Collection[str]) -> dict[str, StagedFac
     if not keep or not workspace.store.exists(STAGED_SOURCES):
         return {}
     entries = workspace.store.read(STAGED_SOURCES)
-    return {name: from_json(facts, workspace.project.sources[name])
-            for name, facts in zip(entries["source"], entries["facts"], strict=True)
-            if name in keep and name in workspace.project.sources}
+    return {
+        name: from_json(facts, workspace.project.sources[name])
+        for name, facts in zip(entries["source"], entries["facts"], strict=True)
+        if name in keep and name in workspace.project.sources
+    }
 
 
 def _has_versions(connection: Connection, table: str) -> bool:
@@ -119,7 +146,8 @@ def load_staged(workspace: Workspace, connection: Connection) -> dict[str, Stage
     sources = workspace.project.sources
     found = {
         name: from_json(facts, sources[name])
-        for name, facts in zip(entries["source"], entries["facts"], strict=True) if name in sources
+        for name, facts in zip(entries["source"], entries["facts"], strict=True)
+        if name in sources
     }
     for name, facts in found.items():
         prepare(connection, facts, _files(workspace, name))
@@ -127,7 +155,9 @@ def load_staged(workspace: Workspace, connection: Connection) -> dict[str, Stage
 
 
 def _files(workspace: Workspace, name: str) -> str:
-    files = ", ".join("'" + f.replace("'", "''") + "'" for f in workspace.store.files(f"staged_{name}"))
+    files = ", ".join(
+        "'" + f.replace("'", "''") + "'" for f in workspace.store.files(f"staged_{name}")
+    )
     return f"read_parquet([{files}])"
 
 

@@ -1,6 +1,8 @@
-"""The table model in use, on the held-out rows of a newer candidate: where it can be judged there, and how it does.
+"""The table model in use, on the held-out rows of a newer candidate: where it can be judged there,
+and how it does.
 
-Both are judged on rows neither learned from. Where that cannot be made sure, no figure is given and the reason is said.
+Both are judged on rows neither learned from. Where that cannot be made sure, no figure is given and
+the reason is said.
 """
 
 import hashlib
@@ -26,8 +28,14 @@ from pipeline.tracking import CHAMPION, alias_version
 EVALUATION = "evaluation.json"
 IN_USE = "the model in use"
 LISTED = 3
-_OUTCOME = {"label": "predicts another column", "positive": "has another event", "horizon_days": "looks another time ahead"}
-"""What two tables must agree on before their models can be compared: fact of the table -> what it is that differs."""
+_OUTCOME = {
+    "label": "predicts another column",
+    "positive": "has another event",
+    "horizon_days": "looks another time ahead",
+}
+"""What two tables must agree on before their models can be compared: fact of the table -> what it
+is that differs.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,32 +67,60 @@ def table_in_use(tracker: Any, name: str) -> TableInUse | None:
 
 
 def stored_evaluation(version: Any) -> dict[str, Any] | None:
-    """The evaluation kept with the run of a registered version, gates and all; None where there is none."""
+    """The evaluation kept with the run of a registered version, gates and all; None where there is
+    none.
+    """
     import mlflow
     from mlflow.exceptions import MlflowException
 
     try:
-        found: dict[str, Any] = mlflow.artifacts.load_dict(f"runs:/{version.tags['run_id']}/{EVALUATION}")
+        found: dict[str, Any] = mlflow.artifacts.load_dict(
+            f"runs:/{version.tags['run_id']}/{EVALUATION}"
+        )
     except (KeyError, MlflowException):
         return None
     return found
 
 
 def table_facts(file: str, options: TableOptions, rows: TableRows) -> dict[str, Any]:
-    """What is kept of a candidate's table: its columns' roles, its size, and how its accounts are told apart and held out."""
+    """What is kept of a candidate's table: its columns' roles, its size, and how its accounts are
+    told apart and held out.
+    """
     held_as = sorted(str(column) for column in rows.source.columns)
-    by = f"named by {options.account}" if options.account else (
-        f"distinct rows of {len(held_as)} columns ({hashlib.sha256(json.dumps(held_as).encode()).hexdigest()[:8]})")
-    return {"file": file, "label": options.label, "positive": options.positive, "account": options.account,
-            "as_of": options.as_of, "horizon_days": options.horizon_days, "test_share": options.test_share,
-            "accounts_by": by, "columns": len(rows.codes), "signals": len(rows.training_set.signals),
-            "rows": len(rows.training_set)}
+    by = (
+        f"named by {options.account}"
+        if options.account
+        else (
+            f"distinct rows of {len(held_as)} columns"
+            f" ({hashlib.sha256(json.dumps(held_as).encode()).hexdigest()[:8]})"
+        )
+    )
+    return {
+        "file": file,
+        "label": options.label,
+        "positive": options.positive,
+        "account": options.account,
+        "as_of": options.as_of,
+        "horizon_days": options.horizon_days,
+        "test_share": options.test_share,
+        "accounts_by": by,
+        "columns": len(rows.codes),
+        "signals": len(rows.training_set.signals),
+        "rows": len(rows.training_set),
+    }
 
 
 def beside_in_use(
-    in_use: TableInUse, rows: TableRows, table: Mapping[str, Any], candidate: Bundle, reseeded: Model | None, *, seed: int = 0
+    in_use: TableInUse,
+    rows: TableRows,
+    table: Mapping[str, Any],
+    candidate: Bundle,
+    reseeded: Model | None,
+    *,
+    seed: int = 0,
 ) -> dict[str, Any]:
-    """Return how the candidate does beside the model in use on the candidate's held-out rows, as plain values.
+    """Return how the candidate does beside the model in use on the candidate's held-out rows, as
+    plain values.
 
     Parameters
     ----------
@@ -96,13 +132,19 @@ def beside_in_use(
     Returns
     -------
     dict
-        registered_version, model_version, and either `note` (why they cannot be compared) or log_loss and auc of the
-        model in use, `difference` (the candidate's log loss minus its, paired, with `_low` and `_high`), `band_changes` (share
-        of accounts, 0-1) and `reseeded` (the same between the candidate and its twin of another seed).
+        registered_version, model_version, and either `note` (why they cannot be compared) or
+        log_loss and auc of the model in use, `difference` (the candidate's log loss minus its,
+        paired, with `_low` and `_high`), `band_changes` (share of accounts, 0-1) and `reseeded`
+        (the same between the candidate and its twin of another seed).
     """
-    facts: dict[str, Any] = {"registered_version": in_use.version, "model_version": in_use.bundle.model_version}
+    facts: dict[str, Any] = {
+        "registered_version": in_use.version,
+        "model_version": in_use.bundle.model_version,
+    }
     # It may read a column that the candidate was told to drop.
-    held = pd.concat([rows.source.columns, rows.source.dropped], axis=1)[rows.is_test].reset_index(drop=True)
+    held = pd.concat([rows.source.columns, rows.source.dropped], axis=1)[rows.is_test].reset_index(
+        drop=True
+    )
     test = rows.training_set.test
     why = _not_comparable(in_use, rows, table, held)
     if why is not None:
@@ -112,12 +154,19 @@ def beside_in_use(
     ours = metrics.log_losses(test.labels, candidate.model.probability(test.features))
     gap = metrics.paired_difference(ours, theirs, test.keys["account_id"], seed=seed)
     figures = {
-        "log_loss": float(theirs.mean()), "auc": metrics.auc(test.labels, model.margin(as_read)),
-        "difference": gap.value, "difference_low": gap.low, "difference_high": gap.high,
+        "log_loss": float(theirs.mean()),
+        "auc": metrics.auc(test.labels, model.margin(as_read)),
+        "difference": gap.value,
+        "difference_low": gap.low,
+        "difference_high": gap.high,
         **_band_changes(candidate, reseeded, in_use.bundle, test, as_read),
     }
     # JSON knows no NaN: an interval that does not exist is null.
-    return {**facts, "note": None, **{k: v if v is not None and math.isfinite(v) else None for k, v in figures.items()}}
+    return {
+        **facts,
+        "note": None,
+        **{k: v if v is not None and math.isfinite(v) else None for k, v in figures.items()},
+    }
 
 
 def beside_words(beside: Mapping[str, Any]) -> str:
@@ -127,29 +176,52 @@ def beside_words(beside: Mapping[str, Any]) -> str:
         return f"{named}: not compared, {beside['note']}."
     ends = (beside["difference_low"], beside["difference_high"])
     span = "" if None in ends else f" (95% {ends[0]:+.4f} to {ends[1]:+.4f})"
-    noise = "" if beside["reseeded"] is None else f", another seed alone moves {beside['reseeded']:.1%}"
+    noise = (
+        "" if beside["reseeded"] is None else f", another seed alone moves {beside['reseeded']:.1%}"
+    )
     verdict = ""
     if None not in ends and (ends[0] > 0 or ends[1] < 0):
-        verdict = f": the candidate is {'worse' if ends[0] > 0 else 'better'} beyond what chance gives"
-    return (f"{named}: log loss {beside['log_loss']:.4f} on the same held-out rows, AUC {beside['auc']:.3f}; the candidate's "
-            f"log loss minus that {beside['difference']:+.4f}{span}{verdict}; "
-            f"{beside['band_changes']:.1%} of accounts change band{noise}.")
+        verdict = (
+            f": the candidate is {'worse' if ends[0] > 0 else 'better'} beyond what chance gives"
+        )
+    return (
+        f"{named}: log loss {beside['log_loss']:.4f} on the same held-out rows, AUC"
+        f" {beside['auc']:.3f}; the candidate's log loss minus that"
+        f" {beside['difference']:+.4f}{span}{verdict}; {beside['band_changes']:.1%} of accounts"
+        f" change band{noise}."
+    )
 
 
 def _band_changes(
-    candidate: Bundle, reseeded: Model | None, in_use: Bundle, test: TrainingSet, as_read: pd.DataFrame
+    candidate: Bundle,
+    reseeded: Model | None,
+    in_use: Bundle,
+    test: TrainingSet,
+    as_read: pd.DataFrame,
 ) -> dict[str, float | None]:
-    """Shares of accounts, on the newest row of each, that change band: against the model in use, and against another seed."""
+    """Shares of accounts, on the newest row of each, that change band: against the model in use,
+    and against another seed.
+    """
     newest = np.flatnonzero(~test.keys["account_id"].duplicated(keep="last").to_numpy())
     read = test.features.iloc[newest]
-    bands, before = (score(bundle, features).table["band"].to_numpy() for bundle, features in (
-        (candidate, read), (in_use, as_read.iloc[newest])))
-    noise = None if reseeded is None else band_changes(candidate, replace(candidate, model=reseeded), read)
+    bands, before = (
+        score(bundle, features).table["band"].to_numpy()
+        for bundle, features in ((candidate, read), (in_use, as_read.iloc[newest]))
+    )
+    noise = (
+        None
+        if reseeded is None
+        else band_changes(candidate, replace(candidate, model=reseeded), read)
+    )
     return {"band_changes": float(np.mean(bands != before)), "reseeded": noise}
 
 
-def _not_comparable(in_use: TableInUse, rows: TableRows, table: Mapping[str, Any], held: pd.DataFrame) -> str | None:
-    """Why a figure of the model in use on these rows would mislead, as the end of a sentence; None where it would not."""
+def _not_comparable(
+    in_use: TableInUse, rows: TableRows, table: Mapping[str, Any], held: pd.DataFrame
+) -> str | None:
+    """Why a figure of the model in use on these rows would mislead, as the end of a sentence; None
+    where it would not.
+    """
     before = in_use.table
     if not before:
         return "its run keeps no evaluation that says what it learned from"
@@ -160,7 +232,10 @@ def _not_comparable(in_use: TableInUse, rows: TableRows, table: Mapping[str, Any
     wrong = misfits(held, in_use.codes, rows.source.dates)
     if wrong:
         more = f" and {len(wrong) - LISTED} more" if len(wrong) > LISTED else ""
-        return f"this table lacks columns it reads, or holds them as another type: {', '.join(wrong[:LISTED])}{more}"
+        return (
+            "this table lacks columns it reads, or holds them as another type:"
+            f" {', '.join(wrong[:LISTED])}{more}"
+        )
     return _seen(in_use, rows, table)
 
 
@@ -173,19 +248,29 @@ def _told(name: str, value: Any) -> str:
 def _seen(in_use: TableInUse, rows: TableRows, table: Mapping[str, Any]) -> str | None:
     """Whether the model in use may have learned from held-out rows.
 
-    With dates: not if its last label was complete when the first held-out row was dated. Without: accounts are held out
-    by a hash of their name, so the accounts of a share are those of every larger share too, in any table that
-    names them in the same way.
+    With dates: not if its last label was complete when the first held-out row was dated. Without:
+    accounts are held out by a hash of their name, so the accounts of a share are those of every
+    larger share too, in any table that names them in the same way.
     """
     before, unsure = in_use.table, "so it may have learned from some of these rows"
     if rows.has_dates:
-        learned = pd.Timestamp(in_use.bundle.model.training["last_as_of"]) + pd.Timedelta(days=int(table["horizon_days"]))
+        learned = pd.Timestamp(in_use.bundle.model.training["last_as_of"]) + pd.Timedelta(
+            days=int(table["horizon_days"])
+        )
         first = rows.training_set.test.keys["as_of"].min()
-        return None if learned <= first else (
-            f"its last training labels were complete on {learned:%Y-%m-%d}, after the first held-out date "
-            f"{first:%Y-%m-%d}, {unsure}")
+        return (
+            None
+            if learned <= first
+            else (
+                f"its last training labels were complete on {learned:%Y-%m-%d}, after the first"
+                f" held-out date {first:%Y-%m-%d}, {unsure}"
+            )
+        )
     if before["accounts_by"] != table["accounts_by"]:
         return f"its accounts were {before['accounts_by']}, here {table['accounts_by']}, {unsure}"
     if before["test_share"] < table["test_share"]:
-        return f"it held out {before['test_share']:.0%} of accounts, here {table['test_share']:.0%}, {unsure}"
+        return (
+            f"it held out {before['test_share']:.0%} of accounts, here {table['test_share']:.0%},"
+            f" {unsure}"
+        )
     return None

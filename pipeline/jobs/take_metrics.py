@@ -1,4 +1,6 @@
-"""Work out the portfolio's metrics, the lists per account and the links of its signals, and keep them in the store."""
+"""Work out the portfolio's metrics, the lists per account and the links of its signals, and keep
+them in the store.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -24,7 +26,8 @@ from pipeline.workspace import Workspace
 class TakenMetrics:
     """What was written: tables `metrics`, `first_value`, `stuck` and `signal_links`.
 
-    None: no events are declared for the list; links None where features were not built yet. `names`: account -> its name.
+    None: no events are declared for the list; links None where features were not built yet.
+    `names`: account -> its name.
     """
 
     metrics: pd.DataFrame
@@ -35,8 +38,11 @@ class TakenMetrics:
     names: Mapping[str, str] = field(default_factory=dict)
 
 
-def take_metrics(workspace: Workspace, connection: Connection, target: Target, as_of: date | None = None) -> TakenMetrics:
-    """Write `metrics`, the lists per account as known on a date, and `signal_links` where the target's features are built.
+def take_metrics(
+    workspace: Workspace, connection: Connection, target: Target, as_of: date | None = None
+) -> TakenMetrics:
+    """Write `metrics`, the lists per account as known on a date, and `signal_links` where the
+    target's features are built.
 
     The date is by default the end of the usage data.
     """
@@ -57,10 +63,16 @@ def take_metrics(workspace: Workspace, connection: Connection, target: Target, a
 
 
 def _lists(
-    workspace: Workspace, connection: Connection, staged: Mapping[str, StagedFacts], target: Target, as_of: date | None,
+    workspace: Workspace,
+    connection: Connection,
+    staged: Mapping[str, StagedFacts],
+    target: Target,
+    as_of: date | None,
     metrics: pd.DataFrame,
 ) -> TakenMetrics:
-    """The way to first value and the troubles met, per account, of the first usage source that names such events."""
+    """The way to first value and the troubles met, per account, of the first usage source that
+    names such events.
+    """
     by_contract = {source.contract.table: source for source in reversed(list(staged.values()))}
     usage = [source for source in staged.values() if source.contract.table == "usage_events"]
     valued = next((s for s in usage if s.settings.first_value_events), None)
@@ -68,14 +80,25 @@ def _lists(
     reached, met, events, names = None, None, {}, {}
     if valued is not None:
         events["first_value"] = valued.settings.first_value_events
-        reached = first_value(connection, valued, by_contract.get("subscriptions"), by_contract.get("accounts"),
-                              _date(as_of, valued), target.grace_days)
+        reached = first_value(
+            connection,
+            valued,
+            by_contract.get("subscriptions"),
+            by_contract.get("accounts"),
+            _date(as_of, valued),
+            target.grace_days,
+        )
     if troubled is not None:
         events["stuck"] = troubled.settings.trouble_events
         met = stuck(connection, troubled, _date(as_of, troubled))
-    ids = pd.concat([table["account_id"] for table in (reached, met) if table is not None] or [pd.Series(dtype="str")]).unique()
+    ids = pd.concat(
+        [table["account_id"] for table in (reached, met) if table is not None]
+        or [pd.Series(dtype="str")]
+    ).unique()
     if len(ids):
-        day = next(table["as_of"].iloc[0] for table in (reached, met) if table is not None and len(table)).date()
+        day = next(
+            table["as_of"].iloc[0] for table in (reached, met) if table is not None and len(table)
+        ).date()
         called = portfolio(workspace, connection, staged, target, day, pd.Series(ids, dtype="str"))
         names = dict(zip(called["account_id"], called["name"], strict=True))
     return TakenMetrics(metrics, None, reached, met, events, names)
@@ -91,6 +114,8 @@ def _date(as_of: date | None, source: StagedFacts) -> date:
     """
     until = max(source.data_until.values())
     if as_of is not None and as_of > until:
-        raise ConfigError(f"as_of {as_of} lies after the data of {source.name}, which end on {until}. Choose an --as-of on or "
-                          "before it, or bring newer data.")
+        raise ConfigError(
+            f"as_of {as_of} lies after the data of {source.name}, which end on {until}. Choose an"
+            " --as-of on or before it, or bring newer data."
+        )
     return as_of or until

@@ -19,7 +19,8 @@ TERMS, SEEN = "_terms", "seen"
 def seen_terms(
     workspace: Workspace, connection: Connection, staged: Mapping[str, StagedFacts], target: Target
 ) -> tuple[str, ...] | None:
-    """Names of the lengths that ended inside a complete training label; None where terms do not decide the target.
+    """Names of the lengths that ended inside a complete training label; None where terms do not
+    decide the target.
 
     Reads the tables `snapshots` and `labels`.
     """
@@ -27,17 +28,28 @@ def seen_terms(
         return None
     facts = source_facts(staged[label_source(workspace, target)], {})
     found = rows(connection, labelled_terms(target_rule(target), facts))
-    return tuple(sorted({term_name(int(days)) for days, in found}))
+    return tuple(sorted({term_name(int(days)) for (days,) in found}))
 
 
 def unseen_terms(
-    workspace: Workspace, connection: Connection, staged: Mapping[str, StagedFacts], target: Target, seen: Collection[str],
-    *, snapshots: str = "snapshots", day: int,
+    workspace: Workspace,
+    connection: Connection,
+    staged: Mapping[str, StagedFacts],
+    target: Target,
+    seen: Collection[str],
+    *,
+    snapshots: str = "snapshots",
+    day: int,
 ) -> dict[str, str]:
-    """Account -> name of its term, of the accounts whose term ends inside the label window and is of no length in `seen`."""
+    """Account -> name of its term, of the accounts whose term ends inside the label window and is
+    of no length in `seen`.
+    """
     facts = source_facts(staged[label_source(workspace, target)], {})
-    due = rows(connection, f"select account_id, term_days from ({due_terms(target_rule(target), facts, snapshots)}) "
-                           f"where as_of_day = {day} order by 1")
+    due = rows(
+        connection,
+        f"select account_id, term_days from ({due_terms(target_rule(target), facts, snapshots)}) "
+        f"where as_of_day = {day} order by 1",
+    )
     named = {account: term_name(int(days)) for account, days in due}
     return {account: name for account, name in named.items() if name not in seen}
 
@@ -53,4 +65,9 @@ def terms_words(unseen: Mapping[str, str]) -> str:
     >>> terms_words({"a": "yearly", "b": "yearly", "c": "2-year"})
     'yearly, 2-year'
     """
-    return ", ".join(name for name, _ in sorted(Counter(unseen.values()).items(), key=lambda pair: (-pair[1], pair[0])))
+    return ", ".join(
+        name
+        for name, _ in sorted(
+            Counter(unseen.values()).items(), key=lambda pair: (-pair[1], pair[0])
+        )
+    )

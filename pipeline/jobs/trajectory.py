@@ -1,4 +1,6 @@
-"""Where the accounts of a run come from and where they go: own past, projection, three ways; the table `trajectory`."""
+"""Where the accounts of a run come from and where they go: own past, projection, three ways; the
+table `trajectory`.
+"""
 
 import json
 from collections.abc import Mapping
@@ -57,20 +59,43 @@ _KEYS = (("account_id", _TEXT), ("as_of", _TIME), ("target", _TEXT), ("run_id", 
 _BANDS = ("leaving", "at_risk", "stable", "healthy")
 _DAYS = tuple(STEP_DAYS * ahead for ahead in AHEAD)
 ACCOUNT_COLUMNS = (
-    *_KEYS, ("health", _WHOLE), ("band", _TEXT), ("movement", _TEXT), ("past_dates", _WHOLE), ("past_health", _NUMBER),
-    ("usual_health", _NUMBER), ("usual_wobble", _NUMBER), ("fall", _NUMBER), ("fell_by", _TIME), ("slope_30d", _NUMBER),
-    ("p_leaves", _NUMBER), ("p_rises", _NUMBER), ("p_stays", _NUMBER), ("use_last", _NUMBER), ("use_before", _NUMBER),
+    *_KEYS,
+    ("health", _WHOLE),
+    ("band", _TEXT),
+    ("movement", _TEXT),
+    ("past_dates", _WHOLE),
+    ("past_health", _NUMBER),
+    ("usual_health", _NUMBER),
+    ("usual_wobble", _NUMBER),
+    ("fall", _NUMBER),
+    ("fell_by", _TIME),
+    ("slope_30d", _NUMBER),
+    ("p_leaves", _NUMBER),
+    ("p_rises", _NUMBER),
+    ("p_stays", _NUMBER),
+    ("use_last", _NUMBER),
+    ("use_before", _NUMBER),
     ("direction", _TEXT),
-    *((name.format(days=days), kind) for days in _DAYS for name, kind in (
-        ("calendar_health_{days}d", _NUMBER), ("health_{days}d", _WHOLE), ("health_low_{days}d", _WHOLE),
-        ("health_high_{days}d", _WHOLE), *((f"p_{band}_{{days}}d", _NUMBER) for band in _BANDS))),
+    *(
+        (name.format(days=days), kind)
+        for days in _DAYS
+        for name, kind in (
+            ("calendar_health_{days}d", _NUMBER),
+            ("health_{days}d", _WHOLE),
+            ("health_low_{days}d", _WHOLE),
+            ("health_high_{days}d", _WHOLE),
+            *((f"p_{band}_{{days}}d", _NUMBER) for band in _BANDS),
+        )
+    ),
 )
 PAST_COLUMNS = (*_KEYS, ("health_exact", _NUMBER), ("probability", _NUMBER), ("state", _TEXT))
 
 
 @dataclass(frozen=True, eq=False)
 class Trajectory:
-    """What was published: a row per account, its past as the run's model would have said it, and how good all that is."""
+    """What was published: a row per account, its past as the run's model would have said it, and
+    how good all that is.
+    """
 
     accounts: pd.DataFrame
     past: pd.DataFrame
@@ -79,7 +104,9 @@ class Trajectory:
     """account_id, name, owner, value_per_year, currency as of the run."""
 
 
-def trajectory_target(workspace: Workspace, connection: Connection, target: Target, as_of: date | None = None) -> Trajectory:
+def trajectory_target(
+    workspace: Workspace, connection: Connection, target: Target, as_of: date | None = None
+) -> Trajectory:
     """Compute and publish the trajectory of every account of a run.
 
     Raises
@@ -96,8 +123,13 @@ def trajectory_target(workspace: Workspace, connection: Connection, target: Targ
     bundle = past_bundle(workspace, target, run)
     staged = load_staged(workspace, connection)
     user_days = _user_days(workspace, connection, staged, target, run.day)
-    made = _Made(past_scores(workspace, connection, target, bundle, run.run_id, run.day), bundle, target,
-                 workspace.project.training.seed, [])
+    made = _Made(
+        past_scores(workspace, connection, target, bundle, run.run_id, run.day),
+        bundle,
+        target,
+        workspace.project.training.seed,
+        [],
+    )
     columns: dict[str, Any] = {"account_id": made.panel.account_ids, **_own_past_columns(made)}
     projections: dict[int, Measured | None] = {}
     for ahead in AHEAD:
@@ -106,18 +138,25 @@ def trajectory_target(workspace: Workspace, connection: Connection, target: Targ
     ways, ways_measured = _three_ways(made, user_days)
     accounts = _accounts(workspace, run, pd.DataFrame(columns | ways))
     common: Any = {"target": target.name, "run_id": run.run_id}
-    trajectory = Trajectory(accounts.assign(**common), _past_table(made.panel).assign(**common),
-                            _facts(made, run, target, projections, ways_measured, accounts), _people(workspace, run))
+    trajectory = Trajectory(
+        accounts.assign(**common),
+        _past_table(made.panel).assign(**common),
+        _facts(made, run, target, projections, ways_measured, accounts),
+        _people(workspace, run),
+    )
     _publish(workspace, run.run_id, target, trajectory)
     return trajectory
 
 
 def _refuse_target(target: Target) -> None:
     if target.kind not in KINDS or target.horizon_days is None or target.dates.anchor is not None:
+        anchored = ", dates by anchor" if target.dates.anchor else ""
         raise ConfigError(
-            f"target {target.name!r} (kind {target.kind}, horizon {target.horizon or target.horizon_days}"
-            f"{', dates by anchor' if target.dates.anchor else ''}) has no trajectory: that needs kind "
-            f"{' or '.join(KINDS)}, horizon_days and a grid of dates. Choose another with --target.")
+            f"target {target.name!r} (kind {target.kind}, horizon"
+            f" {target.horizon or target.horizon_days}{anchored})"
+            f" has no trajectory: that needs kind {' or '.join(KINDS)}, horizon_days and a grid of"
+            " dates. Choose another with --target."
+        )
 
 
 def _run(workspace: Workspace, target: Target, as_of: date | None) -> PastRun:
@@ -126,11 +165,15 @@ def _run(workspace: Workspace, target: Target, as_of: date | None) -> PastRun:
     else:
         current = current_run(workspace.store, target.name)
         if current is None:
-            raise NotFound(f"target {target.name!r} has no published run. Run `tenure score` first.")
+            raise NotFound(
+                f"target {target.name!r} has no published run. Run `tenure score` first."
+            )
         run = PastRun(current)
     if run.row["basis"] != "calibrated":
-        raise GateRefused(f"run {run.run_id} is based on a scorecard, which gives no probability to project from. Promote a "
-                          "calibrated model and score again.")
+        raise GateRefused(
+            f"run {run.run_id} is based on a scorecard, which gives no probability to project from."
+            " Promote a calibrated model and score again."
+        )
     return run
 
 
@@ -148,7 +191,11 @@ class _Made:
     def first_origin(self) -> int:
         """Place of the first date whose outcomes the model was not taught."""
         last = date.fromisoformat(str(self.bundle.published.training["last_as_of"])[:10])
-        return int(np.searchsorted([day_number(d) for d in self.panel.dates], day_number(last), side="right"))
+        return int(
+            np.searchsorted(
+                [day_number(d) for d in self.panel.dates], day_number(last), side="right"
+            )
+        )
 
     @property
     def horizon_parts(self) -> int:
@@ -158,28 +205,41 @@ class _Made:
     @property
     def label_parts(self) -> int:
         """Steps until the label of a date is complete."""
-        return ceil((self.target.gap_days + int(self.target.horizon_days or 0) + self.target.grace_days) / STEP_DAYS)
+        return ceil(
+            (self.target.gap_days + int(self.target.horizon_days or 0) + self.target.grace_days)
+            / STEP_DAYS
+        )
 
 
-# --- own past -----------------------------------------------------------------------------------------------
+# --- own past
+# -----------------------------------------------------------------------------------------------
 
 
 def _own_past_columns(made: _Made) -> dict[str, Any]:
     """Columns of the comparison with the own past."""
     panel, found = made.panel, against_own_past(made.panel.path)
     if panel.now < MIN_PAST:
-        made.notes.append(f"{panel.now} past dates since the model's first training date: {MIN_PAST} are needed before an "
-                          "account can be compared with its own past.")
+        made.notes.append(
+            f"{panel.now} past dates since the model's first training date: {MIN_PAST} are needed"
+            " before an account can be compared with its own past."
+        )
     days = np.array([np.datetime64(d, "us") for d in panel.dates])
-    shown = pd.DataFrame(panel.health[:, max(0, panel.now - LOOK_BACK):panel.now])
+    shown = pd.DataFrame(panel.health[:, max(0, panel.now - LOOK_BACK) : panel.now])
     return {
-        "movement": found.movement, "past_dates": found.dates, "past_health": shown.median(axis=1).to_numpy(dtype=np.float64),
-        "usual_health": found.usual, "usual_wobble": found.wobble, "fall": found.fall,
-        "fell_by": np.where(found.since >= 0, days[found.since], np.datetime64("NaT")), "slope_30d": found.slope,
-        "direction": np.array(DIRECTIONS)[panel.direction[:, panel.now]]}
+        "movement": found.movement,
+        "past_dates": found.dates,
+        "past_health": shown.median(axis=1).to_numpy(dtype=np.float64),
+        "usual_health": found.usual,
+        "usual_wobble": found.wobble,
+        "fall": found.fall,
+        "fell_by": np.where(found.since >= 0, days[found.since], np.datetime64("NaT")),
+        "slope_30d": found.slope,
+        "direction": np.array(DIRECTIONS)[panel.direction[:, panel.now]],
+    }
 
 
-# --- projection ---------------------------------------------------------------------------------------------
+# --- projection
+# ---------------------------------------------------------------------------------------------
 
 
 def _projection(made: _Made, ahead: int) -> tuple[Projected | None, Measured | None]:
@@ -188,34 +248,54 @@ def _projection(made: _Made, ahead: int) -> tuple[Projected | None, Measured | N
     pairs, health = past_pairs(panel, ahead)
     measured = measure(pairs, health, made.bundle.scale, made.first_origin, ahead, seed=made.seed)
     if measured is None:
-        made.notes.append(f"no projection to {days} days: too few accounts have scores on two dates {days} days apart after the "
-                          "model's training, so how often the interval holds cannot be measured. Score again later.")
+        made.notes.append(
+            f"no projection to {days} days: too few accounts have scores on two dates {days} days"
+            " apart after the model's training, so how often the interval holds cannot be"
+            " measured. Score again later."
+        )
         return None, None
     projector = fit_projector(pairs, made.bundle.scale)
     if np.isnan(projector.exponent):
-        made.notes.append(f"no chances of bands in {days} days: too few accounts left within {days} days of a past date.")
+        made.notes.append(
+            f"no chances of bands in {days} days: too few accounts left within {days} days of a"
+            " past date."
+        )
     everyone = np.arange(len(panel.account_ids))
-    return project(projector, panel.standing(ahead, everyone, np.full_like(everyone, panel.now))), measured
+    return (
+        project(projector, panel.standing(ahead, everyone, np.full_like(everyone, panel.now))),
+        measured,
+    )
 
 
 def _projection_columns(made: _Made, ahead: int, found: Projected | None) -> dict[str, Any]:
     days, carried = STEP_DAYS * ahead, made.panel.carried[ahead][:, made.panel.now]
     health = np.full((len(carried), 3), np.nan) if found is None else np.floor(found.health + 0.5)
     chances = np.full((len(carried), len(_BANDS)), np.nan) if found is None else found.chances
-    return {f"calendar_health_{days}d": carried,
-            **{f"{name}_{days}d": health[:, place] for place, name in enumerate(("health_low", "health", "health_high"))},
-            **{f"p_{band}_{days}d": chances[:, place] for place, band in enumerate(_BANDS)}}
+    return {
+        f"calendar_health_{days}d": carried,
+        **{
+            f"{name}_{days}d": health[:, place]
+            for place, name in enumerate(("health_low", "health", "health_high"))
+        },
+        **{f"p_{band}_{days}d": chances[:, place] for place, band in enumerate(_BANDS)},
+    }
 
 
-# --- three ways ---------------------------------------------------------------------------------------------
+# --- three ways
+# ---------------------------------------------------------------------------------------------
 
 
 def _user_days(
-    workspace: Workspace, connection: Connection, staged: Mapping[str, StagedFacts], target: Target, day: date
+    workspace: Workspace,
+    connection: Connection,
+    staged: Mapping[str, StagedFacts],
+    target: Target,
+    day: date,
 ) -> pd.DataFrame:
     """User-days per account and step of the grid before the run's date; part 0 is the newest.
 
-    A part counts what was known by its end, the newest and the oldest alike, so that late rows make no decline of today.
+    A part counts what was known by its end, the newest and the oldest alike, so that late rows make
+    no decline of today.
     """
     name = activity_source(workspace, target)
     kind, population_name = population_source(workspace, target)
@@ -228,23 +308,30 @@ def _user_days(
 select d.account_id, d.part, count(*) as user_days from (
   select f.account_id, {person} as person, f.{event}_day as day, min(f.known_from_day) as known_day,
     cast(floor(({last} - 1 - f.{event}_day) / {STEP_DAYS}e0) as bigint) as part
-  from {facts.table} f where {which} and f.known_until_day is null and f.{event}_day < {last} group by 1, 2, 3, 5) d
+  from {facts.table} f where {which} and f.known_until_day is null and f.{event}_day < {last}
+    group by 1, 2, 3, 5) d
 where d.known_day < {last} - {STEP_DAYS} * d.part
 group by 1, 2 order by 1, 2""").df()
 
 
 def _parts(made: _Made, use: pd.DataFrame) -> Floats:
-    """User-days per account of the panel and part, oldest first, as `use_on` wants them; what lies before the data is 0."""
+    """User-days per account of the panel and part, oldest first, as `use_on` wants them; what lies
+    before the data is 0.
+    """
     ids = pd.Index(made.panel.account_ids)
     count = len(made.panel.dates) + 2 * made.horizon_parts
     table = np.zeros((len(ids), count))
     rows, part = ids.get_indexer(use["account_id"]), use["part"].to_numpy(dtype=np.int64)
     inside = (rows >= 0) & (part < count)
-    table[rows[inside], count - 1 - part[inside]] = use["user_days"].to_numpy(dtype=np.float64)[inside]
+    table[rows[inside], count - 1 - part[inside]] = use["user_days"].to_numpy(dtype=np.float64)[
+        inside
+    ]
     return table
 
 
-def _three_ways(made: _Made, user_days: pd.DataFrame) -> tuple[dict[str, Any], ThreeWayMeasured | None]:
+def _three_ways(
+    made: _Made, user_days: pd.DataFrame
+) -> tuple[dict[str, Any], ThreeWayMeasured | None]:
     """Chances of the three ways; without enough evidence only that of leaving."""
     panel = made.panel
     use = use_on(panel, _parts(made, user_days), made.horizon_parts)
@@ -254,75 +341,145 @@ def _three_ways(made: _Made, user_days: pd.DataFrame) -> tuple[dict[str, Any], T
     now, p = use.at(everyone, np.full_like(everyone, panel.now)), panel.probability[:, panel.now]
     columns = {"p_leaves": p, "use_last": now.last, "use_before": now.before}
     if model is None or measured is None:
-        made.notes.append("whether use rises is not said: too few past dates with known outcomes, or too few rises among them.")
-        return columns | {"p_rises": np.full(len(p), np.nan), "p_stays": np.full(len(p), np.nan)}, None
+        made.notes.append(
+            "whether use rises is not said: too few past dates with known outcomes, or too few"
+            " rises among them."
+        )
+        return (
+            columns | {"p_rises": np.full(len(p), np.nan), "p_stays": np.full(len(p), np.nan)},
+            None,
+        )
     if not measured.is_better:
-        made.notes.append("the trend of use did not tell who rises on later dates: the share among all kept accounts is given.")
+        made.notes.append(
+            "the trend of use did not tell who rises on later dates: the share among all kept"
+            " accounts is given."
+        )
     chances = three_ways(p, chance_of_rise(model, now, constant=not measured.is_better))
     return columns | {"p_rises": chances[:, 1], "p_stays": chances[:, 2]}, measured
 
 
-# --- what is published --------------------------------------------------------------------------------------
+# --- what is published
+# --------------------------------------------------------------------------------------
 
 
 def _accounts(workspace: Workspace, run: PastRun, columns: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the run's accounts; who leaves already, or of whom nothing is known, has no trajectory."""
-    scores = workspace.store.read("scores", columns=["account_id", "health", "band"],
-                                  filters=[("target", "=", run.row["target"]), ("run_id", "=", run.run_id)])
+    """Rows of the run's accounts; who leaves already, or of whom nothing is known, has no
+    trajectory.
+    """
+    scores = workspace.store.read(
+        "scores",
+        columns=["account_id", "health", "band"],
+        filters=[("target", "=", run.row["target"]), ("run_id", "=", run.run_id)],
+    )
     accounts = scores.merge(columns, on="account_id").sort_values("account_id", ignore_index=True)
     accounts = accounts.assign(as_of=pd.Timestamp(run.day))
     gone = accounts["health"].isna() | accounts["band"].isin(["leaving", "unknown"])
-    keep = {"account_id", "as_of", "health", "band", "movement", "past_dates", "use_last", "use_before", "direction"}
+    keep = {
+        "account_id",
+        "as_of",
+        "health",
+        "band",
+        "movement",
+        "past_dates",
+        "use_last",
+        "use_before",
+        "direction",
+    }
     accounts.loc[gone, "movement"] = UNKNOWN
     accounts.loc[gone, [c for c in accounts.columns if c not in keep]] = None
     return accounts
 
 
 def _people(workspace: Workspace, run: PastRun) -> pd.DataFrame:
-    return workspace.store.read("portfolio", columns=["account_id", "name", "owner", "value_per_year", "currency"],
-                                filters=[("run_id", "=", run.run_id)])
+    return workspace.store.read(
+        "portfolio",
+        columns=["account_id", "name", "owner", "value_per_year", "currency"],
+        filters=[("run_id", "=", run.run_id)],
+    )
 
 
 def _past_table(panel: Panel) -> pd.DataFrame:
-    """Rows of everybody who was there on the past dates, by account and date; the run's own date is in `scores`."""
+    """Rows of everybody who was there on the past dates, by account and date; the run's own date is
+    in `scores`.
+    """
     account, place = np.nonzero(panel.is_there[:, :-1])
     days = np.array([np.datetime64(d, "us") for d in panel.dates])
-    return pd.DataFrame({
-        "account_id": panel.account_ids[account], "as_of": days[place], "health_exact": panel.health[account, place],
-        "probability": panel.probability[account, place],
-        "state": np.where(panel.is_member[account, place], MEMBER, "leaving")})
+    return pd.DataFrame(
+        {
+            "account_id": panel.account_ids[account],
+            "as_of": days[place],
+            "health_exact": panel.health[account, place],
+            "probability": panel.probability[account, place],
+            "state": np.where(panel.is_member[account, place], MEMBER, "leaving"),
+        }
+    )
 
 
 def _facts(
-    made: _Made, run: PastRun, target: Target, projections: Mapping[int, Measured | None], ways: ThreeWayMeasured | None,
+    made: _Made,
+    run: PastRun,
+    target: Target,
+    projections: Mapping[int, Measured | None],
+    ways: ThreeWayMeasured | None,
     accounts: pd.DataFrame,
 ) -> dict[str, Any]:
     """The plain summary: what was found, and how good it is on dates after the model's training."""
     return {
-        "target": target.name, "run_id": run.run_id, "as_of": run.day.isoformat(), "horizon_days": target.horizon_days,
-        "accounts": int(accounts["p_leaves"].notna().sum()), "past_dates": len(made.panel.dates) - 1, "step_days": STEP_DAYS,
-        "first_date": made.panel.dates[0].isoformat(), "tested_from": _tested_from(made),
-        "movements": {str(k): int(v) for k, v in accounts["movement"].value_counts().sort_index().items()},
-        "movement_records": {name: asdict(each) for name, each in movement_records(made.panel, made.first_origin).items()},
-        "nominal_coverage": COVERAGE, "use_days": made.horizon_parts * STEP_DAYS,
-        "projections": {str(days): None if each is None else asdict(each) for days, each in projections.items()},
+        "target": target.name,
+        "run_id": run.run_id,
+        "as_of": run.day.isoformat(),
+        "horizon_days": target.horizon_days,
+        "accounts": int(accounts["p_leaves"].notna().sum()),
+        "past_dates": len(made.panel.dates) - 1,
+        "step_days": STEP_DAYS,
+        "first_date": made.panel.dates[0].isoformat(),
+        "tested_from": _tested_from(made),
+        "movements": {
+            str(k): int(v) for k, v in accounts["movement"].value_counts().sort_index().items()
+        },
+        "movement_records": {
+            name: asdict(each)
+            for name, each in movement_records(made.panel, made.first_origin).items()
+        },
+        "nominal_coverage": COVERAGE,
+        "use_days": made.horizon_parts * STEP_DAYS,
+        "projections": {
+            str(days): None if each is None else asdict(each) for days, each in projections.items()
+        },
         "three_ways": None if ways is None else {**asdict(ways), "is_better": ways.is_better},
-        "notes": list(made.notes)}
+        "notes": list(made.notes),
+    }
 
 
 def _tested_from(made: _Made) -> str | None:
-    dates = made.panel.dates[made.first_origin:]
+    dates = made.panel.dates[made.first_origin :]
     return dates[0].isoformat() if dates else None
 
 
 def _publish(workspace: Workspace, run_id: str, target: Target, made: Trajectory) -> None:
-    for name, rows, columns in ((TRAJECTORY, made.accounts, ACCOUNT_COLUMNS), (PAST_SCORES, made.past, PAST_COLUMNS)):
+    for name, rows, columns in (
+        (TRAJECTORY, made.accounts, ACCOUNT_COLUMNS),
+        (PAST_SCORES, made.past, PAST_COLUMNS),
+    ):
         schema = pa.schema(list(columns))
         frame = rows.reindex(columns=schema.names)
         for column, kind in columns:
             if pa.types.is_int64(kind):
                 frame[column] = frame[column].astype("Int64")
-        workspace.store.write(name, pa.Table.from_pandas(frame, schema=schema, preserve_index=False),
-                              replace=f"run_id = '{run_id}'", partition_by=["run_id"])
-    entry = {"run_id": run_id, "target": target.name, "facts": json.dumps(made.facts, sort_keys=True)}
-    workspace.store.write(CHECKS, pa.Table.from_pylist([entry]), replace=f"run_id = '{run_id}'", partition_by=["run_id"])
+        workspace.store.write(
+            name,
+            pa.Table.from_pandas(frame, schema=schema, preserve_index=False),
+            replace=f"run_id = '{run_id}'",
+            partition_by=["run_id"],
+        )
+    entry = {
+        "run_id": run_id,
+        "target": target.name,
+        "facts": json.dumps(made.facts, sort_keys=True),
+    }
+    workspace.store.write(
+        CHECKS,
+        pa.Table.from_pylist([entry]),
+        replace=f"run_id = '{run_id}'",
+        partition_by=["run_id"],
+    )

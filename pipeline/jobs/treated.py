@@ -1,4 +1,6 @@
-"""Which rows were worked on inside their label window: a play that helped makes a right warning look wrong."""
+"""Which rows were worked on inside their label window: a play that helped makes a right warning
+look wrong.
+"""
 
 from collections.abc import Mapping
 
@@ -12,11 +14,14 @@ from pipeline.engine.facts import put_table
 from pipeline.engine.staged_facts import StagedFacts
 
 
-def treated_rows(connection: Connection, staged: Mapping[str, StagedFacts], keys: pd.DataFrame) -> NDArray[np.bool_] | None:
-    """Return per row whether a play was done between `as_of` and the end of its label window; None without such a source.
+def treated_rows(
+    connection: Connection, staged: Mapping[str, StagedFacts], keys: pd.DataFrame
+) -> NDArray[np.bool_] | None:
+    """Return per row whether a play was done between `as_of` and the end of its label window; None
+    without such a source.
 
-    Rows left alone on purpose (holdout) are not treated. Where no source says when a play was done, its
-    assignment counts.
+    Rows left alone on purpose (holdout) are not treated. Where no source says when a play was done,
+    its assignment counts.
 
     Parameters
     ----------
@@ -26,17 +31,23 @@ def treated_rows(connection: Connection, staged: Mapping[str, StagedFacts], keys
     names = [name for name, source in staged.items() if source.contract.table == "interventions"]
     if not names:
         return None
-    asked = pd.DataFrame({
-        "account_id": keys["account_id"].astype("str").to_numpy(), "row_number": np.arange(len(keys)),
-        "first_us": keys["as_of"].to_numpy(dtype="datetime64[us]").astype(np.int64),
-        "until_us": keys["label_until"].to_numpy(dtype="datetime64[us]").astype(np.int64),
-    })
+    asked = pd.DataFrame(
+        {
+            "account_id": keys["account_id"].astype("str").to_numpy(),
+            "row_number": np.arange(len(keys)),
+            "first_us": keys["as_of"].to_numpy(dtype="datetime64[us]").astype(np.int64),
+            "until_us": keys["label_until"].to_numpy(dtype="datetime64[us]").astype(np.int64),
+        }
+    )
     put_table(connection, "asked_rows", asked)
     is_treated = np.zeros(len(keys), dtype=bool)
     for name in names:
         when = "t.done_at" if staged[name].columns["done_at"]["is_mapped"] else "t.assigned_at"
-        found = connection.execute(f"""
-select distinct a.row_number from asked_rows a join facts_{slug(name)} t on t.account_id = a.account_id
-where {when} >= a.first_us and {when} < a.until_us and (t.is_holdout is null or not t.is_holdout)""").fetchall()
+        found = connection.execute(
+            f"""
+select distinct a.row_number from asked_rows a join facts_{slug(name)} t
+  on t.account_id = a.account_id
+where {when} >= a.first_us and {when} < a.until_us and (t.is_holdout is null or not t.is_holdout)"""
+        ).fetchall()
         is_treated[[number for (number,) in found]] = True
     return is_treated

@@ -1,4 +1,6 @@
-"""Accounts that had given notice on a test date: kept out of training and metrics, and what the metrics were with them."""
+"""Accounts that had given notice on a test date: kept out of training and metrics, and what the
+metrics were with them.
+"""
 
 from typing import Any
 
@@ -16,35 +18,62 @@ NOTICE = "notice"
 
 
 def beside_notice(
-    workspace: Workspace, target: Target, model: Model, test: TrainingSet, found: FeatureSet, labels: pd.DataFrame
+    workspace: Workspace,
+    target: Target,
+    model: Model,
+    test: TrainingSet,
+    found: FeatureSet,
+    labels: pd.DataFrame,
 ) -> dict[str, Any] | None:
-    """Log loss and AUC of the test without and with the accounts whose notice was known; None where there were none.
+    """Log loss and AUC of the test without and with the accounts whose notice was known; None where
+    there were none.
 
-    That somebody leaves who said so is no merit of a model: the published metrics are those without.
+    That somebody leaves who said so is no merit of a model: the published metrics are those
+    without.
     """
     rows = _noticed(workspace, target, test, found, labels)
     if rows is None or len(set(test.labels.tolist())) < 2:
         return None
     label = np.concatenate([test.labels, rows.labels])
-    probability = np.concatenate([model.probability(test.features), model.probability(rows.features)])
+    probability = np.concatenate(
+        [model.probability(test.features), model.probability(rows.features)]
+    )
     n = len(test)
     return {
-        "notice_rows": len(rows), "notice_left": int(rows.labels.sum()),
-        "without": {"log_loss": metrics.log_loss(test.labels, probability[:n]), "auc": metrics.auc(test.labels, probability[:n])},
-        "with": {"log_loss": metrics.log_loss(label, probability), "auc": metrics.auc(label, probability)},
+        "notice_rows": len(rows),
+        "notice_left": int(rows.labels.sum()),
+        "without": {
+            "log_loss": metrics.log_loss(test.labels, probability[:n]),
+            "auc": metrics.auc(test.labels, probability[:n]),
+        },
+        "with": {
+            "log_loss": metrics.log_loss(label, probability),
+            "auc": metrics.auc(label, probability),
+        },
     }
 
 
 def _noticed(
     workspace: Workspace, target: Target, test: TrainingSet, found: FeatureSet, labels: pd.DataFrame
 ) -> TrainingSet | None:
-    """Rows under notice on the test dates; whether the end fell into the label window is their label."""
-    mine = labels[(labels["label_reason"] == NOTICE) & labels["as_of"].isin(test.keys["as_of"].unique())
-                  & labels["label_until"].notna()].reset_index(drop=True)
+    """Rows under notice on the test dates; whether the end fell into the label window is their
+    label.
+    """
+    mine = labels[
+        (labels["label_reason"] == NOTICE)
+        & labels["as_of"].isin(test.keys["as_of"].unique())
+        & labels["label_until"].notna()
+    ].reset_index(drop=True)
     if mine.empty:
         return None
-    left = (mine["event_at"].notna() & (mine["event_at"] < mine["label_until"])).to_numpy().astype(np.int8)
+    left = (
+        (mine["event_at"].notna() & (mine["event_at"] < mine["label_until"]))
+        .to_numpy()
+        .astype(np.int8)
+    )
     columns = [s.column for s in found.signals]
-    values = pd.DataFrame(signal_values(workspace.store, f"features_{target.name}", mine, columns), columns=columns)
+    values = pd.DataFrame(
+        signal_values(workspace.store, f"features_{target.name}", mine, columns), columns=columns
+    )
     keys = mine[["account_id", "as_of", "label_until"]].assign(is_test=True)
     return training_set(keys, values, left, found.signals)

@@ -17,8 +17,11 @@ from pipeline.proposing.tables import MONTH, SeenColumn, SeenTable
 from pipeline.staging.read import CSV_ENDINGS
 
 FEW_TERMS = 50
-"""At most this many values in a column that completes a composite key: a site, a course, a brand."""
-COMPANION = re.compile(r"code|site|project|brand|market|shop|store|tenant|course|module|presentation")
+"""At most this many values in a column that completes a composite key: a site, a course, a brand.
+"""
+COMPANION = re.compile(
+    r"code|site|project|brand|market|shop|store|tenant|course|module|presentation"
+)
 SHOWN_KEYS = 6
 LONGEST_MONTH = 31
 OPEN_ENDS = 0.02
@@ -78,16 +81,19 @@ def seen_column(table: SeenTable, rule: Rule | None) -> SeenColumn | None:
     return table.column(name) if name else None
 
 
-# --- the account key -------------------------------------------------------------------------------
+# --- the account key
+# -------------------------------------------------------------------------------
 
 
 def account_key(connection: Connection, tables: Sequence[SeenTable]) -> tuple[str, ...]:
     """Snake names of the columns that together name an account; empty where none is recognised.
 
-    The surest name wins unless another stands in more than twice as many tables. Where no name is known, the column
-    that tables share (`shared_key`).
+    The surest name wins unless another stands in more than twice as many tables. Where no name is
+    known, the column that tables share (`shared_key`).
     """
-    counts = {key: sum(find(table, key) is not None for table in tables) for key in names.ACCOUNT_KEYS}
+    counts = {
+        key: sum(find(table, key) is not None for table in tables) for key in names.ACCOUNT_KEYS
+    }
     most = max(counts.values())
     if most == 0:
         shared = shared_key(tables)
@@ -103,59 +109,94 @@ def account_key(connection: Connection, tables: Sequence[SeenTable]) -> tuple[st
 
 
 def shared_key(tables: Sequence[SeenTable]) -> str | None:
-    """The column that most tables share, which names each row of one of them and repeats in another."""
+    """The column that most tables share, which names each row of one of them and repeats in
+    another.
+    """
+
     def seen(name: str) -> list[tuple[SeenTable, SeenColumn]]:
-        return [(t, c) for t in tables if (c := find(t, name)) is not None and c.kind in ("text", "number")]
+        return [
+            (t, c)
+            for t in tables
+            if (c := find(t, name)) is not None and c.kind in ("text", "number")
+        ]
 
     def rank(name: str) -> tuple[int, int, str]:
         return len(seen(name)), max(c.distinct for _, c in seen(name)), name
 
     shared = {c.snake for t in tables for c in t.columns if len(seen(c.snake)) > 1}
-    fitting = [n for n in shared if any(c.distinct == t.rows for t, c in seen(n))
-               and any(c.distinct < t.rows for t, c in seen(n))]
+    fitting = [
+        n
+        for n in shared
+        if any(c.distinct == t.rows for t, c in seen(n))
+        and any(c.distinct < t.rows for t, c in seen(n))
+    ]
     return max(fitting, key=rank, default=None)
 
 
 def named_key(tables: Sequence[SeenTable], name: str) -> tuple[str, ...]:
-    """The key that the user names; an error with what might be meant where no table has such a column."""
+    """The key that the user names; an error with what might be meant where no table has such a
+    column.
+    """
     key = names.snake(name)
     if any(find(table, key) is not None for table in tables):
         return (key,)
     known = {c.snake for t in tables for c in t.columns}
-    raise ConfigError(f"no table has a column \"{name}\"{nearest(key, known)} {key_candidates(tables)}".rstrip())
+    raise ConfigError(
+        f'no table has a column "{name}"{nearest(key, known)} {key_candidates(tables)}'.rstrip()
+    )
 
 
 def key_candidates(tables: Sequence[SeenTable]) -> str:
     """What could name an account: columns whose values come again, but are many; in a sentence."""
-    found = [f"{t.name}.{c.name} ({c.distinct:,} values in {c.filled:,} rows)" for t in tables for c in t.columns
-             if c.kind in ("text", "number") and FEW_TERMS < c.distinct <= c.filled / 2 and not c.has_decimal_comma
-             and (c.kind == "text" or _is_id(c) or c is t.columns[0])]
+    found = [
+        f"{t.name}.{c.name} ({c.distinct:,} values in {c.filled:,} rows)"
+        for t in tables
+        for c in t.columns
+        if c.kind in ("text", "number")
+        and FEW_TERMS < c.distinct <= c.filled / 2
+        and not c.has_decimal_comma
+        and (c.kind == "text" or _is_id(c) or c is t.columns[0])
+    ]
     return f"Columns that may name the accounts: {', '.join(found[:SHOWN_KEYS])}." if found else ""
 
 
 def _says_account(table: SeenTable) -> bool:
-    return bool(set(names.tokens(table.name)) & {*names.TABLE_WORDS["accounts"], "registration", "registrations"})
+    return bool(
+        set(names.tokens(table.name))
+        & {*names.TABLE_WORDS["accounts"], "registration", "registrations"}
+    )
 
 
 def _companions(
     connection: Connection, table: SeenTable, key: SeenColumn, tables: Sequence[SeenTable]
 ) -> tuple[str, ...]:
     """Columns of few values, known to other tables too, that make the key unique."""
-    shared = [c for c in table.columns if c.kind == "text" and c.distinct <= FEW_TERMS and COMPANION.search(c.snake)
-              and sum(find(t, c.snake) is not None for t in tables) > 1]
+    shared = [
+        c
+        for c in table.columns
+        if c.kind == "text"
+        and c.distinct <= FEW_TERMS
+        and COMPANION.search(c.snake)
+        and sum(find(t, c.snake) is not None for t in tables) > 1
+    ]
     if not shared:
         return ()
     listed = ", ".join(identifier(c.name) for c in (*shared, key))
-    distinct = row(connection, f"select count(*) from (select distinct {listed} from {table.relation})")[0]
+    distinct = row(
+        connection, f"select count(*) from (select distinct {listed} from {table.relation})"
+    )[0]
     return tuple(c.snake for c in shared) if distinct == table.rows else ()
 
 
 def find(table: SeenTable, wanted: str) -> SeenColumn | None:
     """The column of that snake name, underscores aside."""
-    return next((c for c in table.columns if names.squeezed(c.snake) == names.squeezed(wanted)), None)
+    return next(
+        (c for c in table.columns if names.squeezed(c.snake) == names.squeezed(wanted)), None
+    )
 
 
-# --- the contract ----------------------------------------------------------------------------------
+# --- the contract
+# ----------------------------------------------------------------------------------
 
 
 def is_one_per_account(connection: Connection, table: SeenTable, key: tuple[str, ...]) -> bool:
@@ -164,25 +205,44 @@ def is_one_per_account(connection: Connection, table: SeenTable, key: tuple[str,
     if not key or None in columns:
         return False
     listed = ", ".join(identifier(c.name) for c in columns if c is not None)
-    return bool(row(connection, f"select count(*) from (select distinct {listed} from {table.relation})")[0] == table.rows)
+    return bool(
+        row(connection, f"select count(*) from (select distinct {listed} from {table.relation})")[0]
+        == table.rows
+    )
 
 
 def contract_of_table(
-    table: SeenTable, key: tuple[str, ...], *, has_key: bool, is_unique: bool, repeats_elsewhere: bool = False
+    table: SeenTable,
+    key: tuple[str, ...],
+    *,
+    has_key: bool,
+    is_unique: bool,
+    repeats_elsewhere: bool = False,
 ) -> str | Refused:
     """Name of the contract a table fills, or why it is left out."""
     words = set(names.tokens(table.name))
     exact = snake_contract(table.name)
-    if exact is not None and all(find(table, c.name) for c in CONTRACTS[exact].columns if c.required) and has_key:
+    if (
+        exact is not None
+        and all(find(table, c.name) for c in CONTRACTS[exact].columns if c.required)
+        and has_key
+    ):
         return exact
     if not has_key and not table.times and _outcome(table) is not None:
         return _undated(table)
     if not has_key:
         asked = " and ".join(key) if key else "that names an account"
-        return Refused(table.name, f"it has no column {asked}, and no other table leads from it to one (reference tables "
-                       "need not be mapped)")
+        return Refused(
+            table.name,
+            f"it has no column {asked}, and no other table leads from it to one (reference tables "
+            "need not be mapped)",
+        )
     if not table.times:
-        return "accounts" if is_unique and not _outcome(table) and _says_account(table) else _undated(table)
+        return (
+            "accounts"
+            if is_unique and not _outcome(table) and _says_account(table)
+            else _undated(table)
+        )
     if words & set(names.TABLE_WORDS["outcomes"]):
         return "outcomes"
     panel = _panel(table, key)
@@ -191,18 +251,28 @@ def contract_of_table(
     if _has(table, "subscriptions", "starts_at") and _has(table, "subscriptions", "ends_at"):
         return "subscriptions"
     if words & set(names.TABLE_WORDS["subscriptions"]):
-        return "subscriptions" if plan_column(table) is not None or not words & {"purchase", "purchases"} else "invoices"
+        return (
+            "subscriptions"
+            if plan_column(table) is not None or not words & {"purchase", "purchases"}
+            else "invoices"
+        )
     if words & set(names.TABLE_WORDS["support_tickets"]):
         return "support_tickets"
     if words & set(names.TABLE_WORDS["surveys"]) and _has(table, "surveys", "score"):
         return "surveys"
-    if is_unique and (words & set(names.TABLE_WORDS["accounts"]) or _has(table, "accounts", "created_at")):
+    if is_unique and (
+        words & set(names.TABLE_WORDS["accounts"]) or _has(table, "accounts", "created_at")
+    ):
         return "accounts"
     if is_unique and repeats_elsewhere:
         # A row per account tells what an account is; nobody ever comes back in it.
         return "accounts"
     is_bill = words & set(names.TABLE_WORDS["invoices"]) or _has(table, "invoices", "invoice_id")
-    return "invoices" if is_bill and (_has(table, "invoices", "amount") or price_and_quantity(table)) else "usage_events"
+    return (
+        "invoices"
+        if is_bill and (_has(table, "invoices", "amount") or price_and_quantity(table))
+        else "usage_events"
+    )
 
 
 def snake_contract(name: str) -> str | None:
@@ -219,25 +289,43 @@ def _undated(table: SeenTable) -> Refused:
     outcome = _outcome(table)
     days = [c.name for c in table.columns if c.kind == "number" and "date" in c.snake]
     if days:
-        told = (f"it has no date; {', '.join(days)} may be day numbers: give them a start with a rule such as "
-                "{ column = \"START\", plus = \"" + days[0] + "\" }")
+        told = (
+            f"it has no date; {', '.join(days)} may be day numbers: give them a start with a rule"
+            ' such as { column = "START", plus = "' + days[0] + '" }'
+        )
     elif outcome is not None:
-        told = (f"it has no date, so nothing can be known as of a date; `{outcome.name}` looks like an outcome: a flat table "
-                f"can be trained with `tenure train --table FILE --label \"{outcome.name}\"`")
+        told = (
+            f"it has no date, so nothing can be known as of a date; `{outcome.name}` looks like an"
+            " outcome: a flat table "
+            f'can be trained with `tenure train --table FILE --label "{outcome.name}"`'
+        )
     else:
         told = "it has no date, so nobody can say what of it was known when"
     return Refused(table.name, told)
 
 
 def _panel(table: SeenTable, key: tuple[str, ...]) -> Refused | None:
-    """A row per account and month with its outcome beside it is a training set, and no log of what was done."""
+    """A row per account and month with its outcome beside it is a training set, and no log of what
+    was done.
+    """
     flag, month = _outcome(table), table.times[0]
     own = find(table, key[-1]) if len(key) == 1 else None
-    if flag is None or len(flag.values) != 2 or own is None or len(table.times) > 1 or month.time_format != MONTH:
+    if (
+        flag is None
+        or len(flag.values) != 2
+        or own is None
+        or len(table.times) > 1
+        or month.time_format != MONTH
+    ):
         return None
-    return Refused(table.name, f"its rows are of months, with the outcome `{flag.name}` beside them: such a table is trained "
-                   f"with `tenure train --table {table.location} --label \"{flag.name}\" --account \"{own.name}\" --as-of "
-                   f"\"{month.name}\" --horizon-days 31`")
+    return Refused(
+        table.name,
+        f"its rows are of months, with the outcome `{flag.name}` beside them: such a table is"
+        " trained "
+        f'with `tenure train --table {table.location} --label "{flag.name}" --account "{own.name}"'
+        " --as-of "
+        f'"{month.name}" --horizon-days 31`',
+    )
 
 
 def _outcome(table: SeenTable) -> SeenColumn | None:
@@ -250,21 +338,36 @@ def _has(table: SeenTable, contract: str, column: str) -> bool:
 
 def plan_column(table: SeenTable) -> SeenColumn | None:
     """A column whose values are lengths of plans (Monthly, Annual)."""
-    return next((c for c in table.columns if c.values and {v.lower() for v in c.values} <= set(names.PLAN_DAYS)), None)
+    return next(
+        (
+            c
+            for c in table.columns
+            if c.values and {v.lower() for v in c.values} <= set(names.PLAN_DAYS)
+        ),
+        None,
+    )
 
 
 def price_and_quantity(table: SeenTable) -> tuple[SeenColumn, SeenColumn] | None:
     """Unit price and quantity, where a row is an invoice line."""
-    price = next((c for c in table.columns if c.snake in names.UNIT_PRICES and c.kind == "number"), None)
-    quantity = next((c for c in table.columns if c.snake in names.QUANTITIES and c.kind == "number"), None)
+    price = next(
+        (c for c in table.columns if c.snake in names.UNIT_PRICES and c.kind == "number"), None
+    )
+    quantity = next(
+        (c for c in table.columns if c.snake in names.QUANTITIES and c.kind == "number"), None
+    )
     return (price, quantity) if price and quantity else None
 
 
-# --- the columns -----------------------------------------------------------------------------------
+# --- the columns
+# -----------------------------------------------------------------------------------
 
 
 _ALLOWED: dict[ColumnType, tuple[str, ...]] = {
-    "time": ("time",), "money": ("number",), "number": ("number",), "flag": ("flag", "number"),
+    "time": ("time",),
+    "money": ("number",),
+    "number": ("number",),
+    "flag": ("flag", "number"),
     "text": ("text", "number", "flag"),
 }
 
@@ -276,7 +379,11 @@ def _matching(table: SeenTable, contract: str, column: str, taken: set[str]) -> 
         return None
     for pattern in (re.escape(column), *names.patterns(contract).get(column, ())):
         for candidate in table.columns:
-            fits = candidate.kind in _ALLOWED[wanted.type] and candidate.name not in taken and candidate.filled > 0
+            fits = (
+                candidate.kind in _ALLOWED[wanted.type]
+                and candidate.name not in taken
+                and candidate.filled > 0
+            )
             if wanted.type == "flag" and candidate.kind == "number":
                 fits = fits and set(candidate.values) <= {"0", "1"}
             if fits and re.fullmatch(pattern, candidate.snake):
@@ -285,7 +392,11 @@ def _matching(table: SeenTable, contract: str, column: str, taken: set[str]) -> 
 
 
 def proposed_source(
-    name: str, contract: str, table: SeenTable, key: tuple[str, ...], lookups: tuple[dict[str, Any], ...]
+    name: str,
+    contract: str,
+    table: SeenTable,
+    key: tuple[str, ...],
+    lookups: tuple[dict[str, Any], ...],
 ) -> ProposedSource:
     """The mapping of one table."""
     columns: dict[str, Rule] = {"account_id": _key_rule(table, key, lookups)}
@@ -298,15 +409,24 @@ def proposed_source(
         if found is not None:
             columns[column.name] = _rule(found)
             taken.add(found.name)
-    needed, left = names.TIME_COLUMNS_NEEDED.get(contract), [c for c in table.times if c.name not in taken]
+    needed, left = (
+        names.TIME_COLUMNS_NEEDED.get(contract),
+        [c for c in table.times if c.name not in taken],
+    )
     if needed is not None and needed not in columns and len(left) == 1:
         columns[needed] = _rule(left[0])
-    made = ProposedSource(name, contract, (table,), columns, lookups=lookups,
-                          settings=_settings(table, own_key))
+    made = ProposedSource(
+        name, contract, (table,), columns, lookups=lookups, settings=_settings(table, own_key)
+    )
     made = _without_required(made)
-    made = {"subscriptions": _subscriptions, "support_tickets": _tickets, "accounts": _accounts,
-            "usage_events": _usage, "invoices": _invoices,
-            "surveys": _surveys}.get(contract, lambda s: s)(made)
+    made = {
+        "subscriptions": _subscriptions,
+        "support_tickets": _tickets,
+        "accounts": _accounts,
+        "usage_events": _usage,
+        "invoices": _invoices,
+        "surveys": _surveys,
+    }.get(contract, lambda s: s)(made)
     made = _months(made)
     if lookups:
         # Kept, so that `check` can compare a row with what it was looked up through.
@@ -326,7 +446,9 @@ def _key_rule(table: SeenTable, key: tuple[str, ...], lookups: tuple[dict[str, A
 def _rule(column: SeenColumn) -> Rule:
     if column.epoch_unit:
         return {"value": EPOCH, "plus": column.name, "plus_unit": column.epoch_unit}
-    return {"column": column.name, "format": column.time_format} if column.time_format else column.name
+    return (
+        {"column": column.name, "format": column.time_format} if column.time_format else column.name
+    )
 
 
 def _settings(table: SeenTable, key: SeenColumn | None) -> dict[str, Any]:
@@ -343,10 +465,14 @@ def _settings(table: SeenTable, key: SeenColumn | None) -> dict[str, Any]:
 
 
 def _without_required(source: ProposedSource) -> ProposedSource:
-    """Rows that lack another required value are left out on purpose where they are too many to be errors."""
+    """Rows that lack another required value are left out on purpose where they are too many to be
+    errors.
+    """
     needed = [c.name for c in CONTRACTS[source.contract].columns if c.required]
     raw = [r for r in map(source.raw, needed) if r is not None]
-    missing = [r.name for r in raw if source.table.rows - r.filled > USUAL_BAD_SHARE * source.table.rows]
+    missing = [
+        r.name for r in raw if source.table.rows - r.filled > USUAL_BAD_SHARE * source.table.rows
+    ]
     named = list(dict.fromkeys([*source.settings.get("drop_missing", ()), *missing]))
     return replace(source, settings={**source.settings, "drop_missing": named}) if named else source
 
@@ -355,10 +481,19 @@ def _months(source: ProposedSource) -> ProposedSource:
     """Rows of a month are complete when it is over, and not on its first day."""
     needed = names.TIME_COLUMNS_NEEDED.get(source.contract)
     dated = source.raw(needed) if needed is not None else None
-    if dated is None or dated.time_format != MONTH or source.contract == "subscriptions" or "known_at" in source.columns:
+    if (
+        dated is None
+        or dated.time_format != MONTH
+        or source.contract == "subscriptions"
+        or "known_at" in source.columns
+    ):
         return source
     comment = f"`{dated.name}` names months: a row counts as known when its month is over."
-    return replace(source, settings={**source.settings, "delay_days": LONGEST_MONTH}, comments=(*source.comments, comment))
+    return replace(
+        source,
+        settings={**source.settings, "delay_days": LONGEST_MONTH},
+        comments=(*source.comments, comment),
+    )
 
 
 def _subscriptions(source: ProposedSource) -> ProposedSource:
@@ -369,24 +504,37 @@ def _subscriptions(source: ProposedSource) -> ProposedSource:
         days = {value: names.PLAN_DAYS[value.lower()] for value in plan.values}
         columns["ends_at"] = {"column": starts.name, "plus": plan.name, "plus_codes": days}
         columns.setdefault("plan", plan.name)
-        comments.append(f"No end is given; it is taken from the length of the plan in `{plan.name}`.")
+        comments.append(
+            f"No end is given; it is taken from the length of the plan in `{plan.name}`."
+        )
     if plan is not None:
         codes = {v: v.lower() for v in plan.values if v != v.lower()}
         columns["billing_period"] = {"column": plan.name, "codes": codes} if codes else plan.name
     ends = source.raw("ends_at")
-    is_fixed = "ends_at" in columns and (ends is None or ends.filled >= (1 - OPEN_ENDS) * table.rows)
+    is_fixed = "ends_at" in columns and (
+        ends is None or ends.filled >= (1 - OPEN_ENDS) * table.rows
+    )
     convention = "fixed_term" if is_fixed else "open_until_cancelled"
-    comments.append("Every row has an end, so ends are taken as agreed from the start." if is_fixed else
-                    "Rows without an end are still running; an end is taken as written when it happens.")
-    return replace(source, columns=columns, settings={**source.settings, "convention": convention},
-                   comments=(*source.comments, *comments))
+    comments.append(
+        "Every row has an end, so ends are taken as agreed from the start."
+        if is_fixed
+        else "Rows without an end are still running; an end is taken as written when it happens."
+    )
+    return replace(
+        source,
+        columns=columns,
+        settings={**source.settings, "convention": convention},
+        comments=(*source.comments, *comments),
+    )
 
 
 def _tickets(source: ProposedSource) -> ProposedSource:
     columns, comments = dict(source.columns), []
     opened = source.raw("opened_at")
     for column in source.table.columns:
-        found = re.fullmatch(r"(first_)?(reply|response|resolution|resolve)_time_(minutes|hours)", column.snake)
+        found = re.fullmatch(
+            r"(first_)?(reply|response|resolution|resolve)_time_(minutes|hours)", column.snake
+        )
         if found is None or opened is None or column.kind != "number":
             continue
         ours = "first_reply_at" if found[2] in ("reply", "response") else "closed_at"
@@ -394,7 +542,9 @@ def _tickets(source: ProposedSource) -> ProposedSource:
             columns[ours] = {"column": opened.name, "plus": column.name, "plus_unit": found[3]}
     if "rating" in columns and "rated_at" not in columns and "closed_at" in columns:
         columns["rated_at"] = columns["closed_at"]
-        comments.append("The rating has no date of its own; it is taken as given when the ticket was closed.")
+        comments.append(
+            "The rating has no date of its own; it is taken as given when the ticket was closed."
+        )
     return replace(source, columns=columns, comments=tuple(comments))
 
 
@@ -404,21 +554,42 @@ def _surveys(source: ProposedSource) -> ProposedSource:
     if score is None or score.kind != "number" or {"kind", "scale"} & set(source.columns):
         return source
     lowest, highest = float(score.lowest), float(score.highest)
-    found = next(((kind, scale) for low, high, kind, scale in SURVEY_SPANS if low <= lowest and highest <= high), None)
+    found = next(
+        (
+            (kind, scale)
+            for low, high, kind, scale in SURVEY_SPANS
+            if low <= lowest and highest <= high
+        ),
+        None,
+    )
     if found is None:
         return source
     kind, scale = found
     columns = {**source.columns, "kind": {"value": kind}, "scale": {"value": scale}}
-    comment = f"Scores run from {score.lowest} to {score.highest}: taken for {kind} on {scale}; correct it if they are not."
+    comment = (
+        f"Scores run from {score.lowest} to {score.highest}: taken for {kind} on {scale}; correct"
+        " it if they are not."
+    )
     return replace(source, columns=columns, comments=(*source.comments, comment))
 
 
 def _accounts(source: ProposedSource) -> ProposedSource:
-    """Outcome-like flags come along so that `check` can compare them; without history they are no signals."""
+    """Outcome-like flags come along so that `check` can compare them; without history they are no
+    signals.
+    """
     used = _used(source)
-    extra: dict[str, Rule] = {c.snake: c.name for c in source.table.columns
-             if c.name not in used and names.OUTCOME_COLUMN.search(c.snake) and c.kind in ("flag", "text") and c.values}
-    comments = ["Attributes are today's values and so no signals, unless they have a history (valid_from) or never change:"]
+    extra: dict[str, Rule] = {
+        c.snake: c.name
+        for c in source.table.columns
+        if c.name not in used
+        and names.OUTCOME_COLUMN.search(c.snake)
+        and c.kind in ("flag", "text")
+        and c.values
+    }
+    comments = [
+        "Attributes are today's values and so no signals, unless they have a history (valid_from)"
+        " or never change:"
+    ]
     fixed = [c for c in ("industry", "country") if c in source.columns]
     comments.append(f"immutable = {_list(fixed)}" if fixed else "immutable = [...]")
     if "valid_from" in source.columns:
@@ -427,7 +598,10 @@ def _accounts(source: ProposedSource) -> ProposedSource:
     pointer = source.raw("merged_into")
     if pointer is not None and "merged_at" not in columns:
         del columns["merged_into"]
-        comments.append(f"{pointer.name} could be merged_into, if merged_at (the time of the merge) were there as well")
+        comments.append(
+            f"{pointer.name} could be merged_into, if merged_at (the time of the merge) were there"
+            " as well"
+        )
     return replace(source, columns=columns, extra=extra, comments=tuple(comments))
 
 
@@ -436,7 +610,9 @@ def _list(values: Sequence[str]) -> str:
 
 
 def _usage(source: ProposedSource) -> ProposedSource:
-    """Numbers of an activity table become extras: each gets totals, means and changes of its own."""
+    """Numbers of an activity table become extras: each gets totals, means and changes of its
+    own.
+    """
     used = _used(source)
     extra: dict[str, Rule] = {}
     # All of a CSV is text, and text of the user's own becomes no signal.
@@ -449,9 +625,17 @@ def _usage(source: ProposedSource) -> ProposedSource:
         is_measure = column.kind == "number" and column.distinct > 1 and not _is_id(column)
         if is_measure and column.name not in used:
             if not names.OUTCOME_COLUMN.search(column.snake):
-                extra[_extra_name(source, column)] = {"column": column.name, "type": "number"} if is_text else column.name
-    kept_out = [c.name for c in source.table.columns if c.kind == "flag" and re.search("bot|test|internal", c.snake)]
-    comments = [f"Rows that are no customer's doing? drop = {{ {name} = [true] }}" for name in kept_out]
+                extra[_extra_name(source, column)] = (
+                    {"column": column.name, "type": "number"} if is_text else column.name
+                )
+    kept_out = [
+        c.name
+        for c in source.table.columns
+        if c.kind == "flag" and re.search("bot|test|internal", c.snake)
+    ]
+    comments = [
+        f"Rows that are no customer's doing? drop = {{ {name} = [true] }}" for name in kept_out
+    ]
     return replace(source, extra=extra, comments=tuple(comments))
 
 
@@ -472,9 +656,16 @@ def _invoices(source: ProposedSource) -> ProposedSource:
 
 
 def _is_id(column: SeenColumn) -> bool:
-    """Whether a name says that numbers name something: `order_number` and `no_of_order` differ by where the word stands."""
-    return bool(re.search(r"(^|_)(id|code|zip|offset)(_|$)|_(no|number)$|^(no|number|invoice|order|transaction)$", column.snake)
-                or ROW_NAMES.fullmatch(column.snake))
+    """Whether a name says that numbers name something: `order_number` and `no_of_order` differ by
+    where the word stands.
+    """
+    return bool(
+        re.search(
+            r"(^|_)(id|code|zip|offset)(_|$)|_(no|number)$|^(no|number|invoice|order|transaction)$",
+            column.snake,
+        )
+        or ROW_NAMES.fullmatch(column.snake)
+    )
 
 
 def _with_lookup_id(source: ProposedSource, lookup: dict[str, Any]) -> ProposedSource:
@@ -491,22 +682,33 @@ def _used(source: ProposedSource) -> set[str]:
         if isinstance(rule, str):
             used.add(rule)
         else:
-            used |= {v for k, v in rule.items() if k in ("column", "plus", "times")} | set(rule.get("join", ()))
+            used |= {v for k, v in rule.items() if k in ("column", "plus", "times")} | set(
+                rule.get("join", ())
+            )
     return used
 
 
 def _unmapped(source: ProposedSource, key: tuple[str, ...]) -> tuple[str, ...]:
     used = _used(source)
     keys = {names.squeezed(k) for k in key}
-    return tuple(c.name for c in source.table.columns if c.name not in used and names.squeezed(c.snake) not in keys
-                 and c.snake not in MAP_THEMSELVES)
+    return tuple(
+        c.name
+        for c in source.table.columns
+        if c.name not in used
+        and names.squeezed(c.snake) not in keys
+        and c.snake not in MAP_THEMSELVES
+    )
 
 
-# --- one table through another, several tables as one ----------------------------------------------
+# --- one table through another, several tables as one
+# ----------------------------------------------
 
 
-def lookups_to_key(table: SeenTable, key: tuple[str, ...], tables: Sequence[SeenTable]) -> tuple[dict[str, Any], ...]:
-    """How to fetch the missing columns of the key: through a table that has them, or one that leads to such a table.
+def lookups_to_key(
+    table: SeenTable, key: tuple[str, ...], tables: Sequence[SeenTable]
+) -> tuple[dict[str, Any], ...]:
+    """How to fetch the missing columns of the key: through a table that has them, or one that leads
+    to such a table.
 
     A line of an order knows the order, the order a buyer's login, the login the customer.
     """
@@ -522,13 +724,19 @@ def lookups_to_key(table: SeenTable, key: tuple[str, ...], tables: Sequence[Seen
     return ()
 
 
-def _lookup(table: SeenTable, key: tuple[str, ...], tables: Sequence[SeenTable]) -> dict[str, Any] | None:
-    """How to fetch the missing columns of the key through an id that is unique in a table which has them."""
+def _lookup(
+    table: SeenTable, key: tuple[str, ...], tables: Sequence[SeenTable]
+) -> dict[str, Any] | None:
+    """How to fetch the missing columns of the key through an id that is unique in a table which has
+    them.
+    """
     missing = [part for part in key if find(table, part) is None]
     if not missing:
         return None
     for column in table.columns:
-        if not re.search(r"(^|_)id(_|$)", column.snake) or names.squeezed(column.snake) in map(names.squeezed, key):
+        if not re.search(r"(^|_)id(_|$)", column.snake) or names.squeezed(column.snake) in map(
+            names.squeezed, key
+        ):
             continue
         for other in tables:
             theirs = find(other, column.snake)
@@ -536,8 +744,11 @@ def _lookup(table: SeenTable, key: tuple[str, ...], tables: Sequence[SeenTable])
                 continue
             fetched = [find(other, part) for part in missing]
             if all(fetched):
-                found: dict[str, Any] = {"location": other.location, "on": {column.name: theirs.name},
-                                         "take": [c.name for c in fetched if c is not None]}
+                found: dict[str, Any] = {
+                    "location": other.location,
+                    "on": {column.name: theirs.name},
+                    "take": [c.name for c in fetched if c is not None],
+                }
                 return {**found, "table": other.table} if other.table else found
     return None
 
@@ -546,8 +757,13 @@ def joined_parts(sources: Sequence[ProposedSource]) -> list[ProposedSource]:
     """Sources whose tables are extracts of one table, made one source with parts."""
     groups: dict[object, list[ProposedSource]] = {}
     for source in sources:
-        shape = (source.contract, tuple(source.columns), tuple(source.extra), tuple(names.squeezed(c.snake)
-                 for c in source.table.times), source.table.name if source.contract == "accounts" else "")
+        shape = (
+            source.contract,
+            tuple(source.columns),
+            tuple(source.extra),
+            tuple(names.squeezed(c.snake) for c in source.table.times),
+            source.table.name if source.contract == "accounts" else "",
+        )
         groups.setdefault(shape, []).append(source)
     made: list[ProposedSource] = []
     for group in groups.values():
@@ -558,34 +774,53 @@ def joined_parts(sources: Sequence[ProposedSource]) -> list[ProposedSource]:
 def _are_extracts(group: Sequence[ProposedSource]) -> bool:
     """Same number of columns, mostly of the same names."""
     first = {c.snake for c in group[0].table.columns}
-    return all(len(s.table.columns) == len(group[0].table.columns)
-               and len(first & {c.snake for c in s.table.columns}) * 2 > len(first) for s in group)
+    return all(
+        len(s.table.columns) == len(group[0].table.columns)
+        and len(first & {c.snake for c in s.table.columns}) * 2 > len(first)
+        for s in group
+    )
 
 
 def _joined(group: Sequence[ProposedSource]) -> ProposedSource:
-    event = "event_time" if "event_time" in group[0].columns else next(
-        c for c, r in group[0].columns.items() if c != "account_id")
+    event = (
+        "event_time"
+        if "event_time" in group[0].columns
+        else next(c for c, r in group[0].columns.items() if c != "account_id")
+    )
     ordered = sorted(group, key=lambda s: (_edge(s, event, first=True), s.name))
     feed = _feed_column([s.table for s in ordered])
     columns = dict(ordered[0].columns)
     if feed is not None:
         key = columns["account_id"]
-        columns["account_id"] = {"join": [feed, key] if isinstance(key, str) else [feed, *key["join"]]}
+        columns["account_id"] = {
+            "join": [feed, key] if isinstance(key, str) else [feed, *key["join"]]
+        }
         columns["partition"] = feed
     different = {c for c in ordered[0].columns if len({str(s.columns[c]) for s in ordered}) > 1}
     other_extra = {c for c in ordered[0].extra if len({str(s.extra[c]) for s in ordered}) > 1}
-    until = [None if feed is not None else _cut(a, b, event) for a, b in zip(ordered[:-1], ordered[1:], strict=True)]
+    until = [
+        None if feed is not None else _cut(a, b, event)
+        for a, b in zip(ordered[:-1], ordered[1:], strict=True)
+    ]
     missing = list(dict.fromkeys(c for s in ordered for c in s.settings.get("drop_missing", ())))
     settings = dict(ordered[0].settings)
     if missing:
         settings["drop_missing"] = missing
     return replace(
-        ordered[0], name=ordered[0].contract, members=tuple(s.table for s in ordered),
-        columns={c: r for c, r in columns.items() if c not in different or c == "account_id" and feed is not None},
-        extra={c: r for c, r in ordered[0].extra.items() if c not in other_extra}, settings=settings,
+        ordered[0],
+        name=ordered[0].contract,
+        members=tuple(s.table for s in ordered),
+        columns={
+            c: r
+            for c, r in columns.items()
+            if c not in different or c == "account_id" and feed is not None
+        },
+        extra={c: r for c, r in ordered[0].extra.items() if c not in other_extra},
+        settings=settings,
         part_columns=tuple({c: s.columns[c] for c in s.columns if c in different} for s in ordered),
         part_extra=tuple({c: s.extra[c] for c in s.extra if c in other_extra} for s in ordered),
-        rows_until=(*until, None), unmapped=tuple(dict.fromkeys(c for s in ordered for c in s.unmapped if c != feed)),
+        rows_until=(*until, None),
+        unmapped=tuple(dict.fromkeys(c for s in ordered for c in s.unmapped if c != feed)),
     )
 
 
@@ -593,7 +828,9 @@ def _feed_column(tables: Sequence[SeenTable]) -> str | None:
     """A column that is constant in each table and differs between them: the name of the feed."""
     for column in tables[0].columns:
         values = [t.column(column.name) for t in tables]
-        constants = [v.lowest for v in values if v is not None and v.distinct == 1 and v.kind == "text"]
+        constants = [
+            v.lowest for v in values if v is not None and v.distinct == 1 and v.kind == "text"
+        ]
         if len(set(constants)) == len(tables):
             return column.name
     return None
@@ -607,8 +844,14 @@ def _edge(source: ProposedSource, event: str, *, first: bool) -> str:
 def _cut(earlier: ProposedSource, later: ProposedSource, event: str) -> str | None:
     """The day from which the later extract is used, where the two overlap a little."""
     try:
-        begin, end, start = (date.fromisoformat(d) for d in (
-            _edge(earlier, event, first=True), _edge(earlier, event, first=False), _edge(later, event, first=True)))
+        begin, end, start = (
+            date.fromisoformat(d)
+            for d in (
+                _edge(earlier, event, first=True),
+                _edge(earlier, event, first=False),
+                _edge(later, event, first=True),
+            )
+        )
     except ValueError:
         return None
     is_short = start <= end and (end - start).days <= SHORT_OVERLAP * max(1, (end - begin).days)
@@ -621,7 +864,9 @@ def common_prefix(tables: Sequence[SeenTable]) -> int:
     shortest = min(len(s) for s in split)
     if len(split) < 2:
         return 0
-    return next((i for i in range(shortest - 1) if len({s[i] for s in split}) > 1), max(0, shortest - 1))
+    return next(
+        (i for i in range(shortest - 1) if len({s[i] for s in split}) > 1), max(0, shortest - 1)
+    )
 
 
 def source_names(contracts: Sequence[tuple[SeenTable, str]], prefix: int) -> list[str]:

@@ -54,12 +54,19 @@ def proposed_targets(
         found.append(target)
         questions += told
     elif subscriptions is not None:
-        questions.append("when subscriptions end: no column of it was recognised, so nobody can leave; map ends_at")
+        questions.append(
+            "when subscriptions end: no column of it was recognised, so nobody can leave; map"
+            " ends_at"
+        )
     if outcomes is not None:
         # Who keeps a log of outcomes means that; the end of subscriptions is the second opinion.
         found.insert(0, _event(outcomes, sources))
     if usage is not None and not found:
-        found.append(_inactivity(connection, usage, len([s for s in sources if s.contract == "usage_events"])))
+        found.append(
+            _inactivity(
+                connection, usage, len([s for s in sources if s.contract == "usage_events"])
+            )
+        )
     return found, questions
 
 
@@ -78,19 +85,35 @@ def span(source: ProposedSource, column: str) -> Span | None:
     return Span(min(days), max(days)) if days else None
 
 
-EVENT_COLUMNS = {"subscriptions": "starts_at", "usage_events": "event_time", "invoices": "issued_at",
-                 "support_tickets": "opened_at", "surveys": "answered_at", "outcomes": "event_time",
-                 "touchpoints": "event_time", "csm_notes": "noted_at"}
+EVENT_COLUMNS = {
+    "subscriptions": "starts_at",
+    "usage_events": "event_time",
+    "invoices": "issued_at",
+    "support_tickets": "opened_at",
+    "surveys": "answered_at",
+    "outcomes": "event_time",
+    "touchpoints": "event_time",
+    "csm_notes": "noted_at",
+}
 
 
 def data_span(sources: Sequence[ProposedSource]) -> Span | None:
     """From the first to the last dated row of all sources."""
-    found = [s for s in (span(each, EVENT_COLUMNS[each.contract]) for each in sources if each.contract in EVENT_COLUMNS) if s]
+    found = [
+        s
+        for s in (
+            span(each, EVENT_COLUMNS[each.contract])
+            for each in sources
+            if each.contract in EVENT_COLUMNS
+        )
+        if s
+    ]
     return Span(min(s.first for s in found), max(s.last for s in found)) if found else None
 
 
 def _busiest(connection: Connection, usage: Sequence[ProposedSource]) -> ProposedSource | None:
     """The activity source that most accounts show in; its first table decides."""
+
     def accounts(source: ProposedSource) -> tuple[int, int, str]:
         raw = source.raw("account_id")
         return (raw.distinct if raw is not None else 0, source.table.rows, source.name)
@@ -112,52 +135,96 @@ def _churn(
     if everything is not None and raw_ends is not None and ends is not None and not is_fixed:
         late = (ends.first - everything.first).days > everything.days / 2
         if late:
-            # Nobody seen to leave before: contracts that ended earlier are missing, and dates there teach survival.
+            # Nobody seen to leave before: contracts that ended earlier are missing, and dates there
+            # teach survival.
             first = ends.first
             horizon = min(30, horizon)
-            questions.append(f"contracts that ended before {ends.first} are missing from {source.name} although it starts "
-                             f"on {everything.first}: dates are asked from then on")
+            questions.append(
+                f"contracts that ended before {ends.first} are missing from {source.name} although"
+                f" it starts on {everything.first}: dates are asked from then on"
+            )
     watched = _watched(source, sources)
     if is_fixed:
         comments.append("A renewal that comes up to grace_days late is not leaving.")
-        renewal = _next_renewal(source, watched, long_share(connection, source, watched, horizon), terms(connection, source),
-                                horizon, comments)
+        renewal = _next_renewal(
+            source,
+            watched,
+            long_share(connection, source, watched, horizon),
+            terms(connection, source),
+            horizon,
+            comments,
+        )
         if renewal is not None:
             return renewal, questions
-    keys: dict[str, Any] = {"kind": "churn", "horizon_days": horizon, **({"grace_days": GRACE_DAYS} if is_fixed else {}),
-                            "population": {"kind": "customers"}}
-    return _dated(ProposedTarget(f"churn_{horizon}d", keys, tuple(comments)), watched, first), questions
+    keys: dict[str, Any] = {
+        "kind": "churn",
+        "horizon_days": horizon,
+        **({"grace_days": GRACE_DAYS} if is_fixed else {}),
+        "population": {"kind": "customers"},
+    }
+    return (
+        _dated(ProposedTarget(f"churn_{horizon}d", keys, tuple(comments)), watched, first),
+        questions,
+    )
 
 
 def _next_renewal(
-    source: ProposedSource, watched: Span | None, share: "LongShare | None", lengths: Sequence[tuple[int, float]], horizon: int,
+    source: ProposedSource,
+    watched: Span | None,
+    share: "LongShare | None",
+    lengths: Sequence[tuple[int, float]],
+    horizon: int,
     comments: Sequence[str],
 ) -> ProposedTarget | None:
-    """The chance of not renewing at the next contract end, where most cannot leave inside a fixed horizon."""
+    """The chance of not renewing at the next contract end, where most cannot leave inside a fixed
+    horizon.
+    """
     if share is None or watched is None or not share.is_most:
         return None
     usual = [days for days, part in lengths if part >= WORTH_WAITING_FOR]
     first = watched.first + timedelta(days=min(FIRST_HISTORY_DAYS, watched.days // 4))
-    # The last date asked leaves a term begun then the time to end: later dates would know the short terms only.
-    ends = [(days, watched.last - timedelta(days=days + GRACE_DAYS)) for days in sorted(usual, reverse=True)]
-    length, last = next(((d, day) for d, day in ends if (day - first).days * 3 >= watched.days), (0, first))
+    # The last date asked leaves a term begun then the time to end: later dates would know the short
+    # terms only.
+    ends = [
+        (days, watched.last - timedelta(days=days + GRACE_DAYS))
+        for days in sorted(usual, reverse=True)
+    ]
+    length, last = next(
+        ((d, day) for d, day in ends if (day - first).days * 3 >= watched.days), (0, first)
+    )
     if not length:
         return None
-    told = [f"{share.words}: they cannot leave inside {horizon} days.",
-            "So the question is whether an account renews at its next contract end. To ask about a fixed time instead:",
-            f"horizon_days = {horizon}",
-            f"The last date asked leaves terms of {length} days the time to end in these data."]
+    told = [
+        f"{share.words}: they cannot leave inside {horizon} days.",
+        (
+            "So the question is whether an account renews at its next contract end. To ask about a"
+            " fixed time instead:"
+        ),
+        f"horizon_days = {horizon}",
+        f"The last date asked leaves terms of {length} days the time to end in these data.",
+    ]
     if max(usual) > length:
-        told.append(f"Terms of {max(usual)} days never do: such accounts will be published as unknown (`tenure check` counts "
-                    "them).")
-    keys = {"kind": "churn", "horizon": "next_renewal", "grace_days": GRACE_DAYS, "population": {"kind": "customers"}}
+        told.append(
+            f"Terms of {max(usual)} days never do: such accounts will be published as unknown"
+            " (`tenure check` counts them)."
+        )
+    keys = {
+        "kind": "churn",
+        "horizon": "next_renewal",
+        "grace_days": GRACE_DAYS,
+        "population": {"kind": "customers"},
+    }
     made = _dated(ProposedTarget("renewal", keys, (*comments, *told)), watched, None)
-    return ProposedTarget(made.name, {**made.keys, "dates": {**made.keys["dates"], "last": last}}, made.comments)
+    return ProposedTarget(
+        made.name, {**made.keys, "dates": {**made.keys["dates"], "last": last}}, made.comments
+    )
 
 
 @dataclass(frozen=True)
 class LongShare:
-    """Share of customers, and of their monthly amount (None: not known), on terms that end after the horizon, 0-1."""
+    """Share of customers, and of their monthly amount (None: not known), on terms that end after
+    the horizon, 0-1.
+    """
 
     accounts: float
     value: float | None
@@ -171,11 +238,18 @@ class LongShare:
     def words(self) -> str:
         """The shares in words."""
         value = "" if self.value is None else f" ({self.value:.0%} of the monthly amount)"
-        return f"On an average date {self.accounts:.0%} of customers{value} are on terms that end later"
+        return (
+            f"On an average date {self.accounts:.0%} of customers{value} are on terms that end"
+            " later"
+        )
 
 
-def long_share(connection: Connection, source: ProposedSource, watched: Span | None, horizon: int) -> LongShare | None:
-    """Who, of the customers of every fourth week, was on a term beyond the horizon; None where the tables cannot tell."""
+def long_share(
+    connection: Connection, source: ProposedSource, watched: Span | None, horizon: int
+) -> LongShare | None:
+    """Who, of the customers of every fourth week, was on a term beyond the horizon; None where the
+    tables cannot tell.
+    """
     times = _times(source)
     account = source.raw("account_id")
     if times is None or account is None or watched is None:
@@ -183,14 +257,28 @@ def long_share(connection: Connection, source: ProposedSource, watched: Span | N
     starts, ends = times
     paid = source.raw("amount_per_month")
     is_number = paid is not None and paid.kind == "number" and not paid.has_decimal_comma
-    amount = f"try_cast({identifier(paid.name)} as double)" if paid is not None and is_number else "cast(null as double)"
-    long_, total, money, all_money = row(connection, f"""
+    amount = (
+        f"try_cast({identifier(paid.name)} as double)"
+        if paid is not None and is_number
+        else "cast(null as double)"
+    )
+    long_, total, money, all_money = row(
+        connection,
+        f"""
 select count(*) filter (cannot), count(*), sum(amount) filter (cannot), sum(amount) from (
-  select d.day, t.a, max(t.ends) >= d.day + interval {horizon} day as cannot, sum(t.amount) as amount
-  from (select unnest(generate_series(timestamp '{watched.first}', timestamp '{watched.last}', interval 28 day)) as day) d
-  join (select {identifier(account.name)} as a, {starts} as starts, {ends} as ends, {amount} as amount
-        from {source.table.relation}) t on t.starts < d.day and t.ends >= d.day group by 1, 2)""")
-    return LongShare(long_ / total, money / all_money if all_money and money is not None else None) if total else None
+  select d.day, t.a, max(t.ends) >= d.day + interval {horizon} day as cannot, sum(t.amount)
+    as amount
+  from (select unnest(generate_series(timestamp '{watched.first}', timestamp '{watched.last}',
+    interval 28 day)) as day) d
+  join (select {identifier(account.name)} as a, {starts} as starts, {ends} as ends, {amount}
+    as amount
+        from {source.table.relation}) t on t.starts < d.day and t.ends >= d.day group by 1, 2)""",
+    )
+    return (
+        LongShare(long_ / total, money / all_money if all_money and money is not None else None)
+        if total
+        else None
+    )
 
 
 def terms(connection: Connection, source: ProposedSource) -> list[tuple[int, float]]:
@@ -198,10 +286,14 @@ def terms(connection: Connection, source: ProposedSource) -> list[tuple[int, flo
     times = _times(source)
     if times is None:
         return []
-    found = rows(connection, f"""
+    found = rows(
+        connection,
+        f"""
 select max(days), count(*) / sum(count(*)) over () from (
-  select date_diff('day', {times[0]}, {times[1]}) as days from {source.table.relation}) where days > 0
-group by days // 7 order by 1""")
+  select date_diff('day', {times[0]}, {times[1]}) as days from {source.table.relation})
+    where days > 0
+group by days // 7 order by 1""",
+    )
     return [(int(days), float(part)) for days, part in found]
 
 
@@ -220,12 +312,20 @@ def _times(source: ProposedSource) -> tuple[str, str] | None:
 
 
 def _watched(source: ProposedSource, sources: Sequence[ProposedSource]) -> Span | None:
-    """The span in which both contracts and use are recorded: contracts are often older than the usage log."""
+    """The span in which both contracts and use are recorded: contracts are often older than the
+    usage log.
+    """
     contracts, everything = span(source, "starts_at"), data_span(sources)
-    used = [s for s in (span(each, "event_time") for each in sources if each.contract == "usage_events") if s]
+    used = [
+        s
+        for s in (span(each, "event_time") for each in sources if each.contract == "usage_events")
+        if s
+    ]
     if contracts is None or everything is None:
         return everything
-    return Span(max([contracts.first, *([min(s.first for s in used)] if used else [])]), everything.last)
+    return Span(
+        max([contracts.first, *([min(s.first for s in used)] if used else [])]), everything.last
+    )
 
 
 def _event(source: ProposedSource, sources: Sequence[ProposedSource]) -> ProposedTarget:
@@ -236,13 +336,19 @@ def _event(source: ProposedSource, sources: Sequence[ProposedSource]) -> Propose
     keys: dict[str, Any] = {"kind": "event", "source": source.name, "horizon_days": horizon}
     active = [s.name for s in sources if s.contract == "usage_events"]
     if created or subscribed:
-        keys["population"] = {"kind": "accounts", "min_age_days": 28} if created else {"kind": "customers"}
+        keys["population"] = (
+            {"kind": "accounts", "min_age_days": 28} if created else {"kind": "customers"}
+        )
     else:
         which = {"source": active[0]} if len(active) > 1 else {}
         keys["population"] = {"kind": "active", **which, "active_within_days": horizon}
     if source.settings.get("keep"):
         keys["first_event_only"] = True
-    return _dated(ProposedTarget(f"event_{horizon}d", keys, (f"An event logged in {source.name}.",)), everything, None)
+    return _dated(
+        ProposedTarget(f"event_{horizon}d", keys, (f"An event logged in {source.name}.",)),
+        everything,
+        None,
+    )
 
 
 def _inactivity(connection: Connection, source: ProposedSource, count: int) -> ProposedTarget:
@@ -255,22 +361,41 @@ def _inactivity(connection: Connection, source: ProposedSource, count: int) -> P
     if count > 1:
         population["source"] = source.name
     population["active_within_days"] = horizon
-    amount = source.table.column("Quantity") or next((c for c in source.table.columns if c.is_negative), None)
+    amount = source.table.column("Quantity") or next(
+        (c for c in source.table.columns if c.is_negative), None
+    )
     comments = [f"Leaving: active in the last {horizon} days, then nothing for {horizon}."]
     if gap is not None:
-        comments.append(f"Accounts usually pause {gap:.0f} days between active days; the horizon is about twice that.")
-    if "amount" in (source.part_extra[0] if source.part_extra else source.extra) | source.extra and amount is not None:
+        comments.append(
+            f"Accounts usually pause {gap:.0f} days between active days; the horizon is about twice"
+            " that."
+        )
+    if (
+        "amount" in (source.part_extra[0] if source.part_extra else source.extra) | source.extra
+        and amount is not None
+    ):
         population["minimum"] = {"amount": 0}
         comments.append("Cancellations and credits (amounts not above 0) do not count as activity.")
-    return _dated(ProposedTarget(f"inactive_{horizon}d", {"kind": "inactivity", "horizon_days": horizon,
-                                 "population": population}, tuple(comments)), span(source, "event_time"), None)
+    return _dated(
+        ProposedTarget(
+            f"inactive_{horizon}d",
+            {"kind": "inactivity", "horizon_days": horizon, "population": population},
+            tuple(comments),
+        ),
+        span(source, "event_time"),
+        None,
+    )
 
 
 def _fitting(horizon: int, watched: Span | None) -> int:
-    """The horizon, or the longest usual one that a quarter of a short history holds: dates before and tests after need room."""
+    """The horizon, or the longest usual one that a quarter of a short history holds: dates before
+    and tests after need room.
+    """
     if watched is None:
         return horizon
-    return max([h for h in NICE_HORIZONS if h <= min(horizon, watched.days // 4)], default=NICE_HORIZONS[0])
+    return max(
+        [h for h in NICE_HORIZONS if h <= min(horizon, watched.days // 4)], default=NICE_HORIZONS[0]
+    )
 
 
 def _usual_gap(connection: Connection, source: ProposedSource) -> float | None:
@@ -280,10 +405,14 @@ def _usual_gap(connection: Connection, source: ProposedSource) -> float | None:
     if event is None or name is None:
         return None
     day = f"cast({event.time_sql} as date)"
-    found = row(connection, f"""
+    found = row(
+        connection,
+        f"""
 select median(gap) from (select date_diff('day', min(d), max(d)) / (count(*) - 1) as gap from (
-  select distinct {identifier(name)} as a, {day} as d from {source.table.relation} where {identifier(name)} is not null)
-  group by a having count(*) >= 3)""")[0]
+  select distinct {identifier(name)} as a, {day} as d from {source.table.relation}
+    where {identifier(name)} is not null)
+  group by a having count(*) >= 3)""",
+    )[0]
     return None if found is None else max(1.0, float(found))
 
 
@@ -296,9 +425,16 @@ def _dated(target: ProposedTarget, span_: Span | None, first: date | None) -> Pr
     """The target with a grid of dates and a test of its last three."""
     days = span_.days if span_ is not None else SHORT_HISTORY_DAYS
     is_short = days < SHORT_HISTORY_DAYS or first is not None
-    dates: dict[str, Any] = {"every_days": 7 if days < VERY_SHORT_HISTORY_DAYS else 14 if is_short else 28}
+    dates: dict[str, Any] = {
+        "every_days": 7 if days < VERY_SHORT_HISTORY_DAYS else 14 if is_short else 28
+    }
     if span_ is not None:
-        # A quarter of history before the first date, or less where there is less than a year in all.
+        # A quarter of history before the first date, or less where there is less than a year in
+        # all.
         history = min(FIRST_HISTORY_DAYS, days // 4)
         dates["first"] = first or span_.first + timedelta(days=history)
-    return ProposedTarget(target.name, {**target.keys, "dates": dates, "test": {"count": 2 if first else 3}}, target.comments)
+    return ProposedTarget(
+        target.name,
+        {**target.keys, "dates": dates, "test": {"count": 2 if first else 3}},
+        target.comments,
+    )

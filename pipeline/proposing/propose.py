@@ -32,8 +32,21 @@ from pipeline.proposing.objective import ProposedTarget, proposed_targets
 from pipeline.proposing.tables import SeenTable, seen_tables
 from pipeline.proposing.toml_text import comment_lines, table_lines, toml_key, toml_value
 
-ORDER = ("accounts", "subscriptions", "usage_events", "invoices", "support_tickets", "surveys", "contacts", "touchpoints",
-         "milestones", "goals", "csm_notes", "interventions", "outcomes")
+ORDER = (
+    "accounts",
+    "subscriptions",
+    "usage_events",
+    "invoices",
+    "support_tickets",
+    "surveys",
+    "contacts",
+    "touchpoints",
+    "milestones",
+    "goals",
+    "csm_notes",
+    "interventions",
+    "outcomes",
+)
 ADDRESS_VARIABLE = "TENURE_DATABASE"
 SHOWN = 5
 NO_KEY = "Say which column names the accounts: `tenure init FOLDER --account COLUMN`. "
@@ -48,8 +61,8 @@ class Proposal:
     toml
         Its text; `read_project` accepts it.
     unguessed
-        What could not be told from the tables, one sentence each: tables left out and why, columns not mapped,
-        time zone, currency.
+        What could not be told from the tables, one sentence each: tables left out and why, columns
+        not mapped, time zone, currency.
     """
 
     toml: str
@@ -57,17 +70,22 @@ class Proposal:
 
 
 def propose(
-    location: str | Path, data_dir: Path | None, project_dir: Path | None = None, *, account: str | None = None
+    location: str | Path,
+    data_dir: Path | None,
+    project_dir: Path | None = None,
+    *,
+    account: str | None = None,
 ) -> Proposal:
     """Look at a folder, file or PostgreSQL address and propose a project.
 
     Parameters
     ----------
     location
-        Folder or file with Parquet, CSV or DuckDB tables, `postgresql://...`, or `env:NAME` that holds such an address.
+        Folder or file with Parquet, CSV or DuckDB tables, `postgresql://...`, or `env:NAME` that
+        holds such an address.
     data_dir, project_dir
-        Where locations in the file will start: what `--data` will be, else the project's folder; tables outside get
-        absolute paths.
+        Where locations in the file will start: what `--data` will be, else the project's folder;
+        tables outside get absolute paths.
     account
         The column that names the accounts, where its name does not tell.
 
@@ -87,13 +105,24 @@ def propose(
         _require_something(sources, left_out, "" if key else f"{NO_KEY}{key_candidates(tables)} ")
         targets, questions = proposed_targets(connection, sources)
         if not targets:
-            told = "; ".join(questions) or "there is neither activity nor subscriptions nor a log of outcomes"
-            raise ConfigError(f"no target can be proposed from {', '.join(s.name for s in sources)}: {told}. "
-                                f"Left out: {_told(left_out)}. Write tenure.toml by hand; `tenure init --contract` says "
-                                "what is wanted.")
-        unguessed = [*([] if account else _key_questions(key, sources)), *questions, *_open_questions(sources),
-                     *(f"table {r.name}: left out, {r.reason}" for r in left_out)]
-        return Proposal(_text(_project_name(location), sources, targets, left_out), tuple(unguessed))
+            told = (
+                "; ".join(questions)
+                or "there is neither activity nor subscriptions nor a log of outcomes"
+            )
+            raise ConfigError(
+                f"no target can be proposed from {', '.join(s.name for s in sources)}: {told}. Left"
+                f" out: {_told(left_out)}. Write tenure.toml by hand; `tenure init --contract` says"
+                " what is wanted."
+            )
+        unguessed = [
+            *([] if account else _key_questions(key, sources)),
+            *questions,
+            *_open_questions(sources),
+            *(f"table {r.name}: left out, {r.reason}" for r in left_out),
+        ]
+        return Proposal(
+            _text(_project_name(location), sources, targets, left_out), tuple(unguessed)
+        )
 
 
 def _sources(
@@ -107,36 +136,59 @@ def _sources(
     for table in tables:
         has_all = bool(key) and all(find(table, k) is not None for k in key)
         way = () if has_all or not key else lookups_to_key(table, key, tables)
-        contract = contract_of_table(table, key, has_key=has_all or bool(way),
-                                     is_unique=unique[table.name], repeats_elsewhere=repeats)
+        contract = contract_of_table(
+            table,
+            key,
+            has_key=has_all or bool(way),
+            is_unique=unique[table.name],
+            repeats_elsewhere=repeats,
+        )
         if isinstance(contract, Refused):
             refused.append(contract)
         else:
             chosen.append((table, contract))
             lookups[table.name] = way
     chosen, more = _usable(chosen)
-    sources = [proposed_source(name, contract, table, key, lookups[table.name])
-               for (table, contract), name in zip(chosen, source_names(chosen, common_prefix(tables)), strict=True)]
+    sources = [
+        proposed_source(name, contract, table, key, lookups[table.name])
+        for (table, contract), name in zip(
+            chosen, source_names(chosen, common_prefix(tables)), strict=True
+        )
+    ]
     complete: list[ProposedSource] = []
     for source in sources:
         needed = names.TIME_COLUMNS_NEEDED.get(source.contract)
         if needed is None or needed in source.columns:
             complete.append(source)
         else:
-            refused.append(Refused(source.table.name, f"it looks like {source.contract}, but no column was recognised as "
-                                   f"{needed}"))
+            refused.append(
+                Refused(
+                    source.table.name,
+                    f"it looks like {source.contract}, but no column was recognised as {needed}",
+                )
+            )
     made = sorted(joined_parts(complete), key=lambda s: (ORDER.index(s.contract), s.name))
     return made, [*refused, *more]
 
 
-def _usable(chosen: Sequence[tuple[SeenTable, str]]) -> tuple[list[tuple[SeenTable, str]], list[Refused]]:
+def _usable(
+    chosen: Sequence[tuple[SeenTable, str]],
+) -> tuple[list[tuple[SeenTable, str]], list[Refused]]:
     """One account table only; bills count as activity where nothing else does."""
     refused: list[Refused] = []
     families = {names.tokens(t.name)[0] for t, c in chosen if c != "accounts"}
-    accounts = sorted((t for t, c in chosen if c == "accounts"),
-                      key=lambda t: (-len(t.times), names.tokens(t.name)[0] not in families, -t.rows, t.name))
-    refused += [Refused(t.name, f"a project has one account table and {accounts[0].name} was chosen; bring its columns in "
-                        "with lookups") for t in accounts[1:]]
+    accounts = sorted(
+        (t for t, c in chosen if c == "accounts"),
+        key=lambda t: (-len(t.times), names.tokens(t.name)[0] not in families, -t.rows, t.name),
+    )
+    refused += [
+        Refused(
+            t.name,
+            f"a project has one account table and {accounts[0].name} was chosen; bring its columns"
+            " in with lookups",
+        )
+        for t in accounts[1:]
+    ]
     kept = [(t, c) for t, c in chosen if c != "accounts" or t is accounts[0]]
     contracts = {c for _, c in kept}
     if "usage_events" not in contracts and "subscriptions" not in contracts:
@@ -144,10 +196,15 @@ def _usable(chosen: Sequence[tuple[SeenTable, str]]) -> tuple[list[tuple[SeenTab
     return kept, refused
 
 
-def _require_something(sources: Sequence[ProposedSource], left_out: Sequence[Refused], no_key: str) -> None:
+def _require_something(
+    sources: Sequence[ProposedSource], left_out: Sequence[Refused], no_key: str
+) -> None:
     if not sources:
-        raise ConfigError(f"none of the tables can be used: {_told(left_out)}. {no_key}A flat table without dates is trained "
-                            "with `tenure train --table FILE --label COLUMN`; else add dated tables (`tenure init --contract`).")
+        raise ConfigError(
+            f"none of the tables can be used: {_told(left_out)}. {no_key}A flat table without dates"
+            " is trained with `tenure train --table FILE --label COLUMN`; else add dated tables"
+            " (`tenure init --contract`)."
+        )
 
 
 def _told(left_out: Sequence[Refused]) -> str:
@@ -155,13 +212,20 @@ def _told(left_out: Sequence[Refused]) -> str:
 
 
 def _left_out_words(source: ProposedSource) -> str | None:
-    """How many rows `drop_missing` leaves out; a row that lacks several values counts once for each."""
+    """How many rows `drop_missing` leaves out; a row that lacks several values counts once for
+    each.
+    """
     names_ = source.settings.get("drop_missing", ())
     if not names_:
         return None
-    missing = sum(t.rows - c.filled for t in source.members for n in names_ if (c := t.column(n)) is not None)
+    missing = sum(
+        t.rows - c.filled for t in source.members for n in names_ if (c := t.column(n)) is not None
+    )
     rows = sum(t.rows for t in source.members)
-    return f"{missing:,} of {rows:,} rows ({missing / rows:.1%}) have no {' or '.join(names_)} and are left out"
+    return (
+        f"{missing:,} of {rows:,} rows ({missing / rows:.1%}) have no {' or '.join(names_)} and are"
+        " left out"
+    )
 
 
 def _project_name(location: str | Path) -> str:
@@ -170,31 +234,54 @@ def _project_name(location: str | Path) -> str:
         text = urlsplit(text).path
     if text.startswith("env:"):
         text = text.removeprefix("env:")
-    name = names.snake(Path(text).resolve().name.split(".")[0] if "/" in text or Path(text).exists() else text)
+    name = names.snake(
+        Path(text).resolve().name.split(".")[0] if "/" in text or Path(text).exists() else text
+    )
     return name or "project"
 
 
-# --- open questions --------------------------------------------------------------------------------
+# --- open questions
+# --------------------------------------------------------------------------------
 
 
 def _key_questions(key: tuple[str, ...], sources: Sequence[ProposedSource]) -> Iterator[str]:
     """Doubts about the account key: a name not known, or accounts that never come back."""
     if key and key[-1] not in names.ACCOUNT_KEYS:
-        yield f"account: no column has a name that is known; {key[-1]} is taken, since tables share it (else --account COLUMN)"
+        yield (
+            f"account: no column has a name that is known; {key[-1]} is taken, since tables share"
+            " it (else --account COLUMN)"
+        )
     active = [s for s in sources if s.contract == "usage_events"]
     if active and all(_each_row_its_own(s, key) for s in active):
         stem = key[-1].split("_")[0]
-        others = [c.name for s in sources for t in s.members for c in t.columns
-                  if c.snake != key[-1] and c.kind == "text" and stem in c.snake and FEW_TERMS < c.distinct < t.rows]
+        others = [
+            c.name
+            for s in sources
+            for t in s.members
+            for c in t.columns
+            if c.snake != key[-1]
+            and c.kind == "text"
+            and stem in c.snake
+            and FEW_TERMS < c.distinct < t.rows
+        ]
         named = next(iter(others), "COLUMN")
-        yield (f"account: {key[-1]} is another one in every row of {', '.join(s.table.name for s in active)}, so no account "
-               f"ever comes back; if another column names them, say `tenure init FOLDER --account {named} --force`")
+        yield (
+            f"account: {key[-1]} is another one in every row of"
+            f" {', '.join(s.table.name for s in active)}, so no account ever comes back; if another"
+            f" column names them, say `tenure init FOLDER --account {named} --force`"
+        )
 
 
 def _each_row_its_own(source: ProposedSource, key: tuple[str, ...]) -> bool:
     own = find(source.table, key[-1])
-    through = own or next((find(source.table, here) for lookup in source.lookups for here in map(names.snake, lookup["on"])),
-                          None)
+    through = own or next(
+        (
+            find(source.table, here)
+            for lookup in source.lookups
+            for here in map(names.snake, lookup["on"])
+        ),
+        None,
+    )
     return len(key) == 1 and through is not None and through.distinct == through.filled
 
 
@@ -217,11 +304,19 @@ def _shortened(found: Sequence[str]) -> str:
 def _open_questions(sources: Sequence[ProposedSource]) -> Iterator[str]:
     clocked = _clocked(sources)
     if clocked:
-        yield (f"time zone: {_shortened(clocked)} have a time of day and no zone; staging stops until time_zone is set at "
-               "the top of the file")
-    if _currency(sources) is None and any("amount" in c or "value" in c for s in sources
-                                         for c in (*s.columns, *s.extra, *(e for part in s.part_extra for e in part))):
-        yield "currency: no column or name tells it; USD is written, correct it if amounts are in another"
+        yield (
+            f"time zone: {_shortened(clocked)} have a time of day and no zone; staging stops until"
+            " time_zone is set at the top of the file"
+        )
+    if _currency(sources) is None and any(
+        "amount" in c or "value" in c
+        for s in sources
+        for c in (*s.columns, *s.extra, *(e for part in s.part_extra for e in part))
+    ):
+        yield (
+            "currency: no column or name tells it; USD is written, correct it if amounts are in"
+            " another"
+        )
     for source in sources:
         told = _left_out_words(source)
         if told:
@@ -231,13 +326,25 @@ def _open_questions(sources: Sequence[ProposedSource]) -> Iterator[str]:
         for column in source.columns:
             raw = source.raw(column)
             if raw is not None and raw.other_format is not None:
-                yield (f"{source.name}.{column}: `{raw.name}` reads as {raw.time_format} and as {raw.other_format}; the "
-                       "former is written")
+                yield (
+                    f"{source.name}.{column}: `{raw.name}` reads as {raw.time_format} and as"
+                    f" {raw.other_format}; the former is written"
+                )
         if source.contract == "subscriptions" and "amount_per_month" not in source.columns:
-            yield f"{source.name}: no monthly amount was recognised; value at risk and price signals are missing"
-        if source.contract == "subscriptions" and source.settings.get("convention") == "fixed_term" and source.raw("ends_at"):
-            yield (f"{source.name}: every row has an end, so ends are taken as agreed from the start (fixed_term); if they are "
-                   "written when somebody leaves, say convention = \"open_until_cancelled\"; else the model knows who leaves")
+            yield (
+                f"{source.name}: no monthly amount was recognised; value at risk and price signals"
+                " are missing"
+            )
+        if (
+            source.contract == "subscriptions"
+            and source.settings.get("convention") == "fixed_term"
+            and source.raw("ends_at")
+        ):
+            yield (
+                f"{source.name}: every row has an end, so ends are taken as agreed from the start"
+                " (fixed_term); if they are written when somebody leaves, say convention ="
+                ' "open_until_cancelled"; else the model knows who leaves'
+            )
         if source.unmapped:
             yield f"{source.name}: columns not mapped: {', '.join(source.unmapped)}"
 
@@ -246,35 +353,65 @@ def _currency(sources: Sequence[ProposedSource]) -> str | None:
     found = set()
     for source in sources:
         for table in source.members:
-            found |= {v.upper() for c in table.columns if c.snake in ("currency", "currency_code") for v in c.values}
-            found |= {m[1].upper() for c in table.columns if (m := names.CURRENCY_SUFFIX.search(c.snake))}
+            found |= {
+                v.upper()
+                for c in table.columns
+                if c.snake in ("currency", "currency_code")
+                for v in c.values
+            }
+            found |= {
+                m[1].upper() for c in table.columns if (m := names.CURRENCY_SUFFIX.search(c.snake))
+            }
     known = {c for c in found if re.fullmatch("[A-Z]{3}", c)}
     return known.pop() if len(known) == 1 else None
 
 
-# --- the text --------------------------------------------------------------------------------------
+# --- the text
+# --------------------------------------------------------------------------------------
 
 
 def _text(
-    name: str, sources: Sequence[ProposedSource], targets: Sequence[ProposedTarget], left_out: Sequence[Refused]
+    name: str,
+    sources: Sequence[ProposedSource],
+    targets: Sequence[ProposedTarget],
+    left_out: Sequence[Refused],
 ) -> str:
     currency = _currency(sources)
-    lines = [*comment_lines("Proposed by `tenure init`. Read it, correct it, then run `tenure check`."),
-             f"name = {toml_value(name)}",
-             f"currency = {toml_value(currency or 'USD')}" + ("" if currency else "  # not found in the data: correct it")]
+    lines = [
+        *comment_lines("Proposed by `tenure init`. Read it, correct it, then run `tenure check`."),
+        f"name = {toml_value(name)}",
+        f"currency = {toml_value(currency or 'USD')}"
+        + ("" if currency else "  # not found in the data: correct it"),
+    ]
     clocked = _clocked(sources)
     if clocked:
-        lines += comment_lines(f"NEEDED: the zone that the clocks of {_shortened(clocked)} showed. Any IANA name:")
+        lines += comment_lines(
+            f"NEEDED: the zone that the clocks of {_shortened(clocked)} showed. Any IANA name:"
+        )
         lines.append('# time_zone = "Europe/London"')
     for source in sources:
         lines += ["", *_source_lines(source)]
     for target in targets:
         lines += ["", *_target_lines(target)]
     if any(target.keys["kind"] == "inactivity" for target in targets):
-        lines += ["", *comment_lines("Who falls silent follows the year in most trades; with dates of less than a year this adds "
-                                     "nothing."), "[features]", "season = true"]
-    lines += ["", *comment_lines("How many accounts can your team work on at a time? Reports then speak of those first."),
-              "[objective]", 'purpose = ""', "# capacity = 30"]
+        lines += [
+            "",
+            *comment_lines(
+                "Who falls silent follows the year in most trades; with dates of less than a year"
+                " this adds nothing."
+            ),
+            "[features]",
+            "season = true",
+        ]
+    lines += [
+        "",
+        *comment_lines(
+            "How many accounts can your team work on at a time? Reports then speak of those first."
+        ),
+        "[objective]",
+        'purpose = ""',
+        "# capacity = 30",
+    ]
     if left_out:
         lines += ["", *comment_lines("Tables left out:")]
         lines += [line for r in left_out for line in comment_lines(f"  {r.name}: {r.reason}")]
@@ -302,7 +439,10 @@ def _source_lines(source: ProposedSource) -> Iterator[str]:
     yield from table_lines(f"[sources.{source.name}.extra]", source.extra)
     for lookup in source.lookups:
         yield f"[[sources.{source.name}.lookups]]"
-        yield from (f"{toml_key(k)} = {toml_value(_location(v) if k == 'location' else v)}" for k, v in lookup.items())
+        yield from (
+            f"{toml_key(k)} = {toml_value(_location(v) if k == 'location' else v)}"
+            for k, v in lookup.items()
+        )
     if len(source.members) > 1:
         yield from _part_lines(source)
 

@@ -14,7 +14,14 @@ from pipeline.config.schema import Source
 from pipeline.engine.duckdb import Connection, identifier, literal, row, rows
 from pipeline.proposing.names import snake
 from pipeline.staging.casts import AWARE_TIME, MICROSECONDS
-from pipeline.staging.read import CSV_ENDINGS, DUCKDB_ENDINGS, JSON_ENDINGS, PARQUET_ENDINGS, RawTable, open_raw
+from pipeline.staging.read import (
+    CSV_ENDINGS,
+    DUCKDB_ENDINGS,
+    JSON_ENDINGS,
+    PARQUET_ENDINGS,
+    RawTable,
+    open_raw,
+)
 
 Kind = Literal["time", "number", "flag", "text"]
 EpochUnit = Literal["seconds", "milliseconds"]
@@ -28,33 +35,74 @@ READ_ROWS = 20_000
 """Values that are tried as dates and numbers; each is tried in a dozen ways."""
 # Day first before month first: where both read every value, init asks.
 MONTH = "%Y-%m"
-TIME_FORMATS = ("%Y%m%d", MONTH, *(f"{day}{clock}" for day in ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%Y/%m/%d",
-                                                        "%d-%b-%Y", "%d %b %Y", "%b %d, %Y")
-                            for clock in ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")),
-                # Letters, logs of versions, and web servers; all three tell their zone.
-                "%a, %d %b %Y %H:%M:%S %z", "%a %b %d %H:%M:%S %Y %z", "%d/%b/%Y:%H:%M:%S %z")
-# Of whole numbers, both ends of what may be a day or a moment: 1900 to 2100 as 20240131, 2000 to 2100 since 1970.
+TIME_FORMATS = (
+    "%Y%m%d",
+    MONTH,
+    *(
+        f"{day}{clock}"
+        for day in (
+            "%d/%m/%Y",
+            "%m/%d/%Y",
+            "%d.%m.%Y",
+            "%d-%m-%Y",
+            "%Y/%m/%d",
+            "%d-%b-%Y",
+            "%d %b %Y",
+            "%b %d, %Y",
+        )
+        for clock in ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
+    ),
+    # Letters, logs of versions, and web servers; all three tell their zone.
+    "%a, %d %b %Y %H:%M:%S %z",
+    "%a %b %d %H:%M:%S %Y %z",
+    "%d/%b/%Y:%H:%M:%S %z",
+)
+# Of whole numbers, both ends of what may be a day or a moment: 1900 to 2100 as 20240131, 2000 to
+# 2100 since 1970.
 DAY_NUMBERS = (19_000_101, 21_001_231)
-EPOCHS: dict[EpochUnit, tuple[int, int]] = {"seconds": (946_684_800, 4_102_444_800),
-                                            "milliseconds": (946_684_800_000, 4_102_444_800_000)}
-TIME_NAME = re.compile(r"(^|_)(ts|time|timestamp|date|datetime|day|epoch|unix|at|on|ms|millis|when|since|created|updated"
-                       r"|registered|registration|joined|signup)(_|$)")
+EPOCHS: dict[EpochUnit, tuple[int, int]] = {
+    "seconds": (946_684_800, 4_102_444_800),
+    "milliseconds": (946_684_800_000, 4_102_444_800_000),
+}
+TIME_NAME = re.compile(
+    r"(^|_)(ts|time|timestamp|date|datetime|day|epoch|unix|at|on|ms|millis|when|since|created|updated"
+    r"|registered|registration|joined|signup)(_|$)"
+)
 """Names that make ten or thirteen digits a moment, and not a telephone number."""
 _WORKBOOK = "an Excel workbook is not read: save each sheet as CSV (UTF-8)"
 _STATISTICS = "files of statistics programs are not read: write it as CSV or Parquet"
-OTHER_KINDS = {".xlsx": _WORKBOOK, ".xls": _WORKBOOK, ".xlsm": _WORKBOOK, ".zip": "an archive is not read: unpack it",
-               ".7z": "an archive is not read: unpack it", ".sav": _STATISTICS, ".dta": _STATISTICS, ".rds": _STATISTICS}
-NUMBER_TYPES = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT",
-                "FLOAT", "DOUBLE")
+OTHER_KINDS = {
+    ".xlsx": _WORKBOOK,
+    ".xls": _WORKBOOK,
+    ".xlsm": _WORKBOOK,
+    ".zip": "an archive is not read: unpack it",
+    ".7z": "an archive is not read: unpack it",
+    ".sav": _STATISTICS,
+    ".dta": _STATISTICS,
+    ".rds": _STATISTICS,
+}
+NUMBER_TYPES = (
+    "TINYINT",
+    "SMALLINT",
+    "INTEGER",
+    "BIGINT",
+    "HUGEINT",
+    "UTINYINT",
+    "USMALLINT",
+    "UINTEGER",
+    "UBIGINT",
+    "FLOAT",
+    "DOUBLE",
+)
 
 
 @dataclass(frozen=True)
 class SeenColumn:
     """What a column seems to hold.
 
-    `values` are all its distinct values where they are few; `time_format` is strptime's, where the text is not
-    ISO; `epoch_unit`: a number of these since 1970, UTC; `has_clock`: naive times with a time of day, which need a
-    zone. `lowest` and `highest` of a time are written as ISO.
+    `values` are all its distinct values where they are few; `time_format` is strptime's, where the
+    text is not ISO; `epoch_unit`: a number of these since 1970, UTC; `has_clock`: naive times with
+    a time of day, which need a zone. `lowest` and `highest` of a time are written as ISO.
     """
 
     name: str
@@ -81,7 +129,10 @@ class SeenColumn:
         """SQL of a column of times as a timestamp; NULL where the value is none."""
         quoted = identifier(self.name)
         if self.epoch_unit is not None:
-            return f"make_timestamp(cast(try_cast({quoted} as double) * {MICROSECONDS[self.epoch_unit]} as bigint))"
+            return (
+                f"make_timestamp(cast(try_cast({quoted} as double) *"
+                f" {MICROSECONDS[self.epoch_unit]} as bigint))"
+            )
         if self.time_format is not None:
             read = f"try_strptime(cast({quoted} as varchar), {literal(self.time_format)})"
             return f"timezone('UTC', {read})" if self.time_format.endswith("%z") else read
@@ -142,14 +193,25 @@ def seen_tables(
             failed.append(Unreadable(name, str(error)))
     if not tables:
         told = "; ".join(f"{f.name}: {f.reason}" for f in failed)
-        raise ConfigError(f"no table can be read at {location}. " + (told or "Put Parquet, CSV, JSON lines or DuckDB "
-                            "files there, or name another folder or a postgresql:// address."))
+        raise ConfigError(
+            f"no table can be read at {location}. "
+            + (
+                told
+                or "Put Parquet, CSV, JSON lines or DuckDB files there, or name another folder or"
+                " a postgresql:// address."
+            )
+        )
     return tables, failed
 
 
-def _folder_tables(folder: Path, base: Path | None, connection: Connection) -> Iterator[tuple[str, str, str | None]]:
+def _folder_tables(
+    folder: Path, base: Path | None, connection: Connection
+) -> Iterator[tuple[str, str, str | None]]:
     if not folder.exists():
-        raise ConfigError(f"{folder} does not exist. Name a folder with tables, a file, or a postgresql:// address.")
+        raise ConfigError(
+            f"{folder} does not exist. Name a folder with tables, a file, or a postgresql://"
+            " address."
+        )
     files = [folder] if folder.is_file() else sorted(p for p in folder.rglob("*") if p.is_file())
     for file in files:
         small = file.name.lower()
@@ -157,32 +219,43 @@ def _folder_tables(folder: Path, base: Path | None, connection: Connection) -> I
         if small.endswith(DUCKDB_ENDINGS):
             for table in _duckdb_tables(connection, file):
                 yield table.rpartition(".")[2], place, table
-        elif small.endswith((*PARQUET_ENDINGS, *CSV_ENDINGS, *JSON_ENDINGS)) and not _is_prose(file):
+        elif small.endswith((*PARQUET_ENDINGS, *CSV_ENDINGS, *JSON_ENDINGS)) and not _is_prose(
+            file
+        ):
             yield file.name.split(".")[0], place, None
 
 
 def _other_kinds(folder: Path) -> Iterator[Unreadable]:
-    """Files that hold tables in a form that nothing here reads: named, so that nobody takes them for read."""
+    """Files that hold tables in a form that nothing here reads: named, so that nobody takes them
+    for read.
+    """
     for file in sorted(folder.rglob("*")) if folder.is_dir() else [folder]:
         if file.suffix.lower() in OTHER_KINDS:
             yield Unreadable(file.name, OTHER_KINDS[file.suffix.lower()])
 
 
 def _is_prose(file: Path) -> bool:
-    """A text to be read by people, as a README beside the tables mostly is: neither names nor values in its first lines."""
+    """A text to be read by people, as a README beside the tables mostly is: neither names nor
+    values in its first lines.
+    """
     if not file.name.lower().endswith(".txt"):
         return False
     with file.open(encoding="utf-8", errors="replace") as lines:
         first, *others = list(itertools.islice(lines, FIRST_LINES)) or [""]
     if any(d in first for d in ";\t|,") or not any(letter.isalpha() for letter in first):
         return False
-    # As many words in every line, with figures in all but the first, are names above values between spaces.
-    is_table = others and all(re.search(r"\d", line) and len(line.split()) == len(first.split()) for line in others)
+    # As many words in every line, with figures in all but the first, are names above values between
+    # spaces.
+    is_table = others and all(
+        re.search(r"\d", line) and len(line.split()) == len(first.split()) for line in others
+    )
     return not is_table
 
 
 def _relative(file: Path, base: Path | None) -> str:
-    """Relative to the folder that locations start at, else absolute: right from wherever it is read."""
+    """Relative to the folder that locations start at, else absolute: right from wherever it is
+    read.
+    """
     if base is not None and file.resolve().is_relative_to(base.resolve()):
         return os.path.relpath(file.resolve(), base.resolve())
     return str(file.resolve())
@@ -191,8 +264,11 @@ def _relative(file: Path, base: Path | None) -> str:
 def _duckdb_tables(connection: Connection, file: Path) -> list[str]:
     connection.execute(f"ATTACH {literal(str(file.resolve()))} AS listed (READ_ONLY)")
     try:
-        found = rows(connection, "select table_schema, table_name from information_schema.tables "
-                                 "where table_catalog = 'listed' order by 1, 2")
+        found = rows(
+            connection,
+            "select table_schema, table_name from information_schema.tables "
+            "where table_catalog = 'listed' order by 1, 2",
+        )
     finally:
         connection.execute("DETACH listed")
     return [name if schema == "main" else f"{schema}.{name}" for schema, name in found]
@@ -206,25 +282,38 @@ def _server_tables(location: str) -> Iterator[tuple[str, str, str | None]]:
     try:
         with psycopg.connect(address, connect_timeout=15) as server:
             server.read_only = True
-            found = server.execute("select table_schema, table_name from information_schema.tables where table_schema "
-                                   "not in ('pg_catalog', 'information_schema') order by 1, 2").fetchall()
+            found = server.execute(
+                "select table_schema, table_name from information_schema.tables where table_schema "
+                "not in ('pg_catalog', 'information_schema') order by 1, 2"
+            ).fetchall()
     except psycopg.Error as error:
-        raise ContractError(f"PostgreSQL at {shown_address(location)} cannot be read: "
-                            f"{without_secret(address, str(error))}.") from None
+        raise ContractError(
+            f"PostgreSQL at {shown_address(location)} cannot be read: "
+            f"{without_secret(address, str(error))}."
+        ) from None
     for schema, name in found:
         yield name, location, name if schema == "public" else f"{schema}.{name}"
 
 
-# --- one table -------------------------------------------------------------------------------------
+# --- one table
+# -------------------------------------------------------------------------------------
 
 
 def _seen(
-    connection: Connection, name: str, place: str, table: str | None, base: Path, resources: ExitStack
+    connection: Connection,
+    name: str,
+    place: str,
+    table: str | None,
+    base: Path,
+    resources: ExitStack,
 ) -> SeenTable:
     raw, delimiter, encoding = _opened(connection, place, table, base, resources)
     count = row(connection, f"select count(*) from {raw.relation}")[0]
     is_csv = place.lower().endswith(CSV_ENDINGS)
-    columns = tuple(_seen_column(connection, raw, column, type_, is_csv=is_csv) for column, type_ in raw.columns.items())
+    columns = tuple(
+        _seen_column(connection, raw, column, type_, is_csv=is_csv)
+        for column, type_ in raw.columns.items()
+    )
     return SeenTable(name, place, table, raw.relation, count, columns, delimiter, encoding)
 
 
@@ -247,25 +336,44 @@ def _opened(
     raise first
 
 
-def _seen_column(connection: Connection, raw: RawTable, name: str, type_: str, *, is_csv: bool) -> SeenColumn:
+def _seen_column(
+    connection: Connection, raw: RawTable, name: str, type_: str, *, is_csv: bool
+) -> SeenColumn:
     quoted = identifier(name)
     filled, distinct, lowest, highest = row(
-        connection, f"select count({quoted}) filter (trim(cast({quoted} as varchar)) <> ''), count(distinct {quoted}), "
-                    f"cast(min({quoted}) as varchar), cast(max({quoted}) as varchar) from {raw.relation}")
+        connection,
+        f"select count({quoted}) filter (trim(cast({quoted} as varchar)) <> ''), count(distinct"
+        f" {quoted}), cast(min({quoted}) as varchar), cast(max({quoted}) as varchar) from"
+        f" {raw.relation}",
+    )
     values: tuple[str, ...] = ()
     if 0 < distinct <= FEW_VALUES:
-        values = tuple(v for v, in rows(connection, f"select distinct cast({quoted} as varchar) as v from {raw.relation} "
-                                                    f"where {quoted} is not null order by 1"))
+        values = tuple(
+            v
+            for (v,) in rows(
+                connection,
+                f"select distinct cast({quoted} as varchar) as v from {raw.relation} "
+                f"where {quoted} is not null order by 1",
+            )
+        )
     seen = SeenColumn(name, "text", filled, distinct, lowest or "", highest or "", values)
     if type_ == "BOOLEAN":
         return replace(seen, kind="flag")
     if type_ in NUMBER_TYPES or type_.startswith("DECIMAL"):
-        negative = bool(row(connection, f"select count(*) from {raw.relation} where {quoted} < 0")[0])
+        negative = bool(
+            row(connection, f"select count(*) from {raw.relation} where {quoted} < 0")[0]
+        )
         return _read_number(connection, raw, replace(seen, kind="number", is_negative=negative))
     if type_ == AWARE_TIME or type_ == "DATE":
         return replace(seen, kind="time")
     if type_.startswith("TIMESTAMP"):
-        clock = bool(row(connection, f"select count(*) from {raw.relation} where {quoted} <> date_trunc('day', {quoted})")[0])
+        clock = bool(
+            row(
+                connection,
+                f"select count(*) from {raw.relation} where {quoted} <> date_trunc('day',"
+                f" {quoted})",
+            )[0]
+        )
         return replace(seen, kind="time", has_clock=clock)
     if type_ != "VARCHAR" or not filled:
         return seen
@@ -277,34 +385,70 @@ def _seen_column(connection: Connection, raw: RawTable, name: str, type_: str, *
 
 
 def _likely_formats(connection: Connection, raw: RawTable, quoted: str) -> list[str]:
-    """Formats that read half of the first values: all of them on all values would take most of the time of `init`."""
+    """Formats that read half of the first values: all of them on all values would take most of the
+    time of `init`.
+    """
     tried = ", ".join(f"count(try_strptime({quoted}, '{f}'))" for f in TIME_FORMATS)
-    count, *read = row(connection, f"select count(*), {tried} from (select {quoted} from {raw.relation} "
-                                   f"where {quoted} is not null limit {FIRST_ROWS})")
+    count, *read = row(
+        connection,
+        f"select count(*), {tried} from (select {quoted} from {raw.relation} "
+        f"where {quoted} is not null limit {FIRST_ROWS})",
+    )
     return [f for f, n in zip(TIME_FORMATS, read, strict=True) if 2 * n >= count]
 
 
 def _read_number(connection: Connection, raw: RawTable, seen: SeenColumn) -> SeenColumn:
-    """Numbers that are days (20240131) or moments (seconds or milliseconds since 1970), by their values and name."""
-    number, held = f"try_cast({identifier(seen.name)} as double)", f"{identifier(seen.name)} is not null"
-    inside = ", ".join(f"count(*) filter ({number} between {low} and {high} and {number} = trunc({number}))"
-                       for low, high in (DAY_NUMBERS, *EPOCHS.values()))
-    count, *counts = row(connection, f"select count(*), {inside} from (select {identifier(seen.name)} from {raw.relation} "
-                                     f"where {held} limit {READ_ROWS})")
+    """Numbers that are days (20240131) or moments (seconds or milliseconds since 1970), by their
+    values and name.
+    """
+    number, held = (
+        f"try_cast({identifier(seen.name)} as double)",
+        f"{identifier(seen.name)} is not null",
+    )
+    inside = ", ".join(
+        f"count(*) filter ({number} between {low} and {high} and {number} = trunc({number}))"
+        for low, high in (DAY_NUMBERS, *EPOCHS.values())
+    )
+    count, *counts = row(
+        connection,
+        f"select count(*), {inside} from (select {identifier(seen.name)} from {raw.relation} "
+        f"where {held} limit {READ_ROWS})",
+    )
     days, *epochs = (count and each >= MOSTLY * count for each in counts)
     if days:
         as_days = replace(seen, time_format="%Y%m%d")
-        read = row(connection, f"select count({as_days.time_sql}) from (select {identifier(seen.name)} from {raw.relation} "
-                               f"where {held} limit {READ_ROWS})")[0]
-        return _with_ends(connection, raw, replace(as_days, kind="time")) if read >= MOSTLY * count else seen
-    unit = next((u for u, fits in zip(EPOCHS, epochs, strict=True) if fits and TIME_NAME.search(seen.snake)), None)
-    return seen if unit is None else _with_ends(connection, raw, replace(seen, kind="time", epoch_unit=unit))
+        read = row(
+            connection,
+            f"select count({as_days.time_sql}) from (select {identifier(seen.name)} from"
+            f" {raw.relation} where {held} limit {READ_ROWS})",
+        )[0]
+        return (
+            _with_ends(connection, raw, replace(as_days, kind="time"))
+            if read >= MOSTLY * count
+            else seen
+        )
+    unit = next(
+        (
+            u
+            for u, fits in zip(EPOCHS, epochs, strict=True)
+            if fits and TIME_NAME.search(seen.snake)
+        ),
+        None,
+    )
+    return (
+        seen
+        if unit is None
+        else _with_ends(connection, raw, replace(seen, kind="time", epoch_unit=unit))
+    )
 
 
 def _with_ends(connection: Connection, raw: RawTable, seen: SeenColumn) -> SeenColumn:
     """The column with its first and last time as ISO, which sort as text."""
-    first, last = row(connection, f"select cast(min({seen.time_sql}) as varchar), cast(max({seen.time_sql}) as varchar) "
-                                  f"from {raw.relation}")
+    first, last = row(
+        connection,
+        f"select cast(min({seen.time_sql}) as varchar), cast(max({seen.time_sql}) as varchar) "
+        f"from {raw.relation}",
+    )
     return replace(seen, lowest=first or "", highest=last or "")
 
 
@@ -312,21 +456,36 @@ def _read_text(connection: Connection, raw: RawTable, quoted: str, seen: SeenCol
     """Times, numbers and flags that are written as text, as every column of a CSV is."""
     likely = _likely_formats(connection, raw, quoted)
     formats = "".join(f", count(try_strptime({quoted}, '{f}'))" for f in likely)
-    count, numbers, negatives, commas, iso, zoned, clocks, *by_format = row(connection, f"""
-select count(*), count(try_cast({quoted} as double)), count(*) filter (try_cast({quoted} as double) < 0),
+    count, numbers, negatives, commas, iso, zoned, clocks, *by_format = row(
+        connection,
+        f"""
+select count(*), count(try_cast({quoted} as double)), count(*) filter (try_cast({quoted}
+  as double) < 0),
   count(*) filter (regexp_full_match({quoted}, '-?[0-9.]+,[0-9]+|-?[0-9]+')),
-  count(*) filter (regexp_matches({quoted}, '^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}') and try_cast({quoted} as timestamp) is not null),
-  count(*) filter (regexp_matches({quoted}, '(Z|[+-][0-9]{{2}}:?[0-9]{{2}})$') and {quoted} like '%:%'),
+  count(*) filter (regexp_matches({quoted}, '^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}')
+    and try_cast({quoted} as timestamp) is not null),
+  count(*) filter (regexp_matches({quoted}, '(Z|[+-][0-9]{{2}}:?[0-9]{{2}})$')
+    and {quoted} like '%:%'),
   count(*) filter (regexp_matches({quoted}, '[1-9]:|:[0-9]*[1-9]')){formats}
-from (select {quoted} from {raw.relation} where {quoted} is not null limit {READ_ROWS})""")
+from (select {quoted} from {raw.relation} where {quoted} is not null limit {READ_ROWS})""",
+    )
     enough = MOSTLY * count
     if iso >= enough:
         return replace(seen, kind="time", has_clock=clocks > 0 and zoned < enough)
     fitting = [f for f, n in zip(likely, by_format, strict=True) if n >= enough]
     if fitting:
         other = next((f for f in fitting[1:] if f[:2] != fitting[0][:2]), None)
-        return _with_ends(connection, raw, replace(seen, kind="time", time_format=fitting[0], other_format=other,
-                                                   has_clock=clocks > 0 and not fitting[0].endswith("%z")))
+        return _with_ends(
+            connection,
+            raw,
+            replace(
+                seen,
+                kind="time",
+                time_format=fitting[0],
+                other_format=other,
+                has_clock=clocks > 0 and not fitting[0].endswith("%z"),
+            ),
+        )
     if {v.lower() for v in seen.values} <= set(FLAG_WORDS) and len(seen.values) == 2:
         return replace(seen, kind="flag")
     if numbers >= enough:

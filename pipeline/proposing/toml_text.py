@@ -6,7 +6,15 @@ from datetime import date
 from typing import Any
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
-_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f"}
+_ESCAPES = {
+    "\\": "\\\\",
+    '"': '\\"',
+    "\n": "\\n",
+    "\r": "\\r",
+    "\t": "\\t",
+    "\b": "\\b",
+    "\f": "\\f",
+}
 
 
 def toml_string(text: str) -> str:
@@ -15,6 +23,7 @@ def toml_string(text: str) -> str:
     >>> print(toml_string('a "quoted" \\ path'))
     "a \"quoted\" \\ path"
     """
+
     def escaped(letter: str) -> str:
         if letter in _ESCAPES:
             return _ESCAPES[letter]

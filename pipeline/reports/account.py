@@ -1,4 +1,6 @@
-"""One account on one page: what is wrong, how sure the score is, what to do, and how the points add up."""
+"""One account on one page: what is wrong, how sure the score is, what to do, and how the points add
+up.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,22 +36,34 @@ class Step:
 
 
 def waterfall(drivers: pd.DataFrame, base_displayed: int) -> list[Step]:
-    """The base, then what pulls down, what holds up and what is not listed, each by size; the last end is the score."""
+    """The base, then what pulls down, what holds up and what is not listed, each by size; the last
+    end is the score.
+    """
     rows = drivers[drivers["points_displayed"] != 0]
-    rows = rows.assign(kind=(rows["points"] > 0).astype(int) + 2 * (rows["driver"] == REST), size=-rows["points"].abs())
+    rows = rows.assign(
+        kind=(rows["points"] > 0).astype(int) + 2 * (rows["driver"] == REST),
+        size=-rows["points"].abs(),
+    )
     steps = [Step(base_displayed, base_displayed, base_words(base_displayed))]
-    ordered: list[Any] = rows.sort_values(["kind", "size", "driver"], kind="stable").to_dict("records")
+    ordered: list[Any] = rows.sort_values(["kind", "size", "driver"], kind="stable").to_dict(
+        "records"
+    )
     for row in ordered:
         start = steps[-1].end
         reason = REASONS[row["reason"]].words if row["reason"] else ""
-        steps.append(Step(start, start + int(row["points_displayed"]), str(row["words"]), reason, row))
+        steps.append(
+            Step(start, start + int(row["points_displayed"]), str(row["words"]), reason, row)
+        )
     return steps
 
 
 def open_action_lines(actions: Sequence[Mapping[str, Any]]) -> list[str]:
     """`open since 3 Mar 2025: success call (CSM 24)` per play that is assigned and not done."""
-    return [f"open since {day(each['assigned_at'])}: {str(each['play']).replace('_', ' ')}"
-            + (f" ({each['owner']})" if isinstance(each["owner"], str) and each["owner"] else "") for each in actions]
+    return [
+        f"open since {day(each['assigned_at'])}: {str(each['play']).replace('_', ' ')}"
+        + (f" ({each['owner']})" if isinstance(each["owner"], str) and each["owner"] else "")
+        for each in actions
+    ]
 
 
 def foot_lines(explained: Explained) -> list[str]:
@@ -58,55 +72,108 @@ def foot_lines(explained: Explained) -> list[str]:
     listed = drivers[(drivers["driver"] != REST) & (drivers["points_displayed"] != 0)]
     if explained.reseeded_health is not None:
         unsure = int((listed["is_sure"] == False).sum())  # noqa: E712 - null is neither
-        lines.append(f"{len(listed) - unsure} of {len(listed)} drivers are sure: the same model from another seed, which scores "
-                     f"this account {explained.reseeded_health}, gives them at least half of these points too"
-                     + ("; ? marks the others" if unsure else ""))
+        lines.append(
+            f"{len(listed) - unsure} of {len(listed)} drivers are sure: the same model from another"
+            f" seed, which scores this account {explained.reseeded_health}, gives them at least"
+            " half of these points too" + ("; ? marks the others" if unsure else "")
+        )
     elif explained.score["basis"] == "calibrated":
-        lines.append("which drivers another seed confirms is not asked here: `tenure explain ACCOUNT --verify` loads the model")
+        lines.append(
+            "which drivers another seed confirms is not asked here: `tenure explain ACCOUNT"
+            " --verify` loads the model"
+        )
     if (listed["is_leading"] == False).any():  # noqa: E712 - null is neither
         lines.append("lagging: moves after an account has made up its mind; the others move before")
     joined = listed[(listed["twins"] != "") & (listed["points_displayed"].abs() >= _TOLD_TWINS)]
     if len(joined):
-        lines.append("counted as one, since they move together: " + "; ".join(
-            f"{row['driver'].replace('_', ' ')}, {row['twins']}" for row in joined.to_dict("records")))
+        lines.append(
+            "counted as one, since they move together: "
+            + "; ".join(
+                f"{row['driver'].replace('_', ' ')}, {row['twins']}"
+                for row in joined.to_dict("records")
+            )
+        )
     return lines
 
 
 def account_paragraph(explained: Explained, horizon_days: int | None, verb: str) -> str:
     """The account in a few sentences, ready for a mail or a CRM."""
     score = explained.score
-    listed = explained.drivers[(explained.drivers["driver"] != REST) & (explained.drivers["points_displayed"] != 0)]
-    # What holds a score up although it is trouble elsewhere ("no sponsor for 90 days") is for analysts, not for a mail.
-    reasons = [Reason(int(row["points_displayed"]), str(row["words"])) for row in listed.to_dict("records")
-               if row["points"] < 0 or row["protects"]]
+    listed = explained.drivers[
+        (explained.drivers["driver"] != REST) & (explained.drivers["points_displayed"] != 0)
+    ]
+    # What holds a score up although it is trouble elsewhere ("no sponsor for 90 days") is for
+    # analysts, not for a mail.
+    reasons = [
+        Reason(int(row["points_displayed"]), str(row["words"]))
+        for row in listed.to_dict("records")
+        if row["points"] < 0 or row["protects"]
+    ]
     health = None if pd.isna(score["health"]) else int(score["health"])
     low, high = score["probability_low"], score["probability_high"]
     reason = score["band_reason"] if isinstance(score["band_reason"], str) else ""
     probability = None if pd.isna(score["probability"]) else float(score["probability"])
     return paragraph(
-        str(explained.account["name"]), health, str(score["band"]), probability, horizon_days, reasons, band_reason=reason,
-        event=verb, why=explained.why, advice=" ".join(explained.advice),
-        interval=None if pd.isna(low) or pd.isna(high) else (float(low), float(high)))
+        str(explained.account["name"]),
+        health,
+        str(score["band"]),
+        probability,
+        horizon_days,
+        reasons,
+        band_reason=reason,
+        event=verb,
+        why=explained.why,
+        advice=" ".join(explained.advice),
+        interval=None if pd.isna(low) or pd.isna(high) else (float(low), float(high)),
+    )
 
 
-def account_page(explained: Explained, *, horizon_days: int | None, verb: str, edges: tuple[int, int], project: str,
-                 now: datetime, facts: AccountFacts | None = None) -> str:
+def account_page(
+    explained: Explained,
+    *,
+    horizon_days: int | None,
+    verb: str,
+    edges: tuple[int, int],
+    project: str,
+    now: datetime,
+    facts: AccountFacts | None = None,
+) -> str:
     """One self-contained HTML page about one account: no outside hosts, no script."""
     score, drivers = explained.score, explained.drivers
     has_score = not pd.isna(score["health"])
     rows = [_table_row(row) for row in drivers.to_dict("records") if int(row["points_displayed"])]
     steps = waterfall(drivers, int(score["base_displayed"])) if has_score else []
-    interval = "" if not has_score or pd.isna(score["probability_low"]) else interval_in_words(
-        score["probability_low"], score["probability_high"], horizon_days, event=verb)
+    interval = (
+        ""
+        if not has_score or pd.isna(score["probability_low"])
+        else interval_in_words(
+            score["probability_low"], score["probability_high"], horizon_days, event=verb
+        )
+    )
     return render(
-        "account.html.j2", style=style(), project=project, now=now, score=score, account=explained.account,
-        has_score=has_score, why=explained.why, advice=explained.advice, protects=explained.protects,
-        unsure_band=explained.unsure_band, to_edges=explained.to_edges, interval=interval,
-        scale_sentence=explained.scale_sentence, verb=verb, horizon=horizon_words(horizon_days),
+        "account.html.j2",
+        style=style(),
+        project=project,
+        now=now,
+        score=score,
+        account=explained.account,
+        has_score=has_score,
+        why=explained.why,
+        advice=explained.advice,
+        protects=explained.protects,
+        unsure_band=explained.unsure_band,
+        to_edges=explained.to_edges,
+        interval=interval,
+        scale_sentence=explained.scale_sentence,
+        verb=verb,
+        horizon=horizon_words(horizon_days),
         actions=open_action_lines(explained.open_actions),
         history=[] if explained.history is None else explained.history.to_dict("records")[::-1],
-        dimensions=explained.dimensions.to_dict("records"), rows=rows, foot=foot_lines(explained),
-        **_facts(facts, explained.account), trajectory=account_view(explained.trajectory, explained.history, edges, verb),
+        dimensions=explained.dimensions.to_dict("records"),
+        rows=rows,
+        foot=foot_lines(explained),
+        **_facts(facts, explained.account),
+        trajectory=account_view(explained.trajectory, explained.history, edges, verb),
         picture=waterfall_svg(steps, edges, band_names([score["band"]])) if has_score else "",
     )
 
@@ -116,17 +183,28 @@ def _facts(facts: AccountFacts | None, account: Mapping[str, Any]) -> dict[str, 
     if facts is None:
         return {"tiles": [], "sources": []}
     currency = account["currency"] if isinstance(account["currency"], str) else ""
-    return {"tiles": fact_tiles(facts, account["value_per_year"], currency), "sources": source_lines(facts)}
+    return {
+        "tiles": fact_tiles(facts, account["value_per_year"], currency),
+        "sources": source_lines(facts),
+    }
 
 
 def _table_row(row: Mapping[Any, Any]) -> dict[str, Any]:
     said, compared = split_comparison(str(row["words"]))
-    return {**row, "said": said, "compared": compared, "reason": REASONS[row["reason"]].words if row["reason"] else "",
-            "unsure": row["is_sure"] is False, "lagging": row["is_leading"] is False}
+    return {
+        **row,
+        "said": said,
+        "compared": compared,
+        "reason": REASONS[row["reason"]].words if row["reason"] else "",
+        "unsure": row["is_sure"] is False,
+        "lagging": row["is_leading"] is False,
+    }
 
 
 def waterfall_svg(steps: Sequence[Step], edges: tuple[int, int], names: Sequence[str]) -> Markup:
-    """Bars from the base to the score over the three bands; whole words as tooltips, no libraries, no script."""
+    """Bars from the base to the score over the three bands; whole words as tooltips, no libraries,
+    no script.
+    """
     health = steps[-1].end
     low = min(0, *(min(s.start, s.end) for s in steps))
     high = max(100, *(max(s.start, s.end) for s in steps))
@@ -135,27 +213,54 @@ def waterfall_svg(steps: Sequence[Step], edges: tuple[int, int], names: Sequence
     def across(points: float) -> float:
         return round(_LABELS + (points - low) / (high - low) * (_WIDTH - _LABELS - _RIGHT), 1)
 
-    parts = [f'<svg class="waterfall" viewBox="0 0 {_WIDTH} {height}" role="img" '
-             f'aria-label="Points from {steps[0].end} to the score {health}">']
-    bands = zip(names, (low, edges[0] + 0.5, edges[1] + 0.5),
-                (edges[0] + 0.5, edges[1] + 0.5, high), strict=True)
-    parts += [f'<rect class="{band}" x="{across(left)}" y="{_TOP - 6}" width="{round(across(right) - across(left), 1)}" '
-              f'height="{height - _TOP}" fill="var(--b)"/>' for band, left, right in bands]
-    parts += [f'<text x="{across(tick)}" y="13" text-anchor="middle">{tick}</text>' for tick in (0, edges[0], edges[1], 100)]
+    parts = [
+        f'<svg class="waterfall" viewBox="0 0 {_WIDTH} {height}" role="img" '
+        f'aria-label="Points from {steps[0].end} to the score {health}">'
+    ]
+    bands = zip(
+        names,
+        (low, edges[0] + 0.5, edges[1] + 0.5),
+        (edges[0] + 0.5, edges[1] + 0.5, high),
+        strict=True,
+    )
+    parts += [
+        f'<rect class="{band}" x="{across(left)}" y="{_TOP - 6}"'
+        f' width="{round(across(right) - across(left), 1)}" height="{height - _TOP}"'
+        ' fill="var(--b)"/>'
+        for band, left, right in bands
+    ]
+    parts += [
+        f'<text x="{across(tick)}" y="13" text-anchor="middle">{tick}</text>'
+        for tick in (0, edges[0], edges[1], 100)
+    ]
     for place, step in enumerate(steps):
-        parts += _bar_svg(place, step.words if step.row is None else split_comparison(step.words)[0], step.words,
-                          step.start, step.end, across, is_total=step.row is None)
-    parts += _bar_svg(len(steps), "the score", f"the score: {health}", health, health, across, is_total=True)
+        parts += _bar_svg(
+            place,
+            step.words if step.row is None else split_comparison(step.words)[0],
+            step.words,
+            step.start,
+            step.end,
+            across,
+            is_total=step.row is None,
+        )
+    parts += _bar_svg(
+        len(steps), "the score", f"the score: {health}", health, health, across, is_total=True
+    )
     # Numbers of ours, and labels escaped one by one.
     return Markup("".join([*parts, "</svg>"]))  # noqa: S704
 
 
-def _bar_svg(place: int, label: str, words: str, start: int, end: int, across: Any, *, is_total: bool) -> list[str]:
+def _bar_svg(
+    place: int, label: str, words: str, start: int, end: int, across: Any, *, is_total: bool
+) -> list[str]:
     top = _TOP + _ROW * place
     left, right = sorted((across(0 if is_total else start), across(end)))
     kind = "total" if is_total else "down" if end < start else "up"
-    shown = label if len(label) <= _LABEL_LETTERS else f"{label[:_LABEL_LETTERS - 1].rstrip()}…"
+    shown = label if len(label) <= _LABEL_LETTERS else f"{label[: _LABEL_LETTERS - 1].rstrip()}…"
     points = str(end) if is_total else f"{end - start:+d}".replace("-", "−")
-    return [f'<g><title>{escape(words)}</title><text class="label" x="{_LABELS - 10}" y="{top + 13}" text-anchor="end">'
-            f'{escape(shown)}</text><rect class="{kind}" x="{left}" y="{top + 2}" width="{max(1.5, round(right - left, 1))}" '
-            f'height="{_ROW - 8}" rx="2"/><text class="points" x="{right + 5}" y="{top + 14}">{points}</text></g>']
+    return [
+        f'<g><title>{escape(words)}</title><text class="label" x="{_LABELS - 10}" y="{top + 13}"'
+        f' text-anchor="end">{escape(shown)}</text><rect class="{kind}" x="{left}" y="{top + 2}"'
+        f' width="{max(1.5, round(right - left, 1))}" height="{_ROW - 8}" rx="2"/><text'
+        f' class="points" x="{right + 5}" y="{top + 14}">{points}</text></g>'
+    ]

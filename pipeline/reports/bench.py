@@ -15,25 +15,49 @@ WIDTH = 100
 """Letters of a line in a terminal that a reader need not widen."""
 SEGMENTS_SHOWN = 12
 WEIGHTS_SHOWN = 3
-HEADINGS = {"auc": "AUC", "average_precision": "avg. precision", "log_loss": "log loss", "lift_at_capacity": "lift at capacity",
-            "profit": "profit a date", "lead_days": "lead, days", "warned": "warned"}
+HEADINGS = {
+    "auc": "AUC",
+    "average_precision": "avg. precision",
+    "log_loss": "log loss",
+    "lift_at_capacity": "lift at capacity",
+    "profit": "profit a date",
+    "lead_days": "lead, days",
+    "warned": "warned",
+}
 
 
 def bench_lines(result: BenchResult) -> list[Any]:
-    """Renderables for a terminal: what was measured, the choice by validation dates, the test beside it."""
+    """Renderables for a terminal: what was measured, the choice by validation dates, the test
+    beside it.
+    """
     test = result.test
-    lines: list[Any] = [Text(
-        f"chosen on {test['validation_from']} to {test['validation_until']} ({test['validation_leaving_accounts']} accounts "
-        f"with the event); test {', '.join(_few(test['as_of']))}: {test['n']:,} rows, {test['leaving_accounts']} accounts with "
-        f"the event, {test['alarms_per_date']:.0f} alarms a date")]
+    lines: list[Any] = [
+        Text(
+            f"chosen on {test['validation_from']} to {test['validation_until']}"
+            f" ({test['validation_leaving_accounts']} accounts with the event); test"
+            f" {', '.join(_few(test['as_of']))}: {test['n']:,} rows, {test['leaving_accounts']}"
+            f" accounts with the event, {test['alarms_per_date']:.0f} alarms a date"
+        )
+    ]
     lines += [_validation_table(result), *_test_tables(result)]
     words = result.validation.set_index("method")["words"]
-    lines.append(Text("methods: " + "; ".join(f"{method}: {said}" for method, said in words.items()), style="dim"))
-    lines += [Text(f"not run: {name}: {why}", style="yellow") for name, why in result.skipped.items()]
+    lines.append(
+        Text(
+            "methods: " + "; ".join(f"{method}: {said}" for method, said in words.items()),
+            style="dim",
+        )
+    )
+    lines += [
+        Text(f"not run: {name}: {why}", style="yellow") for name, why in result.skipped.items()
+    ]
     stability = result.details.get("clusters", {}).get("stability")
     if stability is not None:
-        lines.append(Text(f"clusters found again on resampled accounts: adjusted Rand index {stability:.2f} (1 the same, "
-                          "0 no more than chance)"))
+        lines.append(
+            Text(
+                f"clusters found again on resampled accounts: adjusted Rand index {stability:.2f}"
+                " (1 the same, 0 no more than chance)"
+            )
+        )
     lines += _segment_lines(result)
     lines += [Text(f"note: {note}", style="dim") for note in result.notes]
     lines.append(Text(f"recommended: {result.recommended}: {result.reason}", style="bold"))
@@ -44,57 +68,115 @@ def bench_lines(result: BenchResult) -> list[Any]:
 
 
 def _paid(result: BenchResult) -> str:
-    """Whether contacting whom the recommended method names pays on the test; empty where no costs are declared."""
+    """Whether contacting whom the recommended method names pays on the test; empty where no costs
+    are declared.
+    """
     profits = result.figures[result.figures["metric"] == "profit"].set_index("method")
     if result.recommended not in profits.index:
         return ""
-    value, low, high = (float(profits[name][result.recommended]) for name in ("value", "low", "high"))
+    value, low, high = (
+        float(profits[name][result.recommended]) for name in ("value", "low", "high")
+    )
     figures = f"{value:,.0f} a date (95% {low:,.0f} to {high:,.0f})"
     if low > 0:
         return f"contacts by {result.recommended} pay at the declared costs, {figures}."
     if high < 0:
         every = " So they do by every method." if bool((profits["high"] < 0).all()) else ""
-        return (f"contacts by {result.recommended} cost more than they save, {figures}.{every} Contact fewer accounts "
-                "(capacity), or only those of high value.")
-    return f"that contacts by {result.recommended} pay at the declared costs is not shown, {figures}."
+        return (
+            f"contacts by {result.recommended} cost more than they save, {figures}.{every} Contact"
+            " fewer accounts (capacity), or only those of high value."
+        )
+    return (
+        f"that contacts by {result.recommended} pay at the declared costs is not shown, {figures}."
+    )
 
 
 def _segment_lines(result: BenchResult) -> list[Any]:
-    """What segments differ in, who keeps the common fit and why, and whether segments of their own are worth it."""
+    """What segments differ in, who keeps the common fit and why, and whether segments of their own
+    are worth it.
+    """
     lines: list[Any] = []
     for verdict in result.by_segment:
         details = result.details[verdict.method]
         segments = details["segments"]
         lines.append(_weights_table(details) if "weights" in details else _cohort_table(details))
         if len(segments) > SEGMENTS_SHOWN:
-            lines.append(Text(f"and {len(segments) - SEGMENTS_SHOWN} smaller segments (--json has all).", style="dim"))
-        gaps = [_gap(each.value, each.low, each.high, 4) for each in (verdict.validation, verdict.test)]
-        lines.append(Text(f"{verdict.words} Log loss minus {verdict.pooled}: validation {gaps[0]}, test {gaps[1]}"))
+            lines.append(
+                Text(
+                    f"and {len(segments) - SEGMENTS_SHOWN} smaller segments (--json has all).",
+                    style="dim",
+                )
+            )
+        gaps = [
+            _gap(each.value, each.low, each.high, 4) for each in (verdict.validation, verdict.test)
+        ]
+        lines.append(
+            Text(
+                f"{verdict.words} Log loss minus {verdict.pooled}: validation {gaps[0]}, test"
+                f" {gaps[1]}"
+            )
+        )
     return lines
 
 
 def _weights_table(details: Mapping[str, Any]) -> Table:
-    table = Table("segment", "accounts", "leavers", "own share", "weights that differ most (global)", box=None, pad_edge=False,
-                  title="segment_weights: weights per segment, beside the global ones", title_justify="left", title_style="bold")
+    table = Table(
+        "segment",
+        "accounts",
+        "leavers",
+        "own share",
+        "weights that differ most (global)",
+        box=None,
+        pad_edge=False,
+        title="segment_weights: weights per segment, beside the global ones",
+        title_justify="left",
+        title_style="bold",
+    )
     common = details["weights"]
     for each in details["segments"][:SEGMENTS_SHOWN]:
         own = each["weights"]
         moved = sorted(common, key=lambda name: -abs(own[name] - common[name]))[:WEIGHTS_SHOWN]
         said = ", ".join(f"{name} {own[name]:.0f} ({common[name]:.0f})" for name in moved)
-        table.add_row(each["segment"], str(each["accounts"]), str(each["leaving_accounts"]), f"{each['own_share']:.0%}",
-                      f"global weights: {each['pooled']}" if each["pooled"] else said)
+        table.add_row(
+            each["segment"],
+            str(each["accounts"]),
+            str(each["leaving_accounts"]),
+            f"{each['own_share']:.0%}",
+            f"global weights: {each['pooled']}" if each["pooled"] else said,
+        )
     return table
 
 
 def _cohort_table(details: Mapping[str, Any]) -> Table:
-    """Level as a shift in log-odds, slope beside the common one, each with the share of the segment's own estimate."""
-    table = Table("segment", "accounts", "leavers", "level", "own share", "slope", "own share", "", box=None, pad_edge=False,
-                  title="cohort: level and slope per segment, pulled towards the common ones", title_justify="left",
-                  title_style="bold")
+    """Level as a shift in log-odds, slope beside the common one, each with the share of the
+    segment's own estimate.
+    """
+    table = Table(
+        "segment",
+        "accounts",
+        "leavers",
+        "level",
+        "own share",
+        "slope",
+        "own share",
+        "",
+        box=None,
+        pad_edge=False,
+        title="cohort: level and slope per segment, pulled towards the common ones",
+        title_justify="left",
+        title_style="bold",
+    )
     for each in details["segments"][:SEGMENTS_SHOWN]:
-        table.add_row(each["segment"], str(each["accounts"]), str(each["leaving_accounts"]), f"{each['level']:+.2f}",
-                      f"{each['level_share']:.0%}", f"x {each['slope']:.2f}", f"{each['slope_share']:.0%}",
-                      f"pooled: {each['pooled']}" if each["pooled"] else "")
+        table.add_row(
+            each["segment"],
+            str(each["accounts"]),
+            str(each["leaving_accounts"]),
+            f"{each['level']:+.2f}",
+            f"{each['level_share']:.0%}",
+            f"x {each['slope']:.2f}",
+            f"{each['slope_share']:.0%}",
+            f"pooled: {each['pooled']}" if each["pooled"] else "",
+        )
     return table
 
 
@@ -103,38 +185,85 @@ def _few(dates: list[str]) -> list[str]:
 
 
 def _validation_table(result: BenchResult) -> Table:
-    table = Table("method", "log loss", "minus the best", "", "AUC", "fit, s", "signals", box=None, pad_edge=False,
-                  title="validation dates, by which is chosen", title_justify="left", title_style="bold")
+    table = Table(
+        "method",
+        "log loss",
+        "minus the best",
+        "",
+        "AUC",
+        "fit, s",
+        "signals",
+        box=None,
+        pad_edge=False,
+        title="validation dates, by which is chosen",
+        title_justify="left",
+        title_style="bold",
+    )
     for row in result.validation.to_dict("records"):
-        mark = "recommended" if row["method"] == result.recommended else "adequate" if row["is_adequate"] else ""
+        mark = (
+            "recommended"
+            if row["method"] == result.recommended
+            else "adequate"
+            if row["is_adequate"]
+            else ""
+        )
         if mark == "adequate" and not row["gives_reasons"]:
             mark = "adequate, no reasons"
         gap = _gap(row["minus_best"], row["minus_best_low"], row["minus_best_high"], 4)
-        table.add_row(row["method"], f"{row['log_loss']:.4f}", gap, mark, f"{row['auc']:.3f}",
-                      f"{row['seconds']:.2f}", str(row["inputs"]), style="bold" if mark == "recommended" else None)
+        table.add_row(
+            row["method"],
+            f"{row['log_loss']:.4f}",
+            gap,
+            mark,
+            f"{row['auc']:.3f}",
+            f"{row['seconds']:.2f}",
+            str(row["inputs"]),
+            style="bold" if mark == "recommended" else None,
+        )
     return table
 
 
 def _test_tables(result: BenchResult) -> list[Table]:
-    """Values of every metric with intervals; log loss also against the tuned model and the constant.
+    """Values of every metric with intervals; log loss also against the tuned model and the
+    constant.
 
     As many tables as it takes for none to be wider than `WIDTH`.
     """
     wide = {(row["method"], row["metric"]): row for row in result.figures.to_dict("records")}
     shown = [metric for metric in METRICS if metric in set(result.figures["metric"])]
     methods = list(result.validation["method"])
-    columns = {HEADINGS[metric]: [_cell(metric, wide.get((method, metric))) for method in methods] for metric in shown}
+    columns = {
+        HEADINGS[metric]: [_cell(metric, wide.get((method, metric))) for method in methods]
+        for metric in shown
+    }
     for other in ("tuned", "constant"):
         losses = (wide[method, "log_loss"] for method in methods)
         columns[f"log loss - {other}"] = [
-            _gap(loss[f"minus_{other}"], loss[f"minus_{other}_low"], loss[f"minus_{other}_high"], 4) for loss in losses]
+            _gap(loss[f"minus_{other}"], loss[f"minus_{other}_low"], loss[f"minus_{other}_high"], 4)
+            for loss in losses
+        ]
     tables: list[Table] = []
     for names in _side_by_side(columns, WIDTH - _width("method", methods)):
-        title = "untouched test, 95% intervals from resampled accounts" if not tables else "the same test, further figures"
-        table = Table("method", *names, box=None, pad_edge=False, title=title, title_justify="left", title_style="bold")
+        title = (
+            "untouched test, 95% intervals from resampled accounts"
+            if not tables
+            else "the same test, further figures"
+        )
+        table = Table(
+            "method",
+            *names,
+            box=None,
+            pad_edge=False,
+            title=title,
+            title_justify="left",
+            title_style="bold",
+        )
         for place, method in enumerate(methods):
-            table.add_row(method, *(columns[name][place] for name in names),
-                          style="bold" if method == result.recommended else None)
+            table.add_row(
+                method,
+                *(columns[name][place] for name in names),
+                style="bold" if method == result.recommended else None,
+            )
         tables.append(table)
     return tables
 
@@ -158,14 +287,26 @@ def _width(name: str, cells: Sequence[str]) -> int:
     return max(len(name), *(len(cell) for cell in cells)) + 2
 
 
-_DIGITS = {"auc": 3, "average_precision": 3, "log_loss": 4, "lift_at_capacity": 2, "profit": 0, "lead_days": 0, "warned": 2}
+_DIGITS = {
+    "auc": 3,
+    "average_precision": 3,
+    "log_loss": 4,
+    "lift_at_capacity": 2,
+    "profit": 0,
+    "lead_days": 0,
+    "warned": 2,
+}
 
 
 def _cell(metric: str, row: Mapping[Any, Any] | None) -> str:
     if row is None or math.isnan(row["value"]):
         return "-"
     digits = _DIGITS[metric]
-    span = "" if math.isnan(row["low"]) else f" ({row['low']:,.{digits}f} to {row['high']:,.{digits}f})"
+    span = (
+        ""
+        if math.isnan(row["low"])
+        else f" ({row['low']:,.{digits}f} to {row['high']:,.{digits}f})"
+    )
     return f"{row['value']:,.{digits}f}{span}"
 
 
@@ -176,16 +317,34 @@ def _gap(value: float, low: float, high: float, digits: int) -> str:
 
 
 def bench_json(result: BenchResult, target: str) -> dict[str, Any]:
-    """The whole result as plain values: every metric of a method with its interval and paired differences."""
+    """The whole result as plain values: every metric of a method with its interval and paired
+    differences.
+    """
     methods = []
     for row in result.validation.to_dict("records"):
         mine = result.figures[result.figures["method"] == row["method"]]
-        methods.append({**row, "test": _by_metric(mine), "details": result.details.get(row["method"], {})})
-    return {"target": target, "test": dict(result.test), "recommended": result.recommended, "reason": result.reason,
-            "methods": methods, "skipped": dict(result.skipped), "notes": list(result.notes),
-            "by_segment": [{**asdict(each), "is_worth_it": each.is_worth_it, "words": each.words} for each in result.by_segment]}
+        methods.append(
+            {**row, "test": _by_metric(mine), "details": result.details.get(row["method"], {})}
+        )
+    return {
+        "target": target,
+        "test": dict(result.test),
+        "recommended": result.recommended,
+        "reason": result.reason,
+        "methods": methods,
+        "skipped": dict(result.skipped),
+        "notes": list(result.notes),
+        "by_segment": [
+            {**asdict(each), "is_worth_it": each.is_worth_it, "words": each.words}
+            for each in result.by_segment
+        ],
+    }
 
 
 def _by_metric(rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    return {row["metric"]: {str(key): value for key, value in row.items() if key not in ("method", "metric")}
-            for row in rows.to_dict("records")}
+    return {
+        row["metric"]: {
+            str(key): value for key, value in row.items() if key not in ("method", "metric")
+        }
+        for row in rows.to_dict("records")
+    }

@@ -12,7 +12,10 @@ from pipeline.jobs.changes import GONE, LEAVING, NEW, UNKNOWN, Change
 from pipeline.reports.render import render, style
 
 MOVED_BY_IN_WORDS = {
-    **CAUSES_IN_WORDS, NEW: "new account", GONE: "not in the population any more", UNKNOWN: "no score in one of the runs",
+    **CAUSES_IN_WORDS,
+    NEW: "new account",
+    GONE: "not in the population any more",
+    UNKNOWN: "no score in one of the runs",
     LEAVING: "notice or lapse",
 }
 _SHOWN_MOVES, _SHOWN_REASONS = 60, 3
@@ -23,29 +26,44 @@ def moves(accounts: pd.DataFrame) -> pd.DataFrame:
     """Accounts whose band is another now, new and gone ones included; the largest value first."""
     bands = accounts[["band_before", "band_after"]].fillna(_OUTSIDE)
     moved = accounts[bands["band_before"] != bands["band_after"]]
-    return moved.sort_values(["value_per_year", "account_id"], ascending=[False, True], na_position="last", ignore_index=True)
+    return moved.sort_values(
+        ["value_per_year", "account_id"],
+        ascending=[False, True],
+        na_position="last",
+        ignore_index=True,
+    )
 
 
 def band_moves(accounts: pd.DataFrame) -> pd.DataFrame:
-    """Counts of moves: band_before, band_after (`-`: not in that run), moved_by, accounts, value_per_year."""
+    """Counts of moves: band_before, band_after (`-`: not in that run), moved_by, accounts,
+    value_per_year.
+    """
     moved = moves(accounts).fillna({"band_before": _OUTSIDE, "band_after": _OUTSIDE})
     keys = ["band_before", "band_after", "moved_by"]
     values = moved.groupby(keys, sort=True)["value_per_year"]
-    table = pd.DataFrame({"accounts": values.size(), "value_per_year": values.sum(min_count=1)}).reset_index()
-    return table.sort_values(["accounts", *keys], ascending=[False, True, True, True], ignore_index=True)
+    table = pd.DataFrame(
+        {"accounts": values.size(), "value_per_year": values.sum(min_count=1)}
+    ).reset_index()
+    return table.sort_values(
+        ["accounts", *keys], ascending=[False, True, True, True], ignore_index=True
+    )
 
 
 def cause_totals(accounts: pd.DataFrame) -> pd.DataFrame:
-    """Per cause: `up` and `down` (accounts it moved by half a point and more), `mean` points over all accounts scored in
-    both runs, `bands` (accounts that changed band, mostly by it)."""
+    """Per cause: `up` and `down` (accounts it moved by half a point and more), `mean` points over
+    all accounts scored in both runs, `bands` (accounts that changed band, mostly by it).
+    """
     scored = accounts.dropna(subset=["change"])
     by_it = moves(accounts)["moved_by"].value_counts()
-    return pd.DataFrame({
-        "cause": list(CAUSES),
-        "up": [int((scored[c] >= 0.5).sum()) for c in CAUSES], "down": [int((scored[c] <= -0.5).sum()) for c in CAUSES],
-        "mean": [float(scored[c].mean()) if len(scored) else float("nan") for c in CAUSES],
-        "bands": [int(by_it.get(c, 0)) for c in CAUSES],
-    })
+    return pd.DataFrame(
+        {
+            "cause": list(CAUSES),
+            "up": [int((scored[c] >= 0.5).sum()) for c in CAUSES],
+            "down": [int((scored[c] <= -0.5).sum()) for c in CAUSES],
+            "mean": [float(scored[c].mean()) if len(scored) else float("nan") for c in CAUSES],
+            "bands": [int(by_it.get(c, 0)) for c in CAUSES],
+        }
+    )
 
 
 def changes_page(found: Change, *, project: str, now: datetime) -> str:
@@ -53,39 +71,73 @@ def changes_page(found: Change, *, project: str, now: datetime) -> str:
     moved = moves(found.accounts)
     reasons = _reasons(found.lines, moved["account_id"].head(_SHOWN_MOVES))
     return render(
-        "changes.html.j2", style=style(), project=project, now=now, before=found.before, after=found.after,
-        run_markers=found.markers, notes=found.notes, moved=len(moved), worse=_count(moved, -1), better=_count(moved, 1),
-        causes=[{**row, "words": CAUSES_IN_WORDS[row["cause"]]} for row in cause_totals(found.accounts).to_dict("records")],
-        bands=[{**row, "words": MOVED_BY_IN_WORDS[row["moved_by"]]} for row in band_moves(found.accounts).to_dict("records")],
-        rows=[{**row, "words": MOVED_BY_IN_WORDS[row["moved_by"]], "reasons": reasons.get(row["account_id"], [])}
-              for row in moved.head(_SHOWN_MOVES).to_dict("records")],
-        scored=int(found.accounts["change"].notna().sum()), accounts=len(found.accounts),
+        "changes.html.j2",
+        style=style(),
+        project=project,
+        now=now,
+        before=found.before,
+        after=found.after,
+        run_markers=found.markers,
+        notes=found.notes,
+        moved=len(moved),
+        worse=_count(moved, -1),
+        better=_count(moved, 1),
+        causes=[
+            {**row, "words": CAUSES_IN_WORDS[row["cause"]]}
+            for row in cause_totals(found.accounts).to_dict("records")
+        ],
+        bands=[
+            {**row, "words": MOVED_BY_IN_WORDS[row["moved_by"]]}
+            for row in band_moves(found.accounts).to_dict("records")
+        ],
+        rows=[
+            {
+                **row,
+                "words": MOVED_BY_IN_WORDS[row["moved_by"]],
+                "reasons": reasons.get(row["account_id"], []),
+            }
+            for row in moved.head(_SHOWN_MOVES).to_dict("records")
+        ],
+        scored=int(found.accounts["change"].notna().sum()),
+        accounts=len(found.accounts),
     )
 
 
 def changes_text(found: Change) -> list[str]:
     """The portfolio view in lines."""
     moved = moves(found.accounts)
-    lines = [f"from run {found.before.run_id} ({found.before.day}) to run {found.after.run_id} ({found.after.day}): "
-             f"{len(moved):,} of {len(found.accounts):,} accounts are in another band"]
+    lines = [
+        f"from run {found.before.run_id} ({found.before.day}) to run {found.after.run_id}"
+        f" ({found.after.day}): {len(moved):,} of {len(found.accounts):,} accounts are in another"
+        " band"
+    ]
     lines += [f"  changed between the runs: {each}" for each in found.markers] or [
-        "  model, calibrator, scale and configuration are the same"]
+        "  model, calibrator, scale and configuration are the same"
+    ]
     lines.append(f"  {'cause':<24} {'mean points':>11} {'up':>7} {'down':>7} {'bands':>7}")
     for row in cause_totals(found.accounts).to_dict("records"):
-        lines.append(f"  {CAUSES_IN_WORDS[row['cause']]:<24} {row['mean']:>+11.2f} {row['up']:>7,} {row['down']:>7,} "
-                     f"{row['bands']:>7,}")
+        lines.append(
+            f"  {CAUSES_IN_WORDS[row['cause']]:<24} {row['mean']:>+11.2f} {row['up']:>7,}"
+            f" {row['down']:>7,} {row['bands']:>7,}"
+        )
     for row in band_moves(found.accounts).to_dict("records"):
-        lines.append(f"  {row['accounts']:>5,}  {_band(row['band_before'])} -> {_band(row['band_after'])}: "
-                     f"{MOVED_BY_IN_WORDS[row['moved_by']]}")
+        lines.append(
+            f"  {row['accounts']:>5,}  {_band(row['band_before'])} -> {_band(row['band_after'])}: "
+            f"{MOVED_BY_IN_WORDS[row['moved_by']]}"
+        )
     return [*lines, *(f"  note: {note}" for note in found.notes)]
 
 
 def account_text(found: Change, account: pd.Series, history: Sequence[dict[str, Any]]) -> list[str]:
     """One account in lines: the two scores, what moved it, and its history with markers."""
-    before, after = (_score(account[f"health_{side}"], account[f"band_{side}"]) for side in ("before", "after"))
-    lines = [f"{account['name']}  ({account['account_id']})",
-             f"{found.before.day}: {before}   {found.after.day}: {after}"
-             + ("" if pd.isna(account["change"]) else f"   ({int(account['change']):+d})")]
+    before, after = (
+        _score(account[f"health_{side}"], account[f"band_{side}"]) for side in ("before", "after")
+    )
+    lines = [
+        f"{account['name']}  ({account['account_id']})",
+        f"{found.before.day}: {before}   {found.after.day}: {after}"
+        + ("" if pd.isna(account["change"]) else f"   ({int(account['change']):+d})"),
+    ]
     for row in found.lines[found.lines["account_id"] == account["account_id"]].to_dict("records"):
         if row["points_displayed"] is not pd.NA and row["points_displayed"] == 0:
             continue
@@ -99,31 +151,57 @@ def account_text(found: Change, account: pd.Series, history: Sequence[dict[str, 
     return lines
 
 
-def changes_json(found: Change, account: pd.Series | None, history: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def changes_json(
+    found: Change, account: pd.Series | None, history: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
     """The portfolio view as plain values; with an account only its lines and its history."""
     told: dict[str, Any] = {
-        side: {key: run.row[key] for key in ("run_id", "as_of", "model_version", "calibrator_version", "scale_version",
-                                             "config_hash")}
+        side: {
+            key: run.row[key]
+            for key in (
+                "run_id",
+                "as_of",
+                "model_version",
+                "calibrator_version",
+                "scale_version",
+                "config_hash",
+            )
+        }
         for side, run in (("from", found.before), ("to", found.after))
     }
     told |= {"markers": list(found.markers), "notes": list(found.notes)}
     if account is not None:
         mine = found.lines[found.lines["account_id"] == account["account_id"]]
-        return {**told, "account": _records(account.to_frame().T)[0], "lines": _records(mine), "history": list(history)}
+        return {
+            **told,
+            "account": _records(account.to_frame().T)[0],
+            "lines": _records(mine),
+            "history": list(history),
+        }
     causes = {row.pop("cause"): row for row in _records(cause_totals(found.accounts))}
-    return {**told, "causes": causes, "moves": _records(band_moves(found.accounts)), "accounts": _records(moves(found.accounts))}
+    return {
+        **told,
+        "causes": causes,
+        "moves": _records(band_moves(found.accounts)),
+        "accounts": _records(moves(found.accounts)),
+    }
 
 
 def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as plain values; missing of every kind is None."""
-    return [{str(k): None if pd.isna(v) else v for k, v in row.items()} for row in rows.astype(object).to_dict("records")]
+    return [
+        {str(k): None if pd.isna(v) else v for k, v in row.items()}
+        for row in rows.astype(object).to_dict("records")
+    ]
 
 
 def _reasons(lines: pd.DataFrame, ids: "pd.Series[str]") -> dict[str, list[dict[str, Any]]]:
     """The largest lines of each account."""
     mine = lines[lines["account_id"].isin(set(ids))]
-    return {str(account): rows.head(_SHOWN_REASONS).to_dict("records")  # type: ignore[misc]
-            for account, rows in mine.groupby("account_id", sort=False)}
+    return {
+        str(account): rows.head(_SHOWN_REASONS).to_dict("records")  # type: ignore[misc]
+        for account, rows in mine.groupby("account_id", sort=False)
+    }
 
 
 def _count(moved: pd.DataFrame, sign: int) -> int:

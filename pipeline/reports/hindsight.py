@@ -16,7 +16,9 @@ _CALM = {"healthy", "low"}
 
 @dataclass(frozen=True)
 class Look:
-    """What was shown some days before an account left; `band` is empty where there was no score yet."""
+    """What was shown some days before an account left; `band` is empty where there was no score
+    yet.
+    """
 
     lead_days: int
     days_before: int | None
@@ -76,8 +78,9 @@ def look_back(backtest: pd.DataFrame) -> Hindsight:
 
     Notes
     -----
-    The look "about 60 days before" is the latest test date at or before `left_at - 60 days`; nothing
-    later is used. `missed` counts leavers that were shown healthy on the last test date before they left.
+    The look "about 60 days before" is the latest test date at or before `left_at - 60 days`;
+    nothing later is used. `missed` counts leavers that were shown healthy on the last test date
+    before they left.
     """
     rows = backtest.sort_values(["account_id", "as_of"], kind="stable")
     events = rows[rows["label"] == 1]
@@ -85,11 +88,17 @@ def look_back(backtest: pd.DataFrame) -> Hindsight:
     # Who left long after the last test date would be looked up far too early, and is nobody's miss.
     left_at = events.dropna(subset=["left_at"]).groupby("account_id")["left_at"].min()
     gone = rows[rows["account_id"].isin(left_at.index)].groupby("account_id", sort=True)
-    leavers = [_leaver(str(account), group, pd.Timestamp(left_at[account])) for account, group in gone]
+    leavers = [
+        _leaver(str(account), group, pd.Timestamp(left_at[account])) for account, group in gone
+    ]
     leavers.sort(key=lambda one: (one.left_at, one.account_id))
     red = rows[rows["band"].isin(_ALARM)]
-    alarms = [_alarm(str(account), group) for account, group in red.groupby("account_id", sort=True)]
-    unconfirmed = sorted((one for one in alarms if one is not None), key=lambda one: (one.health, one.account_id))
+    alarms = [
+        _alarm(str(account), group) for account, group in red.groupby("account_id", sort=True)
+    ]
+    unconfirmed = sorted(
+        (one for one in alarms if one is not None), key=lambda one: (one.health, one.account_id)
+    )
     later = sum(one.left_at is not None for one in unconfirmed)
     return Hindsight(
         leavers=tuple(leavers),
@@ -106,7 +115,8 @@ def look_back(backtest: pd.DataFrame) -> Hindsight:
 
 
 def days_of_warning(backtest: pd.DataFrame) -> "pd.Series[float]":
-    """Days from the first alarm to the event, per account that had one inside a test window; NaN: never an alarm before it.
+    """Days from the first alarm to the event, per account that had one inside a test window; NaN:
+    never an alarm before it.
 
     Parameters
     ----------
@@ -138,7 +148,9 @@ def interval_of(part: int, whole: int) -> str:
 
 def _leaver(account: str, group: pd.DataFrame, left_at: pd.Timestamp) -> Leaver:
     last_band = str(group.loc[group["label"] == 1, "band"].iloc[-1])
-    return Leaver(account, left_at, tuple(_looked(group, left_at, lead) for lead in LEADS), last_band)
+    return Leaver(
+        account, left_at, tuple(_looked(group, left_at, lead) for lead in LEADS), last_band
+    )
 
 
 def _looked(group: pd.DataFrame, left_at: pd.Timestamp, lead: int) -> Look:
@@ -161,5 +173,8 @@ def _alarm(account: str, red: pd.DataFrame) -> Alarm | None:
     worst = red.sort_values(["health", "as_of"], kind="stable").iloc[0]
     left = red["left_at"].dropna()
     return Alarm(
-        account, pd.Timestamp(worst["as_of"]), int(worst["health"]), None if left.empty else pd.Timestamp(left.min())
+        account,
+        pd.Timestamp(worst["as_of"]),
+        int(worst["health"]),
+        None if left.empty else pd.Timestamp(left.min()),
     )

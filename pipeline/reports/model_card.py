@@ -78,8 +78,15 @@ def model_card(inputs: ModelCardInputs) -> tuple[str, str]:
         "test": test,
         "metrics": metric_rows(inputs.evaluation),
         "comparisons": comparison_rows(inputs.evaluation, inputs.subject),
-        "borrowed": "" if inputs.subject == OWN or not test else f"Gates and figures of the test are those of {inputs.subject}.",
-        "ages": [_cost_row(f"{each['age_days']} days old", each) for each in inputs.evaluation.get("age", ())],
+        "borrowed": (
+            ""
+            if inputs.subject == OWN or not test
+            else f"Gates and figures of the test are those of {inputs.subject}."
+        ),
+        "ages": [
+            _cost_row(f"{each['age_days']} days old", each)
+            for each in inputs.evaluation.get("age", ())
+        ],
         "absences": absence_rows(inputs.evaluation),
         "segments": segment_rows(inputs.evaluation),
         "other_rows": other_rows(inputs.evaluation),
@@ -103,29 +110,51 @@ def metric_rows(evaluation: Mapping[str, Any]) -> list[dict[str, str]]:
     rows = []
     for key, name, reading, decimals in _METRICS:
         if test.get(key) is not None:
-            # Resampling adds noise to a calibration error, so its percentiles lie above it and are no interval of it.
-            low, high = (None, None) if key == "ece" else (test.get(f"{key}_low"), test.get(f"{key}_high"))
-            interval = "" if low is None or high is None else f"{low:.{decimals}f} to {high:.{decimals}f}"
-            rows.append({"name": name, "value": f"{test[key]:.{decimals}f}", "interval": interval, "reading": reading})
+            # Resampling adds noise to a calibration error, so its percentiles lie above it and are
+            # no interval of it.
+            low, high = (
+                (None, None) if key == "ece" else (test.get(f"{key}_low"), test.get(f"{key}_high"))
+            )
+            interval = (
+                "" if low is None or high is None else f"{low:.{decimals}f} to {high:.{decimals}f}"
+            )
+            rows.append(
+                {
+                    "name": name,
+                    "value": f"{test[key]:.{decimals}f}",
+                    "interval": interval,
+                    "reading": reading,
+                }
+            )
     if test.get("ece") is not None and test.get("ece_expected") is not None:
         rows[-1]["reading"] += f"; sampling alone gives {test['ece_expected']:.4f}"
     return rows
 
 
 def comparison_rows(evaluation: Mapping[str, Any], subject: str = OWN) -> list[dict[str, str]]:
-    """The model beside the constants and the baselines: log loss, AUC, and the paired difference of log loss."""
+    """The model beside the constants and the baselines: log loss, AUC, and the paired difference of
+    log loss.
+    """
     test = evaluation.get("test", {})
     rows = [_comparison(subject, test.get("log_loss"), test.get("auc"), {})]
     if test.get("log_loss_constant") is not None:
-        rows.append(_comparison("constant: the last known rate", test["log_loss_constant"], 0.5, {}))
+        rows.append(
+            _comparison("constant: the last known rate", test["log_loss_constant"], 0.5, {})
+        )
     if test.get("log_loss_constant_hindsight") is not None:
-        rows.append(_comparison("constant: the test's own rate", test["log_loss_constant_hindsight"], 0.5, {}))
+        rows.append(
+            _comparison(
+                "constant: the test's own rate", test["log_loss_constant_hindsight"], 0.5, {}
+            )
+        )
     for name, numbers in evaluation.get("baselines", {}).items():
         if name != "constant" or test.get("log_loss_constant") is None:
             spoken = f"{name.replace('_', ' ')} alone"
             rows.append(_comparison(spoken, numbers.get("log_loss"), numbers.get("auc"), numbers))
         else:
-            rows[1] = _comparison("constant: the last known rate", numbers.get("log_loss"), 0.5, numbers)
+            rows[1] = _comparison(
+                "constant: the last known rate", numbers.get("log_loss"), 0.5, numbers
+            )
     if not evaluation.get("baselines") and test.get("recency_auc") is not None:
         rows.append(_comparison("recency alone", None, test["recency_auc"], {}))
     return rows
@@ -133,19 +162,31 @@ def comparison_rows(evaluation: Mapping[str, Any], subject: str = OWN) -> list[d
 
 def absence_rows(evaluation: Mapping[str, Any]) -> list[dict[str, str]]:
     """What is lost without each source, and with leading signals alone."""
-    rows = [_cost_row("without " + ", ".join(each["without"]).replace("_", " "), each)
-            for each in evaluation.get("without_sources", ())]
+    rows = [
+        _cost_row("without " + ", ".join(each["without"]).replace("_", " "), each)
+        for each in evaluation.get("without_sources", ())
+    ]
     leading = evaluation.get("leading_alone")
     if leading:
-        rows.append(_cost_row(f"leading signals alone, {leading['lagging']} lagging left out, fitted again", leading))
+        rows.append(
+            _cost_row(
+                f"leading signals alone, {leading['lagging']} lagging left out, fitted again",
+                leading,
+            )
+        )
     return rows
 
 
 def band_rows(table: pd.DataFrame, evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Rows of a band table, each with the share that had the event and its interval where the evaluation tells it."""
+    """Rows of a band table, each with the share that had the event and its interval where the
+    evaluation tells it.
+    """
     rates = evaluation.get("bands") or {}
-    return [{str(name): value for name, value in row.items()} | {"share": _share(rates.get(row["band"]))}
-            for row in table.to_dict("records")]
+    return [
+        {str(name): value for name, value in row.items()}
+        | {"share": _share(rates.get(row["band"]))}
+        for row in table.to_dict("records")
+    ]
 
 
 def _share(rate: Mapping[str, Any] | None) -> str:
@@ -155,36 +196,72 @@ def _share(rate: Mapping[str, Any] | None) -> str:
 
 
 def segment_rows(evaluation: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Expected beside happened per segment, the gap in points of a hundred and the error; too small ones say so."""
-    return [{"name": str(each["segment"]), "accounts": f"{each['accounts']:,}", "leaving": f"{each['leaving_accounts']:,}",
-             "expected": f"{each['mean_probability']:.1%}", "happened": f"{each['rate']:.1%}",
-             "gap": _judged(each, "gap", "{:+.1f}", 100), "gain": _judged(each, "gain", "{:+.4f}"),
-             "log_loss": f"{each['error']:.4f}" if "error" in each else "not recorded"}
-            for each in evaluation.get("segments") or ()]
+    """Expected beside happened per segment, the gap in points of a hundred and the error; too small
+    ones say so.
+    """
+    return [
+        {
+            "name": str(each["segment"]),
+            "accounts": f"{each['accounts']:,}",
+            "leaving": f"{each['leaving_accounts']:,}",
+            "expected": f"{each['mean_probability']:.1%}",
+            "happened": f"{each['rate']:.1%}",
+            "gap": _judged(each, "gap", "{:+.1f}", 100),
+            "gain": _judged(each, "gain", "{:+.4f}"),
+            "log_loss": f"{each['error']:.4f}" if "error" in each else "not recorded",
+        }
+        for each in evaluation.get("segments") or ()
+    ]
 
 
 def _judged(check: Mapping[str, Any], name: str, spoken: str, times: int = 1) -> str:
-    """A figure of a segment with its interval; no figure where too few accounts of it had the event."""
+    """A figure of a segment with its interval; no figure where too few accounts of it had the
+    event.
+    """
     low, high = check.get(f"{name}_low"), check.get(f"{name}_high")
     if low is None or high is None:
         return "too few to judge" if name in check else "not recorded"
-    return f"{spoken.format(times * check[name])} ({spoken.format(times * low)} to {spoken.format(times * high)})"
+    return (
+        f"{spoken.format(times * check[name])} ({spoken.format(times * low)} to"
+        f" {spoken.format(times * high)})"
+    )
 
 
 def other_rows(evaluation: Mapping[str, Any]) -> list[dict[str, str]]:
-    """The same model on rows nobody worked on, and with the accounts under notice that the test leaves out."""
+    """The same model on rows nobody worked on, and with the accounts under notice that the test
+    leaves out.
+    """
     treated, notice = evaluation.get("untreated") or {}, evaluation.get("under_notice") or {}
     parts = []
     if treated.get("metrics") and treated["treated_share"]:
-        parts.append((f"without the {treated['treated_share']:.0%} of scores whose account was worked on", treated["metrics"]))
+        parts.append(
+            (
+                f"without the {treated['treated_share']:.0%} of scores whose account was worked on",
+                treated["metrics"],
+            )
+        )
     if notice:
         count = notice["notice_rows"]
-        parts.append((f"with {count:,} {'score' if count == 1 else 'scores'} of accounts that had given notice", notice["with"]))
+        parts.append(
+            (
+                (
+                    f"with {count:,} {'score' if count == 1 else 'scores'} of accounts that had"
+                    " given notice"
+                ),
+                notice["with"],
+            )
+        )
     if not parts:
         return []
     parts.insert(0, ("the test", evaluation.get("test", {})))
-    return [{"name": name, "log_loss": f"{each['log_loss']:.4f}", "auc": "" if each["auc"] is None else f"{each['auc']:.3f}"}
-            for name, each in parts]
+    return [
+        {
+            "name": name,
+            "log_loss": f"{each['log_loss']:.4f}",
+            "auc": "" if each["auc"] is None else f"{each['auc']:.3f}",
+        }
+        for name, each in parts
+    ]
 
 
 def _fact(value: Any) -> Any:
@@ -199,31 +276,57 @@ def _cost_row(name: str, numbers: Mapping[str, Any]) -> dict[str, str]:
     low, high = numbers["difference_low"], numbers["difference_high"]
     interval = "" if low is None or high is None else f" ({low:+.4f} to {high:+.4f})"
     auc = "" if numbers["auc"] is None else f"{numbers['auc']:.3f}"
-    return {"name": name, "log_loss": f"{numbers['log_loss']:.4f}", "auc": auc, "cost": f"{numbers['difference']:+.4f}{interval}"}
+    return {
+        "name": name,
+        "log_loss": f"{numbers['log_loss']:.4f}",
+        "auc": auc,
+        "cost": f"{numbers['difference']:+.4f}{interval}",
+    }
 
 
 def signals_by_dimension(signals: Sequence[Signal]) -> list[dict[str, Any]]:
-    """Dimensions with the measures the model reads: meaning, windows, source, which way is worse."""
+    """Dimensions with the measures the model reads: meaning, windows, source, which way is
+    worse.
+    """
     dimensions: dict[str, dict[str, dict[str, Any]]] = {}
     for signal in signals:
-        measure = dimensions.setdefault(signal.dimension, {}).setdefault(signal.driver, {
-            "driver": signal.driver, "meaning": signal.meaning, "source": signal.source, "windows": [],
-            "worse": {"up": "more is worse", "down": "less is worse"}.get(signal.worse or "", ""),
-            "leading": "leading" if signal.is_leading else "lagging",
-        })
+        measure = dimensions.setdefault(signal.dimension, {}).setdefault(
+            signal.driver,
+            {
+                "driver": signal.driver,
+                "meaning": signal.meaning,
+                "source": signal.source,
+                "windows": [],
+                "worse": (
+                    {"up": "more is worse", "down": "less is worse"}.get(signal.worse or "", "")
+                ),
+                "leading": "leading" if signal.is_leading else "lagging",
+            },
+        )
         if signal.window_days is not None:
             measure["windows"].append(signal.window_days)
-    return [{"dimension": name, "measures": list(measures.values())} for name, measures in dimensions.items()]
+    return [
+        {"dimension": name, "measures": list(measures.values())}
+        for name, measures in dimensions.items()
+    ]
 
 
 def _comparison(
     name: str, log_loss: float | None, auc: float | None, numbers: Mapping[str, Any]
 ) -> dict[str, str]:
-    low, high, gap = (numbers.get(key) for key in ("difference_low", "difference_high", "difference"))
-    difference = "" if gap is None else f"{gap:+.4f}" + ("" if low is None else f" ({low:+.4f} to {high:+.4f})")
+    low, high, gap = (
+        numbers.get(key) for key in ("difference_low", "difference_high", "difference")
+    )
+    difference = (
+        ""
+        if gap is None
+        else f"{gap:+.4f}" + ("" if low is None else f" ({low:+.4f} to {high:+.4f})")
+    )
     return {
-        "name": name, "log_loss": "" if log_loss is None else f"{log_loss:.4f}",
-        "auc": "" if auc is None else f"{auc:.3f}", "difference": difference,
+        "name": name,
+        "log_loss": "" if log_loss is None else f"{log_loss:.4f}",
+        "auc": "" if auc is None else f"{auc:.3f}",
+        "difference": difference,
     }
 
 
@@ -234,9 +337,13 @@ def _own_limits(test: Mapping[str, Any]) -> list[str]:
         limits.append("No test result was recorded for this model.")
     elif leaving is not None and leaving < 100:
         limits.append(
-            f"Only {leaving} accounts had the event in the test: intervals are wide, small gains cannot be seen."
+            f"Only {leaving} accounts had the event in the test: intervals are wide, small gains"
+            " cannot be seen."
         )
-    limits.append("Accounts treated because of a score change what is seen afterwards: they can hide or flatter it.")
+    limits.append(
+        "Accounts treated because of a score change what is seen afterwards: they can hide or"
+        " flatter it."
+    )
     limits.append("Signals say what the model reads, not what causes the outcome.")
     return limits
 

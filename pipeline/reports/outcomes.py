@@ -1,4 +1,6 @@
-"""What became of published scores: for a terminal, as plain values, and as a section of the portfolio page."""
+"""What became of published scores: for a terminal, as plain values, and as a section of the
+portfolio page.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -28,26 +30,40 @@ from pipeline.reports.scale import horizon_words
 
 TOLD, LISTED = 3, 8
 """Runs told in full in the terminal, and runs listed that still wait; all of them with --json."""
-CHANCE = ("Chance: what 95 of 100 cases stay within if accounts decide independently, each with its published probability; "
-          "an account scored on several dates counts as one.")
+CHANCE = (
+    "Chance: what 95 of 100 cases stay within if accounts decide independently, each with its"
+    " published probability; an account scored on several dates counts as one."
+)
 NOTHING_TO_DO = "Nothing to do."
 Words = tuple[str, str, str, str]
 """What accounts do, are at risk of, did, and what the others did."""
 
 
 def outcomes_lines(report: OutcomesReport, words: Words) -> list[Any]:
-    """Renderables: the verdict over all runs, every run in a line, the newest in full, what still waits."""
-    lines: list[Any] = [Text(f"{report.target}: {_count(len(report.judged), 'run')} whose outcome is known; data until "
-                             f"{report.until}", style="bold"),
-                        *(Text(line) for line in overall_words(report, words))]
+    """Renderables: the verdict over all runs, every run in a line, the newest in full, what still
+    waits.
+    """
+    lines: list[Any] = [
+        Text(
+            f"{report.target}: {_count(len(report.judged), 'run')} whose outcome is known; data"
+            f" until {report.until}",
+            style="bold",
+        ),
+        *(Text(line) for line in overall_words(report, words)),
+    ]
     if report.judged:
         lines += [_runs_table(report, words), Text(CHANCE, style="dim")]
     if report.months:
         lines.append(_months_table(report, words))
-    for each in report.judged[:-TOLD - 1:-1]:
+    for each in report.judged[: -TOLD - 1 : -1]:
         lines += _told(each, words)
     if len(report.judged) > TOLD:
-        lines.append(Text(f"The newest {TOLD} of {len(report.judged)} runs in full; all of them with --json.", style="dim"))
+        lines.append(
+            Text(
+                f"The newest {TOLD} of {len(report.judged)} runs in full; all of them with --json.",
+                style="dim",
+            )
+        )
     lines += [Text(line) for line in (*waiting_words(report), *_left_out_words(report))]
     return lines
 
@@ -55,28 +71,46 @@ def outcomes_lines(report: OutcomesReport, words: Words) -> list[Any]:
 def outcomes_json(report: OutcomesReport) -> dict[str, Any]:
     """Everything as plain values."""
     return {
-        "target": report.target, "kind": report.kind, "horizon_days": report.horizon_days, "data_until": report.until,
+        "target": report.target,
+        "kind": report.kind,
+        "horizon_days": report.horizon_days,
+        "data_until": report.until,
         "overall": None if report.overall is None else record_json(report.overall),
         "months": [{"month": month, **record_json(made)} for month, made in report.months],
         "runs": [_run_json(each) for each in report.judged],
         "waiting": [{**_named(each.run), "matures_on": each.matures_on} for each in report.waiting],
-        "superseded": report.superseded, "replaced": report.replaced,
-        "unreadable": [{"run_id": run_id, "reason": reason} for run_id, reason in report.unreadable],
+        "superseded": report.superseded,
+        "replaced": report.replaced,
+        "unreadable": [
+            {"run_id": run_id, "reason": reason} for run_id, reason in report.unreadable
+        ],
     }
 
 
 def record_json(made: Record) -> dict[str, Any]:
     """A record with its verdicts."""
     return {
-        **asdict(made), "verdict": made.total.verdict, "ranking": made.ranking,
-        "bands": [{"band": band, **asdict(each), "verdict": each.verdict} for band, each in made.bands],
+        **asdict(made),
+        "verdict": made.total.verdict,
+        "ranking": made.ranking,
+        "bands": [
+            {"band": band, **asdict(each), "verdict": each.verdict} for band, each in made.bands
+        ],
     }
 
 
 def _run_json(each: JudgedRun) -> dict[str, Any]:
-    return {**_named(each.run), "model_version": each.run["model_version"], "scored_on": each.scored_on, "in_time": each.in_time,
-            "model_in_use": each.in_use, **record_json(each.record),
-            "calm_left_accounts": each.calm_left.astype(object).where(each.calm_left.notna(), None).to_dict("records")}
+    return {
+        **_named(each.run),
+        "model_version": each.run["model_version"],
+        "scored_on": each.scored_on,
+        "in_time": each.in_time,
+        "model_in_use": each.in_use,
+        **record_json(each.record),
+        "calm_left_accounts": (
+            each.calm_left.astype(object).where(each.calm_left.notna(), None).to_dict("records")
+        ),
+    }
 
 
 def _named(run: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,26 +123,42 @@ def overall_words(report: OutcomesReport, words: Words) -> list[str]:
         return []
     newest = report.newest
     if report.overall is None or newest is None:
-        return ["No verdict: each of these runs was scored after the fact, with a model that may have learned what followed. "
-                "Runs published on their date are judged here once they mature."]
-    return [f"{verdict_words(report.overall.total, words)} {ranking_words(report.overall, words)}",
-            next_step(report.overall, words, in_use=newest.in_use)]
+        return [
+            "No verdict: each of these runs was scored after the fact, with a model that may have"
+            " learned what followed. Runs published on their date are judged here once they mature."
+        ]
+    return [
+        f"{verdict_words(report.overall.total, words)} {ranking_words(report.overall, words)}",
+        next_step(report.overall, words, in_use=newest.in_use),
+    ]
 
 
 def verdict_words(total: Tally, words: Words, *, in_time: bool = True) -> str:
-    """Whether the promise held, in a sentence or two; of a run scored after the fact, what happened."""
+    """Whether the promise held, in a sentence or two; of a run scored after the fact, what
+    happened.
+    """
     past = words[2]
     if not total.scores:
         return "No account was scored."
     if total.promised is None:
         return f"A scorecard promises no chance; {_happened(total, words)}."
-    figures = (f"{_happened(total, words)}, {total.promised:.1f} were {'promised' if in_time else 'expected'}; "
-               f"chance alone makes it {total.chance_low} to {total.chance_high}.")
+    figures = (
+        f"{_happened(total, words)}, {total.promised:.1f} were"
+        f" {'promised' if in_time else 'expected'}; chance alone makes it {total.chance_low} to"
+        f" {total.chance_high}."
+    )
     if total.scores > total.accounts:
-        figures += f" The scores are of {_count(total.accounts, 'account')}, {total.left_accounts:,} of which {past}."
+        figures += (
+            f" The scores are of {_count(total.accounts, 'account')}, {total.left_accounts:,} of"
+            f" which {past}."
+        )
     if not in_time:
         return f"In hindsight: {figures}"
-    said = {HELD: "Promise held", MORE: f"More {past} than promised", FEWER: f"Fewer {past} than promised"}[total.verdict]
+    said = {
+        HELD: "Promise held",
+        MORE: f"More {past} than promised",
+        FEWER: f"Fewer {past} than promised",
+    }[total.verdict]
     few = total.verdict == HELD and max(total.left_accounts, total.promised) < FEWEST_LEAVERS
     return f"{said}: {figures}{' With so few, only a large error would show.' if few else ''}"
 
@@ -117,7 +167,10 @@ def _happened(total: Tally, words: Words) -> str:
     """`19 of 675 accounts left (2.8%, 1.8 to 4.4%)`; by score where accounts have several."""
     if total.scores == total.accounts:
         return f"{total.left:,} of {_count(total.accounts, 'account')} {words[2]}{_rate(total)}"
-    return f"{total.left:,} of {_count(total.scores, 'score')} saw the account {words[0]}{_rate(total)}"
+    return (
+        f"{total.left:,} of {_count(total.scores, 'score')} saw the account"
+        f" {words[0]}{_rate(total)}"
+    )
 
 
 def ranking_words(made: Record, words: Words) -> str:
@@ -125,7 +178,10 @@ def ranking_words(made: Record, words: Words) -> str:
     if made.ranking == TOO_FEW:
         return f"Ranking: too few to say, under {FEWEST_LEAVERS} accounts {words[2]} or {words[3]}."
     assert made.auc is not None and made.auc_low is not None and made.auc_high is not None
-    figures = f"{100 * made.auc:.0f} of 100 pairs right ({100 * made.auc_low:.0f} to {100 * made.auc_high:.0f})"
+    figures = (
+        f"{100 * made.auc:.0f} of 100 pairs right ({100 * made.auc_low:.0f} to"
+        f" {100 * made.auc_high:.0f})"
+    )
     return f"Ranking: {figures}{'' if made.ranking == RANKED else ', no better than chance'}."
 
 
@@ -136,11 +192,20 @@ def next_step(made: Record, words: Words, *, in_use: bool) -> str:
     if not in_use:
         return "Its model is no longer in use: wait for the runs of the one that is."
     if made.ranking == NOT_RANKED:
-        return "Next: the ranking does not hold, so train again on what is known by now: `tenure run`."
+        return (
+            "Next: the ranking does not hold, so train again on what is known by now: `tenure run`."
+        )
     helped = made.total.verdict == (MORE if _is_good(made) else FEWER)
     worked = helped and made.treated is not None and made.treated.scores
-    return ("Next: `tenure features`, then `tenure recalibrate`, which corrects the level if newer labels confirm it."
-            + (f" Look at the accounts worked on first: plays that help change how many {words[0]}." if worked else ""))
+    return (
+        "Next: `tenure features`, then `tenure recalibrate`, which corrects the level if newer"
+        " labels confirm it."
+        + (
+            f" Look at the accounts worked on first: plays that help change how many {words[0]}."
+            if worked
+            else ""
+        )
+    )
 
 
 def run_words(each: JudgedRun, words: Words) -> str:
@@ -149,8 +214,13 @@ def run_words(each: JudgedRun, words: Words) -> str:
     if not each.in_time:
         return f"scored {day(_moment(each.scored_on))}, after the fact: no promise"
     if not made.total.verdict:
-        return f"scorecard: {({RANKED: 'ranks', NOT_RANKED: 'does not rank', TOO_FEW: 'too few to say'})[made.ranking]}"
-    said = {HELD: "promise held", MORE: f"more {words[2]} than promised", FEWER: f"fewer {words[2]} than promised"}
+        ranks = {RANKED: "ranks", NOT_RANKED: "does not rank", TOO_FEW: "too few to say"}
+        return f"scorecard: {ranks[made.ranking]}"
+    said = {
+        HELD: "promise held",
+        MORE: f"more {words[2]} than promised",
+        FEWER: f"fewer {words[2]} than promised",
+    }
     return said[made.total.verdict] + (", does not rank" if made.ranking == NOT_RANKED else "")
 
 
@@ -158,24 +228,43 @@ def waiting_words(report: OutcomesReport) -> list[str]:
     """Runs whose outcome is not known yet, each with the day on which it will be."""
     listed = [f"{_when(each)} ({each.run['run_id']})" for each in report.waiting[:LISTED]]
     more = len(report.waiting) - len(listed)
-    return ([f"Not known yet: {'; '.join(listed)}{f'; and {more} more' if more else ''}."] if listed else [])
+    return (
+        [f"Not known yet: {'; '.join(listed)}{f'; and {more} more' if more else ''}."]
+        if listed
+        else []
+    )
 
 
 def first_words(report: OutcomesReport) -> str:
     """When the first scores can be judged; empty where none wait."""
-    return f"No earlier scores can be judged yet: {_when(report.waiting[0])}." if report.waiting else ""
+    return (
+        f"No earlier scores can be judged yet: {_when(report.waiting[0])}."
+        if report.waiting
+        else ""
+    )
 
 
 def apart_words(made: Record, words: Words) -> list[str]:
     """Accounts counted apart, and the judged ones somebody worked on."""
-    lines = [f"{each.reason}: {_count(each.accounts, 'account')}{f', {each.left} {words[2]}' if each.left else ''}"
-             for each in made.apart]
+    lines = [
+        f"{each.reason}:"
+        f" {_count(each.accounts, 'account')}{f', {each.left} {words[2]}' if each.left else ''}"
+        for each in made.apart
+    ]
     lines = [f"Not judged: {'; '.join(lines)}."] if lines else []
     if made.treated is not None and made.untreated is not None and made.treated.scores:
         lines.append(
-            f"Somebody worked on {_short(made.treated, words)}; the others, {_short(made.untreated, words)}. "
-            + (f"A play that helped makes more {words[0]} than promised." if _is_good(made) else
-               f"A play that helped makes a right warning look wrong, and who {words[2]} early could not be worked on."))
+            f"Somebody worked on {_short(made.treated, words)}; the others,"
+            f" {_short(made.untreated, words)}. "
+            + (
+                f"A play that helped makes more {words[0]} than promised."
+                if _is_good(made)
+                else (
+                    f"A play that helped makes a right warning look wrong, and who {words[2]} early"
+                    " could not be worked on."
+                )
+            )
+        )
     return lines
 
 
@@ -183,8 +272,10 @@ def calm_words(made: Record, words: Words, bands: Sequence[str]) -> str:
     """`Healthy accounts that left: 2 of 240. At risk that stayed: 29 of 33.`"""
     calm = next(BANDS_IN_WORDS[each] for each in bands if each in CALM_BANDS)
     red = next(BANDS_IN_WORDS[each] for each in bands if each in ALARM_BANDS)
-    return (f"{calm.capitalize()} that {words[2]}: {_of(made.calm_left, made.calm)}. {red.capitalize()} that {words[3]}: "
-            f"{_of(made.alarms_stayed, made.alarms)}.")
+    return (
+        f"{calm.capitalize()} that {words[2]}: {_of(made.calm_left, made.calm)}. {red.capitalize()}"
+        f" that {words[3]}: {_of(made.alarms_stayed, made.alarms)}."
+    )
 
 
 def page_view(report: OutcomesReport | None, words: Words) -> dict[str, Any] | None:
@@ -193,11 +284,20 @@ def page_view(report: OutcomesReport | None, words: Words) -> dict[str, Any] | N
         return None
     newest = report.judged[-1] if report.judged else None
     return {
-        "first": first_words(report), "chance": CHANCE,
+        "first": first_words(report),
+        "chance": CHANCE,
         "overall": [line for line in overall_words(report, words) if line != NOTHING_TO_DO],
-        "rows": [{"as_of": each.run["as_of"], "total": each.record.total, "words": run_words(each, words), "rate": _rate(
-            each.record.total)} for each in reversed(report.judged)],
-        "newest": newest, "within": horizon_words(report.horizon_days),
+        "rows": [
+            {
+                "as_of": each.run["as_of"],
+                "total": each.record.total,
+                "words": run_words(each, words),
+                "rate": _rate(each.record.total),
+            }
+            for each in reversed(report.judged)
+        ],
+        "newest": newest,
+        "within": horizon_words(report.horizon_days),
         "calm": "" if newest is None else calm_words(newest.record, words, _band_names(newest)),
         "leavers": [] if newest is None else newest.calm_left.to_dict("records"),
     }
@@ -205,12 +305,25 @@ def page_view(report: OutcomesReport | None, words: Words) -> dict[str, Any] | N
 
 def _told(each: JudgedRun, words: Words) -> list[Any]:
     made, run = each.record, each.run
-    step = next_step(made, words, in_use=each.in_use) if each.in_time else (
-        f"Scored on {each.scored_on}, after the fact: no promise, its model may have learned what followed.")
-    verdict = f"{verdict_words(made.total, words, in_time=each.in_time)} {ranking_words(made, words)}"
+    step = (
+        next_step(made, words, in_use=each.in_use)
+        if each.in_time
+        else (
+            f"Scored on {each.scored_on}, after the fact: no promise, its model may have learned"
+            " what followed."
+        )
+    )
+    verdict = (
+        f"{verdict_words(made.total, words, in_time=each.in_time)} {ranking_words(made, words)}"
+    )
     head = f"Scores of {run['as_of']:%Y-%m-%d}, run {run['run_id']}, model {run['model_version']}"
-    lines: list[Any] = [Text(head, style="bold"), Text(f"  {verdict}"), Text(f"  {step}"), _band_table(made, words),
-                        Text(f"  {calm_words(made, words, _band_names(each))}")]
+    lines: list[Any] = [
+        Text(head, style="bold"),
+        Text(f"  {verdict}"),
+        Text(f"  {step}"),
+        _band_table(made, words),
+        Text(f"  {calm_words(made, words, _band_names(each))}"),
+    ]
     lines += [Text(f"    {_leaver(row, words)}") for row in each.calm_left.to_dict("records")]
     return [*lines, *(Text(f"  {line}") for line in apart_words(made, words))]
 
@@ -218,17 +331,30 @@ def _told(each: JudgedRun, words: Words) -> list[Any]:
 def _leaver(row: Mapping[Any, Any], words: Words) -> str:
     chance = "" if pd.isna(row["probability"]) else f", {row['probability']:.1%}"
     left = "" if pd.isna(row["left_at"]) else f", {words[2]} {row['left_at']:%Y-%m-%d}"
-    value = "" if pd.isna(row["value_per_year"]) else f", {money(row['value_per_year'], _text(row['currency']))} a year"
+    value = (
+        ""
+        if pd.isna(row["value_per_year"])
+        else f", {money(row['value_per_year'], _text(row['currency']))} a year"
+    )
     said = f"for {words[1]}: {row['towards'] or 'nothing'}; against it: {row['away'] or 'nothing'}"
-    return f"{row['name']} ({row['account_id']}): score {int(row['health'])}{chance}{left}{value}; {said}"
+    return (
+        f"{row['name']} ({row['account_id']}): score {int(row['health'])}{chance}{left}{value};"
+        f" {said}"
+    )
 
 
 def _runs_table(report: OutcomesReport, words: Words) -> Table:
     table = _table("scores of", words, "ranking", "verdict")
     for each in report.judged:
         made = each.record
-        rank = "too few" if made.auc is None else f"{made.auc:.2f} ({made.auc_low:.2f}-{made.auc_high:.2f})"
-        table.add_row(f"{each.run['as_of']:%Y-%m-%d}", *_cells(made.total), rank, run_words(each, words))
+        rank = (
+            "too few"
+            if made.auc is None
+            else f"{made.auc:.2f} ({made.auc_low:.2f}-{made.auc_high:.2f})"
+        )
+        table.add_row(
+            f"{each.run['as_of']:%Y-%m-%d}", *_cells(made.total), rank, run_words(each, words)
+        )
     return table
 
 
@@ -247,13 +373,21 @@ def _band_table(made: Record, words: Words) -> Table:
 
 
 def _table(first: str, words: Words, *more: str) -> Table:
-    return Table(first, "scores", "promised", words[2], "chance", "rate", *more, box=None, pad_edge=False)
+    return Table(
+        first, "scores", "promised", words[2], "chance", "rate", *more, box=None, pad_edge=False
+    )
 
 
 def _cells(total: Tally) -> tuple[str, str, str, str, str]:
     promised = "-" if total.promised is None else f"{total.promised:.1f}"
     chance = "-" if total.chance_low is None else f"{total.chance_low} to {total.chance_high}"
-    return f"{total.scores:,}", promised, f"{total.left:,}", chance, _rate(total).strip(" ()") or "-"
+    return (
+        f"{total.scores:,}",
+        promised,
+        f"{total.left:,}",
+        chance,
+        _rate(total).strip(" ()") or "-",
+    )
 
 
 def _left_out_words(report: OutcomesReport) -> list[str]:
@@ -261,8 +395,13 @@ def _left_out_words(report: OutcomesReport) -> list[str]:
     if report.superseded:
         lines.append(f"Left out: {_count(report.superseded, 'run')} taken back (superseded).")
     if report.replaced:
-        lines.append(f"Left out: {_count(report.replaced, 'run')} of a date for which readers saw another run last.")
-    return lines + [f"Cannot be judged: run {run_id}: {reason}" for run_id, reason in report.unreadable]
+        lines.append(
+            f"Left out: {_count(report.replaced, 'run')} of a date for which readers saw another"
+            " run last."
+        )
+    return lines + [
+        f"Cannot be judged: run {run_id}: {reason}" for run_id, reason in report.unreadable
+    ]
 
 
 def _when(each: WaitingRun) -> str:
@@ -288,7 +427,9 @@ def _rate(total: Tally) -> str:
 def _short(total: Tally, words: Words) -> str:
     """`109 accounts: 1 left, 4.3 promised`, counted by score where accounts have several."""
     counted = _count(total.scores, "account" if total.scores == total.accounts else "score")
-    return f"{counted}: {total.left:,} {words[2]}" + ("" if total.promised is None else f", {total.promised:.1f} promised")
+    return f"{counted}: {total.left:,} {words[2]}" + (
+        "" if total.promised is None else f", {total.promised:.1f} promised"
+    )
 
 
 def _of(part: int, whole: int) -> str:

@@ -1,4 +1,6 @@
-"""What accounts that left have in common, in words: for a terminal, as plain values, and as a page."""
+"""What accounts that left have in common, in words: for a terminal, as plain values, and as a
+page.
+"""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -16,11 +18,17 @@ from pipeline.reports.render import day, render, style
 
 SHOWN = 10
 """Patterns of each direction in the terminal and open on the page."""
-VERDICT_WORDS = {"confirmed": "held", "same_way": "same way, unsure", "not_confirmed": "did not hold",
-                 "too_few": "too few to tell"}
+VERDICT_WORDS = {
+    "confirmed": "held",
+    "same_way": "same way, unsure",
+    "not_confirmed": "did not hold",
+    "too_few": "too few to tell",
+}
 _ALSO = 3
 _ORDER = tuple(VERDICT_WORDS)
-NO_CAUSE = "What goes together need not be the cause: a pattern says where to look, not what to change."
+NO_CAUSE = (
+    "What goes together need not be the cause: a pattern says where to look, not what to change."
+)
 
 
 def pattern_lines(report: PatternReport) -> list[Any]:
@@ -29,9 +37,15 @@ def pattern_lines(report: PatternReport) -> list[Any]:
     if thread := thread_words(report):
         lines.append(Text(thread))
     for title, patterns in directions(report):
-        lines.append(_table(report, title, patterns[:SHOWN]) if patterns else Text(f"{title}: none beyond chance"))
+        lines.append(
+            _table(report, title, patterns[:SHOWN])
+            if patterns
+            else Text(f"{title}: none beyond chance")
+        )
         if len(patterns) > SHOWN:
-            lines.append(Text(f"{SHOWN} of {len(patterns)}; all of them with --page or --json", style="dim"))
+            lines.append(
+                Text(f"{SHOWN} of {len(patterns)}; all of them with --page or --json", style="dim")
+            )
     return [*lines, Text(f"{NO_CAUSE} ?: moves by itself as time passes.", style="dim")]
 
 
@@ -39,28 +53,54 @@ def pattern_json(report: PatternReport) -> dict[str, Any]:
     """Everything as plain values."""
     plain = asdict(report.found)
     held = sum(each.verdict == "confirmed" for each in report.found.patterns)
-    return {**report.facts, "false_discovery_rate": LEVEL, "held": held,
-            **{key: list(value) if isinstance(value, tuple) else value for key, value in plain.items()}}
+    return {
+        **report.facts,
+        "false_discovery_rate": LEVEL,
+        "held": held,
+        **{key: list(value) if isinstance(value, tuple) else value for key, value in plain.items()},
+    }
 
 
 def pattern_page(report: PatternReport, *, now: datetime) -> str:
     """One self-contained HTML page: no outside hosts, no script."""
     past, opposite = EVENT_WORDS[report.facts["kind"]][2:4]
     thread = report.found.thread
-    parts = [{"title": title, "first": [_row(each) for each in patterns[:SHOWN]],
-              "rest": [_row(each) for each in patterns[SHOWN:]]} for title, patterns in directions(report)]
-    return render("patterns.html.j2", style=style(), facts=report.facts, now=now, headline=headline(report),
-                  looked_at=looked_at(report), thread=thread_words(report), strongest=thread.patterns if thread else (),
-                  parts=parts, no_cause=NO_CAUSE, past=past, opposite=opposite, later=later_words(report))
+    parts = [
+        {
+            "title": title,
+            "first": [_row(each) for each in patterns[:SHOWN]],
+            "rest": [_row(each) for each in patterns[SHOWN:]],
+        }
+        for title, patterns in directions(report)
+    ]
+    return render(
+        "patterns.html.j2",
+        style=style(),
+        facts=report.facts,
+        now=now,
+        headline=headline(report),
+        looked_at=looked_at(report),
+        thread=thread_words(report),
+        strongest=thread.patterns if thread else (),
+        parts=parts,
+        no_cause=NO_CAUSE,
+        past=past,
+        opposite=opposite,
+        later=later_words(report),
+    )
 
 
 def directions(report: PatternReport) -> list[tuple[str, list[Pattern]]]:
-    """Failure patterns, then success patterns, each with its title; what held comes first, then the strongest."""
+    """Failure patterns, then success patterns, each with its title; what held comes first, then the
+    strongest.
+    """
     is_good = bool(report.facts["is_event_good"])
     verb = EVENT_WORDS[report.facts["kind"]][0]
     often = {True: f"{verb} more often", False: f"{verb} less often"}
-    return [(f"{name}: accounts like this {often[more]}", _ordered(report.found.of(is_more=more)))
-            for name, more in (("Failure patterns", not is_good), ("Success patterns", is_good))]
+    return [
+        (f"{name}: accounts like this {often[more]}", _ordered(report.found.of(is_more=more)))
+        for name, more in (("Failure patterns", not is_good), ("Success patterns", is_good))
+    ]
 
 
 def _ordered(patterns: Sequence[Pattern]) -> list[Pattern]:
@@ -74,7 +114,10 @@ def headline(report: PatternReport) -> str:
     past, opposite = EVENT_WORDS[report.facts["kind"]][2:4]
     if not count:
         return f"Nothing separates accounts that {past} from those that {opposite} beyond chance"
-    told = f"{count} pattern{'s' if count > 1 else ''} separated accounts that {past} from those that {opposite}"
+    told = (
+        f"{count} pattern{'s' if count > 1 else ''} separated accounts that {past} from those that"
+        f" {opposite}"
+    )
     if not held:
         return f"{told}; none held later: take them as questions, not as findings"
     return f"{told}; {held} held later"
@@ -84,10 +127,14 @@ def looked_at(report: PatternReport) -> str:
     """Dates, accounts and how much was looked at."""
     found = report.found
     past = EVENT_WORDS[report.facts["kind"]][2]
-    return (f"Found on {_dates(found.earlier_dates)} ({found.earlier_events:,} of {found.earlier_accounts:,} accounts {past}), "
-            f"checked on {later_words(report)} ({found.later_events:,} of {found.later_accounts:,} {past}). {found.tested:,} "
-            f"traits, high and low ends of {found.signals:,} signals, were tested; {found.passed:,} passed at a false discovery "
-            f"rate of {LEVEL:.0%}; those of much the same accounts are one pattern. Each account counts once.")
+    return (
+        f"Found on {_dates(found.earlier_dates)} ({found.earlier_events:,} of"
+        f" {found.earlier_accounts:,} accounts {past}), checked on {later_words(report)}"
+        f" ({found.later_events:,} of {found.later_accounts:,} {past}). {found.tested:,} traits,"
+        f" high and low ends of {found.signals:,} signals, were tested; {found.passed:,} passed at"
+        f" a false discovery rate of {LEVEL:.0%}; those of much the same accounts are one pattern."
+        " Each account counts once."
+    )
 
 
 def later_words(report: PatternReport) -> str:
@@ -105,9 +152,15 @@ def thread_words(report: PatternReport) -> str:
     kind = "success" if report.facts["is_event_good"] else "failure"
     is_thread = effect.p_value <= LEVEL and effect.share_event > effect.share_other
     strongest = f"{thread.together} or more of the {len(thread.patterns)} strongest {kind} patterns"
-    shares = (f"of the {effect.event_accounts:.0f} accounts that {past} later {effect.share_event:.0%} showed {strongest}, "
-              f"of those that {opposite} {effect.share_other:.0%}")
-    return f"A common thread: {shares}." if is_thread else f"No common thread: {shares}, which could be chance."
+    shares = (
+        f"of the {effect.event_accounts:.0f} accounts that {past} later {effect.share_event:.0%}"
+        f" showed {strongest}, of those that {opposite} {effect.share_other:.0%}"
+    )
+    return (
+        f"A common thread: {shares}."
+        if is_thread
+        else f"No common thread: {shares}, which could be chance."
+    )
 
 
 def times(effect: Effect | None) -> str:
@@ -124,12 +177,31 @@ def _times(ratio: float) -> str:
 
 def _table(report: PatternReport, title: str, patterns: Sequence[Pattern]) -> Table:
     past, opposite = EVENT_WORDS[report.facts["kind"]][2:4]
-    table = Table("pattern", past, opposite, "as often", "later", "as often", "verdict", box=None, pad_edge=False, title=title,
-                  title_justify="left", title_style="bold")
+    table = Table(
+        "pattern",
+        past,
+        opposite,
+        "as often",
+        "later",
+        "as often",
+        "verdict",
+        box=None,
+        pad_edge=False,
+        title=title,
+        title_justify="left",
+        title_style="bold",
+    )
     for each in patterns:
         row = _row(each)
-        table.add_row(row["words"] + row["further"], f"{each.found.share_event:.0%}", f"{each.found.share_other:.0%}",
-                      row["found"], row["later_shares"], row["later"], row["verdict"])
+        table.add_row(
+            row["words"] + row["further"],
+            f"{each.found.share_event:.0%}",
+            f"{each.found.share_other:.0%}",
+            row["found"],
+            row["later_shares"],
+            row["later"],
+            row["verdict"],
+        )
     return table
 
 
@@ -137,12 +209,20 @@ def _row(pattern: Pattern) -> dict[str, Any]:
     """One pattern as its cells."""
     later = pattern.later
     return {
-        "words": pattern.words + (" ?" if pattern.is_clock else ""), "dimension": pattern.dimension,
-        "also": "; ".join(pattern.also[:_ALSO]), "unsaid": max(0, len(pattern.also) - _ALSO),
+        "words": pattern.words + (" ?" if pattern.is_clock else ""),
+        "dimension": pattern.dimension,
+        "also": "; ".join(pattern.also[:_ALSO]),
+        "unsaid": max(0, len(pattern.also) - _ALSO),
         "further": f" (and {len(pattern.also)} more)" if pattern.also else "",
-        "share_event": pattern.found.share_event, "share_other": pattern.found.share_other, "found": times(pattern.found),
-        "later_shares": "" if later is None else f"{later.share_event:.0%}, {later.share_other:.0%}", "later": times(later),
-        "verdict": VERDICT_WORDS[pattern.verdict], "held": pattern.verdict == "confirmed",
+        "share_event": pattern.found.share_event,
+        "share_other": pattern.found.share_other,
+        "found": times(pattern.found),
+        "later_shares": (
+            "" if later is None else f"{later.share_event:.0%}, {later.share_other:.0%}"
+        ),
+        "later": times(later),
+        "verdict": VERDICT_WORDS[pattern.verdict],
+        "held": pattern.verdict == "confirmed",
         "failed": pattern.verdict == "not_confirmed",
     }
 

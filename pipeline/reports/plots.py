@@ -27,7 +27,13 @@ def reliability_figure(labels: Any, probability: Any) -> "Figure":
     table = reliability_table(probability, labels)
     below, above = table["seen"] - table["seen_low"], table["seen_high"] - table["seen"]
     axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
-    axes.errorbar(table["said"], table["seen"], yerr=[below.clip(lower=0), above.clip(lower=0)], fmt="o-", capsize=3)
+    axes.errorbar(
+        table["said"],
+        table["seen"],
+        yerr=[below.clip(lower=0), above.clip(lower=0)],
+        fmt="o-",
+        capsize=3,
+    )
     top = float(max(table["said"].max(), table["seen_high"].max())) * 1.05
     axes.set_xlim(0, top)
     axes.set_ylim(0, top)
@@ -35,7 +41,8 @@ def reliability_figure(labels: Any, probability: Any) -> "Figure":
 
 
 def lift_figure(tested: pd.DataFrame, test: Mapping[str, Any]) -> "Figure":
-    """How many times more events than by chance among the scores worked on, highest probability first.
+    """How many times more events than by chance among the scores worked on, highest probability
+    first.
 
     Parameters
     ----------
@@ -44,15 +51,29 @@ def lift_figure(tested: pd.DataFrame, test: Mapping[str, Any]) -> "Figure":
     test
         Figures of the test; gives the interval of the lift in the top tenth.
     """
-    figure, (axes,) = _axes(("share of scores worked on, highest probability first", "events found, times as many as by chance"))
+    figure, (axes,) = _axes(
+        (
+            "share of scores worked on, highest probability first",
+            "events found, times as many as by chance",
+        )
+    )
     shares = np.arange(1, LIFT_STEPS + 1) / LIFT_STEPS
     labels, probability = tested["label"].to_numpy(), tested["probability"].to_numpy()
     axes.axhline(1.0, color="0.7", linewidth=1)
-    axes.plot(shares, [lift(labels, probability, share) for share in shares], marker="o", markersize=4)
+    axes.plot(
+        shares, [lift(labels, probability, share) for share in shares], marker="o", markersize=4
+    )
     value, low, high = (test.get(f"lift_top_decile{end}") for end in ("", "_low", "_high"))
     if value is not None and low is not None and high is not None:
-        axes.errorbar([0.1], [value], yerr=[[max(0.0, value - low)], [max(0.0, high - value)]], fmt="none", capsize=4,
-                      color="0.3", label="95% interval in the top tenth")
+        axes.errorbar(
+            [0.1],
+            [value],
+            yerr=[[max(0.0, value - low)], [max(0.0, high - value)]],
+            fmt="none",
+            capsize=4,
+            color="0.3",
+            label="95% interval in the top tenth",
+        )
         axes.legend()
     axes.set_xlim(0, 1)
     axes.set_ylim(bottom=0)
@@ -60,7 +81,8 @@ def lift_figure(tested: pd.DataFrame, test: Mapping[str, Any]) -> "Figure":
 
 
 def lead_time_figure(tested: pd.DataFrame) -> "Figure | None":
-    """Share of the accounts with the event that were shown as an alarm before, by days before it; None where none had one.
+    """Share of the accounts with the event that were shown as an alarm before, by days before it;
+    None where none had one.
 
     Parameters
     ----------
@@ -70,7 +92,9 @@ def lead_time_figure(tested: pd.DataFrame) -> "Figure | None":
     days = days_of_warning(tested)
     if days.empty:
         return None
-    figure, (axes,) = _axes(("days before the event", "share already shown as an alarm, 95% interval"))
+    figure, (axes,) = _axes(
+        ("days before the event", "share already shown as an alarm, 95% interval")
+    )
     warned = days.dropna()
     at = np.arange(0, int(np.ceil(warned.max() if len(warned) else 90)) + 1)
     share = np.array([(warned >= day).sum() / len(days) for day in at])
@@ -78,19 +102,28 @@ def lead_time_figure(tested: pd.DataFrame) -> "Figure | None":
     axes.fill_between(at, ends[:, 0], ends[:, 1], step="pre", alpha=0.2)
     axes.step(at, share, where="pre")
     told = "" if warned.empty else f", half of them {warned.median():.0f} days or more"
-    axes.set_title(f"{len(warned)} of {len(days)} accounts with the event were an alarm before it{told}", fontsize=10)
+    axes.set_title(
+        f"{len(warned)} of {len(days)} accounts with the event were an alarm before it{told}",
+        fontsize=10,
+    )
     axes.set_xlim(max(1, at[-1]), 0)
     axes.set_ylim(0, 1)
     return figure
 
 
 def importance_figure(model: Model, rows: TrainingSet, most: int = 20) -> "Figure":
-    """Mean size of the contribution of each dimension, and of the drivers with the largest, in log-odds."""
+    """Mean size of the contribution of each dimension, and of the drivers with the largest, in
+    log-odds.
+    """
     step = max(1, len(rows) // SAMPLE)
     _, phi = model.contributions(rows.features.iloc[::step])
-    figure, (left, right) = _axes(("mean size of contribution, log-odds", ""), ("mean size of contribution, log-odds", ""))
-    for axes, title, names in ((left, "by dimension", [s.dimension for s in model.signals]),
-                               (right, "by driver", [s.driver for s in model.signals])):
+    figure, (left, right) = _axes(
+        ("mean size of contribution, log-odds", ""), ("mean size of contribution, log-odds", "")
+    )
+    for axes, title, names in (
+        (left, "by dimension", [s.dimension for s in model.signals]),
+        (right, "by driver", [s.driver for s in model.signals]),
+    ):
         # Signals of one name add up account by account first, as points do: opposite ones cancel.
         parts = pd.DataFrame(phi.T).groupby(pd.Series(names)).sum()
         top = parts.abs().mean(axis=1).sort_values(kind="stable").tail(most)

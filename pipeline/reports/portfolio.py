@@ -1,4 +1,6 @@
-"""The page a customer-success leader opens first: whom to call, whether to believe it, what it does not know."""
+"""The page a customer-success leader opens first: whom to call, whether to believe it, what it does
+not know.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -118,7 +120,8 @@ class OwnerList:
     Attributes
     ----------
     accounts, to_call
-        Ranked accounts of the owner, and how many of them are at risk, or stable with a reason to call.
+        Ranked accounts of the owner, and how many of them are at risk, or stable with a reason to
+        call.
     expected
         Sum of value per year times chance over all of them: what is expected to be lost (or won).
     shown_share
@@ -136,7 +139,8 @@ class OwnerList:
 
 
 def portfolio_page(inputs: PortfolioInputs) -> str:
-    """One self-contained HTML page: no outside hosts, works without its script, prints, fits a phone.
+    """One self-contained HTML page: no outside hosts, works without its script, prints, fits a
+    phone.
 
     Raises
     ------
@@ -183,10 +187,16 @@ def portfolio_page(inputs: PortfolioInputs) -> str:
 def band_tiles(
     scores: pd.DataFrame, portfolio: pd.DataFrame, previous_counts: Mapping[str, int] | None
 ) -> list[BandTile]:
-    """Accounts and value per band, the worst first; bands without accounts now or before are left out."""
+    """Accounts and value per band, the worst first; bands without accounts now or before are left
+    out.
+    """
     order = ("high", "medium", "low") if is_good_event(scores) else ("at_risk", "stable", "healthy")
     values = portfolio[["account_id", "value_per_year"]]
-    sums = scores.merge(values, on="account_id", how="left").groupby("band")["value_per_year"].sum(min_count=1)
+    sums = (
+        scores.merge(values, on="account_id", how="left")
+        .groupby("band")["value_per_year"]
+        .sum(min_count=1)
+    )
     counts = scores["band"].value_counts()
     before = previous_counts or {}
     tiles = []
@@ -194,10 +204,15 @@ def band_tiles(
         accounts = int(counts.get(band, 0))
         if band in order or accounts or before.get(band):
             amount = sums.get(band, float("nan"))
-            tiles.append(BandTile(
-                band, accounts, accounts / len(scores), None if pd.isna(amount) and accounts else float(amount or 0),
-                None if previous_counts is None else accounts - int(before.get(band, 0)),
-            ))
+            tiles.append(
+                BandTile(
+                    band,
+                    accounts,
+                    accounts / len(scores),
+                    None if pd.isna(amount) and accounts else float(amount or 0),
+                    None if previous_counts is None else accounts - int(before.get(band, 0)),
+                )
+            )
     return [tile if tile.accounts else _without_value(tile) for tile in tiles]
 
 
@@ -207,16 +222,31 @@ def reasons_of(drivers: pd.DataFrame, *, good_event: bool) -> dict[str, list[dic
     for row in largest_reasons(drivers, good_event=good_event).to_dict("records"):
         said, compared = split_comparison(row["words"])
         points = int(row["points_displayed"])
-        reasons.setdefault(row["account_id"], []).append({"points": points, "said": said, "compared": compared})
+        reasons.setdefault(row["account_id"], []).append(
+            {"points": points, "said": said, "compared": compared}
+        )
     return reasons
 
 
 def owner_lists(
-    ranked: pd.DataFrame, inputs: PortfolioInputs, reasons: Mapping[str, list[dict[str, Any]]], verb: str
+    ranked: pd.DataFrame,
+    inputs: PortfolioInputs,
+    reasons: Mapping[str, list[dict[str, Any]]],
+    verb: str,
 ) -> list[OwnerList]:
-    """The first `SHOWN_PER_OWNER` accounts to call of each owner; owners with most at risk first."""
-    facts = inputs.scores.reindex(columns=[
-        "account_id", "probability_low", "probability_high", "health_low", "health_high", "horizon_days"])
+    """The first `SHOWN_PER_OWNER` accounts to call of each owner; owners with most at risk
+    first.
+    """
+    facts = inputs.scores.reindex(
+        columns=[
+            "account_id",
+            "probability_low",
+            "probability_high",
+            "health_low",
+            "health_high",
+            "horizon_days",
+        ]
+    )
     merged = ranked.merge(facts, on="account_id", how="left")
     # Asked once: for every owner anew, all accounts' reasons took minutes with thousands of owners.
     to_call = _is_to_call(merged, reasons)
@@ -225,34 +255,57 @@ def owner_lists(
         callable_ = group[to_call[group.index]].sort_values("rank")
         first = callable_.head(SHOWN_PER_OWNER)
         total = group["value_at_risk"].sum(min_count=1)
-        lists.append((float(group["priority"].sum()), OwnerList(
-            owner=str(owner),
-            anchor="",
-            rows=[_account_row(row, reasons.get(row["account_id"], []), verb, inputs) | {"place": place}
-                  for place, row in enumerate(first.to_dict("records"), 1)],
-            accounts=len(group),
-            at_risk=int(group["band"].isin(["at_risk", "high"]).sum()),
-            to_call=len(callable_),
-            expected=None if pd.isna(total) else float(total),
-            shown_share=None if pd.isna(total) or total == 0 else float(first["value_at_risk"].sum() / total),
-        )))
+        lists.append(
+            (
+                float(group["priority"].sum()),
+                OwnerList(
+                    owner=str(owner),
+                    anchor="",
+                    rows=[
+                        _account_row(row, reasons.get(row["account_id"], []), verb, inputs)
+                        | {"place": place}
+                        for place, row in enumerate(first.to_dict("records"), 1)
+                    ],
+                    accounts=len(group),
+                    at_risk=int(group["band"].isin(["at_risk", "high"]).sum()),
+                    to_call=len(callable_),
+                    expected=None if pd.isna(total) else float(total),
+                    shown_share=(
+                        None
+                        if pd.isna(total) or total == 0
+                        else float(first["value_at_risk"].sum() / total)
+                    ),
+                ),
+            )
+        )
     lists.sort(key=lambda pair: (pair[1].owner == NO_OWNER, -pair[0], pair[1].owner))
     # Anchors are numbers: an owner's name may hold anything.
-    return [OwnerList(**{**vars(one), "anchor": f"owner-{place}"}) for place, (_, one) in enumerate(lists, 1)]
+    return [
+        OwnerList(**{**vars(one), "anchor": f"owner-{place}"})
+        for place, (_, one) in enumerate(lists, 1)
+    ]
 
 
-def _is_to_call(ranked: pd.DataFrame, reasons: Mapping[str, list[dict[str, Any]]]) -> "pd.Series[bool]":
-    """At risk (or of high chance) in any case; of the middle band those with a reason; nobody else, however much they pay."""
+def _is_to_call(
+    ranked: pd.DataFrame, reasons: Mapping[str, list[dict[str, Any]]]
+) -> "pd.Series[bool]":
+    """At risk (or of high chance) in any case; of the middle band those with a reason; nobody else,
+    however much they pay.
+    """
     has_reason = ranked["account_id"].isin(list(reasons))
-    return ranked["band"].isin(["at_risk", "high"]) | (ranked["band"].isin(["stable", "medium"]) & has_reason)
+    return ranked["band"].isin(["at_risk", "high"]) | (
+        ranked["band"].isin(["stable", "medium"]) & has_reason
+    )
 
 
 def left_out(scores: pd.DataFrame) -> list[dict[str, Any]]:
     """Accounts without a place in the lists, by band and reason."""
     outside = scores[scores["band"].isin(["leaving", "unknown"])]
-    counted = outside.assign(band_reason=outside["band_reason"].fillna("no reason recorded")).groupby(
-        ["band", "band_reason"], sort=True
-    ).size()
+    counted = (
+        outside.assign(band_reason=outside["band_reason"].fillna("no reason recorded"))
+        .groupby(["band", "band_reason"], sort=True)
+        .size()
+    )
     return [
         {"band": band, "reason": str(reason).replace("_", " "), "accounts": int(n)}
         for band, reason, n in counted.reset_index(name="accounts").itertuples(index=False)
@@ -260,18 +313,29 @@ def left_out(scores: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def source_rows(freshness: pd.DataFrame, as_of: Any) -> list[dict[str, Any]]:
-    """Sources with the age of their newest row at `as_of`; a source without rows has none, and says so."""
+    """Sources with the age of their newest row at `as_of`; a source without rows has none, and says
+    so.
+    """
     rows = []
     for source in freshness.to_dict("records"):
         newest = source["newest_known"]
         known = newest is not None and not pd.isna(newest)
-        age = (pd.Timestamp(as_of) - pd.Timestamp(newest)).days if known and as_of is not None else None
+        age = (
+            (pd.Timestamp(as_of) - pd.Timestamp(newest)).days
+            if known and as_of is not None
+            else None
+        )
         note = source.get("note")
-        rows.append({
-            "source": source["source"], "newest": newest if known else None, "age_days": age,
-            "rows": int(source["rows"]), "share": source["share"],
-            "note": "" if note is None or pd.isna(note) else str(note),
-        })
+        rows.append(
+            {
+                "source": source["source"],
+                "newest": newest if known else None,
+                "age_days": age,
+                "rows": int(source["rows"]),
+                "share": source["share"],
+                "note": "" if note is None or pd.isna(note) else str(note),
+            }
+        )
     return rows
 
 
@@ -296,7 +360,9 @@ def _account_row(
         "interval": f"{100 * low:.0f}–{100 * high:.0f}%" if has_interval else "",
         "interval_words": interval_in_words(low, high, horizon) if has_interval else "",
         "chance_short": str(row["chance"]).split(f" {verb} ")[0],
-        "promise": sentence_of(int(row["health"]), inputs.ranges, horizon, verb) if inputs.ranges else "",
+        "promise": (
+            sentence_of(int(row["health"]), inputs.ranges, horizon, verb) if inputs.ranges else ""
+        ),
         "unsure_band": unsure_band(row, inputs.edges),
         "reasons": reasons,
     }
@@ -326,10 +392,17 @@ def _looking_back(inputs: PortfolioInputs) -> dict[str, Any]:
 
 
 def _warned_words(seen: Hindsight) -> list[tuple[int, str, int]]:
-    """Lead, "9 of 14 were red" among those scored then, and how many were not scored yet; leads with nobody are left out."""
+    """Lead, "9 of 14 were red" among those scored then, and how many were not scored yet; leads
+    with nobody are left out.
+    """
     return [
-        (lead, count_of(seen.warned[lead], seen.scored[lead]), len(seen.leavers) - seen.scored[lead])
-        for lead in LEADS if seen.scored[lead]
+        (
+            lead,
+            count_of(seen.warned[lead], seen.scored[lead]),
+            len(seen.leavers) - seen.scored[lead],
+        )
+        for lead in LEADS
+        if seen.scored[lead]
     ]
 
 

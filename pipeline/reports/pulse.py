@@ -17,18 +17,37 @@ from pipeline.reports.scale import horizon_words
 SHOWN = 15
 """Disagreements of each kind in the terminal; the page has all."""
 TITLES = {
-    MODEL_WARNS: ("The model warns, the pulse does not", "pulse good (4-5) and current, score at risk"),
-    PULSE_WARNS: ("The pulse warns, the model does not", "pulse bad (1-2) and current, score healthy"),
+    MODEL_WARNS: (
+        "The model warns, the pulse does not",
+        "pulse good (4-5) and current, score at risk",
+    ),
+    PULSE_WARNS: (
+        "The pulse warns, the model does not",
+        "pulse bad (1-2) and current, score healthy",
+    ),
 }
-STATUS_WORDS = {CURRENT: "current", EXPIRED: "expired", OLD: "older than a quarter", NEVER: "never rated"}
+STATUS_WORDS = {
+    CURRENT: "current",
+    EXPIRED: "expired",
+    OLD: "older than a quarter",
+    NEVER: "never rated",
+}
 NO_OPINION = "An expired or missing pulse is no opinion: it is never counted as good."
 
 
 def pulse_lines(report: PulseReport) -> list[Any]:
-    """Renderables: how many ratings count, what they weigh, who was right before, the disagreements."""
-    lines: list[Any] = [Text(f"{report.run['target']} as of {report.run['as_of']:%Y-%m-%d}, run {report.run['run_id']}",
-                             style="bold"),
-                        Text(f"{status_words(report)}. {NO_OPINION}"), Text(weight_words(report))]
+    """Renderables: how many ratings count, what they weigh, who was right before, the
+    disagreements.
+    """
+    lines: list[Any] = [
+        Text(
+            f"{report.run['target']} as of {report.run['as_of']:%Y-%m-%d}, run"
+            f" {report.run['run_id']}",
+            style="bold",
+        ),
+        Text(f"{status_words(report)}. {NO_OPINION}"),
+        Text(weight_words(report)),
+    ]
     for kind in KINDS:
         rows = disagreements(report, kind)
         title, rule = TITLES[kind]
@@ -37,50 +56,104 @@ def pulse_lines(report: PulseReport) -> list[Any]:
         if len(rows):
             lines.append(_table(rows.head(SHOWN)))
         if len(rows) > SHOWN:
-            lines.append(Text(f"  {SHOWN} of {len(rows)}, the largest value first; all of them with --page or --json.",
-                              style="dim"))
+            lines.append(
+                Text(
+                    f"  {SHOWN} of {len(rows)}, the largest value first; all of them with --page or"
+                    " --json.",
+                    style="dim",
+                )
+            )
     return lines
 
 
 def pulse_json(report: PulseReport) -> dict[str, Any]:
-    """Everything as plain values; accounts with status, author, expiry and the pulse's points in the score."""
+    """Everything as plain values; accounts with status, author, expiry and the pulse's points in
+    the score.
+    """
     accounts = report.accounts.astype(object).where(report.accounts.notna(), None)
     return {
-        "target": report.run["target"], "as_of": report.run["as_of"], "run_id": report.run["run_id"], "source": report.source,
+        "target": report.run["target"],
+        "as_of": report.run["as_of"],
+        "run_id": report.run["run_id"],
+        "source": report.source,
         "ratings": {name: int((report.accounts["status"] == name).sum()) for name in STATUS_WORDS},
-        "weight": vars(report.weight), "tested_dates": list(report.tested_dates),
-        "verdicts": [_verdict_json(each) for each in report.verdicts], "accounts": accounts.to_dict("records"),
+        "weight": vars(report.weight),
+        "tested_dates": list(report.tested_dates),
+        "verdicts": [_verdict_json(each) for each in report.verdicts],
+        "accounts": accounts.to_dict("records"),
     }
 
 
 def _verdict_json(verdict: Verdict) -> dict[str, Any]:
-    shares = {f"{who}_share": verdict.share_right(count) for who, count in
-              (("model_right", verdict.model_right), ("pulse_right", verdict.pulse_right))}
-    return {**vars(verdict), "model_right": verdict.model_right, "pulse_right": verdict.pulse_right, **shares}
+    shares = {
+        f"{who}_share": verdict.share_right(count)
+        for who, count in (
+            ("model_right", verdict.model_right),
+            ("pulse_right", verdict.pulse_right),
+        )
+    }
+    return {
+        **vars(verdict),
+        "model_right": verdict.model_right,
+        "pulse_right": verdict.pulse_right,
+        **shares,
+    }
 
 
-def pulse_page(report: PulseReport, *, horizon_days: int | None, project: str, now: datetime) -> str:
+def pulse_page(
+    report: PulseReport, *, horizon_days: int | None, project: str, now: datetime
+) -> str:
     """One self-contained HTML page: no outside hosts, no script."""
-    parts = [{"kind": kind, "title": TITLES[kind][0], "rule": TITLES[kind][1], "verdict": verdict_words(report, kind),
-              "rows": disagreements(report, kind).to_dict("records")} for kind in KINDS]
-    return render("pulse.html.j2", style=style(), project=project, now=now, run=report.run, parts=parts, report=report,
-                  disagree=sum(len(part["rows"]) for part in parts),
-                  status=status_words(report), weight=weight_words(report), no_opinion=NO_OPINION,
-                  horizon=horizon_words(horizon_days), signed=signed)
+    parts = [
+        {
+            "kind": kind,
+            "title": TITLES[kind][0],
+            "rule": TITLES[kind][1],
+            "verdict": verdict_words(report, kind),
+            "rows": disagreements(report, kind).to_dict("records"),
+        }
+        for kind in KINDS
+    ]
+    return render(
+        "pulse.html.j2",
+        style=style(),
+        project=project,
+        now=now,
+        run=report.run,
+        parts=parts,
+        report=report,
+        disagree=sum(len(part["rows"]) for part in parts),
+        status=status_words(report),
+        weight=weight_words(report),
+        no_opinion=NO_OPINION,
+        horizon=horizon_words(horizon_days),
+        signed=signed,
+    )
 
 
 def disagreements(report: PulseReport, kind: str) -> pd.DataFrame:
     """Accounts of one kind of disagreement, the largest value first."""
     rows = report.accounts[report.accounts["disagreement"] == kind]
-    return rows.sort_values(["value_per_year", "account_id"], ascending=[False, True], na_position="last", ignore_index=True)
+    return rows.sort_values(
+        ["value_per_year", "account_id"],
+        ascending=[False, True],
+        na_position="last",
+        ignore_index=True,
+    )
 
 
 def status_words(report: PulseReport) -> str:
     """`395 of 678 accounts have a pulse that counts; 61 expired, 222 never rated`."""
     counts = report.accounts["status"].value_counts()
-    others = ", ".join(f"{counts[name]:,} {STATUS_WORDS[name]}" for name in (EXPIRED, OLD, NEVER) if counts.get(name, 0))
-    return (f"{counts.get(CURRENT, 0):,} of {len(report.accounts):,} accounts have a pulse that counts"
-            + (f"; {others}" if others else ""))
+    others = ", ".join(
+        f"{counts[name]:,} {STATUS_WORDS[name]}"
+        for name in (EXPIRED, OLD, NEVER)
+        if counts.get(name, 0)
+    )
+    return (
+        f"{counts.get(CURRENT, 0):,} of {len(report.accounts):,} accounts have a pulse that counts"
+        + (f"; {others}" if others else "")
+    )
 
 
 def weight_words(report: PulseReport) -> str:
@@ -89,10 +162,16 @@ def weight_words(report: PulseReport) -> str:
     if not found.signals:
         return "Weight in the score: none, the model reads no pulse."
     share = f"{found.share:.0%}" if found.share >= 0.01 else "under 1%"
-    moved = "no account" if not found.bands_moved else f"{found.bands_moved:,} account{'s' if found.bands_moved > 1 else ''}"
-    return (f"Weight in the score: {_size(found.mean_size)} on average ({signed(found.largest_down)} to "
-            f"{signed(found.largest_up)}), {share} of all points; {found.felt:,} of {found.accounts:,} accounts feel a point or "
-            f"more; without it {moved} would be in another band.")
+    moved = (
+        "no account"
+        if not found.bands_moved
+        else f"{found.bands_moved:,} account{'s' if found.bands_moved > 1 else ''}"
+    )
+    return (
+        f"Weight in the score: {_size(found.mean_size)} on average ({signed(found.largest_down)} to"
+        f" {signed(found.largest_up)}), {share} of all points; {found.felt:,} of {found.accounts:,}"
+        f" accounts feel a point or more; without it {moved} would be in another band."
+    )
 
 
 def verdict_words(report: PulseReport, kind: str) -> list[str]:
@@ -102,16 +181,28 @@ def verdict_words(report: PulseReport, kind: str) -> list[str]:
         return ["Who was right: nobody can tell, the model of this run has no test on record."]
     if not found.scores:
         return [f"Who was right: on {tested_words(report)} they never disagreed so."]
-    lines = [f"Who was right: on {tested_words(report)} they disagreed on {_count(found.scores, 'score')} of "
-             f"{_count(found.accounts, 'account')}; {found.left} left. The model was right {_right(found, found.model_right)}, "
-             f"the pulse {_right(found, found.pulse_right)}."]
-    elsewhere = (f"; of {_count(found.others, 'other score')} with such a pulse {count_of(found.others_left, found.others)} left"
-                 if found.others else "")
-    lines.append(f"A warning is a chance, not a promise: the model expected {found.promised * found.scores:.1f} of these "
-                 f"{found.scores} to leave, {found.left} did{elsewhere}.")
+    lines = [
+        f"Who was right: on {tested_words(report)} they disagreed on"
+        f" {_count(found.scores, 'score')} of {_count(found.accounts, 'account')}; {found.left}"
+        f" left. The model was right {_right(found, found.model_right)}, the pulse"
+        f" {_right(found, found.pulse_right)}."
+    ]
+    elsewhere = (
+        f"; of {_count(found.others, 'other score')} with such a pulse"
+        f" {count_of(found.others_left, found.others)} left"
+        if found.others
+        else ""
+    )
+    lines.append(
+        "A warning is a chance, not a promise: the model expected"
+        f" {found.promised * found.scores:.1f} of these {found.scores} to leave, {found.left}"
+        f" did{elsewhere}."
+    )
     if found.treated:
-        lines.append(f"On {found.treated} of {_count(found.scores, 'score')} somebody worked on the account before the outcome: "
-                     "a play that helped makes a right warning look wrong.")
+        lines.append(
+            f"On {found.treated} of {_count(found.scores, 'score')} somebody worked on the account"
+            " before the outcome: a play that helped makes a right warning look wrong."
+        )
     return lines
 
 
@@ -139,13 +230,31 @@ def _right(verdict: Verdict, count: int) -> str:
 
 
 def _table(rows: pd.DataFrame) -> Table:
-    table = Table("account", "value a year", "score", "chance", "pulse", "by", "rated", "counts until", "its points", box=None,
-                  pad_edge=False)
+    table = Table(
+        "account",
+        "value a year",
+        "score",
+        "chance",
+        "pulse",
+        "by",
+        "rated",
+        "counts until",
+        "its points",
+        box=None,
+        pad_edge=False,
+    )
     for row in rows.to_dict("records"):
-        table.add_row(f"{row['name']} ({row['account_id']})", money(row["value_per_year"], _text(row["currency"])),
-                      f"{int(row['health'])} {BANDS_IN_WORDS[row['band']]}", _chance(row), f"{row['pulse']:g} of 5",
-                      _text(row["author"]), f"{row['noted_at']:%Y-%m-%d}", f"{row['counts_until']:%Y-%m-%d}",
-                      signed(row["points"]))
+        table.add_row(
+            f"{row['name']} ({row['account_id']})",
+            money(row["value_per_year"], _text(row["currency"])),
+            f"{int(row['health'])} {BANDS_IN_WORDS[row['band']]}",
+            _chance(row),
+            f"{row['pulse']:g} of 5",
+            _text(row["author"]),
+            f"{row['noted_at']:%Y-%m-%d}",
+            f"{row['counts_until']:%Y-%m-%d}",
+            signed(row["points"]),
+        )
     return table
 
 

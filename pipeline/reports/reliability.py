@@ -26,8 +26,8 @@ def reliability_table(
     Returns
     -------
     DataFrame
-        rows; events; said (mean probability); seen (share of events); seen_low, seen_high (95% Wilson
-        interval, rows taken as independent). Empty without rows.
+        rows; events; said (mean probability); seen (share of events); seen_low, seen_high (95%
+        Wilson interval, rows taken as independent). Empty without rows.
 
     References
     ----------
@@ -70,34 +70,43 @@ def reliability_svg(table: pd.DataFrame, *, event: str = "left") -> str:
     ]
     for tick in np.linspace(0, top, 5):
         parts.append(
-            f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(tick):.1f}" y2="{y(tick):.1f}" class="grid"/>'
-            f'<text x="{_LEFT - 8}" y="{y(tick) + 4:.1f}" text-anchor="end">{_percent(tick)}</text>'
-            f'<text x="{x(tick):.1f}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle">{_percent(tick)}</text>'
+            f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"'
+            f' class="grid"/><text x="{_LEFT - 8}" y="{y(tick) + 4:.1f}"'
+            f' text-anchor="end">{_percent(tick)}</text><text x="{x(tick):.1f}"'
+            f' y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle">{_percent(tick)}</text>'
         )
-    parts.append(f'<line x1="{x(0):.1f}" y1="{y(0):.1f}" x2="{x(top):.1f}" y2="{y(top):.1f}" class="ideal"/>')
+    parts.append(
+        f'<line x1="{x(0):.1f}" y1="{y(0):.1f}" x2="{x(top):.1f}" y2="{y(top):.1f}" class="ideal"/>'
+    )
     last_label = 0.0
     for rows, events, said, seen, low, high in table.to_numpy(dtype=np.float64).tolist():
         title = f"{events:.0f} of {rows:.0f} {event}; {_percent(said)} was said"
         parts.append(
-            f'<line x1="{x(said):.1f}" x2="{x(said):.1f}" y1="{y(low):.1f}" y2="{y(high):.1f}" class="whisker"/>'
-            f'<circle cx="{x(said):.1f}" cy="{y(seen):.1f}" r="5" class="dot"><title>{title}</title></circle>'
+            f'<line x1="{x(said):.1f}" x2="{x(said):.1f}" y1="{y(low):.1f}" y2="{y(high):.1f}"'
+            f' class="whisker"/><circle cx="{x(said):.1f}" cy="{y(seen):.1f}" r="5"'
+            f' class="dot"><title>{title}</title></circle>'
         )
-        # Groups of low chances crowd together; a count is written where the one before leaves room for it.
+        # Groups of low chances crowd together; a count is written where the one before leaves room
+        # for it.
         if x(said) - last_label >= _LABEL_WIDTH:
             parts.append(
-                f'<text x="{x(said):.1f}" y="{y(high) - 6:.1f}" text-anchor="middle">{events:.0f}/{rows:.0f}</text>'
+                f'<text x="{x(said):.1f}" y="{y(high) - 6:.1f}"'
+                f' text-anchor="middle">{events:.0f}/{rows:.0f}</text>'
             )
             last_label = x(said)
     parts.append(
-        f'<text x="{(_LEFT + _WIDTH - _RIGHT) / 2}" y="{_HEIGHT - 24}" text-anchor="middle" class="axis">'
-        f'probability said</text><text transform="translate(13 {(_TOP + _HEIGHT - _BOTTOM) / 2}) rotate(-90)" '
-        f'text-anchor="middle" class="axis">share that {event}</text></svg>'
+        f'<text x="{(_LEFT + _WIDTH - _RIGHT) / 2}" y="{_HEIGHT - 24}" text-anchor="middle"'
+        ' class="axis">probability said</text><text transform="translate(13'
+        f' {(_TOP + _HEIGHT - _BOTTOM) / 2}) rotate(-90)" text-anchor="middle" class="axis">share'
+        f" that {event}</text></svg>"
     )
     return "".join(parts)
 
 
 def _nice_top(largest: float) -> float:
-    return next((top for top in (0.02, 0.04, 0.08, 0.12, 0.2, 0.4, 0.6, 0.8) if largest <= top), 1.0)
+    return next(
+        (top for top in (0.02, 0.04, 0.08, 0.12, 0.2, 0.4, 0.6, 0.8) if largest <= top), 1.0
+    )
 
 
 def _percent(share: float) -> str:

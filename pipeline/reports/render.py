@@ -15,8 +15,14 @@ from models.gates import verdict
 
 # Shape and word carry the band too: one man in twelve cannot tell the colours apart.
 BAND_SHAPES = {
-    "at_risk": "▼", "stable": "■", "healthy": "●", "leaving": "✕", "unknown": "?",
-    "low": "▽", "medium": "■", "high": "▲",
+    "at_risk": "▼",
+    "stable": "■",
+    "healthy": "●",
+    "leaving": "✕",
+    "unknown": "?",
+    "low": "▽",
+    "medium": "■",
+    "high": "▲",
 }
 # Angle brackets become entities: not every renderer honours a backslash before them.
 _MARKDOWN_SPECIAL = str.maketrans(
@@ -30,7 +36,9 @@ def render(template: str, **view: Any) -> str:
 
 
 def script_and_policy(name: str) -> tuple[Markup, str]:
-    """An inline script of ours, and the policy that lets the page run this text and nothing else."""
+    """An inline script of ours, and the policy that lets the page run this text and nothing
+    else.
+    """
     text = _source(name)
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
     policy = (
@@ -60,7 +68,13 @@ def short_money(value: float | None, currency: str = "") -> str:
         if abs(value) >= 0.9995 * size:
             scaled = value / size
             # Three digits, counted after rounding: 9,996 is 10.0k and not 10.00k.
-            text = f"{scaled:,.0f}" if abs(scaled) >= 99.95 else f"{scaled:.1f}" if abs(scaled) >= 9.995 else f"{scaled:.2f}"
+            text = (
+                f"{scaled:,.0f}"
+                if abs(scaled) >= 99.95
+                else f"{scaled:.1f}"
+                if abs(scaled) >= 9.995
+                else f"{scaled:.2f}"
+            )
             return f"{currency} {text}{letter}".strip()
     return money(value, currency)
 
@@ -96,9 +110,14 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters |= {
-        "money": money, "short_money": short_money, "day": day, "percent": percent, "markdown": markdown,
+        "money": money,
+        "short_money": short_money,
+        "day": day,
+        "percent": percent,
+        "markdown": markdown,
         "verdict": verdict,
-        "band_word": lambda band: BANDS_IN_WORDS.get(band, band), "band_shape": lambda band: BAND_SHAPES.get(band, "?"),
+        "band_word": lambda band: BANDS_IN_WORDS.get(band, band),
+        "band_shape": lambda band: BAND_SHAPES.get(band, "?"),
     }
     return environment
 

@@ -1,4 +1,6 @@
-"""A trajectory in plain words: one account in lines and for its page, the portfolio as tables and as plain values."""
+"""A trajectory in plain words: one account in lines and for its page, the portfolio as tables and
+as plain values.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,26 +10,50 @@ from rich.table import Table
 from rich.text import Text
 
 from models.drivers import BANDS_IN_WORDS
-from models.trajectory import FALLEN, LOOK_BACK, MARGIN_DAYS, MARGIN_SHARE, RISING, SLOW, STEADY, SUDDEN, UNKNOWN
+from models.trajectory import (
+    FALLEN,
+    LOOK_BACK,
+    MARGIN_DAYS,
+    MARGIN_SHARE,
+    RISING,
+    SLOW,
+    STEADY,
+    SUDDEN,
+    UNKNOWN,
+)
 from pipeline.jobs.history import AccountTrajectory
 from pipeline.reports.render import day, percent, short_money
 from pipeline.reports.scale import band_names
 from pipeline.reports.trajectory_picture import trajectory_svg
 
-MOVEMENTS_IN_WORDS = {SUDDEN: "sudden drop", SLOW: "slow decline", RISING: "rising", STEADY: "steady", UNKNOWN: "too little past"}
+MOVEMENTS_IN_WORDS = {
+    SUDDEN: "sudden drop",
+    SLOW: "slow decline",
+    RISING: "rising",
+    STEADY: "steady",
+    UNKNOWN: "too little past",
+}
 _THEN = ("leaving", "at_risk", "stable", "healthy")
 _SHOWN = 15
 # Points from which what the calendar does to a score is worth saying.
 _TOLD_CALENDAR = 5
 
 
-# --- one account --------------------------------------------------------------------------------------------
+# --- one account
+# --------------------------------------------------------------------------------------------
 
 
 def account_lines(found: AccountTrajectory, verb: str) -> list[str]:
-    """Own past, three ways, projection and bands of an account, a line each; what is not known is left out."""
+    """Own past, three ways, projection and bands of an account, a line each; what is not known is
+    left out.
+    """
     row = found.row
-    lines = (_past_words(row), _ways_words(found, verb), _projection_words(found), _band_words(found))
+    lines = (
+        _past_words(row),
+        _ways_words(found, verb),
+        _projection_words(found),
+        _band_words(found),
+    )
     return [each for each in lines if each]
 
 
@@ -38,22 +64,34 @@ def _past_words(row: Mapping[str, Any]) -> str:
     now, usual = int(row["health"]), round(float(row["usual_health"]))
     against = "against its own past, the calendar taken out"
     if movement == SUDDEN:
-        return (f"sudden drop: {now} where {usual} is usual for it at this point of its contract; the largest step down came by "
-                f"{day(row['fell_by'])}{_was_healthy(row)}")
+        return (
+            f"sudden drop: {now} where {usual} is usual for it at this point of its contract; the"
+            f" largest step down came by {day(row['fell_by'])}{_was_healthy(row)}"
+        )
     if movement in (SLOW, RISING):
         way = "falls" if movement == SLOW else "rises"
-        return (f"{MOVEMENTS_IN_WORDS[movement]}: {way} {abs(float(row['slope_30d'])):.1f} points every 30 days {against}"
-                f"{_was_healthy(row)}")
+        return (
+            f"{MOVEMENTS_IN_WORDS[movement]}: {way} {abs(float(row['slope_30d'])):.1f} points every"
+            f" 30 days {against}{_was_healthy(row)}"
+        )
     return f"steady {against}: {now}, usually {usual}"
 
 
 def _was_healthy(row: Mapping[str, Any]) -> str:
-    return f"; the median of its last half year is {round(float(row['past_health']))}" if _fell_from_height(row) else ""
+    return (
+        f"; the median of its last half year is {round(float(row['past_health']))}"
+        if _fell_from_height(row)
+        else ""
+    )
 
 
 def _fell_from_height(row: Mapping[str, Any]) -> bool:
     """Whether the median of its scores of the last half year was healthy."""
-    return row["movement"] in FALLEN and not pd.isna(row["past_health"]) and float(row["past_health"]) > 70.5
+    return (
+        row["movement"] in FALLEN
+        and not pd.isna(row["past_health"])
+        and float(row["past_health"]) > 70.5
+    )
 
 
 def _ways_words(found: AccountTrajectory, verb: str) -> str:
@@ -61,29 +99,47 @@ def _ways_words(found: AccountTrajectory, verb: str) -> str:
     if pd.isna(row["p_rises"]):
         return ""
     leaves, rise, stays = (percent(row[name]) for name in ("p_leaves", "p_rises", "p_stays"))
-    return (f"next {found.facts['horizon_days']} days: {leaves} to {verb}, {rise} to stay and use it more, {stays} to stay as it "
-            "is")
+    return (
+        f"next {found.facts['horizon_days']} days: {leaves} to {verb}, {rise} to stay and use it"
+        f" more, {stays} to stay as it is"
+    )
 
 
 def _projection_words(found: AccountTrajectory) -> str:
     row = found.row
-    days = sorted(int(each) for each in found.facts["projections"] if not pd.isna(row[f"health_{each}d"]))
+    days = sorted(
+        int(each) for each in found.facts["projections"] if not pd.isna(row[f"health_{each}d"])
+    )
     if not days:
         return ""
-    said = [f"{row[f'health_{each}d']:.0f} ({row[f'health_low_{each}d']:.0f}-{row[f'health_high_{each}d']:.0f}) in {each} days"
-            for each in days]
+    said = [
+        f"{row[f'health_{each}d']:.0f}"
+        f" ({row[f'health_low_{each}d']:.0f}-{row[f'health_high_{each}d']:.0f}) in {each} days"
+        for each in days
+    ]
     last = days[-1]
     calendar = float(row[f"calendar_health_{last}d"]) - float(row["health"])
-    told = f"; the calendar alone moves it by {calendar:+.0f}" if abs(calendar) >= _TOLD_CALENDAR else ""
+    told = (
+        f"; the calendar alone moves it by {calendar:+.0f}"
+        if abs(calendar) >= _TOLD_CALENDAR
+        else ""
+    )
     return f"expected score if it stays: {', '.join(said)}{told}"
 
 
 def _band_words(found: AccountTrajectory) -> str:
-    days = [int(each) for each in found.facts["projections"] if not pd.isna(found.row[f"p_leaving_{each}d"])]
+    days = [
+        int(each)
+        for each in found.facts["projections"]
+        if not pd.isna(found.row[f"p_leaving_{each}d"])
+    ]
     if not days:
         return ""
     last = max(days)
-    chances = ", ".join(f"{percent(found.row[f'p_{band}_{last}d'])} {BANDS_IN_WORDS.get(band, band)}" for band in _THEN)
+    chances = ", ".join(
+        f"{percent(found.row[f'p_{band}_{last}d'])} {BANDS_IN_WORDS.get(band, band)}"
+        for band in _THEN
+    )
     return f"where it will stand in {last} days: {chances}"
 
 
@@ -91,45 +147,94 @@ def account_view(
     found: AccountTrajectory | None, history: pd.DataFrame | None, edges: tuple[int, int], verb: str
 ) -> dict[str, Any] | None:
     """What the account page shows; None where there is nothing to show."""
-    if found is None or pd.isna(found.row["health"]) or str(found.row["band"]) not in BANDS_IN_WORDS:
+    if (
+        found is None
+        or pd.isna(found.row["health"])
+        or str(found.row["band"]) not in BANDS_IN_WORDS
+    ):
         return None
     lines = account_lines(found, verb)
-    published = pd.DataFrame({"as_of": [], "health": [], "marker": []}) if history is None else history
+    published = (
+        pd.DataFrame({"as_of": [], "health": [], "marker": []}) if history is None else history
+    )
     if not lines:
         return None
-    return {"lines": lines, "alert": MOVEMENTS_IN_WORDS[found.row["movement"]] if found.row["movement"] in FALLEN else "",
-            "picture": trajectory_svg(found, published, edges, band_names([str(found.row["band"])])),
-            "foot": foot_words(found.facts)}
+    return {
+        "lines": lines,
+        "alert": (
+            MOVEMENTS_IN_WORDS[found.row["movement"]] if found.row["movement"] in FALLEN else ""
+        ),
+        "picture": trajectory_svg(found, published, edges, band_names([str(found.row["band"])])),
+        "foot": foot_words(found.facts),
+    }
 
 
 def foot_words(facts: Mapping[str, Any]) -> str:
     """What the marks of the picture mean, and how far the projection can be trusted."""
-    held = [f"{percent(each['coverage'])} of {each['pairs']:,} in {days} days"
-            for days, each in sorted(facts["projections"].items(), key=lambda item: int(item[0])) if each is not None]
+    held = [
+        f"{percent(each['coverage'])} of {each['pairs']:,} in {days} days"
+        for days, each in sorted(facts["projections"].items(), key=lambda item: int(item[0]))
+        if each is not None
+    ]
     meant = percent(facts["nominal_coverage"])
-    measured = (f"; on dates after its training, bars meant to hold {meant} of the scores of those who stayed held "
-                f"{' and '.join(held)}") if held else ""
-    return ("line: what the model of this run would have said; dots: published scores, by the model then in use; bars: expected "
-            f"score if it stays{measured}")
+    measured = (
+        f"; on dates after its training, bars meant to hold {meant} of the scores of those who"
+        f" stayed held {' and '.join(held)}"
+        if held
+        else ""
+    )
+    return (
+        "line: what the model of this run would have said; dots: published scores, by the model"
+        f" then in use; bars: expected score if it stays{measured}"
+    )
 
 
-# --- the portfolio ------------------------------------------------------------------------------------------
+# --- the portfolio
+# ------------------------------------------------------------------------------------------
 
 
-def trajectory_lines(accounts: pd.DataFrame, facts: Mapping[str, Any], people: pd.DataFrame, verb: str) -> list[Any]:
-    """Renderables: who dropped, who declines, where scores will stand, which way accounts go, and how good that is."""
+def trajectory_lines(
+    accounts: pd.DataFrame, facts: Mapping[str, Any], people: pd.DataFrame, verb: str
+) -> list[Any]:
+    """Renderables: who dropped, who declines, where scores will stand, which way accounts go, and
+    how good that is.
+    """
     rows = accounts.merge(people, on="account_id", how="left")
     counts = facts["movements"]
     lines: list[Any] = [
-        Text(f"{facts['target']} as of {facts['as_of']}, run {facts['run_id']}: {facts['accounts']:,} accounts against their own "
-             f"past ({facts['past_dates']} dates {facts['step_days']} days apart, scored by this run's model), the calendar "
-             "taken out"),
-        Text("  ".join(f"{words} {counts.get(name, 0):,}" for name, words in MOVEMENTS_IN_WORDS.items()), style="bold")]
-    for movement, title in ((SUDDEN, "sudden drops: far below what is usual for the account at this point of its contract"),
-                            (SLOW, f"slow declines: a clear slope over {LOOK_BACK * facts['step_days']} days, not one step")):
+        Text(
+            f"{facts['target']} as of {facts['as_of']}, run {facts['run_id']}:"
+            f" {facts['accounts']:,} accounts against their own past ({facts['past_dates']} dates"
+            f" {facts['step_days']} days apart, scored by this run's model), the calendar taken out"
+        ),
+        Text(
+            "  ".join(
+                f"{words} {counts.get(name, 0):,}" for name, words in MOVEMENTS_IN_WORDS.items()
+            ),
+            style="bold",
+        ),
+    ]
+    for movement, title in (
+        (
+            SUDDEN,
+            "sudden drops: far below what is usual for the account at this point of its contract",
+        ),
+        (
+            SLOW,
+            (
+                f"slow declines: a clear slope over {LOOK_BACK * facts['step_days']} days, not one"
+                " step"
+            ),
+        ),
+    ):
         lines += _alert_table(rows, movement, title)
     lines += _ways_lines(rows, facts, verb) + _move_tables(rows, facts) + quality_lines(facts)
-    lines.append(Text("one account with its past and its reasons: tenure explain ACCOUNT, or --page for the picture"))
+    lines.append(
+        Text(
+            "one account with its past and its reasons: tenure explain ACCOUNT, or --page for the"
+            " picture"
+        )
+    )
     return lines + [Text(f"note: {note}", style="dim") for note in facts["notes"]]
 
 
@@ -137,24 +242,47 @@ def _alerts(rows: pd.DataFrame, movement: str) -> pd.DataFrame:
     """Accounts of a movement: those that were healthy first, then by what they pay."""
     mine = rows[rows["movement"] == movement]
     mine = mine.assign(was_healthy=[_fell_from_height(row) for row in mine.to_dict("records")])  # type: ignore[arg-type]
-    return mine.sort_values(["was_healthy", "value_per_year", "account_id"], ascending=[False, False, True], kind="stable")
+    return mine.sort_values(
+        ["was_healthy", "value_per_year", "account_id"],
+        ascending=[False, False, True],
+        kind="stable",
+    )
 
 
 def _alert_table(rows: pd.DataFrame, movement: str, title: str) -> list[Any]:
     mine, is_sudden = _alerts(rows, movement), movement == SUDDEN
     if mine.empty:
         return []
-    heading = Text(f"{title} ({min(_SHOWN, len(mine))} of {len(mine)}; * scored as healthy for half a year)", style="bold")
-    table = Table("account", "now", "usual", "points" if is_sudden else "in 30 days", "since" if is_sudden else "", "to leave",
-                  "user-days", "a year", "owner", box=None, pad_edge=False)
+    heading = Text(
+        f"{title} ({min(_SHOWN, len(mine))} of {len(mine)}; * scored as healthy for half a year)",
+        style="bold",
+    )
+    table = Table(
+        "account",
+        "now",
+        "usual",
+        "points" if is_sudden else "in 30 days",
+        "since" if is_sudden else "",
+        "to leave",
+        "user-days",
+        "a year",
+        "owner",
+        box=None,
+        pad_edge=False,
+    )
     for row in mine.head(_SHOWN).to_dict("records"):
         change = -float(row["fall"]) if is_sudden else float(row["slope_30d"])
         table.add_row(
-            f"{row['name']} ({row['account_id']}){' *' if row['was_healthy'] else ''}", f"{int(row['health'])}",
-            f"{row['usual_health']:.0f}", f"{change:+.0f}" if is_sudden else f"{change:+.1f}",
+            f"{row['name']} ({row['account_id']}){' *' if row['was_healthy'] else ''}",
+            f"{int(row['health'])}",
+            f"{row['usual_health']:.0f}",
+            f"{change:+.0f}" if is_sudden else f"{change:+.1f}",
             f"{row['fell_by']:%Y-%m-%d}" if is_sudden and not pd.isna(row["fell_by"]) else "",
-            percent(row["p_leaves"]), _use_words(row), short_money(row["value_per_year"], str(row["currency"] or "")),
-            row["owner"] if isinstance(row["owner"], str) else "")
+            percent(row["p_leaves"]),
+            _use_words(row),
+            short_money(row["value_per_year"], str(row["currency"] or "")),
+            row["owner"] if isinstance(row["owner"], str) else "",
+        )
     return [heading, table]
 
 
@@ -168,9 +296,14 @@ def _ways_lines(rows: pd.DataFrame, facts: Mapping[str, Any], verb: str) -> list
     if known.empty:
         return []
     leaves, rise, stay = (known[name].sum() for name in ("p_leaves", "p_rises", "p_stays"))
-    return [Text(f"expected in the next {facts['horizon_days']} days, of {len(known):,}: {leaves:,.0f} to {verb}, {rise:,.0f} to "
-                 f"stay and use it more, {stay:,.0f} to stay as they are (more: {percent(MARGIN_SHARE)} and {MARGIN_DAYS:.0f} "
-                 f"user-days above what the typical customer does, {facts['use_days']} days against {facts['use_days']})")]
+    return [
+        Text(
+            f"expected in the next {facts['horizon_days']} days, of {len(known):,}: {leaves:,.0f}"
+            f" to {verb}, {rise:,.0f} to stay and use it more, {stay:,.0f} to stay as they are"
+            f" (more: {percent(MARGIN_SHARE)} and {MARGIN_DAYS:.0f} user-days above what the"
+            f" typical customer does, {facts['use_days']} days against {facts['use_days']})"
+        )
+    ]
 
 
 def band_moves(accounts: pd.DataFrame, days: int) -> pd.DataFrame:
@@ -188,25 +321,50 @@ def _move_tables(rows: pd.DataFrame, facts: Mapping[str, Any]) -> list[Any]:
         moves = band_moves(rows, days)
         if moves.empty:
             continue
-        heading = Text(f"where they will stand in {days} days (leaving: gone, lapsed or under notice)", style="bold")
-        table = Table("band now", "accounts", *(BANDS_IN_WORDS.get(each, each) for each in _THEN), box=None, pad_edge=False)
+        heading = Text(
+            f"where they will stand in {days} days (leaving: gone, lapsed or under notice)",
+            style="bold",
+        )
+        table = Table(
+            "band now",
+            "accounts",
+            *(BANDS_IN_WORDS.get(each, each) for each in _THEN),
+            box=None,
+            pad_edge=False,
+        )
         for row in moves.to_dict("records"):
-            table.add_row(BANDS_IN_WORDS.get(row["band"], row["band"]), f"{row['accounts']:,}",
-                          *(f"{row[each]:.1%}" for each in _THEN))
+            table.add_row(
+                BANDS_IN_WORDS.get(row["band"], row["band"]),
+                f"{row['accounts']:,}",
+                *(f"{row[each]:.1%}" for each in _THEN),
+            )
         expected = moves[list(_THEN)].mul(moves["accounts"], axis=0).sum()
-        table.add_row("accounts then", f"{moves['accounts'].sum():,}", *(f"{expected[each]:,.0f}" for each in _THEN),
-                      style="bold")
+        table.add_row(
+            "accounts then",
+            f"{moves['accounts'].sum():,}",
+            *(f"{expected[each]:,.0f}" for each in _THEN),
+            style="bold",
+        )
         tables += [heading, table]
     return tables
 
 
 def quality_lines(facts: Mapping[str, Any]) -> list[Any]:
-    """How each part did on dates after the model's training, each date from outcomes known by then."""
-    lines = ["how good it is, measured on dates after the model's training"] if facts["tested_from"] else []
+    """How each part did on dates after the model's training, each date from outcomes known by
+    then.
+    """
+    lines = (
+        ["how good it is, measured on dates after the model's training"]
+        if facts["tested_from"]
+        else []
+    )
     for name, record in facts["movement_records"].items():
         if name in (*FALLEN, STEADY):
-            lines.append(f"  {MOVEMENTS_IN_WORDS[name]}: {percent(record['happened'], 1)} of {record['rows']:,} past cases "
-                         f"({record['accounts']:,} accounts) left; their scores said {percent(record['said'], 1)}")
+            lines.append(
+                f"  {MOVEMENTS_IN_WORDS[name]}: {percent(record['happened'], 1)} of"
+                f" {record['rows']:,} past cases ({record['accounts']:,} accounts) left; their"
+                f" scores said {percent(record['said'], 1)}"
+            )
     for days, each in sorted(facts["projections"].items(), key=lambda item: int(item[0])):
         if each is not None:
             lines += _projection_quality(int(days), each, float(facts["nominal_coverage"]))
@@ -214,25 +372,44 @@ def quality_lines(facts: Mapping[str, Any]) -> list[Any]:
     if ways is not None:
         pairs = zip(ways["rise_said"], ways["rise_seen"], strict=True)
         fifths = ", ".join(f"{percent(said)} {percent(seen)}" for said, seen in pairs)
-        lines += [f"  three ways: log loss {ways['log_loss']:.4f} on {ways['rows']:,} rows of {ways['accounts']:,} accounts; "
-                  f"with a constant split of those who stay {ways['log_loss_constant_split']:.4f}, with three constants "
-                  f"{ways['log_loss_constant']:.4f}", f"    use rises, said and seen by fifth: {fifths}"]
+        lines += [
+            (
+                f"  three ways: log loss {ways['log_loss']:.4f} on {ways['rows']:,} rows of"
+                f" {ways['accounts']:,} accounts; with a constant split of those who stay"
+                f" {ways['log_loss_constant_split']:.4f}, with three constants"
+                f" {ways['log_loss_constant']:.4f}"
+            ),
+            f"    use rises, said and seen by fifth: {fifths}",
+        ]
     return [Text(line, style="bold" if not line.startswith(" ") else "") for line in lines]
 
 
 def _projection_quality(days: int, each: Mapping[str, Any], nominal: float) -> list[str]:
-    bands = ", ".join(f"{BANDS_IN_WORDS.get(name, name)} {percent(share)} of {count:,}"
-                      for name, (count, share) in each["by_band"].items())
-    held = f"{percent(each['coverage'], 1)} ({percent(each['low'], 1)} to {percent(each['high'], 1)})"
-    return [f"  {days} days: ranges meant to hold {percent(nominal)} held {held} of {each['pairs']:,} later scores of "
-            f"{each['accounts']:,} accounts; by band of then: {bands}",
-            f"    median width {each['width']:.0f} points; median error {each['middle_error']:.1f}, of \"it stays as it is\" "
-            f"{each['same_error']:.1f}; log loss of the band {each['log_loss']:.3f}, of counts by band "
-            f"{each['log_loss_counts']:.3f}"]
+    bands = ", ".join(
+        f"{BANDS_IN_WORDS.get(name, name)} {percent(share)} of {count:,}"
+        for name, (count, share) in each["by_band"].items()
+    )
+    held = (
+        f"{percent(each['coverage'], 1)} ({percent(each['low'], 1)} to {percent(each['high'], 1)})"
+    )
+    return [
+        (
+            f"  {days} days: ranges meant to hold {percent(nominal)} held {held} of"
+            f" {each['pairs']:,} later scores of {each['accounts']:,} accounts; by band of then:"
+            f" {bands}"
+        ),
+        (
+            f"    median width {each['width']:.0f} points; median error {each['middle_error']:.1f},"
+            f' of "it stays as it is" {each["same_error"]:.1f}; log loss of the band'
+            f" {each['log_loss']:.3f}, of counts by band {each['log_loss_counts']:.3f}"
+        ),
+    ]
 
 
 def trajectory_json(accounts: pd.DataFrame, facts: Mapping[str, Any]) -> dict[str, Any]:
     """Facts, band moves per days ahead, and the accounts with an alert, as plain values."""
-    moves = {days: band_moves(accounts, int(days)).to_dict("records") for days in facts["projections"]}
+    moves = {
+        days: band_moves(accounts, int(days)).to_dict("records") for days in facts["projections"]
+    }
     alerts = accounts[accounts["movement"].isin(FALLEN)].drop(columns=["target", "run_id"])
     return {**facts, "band_moves": moves, "alerts": alerts.to_dict("records")}

@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 IntArray = NDArray[np.int64]
 _WEEKDAY_USE = np.array([1.0, 1.06, 1.05, 1.0, 0.84, 0.10, 0.07], dtype=np.float32)  # Monday first
 # Quiet summers and Decembers; the last days of the year nearly stop (see `season`).
-_MONTH_USE = np.array([0.97, 1.0, 1.03, 1.0, 1.0, 0.98, 0.88, 0.74, 1.03, 1.04, 1.02, 0.80], dtype=np.float32)
+_MONTH_USE = np.array(
+    [0.97, 1.0, 1.03, 1.0, 1.0, 0.98, 0.88, 0.74, 1.03, 1.04, 1.02, 0.80], dtype=np.float32
+)
 
 
 def add_months(first_day: date, day: IntArray, months: IntArray) -> IntArray:
@@ -39,7 +41,11 @@ def season(first_day: date, days: int) -> NDArray[np.float32]:
     return np.where(stop, use * np.float32(0.3), use).astype(np.float32)
 
 
-def timestamps(first_day: date, day: NDArray[np.integer], minute: NDArray[np.integer]) -> NDArray[np.datetime64]:
+def timestamps(
+    first_day: date, day: NDArray[np.integer], minute: NDArray[np.integer]
+) -> NDArray[np.datetime64]:
     """datetime64[us] of minutes after 00:00 UTC of day indices."""
-    moment = np.datetime64(first_day, "us") + (day.astype(np.int64) * 1440 + minute) * np.timedelta64(60_000_000, "us")
+    moment = np.datetime64(first_day, "us") + (
+        day.astype(np.int64) * 1440 + minute
+    ) * np.timedelta64(60_000_000, "us")
     return np.asarray(moment)

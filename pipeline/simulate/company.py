@@ -1,4 +1,6 @@
-"""One block of the company as the tables see it: ids, names, lifetimes, and small tools for rows."""
+"""One block of the company as the tables see it: ids, names, lifetimes, and small tools for
+rows.
+"""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,7 +32,9 @@ class Company:
 
     def generator(self, table: str, part: int = 0) -> np.random.Generator:
         """The randomness of one table of this block."""
-        return stream(self.seed, STREAM_TABLES + 10 + list(CONTRACTS).index(table), self.path.number, part)
+        return stream(
+            self.seed, STREAM_TABLES + 10 + list(CONTRACTS).index(table), self.path.number, part
+        )
 
     @cached_property
     def account_id(self) -> NDArray[Any]:
@@ -45,7 +49,9 @@ class Company:
 
     @cached_property
     def has_trial(self) -> NDArray[np.bool_]:
-        """Accounts that tried the product before paying; without a trial the paperwork takes 1-8 days."""
+        """Accounts that tried the product before paying; without a trial the paperwork takes 1-8
+        days.
+        """
         return np.asarray(self.path.start.start_day - self.path.start.created_day >= 14)
 
     @cached_property
@@ -73,9 +79,12 @@ class Company:
     def expected_users(self) -> NDArray[np.float32]:
         """Expected active users per account and day, shape (n_accounts, n_days).
 
-        Use per seat falls with size (power 0.85), ramps up after the start, follows week and season.
+        Use per seat falls with size (power 0.85), ramps up after the start, follows week and
+        season.
         """
-        age = np.maximum(np.arange(self.options.days) - self.path.start.created_day[:, None], 0).astype(np.float32)
+        age = np.maximum(
+            np.arange(self.options.days) - self.path.start.created_day[:, None], 0
+        ).astype(np.float32)
         share = 1 / (1 + np.exp(-self.path.use))
         ramp = 1 - np.exp(-(age + 4) / np.float32(p.RAMP_DAYS))
         size = self.path.seats.astype(np.float32) ** np.float32(0.85)
@@ -89,7 +98,9 @@ class Company:
 
     @cached_property
     def owner_changes(self) -> tuple[Ints, Ints, Ints]:
-        """Account, day and new owner (number in the block), in order; accounts change hands every two years or so."""
+        """Account, day and new owner (number in the block), in order; accounts change hands every
+        two years or so.
+        """
         generator = self.generator("accounts", part=3)
         account, day = self.happen(self.is_live / 700.0, generator)
         return account, day, generator.integers(0, OWNERS, len(account))
@@ -104,7 +115,11 @@ class Company:
         changed, changed_day, owner = self.owner_changes
         keys = changed * self.options.days + changed_day
         at = np.searchsorted(keys, account * self.options.days + day, side="right") - 1
-        has_changed = (at >= 0) & (changed[at] == account) if len(changed) else np.zeros(len(account), dtype=bool)
+        has_changed = (
+            (at >= 0) & (changed[at] == account)
+            if len(changed)
+            else np.zeros(len(account), dtype=bool)
+        )
         return np.where(has_changed, owner[at] if len(changed) else 0, self.first_owner[account])
 
     def owner_code(self, owner: Ints) -> NDArray[Any]:
@@ -113,7 +128,9 @@ class Company:
         return np.array([f"CSM {first + k:02d}" for k in range(OWNERS)], dtype=object)[owner]
 
     def moment(self, day: NDArray[Any], minute: NDArray[Any] | int = 0) -> NDArray[np.datetime64]:
-        """Times `minute` minutes into days; `NO_DAY` and everything far outside the span is empty."""
+        """Times `minute` minutes into days; `NO_DAY` and everything far outside the span is
+        empty.
+        """
         day = np.asarray(day, dtype=np.int64)
         outside = (day <= NO_DAY // 2) | (day >= p.NEVER // 2)
         times = timestamps(self.options.first_day, np.where(outside, 0, day), np.asarray(minute))
@@ -137,7 +154,9 @@ def office_minute(generator: np.random.Generator, n: int) -> Ints:
     return np.clip(generator.normal(12 * 60, 140, n), 6 * 60, 20 * 60).astype(np.int64)
 
 
-def pick(generator: np.random.Generator, values: tuple[str, ...], n: int, weights: Any = None) -> NDArray[Any]:
+def pick(
+    generator: np.random.Generator, values: tuple[str, ...], n: int, weights: Any = None
+) -> NDArray[Any]:
     """`n` of the values, by weight."""
     chance = None if weights is None else np.asarray(weights, dtype=np.float64) / np.sum(weights)
     return np.array(values, dtype=object)[generator.choice(len(values), n, p=chance)]
@@ -154,6 +173,10 @@ def as_known_at_the_end(table: str, rows: pd.DataFrame, options: p.WorldOptions)
     rows = rows[(known < end).to_numpy()].copy()
     late = {c.clock: (rows[c.clock] >= end).to_numpy() for c in contract.columns if c.clock in rows}
     for column in contract.columns:
-        if column.clock in late and column.name in rows and not (table == "subscriptions" and column.name == "ends_at"):
+        if (
+            column.clock in late
+            and column.name in rows
+            and not (table == "subscriptions" and column.name == "ends_at")
+        ):
             rows[column.name] = rows[column.name].mask(late[column.clock])
     return rows

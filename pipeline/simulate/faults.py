@@ -1,4 +1,6 @@
-"""What goes wrong between the business and the extract: silent feeds and CRM exports without history."""
+"""What goes wrong between the business and the extract: silent feeds and CRM exports without
+history.
+"""
 
 from typing import Any
 
@@ -21,23 +23,31 @@ def silence(table: str, rows: pa.Table, options: p.WorldOptions) -> pa.Table:
         return rows
     start = np.datetime64(feed.first_day, "us")
     times = rows[CONTRACTS[table].event_time].to_numpy()
-    return rows.filter(pa.array(~((times >= start) & (times < start + np.timedelta64(feed.days, "D")))))
+    return rows.filter(
+        pa.array(~((times >= start) & (times < start + np.timedelta64(feed.days, "D"))))
+    )
 
 
 def check_dead_feed(options: p.WorldOptions) -> None:
     """Refuse the name of a source that does not exist."""
     feed = options.dead_feed
     if feed is not None and feed.source not in CONTRACTS:
-        raise ConfigError(f"dead_feed names {feed.source!r}. Choose one of: {', '.join(sorted(CONTRACTS))}.")
+        raise ConfigError(
+            f"dead_feed names {feed.source!r}. Choose one of: {', '.join(sorted(CONTRACTS))}."
+        )
 
 
 def exported(
-    tables: dict[str, pd.DataFrame], left: set[str], options: p.WorldOptions, generator: np.random.Generator
+    tables: dict[str, pd.DataFrame],
+    left: set[str],
+    options: p.WorldOptions,
+    generator: np.random.Generator,
 ) -> dict[str, pd.DataFrame]:
     """Tables as a CRM export leaves them on `last_day`.
 
-    Accounts have today's attributes only. Most leavers are deleted; the others stay with value zero, and
-    their subscriptions shrink to one row with today's status. Usage, invoices and tickets keep every id.
+    Accounts have today's attributes only. Most leavers are deleted; the others stay with value
+    zero, and their subscriptions shrink to one row with today's status. Usage, invoices and tickets
+    keep every id.
 
     Parameters
     ----------
@@ -56,7 +66,9 @@ def exported(
 
 
 def _accounts_today(accounts: pd.DataFrame, left: set[str], listed: set[Any]) -> pd.DataFrame:
-    today = accounts.drop_duplicates("account_id", keep="last").drop(columns=["valid_from", "valid_to"])
+    today = accounts.drop_duplicates("account_id", keep="last").drop(
+        columns=["valid_from", "valid_to"]
+    )
     gone = today["account_id"].isin(left)
     today = today[~gone | today["account_id"].isin(listed)].copy()
     today.loc[today["account_id"].isin(listed), "value_per_year"] = 0.0
@@ -66,15 +78,21 @@ def _accounts_today(accounts: pd.DataFrame, left: set[str], listed: set[Any]) ->
 def _subscriptions_today(
     subscriptions: pd.DataFrame, left: set[str], listed: set[Any], options: p.WorldOptions
 ) -> pd.DataFrame:
-    """The newest version of each row; leavers are missing, or one row of amount zero that says `cancelled`."""
+    """The newest version of each row; leavers are missing, or one row of amount zero that says
+    `cancelled`.
+    """
     rows = subscriptions.drop_duplicates("row_key", keep="last")
-    rows = rows[~rows["is_deleted"].astype(bool)].drop(columns=["known_at", "is_deleted", "row_key", "notice_at"])
+    rows = rows[~rows["is_deleted"].astype(bool)].drop(
+        columns=["known_at", "is_deleted", "row_key", "notice_at"]
+    )
     rows = rows[~rows["account_id"].isin(left) | rows["account_id"].isin(listed)]
     gone = rows["account_id"].isin(listed)
     last = ~rows["account_id"].duplicated(keep="last")
     rows = rows[~gone | last].assign(status="active")
     gone = rows["account_id"].isin(listed)
-    rows.loc[~gone & (rows["ends_at"] <= np.datetime64(options.last_day, "us")).to_numpy(), "status"] = "renewed"
+    rows.loc[
+        ~gone & (rows["ends_at"] <= np.datetime64(options.last_day, "us")).to_numpy(), "status"
+    ] = "renewed"
     rows.loc[gone, "amount_per_month"] = 0.0
     rows.loc[gone, "status"] = "cancelled"
     return rows.reset_index(drop=True)
@@ -82,4 +100,6 @@ def _subscriptions_today(
 
 def _contacts_today(contacts: pd.DataFrame, left: set[str]) -> pd.DataFrame:
     """Only people still there, of firms still there."""
-    return contacts[contacts["valid_to"].isna() & ~contacts["account_id"].isin(left)].reset_index(drop=True)
+    return contacts[contacts["valid_to"].isna() & ~contacts["account_id"].isin(left)].reset_index(
+        drop=True
+    )

@@ -15,13 +15,20 @@ Floats = NDArray[np.float32]
 
 def champion_gap(state: "State") -> Floats:
     """How much a missing champion is felt, 0-1."""
-    return np.asarray(np.minimum(state.champion_absent / np.float32(p.CHAMPION_GAP_DAYS), 1), dtype=np.float32)
+    return np.asarray(
+        np.minimum(state.champion_absent / np.float32(p.CHAMPION_GAP_DAYS), 1), dtype=np.float32
+    )
 
 
 def price_pressure(state: "State", day: int) -> Floats:
-    """The rise that is announced for the next renewal or was felt lately, as a share of the price."""
+    """The rise that is announced for the next renewal or was felt lately, as a share of the
+    price.
+    """
     announced = (state.term_end - day) <= p.PRICE_NOTICE_LEAD[state.term]
-    return np.where(announced & price_due(state), state.pending_uplift, 0).astype(np.float32) + state.price_pain
+    return (
+        np.where(announced & price_due(state), state.pending_uplift, 0).astype(np.float32)
+        + state.price_pain
+    )
 
 
 def price_due(state: "State") -> NDArray[np.bool_]:
@@ -32,8 +39,8 @@ def price_due(state: "State") -> NDArray[np.bool_]:
 def factors(state: "State", day: int) -> dict[str, Floats]:
     """Named parts of the log hazard of deciding to leave, each of shape (n_accounts,).
 
-    `low_use` and `bad_mood` carry what earlier troubles did; the others act directly. Payment trouble
-    is not among them: it ends customers through unpaid invoices (see `state.step`).
+    `low_use` and `bad_mood` carry what earlier troubles did; the others act directly. Payment
+    trouble is not among them: it ends customers through unpaid invoices (see `state.step`).
     """
     age = np.maximum(day - state.start_day, 0).astype(np.float32)
     return {
@@ -69,7 +76,13 @@ def daily_expansion(state: "State", day: int) -> Floats:
     pressure = 1 / (1 + np.exp(-3.5 * (state.use - (p.USE_LOGIT_MEAN + 0.9))))
     inside = (day >= state.term_start + 3) & (state.term_end - day > 8)
     settled = inside & (day - state.last_change > p.SMALLEST_CHANGE_GAP_DAYS)
-    open_to = state.is_customer(day) & ~state.decided & ~state.signed & ~state.trouble & (state.budget_left == 0)
+    open_to = (
+        state.is_customer(day)
+        & ~state.decided
+        & ~state.signed
+        & ~state.trouble
+        & (state.budget_left == 0)
+    )
     return np.where(settled & open_to, p.EXPAND_DAILY * pressure, 0).astype(np.float32)
 
 
@@ -77,4 +90,6 @@ def contraction_at_renewal(state: "State") -> Floats:
     """Probability of giving seats back at a renewal that happens."""
     slack = 1 / (1 + np.exp(3.0 * (state.use - (p.USE_LOGIT_MEAN - 0.7))))
     pressed = np.where(state.budget_left > 0, 1.6, 1.0)
-    return np.asarray(np.minimum(p.CONTRACT_AT_RENEWAL[state.term] * slack * pressed, 0.9), dtype=np.float32)
+    return np.asarray(
+        np.minimum(p.CONTRACT_AT_RENEWAL[state.term] * slack * pressed, 0.9), dtype=np.float32
+    )

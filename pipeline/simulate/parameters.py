@@ -1,4 +1,6 @@
-"""Options and constants of the simulated company, each with its reason; fixed before any modelling."""
+"""Options and constants of the simulated company, each with its reason; fixed before any
+modelling.
+"""
 
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -23,8 +25,9 @@ NEVER = 10**6
 """A day index beyond every span: 'has not happened'."""
 
 # --- leaving -------------------------------------------------------------------------------------
-# Annual customers think about leaving in the quarter before the renewal, because notice is due 30-60
-# days before the end; monthly ones at any time. Days before the end of the term, first and last.
+# Annual customers think about leaving in the quarter before the renewal, because notice is due
+# 30-60 days before the end; monthly ones at any time. Days before the end of the term, first and
+# last.
 DECIDE_FROM = np.array([90, 55, 31])
 DECIDE_UNTIL = np.array([28, 8, 2])
 # The window is shorter than the term, so the daily hazard inside it is larger; long contracts still
@@ -34,7 +37,8 @@ NOTICE_MEAN_DELAY = np.array([6.0, 4.0, 2.0], dtype=np.float32)
 SILENT_LEAVER_SHARE = 0.08
 """Leavers who give no notice and let the term run out."""
 BASE_LOG_HAZARD = -8.1
-"""Daily log hazard at all factors zero: about 0.19 leavers per customer-year in the default world."""
+"""Daily log hazard at all factors zero: about 0.19 leavers per customer-year in the default world.
+"""
 LARGEST_HAZARD = 0.2
 
 # Log hazard per unit of each factor. Published work finds contract calendar > use > relationship >
@@ -77,7 +81,8 @@ BUDGET_CUT_DAYS = 200
 
 # --- slow state ----------------------------------------------------------------------------------
 USE_LOGIT_MEAN = -1.45
-"""Log-odds that a licensed seat is in use on a working day (19%): DAU/seat of a weekly-rhythm tool."""
+"""Log-odds that a licensed seat is in use on a working day (19%): DAU/seat of a weekly-rhythm tool.
+"""
 USE_SPEED = 0.035
 """Share of the way to its target per day: use slides over about four weeks."""
 USE_NOISE = 0.06
@@ -123,7 +128,16 @@ PILOT_ROUNDS = 6
 AREA_NAMES = ("planning", "reporting", "integrations", "mobile")
 SEGMENT_NAMES = ("small", "mid", "large")
 SEGMENT_SEATS = np.array([10, 40])
-INDUSTRIES = ("food", "logistics", "retail", "software", "construction", "health", "education", "energy")
+INDUSTRIES = (
+    "food",
+    "logistics",
+    "retail",
+    "software",
+    "construction",
+    "health",
+    "education",
+    "energy",
+)
 COUNTRIES = ("DE", "FR", "GB", "NL", "SE", "ES", "US", "CA")
 CURRENCY = "USD"
 
@@ -133,7 +147,9 @@ BLOCK_ACCOUNTS = 2_000
 
 @dataclass(frozen=True)
 class DeadFeed:
-    """A source that falls silent: its rows that happened in `days` days from `first_day` never arrive."""
+    """A source that falls silent: its rows that happened in `days` days from `first_day` never
+    arrive.
+    """
 
     source: str
     first_day: date
@@ -149,7 +165,8 @@ class WorldOptions:
     first_day, last_day
         Events lie in `[first_day, last_day)`; `last_day` is when the data were extracted.
     as_exported
-        Tables as a CRM export would leave them: no history of attributes, leavers deleted or zeroed.
+        Tables as a CRM export would leave them: no history of attributes, leavers deleted or
+        zeroed.
     truth_dates
         Dates for which the true probability is computed; None: the last year of the demo's dates.
     truth_replicates
@@ -188,21 +205,32 @@ class WorldOptions:
         """Refuse options that cannot work."""
         if (self.last_day - self.first_day).days < 30:
             raise ConfigError(
-                f"first_day={self.first_day} and last_day={self.last_day} leave fewer than 30 days. "
-                "Choose a later last_day."
+                f"first_day={self.first_day} and last_day={self.last_day} leave fewer than 30 days."
+                " Choose a later last_day."
             )
-        if self.monthly_share < 0 or self.quarterly_share < 0 or self.monthly_share + self.quarterly_share > 1:
+        if (
+            self.monthly_share < 0
+            or self.quarterly_share < 0
+            or self.monthly_share + self.quarterly_share > 1
+        ):
             raise ConfigError(
-                f"monthly_share={self.monthly_share} and quarterly_share={self.quarterly_share} must be at least 0 "
-                "and add to at most 1; the rest of the accounts is annual."
+                f"monthly_share={self.monthly_share} and quarterly_share={self.quarterly_share}"
+                " must be at least 0 and add to at most 1; the rest of the accounts is annual."
             )
         for name in ("existing_share", "late_share"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"{name}={getattr(self, name)} is not a share. Give a value from 0 to 1.")
+                raise ConfigError(
+                    f"{name}={getattr(self, name)} is not a share. Give a value from 0 to 1."
+                )
         if self.yearly_churn is not None and not 0.02 <= self.yearly_churn <= 0.6:
-            raise ConfigError(f"yearly_churn={self.yearly_churn} is not possible here. Give a value from 0.02 to 0.6.")
+            raise ConfigError(
+                f"yearly_churn={self.yearly_churn} is not possible here. Give a value from 0.02 to"
+                " 0.6."
+            )
         if self.truth_replicates < 1:
-            raise ConfigError(f"truth_replicates={self.truth_replicates} is too few. Give at least 1.")
+            raise ConfigError(
+                f"truth_replicates={self.truth_replicates} is too few. Give at least 1."
+            )
         for day in self.truth_dates or ():
             if not self.first_day <= day < self.last_day:
                 raise ConfigError(
@@ -224,9 +252,15 @@ class WorldOptions:
         """Dates every 28 days whose 90-day labels, with grace, are complete before `last_day`."""
         last = self.last_day - timedelta(days=HORIZON_DAYS + GRACE_DAYS + 1)
         dates = (last - timedelta(days=GRID_DAYS * back) for back in range(GRID_COUNT))
-        return tuple(sorted(day for day in dates if day >= self.first_day + timedelta(days=GRID_DAYS)))
+        return tuple(
+            sorted(day for day in dates if day >= self.first_day + timedelta(days=GRID_DAYS))
+        )
 
     @property
     def truth_grid(self) -> tuple[date, ...]:
         """Dates for which the truth is computed, in order."""
-        return self.grid[-TRUTH_COUNT:] if self.truth_dates is None else tuple(sorted(set(self.truth_dates)))
+        return (
+            self.grid[-TRUTH_COUNT:]
+            if self.truth_dates is None
+            else tuple(sorted(set(self.truth_dates)))
+        )

@@ -11,7 +11,16 @@ from numpy.typing import NDArray
 from features.errors import ConfigError
 from pipeline.simulate import hazards
 from pipeline.simulate import parameters as p
-from pipeline.simulate.state import Draws, Happenings, Rules, State, initial_state, play_done_day, step, with_play
+from pipeline.simulate.state import (
+    Draws,
+    Happenings,
+    Rules,
+    State,
+    initial_state,
+    play_done_day,
+    step,
+    with_play,
+)
 
 Ints = NDArray[np.int64]
 
@@ -35,10 +44,14 @@ class Log:
         index = np.flatnonzero(flags)
         if len(index):
             row = {"account": index, "day": np.full(len(index), day)}
-            self._rows.setdefault(kind, []).append(row | {name: v[index] for name, v in values.items()})
+            self._rows.setdefault(kind, []).append(
+                row | {name: v[index] for name, v in values.items()}
+            )
 
     def facts(self, kind: str, names: Sequence[str] = ()) -> dict[str, NDArray[Any]]:
-        """All facts of a kind as arrays `account`, `day` and `names`, in the order they happened."""
+        """All facts of a kind as arrays `account`, `day` and `names`, in the order they
+        happened.
+        """
         rows = self._rows.get(kind, [])
         keys = ("account", "day", *names)
         if not rows:
@@ -95,7 +108,9 @@ def waves(seed: int, days: int) -> NDArray[np.bool_]:
 def base_on(day: int, base: float, options: p.WorldOptions) -> float:
     """Base log hazard in force on a day."""
     changed = options.regime_change_at
-    return base + (p.REGIME_LOG_HAZARD if changed is not None and day >= options.day_index(changed) else 0.0)
+    return base + (
+        p.REGIME_LOG_HAZARD if changed is not None and day >= options.day_index(changed) else 0.0
+    )
 
 
 def pilot_days(options: p.WorldOptions) -> tuple[int, ...]:
@@ -105,9 +120,16 @@ def pilot_days(options: p.WorldOptions) -> tuple[int, ...]:
 
 
 def walk(
-    n: int, seed: int, block: int, options: p.WorldOptions, base: float, observe: Callable[..., None] | None = None
+    n: int,
+    seed: int,
+    block: int,
+    options: p.WorldOptions,
+    base: float,
+    observe: Callable[..., None] | None = None,
 ) -> tuple[State, State]:
-    """Run the days for one block; `observe(day, before, after, happenings, pilot)` sees each of them."""
+    """Run the days for one block; `observe(day, before, after, happenings, pilot)` sees each of
+    them.
+    """
     state = start = initial_state(n, options, stream(seed, STREAM_START, block))
     generator = stream(seed, STREAM_DAYS, block)
     starts = waves(seed, options.days)
@@ -124,10 +146,18 @@ def walk(
     return start, state
 
 
-def _pilot(state: State, day: int, generator: np.random.Generator) -> tuple[State, dict[str, NDArray[Any]]]:
-    """A random share of customers without known notice enters the pilot; a coin decides who is left alone."""
+def _pilot(
+    state: State, day: int, generator: np.random.Generator
+) -> tuple[State, dict[str, NDArray[Any]]]:
+    """A random share of customers without known notice enters the pilot; a coin decides who is left
+    alone.
+    """
     draw = generator.random((3, state.size))
-    free = state.is_customer(day) & (state.notice_day >= day) & (day - state.last_play > p.PLAY_PAUSE_DAYS)
+    free = (
+        state.is_customer(day)
+        & (state.notice_day >= day)
+        & (day - state.last_play > p.PLAY_PAUSE_DAYS)
+    )
     chosen = free & (draw[0] < p.PILOT_SHARE)
     holdout = draw[1] < 0.5
     done_day = np.where(holdout, p.NEVER, play_done_day(draw[2], day))
@@ -153,31 +183,72 @@ def simulate_block(
     log = Log()
     wanted = set(copy_days)
 
-    def observe(day: int, before: State, after: State, seen: Happenings, pilot: dict[str, NDArray[Any]] | None) -> None:
+    def observe(
+        day: int,
+        before: State,
+        after: State,
+        seen: Happenings,
+        pilot: dict[str, NDArray[Any]] | None,
+    ) -> None:
         if day in wanted:
             states[day] = before
         use[day], mood[day], bug[day] = after.use, after.mood, after.bug
-        gap[day], seats[day], trouble[day] = hazards.champion_gap(after), before.seats, after.trouble
+        gap[day], seats[day], trouble[day] = (
+            hazards.champion_gap(after),
+            before.seats,
+            after.trouble,
+        )
         _note(log, day, before, after, seen, pilot)
 
     start, end = walk(n, seed, block, options, base, observe)
     return Path(
-        number=block, first_account=block * p.BLOCK_ACCOUNTS, start=start, end=end, states=states,
-        use=np.ascontiguousarray(use.T), mood=np.ascontiguousarray(mood.T), bug=np.ascontiguousarray(bug.T),
-        gap=np.ascontiguousarray(gap.T), seats=np.ascontiguousarray(seats.T),
-        trouble=np.ascontiguousarray(trouble.T), log=log,
+        number=block,
+        first_account=block * p.BLOCK_ACCOUNTS,
+        start=start,
+        end=end,
+        states=states,
+        use=np.ascontiguousarray(use.T),
+        mood=np.ascontiguousarray(mood.T),
+        bug=np.ascontiguousarray(bug.T),
+        gap=np.ascontiguousarray(gap.T),
+        seats=np.ascontiguousarray(seats.T),
+        trouble=np.ascontiguousarray(trouble.T),
+        log=log,
     )
 
 
 def _note(
-    log: Log, day: int, before: State, after: State, seen: Happenings, pilot: dict[str, NDArray[Any]] | None
+    log: Log,
+    day: int,
+    before: State,
+    after: State,
+    seen: Happenings,
+    pilot: dict[str, NDArray[Any]] | None,
 ) -> None:
     """Write the day's facts into the log."""
     known = np.where(before.sign_lead < 0, before.term_end - before.sign_lead, day)
-    log.add("term", day, seen.signed, starts=before.term_end, ends=after.next_end, seats=after.next_seats,
-            price=after.next_price, plan=after.plan, known=known)
-    log.add("change", day, seen.expanded, starts=np.full(before.size, day + 1), ends=after.term_end,
-            seats=after.seats, price=after.unit_price, plan=after.plan, known=np.full(before.size, day))
+    log.add(
+        "term",
+        day,
+        seen.signed,
+        starts=before.term_end,
+        ends=after.next_end,
+        seats=after.next_seats,
+        price=after.next_price,
+        plan=after.plan,
+        known=known,
+    )
+    log.add(
+        "change",
+        day,
+        seen.expanded,
+        starts=np.full(before.size, day + 1),
+        ends=after.term_end,
+        seats=after.seats,
+        price=after.unit_price,
+        plan=after.plan,
+        known=np.full(before.size, day),
+    )
     if seen.decided.any():
         log.add("decided", day, seen.decided, reason=_reason(before, day))
     log.add("suspended", day, seen.suspended)
@@ -191,7 +262,13 @@ def _note(
 
 REASONS = ("low_use", "missing_features", "support", "champion_left", "quality", "price", "budget")
 _REASON_FACTORS = (
-    "low_use", "low_value_fit", "bad_mood", "champion_lost", "bug_trouble", "price_rise", "unobserved",
+    "low_use",
+    "low_value_fit",
+    "bad_mood",
+    "champion_lost",
+    "bug_trouble",
+    "price_rise",
+    "unobserved",
 )
 
 
@@ -217,7 +294,9 @@ def base_for(accounts: int, seed: int, options: p.WorldOptions) -> float:
 
 @lru_cache(maxsize=32)
 def _tuned_base(n: int, seed: int, options: p.WorldOptions) -> float:
-    """Search on the first block: with the same draws, the rate grows about in proportion to the hazard."""
+    """Search on the first block: with the same draws, the rate grows about in proportion to the
+    hazard.
+    """
     target = options.yearly_churn
     assert target is not None
     base = best = p.BASE_LOG_HAZARD
@@ -232,7 +311,7 @@ def _tuned_base(n: int, seed: int, options: p.WorldOptions) -> float:
     # A handful of leavers cannot be hit to a tenth; from sixty on they can.
     if abs(best_rate - target) > 0.1 * target and n * target > 60:
         raise ConfigError(
-            f"yearly_churn={target} cannot be met: {best_rate:.3f} is the nearest, because unpaid invoices "
-            "alone end some customers. Choose a value nearer to 0.19."
+            f"yearly_churn={target} cannot be met: {best_rate:.3f} is the nearest, because unpaid"
+            " invoices alone end some customers. Choose a value nearer to 0.19."
         )
     return best

@@ -64,7 +64,8 @@ location = "data/interventions.parquet"
 data_until = {until}
 """
 
-_PROJECT = """# A simulated company of software by subscription: every table, and a truth to compare with.
+_PROJECT = """# A simulated company of software by subscription: every table,
+  and a truth to compare with.
 name = "demo"
 currency = "{currency}"
 # Times in the tables are UTC.
@@ -113,6 +114,11 @@ def project_file(options: p.WorldOptions) -> str:
     """Text of a `tenure.toml` beside the folder `data`."""
     grid = options.grid or (options.first_day,)
     return _PROJECT.format(
-        currency=p.CURRENCY, sources=_SOURCES.format(until=options.last_day), horizon=p.HORIZON_DAYS,
-        grace=p.GRACE_DAYS, every=p.GRID_DAYS, first=grid[0], last=grid[-1],
+        currency=p.CURRENCY,
+        sources=_SOURCES.format(until=options.last_day),
+        horizon=p.HORIZON_DAYS,
+        grace=p.GRACE_DAYS,
+        every=p.GRID_DAYS,
+        first=grid[0],
+        last=grid[-1],
     )

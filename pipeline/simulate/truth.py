@@ -1,4 +1,6 @@
-"""The truth: the probability of leaving given everything that is so on a date, known to the simulator only."""
+"""The truth: the probability of leaving given everything that is so on a date, known to the
+simulator only.
+"""
 
 from dataclasses import dataclass, replace
 from datetime import date
@@ -34,9 +36,10 @@ def true_probability(
 ) -> Floats:
     """Probability that coverage ends for good inside `[as_of, as_of + horizon_days)`.
 
-    Each replicate runs the days of the horizon with fresh randomness, bad releases included. Nobody decides
-    to leave in it; instead the daily hazards of decisions that would end inside the horizon are multiplied
-    up, which has the same mean as letting them decide and far less noise (conditional expectation).
+    Each replicate runs the days of the horizon with fresh randomness, bad releases included. Nobody
+    decides to leave in it; instead the daily hazards of decisions that would end inside the horizon
+    are multiplied up, which has the same mean as letting them decide and far less noise
+    (conditional expectation).
 
     Parameters
     ----------
@@ -54,12 +57,18 @@ def true_probability(
     per_part = max(1, _AT_ONCE // replicates)
     for first in range(0, len(customers), per_part):
         part = customers[first : first + per_part]
-        result[part] = _leaves(replace(world_state, state=world_state.state.take(part)), horizon_days, replicates,
-                               generator)
+        result[part] = _leaves(
+            replace(world_state, state=world_state.state.take(part)),
+            horizon_days,
+            replicates,
+            generator,
+        )
     return result
 
 
-def _leaves(world_state: WorldState, horizon_days: int, replicates: int, generator: np.random.Generator) -> Floats:
+def _leaves(
+    world_state: WorldState, horizon_days: int, replicates: int, generator: np.random.Generator
+) -> Floats:
     """Mean over replicates of the probability of leaving, for customers."""
     first, n = world_state.day, world_state.state.size
     until = first + horizon_days
@@ -69,7 +78,8 @@ def _leaves(world_state: WorldState, horizon_days: int, replicates: int, generat
     log_stays = np.zeros(n * replicates)
     for day in range(first, until):
         starts = generator.random((replicates, len(p.AREA_NAMES))) < p.WAVE_DAILY
-        # The decision is taken before renewals are signed, so the end it leads to is the term's end before the step.
+        # The decision is taken before renewals are signed, so the end it leads to is the term's end
+        # before the step.
         ends_inside = state.term_end < until
         state, seen = step(state, day, Draws.fresh(generator, starts[replicate, state.area]), rules)
         log_stays += np.where(ends_inside, np.log1p(-seen.hazard.astype(np.float64)), 0)
@@ -78,7 +88,14 @@ def _leaves(world_state: WorldState, horizon_days: int, replicates: int, generat
     return np.asarray(leaves.reshape(replicates, n).mean(axis=0))
 
 
-TROUBLES = ("champion_lost", "bug_trouble", "payment_trouble", "low_value_fit", "price_rise", "unobserved")
+TROUBLES = (
+    "champion_lost",
+    "bug_trouble",
+    "payment_trouble",
+    "low_value_fit",
+    "price_rise",
+    "unobserved",
+)
 
 
 def troubles(state: State, day: int) -> dict[str, NDArray[np.bool_]]:
@@ -94,7 +111,10 @@ def troubles(state: State, day: int) -> dict[str, NDArray[np.bool_]]:
 
 
 def truth_rows(
-    world_state: WorldState, account_id: NDArray[np.str_], as_of: date, replicates: int,
+    world_state: WorldState,
+    account_id: NDArray[np.str_],
+    as_of: date,
+    replicates: int,
     generator: np.random.Generator,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Two tables about the customers of a date.
@@ -102,8 +122,8 @@ def truth_rows(
     Returns
     -------
     churn
-        account_id; as_of; probability (of leaving within 90 days); notice_known (notice was given before
-        the date: such rows are band `leaving` and outside metrics).
+        account_id; as_of; probability (of leaving within 90 days); notice_known (notice was given
+        before the date: such rows are band `leaving` and outside metrics).
     drivers
         account_id; as_of; one flag per name in `TROUBLES`.
     """
@@ -111,13 +131,18 @@ def truth_rows(
     probability = true_probability(world_state, p.HORIZON_DAYS, replicates, generator)
     rows = np.flatnonzero(state.is_customer(day))
     key = {"account_id": account_id[rows], "as_of": np.full(len(rows), np.datetime64(as_of, "us"))}
-    churn = pd.DataFrame(key | {"probability": probability[rows], "notice_known": state.notice_day[rows] < day})
+    churn = pd.DataFrame(
+        key | {"probability": probability[rows], "notice_known": state.notice_day[rows] < day}
+    )
     active = {name: flags[rows] for name, flags in troubles(state, day).items()}
     return churn, pd.DataFrame(key | active)
 
 
-def play_effects(world_state: WorldState, replicates: int, seed: int) -> dict[str, dict[str, float]]:
-    """True effect of each play on leaving within 90 days, were it done for every customer on the date.
+def play_effects(
+    world_state: WorldState, replicates: int, seed: int
+) -> dict[str, dict[str, float]]:
+    """True effect of each play on leaving within 90 days, were it done for every customer on the
+    date.
 
     The same random draws with and without the play: the difference is the play's alone.
     """
@@ -125,20 +150,34 @@ def play_effects(world_state: WorldState, replicates: int, seed: int) -> dict[st
     free = np.flatnonzero(state.is_customer(day) & (state.notice_day >= day))
     state = state.take(free)
     never = np.full(state.size, p.NEVER)
-    untreated = replace(state, effect_from=never, effect_until=never, last_play=np.full(state.size, day))
-    plain = true_probability(replace(world_state, state=untreated), p.HORIZON_DAYS, replicates,
-                             np.random.default_rng(seed))
+    untreated = replace(
+        state, effect_from=never, effect_until=never, last_play=np.full(state.size, day)
+    )
+    plain = true_probability(
+        replace(world_state, state=untreated),
+        p.HORIZON_DAYS,
+        replicates,
+        np.random.default_rng(seed),
+    )
     effects = {}
     for name, effect in zip(p.PLAY_NAMES, p.PLAY_EFFECT, strict=True):
         treated = replace(
-            untreated, effect=np.full(state.size, effect), effect_from=np.full(state.size, day),
+            untreated,
+            effect=np.full(state.size, effect),
+            effect_from=np.full(state.size, day),
             effect_until=np.full(state.size, day + p.PLAY_LASTS_DAYS),
         )
-        shown = true_probability(replace(world_state, state=treated), p.HORIZON_DAYS, replicates,
-                                 np.random.default_rng(seed))
+        shown = true_probability(
+            replace(world_state, state=treated),
+            p.HORIZON_DAYS,
+            replicates,
+            np.random.default_rng(seed),
+        )
         effects[name] = {
-            "log_hazard": round(float(effect), 4), "lasts_days": float(p.PLAY_LASTS_DAYS),
-            "probability_without": float(plain.mean()), "probability_with": float(shown.mean()),
+            "log_hazard": round(float(effect), 4),
+            "lasts_days": float(p.PLAY_LASTS_DAYS),
+            "probability_without": float(plain.mean()),
+            "probability_with": float(shown.mean()),
             "risk_difference_90d": float((shown - plain).mean()),
         }
     return effects

@@ -13,8 +13,16 @@ from pipeline.simulate.calendar_days import timestamps
 from pipeline.simulate.company import Company
 
 EVENT_NAMES = (
-    "login", "view_dashboard", "create_report", "build_plan", "sync_integration", "open_editor", "save_draft",
-    "export_file", "invite_user", "error_shown",
+    "login",
+    "view_dashboard",
+    "create_report",
+    "build_plan",
+    "sync_integration",
+    "open_editor",
+    "save_draft",
+    "export_file",
+    "invite_user",
+    "error_shown",
 )
 KEY_FEATURES = ("create_report", "build_plan", "sync_integration")
 # Chance that an active user does it on a day; `save_draft` follows `open_editor` (see TWIN_SHARE).
@@ -27,11 +35,17 @@ _AREA_EVENT = np.array([3, 2, 4, 1])
 _PART = 400
 """Accounts whose rows are made together."""
 
-SCHEMA = pa.schema([
-    ("account_id", pa.string()), ("event_time", pa.timestamp("us")), ("user_id", pa.string()),
-    ("event_name", pa.string()), ("quantity", pa.int64()), ("session_id", pa.string()),
-    ("known_at", pa.timestamp("us")),
-])
+SCHEMA = pa.schema(
+    [
+        ("account_id", pa.string()),
+        ("event_time", pa.timestamp("us")),
+        ("user_id", pa.string()),
+        ("event_name", pa.string()),
+        ("quantity", pa.int64()),
+        ("session_id", pa.string()),
+        ("known_at", pa.timestamp("us")),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -65,19 +79,23 @@ def _part(company: Company, accounts: slice, generator: np.random.Generator) -> 
     account, day, user, event, minute = (x[order] for x in (account, day, user, event, minute))
     first_day = company.options.first_day
     names = _user_names(company, account, day, user)
-    return pa.table([
-        pa.array(company.account_id, pa.string()).take(pa.array(account)),
-        pa.array(timestamps(first_day, day, minute)),
-        names,
-        pa.array(EVENT_NAMES, pa.string()).take(pa.array(event)),
-        pa.array(quantity[order].astype(np.int64)),
-        pc.binary_join_element_wise(names, pc.cast(pa.array(day), pa.string()), "-"),
-        pa.array(timestamps(first_day, day, minute + delay[order])),
-    ], schema=SCHEMA)
+    return pa.table(
+        [
+            pa.array(company.account_id, pa.string()).take(pa.array(account)),
+            pa.array(timestamps(first_day, day, minute)),
+            names,
+            pa.array(EVENT_NAMES, pa.string()).take(pa.array(event)),
+            pa.array(quantity[order].astype(np.int64)),
+            pc.binary_join_element_wise(names, pc.cast(pa.array(day), pa.string()), "-"),
+            pa.array(timestamps(first_day, day, minute + delay[order])),
+        ],
+        schema=SCHEMA,
+    )
 
 
 def _visits(company: Company, accounts: slice, generator: np.random.Generator) -> _Visits:
-    """Who was active when. Few users do most of the work: the number of a user is skewed to small ones.
+    """Who was active when. Few users do most of the work: the number of a user is skewed to small
+    ones.
 
     User 0 is the champion, who does nothing while the place is empty.
     """
@@ -89,16 +107,23 @@ def _visits(company: Company, accounts: slice, generator: np.random.Generator) -
     kept = has_champion | (user != 0)
     key = np.unique(((account * company.options.days + day) * 1000 + user)[kept])
     user, rest = key % 1000, key // 1000
-    minute = np.clip(generator.normal(11 * 60 + 30, 130, len(key)), 5 * 60, 22 * 60).astype(np.int64)
+    minute = np.clip(generator.normal(11 * 60 + 30, 130, len(key)), 5 * 60, 22 * 60).astype(
+        np.int64
+    )
     return _Visits(rest // company.options.days, rest % company.options.days, user, minute)
 
 
-def _events(company: Company, visits: _Visits, generator: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
+def _events(
+    company: Company, visits: _Visits, generator: np.random.Generator
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """Which visit did what: visit numbers and event numbers."""
     path = company.path
     n = len(visits.account)
     # Depth: customers who get value use the key features more.
-    depth = np.exp(0.25 * np.clip(path.mood[visits.account, visits.day] + path.start.fit[visits.account], -3, 3))
+    depth = np.exp(
+        0.25
+        * np.clip(path.mood[visits.account, visits.day] + path.start.fit[visits.account], -3, 3)
+    )
     own_area = _AREA_EVENT[path.start.area[visits.account]]
     bug = np.minimum(path.bug[visits.account, visits.day], 2)
     chosen, events = [], []
@@ -127,9 +152,13 @@ def _delay_minutes(n: int, late_share: float, generator: np.random.Generator) ->
     return np.where(late, generator.integers(1440, 5 * 1440, n), generator.integers(2, 50, n))
 
 
-def _user_names(company: Company, account: NDArray[Any], day: NDArray[Any], user: NDArray[Any]) -> pa.Array:
+def _user_names(
+    company: Company, account: NDArray[Any], day: NDArray[Any], user: NDArray[Any]
+) -> pa.Array:
     """`u017` for users; the champion `c01`, `c02`, ... as in `contacts`."""
-    labels = pa.array([f"u{k:03d}" for k in range(1000)] + [f"c{k:02d}" for k in range(1, 40)], pa.string())
+    labels = pa.array(
+        [f"u{k:03d}" for k in range(1000)] + [f"c{k:02d}" for k in range(1, 40)], pa.string()
+    )
     spell = champion_spell(company)
     code = user.copy()
     champions = np.flatnonzero(user == 0)
@@ -145,6 +174,8 @@ def champion_spell(company: Company) -> Any:
     at_start = np.searchsorted(arrivals, np.arange(company.path.size) * days)
 
     def count(account: NDArray[Any], day: NDArray[Any]) -> NDArray[Any]:
-        return np.asarray(np.searchsorted(arrivals, account * days + day, side="right") - at_start[account])
+        return np.asarray(
+            np.searchsorted(arrivals, account * days + day, side="right") - at_start[account]
+        )
 
     return count

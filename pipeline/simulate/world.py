@@ -20,10 +20,27 @@ from pipeline.simulate.company import Company
 from pipeline.simulate.project_file import project_file
 from pipeline.simulate.state import Rules
 
-TABLES = ("accounts", "subscriptions", "usage_events", "invoices", "support_tickets", "surveys", "contacts",
-          "touchpoints", "milestones", "goals", "csm_notes", "interventions")
-_ARROW = {"text": pa.string(), "time": pa.timestamp("us"), "money": pa.float64(), "number": pa.float64(),
-          "flag": pa.bool_()}
+TABLES = (
+    "accounts",
+    "subscriptions",
+    "usage_events",
+    "invoices",
+    "support_tickets",
+    "surveys",
+    "contacts",
+    "touchpoints",
+    "milestones",
+    "goals",
+    "csm_notes",
+    "interventions",
+)
+_ARROW = {
+    "text": pa.string(),
+    "time": pa.timestamp("us"),
+    "money": pa.float64(),
+    "number": pa.float64(),
+    "flag": pa.bool_(),
+}
 _WHOLE = ("seats", "quantity", "days_inactive")
 _EXTRA_TYPES = {"status": "text", "account_status": "text", "days_inactive": "number"}
 PILOT_EFFECT_REPLICATES = 8
@@ -36,13 +53,14 @@ class Truth:
     Attributes
     ----------
     churn
-        account_id; as_of; probability: true probability of leaving in `[as_of, as_of + 90 days)`; notice_known:
-        notice was given before as_of. One row per customer and date.
+        account_id; as_of; probability: true probability of leaving in `[as_of, as_of + 90 days)`;
+        notice_known: notice was given before as_of. One row per customer and date.
     drivers
-        account_id; as_of; one flag per planted trouble: champion_lost, bug_trouble, payment_trouble,
-        low_value_fit, price_rise, unobserved.
+        account_id; as_of; one flag per planted trouble: champion_lost, bug_trouble,
+        payment_trouble, low_value_fit, price_rise, unobserved.
     effects
-        Per play: effect on the log hazard and mean change of the 90-day probability were all customers treated.
+        Per play: effect on the log hazard and mean change of the 90-day probability were all
+        customers treated.
     """
 
     churn: pd.DataFrame
@@ -69,9 +87,16 @@ class Block:
         company, options = self.company, self.company.options
         churn, drivers = [], []
         for as_of in options.truth_grid:
-            generator = paths.stream(company.seed, paths.STREAM_TRUTH, company.path.number, options.day_index(as_of))
-            rows = truth.truth_rows(self.state_at(options.day_index(as_of)), company.account_id, as_of,
-                                    options.truth_replicates, generator)
+            generator = paths.stream(
+                company.seed, paths.STREAM_TRUTH, company.path.number, options.day_index(as_of)
+            )
+            rows = truth.truth_rows(
+                self.state_at(options.day_index(as_of)),
+                company.account_id,
+                as_of,
+                options.truth_replicates,
+                generator,
+            )
             churn.append(rows[0])
             drivers.append(rows[1])
         if not churn:
@@ -89,7 +114,8 @@ class Block:
 class World:
     """A simulated company; tables are made when asked for, the same each time.
 
-    `tables` holds everything in memory (up to some ten thousand accounts); `blocks` streams any size.
+    `tables` holds everything in memory (up to some ten thousand accounts); `blocks` streams any
+    size.
     """
 
     accounts: int
@@ -118,25 +144,37 @@ class World:
         blocks = self._all_blocks
         small = {
             name: pd.concat([block.tables[name] for block in blocks], ignore_index=True)
-            for name in TABLES if name != "usage_events"
+            for name in TABLES
+            if name != "usage_events"
         }
         parts = [part for block in blocks for part in block.usage_parts()]
-        return {name: pa.concat_tables(parts).to_pandas() if name == "usage_events" else small[name] for name in TABLES}
+        return {
+            name: pa.concat_tables(parts).to_pandas() if name == "usage_events" else small[name]
+            for name in TABLES
+        }
 
     @cached_property
     def truth(self) -> Truth:
         """The truth at the options' dates."""
         rows = [block.truth_tables() for block in self._all_blocks]
-        return Truth(pd.concat([r[0] for r in rows], ignore_index=True),
-                     pd.concat([r[1] for r in rows], ignore_index=True), self.effects(self._all_blocks[0]))
+        return Truth(
+            pd.concat([r[0] for r in rows], ignore_index=True),
+            pd.concat([r[1] for r in rows], ignore_index=True),
+            self.effects(self._all_blocks[0]),
+        )
 
     def effects(self, block: Block) -> dict[str, Any]:
         """True effects of the plays, measured on the first block's customers on one date."""
         day = self._effect_day()
         shown = truth.play_effects(block.state_at(day), PILOT_EFFECT_REPLICATES, self.seed)
         as_of = str(np.datetime64(self.options.first_day, "D") + day)
-        return {"measured_at": as_of, "horizon_days": p.HORIZON_DAYS, "randomised": p.PLAY_NAMES[p.PILOT_PLAY],
-                "done_share": p.PLAY_DONE_SHARE, "plays": shown}
+        return {
+            "measured_at": as_of,
+            "horizon_days": p.HORIZON_DAYS,
+            "randomised": p.PLAY_NAMES[p.PILOT_PLAY],
+            "done_share": p.PLAY_DONE_SHARE,
+            "plays": shown,
+        }
 
     def _effect_day(self) -> int:
         return min(p.PILOT_FIRST_DAY, self.options.days // 2)
@@ -168,18 +206,27 @@ def _small_tables(company: Company) -> dict[str, pd.DataFrame]:
     rows = terms.term_rows(company)
     tickets = voices.support_tickets(company)
     tables = {
-        "accounts": terms.accounts(company, rows), "subscriptions": terms.subscriptions(company, rows),
-        "invoices": billing.invoices(company, rows), "support_tickets": tickets,
-        "surveys": voices.surveys(company, tickets), "contacts": relations.contacts(company),
-        "touchpoints": relations.touchpoints(company), "milestones": relations.milestones(company),
-        "goals": relations.goals(company), "csm_notes": voices.csm_notes(company),
+        "accounts": terms.accounts(company, rows),
+        "subscriptions": terms.subscriptions(company, rows),
+        "invoices": billing.invoices(company, rows),
+        "support_tickets": tickets,
+        "surveys": voices.surveys(company, tickets),
+        "contacts": relations.contacts(company),
+        "touchpoints": relations.touchpoints(company),
+        "milestones": relations.milestones(company),
+        "goals": relations.goals(company),
+        "csm_notes": voices.csm_notes(company),
         "interventions": relations.interventions(company),
     }
     if company.options.as_exported:
         left = set(company.account_id[company.path.end.end_day < company.options.days])
-        tables = faults.exported(tables, left, company.options, company.generator("accounts", part=2))
-    return {name: faults.silence(name, _arrow(name, table), company.options).to_pandas()
-            for name, table in tables.items()}
+        tables = faults.exported(
+            tables, left, company.options, company.generator("accounts", part=2)
+        )
+    return {
+        name: faults.silence(name, _arrow(name, table), company.options).to_pandas()
+        for name, table in tables.items()
+    }
 
 
 def _arrow(name: str, rows: pd.DataFrame) -> pa.Table:
@@ -189,11 +236,14 @@ def _arrow(name: str, rows: pd.DataFrame) -> pa.Table:
         known = CONTRACTS[name].column(column)
         kind = known.type if known is not None else _EXTRA_TYPES[column]
         fields.append((column, pa.int64() if column in _WHOLE else _ARROW[kind]))
-    return pa.Table.from_pandas(rows, schema=pa.schema(fields), preserve_index=False).replace_schema_metadata(None)
+    return pa.Table.from_pandas(
+        rows, schema=pa.schema(fields), preserve_index=False
+    ).replace_schema_metadata(None)
 
 
 def write_world(world: World, folder: FilePath | str, *, with_truth: bool = True) -> FilePath:
-    """Write one Parquet file per table, `truth/` apart from them, and a `tenure.toml` that reads them.
+    """Write one Parquet file per table, `truth/` apart from them, and a `tenure.toml` that reads
+    them.
 
     Memory is bounded by a block of accounts, whatever the size of the world.
 
@@ -225,8 +275,10 @@ def _write_truth(world: World, block: Block, folder: FilePath, writers: "_Writer
     churn, drivers = block.truth_tables()
     for name, rows in (("churn_90d", churn), ("drivers", drivers)):
         if len(rows):
-            writers.write(folder / f"{name}.parquet", pa.Table.from_pandas(rows, preserve_index=False)
-                          .replace_schema_metadata(None))
+            writers.write(
+                folder / f"{name}.parquet",
+                pa.Table.from_pandas(rows, preserve_index=False).replace_schema_metadata(None),
+            )
     if block.company.path.number == 0:
         text = json.dumps(world.effects(block), indent=2, sort_keys=True)
         (folder / "effects.json").write_text(text + "\n", encoding="utf-8")

@@ -1,7 +1,8 @@
-"""From a physical column to text, number, flag or time: SQL that gives NULL where the value cannot be cast.
+"""From a physical column to text, number, flag or time: SQL that gives NULL where the value cannot
+be cast.
 
-A cast is bad where `given` is true and `value` is NULL. All expressions are DuckDB's dialect: staging runs on
-DuckDB only, the portable subset begins with the staged tables.
+A cast is bad where `given` is true and `value` is NULL. All expressions are DuckDB's dialect:
+staging runs on DuckDB only, the portable subset begins with the staged tables.
 """
 
 import re
@@ -11,12 +12,32 @@ from features.errors import ContractError
 from features.sources import ColumnType
 from pipeline.engine.duckdb import literal
 
-INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT",
-            "UHUGEINT")
+INTEGERS = (
+    "TINYINT",
+    "SMALLINT",
+    "INTEGER",
+    "BIGINT",
+    "HUGEINT",
+    "UTINYINT",
+    "USMALLINT",
+    "UINTEGER",
+    "UBIGINT",
+    "UHUGEINT",
+)
 FLOATS = ("FLOAT", "DOUBLE")
 NAIVE_TIMES = ("TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS")
 AWARE_TIME = "TIMESTAMP WITH TIME ZONE"
-PLAIN = ("VARCHAR", "UUID", '"NULL"', "BOOLEAN", "DATE", AWARE_TIME, *INTEGERS, *FLOATS, *NAIVE_TIMES)
+PLAIN = (
+    "VARCHAR",
+    "UUID",
+    '"NULL"',
+    "BOOLEAN",
+    "DATE",
+    AWARE_TIME,
+    *INTEGERS,
+    *FLOATS,
+    *NAIVE_TIMES,
+)
 
 TRUE_WORDS = ("true", "t", "yes", "y", "1")
 FALSE_WORDS = ("false", "f", "no", "n", "0")
@@ -24,9 +45,15 @@ FALSE_WORDS = ("false", "f", "no", "n", "0")
 # A zone or offset counts only after a time of day: the end of 2024-01-05 is no offset.
 HAS_OFFSET = r"\d:\d{2}.*(Z|z| ?UTC|[+-]\d{2}(:?\d{2})?)$"
 GROUPED_COMMA_NUMBER = r"^[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?$"
-MICROSECONDS = {"days": 86_400_000_000, "hours": 3_600_000_000, "minutes": 60_000_000, "seconds": 1_000_000,
-                "milliseconds": 1_000}
-# Longest duration that `plus` may add: 200 years; beyond it is a wrong column, and arithmetic would overflow.
+MICROSECONDS = {
+    "days": 86_400_000_000,
+    "hours": 3_600_000_000,
+    "minutes": 60_000_000,
+    "seconds": 1_000_000,
+    "milliseconds": 1_000,
+}
+# Longest duration that `plus` may add: 200 years; beyond it is a wrong column, and arithmetic would
+# overflow.
 LONGEST_DURATION = 200 * 366 * MICROSECONDS["days"]
 
 
@@ -53,7 +80,9 @@ class Physical:
 
 @dataclass(frozen=True)
 class LocalTime:
-    """A time before its zone is settled: `aware` is in UTC already, `naive` is as a clock on the wall showed it."""
+    """A time before its zone is settled: `aware` is in UTC already, `naive` is as a clock on the
+    wall showed it.
+    """
 
     given: str
     aware: str | None
@@ -68,14 +97,20 @@ class LocalTime:
 def refuse_nested(source: Physical) -> None:
     """Stop at a column that holds no single value (a list, a struct, bytes)."""
     if source.type not in PLAIN and not source.is_decimal:
-        raise ContractError(f"{source.name} is of type {source.type}; text, a number, a time or true/false is needed.")
+        raise ContractError(
+            f"{source.name} is of type {source.type}; text, a number, a time or true/false is"
+            " needed."
+        )
 
 
-# --- text ------------------------------------------------------------------------------------------
+# --- text
+# ------------------------------------------------------------------------------------------
 
 
 def text(source: Physical) -> str:
-    """The value as text: spaces around it cut, empty is NULL, 12346.0 is `12346`, midnight is its date."""
+    """The value as text: spaces around it cut, empty is NULL, 12346.0 is `12346`, midnight is its
+    date.
+    """
     refuse_nested(source)
     x = source.sql
     if source.is_clean:
@@ -85,22 +120,30 @@ def text(source: Physical) -> str:
         return f"CASE WHEN regexp_matches({x}, '^\\s|\\s$|^$') THEN {_trimmed(x)} ELSE {x} END"
     if source.type in FLOATS:
         as_text = _float_text(x)
-        return f"CASE WHEN {as_text} LIKE '%.0' THEN left({as_text}, length({as_text}) - 2) ELSE {as_text} END"
+        return (
+            f"CASE WHEN {as_text} LIKE '%.0' THEN left({as_text}, length({as_text}) - 2) ELSE"
+            f" {as_text} END"
+        )
     if source.is_decimal:
         as_text = f"CAST({x} AS VARCHAR)"
-        return f"CASE WHEN contains({as_text}, '.') THEN rtrim(rtrim({as_text}, '0'), '.') ELSE {as_text} END"
+        return (
+            f"CASE WHEN contains({as_text}, '.') THEN rtrim(rtrim({as_text}, '0'), '.') ELSE"
+            f" {as_text} END"
+        )
     if source.type in NAIVE_TIMES:
         stamp = f"CAST({x} AS TIMESTAMP)"
-        return (f"CASE WHEN {stamp} = date_trunc('day', {stamp}) THEN CAST(CAST({stamp} AS DATE) AS VARCHAR) "
-                f"ELSE CAST({stamp} AS VARCHAR) END")
+        return (
+            f"CASE WHEN {stamp} = date_trunc('day', {stamp}) THEN CAST(CAST({stamp} AS DATE) AS"
+            f" VARCHAR) ELSE CAST({stamp} AS VARCHAR) END"
+        )
     return f"CAST({x} AS VARCHAR)"
 
 
 def _float_text(x: str) -> str:
     """Shortest decimal text of a float; NaN, which many tools write for an empty cell, is NULL.
 
-    Not `isnan`: DuckDB answers it from a Parquet file's smallest and largest value, which leave NaN out, and
-    so calls every value of such a column a number.
+    Not `isnan`: DuckDB answers it from a Parquet file's smallest and largest value, which leave NaN
+    out, and so calls every value of such a column a number.
     """
     return f"nullif(CAST({x} AS VARCHAR), 'nan')"
 
@@ -110,15 +153,18 @@ def key_text(source: Physical) -> str:
     if not source.is_text or source.is_clean:
         return text(source)
     x = source.sql
-    return (f"CASE WHEN regexp_matches({x}, '^\\s|\\s$|^$|\\.0+$') "
-            f"THEN regexp_replace({_trimmed(x)}, '^(-?\\d+)\\.0+$', '\\1') ELSE {x} END")
+    return (
+        f"CASE WHEN regexp_matches({x}, '^\\s|\\s$|^$|\\.0+$') "
+        f"THEN regexp_replace({_trimmed(x)}, '^(-?\\d+)\\.0+$', '\\1') ELSE {x} END"
+    )
 
 
 def _trimmed(x: str) -> str:
     return f"nullif(trim({x}, E' \\t\\r\\n\\f'), '')"
 
 
-# --- flags -----------------------------------------------------------------------------------------
+# --- flags
+# -----------------------------------------------------------------------------------------
 
 
 def flag(source: Physical) -> tuple[str, str]:
@@ -129,7 +175,10 @@ def flag(source: Physical) -> tuple[str, str]:
         raise ContractError(f"{source.name} is of type {source.type}, not true/false.")
     as_text = text(source)
     small = f"lower({as_text})"
-    value = f"CASE WHEN {small} IN {_words(TRUE_WORDS)} THEN true WHEN {small} IN {_words(FALSE_WORDS)} THEN false END"
+    value = (
+        f"CASE WHEN {small} IN {_words(TRUE_WORDS)} THEN true WHEN {small} IN {_words(FALSE_WORDS)}"
+        " THEN false END"
+    )
     return f"{as_text} IS NOT NULL", value
 
 
@@ -137,7 +186,8 @@ def _words(words: tuple[str, ...]) -> str:
     return "(" + ", ".join(literal(word) for word in words) + ")"
 
 
-# --- numbers ---------------------------------------------------------------------------------------
+# --- numbers
+# ---------------------------------------------------------------------------------------
 
 
 def default_decimals(type_: ColumnType, source: Physical, *, is_scaled: bool) -> int:
@@ -151,11 +201,15 @@ def default_decimals(type_: ColumnType, source: Physical, *, is_scaled: bool) ->
     return 0 if source.type in (*INTEGERS, "BOOLEAN") else 3
 
 
-def scaled(source: Physical, factor: Physical | None, scale: float, decimals: int, decimal: str) -> tuple[str, str]:
-    """(given, value) of a number as DECIMAL(18, decimals), rounded half away from zero; see `as_bigint`.
+def scaled(
+    source: Physical, factor: Physical | None, scale: float, decimals: int, decimal: str
+) -> tuple[str, str]:
+    """(given, value) of a number as DECIMAL(18, decimals), rounded half away from zero; see
+    `as_bigint`.
 
-    Binary floats go through their shortest decimal text, so 0.285 is 0.29 and not the 0.28 of the double
-    0.28499999999999998. DECIMAL(18, d) holds what fits BIGINT with room for the rounding; beyond it: bad.
+    Binary floats go through their shortest decimal text, so 0.285 is 0.29 and not the 0.28 of the
+    double 0.28499999999999998. DECIMAL(18, d) holds what fits BIGINT with room for the rounding;
+    beyond it: bad.
     """
     if factor is None and scale == 1.0 and source.type in FLOATS:
         return _rounded_float(source.sql, decimals)
@@ -163,7 +217,8 @@ def scaled(source: Physical, factor: Physical | None, scale: float, decimals: in
     given = f"({first}) IS NOT NULL"
     if factor is None and scale == 1.0:
         return given, f"TRY_CAST({first} AS DECIMAL(18, {decimals}))"
-    # DECIMAL(19, 6) and not 18: DuckDB widens the product of the former to 38 digits, of the latter not.
+    # DECIMAL(19, 6) and not 18: DuckDB widens the product of the former to 38 digits, of the latter
+    # not.
     product = f"TRY_CAST({first} AS DECIMAL(19, 6))"
     if factor is not None:
         second = _exact(factor, decimal)
@@ -177,13 +232,16 @@ def scaled(source: Physical, factor: Physical | None, scale: float, decimals: in
 def _rounded_float(x: str, decimals: int) -> tuple[str, str]:
     """(given, value) of a float as DECIMAL(18, decimals).
 
-    Text is needed near a tie only: a double of less than 1e12 steps is within 0.0002 of its decimal text, so a
-    value 0.001 away from x.5 rounds alike both ways, at a twentieth of the cost.
+    Text is needed near a tie only: a double of less than 1e12 steps is within 0.0002 of its decimal
+    text, so a value 0.001 away from x.5 rounds alike both ways, at a twentieth of the cost.
     """
     steps = f"({x} * {10**decimals})"
     is_clear = f"abs({steps}) < 1e12 AND abs(abs({steps} - trunc({steps})) - 0.5) > 0.001"
     direct = f"TRY_CAST({x} AS DECIMAL(18, {decimals}))"
-    value = f"CASE WHEN {is_clear} THEN {direct} ELSE TRY_CAST({_float_text(x)} AS DECIMAL(18, {decimals})) END"
+    value = (
+        f"CASE WHEN {is_clear} THEN {direct} ELSE TRY_CAST({_float_text(x)} AS DECIMAL(18,"
+        f" {decimals})) END"
+    )
     return f"CASE WHEN {direct} IS NOT NULL THEN true ELSE {_float_text(x)} IS NOT NULL END", value
 
 
@@ -196,7 +254,9 @@ def _times_constant(product: str, scale: float) -> str:
 
 
 def as_bigint(number: str, decimals: int) -> str:
-    """A DECIMAL(18, d) as whole number of 10^-d; 38 digits only where 18 would overflow, for they cost twice."""
+    """A DECIMAL(18, d) as whole number of 10^-d; 38 digits only where 18 would overflow, for they
+    cost twice.
+    """
     if decimals == 0:
         return f"CAST({number} AS BIGINT)"
     power = 10**decimals
@@ -204,11 +264,16 @@ def as_bigint(number: str, decimals: int) -> str:
     if decimals > 4:
         return wide
     largest = f"CAST({10 ** (18 - 2 * decimals) - 1} AS DECIMAL(18, {decimals}))"
-    return f"CASE WHEN abs({number}) < {largest} THEN CAST({number} * {power} AS BIGINT) ELSE {wide} END"
+    return (
+        f"CASE WHEN abs({number}) < {largest} THEN CAST({number} * {power} AS BIGINT) ELSE"
+        f" {wide} END"
+    )
 
 
 def _exact(source: Physical, decimal: str) -> str:
-    """An expression that casts to DECIMAL exactly: text for floats and text, the number itself for the rest."""
+    """An expression that casts to DECIMAL exactly: text for floats and text, the number itself for
+    the rest.
+    """
     x = source.sql
     if source.is_text:
         return _point_text(text(source)) if decimal == "," else text(source)
@@ -222,13 +287,19 @@ def _exact(source: Physical, decimal: str) -> str:
 
 
 def _point_text(as_text: str) -> str:
-    """Text with a decimal comma rewritten with a point; `1.5` is refused, since the point groups thousands."""
+    """Text with a decimal comma rewritten with a point; `1.5` is refused, since the point groups
+    thousands.
+    """
     rewritten = f"replace(replace({as_text}, '.', ''), ',', '.')"
-    return (f"CASE WHEN {as_text} IS NULL THEN NULL WHEN regexp_matches({as_text}, '{GROUPED_COMMA_NUMBER}') "
-            f"THEN {rewritten} ELSE 'not a number' END")
+    return (
+        f"CASE WHEN {as_text} IS NULL THEN NULL WHEN regexp_matches({as_text},"
+        f" '{GROUPED_COMMA_NUMBER}') THEN {rewritten} ELSE 'not a number' END"
+    )
 
 
-def microseconds(source: Physical, unit: str, codes: dict[str, int], decimal: str) -> tuple[str, str]:
+def microseconds(
+    source: Physical, unit: str, codes: dict[str, int], decimal: str
+) -> tuple[str, str]:
     """(given, value) of a duration in microseconds, read from a number or through codes."""
     if codes:
         as_text = text(source)
@@ -241,7 +312,8 @@ def microseconds(source: Physical, unit: str, codes: dict[str, int], decimal: st
     return given, f"CASE WHEN abs({amount}) < {LONGEST_DURATION} THEN CAST({amount} AS BIGINT) END"
 
 
-# --- times -----------------------------------------------------------------------------------------
+# --- times
+# -----------------------------------------------------------------------------------------
 
 
 def local_time(source: Physical, format_: str | None) -> LocalTime:
@@ -258,9 +330,11 @@ def local_time(source: Physical, format_: str | None) -> LocalTime:
         return LocalTime(f"{x} IS NOT NULL", None, _finite(f"CAST({x} AS TIMESTAMP)"))
     if not source.is_text and format_ is None:
         raise ContractError(
-            f"{source.name} is of type {source.type}, not a time. Numbers such as 20240131 need format = \"%Y%m%d\"; "
-            "numbers since 1970 need { value = \"1970-01-01T00:00:00Z\", plus = \"" + source.name.strip("`")
-            + "\", plus_unit = \"seconds\" } (or milliseconds, days)."
+            f"{source.name} is of type {source.type}, not a time. Numbers such as 20240131 need"
+            ' format = "%Y%m%d"; numbers since 1970 need { value = "1970-01-01T00:00:00Z",'
+            ' plus = "'
+            + source.name.strip("`")
+            + '", plus_unit = "seconds" } (or milliseconds, days).'
         )
     return _text_time(text(source), format_)
 
@@ -308,8 +382,9 @@ def wall_clock(time: LocalTime, zone: str | None) -> str:
         parts.append(_shifted(time.naive, time.calendar_shift))
     if time.aware is not None:
         utc = _shifted(time.aware, time.calendar_shift)
-        parts.append(utc if zone in (None, "UTC")
-                     else f"timezone({literal(zone)}, timezone('UTC', {utc}))")
+        parts.append(
+            utc if zone in (None, "UTC") else f"timezone({literal(zone)}, timezone('UTC', {utc}))"
+        )
     return parts[0] if len(parts) == 1 else f"coalesce({', '.join(parts)})"
 
 

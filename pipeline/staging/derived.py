@@ -1,4 +1,6 @@
-"""What staging works out beside the user's columns: families, visits, answers on one scale, the tone of texts."""
+"""What staging works out beside the user's columns: families, visits, answers on one scale, the
+tone of texts.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +24,11 @@ class Derived:
 
 
 def derive(
-    connection: Connection, staged: Mapping[str, StagedSource], *, families: pd.DataFrame | None, texts: pd.DataFrame
+    connection: Connection,
+    staged: Mapping[str, StagedSource],
+    *,
+    families: pd.DataFrame | None,
+    texts: pd.DataFrame,
 ) -> Derived:
     """Complete every staged table in the connection.
 
@@ -38,7 +44,9 @@ def derive(
         if families is not None:
             source = roll_up(connection, source, families)
         source = add_points(connection, add_sessions(connection, source))
-        source, fresh = add_sentiment(connection, source, pd.concat([texts, *judged], ignore_index=True))
+        source, fresh = add_sentiment(
+            connection, source, pd.concat([texts, *judged], ignore_index=True)
+        )
         judged.append(fresh)
         sources[name] = source
     return Derived(sources, pd.concat(judged, ignore_index=True))

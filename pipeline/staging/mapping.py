@@ -1,4 +1,6 @@
-"""From a column rule of the project file to SQL: start, codes, prefixes, times, scale, plus, cast."""
+"""From a column rule of the project file to SQL: start, codes, prefixes, times, scale, plus,
+cast.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -46,7 +48,9 @@ class MappedColumn:
     decimals: int = 0
     given: str = ""
     value: str = ""
-    """Of text: the text, which is given where it is not NULL. Of money and numbers: an exact decimal, see `staged`."""
+    """Of text: the text, which is given where it is not NULL. Of money and numbers: an exact
+    decimal, see `staged`.
+    """
     local: LocalTime | None = None
     zone: str | None = None
     """The zone declared for naive times: by the rule, the source or the project."""
@@ -68,11 +72,19 @@ class MappedColumn:
     @property
     def staged(self) -> str:
         """SQL on the first step: the value as the staged table holds it."""
-        return as_bigint(f"v_{self.name}", self.decimals) if self.rescaled is not None else f"v_{self.name}"
+        return (
+            as_bigint(f"v_{self.name}", self.decimals)
+            if self.rescaled is not None
+            else f"v_{self.name}"
+        )
 
 
 def mapped_columns(
-    raw: RawTable, contract: Contract, columns: dict[str, Rule], extra: dict[str, Rule], source: Source,
+    raw: RawTable,
+    contract: Contract,
+    columns: dict[str, Rule],
+    extra: dict[str, Rule],
+    source: Source,
     project_zone: str | None,
 ) -> dict[str, MappedColumn]:
     """Every contract column and extra that this table fills, by name.
@@ -80,14 +92,16 @@ def mapped_columns(
     Raises
     ------
     ContractError
-        A column named in a rule is not in the table, a required one is neither named nor found, or a type
-        cannot become what the contract wants.
+        A column named in a rule is not in the table, a required one is neither named nor found, or
+        a type cannot become what the contract wants.
     """
     mapper = _Mapper(raw, source, project_zone)
     wanted = (*COMMON, *contract.columns)
     rules = {**_self_mapped(raw, wanted), **columns}
     _refuse_missing(raw, wanted, rules)
-    mapped = {c.name: mapper.mapped(c.name, rules[c.name], c.type) for c in wanted if c.name in rules}
+    mapped = {
+        c.name: mapper.mapped(c.name, rules[c.name], c.type) for c in wanted if c.name in rules
+    }
     for name, rule in extra.items():
         mapped[name] = replace(mapper.mapped(name, rule, None), is_extra=True)
     return mapped
@@ -105,7 +119,7 @@ def _refuse_missing(raw: RawTable, wanted: tuple[Column, ...], rules: dict[str, 
     told = "; ".join(f"{c.name} ({c.meaning}){nearest(c.name, small).rstrip('.')}" for c in missing)
     raise ContractError(
         f"{raw.place} lacks required columns: {told}. Columns there: {', '.join(raw.columns)}. "
-        f"Map them, such as columns = {{ {missing[0].name} = \"your column\" }}."
+        f'Map them, such as columns = {{ {missing[0].name} = "your column" }}.'
     )
 
 
@@ -141,14 +155,27 @@ class _Mapper:
         return start
 
     def _coded(self, start: Physical, rule: ColumnRule) -> str:
-        """CASE over the value as text: codes, then the longest prefix, then otherwise or the value itself."""
+        """CASE over the value as text: codes, then the longest prefix, then otherwise or the value
+        itself.
+        """
         as_text = text(start)
-        whens = [f"WHEN {as_text} IS NULL THEN {self._scalar(rule.codes[''])}"] if "" in rule.codes else []
+        whens = (
+            [f"WHEN {as_text} IS NULL THEN {self._scalar(rule.codes[''])}"]
+            if "" in rule.codes
+            else []
+        )
         # An empty value is no code: it stays empty, whatever `otherwise` says.
         whens += [] if whens else [f"WHEN {as_text} IS NULL THEN NULL"]
-        whens += [f"WHEN {as_text} = {literal(c)} THEN {self._scalar(v)}" for c, v in rule.codes.items() if c]
+        whens += [
+            f"WHEN {as_text} = {literal(c)} THEN {self._scalar(v)}"
+            for c, v in rule.codes.items()
+            if c
+        ]
         by_length = sorted(rule.prefixes.items(), key=lambda item: (-len(item[0]), item[0]))
-        whens += [f"WHEN starts_with({as_text}, {literal(p)}) THEN {self._scalar(v)}" for p, v in by_length]
+        whens += [
+            f"WHEN starts_with({as_text}, {literal(p)}) THEN {self._scalar(v)}"
+            for p, v in by_length
+        ]
         otherwise = as_text if rule.otherwise is None else self._scalar(rule.otherwise)
         return f"CASE {' '.join(whens)} ELSE {otherwise} END"
 
@@ -158,7 +185,9 @@ class _Mapper:
             as_text = as_text.replace(".", ",")
         return literal(as_text)
 
-    def _cast(self, name: str, rule: ColumnRule, start: Physical, type_: ColumnType) -> MappedColumn:
+    def _cast(
+        self, name: str, rule: ColumnRule, start: Physical, type_: ColumnType
+    ) -> MappedColumn:
         shown = text(start)
         if type_ == "time":
             return self._time(name, rule, start, shown)
@@ -167,7 +196,9 @@ class _Mapper:
         given, value = flag(start) if type_ == "flag" else ("", shown)
         return MappedColumn(name, type_, shown, given=given, value=value)
 
-    def _number(self, name: str, rule: ColumnRule, start: Physical, type_: ColumnType, shown: str) -> MappedColumn:
+    def _number(
+        self, name: str, rule: ColumnRule, start: Physical, type_: ColumnType, shown: str
+    ) -> MappedColumn:
         factor = None if rule.times is None else self.raw.required(rule.times)
         is_scaled = factor is not None or rule.scale != 1.0
         decimals = rule.decimals
@@ -180,19 +211,29 @@ class _Mapper:
         if factor is not None:
             shown = f"concat({shown}, ' x ', {text(factor)})"
         given, value = rescaled(decimals)
-        return MappedColumn(name, type_, shown, decimals=decimals, given=given, value=value, rescaled=rescaled)
+        return MappedColumn(
+            name, type_, shown, decimals=decimals, given=given, value=value, rescaled=rescaled
+        )
 
     def _time(self, name: str, rule: ColumnRule, start: Physical, shown: str) -> MappedColumn:
         local = local_time(start, rule.format)
         if rule.plus is not None:
             column = self.raw.required(rule.plus)
-            given, shift = microseconds(column, rule.plus_unit, rule.plus_codes, self.source.decimal)
+            given, shift = microseconds(
+                column, rule.plus_unit, rule.plus_codes, self.source.decimal
+            )
             is_calendar = rule.plus_unit == "days"
-            local = replace(local, shift_given=given, calendar_shift=shift if is_calendar else None,
-                            elapsed_shift=None if is_calendar else shift)
+            local = replace(
+                local,
+                shift_given=given,
+                calendar_shift=shift if is_calendar else None,
+                elapsed_shift=None if is_calendar else shift,
+            )
             shown = f"concat({shown}, ' + ', {text(column)})"
         zone = rule.time_zone or self.source.time_zone or self.project_zone
-        return MappedColumn(name, "time", shown, local=local, zone=zone, zone_is_own=rule.time_zone is not None)
+        return MappedColumn(
+            name, "time", shown, local=local, zone=zone, zone_is_own=rule.time_zone is not None
+        )
 
 
 def scalar_text(value: Scalar) -> str:
@@ -216,7 +257,7 @@ def _constant(value: Scalar | None) -> Physical:
         return Physical(literal(str(value)), "VARCHAR", str(value))
     if isinstance(value, date):
         return Physical(literal(value), "DATE", str(value))
-    return Physical(literal(value), "VARCHAR", f"\"{value}\"")
+    return Physical(literal(value), "VARCHAR", f'"{value}"')
 
 
 def _own_type(start: Physical, rule: ColumnRule) -> ColumnType:
@@ -225,6 +266,10 @@ def _own_type(start: Physical, rule: ColumnRule) -> ColumnType:
         return "number"
     if rule.times is not None or rule.scale != 1.0 or rule.decimals is not None:
         return "number"
-    if start.type in ("DATE", AWARE_TIME, *NAIVE_TIMES) or rule.plus is not None or rule.format is not None:
+    if (
+        start.type in ("DATE", AWARE_TIME, *NAIVE_TIMES)
+        or rule.plus is not None
+        or rule.format is not None
+    ):
         return "time"
     return "flag" if start.type == "BOOLEAN" else "text"

@@ -27,12 +27,16 @@ COPY = "tenure_copy_number"
 
 @dataclass(frozen=True)
 class MappedPart:
-    """One file or table of a source with its columns mapped, and the rules by which rows are left out."""
+    """One file or table of a source with its columns mapped, and the rules by which rows are left
+    out.
+    """
 
     raw: RawTable
     columns: dict[str, MappedColumn]
     left_out: tuple[tuple[str, str], ...]
-    """(rule as told to people, SQL that is true for rows it leaves out), in the order they are applied."""
+    """(rule as told to people, SQL that is true for rows it leaves out), in the order they are
+    applied.
+    """
 
     @property
     def kept(self) -> str:
@@ -41,54 +45,93 @@ class MappedPart:
 
 
 def mapped_parts(
-    project: Project, source: Source, contract: Contract, data_dir: Path, connection: Connection,
-    resources: ExitStack, notes: list[str],
+    project: Project,
+    source: Source,
+    contract: Contract,
+    data_dir: Path,
+    connection: Connection,
+    resources: ExitStack,
+    notes: list[str],
 ) -> list[MappedPart]:
     """Every part of a source, mapped, with decimals and types agreed and time zones settled."""
     parts = source.parts or (Part(location=str(source.location), table=source.table),)
     mapped = []
     for part in parts:
-        raw = open_raw(connection, part.location, part.table or source.table, source, data_dir, resources)
+        raw = open_raw(
+            connection, part.location, part.table or source.table, source, data_dir, resources
+        )
         for lookup in source.lookups:
             raw = _looked_up(connection, raw, lookup, source, data_dir, resources, notes)
         raw = _numbered(raw) if source.drop_duplicates else raw
-        columns = mapped_columns(raw, contract, {**source.columns, **part.columns}, {**source.extra, **part.extra},
-                                 source, project.time_zone)
-        mapped.append(MappedPart(raw, columns, tuple(_row_rules(raw, source, part, columns, contract))))
+        columns = mapped_columns(
+            raw,
+            contract,
+            {**source.columns, **part.columns},
+            {**source.extra, **part.extra},
+            source,
+            project.time_zone,
+        )
+        mapped.append(
+            MappedPart(raw, columns, tuple(_row_rules(raw, source, part, columns, contract)))
+        )
     _refuse_names_of_no_part(source, [part.raw for part in mapped])
     return _with_zones(connection, _agreed(mapped), source, notes)
 
 
-# --- lookups ---------------------------------------------------------------------------------------
+# --- lookups
+# ---------------------------------------------------------------------------------------
 
 
 def _looked_up(
-    connection: Connection, raw: RawTable, lookup: Lookup, source: Source, data_dir: Path, resources: ExitStack,
+    connection: Connection,
+    raw: RawTable,
+    lookup: Lookup,
+    source: Source,
+    data_dir: Path,
+    resources: ExitStack,
     notes: list[str],
 ) -> RawTable:
-    """The relation with the columns of another table beside it; as many rows as before, unless the lookup repeats."""
+    """The relation with the columns of another table beside it; as many rows as before, unless the
+    lookup repeats.
+    """
     other = open_raw(connection, lookup.location, lookup.table, source, data_dir, resources)
     pairs = [(raw.required(here), other.required(there)) for here, there in lookup.on.items()]
     keys = ", ".join(f"{there.sql} AS {_key(i)}" for i, (_, there) in enumerate(_comparable(pairs)))
     taken = [other.required(name) for name in lookup.take]
     for column in taken:
         if raw.column(column.name.strip("`")) is not None:
-            raise ContractError(f"{raw.place} has a column {column.name} of its own, so the lookup in {other.place} "
-                                "cannot take one of that name. Take it out of take, or rename one of the two.")
+            raise ContractError(
+                f"{raw.place} has a column {column.name} of its own, so the lookup in {other.place}"
+                " cannot take one of that name. Take it out of take, or rename one of the two."
+            )
     selected = ", ".join(column.sql for column in taken)
     looked_in = f"(SELECT {keys}, {selected} FROM {other.relation})"
     if not lookup.repeats:
-        _refuse_repeated_keys(connection, looked_in, [f"{p.name.strip('`')}" for _, p in pairs], other.place)
-    matches = " AND ".join(f"here.{here.sql} = there.{_key(i)}" if here.sql.startswith('"')
-                           else f"{here.sql} = there.{_key(i)}"
-                           for i, (here, _) in enumerate(_comparable(pairs)))
-    joined = f"(SELECT here.*, {', '.join(f'there.{c.sql}' for c in taken)} FROM {raw.relation} AS here " \
-             f"LEFT JOIN {looked_in} AS there ON {matches})"
-    unmatched = row(connection, f"SELECT count(*) FROM {raw.relation} AS here WHERE NOT EXISTS "
-                                f"(SELECT 1 FROM {looked_in} AS there WHERE {matches})")[0]
+        _refuse_repeated_keys(
+            connection, looked_in, [f"{p.name.strip('`')}" for _, p in pairs], other.place
+        )
+    matches = " AND ".join(
+        (
+            f"here.{here.sql} = there.{_key(i)}"
+            if here.sql.startswith('"')
+            else f"{here.sql} = there.{_key(i)}"
+        )
+        for i, (here, _) in enumerate(_comparable(pairs))
+    )
+    joined = (
+        f"(SELECT here.*, {', '.join(f'there.{c.sql}' for c in taken)} FROM {raw.relation} AS here "
+        f"LEFT JOIN {looked_in} AS there ON {matches})"
+    )
+    unmatched = row(
+        connection,
+        f"SELECT count(*) FROM {raw.relation} AS here WHERE NOT EXISTS "
+        f"(SELECT 1 FROM {looked_in} AS there WHERE {matches})",
+    )[0]
     if unmatched:
-        notes.append(f"{unmatched:,} rows of {raw.place} have no match in {other.place}; their "
-                     f"{', '.join(lookup.take)} are empty.")
+        notes.append(
+            f"{unmatched:,} rows of {raw.place} have no match in {other.place}; their "
+            f"{', '.join(lookup.take)} are empty."
+        )
     return RawTable(joined, columns_of(connection, joined), raw.place, raw.rejected)
 
 
@@ -102,33 +145,49 @@ def _comparable(pairs: list[tuple[Physical, Physical]]) -> Iterator[tuple[Physic
         if here.type == there.type:
             yield here, there
         else:
-            yield (Physical(f"({key_text(here)})", "VARCHAR", here.name),
-                   Physical(f"({key_text(there)})", "VARCHAR", there.name))
+            yield (
+                Physical(f"({key_text(here)})", "VARCHAR", here.name),
+                Physical(f"({key_text(there)})", "VARCHAR", there.name),
+            )
 
 
-def _refuse_repeated_keys(connection: Connection, looked_in: str, names: list[str], place: str) -> None:
+def _refuse_repeated_keys(
+    connection: Connection, looked_in: str, names: list[str], place: str
+) -> None:
     keys = ", ".join(_key(i) for i in range(len(names)))
     is_given = " AND ".join(f"{_key(i)} IS NOT NULL" for i in range(len(names)))
-    repeated = rows(connection, f"SELECT {keys}, count(*) FROM {looked_in} WHERE {is_given} GROUP BY {keys} "
-                                f"HAVING count(*) > 1 ORDER BY {keys} LIMIT {EXAMPLES}")
+    repeated = rows(
+        connection,
+        f"SELECT {keys}, count(*) FROM {looked_in} WHERE {is_given} GROUP BY {keys} "
+        f"HAVING count(*) > 1 ORDER BY {keys} LIMIT {EXAMPLES}",
+    )
     if repeated:
-        examples = ", ".join("/".join(str(v) for v in r[:-1]) + f" ({r[-1]} rows)" for r in repeated)
-        raise ContractError(f"the lookup in {place} needs one row per {' and '.join(names)}; repeated: {examples}. "
-                            "Name more columns in on, look up in a table without repeats, or say repeats = true where a "
-                            "row here is meant to be repeated for each.")
+        examples = ", ".join(
+            "/".join(str(v) for v in r[:-1]) + f" ({r[-1]} rows)" for r in repeated
+        )
+        raise ContractError(
+            f"the lookup in {place} needs one row per {' and '.join(names)}; repeated: {examples}."
+            " Name more columns in on, look up in a table without repeats, or say repeats = true"
+            " where a row here is meant to be repeated for each."
+        )
 
 
-# --- copies ----------------------------------------------------------------------------------------
+# --- copies
+# ----------------------------------------------------------------------------------------
 
 
 def _numbered(raw: RawTable) -> RawTable:
     """The rows with the number of each among those that equal it in every column."""
     listed = ", ".join(identifier(name) for name in raw.columns)
-    numbered = f"(SELECT *, row_number() OVER (PARTITION BY {listed}) AS {COPY} FROM {raw.relation} AS each_row)"
+    numbered = (
+        f"(SELECT *, row_number() OVER (PARTITION BY {listed}) AS {COPY} FROM {raw.relation} AS"
+        " each_row)"
+    )
     return RawTable(numbered, raw.columns, raw.place, raw.rejected)
 
 
-# --- rows left out by rule -------------------------------------------------------------------------
+# --- rows left out by rule
+# -------------------------------------------------------------------------
 
 
 def _row_rules(
@@ -140,15 +199,23 @@ def _row_rules(
     for name in _present(raw, source, source.drop_missing):
         yield f"drop_missing {name}", f"{text(raw.required(name))} IS NULL"
     for name in _present(raw, source, tuple(source.keep)):
-        yield f"keep {name}", f"NOT coalesce({_is_one_of(raw.required(name), source.keep[name])}, false)"
+        yield (
+            f"keep {name}",
+            f"NOT coalesce({_is_one_of(raw.required(name), source.keep[name])}, false)",
+        )
     for name in _present(raw, source, tuple(source.drop)):
-        yield f"drop {name}", f"coalesce({_is_one_of(raw.required(name), source.drop[name])}, false)"
+        yield (
+            f"drop {name}",
+            f"coalesce({_is_one_of(raw.required(name), source.drop[name])}, false)",
+        )
     if source.drop_duplicates:
         yield "drop_duplicates", f"{COPY} > 1"
 
 
 def _present(raw: RawTable, source: Source, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Names that this part has; parts may call a column differently, so each name need fit one part only."""
+    """Names that this part has; parts may call a column differently, so each name need fit one part
+    only.
+    """
     if not source.parts:
         return names
     return tuple(name for name in names if raw.column(name) is not None)
@@ -162,7 +229,9 @@ def _refuse_names_of_no_part(source: Source, raws: list[RawTable]) -> None:
 
 def _is_one_of(column: Physical, values: tuple[Scalar, ...]) -> str:
     listed = ", ".join(literal(scalar_text(value)) for value in values)
-    by_day = column.type in (*NAIVE_TIMES, "DATE") and all(isinstance(value, date) for value in values)
+    by_day = column.type in (*NAIVE_TIMES, "DATE") and all(
+        isinstance(value, date) for value in values
+    )
     as_text = f"CAST(CAST({column.sql} AS DATE) AS VARCHAR)" if by_day else key_text(column)
     return f"{as_text} IN ({listed})"
 
@@ -170,7 +239,8 @@ def _is_one_of(column: Physical, values: tuple[Scalar, ...]) -> str:
 def _period_rules(
     first: date | None, until: date | None, columns: dict[str, MappedColumn], contract: Contract
 ) -> Iterator[tuple[str, str]]:
-    """Days as the source's own clocks showed them: extracts are cut at local midnight, not at UTC's.
+    """Days as the source's own clocks showed them: extracts are cut at local midnight, not at
+    UTC's.
 
     Rows without a readable event time stay; they are judged as bad rows, not left out in silence.
     """
@@ -178,8 +248,10 @@ def _period_rules(
         return
     event = columns.get(contract.event_time or "")
     if event is None or event.local is None:
-        raise ContractError(f"rows_from and rows_until cut by {contract.event_time or 'an event time'}, which is not "
-                            f"mapped in this {contract.table} source.")
+        raise ContractError(
+            f"rows_from and rows_until cut by {contract.event_time or 'an event time'}, which is"
+            f" not mapped in this {contract.table} source."
+        )
     shown = wall_clock(event.local, event.zone)
     if first is not None:
         yield f"rows_from {first}", f"coalesce({shown} < {literal(first)}, false)"
@@ -187,20 +259,29 @@ def _period_rules(
         yield f"rows_until {until}", f"coalesce({shown} >= {literal(until)}, false)"
 
 
-# --- agreement between parts -----------------------------------------------------------------------
+# --- agreement between parts
+# -----------------------------------------------------------------------
 
 
 def _agreed(parts: list[MappedPart]) -> list[MappedPart]:
-    """The parts with equal types and decimals per column; the larger number of decimals holds what all have."""
+    """The parts with equal types and decimals per column; the larger number of decimals holds what
+    all have.
+    """
     decimals: dict[str, int] = {}
     types: dict[str, str] = {}
     for part in parts:
         for column in part.columns.values():
             decimals[column.name] = max(decimals.get(column.name, 0), column.decimals)
             if types.setdefault(column.name, column.type) != column.type:
-                raise ContractError(f"extra column {column.name} is {types[column.name]} in {parts[0].raw.place} and "
-                                    f"{column.type} in {part.raw.place}. Declare its type = \"...\".")
-    return [replace(part, columns={n: _rescaled(c, decimals[n]) for n, c in part.columns.items()}) for part in parts]
+                raise ContractError(
+                    f"extra column {column.name} is {types[column.name]} in {parts[0].raw.place}"
+                    " and "
+                    f'{column.type} in {part.raw.place}. Declare its type = "...".'
+                )
+    return [
+        replace(part, columns={n: _rescaled(c, decimals[n]) for n, c in part.columns.items()})
+        for part in parts
+    ]
 
 
 def _rescaled(column: MappedColumn, decimals: int) -> MappedColumn:
@@ -210,7 +291,8 @@ def _rescaled(column: MappedColumn, decimals: int) -> MappedColumn:
     return replace(column, decimals=decimals, given=given, value=value)
 
 
-# --- time zones ------------------------------------------------------------------------------------
+# --- time zones
+# ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -228,9 +310,9 @@ def _with_zones(
 ) -> list[MappedPart]:
     """The parts with every time column's value settled.
 
-    Naive values that are all midnight are days, and a day is taken as the UTC day of that name: moving
-    2024-05-01 to 2024-04-30 23:00 because the source sits in London would help nobody. One time of day
-    anywhere in the column makes all of it clock times, which need a declared zone.
+    Naive values that are all midnight are days, and a day is taken as the UTC day of that name:
+    moving 2024-05-01 to 2024-04-30 23:00 because the source sits in London would help nobody. One
+    time of day anywhere in the column makes all of it clock times, which need a declared zone.
     """
     seen = [_naive_times(connection, part) for part in parts]
     settled = []
@@ -252,7 +334,11 @@ def _with_zones(
 
 
 def _naive_times(connection: Connection, part: MappedPart) -> dict[str, _NaiveTimes]:
-    naive = {n: c.local.naive for n, c in part.columns.items() if c.local is not None and c.local.naive is not None}
+    naive = {
+        n: c.local.naive
+        for n, c in part.columns.items()
+        if c.local is not None and c.local.naive is not None
+    }
     if not naive:
         return {}
     asked = ", ".join(
@@ -260,7 +346,9 @@ def _naive_times(connection: Connection, part: MappedPart) -> dict[str, _NaiveTi
         f"min({x}) FILTER (WHERE {x} <> date_trunc('day', {x})), min({x}), max({x})"
         for x in naive.values()
     )
-    found = row(connection, f"SELECT {asked} FROM {part.raw.relation} AS source_row WHERE {part.kept}")
+    found = row(
+        connection, f"SELECT {asked} FROM {part.raw.relation} AS source_row WHERE {part.kept}"
+    )
     return {name: _NaiveTimes(*found[4 * i : 4 * i + 4]) for i, name in enumerate(naive)}
 
 
@@ -271,9 +359,9 @@ def _refuse_unstated_zone(
         return
     example = next(t.example for t in times if t.has_time_of_day)
     raise ConfigError(
-        f"{part.raw.place}, column {column.name}: times such as {example} carry no time zone, and none is declared. "
-        "Declare the zone that the clocks of this source showed, in the source or for the whole project: "
-        "time_zone = \"Europe/London\" (any IANA name, or \"UTC\")."
+        f"{part.raw.place}, column {column.name}: times such as {example} carry no time zone, and"
+        " none is declared. Declare the zone that the clocks of this source showed, in the source"
+        ' or for the whole project: time_zone = "Europe/London" (any IANA name, or "UTC").'
     )
 
 
@@ -284,21 +372,33 @@ def _summer_time_notes(
     if column.local is None or times.first is None or times.last is None or zone == "UTC":
         return
     skipped, repeated = _changes_of_clock(ZoneInfo(zone), times.first, times.last)
-    for periods, words in ((skipped, "do not exist"), (repeated, "occur twice; the later one is taken")):
+    for periods, words in (
+        (skipped, "do not exist"),
+        (repeated, "occur twice; the later one is taken"),
+    ):
         if not periods:
             continue
-        hits = " OR ".join(f"(t >= {literal(start)} AND t < {literal(end)})" for start, end in periods)
-        count = row(connection, f"SELECT count(*) FROM (SELECT {column.local.naive} AS t FROM {part.raw.relation} "
-                                f"AS source_row WHERE {part.kept}) WHERE {hits}")[0]
+        hits = " OR ".join(
+            f"(t >= {literal(start)} AND t < {literal(end)})" for start, end in periods
+        )
+        count = row(
+            connection,
+            f"SELECT count(*) FROM (SELECT {column.local.naive} AS t FROM {part.raw.relation} "
+            f"AS source_row WHERE {part.kept}) WHERE {hits}",
+        )[0]
         if count:
-            yield f"{part.raw.place}, column {column.name}: {count:,} times {words} in {zone} (clocks change)."
+            yield (
+                f"{part.raw.place}, column {column.name}: {count:,} times {words} in {zone} (clocks"
+                " change)."
+            )
 
 
 Periods = list[tuple[datetime, datetime]]
 
 
 def _changes_of_clock(zone: ZoneInfo, first: datetime, last: datetime) -> tuple[Periods, Periods]:
-    """(periods of local time that were skipped, periods that were shown twice) between two local times.
+    """(periods of local time that were skipped, periods that were shown twice) between two local
+    times.
 
     London 2024: 03-31 01:00-02:00 was skipped, 10-27 01:00-02:00 came twice.
     """
@@ -333,4 +433,3 @@ def _moment_of_change(zone: ZoneInfo, low: datetime, high: datetime) -> datetime
 
 
 __all__ = ["EXAMPLES", "MappedPart", "mapped_parts"]
-

@@ -1,4 +1,6 @@
-"""Bad rows: why each was refused, kept for people to look at, and the stop when there are too many."""
+"""Bad rows: why each was refused, kept for people to look at, and the stop when there are too
+many.
+"""
 
 from dataclasses import dataclass
 
@@ -25,23 +27,37 @@ class Check:
 
 
 def checks_of(
-    part: MappedPart, contract: Contract, required: frozenset[str], *, excused: str, never_excused: frozenset[str]
+    part: MappedPart,
+    contract: Contract,
+    required: frozenset[str],
+    *,
+    excused: str,
+    never_excused: frozenset[str],
 ) -> list[Check]:
     """Every check of a part, in the order in which a row gets its one reason.
 
-    `excused` is SQL that is true for rows which may lack required values: a retraction only says which row is
-    gone. What identifies that row (`never_excused`) it needs all the same.
+    `excused` is SQL that is true for rows which may lack required values: a retraction only says
+    which row is gone. What identifies that row (`never_excused`) it needs all the same.
     """
     order = {c.name: i for i, c in enumerate(contract.columns)}
-    columns = sorted(part.columns.values(), key=lambda c: (c.name != "account_id", order.get(c.name, 99), c.name))
+    columns = sorted(
+        part.columns.values(), key=lambda c: (c.name != "account_id", order.get(c.name, 99), c.name)
+    )
     found: list[tuple[MappedColumn, str, str]] = []
     for column in columns:
         if column.type != "text":
-            found.append((column, f"{column.name} is not {TYPE_WORDS[column.type]}", _uncastable(column)))
+            found.append(
+                (column, f"{column.name} is not {TYPE_WORDS[column.type]}", _uncastable(column))
+            )
         if column.name in required:
             may_lack = "false" if column.name in never_excused else excused
-            found.append((column, f"{column.name} is empty", f"NOT ({column.is_given}) AND NOT ({may_lack})"))
-    return [Check(i, c.name, reason, condition, c.shown) for i, (c, reason, condition) in enumerate(found)]
+            found.append(
+                (column, f"{column.name} is empty", f"NOT ({column.is_given}) AND NOT ({may_lack})")
+            )
+    return [
+        Check(i, c.name, reason, condition, c.shown)
+        for i, (c, reason, condition) in enumerate(found)
+    ]
 
 
 def _uncastable(column: MappedColumn) -> str:
@@ -54,52 +70,71 @@ def problem_code(checks: list[Check]) -> str:
 
 
 def store_bad_rows(
-    connection: Connection, table: str, source: str, checks: list[Check], selected: str, allowed: str
+    connection: Connection,
+    table: str,
+    source: str,
+    checks: list[Check],
+    selected: str,
+    allowed: str,
 ) -> None:
     """Add a part's bad rows, with value and whole row as JSON, up to the cap.
 
-    `selected` is the part's query with `problem`, the values shown (`s_<code>`) and `raw_row`; `allowed` is true
-    for rows that may be kept at all (consent).
+    `selected` is the part's query with `problem`, the values shown (`s_<code>`) and `raw_row`;
+    `allowed` is true for rows that may be kept at all (consent).
     """
     room = STORED_ROWS - row(connection, f"SELECT count(*) FROM {table}")[0]
     reasons = " ".join(f"WHEN {c.code} THEN {literal(c.reason)}" for c in checks)
     columns = " ".join(f"WHEN {c.code} THEN {literal(c.column)}" for c in checks)
     values = " ".join(f"WHEN {c.code} THEN left(s_{c.code}, {SHOWN_LENGTH})" for c in checks)
-    # By hash and not by place in the file: which rows are stored must not depend on the order of the input.
-    # A fixed LIMIT lets DuckDB keep the first rows only, and JSON is then made of these alone.
-    first = f"SELECT * FROM ({selected}) WHERE problem IS NOT NULL AND {allowed} ORDER BY hash(raw_row) LIMIT {room}"
+    # By hash and not by place in the file: which rows are stored must not depend on the order of
+    # the input. A fixed LIMIT lets DuckDB keep the first rows only, and JSON is then made of these
+    # alone.
+    first = (
+        f"SELECT * FROM ({selected}) WHERE problem IS NOT NULL AND {allowed} ORDER BY hash(raw_row)"
+        f" LIMIT {room}"
+    )
     connection.execute(
-        f"INSERT INTO {table} SELECT {literal(source)}, CASE problem {reasons} END, CASE problem {columns} END, "
-        f"CASE problem {values} END, CAST(to_json(raw_row) AS VARCHAR) FROM ({first})"
+        f"INSERT INTO {table} SELECT {literal(source)}, CASE problem {reasons} END, CASE problem"
+        f" {columns} END, CASE problem {values} END, CAST(to_json(raw_row) AS VARCHAR) FROM"
+        f" ({first})"
     )
 
 
 def create_quarantine(connection: Connection, table: str) -> None:
     """The empty table of bad rows of one source."""
     connection.execute(
-        f'CREATE OR REPLACE TABLE {table} (source VARCHAR, reason VARCHAR, "column" VARCHAR, "value" VARCHAR, '
-        '"row" VARCHAR)'
+        f'CREATE OR REPLACE TABLE {table} (source VARCHAR, reason VARCHAR, "column" VARCHAR,'
+        ' "value" VARCHAR, "row" VARCHAR)'
     )
 
 
 def refuse_too_many(
-    connection: Connection, table: str, place: str, bad: dict[str, int], judged: int, max_bad_share: float
+    connection: Connection,
+    table: str,
+    place: str,
+    bad: dict[str, int],
+    judged: int,
+    max_bad_share: float,
 ) -> None:
     """Stop where the share of bad rows is above what the project allows."""
     count = sum(bad.values())
     if count == 0 or count <= max_bad_share * judged:
         return
-    examples = rows(connection, f'SELECT reason, list(DISTINCT "value" ORDER BY "value")[1:{EXAMPLES}] FROM {table} '
-                                "GROUP BY reason")
+    examples = rows(
+        connection,
+        f'SELECT reason, list(DISTINCT "value" ORDER BY "value")[1:{EXAMPLES}] FROM {table} '
+        "GROUP BY reason",
+    )
     shown = {reason: [v for v in values if v is not None] for reason, values in examples}
     told = "; ".join(
-        f"{reason}: {n:,} rows" + (f", such as {', '.join(map(repr, shown[reason]))}" if shown.get(reason) else "")
+        f"{reason}: {n:,} rows"
+        + (f", such as {', '.join(map(repr, shown[reason]))}" if shown.get(reason) else "")
         for reason, n in sorted(bad.items(), key=lambda item: (-item[1], item[0]))
     )
     whole = " Not one row is good: the columns may be mapped wrongly." if count == judged else ""
     raise ContractError(
-        f"{place}: {count:,} of {judged:,} rows are bad ({count / judged:.1%}; allowed {max_bad_share:.1%}). "
-        f"{told}.{whole} "
-        "Correct the mapping (columns, format, time_zone, codes, decimal) or the data, leave rows out on purpose with "
-        "drop_missing, keep or drop, or allow more with max_bad_share."
+        f"{place}: {count:,} of {judged:,} rows are bad ({count / judged:.1%}; allowed"
+        f" {max_bad_share:.1%}). {told}.{whole} Correct the mapping (columns, format, time_zone,"
+        " codes, decimal) or the data, leave rows out on purpose with drop_missing, keep or drop,"
+        " or allow more with max_bad_share."
     )

@@ -1,4 +1,6 @@
-"""From a location to a relation that DuckDB can select from: Parquet, CSV, DuckDB files, PostgreSQL."""
+"""From a location to a relation that DuckDB can select from: Parquet, CSV, DuckDB files,
+PostgreSQL.
+"""
 
 import csv
 import glob
@@ -23,9 +25,12 @@ CSV_ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz")
 PARQUET_ENDINGS = (".parquet", ".pq")
 JSON_ENDINGS = (".jsonl", ".ndjson", ".json", ".jsonl.gz", ".ndjson.gz", ".json.gz")
 DUCKDB_ENDINGS = (".duckdb", ".ddb")
-READABLE = ("Parquet (.parquet), CSV (.csv, .tsv, .txt) and JSON lines (.jsonl, .ndjson, .json), each also .gz, "
-            "DuckDB (.duckdb), postgresql://..., env:NAME")
-# DuckDB reads these itself; others are rewritten as UTF-8 first, since its add-on would be downloaded.
+READABLE = (
+    "Parquet (.parquet), CSV (.csv, .tsv, .txt) and JSON lines (.jsonl, .ndjson, .json), each also"
+    " .gz, DuckDB (.duckdb), postgresql://..., env:NAME"
+)
+# DuckDB reads these itself; others are rewritten as UTF-8 first, since its add-on would be
+# downloaded.
 UTF8_NAMES = ("utf-8", "utf8", "utf-8-sig", "utf_8", "ascii")
 
 
@@ -41,14 +46,18 @@ class RawTable:
     def column(self, name: str) -> Physical | None:
         """The column of that name, exactly written or regardless of case."""
         found = name if name in self.columns else self._by_case().get(name.casefold())
-        return None if found is None else Physical(identifier(found), self.columns[found], f"`{found}`")
+        return (
+            None
+            if found is None
+            else Physical(identifier(found), self.columns[found], f"`{found}`")
+        )
 
     def required(self, name: str) -> Physical:
         """As `column`; an error with the nearest names where there is none."""
         column = self.column(name)
         if column is None:
             raise ContractError(
-                f"{self.place} has no column \"{name}\"{nearest(name, self._by_case())} "
+                f'{self.place} has no column "{name}"{nearest(name, self._by_case())} '
                 f"Columns there: {', '.join(self.columns)}."
             )
         return column
@@ -58,9 +67,15 @@ class RawTable:
 
 
 def open_raw(
-    connection: Connection, location: str, table: str | None, source: Source, data_dir: Path, resources: ExitStack
+    connection: Connection,
+    location: str,
+    table: str | None,
+    source: Source,
+    data_dir: Path,
+    resources: ExitStack,
 ) -> RawTable:
-    """The relation at a location; what it needs (attached files, temporary tables) is closed with `resources`.
+    """The relation at a location; what it needs (attached files, temporary tables) is closed with
+    `resources`.
 
     Raises
     ------
@@ -78,13 +93,17 @@ def open_raw(
         if kind.endswith(DUCKDB_ENDINGS):
             return _duckdb_table(connection, files[0], str(table), resources)
         if kind.endswith(CSV_ENDINGS):
-            return _closed_with(resources, connection, _csv_table(connection, files, source, location))
+            return _closed_with(
+                resources, connection, _csv_table(connection, files, source, location)
+            )
         if kind.endswith(JSON_ENDINGS):
             return _closed_with(resources, connection, _json_table(connection, files, location))
         if kind.endswith(PARQUET_ENDINGS):
             return _parquet_view(connection, files, location)
     except duckdb.Error as error:
-        raise ContractError(f"{location} cannot be read: {_first_line(error)}. Readable: {READABLE}.") from error
+        raise ContractError(
+            f"{location} cannot be read: {_first_line(error)}. Readable: {READABLE}."
+        ) from error
     raise ContractError(f"{location} has an ending that is not known. Readable: {READABLE}.")
 
 
@@ -101,19 +120,25 @@ def _files(location: str, data_dir: Path) -> list[Path]:
     """The files of a path, folder or glob, in order of name."""
     path = data_dir / location
     if path.is_dir():
-        found = [p for p in sorted(path.rglob("*")) if p.name.lower().endswith((*PARQUET_ENDINGS, *CSV_ENDINGS, *JSON_ENDINGS))]
+        found = [
+            p
+            for p in sorted(path.rglob("*"))
+            if p.name.lower().endswith((*PARQUET_ENDINGS, *CSV_ENDINGS, *JSON_ENDINGS))
+        ]
     elif path.exists():
         found = [path]
     else:
         found = [Path(p) for p in sorted(glob.glob(str(path), recursive=True))]
     if not found:
         raise ContractError(
-            f"nothing found at \"{location}\": looked for {path.absolute()}. Relative locations start at the project's "
-            "folder, or at the folder given with --data DIR."
+            f'nothing found at "{location}": looked for {path.absolute()}. Relative locations start'
+            " at the project's folder, or at the folder given with --data DIR."
         )
     endings = {_ending(p) for p in found}
     if len(endings) > 1:
-        raise ContractError(f"\"{location}\" mixes kinds of files ({', '.join(sorted(endings))}); give one kind.")
+        raise ContractError(
+            f'"{location}" mixes kinds of files ({", ".join(sorted(endings))}); give one kind.'
+        )
     return found
 
 
@@ -134,8 +159,10 @@ def _json_table(connection: Connection, files: list[Path], location: str) -> Raw
     """A record per line, or one array of records; a key that a record lacks is empty."""
     relation = _free_name("raw_json")
     # All records decide on the types: a value of another kind late in the file is no surprise then.
-    connection.execute(f"CREATE TEMP TABLE {relation} AS SELECT * FROM read_json({_list(files)}, sample_size = -1, "
-                       "union_by_name = true)")
+    connection.execute(
+        f"CREATE TEMP TABLE {relation} AS SELECT * FROM read_json({_list(files)}, sample_size = -1,"
+        " union_by_name = true)"
+    )
     return RawTable(relation, columns_of(connection, relation), location)
 
 
@@ -145,13 +172,20 @@ def _duckdb_table(connection: Connection, file: Path, table: str, resources: Exi
     resources.callback(connection.execute, f"DETACH {alias}")
     schema, _, name = table.rpartition(".")
     wanted = schema or "main"
-    known = rows(connection, "SELECT table_schema, table_name, table_type FROM information_schema.tables "
-                             f"WHERE table_catalog = {literal(alias)}")
-    match = next((k for k in known if (k[0].lower(), k[1].lower()) == (wanted.lower(), name.lower())), None)
+    known = rows(
+        connection,
+        "SELECT table_schema, table_name, table_type FROM information_schema.tables "
+        f"WHERE table_catalog = {literal(alias)}",
+    )
+    match = next(
+        (k for k in known if (k[0].lower(), k[1].lower()) == (wanted.lower(), name.lower())), None
+    )
     if match is None:
         names = [t if s == "main" else f"{s}.{t}" for s, t, _ in known]
-        raise ContractError(f"{file.name} has no table \"{table}\"{nearest(table, names)} "
-                            f"Tables there: {', '.join(sorted(names)) or 'none'}.")
+        raise ContractError(
+            f'{file.name} has no table "{table}"{nearest(table, names)} '
+            f"Tables there: {', '.join(sorted(names)) or 'none'}."
+        )
     relation = f"{alias}.{identifier(match[0])}.{identifier(match[1])}"
     place = f"{file.name}:{table}"
     if match[2] != "VIEW":
@@ -171,34 +205,48 @@ def _view_copied(connection: Connection, alias: str, relation: str, place: str) 
     return RawTable(copy, columns_of(connection, copy), place)
 
 
-# --- CSV -------------------------------------------------------------------------------------------
+# --- CSV
+# -------------------------------------------------------------------------------------------
 
 
-def _csv_table(connection: Connection, files: list[Path], source: Source, location: str) -> RawTable:
-    """All values as text: our casts decide what a number or a time is, not a guess from the first lines."""
+def _csv_table(
+    connection: Connection, files: list[Path], source: Source, location: str
+) -> RawTable:
+    """All values as text: our casts decide what a number or a time is, not a guess from the first
+    lines.
+    """
     relation = _free_name("raw_csv")
     rejects = _free_name("csv_rejects")
     with tempfile.TemporaryDirectory(prefix="tenure-") as folder:
         readable = [_as_utf8(path, source.encoding, Path(folder)) for path in files]
         parts = [
             _csv_select(list(group), header, delimiter, rejects)
-            for (header, delimiter), group in itertools.groupby(readable, lambda path: _header(path, source, location))
+            for (header, delimiter), group in itertools.groupby(
+                readable, lambda path: _header(path, source, location)
+            )
         ]
         connection.execute(f"CREATE TEMP TABLE {relation} AS " + " UNION ALL BY NAME ".join(parts))
     if row(connection, f"SELECT count(*) FROM {rejects} WHERE error_type = 'INVALID ENCODING'")[0]:
-        raise ContractError(_wrong_encoding(files[0], source.encoding, "some bytes are no characters of it"))
+        raise ContractError(
+            _wrong_encoding(files[0], source.encoding, "some bytes are no characters of it")
+        )
     rejected = row(connection, f"SELECT count(DISTINCT (scan_id, file_id, line)) FROM {rejects}")[0]
     connection.execute(f"DROP TABLE {rejects}; DROP TABLE {rejects}_scans")
-    return RawTable(relation, columns_of(connection, relation), location,
-                    {"line has a wrong number of fields or quotes": rejected} if rejected else {})
+    return RawTable(
+        relation,
+        columns_of(connection, relation),
+        location,
+        {"line has a wrong number of fields or quotes": rejected} if rejected else {},
+    )
 
 
 def _csv_select(files: list[Path], header: tuple[str, ...], delimiter: str, rejects: str) -> str:
     names = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in header)
     return (
-        f"SELECT * FROM read_csv({_list(files)}, auto_detect = false, header = true, columns = {{{names}}}, "
-        f"delim = {literal(delimiter)}, quote = '\"', escape = '\"', nullstr = '', store_rejects = true, "
-        f"rejects_table = {literal(rejects)}, rejects_scan = {literal(rejects + '_scans')}, rejects_limit = 0)"
+        f"SELECT * FROM read_csv({_list(files)}, auto_detect = false, header = true, columns ="
+        f" {{{names}}}, delim = {literal(delimiter)}, quote = '\"', escape = '\"', nullstr = '',"
+        f" store_rejects = true, rejects_table = {literal(rejects)}, rejects_scan ="
+        f" {literal(rejects + '_scans')}, rejects_limit = 0)"
     )
 
 
@@ -207,7 +255,9 @@ def _header(path: Path, source: Source, location: str) -> tuple[tuple[str, ...],
     opener = gzip.open if path.suffix == ".gz" else open
     try:
         with opener(path, "rt", encoding="utf-8-sig", newline="") as lines:
-            header = tuple(name.strip() for name in next(csv.reader(lines, delimiter=delimiter), []))
+            header = tuple(
+                name.strip() for name in next(csv.reader(lines, delimiter=delimiter), [])
+            )
             second = lines.readline()
     except UnicodeDecodeError as error:
         raise ContractError(_wrong_encoding(path, source.encoding, str(error))) from error
@@ -218,32 +268,46 @@ def _header(path: Path, source: Source, location: str) -> tuple[tuple[str, ...],
     if len(header) == 1:
         other = next((d for d in ";\t|," if d != delimiter and d in header[0]), None)
         if other is not None:
-            raise ContractError(f"{path.name} has one column when split at {delimiter!r}, \"{header[0][:80]}\". "
-                                f"Declare the delimiter of {location}: delimiter = \"{other}\".")
+            raise ContractError(
+                f'{path.name} has one column when split at {delimiter!r}, "{header[0][:80]}". '
+                f'Declare the delimiter of {location}: delimiter = "{other}".'
+            )
         if 1 < len(header[0].split()) == len(second.split()):
-            raise ContractError(f"{path.name} has one column when split at {delimiter!r}, \"{header[0][:80]}\". Spaces part its "
-                                f"values: write it as CSV, such as by {_commas(path)}.")
+            raise ContractError(
+                f'{path.name} has one column when split at {delimiter!r}, "{header[0][:80]}".'
+                f" Spaces part its values: write it as CSV, such as by {_commas(path)}."
+            )
     # Programs write row names beside a table without a name above them.
     named = tuple(name or f"unnamed_{place}" for place, name in enumerate(header))
-    repeated = sorted({name for name in named if [h.casefold() for h in named].count(name.casefold()) > 1})
+    repeated = sorted(
+        {name for name in named if [h.casefold() for h in named].count(name.casefold()) > 1}
+    )
     if repeated:
-        raise ContractError(f"{path.name}: column names must differ regardless of case; found {', '.join(repeated)}.")
+        raise ContractError(
+            f"{path.name}: column names must differ regardless of case; found"
+            f" {', '.join(repeated)}."
+        )
     return named, delimiter
 
 
 def _no_names(path: Path, first: str) -> str:
-    """What to do about a file that begins with values; values between spaces need commas as well."""
-    told = f"{path.name} begins with values and not with the names of its columns: \"{first[:80]}\"."
+    """What to do about a file that begins with values; values between spaces need commas as
+    well.
+    """
+    told = f'{path.name} begins with values and not with the names of its columns: "{first[:80]}".'
     fields = len(first.split())
     if fields < 2 or any(d in first for d in ";\t|,"):
         return f"{told} Write a line of names above, such as account_id,event_time,amount."
     names = ",".join(["account_id", "event_time", *(f"value_{i}" for i in range(1, fields - 1))])
-    return f"{told} Spaces part them: write it as CSV with names that fit, such as by {_commas(path, names)}."
+    return (
+        f"{told} Spaces part them: write it as CSV with names that fit, such as by"
+        f" {_commas(path, names)}."
+    )
 
 
 def _commas(path: Path, names: str = "") -> str:
     """The command that puts commas where spaces are, below a line of names where there is none."""
-    head = f"; print \"{names}\"" if names else ""
+    head = f'; print "{names}"' if names else ""
     awk = f"awk 'BEGIN {{ OFS=\",\"{head} }} {{ $1=$1; print }}'"
     return f"`tr -d '\\r' < {path.name} | {awk} > {path.stem}.csv`"
 
@@ -265,8 +329,10 @@ def _as_utf8(path: Path, encoding: str, folder: Path) -> Path:
 
 
 def _wrong_encoding(path: Path, encoding: str, detail: str) -> str:
-    return (f"{path.name} is not encoded as \"{encoding}\": {detail}. Declare its encoding, such as "
-            "encoding = \"cp1252\".")
+    return (
+        f'{path.name} is not encoded as "{encoding}": {detail}. Declare its encoding, such as '
+        'encoding = "cp1252".'
+    )
 
 
 def _blocks(text: io.TextIOBase) -> Iterator[str]:

@@ -1,9 +1,11 @@
-"""Children counted for their parents: one account id for a family, in every source, and no row twice.
+"""Children counted for their parents: one account id for a family, in every source, and no row
+twice.
 
-The rule, where the project says `roll_up = "parent"`: every row of a child is a row of the topmost parent, and the
-child is no account of its own any more. The parent of an account never changes: one that does would let a date see a
-purchase of later, so it is refused. A parent that is not among the accounts (or withheld consent) is passed over.
-People keep their children apart: user u1 of two children is two people.
+The rule, where the project says `roll_up = "parent"`: every row of a child is a row of the topmost
+parent, and the child is no account of its own any more. The parent of an account never changes: one
+that does would let a date see a purchase of later, so it is refused. A parent that is not among the
+accounts (or withheld consent) is passed over. People keep their children apart: user u1 of two
+children is two people.
 """
 
 from dataclasses import replace
@@ -30,17 +32,32 @@ def families(connection: Connection, accounts: StagedSource) -> pd.DataFrame:
         No parents are mapped, a parent changed, or parents go round in a circle.
     """
     if not accounts.columns["parent_account_id"].is_mapped:
-        raise ConfigError("roll_up = \"parent\" needs the column parent_account_id of accounts. Map it, or take roll_up out.")
-    changed = rows(connection, f"SELECT account_id, string_agg(DISTINCT coalesce(parent_account_id, 'none'), ', ') "
-                               f"FROM {accounts.table} GROUP BY 1 "
-                               "HAVING count(DISTINCT coalesce(parent_account_id, '')) > 1 ORDER BY 1")
+        raise ConfigError(
+            'roll_up = "parent" needs the column parent_account_id of accounts. Map it, or take'
+            " roll_up out."
+        )
+    changed = rows(
+        connection,
+        "SELECT account_id, string_agg(DISTINCT coalesce(parent_account_id, 'none'), ', ') "
+        f"FROM {accounts.table} GROUP BY 1 "
+        "HAVING count(DISTINCT coalesce(parent_account_id, '')) > 1 ORDER BY 1",
+    )
     if changed:
         told = "; ".join(f"{account}: {parents}" for account, parents in changed[:EXAMPLES])
-        raise ContractError(f"{len(changed):,} accounts change their parent ({told}). With roll_up = \"parent\" a parent must "
-                            "never change, else earlier dates would know of a later purchase. Give such accounts a new id, "
-                            "or set roll_up = \"none\".")
-    known = dict(rows(connection, f"SELECT DISTINCT account_id, parent_account_id FROM {accounts.table} ORDER BY 1"))
-    parents = {child: parent for child, parent in known.items() if parent in known and parent != child}
+        raise ContractError(
+            f'{len(changed):,} accounts change their parent ({told}). With roll_up = "parent" a'
+            " parent must never change, else earlier dates would know of a later purchase. Give"
+            ' such accounts a new id, or set roll_up = "none".'
+        )
+    known = dict(
+        rows(
+            connection,
+            f"SELECT DISTINCT account_id, parent_account_id FROM {accounts.table} ORDER BY 1",
+        )
+    )
+    parents = {
+        child: parent for child, parent in known.items() if parent in known and parent != child
+    }
     found = [(child, _root(child, parents)) for child in sorted(parents)]
     return pd.DataFrame(found, columns=list(FAMILIES)).astype("str")
 
@@ -51,8 +68,10 @@ def _root(child: str, parents: dict[str, str]) -> str:
     while path[-1] in parents:
         path.append(parents[path[-1]])
         if path[-1] in path[:-1]:
-            raise ContractError(f"the parents of account {child} go round in a circle ({' -> '.join(path)}). "
-                                "Correct parent_account_id.")
+            raise ContractError(
+                f"the parents of account {child} go round in a circle ({' -> '.join(path)}). "
+                "Correct parent_account_id."
+            )
     return path[-1]
 
 
@@ -66,20 +85,35 @@ def roll_up(connection: Connection, source: StagedSource, found: pd.DataFrame) -
         gone = {CHILDREN: source.rows_staged - left} if left < source.rows_staged else {}
         source = replace(source, rows_staged=left, rows_left_out={**source.rows_left_out, **gone})
     else:
-        own = [name for name in INSIDE_ACCOUNT if name in source.columns and source.columns[name].is_mapped]
-        qualified = "".join(f", CASE WHEN family.root_id IS NULL THEN staged.{name} ELSE staged.account_id || '/' || "
-                            f"staged.{name} END AS {name}" for name in own)
-        connection.execute(f"CREATE OR REPLACE TABLE {source.table} AS SELECT staged.* REPLACE (coalesce(family.root_id, "
-                           f"staged.account_id) AS account_id{qualified}) FROM {source.table} AS staged "
-                           "LEFT JOIN families AS family ON family.account_id = staged.account_id")
+        own = [
+            name
+            for name in INSIDE_ACCOUNT
+            if name in source.columns and source.columns[name].is_mapped
+        ]
+        qualified = "".join(
+            f", CASE WHEN family.root_id IS NULL THEN staged.{name} ELSE staged.account_id || '/'"
+            f" || staged.{name} END AS {name}"
+            for name in own
+        )
+        connection.execute(
+            f"CREATE OR REPLACE TABLE {source.table} AS SELECT staged.* REPLACE"
+            f" (coalesce(family.root_id, staged.account_id) AS account_id{qualified}) FROM"
+            f" {source.table} AS staged LEFT JOIN families AS family ON family.account_id ="
+            " staged.account_id"
+        )
     connection.unregister("families")
     return source
 
 
 def _kept_accounts(source: StagedSource) -> str:
-    """SELECT of accounts, to which a WHERE about their id is added; who was merged into a child was merged into its root."""
+    """SELECT of accounts, to which a WHERE about their id is added; who was merged into a child was
+    merged into its root.
+    """
     if not source.columns["merged_into"].is_mapped:
         return f"SELECT * FROM {source.table}"
-    return ("SELECT * FROM (SELECT staged.* REPLACE (CASE WHEN family.root_id IS NULL THEN staged.merged_into "
-            "WHEN family.root_id <> staged.account_id THEN family.root_id END AS merged_into) "
-            f"FROM {source.table} AS staged LEFT JOIN families AS family ON family.account_id = staged.merged_into) AS merged")
+    return (
+        "SELECT * FROM (SELECT staged.* REPLACE (CASE WHEN family.root_id IS NULL THEN"
+        " staged.merged_into WHEN family.root_id <> staged.account_id THEN family.root_id END AS"
+        f" merged_into) FROM {source.table} AS staged LEFT JOIN families AS family ON"
+        " family.account_id = staged.merged_into) AS merged"
+    )

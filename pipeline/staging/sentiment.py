@@ -1,12 +1,13 @@
 """The tone of texts, -1 to 1: offline, from a lexicon, kept by a hash of the text.
 
-VADER's word list and rules for negation and emphasis [Hutto2014], with the words of `sentiment_words`. English only;
-whoever has a better judge maps a column to `text_sentiment`. Texts stay in the staged tables; what is kept of them
-beside is the hash and the number.
+VADER's word list and rules for negation and emphasis [Hutto2014], with the words of
+`sentiment_words`. English only; whoever has a better judge maps a column to `text_sentiment`. Texts
+stay in the staged tables; what is kept of them beside is the hash and the number.
 
 References
 ----------
-[Hutto2014] C. Hutto, E. Gilbert: VADER, a parsimonious rule-based model for sentiment analysis of social media text.
+[Hutto2014] C. Hutto, E. Gilbert: VADER, a parsimonious rule-based model for sentiment analysis of
+social media text.
 """
 
 import hashlib
@@ -29,8 +30,13 @@ COLUMN = "text_sentiment"
 DECIMALS = 2
 TEXTS = {"support_tickets": "text", "surveys": "comment", "csm_notes": "text"}
 """Contract -> its column of free text."""
-_MARKS = {phrase: f"phrase{number}" for number, phrase in enumerate(sorted(PHRASES, key=lambda p: (-len(p), p)))}
-_PHRASE = re.compile(r"\b(" + "|".join(re.escape(phrase) for phrase in _MARKS) + r")\b", re.IGNORECASE)
+_MARKS = {
+    phrase: f"phrase{number}"
+    for number, phrase in enumerate(sorted(PHRASES, key=lambda p: (-len(p), p)))
+}
+_PHRASE = re.compile(
+    r"\b(" + "|".join(re.escape(phrase) for phrase in _MARKS) + r")\b", re.IGNORECASE
+)
 
 
 def lexicon_version() -> str:
@@ -49,7 +55,9 @@ def _judge() -> Callable[[str], dict[str, float]]:
 
 
 def tone(text: str) -> float:
-    """Tone of one text, -1 (angry, leaving) to 1 (delighted), two decimals; 0 says nothing either way."""
+    """Tone of one text, -1 (angry, leaving) to 1 (delighted), two decimals; 0 says nothing either
+    way.
+    """
     marked = _PHRASE.sub(lambda found: _MARKS[found[0].lower()], text)
     return round(_judge()(marked)["compound"], DECIMALS)
 
@@ -59,12 +67,14 @@ def add_sentiment(
 ) -> tuple[StagedSource, pd.DataFrame]:
     """Fill `text_sentiment` of one source; returns it with the texts judged anew.
 
-    Nothing is done where there is no text, where the user's table has the column, or with `read_texts = false`.
+    Nothing is done where there is no text, where the user's table has the column, or with
+    `read_texts = false`.
 
     Parameters
     ----------
     known
-        text_hash, lexicon, sentiment (hundredths) of texts judged before; those of other lexicons are not used.
+        text_hash, lexicon, sentiment (hundredths) of texts judged before; those of other lexicons
+        are not used.
     """
     column = TEXTS.get(source.contract.table)
     fresh = known.iloc[:0]
@@ -74,14 +84,18 @@ def add_sentiment(
         return source, fresh
     lexicon = lexicon_version()
     connection.register("judged_before", known[known["lexicon"] == lexicon])
-    missing = rows(connection, f"SELECT sha256(t), t FROM (SELECT DISTINCT {column} AS t FROM {source.table}) "
-                               "WHERE t IS NOT NULL AND sha256(t) NOT IN (SELECT text_hash FROM judged_before) ORDER BY 1")
+    missing = rows(
+        connection,
+        f"SELECT sha256(t), t FROM (SELECT DISTINCT {column} AS t FROM {source.table}) "
+        "WHERE t IS NOT NULL AND sha256(t) NOT IN (SELECT text_hash FROM judged_before) ORDER BY 1",
+    )
     fresh = _judged(missing, lexicon)
     connection.register("judged_now", fresh)
     connection.execute(f"""
 CREATE OR REPLACE TABLE {source.table} AS SELECT staged.* REPLACE (judged.sentiment AS {COLUMN})
 FROM {source.table} AS staged LEFT JOIN (
-  SELECT text_hash, sentiment FROM judged_before UNION ALL SELECT text_hash, sentiment FROM judged_now
+  SELECT text_hash, sentiment FROM judged_before
+  UNION ALL SELECT text_hash, sentiment FROM judged_now
 ) AS judged ON judged.text_hash = sha256(staged.{column})""")
     for name in ("judged_before", "judged_now"):
         connection.unregister(name)
@@ -97,4 +111,5 @@ def no_texts() -> pd.DataFrame:
 def _judged(texts: Iterable[tuple[str, str]], lexicon: str) -> pd.DataFrame:
     found = [(text_hash, lexicon, round(tone(text) * 10**DECIMALS)) for text_hash, text in texts]
     return pd.DataFrame(found, columns=["text_hash", "lexicon", "sentiment"]).astype(
-        {"text_hash": "str", "lexicon": "str", "sentiment": "int64"})
+        {"text_hash": "str", "lexicon": "str", "sentiment": "int64"}
+    )

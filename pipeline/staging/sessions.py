@@ -1,8 +1,9 @@
 """Visits from events: how long each lasted, where the project states the gap that ends one.
 
-A visit is a run of one person's events without a gap longer than `session_gap_minutes`. It is made of events that
-came into sight on the same day (UTC): an event that arrives late begins a visit of its own and changes none that was
-counted before, so what a date sees of a visit never depends on later rows.
+A visit is a run of one person's events without a gap longer than `session_gap_minutes`. It is made
+of events that came into sight on the same day (UTC): an event that arrives late begins a visit of
+its own and changes none that was counted before, so what a date sees of a visit never depends on
+later rows.
 """
 
 from dataclasses import replace
@@ -14,10 +15,11 @@ COLUMN = "session_minutes"
 
 
 def add_sessions(connection: Connection, source: StagedSource) -> StagedSource:
-    """Fill `session_minutes`: the visit's length in whole minutes on its first event, NULL on the others.
+    """Fill `session_minutes`: the visit's length in whole minutes on its first event, NULL on the
+    others.
 
-    Nothing is done without `session_gap_minutes`, or where the user's table has the column. Without `user_id` the
-    account is one visitor.
+    Nothing is done without `session_gap_minutes`, or where the user's table has the column. Without
+    `user_id` the account is one visitor.
     """
     gap = source.settings.session_gap_minutes
     if source.contract.table != "usage_events" or gap is None or source.columns[COLUMN].is_mapped:
@@ -26,19 +28,28 @@ def add_sessions(connection: Connection, source: StagedSource) -> StagedSource:
 CREATE OR REPLACE TABLE {source.table} AS
 SELECT staged.* REPLACE (visits.minutes AS {COLUMN}) FROM {source.table} AS staged
 LEFT JOIN ({_visits(source.table, gap)}) AS visits ON visits.id = staged.rowid""")
-    return replace(source, columns={**source.columns, COLUMN: StagedColumn("number", is_mapped=True)})
+    return replace(
+        source, columns={**source.columns, COLUMN: StagedColumn("number", is_mapped=True)}
+    )
 
 
 def _visits(table: str, gap: int) -> str:
     """SELECT of (id of the first event, minutes) per visit."""
     seen = "greatest(CAST(event_time AS DATE), CAST(coalesce(known_from, event_time) AS DATE))"
     # Rows that were superseded on the day they came into sight were never seen by any date.
-    events = (f"SELECT rowid AS id, account_id, user_id, event_time, event_name, known_until, {seen} AS seen FROM {table} "
-              f"WHERE known_until IS NULL OR CAST(known_until AS DATE) > {seen}")
+    events = (
+        f"SELECT rowid AS id, account_id, user_id, event_time, event_name, known_until, {seen} AS"
+        f" seen FROM {table} WHERE known_until IS NULL OR CAST(known_until AS DATE) > {seen}"
+    )
     visitor = "PARTITION BY account_id, user_id, seen ORDER BY event_time, event_name, known_until"
     waited = f"event_time - lag(event_time) OVER ({visitor})"
     begins = f"SELECT *, coalesce({waited} > to_minutes({gap}), true) AS begins FROM ({events})"
-    numbered = (f"SELECT *, sum(CAST(begins AS BIGINT)) OVER ({visitor} ROWS UNBOUNDED PRECEDING) AS visit "
-                f"FROM ({begins})")
-    return (f"SELECT max(id) FILTER (WHERE begins) AS id, date_diff('second', min(event_time), max(event_time)) // 60 "
-            f"AS minutes FROM ({numbered}) GROUP BY account_id, user_id, seen, visit")
+    numbered = (
+        f"SELECT *, sum(CAST(begins AS BIGINT)) OVER ({visitor} ROWS UNBOUNDED PRECEDING) AS visit "
+        f"FROM ({begins})"
+    )
+    return (
+        "SELECT max(id) FILTER (WHERE begins) AS id, date_diff('second', min(event_time),"
+        f" max(event_time)) // 60 AS minutes FROM ({numbered}) GROUP BY account_id, user_id, seen,"
+        " visit"
+    )

@@ -20,7 +20,8 @@ from pipeline.staging.staged import DUCKDB_TYPES, StagedColumn, StagedSource
 
 NO_CONSENT = "consent = false"
 DENIED = "staging_denied_accounts"
-# Columns that drive staging; known_at becomes known_from, is_deleted is applied, partition moves to the end.
+# Columns that drive staging; known_at becomes known_from, is_deleted is applied, partition moves to
+# the end.
 INTERNAL = ("known_at", "row_key", "is_deleted", "partition")
 NOTHING = "CAST(NULL AS TIMESTAMP)"
 
@@ -28,35 +29,39 @@ NOTHING = "CAST(NULL AS TIMESTAMP)"
 def stage(
     project: Project, data_dir: Path, connection: Connection, *, only: Collection[str] | None = None
 ) -> dict[str, StagedSource]:
-    """Read the project's sources into `staged_<source>` and `quarantine_<source>` tables of a connection.
+    """Read the project's sources into `staged_<source>` and `quarantine_<source>` tables of a
+    connection.
 
-    The staged rows depend on the rows of the sources, never on their order. A staged table has account_id,
-    every column of the contract (typed NULL where the source has none), the extras, then known_from,
-    known_until (NULL: still holds) and partition ('' where none is mapped). known_from is NULL where nothing
-    says when a row became known (milestones without assigned_at).
+    The staged rows depend on the rows of the sources, never on their order. A staged table has
+    account_id, every column of the contract (typed NULL where the source has none), the extras,
+    then known_from, known_until (NULL: still holds) and partition ('' where none is mapped).
+    known_from is NULL where nothing says when a row became known (milestones without assigned_at).
 
     Parameters
     ----------
     data_dir
         Where relative locations start.
     only
-        Names of the sources wanted; default: all. Accounts without consent are left out of these too, so
-        accounts are read in any case.
+        Names of the sources wanted; default: all. Accounts without consent are left out of these
+        too, so accounts are read in any case.
 
     Raises
     ------
     ConfigError
         A name in `only` is no source.
     ContractError
-        A source is absent, empty, lacks required columns, has too many bad rows, contradicts itself, or states
-        no time zone. Nothing of that source is left in the connection then.
+        A source is absent, empty, lacks required columns, has too many bad rows, contradicts
+        itself, or states no time zone. Nothing of that source is left in the connection then.
     """
     wanted = _wanted(project, only)
     # Accounts first: whoever withheld consent is left out of every other table.
     accounts = [name for name in project.sources if _contract(project, name).table == "accounts"]
     connection.execute(f"CREATE OR REPLACE TEMP TABLE {DENIED} (account_id VARCHAR)")
     staged = {}
-    for name in (*accounts, *(name for name in project.sources if name in wanted and name not in accounts)):
+    for name in (
+        *accounts,
+        *(name for name in project.sources if name in wanted and name not in accounts),
+    ):
         staged[name] = _staged(project, name, data_dir, connection)
     for name in set(staged) - wanted:
         drop_staged(connection, name)
@@ -75,8 +80,10 @@ def _wanted(project: Project, only: Collection[str] | None) -> set[str]:
         return set(project.sources)
     for name in only:
         if name not in project.sources:
-            raise ConfigError(f"\"{name}\" is no source{nearest(name, project.sources)} "
-                              f"Sources: {', '.join(project.sources)}.")
+            raise ConfigError(
+                f'"{name}" is no source{nearest(name, project.sources)} '
+                f"Sources: {', '.join(project.sources)}."
+            )
     return set(only)
 
 
@@ -101,7 +108,9 @@ def _staged(project: Project, name: str, data_dir: Path, connection: Connection)
         except (duckdb.DataError, duckdb.IOException) as error:
             # A Parquet file that breaks off, a strptime letter that DuckDB does not know.
             drop_staged(connection, name)
-            raise ContractError(f"source {name} cannot be read or converted: {str(error).splitlines()[0]}") from error
+            raise ContractError(
+                f"source {name} cannot be read or converted: {str(error).splitlines()[0]}"
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -129,9 +138,17 @@ class _Stager:
         self._store_repeated(resolved)
         bad |= resolved.bad
         left_out |= resolved.left_out
-        quarantine.refuse_too_many(self.connection, self.quarantine_table, self._places(), bad,
-                                   read - sum(left_out.values()), self.source.max_bad_share)
-        newest_known = row(self.connection, f"SELECT max({self._known_from()}) FROM {self._good()}")[0]
+        quarantine.refuse_too_many(
+            self.connection,
+            self.quarantine_table,
+            self._places(),
+            bad,
+            read - sum(left_out.values()),
+            self.source.max_bad_share,
+        )
+        newest_known = row(
+            self.connection, f"SELECT max({self._known_from()}) FROM {self._good()}"
+        )[0]
         self._write(resolved)
         self._refuse_contradictions()
         self._refuse_other_currencies()
@@ -153,7 +170,11 @@ class _Stager:
 
     def _good(self) -> str:
         # A merge marks the record it leaves behind as deleted: its pointer is what it is kept for.
-        kept = " REPLACE (is_deleted AND merged_into IS NULL AS is_deleted)" if self._is_mapped("merged_into") else ""
+        kept = (
+            " REPLACE (is_deleted AND merged_into IS NULL AS is_deleted)"
+            if self._is_mapped("merged_into")
+            else ""
+        )
         return f"(SELECT * EXCLUDE (problem){kept} FROM {self.mapped_table} WHERE problem IS NULL)"
 
     def _places(self) -> str:
@@ -169,7 +190,9 @@ class _Stager:
         """All columns of the mapped table, in order, the internal ones included."""
         found = {}
         for column in (COMMON[0], *self.contract.columns, *COMMON[1:]):
-            mapped = [part.columns[column.name] for part in self.parts if column.name in part.columns]
+            mapped = [
+                part.columns[column.name] for part in self.parts if column.name in part.columns
+            ]
             default = 2 if column.type == "money" else 0
             decimals = mapped[0].decimals if mapped else default
             found[column.name] = StagedColumn(column.type, decimals, is_mapped=bool(mapped))
@@ -181,7 +204,9 @@ class _Stager:
         return {name: column for name, column in self._columns().items() if name not in INTERNAL}
 
     def _key(self) -> tuple[str, ...]:
-        """What identifies a row: the contract's key, or the row_key that the user maps; none: every row is one."""
+        """What identifies a row: the contract's key, or the row_key that the user maps; none: every
+        row is one.
+        """
         return self.contract.row_key or (("row_key",) if self._is_mapped("row_key") else ())
 
     # --- steps
@@ -194,36 +219,60 @@ class _Stager:
             for _, condition in part.left_out:
                 counts.append(f"count(*) FILTER (WHERE {before} AND ({condition}))")
                 before += f" AND NOT ({condition})"
-            found = row(self.connection, f"SELECT {', '.join(counts)} FROM {part.raw.relation} AS source_row")
+            found = row(
+                self.connection,
+                f"SELECT {', '.join(counts)} FROM {part.raw.relation} AS source_row",
+            )
             total += found[0] + sum(part.raw.rejected.values())
             for (rule, _), count in zip(part.left_out, found[1:], strict=True):
                 left_out[rule] = left_out.get(rule, 0) + count
         if total == 0:
-            raise EmptySource(f"{self._places()} has no rows. An empty table is more often a failed export than the "
-                                "truth; take the source out of tenure.toml if it really is empty.")
+            raise EmptySource(
+                f"{self._places()} has no rows. An empty table is more often a failed export than"
+                " the truth; take the source out of tenure.toml if it really is empty."
+            )
         if total == sum(left_out.values()):
-            rules = ", ".join(f"{rule}: {count:,} rows" for rule, count in left_out.items() if count)
-            raise ContractError(f"every row of {self._places()} is left out ({rules}). Check the values under keep, "
-                                "drop, drop_missing, rows_from and rows_until.")
+            rules = ", ".join(
+                f"{rule}: {count:,} rows" for rule, count in left_out.items() if count
+            )
+            raise ContractError(
+                f"every row of {self._places()} is left out ({rules}). Check the values under keep,"
+                " drop, drop_missing, rows_from and rows_until."
+            )
         return total, left_out
 
     def _map_rows(self) -> dict[str, int]:
         """Fill the mapped table and the quarantine; reason -> bad rows."""
         checks = [self._checks(part) for part in self.parts]
-        selects = [self._part_select(part, found) for part, found in zip(self.parts, checks, strict=True)]
-        self.connection.execute(f"CREATE TEMP TABLE {self.mapped_table} AS " + " UNION ALL ".join(
-            f"SELECT * REPLACE (problem + {1000 * i} AS problem) FROM ({select})" for i, select in enumerate(selects)))
+        selects = [
+            self._part_select(part, found) for part, found in zip(self.parts, checks, strict=True)
+        ]
+        self.connection.execute(
+            f"CREATE TEMP TABLE {self.mapped_table} AS "
+            + " UNION ALL ".join(
+                f"SELECT * REPLACE (problem + {1000 * i} AS problem) FROM ({select})"
+                for i, select in enumerate(selects)
+            )
+        )
         self._note_denied(checks)
-        found = rows(self.connection, f"SELECT problem, count(*) FROM {self.mapped_table} WHERE problem IS NOT NULL "
-                                      f"AND {_not_denied('account_id')} GROUP BY problem ORDER BY problem")
+        found = rows(
+            self.connection,
+            f"SELECT problem, count(*) FROM {self.mapped_table} WHERE problem IS NOT NULL "
+            f"AND {_not_denied('account_id')} GROUP BY problem ORDER BY problem",
+        )
         bad: dict[str, int] = {}
         for code, count in found:
             reason = checks[code // 1000][code % 1000].reason
             bad[reason] = bad.get(reason, 0) + count
         for i in sorted({code // 1000 for code, _ in found}):
-            quarantine.store_bad_rows(self.connection, self.quarantine_table, self.name, checks[i],
-                                      self._part_select(self.parts[i], checks[i], with_raw=True),
-                                      _not_denied("account_id"))
+            quarantine.store_bad_rows(
+                self.connection,
+                self.quarantine_table,
+                self.name,
+                checks[i],
+                self._part_select(self.parts[i], checks[i], with_raw=True),
+                _not_denied("account_id"),
+            )
         return bad
 
     def _checks(self, part: MappedPart) -> list[quarantine.Check]:
@@ -232,23 +281,38 @@ class _Stager:
         # Half-filled keys and clocks would be guesses: where they are mapped, every row needs them.
         required |= {"known_at"} | ({"row_key"} if "row_key" in key else set())
         is_versioned = bool(key) and self._is_mapped("known_at")
-        retracts = "coalesce(v_is_deleted, false)" if is_versioned and "is_deleted" in part.columns else "false"
-        return quarantine.checks_of(part, self.contract, frozenset(required), excused=retracts,
-                                    never_excused=frozenset({*key, "known_at"}))
+        retracts = (
+            "coalesce(v_is_deleted, false)"
+            if is_versioned and "is_deleted" in part.columns
+            else "false"
+        )
+        return quarantine.checks_of(
+            part,
+            self.contract,
+            frozenset(required),
+            excused=retracts,
+            never_excused=frozenset({*key, "known_at"}),
+        )
 
-    def _part_select(self, part: MappedPart, checks: list[quarantine.Check], *, with_raw: bool = False) -> str:
+    def _part_select(
+        self, part: MappedPart, checks: list[quarantine.Check], *, with_raw: bool = False
+    ) -> str:
         """A part's rows in the shape of the mapped table; with what quarantine keeps if asked."""
         inner = [column.selected() for column in part.columns.values()]
         outer = []
         for name, column in self._columns().items():
             mapped = part.columns.get(name)
-            outer.append(f"{mapped.staged if mapped else self._absent(name, column, part)} AS {name}")
+            outer.append(
+                f"{mapped.staged if mapped else self._absent(name, column, part)} AS {name}"
+            )
         outer.append(f"{quarantine.problem_code(checks)} AS problem")
         if with_raw:
             inner += ["source_row AS raw_row", *(f"{c.shown} AS s_{c.code}" for c in checks)]
             outer += ["raw_row", *(f"s_{c.code}" for c in checks)]
-        return (f"SELECT {', '.join(outer)} FROM (SELECT {', '.join(inner)} FROM {part.raw.relation} AS source_row "
-                f"WHERE {part.kept})")
+        return (
+            f"SELECT {', '.join(outer)} FROM (SELECT {', '.join(inner)} FROM {part.raw.relation} AS"
+            f" source_row WHERE {part.kept})"
+        )
 
     def _absent(self, name: str, column: StagedColumn, part: MappedPart) -> str:
         """A column that this part does not fill: empty, except a clock that other parts have."""
@@ -261,20 +325,28 @@ class _Stager:
         """Add accounts whose newest row withholds consent, or whose consent cannot be read."""
         if self.contract.table != "accounts" or not self._is_mapped("consent"):
             return
-        unreadable = [str(1000 * i + c.code) for i, found in enumerate(checks) for c in found if c.column == "consent"]
+        unreadable = [
+            str(1000 * i + c.code)
+            for i, found in enumerate(checks)
+            for c in found
+            if c.column == "consent"
+        ]
         long_ago = literal(datetime(1, 1, 1))
         newest = f"(coalesce(valid_from, {long_ago}), coalesce(known_at, {long_ago}))"
         self.connection.execute(
-            f"INSERT INTO {DENIED} SELECT account_id FROM {self.mapped_table} WHERE account_id IS NOT NULL "
-            f"GROUP BY account_id HAVING max_by(coalesce(consent, true) AND coalesce(problem NOT IN "
-            f"({', '.join(unreadable)}), true), ({newest}, NOT coalesce(consent, true))) = false"
+            f"INSERT INTO {DENIED} SELECT account_id FROM {self.mapped_table} WHERE account_id IS"
+            " NOT NULL GROUP BY account_id HAVING max_by(coalesce(consent, true) AND"
+            f" coalesce(problem NOT IN ({', '.join(unreadable)}), true), ({newest}, NOT"
+            " coalesce(consent, true))) = false"
         )
         if self._is_mapped("merged_into"):
             # Whoever became part of an account that withheld consent withheld it too.
             self.connection.execute(
-                f"INSERT INTO {DENIED} WITH RECURSIVE refused AS (SELECT account_id FROM {DENIED} UNION SELECT m.account_id "
-                f"FROM {self.mapped_table} m JOIN refused r ON m.merged_into = r.account_id AND m.account_id IS NOT NULL) "
-                "SELECT account_id FROM refused")
+                f"INSERT INTO {DENIED} WITH RECURSIVE refused AS (SELECT account_id FROM {DENIED}"
+                f" UNION SELECT m.account_id FROM {self.mapped_table} m JOIN refused r ON"
+                " m.merged_into = r.account_id AND m.account_id IS NOT NULL) SELECT account_id"
+                " FROM refused"
+            )
 
     def _without_denied(self) -> dict[str, int]:
         """Take rows of accounts without consent out of the mapped table; rule -> rows."""
@@ -299,9 +371,10 @@ class _Stager:
         if resolved.bad_rows is None:
             return
         self.connection.execute(
-            f"INSERT INTO {self.quarantine_table} SELECT {literal(self.name)}, {literal(versions.DUPLICATE_KEY)}, * "
-            f"FROM ({resolved.bad_rows}) ORDER BY ALL LIMIT greatest(0, {quarantine.STORED_ROWS} - "
-            f"(SELECT count(*) FROM {self.quarantine_table}))"
+            f"INSERT INTO {self.quarantine_table} SELECT {literal(self.name)},"
+            f" {literal(versions.DUPLICATE_KEY)}, * FROM ({resolved.bad_rows}) ORDER BY ALL LIMIT"
+            f" greatest(0, {quarantine.STORED_ROWS} - (SELECT count(*) FROM"
+            f" {self.quarantine_table}))"
         )
 
     def _delay(self) -> str:
@@ -319,50 +392,83 @@ class _Stager:
     def _write(self, resolved: versions.Resolved) -> None:
         handed_on = ", ".join(self._handed_on())
         self.connection.execute(
-            f"CREATE OR REPLACE TABLE {self.table} AS SELECT {handed_on}, {self._known_from()} AS known_from, "
-            f"known_until, coalesce(partition, '') AS partition FROM ({resolved.query})"
+            f"CREATE OR REPLACE TABLE {self.table} AS SELECT {handed_on}, {self._known_from()} AS"
+            " known_from, known_until, coalesce(partition, '') AS partition FROM"
+            f" ({resolved.query})"
         )
 
     # --- what the staged table must satisfy
 
     def _refuse_contradictions(self) -> None:
         if self.contract.row_key and not self._is_mapped("known_at"):
-            versions.refuse_contradicting_accounts(self.connection, self.table, self._places(),
-                                                   has_history=self._is_mapped("valid_from"))
+            versions.refuse_contradicting_accounts(
+                self.connection,
+                self.table,
+                self._places(),
+                has_history=self._is_mapped("valid_from"),
+            )
 
     def _refuse_other_currencies(self) -> None:
         if not self._is_mapped("currency"):
             return
         ours = self.project.currency
-        found = rows(self.connection, f"SELECT upper(currency), count(*) AS n FROM {self.table} "
-                                      f"WHERE upper(currency) <> {literal(ours)} GROUP BY 1 ORDER BY n DESC, 1")
+        found = rows(
+            self.connection,
+            f"SELECT upper(currency), count(*) AS n FROM {self.table} "
+            f"WHERE upper(currency) <> {literal(ours)} GROUP BY 1 ORDER BY n DESC, 1",
+        )
         if found:
             told = ", ".join(f"{currency}: {count:,} rows" for currency, count in found[:EXAMPLES])
-            raise ContractError(f"{self._places()} holds amounts in other currencies than the project's {ours} "
-                                f"({told}). Convert them before tenure reads them, leave them out with keep, or set "
-                                f"currency = \"{found[0][0]}\" if that is what all reports should be in.")
+            raise ContractError(
+                f"{self._places()} holds amounts in other currencies than the project's {ours} "
+                f"({told}). Convert them before tenure reads them, leave them out with keep, or"
+                " set "
+                f'currency = "{found[0][0]}" if that is what all reports should be in.'
+            )
 
     def _summary(
-        self, read: int, left_out: dict[str, int], bad: dict[str, int], newest_known: datetime | None
+        self,
+        read: int,
+        left_out: dict[str, int],
+        bad: dict[str, int],
+        newest_known: datetime | None,
     ) -> StagedSource:
-        count, first, last = row(self.connection, f"SELECT count(*), min({self._event()}), max({self._event()}) "
-                                                  f"FROM {self.table}")
+        count, first, last = row(
+            self.connection,
+            f"SELECT count(*), min({self._event()}), max({self._event()}) FROM {self.table}",
+        )
         return StagedSource(
-            name=self.name, table=self.table, contract=self.contract, settings=self.source, columns=self._handed_on(),
-            rows_read=read, rows_left_out=left_out, rows_bad=bad, rows_staged=count, first_event=first,
-            last_event=last, newest_known=newest_known, has_known_at=self._is_mapped("known_at"),
-            data_until=self._data_until(), notes=tuple(self.notes),
+            name=self.name,
+            table=self.table,
+            contract=self.contract,
+            settings=self.source,
+            columns=self._handed_on(),
+            rows_read=read,
+            rows_left_out=left_out,
+            rows_bad=bad,
+            rows_staged=count,
+            first_event=first,
+            last_event=last,
+            newest_known=newest_known,
+            has_known_at=self._is_mapped("known_at"),
+            data_until=self._data_until(),
+            notes=tuple(self.notes),
         )
 
     def _data_until(self) -> dict[str, date]:
         """Partition -> first day not covered.
 
-        Undeclared, it is the day of the newest row (by known_at where there is one, else by event time): that
-        day may have been cut short by the export, so it is not counted as covered.
+        Undeclared, it is the day of the newest row (by known_at where there is one, else by event
+        time): that day may have been cut short by the export, so it is not counted as covered.
         """
         newest = "known_from" if self._is_mapped("known_at") else self._event()
-        found = dict(rows(self.connection, f"SELECT partition, CAST(max({newest}) AS DATE) FROM {self.table} "
-                                           "GROUP BY partition ORDER BY partition"))
+        found = dict(
+            rows(
+                self.connection,
+                f"SELECT partition, CAST(max({newest}) AS DATE) FROM {self.table} "
+                "GROUP BY partition ORDER BY partition",
+            )
+        )
         declared = self.source.data_until
         if declared is None:
             return {partition: day for partition, day in found.items() if day is not None}
@@ -370,9 +476,11 @@ class _Stager:
             return dict.fromkeys(found, declared)
         unknown = [partition for partition in found if partition not in declared]
         if unknown:
-            raise ContractError("data_until says nothing of the partitions "
-                                f"{', '.join(map(repr, unknown[:EXAMPLES]))}; it names {', '.join(declared)}. "
-                                "Add a date for each, or give one date for all.")
+            raise ContractError(
+                "data_until says nothing of the partitions "
+                f"{', '.join(map(repr, unknown[:EXAMPLES]))}; it names {', '.join(declared)}. "
+                "Add a date for each, or give one date for all."
+            )
         # A partition that is declared but has no row is a silent feed, and stays in sight.
         return dict(declared)
 

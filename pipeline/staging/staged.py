@@ -1,4 +1,6 @@
-"""What staging hands on: where a source's rows are, what their columns mean, and what was left behind."""
+"""What staging hands on: where a source's rows are, what their columns mean, and what was left
+behind.
+"""
 
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -36,7 +38,8 @@ class StagedSource:
     rows_left_out
         Rule of the project file or of the contract (`drop is_bot`, `identical rows`) -> rows.
     rows_bad
-        Reason (`opened_at is not a time`) -> rows, all of them; `quarantine_<name>` stores the first of them.
+        Reason (`opened_at is not a time`) -> rows, all of them; `quarantine_<name>` stores the
+        first of them.
     first_event, last_event
         Earliest and latest time of the contract's event column; None where it is not mapped.
     newest_known
@@ -44,7 +47,8 @@ class StagedSource:
     data_until
         Partition -> first day no longer covered.
     notes
-        Things a reader should know, in sentences (local times that occur twice, lookups without a match).
+        Things a reader should know, in sentences (local times that occur twice, lookups without a
+        match).
     """
 
     name: str

@@ -1,4 +1,6 @@
-"""What each signal should be, in slow plain Python over rows: written from the words of the cards, not from their SQL."""
+"""What each signal should be, in slow plain Python over rows: written from the words of the cards,
+not from their SQL.
+"""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -32,7 +34,11 @@ def has_reference(signal: Signal) -> bool:
     facts = signal.definition
     if "numerator" in facts:
         return signal.column in RATIOS or _is_of_windows(facts)
-    return _card_name(signal) in STATES if "state" in facts else "attribute" in facts or facts["measure"] in MEASURES
+    return (
+        _card_name(signal) in STATES
+        if "state" in facts
+        else "attribute" in facts or facts["measure"] in MEASURES
+    )
 
 
 def _card_name(signal: Signal) -> str:
@@ -48,7 +54,10 @@ def reference(world: World, signal: Signal, account: str, as_of: int, feed: str)
     """The value of one signal of one snapshot; None is null."""
     facts = signal.definition
     if "numerator" in facts and _is_of_windows(facts):
-        top, bottom = (windowed(world[facts[p]["source"]], facts[p], account, as_of, feed) for p in ("numerator", "divisor"))
+        top, bottom = (
+            windowed(world[facts[p]["source"]], facts[p], account, as_of, feed)
+            for p in ("numerator", "divisor")
+        )
         return None if top is None or not bottom else top / bottom
     if "numerator" in facts:
         return RATIOS[signal.column](world, account, as_of, feed)
@@ -57,7 +66,9 @@ def reference(world: World, signal: Signal, account: str, as_of: int, feed: str)
         return attribute(source, facts, account, as_of)
     if "state" in facts:
         window = signal.window_days
-        if not (began(source, as_of, feed) if window is None else covered(source, as_of, feed, window)):
+        if not (
+            began(source, as_of, feed) if window is None else covered(source, as_of, feed, window)
+        ):
             return None
         value = STATES[_card_name(signal)](rows_as_known(source, account, as_of), as_of)
         return signal.when_empty if value is None else float(value)
@@ -65,13 +76,16 @@ def reference(world: World, signal: Signal, account: str, as_of: int, feed: str)
     return value
 
 
-# --- what was known ------------------------------------------------------------------------------------
+# --- what was known
+# ------------------------------------------------------------------------------------
 
 
 def is_known(row: Row, as_of: int) -> bool:
     """Arrived before as_of and not taken back or corrected before it."""
     now = moment_of(as_of)
-    return (row["known_from"] or EPOCH) < now and (row["known_until"] is None or row["known_until"] >= now)
+    return (row["known_from"] or EPOCH) < now and (
+        row["known_until"] is None or row["known_until"] >= now
+    )
 
 
 def rows_as_known(source: TinySource, account: str, as_of: int) -> list[Row]:
@@ -83,7 +97,11 @@ def rows_as_known(source: TinySource, account: str, as_of: int) -> list[Row]:
         seen = dict(row)
         for column in CONTRACTS[source.contract].columns:
             clock = column.clock
-            if source.contract == "subscriptions" and source.settings.convention == "fixed_term" and column.name == "ends_at":
+            if (
+                source.contract == "subscriptions"
+                and source.settings.convention == "fixed_term"
+                and column.name == "ends_at"
+            ):
                 clock = None
             if clock and not (row.get(clock) and row[clock] < moment_of(as_of)):
                 seen[column.name] = None
@@ -128,13 +146,20 @@ def began(source: TinySource, as_of: int, feed: str) -> bool:
 def covered(source: TinySource, as_of: int, feed: str, window: int) -> bool:
     """Whether the feed was there for the whole window."""
     days = feed_days(source, as_of, feed)
-    return bool(days) and min(days) <= as_of - window and not silent(source, as_of, feed) & set(range(as_of - window, as_of))
+    return (
+        bool(days)
+        and min(days) <= as_of - window
+        and not silent(source, as_of, feed) & set(range(as_of - window, as_of))
+    )
 
 
-# --- windows ---------------------------------------------------------------------------------------------
+# --- windows
+# ---------------------------------------------------------------------------------------------
 
 
-def windowed(source: TinySource, facts: dict[str, Any], account: str, as_of: int, feed: str) -> float | None:
+def windowed(
+    source: TinySource, facts: dict[str, Any], account: str, as_of: int, feed: str
+) -> float | None:
     """Measures over facts; the feed must have covered what they read."""
     measure, window = facts["measure"], facts["window_days"]
     if measure == "change":
@@ -153,18 +178,27 @@ def windowed(source: TinySource, facts: dict[str, Any], account: str, as_of: int
 
 
 def facts_of(source: TinySource, stream_name: str, account: str, as_of: int) -> list[Row]:
-    """The dated facts of one stream that had happened and were known, with kind, value columns and Spans."""
+    """The dated facts of one stream that had happened and were known, with kind, value columns and
+    Spans.
+    """
     stream = next(s for s in CONTRACTS[source.contract].streams if s.name == stream_name)
     found = []
     for row in source.rows:
         moment = row.get(stream.event_time)
-        if row["account_id"] != account or not is_known(row, as_of) or moment is None or moment >= moment_of(as_of):
+        if (
+            row["account_id"] != account
+            or not is_known(row, as_of)
+            or moment is None
+            or moment >= moment_of(as_of)
+        ):
             continue
         fact = {**row, "at": moment, "kind": row.get(stream.kind) if stream.kind else None}
         for number in stream.numbers:
             if isinstance(number, Span):
                 start, end = row.get(number.start), row.get(number.end)
-                fact[number.name] = None if start is None or end is None else (end - start) // timedelta(minutes=1)
+                fact[number.name] = (
+                    None if start is None or end is None else (end - start) // timedelta(minutes=1)
+                )
         found.append(fact)
     return found
 
@@ -179,7 +213,9 @@ def _window(facts: list[Row], spec: dict[str, Any], as_of: int) -> list[Row]:
 
 
 def _values(facts: list[Row], spec: dict[str, Any], as_of: int) -> list[int]:
-    return [f[spec["number"]] for f in _window(facts, spec, as_of) if f.get(spec["number"]) is not None]
+    return [
+        f[spec["number"]] for f in _window(facts, spec, as_of) if f.get(spec["number"]) is not None
+    ]
 
 
 def _scaled(value: float | None, spec: dict[str, Any]) -> float | None:
@@ -203,11 +239,15 @@ def _largest(chosen: list[Row], every: list[Row], spec: dict[str, Any], as_of: i
     return _scaled(max(_values(chosen, spec, as_of), default=None), spec)
 
 
-def _smallest(chosen: list[Row], every: list[Row], spec: dict[str, Any], as_of: int) -> float | None:
+def _smallest(
+    chosen: list[Row], every: list[Row], spec: dict[str, Any], as_of: int
+) -> float | None:
     return _scaled(min(_values(chosen, spec, as_of), default=None), spec)
 
 
-def _distinct(chosen: list[Row], every: list[Row], spec: dict[str, Any], as_of: int) -> float | None:
+def _distinct(
+    chosen: list[Row], every: list[Row], spec: dict[str, Any], as_of: int
+) -> float | None:
     return float(len(set(_values(chosen, spec, as_of))))
 
 
@@ -215,7 +255,9 @@ def _days(chosen: list[Row], every: list[Row], spec: dict[str, Any], as_of: int)
     return float(len({day(f["at"]) for f in _window(chosen, spec, as_of)}))
 
 
-def _days_since(chosen: list[Row], every: list[Row], spec: dict[str, Any], as_of: int) -> float | None:
+def _days_since(
+    chosen: list[Row], every: list[Row], spec: dict[str, Any], as_of: int
+) -> float | None:
     return float(as_of - max(day(f["at"]) for f in chosen)) if chosen else None
 
 
@@ -244,9 +286,14 @@ def _change(chosen: list[Row], every: list[Row], spec: dict[str, Any], as_of: in
     def size(facts: list[Row]) -> int:
         if spec["number"] == "days":
             return len({day(f["at"]) for f in facts})
-        return len(facts) if spec["number"] is None else sum(f.get(spec["number"]) or 0 for f in facts)
+        return (
+            len(facts) if spec["number"] is None else sum(f.get(spec["number"]) or 0 for f in facts)
+        )
 
-    now, before = size(within(chosen, as_of, window)), size(within(chosen, as_of, 2 * window, window))
+    now, before = (
+        size(within(chosen, as_of, window)),
+        size(within(chosen, as_of, 2 * window, window)),
+    )
     return (now - before) / (abs(now) + abs(before)) if abs(now) + abs(before) else None
 
 
@@ -277,17 +324,25 @@ MEASURES: dict[str, Callable[[list[Row], list[Row], dict[str, Any], int], float 
 }
 
 
-# --- attributes ------------------------------------------------------------------------------------------
+# --- attributes
+# ------------------------------------------------------------------------------------------
 
 
 def attribute(source: TinySource, facts: dict[str, Any], account: str, as_of: int) -> float | None:
     """The newest attributes that hold on the date."""
-    rows = [r for r in rows_as_known(source, account, as_of) if r.get("valid_from") is None or r["valid_from"] < moment_of(as_of)]
+    rows = [
+        r
+        for r in rows_as_known(source, account, as_of)
+        if r.get("valid_from") is None or r["valid_from"] < moment_of(as_of)
+    ]
     if not rows:
         return None
     names = [n for n in source.staged().columns if n in ("segment", "plan", "seats", "consent")]
-    # Python sorts upward, so the order of ties (values upward, nothing last) is applied first and kept.
-    rows.sort(key=lambda r: [(r.get(n) is None, r.get(n) if r.get(n) is not None else 0) for n in names])
+    # Python sorts upward, so the order of ties (values upward, nothing last) is applied first and
+    # kept.
+    rows.sort(
+        key=lambda r: [(r.get(n) is None, r.get(n) if r.get(n) is not None else 0) for n in names]
+    )
     rows.sort(key=lambda r: (r["valid_from"] or datetime.min, r["known_from"]), reverse=True)
     value = rows[0].get(facts["attribute"])
     if value is None:
@@ -301,7 +356,8 @@ def attribute(source: TinySource, facts: dict[str, Any], account: str, as_of: in
     return float(value) / 10 ** facts["decimals"]
 
 
-# --- states ----------------------------------------------------------------------------------------------
+# --- states
+# ----------------------------------------------------------------------------------------------
 
 
 def _past(moment: datetime | None, as_of: int) -> bool:
@@ -360,35 +416,53 @@ STATES: dict[str, StateReference] = {
     "goals_missed": lambda rows, t: len(_overdue(rows, t, "met_at")),
     "goals_set": lambda rows, t: len(rows),
     "milestones_reached": lambda rows, t: sum(r["reached_at"] is not None for r in rows),
-    "milestones_late_28d": lambda rows, t: len([r for r in _overdue(rows, t, "reached_at") if _lately(r["due_at"], t, 28)]),
-    "milestones_met_share": lambda rows, t: _ratio(
-        sum(r["reached_at"] is not None for r in rows if _past(r["due_at"], t)), sum(_past(r["due_at"], t) for r in rows)
+    "milestones_late_28d": lambda rows, t: len(
+        [r for r in _overdue(rows, t, "reached_at") if _lately(r["due_at"], t, 28)]
     ),
-    "days_since_milestone": lambda rows, t: min((t - day(r["reached_at"]) for r in rows if r["reached_at"]), default=None),
+    "milestones_met_share": lambda rows, t: _ratio(
+        sum(r["reached_at"] is not None for r in rows if _past(r["due_at"], t)),
+        sum(_past(r["due_at"], t) for r in rows),
+    ),
+    "days_since_milestone": lambda rows, t: min(
+        (t - day(r["reached_at"]) for r in rows if r["reached_at"]), default=None
+    ),
     "milestone_lead_days": lambda rows, t: _ratio(
-        sum(day(r["due_at"]) - day(r["reached_at"]) for r in rows if r["reached_at"] and r["due_at"]),
+        sum(
+            day(r["due_at"]) - day(r["reached_at"]) for r in rows if r["reached_at"] and r["due_at"]
+        ),
         sum(1 for r in rows if r["reached_at"] and r["due_at"]),
     ),
     "milestones_late": lambda rows, t: len(_overdue(rows, t, "reached_at")),
     "oldest_late_milestone": lambda rows, t: _oldest(_overdue(rows, t, "reached_at"), t, "due_at"),
     "contacts_present": lambda rows, t: sum(_running(r, t, "valid_from", "valid_to") for r in rows),
-    "days_to_renewal": lambda rows, t: min((day(r["ends_at"]) - t for r in _terms(rows, t) if r["ends_at"]), default=None),
-    "term_days": lambda rows, t: max(
-        (day(r["ends_at"]) - day(r["starts_at"]) for r in _terms(rows, t) if r["ends_at"]), default=None
+    "days_to_renewal": lambda rows, t: min(
+        (day(r["ends_at"]) - t for r in _terms(rows, t) if r["ends_at"]), default=None
     ),
-    "days_in_term": lambda rows, t: min((t - day(r["starts_at"]) for r in _terms(rows, t)), default=None),
-    "days_as_customer": lambda rows, t: _oldest([r for r in _paid(rows) if _past(r["starts_at"], t)], t, "starts_at"),
+    "term_days": lambda rows, t: max(
+        (day(r["ends_at"]) - day(r["starts_at"]) for r in _terms(rows, t) if r["ends_at"]),
+        default=None,
+    ),
+    "days_in_term": lambda rows, t: min(
+        (t - day(r["starts_at"]) for r in _terms(rows, t)), default=None
+    ),
+    "days_as_customer": lambda rows, t: _oldest(
+        [r for r in _paid(rows) if _past(r["starts_at"], t)], t, "starts_at"
+    ),
     "terms_so_far": lambda rows, t: sum(_past(r["starts_at"], t) for r in _paid(rows)),
     "terms_running": lambda rows, t: len(_terms(rows, t)),
     "paid_per_month": lambda rows, t: _sum(_terms(rows, t), "amount_per_month", 100),
     "seats_paid": lambda rows, t: _sum(_terms(rows, t), "seats", 10),
-    "renews_itself": lambda rows, t: max((float(bool(r["auto_renew"])) for r in _terms(rows, t)), default=None),
+    "renews_itself": lambda rows, t: max(
+        (float(bool(r["auto_renew"])) for r in _terms(rows, t)), default=None
+    ),
     "discount": lambda rows, t: max(
-        (r["discount_share"] / 10 for r in _terms(rows, t) if r["discount_share"] is not None), default=None
+        (r["discount_share"] / 10 for r in _terms(rows, t) if r["discount_share"] is not None),
+        default=None,
     ),
     "terms_ended_91d": lambda rows, t: sum(_lately(r["ends_at"], t, 91) for r in _paid(rows)),
     "days_since_trial": lambda rows, t: min(
-        (t - day(r["starts_at"]) for r in rows if r.get("is_trial") and _past(r["starts_at"], t)), default=None
+        (t - day(r["starts_at"]) for r in rows if r.get("is_trial") and _past(r["starts_at"], t)),
+        default=None,
     ),
 }
 for _name in ("champion", "sponsor"):
@@ -405,7 +479,9 @@ def _by_person(rows: list[Row], as_of: int, first: int, until: int = 0) -> dict[
     """Events in [as_of - first, as_of - until) of each person."""
     found: dict[str, list[Row]] = {}
     for row in rows:
-        if row["user_id"] is not None and moment_of(as_of - first) <= row["event_time"] < moment_of(as_of - until):
+        if row["user_id"] is not None and moment_of(as_of - first) <= row["event_time"] < moment_of(
+            as_of - until
+        ):
             found.setdefault(row["user_id"], []).append(row)
     return found
 
@@ -421,8 +497,10 @@ def _back_share(rows: list[Row], as_of: int) -> float | None:
 
 
 def _stuck(rows: list[Row], as_of: int) -> int:
-    return sum(len([r for r in events if r["event_name"] in TROUBLE_EVENTS]) >= 3
-               for events in _by_person(rows, as_of, 28).values())
+    return sum(
+        len([r for r in events if r["event_name"] in TROUBLE_EVENTS]) >= 3
+        for events in _by_person(rows, as_of, 28).values()
+    )
 
 
 def _key_share(rows: list[Row], as_of: int, days: int) -> float:
@@ -431,7 +509,10 @@ def _key_share(rows: list[Row], as_of: int, days: int) -> float:
 
 
 def _key_users(rows: list[Row], as_of: int) -> int:
-    return sum(any(r["event_name"] in KEY_FEATURES for r in events) for events in _by_person(rows, as_of, 28).values())
+    return sum(
+        any(r["event_name"] in KEY_FEATURES for r in events)
+        for events in _by_person(rows, as_of, 28).values()
+    )
 
 
 def _first_value(rows: list[Row], as_of: int) -> tuple[int | None, int | None]:
@@ -448,8 +529,13 @@ def _days_to_value(rows: list[Row], as_of: int) -> int | None:
 
 # What people said.
 def _pulse(rows: list[Row], as_of: int) -> float | None:
-    fresh = [r for r in rows if r["pulse"] is not None and _lately(r["noted_at"], as_of, 91)
-             and _running(r, as_of, "noted_at", "expires_at")]
+    fresh = [
+        r
+        for r in rows
+        if r["pulse"] is not None
+        and _lately(r["noted_at"], as_of, 91)
+        and _running(r, as_of, "noted_at", "expires_at")
+    ]
     return max((r["noted_at"], r["pulse"]) for r in fresh)[1] / 10 if fresh else None
 
 
@@ -469,14 +555,24 @@ def _mean_of(rows: list[Row], column: str) -> float | None:
 
 
 def _survey(rows: list[Row], as_of: int, kind: str, column: str = "points") -> float | None:
-    mean = _mean_of([r for r in _one_wording(rows, as_of) if r["kind"] == kind and _lately(r["answered_at"], as_of, 182)], column)
+    mean = _mean_of(
+        [
+            r
+            for r in _one_wording(rows, as_of)
+            if r["kind"] == kind and _lately(r["answered_at"], as_of, 182)
+        ],
+        column,
+    )
     return None if mean is None else mean / 10
 
 
 def _survey_trend(rows: list[Row], as_of: int) -> float | None:
     answers = _one_wording(rows, as_of)
     now = _mean_of([r for r in answers if _lately(r["answered_at"], as_of, 91)], "points")
-    before = _mean_of([r for r in answers if moment_of(as_of - 364) <= r["answered_at"] < moment_of(as_of - 91)], "points")
+    before = _mean_of(
+        [r for r in answers if moment_of(as_of - 364) <= r["answered_at"] < moment_of(as_of - 91)],
+        "points",
+    )
     return None if now is None or before is None else (now - before) / 10
 
 
@@ -491,14 +587,18 @@ def _change_of(rows: list[Row], as_of: int, column: str) -> float | None:
 
 
 def _discount_change(rows: list[Row], as_of: int) -> float | None:
-    now, then = ([r["discount_share"] for r in found if r["discount_share"] is not None]
-                 for found in (_terms(rows, as_of), _terms_then(rows, as_of, 364)))
+    now, then = (
+        [r["discount_share"] for r in found if r["discount_share"] is not None]
+        for found in (_terms(rows, as_of), _terms_then(rows, as_of, 364))
+    )
     return (max(now) - max(then)) / 10 if now and then else None
 
 
 def _plans(rows: list[Row], as_of: int) -> int:
     began = [r for r in _paid(rows) if _lately(r["starts_at"], as_of, 364)]
-    return len({r["plan"] for r in [*began, *_terms(rows, as_of), *_terms_then(rows, as_of, 364)]} - {None})
+    return len(
+        {r["plan"] for r in [*began, *_terms(rows, as_of), *_terms_then(rows, as_of, 364)]} - {None}
+    )
 
 
 # Onboarding.
@@ -522,20 +622,27 @@ def _onboarding_days(rows: list[Row], as_of: int) -> int | None:
 
 
 def _met(rows: list[Row], *, late: bool) -> list[Row]:
-    return [r for r in rows if r["met_at"] and r["due_at"] and (day(r["met_at"]) > day(r["due_at"])) == late]
+    return [
+        r
+        for r in rows
+        if r["met_at"] and r["due_at"] and (day(r["met_at"]) > day(r["due_at"])) == late
+    ]
 
 
 def _gone_days(rows: list[Row], as_of: int, role: str) -> int | None:
     mine = _role(rows, role)
     if any(_running(r, as_of, "valid_from", "valid_to") for r in mine):
         return 0
-    return min((as_of - day(r["valid_to"]) for r in mine if r["valid_to"] is not None), default=None)
+    return min(
+        (as_of - day(r["valid_to"]) for r in mine if r["valid_to"] is not None), default=None
+    )
 
 
 STATES |= {
     "top_user_share_28d": _top_share,
     "power_users_28d": lambda rows, t: sum(
-        len({day(r["event_time"]) for r in events}) >= 8 for events in _by_person(rows, t, 28).values()
+        len({day(r["event_time"]) for r in events}) >= 8
+        for events in _by_person(rows, t, 28).values()
     ),
     "users_back_share_28d": _back_share,
     "users_stuck_28d": _stuck,
@@ -547,12 +654,19 @@ STATES |= {
     "amount_overdue": lambda rows, t: _sum(_overdue(rows, t, "paid_at"), "amount", 100),
     "amount_open": lambda rows, t: _sum([r for r in rows if r["paid_at"] is None], "amount", 100),
     "paid_late_364d": lambda rows, t: sum(
-        _lately(r["paid_at"], t, 364) and r["due_at"] is not None and day(r["paid_at"]) > day(r["due_at"]) for r in rows
+        _lately(r["paid_at"], t, 364)
+        and r["due_at"] is not None
+        and day(r["paid_at"]) > day(r["due_at"])
+        for r in rows
     ),
     "reminders_91d": lambda rows, t: sum(_lately(r["reminded_at"], t, 91) for r in rows),
-    "days_since_failed_payment": lambda rows, t: min((t - day(r["failed_at"]) for r in rows if r["failed_at"]), default=None),
+    "days_since_failed_payment": lambda rows, t: min(
+        (t - day(r["failed_at"]) for r in rows if r["failed_at"]), default=None
+    ),
     "tickets_unanswered": lambda rows, t: sum(r["first_reply_at"] is None for r in _open(rows, t)),
-    "severe_open": lambda rows, t: sum(r["severity"] in ("high", "urgent", "critical") for r in _open(rows, t)),
+    "severe_open": lambda rows, t: sum(
+        r["severity"] in ("high", "urgent", "critical") for r in _open(rows, t)
+    ),
     "pulse": _pulse,
     "nps_balance": lambda rows, t: _survey(rows, t, "nps", "nps_points"),
     "csat": lambda rows, t: _survey(rows, t, "csat"),
@@ -560,18 +674,24 @@ STATES |= {
     "agreement": lambda rows, t: _survey(rows, t, "agree"),
     "survey_trend": _survey_trend,
     "milestones_reached_late": lambda rows, t: sum(
-        bool(r["reached_at"] and r["due_at"] and day(r["reached_at"]) > day(r["due_at"])) for r in rows
+        bool(r["reached_at"] and r["due_at"] and day(r["reached_at"]) > day(r["due_at"]))
+        for r in rows
     ),
-    "milestones_share": lambda rows, t: _ratio(sum(r["reached_at"] is not None for r in rows), len(rows)),
+    "milestones_share": lambda rows, t: _ratio(
+        sum(r["reached_at"] is not None for r in rows), len(rows)
+    ),
     "onboarding_days": _onboarding_days,
     "onboarding_pace": _pace,
     "goals_met_on_time": lambda rows, t: len(_met(rows, late=False)),
     "goals_met_late": lambda rows, t: len(_met(rows, late=True)),
     "goals_on_time_share": lambda rows, t: _ratio(
-        sum(_past(r["due_at"], t) for r in _met(rows, late=False)), sum(_past(r["due_at"], t) for r in rows)
+        sum(_past(r["due_at"], t) for r in _met(rows, late=False)),
+        sum(_past(r["due_at"], t) for r in rows),
     ),
     "oldest_missed_goal": lambda rows, t: _oldest(_overdue(rows, t, "met_at"), t, "due_at"),
-    "days_since_goal_met": lambda rows, t: min((t - day(r["met_at"]) for r in rows if r["met_at"]), default=None),
+    "days_since_goal_met": lambda rows, t: min(
+        (t - day(r["met_at"]) for r in rows if r["met_at"]), default=None
+    ),
     "value_so_far": lambda rows, t: _sum(rows, "value", 100),
     "paid_change_182d": lambda rows, t: _change_of(rows, t, "amount_per_month"),
     "seats_change_182d": lambda rows, t: _change_of(rows, t, "seats"),
@@ -583,14 +703,20 @@ for _name_of_role in ("champion", "sponsor"):
     STATES[f"{_name_of_role}_new_91d"] = lambda rows, t, role=_name_of_role: sum(  # type: ignore[misc]
         _lately(r["valid_from"], t, 91) for r in _role(rows, role)
     )
-    STATES[f"{_name_of_role}_missing_days"] = lambda rows, t, role=_name_of_role: _gone_days(rows, t, role)  # type: ignore[misc]
+    STATES[f"{_name_of_role}_missing_days"] = lambda rows, t, role=_name_of_role: _gone_days(
+        rows, t, role
+    )  # type: ignore[misc]
 
 
 def _seats_used(world: World, account: str, as_of: int, feed: str) -> float | None:
     usage, terms = world["usage_events"], world["subscriptions"]
     if not covered(usage, as_of, feed, 28) or not began(terms, as_of, feed):
         return None
-    users = {f["user_id"] for f in within(facts_of(usage, "", account, as_of), as_of, 28) if f["user_id"] is not None}
+    users = {
+        f["user_id"]
+        for f in within(facts_of(usage, "", account, as_of), as_of, 28)
+        if f["user_id"] is not None
+    }
     seats = _sum(_terms(rows_as_known(terms, account, as_of), as_of), "seats", 10)
     return len(users) / seats if seats else None
 
@@ -620,7 +746,10 @@ def _pulse_trend(world: World, account: str, as_of: int, feed: str) -> float | N
     if not covered(notes, as_of, feed, 364):
         return None
     rows = rows_as_known(notes, account, as_of)
-    now, mean = _pulse(rows, as_of), _mean_of([r for r in rows if _lately(r["noted_at"], as_of, 364)], "pulse")
+    now, mean = (
+        _pulse(rows, as_of),
+        _mean_of([r for r in rows if _lately(r["noted_at"], as_of, 364)], "pulse"),
+    )
     return None if now is None or not mean else now / (mean / 10)
 
 

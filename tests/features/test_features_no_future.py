@@ -1,4 +1,6 @@
-"""What became known on or after T cannot move a feature at T: over every contract and every card, to the byte."""
+"""What became known on or after T cannot move a feature at T: over every contract and every card,
+to the byte.
+"""
 
 import random
 from dataclasses import replace
@@ -58,7 +60,9 @@ def test_deleting_the_future_changes_no_byte(seed: int, day: int) -> None:
 @examples
 @given(seed=seeds, day=st.sampled_from([FIRST_DAY + 60, FIRST_DAY + 88, FIRST_DAY + 150]))
 def test_another_future_changes_no_byte(seed: int, day: int) -> None:
-    """Late corrections, retractions, backfills with early dates, other outcomes: none of it was known."""
+    """Late corrections, retractions, backfills with early dates, other outcomes: none of it was
+    known.
+    """
     world = random_world(seed)
     assert _hash(with_other_future(world, day, seed + 1), seed, day) == _hash(world, seed, day)
 
@@ -66,7 +70,9 @@ def test_another_future_changes_no_byte(seed: int, day: int) -> None:
 @examples
 @given(seed=seeds, day=st.sampled_from([FIRST_DAY + 60, FIRST_DAY + 88, FIRST_DAY + 150]))
 def test_rows_that_arrive_late_count_as_if_they_never_came(seed: int, day: int) -> None:
-    """Half of all rows delayed until T or later, whenever they happened: at T the same as rows deleted."""
+    """Half of all rows delayed until T or later, whenever they happened: at T the same as rows
+    deleted.
+    """
     late, gone = _delayed(random_world(seed), day, seed)
     assert _hash(late, seed, day) == _hash(gone, seed, day)
 
@@ -81,7 +87,9 @@ def test_row_order_changes_no_byte(seed: int) -> None:
 @settings(max_examples=2, deadline=None, derandomize=True, phases=PHASES)
 @given(seed=seeds, irregular=st.booleans())
 def test_a_row_does_not_depend_on_which_others_are_built(seed: int, irregular: bool) -> None:
-    """One account on one date alone equals the same row of the whole table: batch equals one by one."""
+    """One account on one date alone equals the same row of the whole table: batch equals one by
+    one.
+    """
     world, snapshots = random_world(seed), some_snapshots(seed, irregular=irregular)
     together = _table(world, snapshots).set_index(["account_id", "as_of_day"])
     for account, day, feed in snapshots[1::11]:
@@ -105,20 +113,23 @@ def test_every_contract_takes_part() -> None:
     assert {s.contract for s in random_world(0).values()} == set(CONTRACTS) - NEVER_READ
 
 
-# --- does the proof reach every card? -------------------------------------------------------------------
+# --- does the proof reach every card?
+# -------------------------------------------------------------------
 
 POWER_SEEDS = range(12)
 POWER_DAY = FIRST_DAY + 88
-# Goals of the random worlds were dated by nobody and so were known always: no row of them lies in the future.
+# Goals of the random worlds were dated by nobody and so were known always: no row of them lies in
+# the future.
 NEVER_MOVED = {"goals_set"}
 
 
 @pytest.fixture(scope="module")
 def reached() -> tuple[dict[str, Signal], set[str]]:
-    """Every signal the worlds build, and those that the futures made here would move if they were read.
+    """Every signal the worlds build, and those that the futures made here would move if they were
+    read.
 
-    Asked at a later date, where reading them is right: a signal that not even then differs between a world and the same
-    world without its future would pass the tests above whatever it read.
+    Asked at a later date, where reading them is right: a signal that not even then differs between
+    a world and the same world without its future would pass the tests above whatever it read.
     """
     signals: dict[str, Signal] = {}
     moved: set[str] = set()
@@ -134,13 +145,20 @@ def reached() -> tuple[dict[str, Signal], set[str]]:
                 tables.append(table)
             signals |= {f"{name}/{s.column}": s for s in plan.signals}
             moved |= {f"{name}/{c}" for c in tables[0] if not tables[0][c].equals(tables[1][c])}
-        if all(_signals_of(card.name, signals) & moved or card.name in NEVER_MOVED for card in (*CARDS, *STATES)):
+        if all(
+            _signals_of(card.name, signals) & moved or card.name in NEVER_MOVED
+            for card in (*CARDS, *STATES)
+        ):
             break
     return signals, moved
 
 
 def _signals_of(card: str, signals: dict[str, Signal]) -> set[str]:
-    return {key for key, s in signals.items() if card in (s.driver, s.column, s.column.removesuffix(f"_{s.window_days}d"))}
+    return {
+        key
+        for key, s in signals.items()
+        if card in (s.driver, s.column, s.column.removesuffix(f"_{s.window_days}d"))
+    }
 
 
 def test_every_card_is_reached_by_the_proof(reached: tuple[dict[str, Signal], set[str]]) -> None:
@@ -153,25 +171,34 @@ def test_every_card_is_reached_by_the_proof(reached: tuple[dict[str, Signal], se
             never_built.append(card.name)
         elif not mine & moved and card.name not in NEVER_MOVED:
             never_moved.append(card.name)
-    assert not never_built, ("give random_world (tests/features/tiny_world.py) a source with the columns these cards need, and "
-                             "write their references in tests/features/feature_reference.py")
-    assert not never_moved, ("let random_world (tests/features/tiny_world.py) draw values that these cards count, or the proof "
-                             "says nothing about them")
+    assert not never_built, (
+        "give random_world (tests/features/tiny_world.py) a source with the columns these cards"
+        " need, and write their references in tests/features/feature_reference.py"
+    )
+    assert not never_moved, (
+        "let random_world (tests/features/tiny_world.py) draw values that these cards count, or the"
+        " proof says nothing about them"
+    )
     columns = {key.partition("/")[2] for key in moved}
     for ratio in RATIOS:
         assert {ratio.numerator, ratio.divisor} <= columns, ratio.name
 
 
 def _delayed(world: World, day: int, seed: int) -> tuple[World, World]:
-    """A world whose rows, half of them, become known only at or after the day; and the same world without those rows."""
+    """A world whose rows, half of them, become known only at or after the day; and the same world
+    without those rows.
+    """
     draw = random.Random(seed)
     late: World = {}
     gone: World = {}
     for name, source in world.items():
         kept, delayed = [], []
         for row in source.rows:
-            # A version that took the place of another is left alone: delaying it would lengthen that one's life.
-            is_free = row["known_from"] is not None and row["known_until"] is None and draw.random() < 0.5
+            # A version that took the place of another is left alone: delaying it would lengthen
+            # that one's life.
+            is_free = (
+                row["known_from"] is not None and row["known_until"] is None and draw.random() < 0.5
+            )
             moment = moment_of(day) + timedelta(hours=draw.randint(0, 500))
             (delayed if is_free else kept).append({**row, "known_from": moment} if is_free else row)
         late[name] = replace(source, rows=(*kept, *delayed))

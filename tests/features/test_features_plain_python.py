@@ -1,4 +1,6 @@
-"""Every card of the catalogue against slow plain Python, on tiny random tables; a card without a reference fails."""
+"""Every card of the catalogue against slow plain Python, on tiny random tables; a card without a
+reference fails.
+"""
 
 import math
 from functools import cache
@@ -46,7 +48,9 @@ def test_every_signal_equals_plain_python(seed: int) -> None:
         for s, at, built, expected in cells
         if not (math.isnan(built) if expected is None else built == expected)
     ]
-    assert not wrong, f"{len(wrong)} of {len(cells)} cells differ, in {sorted({w[0] for w in wrong})}: {wrong[:5]}"
+    assert not wrong, (
+        f"{len(wrong)} of {len(cells)} cells differ, in {sorted({w[0] for w in wrong})}: {wrong[:5]}"
+    )
 
 
 def test_every_card_has_a_reference_and_was_put_to_the_test() -> None:
@@ -57,14 +61,24 @@ def test_every_card_has_a_reference_and_was_put_to_the_test() -> None:
     missing = {s.column for seed in (0,) for s in _plan(seed).signals if not plain.has_reference(s)}
     assert not missing, "write down in feature_reference.py what these should be"
     # A reference that only ever saw "nothing happened" proves nothing.
-    spoke = {s.column for seed in SEEDS for s, _, _, expected in _built(seed)[0] if expected not in (None, s.when_empty)}
+    spoke = {
+        s.column
+        for seed in SEEDS
+        for s, _, _, expected in _built(seed)[0]
+        if expected not in (None, s.when_empty)
+    }
     silent = set(seen) - spoke
     assert not silent, f"references that never had a value of their own: {sorted(silent)}"
 
 
 def test_null_and_empty_are_told_apart() -> None:
     """A covered window without events says 0; a window the feed did not cover says nothing."""
-    cells = [(built, expected) for seed in SEEDS for s, _, built, expected in _built(seed)[0] if s.column == "events_28d"]
+    cells = [
+        (built, expected)
+        for seed in SEEDS
+        for s, _, built, expected in _built(seed)[0]
+        if s.column == "events_28d"
+    ]
     assert {0.0, None} <= {expected for _, expected in cells}
 
 
@@ -79,6 +93,14 @@ def test_emitted_sql_is_portable(seed: int) -> None:
 
 def test_kinds_that_read_alike_keep_their_own_counts() -> None:
     """`Add-on` and `add on` have one slug; their bins once overwrote each other."""
-    columns = {s.column: s for s, *_ in _built(0)[0] if s.source == "usage_events" and s.definition.get("kinds")}
-    drivers = {tuple(s.definition["kinds"]): s.driver for s in columns.values() if s.definition["measure"] == "count"}
+    columns = {
+        s.column: s
+        for s, *_ in _built(0)[0]
+        if s.source == "usage_events" and s.definition.get("kinds")
+    }
+    drivers = {
+        tuple(s.definition["kinds"]): s.driver
+        for s in columns.values()
+        if s.definition["measure"] == "count"
+    }
     assert len(set(drivers.values())) == len(drivers) == 4

@@ -10,9 +10,13 @@ from features.feeds import coverage, daily_counts, silent_days
 from pipeline.engine.duckdb import Connection
 
 
-def _silent(days: list[int], n: int = 10, until: int | None = None, silent_after_days: int = 15) -> list[int]:
+def _silent(
+    days: list[int], n: int = 10, until: int | None = None, silent_after_days: int = 15
+) -> list[int]:
     end = max(days, default=0) + 1 if until is None else until
-    return silent_days(np.array(days, dtype=np.int64), np.full(len(days), n), end, silent_after_days).tolist()
+    return silent_days(
+        np.array(days, dtype=np.int64), np.full(len(days), n), end, silent_after_days
+    ).tolist()
 
 
 def test_daily_feed_with_a_long_gap_was_dead_inside_it() -> None:
@@ -50,7 +54,9 @@ def _counts(*rows: tuple[int, int, int]) -> pd.DataFrame:
 
 def test_coverage_knows_only_what_had_arrived() -> None:
     """Days 30 to 49 were loaded on day 60: at 55 the feed looks dead, at 61 it does not."""
-    rows = [(d, d, 10) for d in (*range(0, 30), *range(50, 60))] + [(d, 60, 10) for d in range(30, 50)]
+    rows = [(d, d, 10) for d in (*range(0, 30), *range(50, 60))] + [
+        (d, 60, 10) for d in range(30, 50)
+    ]
     assert coverage(_counts(*rows), 55, 15)[1].tolist() == list(range(30, 50))
     assert coverage(_counts(*rows), 61, 15)[1].tolist() == []
 
@@ -62,7 +68,10 @@ def test_feed_begins_with_its_first_known_day() -> None:
 
 
 def _daily(duck: Connection, rows: str) -> list[tuple[Any, ...]]:
-    duck.execute(f"create temp table f as select * from (values {rows}) v(partition_name, set_at_day, known_from_day)")
+    duck.execute(
+        f"create temp table f as select * from (values {rows}) v(partition_name, set_at_day,"
+        " known_from_day)"
+    )
     return sorted(duck.execute(daily_counts("f", "set_at")).fetchall())
 
 

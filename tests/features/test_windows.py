@@ -55,7 +55,10 @@ def _in_window(event_day: int, known_day: int, as_of: int = AS_OF, window: int =
     ],
 )
 def test_event_at_the_edges_of_the_window(event: str, arrived: str, counts: bool) -> None:
-    assert _in_window(day_number(date.fromisoformat(event)), day_number(date.fromisoformat(arrived))) is counts
+    assert (
+        _in_window(day_number(date.fromisoformat(event)), day_number(date.fromisoformat(arrived)))
+        is counts
+    )
 
 
 as_ofs = st.lists(st.integers(-500, 1_000), min_size=1, max_size=8)
@@ -63,8 +66,15 @@ window_lengths = st.lists(st.integers(1, 400), min_size=1, max_size=5)
 
 
 @settings(max_examples=200, deadline=None)
-@given(as_of_days=as_ofs, windows=window_lengths, first=st.integers(-900, 900), length=st.integers(0, 1_000))
-def test_every_window_is_a_union_of_whole_bins(as_of_days: list[int], windows: list[int], first: int, length: int) -> None:
+@given(
+    as_of_days=as_ofs,
+    windows=window_lengths,
+    first=st.integers(-900, 900),
+    length=st.integers(0, 1_000),
+)
+def test_every_window_is_a_union_of_whole_bins(
+    as_of_days: list[int], windows: list[int], first: int, length: int
+) -> None:
     days = calendar(as_of_days, windows, first, first + length)
     for as_of in as_of_days:
         for window in windows:
@@ -75,7 +85,9 @@ def test_every_window_is_a_union_of_whole_bins(as_of_days: list[int], windows: l
 
 @settings(max_examples=100, deadline=None)
 @given(as_of_days=as_ofs, first=st.integers(-900, 900), length=st.integers(0, 400))
-def test_a_day_is_visible_from_the_first_later_as_of(as_of_days: list[int], first: int, length: int) -> None:
+def test_a_day_is_visible_from_the_first_later_as_of(
+    as_of_days: list[int], first: int, length: int
+) -> None:
     days = calendar(as_of_days, [7], first, first + length)
     expected = [min((a for a in as_of_days if a > day), default=NEVER) for day in days["day"]]
     assert days["visible_day"].tolist() == expected
@@ -84,7 +96,9 @@ def test_a_day_is_visible_from_the_first_later_as_of(as_of_days: list[int], firs
 
 def test_few_edges_make_few_bins_and_many_edges_make_days() -> None:
     few = calendar([1000], [7, 28], 0, 999)
-    assert {972, 993} <= set(few["bin_day"]) and np.diff(np.unique(few["bin_day"])).max() == DAYS_PER_BIN
+    assert {972, 993} <= set(few["bin_day"]) and np.diff(
+        np.unique(few["bin_day"])
+    ).max() == DAYS_PER_BIN
     many = calendar(range(0, 1000, 2), [7], 0, 999)
     assert (many["bin_day"] == many["day"]).all()
 
@@ -104,12 +118,17 @@ def test_feed_that_began_exactly_at_the_window_start_covers_it() -> None:
 
 def test_silent_day_at_the_edges() -> None:
     """Day 89 lies before the window [90, 100), 90 and 99 in it, 100 after it."""
-    covered = [not window_edges([100], [10], 0, [day])[edge_column(10)].isna().any() for day in (89, 90, 99, 100)]
+    covered = [
+        not window_edges([100], [10], 0, [day])[edge_column(10)].isna().any()
+        for day in (89, 90, 99, 100)
+    ]
     assert covered == [True, False, False, True]
 
 
 def test_absent_or_later_feed_has_not_begun() -> None:
-    assert window_edges([100], [7], None, [])[["begun", "alive", edge_column(7)]].isna().all(axis=None)
+    assert (
+        window_edges([100], [7], None, [])[["begun", "alive", edge_column(7)]].isna().all(axis=None)
+    )
     assert window_edges([100], [7], 100, [])[["begun", "alive"]].isna().all(axis=None)
 
 
@@ -141,7 +160,9 @@ def test_date_conditions_at_their_edges(duck: Connection) -> None:
     def holds(expression: str, us: int) -> bool:
         day = us // US_PER_DAY
         found = rows(
-            duck, f"select {expression} from (select {us} as x, {day} as x_day, 0 as s, 0 as s_day, {AS_OF} as as_of_day) t"
+            duck,
+            f"select {expression} from (select {us} as x, {day} as x_day, 0 as s, 0 as s_day,"
+            f" {AS_OF} as as_of_day) t",
         )
         return bool(found[0][0])
 
@@ -153,11 +174,17 @@ def test_date_conditions_at_their_edges(duck: Connection) -> None:
         assert holds(ended_within("t", "x", 28), us) is is_past
     first = (AS_OF - 28) * US_PER_DAY
     assert [holds(ended_within("t", "x", 28), us) for us in (first - 1, first)] == [False, True]
-    assert [holds(happened("t", "x", within_days=28), us) for us in (first - 1, first)] == [False, True]
+    assert [holds(happened("t", "x", within_days=28), us) for us in (first - 1, first)] == [
+        False,
+        True,
+    ]
 
 
 @settings(max_examples=100, deadline=None)
-@given(day=st.integers(-100_000, 104_248), rest=st.sampled_from([0, 1, US_PER_DAY // 2, US_PER_DAY - 1]))
+@given(
+    day=st.integers(-100_000, 104_248),
+    rest=st.sampled_from([0, 1, US_PER_DAY // 2, US_PER_DAY - 1]),
+)
 def test_day_expression_is_exact_until_2255(day: int, rest: int) -> None:
     assert int(np.floor((day * US_PER_DAY + rest) / 8.64e10)) == day
     assert "8.64e10" in day_expression("us")

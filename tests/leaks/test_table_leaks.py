@@ -1,4 +1,6 @@
-"""Leaks of a ready feature table and of folds: `tenure train --table` and every other path to a fit refuse them by name."""
+"""Leaks of a ready feature table and of folds: `tenure train --table` and every other path to a fit
+refuse them by name.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,8 +21,14 @@ def honest(rows: int = 600, seed: int = 3) -> pd.DataFrame:
     generator = np.random.default_rng(seed)
     logins = generator.gamma(2.0, 10.0, rows)
     left = (generator.random(rows) < 1 / (1 + np.exp(0.25 * logins - 1.5))).astype(int)
-    return pd.DataFrame({"account": [f"A{n:04}" for n in range(rows)], "logins": logins,
-                         "seats": generator.integers(1, 40, rows), "left": left})
+    return pd.DataFrame(
+        {
+            "account": [f"A{n:04}" for n in range(rows)],
+            "logins": logins,
+            "seats": generator.integers(1, 40, rows),
+            "left": left,
+        }
+    )
 
 
 def _noise(table: pd.DataFrame) -> pd.Series:
@@ -35,9 +43,13 @@ LEAKS: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
     "is_cancelled": lambda t: t["left"] == 1,
     "other_models_score": lambda t: t["left"] + 0.3 * _noise(t),
     "cancel_reason": lambda t: t["left"].map({1: "price", 0: None}),
-    "reason_of_some": lambda t: pd.Series(np.where((t["left"] == 1) & (t.index % 3 == 0), "moved", None)),
+    "reason_of_some": lambda t: pd.Series(
+        np.where((t["left"] == 1) & (t.index % 3 == 0), "moved", None)
+    ),
     "last_invoice": lambda t: pd.Series(np.where(t["left"] == 1, 0.0, 100 + _noise(t))),
-    "owner_today": lambda t: pd.Series(np.where(t["left"] == 1, None, "team " + (t.index % 4).astype(str))),
+    "owner_today": lambda t: pd.Series(
+        np.where(t["left"] == 1, None, "team " + (t.index % 4).astype(str))
+    ),
     "days_since_last_login_today": lambda t: 3 + 200 * t["left"] + _noise(t).abs(),
     "contacts_now": lambda t: pd.Series(np.where(t["left"] == 1, np.nan, 3.0 + t.index % 5)),
 }
@@ -46,7 +58,9 @@ LEAKS: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
 @pytest.mark.parametrize("column", LEAKS)
 def test_leaking_column_of_a_table_is_refused_by_name(column: str) -> None:
     table = honest()
-    with pytest.raises(LeakageError, match=rf"(^|; ){column} (alone|is )|whether {column} is null") as error:
+    with pytest.raises(
+        LeakageError, match=rf"(^|; ){column} (alone|is )|whether {column} is null"
+    ) as error:
         table_rows(table.assign(**{column: LEAKS[column](table)}), OPTIONS)
     assert error.value.exit_code == 3
 
@@ -54,8 +68,10 @@ def test_leaking_column_of_a_table_is_refused_by_name(column: str) -> None:
 @pytest.mark.parametrize("column", LEAKS)
 def test_waived_column_is_kept_with_its_reason(column: str) -> None:
     table = honest()
-    rows = table_rows(table.assign(**{column: LEAKS[column](table)}),
-                      replace(OPTIONS, waivers={column: "known on the date"}))
+    rows = table_rows(
+        table.assign(**{column: LEAKS[column](table)}),
+        replace(OPTIONS, waivers={column: "known on the date"}),
+    )
     assert [(f.column, f.waived) for f in rows.findings] == [(column, "known on the date")]
 
 
@@ -65,8 +81,14 @@ def test_honest_table_is_not_refused() -> None:
 
 def _keys() -> tuple[pd.DataFrame, np.ndarray]:
     dates = pd.date_range("2024-01-01", periods=12, freq="28D").astype("datetime64[us]")
-    keys = pd.DataFrame([(f"A{n:03}", day, day + pd.Timedelta(days=90), day >= dates[-2]) for n in range(120) for day in dates],
-                        columns=["account_id", "as_of", "label_until", "is_test"])
+    keys = pd.DataFrame(
+        [
+            (f"A{n:03}", day, day + pd.Timedelta(days=90), day >= dates[-2])
+            for n in range(120)
+            for day in dates
+        ],
+        columns=["account_id", "as_of", "label_until", "is_test"],
+    )
     labels = (np.random.default_rng(1).random(len(keys)) < 0.3).astype(np.int8)
     return keys, labels
 
@@ -82,8 +104,11 @@ def test_label_window_that_overlaps_the_test_is_refused_with_account_and_both_da
     keys, labels = _keys()
     folds = temporal_folds(keys, 3, labels)
     everything = replace(folds, final=np.flatnonzero(~keys["is_test"].to_numpy()))
-    with pytest.raises(LeakageError, match=r"reach into the test rows, which begin on 2024-10-07: account A000 at 2024-07-15 "
-                                           r"has a label complete on 2024-10-13"):
+    with pytest.raises(
+        LeakageError,
+        match=r"reach into the test rows, which begin on 2024-10-07: account A000 at 2024-07-15 "
+        r"has a label complete on 2024-10-13",
+    ):
         audit_folds(keys, everything)
 
 

@@ -1,4 +1,6 @@
-"""Rates of bands: counted by hand, wider where the rows are few accounts, and not narrowed by repeating rows."""
+"""Rates of bands: counted by hand, wider where the rows are few accounts, and not narrowed by
+repeating rows.
+"""
 
 import numpy as np
 import pandas as pd
@@ -9,15 +11,25 @@ from models.band_rates import band_rates
 
 def test_counts_and_rates_by_hand() -> None:
     accounts = pd.Series(["a", "a", "b", "c", "d"])
-    found = band_rates(np.array([0, 1, 0, 0, 1]), ["healthy", "at_risk", "healthy", "healthy", "at_risk"], accounts)
+    found = band_rates(
+        np.array([0, 1, 0, 0, 1]), ["healthy", "at_risk", "healthy", "healthy", "at_risk"], accounts
+    )
     assert set(found) == {"healthy", "at_risk"}
-    assert (found["healthy"]["n"], found["healthy"]["accounts"], found["healthy"]["events"]) == (3, 3, 0)
+    assert (found["healthy"]["n"], found["healthy"]["accounts"], found["healthy"]["events"]) == (
+        3,
+        3,
+        0,
+    )
     assert found["at_risk"]["rate"] == 1.0 and found["healthy"]["rate"] == 0.0
 
 
 def test_a_band_nobody_left_is_not_sure_to_keep_all() -> None:
-    """Of 60 accounts none left: about 3 in 60 may yet be the rate (the rule of three gives 5%, Wilson 6%)."""
-    found = band_rates(np.zeros(60, dtype=int), ["healthy"] * 60, pd.Series([f"A-{n:03d}" for n in range(60)]))["healthy"]
+    """Of 60 accounts none left: about 3 in 60 may yet be the rate (the rule of three gives 5%,
+    Wilson 6%).
+    """
+    found = band_rates(
+        np.zeros(60, dtype=int), ["healthy"] * 60, pd.Series([f"A-{n:03d}" for n in range(60)])
+    )["healthy"]
     assert found["rate_low"] == pytest.approx(0.0, abs=1e-12) and 0.05 < found["rate_high"] < 0.07
 
 
@@ -26,7 +38,11 @@ def test_an_account_counts_once_however_often_it_was_scored(times: int) -> None:
     random = np.random.default_rng(4)
     labels = (random.random(200) < 0.2).astype(int)
     accounts = pd.Series([f"A-{n:03d}" for n in range(200)])
-    found = band_rates(np.tile(labels, times), ["healthy"] * 200 * times, pd.concat([accounts] * times, ignore_index=True))
+    found = band_rates(
+        np.tile(labels, times),
+        ["healthy"] * 200 * times,
+        pd.concat([accounts] * times, ignore_index=True),
+    )
     rate, low, high = (found["healthy"][name] for name in ("rate", "rate_low", "rate_high"))
     assert low < rate < high
     # 1.96 * sqrt(p (1 - p) / 200)

@@ -1,4 +1,6 @@
-"""The bench: one test for all, paired intervals, the smallest adequate method; and the methods it alone uses."""
+"""The bench: one test for all, paired intervals, the smallest adequate method; and the methods it
+alone uses.
+"""
 
 import itertools
 from dataclasses import replace
@@ -25,20 +27,38 @@ COLUMNS = ("days_since_use", "active_days_28d", "events_change_28d", "noise")
 
 
 def _signals() -> tuple[Signal, ...]:
-    measures = {"days_since_use": ("days_since", "up", "days"), "active_days_28d": ("distinct_days", "down", "days"),
-                "events_change_28d": ("change", "down", "change"), "noise": ("count", None, "events")}
-    return tuple(Signal(column, column, "usage", "usage_events", "m", unit, "{value}", worse=worse,  # type: ignore[arg-type]
-                        definition={"measure": measure}) for column, (measure, worse, unit) in measures.items())
+    measures = {
+        "days_since_use": ("days_since", "up", "days"),
+        "active_days_28d": ("distinct_days", "down", "days"),
+        "events_change_28d": ("change", "down", "change"),
+        "noise": ("count", None, "events"),
+    }
+    return tuple(
+        Signal(
+            column,
+            column,
+            "usage",
+            "usage_events",
+            "m",
+            unit,
+            "{value}",
+            worse=worse,  # type: ignore[arg-type]
+            definition={"measure": measure},
+        )
+        for column, (measure, worse, unit) in measures.items()
+    )
 
 
 def _rows(accounts: int = 150, dates: int = 12, seed: int = 0) -> tuple[TrainingSet, pd.Series]:
     """Accounts x dates every 28 days, horizon 28; the last two dates are the test."""
     generator = np.random.default_rng(seed)
     count = accounts * dates
-    keys = pd.DataFrame({
-        "account_id": np.repeat([f"A{n:03d}" for n in range(accounts)], dates),
-        "as_of": np.tile(pd.date_range("2024-01-01", periods=dates, freq="28D"), accounts),
-    })
+    keys = pd.DataFrame(
+        {
+            "account_id": np.repeat([f"A{n:03d}" for n in range(accounts)], dates),
+            "as_of": np.tile(pd.date_range("2024-01-01", periods=dates, freq="28D"), accounts),
+        }
+    )
     keys["label_until"] = keys["as_of"] + pd.Timedelta(days=28)
     keys["is_test"] = keys["as_of"] >= keys["as_of"].drop_duplicates().nlargest(2).min()
     values = pd.DataFrame(generator.normal(size=(count, 4)), columns=list(COLUMNS))
@@ -51,12 +71,16 @@ def _rows(accounts: int = 150, dates: int = 12, seed: int = 0) -> tuple[Training
 
 def _elapsed(rows: TrainingSet, left_at: pd.Series) -> pd.Series:
     days = (left_at - rows.keys["as_of"]).dt.days / 28
-    return pd.Series(days.to_numpy(), index=pd.MultiIndex.from_frame(rows.keys[["account_id", "as_of"]]))
+    return pd.Series(
+        days.to_numpy(), index=pd.MultiIndex.from_frame(rows.keys[["account_id", "as_of"]])
+    )
 
 
 def _model(rows: TrainingSet) -> Model:
     train = rows.rows(~rows.keys["is_test"].to_numpy(dtype=bool))
-    trees = GradientBoosting(BoostingSettings(trees=30, leaves=7), threads=1).fit(train.features, train.labels, train.signals)
+    trees = GradientBoosting(BoostingSettings(trees=30, leaves=7), threads=1).fit(
+        train.features, train.labels, train.signals
+    )
     return Model((Member(trees, 1.0),), train.signals, training={"plan": {"seed": 0}})
 
 
@@ -64,12 +88,20 @@ FEW = ("constant", "recency", "actions", "clusters", "logistic", "survival", "tu
 
 
 def _bench(
-    rows: TrainingSet, left_at: pd.Series, settings: BenchSettings | None = None, only: tuple[str, ...] = FEW, **more: object
+    rows: TrainingSet,
+    left_at: pd.Series,
+    settings: BenchSettings | None = None,
+    only: tuple[str, ...] = FEW,
+    **more: object,
 ) -> BenchResult:
-    every = contenders(settings or BenchSettings(clusters=3, threads=1), _model(rows), _elapsed(rows, left_at))
+    every = contenders(
+        settings or BenchSettings(clusters=3, threads=1), _model(rows), _elapsed(rows, left_at)
+    )
     every = tuple(each for each in every if each.name in only or not only)
     ticks = itertools.count()
-    return compare(rows, every, clock=lambda: float(next(ticks)), left_at=left_at, replicates=100, **more)  # type: ignore[arg-type]
+    return compare(
+        rows, every, clock=lambda: float(next(ticks)), left_at=left_at, replicates=100, **more
+    )  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -83,11 +115,29 @@ def bench() -> BenchResult:
 def test_every_method_runs_on_the_same_test(bench: BenchResult) -> None:
     assert dict(bench.skipped) == {}
     assert list(bench.validation["method"]) == [
-        "constant", "recency", "usage_drop", "four_indicators", "scorecard", "usage_score", "actions", "rules",
-        "weighted_average", "clusters", "logistic", "survival", "random_forest", "neural_network", "lightgbm", "tuned", "hybrid"]
+        "constant",
+        "recency",
+        "usage_drop",
+        "four_indicators",
+        "scorecard",
+        "usage_score",
+        "actions",
+        "rules",
+        "weighted_average",
+        "clusters",
+        "logistic",
+        "survival",
+        "random_forest",
+        "neural_network",
+        "lightgbm",
+        "tuned",
+        "hybrid",
+    ]
     counts = bench.figures.groupby("method")["metric"].nunique()
     assert (counts == 7).all()
-    assert bench.validation.set_index("method")["inputs"][["constant", "recency", "usage_drop"]].tolist() == [0, 1, 1]
+    assert bench.validation.set_index("method")["inputs"][
+        ["constant", "recency", "usage_drop"]
+    ].tolist() == [0, 1, 1]
     assert (bench.validation["seconds"] == 1.0).all()  # the clock ticks once per fit
 
 
@@ -110,7 +160,9 @@ def test_the_bench_is_the_same_twice() -> None:
 
 def test_test_labels_do_not_choose() -> None:
     rows, left_at = _rows(80, 10)
-    turned = replace(rows, labels=np.where(rows.keys["is_test"], 1 - rows.labels, rows.labels).astype(np.int8))
+    turned = replace(
+        rows, labels=np.where(rows.keys["is_test"], 1 - rows.labels, rows.labels).astype(np.int8)
+    )
     elapsed = left_at.fillna(rows.keys["label_until"])
     first, second = _bench(rows, elapsed), _bench(turned, elapsed)
     pd.testing.assert_frame_equal(first.validation, second.validation)
@@ -119,7 +171,11 @@ def test_test_labels_do_not_choose() -> None:
 
 def test_a_method_that_cannot_run_says_why() -> None:
     rows, left_at = _rows(60, 8)
-    result = _bench(rows, left_at, BenchSettings(actions=(Action("x", "absent_signal", 1),), clusters=3, threads=1))
+    result = _bench(
+        rows,
+        left_at,
+        BenchSettings(actions=(Action("x", "absent_signal", 1),), clusters=3, threads=1),
+    )
     assert list(result.skipped) == ["actions"] and "absent_signal" in result.skipped["actions"]
 
 
@@ -132,8 +188,12 @@ def test_without_a_test_there_is_no_bench() -> None:
 def test_the_paired_interval_of_a_constant_gap_has_no_width() -> None:
     accounts = pd.Series([f"A{n % 40}" for n in range(400)])
     losses = np.random.default_rng(0).random(400)
-    table = adequate({"worse": losses + 0.01, "best": losses}, accounts, replicates=50).set_index("method")
-    assert table.loc["worse", ["minus_best", "minus_best_low", "minus_best_high"]].to_numpy() == pytest.approx([0.01] * 3)
+    table = adequate({"worse": losses + 0.01, "best": losses}, accounts, replicates=50).set_index(
+        "method"
+    )
+    assert table.loc[
+        "worse", ["minus_best", "minus_best_low", "minus_best_high"]
+    ].to_numpy() == pytest.approx([0.01] * 3)
     assert table["is_adequate"].to_dict() == {"worse": False, "best": True}
 
 
@@ -147,19 +207,54 @@ def test_resampled_draws_of_two_methods_are_paired() -> None:
 
 
 def _choice(*rows: tuple[str, float, float, bool]) -> pd.DataFrame:
-    return pd.DataFrame([{"method": name, "log_loss": 0.5 + gap, "minus_best": gap, "minus_best_low": low,
-                          "minus_best_high": gap + 0.01, "is_adequate": fine,
-                          "gives_reasons": name != "forest"} for name, gap, low, fine in rows])
+    return pd.DataFrame(
+        [
+            {
+                "method": name,
+                "log_loss": 0.5 + gap,
+                "minus_best": gap,
+                "minus_best_low": low,
+                "minus_best_high": gap + 0.01,
+                "is_adequate": fine,
+                "gives_reasons": name != "forest",
+            }
+            for name, gap, low, fine in rows
+        ]
+    )
 
 
 def test_the_smaller_method_is_recommended_when_tied() -> None:
-    name, reason = recommend(_choice(("constant", 0.1, 0.05, False), ("recency", 0.004, -0.001, True), ("tuned", 0.0, 0.0, True)))
+    name, reason = recommend(
+        _choice(
+            ("constant", 0.1, 0.05, False),
+            ("recency", 0.004, -0.001, True),
+            ("tuned", 0.0, 0.0, True),
+        )
+    )
     assert name == "recency" and "not demonstrably worse than the best, tuned" in reason
-    name, reason = recommend(_choice(("constant", 0.1, 0.05, False), ("recency", 0.03, 0.01, False), ("tuned", 0.0, 0.0, True)))
+    name, reason = recommend(
+        _choice(
+            ("constant", 0.1, 0.05, False),
+            ("recency", 0.03, 0.01, False),
+            ("tuned", 0.0, 0.0, True),
+        )
+    )
     assert name == "tuned" and "smallest log loss" in reason
-    name, reason = recommend(_choice(("recency", 0.03, 0.01, False), ("forest", 0.002, -0.01, True), ("tuned", 0.0, 0.0, True)))
+    name, reason = recommend(
+        _choice(
+            ("recency", 0.03, 0.01, False),
+            ("forest", 0.002, -0.01, True),
+            ("tuned", 0.0, 0.0, True),
+        )
+    )
     assert name == "tuned"  # a forest is compared, never recommended
-    name, reason = recommend(_choice(("recency", 0.03, 0.01, False), ("forest", 0.0, 0.0, True), ("tuned", 0.01, 0.001, False)))
+    name, reason = recommend(
+        _choice(
+            ("recency", 0.03, 0.01, False),
+            ("forest", 0.0, 0.0, True),
+            ("tuned", 0.01, 0.001, False),
+        )
+    )
     assert name == "tuned" and "forest, which gives none, is better by 0.0100" in reason
     name, reason = recommend(_choice(("constant", 0.001, -0.01, True), ("tuned", 0.0, 0.0, True)))
     assert name == "constant" and "No method is shown to know more" in reason
@@ -173,9 +268,16 @@ def test_work_is_shared_by_ties_at_the_edge() -> None:
 
 
 def _small_test() -> TrainingSet:
-    keys = pd.DataFrame({"account_id": ["A", "A", "B", "B"], "as_of": pd.to_datetime(["2024-01-01", "2024-01-29"] * 2)})
+    keys = pd.DataFrame(
+        {
+            "account_id": ["A", "A", "B", "B"],
+            "as_of": pd.to_datetime(["2024-01-01", "2024-01-29"] * 2),
+        }
+    )
     keys["label_until"], keys["is_test"] = keys["as_of"] + pd.Timedelta(days=90), True
-    return training_set(keys, pd.DataFrame({c: np.zeros(4) for c in COLUMNS}), [1, 1, 0, 1], _signals())
+    return training_set(
+        keys, pd.DataFrame({c: np.zeros(4) for c in COLUMNS}), [1, 1, 0, 1], _signals()
+    )
 
 
 def test_lead_time_counts_from_the_first_alarm_of_those_that_left() -> None:
@@ -198,21 +300,27 @@ def test_clusters_of_clear_groups_are_found_again_and_those_of_noise_are_not() -
     generator = np.random.default_rng(4)
     group = np.repeat([0, 1, 2], 100)
     centres = np.array([[0, 0, 0, 0], [9, 0, 9, 0], [0, 9, 0, 9]])
-    clear = pd.DataFrame(centres[group] + generator.normal(scale=0.3, size=(300, 4)), columns=list(COLUMNS))
+    clear = pd.DataFrame(
+        centres[group] + generator.normal(scale=0.3, size=(300, 4)), columns=list(COLUMNS)
+    )
     noise = pd.DataFrame(generator.normal(size=(300, 4)), columns=list(COLUMNS))
     labels, accounts = (group == 1).astype(np.int8), pd.Series([f"A{n}" for n in range(300)])
     found = Clusters(3).fit(clear, labels, _signals())
     assert found.stability(clear, accounts) > 0.99
     assert Clusters(3).fit(noise, labels, _signals()).stability(noise, accounts) < 0.8
     assert sorted(found.sizes_) == [100, 100, 100]
-    assert sorted(np.unique(found.margin(clear[:200]))) == sorted(np.unique(found.margin(clear)))  # two have no event
+    assert sorted(np.unique(found.margin(clear[:200]))) == sorted(
+        np.unique(found.margin(clear))
+    )  # two have no event
 
 
 def test_hazards_of_no_signal_multiply_to_the_rate() -> None:
     generator = np.random.default_rng(5)
     frame = pd.DataFrame(np.zeros((4000, 1)), columns=["flat"])
     signals = (Signal("flat", "flat", "usage", "s", "m", "count", "{value}"),)
-    piece = generator.choice(4, 4000, p=[0.1, 0.09, 0.081, 0.729])  # hazard 0.1 in each of three pieces
+    piece = generator.choice(
+        4, 4000, p=[0.1, 0.09, 0.081, 0.729]
+    )  # hazard 0.1 in each of three pieces
     labels = (piece < 3).astype(np.int8)
     method = Survival(1e-6).fit(frame, labels, signals, elapsed=(piece + 0.5) / 3)
     np.testing.assert_allclose(method.hazards(frame)[0], 0.1, atol=0.02)
@@ -221,7 +329,9 @@ def test_hazards_of_no_signal_multiply_to_the_rate() -> None:
         Survival().fit(frame, labels, signals, elapsed=np.zeros(4000))
 
 
-@pytest.mark.parametrize("make", [lambda: RandomForest(trees=30, threads=1), lambda: NeuralNetwork(passes=10)])
+@pytest.mark.parametrize(
+    "make", [lambda: RandomForest(trees=30, threads=1), lambda: NeuralNetwork(passes=10)]
+)
 def test_comparators_rank_and_repeat(make: object) -> None:
     rows, _ = _rows(40, 6)
     one = make().fit(rows.features, rows.labels, rows.signals, seed=2).margin(rows.features)  # type: ignore[operator]
@@ -233,7 +343,9 @@ def test_refitting_the_model_on_its_own_rows_gives_it_back() -> None:
     rows, _ = _rows(40, 6)
     train = rows.rows(~rows.keys["is_test"].to_numpy(dtype=bool))
     model = _model(rows)
-    np.testing.assert_array_equal(refit(model, train).margin(train.features), model.margin(train.features))
+    np.testing.assert_array_equal(
+        refit(model, train).margin(train.features), model.margin(train.features)
+    )
 
 
 def test_the_sigmoid_finds_a_slope_below_one_after_a_step_too_long() -> None:

@@ -1,4 +1,6 @@
-"""A calibrator bends where accounts enough left to show it, and nowhere else; points keep adding through it."""
+"""A calibrator bends where accounts enough left to show it, and nowhere else; points keep adding
+through it.
+"""
 
 from functools import cache
 
@@ -6,7 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.calibration import Bent, Platt, Scored, at_level, bent_if_better, fit_platt, read_calibrator, straightened
+from models.calibration import (
+    Bent,
+    Platt,
+    Scored,
+    at_level,
+    bent_if_better,
+    fit_platt,
+    read_calibrator,
+    straightened,
+)
 from models.calibration.bent import FLATTEST, STEEPEST
 from models.health import points_from_contributions, scale_from_anchors
 from models.health.bound import ROUNDING, bound_excess, steepest
@@ -16,12 +27,19 @@ History = tuple[Floats, np.ndarray, pd.Series, Floats]
 
 
 def history(bend: float, accounts: int = 20_000, seed: int = 1) -> History:
-    """Margins, outcomes, accounts and true probabilities: two rows of each account, log-odds flatter above the middle."""
+    """Margins, outcomes, accounts and true probabilities: two rows of each account, log-odds
+    flatter above the middle.
+    """
     random = np.random.default_rng(seed)
     margin = np.repeat(random.normal(-2.5, 1.3, accounts), 2)
     truth = sigmoid(margin - bend * np.maximum(margin + 2.5, 0.0))
     labels = np.repeat(random.random(accounts), 2) < truth
-    return margin, labels.astype(np.int8), pd.Series(np.repeat([f"A-{n:05d}" for n in range(accounts)], 2)), truth
+    return (
+        margin,
+        labels.astype(np.int8),
+        pd.Series(np.repeat([f"A-{n:05d}" for n in range(accounts)], 2)),
+        truth,
+    )
 
 
 @cache
@@ -30,7 +48,10 @@ def calibrated(bend: float, accounts: int = 20_000, seed: int = 1) -> Platt:
 
 
 def chosen(rows: History, earlier: History) -> Platt:
-    later, before = (Scored(margin, labels, names, np.full(len(margin), 0.5)) for margin, labels, names, _ in (rows, earlier))
+    later, before = (
+        Scored(margin, labels, names, np.full(len(margin), 0.5))
+        for margin, labels, names, _ in (rows, earlier)
+    )
     return bent_if_better(fit_platt(later.margin, later.labels, later.weights), later, before)
 
 
@@ -53,7 +74,10 @@ def test_a_bend_is_found_and_is_nearer_the_truth_on_other_accounts() -> None:
     bent = calibrated(0.8)
     assert isinstance(bent, Bent)
     straight = straightened(bent, margin)
-    assert np.abs(bent.calibrate(margin) - truth).mean() < 0.7 * np.abs(straight.calibrate(margin) - truth).mean()
+    assert (
+        np.abs(bent.calibrate(margin) - truth).mean()
+        < 0.7 * np.abs(straight.calibrate(margin) - truth).mean()
+    )
 
 
 def test_it_rises_within_its_bounds_and_survives_json() -> None:
@@ -62,15 +86,22 @@ def test_it_rises_within_its_bounds_and_survives_json() -> None:
     bent = calibrated(0.8)
     at = np.linspace(-12.0, 8.0, 4_001)
     slopes = np.diff(bent.logit(at)) / np.diff(at)
-    assert slopes.min() >= FLATTEST * straight.slope - 1e-9 and slopes.max() <= STEEPEST * straight.slope + 1e-9
+    assert (
+        slopes.min() >= FLATTEST * straight.slope - 1e-9
+        and slopes.max() <= STEEPEST * straight.slope + 1e-9
+    )
     assert slopes.max() == pytest.approx(bent.largest_slope, rel=1e-6)
-    assert read_calibrator(bent.to_dict()) == bent and read_calibrator(straight.to_dict()) == straight
+    assert (
+        read_calibrator(bent.to_dict()) == bent and read_calibrator(straight.to_dict()) == straight
+    )
 
 
 def test_its_level_is_moved_as_a_sigmoid_is() -> None:
     margin, labels, _, _ = history(0.8)
     moved = at_level(calibrated(0.8), margin, 1 - labels)
-    assert isinstance(moved, Bent) and moved.calibrate(margin).mean() == pytest.approx(1 - labels.mean(), abs=1e-3)
+    assert isinstance(moved, Bent) and moved.calibrate(margin).mean() == pytest.approx(
+        1 - labels.mean(), abs=1e-3
+    )
 
 
 def test_points_add_through_bends_and_keep_their_bound() -> None:

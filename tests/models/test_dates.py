@@ -67,7 +67,11 @@ def test_months_keep_their_day_after_a_short_one() -> None:
 
 
 def test_weeks_count_back_from_the_end() -> None:
-    assert grid(None, "week", date(2024, 1, 1), date(2024, 1, 16)) == (date(2024, 1, 2), date(2024, 1, 9), date(2024, 1, 16))
+    assert grid(None, "week", date(2024, 1, 1), date(2024, 1, 16)) == (
+        date(2024, 1, 2),
+        date(2024, 1, 9),
+        date(2024, 1, 16),
+    )
 
 
 def test_listed_dates_beyond_the_data_are_left_out() -> None:
@@ -78,7 +82,9 @@ def test_listed_dates_beyond_the_data_are_left_out() -> None:
 def test_test_dates_end_the_training_dates() -> None:
     """A date after the first test date is no training date, also where the test has an end."""
     asked = _asked(
-        listed=(date(2024, 1, 1), date(2024, 3, 1), date(2024, 5, 1)), test_first=date(2024, 2, 1), test_last=date(2024, 4, 1)
+        listed=(date(2024, 1, 1), date(2024, 3, 1), date(2024, 5, 1)),
+        test_first=date(2024, 2, 1),
+        test_last=date(2024, 4, 1),
     )
     assert asked.train == (date(2024, 1, 1),) and asked.test == (date(2024, 3, 1),)
 
@@ -89,7 +95,10 @@ def test_test_list_of_its_own() -> None:
 
 
 def test_horizon_that_no_date_completes_is_refused() -> None:
-    with pytest.raises(IncompleteHorizon, match=r"last as_of they complete is 2024-07-03.*2024-08-01.*Choose earlier"):
+    with pytest.raises(
+        IncompleteHorizon,
+        match=r"last as_of they complete is 2024-07-03.*2024-08-01.*Choose earlier",
+    ):
         _asked(listed=(date(2024, 8, 1),))
 
 
@@ -104,9 +113,13 @@ def test_no_training_date_left_is_refused() -> None:
 
 
 @given(step=st.integers(1, 60), days=st.integers(0, 900), count=st.integers(1, 5))
-def test_dates_are_ordered_complete_and_train_comes_before_test(step: int, days: int, count: int) -> None:
+def test_dates_are_ordered_complete_and_train_comes_before_test(
+    step: int, days: int, count: int
+) -> None:
     try:
-        asked = _asked(step_days=step, test_count=count, data_from=date.fromordinal(LAST.toordinal() - days))
+        asked = _asked(
+            step_days=step, test_count=count, data_from=date.fromordinal(LAST.toordinal() - days)
+        )
     except IncompleteHorizon:
         return
     assert list(asked.all) == sorted(set(asked.all)) and asked.all[-1] <= LAST

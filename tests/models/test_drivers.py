@@ -14,8 +14,14 @@ from models.health import displayed
 
 def signal(driver, days=None, dimension="usage", unit="events"):
     return Signal(
-        column=f"{driver}_{days}d" if days else driver, driver=driver, dimension=dimension, source="usage_events",
-        meaning=f"number of {driver}", unit=unit, phrase=f"{{value}} {driver} in {{days}} days", window_days=days,
+        column=f"{driver}_{days}d" if days else driver,
+        driver=driver,
+        dimension=dimension,
+        source="usage_events",
+        meaning=f"number of {driver}",
+        unit=unit,
+        phrase=f"{{value}} {driver} in {{days}} days",
+        window_days=days,
     )
 
 
@@ -27,7 +33,9 @@ def many_signals(drivers=30):
 def world(n, signals, seed=0):
     rng = np.random.default_rng(seed)
     points = rng.normal(0, 2, (n, len(signals))) * (rng.random((n, len(signals))) < 0.7)
-    features = pd.DataFrame(rng.poisson(5, (n, len(signals))).astype(float), columns=[s.column for s in signals])
+    features = pd.DataFrame(
+        rng.poisson(5, (n, len(signals))).astype(float), columns=[s.column for s in signals]
+    )
     exact = np.clip(60.4 + points.sum(axis=1), -500, 500)
     return [f"A{i:05d}" for i in range(n)], features, points, displayed(exact)
 
@@ -37,7 +45,15 @@ def test_two_windows_of_a_measure_are_one_driver_with_the_louder_value():
     features = pd.DataFrame({"logins_7d": [1.0], "logins_28d": [4.0], "tickets_28d": [2.0]})
     before = pd.DataFrame({"logins_7d": [3.0], "logins_28d": [np.nan], "tickets_28d": [2.0]})
     table = driver_table(
-        ["A1"], features, before, [[-2.0, -6.0, 1.0]], signals, {"logins_28d": 9.0}, [53], 60, before_days=28
+        ["A1"],
+        features,
+        before,
+        [[-2.0, -6.0, 1.0]],
+        signals,
+        {"logins_28d": 9.0},
+        [53],
+        60,
+        before_days=28,
     )
     assert tuple(table.columns) == DRIVER_COLUMNS
     assert table.driver.tolist() == ["logins", "tickets"]
@@ -45,7 +61,8 @@ def test_two_windows_of_a_measure_are_one_driver_with_the_louder_value():
     assert table.points_displayed.tolist() == [-8, 1]
     assert table.value.tolist() == [4.0, 2.0]
     assert table.words.tolist() == [
-        "4 logins in 28 days; accounts that stayed: 9", "2 tickets in 28 days, the same four weeks earlier",
+        "4 logins in 28 days; accounts that stayed: 9",
+        "2 tickets in 28 days, the same four weeks earlier",
     ]
 
 
@@ -72,20 +89,31 @@ def test_eight_each_way_and_one_rest_per_dimension():
     # What is left out is never larger than what is listed the same way.
     for account, rows in listed.groupby("account_id"):
         grouped = points[ids.index(account)].reshape(-1, 2).sum(axis=1)
-        assert sorted(rows.points[rows.points < 0]) == pytest.approx(sorted(grouped[grouped < 0])[:8])
+        assert sorted(rows.points[rows.points < 0]) == pytest.approx(
+            sorted(grouped[grouped < 0])[:8]
+        )
 
 
 def test_account_alone_gets_the_rows_it_gets_among_others():
     signals = many_signals(12)
     ids, features, points, health = world(40, signals)
     together = driver_table(ids, features, features + 1, points, signals, {}, health, 60)
-    alone = pd.concat([
-        driver_table(
-            ids[i : i + 1], features.iloc[i : i + 1], features.iloc[i : i + 1] + 1, points[i : i + 1], signals, {},
-            health[i : i + 1], 60,
-        )
-        for i in range(40)
-    ], ignore_index=True)
+    alone = pd.concat(
+        [
+            driver_table(
+                ids[i : i + 1],
+                features.iloc[i : i + 1],
+                features.iloc[i : i + 1] + 1,
+                points[i : i + 1],
+                signals,
+                {},
+                health[i : i + 1],
+                60,
+            )
+            for i in range(40)
+        ],
+        ignore_index=True,
+    )
     pd.testing.assert_frame_equal(together, alone)
 
 
@@ -93,7 +121,9 @@ def test_quiet_account_has_no_rows_and_empty_input_the_same_columns():
     signals = many_signals(2)
     _, features, points, _ = world(1, signals)
     assert len(driver_table(["A1"], features, None, points * 0, signals, {}, [60], 60)) == 0
-    empty = driver_table([], features.iloc[:0], None, np.empty((0, 4)), signals, {}, np.empty(0, dtype=int), 60)
+    empty = driver_table(
+        [], features.iloc[:0], None, np.empty((0, 4)), signals, {}, np.empty(0, dtype=int), 60
+    )
     assert tuple(empty.columns) == DRIVER_COLUMNS
 
 

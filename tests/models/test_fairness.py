@@ -1,4 +1,6 @@
-"""Segments: a gap is found where there is one, named, and never invented from a handful of leavers."""
+"""Segments: a gap is found where there is one, named, and never invented from a handful of
+leavers.
+"""
 
 import numpy as np
 import pandas as pd
@@ -7,7 +9,9 @@ from models.fairness import by_segment, worst
 from models.gates import fair
 
 
-def _portfolio(off: float, rows: int = 4_000) -> tuple[np.ndarray, np.ndarray, pd.Series, list[str]]:
+def _portfolio(
+    off: float, rows: int = 4_000
+) -> tuple[np.ndarray, np.ndarray, pd.Series, list[str]]:
     """Two large segments and a tiny one; the rate of `smb` is `off` above what is said."""
     generator = np.random.default_rng(3)
     probability = generator.uniform(0.05, 0.25, rows)
@@ -45,7 +49,9 @@ def test_rows_of_one_account_count_once() -> None:
 
 def test_accounts_without_a_segment_are_a_segment() -> None:
     labels, probability, accounts, _ = _portfolio(0.0, 400)
-    assert [each.segment for each in by_segment(labels, probability, accounts, [None] * 400)] == ["(none)"]
+    assert [each.segment for each in by_segment(labels, probability, accounts, [None] * 400)] == [
+        "(none)"
+    ]
 
 
 def test_a_segment_whose_accounts_are_not_told_apart_is_seen_by_its_error() -> None:
@@ -55,7 +61,10 @@ def test_a_segment_whose_accounts_are_not_told_apart_is_seen_by_its_error() -> N
     flat = np.where(smb, probability[smb].mean(), probability)
     found = {each.segment: each for each in by_segment(labels, flat, accounts, segments)}
     assert not any(each.is_off for each in found.values())
-    assert found["enterprise"].gain_high < 0.0 < found["smb"].gain_high and abs(found["smb"].gain) < 1e-3
+    assert (
+        found["enterprise"].gain_high < 0.0 < found["smb"].gain_high
+        and abs(found["smb"].gain) < 1e-3
+    )
     expected = -(labels[smb] * np.log(flat[smb]) + (1 - labels[smb]) * np.log(1 - flat[smb])).mean()
     assert abs(found["smb"].error - expected) < 1e-12
     assert found["public"].gain_low is None and np.isfinite(found["public"].gain)

@@ -1,4 +1,6 @@
-"""What the gates say with few events: under 10 nothing is shown, under 100 nothing beyond chance is claimed."""
+"""What the gates say with few events: under 10 nothing is shown, under 100 nothing beyond chance is
+claimed.
+"""
 
 from typing import Any
 
@@ -7,14 +9,33 @@ import pytest
 from models.gates import Gate, gates, verdict
 
 
-def evaluation(events: int, *, difference: float = -0.02, high: float = 0.01, recency: bool = True) -> dict[str, Any]:
-    beside = {"log_loss": 0.40, "difference": difference, "difference_low": -0.05, "difference_high": high}
+def evaluation(
+    events: int, *, difference: float = -0.02, high: float = 0.01, recency: bool = True
+) -> dict[str, Any]:
+    beside = {
+        "log_loss": 0.40,
+        "difference": difference,
+        "difference_low": -0.05,
+        "difference_high": high,
+    }
     return {
         "test": {
-            "n": 400, "leaving_accounts": events, "log_loss": 0.38, "brier": 0.1, "probability_min": 0.01,
-            "probability_max": 0.9, "constant_rate": 0.1, "calibration_slope": 1.0, "calibration_slope_low": 0.4,
-            "calibration_slope_high": 1.7, "mean_probability": 0.1, "rate": 0.1, "rate_low": 0.05, "rate_high": 0.15,
-            "ece": 0.02, "ece_expected": 0.02,
+            "n": 400,
+            "leaving_accounts": events,
+            "log_loss": 0.38,
+            "brier": 0.1,
+            "probability_min": 0.01,
+            "probability_max": 0.9,
+            "constant_rate": 0.1,
+            "calibration_slope": 1.0,
+            "calibration_slope_low": 0.4,
+            "calibration_slope_high": 1.7,
+            "mean_probability": 0.1,
+            "rate": 0.1,
+            "rate_low": 0.05,
+            "rate_high": 0.15,
+            "ece": 0.02,
+            "ece_expected": 0.02,
         },
         "baselines": {"constant": beside, **({"recency": beside} if recency else {})},
     }
@@ -51,7 +72,12 @@ def test_recency_that_no_signal_can_tell_is_not_applicable() -> None:
 @pytest.mark.parametrize(("low", "passes"), [(-0.03, True), (-0.001, True), (0.002, False)])
 def test_a_scorecard_that_is_better_beyond_chance_stops_the_model(low: float, passes: bool) -> None:
     found = evaluation(40)
-    found["baselines"]["scorecard"] = {"log_loss": 0.37, "difference": 0.01, "difference_low": low, "difference_high": 0.03}
+    found["baselines"]["scorecard"] = {
+        "log_loss": 0.37,
+        "difference": 0.01,
+        "difference_low": low,
+        "difference_high": 0.03,
+    }
     gate = asked(found)["no worse than the scorecard"]
     assert gate.passed is passes and "0.3800 against 0.3700" in gate.reason
     assert ("it stays" in gate.reason) is not passes
@@ -62,16 +88,37 @@ def test_without_directions_there_is_no_scorecard_to_lose_to() -> None:
     assert (gate.passed, gate.verdict) == (True, "not applicable")
 
 
-@pytest.mark.parametrize(("figures", "few", "many"), [
-    ({}, True, True),
-    ({"calibration_slope": 2.4, "calibration_slope_low": 1.3, "calibration_slope_high": 4.1}, True, False),
-    ({"calibration_slope": 3.4, "calibration_slope_low": 2.2, "calibration_slope_high": 5.0}, False, False),
-    ({"calibration_slope": 0.2, "calibration_slope_low": -0.1, "calibration_slope_high": 0.45}, False, False),
-    ({"rate": 0.14, "rate_low": 0.11, "rate_high": 0.18}, True, False),
-    ({"rate": 0.18, "rate_low": 0.13, "rate_high": 0.24}, False, False),
-    ({"rate": 0.04, "rate_low": 0.02, "rate_high": 0.07}, False, False),
-])
-def test_with_few_events_only_a_gross_error_of_calibration_stops(figures: dict[str, float], few: bool, many: bool) -> None:
+@pytest.mark.parametrize(
+    ("figures", "few", "many"),
+    [
+        ({}, True, True),
+        (
+            {"calibration_slope": 2.4, "calibration_slope_low": 1.3, "calibration_slope_high": 4.1},
+            True,
+            False,
+        ),
+        (
+            {"calibration_slope": 3.4, "calibration_slope_low": 2.2, "calibration_slope_high": 5.0},
+            False,
+            False,
+        ),
+        (
+            {
+                "calibration_slope": 0.2,
+                "calibration_slope_low": -0.1,
+                "calibration_slope_high": 0.45,
+            },
+            False,
+            False,
+        ),
+        ({"rate": 0.14, "rate_low": 0.11, "rate_high": 0.18}, True, False),
+        ({"rate": 0.18, "rate_low": 0.13, "rate_high": 0.24}, False, False),
+        ({"rate": 0.04, "rate_low": 0.02, "rate_high": 0.07}, False, False),
+    ],
+)
+def test_with_few_events_only_a_gross_error_of_calibration_stops(
+    figures: dict[str, float], few: bool, many: bool
+) -> None:
     for events, passes in ((40, few), (400, many)):
         found = evaluation(events, high=-0.001)
         found["test"] |= figures

@@ -1,4 +1,6 @@
-"""Horizons that agree: known hazards are found again, censoring costs nothing, and money intervals hold what they should."""
+"""Horizons that agree: known hazards are found again, censoring costs nothing, and money intervals
+hold what they should.
+"""
 
 from dataclasses import replace
 
@@ -19,7 +21,15 @@ from models.forecast import (
     shock_variances,
     simulate_month_values,
 )
-from models.hazards import Curves, Hazards, Known, Outcomes, contract_ends, fit_hazards, period_edges
+from models.hazards import (
+    Curves,
+    Hazards,
+    Known,
+    Outcomes,
+    contract_ends,
+    fit_hazards,
+    period_edges,
+)
 from models.methods.base import Floats, logit, sigmoid
 
 EDGES = period_edges(90, 360)
@@ -28,9 +38,23 @@ NEVER = np.inf
 
 def known(size: int, **columns: Floats | float) -> Known:
     """Rows of one kind; columns given take the place of the plain ones."""
-    plain = {"log_odds": 0.0, "age_days": 200.0, "renewal_days": np.nan, "term_days": np.nan, "anchor_days": 90.0}
-    return Known(**{name: np.broadcast_to(np.asarray(columns.get(name, value), dtype=np.float64), (size,)).copy()
-                    for name, value in plain.items()})
+    plain = {
+        "log_odds": 0.0,
+        "age_days": 200.0,
+        "renewal_days": np.nan,
+        "term_days": np.nan,
+        "anchor_days": 90.0,
+    }
+    return Known(
+        **{
+            name: (
+                np.broadcast_to(
+                    np.asarray(columns.get(name, value), dtype=np.float64), (size,)
+                ).copy()
+            )
+            for name, value in plain.items()
+        }
+    )
 
 
 def constant_hazard(size: int, hazard: float, rng: np.random.Generator) -> Floats:
@@ -39,18 +63,30 @@ def constant_hazard(size: int, hazard: float, rng: np.random.Generator) -> Float
 
 
 def fitted(
-    rows: Known, days: Floats, observed: Floats | float, cause: NDArray[np.intp] | None = None,
-    causes: tuple[str, ...] = ("all",), replicates: int = 20,
+    rows: Known,
+    days: Floats,
+    observed: Floats | float,
+    cause: NDArray[np.intp] | None = None,
+    causes: tuple[str, ...] = ("all",),
+    replicates: int = 20,
 ) -> Hazards:
     size = len(rows)
     watched = np.broadcast_to(np.asarray(observed, dtype=np.float64), (size,))
     kind = np.zeros(size, dtype=np.intp) if cause is None else cause
-    return fit_hazards(rows, Outcomes(days, np.where(days < watched, kind, -1), watched), np.arange(size), EDGES, causes,
-                       replicates=replicates)
+    return fit_hazards(
+        rows,
+        Outcomes(days, np.where(days < watched, kind, -1), watched),
+        np.arange(size),
+        EDGES,
+        causes,
+        replicates=replicates,
+    )
 
 
 class Company:
-    """Accounts whose true hazards are known: a chance that fades, contracts that end, two ways to leave."""
+    """Accounts whose true hazards are known: a chance that fades, contracts that end, two ways to
+    leave.
+    """
 
     def __init__(self, size: int, seed: int) -> None:
         rng = np.random.default_rng(seed)
@@ -64,7 +100,10 @@ class Company:
             is_end = contract_ends(self.rows, EDGES[period], EDGES[period + 1]) > 0
             odds = np.exp(-4.6 + 0.8 * self.risk * np.exp(-period * 30 / 300) + 2.2 * is_end)
             other = np.exp(np.full(size, -5.2))
-            self.choice[:, period], self.unpaid[:, period] = odds / (1 + odds + other), other / (1 + odds + other)
+            self.choice[:, period], self.unpaid[:, period] = (
+                odds / (1 + odds + other),
+                other / (1 + odds + other),
+            )
         both = self.choice + self.unpaid
         self.true = np.column_stack([np.zeros(size), 1 - np.cumprod(1 - both, axis=1)])
         # What a perfect model says at the primary horizon.
@@ -74,11 +113,20 @@ class Company:
         first = np.where(leaves.any(axis=1), leaves.argmax(axis=1), count)
         at = np.minimum(first, count - 1)
         self.days = np.where(first < count, EDGES[at] + rng.random(size) * 30.0, NEVER)
-        self.cause = (uniform[np.arange(size), at] >= self.choice[np.arange(size), at]).astype(np.intp)
+        self.cause = (uniform[np.arange(size), at] >= self.choice[np.arange(size), at]).astype(
+            np.intp
+        )
         self.observed = rng.uniform(30.0, 700.0, size)
 
     def fit(self) -> Hazards:
-        return fitted(self.rows, self.days, self.observed, self.cause, ("voluntary", "involuntary"), replicates=40)
+        return fitted(
+            self.rows,
+            self.days,
+            self.observed,
+            self.cause,
+            ("voluntary", "involuntary"),
+            replicates=40,
+        )
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +144,9 @@ def test_edges_hold_the_primary_horizon() -> None:
 
 
 def test_contract_ends_are_counted_once_and_repeat_every_term() -> None:
-    rows = known(3, renewal_days=np.array([30.0, 10.0, np.nan]), term_days=np.array([90.0, 30.0, np.nan]))
+    rows = known(
+        3, renewal_days=np.array([30.0, 10.0, np.nan]), term_days=np.array([90.0, 30.0, np.nan])
+    )
     # An end on day 30 belongs to the period that starts there.
     assert contract_ends(rows, 0, 30).tolist() == [0, 1, 0]
     assert contract_ends(rows, 30, 60).tolist() == [1, 1, 0]
@@ -118,14 +168,20 @@ def test_a_constant_hazard_is_found_again_however_much_is_censored() -> None:
 
 
 def test_a_half_watched_period_counts_neither_leavers_nor_stayers() -> None:
-    """Were its leavers kept and its stayers dropped, the hazard of the last period would be far too high."""
+    """Were its leavers kept and its stayers dropped, the hazard of the last period would be far too
+    high.
+    """
     rows, days = known(8_000), constant_hazard(8_000, 0.05, np.random.default_rng(3))
     hazards = fitted(rows, days, 89.0)
     assert hazards.last_day == 45.0
-    assert hazards.curves(known(1), np.array([1 - 0.95**3])).total[0, at(60)] == pytest.approx(1 - 0.95**2, abs=0.01)
+    assert hazards.curves(known(1), np.array([1 - 0.95**3])).total[0, at(60)] == pytest.approx(
+        1 - 0.95**2, abs=0.01
+    )
 
 
-def test_every_curve_rises_and_passes_through_the_primary_probability(company: tuple[Hazards, Company]) -> None:
+def test_every_curve_rises_and_passes_through_the_primary_probability(
+    company: tuple[Hazards, Company],
+) -> None:
     hazards, held = company
     probability = np.random.default_rng(4).uniform(1e-4, 0.99, len(held.rows))
     curves = hazards.curves(held.rows, probability)
@@ -135,12 +191,18 @@ def test_every_curve_rises_and_passes_through_the_primary_probability(company: t
 
 
 def test_each_account_may_have_a_horizon_of_its_own() -> None:
-    """`next_renewal`: the curve passes through the probability at the end of the period that holds the contract's end."""
+    """`next_renewal`: the curve passes through the probability at the end of the period that holds
+    the contract's end.
+    """
     own = np.array([20.0, 100.0, 350.0])
-    rows = known(600, anchor_days=np.resize(own, 600), renewal_days=np.resize(own - 1, 600), term_days=365.0)
+    rows = known(
+        600, anchor_days=np.resize(own, 600), renewal_days=np.resize(own - 1, 600), term_days=365.0
+    )
     hazards = fitted(rows, constant_hazard(600, 0.1, np.random.default_rng(1)), 400.0)
     total = hazards.curves(rows.rows(slice(0, 3)), np.array([0.2, 0.3, 0.4])).total
-    assert [total[0, at(30)], total[1, at(120)], total[2, at(360)]] == pytest.approx([0.2, 0.3, 0.4], abs=1e-9)
+    assert [total[0, at(30)], total[1, at(120)], total[2, at(360)]] == pytest.approx(
+        [0.2, 0.3, 0.4], abs=1e-9
+    )
 
 
 def test_causes_add_up_to_the_total(company: tuple[Hazards, Company]) -> None:
@@ -151,7 +213,9 @@ def test_causes_add_up_to_the_total(company: tuple[Hazards, Company]) -> None:
     assert (np.diff(curves.incidence, axis=2) > 0).all()
 
 
-def test_one_cause_can_be_the_target_while_the_other_competes(company: tuple[Hazards, Company]) -> None:
+def test_one_cause_can_be_the_target_while_the_other_competes(
+    company: tuple[Hazards, Company],
+) -> None:
     hazards, held = company
     wanted = np.full(len(held.rows), 0.07)
     curves = hazards.curves(held.rows, wanted, own=("voluntary",))
@@ -159,19 +223,31 @@ def test_one_cause_can_be_the_target_while_the_other_competes(company: tuple[Haz
     assert (curves.total[:, at(90)] > wanted).all()
 
 
-def test_horizons_and_causes_are_calibrated_on_other_accounts(company: tuple[Hazards, Company]) -> None:
-    """Mean chance beside what happened, overall, by risk, and by whether a contract ends in the next half year."""
+def test_horizons_and_causes_are_calibrated_on_other_accounts(
+    company: tuple[Hazards, Company],
+) -> None:
+    """Mean chance beside what happened, overall, by risk, and by whether a contract ends in the
+    next half year.
+    """
     hazards, held = company
     curves = hazards.curves(held.rows, sigmoid(held.rows.log_odds))
     third = np.searchsorted(np.quantile(held.risk, [1 / 3, 2 / 3]), held.risk)
     ends_soon = held.rows.renewal_days < 180
-    groups = [np.ones(len(held.rows), dtype=bool), *(third == n for n in range(3)), ends_soon, ~ends_soon]
+    groups = [
+        np.ones(len(held.rows), dtype=bool),
+        *(third == n for n in range(3)),
+        ends_soon,
+        ~ends_soon,
+    ]
     for day in (30, 60, 180, 360):
         for group in groups:
             said = curves.total[group, at(day)]
             sampling = np.sqrt((said * (1 - said)).sum()) / group.sum()
             # 3.2 standard errors of what happened, and the hazards' own error from 6,000 accounts.
-            assert abs(said.mean() - (held.days[group] < day).mean()) < 3.2 * sampling + 0.006, (day, group.sum())
+            assert abs(said.mean() - (held.days[group] < day).mean()) < 3.2 * sampling + 0.006, (
+                day,
+                group.sum(),
+            )
     for number in range(2):
         happened = ((held.days < 180) & (held.cause == number)).mean()
         assert curves.incidence[number, :, at(180)].mean() == pytest.approx(happened, abs=0.012)
@@ -196,19 +272,25 @@ def test_a_horizon_beyond_the_curve_is_refused(company: tuple[Hazards, Company])
 
 
 def test_resampled_hazards_differ_as_much_as_new_companies_do() -> None:
-    """Standard deviation of the chance at 60 days between 40 new companies, and between resamples of one."""
+    """Standard deviation of the chance at 60 days between 40 new companies, and between resamples
+    of one.
+    """
     one, found, resampled = known(1), [], []
     for seed in range(40):
         hazards = fitted(known(500), constant_hazard(500, 0.08, np.random.default_rng(seed)), 400.0)
         found.append(hazards.first_hazard(one)[0])
         if seed < 5:
-            resampled.append([replace(hazards, weights=each).first_hazard(one)[0] for each in hazards.replicates])
+            resampled.append(
+                [replace(hazards, weights=each).first_hazard(one)[0] for each in hazards.replicates]
+            )
     spread = np.mean([np.std(each) for each in resampled])
     assert spread == pytest.approx(np.std(found), rel=0.5)
 
 
 def test_expected_days_and_value_of_a_constant_hazard() -> None:
-    """Area under 0.9^(t / 30) up to a year, by trapezoids of 30 days; nobody leaves: value per year times years."""
+    """Area under 0.9^(t / 30) up to a year, by trapezoids of 30 days; nobody leaves: value per year
+    times years.
+    """
     edges = period_edges(90, 360)
     chance = 1 - 0.9 ** (edges / 30)
     falling = Curves(edges, chance[None, None, :], np.full((1, 12), 0.1))
@@ -229,14 +311,17 @@ def test_variance_of_common_shocks_is_found_again() -> None:
     month = np.repeat(np.arange(60), 400)
     found = shock_variances(month, happened.ravel().astype(float), hazard.ravel())
     assert found[0] == pytest.approx(0.09, abs=0.05)
-    calm = shock_variances(month, (rng.random(hazard.shape) < 0.7 * hazard).ravel().astype(float), hazard.ravel())
+    calm = shock_variances(
+        month, (rng.random(hazard.shape) < 0.7 * hazard).ravel().astype(float), hazard.ravel()
+    )
     assert calm[0] < 0.02
     assert np.isnan(shock_variances(month[:800], np.zeros(800), hazard.ravel()[:800])).all()
 
 
 @pytest.mark.parametrize("deviation", [0.0, 0.3])
 def test_money_intervals_hold_the_realised_month_at_the_stated_rate(deviation: float) -> None:
-    """200 companies with 30 months of history each: the next month's renewed value lies inside in about 95%.
+    """200 companies with 30 months of history each: the next month's renewed value lies inside in
+    about 95%.
 
     Without the common factor the intervals of a shaken company hold it far too seldom.
     """
@@ -248,14 +333,31 @@ def test_money_intervals_hold_the_realised_month_at_the_stated_rate(deviation: f
         hazard = rng.uniform(0.03, 0.25, (31, size))
         factor = common_factors(np.full(1, deviation**2), 31, rng)[0]
         leaves = rng.random((31, size)) < np.minimum(hazard * factor[:, None], 1.0)
-        variances = shock_variances(np.repeat(np.arange(30), size), leaves[:30].ravel().astype(float), hazard[:30].ravel(),
-                                    seed=repetition, draws=100)
+        variances = shock_variances(
+            np.repeat(np.arange(30), size),
+            leaves[:30].ravel().astype(float),
+            hazard[:30].ravel(),
+            seed=repetition,
+            draws=100,
+        )
         value = rng.lognormal(9.0, 1.0, size)
-        month = Renewals(np.ones((size, 1), dtype=bool), np.zeros((size, 1), dtype=np.intp), value, np.zeros(size, dtype=np.intp))
+        month = Renewals(
+            np.ones((size, 1), dtype=bool),
+            np.zeros((size, 1), dtype=np.intp),
+            value,
+            np.zeros(size, dtype=np.intp),
+        )
         realised = value[~leaves[30]].sum()
-        for chosen, kept in ((variances[1:], inside), (np.zeros(100), without))[:2 if deviation else 1]:
+        for chosen, kept in ((variances[1:], inside), (np.zeros(100), without))[
+            : 2 if deviation else 1
+        ]:
             factors = common_factors(chosen, 1, rng)
-            futures = np.array([simulate_month_values(hazard[30][:, None], month, each, 1, rng)[1, 0, 0] for each in factors])
+            futures = np.array(
+                [
+                    simulate_month_values(hazard[30][:, None], month, each, 1, rng)[1, 0, 0]
+                    for each in factors
+                ]
+            )
             low, high = interval(futures, np.asarray((value * (1 - hazard[30])).sum()))
             kept.append(bool(low <= realised <= high))
     assert 0.91 <= np.mean(inside) <= 0.985
@@ -263,26 +365,56 @@ def test_money_intervals_hold_the_realised_month_at_the_stated_rate(deviation: f
         assert np.mean(without) < np.mean(inside) - 0.05
 
 
-def test_a_forecast_adds_accounts_to_months_and_holds_its_middle(company: tuple[Hazards, Company]) -> None:
+def test_a_forecast_adds_accounts_to_months_and_holds_its_middle(
+    company: tuple[Hazards, Company],
+) -> None:
     hazards, held = company
     rows = held.rows.rows(slice(0, 700))
     middle = sigmoid(rows.log_odds)
     chance = Chance(middle, sigmoid(rows.log_odds - 0.3), sigmoid(rows.log_odds + 0.3))
-    due = np.column_stack([contract_ends(rows, s, e) > 0 for s, e in zip(EDGES[:6], EDGES[1:7], strict=True)])
-    renewals = Renewals(due, np.broadcast_to(np.arange(6), due.shape), np.full(700, 1000.0), np.arange(700) % 2)
+    due = np.column_stack(
+        [contract_ends(rows, s, e) > 0 for s, e in zip(EDGES[:6], EDGES[1:7], strict=True)]
+    )
+    renewals = Renewals(
+        due, np.broadcast_to(np.arange(6), due.shape), np.full(700, 1000.0), np.arange(700) % 2
+    )
     draws = draws_of(hazards, np.zeros(41))
-    found = forecast_accounts(hazards, rows, chance, (), renewals, 2, 6, draws, curve_days=360, value_days=360,
-                              yearly_discount=0.0)
+    found = forecast_accounts(
+        hazards,
+        rows,
+        chance,
+        (),
+        renewals,
+        2,
+        6,
+        draws,
+        curve_days=360,
+        value_days=360,
+        yearly_discount=0.0,
+    )
     assert found.months[0, :, :, :2].sum(axis=-1) == pytest.approx(found.months[0, :, :, 2])
     first = due[:, 0]
     assert found.months[0, 0, 0, -1] == pytest.approx(1000.0 * first.sum())
-    assert found.months[0, 1, 0, -1] == pytest.approx((1000.0 * (1 - found.curves.total[first, 1])).sum())
+    assert found.months[0, 1, 0, -1] == pytest.approx(
+        (1000.0 * (1 - found.curves.total[first, 1])).sum()
+    )
     assert (found.months[1] <= found.months[0]).all() and (found.months[0] <= found.months[2]).all()
     for triple in (found.days, found.value):
         assert (triple[1] <= triple[0]).all() and (triple[0] <= triple[2]).all()
     # At the primary horizon the ends are those of the probability, up to the grain of 40 draws.
     assert found.low[-1, :, at(90)] == pytest.approx(chance.low, rel=0.1)
     assert found.high[-1, :, at(90)] == pytest.approx(chance.high, rel=0.1)
-    again = forecast_accounts(hazards, rows, chance, (), renewals, 2, 6, draws, curve_days=360, value_days=360,
-                              yearly_discount=0.0)
+    again = forecast_accounts(
+        hazards,
+        rows,
+        chance,
+        (),
+        renewals,
+        2,
+        6,
+        draws,
+        curve_days=360,
+        value_days=360,
+        yearly_discount=0.0,
+    )
     assert np.array_equal(found.months, again.months)

@@ -9,22 +9,50 @@ from sklearn.linear_model import LogisticRegression
 
 from features.definition import Signal
 from features.errors import ContractError
-from models.methods import METHODS, BoostingSettings, GradientBoosting, Logistic, Method, Recency, Scorecard, Season
+from models.methods import (
+    METHODS,
+    BoostingSettings,
+    GradientBoosting,
+    Logistic,
+    Method,
+    Recency,
+    Scorecard,
+    Season,
+)
 from models.methods.logistic import fit_transform
 
-COLUMNS = ("days_since_use", "active_days_28d", "logins_change_28d", "overdue_money", "nps_latest", "seats", "noise")
+COLUMNS = (
+    "days_since_use",
+    "active_days_28d",
+    "logins_change_28d",
+    "overdue_money",
+    "nps_latest",
+    "seats",
+    "noise",
+)
 WORSE = ("up", "down", "down", "up", "down", None, None)
 DIMENSIONS = ("usage", "usage", "usage", "financial", "outcomes", "contract", "support")
 
 
 def _measure(column: str) -> str:
-    return "days_since" if column.startswith("days") else "change" if "change" in column else "count"
+    return (
+        "days_since" if column.startswith("days") else "change" if "change" in column else "count"
+    )
 
 
 def _signals() -> tuple[Signal, ...]:
     return tuple(
-        Signal(column, column, dimension, "usage_events", "m", "days" if column.startswith("days") else "count",
-               "{value}", worse=worse, definition={"measure": _measure(column)})
+        Signal(
+            column,
+            column,
+            dimension,
+            "usage_events",
+            "m",
+            "days" if column.startswith("days") else "count",
+            "{value}",
+            worse=worse,
+            definition={"measure": _measure(column)},
+        )
         for column, worse, dimension in zip(COLUMNS, WORSE, DIMENSIONS, strict=True)
     )
 
@@ -33,7 +61,13 @@ def _rows(count: int = 600, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
     generator = np.random.default_rng(seed)
     features = pd.DataFrame(generator.normal(size=(count, len(COLUMNS))), columns=list(COLUMNS))
     features["days_since_use"] = np.exp(features["days_since_use"] + 2)
-    margin = np.log(features["days_since_use"]) - 2 - features["active_days_28d"] + 0.5 * features["overdue_money"] - 1
+    margin = (
+        np.log(features["days_since_use"])
+        - 2
+        - features["active_days_28d"]
+        + 0.5 * features["overdue_money"]
+        - 1
+    )
     labels = (generator.random(count) < 1 / (1 + np.exp(-margin))).astype(np.int8)
     features.loc[generator.random(count) < 0.1, "nps_latest"] = np.nan
     gone = generator.random(count) < 0.05
@@ -44,7 +78,10 @@ def _rows(count: int = 600, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
 def _fitted(name: str) -> Method:
     features, labels = _rows()
     small = BoostingSettings(trees=15, leaves=7, bagging_fraction=0.7)
-    special = {"gradient_boosting": lambda: GradientBoosting(small, bags=2, threads=1), "season": lambda: Season(COLUMNS[:2])}
+    special = {
+        "gradient_boosting": lambda: GradientBoosting(small, bags=2, threads=1),
+        "season": lambda: Season(COLUMNS[:2]),
+    }
     method = special.get(name, METHODS[name])()
     return method.fit(features, labels, _signals(), seed=3)
 
@@ -65,7 +102,9 @@ def test_state_through_json_gives_equal_margins(name: str) -> None:
     fresh, _ = _rows(100, seed=9)
     again = METHODS[name].from_dict(json.loads(json.dumps(method.to_dict())))
     assert (again.margin(fresh) == method.margin(fresh)).all()
-    assert json.dumps(again.to_dict(), sort_keys=True) == json.dumps(method.to_dict(), sort_keys=True)
+    assert json.dumps(again.to_dict(), sort_keys=True) == json.dumps(
+        method.to_dict(), sort_keys=True
+    )
 
 
 @pytest.mark.parametrize("name", list(METHODS))
@@ -81,7 +120,9 @@ def test_logistic_equals_scikit_learn_on_the_same_design() -> None:
     method = Logistic(0.02).fit(features, labels, _signals())
     design = fit_transform(features.to_numpy()).apply(features.to_numpy())
     # Mean loss + l2/2 w^2 is scikit-learn's with C = 1 / (n l2).
-    reference = LogisticRegression(C=1 / (0.02 * len(labels)), tol=1e-10, max_iter=5000).fit(design, labels)
+    reference = LogisticRegression(C=1 / (0.02 * len(labels)), tol=1e-10, max_iter=5000).fit(
+        design, labels
+    )
     np.testing.assert_allclose(method.weights_, reference.coef_[0], atol=1e-5)
     assert method.intercept_ == pytest.approx(reference.intercept_[0], abs=1e-5)
 
@@ -125,7 +166,9 @@ def test_monotone_trees_follow_the_cards() -> None:
     ladder = pd.concat([features.iloc[[0]]] * 30, ignore_index=True)
     ladder["active_days_28d"] = np.linspace(-3, 3, 30)
     assert (np.diff(method.margin(ladder)) <= 1e-12).all()
-    turned = GradientBoosting(settings, threads=1, is_event_good=True).fit(features, 1 - labels, _signals())
+    turned = GradientBoosting(settings, threads=1, is_event_good=True).fit(
+        features, 1 - labels, _signals()
+    )
     assert (np.diff(turned.margin(ladder)) >= -1e-12).all()
 
 
@@ -137,7 +180,9 @@ def test_scorecard_points_add_and_stay_between_0_and_100() -> None:
     health = method.health(fresh)
     np.testing.assert_allclose(base + points.sum(axis=1), health, atol=1e-12)
     assert base == 50 and health.min() >= 0 and health.max() <= 100
-    assert abs(method.health(_rows()[0]).mean() - 50) < 1.0  # the reference portfolio is average by construction
+    assert (
+        abs(method.health(_rows()[0]).mean() - 50) < 1.0
+    )  # the reference portfolio is average by construction
 
 
 def test_scorecard_takes_two_per_dimension_and_reads_no_labels() -> None:

@@ -39,7 +39,8 @@ def test_auc_counts_a_tie_half() -> None:
 
 
 def test_lift_shares_the_tie_at_the_edge() -> None:
-    # The first two of five rows: 0.9 (event), then half of a tie of one event: 1.5 events of 2 rows, rate 0.4.
+    # The first two of five rows: 0.9 (event), then half of a tie of one event: 1.5 events of 2
+    # rows, rate 0.4.
     assert metrics.lift(LABELS, PROBABILITY, 0.4) == pytest.approx((1.5 / 2) / 0.4)
 
 
@@ -49,8 +50,12 @@ def test_metrics_equal_scikit_learn() -> None:
     assert metrics.auc(labels, rounded) == pytest.approx(roc_auc_score(labels, rounded), abs=1e-12)
     reference = average_precision_score(labels, rounded)
     assert metrics.average_precision(labels, rounded) == pytest.approx(reference, abs=1e-12)
-    assert metrics.log_loss(labels, probability) == pytest.approx(sklearn_log_loss(labels, probability), abs=1e-12)
-    assert metrics.brier(labels, probability) == pytest.approx(brier_score_loss(labels, probability), abs=1e-12)
+    assert metrics.log_loss(labels, probability) == pytest.approx(
+        sklearn_log_loss(labels, probability), abs=1e-12
+    )
+    assert metrics.brier(labels, probability) == pytest.approx(
+        brier_score_loss(labels, probability), abs=1e-12
+    )
 
 
 def test_calibration_line_equals_unpenalised_regression() -> None:
@@ -81,7 +86,11 @@ def test_ece_of_the_truth_is_what_sampling_gives() -> None:
 
 def test_bins_never_divide_equal_probabilities() -> None:
     groups = metrics.equal_count_bins(np.repeat([0.1, 0.2, 0.9], [50, 7, 3]))
-    assert [len(set(groups[start:end])) for start, end in ((0, 50), (50, 57), (57, 60))] == [1, 1, 1]
+    assert [len(set(groups[start:end])) for start, end in ((0, 50), (50, 57), (57, 60))] == [
+        1,
+        1,
+        1,
+    ]
 
 
 def test_the_truth_has_the_smallest_log_loss() -> None:
@@ -96,7 +105,15 @@ def test_the_truth_has_the_smallest_log_loss() -> None:
 def test_intervals_contain_the_point_and_do_not_depend_on_row_order() -> None:
     labels, probability, accounts = _world(800)
     plain = metrics.intervals(labels, probability, accounts, capacity_share=0.2, replicates=200)
-    for name in ("log_loss", "brier", "auc", "average_precision", "calibration_slope", "lift_top_decile", "rate"):
+    for name in (
+        "log_loss",
+        "brier",
+        "auc",
+        "average_precision",
+        "calibration_slope",
+        "lift_top_decile",
+        "rate",
+    ):
         assert plain[name].low < plain[name].value < plain[name].high, name
     order = np.random.default_rng(0).permutation(len(labels))
     y, p, drawn_from = labels[order], probability[order], accounts.iloc[order]
@@ -117,7 +134,9 @@ def test_weighted_metrics_equal_repeated_rows() -> None:
     assert drawn["auc"][0] == pytest.approx(roc_auc_score(y, p), abs=1e-12)
     assert drawn["average_precision"][1] == pytest.approx(average_precision_score(y, p), abs=1e-12)
     assert drawn["lift_at_capacity"][0] == pytest.approx(metrics.lift(y, p, 0.2), abs=1e-12)
-    assert drawn["calibration_slope"][0] == pytest.approx(metrics.calibration_line(y, p)[0], abs=1e-8)
+    assert drawn["calibration_slope"][0] == pytest.approx(
+        metrics.calibration_line(y, p)[0], abs=1e-8
+    )
 
 
 def test_resampling_accounts_is_wider_than_resampling_rows_of_repeating_accounts() -> None:
@@ -134,7 +153,9 @@ def test_delong_error_agrees_with_resampling() -> None:
     labels, probability, _ = _world(1500)
     rows = pd.Series([str(number) for number in range(len(labels))])
     drawn = metrics.intervals(labels, probability, rows, replicates=300)["auc"]
-    assert metrics.auc_standard_error(labels, probability) == pytest.approx((drawn.high - drawn.low) / 3.92, rel=0.2)
+    assert metrics.auc_standard_error(labels, probability) == pytest.approx(
+        (drawn.high - drawn.low) / 3.92, rel=0.2
+    )
 
 
 def test_capacity_counts_what_is_missed_and_wasted() -> None:
@@ -144,7 +165,9 @@ def test_capacity_counts_what_is_missed_and_wasted() -> None:
 
 
 def test_one_class_gives_no_number_instead_of_a_false_one() -> None:
-    found = metrics.intervals(np.zeros(50), np.linspace(0.1, 0.2, 50), pd.Series(range(50)), replicates=20)
+    found = metrics.intervals(
+        np.zeros(50), np.linspace(0.1, 0.2, 50), pd.Series(range(50)), replicates=20
+    )
     assert np.isnan(found["auc"].value) and np.isnan(found["calibration_slope"].value)
     assert found["log_loss"].value > 0
 

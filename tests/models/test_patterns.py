@@ -1,4 +1,6 @@
-"""What leavers have in common: planted patterns come back, chance does not, and every account counts once."""
+"""What leavers have in common: planted patterns come back, chance does not, and every account
+counts once.
+"""
 
 import numpy as np
 import pandas as pd
@@ -12,14 +14,33 @@ from models.patterns import Trait, benjamini_hochberg, candidate_traits, find_pa
 FIRST = pd.Timestamp("2024-01-01")
 
 
-def card(column: str, unit: str = "days", phrase: str = "", window: int | None = None, driver: str = "") -> Signal:
-    return Signal(column, driver or column, "usage", "usage_events", f"meaning of {column}", unit,
-                  phrase or f"{column} {{value}}", window)
+def card(
+    column: str, unit: str = "days", phrase: str = "", window: int | None = None, driver: str = ""
+) -> Signal:
+    return Signal(
+        column,
+        driver or column,
+        "usage",
+        "usage_events",
+        f"meaning of {column}",
+        unit,
+        phrase or f"{column} {{value}}",
+        window,
+    )
 
 
-def world(seed: int, *, accounts: int = 500, dates: int = 8, tests: int = 2, noise: int = 20, effect: float = 0.0,
-          later_effect: float | None = None) -> TrainingSet:
-    """Accounts followed until they leave; `bad` raises the hazard by `effect` in log-odds, `good` lowers it as much.
+def world(
+    seed: int,
+    *,
+    accounts: int = 500,
+    dates: int = 8,
+    tests: int = 2,
+    noise: int = 20,
+    effect: float = 0.0,
+    later_effect: float | None = None,
+) -> TrainingSet:
+    """Accounts followed until they leave; `bad` raises the hazard by `effect` in log-odds, `good`
+    lowers it as much.
 
     Horizon two dates, so an account that leaves has up to two rows with the event.
     """
@@ -33,21 +54,44 @@ def world(seed: int, *, accounts: int = 500, dates: int = 8, tests: int = 2, noi
         odds = -2.7 + strength * (values[:, 0] > 0.8) - strength * (values[:, 1] > 0.8)
         leaves = (generator.random(accounts) < 1 / (1 + np.exp(-odds))) & (left > date)
         left[leaves] = date
-    rows = [(account, date) for account in range(accounts) for date in range(dates) if left[account] >= date]
+    rows = [
+        (account, date)
+        for account in range(accounts)
+        for date in range(dates)
+        if left[account] >= date
+    ]
     account, date = (np.array(part) for part in zip(*rows, strict=True))
     as_of = FIRST + date * step
-    keys = pd.DataFrame({"account_id": [f"A{a:04d}" for a in account], "as_of": as_of, "label_until": as_of + 2 * step,
-                         "is_test": date >= first_test})
+    keys = pd.DataFrame(
+        {
+            "account_id": [f"A{a:04d}" for a in account],
+            "as_of": as_of,
+            "label_until": as_of + 2 * step,
+            "is_test": date >= first_test,
+        }
+    )
     names = ["bad", "good", *(f"noise_{n}" for n in range(noise))]
-    features = pd.DataFrame(values[account] + 0.3 * generator.normal(size=(len(account), noise + 2)), columns=names)
-    return training_set(keys, features, (left[account] < date + 2).astype(int), [card(name) for name in names])
+    features = pd.DataFrame(
+        values[account] + 0.3 * generator.normal(size=(len(account), noise + 2)), columns=names
+    )
+    return training_set(
+        keys, features, (left[account] < date + 2).astype(int), [card(name) for name in names]
+    )
 
 
 def test_planted_patterns_are_found_in_both_directions_and_hold_later():
     found = find_patterns(world(1, accounts=1500, effect=1.6))
     more, less = found.of(is_more=True)[0], found.of(is_more=False)[0]
-    assert (more.driver, more.side, more.verdict) == ("bad", "high", "confirmed") and more.later.ratio_low > 1
-    assert (less.driver, less.side, less.verdict) == ("good", "high", "confirmed") and less.later.ratio_high < 1
+    assert (more.driver, more.side, more.verdict) == (
+        "bad",
+        "high",
+        "confirmed",
+    ) and more.later.ratio_low > 1
+    assert (less.driver, less.side, less.verdict) == (
+        "good",
+        "high",
+        "confirmed",
+    ) and less.later.ratio_high < 1
     assert sum(each.driver.startswith("noise") for each in found.patterns) <= 1
     assert found.tested == 2 * 22
 
@@ -66,7 +110,10 @@ def test_pure_chance_gives_hardly_any_pattern():
 def test_an_account_counts_once_however_many_rows_saw_it_leave():
     rows = world(3, effect=1.6)
     found = find_patterns(rows)
-    before = rows.rows(~rows.keys["is_test"].to_numpy(bool) & (rows.keys["label_until"] <= FIRST + 6 * pd.Timedelta(days=28)))
+    before = rows.rows(
+        ~rows.keys["is_test"].to_numpy(bool)
+        & (rows.keys["label_until"] <= FIRST + 6 * pd.Timedelta(days=28))
+    )
     assert found.earlier_events == before.leaving_accounts() < before.labels.sum()
     assert all(each.found.event_accounts <= found.earlier_events for each in found.patterns)
     # Rows whose outcome reaches into the test dates take no part.
@@ -74,31 +121,65 @@ def test_an_account_counts_once_however_many_rows_saw_it_leave():
 
 
 def test_shares_and_ratio_by_hand():
-    """One early date: 20 of 25 leavers and 25 of 100 others have it, so the odds are 4 against 1/3; half an account each way."""
+    """One early date: 20 of 25 leavers and 25 of 100 others have it, so the odds are 4 against 1/3;
+    half an account each way.
+    """
     has = [1] * 20 + [0] * 5 + [1] * 25 + [0] * 75
     label = [1] * 25 + [0] * 100
-    keys = pd.DataFrame({"account_id": [f"A{i:03d}" for i in range(125)], "as_of": FIRST, "label_until": FIRST, "is_test": False})
-    later = keys.assign(as_of=FIRST + pd.Timedelta(days=28), label_until=FIRST + pd.Timedelta(days=56), is_test=True)
-    rows = training_set(pd.concat([keys, later]), pd.DataFrame({"x": has * 2}), label * 2, [card("x", "yes", "x: {value}")])
+    keys = pd.DataFrame(
+        {
+            "account_id": [f"A{i:03d}" for i in range(125)],
+            "as_of": FIRST,
+            "label_until": FIRST,
+            "is_test": False,
+        }
+    )
+    later = keys.assign(
+        as_of=FIRST + pd.Timedelta(days=28), label_until=FIRST + pd.Timedelta(days=56), is_test=True
+    )
+    rows = training_set(
+        pd.concat([keys, later]),
+        pd.DataFrame({"x": has * 2}),
+        label * 2,
+        [card("x", "yes", "x: {value}")],
+    )
     pattern = find_patterns(rows).of(is_more=True)[0]
     assert pattern.words == "x: yes"
-    assert pattern.found.share_event == pytest.approx(0.8) and pattern.found.share_other == pytest.approx(0.25)
+    assert pattern.found.share_event == pytest.approx(
+        0.8
+    ) and pattern.found.share_other == pytest.approx(0.25)
     assert pattern.found.ratio == pytest.approx((20.5 / 5.5) / (1 / 3))
     assert pattern.found.ratio_low < pattern.found.ratio < pattern.found.ratio_high
 
 
 def test_accounts_are_compared_with_others_of_their_own_date():
-    """The signal grows with time and more leave later: pooled it would separate, date by date it does not."""
+    """The signal grows with time and more leave later: pooled it would separate, date by date it
+    does not.
+    """
     generator = np.random.default_rng(0)
     parts = []
     for date, rate in enumerate((0.05, 0.1, 0.3, 0.5, 0.3)):
         as_of = FIRST + date * pd.Timedelta(days=28)
-        keys = pd.DataFrame({"account_id": [f"D{date}A{i:03d}" for i in range(200)], "as_of": as_of, "label_until": as_of,
-                             "is_test": date == 4})
-        parts.append(keys.assign(x=date + 0.01 * generator.random(200), label=generator.random(200) < rate))
+        keys = pd.DataFrame(
+            {
+                "account_id": [f"D{date}A{i:03d}" for i in range(200)],
+                "as_of": as_of,
+                "label_until": as_of,
+                "is_test": date == 4,
+            }
+        )
+        parts.append(
+            keys.assign(x=date + 0.01 * generator.random(200), label=generator.random(200) < rate)
+        )
     rows = pd.concat(parts, ignore_index=True)
-    found = find_patterns(training_set(rows[["account_id", "as_of", "label_until", "is_test"]], rows[["x"]],
-                                       rows["label"].astype(int), [card("x")]))
+    found = find_patterns(
+        training_set(
+            rows[["account_id", "as_of", "label_until", "is_test"]],
+            rows[["x"]],
+            rows["label"].astype(int),
+            [card("x")],
+        )
+    )
     assert found.patterns == ()
 
 
@@ -111,9 +192,17 @@ def test_interval_of_the_later_dates_covers_the_true_ratio():
         label = generator.random(900) < np.where(has, 0.24, 0.08)
         is_test = np.arange(900) % 2 == 0
         as_of = np.where(is_test, FIRST + pd.Timedelta(days=28), FIRST)
-        keys = pd.DataFrame({"account_id": [f"A{i:03d}" for i in range(900)], "as_of": as_of, "label_until": as_of,
-                             "is_test": is_test})
-        rows = training_set(keys, pd.DataFrame({"x": has.astype(float)}), label.astype(int), [card("x", "yes")])
+        keys = pd.DataFrame(
+            {
+                "account_id": [f"A{i:03d}" for i in range(900)],
+                "as_of": as_of,
+                "label_until": as_of,
+                "is_test": is_test,
+            }
+        )
+        rows = training_set(
+            keys, pd.DataFrame({"x": has.astype(float)}), label.astype(int), [card("x", "yes")]
+        )
         later = find_patterns(rows).of(is_more=True)[0].later
         covered += later.ratio_low <= true <= later.ratio_high
     assert covered >= 53  # 57 expected of 60; 53 is two standard deviations below
@@ -151,28 +240,101 @@ def test_too_few_leavers_or_no_test_is_refused_with_the_next_step():
 
 def test_q_values_are_those_of_the_step_up_procedure():
     p = np.array([0.001, 0.008, 0.039, 0.041, 0.042, 0.06, 0.074, 0.205, 0.212, 0.216])
-    assert (benjamini_hochberg(p) <= 0.05).sum() == 2  # [Benjamini1995]: the largest k with p(k) <= k/m q is 2
+    assert (
+        benjamini_hochberg(p) <= 0.05
+    ).sum() == 2  # [Benjamini1995]: the largest k with p(k) <= k/m q is 2
     assert (np.diff(benjamini_hochberg(p)) >= 0).all()
 
 
-@pytest.mark.parametrize(("unit", "phrase", "side", "cut", "is_end", "words"), [
-    ("days", "active on {value} of the last {days} days", "low", 3.0, False, "active on at most 3 of the last 28 days"),
-    ("tickets", "{value} tickets in the last {days} days", "high", 1.0, False, "at least 1 ticket in the last 28 days"),
-    ("tickets", "{value} tickets in the last {days} days", "low", 0.0, True, "0 tickets in the last 28 days"),
-    ("change", "use {value} against {days} days before", "low", -0.5, False, "use down 67% or more against 28 days before"),
-    ("change", "use {value} against {days} days before", "low", 0.2, False, "use up 50% or less against 28 days before"),
-    ("change", "use {value} against {days} days before", "high", -0.5, False, "use down 67% or less against 28 days before"),
-    ("change", "use {value} against {days} days before", "low", -1.0, True, "use down to nothing against 28 days before"),
-    ("yes", "country is GB: {value}", "high", 1.0, True, "country is GB: yes"),
-    ("minutes", "paid {value} after the due date", "low", -2880.0, False, "paid at least 2 days before the due date"),
-    ("share", "{value} of paid seats in use", "low", 0.623, False, "at most 62% of paid seats in use"),
-])
+@pytest.mark.parametrize(
+    ("unit", "phrase", "side", "cut", "is_end", "words"),
+    [
+        (
+            "days",
+            "active on {value} of the last {days} days",
+            "low",
+            3.0,
+            False,
+            "active on at most 3 of the last 28 days",
+        ),
+        (
+            "tickets",
+            "{value} tickets in the last {days} days",
+            "high",
+            1.0,
+            False,
+            "at least 1 ticket in the last 28 days",
+        ),
+        (
+            "tickets",
+            "{value} tickets in the last {days} days",
+            "low",
+            0.0,
+            True,
+            "0 tickets in the last 28 days",
+        ),
+        (
+            "change",
+            "use {value} against {days} days before",
+            "low",
+            -0.5,
+            False,
+            "use down 67% or more against 28 days before",
+        ),
+        (
+            "change",
+            "use {value} against {days} days before",
+            "low",
+            0.2,
+            False,
+            "use up 50% or less against 28 days before",
+        ),
+        (
+            "change",
+            "use {value} against {days} days before",
+            "high",
+            -0.5,
+            False,
+            "use down 67% or less against 28 days before",
+        ),
+        (
+            "change",
+            "use {value} against {days} days before",
+            "low",
+            -1.0,
+            True,
+            "use down to nothing against 28 days before",
+        ),
+        ("yes", "country is GB: {value}", "high", 1.0, True, "country is GB: yes"),
+        (
+            "minutes",
+            "paid {value} after the due date",
+            "low",
+            -2880.0,
+            False,
+            "paid at least 2 days before the due date",
+        ),
+        (
+            "share",
+            "{value} of paid seats in use",
+            "low",
+            0.623,
+            False,
+            "at most 62% of paid seats in use",
+        ),
+    ],
+)
 def test_traits_in_words(unit, phrase, side, cut, is_end, words):
     assert trait_words(card("x", unit, phrase, 28), Trait(0, side, cut, is_end)) == words
 
 
 def test_a_trait_is_the_end_nearest_a_fifth_and_never_the_rule():
-    features = pd.DataFrame({"zero_inflated": [0.0] * 80 + list(range(1, 21)), "flag": [1.0] * 10 + [0.0] * 90,
-                             "constant": [3.0] * 100})
+    features = pd.DataFrame(
+        {
+            "zero_inflated": [0.0] * 80 + list(range(1, 21)),
+            "flag": [1.0] * 10 + [0.0] * 90,
+            "constant": [3.0] * 100,
+        }
+    )
     found = candidate_traits(features, [card(name) for name in features])
     assert [(t.place, t.side, t.cut) for t in found] == [(0, "high", 1.0), (1, "high", 1.0)]

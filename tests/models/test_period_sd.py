@@ -11,10 +11,16 @@ from models.methods.base import sigmoid
 DATES = pd.date_range("2022-01-02", periods=24, freq="28D")
 
 
-def history(level_sd: float, seed: int = 1, horizon: int = 84) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
-    """Log-odds, outcomes and keys of 2,000 accounts on 24 dates; each quarter has a level of its own."""
+def history(
+    level_sd: float, seed: int = 1, horizon: int = 84
+) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
+    """Log-odds, outcomes and keys of 2,000 accounts on 24 dates; each quarter has a level of its
+    own.
+    """
     random = np.random.default_rng(seed)
-    keys = pd.DataFrame([(f"A-{n:04d}", d) for d in DATES for n in range(2_000)], columns=["account_id", "as_of"])
+    keys = pd.DataFrame(
+        [(f"A-{n:04d}", d) for d in DATES for n in range(2_000)], columns=["account_id", "as_of"]
+    )
     keys["label_until"] = keys["as_of"] + pd.Timedelta(days=horizon)
     logit = random.normal(-2.0, 0.8, len(keys))
     quarter = ((keys["as_of"].max() - keys["as_of"]) // pd.Timedelta(days=84)).to_numpy()

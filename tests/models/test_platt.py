@@ -17,7 +17,9 @@ def _margins(rows: int, slope: float = 1.0, seed: int = 0) -> tuple[np.ndarray, 
 
 def test_known_slope_and_intercept_are_found() -> None:
     fitted = fit_platt(*_margins(40_000, slope=0.7))
-    assert fitted.slope == pytest.approx(0.7, abs=0.03) and fitted.intercept == pytest.approx(-0.5, abs=0.05)
+    assert fitted.slope == pytest.approx(0.7, abs=0.03) and fitted.intercept == pytest.approx(
+        -0.5, abs=0.05
+    )
 
 
 def test_few_events_stay_near_the_margin() -> None:
@@ -49,7 +51,9 @@ def test_interval_narrows_with_more_accounts_and_survives_json() -> None:
         calibrator = fit_platt(margin, labels)
         table = fit_interval(margin, labels, accounts, calibrator, seed=1)
         asked = np.array([-1.0])
-        low, high = Interval.from_dict(table.to_dict()).around(asked, Platt.from_dict(calibrator.to_dict()))
+        low, high = Interval.from_dict(table.to_dict()).around(
+            asked, Platt.from_dict(calibrator.to_dict())
+        )
         assert (low, high) == table.around(asked, calibrator)
         assert low[0] <= calibrator.calibrate(asked)[0] <= high[0]
         widths.append(float(high[0] - low[0]))
@@ -62,11 +66,14 @@ def test_interval_of_few_leavers_holds_the_rate_among_calm_accounts() -> None:
     bend, held, widths = 0.5, [], []
     for seed in range(20):
         margin = generator.normal(-5.0, 1.2, 900)
-        # The truth bends away from the straight line below the middle: no more than ten leavers could show it.
+        # The truth bends away from the straight line below the middle: no more than ten leavers
+        # could show it.
         truth = 1 / (1 + np.exp(-(margin - bend * np.maximum(-5.0 - margin, 0.0))))
         labels = (generator.random(900) < truth).astype(np.int8)
         calibrator = fit_platt(margin, labels)
-        low, high = fit_interval(margin, labels, accounts, calibrator, seed=seed).around(calm, calibrator)
+        low, high = fit_interval(margin, labels, accounts, calibrator, seed=seed).around(
+            calm, calibrator
+        )
         held.append(low[0] <= 1 / (1 + np.exp(7.0 + bend * 2.0)) <= high[0])
         widths.append(np.log(high[0] / low[0]))
     assert np.mean(held) >= 0.9
@@ -103,7 +110,9 @@ def test_level_follows_newer_dates_beyond_chance_only(shift: float, kept: float 
     if kept is None:
         assert moved == pytest.approx(0.0, abs=0.02)
     else:
-        assert kept * abs(shift) < abs(moved) <= 1.1 * abs(shift) and np.sign(moved) == np.sign(shift)
+        assert kept * abs(shift) < abs(moved) <= 1.1 * abs(shift) and np.sign(moved) == np.sign(
+            shift
+        )
 
 
 def test_few_accounts_move_no_level() -> None:

@@ -1,4 +1,6 @@
-"""No |points_i| exceeds |phi_i| times the largest slope of the score, for any calibrator, scale and account."""
+"""No |points_i| exceeds |phi_i| times the largest slope of the score, for any calibrator, scale and
+account.
+"""
 
 import numpy as np
 import pytest
@@ -23,8 +25,13 @@ def test_derived_slope_is_the_steepest_place_of_the_curve(scale, slope):
     assert steepest(calibrator, scale) == pytest.approx(measured, rel=1e-6)
 
 
-@given(phi=arrays(np.float64, (20, 6), elements=st.floats(-30, 30)), phi_0=st.floats(-6, 6), slope=st.floats(0.05, 3),
-       intercept=st.floats(-4, 4), good=st.booleans())
+@given(
+    phi=arrays(np.float64, (20, 6), elements=st.floats(-30, 30)),
+    phi_0=st.floats(-6, 6),
+    slope=st.floats(0.05, 3),
+    intercept=st.floats(-4, 4),
+    good=st.booleans(),
+)
 def test_no_points_exceed_their_contribution_times_the_slope(phi, phi_0, slope, intercept, good):
     scale, calibrator = EXPANSION if good else HEALTH, Platt(slope, intercept)
     z = phi_0 + phi.sum(axis=1)
@@ -35,7 +42,9 @@ def test_no_points_exceed_their_contribution_times_the_slope(phi, phi_0, slope, 
 def test_what_contributions_miss_widens_the_bound_by_that_much():
     calibrator, phi = Platt(1.0, 0.0), np.array([[0.5, -0.2]])
     missed = 5e-5
-    made = points_from_contributions(-2.0, phi, np.array([-2.0 + 0.3 + missed]), calibrator.calibrate, HEALTH)
+    made = points_from_contributions(
+        -2.0, phi, np.array([-2.0 + 0.3 + missed]), calibrator.calibrate, HEALTH
+    )
     slope = steepest(calibrator, HEALTH)
     excess = bound_excess(made.points, phi, slope)
     assert excess.max() > ROUNDING and (excess <= slope * missed + ROUNDING).all()

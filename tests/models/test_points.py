@@ -75,7 +75,9 @@ def test_shown_points_add_to_the_shown_health(calibrate):
     shown = displayed_points(result.points, dimensions, health, base)
     assert (base + shown.sum(axis=1) == health).all()
     assert (shown[result.points == 0] == 0).all()
-    per_dimension = np.column_stack([shown[:, :5].sum(1), shown[:, 5:8].sum(1), shown[:, 8:].sum(1)])
+    per_dimension = np.column_stack(
+        [shown[:, :5].sum(1), shown[:, 5:8].sum(1), shown[:, 8:].sum(1)]
+    )
     exact = np.column_stack(
         [result.points[:, :5].sum(1), result.points[:, 5:8].sum(1), result.points[:, 8:].sum(1)]
     )
@@ -113,14 +115,21 @@ def test_given_derivative_agrees_with_the_numeric_one():
     phi = np.array([[1.0, -1.0], [0.5, -0.5]])
     numeric = points_from_contributions(-1.0, phi, np.full(2, -1.0), platt, SCALE)
     analytic = points_from_contributions(
-        -1.0, phi, np.full(2, -1.0), platt, SCALE, calibrate_slope=lambda z: 0.8 * platt(z) * (1 - platt(z))
+        -1.0,
+        phi,
+        np.full(2, -1.0),
+        platt,
+        SCALE,
+        calibrate_slope=lambda z: 0.8 * platt(z) * (1 - platt(z)),
     )
     assert numeric.points == pytest.approx(analytic.points, abs=1e-6)
 
 
 def test_good_events_gain_points_with_the_probability():
     scale = scale_from_anchors(0.05, 0.20, good_event=True)
-    result = points_from_contributions(-2.0, np.array([[0.5, 0.1]]), np.array([-1.4]), sigmoid, scale)
+    result = points_from_contributions(
+        -2.0, np.array([[0.5, 0.1]]), np.array([-1.4]), sigmoid, scale
+    )
     assert (result.points > 0).all()
     assert result.base + result.points.sum() == pytest.approx(result.health_exact[0], abs=1e-9)
 
@@ -168,7 +177,11 @@ def test_largest_remainder_by_hand():
 
 @settings(max_examples=150, deadline=None)
 @given(
-    arrays(np.float64, st.tuples(st.integers(1, 5), st.integers(1, 7)), elements=st.floats(-100, 100, width=32)),
+    arrays(
+        np.float64,
+        st.tuples(st.integers(1, 5), st.integers(1, 7)),
+        elements=st.floats(-100, 100, width=32),
+    ),
     st.integers(-2, 2),
 )
 def test_largest_remainder_always_adds_up(values, shift):
@@ -183,13 +196,20 @@ def test_rounding_does_not_depend_on_the_other_accounts():
     health = np.round(points.sum(axis=1)).astype(int) + 60
     dimensions = list("aabbcc")
     together = displayed_points(points, dimensions, health, 60)
-    alone = np.vstack([displayed_points(points[i : i + 1], dimensions, health[i : i + 1], 60) for i in range(300)])
+    alone = np.vstack(
+        [displayed_points(points[i : i + 1], dimensions, health[i : i + 1], 60) for i in range(300)]
+    )
     assert (together == alone).all()
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_points_of_an_account_do_not_depend_on_the_accounts_beside_it(order):
     phi, phi_0, z = contributions(4, n=400, k=60)
-    together = points_from_contributions(phi_0, np.asarray(phi, order=order), z, platt, SCALE).points
-    alone = [points_from_contributions(phi_0, phi[n : n + 1], z[n : n + 1], platt, SCALE).points[0] for n in range(len(phi))]
+    together = points_from_contributions(
+        phi_0, np.asarray(phi, order=order), z, platt, SCALE
+    ).points
+    alone = [
+        points_from_contributions(phi_0, phi[n : n + 1], z[n : n + 1], platt, SCALE).points[0]
+        for n in range(len(phi))
+    ]
     assert np.array_equal(together, np.array(alone))

@@ -1,4 +1,6 @@
-"""Every published calibrator, 100,000 accounts: base, points, sub-scores, integers and bands agree with the score."""
+"""Every published calibrator, 100,000 accounts: base, points, sub-scores, integers and bands agree
+with the score.
+"""
 
 import numpy as np
 import pytest
@@ -18,19 +20,27 @@ from models.health import (
 )
 
 PUBLISHED = [Platt(), Platt(0.7, -0.4, 150), Platt(1.4, 0.3, 900)]
-"""Fitted calibrators of every published kind; only `calibrate` is used, so a new kind joins by a line."""
+"""Fitted calibrators of every published kind; only `calibrate` is used, so a new kind joins by a
+line.
+"""
 HEALTH = scale_from_anchors(0.25, 0.08)
 EXPANSION = scale_from_anchors(0.05, 0.20, good_event=True)
 SCALES = pytest.mark.parametrize("scale", [HEALTH, EXPANSION], ids=["health", "expansion"])
-CALIBRATORS = pytest.mark.parametrize("calibrator", PUBLISHED, ids=lambda c: f"{type(c).__name__}-{PUBLISHED.index(c)}")
+CALIBRATORS = pytest.mark.parametrize(
+    "calibrator", PUBLISHED, ids=lambda c: f"{type(c).__name__}-{PUBLISHED.index(c)}"
+)
 ACCOUNTS, SIGNALS = 100_000, 16
 OF_SIGNAL = [DIMENSIONS[i % len(DIMENSIONS)] for i in range(SIGNALS)]
 
 
 def accounts():
-    """Contributions of a blend, rounded as a fast SHAP would: none, tiny, ordinary and far beyond the clip."""
+    """Contributions of a blend, rounded as a fast SHAP would: none, tiny, ordinary and far beyond
+    the clip.
+    """
     generator = np.random.default_rng(5)
-    phi = generator.normal(0, 0.3, (ACCOUNTS, SIGNALS)) * generator.choice([0, 1, 4], (ACCOUNTS, SIGNALS))
+    phi = generator.normal(0, 0.3, (ACCOUNTS, SIGNALS)) * generator.choice(
+        [0, 1, 4], (ACCOUNTS, SIGNALS)
+    )
     phi[:1000] = 0.0
     phi[1000:3000] *= 1e-8
     phi[3000:4000] *= 10
@@ -47,12 +57,21 @@ def test_base_points_integers_sub_scores_and_bands_of_100000_accounts(calibrator
     shown, base = displayed(result.health_exact), int(displayed(np.array([result.base]))[0])
     whole = displayed_points(result.points, OF_SIGNAL, shown, base)
     assert (base + whole.sum(axis=1) == shown).all()
-    exact_parts = np.column_stack([result.points[:, [d == name for d in OF_SIGNAL]].sum(axis=1) for name in DIMENSIONS])
-    whole_parts = np.column_stack([whole[:, [d == name for d in OF_SIGNAL]].sum(axis=1) for name in DIMENSIONS])
+    exact_parts = np.column_stack(
+        [result.points[:, [d == name for d in OF_SIGNAL]].sum(axis=1) for name in DIMENSIONS]
+    )
+    whole_parts = np.column_stack(
+        [whole[:, [d == name for d in OF_SIGNAL]].sum(axis=1) for name in DIMENSIONS]
+    )
     assert np.abs(result.base + exact_parts.sum(axis=1) - result.health_exact).max() < 1e-9
     assert (base + whole_parts.sum(axis=1) == shown).all()
     bands = scale.band(shown)
-    assert (bands == np.where(shown <= 40, scale.bands[0], np.where(shown <= 70, scale.bands[1], scale.bands[2]))).all()
+    assert (
+        bands
+        == np.where(
+            shown <= 40, scale.bands[0], np.where(shown <= 70, scale.bands[1], scale.bands[2])
+        )
+    ).all()
 
 
 @SCALES
@@ -60,17 +79,33 @@ def test_band_follows_the_displayed_integer_at_its_edges(scale):
     exact = np.array([40.0, 40.4999, 40.5, 41.0, 70.0, 70.4999, 70.5, 71.0])
     assert displayed(exact).tolist() == [40, 40, 41, 41, 70, 70, 71, 71]
     low, middle, high = scale.bands
-    assert scale.band(displayed(exact)).tolist() == [low, low, middle, middle, middle, middle, high, high]
+    assert scale.band(displayed(exact)).tolist() == [
+        low,
+        low,
+        middle,
+        middle,
+        middle,
+        middle,
+        high,
+        high,
+    ]
 
 
 @CALIBRATORS
 @SCALES
 @settings(max_examples=60, deadline=None)
-@given(phi=arrays(np.float64, st.tuples(st.integers(1, 8), st.integers(1, 6)), elements=st.floats(-6, 6)), phi_0=st.floats(-4, 4))
+@given(
+    phi=arrays(
+        np.float64, st.tuples(st.integers(1, 8), st.integers(1, 6)), elements=st.floats(-6, 6)
+    ),
+    phi_0=st.floats(-4, 4),
+)
 def test_no_points_exceed_the_contribution_times_the_steepest_slope(calibrator, scale, phi, phi_0):
     z = phi_0 + phi.sum(axis=1)
     result = points_from_contributions(phi_0, phi, z, calibrator.calibrate, scale)
-    steepest = largest_slope(calibrator.calibrate, scale, min(z.min(), phi_0) - 1e-3, max(z.max(), phi_0) + 1e-3)
+    steepest = largest_slope(
+        calibrator.calibrate, scale, min(z.min(), phi_0) - 1e-3, max(z.max(), phi_0) + 1e-3
+    )
     assert (np.abs(result.points) <= np.abs(phi) * steepest * (1 + 1e-6) + 1e-6).all()
 
 

@@ -1,4 +1,6 @@
-"""A base rate that moved: noticed, corrected in level only, and not invented from chance or from few leavers."""
+"""A base rate that moved: noticed, corrected in level only, and not invented from chance or from
+few leavers.
+"""
 
 import numpy as np
 import pandas as pd
@@ -9,7 +11,9 @@ from models.calibration.prior import check_prior, corrected
 from models.methods.base import sigmoid
 
 
-def _newer(shift: float, rows: int = 6_000, seed: int = 2) -> tuple[np.ndarray, np.ndarray, pd.Series]:
+def _newer(
+    shift: float, rows: int = 6_000, seed: int = 2
+) -> tuple[np.ndarray, np.ndarray, pd.Series]:
     """Promised log-odds and outcomes whose true log-odds are `shift` higher."""
     generator = np.random.default_rng(seed)
     logit = generator.normal(-2.0, 1.0, rows)
@@ -49,6 +53,10 @@ def test_few_leavers_correct_nothing() -> None:
 def test_rows_of_one_account_widen_the_interval() -> None:
     logit, labels, _ = _newer(0.3, rows=400)
     alone = check_prior(logit, labels, pd.Series([f"a{n}" for n in range(400)]))
-    repeated = check_prior(np.tile(logit, 5), np.tile(labels, 5), pd.Series([f"a{n % 400}" for n in range(2_000)]))
+    repeated = check_prior(
+        np.tile(logit, 5), np.tile(labels, 5), pd.Series([f"a{n % 400}" for n in range(2_000)])
+    )
     assert repeated.shift == pytest.approx(alone.shift, abs=0.02)
-    assert repeated.shift_high - repeated.shift_low == pytest.approx(alone.shift_high - alone.shift_low, rel=0.3)
+    assert repeated.shift_high - repeated.shift_low == pytest.approx(
+        alone.shift_high - alone.shift_low, rel=0.3
+    )

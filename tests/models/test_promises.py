@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.health import bands_of_range, points_to_edges, promise_of, promises, scale_sentence, wilson
+from models.health import (
+    bands_of_range,
+    points_to_edges,
+    promise_of,
+    promises,
+    scale_sentence,
+    wilson,
+)
 from models.health.promises import Promise
 
 BANDS = ("at_risk", "stable", "healthy")
@@ -14,8 +21,16 @@ BANDS = ("at_risk", "stable", "healthy")
 
 def scores_of(*groups):
     """Groups of (health, accounts, events, probability), one score per account."""
-    rows = [{"account_id": f"{health}-{i}", "health": health, "probability": p, "label": int(i < events)}
-            for health, accounts, events, p in groups for i in range(accounts)]
+    rows = [
+        {
+            "account_id": f"{health}-{i}",
+            "health": health,
+            "probability": p,
+            "label": int(i < events),
+        }
+        for health, accounts, events, p in groups
+        for i in range(accounts)
+    ]
     return pd.DataFrame(rows)
 
 
@@ -27,8 +42,9 @@ def test_the_sentence_of_the_worked_example():
     found = promises(scores_of((35, 92, 11, 0.14), (55, 40, 2, 0.04), (85, 40, 1, 0.01)))
     one = promise_of(33, found)
     assert (one.accounts, one.scores, one.events, one.promised) == (92, 92, 11, pytest.approx(0.14))
-    assert scale_sentence(one, "within 90 days").startswith("of 100 accounts shown 0-40 about 14 leave within 90 days; in the "
-                                                            "test 11 of 92 did (12%, ")
+    assert scale_sentence(one, "within 90 days").startswith(
+        "of 100 accounts shown 0-40 about 14 leave within 90 days; in the test 11 of 92 did (12%, "
+    )
 
 
 def test_ranges_of_ten_points_stay_where_each_has_thirty_accounts():
@@ -37,7 +53,11 @@ def test_ranges_of_ten_points_stay_where_each_has_thirty_accounts():
 
 
 def test_few_accounts_join_inside_their_band():
-    found = promises(scores_of((5, 31, 3, 0.3), (35, 5, 1, 0.2), (45, 40, 1, 0.1), (75, 29, 0, 0.01), (95, 29, 0, 0.01)))
+    found = promises(
+        scores_of(
+            (5, 31, 3, 0.3), (35, 5, 1, 0.2), (45, 40, 1, 0.1), (75, 29, 0, 0.01), (95, 29, 0, 0.01)
+        )
+    )
     assert spans(found) == [(0, 40, 36), (41, 70, 40), (71, 100, 58)]
 
 
@@ -51,7 +71,11 @@ def test_the_dates_of_one_account_are_counted_once():
     twice = pd.concat([rows, rows])
     (once,), (both,) = promises(rows), promises(twice)
     assert (both.accounts, both.scores, both.events) == (40, 80, 8)
-    assert (both.observed, both.observed_low, both.observed_high) == (once.observed, once.observed_low, once.observed_high)
+    assert (both.observed, both.observed_low, both.observed_high) == (
+        once.observed,
+        once.observed_low,
+        once.observed_high,
+    )
 
 
 def test_no_test_gives_no_promise():
@@ -69,18 +93,28 @@ def test_ranges_cover_every_score_once_and_none_is_too_small(groups, edges):
     rows = scores_of(*((health, accounts, 0, 0.1) for health, accounts in groups))
     found = promises(rows, edges=edges)
     assert found[0].health_from == 0 and found[-1].health_until == 100
-    assert all(one.health_until + 1 == other.health_from for one, other in zip(found, found[1:], strict=False))
+    assert all(
+        one.health_until + 1 == other.health_from
+        for one, other in zip(found, found[1:], strict=False)
+    )
     assert len(found) == 1 or min(each.accounts for each in found) >= 30
     assert sum(each.scores for each in found) == len(rows)
 
 
-@pytest.mark.parametrize(("promised", "words"), [(0.139, "of 100 accounts shown 71-80 about 14 grow"),
-                                                 (0.006, "of 1,000 accounts shown 71-80 about 6 grow"),
-                                                 (0.0001, "of 1,000 accounts shown 71-80 fewer than 1 grow")])
+@pytest.mark.parametrize(
+    ("promised", "words"),
+    [
+        (0.139, "of 100 accounts shown 71-80 about 14 grow"),
+        (0.006, "of 1,000 accounts shown 71-80 about 6 grow"),
+        (0.0001, "of 1,000 accounts shown 71-80 fewer than 1 grow"),
+    ],
+)
 def test_rare_chances_are_told_of_a_thousand(promised, words):
     promise = Promise(71, 80, 50, 60, 1, promised, 1 / 60, 0.004, 0.09)
-    assert scale_sentence(promise, "by the next renewal", event="grow") == (
-        f"{words} by the next renewal; in the test 1 of 60 did (1.7%, 0.4-9%)")
+    assert (
+        scale_sentence(promise, "by the next renewal", event="grow")
+        == f"{words} by the next renewal; in the test 1 of 60 did (1.7%, 0.4-9%)"
+    )
 
 
 def test_wilson_as_published():
@@ -90,17 +124,30 @@ def test_wilson_as_published():
     assert wilson(0.0, 0) == (0.0, 1.0)
 
 
-@pytest.mark.parametrize(("health", "expected"), [
-    (0, (("stable", 41),)), (40, (("stable", 1),)), (41, (("at_risk", -1), ("healthy", 30))),
-    (70, (("at_risk", -30), ("healthy", 1))), (71, (("stable", -1),)), (100, (("stable", -30),)),
-])
+@pytest.mark.parametrize(
+    ("health", "expected"),
+    [
+        (0, (("stable", 41),)),
+        (40, (("stable", 1),)),
+        (41, (("at_risk", -1), ("healthy", 30))),
+        (70, (("at_risk", -30), ("healthy", 1))),
+        (71, (("stable", -1),)),
+        (100, (("stable", -30),)),
+    ],
+)
 def test_points_to_the_next_band(health, expected):
     assert points_to_edges(health, BANDS) == expected
 
 
-@pytest.mark.parametrize(("low", "high", "expected"), [
-    (30.0, 40.4999, ("at_risk",)), (30.0, 40.5, ("at_risk", "stable")), (40.5, 70.49, ("stable",)), (20.0, 90.0, BANDS),
-    (float("nan"), 50.0, ()),
-])
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (30.0, 40.4999, ("at_risk",)),
+        (30.0, 40.5, ("at_risk", "stable")),
+        (40.5, 70.49, ("stable",)),
+        (20.0, 90.0, BANDS),
+        (float("nan"), 50.0, ()),
+    ],
+)
 def test_a_range_reaches_the_bands_of_its_ends(low, high, expected):
     assert bands_of_range(low, high, BANDS) == expected

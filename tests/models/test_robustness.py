@@ -16,18 +16,27 @@ from models.training import fitted_again, train
 
 @pytest.fixture(scope="module")
 def rows() -> TrainingSet:
-    """400 accounts on 14 dates: `use` decides and wanders from date to date, `money` helps a little, `noise` not."""
+    """400 accounts on 14 dates: `use` decides and wanders from date to date, `money` helps a
+    little, `noise` not.
+    """
     random = np.random.default_rng(11)
     accounts, dates = 400, pd.date_range("2024-01-07", periods=14, freq="28D")
     use = np.cumsum(random.normal(scale=0.7, size=(len(dates), accounts)), axis=0)
     money, noise = random.normal(size=(2, len(dates), accounts))
-    keys = pd.DataFrame([(f"A-{n:03d}", d) for d in dates for n in range(accounts)], columns=["account_id", "as_of"])
-    keys = keys.assign(label_until=keys["as_of"] + pd.Timedelta(days=28), is_test=keys["as_of"] >= dates[-3])
+    keys = pd.DataFrame(
+        [(f"A-{n:03d}", d) for d in dates for n in range(accounts)], columns=["account_id", "as_of"]
+    )
+    keys = keys.assign(
+        label_until=keys["as_of"] + pd.Timedelta(days=28), is_test=keys["as_of"] >= dates[-3]
+    )
     features = pd.DataFrame({"use": use.ravel(), "money": money.ravel(), "noise": noise.ravel()})
     chance = 1 / (1 + np.exp(1.5 + 1.5 * features["use"] - 0.4 * features["money"]))
     labels = (random.random(len(keys)) < chance).to_numpy().astype(np.int8)
     sources = {"use": "usage", "money": "invoices", "noise": "tickets"}
-    signals = [Signal(name, name, "usage", source, "a number", "number", "{value}") for name, source in sources.items()]
+    signals = [
+        Signal(name, name, "usage", source, "a number", "number", "{value}")
+        for name, source in sources.items()
+    ]
     return training_set(keys, features, labels, signals)
 
 
@@ -62,15 +71,21 @@ def test_leading_signals_alone_are_fitted_again_and_the_loss_is_told(rows: Train
         signals = tuple(replace(s, is_leading=s.column != name) for s in rows.signals)
         return TrainingSet(rows.keys, rows.features, rows.labels, signals)
 
-    found = {name: leading_alone(train(lagging(name), plan).model, lagging(name), plan) for name in ("use", "noise")}
+    found = {
+        name: leading_alone(train(lagging(name), plan).model, lagging(name), plan)
+        for name in ("use", "noise")
+    }
     costly, free = found["use"], found["noise"]
     assert costly is not None and free is not None
     assert (costly["signals"], costly["lagging"], costly["n"]) == (2, 1, len(rows.test))
     assert costly["difference_low"] > 0 and costly["auc"] < costly["all_auc"] - 0.1
     assert costly["difference"] == pytest.approx(costly["log_loss"] - costly["all_log_loss"])
     assert abs(free["difference"]) < 0.1 * costly["difference"]
-    # The same signals and settings make the same model again: the difference is the signals', not the second fit's.
+    # The same signals and settings make the same model again: the difference is the signals', not
+    # the second fit's.
     model = train(rows, plan).model
     again = fitted_again(rows, plan, lambda some, _: refit(model, some).members)
-    assert np.array_equal(again.probability(rows.test.features), model.probability(rows.test.features))
+    assert np.array_equal(
+        again.probability(rows.test.features), model.probability(rows.test.features)
+    )
     assert leading_alone(model, rows, plan) is None

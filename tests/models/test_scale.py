@@ -35,8 +35,14 @@ def test_other_bands_move_the_edges_with_them():
 @pytest.mark.parametrize(
     ("exact", "shown", "band"),
     [
-        (40.0, 40, "at_risk"), (40.4999, 40, "at_risk"), (40.5, 41, "stable"), (41.0, 41, "stable"),
-        (70.4999, 70, "stable"), (70.5, 71, "healthy"), (0.0, 0, "at_risk"), (100.0, 100, "healthy"),
+        (40.0, 40, "at_risk"),
+        (40.4999, 40, "at_risk"),
+        (40.5, 41, "stable"),
+        (41.0, 41, "stable"),
+        (70.4999, 70, "stable"),
+        (70.5, 71, "healthy"),
+        (0.0, 0, "at_risk"),
+        (100.0, 100, "healthy"),
         (math.nextafter(0.5, 0), 0, "at_risk"),
     ],
 )
@@ -66,7 +72,11 @@ def test_certain_leavers_score_0_and_certain_stayers_100():
 def test_good_events_rise_and_are_called_low_medium_high():
     scale = scale_from_anchors(0.05, 0.20, good_event=True)
     assert scale.exact([0.05, 0.20]) == pytest.approx([40.5, 70.5], abs=1e-9)
-    assert scale.band(displayed(scale.exact([0.01, 0.10, 0.40]))).tolist() == ["low", "medium", "high"]
+    assert scale.band(displayed(scale.exact([0.01, 0.10, 0.40]))).tolist() == [
+        "low",
+        "medium",
+        "high",
+    ]
 
 
 def test_probability_at_is_the_inverse_of_exact():
@@ -76,8 +86,10 @@ def test_probability_at_is_the_inverse_of_exact():
 
 def test_version_changes_with_every_number():
     others = [
-        scale_from_anchors(0.31, 0.10), scale_from_anchors(0.30, 0.11),
-        scale_from_anchors(0.30, 0.10, at_risk_until=39), scale_from_anchors(0.30, 0.10, stable_until=71),
+        scale_from_anchors(0.31, 0.10),
+        scale_from_anchors(0.30, 0.11),
+        scale_from_anchors(0.30, 0.10, at_risk_until=39),
+        scale_from_anchors(0.30, 0.10, stable_until=71),
     ]
     assert len({ANCHORS.version, *(s.version for s in others)}) == 5
     assert scale_from_anchors(0.30, 0.10).version == ANCHORS.version
@@ -105,13 +117,21 @@ def test_missing_scores_are_never_rounded_to_a_healthy_number():
         ANCHORS.exact([1.2])
 
 
-def portfolio(base_rate: float, spread: float, seed: int, n: int = 4000) -> tuple[np.ndarray, float]:
-    """Probabilities with the wanted mean, and the probability where points start (mean log-odds)."""
+def portfolio(
+    base_rate: float, spread: float, seed: int, n: int = 4000
+) -> tuple[np.ndarray, float]:
+    """Probabilities with the wanted mean, and the probability where points start (mean
+    log-odds).
+    """
     noise = np.random.default_rng(seed).normal(0, spread, n)
     low, high = -15.0, 15.0
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (middle, high) if (1 / (1 + np.exp(-middle - noise))).mean() < base_rate else (low, middle)
+        low, high = (
+            (middle, high)
+            if (1 / (1 + np.exp(-middle - noise))).mean() < base_rate
+            else (low, middle)
+        )
     return 1 / (1 + np.exp(-low - noise)), float(1 / (1 + np.exp(-low - noise.mean())))
 
 
@@ -129,7 +149,8 @@ def test_proposal_keeps_its_promises(base_rate, spread, capacity):
     assert ((shown == 0) | (shown == 100)).mean() <= 0.05
     assert 45 <= displayed(scale.exact(base)) <= 90
     assert scale.p_at_risk >= raised_probability(p.mean()) - 1e-9
-    # With normal log-odds, a majority healthy and 5% at the ends allow 4.7% of accounts in red, no more.
+    # With normal log-odds, a majority healthy and 5% at the ends allow 4.7% of accounts in red, no
+    # more.
     assert (bands == "at_risk").mean() >= 0.6 * min(capacity, 0.047)
     assert proposal.table.accounts.sum() == len(p)
     assert proposal.table.expected.sum() == pytest.approx(p.sum())
@@ -157,7 +178,9 @@ def test_capacity_never_turns_ordinary_accounts_red():
     proposal = propose_scale(p, 0.30, base)
     red = displayed(proposal.scale.exact(p)) <= 40
     assert red.mean() < 0.1
-    assert "fewer than the team could take on" in " ".join(proposal.notes) + " ".join(proposal.problems)
+    assert "fewer than the team could take on" in " ".join(proposal.notes) + " ".join(
+        proposal.problems
+    )
 
 
 def test_assumed_capacity_is_said():
@@ -175,7 +198,9 @@ def test_equal_probabilities_cannot_carry_a_scale():
 
 
 def test_band_table_by_hand():
-    table = band_table(Scale(a=50, b=10, p_at_risk=0.721, p_healthy=0.114), [0.9, 0.5, 0.05], [1, 0, 0])
+    table = band_table(
+        Scale(a=50, b=10, p_at_risk=0.721, p_healthy=0.114), [0.9, 0.5, 0.05], [1, 0, 0]
+    )
     assert table.accounts.tolist() == [1, 1, 1]
     assert table.expected.tolist() == [0.9, 0.5, 0.05]
     assert table.observed.tolist() == [1, 0, 0]
@@ -188,6 +213,8 @@ def test_probabilities_that_move_with_the_anchors_keep_their_scores(good_event: 
     scale = scale_from_anchors(*anchors, at_risk_until=35, stable_until=75, good_event=good_event)
     logit = np.linspace(-5, 2, 50)
     moved = scale.moved(-0.4)
-    before, after = (each.exact(1 / (1 + np.exp(-z))) for each, z in ((scale, logit), (moved, logit - 0.4)))
+    before, after = (
+        each.exact(1 / (1 + np.exp(-z))) for each, z in ((scale, logit), (moved, logit - 0.4))
+    )
     assert np.allclose(before, after, atol=1e-9) and moved.version != scale.version
     assert (moved.at_risk_until, moved.stable_until) == (35, 75)

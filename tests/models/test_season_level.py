@@ -1,4 +1,6 @@
-"""The time of year: what returned is learned whole, one year is believed by half, chance is not a season."""
+"""The time of year: what returned is learned whole, one year is believed by half, chance is not a
+season.
+"""
 
 import json
 
@@ -24,7 +26,9 @@ YEAR_DAYS = np.arange(0.0, 365.0, 5.0)
 def _at(day: np.ndarray) -> pd.DataFrame:
     """The two signals of days since 1970, as features compute them."""
     from_day = [np.abs((day - start) % YEAR) for start in (0.0, 90.0)]
-    return pd.DataFrame({name: np.minimum(each, YEAR - each) for name, each in zip(COLUMNS, from_day, strict=True)})
+    return pd.DataFrame(
+        {name: np.minimum(each, YEAR - each) for name, each in zip(COLUMNS, from_day, strict=True)}
+    )
 
 
 def _wave(day: np.ndarray) -> np.ndarray:
@@ -32,11 +36,17 @@ def _wave(day: np.ndarray) -> np.ndarray:
     return 0.5 * np.cos(2 * np.pi * (day - 285.0) / YEAR)
 
 
-def _history(years: int, level: str, seed: int = 0, accounts: int = 800) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
-    """Log-odds, outcomes and keys; dates differ by the wave, by chance levels of their own, or not at all."""
+def _history(
+    years: int, level: str, seed: int = 0, accounts: int = 800
+) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
+    """Log-odds, outcomes and keys; dates differ by the wave, by chance levels of their own, or not
+    at all.
+    """
     random = np.random.default_rng(seed)
     dates = pd.date_range("2020-01-01", periods=13 * years, freq="28D")
-    keys = pd.DataFrame([(f"A-{n:04d}", d) for d in dates for n in range(accounts)], columns=["account_id", "as_of"])
+    keys = pd.DataFrame(
+        [(f"A-{n:04d}", d) for d in dates for n in range(accounts)], columns=["account_id", "as_of"]
+    )
     keys["label_until"] = keys["as_of"] + pd.Timedelta(days=30)
     day = ((keys["as_of"] - pd.Timestamp(0)) // pd.Timedelta(days=1)).to_numpy(float)
     own = random.normal(0.0, 0.35, len(dates))[np.repeat(np.arange(len(dates)), accounts)]
@@ -87,9 +97,16 @@ def test_contributions_are_the_margin_and_the_state_returns() -> None:
     season = fit_season(*_history(2, "wave"), COLUMNS)
     rows = _at(YEAR_DAYS).assign(seats=1.0)[["seats", *COLUMNS]]
     base, phi = season.contributions(rows)
-    assert base == 0.0 and (phi[:, [0, 2]] == 0.0).all() and np.array_equal(phi[:, 1], season.margin(rows))
+    assert (
+        base == 0.0
+        and (phi[:, [0, 2]] == 0.0).all()
+        and np.array_equal(phi[:, 1], season.margin(rows))
+    )
     again = Season.from_dict(json.loads(json.dumps(season.to_dict())))
-    assert np.array_equal(again.margin(rows), season.margin(rows)) and np.ptp(season.margin(rows)) > 0.5
+    assert (
+        np.array_equal(again.margin(rows), season.margin(rows))
+        and np.ptp(season.margin(rows)) > 0.5
+    )
     nobody = rows.assign(**dict.fromkeys(COLUMNS, np.nan))
     assert (season.margin(nobody) == 0.0).all()
     assert (again.fit(rows, np.zeros(len(rows), dtype=np.int8), ()).margin(rows) == 0.0).all()
@@ -99,14 +116,27 @@ def _seasonal(with_season: bool, wave: float = 1.5) -> TrainingSet:
     """Monthly dates from June to May and a test in September, when the wave is high again."""
     random = np.random.default_rng(4)
     dates = [*pd.date_range("2021-06-01", "2022-05-01", freq="MS"), pd.Timestamp("2022-10-01")]
-    keys = pd.DataFrame([(f"A-{n:04d}", d) for d in dates for n in range(800)], columns=["account_id", "as_of"])
+    keys = pd.DataFrame(
+        [(f"A-{n:04d}", d) for d in dates for n in range(800)], columns=["account_id", "as_of"]
+    )
     keys["label_until"] = keys["as_of"] + pd.Timedelta(days=90)
     keys["is_test"] = keys["as_of"] == dates[-1]
     day = ((keys["as_of"] - pd.Timestamp(0)) // pd.Timedelta(days=1)).to_numpy(float)
     features = _at(day).assign(idle=random.normal(size=len(keys)))
-    labels = random.random(len(keys)) < sigmoid(features["idle"].to_numpy() - 1.0 + wave * _wave(day))
-    idle = Signal("idle", "idle", "usage", "usage_events", "m", "days", "{value}", worse="up",
-                  definition={"measure": "days_since"})
+    labels = random.random(len(keys)) < sigmoid(
+        features["idle"].to_numpy() - 1.0 + wave * _wave(day)
+    )
+    idle = Signal(
+        "idle",
+        "idle",
+        "usage",
+        "usage_events",
+        "m",
+        "days",
+        "{value}",
+        worse="up",
+        definition={"measure": "days_since"},
+    )
     signals = (idle, *(signal for signal, _ in SIGNALS)) if with_season else (idle,)
     return training_set(keys, features[[s.column for s in signals]], labels.astype(int), signals)
 
@@ -118,7 +148,10 @@ def test_a_model_that_saw_one_autumn_is_nearer_to_the_next() -> None:
         rows = _seasonal(told)
         model = train(rows, plan).model
         probability = model.probability(rows.test.features)
-        losses[told], shares[told] = metrics.log_loss(rows.test.labels, probability), probability.mean() - rows.test.labels.mean()
+        losses[told], shares[told] = (
+            metrics.log_loss(rows.test.labels, probability),
+            probability.mean() - rows.test.labels.mean(),
+        )
         assert model.name.endswith("+season") == told
         base, phi = model.contributions(rows.test.features)
         assert base + phi.sum(axis=1) == pytest.approx(model.margin(rows.test.features), abs=1e-9)
@@ -126,6 +159,8 @@ def test_a_model_that_saw_one_autumn_is_nearer_to_the_next() -> None:
 
 
 def test_a_time_of_year_that_shows_nothing_is_no_signal() -> None:
-    trained = train(_seasonal(True, wave=0.0), TrainingPlan(trials=0, threads=1, folds=3, max_trees=40, bags=1))
+    trained = train(
+        _seasonal(True, wave=0.0), TrainingPlan(trials=0, threads=1, folds=3, max_trees=40, bags=1)
+    )
     assert trained.model.columns == ["idle"] and "season" not in trained.model.name
     assert any("the time of year is left out" in note for note in trained.notes)

@@ -1,4 +1,6 @@
-"""A score that moved is noticed: beyond what matters, beyond chance, with the signals that moved it."""
+"""A score that moved is noticed: beyond what matters, beyond chance, with the signals that moved
+it.
+"""
 
 import numpy as np
 import pandas as pd
@@ -9,7 +11,9 @@ from models.shift import moved_signals, score_shift, stability_index
 
 def scores(health: np.ndarray) -> pd.DataFrame:
     bands = np.select([health <= 40, health <= 70], ["at_risk", "stable"], "healthy")
-    return pd.DataFrame({"health_exact": health, "band": np.where(np.isnan(health), "unknown", bands)})
+    return pd.DataFrame(
+        {"health_exact": health, "band": np.where(np.isnan(health), "unknown", bands)}
+    )
 
 
 def drawn(mean: float, accounts: int, seed: int) -> np.ndarray:
@@ -27,14 +31,21 @@ def test_the_index_is_the_formula_and_zero_for_equal_counts() -> None:
 
 @pytest.mark.parametrize("accounts", [60, 900, 20_000])
 def test_chance_alone_is_never_beyond(accounts: int) -> None:
-    found = [score_shift(scores(drawn(75, accounts, seed)), scores(drawn(75, accounts, seed + 100))) for seed in range(30)]
+    found = [
+        score_shift(scores(drawn(75, accounts, seed)), scores(drawn(75, accounts, seed + 100)))
+        for seed in range(30)
+    ]
     assert not any(each is not None and each.is_beyond(0.25) for each in found)
 
 
 def test_a_portfolio_that_turned_is_beyond_and_a_small_move_is_not() -> None:
     before = scores(drawn(75, 900, 1))
     turned, nudged = (score_shift(before, scores(drawn(mean, 900, 2))) for mean in (55, 73))
-    assert turned is not None and turned.is_beyond(0.25) and turned.bands_now["healthy"] < turned.bands_before["healthy"]
+    assert (
+        turned is not None
+        and turned.is_beyond(0.25)
+        and turned.bands_now["healthy"] < turned.bands_before["healthy"]
+    )
     assert nudged is not None and nudged.index < 0.1 and not nudged.is_beyond(0.25)
 
 
@@ -48,7 +59,9 @@ def test_accounts_without_a_score_are_left_out_and_few_are_not_judged() -> None:
 
 def test_the_signal_of_another_unit_comes_first_with_its_ratio() -> None:
     random = np.random.default_rng(3)
-    before = pd.DataFrame({"calm": random.normal(size=900), "amount": random.lognormal(3, 1, 900), "empty": np.nan})
+    before = pd.DataFrame(
+        {"calm": random.normal(size=900), "amount": random.lognormal(3, 1, 900), "empty": np.nan}
+    )
     now = before.assign(amount=before["amount"] * 1_000.0, calm=random.permutation(before["calm"]))
     found = moved_signals(before, now)
     assert found["signal"].iloc[0] == "amount" and found["ratio"].iloc[0] == pytest.approx(1_000.0)

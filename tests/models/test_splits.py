@@ -7,13 +7,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.errors import ContractError
-from models.splits import MIN_LEAVING, Folds, account_groups, searched, temporal_folds, thinned, unmatured
+from models.splits import (
+    MIN_LEAVING,
+    Folds,
+    account_groups,
+    searched,
+    temporal_folds,
+    thinned,
+    unmatured,
+)
 
 FIRST = pd.Timestamp("2024-01-01")
 
 
-def _grid(accounts: int, dates: int, *, every: int = 28, horizon: int = 90, test: int = 2, rate: float = 0.2,
-          seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
+def _grid(
+    accounts: int,
+    dates: int,
+    *,
+    every: int = 28,
+    horizon: int = 90,
+    test: int = 2,
+    rate: float = 0.2,
+    seed: int = 0,
+) -> tuple[pd.DataFrame, np.ndarray]:
     number, step = np.meshgrid(np.arange(accounts), np.arange(dates), indexing="ij")
     keys = pd.DataFrame({"account_id": [f"a{each:05d}" for each in number.ravel()]})
     keys["as_of"] = FIRST + pd.to_timedelta(step.ravel() * every, unit="D")
@@ -36,7 +52,9 @@ def _assert_apart(keys: pd.DataFrame, folds: Folds) -> None:
             accounts = keys["account_id"].to_numpy()
             assert not set(accounts[block.train]) & set(accounts[block.validation])
     if folds.is_temporal:
-        validated = [set(block.validation) for block in folds.tuning if block is not folds.calibration[0]]
+        validated = [
+            set(block.validation) for block in folds.tuning if block is not folds.calibration[0]
+        ]
         validated.append(set(folds.calibration[0].validation))
         assert sum(map(len, validated)) == len(set().union(*validated))
         if is_test.any():
@@ -48,7 +66,8 @@ def test_grid_of_dates_gives_the_blocks_asked_for() -> None:
     folds = temporal_folds(keys, 4, labels)
     assert folds.is_temporal and len(folds.tuning) == 3 and len(folds.calibration) == 1
     _assert_apart(keys, folds)
-    # The test starts 2025-01-27, so the last final date is 2024-10-07 (its label is complete 2025-01-05).
+    # The test starts 2025-01-27, so the last final date is 2024-10-07 (its label is complete
+    # 2025-01-05).
     assert keys["as_of"].iloc[folds.final].max() == pd.Timestamp("2024-10-07")
     assert folds.calibration[0].last_as_of == pd.Timestamp("2024-10-07")
     assert folds.purged == 3 * 500
@@ -65,7 +84,9 @@ def test_small_blocks_are_merged_until_enough_accounts_left() -> None:
     keys, labels = _grid(200, 30, rate=0.15)
     folds = temporal_folds(keys, 6, labels)
     assert len(folds.tuning) + 1 < 6
-    assert all(block.leaving_accounts >= MIN_LEAVING for block in (*folds.tuning, *folds.calibration))
+    assert all(
+        block.leaving_accounts >= MIN_LEAVING for block in (*folds.tuning, *folds.calibration)
+    )
     assert any("instead of 6" in note for note in folds.notes)
     _assert_apart(keys, folds)
 
@@ -129,18 +150,45 @@ def test_groups_do_not_depend_on_row_order_and_share_leavers() -> None:
     group = account_groups(keys["account_id"], labels)
     order = np.random.default_rng(1).permutation(len(keys))
     assert (account_groups(keys["account_id"].iloc[order], labels[order]) == group[order]).all()
-    leavers = pd.Series(group[labels == 1]).groupby(keys["account_id"][labels == 1].to_numpy()).first().value_counts()
+    leavers = (
+        pd.Series(group[labels == 1])
+        .groupby(keys["account_id"][labels == 1].to_numpy())
+        .first()
+        .value_counts()
+    )
     assert leavers.max() - leavers.min() <= 1
 
 
 @settings(max_examples=60, deadline=None)
 @given(
-    accounts=st.integers(12, 150), dates=st.integers(1, 18), every=st.integers(1, 60), horizon=st.integers(1, 200),
-    test=st.integers(0, 3), rate=st.floats(0.02, 0.9), count=st.integers(1, 6), seed=st.integers(0, 5),
+    accounts=st.integers(12, 150),
+    dates=st.integers(1, 18),
+    every=st.integers(1, 60),
+    horizon=st.integers(1, 200),
+    test=st.integers(0, 3),
+    rate=st.floats(0.02, 0.9),
+    count=st.integers(1, 6),
+    seed=st.integers(0, 5),
 )
-def test_windows_never_overlap(accounts: int, dates: int, every: int, horizon: int, test: int, rate: float, count: int,
-                               seed: int) -> None:
-    keys, labels = _grid(accounts, dates, every=every, horizon=horizon, test=min(test, dates - 1), rate=rate, seed=seed)
+def test_windows_never_overlap(
+    accounts: int,
+    dates: int,
+    every: int,
+    horizon: int,
+    test: int,
+    rate: float,
+    count: int,
+    seed: int,
+) -> None:
+    keys, labels = _grid(
+        accounts,
+        dates,
+        every=every,
+        horizon=horizon,
+        test=min(test, dates - 1),
+        rate=rate,
+        seed=seed,
+    )
     try:
         folds = temporal_folds(keys, count, labels)
     except ContractError as error:
@@ -159,7 +207,9 @@ def test_thinning_bounds_what_teaches_and_leaves_validation_whole() -> None:
 
     assert len(light.final) == 2_000 and set(light.final) <= set(folds.final)
     assert all(len(block.train) <= 2_000 for block in (*light.tuning, *light.calibration))
-    assert [block.validation.tolist() for block in light.tuning] == [block.validation.tolist() for block in folds.tuning]
+    assert [block.validation.tolist() for block in light.tuning] == [
+        block.validation.tolist() for block in folds.tuning
+    ]
     assert "2,000 of" in light.notes[-1]
     # The same rows whatever the labels, and about as often from every account.
     per_account = keys["account_id"].iloc[light.final].value_counts()
@@ -175,7 +225,9 @@ def test_a_search_looks_at_fewer_rows_than_what_calibrates_and_teaches() -> None
 
     for block, whole in zip(light.tuning, folds.tuning, strict=True):
         assert len(block.train) == len(block.validation) == 400
-        assert set(block.train) <= set(whole.train) and set(block.validation) <= set(whole.validation)
+        assert set(block.train) <= set(whole.train) and set(block.validation) <= set(
+            whole.validation
+        )
     assert light.calibration is folds.calibration and light.final is folds.final
     assert "search looked at 400 rows" in light.notes[-1]
     _assert_apart(keys, light)

@@ -1,4 +1,6 @@
-"""Moves between bands: counted on the same inputs, halved by drawing the new model towards the one in use."""
+"""Moves between bands: counted on the same inputs, halved by drawing the new model towards the one
+in use.
+"""
 
 from dataclasses import replace
 
@@ -16,20 +18,32 @@ from models.model import Member, Model
 from models.stability import band_changes, speaks_of_the_same, stabilised
 
 SIGNALS = tuple(
-    Signal(column=f"x{n}", driver=f"x{n}", dimension="usage", source="usage", meaning="", unit="", phrase="{value}")
+    Signal(
+        column=f"x{n}",
+        driver=f"x{n}",
+        dimension="usage",
+        source="usage",
+        meaning="",
+        unit="",
+        phrase="{value}",
+    )
     for n in range(3)
 )
 
 
 def _features(rows: int, seed: int = 0) -> pd.DataFrame:
-    return pd.DataFrame(np.random.default_rng(seed).normal(size=(rows, 3)), columns=["x0", "x1", "x2"])
+    return pd.DataFrame(
+        np.random.default_rng(seed).normal(size=(rows, 3)), columns=["x0", "x1", "x2"]
+    )
 
 
 def _model(weights: tuple[float, float, float], calibrator: Platt) -> Model:
     features = _features(2_000, 9)
     chance = 1 / (1 + np.exp(-(features.to_numpy() @ np.array(weights) - 1.5)))
     labels = (np.random.default_rng(1).random(2_000) < chance).astype(np.int8)
-    return Model((Member(Logistic(0.001).fit(features, labels, SIGNALS), 1.0),), SIGNALS, calibrator)
+    return Model(
+        (Member(Logistic(0.001).fit(features, labels, SIGNALS), 1.0),), SIGNALS, calibrator
+    )
 
 
 def _bundle(model: Model) -> Bundle:
@@ -39,21 +53,29 @@ def _bundle(model: Model) -> Bundle:
 def test_changes_are_zero_against_itself_and_rise_with_the_difference() -> None:
     frame = _features(1_500)
     first = _bundle(_model((1.0, 0.5, 0.0), Platt()))
-    near, far = _bundle(_model((1.0, 0.4, 0.2), Platt())), _bundle(_model((-1.0, 0.5, 0.0), Platt()))
+    near, far = (
+        _bundle(_model((1.0, 0.4, 0.2), Platt())),
+        _bundle(_model((-1.0, 0.5, 0.0), Platt())),
+    )
     assert band_changes(first, first, frame) == 0.0
     assert 0.0 < band_changes(first, near, frame) < band_changes(first, far, frame) <= 1.0
 
 
 def test_stabilised_lies_between_and_still_adds_up() -> None:
     frame = _features(1_500)
-    champion, challenger = _model((1.0, 0.5, 0.0), Platt(0.9, 0.2)), _model((0.2, 0.9, 0.8), Platt(1.3, -0.4))
+    champion, challenger = (
+        _model((1.0, 0.5, 0.0), Platt(0.9, 0.2)),
+        _model((0.2, 0.9, 0.8), Platt(1.3, -0.4)),
+    )
     blend = stabilised(champion, challenger)
     logit = [m.calibrator.logit(m.margin(frame)) for m in (champion, challenger, blend)]
     assert np.allclose(logit[2], (logit[0] + logit[1]) / 2, atol=1e-12)
     scored = score(_bundle(blend), frame)
     gap = scored.base + scored.points.sum(axis=1) - scored.table["health_exact"].to_numpy()
     assert np.abs(gap).max() < 1e-9
-    moved = [band_changes(_bundle(champion), _bundle(model), frame) for model in (challenger, blend)]
+    moved = [
+        band_changes(_bundle(champion), _bundle(model), frame) for model in (challenger, blend)
+    ]
     assert moved[1] < moved[0]
 
 
@@ -67,4 +89,7 @@ def test_models_of_other_signals_are_not_blended() -> None:
 def test_gate_asks_for_the_budget_and_prints_the_noise(changed: float, passed: bool) -> None:
     gate = stable(changed, 0.03, 0.2)
     assert gate.passed is passed and "another seed alone moves 3.0%" in gate.reason
-    assert "20% are allowed" in gate.reason and "0.1% are allowed" in stable(changed, 0.03, 0.001).reason
+    assert (
+        "20% are allowed" in gate.reason
+        and "0.1% are allowed" in stable(changed, 0.03, 0.001).reason
+    )

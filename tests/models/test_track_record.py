@@ -1,4 +1,6 @@
-"""Promises against outcomes: the chance interval against simulation, and each count worked by hand."""
+"""Promises against outcomes: the chance interval against simulation, and each count worked by
+hand.
+"""
 
 from dataclasses import replace
 from typing import Any
@@ -29,28 +31,45 @@ BANDS = ("at_risk", "stable", "healthy")
 
 def rows(count: int, **columns: Any) -> pd.DataFrame:
     """Judged scores of one date; columns may be replaced."""
-    table = pd.DataFrame({
-        "account_id": [f"A{number:04d}" for number in range(count)], "as_of": pd.Timestamp("2025-01-05"), "probability": 0.1,
-        "health_exact": 50.0, "band": "stable", "label": 0.0, "apart": "", "left": False,
-        "treated": pd.array([None] * count, dtype="boolean")})
+    table = pd.DataFrame(
+        {
+            "account_id": [f"A{number:04d}" for number in range(count)],
+            "as_of": pd.Timestamp("2025-01-05"),
+            "probability": 0.1,
+            "health_exact": 50.0,
+            "band": "stable",
+            "label": 0.0,
+            "apart": "",
+            "left": False,
+            "treated": pd.array([None] * count, dtype="boolean"),
+        }
+    )
     return table.assign(**columns)
 
 
-@pytest.mark.parametrize(("count", "chance"), [(10, 0.5), (40, 0.02), (678, 0.05), (3000, 0.01), (5000, 0.3)])
+@pytest.mark.parametrize(
+    ("count", "chance"), [(10, 0.5), (40, 0.02), (678, 0.05), (3000, 0.01), (5000, 0.3)]
+)
 def test_equal_chances_give_the_binomial_interval(count: int, chance: float) -> None:
     low, high = chance_interval(np.full((count, 1), chance))
-    assert (low, high) == pytest.approx(binom.interval(0.95, count, chance), abs=0 if count < 5000 else 1)
+    assert (low, high) == pytest.approx(
+        binom.interval(0.95, count, chance), abs=0 if count < 5000 else 1
+    )
 
 
 def test_different_chances_are_what_simulation_gives() -> None:
     generator = np.random.default_rng(0)
     promised = generator.beta(1, 15, (600, 1))
     drawn = (generator.random((20_000, 600)) < promised[:, 0]).sum(axis=1)
-    assert chance_interval(promised) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])), abs=1)
+    assert chance_interval(promised) == pytest.approx(
+        tuple(np.quantile(drawn, [0.025, 0.975])), abs=1
+    )
 
 
 def test_dates_of_an_account_share_one_fate() -> None:
-    """Four dates of 600 accounts: an interval as wide as if one draw decided all four, far wider than 2,400 accounts give."""
+    """Four dates of 600 accounts: an interval as wide as if one draw decided all four, far wider
+    than 2,400 accounts give.
+    """
     generator = np.random.default_rng(0)
     promised = -np.sort(-generator.beta(1, 15, (600, 4)), axis=1)
     drawn = (generator.random((4_000, 600))[:, :, None] < promised).sum(axis=(1, 2))
@@ -61,7 +80,9 @@ def test_dates_of_an_account_share_one_fate() -> None:
 
 
 @pytest.mark.parametrize(
-    ("promised", "wanted"), [(np.zeros((0, 1)), (0, 0)), (np.zeros((5, 1)), (0, 0)), (np.ones((5, 1)), (5, 5))])
+    ("promised", "wanted"),
+    [(np.zeros((0, 1)), (0, 0)), (np.zeros((5, 1)), (0, 0)), (np.ones((5, 1)), (5, 5))],
+)
 def test_nothing_left_to_chance_has_no_width(promised: Any, wanted: tuple[int, int]) -> None:
     assert chance_interval(promised) == wanted
 
@@ -85,7 +106,9 @@ def test_under_thirty_accounts_there_is_no_rate() -> None:
     found = tally(rows(29, label=[1.0] * 5 + [0.0] * 24))
     assert (found.scores, found.left, found.rate, found.rate_low) == (29, 5, None, None)
     # Sixty scores of twenty accounts are twenty accounts.
-    many = rows(60, account_id=[f"A{number % 20}" for number in range(60)], label=[1.0] + [0.0] * 59)
+    many = rows(
+        60, account_id=[f"A{number % 20}" for number in range(60)], label=[1.0] + [0.0] * 59
+    )
     assert (tally(many).accounts, tally(many).left_accounts, tally(many).rate) == (20, 1, None)
 
 
@@ -97,13 +120,26 @@ def test_unpublished_probability_promises_nothing() -> None:
 def test_scorecard_is_judged_by_rank_and_band_only() -> None:
     """The published score ranks: low scores left."""
     label = [1.0] * 12 + [0.0] * 88
-    made = record(rows(100, probability=np.nan, health_exact=np.arange(100.0), label=label,
-                       band=["at_risk"] * 20 + ["stable"] * 80), BANDS)
+    made = record(
+        rows(
+            100,
+            probability=np.nan,
+            health_exact=np.arange(100.0),
+            label=label,
+            band=["at_risk"] * 20 + ["stable"] * 80,
+        ),
+        BANDS,
+    )
     assert (made.auc, made.ranking, made.total.verdict) == (1.0, RANKED, "")
     assert [(band, each.scores, each.left, each.promised) for band, each in made.bands] == [
-        ("at_risk", 20, 12, None), ("stable", 80, 0, None), ("healthy", 0, 0, None)]
-    grown = record(rows(100, probability=np.nan, health_exact=np.arange(100.0)[::-1], label=label, band="low"),
-                   ("low", "medium", "high"))
+        ("at_risk", 20, 12, None),
+        ("stable", 80, 0, None),
+        ("healthy", 0, 0, None),
+    ]
+    grown = record(
+        rows(100, probability=np.nan, health_exact=np.arange(100.0)[::-1], label=label, band="low"),
+        ("low", "medium", "high"),
+    )
     assert grown.auc == 1.0  # where the event is good, high scores have it
 
 
@@ -120,15 +156,24 @@ def test_ranking_needs_ten_accounts_that_left() -> None:
 
 
 def test_ranking_no_better_than_chance_is_said() -> None:
-    made = record(rows(100, probability=np.tile(np.linspace(0.01, 0.4, 50), 2), label=[1.0] * 50 + [0.0] * 50), BANDS)
+    made = record(
+        rows(
+            100, probability=np.tile(np.linspace(0.01, 0.4, 50), 2), label=[1.0] * 50 + [0.0] * 50
+        ),
+        BANDS,
+    )
     assert made.auc == 0.5 and made.ranking == NOT_RANKED
 
 
 def test_interval_of_the_ranking_counts_accounts_not_scores() -> None:
     generator = np.random.default_rng(3)
-    one = rows(200, probability=generator.random(200), label=(generator.random(200) < 0.3).astype(float))
+    one = rows(
+        200, probability=generator.random(200), label=(generator.random(200) < 0.3).astype(float)
+    )
     once, thrice = record(one, BANDS), record(pd.concat([one] * 3, ignore_index=True), BANDS)
-    assert once.auc == pytest.approx(thrice.auc) and once.auc_low == pytest.approx(thrice.auc_low, abs=0.002)
+    assert once.auc == pytest.approx(thrice.auc) and once.auc_low == pytest.approx(
+        thrice.auc_low, abs=0.002
+    )
 
 
 def test_unknown_and_noticed_accounts_are_counted_apart() -> None:
@@ -138,14 +183,21 @@ def test_unknown_and_noticed_accounts_are_counted_apart() -> None:
     made = record(table, BANDS)
     assert (made.total.scores, made.total.left) == (35, 0)
     assert [(each.reason, each.accounts, each.left) for each in made.apart] == [
-        ("published as unknown", 2, 2), ("under notice already", 3, 2)]
+        ("published as unknown", 2, 2),
+        ("under notice already", 3, 2),
+    ]
 
 
 def test_treated_accounts_are_told_apart_and_stay_in_the_total() -> None:
     treated = pd.array([True] * 10 + [False] * 30, dtype="boolean")
     made = record(rows(40, label=[1.0] * 2 + [0.0] * 18 + [1.0] * 20, treated=treated), BANDS)
     assert made.treated is not None and made.untreated is not None
-    assert (made.treated.scores, made.treated.left, made.untreated.left, made.total.left) == (10, 2, 20, 22)
+    assert (made.treated.scores, made.treated.left, made.untreated.left, made.total.left) == (
+        10,
+        2,
+        20,
+        22,
+    )
     assert record(rows(40), BANDS).treated is None  # no source tells
 
 
@@ -159,8 +211,12 @@ def test_calm_accounts_that_left_and_alarms_that_stayed() -> None:
 
 def test_order_of_rows_changes_nothing() -> None:
     generator = np.random.default_rng(1)
-    table = rows(300, account_id=[f"A{number % 120}" for number in range(300)], probability=generator.random(300) / 5,
-                 label=(generator.random(300) < 0.2).astype(float))
+    table = rows(
+        300,
+        account_id=[f"A{number % 120}" for number in range(300)],
+        probability=generator.random(300) / 5,
+        label=(generator.random(300) < 0.2).astype(float),
+    )
     mixed = table.sample(frac=1.0, random_state=2)
     one, other = record(table, BANDS), record(mixed, BANDS)
     assert one.total.promised == pytest.approx(other.total.promised)

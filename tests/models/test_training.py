@@ -1,4 +1,6 @@
-"""The whole path: a model that beats its baselines, the same bytes twice, words where there is no signal."""
+"""The whole path: a model that beats its baselines, the same bytes twice, words where there is no
+signal.
+"""
 
 import json
 import shutil
@@ -21,23 +23,50 @@ from models.training import TrainingResult, train
 
 WEIGHTS = np.array([1.0, -0.8, 0.6, 0.5, -0.4, 0.3, 0.0, 0.0])
 WORSE = ("up", "down", "up", "up", "down", "up", None, None)
-DIMENSIONS = ("usage", "engagement", "financial", "support", "adoption", "outcomes", "usage", "contract")
+DIMENSIONS = (
+    "usage",
+    "engagement",
+    "financial",
+    "support",
+    "adoption",
+    "outcomes",
+    "usage",
+    "contract",
+)
 PLAN = TrainingPlan(trials=3, threads=1, folds=3, max_trees=120, bags=2)
 QUICK = TrainingPlan(trials=0, threads=1, folds=2, max_trees=60, bags=1)
 
 
 def _signals() -> tuple[Signal, ...]:
     return tuple(
-        Signal(f"s{number}_28d", f"s{number}", DIMENSIONS[number], "usage_events", "m",
-               "days" if number == 0 else "count", "{value}", 28, None, WORSE[number],
-               definition={"measure": "days_since" if number == 0 else "count"})
+        Signal(
+            f"s{number}_28d",
+            f"s{number}",
+            DIMENSIONS[number],
+            "usage_events",
+            "m",
+            "days" if number == 0 else "count",
+            "{value}",
+            28,
+            None,
+            WORSE[number],
+            definition={"measure": "days_since" if number == 0 else "count"},
+        )
         for number in range(len(WEIGHTS))
     )
 
 
-def _world(accounts: int = 500, dates: int = 12, *, strength: float = 1.0, seed: int = 0, shift: float = -1.6
-           ) -> tuple[TrainingSet, np.ndarray]:
-    """A logistic world with known probabilities: what an account does next depends on its signals and nothing else."""
+def _world(
+    accounts: int = 500,
+    dates: int = 12,
+    *,
+    strength: float = 1.0,
+    seed: int = 0,
+    shift: float = -1.6,
+) -> tuple[TrainingSet, np.ndarray]:
+    """A logistic world with known probabilities: what an account does next depends on its signals
+    and nothing else.
+    """
     generator = np.random.default_rng(seed)
     names = np.array([f"a{number:05d}" for number in range(accounts)])
     trait = generator.normal(size=(accounts, len(WEIGHTS)))
@@ -46,13 +75,23 @@ def _world(accounts: int = 500, dates: int = 12, *, strength: float = 1.0, seed:
         x = 0.7 * trait + 0.7 * generator.normal(size=trait.shape)
         p = 1 / (1 + np.exp(-(shift + strength * (x @ WEIGHTS + 0.4 * x[:, 0] * x[:, 1]))))
         as_of = pd.Timestamp("2024-01-01") + pd.Timedelta(days=28 * step)
-        keys.append(pd.DataFrame({"account_id": names, "as_of": as_of, "label_until": as_of + pd.Timedelta(days=56),
-                                  "is_test": step >= dates - 2}))
+        keys.append(
+            pd.DataFrame(
+                {
+                    "account_id": names,
+                    "as_of": as_of,
+                    "label_until": as_of + pd.Timedelta(days=56),
+                    "is_test": step >= dates - 2,
+                }
+            )
+        )
         values.append(x)
         labels.append(generator.random(accounts) < p)
         truth.append(p)
     table = pd.concat(keys, ignore_index=True)
-    features = pd.DataFrame(np.concatenate(values), columns=[signal.column for signal in _signals()])
+    features = pd.DataFrame(
+        np.concatenate(values), columns=[signal.column for signal in _signals()]
+    )
     order = table.sort_values(["account_id", "as_of"]).index.to_numpy()
     rows = training_set(table, features, np.concatenate(labels).astype(int), _signals())
     return rows, np.concatenate(truth)[order]
@@ -68,22 +107,38 @@ def result(world: tuple[TrainingSet, np.ndarray]) -> TrainingResult:
     return train(world[0], PLAN, target={"name": "churn"})
 
 
-def test_dataset_sorts_rows_and_its_fingerprint_ignores_their_order(world: tuple[TrainingSet, np.ndarray]) -> None:
+def test_dataset_sorts_rows_and_its_fingerprint_ignores_their_order(
+    world: tuple[TrainingSet, np.ndarray],
+) -> None:
     rows = world[0]
     order = np.random.default_rng(1).permutation(len(rows))
     columns = list(rows.features.columns)[::-1]
     by_column = {signal.column: signal for signal in rows.signals}
-    mixed = training_set(rows.keys.iloc[order], rows.features.iloc[order][columns], rows.labels[order],
-                         [by_column[column] for column in columns])
+    mixed = training_set(
+        rows.keys.iloc[order],
+        rows.features.iloc[order][columns],
+        rows.labels[order],
+        [by_column[column] for column in columns],
+    )
     assert mixed.fingerprint() == rows.fingerprint()
     changed = rows.features.copy()
     changed.iloc[0, 0] += 1e-9
-    assert training_set(rows.keys, changed, rows.labels, rows.signals).fingerprint() != rows.fingerprint()
+    assert (
+        training_set(rows.keys, changed, rows.labels, rows.signals).fingerprint()
+        != rows.fingerprint()
+    )
 
 
-@pytest.mark.parametrize(("column", "value", "words"), [
-    ("account_id", "a00000", "repeat account and date"), ("label_until", pd.Timestamp("2020-01-01"), "before as_of")])
-def test_broken_keys_are_refused(world: tuple[TrainingSet, np.ndarray], column: str, value: object, words: str) -> None:
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("account_id", "a00000", "repeat account and date"),
+        ("label_until", pd.Timestamp("2020-01-01"), "before as_of"),
+    ],
+)
+def test_broken_keys_are_refused(
+    world: tuple[TrainingSet, np.ndarray], column: str, value: object, words: str
+) -> None:
     rows = world[0]
     keys = rows.keys.copy()
     keys[column] = value
@@ -112,7 +167,10 @@ def test_model_comes_close_to_the_truth_and_beats_its_baselines(
     assert best - 0.005 < found["log_loss"] < best + 0.03
     assert found["log_loss"] < evaluation["baselines"]["lightgbm"]["log_loss"]
     assert found["log_loss"] < evaluation["baselines"]["recency"]["log_loss"] - 0.03
-    assert found["auc_low"] < found["auc"] < found["auc_high"] and found["as_of"] == ["2024-10-07", "2024-11-04"]
+    assert found["auc_low"] < found["auc"] < found["auc_high"] and found["as_of"] == [
+        "2024-10-07",
+        "2024-11-04",
+    ]
     passed = gates(evaluation)
     assert all(gate.passed for gate in passed), passed
     require(passed)
@@ -134,7 +192,12 @@ def test_intervals_contain_the_probability_and_rise_with_it(
     low, high = result.model.interval_of_margin(margin)
     assert result.model.calibrator is not None
     p = result.model.calibrator.calibrate(margin)
-    assert (low <= p).all() and (p <= high).all() and (np.diff(low) >= 0).all() and (np.diff(high) >= 0).all()
+    assert (
+        (low <= p).all()
+        and (p <= high).all()
+        and (np.diff(low) >= 0).all()
+        and (np.diff(high) >= 0).all()
+    )
 
 
 def test_intervals_cover_the_mean_true_probability_of_score_bins(
@@ -144,16 +207,20 @@ def test_intervals_cover_the_mean_true_probability_of_score_bins(
     test, true = rows.test, truth[rows.keys["is_test"].to_numpy()]
     low, high = result.model.interval(test.features)
     bins = metrics.equal_count_bins(result.model.probability(test.features), 10)
-    inside = [low[bins == n].mean() <= true[bins == n].mean() <= high[bins == n].mean() for n in range(10)]
+    inside = [
+        low[bins == n].mean() <= true[bins == n].mean() <= high[bins == n].mean() for n in range(10)
+    ]
     assert sum(inside) >= 8
 
 
 def test_same_rows_and_plan_give_the_same_bytes_in_any_row_order(
-    world: tuple[TrainingSet, np.ndarray]
+    world: tuple[TrainingSet, np.ndarray],
 ) -> None:
     rows = world[0]
     order = np.random.default_rng(5).permutation(len(rows))
-    mixed = training_set(rows.keys.iloc[order], rows.features.iloc[order], rows.labels[order], rows.signals)
+    mixed = training_set(
+        rows.keys.iloc[order], rows.features.iloc[order], rows.labels[order], rows.signals
+    )
     plan = TrainingPlan(trials=2, threads=1, folds=2, max_trees=40, bags=2)
     assert fingerprint(train(mixed, plan).model) == fingerprint(train(rows, plan).model)
 
@@ -165,10 +232,14 @@ def test_labels_of_the_test_change_nothing(world: tuple[TrainingSet, np.ndarray]
     assert fingerprint(train(other, QUICK).model) == fingerprint(train(rows, QUICK).model)
 
 
-def test_resumed_search_equals_an_uninterrupted_one(world: tuple[TrainingSet, np.ndarray], tmp_path: Path) -> None:
+def test_resumed_search_equals_an_uninterrupted_one(
+    world: tuple[TrainingSet, np.ndarray], tmp_path: Path
+) -> None:
     rows = world[0]
+
     def plan(trials: int) -> TrainingPlan:
         return TrainingPlan(trials=trials, threads=1, folds=2, max_trees=30, bags=1)
+
     train(rows, plan(2), journal=tmp_path / "trials.log")
     resumed = train(rows, plan(4), journal=tmp_path / "trials.log")
     whole = train(rows, plan(4))
@@ -204,7 +275,9 @@ def test_flat_table_trains_on_groups_of_accounts() -> None:
     assert evaluate(result, None, flat, replicates=50)["test"]["auc"] > 0.7
 
 
-def test_scorecard_has_health_and_no_probability(world: tuple[TrainingSet, np.ndarray], result: TrainingResult) -> None:
+def test_scorecard_has_health_and_no_probability(
+    world: tuple[TrainingSet, np.ndarray], result: TrainingResult
+) -> None:
     card = result.scorecard
     assert card is not None and card.basis == "scorecard"
     features = world[0].test.features
@@ -265,26 +338,45 @@ def test_other_cards_and_missing_columns_are_refused(
     assert (result.model.probability(more) == result.model.probability(features)).all()
 
 
-def test_column_that_knows_the_outcome_is_refused_and_can_be_waived(world: tuple[TrainingSet, np.ndarray]) -> None:
+def test_column_that_knows_the_outcome_is_refused_and_can_be_waived(
+    world: tuple[TrainingSet, np.ndarray],
+) -> None:
     rows = world[0]
     noise = np.random.default_rng(0).normal(size=len(rows))
-    leaky = training_set(rows.keys, rows.features.assign(s6_28d=rows.labels * 3 + noise), rows.labels, rows.signals)
+    leaky = training_set(
+        rows.keys, rows.features.assign(s6_28d=rows.labels * 3 + noise), rows.labels, rows.signals
+    )
     with pytest.raises(LeakageError, match="s6_28d alone ranks accounts with an AUC of 0.9"):
         train(leaky, QUICK)
     assert audit(leaky, {"s6_28d": "known at the date"})[0].waived == "known at the date"
-    hidden = training_set(rows.keys, rows.features.assign(s7_28d=np.where(rows.labels, np.nan, noise)), rows.labels,
-                          rows.signals)
+    hidden = training_set(
+        rows.keys,
+        rows.features.assign(s7_28d=np.where(rows.labels, np.nan, noise)),
+        rows.labels,
+        rows.signals,
+    )
     with pytest.raises(LeakageError, match="s7_28d"):
         audit(hidden)
     assert audit(rows) == ()
 
 
 def test_identifiers_of_a_raw_table_are_refused() -> None:
-    table = pd.DataFrame({"customer_id": range(100), "email": [f"m{n}@x.org" for n in range(100)],
-                          "seats": list(range(100)), "plan": ["a", "b"] * 50})
+    table = pd.DataFrame(
+        {
+            "customer_id": range(100),
+            "email": [f"m{n}@x.org" for n in range(100)],
+            "seats": list(range(100)),
+            "plan": ["a", "b"] * 50,
+        }
+    )
     with pytest.raises(LeakageError, match="customer_id is an identifier.*email is an identifier"):
         refuse_identifiers(table)
-    assert len(refuse_identifiers(table, {"customer_id": "codes the region", "email": "hashed domain"})) == 2
+    assert (
+        len(
+            refuse_identifiers(table, {"customer_id": "codes the region", "email": "hashed domain"})
+        )
+        == 2
+    )
 
 
 @pytest.mark.parametrize("plan", [{"trials": -1}, {"folds": 0}, {"max_trees": 3}])

@@ -1,4 +1,6 @@
-"""SHAP from tables: against brute force over all coalitions, against `pred_contrib`, and whatever the batch."""
+"""SHAP from tables: against brute force over all coalitions, against `pred_contrib`, and whatever
+the batch.
+"""
 
 from itertools import combinations
 from math import factorial
@@ -18,15 +20,27 @@ def trained(columns, *, trees=5, leaves=8, depth=4, nulls=0.2, seed=1, rows=600,
     generator = np.random.default_rng(seed)
     values = generator.normal(size=(rows, columns))
     values[generator.random(values.shape) < nulls] = np.nan
-    margin = np.nan_to_num(values[:, 0] - values[:, 1] * values[:, 2] + 0.5 * np.isnan(values[:, 0]))
+    margin = np.nan_to_num(
+        values[:, 0] - values[:, 1] * values[:, 2] + 0.5 * np.isnan(values[:, 0])
+    )
     labels = (generator.random(rows) < 1 / (1 + np.exp(-margin))).astype(float)
-    settings = {"objective": "binary", "num_leaves": leaves, "max_depth": depth, "min_data_in_leaf": 5, "verbosity": -1,
-                "num_threads": 1, "seed": seed, **more}
+    settings = {
+        "objective": "binary",
+        "num_leaves": leaves,
+        "max_depth": depth,
+        "min_data_in_leaf": 5,
+        "verbosity": -1,
+        "num_threads": 1,
+        "seed": seed,
+        **more,
+    }
     return lgb.train(settings, lgb.Dataset(values, labels, params=settings), trees), values
 
 
 def expectation(node, row, known):
-    """Value of a tree when only the columns in `known` are known: others are averaged by training counts."""
+    """Value of a tree when only the columns in `known` are known: others are averaged by training
+    counts.
+    """
     if "split_index" not in node:
         return node["leaf_value"]
     column, value = node["split_feature"], row[node["split_feature"]]
@@ -40,7 +54,9 @@ def expectation(node, row, known):
     def count(child):
         return child["internal_count"] if "split_index" in child else child["leaf_count"]
 
-    both = (count(left) * expectation(left, row, known) + count(right) * expectation(right, row, known))
+    both = count(left) * expectation(left, row, known) + count(right) * expectation(
+        right, row, known
+    )
     return both / (count(left) + count(right))
 
 
@@ -53,8 +69,10 @@ def brute_force(model, row, columns):
             for size in range(columns):
                 weight = factorial(size) * factorial(columns - 1 - size) / factorial(columns)
                 for known in combinations(others, size):
-                    phi[i] += weight * (expectation(tree["tree_structure"], row, {*known, i})
-                                        - expectation(tree["tree_structure"], row, set(known)))
+                    phi[i] += weight * (
+                        expectation(tree["tree_structure"], row, {*known, i})
+                        - expectation(tree["tree_structure"], row, set(known))
+                    )
     return phi
 
 
@@ -73,7 +91,10 @@ def test_agrees_with_brute_force_and_pred_contrib_on_small_trees(nulls, more):
 @pytest.mark.parametrize(("leaves", "depth"), [(2, 1), (15, 8), (63, 8), (31, -1)])
 def test_agrees_with_pred_contrib_on_larger_models(leaves, depth):
     booster, values = trained(20, trees=25, leaves=leaves, depth=depth, rows=2000)
-    gap = np.abs(TreeShap(booster.dump_model()).values(values) - booster.predict(values, pred_contrib=True)[:, :-1])
+    gap = np.abs(
+        TreeShap(booster.dump_model()).values(values)
+        - booster.predict(values, pred_contrib=True)[:, :-1]
+    )
     assert gap.max() < 1e-12
 
 
@@ -81,7 +102,7 @@ def test_values_do_not_move_with_the_batch_nor_with_threads(monkeypatch):
     booster, values = trained(12, trees=20, leaves=15, rows=1000)
     tables = TreeShap(booster.dump_model())
     whole = tables.values(values)
-    assert (np.vstack([tables.values(values[i:i + 1]) for i in range(50)]) == whole[:50]).all()
+    assert (np.vstack([tables.values(values[i : i + 1]) for i in range(50)]) == whole[:50]).all()
     monkeypatch.setattr(module, "ROWS_AT_ONCE", 170)
     assert (tables.values(values, threads=2) == whole).all()
     assert (tables.values(values[::-1])[::-1] == whole).all()
@@ -91,7 +112,10 @@ def test_values_do_not_move_with_the_batch_nor_with_threads(monkeypatch):
 def test_the_size_of_blocks_changes_nothing_but_rounding(bits, monkeypatch):
     booster, values = trained(12, trees=10, leaves=15, depth=8, rows=500)
     monkeypatch.setattr(module, "MOST_BITS", bits)
-    gap = TreeShap(booster.dump_model()).values(values) - booster.predict(values, pred_contrib=True)[:, :-1]
+    gap = (
+        TreeShap(booster.dump_model()).values(values)
+        - booster.predict(values, pred_contrib=True)[:, :-1]
+    )
     assert np.abs(gap).max() < 1e-12
 
 
@@ -103,10 +127,19 @@ def test_a_constant_tree_explains_nothing():
 def test_what_the_tables_do_not_cover_is_refused():
     generator = np.random.default_rng(0)
     values = generator.integers(0, 5, (300, 2)).astype(float)
-    settings = {"objective": "binary", "verbosity": -1, "min_data_in_leaf": 5, "num_threads": 1, "min_data_per_group": 1,
-                "max_cat_to_onehot": 1, "cat_smooth": 0.0}
+    settings = {
+        "objective": "binary",
+        "verbosity": -1,
+        "min_data_in_leaf": 5,
+        "num_threads": 1,
+        "min_data_per_group": 1,
+        "max_cat_to_onehot": 1,
+        "cat_smooth": 0.0,
+    }
     labels = np.isin(values[:, 0], [1, 3]).astype(float)
-    categorical = lgb.train(settings, lgb.Dataset(values, labels, categorical_feature=[0], params=settings), 3)
+    categorical = lgb.train(
+        settings, lgb.Dataset(values, labels, categorical_feature=[0], params=settings), 3
+    )
     with pytest.raises(CannotExplain, match="categorical"):
         TreeShap(categorical.dump_model())
     zeros, _ = trained(4, zero_as_missing=True)

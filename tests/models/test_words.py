@@ -22,27 +22,44 @@ from models.drivers import (
 
 
 def a_signal(phrase, unit="days", days=28, **more):
-    facts = {"meaning": "days with at least one event", "driver": "active_days", "dimension": "usage"} | more
-    return Signal(column="active_days_28d", source="usage_events", unit=unit, phrase=phrase, window_days=days, **facts)
+    facts = {
+        "meaning": "days with at least one event",
+        "driver": "active_days",
+        "dimension": "usage",
+    } | more
+    return Signal(
+        column="active_days_28d",
+        source="usage_events",
+        unit=unit,
+        phrase=phrase,
+        window_days=days,
+        **facts,
+    )
 
 
 ACTIVE = a_signal("active on {value} of the last {days} days")
 
 
 def test_value_before_and_reference_in_one_sentence():
-    assert signal_words(ACTIVE, 6, 14, 18, before_days=28) == (
-        "active on 6 of the last 28 days, was 14 four weeks earlier; accounts that stayed: 18"
+    assert (
+        signal_words(ACTIVE, 6, 14, 18, before_days=28)
+        == "active on 6 of the last 28 days, was 14 four weeks earlier; accounts that stayed: 18"
     )
 
 
 def test_unchanged_unknown_past_and_unknown_reference():
-    assert signal_words(ACTIVE, 6, 6.0, before_days=30) == "active on 6 of the last 28 days, the same 30 days earlier"
+    assert (
+        signal_words(ACTIVE, 6, 6.0, before_days=30)
+        == "active on 6 of the last 28 days, the same 30 days earlier"
+    )
     assert signal_words(ACTIVE, 6, math.nan, math.nan) == "active on 6 of the last 28 days"
 
 
 def test_missing_value_is_said_and_never_zero():
-    assert signal_words(ACTIVE, None, 14, 18, before_days=7) == (
-        "no record of days with at least one event, was 14 one week earlier; accounts that stayed: 18"
+    assert (
+        signal_words(ACTIVE, None, 14, 18, before_days=7)
+        == "no record of days with at least one event, was 14 one week earlier; accounts that"
+        " stayed: 18"
     )
     since = a_signal("last used {value} days ago", meaning="days since the last event")
     assert signal_words(since, math.nan) == "no event on record"
@@ -50,17 +67,28 @@ def test_missing_value_is_said_and_never_zero():
 
 def test_words_split_into_now_and_comparison():
     assert split_comparison(signal_words(ACTIVE, 6, 14, 18, before_days=28)) == (
-        "active on 6 of the last 28 days", "was 14 four weeks earlier; accounts that stayed: 18"
+        "active on 6 of the last 28 days",
+        "was 14 four weeks earlier; accounts that stayed: 18",
     )
     assert split_comparison(signal_words(ACTIVE, 6, None, 18)) == (
-        "active on 6 of the last 28 days", "accounts that stayed: 18"
+        "active on 6 of the last 28 days",
+        "accounts that stayed: 18",
     )
     # "6 against 6" would make people look for a difference.
     usual = signal_words(ACTIVE, 6, 14, 6, before_days=28)
-    assert usual == "active on 6 of the last 28 days, was 14 four weeks earlier; as among accounts that stayed"
+    assert (
+        usual
+        == "active on 6 of the last 28 days, was 14 four weeks earlier; as among accounts that"
+        " stayed"
+    )
     assert split_comparison(signal_words(ACTIVE, 6, None, 6)) == (
-        "active on 6 of the last 28 days", "as among accounts that stayed")
-    assert split_comparison("3 further usage signals together") == ("3 further usage signals together", "")
+        "active on 6 of the last 28 days",
+        "as among accounts that stayed",
+    )
+    assert split_comparison("3 further usage signals together") == (
+        "3 further usage signals together",
+        "",
+    )
 
 
 def test_clocks_are_not_compared_with_their_past():
@@ -71,14 +99,33 @@ def test_clocks_are_not_compared_with_their_past():
 @pytest.mark.parametrize(
     ("unit", "value", "said"),
     [
-        ("money", 1234567.4, "EUR 1,234,567"), ("money", -1200, "EUR -1,200"), ("money", -0.2, "EUR 0"),
-        ("share", 0.456, "46%"), ("share", 0, "0%"), ("share", 0.003, "0.3%"), ("share", 0.9999, "over 99%"),
-        ("share", 1, "100%"), ("minutes", 45, "45 minutes"), ("minutes", 600, "10 hours"), ("minutes", 1, "1 minute"),
-        ("minutes", 8640, "6 days"), ("minutes", -5040, "-3.5 days"), ("change", -0.29032, "down 45%"),
-        ("change", 0.5, "up 200%"), ("change", 0, "unchanged"), ("change", -1, "down to nothing"),
-        ("change", 1, "up from nothing"), ("change", -0.9999, "down over 99%"), ("yes", 1, "yes"), ("yes", 0, "no"),
-        ("days", 3.0, "3"), ("days", 3.26, "3.3"), ("events", 12345, "12,345"), ("rating", 0.004, "less than 0.01"),
-        ("days", -0.0, "0"), ("days", -3, "-3"),
+        ("money", 1234567.4, "EUR 1,234,567"),
+        ("money", -1200, "EUR -1,200"),
+        ("money", -0.2, "EUR 0"),
+        ("share", 0.456, "46%"),
+        ("share", 0, "0%"),
+        ("share", 0.003, "0.3%"),
+        ("share", 0.9999, "over 99%"),
+        ("share", 1, "100%"),
+        ("minutes", 45, "45 minutes"),
+        ("minutes", 600, "10 hours"),
+        ("minutes", 1, "1 minute"),
+        ("minutes", 8640, "6 days"),
+        ("minutes", -5040, "-3.5 days"),
+        ("change", -0.29032, "down 45%"),
+        ("change", 0.5, "up 200%"),
+        ("change", 0, "unchanged"),
+        ("change", -1, "down to nothing"),
+        ("change", 1, "up from nothing"),
+        ("change", -0.9999, "down over 99%"),
+        ("yes", 1, "yes"),
+        ("yes", 0, "no"),
+        ("days", 3.0, "3"),
+        ("days", 3.26, "3.3"),
+        ("events", 12345, "12,345"),
+        ("rating", 0.004, "less than 0.01"),
+        ("days", -0.0, "0"),
+        ("days", -3, "-3"),
     ],
 )
 def test_units(unit, value, said):
@@ -86,22 +133,31 @@ def test_units(unit, value, said):
 
 
 def test_one_is_singular_and_early_is_before():
-    assert signal_words(a_signal("{value} payments failed in the last {days} days"), 1) == (
-        "1 payment failed in the last 28 days"
+    assert (
+        signal_words(a_signal("{value} payments failed in the last {days} days"), 1)
+        == "1 payment failed in the last 28 days"
     )
-    assert signal_words(a_signal("{value} people used it in the last {days} days"), 1) == (
-        "1 person used it in the last 28 days"
+    assert (
+        signal_words(a_signal("{value} people used it in the last {days} days"), 1)
+        == "1 person used it in the last 28 days"
     )
     assert signal_words(a_signal("last used {value} days ago"), 1) == "last used 1 day ago"
-    assert signal_words(a_signal("{value} severe tickets in {days} days"), 1) == "1 severe ticket in 28 days"
-    assert signal_words(a_signal("on {value} of the last {days} days"), 1) == "on 1 of the last 28 days"
+    assert (
+        signal_words(a_signal("{value} severe tickets in {days} days"), 1)
+        == "1 severe ticket in 28 days"
+    )
+    assert (
+        signal_words(a_signal("on {value} of the last {days} days"), 1)
+        == "on 1 of the last 28 days"
+    )
     delay = a_signal("paid {value} after the due date", unit="minutes")
     assert signal_words(delay, -2 * 1440) == "paid 2 days before the due date"
 
 
 def test_names_with_braces_are_text():
-    assert signal_words(a_signal("{value} of kind {0.__class__} in {days} days", unit="events"), 3) == (
-        "3 of kind {0.__class__} in 28 days"
+    assert (
+        signal_words(a_signal("{value} of kind {0.__class__} in {days} days", unit="events"), 3)
+        == "3 of kind {0.__class__} in 28 days"
     )
 
 
@@ -126,7 +182,9 @@ def test_change_outside_its_range_is_refused():
     st.one_of(st.none(), st.floats(allow_infinity=False, min_value=-1e12, max_value=1e12)),
 )
 def test_every_finite_value_makes_clean_words(unit, value, before):
-    words = signal_words(a_signal("{value} things in {days} days", unit=unit), value, before, 3, before_days=28)
+    words = signal_words(
+        a_signal("{value} things in {days} days", unit=unit), value, before, 3, before_days=28
+    )
     assert not re.search(r"nan|inf\b|[{}]|-0\b(?!\.)|e\+", words)
     assert "28 days" in words or value is None or math.isnan(value)
 
@@ -134,9 +192,12 @@ def test_every_finite_value_makes_clean_words(unit, value, before):
 @pytest.mark.parametrize(
     ("p", "said"),
     [
-        (0.25, "about 1 in 4 leave within 90 days"), (0.5, "about 1 in 2 leave within 90 days"),
-        (0.001, "fewer than 1 in 200 leave within 90 days"), (0.02, "about 1 in 50 leave within 90 days"),
-        (0.99, "nearly all leave within 90 days"), (0.68, "about 2 in 3 leave within 90 days"),
+        (0.25, "about 1 in 4 leave within 90 days"),
+        (0.5, "about 1 in 2 leave within 90 days"),
+        (0.001, "fewer than 1 in 200 leave within 90 days"),
+        (0.02, "about 1 in 50 leave within 90 days"),
+        (0.99, "nearly all leave within 90 days"),
+        (0.68, "about 2 in 3 leave within 90 days"),
     ],
 )
 def test_chance_in_words(p, said):
@@ -156,22 +217,27 @@ def test_chance_by_the_next_renewal_and_without_probability():
 
 
 def test_interval_speaks_of_accounts_like_this():
-    assert interval_in_words(0.18, 0.33, 90) == "of accounts scored like this, 18% to 33% leave within 90 days"
+    assert (
+        interval_in_words(0.18, 0.33, 90)
+        == "of accounts scored like this, 18% to 33% leave within 90 days"
+    )
     with pytest.raises(ContractError, match="upside down"):
         interval_in_words(0.4, 0.2, 90)
 
 
 def test_paragraph_lists_the_largest_reasons_both_ways():
     reasons = [Reason(-4, "late"), Reason(-11, "silent"), Reason(3, "paid"), Reason(0, "nothing")]
-    assert paragraph("Account 7", 23, "at_risk", 0.25, 90, reasons, most=1) == (
-        "Account 7 scores 23 of 100 (at risk). Of accounts scored like this, about 1 in 4 leave within 90 days. "
-        "Pulls the score down: silent (-11). Holds it up: paid (+3)."
+    assert (
+        paragraph("Account 7", 23, "at_risk", 0.25, 90, reasons, most=1)
+        == "Account 7 scores 23 of 100 (at risk). Of accounts scored like this, about 1 in 4 leave"
+        " within 90 days. Pulls the score down: silent (-11). Holds it up: paid (+3)."
     )
 
 
 def test_paragraph_of_an_unknown_account_gives_the_reason():
-    assert paragraph("Account 7", None, "unknown", None, 90, [], band_reason="no usage feed") == (
-        "Account 7 has no score: unknown (no usage feed)."
+    assert (
+        paragraph("Account 7", None, "unknown", None, 90, [], band_reason="no usage feed")
+        == "Account 7 has no score: unknown (no usage feed)."
     )
 
 

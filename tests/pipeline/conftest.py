@@ -1,4 +1,6 @@
-"""One small simulated company, run once through the whole flow, and copies of it for tests that change something."""
+"""One small simulated company, run once through the whole flow, and copies of it for tests that
+change something.
+"""
 
 import os
 import shutil
@@ -19,13 +21,18 @@ from pipeline.simulate import WorldOptions, simulate, write_world
 def company(tmp_path_factory: pytest.TempPathFactory) -> Company:
     """250 customers, run once; read it, never change it."""
     folder = tmp_path_factory.mktemp("company") / "project"
-    write_world(simulate(250, 3, options=WorldOptions(truth_dates=(), truth_replicates=1, yearly_churn=0.35)), folder)
+    write_world(
+        simulate(
+            250, 3, options=WorldOptions(truth_dates=(), truth_replicates=1, yearly_churn=0.35)
+        ),
+        folder,
+    )
     quick_training(folder / "tenure.toml")
     made = Company(folder)
     workspace, target = made.workspace()
     with pytest.MonkeyPatch.context() as patch:
-        # The declared anchors put a quarter of so small a company at 0 or 100, which promotion would rightly refuse: here scores
-        # that move far with little are wanted.
+        # The declared anchors put a quarter of so small a company at 0 or 100, which promotion
+        # would rightly refuse: here scores that move far with little are wanted.
         patch.setattr(train_job, "FEWEST_IN_PORTFOLIO", 10_000)
         run_flow(workspace, target, lambda step, text: None)
     return made
@@ -33,7 +40,9 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Company:
 
 @pytest.fixture
 def company_copy(company: Company, tmp_path: Path) -> Company:
-    """The same project in a folder of its own; unchanging Parquet files are shared, all else is copied."""
+    """The same project in a folder of its own; unchanging Parquet files are shared, all else is
+    copied.
+    """
 
     def copy(source: str, target: str) -> None:
         os.link(source, target) if source.endswith(".parquet") else shutil.copy2(source, target)
@@ -43,7 +52,9 @@ def company_copy(company: Company, tmp_path: Path) -> Company:
 
 
 @pytest.fixture
-def tenure(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Command]:
+def tenure(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Command]:
     """Run the console command in this process: `tenure("score", "--project", folder)`."""
 
     def run(*arguments: object) -> Answer:

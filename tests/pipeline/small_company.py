@@ -1,4 +1,6 @@
-"""A small simulated company as a project folder, and what a command answered: used by the pipeline's fixtures and tests."""
+"""A small simulated company as a project folder, and what a command answered: used by the
+pipeline's fixtures and tests.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -63,8 +65,8 @@ def quick_training(file: Path) -> None:
     )
     assert "max_trees" in text and "folds = 2" in text
     file.write_text(
-        text + "\n[scale]\np_at_risk = 0.1\np_healthy = 0.03\n\n[features]\nwindow_days = [28, 91]\nmax_kinds = 2\n"
-        'off = ["engagement", "outcomes", "adoption"]\n'
+        text + "\n[scale]\np_at_risk = 0.1\np_healthy = 0.03\n\n[features]\nwindow_days = [28,"
+        ' 91]\nmax_kinds = 2\noff = ["engagement", "outcomes", "adoption"]\n'
     )
 
 

@@ -1,4 +1,6 @@
-"""Facts on the account page: known on the run's date, each source with its freshness, absence said and never zero."""
+"""Facts on the account page: known on the run's date, each source with its freshness, absence said
+and never zero.
+"""
 
 from dataclasses import replace
 from datetime import datetime
@@ -7,7 +9,14 @@ import pandas as pd
 import pytest
 from small_company import Command, Company
 
-from pipeline.jobs.account_facts import AccountFacts, NpsFact, PulseFact, Tickets, Use, account_facts
+from pipeline.jobs.account_facts import (
+    AccountFacts,
+    NpsFact,
+    PulseFact,
+    Tickets,
+    Use,
+    account_facts,
+)
 from pipeline.reports.account_facts import fact_tiles, source_lines
 
 JUNE = datetime(2025, 6, 1)
@@ -34,18 +43,29 @@ def test_facts_agree_with_the_raw_tables_as_known_then(company: Company, as_of: 
         used = known(company, "usage_events", account, as_of)
         used = used[(used["event_time"] < as_of)]
         recent = used[used["event_time"] >= as_of - pd.Timedelta(days=28)]
-        assert found.use is not None and found.use.active_days == recent["event_time"].dt.normalize().nunique()
+        assert (
+            found.use is not None
+            and found.use.active_days == recent["event_time"].dt.normalize().nunique()
+        )
         tickets = known(company, "support_tickets", account, as_of)
         tickets = tickets[tickets["opened_at"] < as_of]
         is_open = tickets["closed_at"].isna() | (tickets["closed_at"] >= as_of)
-        assert found.tickets is not None and found.tickets.open == tickets.loc[is_open, "ticket_id"].nunique()
+        assert (
+            found.tickets is not None
+            and found.tickets.open == tickets.loc[is_open, "ticket_id"].nunique()
+        )
         nps = known(company, "surveys", account, as_of)
         nps = nps[(nps["kind"] == "nps") & (nps["answered_at"] < as_of)].sort_values("answered_at")
         assert found.nps is not None and (found.nps.answered_at is None) == nps.empty
         if len(nps):
-            assert found.nps.score == nps["score"].iloc[-1] and found.nps.answered_at == nps["answered_at"].iloc[-1]
+            assert (
+                found.nps.score == nps["score"].iloc[-1]
+                and found.nps.answered_at == nps["answered_at"].iloc[-1]
+            )
         assert all(each.newest is None or each.newest < as_of for each in found.sources)
-        assert all(each.newest_of_all is None or each.newest_of_all < as_of for each in found.sources)
+        assert all(
+            each.newest_of_all is None or each.newest_of_all < as_of for each in found.sources
+        )
 
 
 def test_use_is_that_of_the_signals(company: Company) -> None:
@@ -57,7 +77,9 @@ def test_use_is_that_of_the_signals(company: Company) -> None:
         assert use.people == features.loc[account, "active_users_28d"]
 
 
-def test_every_source_is_listed_and_absent_ones_say_so(company: Company, facts: AccountFacts) -> None:
+def test_every_source_is_listed_and_absent_ones_say_so(
+    company: Company, facts: AccountFacts
+) -> None:
     workspace, _ = company.workspace()
     assert [each.source for each in facts.sources] == list(workspace.project.sources)
     assert facts.absent == ()
@@ -67,28 +89,95 @@ def test_every_source_is_listed_and_absent_ones_say_so(company: Company, facts: 
 
 
 def test_absent_sources_are_no_zeros(facts: AccountFacts) -> None:
-    tiles = {tile.name: tile for tile in fact_tiles(replace(facts, use=None, pulse=None, nps=None, tickets=None), None, "USD")}
+    tiles = {
+        tile.name: tile
+        for tile in fact_tiles(
+            replace(facts, use=None, pulse=None, nps=None, tickets=None), None, "USD"
+        )
+    }
     assert [tile.value for tile in tiles.values()] == ["unknown", *["no source"] * 4]
     assert not any(tile.is_known for tile in tiles.values())
 
 
-@pytest.mark.parametrize(("changed", "name", "value", "note"), [
-    ({"use": Use(False, 0, 0.0, 0, None)}, "Active time a day", "not known", "feed was not there"),
-    ({"use": Use(True, 0, 0.0, 0, datetime(2025, 3, 1))}, "Active time a day", "0 minutes", "last use 1 Mar 2025"),
-    ({"use": Use(True, 11, None, None, JUNE)}, "Active days", "11 of 28", "no length of visits"),
-    ({"use": Use(True, 14, 280.0, 3, JUNE)}, "Active time a day", "10 minutes", "14 of 28 days by 3 people"),
-    ({"pulse": PulseFact("current", 4.0, "CSM 02", JUNE, JUNE)}, "Pulse", "4 of 5", "CSM 02, 1 Jun 2025; counts until"),
-    ({"pulse": PulseFact("expired", 5.0, None, JUNE, JUNE)}, "Pulse", "expired", "was 5 of 5"),
-    ({"pulse": PulseFact("never", float("nan"), None, None, None)}, "Pulse", "never rated", "neither good nor bad"),
-    ({"nps": NpsFact(9.0, 100.0, "0-10", JUNE, 2)}, "NPS", "9 of 10", "promoter, answered 1 Jun 2025; 2 answers"),
-    ({"nps": NpsFact(9.0, 100.0, "0-10", datetime(2024, 1, 1), 0)}, "NPS", "no recent answer", "last 9 of 10"),
-    ({"nps": NpsFact(float("nan"), float("nan"), None, None, 0)}, "NPS", "no answer", "answered so far"),
-    ({"tickets": Tickets(None, None, JUNE)}, "Open tickets", "not known", "does not say when tickets close"),
-    ({"tickets": Tickets(2, datetime(2025, 5, 1), JUNE)}, "Open tickets", "2", "oldest waits since 1 May 2025"),
-    ({"tickets": Tickets(0, None, None)}, "Open tickets", "0", "none opened so far"),
-])
-def test_tiles_say_what_is_known_and_from_when(facts: AccountFacts, changed, name, value, note) -> None:
-    tile = next(each for each in fact_tiles(replace(facts, **changed), 1200.0, "USD") if each.name == name)
+@pytest.mark.parametrize(
+    ("changed", "name", "value", "note"),
+    [
+        (
+            {"use": Use(False, 0, 0.0, 0, None)},
+            "Active time a day",
+            "not known",
+            "feed was not there",
+        ),
+        (
+            {"use": Use(True, 0, 0.0, 0, datetime(2025, 3, 1))},
+            "Active time a day",
+            "0 minutes",
+            "last use 1 Mar 2025",
+        ),
+        (
+            {"use": Use(True, 11, None, None, JUNE)},
+            "Active days",
+            "11 of 28",
+            "no length of visits",
+        ),
+        (
+            {"use": Use(True, 14, 280.0, 3, JUNE)},
+            "Active time a day",
+            "10 minutes",
+            "14 of 28 days by 3 people",
+        ),
+        (
+            {"pulse": PulseFact("current", 4.0, "CSM 02", JUNE, JUNE)},
+            "Pulse",
+            "4 of 5",
+            "CSM 02, 1 Jun 2025; counts until",
+        ),
+        ({"pulse": PulseFact("expired", 5.0, None, JUNE, JUNE)}, "Pulse", "expired", "was 5 of 5"),
+        (
+            {"pulse": PulseFact("never", float("nan"), None, None, None)},
+            "Pulse",
+            "never rated",
+            "neither good nor bad",
+        ),
+        (
+            {"nps": NpsFact(9.0, 100.0, "0-10", JUNE, 2)},
+            "NPS",
+            "9 of 10",
+            "promoter, answered 1 Jun 2025; 2 answers",
+        ),
+        (
+            {"nps": NpsFact(9.0, 100.0, "0-10", datetime(2024, 1, 1), 0)},
+            "NPS",
+            "no recent answer",
+            "last 9 of 10",
+        ),
+        (
+            {"nps": NpsFact(float("nan"), float("nan"), None, None, 0)},
+            "NPS",
+            "no answer",
+            "answered so far",
+        ),
+        (
+            {"tickets": Tickets(None, None, JUNE)},
+            "Open tickets",
+            "not known",
+            "does not say when tickets close",
+        ),
+        (
+            {"tickets": Tickets(2, datetime(2025, 5, 1), JUNE)},
+            "Open tickets",
+            "2",
+            "oldest waits since 1 May 2025",
+        ),
+        ({"tickets": Tickets(0, None, None)}, "Open tickets", "0", "none opened so far"),
+    ],
+)
+def test_tiles_say_what_is_known_and_from_when(
+    facts: AccountFacts, changed, name, value, note
+) -> None:
+    tile = next(
+        each for each in fact_tiles(replace(facts, **changed), 1200.0, "USD") if each.name == name
+    )
     assert tile.value == value and note in tile.note
 
 
@@ -97,12 +186,24 @@ def test_the_page_shows_facts_and_sources(company_copy: Company, tenure: Command
     answer = tenure("explain", account, "--page", "--project", company_copy.folder)
     assert answer.code == 0, answer.err
     text = open(answer.out.strip()).read()
-    for wanted in ("Facts as known on 1 Jun 2025", "Value per year", "Open tickets", "Newest row of this account", "csm notes"):
+    for wanted in (
+        "Facts as known on 1 Jun 2025",
+        "Value per year",
+        "Open tickets",
+        "Newest row of this account",
+        "csm notes",
+    ):
         assert wanted in text, wanted
 
 
 def test_an_account_under_notice_is_given_no_chance(company_copy: Company, tenure: Command) -> None:
     scores = company_copy.published("scores").dropna(subset=["health"])
     leaving = scores.loc[scores["band"] == "leaving", "account_id"].iloc[0]
-    text = open(tenure("explain", leaving, "--page", "--project", company_copy.folder).out.strip()).read()
-    assert "nothing is left to predict" in text and "needs a play" not in text and "Facts as known on" in text
+    text = open(
+        tenure("explain", leaving, "--page", "--project", company_copy.folder).out.strip()
+    ).read()
+    assert (
+        "nothing is left to predict" in text
+        and "needs a play" not in text
+        and "Facts as known on" in text
+    )

@@ -1,4 +1,6 @@
-"""The account brief: a waterfall that ends at the score, escaped text, and what it says without a score."""
+"""The account brief: a waterfall that ends at the score, escaped text, and what it says without a
+score.
+"""
 
 import re
 from datetime import datetime
@@ -10,21 +12,62 @@ import pytest
 
 from pipeline.console import explained_text
 from pipeline.jobs.explain import Explained
-from pipeline.reports.account import account_page, account_paragraph, foot_lines, waterfall, waterfall_svg
+from pipeline.reports.account import (
+    account_page,
+    account_paragraph,
+    foot_lines,
+    waterfall,
+    waterfall_svg,
+)
 
 BANDS = ("at_risk", "stable", "healthy")
 
 
 def _drivers():
     rows = [
-        ("relationship", "champion_missing_days", -9, "no champion for 166 days, was 138 earlier", "sponsor_lost", False, True),
-        ("usage", "events", -31, "<b>active</b> on 0 of the last 91 days; accounts that stayed: 40", "low_use", False, False),
-        ("financial", "failed_payments", -2, "1 payment failed in the last 91 days", "payment", False, True),
+        (
+            "relationship",
+            "champion_missing_days",
+            -9,
+            "no champion for 166 days, was 138 earlier",
+            "sponsor_lost",
+            False,
+            True,
+        ),
+        (
+            "usage",
+            "events",
+            -31,
+            "<b>active</b> on 0 of the last 91 days; accounts that stayed: 40",
+            "low_use",
+            False,
+            False,
+        ),
+        (
+            "financial",
+            "failed_payments",
+            -2,
+            "1 payment failed in the last 91 days",
+            "payment",
+            False,
+            True,
+        ),
         ("contract", "country", 3, "country is GB: yes", "", True, True),
         ("usage", "rest", -4, "49 further usage signals together", "", False, None),
         ("support", "tickets", 0, "0 tickets", "", False, True),
     ]
-    table = pd.DataFrame(rows, columns=["dimension", "driver", "points_displayed", "words", "reason", "protects", "is_sure"])
+    table = pd.DataFrame(
+        rows,
+        columns=[
+            "dimension",
+            "driver",
+            "points_displayed",
+            "words",
+            "reason",
+            "protects",
+            "is_sure",
+        ],
+    )
     table["points"] = table["points_displayed"] + 0.2
     table["is_sure"] = table["is_sure"].astype(object)
     table["is_leading"] = [True, True, False, True, None, True]
@@ -33,22 +76,65 @@ def _drivers():
 
 
 def explained(**changed):
-    score = {"account_id": "A<1>", "as_of": pd.Timestamp("2025-06-01"), "health": 22, "base_displayed": 65, "band": "at_risk",
-             "band_reason": None, "basis": "calibrated", "probability": 0.12, "probability_low": 0.06, "probability_high": 0.2,
-             "run_id": "r1", "model_version": "m1", **changed.pop("score", {})}
-    account = {"account_id": "A<1>", "name": "Mill & <Sons>", "owner": "CSM 02", "value_per_year": 1200.0, "currency": "USD",
-               "renewal_date": pd.Timestamp("2025-08-01")}
-    history = pd.DataFrame({"as_of": [pd.Timestamp("2025-05-04"), pd.Timestamp("2025-06-01")], "health": [40, 22],
-                            "band": ["at_risk", "at_risk"], "marker": ["", "model"]})
-    dimensions = pd.DataFrame({"dimension": ["usage"], "points": [-35.0], "points_displayed": [-35]})
-    told = {"reasons": (("low_use", -31.0), ("sponsor_lost", -9.0)), "reseeded_health": 25, "history": history, "open_actions": (
-        {"play": "success_call", "owner": "CSM 02", "assigned_at": pd.Timestamp("2025-05-20")},), **changed}
-    return Explained(score, told.pop("drivers", _drivers()), account, dimensions, "of 100 accounts about 8 leave", "",
-                     "19 points below stable", **told)
+    score = {
+        "account_id": "A<1>",
+        "as_of": pd.Timestamp("2025-06-01"),
+        "health": 22,
+        "base_displayed": 65,
+        "band": "at_risk",
+        "band_reason": None,
+        "basis": "calibrated",
+        "probability": 0.12,
+        "probability_low": 0.06,
+        "probability_high": 0.2,
+        "run_id": "r1",
+        "model_version": "m1",
+        **changed.pop("score", {}),
+    }
+    account = {
+        "account_id": "A<1>",
+        "name": "Mill & <Sons>",
+        "owner": "CSM 02",
+        "value_per_year": 1200.0,
+        "currency": "USD",
+        "renewal_date": pd.Timestamp("2025-08-01"),
+    }
+    history = pd.DataFrame(
+        {
+            "as_of": [pd.Timestamp("2025-05-04"), pd.Timestamp("2025-06-01")],
+            "health": [40, 22],
+            "band": ["at_risk", "at_risk"],
+            "marker": ["", "model"],
+        }
+    )
+    dimensions = pd.DataFrame(
+        {"dimension": ["usage"], "points": [-35.0], "points_displayed": [-35]}
+    )
+    told = {
+        "reasons": (("low_use", -31.0), ("sponsor_lost", -9.0)),
+        "reseeded_health": 25,
+        "history": history,
+        "open_actions": (
+            {"play": "success_call", "owner": "CSM 02", "assigned_at": pd.Timestamp("2025-05-20")},
+        ),
+        **changed,
+    }
+    return Explained(
+        score,
+        told.pop("drivers", _drivers()),
+        account,
+        dimensions,
+        "of 100 accounts about 8 leave",
+        "",
+        "19 points below stable",
+        **told,
+    )
 
 
 def page(one):
-    return account_page(one, horizon_days=90, verb="leave", edges=(40, 70), project="demo", now=datetime(2025, 6, 1))
+    return account_page(
+        one, horizon_days=90, verb="leave", edges=(40, 70), project="demo", now=datetime(2025, 6, 1)
+    )
 
 
 def test_waterfall_goes_down_then_up_then_the_rest_and_ends_at_the_score():
@@ -62,22 +148,41 @@ def test_picture_has_a_bar_per_step_and_escapes_words():
     picture = waterfall_svg(waterfall(_drivers(), 65), (40, 70), BANDS)
     assert len(re.findall(r'<rect class="(?:down|up|total)"', picture)) == 7
     assert "<b>active" not in picture and "&lt;b&gt;active" in picture
-    for left, width in re.findall(r'class="(?:down|up|total)" x="([\d.]+)" y="\d+" width="([\d.]+)"', picture):
+    for left, width in re.findall(
+        r'class="(?:down|up|total)" x="([\d.]+)" y="\d+" width="([\d.]+)"', picture
+    ):
         assert 372 <= float(left) and float(left) + float(width) <= 860
 
 
 def test_page_says_what_is_wrong_how_sure_and_what_to_do_without_outside_hosts():
     text = page(explained())
-    for wanted in ("Low use, sponsor lost", "12.0% to leave within 90 days", "Ask what stopped", "success call (CSM 02)",
-                   "19 points below stable", "Mill &amp; &lt;Sons&gt;", "−31", "country is GB: yes (+3)", "financial, lagging"):
+    for wanted in (
+        "Low use, sponsor lost",
+        "12.0% to leave within 90 days",
+        "Ask what stopped",
+        "success call (CSM 02)",
+        "19 points below stable",
+        "Mill &amp; &lt;Sons&gt;",
+        "−31",
+        "country is GB: yes (+3)",
+        "financial, lagging",
+    ):
         assert wanted in text, wanted
-    assert "<Sons>" not in text and "http" not in text.lower().replace("http-equiv", "") and "<script" not in text
+    assert (
+        "<Sons>" not in text
+        and "http" not in text.lower().replace("http-equiv", "")
+        and "<script" not in text
+    )
     HTMLParser().feed(text)
 
 
 def test_feet_tell_what_is_unsure_lagging_and_counted_as_one():
     told = " ".join(foot_lines(explained()))
-    assert "3 of 4 drivers are sure" in told and "scores this account 25" in told and "? marks the others" in told
+    assert (
+        "3 of 4 drivers are sure" in told
+        and "scores this account 25" in told
+        and "? marks the others" in told
+    )
     assert "lagging" in told and "events, active days, sessions" in told
     alone = explained(reseeded_health=None, drivers=_drivers().assign(is_sure=None))
     assert "tenure explain ACCOUNT --verify" in " ".join(foot_lines(alone))
@@ -108,14 +213,32 @@ def test_terminal_says_the_same(width):
         for line in explained_text(explained(), 90, "leave"):
             console.print(line)
     text = captured.get()
-    for wanted in ("what pulls it down: low use, sponsor lost", "what to do: Ask what stopped", "what holds it up: country is GB",
-                   "-31 ?", "the score: the sum", "19 points below stable"):
+    for wanted in (
+        "what pulls it down: low use, sponsor lost",
+        "what to do: Ask what stopped",
+        "what holds it up: country is GB",
+        "-31 ?",
+        "the score: the sum",
+        "19 points below stable",
+    ):
         assert wanted in text, wanted
 
 
 def test_account_without_a_score_says_so():
-    nothing = explained(score={"health": np.nan, "probability": np.nan, "probability_low": np.nan, "probability_high": np.nan,
-                               "base_displayed": np.nan, "band": "unknown", "band_reason": "no data"},
-                        drivers=_drivers().iloc[:0], reasons=())
+    nothing = explained(
+        score={
+            "health": np.nan,
+            "probability": np.nan,
+            "probability_low": np.nan,
+            "probability_high": np.nan,
+            "base_displayed": np.nan,
+            "band": "unknown",
+            "band_reason": "no data",
+        },
+        drivers=_drivers().iloc[:0],
+        reasons=(),
+    )
     assert "No score: unknown (no data)" in page(nothing)
-    assert account_paragraph(nothing, 90, "leave") == "Mill & <Sons> has no score: unknown (no data)."
+    assert (
+        account_paragraph(nothing, 90, "leave") == "Mill & <Sons> has no score: unknown (no data)."
+    )

@@ -1,4 +1,6 @@
-"""`tenure bench`: the measured table, the stored one, what the project declares, and mistakes in it."""
+"""`tenure bench`: the measured table, the stored one, what the project declares, and mistakes in
+it.
+"""
 
 import json
 from dataclasses import replace
@@ -67,25 +69,47 @@ def test_bench_prints_the_table_and_keeps_it(company_copy: Company, tenure: Comm
     assert answer.code == 0, answer.err
     found = json.loads(answer.out)
     methods = {each["method"]: each for each in found["methods"]}
-    assert found["recommended"] in methods and {"constant", "tuned", "hybrid", "actions"} <= set(methods)
-    assert methods["actions"]["details"]["is_declared"] and len(methods["actions"]["details"]["actions"]) == 2
+    assert found["recommended"] in methods and {"constant", "tuned", "hybrid", "actions"} <= set(
+        methods
+    )
+    assert (
+        methods["actions"]["details"]["is_declared"]
+        and len(methods["actions"]["details"]["actions"]) == 2
+    )
     assert methods["rules"]["details"]["match"] == "first" and methods["rules"]["inputs"] <= 2
-    assert methods["weighted_average"]["details"]["weights"] == {"active_days_28d": 70.0, "days_since_use": 30.0}
-    assert methods["hybrid"]["details"]["model_share"] == 0.25 and methods["hybrid"]["details"]["points"] == "rules"
+    assert methods["weighted_average"]["details"]["weights"] == {
+        "active_days_28d": 70.0,
+        "days_since_use": 30.0,
+    }
+    assert (
+        methods["hybrid"]["details"]["model_share"] == 0.25
+        and methods["hybrid"]["details"]["points"] == "rules"
+    )
     assert 0 <= methods["clusters"]["details"]["stability"] <= 1
     loss = methods["tuned"]["test"]["log_loss"]
-    assert loss["low"] < loss["value"] < loss["high"] and loss["minus_tuned"] == 0 and "profit" in methods["tuned"]["test"]
+    assert (
+        loss["low"] < loss["value"] < loss["high"]
+        and loss["minus_tuned"] == 0
+        and "profit" in methods["tuned"]["test"]
+    )
     for method, pooled in (("segment_weights", "weighted_average"), ("cohort", "tuned")):
         segments = methods[method]["details"]["segments"]
-        assert {each["segment"] for each in segments} == {"small", "mid", "large"} and segments[-1]["pooled"] == "too few"
+        assert {each["segment"] for each in segments} == {"small", "mid", "large"} and segments[-1][
+            "pooled"
+        ] == "too few"
         verdict = next(each for each in found["by_segment"] if each["method"] == method)
         assert verdict["pooled"] == pooled and "worth it" in verdict["words"]
-        assert verdict["validation"]["low"] <= verdict["validation"]["value"] <= verdict["validation"]["high"]
+        assert (
+            verdict["validation"]["low"]
+            <= verdict["validation"]["value"]
+            <= verdict["validation"]["high"]
+        )
     workspace, target = company_copy.workspace()
     kept = workspace.store.read("bench")
     assert set(kept["target"]) == {target.name} and set(kept["method"]) == set(methods)
     assert set(kept.loc[kept["is_recommended"], "method"]) == {found["recommended"]}
-    # What it recommended is said when a model is put to use, whatever its gates say; they do not ask it.
+    # What it recommended is said when a model is put to use, whatever its gates say; they do not
+    # ask it.
     said = tenure("promote", "--project", company_copy.folder).out
     assert said.startswith("the bench of ") and "another model" not in said
     gap = methods[found["recommended"]]
@@ -95,12 +119,16 @@ def test_bench_prints_the_table_and_keeps_it(company_copy: Company, tenure: Comm
     assert advice is not None and advice.recommended == found["recommended"]
 
 
-def test_segments_are_those_known_on_the_date_and_without_history_today_s_is_said(company: Company) -> None:
+def test_segments_are_those_known_on_the_date_and_without_history_today_s_is_said(
+    company: Company,
+) -> None:
     workspace, target = company.workspace()
     rows, _, _ = load_training(workspace, target)
     named, has_segments, notes = with_segments(workspace, rows)
     assert has_segments and notes == () and set(named.keys[SEGMENT]) == {"small", "mid", "large"}
-    assert named.keys.groupby("account_id")[SEGMENT].nunique().max() > 1  # seats changed, and the segment with them
+    assert (
+        named.keys.groupby("account_id")[SEGMENT].nunique().max() > 1
+    )  # seats changed, and the segment with them
     with connected() as connection:
         accounts = load_staged(workspace, connection)["accounts"]
     assert "today's on every date" in hindsight(replace(accounts, columns={}))[0]
@@ -108,13 +136,19 @@ def test_segments_are_those_known_on_the_date_and_without_history_today_s_is_sai
     assert hindsight(replace(accounts, columns={}, settings=fixed)) == ()
 
 
-@pytest.mark.parametrize(("text", "words"), [
-    ("[bench]\nweights = { a = 60, b = 30 }", "sum to 100, not 90"),
-    ('[[actions]]\nname = "x"\nsignal = "s"', "changes nothing"),
-    ('[[actions]]\nname = "x"\nsignal = "s"\nmissed = -5', "needs within_days"),
-    ('[[rules]]\nname = "x"\npoints = 3\nwhen = [{ signal = "s" }]', "needs one of above"),
-    ('[[rules]]\nname = "x"\npoints = 3\nwhen = [{ signal = "s", over = 3 }]', "unknown key `over`"),
-])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[bench]\nweights = { a = 60, b = 30 }", "sum to 100, not 90"),
+        ('[[actions]]\nname = "x"\nsignal = "s"', "changes nothing"),
+        ('[[actions]]\nname = "x"\nsignal = "s"\nmissed = -5', "needs within_days"),
+        ('[[rules]]\nname = "x"\npoints = 3\nwhen = [{ signal = "s" }]', "needs one of above"),
+        (
+            '[[rules]]\nname = "x"\npoints = 3\nwhen = [{ signal = "s", over = 3 }]',
+            "unknown key `over`",
+        ),
+    ],
+)
 def test_mistakes_are_told_with_their_line(tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "tenure.toml").write_text(f"{SMALLEST}\n{text}\n")
     with pytest.raises(ConfigError, match=words) as error:

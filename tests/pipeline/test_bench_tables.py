@@ -1,4 +1,6 @@
-"""The tables of `tenure bench` in a terminal: no line wider than a hundred letters, nothing lost."""
+"""The tables of `tenure bench` in a terminal: no line wider than a hundred letters, nothing
+lost.
+"""
 
 import io
 from dataclasses import replace
@@ -15,15 +17,57 @@ METHODS = ("constant", "four_indicators", "weighted_average", "tuned")
 
 
 def result() -> BenchResult:
-    ends = {f"minus_{other}{end}": -0.0123 for other in ("tuned", "constant") for end in ("", "_low", "_high")}
-    figures = [{"method": method, "metric": metric, "value": -3_032.1 if metric == "profit" else 0.7123, "low": -3_253.4,
-                "high": -2_777.7, **ends} for method in METHODS for metric in METRICS]
-    validation = [{"method": method, "words": f"what {method} does", "log_loss": 0.14, "auc": 0.7, "minus_best": 0.01,
-                   "minus_best_low": 0.0, "minus_best_high": 0.02, "is_adequate": method == "tuned", "gives_reasons": True,
-                   "seconds": 11.5, "inputs": 404} for method in METHODS]
-    test = {"validation_from": "2024-05-12", "validation_until": "2024-09-01", "validation_leaving_accounts": 64,
-            "as_of": ["2024-12-22"], "n": 2028, "leaving_accounts": 43, "alarms_per_date": 30.0}
-    return BenchResult(pd.DataFrame(figures), pd.DataFrame(validation), "tuned", "it has the smallest log loss", {}, {}, test)
+    ends = {
+        f"minus_{other}{end}": -0.0123
+        for other in ("tuned", "constant")
+        for end in ("", "_low", "_high")
+    }
+    figures = [
+        {
+            "method": method,
+            "metric": metric,
+            "value": -3_032.1 if metric == "profit" else 0.7123,
+            "low": -3_253.4,
+            "high": -2_777.7,
+            **ends,
+        }
+        for method in METHODS
+        for metric in METRICS
+    ]
+    validation = [
+        {
+            "method": method,
+            "words": f"what {method} does",
+            "log_loss": 0.14,
+            "auc": 0.7,
+            "minus_best": 0.01,
+            "minus_best_low": 0.0,
+            "minus_best_high": 0.02,
+            "is_adequate": method == "tuned",
+            "gives_reasons": True,
+            "seconds": 11.5,
+            "inputs": 404,
+        }
+        for method in METHODS
+    ]
+    test = {
+        "validation_from": "2024-05-12",
+        "validation_until": "2024-09-01",
+        "validation_leaving_accounts": 64,
+        "as_of": ["2024-12-22"],
+        "n": 2028,
+        "leaving_accounts": 43,
+        "alarms_per_date": 30.0,
+    }
+    return BenchResult(
+        pd.DataFrame(figures),
+        pd.DataFrame(validation),
+        "tuned",
+        "it has the smallest log loss",
+        {},
+        {},
+        test,
+    )
 
 
 def test_tables_fit_a_hundred_letters_and_hold_every_figure() -> None:
@@ -41,15 +85,36 @@ def test_tables_fit_a_hundred_letters_and_hold_every_figure() -> None:
         assert f"{method}: what {method} does" in text
 
 
-@pytest.mark.parametrize(("low", "high", "said"), [
-    (-9.0, -1.0, "profit: contacts by tuned cost more than they save, -5 a date (95% -9 to -1). So they do by every method."),
-    (-9.0, 4.0, "profit: that contacts by tuned pay at the declared costs is not shown, -5 a date (95% -9 to 4)."),
-    (1.0, 4.0, "profit: contacts by tuned pay at the declared costs"),
-])
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (
+            -9.0,
+            -1.0,
+            (
+                "profit: contacts by tuned cost more than they save, -5 a date (95% -9 to -1). So"
+                " they do by every method."
+            ),
+        ),
+        (
+            -9.0,
+            4.0,
+            (
+                "profit: that contacts by tuned pay at the declared costs is not shown, -5 a date"
+                " (95% -9 to 4)."
+            ),
+        ),
+        (1.0, 4.0, "profit: contacts by tuned pay at the declared costs"),
+    ],
+)
 def test_whether_contacts_pay_is_said_with_its_interval(low: float, high: float, said: str) -> None:
     benched = result()
     figures = benched.figures
-    figures.loc[figures["metric"] == "profit", ["value", "low", "high"]] = [-5.0 if low < 0 else 2.0, low, high]
+    figures.loc[figures["metric"] == "profit", ["value", "low", "high"]] = [
+        -5.0 if low < 0 else 2.0,
+        low,
+        high,
+    ]
     told = [str(each) for each in bench_lines(benched)]
     assert said in " ".join(told)
     without = replace(benched, figures=figures[figures["metric"] != "profit"])
@@ -58,17 +123,43 @@ def test_whether_contacts_pay_is_said_with_its_interval(low: float, high: float,
 
 def test_a_segment_of_few_is_named_with_its_leavers_and_the_verdict_stands_in_words() -> None:
     weights = {"active_days_28d": 60.0, "days_since_use": 40.0}
-    tiny = {"segment": "tiny", "accounts": 16, "leaving_accounts": 7, "own_share": 0.0, "pooled": "too few"}
-    own = {"segment": "large", "accounts": 400, "leaving_accounts": 90, "own_share": 0.82, "pooled": "",
-           "weights": {"active_days_28d": 31.0, "days_since_use": 69.0}}
+    tiny = {
+        "segment": "tiny",
+        "accounts": 16,
+        "leaving_accounts": 7,
+        "own_share": 0.0,
+        "pooled": "too few",
+    }
+    own = {
+        "segment": "large",
+        "accounts": 400,
+        "leaving_accounts": 90,
+        "own_share": 0.82,
+        "pooled": "",
+        "weights": {"active_days_28d": 31.0, "days_since_use": 69.0},
+    }
     line = {"level_share": 0.7, "slope_share": 0.0}
-    cohorts = [{**own, **line, "level": 0.31, "slope": 1.0}, {**tiny, **line, "level_share": 0.0, "level": 0.0, "slope": 1.0}]
+    cohorts = [
+        {**own, **line, "level": 0.31, "slope": 1.0},
+        {**tiny, **line, "level_share": 0.0, "level": 0.0, "slope": 1.0},
+    ]
     gap = Estimate(-0.01, -0.02, -0.001)
     benched = replace(
-        result(), details={"segment_weights": {"weights": weights, "segments": [own, {**tiny, "weights": weights}]},
-                           "cohort": {"segments": cohorts}},
-        by_segment=(SegmentVerdict("segment_weights", "weighted_average", Estimate(0.001, -0.001, 0.003), gap),
-                    SegmentVerdict("cohort", "tuned", gap, gap)))
+        result(),
+        details={
+            "segment_weights": {
+                "weights": weights,
+                "segments": [own, {**tiny, "weights": weights}],
+            },
+            "cohort": {"segments": cohorts},
+        },
+        by_segment=(
+            SegmentVerdict(
+                "segment_weights", "weighted_average", Estimate(0.001, -0.001, 0.003), gap
+            ),
+            SegmentVerdict("cohort", "tuned", gap, gap),
+        ),
+    )
     out = io.StringIO()
     console = Console(file=out, width=WIDTH, highlight=False)
     for each in bench_lines(benched):
@@ -76,9 +167,20 @@ def test_a_segment_of_few_is_named_with_its_leavers_and_the_verdict_stands_in_wo
     lines = [" ".join(each.split()) for each in out.getvalue().splitlines()]
     assert "tiny 16 7 0% global weights: too few" in lines
     assert "large 400 90 82% active_days_28d 31 (60), days_since_use 69 (40)" in lines
-    assert "large 400 90 +0.31 70% x 1.00 0%" in lines and "tiny 16 7 +0.00 0% x 1.00 0% pooled: too few" in lines
+    assert (
+        "large 400 90 +0.31 70% x 1.00 0%" in lines
+        and "tiny 16 7 +0.00 0% x 1.00 0% pooled: too few" in lines
+    )
     text = " ".join(lines)
-    assert "segment_weights: not shown to be worth it, no better than weighted_average beyond what chance gives." in text
-    assert "cohort: worth it, better than tuned beyond what chance gives. Log loss minus tuned: validation -0.0100" in text
+    assert (
+        "segment_weights: not shown to be worth it, no better than weighted_average beyond what"
+        " chance gives." in text
+    )
+    assert (
+        "cohort: worth it, better than tuned beyond what chance gives. Log loss minus tuned:"
+        " validation -0.0100" in text
+    )
     plain = bench_json(benched, "churn_90d")["by_segment"]
-    assert [each["is_worth_it"] for each in plain] == [False, True] and plain[1]["validation"]["low"] == -0.02
+    assert [each["is_worth_it"] for each in plain] == [False, True] and plain[1]["validation"][
+        "low"
+    ] == -0.02

@@ -1,4 +1,6 @@
-"""Why scores moved: every part of a difference lands on its own cause, and the parts add for every account."""
+"""Why scores moved: every part of a difference lands on its own cause, and the parts add for every
+account.
+"""
 
 import json
 import shutil
@@ -56,7 +58,9 @@ def in_use(company: Company) -> Bundle:
 def put_to_use(company: Company, bundle: Bundle) -> None:
     workspace, target = company.workspace()
     version = register(workspace, target, bundle, {}, None, None)
-    client(workspace.folder, None).set_registered_model_alias(model_name(workspace, target), CHAMPION, version)
+    client(workspace.folder, None).set_registered_model_alias(
+        model_name(workspace, target), CHAMPION, version
+    )
 
 
 def another_model(bundle: Bundle) -> Bundle:
@@ -69,13 +73,19 @@ def another_model(bundle: Bundle) -> Bundle:
 
 
 def late_rows(company: Company, before: date) -> None:
-    """Usage that happened before a date and reached the table after it was scored, of every third account."""
+    """Usage that happened before a date and reached the table after it was scored, of every third
+    account.
+    """
     usage = company.table("usage_events")
-    recent = usage[usage["event_time"].between(pd.Timestamp(before) - timedelta(days=20), pd.Timestamp(before))]
+    recent = usage[
+        usage["event_time"].between(pd.Timestamp(before) - timedelta(days=20), pd.Timestamp(before))
+    ]
     again = recent[recent["account_id"].isin(sorted(recent["account_id"].unique())[::3])].copy()
     again["event_time"] += pd.Timedelta(seconds=1)
     assert len(again) > 100
-    company.replace_table("usage_events", pd.concat([usage, again[again["event_time"] < pd.Timestamp(before)]]))
+    company.replace_table(
+        "usage_events", pd.concat([usage, again[again["event_time"] < pd.Timestamp(before)]])
+    )
 
 
 def sizes(found: Change) -> Mapping[str, float]:
@@ -86,14 +96,21 @@ def sizes(found: Change) -> Mapping[str, float]:
 
 
 def check_sums(company: Company, found: Change) -> None:
-    """Every account of both runs: exact points to 1e-9, displayed points to the integer, nobody dropped."""
+    """Every account of both runs: exact points to 1e-9, displayed points to the integer, nobody
+    dropped.
+    """
     workspace, _ = company.workspace()
     scores = workspace.store.read("scores").set_index(["run_id", "account_id"])
     before, after = scores.loc[found.before.run_id], scores.loc[found.after.run_id]
     assert set(found.accounts["account_id"]) == set(before.index) | set(after.index)
     exact = (after["health_exact"] - before["health_exact"]).dropna()
     shown = (after["health"] - before["health"]).dropna()
-    sums = found.lines.groupby("account_id")[["points", "points_displayed"]].sum().reindex(exact.index).fillna(0)
+    sums = (
+        found.lines.groupby("account_id")[["points", "points_displayed"]]
+        .sum()
+        .reindex(exact.index)
+        .fillna(0)
+    )
     assert len(exact) > 100
     assert (sums["points"] - exact).abs().max() < 1e-9
     assert (sums["points_displayed"] == shown.reindex(exact.index)).all()
@@ -110,12 +127,17 @@ def test_only_the_model_changed_is_all_model(company_copy: Company) -> None:
     found = changes(company_copy)
     check_sums(company_copy, found)
     size = sizes(found)
-    assert size["model"] > 50 and size["data"] == size["clock"] == size["behaviour"] == size["scale"] == 0
+    assert (
+        size["model"] > 50
+        and size["data"] == size["clock"] == size["behaviour"] == size["scale"] == 0
+    )
     base = found.lines[found.lines["driver"] == "base"]
     assert base["points"].nunique() == 1 and len(base) == found.lines["account_id"].nunique()
     assert [m.split()[0] for m in found.markers] == ["model", "calibrator"]
     workspace, target = company_copy.workspace()
-    assert list(run_history(workspace.store, target.name)["marker"]) == [""]  # one date: the newest run stands for it
+    assert list(run_history(workspace.store, target.name)["marker"]) == [
+        ""
+    ]  # one date: the newest run stands for it
 
 
 def test_only_late_rows_are_all_data(company_copy: Company) -> None:
@@ -124,13 +146,17 @@ def test_only_late_rows_are_all_data(company_copy: Company) -> None:
     others = workspace.store.version("staged_surveys")
     late_rows(company_copy, JUNE)
     published(company_copy, stage=True)
-    # Equal rows make no new version: else every command would keep a copy of all data for `replay_days`.
+    # Equal rows make no new version: else every command would keep a copy of all data for
+    # `replay_days`.
     assert workspace.store.version("staged_usage_events") == version + 1
     assert workspace.store.version("staged_surveys") == others
     found = changes(company_copy)
     check_sums(company_copy, found)
     size = sizes(found)
-    assert size["data"] > 1 and size["clock"] == size["behaviour"] == size["model"] == size["scale"] == 0
+    assert (
+        size["data"] > 1
+        and size["clock"] == size["behaviour"] == size["model"] == size["scale"] == 0
+    )
     assert found.lines["words"].str.contains("as known now; first scored").any()
     assert found.markers == ()
 
@@ -141,7 +167,10 @@ def test_nothing_changed_is_nothing(company_copy: Company) -> None:
     first = first_run(company_copy)
     assert published(company_copy, stage=True) != first
     found = changes(company_copy)
-    assert found.lines["points"].dropna().empty and set(found.accounts["moved_by"]) <= {"", "unknown"}
+    assert found.lines["points"].dropna().empty and set(found.accounts["moved_by"]) <= {
+        "",
+        "unknown",
+    }
     assert (found.accounts["change"].dropna() == 0).all()
 
 
@@ -151,14 +180,23 @@ def test_only_the_scale_changed_is_all_scale(company_copy: Company) -> None:
     found = changes(company_copy)
     check_sums(company_copy, found)
     size = sizes(found)
-    assert size["scale"] > 50 and size["data"] == size["clock"] == size["behaviour"] == size["model"] == 0
+    assert (
+        size["scale"] > 50
+        and size["data"] == size["clock"] == size["behaviour"] == size["model"] == 0
+    )
     assert [m.split()[0] for m in found.markers] == ["scale"]
 
 
-def test_only_settings_of_a_source_changed_is_all_scale_and_configuration(company_copy: Company) -> None:
-    """A feed that counts as dead sooner leaves windows uncovered: other inputs from the same rows."""
+def test_only_settings_of_a_source_changed_is_all_scale_and_configuration(
+    company_copy: Company,
+) -> None:
+    """A feed that counts as dead sooner leaves windows uncovered: other inputs from the same
+    rows.
+    """
     file = company_copy.folder / "tenure.toml"
-    file.write_text(file.read_text().replace("[sources.surveys]", "[sources.surveys]\nsilent_after_days = 1"))
+    file.write_text(
+        file.read_text().replace("[sources.surveys]", "[sources.surveys]\nsilent_after_days = 1")
+    )
     published(company_copy)
     found = changes(company_copy)
     check_sums(company_copy, found)
@@ -167,12 +205,17 @@ def test_only_settings_of_a_source_changed_is_all_scale_and_configuration(compan
     assert [m.split()[0] for m in found.markers] == ["configuration"]
 
 
-def test_everything_at_once_adds_for_every_account_and_what_is_missing_is_said(company_copy: Company) -> None:
+def test_everything_at_once_adds_for_every_account_and_what_is_missing_is_said(
+    company_copy: Company,
+) -> None:
     may = published(company_copy, MAY)
     late_rows(company_copy, MAY)
     file = company_copy.folder / "tenure.toml"
     file.write_text(file.read_text().replace("p_at_risk = 0.1", "p_at_risk = 0.12"))
-    put_to_use(company_copy, replace(another_model(in_use(company_copy)), scale=scale_from_anchors(0.15, 0.02)))
+    put_to_use(
+        company_copy,
+        replace(another_model(in_use(company_copy)), scale=scale_from_anchors(0.15, 0.02)),
+    )
     june = published(company_copy, hours=2, stage=True)
     found = changes(company_copy, may[:8], "2025-06-01")
     assert (found.before.run_id, found.after.run_id) == (may, june)
@@ -182,7 +225,10 @@ def test_everything_at_once_adds_for_every_account_and_what_is_missing_is_said(c
     workspace, target = company_copy.workspace()
     kept = workspace.store.read("changes")
     assert len(kept) == len(found.lines) and set(kept["from_run"]) == {may}
-    assert list(run_history(workspace.store, target.name)["marker"]) == ["", "model, calibrator, scale, configuration"]
+    assert list(run_history(workspace.store, target.name)["marker"]) == [
+        "",
+        "model, calibrator, scale, configuration",
+    ]
 
     # And when what it rests on is gone, that is said.
     shutil.rmtree(workspace.store.path("staged_usage_events"))
@@ -203,15 +249,27 @@ def test_only_time_passed_is_clock_and_behaviour(company_copy: Company, tenure: 
     assert (found.before.run_id, found.after.run_id) == (may, first_run(company_copy))
     check_sums(company_copy, found)
     size = sizes(found)
-    assert size["clock"] > 1 and size["behaviour"] > 1 and size["data"] == size["model"] == size["scale"] == 0
+    assert (
+        size["clock"] > 1
+        and size["behaviour"] > 1
+        and size["data"] == size["model"] == size["scale"] == 0
+    )
 
-    told = tenure("changes", "--from", MAY, "--to", JUNE, "--json", "--project", company_copy.folder)
+    told = tenure(
+        "changes", "--from", MAY, "--to", JUNE, "--json", "--project", company_copy.folder
+    )
     assert told.code == 0, told.err
     answer: dict[str, Any] = json.loads(told.out)
     assert answer["from"]["run_id"] == may and set(answer["causes"]) == set(CAUSES)
-    assert sum(move["accounts"] for move in answer["moves"]) == (
-        found.accounts["band_before"].fillna("-") != found.accounts["band_after"].fillna("-")).sum()
-    assert len(company_copy.workspace()[0].store.read("changes")) == len(found.lines)  # asked twice, written once
+    assert (
+        sum(move["accounts"] for move in answer["moves"])
+        == (
+            found.accounts["band_before"].fillna("-") != found.accounts["band_after"].fillna("-")
+        ).sum()
+    )
+    assert len(company_copy.workspace()[0].store.read("changes")) == len(
+        found.lines
+    )  # asked twice, written once
     words = tenure("changes", "--project", company_copy.folder)
     assert words.code == 0 and "2025-05-04" in words.out and "behaviour" in words.out
     page = (company_copy.folder / "reports" / "churn_90d" / "changes.html").read_text()
@@ -220,8 +278,12 @@ def test_only_time_passed_is_clock_and_behaviour(company_copy: Company, tenure: 
     moved = found.accounts.dropna(subset=["change"]).sort_values("change")["account_id"].iloc[0]
     one = tenure("changes", "--account", moved, "--project", company_copy.folder)
     assert one.code == 0 and moved in one.out, one.err
-    one_json = json.loads(tenure("changes", "--account", moved, "--json", "--project", company_copy.folder).out)
-    assert sum(line["points_displayed"] for line in one_json["lines"]) == one_json["account"]["change"]
+    one_json = json.loads(
+        tenure("changes", "--account", moved, "--json", "--project", company_copy.folder).out
+    )
+    assert (
+        sum(line["points_displayed"] for line in one_json["lines"]) == one_json["account"]["change"]
+    )
     wrong = tenure("changes", "--account", f"{moved}x", "--project", company_copy.folder)
     assert wrong.code == 2 and moved in wrong.err
 

@@ -1,4 +1,6 @@
-"""The console command: help without waiting, JSON that is only JSON, and bad input answered in words."""
+"""The console command: help without waiting, JSON that is only JSON, and bad input answered in
+words.
+"""
 
 import gzip
 import json
@@ -33,7 +35,19 @@ from pipeline.flow import FLOW
 from pipeline.storage import Store
 
 ROOT = Path(__file__).resolve().parents[2]
-HEAVY = {"mlflow", "sklearn", "lightgbm", "pandas", "duckdb", "deltalake", "optuna", "scipy", "matplotlib", "pyarrow", "numpy"}
+HEAVY = {
+    "mlflow",
+    "sklearn",
+    "lightgbm",
+    "pandas",
+    "duckdb",
+    "deltalake",
+    "optuna",
+    "scipy",
+    "matplotlib",
+    "pyarrow",
+    "numpy",
+}
 
 
 def _commands() -> list[tuple[str, ...]]:
@@ -45,17 +59,24 @@ def _commands() -> list[tuple[str, ...]]:
     return names
 
 
-# --- help ---------------------------------------------------------------------------------------------
+# --- help
+# ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("command", [(), ("run",), ("score",), ("model", "export")], ids=" ".join)
 def test_help_imports_nothing_heavy(command: tuple[str, ...]) -> None:
     script = (
-        "import sys; from pipeline.cli import main\nsys.argv = ['tenure', *sys.argv[1:], '--help']\n"
-        "try:\n    main()\nexcept SystemExit as done:\n    assert not done.code\n"
-        "print('LOADED', *sorted({m.split('.')[0] for m in sys.modules}))"
+        "import sys; from pipeline.cli import main\nsys.argv = ['tenure', *sys.argv[1:],"
+        " '--help']\ntry:\n    main()\nexcept SystemExit as done:\n    assert not"
+        " done.code\nprint('LOADED', *sorted({m.split('.')[0] for m in sys.modules}))"
     )
-    done = subprocess.run([sys.executable, "-c", script, *command], capture_output=True, text=True, check=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", script, *command],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
     loaded = set(done.stdout.split("LOADED")[1].split())
     assert not loaded & HEAVY
 
@@ -66,18 +87,32 @@ def test_help_takes_under_half_a_second_of_work() -> None:
     for _ in range(3):
         before = os.times()
         subprocess.run(
-            [sys.executable, "-c", "import sys; sys.argv = ['tenure', '--help']; from pipeline.cli import main; main()"],
+            [
+                sys.executable,
+                "-c",
+                (
+                    "import sys; sys.argv = ['tenure', '--help']; from pipeline.cli import main;"
+                    " main()"
+                ),
+            ],
             capture_output=True,
             check=False,
             cwd=ROOT,
         )
         after = os.times()
-        took.append(after.children_user + after.children_system - before.children_user - before.children_system)
+        took.append(
+            after.children_user
+            + after.children_system
+            - before.children_user
+            - before.children_system
+        )
     assert min(took) < 0.5
 
 
 @pytest.mark.parametrize("command", _commands(), ids=" ".join)
-def test_every_help_shows_an_example_and_the_common_options(command: tuple[str, ...], tenure: Command) -> None:
+def test_every_help_shows_an_example_and_the_common_options(
+    command: tuple[str, ...], tenure: Command
+) -> None:
     said = tenure(*command, "--help")
     plain = " ".join(said.out.split())
     assert said.code == 0 and f"Example: tenure {' '.join(command)}" in plain
@@ -121,7 +156,8 @@ def test_unknown_command_is_wrong_use(tenure: Command) -> None:
     assert tenure("score", "--as-of", "01.06.2025").code == 2
 
 
-# --- bad input ----------------------------------------------------------------------------------------
+# --- bad input
+# ----------------------------------------------------------------------------------------
 
 
 TOML = """
@@ -152,7 +188,9 @@ def small(tmp_path: Path) -> Path:
     """Ten accounts that do one thing every day of 2023."""
     (tmp_path / "accounts.csv").write_text(ACCOUNTS)
     (tmp_path / "events.csv").write_text(EVENTS)
-    (tmp_path / "tenure.toml").write_text(TOML.format(top='time_zone = "UTC"', usage="", horizon=30))
+    (tmp_path / "tenure.toml").write_text(
+        TOML.format(top='time_zone = "UTC"', usage="", horizon=30)
+    )
     return tmp_path
 
 
@@ -162,7 +200,9 @@ def refused(tenure: Command, folder: Path, command: str = "features") -> tuple[i
     assert answer.code != 0 and answer.out == "" and "Traceback" not in answer.err
     assert answer.err.startswith("tenure: ")
     store = Store(folder / "store")
-    assert not [t for t in ("staged_sources", "snapshots", "labels", "scores", "runs") if store.exists(t)]
+    assert not [
+        t for t in ("staged_sources", "snapshots", "labels", "scores", "runs") if store.exists(t)
+    ]
     return answer.code, " ".join(answer.err.split())
 
 
@@ -206,7 +246,9 @@ def test_absent_file(small: Path, tenure: Command) -> None:
 
 def test_broken_gzip(small: Path, tenure: Command) -> None:
     (small / "events.csv.gz").write_bytes(gzip.compress(EVENTS.encode())[:2000])
-    (small / "tenure.toml").write_text((small / "tenure.toml").read_text().replace("events.csv", "events.csv.gz"))
+    (small / "tenure.toml").write_text(
+        (small / "tenure.toml").read_text().replace("events.csv", "events.csv.gz")
+    )
     code, said = refused(tenure, small)
     assert code == 1 and "usage_events" in said
 
@@ -222,14 +264,21 @@ def test_ambiguous_time_zone(small: Path, tenure: Command) -> None:
 def test_horizon_that_no_data_completes(small: Path, tenure: Command) -> None:
     (small / "tenure.toml").write_text(TOML.format(top='time_zone = "UTC"', usage="", horizon=900))
     answer = tenure("features", "--project", small)
-    assert answer.code == 2 and "horizon_days=900" in answer.err and "Choose earlier dates, a shorter horizon" in answer.err
+    assert (
+        answer.code == 2
+        and "horizon_days=900" in answer.err
+        and "Choose earlier dates, a shorter horizon" in answer.err
+    )
     assert not Store(small / "store").exists("snapshots")
 
 
-@pytest.mark.parametrize(("line", "near"), [('time_zoen = "UTC"', "time_zone"), ("[trainign]\ntrials = 1", "training")])
+@pytest.mark.parametrize(
+    ("line", "near"), [('time_zoen = "UTC"', "time_zone"), ("[trainign]\ntrials = 1", "training")]
+)
 def test_unknown_key_names_the_nearest(small: Path, tenure: Command, line: str, near: str) -> None:
     (small / "tenure.toml").write_text(
-        TOML.format(top=line if "[" not in line else "", usage="", horizon=30) + (line if "[" in line else "")
+        TOML.format(top=line if "[" not in line else "", usage="", horizon=30)
+        + (line if "[" in line else "")
     )
     code, said = refused(tenure, small)
     assert code == 2 and f"`{near}`" in said and re.search(r"tenure\.toml:\d+: ", said)
@@ -253,7 +302,12 @@ HOLD = (
 
 def test_locked_store(small: Path, tenure: Command) -> None:
     """Another command writes; killed, it holds nothing any more."""
-    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(small / "store")], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(small / "store")],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     try:
         assert holder.stdout is not None and holder.stdout.readline() == "held\n"
         code, said = refused(tenure, small)
@@ -272,7 +326,9 @@ def test_nothing_to_show_yet_names_the_next_step(small: Path, tenure: Command) -
     for command in ("evaluate", "promote"):
         answer = tenure(command, "--project", small)
         assert answer.code == 2 and "`tenure train --target silent`" in answer.err
-    assert tenure("score", "--project", small).code == 3  # nothing may be published without a model in use
+    assert (
+        tenure("score", "--project", small).code == 3
+    )  # nothing may be published without a model in use
 
 
 def test_init_on_nothing_usable_is_wrong_use(tmp_path: Path, tenure: Command) -> None:
@@ -284,10 +340,21 @@ def test_init_on_nothing_usable_is_wrong_use(tmp_path: Path, tenure: Command) ->
     assert answer.code == 2 and "tenure train --table" in answer.err
 
 
-@pytest.mark.parametrize(("error", "code"), [
-    (ContractError, 1), (ArtifactMismatch, 1), (StoreError, 1),
-    (ConfigError, 2), (IncompleteHorizon, 2), (NotFound, 2),
-    (EmptySource, 3), (TooFewEvents, 3), (LeakageError, 3), (GateRefused, 3), (NoModel, 3),
-])
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ContractError, 1),
+        (ArtifactMismatch, 1),
+        (StoreError, 1),
+        (ConfigError, 2),
+        (IncompleteHorizon, 2),
+        (NotFound, 2),
+        (EmptySource, 3),
+        (TooFewEvents, 3),
+        (LeakageError, 3),
+        (GateRefused, 3),
+        (NoModel, 3),
+    ],
+)
 def test_the_kind_of_error_gives_the_exit_code(error: type[ChurnError], code: int) -> None:
     assert error.exit_code == code

@@ -1,4 +1,6 @@
-"""The whole path on a small simulated company: same inputs same bytes, killed runs, stale feeds, models that travel."""
+"""The whole path on a small simulated company: same inputs same bytes, killed runs, stale feeds,
+models that travel.
+"""
 
 import json
 import os
@@ -26,13 +28,20 @@ from pipeline.storage import Store, content_hash
 from pipeline.tracking import CHAMPION, client
 
 LATER = NOW + timedelta(hours=1)
-KEYS = {"scores": ["account_id"], "drivers": ["account_id", "dimension", "driver"], "portfolio": ["account_id"]}
+KEYS = {
+    "scores": ["account_id"],
+    "drivers": ["account_id", "dimension", "driver"],
+    "portfolio": ["account_id"],
+}
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def hashes(company: Company, *, without: tuple[str, ...] = ("scored_at",)) -> dict[str, str]:
     """What readers see, as one hash per table."""
-    return {name: content_hash(company.published(name), key, without=without) for name, key in KEYS.items()}
+    return {
+        name: content_hash(company.published(name), key, without=without)
+        for name, key in KEYS.items()
+    }
 
 
 def test_published_scores_are_whole(company: Company) -> None:
@@ -50,16 +59,24 @@ def test_published_scores_are_whole(company: Company) -> None:
 def test_points_add_for_every_account(company: Company) -> None:
     scores = company.published("scores").dropna(subset=["health_exact"]).set_index("account_id")
     sums = (
-        company.published("drivers").groupby("account_id")[["points", "points_displayed"]].sum().reindex(scores.index).fillna(0)
+        company.published("drivers")
+        .groupby("account_id")[["points", "points_displayed"]]
+        .sum()
+        .reindex(scores.index)
+        .fillna(0)
     )
-    np.testing.assert_allclose(scores["base_points"] + sums["points"], scores["health_exact"], atol=1e-9)
+    np.testing.assert_allclose(
+        scores["base_points"] + sums["points"], scores["health_exact"], atol=1e-9
+    )
     assert (scores["base_displayed"] + sums["points_displayed"] == scores["health"]).all()
 
 
 def test_health_falls_as_probability_rises(company: Company) -> None:
     scores = company.published("scores").dropna(subset=["probability"]).sort_values("probability")
     assert scores["probability"].nunique() > 10
-    assert (np.diff(scores["health_exact"]) <= 1e-9).all() and (np.diff(scores["health"]) <= 0).all()
+    assert (np.diff(scores["health_exact"]) <= 1e-9).all() and (
+        np.diff(scores["health"]) <= 0
+    ).all()
 
 
 def test_same_run_twice_is_byte_equal(company: Company, company_copy: Company) -> None:
@@ -72,7 +89,9 @@ def test_same_run_twice_is_byte_equal(company: Company, company_copy: Company) -
 def test_whole_flow_on_shuffled_rows_is_byte_equal(company: Company, company_copy: Company) -> None:
     """Staging, features, training, calibration and scores: row order decides nothing."""
     for path in sorted((company_copy.folder / "data").glob("*.parquet")):
-        company_copy.replace_table(path.stem, company_copy.table(path.stem).sample(frac=1, random_state=1))
+        company_copy.replace_table(
+            path.stem, company_copy.table(path.stem).sample(frac=1, random_state=1)
+        )
     workspace, target = company_copy.workspace(LATER)
     run_flow(workspace, target, lambda step, text: None)
     assert hashes(company_copy) == hashes(company)
@@ -80,7 +99,9 @@ def test_whole_flow_on_shuffled_rows_is_byte_equal(company: Company, company_cop
 
 def test_owner_change_moves_no_score(company: Company, company_copy: Company) -> None:
     accounts = company_copy.table("accounts")
-    company_copy.replace_table("accounts", accounts.assign(owner="CSM-99", name=accounts["account_id"]))
+    company_copy.replace_table(
+        "accounts", accounts.assign(owner="CSM-99", name=accounts["account_id"])
+    )
     company_copy.score(LATER)
     assert set(company_copy.published("portfolio")["owner"]) == {"CSM-99"}
     not_scores = ("scored_at", "run_id")
@@ -90,7 +111,9 @@ def test_owner_change_moves_no_score(company: Company, company_copy: Company) ->
 
 
 def test_raw_rows_of_the_future_move_no_feature(company_copy: Company) -> None:
-    """Through raw tables, staging, population and features: the tables as they were exported on the day itself."""
+    """Through raw tables, staging, population and features: the tables as they were exported on the
+    day itself.
+    """
     workspace, target = company_copy.workspace()
     bundle = champion_bundle(workspace, target)
     assert bundle is not None
@@ -98,7 +121,9 @@ def test_raw_rows_of_the_future_move_no_feature(company_copy: Company) -> None:
     before = _features_at(company_copy, day, bundle.choices)
     for path in sorted((company_copy.folder / "data").glob("*.parquet")):
         company_copy.replace_table(path.stem, _as_exported_on(company_copy, path.stem, day))
-    assert content_hash(_features_at(company_copy, day, bundle.choices), ["account_id"]) == content_hash(before, ["account_id"])
+    assert content_hash(
+        _features_at(company_copy, day, bundle.choices), ["account_id"]
+    ) == content_hash(before, ["account_id"])
 
 
 def _as_exported_on(company: Company, table: str, day: pd.Timestamp) -> pd.DataFrame:
@@ -106,12 +131,18 @@ def _as_exported_on(company: Company, table: str, day: pd.Timestamp) -> pd.DataF
 
     rows = company.table(table)
     contract = CONTRACTS[table]
-    clock = "known_at" if "known_at" in rows else (contract.event_time if contract.event_time in rows else "created_at")
+    clock = (
+        "known_at"
+        if "known_at" in rows
+        else (contract.event_time if contract.event_time in rows else "created_at")
+    )
     if clock in rows:
         rows = rows[rows[clock].isna() | (rows[clock] < day)].copy()
     for column in contract.columns:
         # Ends of fixed terms are known with the contract.
-        if column.clock in rows.columns and not (table == "subscriptions" and column.name == "ends_at"):
+        if column.clock in rows.columns and not (
+            table == "subscriptions" and column.name == "ends_at"
+        ):
             struck = rows[column.clock] < day
             if column.name in rows:
                 rows[column.name] = rows[column.name].where(struck, None)
@@ -124,21 +155,26 @@ def _features_at(company: Company, day: pd.Timestamp, choices: Any) -> pd.DataFr
         stage_sources(workspace, connection)
         build_scoring(workspace, connection, target, day.date(), choices)
         return connection.execute(
-            f"select f.*, s.state from features f join snapshots s on s.account_id = f.account_id and "
-            f"s.as_of_day = f.as_of_day where f.as_of_day = {day_number(day.date())}"
+            "select f.*, s.state from features f join snapshots s on s.account_id = f.account_id"
+            f" and s.as_of_day = f.as_of_day where f.as_of_day = {day_number(day.date())}"
         ).df()
 
 
-# --- killed runs --------------------------------------------------------------------------------------
+# --- killed runs
+# --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("tables_written", range(5))
 def test_failure_between_any_two_tables_leaves_the_old_run_whole(
     company: Company, company_copy: Company, monkeypatch: pytest.MonkeyPatch, tables_written: int
 ) -> None:
-    """features_scored, portfolio, drivers, scores, runs: whichever is missing, readers see the run before."""
+    """features_scored, portfolio, drivers, scores, runs: whichever is missing, readers see the run
+    before.
+    """
     accounts = company_copy.table("accounts")
-    company_copy.replace_table("accounts", accounts.assign(owner="CSM-99"))  # so that it is another run
+    company_copy.replace_table(
+        "accounts", accounts.assign(owner="CSM-99")
+    )  # so that it is another run
     workspace, _ = company_copy.workspace()
     with connected() as connection:
         stage_sources(workspace, connection)
@@ -176,8 +212,12 @@ main()
 """
 
 
-def test_killed_process_leaves_the_old_run_and_no_lock(company: Company, company_copy: Company, tenure: Command) -> None:
-    """A real SIGKILL after scores are written and before the commit; then the command is run again."""
+def test_killed_process_leaves_the_old_run_and_no_lock(
+    company: Company, company_copy: Company, tenure: Command
+) -> None:
+    """A real SIGKILL after scores are written and before the commit; then the command is run
+    again.
+    """
     done = subprocess.run(
         [sys.executable, "-c", KILLED, str(company_copy.folder)],
         cwd=ROOT,
@@ -197,24 +237,39 @@ def test_killed_process_leaves_the_old_run_and_no_lock(company: Company, company
     assert hashes(company_copy) == hashes(company)
 
 
-# --- stale feeds --------------------------------------------------------------------------------------
+# --- stale feeds
+# --------------------------------------------------------------------------------------
 
 
-def test_stale_feed_refuses_then_marks_its_accounts_unknown(company: Company, company_copy: Company, tenure: Command) -> None:
+def test_stale_feed_refuses_then_marks_its_accounts_unknown(
+    company: Company, company_copy: Company, tenure: Command
+) -> None:
     usage = company_copy.table("usage_events")
     last = usage["event_time"].max()
-    company_copy.replace_table("usage_events", usage[usage["event_time"] < last - pd.Timedelta(days=5)])
+    company_copy.replace_table(
+        "usage_events", usage[usage["event_time"] < last - pd.Timedelta(days=5)]
+    )
     refused = tenure("score", "--project", company_copy.folder)
     assert refused.code == 3, refused
     assert "usage_events" in refused.err and "--allow-stale usage_events --reason" in refused.err
     assert hashes(company_copy) == hashes(company)
 
-    assert tenure("score", "--project", company_copy.folder, "--allow-stale", "usage_events").code == 2  # needs a reason
-    wrong = tenure("score", "--project", company_copy.folder, "--allow-stale", "usage", "--reason", "outage")
+    assert (
+        tenure("score", "--project", company_copy.folder, "--allow-stale", "usage_events").code == 2
+    )  # needs a reason
+    wrong = tenure(
+        "score", "--project", company_copy.folder, "--allow-stale", "usage", "--reason", "outage"
+    )
     assert wrong.code == 2 and "no such source" in wrong.err
 
     accepted = tenure(
-        "score", "--project", company_copy.folder, "--allow-stale", "usage_events", "--reason", "outage of the feed"
+        "score",
+        "--project",
+        company_copy.folder,
+        "--allow-stale",
+        "usage_events",
+        "--reason",
+        "outage of the feed",
     )
     assert accepted.code == 0, accepted.err
     scores = company_copy.published("scores")
@@ -224,23 +279,40 @@ def test_stale_feed_refuses_then_marks_its_accounts_unknown(company: Company, co
     assert not set(company_copy.published("drivers")["account_id"]) & set(unknown["account_id"])
     workspace, _ = company_copy.workspace()
     assert "outage of the feed" in workspace.store.read("runs")["note"].dropna().iloc[-1]
-    one = tenure("explain", unknown["account_id"].iloc[0], "--project", company_copy.folder, "--json")
-    assert json.loads(one.out, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))["score"]["health"] is None
+    one = tenure(
+        "explain", unknown["account_id"].iloc[0], "--project", company_copy.folder, "--json"
+    )
+    assert (
+        json.loads(one.out, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))["score"][
+            "health"
+        ]
+        is None
+    )
 
 
-def test_emptied_source_keeps_the_previous_result(company: Company, company_copy: Company, tenure: Command) -> None:
+def test_emptied_source_keeps_the_previous_result(
+    company: Company, company_copy: Company, tenure: Command
+) -> None:
     company_copy.replace_table("usage_events", company_copy.table("usage_events").iloc[:0])
     refused = tenure("score", "--project", company_copy.folder)
     assert refused.code == 3 and "has no rows" in refused.err and "usage_events" in refused.err
     assert hashes(company_copy) == hashes(company)
     accepted = tenure(
-        "score", "--project", company_copy.folder, "--allow-stale", "usage_events", "--reason", "outage of the feed"
+        "score",
+        "--project",
+        company_copy.folder,
+        "--allow-stale",
+        "usage_events",
+        "--reason",
+        "outage of the feed",
     )
     assert accepted.code == 0, accepted.err
     assert "stale: usage_events" in set(company_copy.published("scores")["band_reason"].dropna())
 
 
-def test_features_built_halfway_are_not_trained_on(company_copy: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_features_built_halfway_are_not_trained_on(
+    company_copy: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
     workspace, target = company_copy.workspace()
     written = Store.write
 
@@ -256,10 +328,13 @@ def test_features_built_halfway_are_not_trained_on(company_copy: Company, monkey
         load_training(workspace, target)
 
 
-# --- commands on what was published ----------------------------------------------------------------------
+# --- commands on what was published
+# ----------------------------------------------------------------------
 
 
-def test_rollback_shows_the_earlier_run_again(company: Company, company_copy: Company, tenure: Command) -> None:
+def test_rollback_shows_the_earlier_run_again(
+    company: Company, company_copy: Company, tenure: Command
+) -> None:
     first = company.published("scores")["run_id"].iloc[0]
     company_copy.replace_table("accounts", company_copy.table("accounts").assign(owner="CSM-99"))
     company_copy.score(LATER)
@@ -275,7 +350,10 @@ def test_explain_adds_up_and_names_the_nearest(company: Company, tenure: Command
     scores = company.published("scores").dropna(subset=["health"])
     account = scores["account_id"].iloc[0]
     told = json.loads(tenure("explain", account, "--project", company.folder, "--json").out)
-    assert told["score"]["base_displayed"] + sum(d["points_displayed"] for d in told["drivers"]) == told["score"]["health"]
+    assert (
+        told["score"]["base_displayed"] + sum(d["points_displayed"] for d in told["drivers"])
+        == told["score"]["health"]
+    )
     words = tenure("explain", account, "--project", company.folder)
     assert words.code == 0 and account in words.out
     assert str(len(scores)) in tenure("explain", "--verify", "--project", company.folder).out
@@ -306,7 +384,9 @@ def test_model_carried_to_another_folder_scores_the_same_bytes(
     assert refused.code == 1 and "not a packed model" in refused.err
 
 
-def test_registered_model_loads_as_pyfunc_without_pickle(company: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_registered_model_loads_as_pyfunc_without_pickle(
+    company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
     workspace, target = company.workspace()
     client(workspace.folder, None)
@@ -316,10 +396,19 @@ def test_registered_model_loads_as_pyfunc_without_pickle(company: Company, monke
     frame = workspace.store.read(f"features_scored_{target.name}").set_index("account_id")
     columns = model.metadata.signature.inputs.input_names()
     found = model.predict(frame[columns])
-    assert list(found) == ["probability", "probability_low", "probability_high", "health", "band", "drivers"]
+    assert list(found) == [
+        "probability",
+        "probability_low",
+        "probability_high",
+        "health",
+        "band",
+        "drivers",
+    ]
     published = company.published("scores").set_index("account_id").reindex(frame.index)
     scored = published["probability"].notna().to_numpy()
-    np.testing.assert_array_equal(found["probability"].to_numpy()[scored], published["probability"].to_numpy()[scored])
+    np.testing.assert_array_equal(
+        found["probability"].to_numpy()[scored], published["probability"].to_numpy()[scored]
+    )
     assert model.predict(frame[columns].iloc[:0]).empty
     for text in found["drivers"]:
         json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
@@ -329,22 +418,35 @@ def test_registered_model_loads_as_pyfunc_without_pickle(company: Company, monke
 
 def test_score_without_a_model_in_use_is_refused(company_copy: Company, tenure: Command) -> None:
     workspace, target = company_copy.workspace()
-    client(workspace.folder, None).delete_registered_model_alias(model_name(workspace, target), CHAMPION)
+    client(workspace.folder, None).delete_registered_model_alias(
+        model_name(workspace, target), CHAMPION
+    )
     assert tenure("score", "--project", company_copy.folder).code == 3
     assert tenure("score", "--project", company_copy.folder, "--candidate").code == 0
 
 
-def test_as_of_after_the_data_is_refused(company: Company, company_copy: Company, tenure: Command) -> None:
+def test_as_of_after_the_data_is_refused(
+    company: Company, company_copy: Company, tenure: Command
+) -> None:
     refused = tenure("score", "--project", company_copy.folder, "--as-of", "2030-01-01")
-    assert refused.code == 2 and "2030-01-01 lies after the data, which end on 2025-06-01" in refused.err
+    assert (
+        refused.code == 2
+        and "2030-01-01 lies after the data, which end on 2025-06-01" in refused.err
+    )
     assert hashes(company_copy) == hashes(company)
 
 
-def test_refused_candidate_keeps_its_reasons(company_copy: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refused_candidate_keeps_its_reasons(
+    company_copy: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from pipeline.jobs import promote
 
     workspace, target = company_copy.workspace()
-    failed = {"gates": [{"name": "beats the baselines", "passed": False, "reason": "recency alone does better."}]}
+    failed = {
+        "gates": [
+            {"name": "beats the baselines", "passed": False, "reason": "recency alone does better."}
+        ]
+    }
     monkeypatch.setattr(promote, "latest_evaluation", lambda *_: failed)
     with pytest.raises(GateRefused, match="recency alone does better"):
         promote.promote_target(workspace, target)
@@ -358,7 +460,8 @@ def test_scores_that_moved_too_far_are_not_published_until_accepted(
 ) -> None:
     usage = company_copy.table("usage_events")
     is_late = usage["event_time"] >= usage["event_time"].max() - pd.Timedelta(days=70)
-    # A feed that lost nine rows of ten for weeks: no day is unusual beside the others, so it does not look stale.
+    # A feed that lost nine rows of ten for weeks: no day is unusual beside the others, so it does
+    # not look stale.
     lost = usage[~is_late | (np.arange(len(usage)) % 10 == 0)]
     company_copy.replace_table("usage_events", lost)
 
@@ -368,9 +471,14 @@ def test_scores_that_moved_too_far_are_not_published_until_accepted(
     assert "Signals that moved most: " in refused.err and "nan" not in refused.err
     assert hashes(company_copy) == hashes(company)
 
-    accepted = tenure("score", "--project", company_copy.folder, "--accept-shift", "a product was switched off")
+    accepted = tenure(
+        "score", "--project", company_copy.folder, "--accept-shift", "a product was switched off"
+    )
     assert accepted.code == 0, accepted.err
     workspace, _ = company_copy.workspace()
     assert "a product was switched off" in workspace.store.read("runs")["note"].dropna().iloc[-1]
-    health = [each.published("scores").set_index("account_id")["health_exact"] for each in (company, company_copy)]
+    health = [
+        each.published("scores").set_index("account_id")["health_exact"]
+        for each in (company, company_copy)
+    ]
     assert (health[1] - health[0]).abs().mean() > 5

@@ -1,4 +1,6 @@
-"""Use that falls or grows by script moves the score itself: twins of accounts in mid-score, one use changed, one not."""
+"""Use that falls or grows by script moves the score itself: twins of accounts in mid-score, one use
+changed, one not.
+"""
 
 import numpy as np
 import pandas as pd
@@ -11,7 +13,9 @@ SCRIPTS = ("steady", "decline", "ramp")
 
 
 def scripted(usage: pd.DataFrame, as_of: pd.Timestamp, script: str) -> pd.DataFrame:
-    """An account's events; over the last 13 weeks they fade evenly to none, or grow evenly to three times as many."""
+    """An account's events; over the last 13 weeks they fade evenly to none, or grow evenly to three
+    times as many.
+    """
     if script == "steady":
         return usage
     weeks_ago = (as_of - usage["event_time"]) // pd.Timedelta(days=7)
@@ -20,11 +24,18 @@ def scripted(usage: pd.DataFrame, as_of: pd.Timestamp, script: str) -> pd.DataFr
     if script == "decline":
         return usage[turn >= share]
     # More days and more people: each copy is somebody else's, a day away.
-    copies = [usage[turn < share].assign(
-        event_time=usage["event_time"] + shift, known_at=usage["known_at"] + shift,
-        user_id=usage["user_id"] + f"{shift.days:+d}", session_id=usage["session_id"] + f"{shift.days:+d}",
-    ) for shift in (pd.Timedelta(days=1), pd.Timedelta(days=-1))]
-    return pd.concat([usage, *(copy[copy["known_at"] < as_of] for copy in copies)], ignore_index=True)
+    copies = [
+        usage[turn < share].assign(
+            event_time=usage["event_time"] + shift,
+            known_at=usage["known_at"] + shift,
+            user_id=usage["user_id"] + f"{shift.days:+d}",
+            session_id=usage["session_id"] + f"{shift.days:+d}",
+        )
+        for shift in (pd.Timedelta(days=1), pd.Timedelta(days=-1))
+    ]
+    return pd.concat(
+        [usage, *(copy[copy["known_at"] < as_of] for copy in copies)], ignore_index=True
+    )
 
 
 def add_twins(company: Company, accounts: list[str], as_of: pd.Timestamp) -> None:
@@ -46,9 +57,15 @@ def test_a_scripted_decline_lowers_the_score_and_a_ramp_raises_it(company_copy: 
     before = company_copy.published("scores").dropna(subset=["health_exact"])
     as_of = before["as_of"].iloc[0]
     usage = company_copy.table("usage_events")
-    lately = usage[usage["event_time"] >= as_of - pd.Timedelta(days=7 * WEEKS)].groupby("account_id").size()
+    lately = (
+        usage[usage["event_time"] >= as_of - pd.Timedelta(days=7 * WEEKS)]
+        .groupby("account_id")
+        .size()
+    )
     users = before[before["account_id"].map(lately).fillna(0) >= 5 * WEEKS]
-    middle = users.assign(away=(users["health_exact"] - 55).abs()).sort_values(["away", "account_id"])["account_id"][:TWINS]
+    middle = users.assign(away=(users["health_exact"] - 55).abs()).sort_values(
+        ["away", "account_id"]
+    )["account_id"][:TWINS]
     add_twins(company_copy, middle.tolist(), as_of)
 
     scored = company_copy.score().scores.set_index("account_id")["health_exact"]
@@ -56,5 +73,6 @@ def test_a_scripted_decline_lowers_the_score_and_a_ramp_raises_it(company_copy: 
     # The twin is the account: what follows is the script's doing alone.
     assert len(middle) == TWINS and steady == pytest.approx(scored[middle].to_numpy())
     assert (decline < steady).all() and (decline - steady).mean() < -3
-    # Thirty trees of a small company know only so many levels of use, so a ramp need not lift everybody.
+    # Thirty trees of a small company know only so many levels of use, so a ramp need not lift
+    # everybody.
     assert (ramp >= steady).all() and (ramp > steady).sum() >= 2 and (ramp - steady).mean() > 0.3

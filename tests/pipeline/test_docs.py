@@ -1,4 +1,6 @@
-"""Pages say what the code does: generated pages, links, commands, configuration and Python in them are checked."""
+"""Pages say what the code does: generated pages, links, commands, configuration and Python in them
+are checked.
+"""
 
 import importlib.util
 import re
@@ -31,11 +33,16 @@ from pipeline.flow import FLOW
 
 ROOT = Path(__file__).resolve().parents[2]
 WITH_PAGES = ("docs", "examples", "benchmarks", "notebooks")
-MARKDOWN = [*(path for folder in WITH_PAGES for path in sorted((ROOT / folder).rglob("*.md"))),
-            ROOT / "mlruns" / "README.md", *sorted(ROOT.glob("*.md"))]
+MARKDOWN = [
+    *(path for folder in WITH_PAGES for path in sorted((ROOT / folder).rglob("*.md"))),
+    ROOT / "mlruns" / "README.md",
+    *sorted(ROOT.glob("*.md")),
+]
 PAGES = [path for path in MARKDOWN if path.is_relative_to(ROOT / "docs")]
 CAPABILITIES = ROOT / "docs" / "reference" / "capabilities.md"
-FENCE = re.compile(r"(?P<before>[^\n]*)\n```(?P<language>\w*)\n(?P<code>.*?)^```", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(
+    r"(?P<before>[^\n]*)\n```(?P<language>\w*)\n(?P<code>.*?)^```", re.MULTILINE | re.DOTALL
+)
 
 
 def name_of(path: Path) -> str:
@@ -44,8 +51,11 @@ def name_of(path: Path) -> str:
 
 def blocks(path: Path, language: str) -> list[str]:
     """Fenced blocks of a language; those after a comment that says `not run` are left out."""
-    return [found["code"] for found in FENCE.finditer("\n" + path.read_text(encoding="utf-8"))
-            if found["language"] == language and "not run" not in found["before"]]
+    return [
+        found["code"]
+        for found in FENCE.finditer("\n" + path.read_text(encoding="utf-8"))
+        if found["language"] == language and "not run" not in found["before"]
+    ]
 
 
 def generator() -> ModuleType:
@@ -60,13 +70,16 @@ GENERATOR = generator()
 COMMANDS: dict[str, Any] = dict(GENERATOR.command_tree())
 
 
-# --- generated pages ---------------------------------------------------------------------------------
+# --- generated pages
+# ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("page", GENERATOR.PAGES)
 def test_generated_page_is_what_the_code_says(page: str) -> None:
     made = GENERATOR.PAGES[page]()
-    assert (ROOT / page).read_text(encoding="utf-8") == made, f"{page} is old: run `python docs/generate.py`"
+    assert (ROOT / page).read_text(encoding="utf-8") == made, (
+        f"{page} is old: run `python docs/generate.py`"
+    )
 
 
 def test_catalogue_lists_every_card() -> None:
@@ -74,7 +87,9 @@ def test_catalogue_lists_every_card() -> None:
     for card in (*CARDS, *STATES, *RATIOS):
         assert card.meaning in text and card.phrase in text
         assert card.name in markdown
-    assert sum(not entry.is_automatic for entry in entries()) == len(CARDS) + len(STATES) + len(RATIOS) + len(SEASON)
+    assert sum(not entry.is_automatic for entry in entries()) == len(CARDS) + len(STATES) + len(
+        RATIOS
+    ) + len(SEASON)
 
 
 def test_catalogue_shows_the_windows_a_project_has_by_default() -> None:
@@ -95,7 +110,8 @@ def test_help_of_every_command_has_an_example_that_parses(command: str) -> None:
     assert_command_exists(example)
 
 
-# --- what pages name ---------------------------------------------------------------------------------
+# --- what pages name
+# ---------------------------------------------------------------------------------
 
 
 def assert_command_exists(line: str) -> None:
@@ -103,13 +119,17 @@ def assert_command_exists(line: str) -> None:
     words = line.split("#")[0].split("|")[0].split()
     name = " ".join(words[:3]) if " ".join(words[:3]) in COMMANDS else " ".join(words[:2])
     assert name in COMMANDS, f"`{line}`: there is no command `{name}`"
-    known = {option for parameter in COMMANDS[name].params for option in parameter.opts} | {"--help"}
+    known = {option for parameter in COMMANDS[name].params for option in parameter.opts} | {
+        "--help"
+    }
     unknown = {word for word in words if word.startswith("--")} - known
     assert not unknown, f"`{line}`: {name} has no option {', '.join(sorted(unknown))}"
 
 
 def named_commands(text: str) -> list[str]:
-    """`tenure ...` at the start of a line of a block, inside backticks, or after a marker of outputs."""
+    """`tenure ...` at the start of a line of a block, inside backticks, or after a marker of
+    outputs.
+    """
     inline = re.findall(r"`(tenure [a-z][^`\n]*)`", text)
     shown = re.findall(r"^(?:\S*/)?(tenure [a-z].*)$", text, re.MULTILINE)
     outputs = re.findall(r"<!-- output: (tenure .*?) -->", text)
@@ -118,7 +138,15 @@ def named_commands(text: str) -> list[str]:
 
 
 _WORDS = {name.split()[1] for name in COMMANDS} | {
-    "bench", "changes", "worklist", "alerts", "monitor", "replay", "dashboard", "audit"}
+    "bench",
+    "changes",
+    "worklist",
+    "alerts",
+    "monitor",
+    "replay",
+    "dashboard",
+    "audit",
+}
 
 
 @pytest.mark.parametrize("path", MARKDOWN, ids=name_of)
@@ -129,9 +157,13 @@ def test_commands_named_in_a_page_exist(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MARKDOWN, ids=name_of)
 def test_make_targets_named_in_a_page_exist(path: Path) -> None:
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    targets = set(
+        re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    )
     text = path.read_text(encoding="utf-8")
-    named = set(re.findall(r"`make ([a-z]+)`", text)) | set(re.findall(r"^make ([a-z]+)", text, re.MULTILINE))
+    named = set(re.findall(r"`make ([a-z]+)`", text)) | set(
+        re.findall(r"^make ([a-z]+)", text, re.MULTILINE)
+    )
     assert named <= targets
 
 
@@ -179,7 +211,9 @@ def test_flow_of_the_readme_names_what_the_flow_names() -> None:
         for written in step.writes:
             base = written.removesuffix("_*").removesuffix("*").rstrip("_")
             if base not in LEFT_OUT_OF_THE_PICTURE:
-                assert base in graph, f"the README's flow lacks {written}, which step {step.name} writes"
+                assert base in graph, (
+                    f"the README's flow lacks {written}, which step {step.name} writes"
+                )
 
 
 def test_files_named_in_the_layout_exist() -> None:
@@ -189,7 +223,8 @@ def test_files_named_in_the_layout_exist() -> None:
             assert (ROOT / name).exists(), f"{page}: {name} does not exist"
 
 
-# --- code in pages -----------------------------------------------------------------------------------
+# --- code in pages
+# -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", [p for p in PAGES if blocks(p, "python")], ids=name_of)
@@ -219,17 +254,24 @@ def test_toml_in_a_page_is_a_project_file(path: Path, tmp_path: Path) -> None:
         read_project(tmp_path)
 
 
-# --- capabilities ------------------------------------------------------------------------------------
+# --- capabilities
+# ------------------------------------------------------------------------------------
 
 
 def capability_rows() -> dict[str, list[str]]:
-    rows = [[cell.strip() for cell in line.strip().strip("|").split(" | ")]
-            for line in CAPABILITIES.read_text(encoding="utf-8").splitlines() if re.match(r"\| [SE]\d+ ", line)]
+    rows = [
+        [cell.strip() for cell in line.strip().strip("|").split(" | ")]
+        for line in CAPABILITIES.read_text(encoding="utf-8").splitlines()
+        if re.match(r"\| [SE]\d+ ", line)
+    ]
     return {row[0]: row for row in rows}
 
 
 def test_every_capability_has_one_row_in_order() -> None:
-    wanted = [*(f"S{number}" for number in range(1, 123)), *(f"E{number}" for number in range(1, 6))]
+    wanted = [
+        *(f"S{number}" for number in range(1, 123)),
+        *(f"E{number}" for number in range(1, 6)),
+    ]
     assert list(capability_rows()) == wanted
 
 
@@ -250,12 +292,17 @@ def test_capability_names_what_exists(row: list[str]) -> None:
             assert (ROOT / named).is_file(), f"{named} does not exist"
 
 
-# --- the package -------------------------------------------------------------------------------------
+# --- the package
+# -------------------------------------------------------------------------------------
 
 
 def test_project_lists_exactly_three_packages() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    assert project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == ["features", "models", "pipeline"]
+    assert project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == [
+        "features",
+        "models",
+        "pipeline",
+    ]
     assert project["project"]["scripts"] == {"tenure": "pipeline.cli:main"}
 
 
@@ -269,14 +316,37 @@ def test_wheel_holds_the_three_packages_and_their_templates(tmp_path: Path) -> N
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"):
         shutil.copy(ROOT / name, source / name)
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps",
-               "--no-build-isolation", "--wheel-dir", str(tmp_path), str(source)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--no-build-isolation",
+        "--wheel-dir",
+        str(tmp_path),
+        str(source),
+    ]
     built = subprocess.run(command, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stderr
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
         names = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert {name.split("/")[0] for name in names} == {"features", "models", "pipeline"}
-    assert {Path(name).suffix for name in names} <= {".py", ".j2", ".css", ".js", ".html", ".txt", ".typed"}
-    in_repository = {name_of(path) for package in ("features", "models", "pipeline")
-                     for path in (ROOT / package).rglob("*") if path.suffix in (".py", ".j2")}
+    assert {Path(name).suffix for name in names} <= {
+        ".py",
+        ".j2",
+        ".css",
+        ".js",
+        ".html",
+        ".txt",
+        ".typed",
+    }
+    in_repository = {
+        name_of(path)
+        for package in ("features", "models", "pipeline")
+        for path in (ROOT / package).rglob("*")
+        if path.suffix in (".py", ".j2")
+    }
     assert names >= in_repository

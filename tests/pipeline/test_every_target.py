@@ -5,7 +5,9 @@ import json
 from small_company import Command, Company
 
 
-def test_one_run_scores_every_target_and_judges_each_out_of_time(company_copy: Company, tenure: Command) -> None:
+def test_one_run_scores_every_target_and_judges_each_out_of_time(
+    company_copy: Company, tenure: Command
+) -> None:
     done = tenure("run", "--every-target", "--project", company_copy.folder, "--json")
     assert done.code == 0, done.err
     told = json.loads(done.out)
@@ -20,11 +22,15 @@ def test_one_run_scores_every_target_and_judges_each_out_of_time(company_copy: C
     published = scores[scores["run_id"].isin(runs)]
     asked = published.groupby("account_id")["target"].nunique()
     assert (asked == 2).mean() > 0.9
-    # High health alone is not enough: those most likely to buy more are not simply those least likely to leave.
+    # High health alone is not enough: those most likely to buy more are not simply those least
+    # likely to leave.
     table = published.pivot(index="account_id", columns="target", values="probability").dropna()
     growing = set(table["expansion_90d"].nlargest(30).index)
     assert len(table) > 100 and len(growing & set(table["churn_90d"].nsmallest(30).index)) < 20
-    pages = [(company_copy.folder / "reports" / name / "portfolio.html").read_text() for name in ("churn_90d", "expansion_90d")]
+    pages = [
+        (company_copy.folder / "reports" / name / "portfolio.html").read_text()
+        for name in ("churn_90d", "expansion_90d")
+    ]
     assert pages[0] != pages[1] and "Will the account grow within 90 days?" in pages[1]
 
 

@@ -1,4 +1,6 @@
-"""`tenure forecast` on a small simulated company: curves agree with the scores, money adds up, history is censored."""
+"""`tenure forecast` on a small simulated company: curves agree with the scores, money adds up,
+history is censored.
+"""
 
 import json
 import shutil
@@ -48,14 +50,19 @@ def firm(company: Company, tmp_path_factory: pytest.TempPathFactory) -> Company:
 def made(firm: Company) -> Forecast:
     workspace, target = firm.workspace()
     with connected() as connection:
-        return forecast_target(workspace, connection, target, options=ForecastOptions(months=24, yearly_discount=0.1))
+        return forecast_target(
+            workspace, connection, target, options=ForecastOptions(months=24, yearly_discount=0.1)
+        )
 
 
 @pytest.fixture(scope="module")
 def history(firm: Company) -> tuple[History, Target]:
     workspace, target = firm.workspace()
     with connected() as connection:
-        return event_history(workspace, connection, load_staged(workspace, connection), target, JUNE), target
+        return (
+            event_history(workspace, connection, load_staged(workspace, connection), target, JUNE),
+            target,
+        )
 
 
 def total(made: Forecast) -> pd.DataFrame:
@@ -64,20 +71,28 @@ def total(made: Forecast) -> pd.DataFrame:
 
 
 def test_published_tables_have_their_columns(firm: Company, made: Forecast) -> None:
-    for name, columns in (("horizons", HORIZONS), ("remaining_value", REMAINING), ("renewals", RENEWALS),
-                          ("renewal_forecast", MONTHLY)):
+    for name, columns in (
+        ("horizons", HORIZONS),
+        ("remaining_value", REMAINING),
+        ("renewals", RENEWALS),
+        ("renewal_forecast", MONTHLY),
+    ):
         rows = firm.published(name)
         assert list(rows.columns) == [column for column, _ in columns]
         assert len(rows) > 0
 
 
-def test_every_curve_rises_and_passes_through_the_published_score(firm: Company, made: Forecast) -> None:
+def test_every_curve_rises_and_passes_through_the_published_score(
+    firm: Company, made: Forecast
+) -> None:
     curves, scores = total(made), firm.published("scores").set_index("account_id")
     assert list(curves.columns) == list(range(30, 361, 30))
     assert (np.diff(curves.to_numpy(), axis=1) > 0).all()
     published = scores.loc[curves.index]
     assert np.abs(curves[90] - published["probability"]).max() < 1e-9
-    at_primary = made.horizons[(made.horizons["kind"] == "total") & (made.horizons["days"] == 90)].set_index("account_id")
+    at_primary = made.horizons[
+        (made.horizons["kind"] == "total") & (made.horizons["days"] == 90)
+    ].set_index("account_id")
     for end in ("probability_low", "probability_high"):
         assert (at_primary[end] == published[end]).all()
     assert not set(scores.index[scores["band"].isin(["leaving", "unknown"])]) & set(curves.index)
@@ -105,18 +120,25 @@ def test_months_add_up_over_segments_and_hold_the_known_contracts(made: Forecast
     months = made.monthly
     for column in ("value_due", "renewed", "value_under_notice"):
         parts = months[months["segment"] != ALL].groupby("month")[column].sum()
-        assert parts.to_numpy() == pytest.approx(months[months["segment"] == ALL][column].to_numpy())
+        assert parts.to_numpy() == pytest.approx(
+            months[months["segment"] == ALL][column].to_numpy()
+        )
     # In no simulated future is more renewed than is due, so the upper ends keep that order.
     assert (months["renewed_high"] <= months["value_due_high"]).all()
-    assert (months["renewed_low"] <= months["renewed"]).all() and (months["renewed"] <= months["renewed_high"]).all()
+    assert (months["renewed_low"] <= months["renewed"]).all() and (
+        months["renewed"] <= months["renewed_high"]
+    ).all()
     calendar = made.renewals[made.renewals["probability"].notna()]
     june = calendar[calendar["renewal_date"] < "2025-07-01"]
     first = months[(months["segment"] == ALL) & (months["month"] == JUNE)].iloc[0]
-    # A second end of a monthly contract can fall into June too, so the first ends are a lower bound.
+    # A second end of a monthly contract can fall into June too, so the first ends are a lower
+    # bound.
     assert first["value_due"] >= june["value_per_year"].sum() * (1 - 1e-9)
 
 
-def test_the_calendar_is_sorted_and_shows_notices_without_a_chance(firm: Company, made: Forecast) -> None:
+def test_the_calendar_is_sorted_and_shows_notices_without_a_chance(
+    firm: Company, made: Forecast
+) -> None:
     calendar = made.renewals
     assert calendar["renewal_date"].is_monotonic_increasing
     assert (calendar["renewal_date"] >= JUNE).all()
@@ -126,7 +148,9 @@ def test_the_calendar_is_sorted_and_shows_notices_without_a_chance(firm: Company
     curves = total(made)
     # Renewal within the first 30 days: the chance of not renewing is that of day 30.
     soon = calendar[(calendar["days_to_renewal"] < 30) & calendar["probability"].notna()]
-    assert soon["probability"].to_numpy() == pytest.approx(curves.loc[soon["account_id"], 30].to_numpy())
+    assert soon["probability"].to_numpy() == pytest.approx(
+        curves.loc[soon["account_id"], 30].to_numpy()
+    )
 
 
 def test_remaining_value_is_capped_discounted_and_falls_with_risk(made: Forecast) -> None:
@@ -143,7 +167,9 @@ def test_remaining_value_is_capped_discounted_and_falls_with_risk(made: Forecast
 def test_the_same_run_gives_the_same_forecast(firm: Company, made: Forecast) -> None:
     workspace, target = firm.workspace()
     with connected() as connection:
-        again = forecast_target(workspace, connection, target, options=ForecastOptions(months=24, yearly_discount=0.1))
+        again = forecast_target(
+            workspace, connection, target, options=ForecastOptions(months=24, yearly_discount=0.1)
+        )
     pd.testing.assert_frame_equal(again.horizons, made.horizons, check_exact=True)
     pd.testing.assert_frame_equal(again.monthly, made.monthly, check_exact=True)
 
@@ -156,7 +182,9 @@ def test_events_agree_with_labels(firm: Company, history: tuple[History, Target]
 
 def events_within(workspace: Workspace, target: Target, horizon: int) -> list[tuple[str, Any]]:
     """Rows on which label and moment of the event disagree."""
-    labels = workspace.store.read("labels", filters=[("target", "=", target.name)]).drop(columns="target")
+    labels = workspace.store.read("labels", filters=[("target", "=", target.name)]).drop(
+        columns="target"
+    )
     labels = labels.dropna(subset=["label"]).sort_values(["account_id", "as_of"], ignore_index=True)
     with connected() as connection:
         staged = load_staged(workspace, connection)
@@ -171,7 +199,9 @@ def with_target(firm: Company, text: str, name: str) -> tuple[Workspace, Target]
     """The project with one more target, its rows built."""
     file = firm.folder / "tenure.toml"
     # In so small a company the length of the term alone can tell who falls silent.
-    waived = file.read_text().replace("threads = 1", 'threads = 1\nwaivers = { term_days = "small firms have short terms" }')
+    waived = file.read_text().replace(
+        "threads = 1", 'threads = 1\nwaivers = { term_days = "small firms have short terms" }'
+    )
     file.write_text(waived.replace("[objective]", f"{text}\n\n[objective]"))
     workspace, _ = firm.workspace()
     target = workspace.target(name)
@@ -182,18 +212,26 @@ def with_target(firm: Company, text: str, name: str) -> tuple[Workspace, Target]
 
 
 def test_a_target_without_contracts_has_curves_and_no_calendar(company_copy: Company) -> None:
-    """Silence of 30 days: dated as the label says, impossible before day 30, and from there as everywhere."""
-    workspace, target = with_target(company_copy, """[[targets]]
+    """Silence of 30 days: dated as the label says, impossible before day 30, and from there as
+    everywhere.
+    """
+    workspace, target = with_target(
+        company_copy,
+        """[[targets]]
 name = "silent_30d"
 kind = "inactivity"
 horizon_days = 30
 population = { kind = "active", active_within_days = 60 }
 dates = { every_days = 56, first = 2023-07-09, last = 2025-02-16 }
-test = { count = 1 }""", "silent_30d")
+test = { count = 1 }""",
+        "silent_30d",
+    )
     assert events_within(workspace, target, 30) == []
     train_target(workspace, target)
     with connected() as connection:
-        scores = score_target(workspace, connection, target, JUNE.date(), use_candidate=True).scores.set_index("account_id")
+        scores = score_target(
+            workspace, connection, target, JUNE.date(), use_candidate=True
+        ).scores.set_index("account_id")
         made = forecast_target(workspace, connection, target)
     curves = total(made)
     assert min(curves.columns) == 30
@@ -204,46 +242,66 @@ test = { count = 1 }""", "silent_30d")
 
 
 def test_one_reason_as_target_has_the_others_as_competitors(company_copy: Company) -> None:
-    workspace, target = with_target(company_copy, """[[targets]]
+    workspace, target = with_target(
+        company_copy,
+        """[[targets]]
 name = "chosen_90d"
 kind = "voluntary"
 horizon_days = 90
 grace_days = 14
 population = { kind = "customers" }
 dates = { every_days = 56, first = 2023-07-09, last = 2025-02-16 }
-test = { count = 1 }""", "chosen_90d")
+test = { count = 1 }""",
+        "chosen_90d",
+    )
     train_target(workspace, target)
     with connected() as connection:
-        scores = score_target(workspace, connection, target, JUNE.date(), use_candidate=True).scores.set_index("account_id")
+        scores = score_target(
+            workspace, connection, target, JUNE.date(), use_candidate=True
+        ).scores.set_index("account_id")
         made = forecast_target(workspace, connection, target)
     wide = made.horizons.pivot(index=["account_id", "days"], columns="kind", values="probability")
     assert np.abs(wide.drop(columns="total").sum(axis=1) - wide["total"]).max() < 1e-12
     at_primary = wide.xs(90, level="days")
-    assert np.abs(at_primary["voluntary"] - scores.loc[at_primary.index, "probability"]).max() < 1e-9
+    assert (
+        np.abs(at_primary["voluntary"] - scores.loc[at_primary.index, "probability"]).max() < 1e-9
+    )
     assert (at_primary["total"] >= at_primary["voluntary"]).all()
 
 
-def test_horizons_are_calibrated_on_accounts_the_hazards_have_not_seen(history: tuple[History, Target]) -> None:
-    """Hazards from half of the accounts, curves of the other half through their out-of-time probability.
+def test_horizons_are_calibrated_on_accounts_the_hazards_have_not_seen(
+    history: tuple[History, Target],
+) -> None:
+    """Hazards from half of the accounts, curves of the other half through their out-of-time
+    probability.
 
-    Observed shares rest on rows watched long enough; the error allowed is 3 standard errors by account.
+    Observed shares rest on rows watched long enough; the error allowed is 3 standard errors by
+    account.
     """
     past, _ = history
     learn, held = np.flatnonzero(past.accounts % 2 == 0), np.flatnonzero(past.accounts % 2 == 1)
-    outcomes = Outcomes(*(getattr(past.outcomes, name)[learn] for name in ("days", "cause", "observed_days")))
+    outcomes = Outcomes(
+        *(getattr(past.outcomes, name)[learn] for name in ("days", "cause", "observed_days"))
+    )
     codes = np.unique(past.accounts[learn], return_inverse=True)[1]
-    hazards = fit_hazards(past.known.rows(learn), outcomes, codes, hazard_edges(90, 720), past.causes, replicates=2)
+    hazards = fit_hazards(
+        past.known.rows(learn), outcomes, codes, hazard_edges(90, 720), past.causes, replicates=2
+    )
     known = past.known.rows(held)
     said = hazards.curves(known, sigmoid(known.log_odds)).total
     for day in (30, 60, 180):
         watched = past.outcomes.observed_days[held] >= day
-        gap = (past.outcomes.days[held] < day)[watched] - said[watched, list(hazards.edges).index(day)]
+        gap = (past.outcomes.days[held] < day)[watched] - said[
+            watched, list(hazards.edges).index(day)
+        ]
         by_account = np.bincount(past.accounts[held][watched], weights=gap)
         error = np.sqrt((by_account**2).sum()) / watched.sum()
         assert abs(gap.mean()) < 3 * error, day
 
 
-def test_a_run_in_the_past_learns_from_no_later_event(firm: Company, history: tuple[History, Target]) -> None:
+def test_a_run_in_the_past_learns_from_no_later_event(
+    firm: Company, history: tuple[History, Target]
+) -> None:
     workspace, target = firm.workspace()
     day = pd.Timestamp("2025-01-01")
     with connected() as connection:
@@ -255,9 +313,22 @@ def test_a_run_in_the_past_learns_from_no_later_event(firm: Company, history: tu
     assert (ends <= day).all()
 
 
-def test_the_command_prints_and_answers_in_json(firm: Company, tenure: Command, made: Forecast) -> None:
+def test_the_command_prints_and_answers_in_json(
+    firm: Company, tenure: Command, made: Forecast
+) -> None:
     account = made.horizons["account_id"].iloc[0]
-    answer = tenure("forecast", "--project", firm.folder, "--json", "--months", "24", "--discount", "0.1", "--account", account)
+    answer = tenure(
+        "forecast",
+        "--project",
+        firm.folder,
+        "--json",
+        "--months",
+        "24",
+        "--discount",
+        "0.1",
+        "--account",
+        account,
+    )
     assert answer.code == 0, answer.err
     told = json.loads(answer.out)
     assert told["account"]["account_id"] == account
@@ -267,7 +338,9 @@ def test_the_command_prints_and_answers_in_json(firm: Company, tenure: Command, 
     assert "value a year up for renewal" in shown.out and "next renewals" in shown.out
 
 
-def test_what_cannot_be_forecast_is_refused_with_the_next_step(firm: Company, tenure: Command) -> None:
+def test_what_cannot_be_forecast_is_refused_with_the_next_step(
+    firm: Company, tenure: Command
+) -> None:
     growth = tenure("forecast", "--project", firm.folder, "--target", "expansion_90d")
     assert growth.code == 2 and "compares amounts at two dates" in growth.err
     unknown = tenure("forecast", "--project", firm.folder, "--as-of", "2024-01-01")

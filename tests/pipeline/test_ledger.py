@@ -1,4 +1,6 @@
-"""Which run readers see: by date, then by when it was published; a rollback takes back what came after."""
+"""Which run readers see: by date, then by when it was published; a rollback takes back what came
+after.
+"""
 
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,7 +21,12 @@ def store(tmp_path: Path) -> Store:
 
 
 def publish(
-    store: Store, run_id: str, as_of_day: int = 1, hour: int = 0, target: str = "churn", state: str = "published"
+    store: Store,
+    run_id: str,
+    as_of_day: int = 1,
+    hour: int = 0,
+    target: str = "churn",
+    state: str = "published",
 ) -> None:
     append_run(
         store,
@@ -46,14 +53,21 @@ def test_nothing_published_is_no_run(store: Store) -> None:
     assert current(store) is None and run_rows(store).empty
 
 
-def test_unknown_run_is_answered_with_whole_ids_and_an_unclear_one_with_its_own(store: Store) -> None:
+def test_unknown_run_is_answered_with_whole_ids_and_an_unclear_one_with_its_own(
+    store: Store,
+) -> None:
     for number in range(3):
         publish(store, f"3f9c0a{number:010}", as_of_day=number + 1, hour=number)
     publish(store, "aa00000000000001", hour=9)
-    with pytest.raises(NotFound, match=r"no run with id 'zz'. Newest runs:\n  aa00000000000001  as of 2025-06-01  churn  "
-                                       r"published\n  3f9c0a0000000002  as of 2025-06-03"):
+    with pytest.raises(
+        NotFound,
+        match=r"no run with id 'zz'. Newest runs:\n  aa00000000000001  as of 2025-06-01  churn  "
+        r"published\n  3f9c0a0000000002  as of 2025-06-03",
+    ):
         roll_back(store, "zz", later(10))
-    with pytest.raises(NotFound, match="3 runs with id '3f9c'. They are:\n  3f9c0a0000000002") as caught:
+    with pytest.raises(
+        NotFound, match="3 runs with id '3f9c'. They are:\n  3f9c0a0000000002"
+    ) as caught:
         roll_back(store, "3f9c", later(10))
     assert "aa0000" not in str(caught.value)
 

@@ -1,4 +1,6 @@
-"""The model card: metrics beside simple answers, gates with reasons, and nothing that breaks out of it."""
+"""The model card: metrics beside simple answers, gates with reasons, and nothing that breaks out of
+it.
+"""
 
 from datetime import datetime
 
@@ -9,39 +11,92 @@ import pytest
 from features.definition import Signal
 from models.health import band_table, scale_from_anchors
 from pipeline.jobs.run import tell_beside
-from pipeline.reports.model_card import ModelCardInputs, comparison_rows, metric_rows, model_card, signals_by_dimension
+from pipeline.reports.model_card import (
+    ModelCardInputs,
+    comparison_rows,
+    metric_rows,
+    model_card,
+    signals_by_dimension,
+)
 
 EVALUATION = {
     "test": {
-        "n": 400, "accounts": 120, "events": 40, "leaving_accounts": 31, "as_of": ["2025-01-06", "2025-02-03"],
-        "log_loss": 0.2812, "log_loss_low": 0.25, "log_loss_high": 0.31, "auc": 0.81, "auc_low": 0.74, "auc_high": 0.88,
-        "log_loss_constant": 0.3251, "log_loss_constant_hindsight": 0.3249, "ece": 0.02, "ece_expected": 0.018,
-        "calibration_slope": 1.05, "recency_auc": 0.66, "brier": None,
+        "n": 400,
+        "accounts": 120,
+        "events": 40,
+        "leaving_accounts": 31,
+        "as_of": ["2025-01-06", "2025-02-03"],
+        "log_loss": 0.2812,
+        "log_loss_low": 0.25,
+        "log_loss_high": 0.31,
+        "auc": 0.81,
+        "auc_low": 0.74,
+        "auc_high": 0.88,
+        "log_loss_constant": 0.3251,
+        "log_loss_constant_hindsight": 0.3249,
+        "ece": 0.02,
+        "ece_expected": 0.018,
+        "calibration_slope": 1.05,
+        "recency_auc": 0.66,
+        "brier": None,
     },
     "baselines": {
-        "constant": {"log_loss": 0.3251, "auc": 0.5, "difference": -0.0439, "difference_low": -0.06,
-                     "difference_high": -0.02},
-        "recency": {"log_loss": 0.31, "auc": 0.66, "difference": -0.0288, "difference_low": None,
-                    "difference_high": None},
+        "constant": {
+            "log_loss": 0.3251,
+            "auc": 0.5,
+            "difference": -0.0439,
+            "difference_low": -0.06,
+            "difference_high": -0.02,
+        },
+        "recency": {
+            "log_loss": 0.31,
+            "auc": 0.66,
+            "difference": -0.0288,
+            "difference_low": None,
+            "difference_high": None,
+        },
     },
 }
 SIGNALS = tuple(
-    Signal(f"active_days_{days}d", "active_days", "usage", "usage_events", "days with an event", "days",
-           "active on {value} of {days} days", window_days=days, worse="down")
+    Signal(
+        f"active_days_{days}d",
+        "active_days",
+        "usage",
+        "usage_events",
+        "days with an event",
+        "days",
+        "active on {value} of {days} days",
+        window_days=days,
+        worse="down",
+    )
     for days in (7, 28)
-) + (Signal("overdue", "overdue", "financial", "invoices", "unpaid | late", "invoices", "{value} overdue",
-            is_leading=False),)
+) + (
+    Signal(
+        "overdue",
+        "overdue",
+        "financial",
+        "invoices",
+        "unpaid | late",
+        "invoices",
+        "{value} overdue",
+        is_leading=False,
+    ),
+)
 
 
 def some_inputs(**changes):
     rng = np.random.default_rng(1)
     p = rng.beta(1, 8, 400)
     facts = {
-        "project": "Example Software", "target_words": "Will the account have left within 90 days?",
+        "project": "Example Software",
+        "target_words": "Will the account have left within 90 days?",
         "evaluation": EVALUATION,
-        "gates": [{"name": "beats recency", "passed": True, "reason": "0.2812 against 0.3100."},
-                  {"name": "calibrated", "passed": False, "reason": "slope 2.4."}],
-        "model_info": {"version": 7, "method": "LightGBM", "calibrator": None}, "signals": SIGNALS,
+        "gates": [
+            {"name": "beats recency", "passed": True, "reason": "0.2812 against 0.3100."},
+            {"name": "calibrated", "passed": False, "reason": "slope 2.4."},
+        ],
+        "model_info": {"version": 7, "method": "LightGBM", "calibrator": None},
+        "signals": SIGNALS,
         "band_table": band_table(scale_from_anchors(0.3, 0.1), p, rng.random(400) < p),
         "backtest": pd.DataFrame({"probability": p, "label": (rng.random(400) < p).astype(int)}),
         "now": datetime(2025, 6, 2),
@@ -52,7 +107,15 @@ def some_inputs(**changes):
 @pytest.mark.parametrize("part", [0, 1])
 def test_both_forms_hold_metrics_gates_and_limits(part):
     text = model_card(some_inputs())[part]
-    said = ("0.2812", "0.2500 to 0.3100", "0.3251", "slope 2.4", "Only 31 accounts", "not recorded", "recency alone")
+    said = (
+        "0.2812",
+        "0.2500 to 0.3100",
+        "0.3251",
+        "slope 2.4",
+        "Only 31 accounts",
+        "not recorded",
+        "recency alone",
+    )
     for wanted in said:
         assert wanted in text
     assert "REFUSED" in text or "✕ refused" in text
@@ -60,11 +123,17 @@ def test_both_forms_hold_metrics_gates_and_limits(part):
 
 def test_hostile_text_stays_text_in_both_forms():
     bad = "</script><img src=x onerror=alert(1)>| `code` [x](javascript:1)"
-    page, markdown = model_card(some_inputs(
-        project=bad, target_words=bad, limits=(bad,), waivers=(bad,), model_info={bad: bad},
-        gates=[{"name": bad, "passed": False, "reason": bad}],
-        signals=(Signal("a", bad, "usage", bad, bad, "days", "{value}"),),
-    ))
+    page, markdown = model_card(
+        some_inputs(
+            project=bad,
+            target_words=bad,
+            limits=(bad,),
+            waivers=(bad,),
+            model_info={bad: bad},
+            gates=[{"name": bad, "passed": False, "reason": bad}],
+            signals=(Signal("a", bad, "usage", bad, bad, "days", "{value}"),),
+        )
+    )
     assert "<img" not in page
     assert "<img" not in markdown and "](javascript" not in markdown
     rows = [line for line in markdown.splitlines() if line.startswith("| &lt;/script")]
@@ -72,11 +141,17 @@ def test_hostile_text_stays_text_in_both_forms():
 
 
 def test_untested_model_says_so():
-    page, markdown = model_card(some_inputs(
-        evaluation={}, gates=[], signals=(), band_table=pd.DataFrame(), backtest=pd.DataFrame()
-    ))
+    page, markdown = model_card(
+        some_inputs(
+            evaluation={}, gates=[], signals=(), band_table=pd.DataFrame(), backtest=pd.DataFrame()
+        )
+    )
     for text in (page, markdown):
-        assert "Not tested" in text and "No gate was asked" in text and "No signals were recorded" in text
+        assert (
+            "Not tested" in text
+            and "No gate was asked" in text
+            and "No signals were recorded" in text
+        )
 
 
 def test_missing_metrics_are_left_out_and_never_zero():
@@ -87,30 +162,56 @@ def test_missing_metrics_are_left_out_and_never_zero():
 def test_model_stands_beside_constants_and_recency():
     rows = comparison_rows(EVALUATION)
     assert [row["name"] for row in rows] == [
-        "this model", "constant: the last known rate", "constant: the test's own rate", "recency alone",
+        "this model",
+        "constant: the last known rate",
+        "constant: the test's own rate",
+        "recency alone",
     ]
     assert rows[1]["difference"] == "-0.0439 (-0.0600 to -0.0200)"
     assert rows[3]["difference"] == "-0.0288"
 
 
-LEADING = {"signals": 148, "lagging": 19, "all_log_loss": 0.1798, "all_auc": 0.729, "n": 398, "events": 19, "log_loss": 0.1803,
-           "auc": 0.714, "difference": 0.0005, "difference_low": -0.0034, "difference_high": 0.0032}
+LEADING = {
+    "signals": 148,
+    "lagging": 19,
+    "all_log_loss": 0.1798,
+    "all_auc": 0.729,
+    "n": 398,
+    "events": 19,
+    "log_loss": 0.1803,
+    "auc": 0.714,
+    "difference": 0.0005,
+    "difference_low": -0.0034,
+    "difference_high": 0.0032,
+}
 
 
 @pytest.mark.parametrize("part", [0, 1])
 def test_what_leading_signals_alone_cost_is_on_the_card(part):
     text = model_card(some_inputs(evaluation={**EVALUATION, "leading_alone": LEADING}))[part]
-    assert "leading signals alone, 19 lagging left out, fitted again" in text and "+0.0005 (-0.0034 to +0.0032)" in text
-    assert "leading signals alone" not in model_card(some_inputs(evaluation={**EVALUATION, "leading_alone": None}))[1]
+    assert (
+        "leading signals alone, 19 lagging left out, fitted again" in text
+        and "+0.0005 (-0.0034 to +0.0032)" in text
+    )
+    assert (
+        "leading signals alone"
+        not in model_card(some_inputs(evaluation={**EVALUATION, "leading_alone": None}))[1]
+    )
 
 
 @pytest.mark.parametrize(("low", "said"), [(-0.0034, "within chance"), (0.0001, "beyond chance")])
 def test_what_leading_signals_alone_cost_is_told_in_one_line(low, said):
     test = {**EVALUATION["test"], "mean_probability": 0.1, "rate": 0.1}
     lines = []
-    tell_beside(lambda step, text: lines.append(text), {"test": test, "leading_alone": {**LEADING, "difference_low": low}})
+    tell_beside(
+        lambda step, text: lines.append(text),
+        {"test": test, "leading_alone": {**LEADING, "difference_low": low}},
+    )
     line = next(each for each in lines if each.startswith("leading"))
-    assert "(148 of 167): log loss 0.1803 against 0.1798 with all, AUC 0.714 against 0.729" in line and line.endswith(said)
+    assert (
+        "(148 of 167): log loss 0.1803 against 0.1798 with all, AUC 0.714 against 0.729" in line
+        and line.endswith(said)
+    )
 
 
 def test_signals_are_grouped_with_their_windows():
@@ -120,26 +221,67 @@ def test_signals_are_grouped_with_their_windows():
 
 
 SEGMENTS = [
-    {"segment": "small", "n": 300, "accounts": 90, "leaving_accounts": 24, "rate": 0.12, "mean_probability": 0.1,
-     "gap": -0.02, "gap_low": -0.05, "gap_high": 0.01, "error": 0.3, "gain": -0.03, "gain_low": -0.05, "gain_high": -0.01},
-    {"segment": "large | new", "n": 100, "accounts": 1_030, "leaving_accounts": 7, "rate": 0.04, "mean_probability": 0.05,
-     "gap": 0.01, "gap_low": None, "gap_high": None, "error": 0.2, "gain": 0.01, "gain_low": None, "gain_high": None},
+    {
+        "segment": "small",
+        "n": 300,
+        "accounts": 90,
+        "leaving_accounts": 24,
+        "rate": 0.12,
+        "mean_probability": 0.1,
+        "gap": -0.02,
+        "gap_low": -0.05,
+        "gap_high": 0.01,
+        "error": 0.3,
+        "gain": -0.03,
+        "gain_low": -0.05,
+        "gain_high": -0.01,
+    },
+    {
+        "segment": "large | new",
+        "n": 100,
+        "accounts": 1_030,
+        "leaving_accounts": 7,
+        "rate": 0.04,
+        "mean_probability": 0.05,
+        "gap": 0.01,
+        "gap_low": None,
+        "gap_high": None,
+        "error": 0.2,
+        "gain": 0.01,
+        "gain_low": None,
+        "gain_high": None,
+    },
 ]
 
 
 @pytest.mark.parametrize("part", [0, 1])
 def test_segments_level_and_other_rows_are_on_the_card(part):
-    evaluation = {**EVALUATION, "segments": SEGMENTS, "prior": {"words": "the level holds."},
-                  "untreated": {"treated_share": 0.2, "metrics": {"log_loss": 0.31, "auc": 0.8}},
-                  "under_notice": {"notice_rows": 36, "with": {"log_loss": 0.4, "auc": None}}}
+    evaluation = {
+        **EVALUATION,
+        "segments": SEGMENTS,
+        "prior": {"words": "the level holds."},
+        "untreated": {"treated_share": 0.2, "metrics": {"log_loss": 0.31, "auc": 0.8}},
+        "under_notice": {"notice_rows": 36, "with": {"log_loss": 0.4, "auc": None}},
+    }
     text = model_card(some_inputs(evaluation=evaluation))[part]
-    for wanted in ("-2.0 (-5.0 to +1.0)", "too few to judge", "1,030", "the level holds.", "without the 20% of scores",
-                   "with 36 scores of accounts that had given notice", "0.3100", "0.4000", "-0.0300 (-0.0500 to -0.0100)"):
+    for wanted in (
+        "-2.0 (-5.0 to +1.0)",
+        "too few to judge",
+        "1,030",
+        "the level holds.",
+        "without the 20% of scores",
+        "with 36 scores of accounts that had given notice",
+        "0.3100",
+        "0.4000",
+        "-0.0300 (-0.0500 to -0.0100)",
+    ):
         assert wanted in text
 
 
 def test_no_interval_is_shown_for_the_calibration_error():
-    """Its resamples lie above it, so the percentiles 0.007 to 0.020 would stand beside a value of 0.0069."""
+    """Its resamples lie above it, so the percentiles 0.007 to 0.020 would stand beside a value of
+    0.0069.
+    """
     test = {**EVALUATION["test"], "ece": 0.0069, "ece_low": 0.0072, "ece_high": 0.0196}
     row = metric_rows({"test": test})[-1]
     assert row["value"] == "0.0069" and row["interval"] == ""
@@ -147,19 +289,27 @@ def test_no_interval_is_shown_for_the_calibration_error():
 
 @pytest.mark.parametrize("part", [0, 1])
 def test_test_dates_are_said_once_and_counts_have_thousands(part):
-    text = model_card(some_inputs(model_info={"test dates": "2025-01-06, 2025-02-03", "training rows": 3994}))[part]
+    text = model_card(
+        some_inputs(model_info={"test dates": "2025-01-06, 2025-02-03", "training rows": 3994})
+    )[part]
     assert text.lower().count("test dates") == 1 and "3,994" in text
 
 
 @pytest.mark.parametrize("part", [0, 1])
 def test_bands_show_the_share_that_had_the_event_with_its_interval(part):
     bands = {"healthy": {"rate": 0.0201, "rate_low": 0.004, "rate_high": 0.041}}
-    assert "2.0% (0.4% to 4.1%)" in model_card(some_inputs(evaluation={**EVALUATION, "bands": bands}))[part]
+    assert (
+        "2.0% (0.4% to 4.1%)"
+        in model_card(some_inputs(evaluation={**EVALUATION, "bands": bands}))[part]
+    )
     assert "Share with the event" not in model_card(some_inputs())[0]
 
 
 @pytest.mark.parametrize("part", [0, 1])
 def test_figures_of_a_refused_candidate_are_not_those_of_the_scorecard_that_is_published(part):
     text = model_card(some_inputs(subject="the candidate that was refused"))[part]
-    assert "Gates and figures of the test are those of the candidate that was refused" in text and "this model" not in text
+    assert (
+        "Gates and figures of the test are those of the candidate that was refused" in text
+        and "this model" not in text
+    )
     assert "Gates and figures" not in model_card(some_inputs())[part]

@@ -1,4 +1,6 @@
-"""The pace of accounts that stayed: who counts, both clocks, and nothing after the first training date."""
+"""The pace of accounts that stayed: who counts, both clocks, and nothing after the first training
+date.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +15,9 @@ from pipeline.engine.facts import put_table
 from pipeline.jobs.onboarding_pace import FEWEST, onboarding_pace
 
 FIRST = 20_000
-MILESTONES = SourceFacts("milestones", CONTRACTS["milestones"], frozenset({"milestone", "assigned_at", "reached_at"}))
+MILESTONES = SourceFacts(
+    "milestones", CONTRACTS["milestones"], frozenset({"milestone", "assigned_at", "reached_at"})
+)
 
 
 @pytest.fixture
@@ -22,23 +26,55 @@ def engine() -> Iterator[Connection]:
         yield connection
 
 
-def steps(taken: list[int | None], *, assigned: int = FIRST - 300, first_account: int = 0, **more: Any) -> list[dict[str, Any]]:
+def steps(
+    taken: list[int | None], *, assigned: int = FIRST - 300, first_account: int = 0, **more: Any
+) -> list[dict[str, Any]]:
     """One step per account; None was never reached."""
-    return [{"account_id": f"A{first_account + k}", "milestone": "kickoff", "assigned_at_day": assigned,
-             "reached_at_day": None if days is None else assigned + days, "known_from_day": assigned,
-             "known_until_day": None, **more} for k, days in enumerate(taken)]
+    return [
+        {
+            "account_id": f"A{first_account + k}",
+            "milestone": "kickoff",
+            "assigned_at_day": assigned,
+            "reached_at_day": None if days is None else assigned + days,
+            "known_from_day": assigned,
+            "known_until_day": None,
+            **more,
+        }
+        for k, days in enumerate(taken)
+    ]
 
 
-def pace(engine: Connection, rows: list[dict[str, Any]], members: int = 1000) -> dict[str, list[str]]:
-    put_table(engine, "facts_milestones", pd.DataFrame(rows).astype({"reached_at_day": "Int64", "known_until_day": "Int64"}))
-    put_table(engine, "snapshots", pd.DataFrame([
-        {"account_id": f"A{k}", "as_of_day": as_of, "state": "member", "is_test": as_of > FIRST}
-        for k in range(members) for as_of in (FIRST, FIRST + 28)]))
+def pace(
+    engine: Connection, rows: list[dict[str, Any]], members: int = 1000
+) -> dict[str, list[str]]:
+    put_table(
+        engine,
+        "facts_milestones",
+        pd.DataFrame(rows).astype({"reached_at_day": "Int64", "known_until_day": "Int64"}),
+    )
+    put_table(
+        engine,
+        "snapshots",
+        pd.DataFrame(
+            [
+                {
+                    "account_id": f"A{k}",
+                    "as_of_day": as_of,
+                    "state": "member",
+                    "is_test": as_of > FIRST,
+                }
+                for k in range(members)
+                for as_of in (FIRST, FIRST + 28)
+            ]
+        ),
+    )
     return onboarding_pace(engine, MILESTONES)
 
 
 def test_twentieths_of_the_accounts_that_stayed(engine: Connection) -> None:
-    assert pace(engine, steps([*range(1, 41)])) == {"pace_kickoff": [str(2 * k) for k in range(1, 20)]}
+    assert pace(engine, steps([*range(1, 41)])) == {
+        "pace_kickoff": [str(2 * k) for k in range(1, 20)]
+    }
 
 
 def test_steps_never_reached_are_slower_than_all(engine: Connection) -> None:

@@ -1,4 +1,6 @@
-"""`tenure outcomes`: published scores beside what the raw tables say became of the accounts, worked out in plain pandas."""
+"""`tenure outcomes`: published scores beside what the raw tables say became of the accounts, worked
+out in plain pandas.
+"""
 
 import json
 import os
@@ -25,7 +27,8 @@ from pipeline.ledger import append_run, roll_back
 from pipeline.reports.outcomes import outcomes_lines, verdict_words
 from pipeline.tracking import CHAMPION
 
-# 90 days of horizon and 14 of grace: data until 1 June complete the labels of 17 February, not those of the 18th.
+# 90 days of horizon and 14 of grace: data until 1 June complete the labels of 17 February, not
+# those of the 18th.
 EARLY, LAST_OVER, FIRST_OPEN = date(2025, 1, 5), date(2025, 2, 17), date(2025, 2, 18)
 WORDS = ("leave", "leaving", "left", "stayed")
 
@@ -38,8 +41,12 @@ def _copied(company: Company, folder: Path) -> Company:
     return replace(company, folder=folder)
 
 
-def _score(company: Company, day: date, now: datetime | None = None, bundle: Bundle | None = None) -> str:
-    """Publish the scores of a date, in the morning of that date unless said otherwise; returns the run's id."""
+def _score(
+    company: Company, day: date, now: datetime | None = None, bundle: Bundle | None = None
+) -> str:
+    """Publish the scores of a date, in the morning of that date unless said otherwise; returns the
+    run's id.
+    """
     workspace, target = company.workspace(now or datetime(day.year, day.month, day.day, 6))
     with connected() as connection:
         return str(score_target(workspace, connection, target, day, bundle=bundle).run["run_id"])
@@ -71,13 +78,23 @@ def _run(report: OutcomesReport, day: date) -> JudgedRun:
 
 def _scores(company: Company, run_id: str) -> pd.DataFrame:
     workspace, _ = company.workspace()
-    return workspace.store.read("scores", filters=[("run_id", "=", run_id)]).sort_values("account_id", ignore_index=True)
+    return workspace.store.read("scores", filters=[("run_id", "=", run_id)]).sort_values(
+        "account_id", ignore_index=True
+    )
 
 
 def _left_at(company: Company, day: date) -> "pd.Series[pd.Timestamp]":
-    """When the cover that held on a date ended, by account, in plain pandas: gaps of up to 14 days are no end."""
-    terms = company.table("subscriptions").sort_values("known_at", kind="stable").drop_duplicates("row_key", keep="last")
-    terms = terms[~terms["is_deleted"].astype(bool) & ~terms["is_trial"].astype(bool)].sort_values(["account_id", "starts_at"])
+    """When the cover that held on a date ended, by account, in plain pandas: gaps of up to 14 days
+    are no end.
+    """
+    terms = (
+        company.table("subscriptions")
+        .sort_values("known_at", kind="stable")
+        .drop_duplicates("row_key", keep="last")
+    )
+    terms = terms[~terms["is_deleted"].astype(bool) & ~terms["is_trial"].astype(bool)].sort_values(
+        ["account_id", "starts_at"]
+    )
     as_of, found = pd.Timestamp(day), {}
     for account, mine in terms.groupby("account_id"):
         start = end = None
@@ -99,11 +116,15 @@ def _by_hand(company: Company, run_id: str, day: date) -> pd.DataFrame:
     scores = scores[~scores["band"].isin(["leaving", "unknown"])]
     ends = scores["account_id"].map(_left_at(company, day))
     assert ends.notna().all()
-    return scores.assign(left_at=ends, left=(ends < pd.Timestamp(day + timedelta(days=90))).to_numpy())
+    return scores.assign(
+        left_at=ends, left=(ends < pd.Timestamp(day + timedelta(days=90))).to_numpy()
+    )
 
 
 @pytest.mark.parametrize("day", [EARLY, LAST_OVER])
-def test_counts_are_those_of_the_raw_tables(followed: Company, report: OutcomesReport, day: date) -> None:
+def test_counts_are_those_of_the_raw_tables(
+    followed: Company, report: OutcomesReport, day: date
+) -> None:
     found = _run(report, day)
     rows = _by_hand(followed, found.run["run_id"], day)
     total = found.record.total
@@ -117,7 +138,9 @@ def test_counts_are_those_of_the_raw_tables(followed: Company, report: OutcomesR
         assert (each.scores, each.left) == (len(mine), mine["left"].sum())
         assert each.promised == pytest.approx(mine["probability"].sum())
     calm = rows[(rows["band"] == "healthy") & rows["left"]]
-    assert found.record.calm_left == len(calm) and set(found.calm_left["account_id"]) <= set(calm["account_id"])
+    assert found.record.calm_left == len(calm) and set(found.calm_left["account_id"]) <= set(
+        calm["account_id"]
+    )
     assert found.record.alarms_stayed == (~rows.loc[rows["band"] == "at_risk", "left"]).sum()
 
 
@@ -130,13 +153,17 @@ def test_accounts_under_notice_are_counted_apart(followed: Company, report: Outc
     assert sum(told.values()) + found.record.total.scores == len(scores)
 
 
-def test_treated_accounts_are_those_worked_on_before_they_left(followed: Company, report: OutcomesReport) -> None:
+def test_treated_accounts_are_those_worked_on_before_they_left(
+    followed: Company, report: OutcomesReport
+) -> None:
     found = _run(report, EARLY)
     rows = _by_hand(followed, found.run["run_id"], EARLY)
     plays = followed.table("interventions")
     plays = plays[~plays["is_holdout"].fillna(False).astype(bool)].merge(rows, on="account_id")
     until = plays["left_at"].clip(upper=pd.Timestamp(EARLY + timedelta(days=90)))
-    worked = plays.loc[(plays["done_at"] >= pd.Timestamp(EARLY)) & (plays["done_at"] < until), "account_id"].nunique()
+    worked = plays.loc[
+        (plays["done_at"] >= pd.Timestamp(EARLY)) & (plays["done_at"] < until), "account_id"
+    ].nunique()
     assert found.record.treated is not None and found.record.untreated is not None
     assert found.record.treated.scores == worked > 0
     assert found.record.untreated.scores == len(rows) - worked
@@ -151,7 +178,10 @@ def test_unmatured_run_is_listed_with_its_day_and_never_judged(report: OutcomesR
 def test_page_of_an_earlier_date_tells_no_later_outcome(followed: Company) -> None:
     def days(day: str) -> list[date]:
         workspace, target = followed.workspace()
-        return [each.run["as_of"].date() for each in outcomes_report(workspace, target, on=pd.Timestamp(day)).judged]
+        return [
+            each.run["as_of"].date()
+            for each in outcomes_report(workspace, target, on=pd.Timestamp(day)).judged
+        ]
 
     assert days("2025-04-18") == []
     assert days("2025-04-19") == [EARLY]
@@ -170,15 +200,23 @@ def test_fewer_data_judge_fewer_runs(followed_copy: Company) -> None:
     assert found.waiting[0].matures_on == date(2025, 4, 19)
 
 
-def test_what_became_known_later_enters_the_labels_alone(followed_copy: Company, report: OutcomesReport) -> None:
-    """An account that stayed leaves after all, in a table that was corrected later: one more left, nothing else moves."""
+def test_what_became_known_later_enters_the_labels_alone(
+    followed_copy: Company, report: OutcomesReport
+) -> None:
+    """An account that stayed leaves after all, in a table that was corrected later: one more left,
+    nothing else moves.
+    """
     before = _run(report, EARLY)
     rows = _by_hand(followed_copy, before.run["run_id"], EARLY)
     staying = rows[(rows["band"] == "healthy") & ~rows["left"]]
     running = followed_copy.table("subscriptions")
-    later = running[running["starts_at"].between(pd.Timestamp(EARLY), pd.Timestamp(EARLY + timedelta(days=60)))]
+    later = running[
+        running["starts_at"].between(pd.Timestamp(EARLY), pd.Timestamp(EARLY + timedelta(days=60)))
+    ]
     chosen = str(staying[staying["account_id"].isin(later["account_id"])]["account_id"].iloc[0])
-    kept = running[(running["account_id"] != chosen) | (running["starts_at"] <= pd.Timestamp(EARLY))]
+    kept = running[
+        (running["account_id"] != chosen) | (running["starts_at"] <= pd.Timestamp(EARLY))
+    ]
     followed_copy.replace_table("subscriptions", kept)
     workspace, target = followed_copy.workspace()
     with connected() as connection:
@@ -186,22 +224,33 @@ def test_what_became_known_later_enters_the_labels_alone(followed_copy: Company,
     after = _run(outcomes_report(workspace, target), EARLY)
     assert after.record.total.left == before.record.total.left + 1
     assert after.record.total.promised == before.record.total.promised
-    assert [each.scores for _, each in after.record.bands] == [each.scores for _, each in before.record.bands]
+    assert [each.scores for _, each in after.record.bands] == [
+        each.scores for _, each in before.record.bands
+    ]
     named = after.calm_left.set_index("account_id").loc[chosen]
     published = rows.set_index("account_id").loc[chosen]
-    assert (named["health"], named["probability"]) == (published["health"], published["probability"])
-    drivers = workspace.store.read("drivers", filters=[("run_id", "=", before.run["run_id"]), ("account_id", "=", chosen)])
+    assert (named["health"], named["probability"]) == (
+        published["health"],
+        published["probability"],
+    )
+    drivers = workspace.store.read(
+        "drivers", filters=[("run_id", "=", before.run["run_id"]), ("account_id", "=", chosen)]
+    )
     said = str(named["towards"] or named["away"]).rpartition(" (")[0]
     assert said and any(words.startswith(said) for words in drivers["words"])
 
 
 def test_run_is_judged_by_its_own_horizon(followed_copy: Company, report: OutcomesReport) -> None:
-    """A project that asks for 30 days since then judges earlier scores by the 90 days they spoke of."""
+    """A project that asks for 30 days since then judges earlier scores by the 90 days they spoke
+    of.
+    """
     file = followed_copy.folder / "tenure.toml"
     file.write_text(file.read_text().replace("horizon_days = 90", "horizon_days = 30", 1))
     found = outcomes_report(*followed_copy.workspace())
     assert found.horizon_days == 30
-    assert [each.record.total.left for each in found.judged] == [each.record.total.left for each in report.judged]
+    assert [each.record.total.left for each in found.judged] == [
+        each.record.total.left for each in report.judged
+    ]
 
 
 def test_run_without_its_configuration_is_named_not_judged(followed_copy: Company) -> None:
@@ -221,7 +270,9 @@ def test_score_of_a_date_long_past_is_no_promise(followed_copy: Company) -> None
     late = _run(found, day)
     assert not late.in_time and late.record.total.scores > 100
     assert found.overall is not None
-    assert found.overall.total.scores == sum(each.record.total.scores for each in found.judged if each.in_time)
+    assert found.overall.total.scores == sum(
+        each.record.total.scores for each in found.judged if each.in_time
+    )
     assert verdict_words(late.record.total, WORDS, in_time=False).startswith("In hindsight: ")
 
 
@@ -276,16 +327,24 @@ def test_command_speaks_words_and_json(followed: Company, tenure: Command) -> No
     assert [run["as_of"][:10] for run in told["runs"]] == [EARLY.isoformat(), LAST_OVER.isoformat()]
     assert told["runs"][0]["verdict"] in ("held", "more", "fewer")
     assert told["overall"]["ranking"] in ("ranked", "not_ranked", "too_few")
-    assert told["waiting"][0] == {"run_id": told["waiting"][0]["run_id"], "as_of": "2025-02-18T00:00:00", "basis": "calibrated",
-                                  "matures_on": "2025-06-02"}
+    assert told["waiting"][0] == {
+        "run_id": told["waiting"][0]["run_id"],
+        "as_of": "2025-02-18T00:00:00",
+        "basis": "calibrated",
+        "matures_on": "2025-06-02",
+    }
     shown = tenure("outcomes", "--project", followed.folder)
     assert "2 runs whose outcome is known; data until 2025-06-01" in shown.out
     assert "chance alone makes it" in shown.out and "when the data reach 2 Jun 2025" in shown.out
 
 
 def test_as_of_judges_as_the_page_of_that_date(followed: Company, tenure: Command) -> None:
-    told = json.loads(tenure("outcomes", "--project", followed.folder, "--as-of", "2025-04-19", "--json").out)
-    assert [run["as_of"][:10] for run in told["runs"]] == [EARLY.isoformat()] and told["data_until"] == "2025-04-19"
+    told = json.loads(
+        tenure("outcomes", "--project", followed.folder, "--as-of", "2025-04-19", "--json").out
+    )
+    assert [run["as_of"][:10] for run in told["runs"]] == [EARLY.isoformat()] and told[
+        "data_until"
+    ] == "2025-04-19"
     absent = tenure("outcomes", "--project", followed.folder, "--as-of", "2024-04-19")
     assert absent.code == 2 and "no published run of 2024-04-19 or before" in absent.err
 
@@ -308,7 +367,10 @@ def test_nothing_published_is_said(company_copy: Company, tenure: Command) -> No
 
 def test_page_says_what_became_of_earlier_scores(company: Company, followed_copy: Company) -> None:
     first = (company.folder / "reports" / "churn_90d" / "portfolio.html").read_text()
-    assert "No earlier scores can be judged yet: those of 1 Jun 2025 when the data reach 13 Sep 2025." in first
+    assert (
+        "No earlier scores can be judged yet: those of 1 Jun 2025 when the data reach 13 Sep 2025."
+        in first
+    )
     workspace, target = followed_copy.workspace()
     with connected() as connection:
         published = score_target(workspace, connection, target)
@@ -318,8 +380,12 @@ def test_page_says_what_became_of_earlier_scores(company: Company, followed_copy
     assert "Healthy that left:" in section and "chance alone makes it" in section
 
 
-def test_next_renewal_is_judged_contract_by_contract(followed: Company, report: OutcomesReport) -> None:
-    """The 90-day scores as if they spoke of the next renewal: whose contract is over is judged, the others are counted apart."""
+def test_next_renewal_is_judged_contract_by_contract(
+    followed: Company, report: OutcomesReport
+) -> None:
+    """The 90-day scores as if they spoke of the next renewal: whose contract is over is judged, the
+    others are counted apart.
+    """
     workspace, target = followed.workspace()
     renewal = replace(target, horizon_days=None, horizon="next_renewal")
     run = _run(report, EARLY).run

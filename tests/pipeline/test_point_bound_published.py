@@ -19,9 +19,12 @@ from pipeline.jobs.train import champion_bundle
 def test_no_published_points_exceed_their_bound(company: Company, tenure: Command) -> None:
     answer = tenure("explain", "--verify", "--project", company.folder)
     assert answer.code == 0 and "times the score's largest slope" in answer.out
-    told = json.loads(tenure("explain", "--verify", "--json", "--project", company.folder).out)["bound"]
+    told = json.loads(tenure("explain", "--verify", "--json", "--project", company.folder).out)[
+        "bound"
+    ]
     assert told["drivers"] == len(company.published("drivers")) and told["not_checked"] is None
-    # The sigmoid is straight in log-odds: accounts that are not clipped use all of the bound, and nobody more.
+    # The sigmoid is straight in log-odds: accounts that are not clipped use all of the bound, and
+    # nobody more.
     assert told["largest_share"] == pytest.approx(1.0, abs=1e-6)
 
 
@@ -47,6 +50,13 @@ def test_a_scorecard_is_checked_against_its_own_points(company_copy: Company) ->
 
 
 def test_a_run_whose_model_is_gone_says_so() -> None:
-    words = bound_words({"basis": "calibrated", "slope": None, "drivers": 0, "largest_share": None,
-                         "not_checked": "model m1 is gone."})
+    words = bound_words(
+        {
+            "basis": "calibrated",
+            "slope": None,
+            "drivers": 0,
+            "largest_share": None,
+            "not_checked": "model m1 is gone.",
+        }
+    )
     assert words == "not checked against contributions: model m1 is gone"

@@ -47,17 +47,29 @@ def day(text: str) -> datetime:
     return datetime.fromisoformat(f"2024-{text}")
 
 
-def term(account: str, starts: str, ends: str | None, amount: float, seats: int = 1, **more: Any) -> dict[str, Any]:
-    return {"account_id": account, "starts_at": day(starts), "ends_at": None if ends is None else day(ends),
-            "amount_per_month": amount, "seats": seats, "is_voluntary": None, **more}
+def term(
+    account: str, starts: str, ends: str | None, amount: float, seats: int = 1, **more: Any
+) -> dict[str, Any]:
+    return {
+        "account_id": account,
+        "starts_at": day(starts),
+        "ends_at": None if ends is None else day(ends),
+        "amount_per_month": amount,
+        "seats": seats,
+        "is_voluntary": None,
+        **more,
+    }
 
 
-# Second quarter, 1 April to 1 July: A stays and grows, B leaves, C lapses for nine days (within grace) and shrinks,
-# D is cut off for not paying, E is new. A's change of seats in May is a row of its own.
+# Second quarter, 1 April to 1 July: A stays and grows, B leaves, C lapses for nine days (within
+# grace) and shrinks, D is cut off for not paying, E is new. A's change of seats in May is a row of
+# its own.
 TERMS = [
-    term("A", "01-01", "12-31", 100, 10), term("A", "05-01", "12-31", 50, 5),
+    term("A", "01-01", "12-31", 100, 10),
+    term("A", "05-01", "12-31", 50, 5),
     term("B", "01-01", "05-15", 200, 4, is_voluntary=True),
-    term("C", "01-01", "06-01", 80, 8), term("C", "06-10", "12-31", 60, 6),
+    term("C", "01-01", "06-01", 80, 8),
+    term("C", "06-10", "12-31", 60, 6),
     term("D", "01-01", "06-20", 20, 1, is_voluntary=False),
     term("E", "05-05", None, 40, 2),
 ]
@@ -66,15 +78,42 @@ PARENTS = {"A": None, "B": None, "C": None, "D": None, "E": "A"}
 
 def metrics(folder: Path, top: str = "") -> dict[tuple[str, str, str], float]:
     """(metric, segment, wording) -> value, of the second quarter."""
-    pd.DataFrame([{"account_id": a, "created_at": day("01-01"), "segment": "big" if a in "AB" else "small",
-                   "parent_account_id": p} for a, p in PARENTS.items()]).to_parquet(folder / "accounts.parquet")
+    pd.DataFrame(
+        [
+            {
+                "account_id": a,
+                "created_at": day("01-01"),
+                "segment": "big" if a in "AB" else "small",
+                "parent_account_id": p,
+            }
+            for a, p in PARENTS.items()
+        ]
+    ).to_parquet(folder / "accounts.parquet")
     pd.DataFrame(TERMS).to_parquet(folder / "subscriptions.parquet")
-    pd.DataFrame([{"account_id": a, "event_time": day(d), "event_name": n} for a, d, n in (
-        ("A", "06-25", "plan"), ("C", "06-25", "login"), ("E", "03-01", "plan"), ("B", "06-25", "plan"))]).to_parquet(
-            folder / "usage.parquet")
-    pd.DataFrame([{"account_id": a, "answered_at": day("05-02"), "kind": "nps", "scale": "0-10", "score": s, "version": v}
-                  for a, s, v in (("A", 10, "1"), ("B", 8, "1"), ("C", 2, "1"), ("E", 9, "2"))]).to_parquet(
-                      folder / "surveys.parquet")
+    pd.DataFrame(
+        [
+            {"account_id": a, "event_time": day(d), "event_name": n}
+            for a, d, n in (
+                ("A", "06-25", "plan"),
+                ("C", "06-25", "login"),
+                ("E", "03-01", "plan"),
+                ("B", "06-25", "plan"),
+            )
+        ]
+    ).to_parquet(folder / "usage.parquet")
+    pd.DataFrame(
+        [
+            {
+                "account_id": a,
+                "answered_at": day("05-02"),
+                "kind": "nps",
+                "scale": "0-10",
+                "score": s,
+                "version": v,
+            }
+            for a, s, v in (("A", 10, "1"), ("B", 8, "1"), ("C", 2, "1"), ("E", 9, "2"))
+        ]
+    ).to_parquet(folder / "surveys.parquet")
     (folder / "tenure.toml").write_text(PROJECT.format(top=top))
     workspace = open_workspace(folder, None, datetime(2024, 8, 1))
     with connected(threads=1) as connection:
@@ -113,13 +152,13 @@ def test_segments_add_up_and_wordings_stay_apart(tmp_path: Path) -> None:
 
 
 def test_use_is_what_the_project_says(tmp_path: Path) -> None:
-    found = metrics(tmp_path, "metrics = { active_events = [\"login\", \"plan\"] }")
+    found = metrics(tmp_path, 'metrics = { active_events = ["login", "plan"] }')
     assert found["product_usage_rate", "all", ""] == 2 / 3
 
 
 def test_rolled_up_children_are_counted_with_their_parent(tmp_path: Path) -> None:
     """E belongs to A: one customer fewer, no new one, and not a cent more or less."""
-    found = metrics(tmp_path, "roll_up = \"parent\"")
+    found = metrics(tmp_path, 'roll_up = "parent"')
     assert (found["customers", "all", ""], found["new_customers", "all", ""]) == (2, 0)
     assert found["monthly_revenue", "all", ""] == 250
 
@@ -129,25 +168,38 @@ def test_every_metric_made_is_in_the_dictionary(tmp_path: Path) -> None:
 
 
 def test_a_proxy_that_lost_its_link_is_shown() -> None:
-    """`clicks` tells leavers in the first half and nothing in the second; `days` tells them all the time."""
+    """`clicks` tells leavers in the first half and nothing in the second; `days` tells them all the
+    time.
+    """
     generator = np.random.default_rng(3)
     dates = pd.date_range("2024-02-05", periods=4, freq="28D")
     n = 400
-    keys = pd.DataFrame({"account_id": [f"A{k:04d}" for k in range(n) for _ in dates], "as_of": list(dates) * n})
+    keys = pd.DataFrame(
+        {"account_id": [f"A{k:04d}" for k in range(n) for _ in dates], "as_of": list(dates) * n}
+    )
     keys["label_until"], keys["is_test"] = keys["as_of"] + pd.Timedelta(days=30), False
     label = pd.Series(generator.random(len(keys)) < 0.2).astype("int64")
     early = (keys["as_of"] < dates[2]).to_numpy()
     noise = generator.normal(size=(2, len(keys)))
-    features = pd.DataFrame({"clicks": noise[0] - 1.5 * label * early, "days": noise[1] - 1.5 * label})
+    features = pd.DataFrame(
+        {"clicks": noise[0] - 1.5 * label * early, "days": noise[1] - 1.5 * label}
+    )
     signals = tuple(Signal(c, c, "usage", "usage_events", c, "times", "{value}") for c in features)
     links = signal_links(training_set(keys, features, label, signals), signals)
-    assert dict(links.loc[links["state"] != "", ["signal", "state"]].to_numpy()) == {"clicks": "lost", "days": "kept"}
+    assert dict(links.loc[links["state"] != "", ["signal", "state"]].to_numpy()) == {
+        "clicks": "lost",
+        "days": "kept",
+    }
     of_clicks = links[links["signal"] == "clicks"].set_index("period")["auc"]
     assert list(of_clicks.index) == ["earlier", "later", "2024-Q1", "2024-Q2"]
     assert of_clicks["2024-Q1"] < 0.3 and of_clicks["2024-Q2"] == pytest.approx(0.5, abs=0.1)
     target = Target(name="churn", kind="churn", horizon_days=30)
-    said = metrics_text(TakenMetrics(pd.DataFrame({"segment": [], "metric": []}), links), target).splitlines()
+    said = metrics_text(
+        TakenMetrics(pd.DataFrame({"segment": [], "metric": []}), links), target
+    ).splitlines()
     assert said[0].startswith("no whole quarter")
-    shown = {line.split()[1]: line.split() for line in said if line.startswith(("  lost", "  kept"))}
+    shown = {
+        line.split()[1]: line.split() for line in said if line.startswith(("  lost", "  kept"))
+    }
     assert shown["clicks"][0] == "lost" and shown["clicks"][-1].startswith("(")
     assert shown["days"][0] == "kept" and int(shown["days"][-1]) > 70

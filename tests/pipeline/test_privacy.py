@@ -1,4 +1,6 @@
-"""An account that asks to be forgotten is gone from every table, file and page; old runs go when their time is over."""
+"""An account that asks to be forgotten is gone from every table, file and page; old runs go when
+their time is over.
+"""
 
 import json
 from pathlib import Path
@@ -14,9 +16,12 @@ from pipeline.jobs.privacy import drop_old_runs, forget_account
 
 def _files_that_hold(folder: Path, account: str) -> list[Path]:
     """Data files of the store, referenced or not, with a row of the account."""
-    return [file for file in folder.rglob("*.parquet")
-            if "account_id" in pq.read_schema(file).names
-            and account in set(pq.read_table(file, columns=["account_id"])["account_id"].to_pylist())]
+    return [
+        file
+        for file in folder.rglob("*.parquet")
+        if "account_id" in pq.read_schema(file).names
+        and account in set(pq.read_table(file, columns=["account_id"])["account_id"].to_pylist())
+    ]
 
 
 def test_a_forgotten_account_is_gone_everywhere(company_copy: Company, tenure: Command) -> None:
@@ -30,7 +35,14 @@ def test_a_forgotten_account_is_gone_everywhere(company_copy: Company, tenure: C
 
     assert done.code == 0, done.err
     told = json.loads(done.out)
-    assert {"scores", "drivers", "portfolio", "staged_accounts", "staged_usage_events", "features_churn_90d"} <= set(told["rows"])
+    assert {
+        "scores",
+        "drivers",
+        "portfolio",
+        "staged_accounts",
+        "staged_usage_events",
+        "features_churn_90d",
+    } <= set(told["rows"])
     assert _files_that_hold(store.folder, account) == [] and _files_that_hold(store.folder, other)
     for name, rows in before.items():
         kept = rows[rows["account_id"] != account]
@@ -44,7 +56,7 @@ def test_a_forgotten_account_is_gone_everywhere(company_copy: Company, tenure: C
 def test_an_unknown_account_removes_nothing(company_copy: Company) -> None:
     workspace, _ = company_copy.workspace()
     versions = {name: workspace.store.version(name) for name in workspace.store.tables()}
-    with pytest.raises(NotFound, match="no table of .* holds account \"A'1\""):
+    with pytest.raises(NotFound, match='no table of .* holds account "A\'1"'):
         forget_account(workspace, "A'1")
     assert versions == {name: workspace.store.version(name) for name in workspace.store.tables()}
 

@@ -1,4 +1,6 @@
-"""`tenure promote --label`: the gates of the run, the model in use on the same held-out rows, and what is refused."""
+"""`tenure promote --label`: the gates of the run, the model in use on the same held-out rows, and
+what is refused.
+"""
 
 import json
 import shutil
@@ -19,7 +21,13 @@ from models.table import TableOptions, table_rows
 from models.table_codes import ColumnCode, misfits
 from models.training import train
 from pipeline.jobs.promote_table import _beside, promote_table
-from pipeline.jobs.table_in_use import beside_in_use, beside_words, stored_evaluation, table_facts, table_in_use
+from pipeline.jobs.table_in_use import (
+    beside_in_use,
+    beside_words,
+    stored_evaluation,
+    table_facts,
+    table_in_use,
+)
 from pipeline.jobs.train_table import NOT_OUT_OF_TIME, TrainedTable, table_job, train_table
 from pipeline.tracking import CHALLENGER, CHAMPION, alias_version, client
 
@@ -46,14 +54,23 @@ def some_table(rows: int = 800, seed: int = 1) -> pd.DataFrame:
     usage = generator.gamma(2.0, 10.0, rows)
     plan = generator.choice(["Basic", "Pro", "Team"], rows, p=[0.5, 0.3, 0.2])
     left = generator.random(rows) < 1 / (1 + np.exp(0.12 * usage - 0.5 - 1.2 * (plan == "Basic")))
-    return pd.DataFrame({"account": [f"{n:05}" for n in range(rows)], "logins": usage, "plan": plan,
-                         "seats": generator.integers(1, 40, rows), "left": left.astype(int)})
+    return pd.DataFrame(
+        {
+            "account": [f"{n:05}" for n in range(rows)],
+            "logins": usage,
+            "plan": plan,
+            "seats": generator.integers(1, 40, rows),
+            "left": left.astype(int),
+        }
+    )
 
 
 def dated(table: pd.DataFrame, first: str) -> pd.DataFrame:
     """Ten dates, 28 days apart, an account on each."""
     days = pd.date_range(first, periods=10, freq="28D")
-    return table.assign(day=np.tile(days, len(table) // 10), account=[f"a{n // 10}" for n in range(len(table))])
+    return table.assign(
+        day=np.tile(days, len(table) // 10), account=[f"a{n // 10}" for n in range(len(table))]
+    )
 
 
 def trained(folder: Path, table: pd.DataFrame, **options: Any) -> TrainedTable:
@@ -62,9 +79,14 @@ def trained(folder: Path, table: pd.DataFrame, **options: Any) -> TrainedTable:
     return train_table(table_job(Path("t.parquet"), chosen, folder, NOW, data_dir=folder, trials=0))
 
 
-def beside(folder: Path, name: str, done: TrainedTable, table: pd.DataFrame, **options: Any) -> dict[str, Any]:
+def beside(
+    folder: Path, name: str, done: TrainedTable, table: pd.DataFrame, **options: Any
+) -> dict[str, Any]:
     """The model in use on the held-out rows of another table."""
-    in_use, chosen = table_in_use(client(folder, None), name), TableOptions("left", **{"account": "account", **options})
+    in_use, chosen = (
+        table_in_use(client(folder, None), name),
+        TableOptions("left", **{"account": "account", **options}),
+    )
     assert in_use is not None
     rows = table_rows(table, chosen)
     found = beside_in_use(in_use, rows, table_facts("t.parquet", chosen, rows), done.bundle, None)
@@ -79,12 +101,17 @@ def alias(folder: Path, name: str, of: str = NAME) -> Any:
 @pytest.fixture(scope="module", autouse=True)
 def quick_training() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.jobs.train_table.TrainingPlan", partial(TrainingPlan, threads=1, bags=1, max_trees=40))
+        patch.setattr(
+            "pipeline.jobs.train_table.TrainingPlan",
+            partial(TrainingPlan, threads=1, bags=1, max_trees=40),
+        )
         yield
 
 
 @pytest.fixture(scope="module")
-def first(quick_training: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainedTable]:
+def first(
+    quick_training: None, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, TrainedTable]:
     """A project folder whose first table model is in use."""
     folder = tmp_path_factory.mktemp("first")
     (folder / "tenure.toml").write_text(PROJECT)
@@ -99,13 +126,18 @@ def in_use(first: tuple[Path, TrainedTable], tmp_path: Path) -> Path:
     return Path(shutil.copytree(first[0], tmp_path / "copy"))
 
 
-def test_first_model_of_a_table_is_promoted_by_its_gates_and_says_it_is_not_out_of_time(tmp_path: Path, tenure: Command) -> None:
+def test_first_model_of_a_table_is_promoted_by_its_gates_and_says_it_is_not_out_of_time(
+    tmp_path: Path, tenure: Command
+) -> None:
     done = trained(tmp_path, some_table(seed=2))
     assert done.evaluation["champion"] is None and alias(tmp_path, CHAMPION) is None
-    said = tenure("promote", "--label", "left", "--project", tmp_path, "--acknowledge", "a small made set")
+    said = tenure(
+        "promote", "--label", "left", "--project", tmp_path, "--acknowledge", "a small made set"
+    )
     assert said.code == 0, said.err
     assert f"version 1 of {NAME} is in use (calibrated)." in said.out
-    # What was not asked (no signal counts days) is no reason to trust a model, and is not listed among them.
+    # What was not asked (no signal counts days) is no reason to trust a model, and is not listed
+    # among them.
     assert {gate["applies"] for gate in done.evaluation["gates"]} == {True, False}
     for gate in done.evaluation["gates"]:
         assert (f"{gate['name']}: {gate['reason']}" in said.out) == gate["applies"]
@@ -114,26 +146,37 @@ def test_first_model_of_a_table_is_promoted_by_its_gates_and_says_it_is_not_out_
     assert f"models:/{NAME}@champion" in said.out
     assert alias(tmp_path, CHAMPION).version == alias(tmp_path, CHALLENGER).version
     assert alias(tmp_path, CHAMPION).tags["acknowledged"] == "a small made set"
-    again = tenure("promote", "--label", "left", "--project", tmp_path, "--acknowledge", "again", "--json")
+    again = tenure(
+        "promote", "--label", "left", "--project", tmp_path, "--acknowledge", "again", "--json"
+    )
     found = json.loads(again.out)
     assert found["is_out_of_time"] is False and found["registered_model"] == NAME
     assert "version 1 was in use already." in found["notes"]
 
 
-def test_refused_candidate_keeps_its_reasons_and_the_model_in_use_stays(in_use: Path, tenure: Command) -> None:
-    (in_use / "tenure.toml").write_text(PROJECT.replace("band_change_budget = 1", "band_change_budget = 0.001"))
+def test_refused_candidate_keeps_its_reasons_and_the_model_in_use_stays(
+    in_use: Path, tenure: Command
+) -> None:
+    (in_use / "tenure.toml").write_text(
+        PROJECT.replace("band_change_budget = 1", "band_change_budget = 0.001")
+    )
     noise = some_table().assign(left=np.random.default_rng(5).integers(0, 2, 800))
     gates = trained(in_use, noise).evaluation["gates"]
     reasons = [f"{gate['name']}: {gate['reason']}" for gate in gates if not gate["passed"]]
     assert any(reason.startswith("beats the constant on other accounts") for reason in reasons)
-    assert gates[-1]["name"] == "stable against the model in use" and "Raise training.band_change_budget" in reasons[-1]
+    assert (
+        gates[-1]["name"] == "stable against the model in use"
+        and "Raise training.band_change_budget" in reasons[-1]
+    )
     said = tenure("promote", "--label", "left", "--project", in_use)
     assert said.code == 3 and said.out == ""
-    assert "the candidate of label 'left' is refused." in said.err and all(reason in said.err for reason in reasons)
+    assert "the candidate of label 'left' is refused." in said.err and all(
+        reason in said.err for reason in reasons
+    )
     assert NOT_OUT_OF_TIME in said.err and "the model in use, version 1: log loss" in said.err
     assert int(alias(in_use, CHAMPION, f"acme-{NAME}").version) == 1
     kept = json.loads(alias(in_use, CHALLENGER, f"acme-{NAME}").tags["refused"])
-    assert kept[:len(reasons)] == reasons
+    assert kept[: len(reasons)] == reasons
 
 
 def test_next_candidate_is_judged_beside_the_model_in_use_on_the_same_held_out_rows(
@@ -144,30 +187,55 @@ def test_next_candidate_is_judged_beside_the_model_in_use_on_the_same_held_out_r
     found = done.evaluation["champion"]
     assert found["note"] is None and found["registered_version"] == "1"
     assert found["log_loss"] == pytest.approx(first[1].evaluation["test"]["log_loss"], abs=1e-12)
-    assert found["difference"] == pytest.approx(done.evaluation["test"]["log_loss"] - found["log_loss"], abs=1e-12)
+    assert found["difference"] == pytest.approx(
+        done.evaluation["test"]["log_loss"] - found["log_loss"], abs=1e-12
+    )
     assert found["difference_low"] <= found["difference"] <= found["difference_high"]
     assert 0 <= found["band_changes"] <= 1 and 0 <= found["reseeded"] <= 1
     assert done.evaluation["gates"][-1]["name"] == "stable against the model in use"
     assert done.bundle.scale == first[1].bundle.scale  # what 40 means stays
     words = beside_words(found)
     assert "log loss minus that" in words
-    assert words in (in_use / "reports" / f"acme-{NAME}" / "model_card.md").read_text().replace("\\", "")
+    assert words in (in_use / "reports" / f"acme-{NAME}" / "model_card.md").read_text().replace(
+        "\\", ""
+    )
     assert words in promote_table(in_use, "left", acknowledge="a small made set").notes
     assert int(alias(in_use, CHAMPION, f"acme-{NAME}").version) == 2
 
 
-@pytest.mark.parametrize(("change", "options", "why"), [
-    ({}, {"test_share": 0.3}, "it held out 20% of accounts, here 30%, so it may have learned from some of these rows"),
-    ({"account": None}, {"account": None}, "its accounts were named by account, here distinct rows of 3 columns"),
-    ({"plan": None}, {}, "lacks columns it reads, or holds them as another type: plan"),
-    ({"seats": lambda t: "s" + (t["seats"] % 3).astype(str)}, {}, "or holds them as another type: seats"),
-    ({}, {"positive": "0"}, "it has another event (none named, here '0')"),
-    ({"day": pd.Timestamp("2024-01-01")}, {"as_of": "day", "horizon_days": 28}, "another time ahead (no dates, here 28 days)"),
-])
+@pytest.mark.parametrize(
+    ("change", "options", "why"),
+    [
+        (
+            {},
+            {"test_share": 0.3},
+            "it held out 20% of accounts, here 30%, so it may have learned from some of these rows",
+        ),
+        (
+            {"account": None},
+            {"account": None},
+            "its accounts were named by account, here distinct rows of 3 columns",
+        ),
+        ({"plan": None}, {}, "lacks columns it reads, or holds them as another type: plan"),
+        (
+            {"seats": lambda t: "s" + (t["seats"] % 3).astype(str)},
+            {},
+            "or holds them as another type: seats",
+        ),
+        ({}, {"positive": "0"}, "it has another event (none named, here '0')"),
+        (
+            {"day": pd.Timestamp("2024-01-01")},
+            {"as_of": "day", "horizon_days": 28},
+            "another time ahead (no dates, here 28 days)",
+        ),
+    ],
+)
 def test_two_models_are_not_compared_where_a_figure_would_mislead(
     first: tuple[Path, TrainedTable], change: dict[str, Any], options: dict[str, Any], why: str
 ) -> None:
-    table = some_table().assign(**{name: value for name, value in change.items() if value is not None})
+    table = some_table().assign(
+        **{name: value for name, value in change.items() if value is not None}
+    )
     if "as_of" in options:
         table = dated(table, "2024-01-01")
     table = table.drop(columns=[name for name, value in change.items() if value is None])
@@ -176,26 +244,40 @@ def test_two_models_are_not_compared_where_a_figure_would_mislead(
     assert beside_words(found) == f"the model in use, version 1: not compared, {found['note']}."
 
 
-def test_model_in_use_reads_a_column_that_the_candidate_drops(first: tuple[Path, TrainedTable]) -> None:
+def test_model_in_use_reads_a_column_that_the_candidate_drops(
+    first: tuple[Path, TrainedTable],
+) -> None:
     chosen = TableOptions("left", account="account", drop=("plan", "joined"))
     rows = table_rows(some_table().assign(joined=pd.Timestamp("2024-01-01")), chosen)
-    assert list(rows.source.dropped.columns) == ["plan"]  # a time counts from nothing where rows have no date
+    assert list(rows.source.dropped.columns) == [
+        "plan"
+    ]  # a time counts from nothing where rows have no date
     assert "plan" not in " ".join(rows.training_set.features.columns)
     done = train(rows.training_set, TrainingPlan(trials=0, threads=1, bags=1, max_trees=40))
     in_use = table_in_use(client(first[0], None), f"acme-{NAME}")
     assert in_use is not None
-    found = beside_in_use(in_use, rows, table_facts("t.parquet", chosen, rows), replace(first[1].bundle, model=done.model), None)
+    found = beside_in_use(
+        in_use,
+        rows,
+        table_facts("t.parquet", chosen, rows),
+        replace(first[1].bundle, model=done.model),
+        None,
+    )
     assert found["note"] is None
     assert found["log_loss"] == pytest.approx(first[1].evaluation["test"]["log_loss"], abs=1e-12)
     assert found["difference"] > 0  # the plan told something
 
 
-def test_fewer_held_out_accounts_than_the_model_in_use_held_out_are_compared(first: tuple[Path, TrainedTable]) -> None:
+def test_fewer_held_out_accounts_than_the_model_in_use_held_out_are_compared(
+    first: tuple[Path, TrainedTable],
+) -> None:
     found = beside(first[0], f"acme-{NAME}", first[1], some_table(), test_share=0.1)
     assert found["note"] is None and found["difference"] == 0.0 and found["reseeded"] is None
 
 
-def test_dated_tables_are_compared_only_on_dates_after_the_last_label_learned(tmp_path: Path) -> None:
+def test_dated_tables_are_compared_only_on_dates_after_the_last_label_learned(
+    tmp_path: Path,
+) -> None:
     when = {"as_of": "day", "horizon_days": 28}
     first = trained(tmp_path, dated(some_table(), "2024-01-01"), **when)
     done = promote_table(tmp_path, "left", acknowledge="a small made set")
@@ -208,40 +290,59 @@ def test_dated_tables_are_compared_only_on_dates_after_the_last_label_learned(tm
 
 def test_a_comparison_with_a_model_that_is_no_longer_in_use_is_not_repeated() -> None:
     then = {"registered_version": "1", "note": None}
-    assert "version 3: not compared, it was put to use after" in _beside(then, SimpleNamespace(version=3), "2")
+    assert "version 3: not compared, it was put to use after" in _beside(
+        then, SimpleNamespace(version=3), "2"
+    )
     assert "version 3: not compared" in _beside(None, SimpleNamespace(version=3), "2")
     assert _beside(then, SimpleNamespace(version=2), "2") == "version 2 was in use already."
 
 
-def test_what_was_not_trained_is_named_with_the_next_step(in_use: Path, tmp_path: Path, tenure: Command) -> None:
+def test_what_was_not_trained_is_named_with_the_next_step(
+    in_use: Path, tmp_path: Path, tenure: Command
+) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     nothing = tenure("promote", "--label", "left", "--project", empty)
     assert nothing.code == 2 and "tenure train --table FILE --label left" in nothing.err
     assert not (empty / "mlruns").exists()  # a question leaves nothing behind
     other = tenure("promote", "--label", "gone", "--project", in_use)
-    assert other.code == 2 and "label 'gone' has no candidate model yet. There are models for left." in other.err
+    assert (
+        other.code == 2
+        and "label 'gone' has no candidate model yet. There are models for left." in other.err
+    )
     both = tenure("promote", "--label", "left", "--target", "churn_90d", "--project", in_use)
     assert both.code == 2 and "Name one of them" in both.err
     card = tenure("promote", "--label", "left", "--scorecard", "--project", in_use)
     assert card.code == 2 and "there is no scorecard" in card.err
 
 
-def test_run_keeps_the_evaluation_and_how_accounts_were_held_out(first: tuple[Path, TrainedTable]) -> None:
+def test_run_keeps_the_evaluation_and_how_accounts_were_held_out(
+    first: tuple[Path, TrainedTable],
+) -> None:
     kept = stored_evaluation(alias(first[0], CHALLENGER, f"acme-{NAME}"))
     assert kept is not None and kept["gates"] == first[1].evaluation["gates"]
     assert kept["table"]["accounts_by"] == "named by account" and kept["table"]["test_share"] == 0.2
     assert stored_evaluation(SimpleNamespace(tags={})) is None
     options, table = TableOptions("left"), some_table().drop(columns="account")
-    by = [table_facts("t.parquet", options, table_rows(each, options))["accounts_by"] for each in (
-        table, table[["left", "seats", "plan", "logins"]], table.drop(columns="seats"))]
+    by = [
+        table_facts("t.parquet", options, table_rows(each, options))["accounts_by"]
+        for each in (table, table[["left", "seats", "plan", "logins"]], table.drop(columns="seats"))
+    ]
     assert by[0] == by[1] != by[2] and by[0].startswith("distinct rows of 3 columns (")
 
 
 def test_columns_of_another_kind_do_not_fit_frozen_codes() -> None:
-    codes = (ColumnCode("a", "number", ("a",)), ColumnCode("b", "category", ("b_rank",), ("x", "y")),
-             ColumnCode("c", "date", ("c",)), ColumnCode("d", "flag", ("d",)))
+    codes = (
+        ColumnCode("a", "number", ("a",)),
+        ColumnCode("b", "category", ("b_rank",), ("x", "y")),
+        ColumnCode("c", "date", ("c",)),
+        ColumnCode("d", "flag", ("d",)),
+    )
     fits = pd.DataFrame({"a": [1.0], "b": ["x"], "c": [3.0], "d": [True]})
     assert misfits(fits, codes, {"c"}) == ()
     assert misfits(fits, codes) == ("c",)
-    assert misfits(pd.DataFrame({"a": ["1"], "b": [2.0], "c": [3.0]}), codes, {"c"}) == ("a", "b", "d")
+    assert misfits(pd.DataFrame({"a": ["1"], "b": [2.0], "c": [3.0]}), codes, {"c"}) == (
+        "a",
+        "b",
+        "d",
+    )

@@ -19,12 +19,16 @@ from pipeline.tracking import CHALLENGER, CHAMPION
 
 
 def _promise(company: Company, shift: float, *, use: bool = True) -> None:
-    """Register a model, in use or a candidate, whose every promise is `shift` log-odds from what the present one says."""
+    """Register a model, in use or a candidate, whose every promise is `shift` log-odds from what
+    the present one says.
+    """
     workspace, target = company.workspace()
     bundle, baselines, _ = need_version(workspace, target, CHAMPION, "")
     calibrator = bundle.model.calibrator
     assert isinstance(calibrator, Platt)
-    moved = replace(bundle.model, calibrator=replace(calibrator, intercept=calibrator.intercept + shift))
+    moved = replace(
+        bundle.model, calibrator=replace(calibrator, intercept=calibrator.intercept + shift)
+    )
     version = register(workspace, target, replace(bundle, model=moved), baselines, None, None)
     if use:
         put_to_use(workspace, target, version, "calibrated", {})
@@ -32,6 +36,7 @@ def _promise(company: Company, shift: float, *, use: bool = True) -> None:
 
 def _gates_pass_but_for_level(monkeypatch: pytest.MonkeyPatch) -> None:
     """The small company has few leavers in its test; here the level alone decides."""
+
     def judged(found: dict[str, Any]) -> tuple[Gate, ...]:
         test = found["test"]
         is_near = abs(test["mean_probability"] - test["rate"]) < 0.5 * test["rate"] + 0.02
@@ -63,9 +68,12 @@ def test_a_candidate_refused_for_its_level_is_used_at_the_level_of_newer_labels(
 
     after, _, version = need_version(workspace, target, CHAMPION, "")
     assert after.calibrator_version != refused.calibrator_version and after.basis == "calibrated"
-    # Anchors that a published score rests on stay; only those proposed for the level that was off move with it.
+    # Anchors that a published score rests on stay; only those proposed for the level that was off
+    # move with it.
     assert after.scale == refused.scale
-    assert any(f"Version {version} is in use" in line and "follows newer labels" in line for line in told)
+    assert any(
+        f"Version {version} is in use" in line and "follows newer labels" in line for line in told
+    )
     found = latest_evaluation(workspace, target, after.model_version)
     assert found is not None and len(found["test"]["as_of"]) == 1  # judged on the newest date alone
     assert all(gate["passed"] for gate in found["gates"])
@@ -78,22 +86,36 @@ def test_rows_that_set_a_candidates_level_were_complete_before_the_date_that_jud
     rows, _, _ = recalibrate.load_training(workspace, target)
     bundle, _, _ = need_version(workspace, target, CHALLENGER)
 
-    earlier, newest = recalibrate._newer(rows, str(bundle.model.training["last_as_of"]), target, complete=True)
+    earlier, newest = recalibrate._newer(
+        rows, str(bundle.model.training["last_as_of"]), target, complete=True
+    )
 
     assert len(earlier) and newest.keys["as_of"].nunique() == 1
     assert (earlier.keys["label_until"] <= newest.keys["as_of"].iloc[0]).all()
-    with pytest.raises(ConfigError, match=r"1 dates .* two are needed|no outcome .* was known before the newest date"):
-        recalibrate._newer(rows, f"{newest.keys['as_of'].iloc[0] - pd.Timedelta(days=60):%Y-%m-%d}", target, complete=True)
+    with pytest.raises(
+        ConfigError,
+        match=r"1 dates .* two are needed|no outcome .* was known before the newest date",
+    ):
+        recalibrate._newer(
+            rows,
+            f"{newest.keys['as_of'].iloc[0] - pd.Timedelta(days=60):%Y-%m-%d}",
+            target,
+            complete=True,
+        )
 
 
-def test_a_candidate_that_the_newest_date_refuses_too_stays_out(company_copy: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_candidate_that_the_newest_date_refuses_too_stays_out(
+    company_copy: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _gates_pass_but_for_level(monkeypatch)
     _without_champion(monkeypatch)
     workspace, target = company_copy.workspace()
     in_use = load_version(workspace, target, CHAMPION)
     _promise(company_copy, 2.5, use=False)
     evaluate_target(workspace, target)
-    monkeypatch.setattr(recalibrate, "gates", lambda found: (Gate("beats recency", False, "it does not."),))
+    monkeypatch.setattr(
+        recalibrate, "gates", lambda found: (Gate("beats recency", False, "it does not."),)
+    )
 
     with pytest.raises(GateRefused, match="with a corrected level.*beats recency: it does not"):
         recalibrate_target(workspace, target, candidate=True)
@@ -101,7 +123,9 @@ def test_a_candidate_that_the_newest_date_refuses_too_stays_out(company_copy: Co
     assert in_use is not None and need_version(workspace, target, CHAMPION, "")[2] == in_use[2]
 
 
-def test_wrong_level_is_corrected_and_nothing_else(company_copy: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_level_is_corrected_and_nothing_else(
+    company_copy: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("models.calibration.prior.MIN_LEAVING", 5)
     _promise(company_copy, 2.5)
     workspace, target = company_copy.workspace()
@@ -119,7 +143,9 @@ def test_wrong_level_is_corrected_and_nothing_else(company_copy: Company, monkey
     assert "moved to labels newer than the training" in after.facts["notes"][-1]
 
 
-def test_level_that_holds_registers_nothing(company_copy: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_level_that_holds_registers_nothing(
+    company_copy: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
     workspace, target = company_copy.workspace()
     _, _, version = need_version(workspace, target, CHAMPION, "")
     monkeypatch.setattr("models.calibration.prior.SMALLEST_SHIFT", 50.0)
@@ -130,13 +156,17 @@ def test_level_that_holds_registers_nothing(company_copy: Company, monkeypatch: 
     assert need_version(workspace, target, CHAMPION, "")[2] == version
 
 
-def test_correction_the_newest_date_does_not_confirm_is_refused(company_copy: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_correction_the_newest_date_does_not_confirm_is_refused(
+    company_copy: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("models.calibration.prior.MIN_LEAVING", 5)
     _promise(company_copy, 2.5)
     workspace, target = company_copy.workspace()
     _, _, version = need_version(workspace, target, CHAMPION, "")
     # The correction goes the wrong way, so the date that judges must catch it.
-    monkeypatch.setattr(recalibrate, "corrected", lambda platt, check: replace(platt, intercept=platt.intercept + 1))
+    monkeypatch.setattr(
+        recalibrate, "corrected", lambda platt, check: replace(platt, intercept=platt.intercept + 1)
+    )
 
     with pytest.raises(GateRefused, match="does not confirm"):
         recalibrate_target(workspace, target)

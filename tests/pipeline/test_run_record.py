@@ -1,4 +1,6 @@
-"""What MLflow keeps of a training run: trials below it, the data, test metrics with intervals, pictures, the model card."""
+"""What MLflow keeps of a training run: trials below it, the data, test metrics with intervals,
+pictures, the model card.
+"""
 
 import json
 from typing import Any
@@ -25,10 +27,14 @@ def recorded(company: Company) -> tuple[Any, Any, Any]:
     return tracker, next(run for run in runs if run.info.run_name.startswith("train")), runs
 
 
-def test_each_trial_is_a_run_below_the_training_in_the_same_experiment(recorded: tuple[Any, Any, Any]) -> None:
+def test_each_trial_is_a_run_below_the_training_in_the_same_experiment(
+    recorded: tuple[Any, Any, Any],
+) -> None:
     tracker, training, runs = recorded
     trials = [run for run in runs if run.info.run_name.startswith("trial")]
-    assert trials and all(run.data.tags["mlflow.parentRunId"] == training.info.run_id for run in trials)
+    assert trials and all(
+        run.data.tags["mlflow.parentRunId"] == training.info.run_id for run in trials
+    )
     assert all("log_loss" in run.data.metrics for run in trials)
     default = tracker.get_experiment_by_name("Default")
     assert default is None or not tracker.search_runs([default.experiment_id])
@@ -41,31 +47,51 @@ def test_the_dataset_counts_all_rows(company: Company, recorded: tuple[Any, Any,
     assert dataset.digest == rows.fingerprint()[:32]
 
 
-def test_the_run_holds_the_test_with_intervals_pictures_and_card(company: Company, recorded: tuple[Any, Any, Any]) -> None:
+def test_the_run_holds_the_test_with_intervals_pictures_and_card(
+    company: Company, recorded: tuple[Any, Any, Any]
+) -> None:
     tracker, training, _ = recorded
     found = latest_evaluation(*company.workspace())
     assert found is not None
     metrics = training.data.metrics
     for name in ("log_loss", "auc", "calibration_slope"):
-        assert metrics[f"test_{name}_low"] <= metrics[f"test_{name}"] <= metrics[f"test_{name}_high"]
+        assert (
+            metrics[f"test_{name}_low"] <= metrics[f"test_{name}"] <= metrics[f"test_{name}_high"]
+        )
         assert metrics[f"test_{name}"] == found["test"][name]
     assert metrics["test_log_loss_minus_recency"] == found["baselines"]["recency"]["difference"]
     kept = {artifact.path for artifact in tracker.list_artifacts(training.info.run_id)}
-    assert kept >= {"reliability.png", "importance.png", "test_reliability.png", "lift.png", "lead_time.png", "model_card.html",
-                    "model_card.md", "evaluation.json", "trials.csv", "facts.json"}
+    assert kept >= {
+        "reliability.png",
+        "importance.png",
+        "test_reliability.png",
+        "lift.png",
+        "lead_time.png",
+        "model_card.html",
+        "model_card.md",
+        "evaluation.json",
+        "trials.csv",
+        "facts.json",
+    }
 
 
 def scores(*rows: tuple[str, str, int, str, str | None]) -> pd.DataFrame:
     """account_id, as_of, label, band, left_at; the probability is high in red."""
     table = pd.DataFrame(rows, columns=["account_id", "as_of", "label", "band", "left_at"])
-    return table.assign(as_of=pd.to_datetime(table["as_of"]), left_at=pd.to_datetime(table["left_at"]),
-                        probability=np.where(table["band"] == "at_risk", 0.5, 0.1))
+    return table.assign(
+        as_of=pd.to_datetime(table["as_of"]),
+        left_at=pd.to_datetime(table["left_at"]),
+        probability=np.where(table["band"] == "at_risk", 0.5, 0.1),
+    )
 
 
 TESTED = scores(
-    ("a", "2025-01-01", 1, "at_risk", "2025-03-12"), ("a", "2025-02-01", 1, "stable", "2025-03-12"),
-    ("b", "2025-01-01", 0, "stable", "2025-02-11"), ("b", "2025-02-01", 1, "at_risk", "2025-02-11"),
-    ("c", "2025-01-01", 1, "healthy", "2025-01-20"), ("c", "2025-02-01", 0, "at_risk", "2025-01-20"),
+    ("a", "2025-01-01", 1, "at_risk", "2025-03-12"),
+    ("a", "2025-02-01", 1, "stable", "2025-03-12"),
+    ("b", "2025-01-01", 0, "stable", "2025-02-11"),
+    ("b", "2025-02-01", 1, "at_risk", "2025-02-11"),
+    ("c", "2025-01-01", 1, "healthy", "2025-01-20"),
+    ("c", "2025-02-01", 0, "at_risk", "2025-01-20"),
     ("d", "2025-01-01", 0, "at_risk", None),
 )
 
@@ -73,13 +99,18 @@ TESTED = scores(
 def test_warning_counts_from_the_first_alarm_before_the_event() -> None:
     days = days_of_warning(TESTED)
     assert days["a"] == 70.0 and days["b"] == 10.0
-    assert list(days.index) == ["a", "b", "c"] and np.isnan(days["c"])  # c was an alarm only after it had left
+    assert list(days.index) == ["a", "b", "c"] and np.isnan(
+        days["c"]
+    )  # c was an alarm only after it had left
 
 
 def test_pictures_say_what_the_scores_hold() -> None:
     lead = lead_time_figure(TESTED)
     assert lead is not None
-    assert "2 of 3 accounts" in lead.axes[0].get_title() and "half of them 40 days or more" in lead.axes[0].get_title()
+    assert (
+        "2 of 3 accounts" in lead.axes[0].get_title()
+        and "half of them 40 days or more" in lead.axes[0].get_title()
+    )
     assert lead_time_figure(TESTED.assign(label=0)) is None
     curve = lift_figure(TESTED, {}).axes[0].lines[1]
     assert curve.get_ydata()[-1] == pytest.approx(1.0)

@@ -1,4 +1,6 @@
-"""Scoring hands accounts on some at a time: values stay, errors keep their kind; the scale is explained beside scores."""
+"""Scoring hands accounts on some at a time: values stay, errors keep their kind; the scale is
+explained beside scores.
+"""
 
 import json
 
@@ -10,12 +12,19 @@ from pipeline.jobs import score as job
 from pipeline.jobs import scoring_rows
 from pipeline.storage import content_hash
 
-KEYS = {"scores": ["account_id"], "drivers": ["account_id", "dimension", "driver"], "portfolio": ["account_id"],
-        "features_scored_churn_90d": ["account_id"]}
+KEYS = {
+    "scores": ["account_id"],
+    "drivers": ["account_id", "dimension", "driver"],
+    "portfolio": ["account_id"],
+    "features_scored_churn_90d": ["account_id"],
+}
 
 
 def hashes(company):
-    return {name: content_hash(company.published(name), key, without=["scored_at"]) for name, key in KEYS.items()}
+    return {
+        name: content_hash(company.published(name), key, without=["scored_at"])
+        for name, key in KEYS.items()
+    }
 
 
 def test_the_number_of_accounts_at_a_time_moves_no_published_value(company_copy, monkeypatch):
@@ -33,10 +42,14 @@ def test_rows_are_hashed_as_their_published_table(company):
     workspace, target = company.workspace()
     recorded = json.loads(job.current_run(workspace.store, target.name)["input_fingerprints"])
     published = company.published("features_scored_churn_90d")
-    assert recorded["features"] == content_hash(published, ["account_id"], without=["as_of", "run_id"])
+    assert recorded["features"] == content_hash(
+        published, ["account_id"], without=["as_of", "run_id"]
+    )
 
 
-def test_an_error_while_drivers_are_written_keeps_its_kind_and_publishes_nothing(company_copy, monkeypatch):
+def test_an_error_while_drivers_are_written_keeps_its_kind_and_publishes_nothing(
+    company_copy, monkeypatch
+):
     before = hashes(company_copy)
 
     def broken(bundle, features):
@@ -55,7 +68,9 @@ def test_the_scale_is_explained_per_ten_points(company, tenure):
     ranges = found["ranges"]
     assert ranges[0]["health_from"] == 0 and ranges[-1]["health_until"] == 100
     assert all(r["observed_low"] <= r["observed"] <= r["observed_high"] for r in ranges)
-    assert found["base_displayed"] == int(company.published("scores")["base_displayed"].dropna().iloc[0])
+    assert found["base_displayed"] == int(
+        company.published("scores")["base_displayed"].dropna().iloc[0]
+    )
     assert "Wilson" in found["interval"]
     told = tenure("score", "--explain-scale", "--project", company.folder).out
     assert f"a typical account of yours starts at {found['base_displayed']}" in told
@@ -68,8 +83,13 @@ def test_the_sentence_and_the_sub_scores_stand_beside_a_score(company, tenure):
     found = json.loads(tenure("explain", account, "--json", "--project", company.folder).out)
     assert [each["dimension"] for each in found["dimensions"]] == list(DIMENSIONS)
     score = found["score"]
-    assert score["base_points"] + sum(e["points"] for e in found["dimensions"]) == pytest.approx(score["health_exact"], abs=1e-9)
-    assert score["base_displayed"] + sum(e["points_displayed"] for e in found["dimensions"]) == score["health"]
+    assert score["base_points"] + sum(e["points"] for e in found["dimensions"]) == pytest.approx(
+        score["health_exact"], abs=1e-9
+    )
+    assert (
+        score["base_displayed"] + sum(e["points_displayed"] for e in found["dimensions"])
+        == score["health"]
+    )
     assert "leave within 90 days; in the test" in found["scale_sentence"]
     told = " ".join(tenure("explain", account, "--project", company.folder).out.split())
     assert found["scale_sentence"] in told and found["to_edges"] in told

@@ -1,4 +1,6 @@
-"""A company nobody left yet: there is nothing to learn, and its owners still see whom to look after."""
+"""A company nobody left yet: there is nothing to learn, and its owners still see whom to look
+after.
+"""
 
 from pathlib import Path
 
@@ -12,7 +14,12 @@ from pipeline.simulate import WorldOptions, simulate, write_world
 @pytest.fixture
 def calm(tmp_path: Path) -> Company:
     folder = tmp_path / "project"
-    write_world(simulate(150, 3, options=WorldOptions(truth_dates=(), truth_replicates=1, yearly_churn=0.02)), folder)
+    write_world(
+        simulate(
+            150, 3, options=WorldOptions(truth_dates=(), truth_replicates=1, yearly_churn=0.02)
+        ),
+        folder,
+    )
     quick_training(folder / "tenure.toml")
     company = Company(folder)
     ends = company.table("subscriptions").groupby("account_id")["ends_at"].max()
@@ -33,7 +40,9 @@ def test_run_publishes_a_scorecard_where_nobody_left(calm: Company, tenure: Comm
     assert set(members["basis"]) == {"scorecard"} and members["probability"].isna().all()
     assert members["health"].between(0, 100).all() and members["health"].nunique() > 10
     drivers = calm.published("drivers").groupby("account_id")["points"].sum()
-    added = members.set_index("account_id")["base_points"] + drivers.reindex(members["account_id"]).fillna(0.0)
+    added = members.set_index("account_id")["base_points"] + drivers.reindex(
+        members["account_id"]
+    ).fillna(0.0)
     assert (added - members.set_index("account_id")["health_exact"]).abs().max() < 1e-9
 
     page = Path(calm.folder / "reports" / "churn_90d" / "portfolio.html").read_text()
@@ -42,7 +51,9 @@ def test_run_publishes_a_scorecard_where_nobody_left(calm: Company, tenure: Comm
     assert explained.code == 0, explained.err
 
 
-def test_the_next_run_goes_on_with_it_and_train_alone_is_refused(calm: Company, tenure: Command) -> None:
+def test_the_next_run_goes_on_with_it_and_train_alone_is_refused(
+    calm: Company, tenure: Command
+) -> None:
     assert tenure("run", "--project", calm.folder).code == 0
     again = tenure("run", "--project", calm.folder)
     assert again.code == 0 and "what is in use stays" in again.out, again

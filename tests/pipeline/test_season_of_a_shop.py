@@ -1,4 +1,6 @@
-"""The time of year from the project file to published points, and where training dates cannot tell it."""
+"""The time of year from the project file to published points, and where training dates cannot tell
+it.
+"""
 
 from datetime import datetime
 from pathlib import Path
@@ -50,18 +52,33 @@ def shop(folder: Path, *, first: str, season: str = "true") -> Path:
     year = 1.0 + 0.5 * np.cos(2 * np.pi * (days.day_of_year.to_numpy() - 285) / 365)
     pace = random.gamma(2.0, 0.012, 600)[:, None] * year[None, :]
     account, day = np.nonzero(random.random(pace.shape) < pace)
-    orders = pd.DataFrame({"account_id": [f"B-{n:03d}" for n in account], "event_time": days[day], "event_name": "order"})
+    orders = pd.DataFrame(
+        {
+            "account_id": [f"B-{n:03d}" for n in account],
+            "event_time": days[day],
+            "event_name": "order",
+        }
+    )
     folder.mkdir()
     orders.to_parquet(folder / "orders.parquet", index=False)
-    (folder / "tenure.toml").write_text(PROJECT.format(season=season, dates=TARGET.format(first=first)))
+    (folder / "tenure.toml").write_text(
+        PROJECT.format(season=season, dates=TARGET.format(first=first))
+    )
     return folder
 
 
-@pytest.mark.parametrize(("first", "season", "is_told"), [
-    ("2022-06-01", "true", True),  # June to July and 60 days more: a first question about September, as seen a year before
-    ("2022-11-01", "true", False),
-    ("2022-06-01", "false", False),
-])
+@pytest.mark.parametrize(
+    ("first", "season", "is_told"),
+    [
+        (
+            "2022-06-01",
+            "true",
+            True,
+        ),  # June to July and 60 days more: a first question about September, as seen a year before
+        ("2022-11-01", "true", False),
+        ("2022-06-01", "false", False),
+    ],
+)
 def test_the_time_of_year_is_a_signal_only_where_it_was_seen(
     tmp_path: Path, duck: Connection, first: str, season: str, is_told: bool
 ) -> None:
@@ -77,7 +94,13 @@ def test_the_season_is_a_published_reason_and_points_add(tmp_path: Path) -> None
     assert run.published.run["basis"] == "calibrated"
     told = published_rows(workspace, workspace.target(None), "drivers").query("driver == 'season'")
     # October is near, and a buyer seen in autumn returns: everybody gains, by about the same.
-    assert len(told) == len(run.published.scores) and told["points"].min() > 0 and set(told["words"]) == {"the time of year"}
-    assert not run.published.reasons["driver"].eq("season").any()  # what all share tells nobody whom to call
+    assert (
+        len(told) == len(run.published.scores)
+        and told["points"].min() > 0
+        and set(told["words"]) == {"the time of year"}
+    )
+    assert (
+        not run.published.reasons["driver"].eq("season").any()
+    )  # what all share tells nobody whom to call
     checked = check_points(workspace, workspace.target(None))
     assert checked["accounts"] == len(run.published.scores) and checked["displayed_add"]

@@ -50,7 +50,9 @@ def test_tables_have_the_columns_of_their_contracts(tables: dict[str, pd.DataFra
     for name, rows in tables.items():
         assert len(rows) > 0, name
         assert [c for c in rows.columns if CONTRACTS[name].column(c) is None] == [], name
-        assert [c.name for c in CONTRACTS[name].columns if c.required and c.name not in rows] == [], name
+        assert [
+            c.name for c in CONTRACTS[name].columns if c.required and c.name not in rows
+        ] == [], name
 
 
 def test_volumes_fit_a_company_of_500(tables: dict[str, pd.DataFrame]) -> None:
@@ -68,7 +70,14 @@ def test_every_account_id_is_listed(tables: dict[str, pd.DataFrame]) -> None:
 
 def test_nothing_happens_before_the_account_was_opened(tables: dict[str, pd.DataFrame]) -> None:
     opened = tables["accounts"].groupby("account_id")["created_at"].first()
-    for name in ("usage_events", "support_tickets", "surveys", "touchpoints", "csm_notes", "invoices"):
+    for name in (
+        "usage_events",
+        "support_tickets",
+        "surveys",
+        "touchpoints",
+        "csm_notes",
+        "invoices",
+    ):
         rows = tables[name]
         times = rows[CONTRACTS[name].event_time or ""]
         assert (times.to_numpy() >= rows["account_id"].map(opened).to_numpy()).all(), name
@@ -83,13 +92,17 @@ def test_nothing_is_known_after_the_extract(tables: dict[str, pd.DataFrame]) -> 
     assert tables["subscriptions"]["notice_at"].max() < end
 
 
-def test_usage_is_known_after_it_happened_and_some_of_it_late(tables: dict[str, pd.DataFrame]) -> None:
+def test_usage_is_known_after_it_happened_and_some_of_it_late(
+    tables: dict[str, pd.DataFrame],
+) -> None:
     delay = tables["usage_events"]["known_at"] - tables["usage_events"]["event_time"]
     assert delay.min() > pd.Timedelta(0)
     assert (delay >= pd.Timedelta(days=1)).mean() == pytest.approx(NO_TRUTH.late_share, abs=0.005)
 
 
-def test_terms_of_an_account_follow_each_other_without_overlap(tables: dict[str, pd.DataFrame]) -> None:
+def test_terms_of_an_account_follow_each_other_without_overlap(
+    tables: dict[str, pd.DataFrame],
+) -> None:
     rows = covered(tables).sort_values(["account_id", "starts_at"])
     assert (rows["ends_at"] > rows["starts_at"]).all()
     same = rows["account_id"].to_numpy()[1:] == rows["account_id"].to_numpy()[:-1]
@@ -125,7 +138,9 @@ def test_annual_notice_is_given_weeks_before_the_end(tables: dict[str, pd.DataFr
 
 
 def test_holidays_and_weekends_are_quiet(tables: dict[str, pd.DataFrame]) -> None:
-    per_day = tables["usage_events"].groupby(tables["usage_events"]["event_time"].dt.normalize()).size()
+    per_day = (
+        tables["usage_events"].groupby(tables["usage_events"]["event_time"].dt.normalize()).size()
+    )
     month = per_day.groupby(per_day.index.to_period("M")).sum()
     assert month["2024-12"] < 0.8 * month["2024-11"]
     assert month["2024-08"] < 0.9 * month["2024-06"]
@@ -135,7 +150,9 @@ def test_holidays_and_weekends_are_quiet(tables: dict[str, pd.DataFrame]) -> Non
 
 def test_twin_events_go_together(tables: dict[str, pd.DataFrame]) -> None:
     usage = tables["usage_events"]
-    opened = set(usage.loc[usage["event_name"] == "open_editor", "session_id"] + usage["account_id"])
+    opened = set(
+        usage.loc[usage["event_name"] == "open_editor", "session_id"] + usage["account_id"]
+    )
     saved = set(usage.loc[usage["event_name"] == "save_draft", "session_id"] + usage["account_id"])
     assert len(opened & saved) / len(opened | saved) > 0.9
     assert set(KEY_FEATURES) < set(usage["event_name"])
@@ -147,7 +164,9 @@ def test_losing_the_champion_slides_use(world: World) -> None:
     left, came = path.log.facts("champion_left"), path.log.facts("champion_came")
     changes = []
     for account, day in zip(left["account"], left["day"], strict=True):
-        replaced = ((came["account"] == account) & (came["day"] > day) & (came["day"] < day + 90)).any()
+        replaced = (
+            (came["account"] == account) & (came["day"] > day) & (came["day"] < day + 90)
+        ).any()
         if 30 <= day < NO_TRUTH.days - 90 and not replaced:
             use = path.use[account]
             changes.append(use[day + 60 : day + 90].mean() - use[day - 30 : day].mean())
@@ -174,31 +193,45 @@ def test_the_holdout_is_left_alone(tables: dict[str, pd.DataFrame]) -> None:
 def test_yearly_churn_is_met() -> None:
     options = WorldOptions(yearly_churn=0.078, truth_dates=())
     base = base_for(900, SEED, options)
-    assert leavers_per_customer_year(*walk(900, SEED, 0, options, base), options) == pytest.approx(0.078, rel=0.1)
+    assert leavers_per_customer_year(*walk(900, SEED, 0, options, base), options) == pytest.approx(
+        0.078, rel=0.1
+    )
 
 
 def test_a_competitor_makes_more_customers_leave() -> None:
     changed = WorldOptions(regime_change_at=date(2024, 1, 1), truth_dates=())
     counts = [
-        int((walk(500, SEED, 0, options, base_for(500, SEED, options))[1].end_day < options.days).sum())
+        int(
+            (
+                walk(500, SEED, 0, options, base_for(500, SEED, options))[1].end_day < options.days
+            ).sum()
+        )
         for options in (NO_TRUTH, changed)
     ]
     assert counts[1] > 1.15 * counts[0]
 
 
 def test_a_dead_feed_is_silent_and_the_rest_unchanged() -> None:
-    options = WorldOptions(first_day=YEAR.first_day, last_day=YEAR.last_day, truth_dates=(),
-                           dead_feed=DeadFeed("usage_events", date(2024, 9, 2), 14))
+    options = WorldOptions(
+        first_day=YEAR.first_day,
+        last_day=YEAR.last_day,
+        truth_dates=(),
+        dead_feed=DeadFeed("usage_events", date(2024, 9, 2), 14),
+    )
     full, holed = simulate(60, 5, options=YEAR).tables, simulate(60, 5, options=options).tables
     times = full["usage_events"]["event_time"]
     outside = (times < "2024-09-02") | (times >= "2024-09-16")
     assert not outside.all()
-    pd.testing.assert_frame_equal(full["usage_events"][outside].reset_index(drop=True), holed["usage_events"])
+    pd.testing.assert_frame_equal(
+        full["usage_events"][outside].reset_index(drop=True), holed["usage_events"]
+    )
     pd.testing.assert_frame_equal(full["invoices"], holed["invoices"])
 
 
 def test_planted_leaks_tell_who_left() -> None:
-    options = WorldOptions(first_day=YEAR.first_day, last_day=YEAR.last_day, truth_dates=(), planted_leaks=True)
+    options = WorldOptions(
+        first_day=YEAR.first_day, last_day=YEAR.last_day, truth_dates=(), planted_leaks=True
+    )
     accounts = simulate(200, 5, options=options).tables["accounts"]
     assert set(accounts["account_status"]) == {"open", "closed"}
     assert (accounts.loc[accounts["account_status"] == "closed", "days_inactive"] > 0).all()

@@ -15,8 +15,12 @@ from pipeline.config.schema import Project
 from pipeline.simulate import WorldOptions, simulate, write_world
 from pipeline.simulate.world import TABLES
 
-OPTIONS = WorldOptions(first_day=date(2024, 1, 1), last_day=date(2025, 1, 1), truth_replicates=2,
-                       truth_dates=(date(2024, 6, 3), date(2024, 7, 1)))
+OPTIONS = WorldOptions(
+    first_day=date(2024, 1, 1),
+    last_day=date(2025, 1, 1),
+    truth_replicates=2,
+    truth_dates=(date(2024, 6, 3), date(2024, 7, 1)),
+)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +34,9 @@ def test_written_tables_equal_those_in_memory(folder: Path) -> None:
     tables = simulate(150, 2, options=OPTIONS).tables
     assert sorted(path.stem for path in (folder / "data").iterdir()) == sorted(TABLES)
     for name in TABLES:
-        pd.testing.assert_frame_equal(pq.read_table(folder / "data" / f"{name}.parquet").to_pandas(), tables[name])
+        pd.testing.assert_frame_equal(
+            pq.read_table(folder / "data" / f"{name}.parquet").to_pandas(), tables[name]
+        )
 
 
 def test_writing_twice_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
@@ -48,7 +54,9 @@ def test_truth_is_written_apart_from_the_tables(folder: Path) -> None:
 
 
 def test_project_file_fits_the_schema_and_the_tables(folder: Path) -> None:
-    project = TypeAdapter(Project).validate_python(tomllib.loads((folder / "tenure.toml").read_text()))
+    project = TypeAdapter(Project).validate_python(
+        tomllib.loads((folder / "tenure.toml").read_text())
+    )
     for source in project.sources.values():
         assert (folder / str(source.location)).exists()
     assert project.targets[0].name == "churn_90d"
@@ -58,13 +66,18 @@ def test_project_file_fits_the_schema_and_the_tables(folder: Path) -> None:
 def test_default_grid_leaves_room_for_complete_labels() -> None:
     last = WorldOptions().grid[-1]
     assert (WorldOptions().last_day - last).days > 90 + 14
-    steps = {(b - a).days for a, b in zip(WorldOptions().grid, WorldOptions().grid[1:], strict=False)}
+    steps = {
+        (b - a).days for a, b in zip(WorldOptions().grid, WorldOptions().grid[1:], strict=False)
+    }
     assert steps == {28}
 
 
 def test_an_export_has_lost_history_leavers_and_values() -> None:
     options = replace(OPTIONS, truth_dates=())
-    full, exported = (simulate(400, 2, options=replace(options, as_exported=flag)).tables for flag in (False, True))
+    full, exported = (
+        simulate(400, 2, options=replace(options, as_exported=flag)).tables
+        for flag in (False, True)
+    )
     accounts = exported["accounts"]
     ended = set(full["subscriptions"].dropna(subset=["end_reason"])["account_id"])
     assert "valid_from" not in accounts and not accounts["account_id"].duplicated().any()

@@ -1,4 +1,6 @@
-"""The truth: a probability that holds, follows the planted troubles, and is no better than it should be."""
+"""The truth: a probability that holds, follows the planted troubles, and is no better than it
+should be.
+"""
 
 from dataclasses import replace
 from datetime import date, timedelta
@@ -36,14 +38,18 @@ def auc(left: NDArray[np.float64], probability: NDArray[np.float64]) -> float:
     """Probability that a leaver has the higher value (ties count half)."""
     rank = pd.Series(probability).rank().to_numpy()
     events = left.sum()
-    return float((rank[left == 1].sum() - events * (events + 1) / 2) / (events * (len(left) - events)))
+    return float(
+        (rank[left == 1].sum() - events * (events + 1) / 2) / (events * (len(left) - events))
+    )
 
 
 def test_truth_is_a_probability_of_customers_only(world: World, judged: pd.DataFrame) -> None:
     assert judged["probability"].between(0, 1).all()
     assert not judged.duplicated(["account_id", "as_of"]).any()
     state = world._all_blocks[0].company.path.states[OPTIONS.day_index(DATES[0])]
-    assert (judged["as_of"] == pd.Timestamp(DATES[0])).sum() == state.is_customer(OPTIONS.day_index(DATES[0])).sum()
+    assert (judged["as_of"] == pd.Timestamp(DATES[0])).sum() == state.is_customer(
+        OPTIONS.day_index(DATES[0])
+    ).sum()
 
 
 def test_truth_is_calibrated(judged: pd.DataFrame) -> None:
@@ -76,11 +82,15 @@ def test_planted_troubles_raise_the_truth(world: World, judged: pd.DataFrame) ->
     assert len(rows) == len(judged)
     rows = rows[~rows["notice_known"]]
     for name in TROUBLES:
-        assert rows.loc[rows[name], "probability"].mean() > rows.loc[~rows[name], "probability"].mean(), name
+        assert (
+            rows.loc[rows[name], "probability"].mean() > rows.loc[~rows[name], "probability"].mean()
+        ), name
 
 
 def test_truth_depends_on_the_state_alone(world: World) -> None:
-    """Two replays from one state agree within their noise; another future of the same company is not used."""
+    """Two replays from one state agree within their noise; another future of the same company is
+    not used.
+    """
     state = world._all_blocks[0].state_at(OPTIONS.day_index(DATES[3]))
     one, two = (true_probability(state, 90, 8, np.random.default_rng(seed)) for seed in (1, 2))
     inside = ~np.isnan(one)
@@ -106,7 +116,9 @@ def test_conditional_expectation_equals_letting_people_decide(world: World) -> N
     rules = replace(world_state.rules, allow_decisions=True)
     for day in range(world_state.day, world_state.day + 60):
         starts = np.repeat(generator.random((12, 4)) < 1 / 300, len(customers), axis=0)
-        state, _ = step(state, day, Draws.fresh(generator, starts[np.arange(state.size), state.area]), rules)
+        state, _ = step(
+            state, day, Draws.fresh(generator, starts[np.arange(state.size), state.area]), rules
+        )
     slow = (state.end_day < world_state.day + 60).mean()
     assert fast.mean() == pytest.approx(slow, abs=0.005)
 
@@ -114,7 +126,11 @@ def test_conditional_expectation_equals_letting_people_decide(world: World) -> N
 def test_effects_of_plays_are_told(world: World) -> None:
     plays = world.truth.effects["plays"]
     assert set(plays) == set(PLAY_NAMES)
-    assert plays["pilot_call"]["risk_difference_90d"] < plays["training_offer"]["risk_difference_90d"] < 0
+    assert (
+        plays["pilot_call"]["risk_difference_90d"]
+        < plays["training_offer"]["risk_difference_90d"]
+        < 0
+    )
     assert abs(plays["discount_offer"]["risk_difference_90d"]) < 0.006
 
 

@@ -1,4 +1,6 @@
-"""Staging by tiny tables: every option of a source, both for values that are right and values that are wrong."""
+"""Staging by tiny tables: every option of a source, both for values that are right and values that
+are wrong.
+"""
 
 import gzip
 import json
@@ -29,7 +31,9 @@ class World:
 
     def parquet(self, name: str, **columns: Any) -> str:
         """Write a Parquet file; returns its location."""
-        pq.write_table(pa.table({k.replace("__", " "): v for k, v in columns.items()}), self.folder / name)
+        pq.write_table(
+            pa.table({k.replace("__", " "): v for k, v in columns.items()}), self.folder / name
+        )
         return name
 
     def text(self, name: str, content: str, encoding: str = "utf-8") -> str:
@@ -38,14 +42,18 @@ class World:
         (self.folder / name).write_bytes(gzip.compress(raw) if name.endswith(".gz") else raw)
         return name
 
-    def stage(self, zone: str | None = None, currency: str = "USD", **sources: Source) -> dict[str, StagedSource]:
+    def stage(
+        self, zone: str | None = None, currency: str = "USD", **sources: Source
+    ) -> dict[str, StagedSource]:
         """Stage the sources of a project."""
         project = Project(name="p", time_zone=zone, currency=currency, sources=sources)
         return stage(project, self.folder, self.duck)
 
     def column(self, column: str, table: str = "staged_usage_events") -> list[Any]:
         """The values of a column, in the order of account_id, then of the values."""
-        return [r[0] for r in rows(self.duck, f"SELECT {column} FROM {table} ORDER BY account_id, 1")]
+        return [
+            r[0] for r in rows(self.duck, f"SELECT {column} FROM {table} ORDER BY account_id, 1")
+        ]
 
 
 @pytest.fixture
@@ -59,25 +67,37 @@ def accounts_add_up(source: StagedSource) -> bool:
     )
 
 
-# --- names and shape -------------------------------------------------------------------------------
+# --- names and shape
+# -------------------------------------------------------------------------------
 
 
 def test_columns_of_the_same_name_map_themselves_regardless_of_case(world: World) -> None:
     place = world.parquet("u.parquet", Account_ID=["a"], EVENT_TIME=[DAY], Event_Name=["login"])
     staged = world.stage(usage_events=Source(location=place))["usage_events"]
     assert rows(world.duck, "SELECT * FROM staged_usage_events") == [
-        ("a", DAY, None, "login", None, None, None, DAY, None, "")]
+        ("a", DAY, None, "login", None, None, None, DAY, None, "")
+    ]
     assert staged.columns["event_name"].is_mapped and not staged.columns["session_id"].is_mapped
-    assert list(staged.columns) == ["account_id", "event_time", "user_id", "event_name", "quantity", "session_id",
-                                    "session_minutes"]
+    assert list(staged.columns) == [
+        "account_id",
+        "event_time",
+        "user_id",
+        "event_name",
+        "quantity",
+        "session_id",
+        "session_minutes",
+    ]
     described = {n: t for n, t, *_ in rows(world.duck, "DESCRIBE staged_usage_events")}
     assert described["quantity"] == "BIGINT" and described["known_until"] == "TIMESTAMP"
 
 
 def test_missing_required_columns_name_the_nearest(world: World) -> None:
     place = world.parquet("u.parquet", acount_id=["a"], tme=[DAY])
-    with pytest.raises(ContractError, match=r"source usage_events: u.parquet lacks required columns: account_id .*"
-                                            r"did you mean `acount_id`\?; event_time"):
+    with pytest.raises(
+        ContractError,
+        match=r"source usage_events: u.parquet lacks required columns: account_id .*"
+        r"did you mean `acount_id`\?; event_time",
+    ):
         world.stage(usage_events=Source(location=place))
 
 
@@ -88,7 +108,9 @@ def test_mapped_column_that_is_not_there_names_the_nearest(world: World) -> None
 
 
 def test_missing_file_says_where_it_looked(world: World) -> None:
-    with pytest.raises(ContractError, match=r'nothing found at "no/\*.parquet": looked for .*--data DIR'):
+    with pytest.raises(
+        ContractError, match=r'nothing found at "no/\*.parquet": looked for .*--data DIR'
+    ):
         world.stage(usage_events=Source(location="no/*.parquet"))
 
 
@@ -113,14 +135,20 @@ def test_broken_parquet_is_a_contract_error(world: World) -> None:
 
 def test_only_picks_sources_and_names_the_nearest(world: World) -> None:
     place = world.parquet("u.parquet", account_id=["a"], event_time=[DAY])
-    project = Project(name="p", sources={"usage_events": Source(location=place),
-                                         "invoices": Source(location="absent.parquet")})
+    project = Project(
+        name="p",
+        sources={
+            "usage_events": Source(location=place),
+            "invoices": Source(location="absent.parquet"),
+        },
+    )
     assert list(stage(project, world.folder, world.duck, only=["usage_events"])) == ["usage_events"]
     with pytest.raises(ConfigError, match="did you mean `invoices`"):
         stage(project, world.folder, world.duck, only=["invoice"])
 
 
-# --- account keys and text -------------------------------------------------------------------------
+# --- account keys and text
+# -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -141,40 +169,63 @@ def test_account_id_reads_as_text(world: World, values: list[Any], expected: lis
 
 
 def test_composite_key_is_joined_and_half_a_key_is_no_key(world: World) -> None:
-    place = world.parquet("u.parquet", region=["eu", "us", "us"], no=[1.0, 2.0, None], event_time=[DAY] * 3)
-    source = Source(location=place, columns={"account_id": ColumnRule(join=("region", "no"))}, max_bad_share=0.5)
+    place = world.parquet(
+        "u.parquet", region=["eu", "us", "us"], no=[1.0, 2.0, None], event_time=[DAY] * 3
+    )
+    source = Source(
+        location=place, columns={"account_id": ColumnRule(join=("region", "no"))}, max_bad_share=0.5
+    )
     staged = world.stage(usage_events=source)["usage_events"]
     assert world.column("account_id") == ["eu/1", "us/2"]
     assert staged.rows_bad == {"account_id is empty": 1}
 
 
 def test_codes_prefixes_and_otherwise(world: World) -> None:
-    place = world.parquet("u.parquet", account_id=list("abcde"), event_time=[DAY] * 5,
-                          no=["C1", "CX", "A3", "4", None])
-    rule = ColumnRule(column="no", codes={"CX": "exchange"}, prefixes={"C": "cancel", "A": "adjust"}, otherwise="sale")
+    place = world.parquet(
+        "u.parquet",
+        account_id=list("abcde"),
+        event_time=[DAY] * 5,
+        no=["C1", "CX", "A3", "4", None],
+    )
+    rule = ColumnRule(
+        column="no",
+        codes={"CX": "exchange"},
+        prefixes={"C": "cancel", "A": "adjust"},
+        otherwise="sale",
+    )
     kept = ColumnRule(column="no", codes={"4": "four", "": "none"})
-    world.stage(usage_events=Source(location=place, columns={"event_name": rule}, extra={"kept": kept}))
+    world.stage(
+        usage_events=Source(location=place, columns={"event_name": rule}, extra={"kept": kept})
+    )
     assert world.column("event_name") == ["cancel", "exchange", "adjust", "sale", None]
     assert world.column("kept") == ["C1", "CX", "A3", "four", "none"]
 
 
 def test_constant_values_fill_every_row(world: World) -> None:
     place = world.parquet("u.parquet", account_id=["a"], event_time=[DAY])
-    extra = {name: ColumnRule(value=v) for name, v in
-             {"t": "x", "n": 3, "r": 0.5, "f": True, "d": date(2024, 1, 2)}.items()}
+    extra = {
+        name: ColumnRule(value=v)
+        for name, v in {"t": "x", "n": 3, "r": 0.5, "f": True, "d": date(2024, 1, 2)}.items()
+    }
     staged = world.stage(usage_events=Source(location=place, extra=extra))["usage_events"]
     assert rows(world.duck, "SELECT t, n, r, f, d FROM staged_usage_events") == [
-        ("x", 3, 500, True, datetime(2024, 1, 2))]
+        ("x", 3, 500, True, datetime(2024, 1, 2))
+    ]
     assert [staged.columns[n].type for n in extra] == ["text", "number", "number", "flag", "time"]
 
 
-# --- numbers ---------------------------------------------------------------------------------------
+# --- numbers
+# ---------------------------------------------------------------------------------------
 
 
 def test_money_is_minor_units_without_binary_noise(world: World) -> None:
     # 0.285 and 1.005 are doubles just below the tie; their decimal texts are the tie itself.
-    place = world.parquet("i.parquet", account_id=list("abcd"), issued_at=[DAY] * 4,
-                          amount=[0.285, 1.005, -0.285, float("nan")])
+    place = world.parquet(
+        "i.parquet",
+        account_id=list("abcd"),
+        issued_at=[DAY] * 4,
+        amount=[0.285, 1.005, -0.285, float("nan")],
+    )
     world.stage(invoices=Source(location=place))
     assert world.column("amount", "staged_invoices") == [29, 101, -29, None]
 
@@ -192,13 +243,24 @@ def test_floats_round_as_their_decimal_texts(world: World) -> None:
 
 
 def test_times_and_scale_multiply_exactly(world: World) -> None:
-    place = world.parquet("i.parquet", account_id=list("abc"), issued_at=[DAY] * 3, q=[3, 12, -2],
-                          price=[0.285, 6.95, 38970.0], cents=[1999, 5, 7], seconds=[60, 90, 1])
-    source = Source(location=place, columns={"amount": ColumnRule(column="q", times="price")}, extra={
-        "scaled": ColumnRule(column="cents", scale=0.01, decimals=2),
-        "minutes": ColumnRule(column="seconds", scale=1 / 60),
-        "halved": ColumnRule(column="q", times="price", scale=0.5, decimals=1),
-    })
+    place = world.parquet(
+        "i.parquet",
+        account_id=list("abc"),
+        issued_at=[DAY] * 3,
+        q=[3, 12, -2],
+        price=[0.285, 6.95, 38970.0],
+        cents=[1999, 5, 7],
+        seconds=[60, 90, 1],
+    )
+    source = Source(
+        location=place,
+        columns={"amount": ColumnRule(column="q", times="price")},
+        extra={
+            "scaled": ColumnRule(column="cents", scale=0.01, decimals=2),
+            "minutes": ColumnRule(column="seconds", scale=1 / 60),
+            "halved": ColumnRule(column="q", times="price", scale=0.5, decimals=1),
+        },
+    )
     staged = world.stage(invoices=source)["invoices"]
     assert world.column("amount", "staged_invoices") == [86, 8340, -7794000]
     assert world.column("scaled", "staged_invoices") == [1999, 5, 7]
@@ -208,64 +270,108 @@ def test_times_and_scale_multiply_exactly(world: World) -> None:
 
 
 def test_decimals_follow_the_physical_type(world: World) -> None:
-    place = world.parquet("u.parquet", account_id=["a"], event_time=[DAY], i=[5], f=[1.23456], b=[True],
-                          d=pa.array([Decimal("1.2345")], pa.decimal128(10, 4)))
-    extra = {"whole": "i", "real": "f", "exact": "d", "many": ColumnRule(column="f", decimals=5), "is_b": "b"}
+    place = world.parquet(
+        "u.parquet",
+        account_id=["a"],
+        event_time=[DAY],
+        i=[5],
+        f=[1.23456],
+        b=[True],
+        d=pa.array([Decimal("1.2345")], pa.decimal128(10, 4)),
+    )
+    extra = {
+        "whole": "i",
+        "real": "f",
+        "exact": "d",
+        "many": ColumnRule(column="f", decimals=5),
+        "is_b": "b",
+    }
     staged = world.stage(usage_events=Source(location=place, extra=extra))["usage_events"]
     assert rows(world.duck, "SELECT whole, real, exact, many, is_b FROM staged_usage_events") == [
-        (5, 1235, 12345, 123456, True)]
+        (5, 1235, 12345, 123456, True)
+    ]
     assert [staged.columns[n].decimals for n in ("whole", "real", "exact", "many")] == [0, 3, 4, 5]
 
 
 @pytest.mark.parametrize("value", [1e17, float("inf"), "12 EUR", "1,5"])
 def test_number_that_does_not_fit_is_a_bad_row(world: World, value: Any) -> None:
     good = ["1"] * 30 if isinstance(value, str) else [1.0] * 30
-    place = world.parquet("i.parquet", account_id=["a"] * 31, issued_at=[DAY] * 31, amount=[*good, value])
+    place = world.parquet(
+        "i.parquet", account_id=["a"] * 31, issued_at=[DAY] * 31, amount=[*good, value]
+    )
     staged = world.stage(invoices=Source(location=place))["invoices"]
     assert staged.rows_bad == {"amount is not an amount": 1}
 
 
 def test_decimal_comma_is_declared_and_grouping_points_are_read(world: World) -> None:
-    place = world.text("i.csv", "account_id;issued_at;amount\na;2024-05-01;1.234,5\nb;2024-05-01;-0,285\n"
-                                "c;2024-05-01;7\nd;2024-05-01;1.5\n")
-    staged = world.stage(invoices=Source(location=place, delimiter=";", decimal=",", max_bad_share=0.3))["invoices"]
+    place = world.text(
+        "i.csv",
+        "account_id;issued_at;amount\na;2024-05-01;1.234,5\nb;2024-05-01;-0,285\n"
+        "c;2024-05-01;7\nd;2024-05-01;1.5\n",
+    )
+    staged = world.stage(
+        invoices=Source(location=place, delimiter=";", decimal=",", max_bad_share=0.3)
+    )["invoices"]
     assert world.column("amount", "staged_invoices") == [123450, -29, 700]
     # Where the comma is decimal, the point groups thousands, so 1.5 is no number rather than 15.
     assert staged.rows_bad == {"amount is not an amount": 1}
 
 
 def test_flags_are_words_or_bits(world: World) -> None:
-    place = world.text("s.csv", "account_id,starts_at,auto_renew\na,2024-05-01,Yes\nb,2024-05-01,0\n"
-                                "c,2024-05-01,\nd,2024-05-01,maybe\n")
+    place = world.text(
+        "s.csv",
+        "account_id,starts_at,auto_renew\na,2024-05-01,Yes\nb,2024-05-01,0\n"
+        "c,2024-05-01,\nd,2024-05-01,maybe\n",
+    )
     staged = world.stage(subscriptions=Source(location=place, max_bad_share=0.3))["subscriptions"]
     assert world.column("auto_renew", "staged_subscriptions") == [True, False, None]
     assert staged.rows_bad == {"auto_renew is not true or false": 1}
 
 
-# --- times and zones -------------------------------------------------------------------------------
+# --- times and zones
+# -------------------------------------------------------------------------------
 
 
 def test_aware_times_become_utc(world: World) -> None:
     east = timezone(timedelta(hours=2))
-    place = world.parquet("u.parquet", account_id=["a"], event_time=pa.array(
-        [datetime(2024, 5, 1, 1, 30, tzinfo=east)], pa.timestamp("us", tz="Europe/Berlin")))
+    place = world.parquet(
+        "u.parquet",
+        account_id=["a"],
+        event_time=pa.array(
+            [datetime(2024, 5, 1, 1, 30, tzinfo=east)], pa.timestamp("us", tz="Europe/Berlin")
+        ),
+    )
     world.stage(usage_events=Source(location=place))
     assert world.column("event_time") == [datetime(2024, 4, 30, 23, 30)]
 
 
 def test_text_with_offset_needs_no_zone(world: World) -> None:
-    place = world.text("u.csv", "account_id,event_time\na,2024-05-01T10:00:00Z\nb,2024-05-01 10:00:00+02:00\n"
-                                "c,2024-05-01T10:00:00.5-0500\nd,2024-05-01\n")
+    place = world.text(
+        "u.csv",
+        "account_id,event_time\na,2024-05-01T10:00:00Z\nb,2024-05-01 10:00:00+02:00\n"
+        "c,2024-05-01T10:00:00.5-0500\nd,2024-05-01\n",
+    )
     world.stage(usage_events=Source(location=place))
-    assert world.column("event_time") == [datetime(2024, 5, 1, 10), datetime(2024, 5, 1, 8),
-                                          datetime(2024, 5, 1, 15, 0, 0, 500_000), DAY]
+    assert world.column("event_time") == [
+        datetime(2024, 5, 1, 10),
+        datetime(2024, 5, 1, 8),
+        datetime(2024, 5, 1, 15, 0, 0, 500_000),
+        DAY,
+    ]
 
 
 def test_clock_times_without_zone_are_refused(world: World) -> None:
-    place = world.parquet("u.parquet", account_id=["a", "b"], event_time=[DAY, datetime(2024, 5, 1, 9, 30)])
-    with pytest.raises(ConfigError, match=r'2024-05-01 09:30:00 carry no time zone.*time_zone = "Europe/London"'):
+    place = world.parquet(
+        "u.parquet", account_id=["a", "b"], event_time=[DAY, datetime(2024, 5, 1, 9, 30)]
+    )
+    with pytest.raises(
+        ConfigError, match=r'2024-05-01 09:30:00 carry no time zone.*time_zone = "Europe/London"'
+    ):
         world.stage(usage_events=Source(location=place))
-    assert not rows(world.duck, "SELECT table_name FROM information_schema.tables WHERE table_name LIKE '%usage%'")
+    assert not rows(
+        world.duck,
+        "SELECT table_name FROM information_schema.tables WHERE table_name LIKE '%usage%'",
+    )
 
 
 def test_declared_zone_is_used_and_the_nearest_declaration_wins(world: World) -> None:
@@ -281,14 +387,23 @@ def test_declared_zone_is_used_and_the_nearest_declaration_wins(world: World) ->
 
 
 def test_pure_dates_stay_the_day_they_name(world: World) -> None:
-    place = world.parquet("u.parquet", account_id=["a", "b"], event_time=[DAY, datetime(2024, 7, 1)])
+    place = world.parquet(
+        "u.parquet", account_id=["a", "b"], event_time=[DAY, datetime(2024, 7, 1)]
+    )
     world.stage("Asia/Tokyo", usage_events=Source(location=place))
     assert world.column("event_time") == [DAY, datetime(2024, 7, 1)]
 
 
 def test_local_times_that_are_skipped_or_come_twice_are_counted(world: World) -> None:
-    place = world.parquet("u.parquet", account_id=list("abc"), event_time=[
-        datetime(2024, 3, 31, 1, 30), datetime(2024, 10, 27, 1, 30), datetime(2024, 10, 27, 2, 0)])
+    place = world.parquet(
+        "u.parquet",
+        account_id=list("abc"),
+        event_time=[
+            datetime(2024, 3, 31, 1, 30),
+            datetime(2024, 10, 27, 1, 30),
+            datetime(2024, 10, 27, 2, 0),
+        ],
+    )
     staged = world.stage("Europe/London", usage_events=Source(location=place))["usage_events"]
     assert len(staged.notes) == 2
     assert "1 times do not exist" in staged.notes[0] and "1 times occur twice" in staged.notes[1]
@@ -306,7 +421,11 @@ def test_format_says_how_times_are_written(
     world: World, values: list[Any], format_: str, expected: datetime
 ) -> None:
     place = world.parquet("u.parquet", account_id=["a"], t=values)
-    world.stage(usage_events=Source(location=place, columns={"event_time": ColumnRule(column="t", format=format_)}))
+    world.stage(
+        usage_events=Source(
+            location=place, columns={"event_time": ColumnRule(column="t", format=format_)}
+        )
+    )
     assert world.column("event_time") == [expected]
 
 
@@ -317,69 +436,132 @@ def test_number_is_no_time_without_a_format(world: World) -> None:
 
 
 def test_plus_adds_durations_by_number_and_by_code(world: World) -> None:
-    place = world.parquet("s.parquet", account_id=list("abc"), bought=[DAY] * 3, plan=["Monthly", "Annual", None],
-                          days=[10, -3, None], seconds=[1_714_521_600, 1_714_521_601, 0])
-    source = Source(location=place, columns={
-        "starts_at": ColumnRule(value=date(1970, 1, 1), plus="seconds", plus_unit="seconds"),
-        "ends_at": ColumnRule(column="bought", plus="plan", plus_codes={"Monthly": 31, "Annual": 365}),
-        "notice_at": ColumnRule(column="bought", plus="days"),
-    })
+    place = world.parquet(
+        "s.parquet",
+        account_id=list("abc"),
+        bought=[DAY] * 3,
+        plan=["Monthly", "Annual", None],
+        days=[10, -3, None],
+        seconds=[1_714_521_600, 1_714_521_601, 0],
+    )
+    source = Source(
+        location=place,
+        columns={
+            "starts_at": ColumnRule(value=date(1970, 1, 1), plus="seconds", plus_unit="seconds"),
+            "ends_at": ColumnRule(
+                column="bought", plus="plan", plus_codes={"Monthly": 31, "Annual": 365}
+            ),
+            "notice_at": ColumnRule(column="bought", plus="days"),
+        },
+    )
     world.stage(subscriptions=source)
     assert world.column("starts_at", "staged_subscriptions") == [
-        DAY, DAY + timedelta(seconds=1), datetime(1970, 1, 1)]
-    assert world.column("ends_at", "staged_subscriptions") == [DAY + timedelta(31), DAY + timedelta(365), None]
-    assert world.column("notice_at", "staged_subscriptions") == [DAY + timedelta(10), DAY - timedelta(3), None]
+        DAY,
+        DAY + timedelta(seconds=1),
+        datetime(1970, 1, 1),
+    ]
+    assert world.column("ends_at", "staged_subscriptions") == [
+        DAY + timedelta(31),
+        DAY + timedelta(365),
+        None,
+    ]
+    assert world.column("notice_at", "staged_subscriptions") == [
+        DAY + timedelta(10),
+        DAY - timedelta(3),
+        None,
+    ]
 
 
 def test_calendar_days_keep_the_time_of_day_and_hours_elapse(world: World) -> None:
     # London 2024-03-31: at noon local the day before, one day later is 23 hours later.
-    place = world.parquet("s.parquet", account_id=["a"], starts_at=[datetime(2024, 3, 30, 12)], one=[1], hours=[24])
-    source = Source(location=place, time_zone="Europe/London", columns={
-        "ends_at": ColumnRule(column="starts_at", plus="one"),
-        "notice_at": ColumnRule(column="starts_at", plus="hours", plus_unit="hours"),
-    })
+    place = world.parquet(
+        "s.parquet", account_id=["a"], starts_at=[datetime(2024, 3, 30, 12)], one=[1], hours=[24]
+    )
+    source = Source(
+        location=place,
+        time_zone="Europe/London",
+        columns={
+            "ends_at": ColumnRule(column="starts_at", plus="one"),
+            "notice_at": ColumnRule(column="starts_at", plus="hours", plus_unit="hours"),
+        },
+    )
     world.stage(subscriptions=source)
     assert rows(world.duck, "SELECT ends_at, notice_at FROM staged_subscriptions") == [
-        (datetime(2024, 3, 31, 11), datetime(2024, 3, 31, 12))]
+        (datetime(2024, 3, 31, 11), datetime(2024, 3, 31, 12))
+    ]
 
 
 def test_unknown_code_of_a_duration_is_a_bad_row(world: World) -> None:
-    place = world.parquet("s.parquet", account_id=["a", "b"], starts_at=[DAY] * 2, plan=["Monthly", "Weekly"])
+    place = world.parquet(
+        "s.parquet", account_id=["a", "b"], starts_at=[DAY] * 2, plan=["Monthly", "Weekly"]
+    )
     rule = ColumnRule(column="starts_at", plus="plan", plus_codes={"Monthly": 31})
     source = Source(location=place, columns={"ends_at": rule}, max_bad_share=0.5)
-    assert world.stage(subscriptions=source)["subscriptions"].rows_bad == {"ends_at is not a time": 1}
-    assert world.column('"value"', "(SELECT *, '' AS account_id FROM quarantine_subscriptions)") == [
-        "2024-05-01 + Weekly"]
+    assert world.stage(subscriptions=source)["subscriptions"].rows_bad == {
+        "ends_at is not a time": 1
+    }
+    assert world.column(
+        '"value"', "(SELECT *, '' AS account_id FROM quarantine_subscriptions)"
+    ) == ["2024-05-01 + Weekly"]
 
 
-# --- rows ------------------------------------------------------------------------------------------
+# --- rows
+# ------------------------------------------------------------------------------------------
 
 
 def test_parts_have_their_own_names_and_overlaps_are_cut_in_local_time(world: World) -> None:
     # 00:30 in London on 1 July is still 30 June in UTC; the extracts were cut at London's midnight.
-    old = world.parquet("old.parquet", who=[1.0, 1.0], at=[datetime(2024, 6, 30, 12), datetime(2024, 7, 1, 0, 30)],
-                        n=[1, 2])
-    new = world.parquet("new.parquet", Customer__ID=["1", "2"],
-                        When=[datetime(2024, 7, 1, 0, 30), datetime(2024, 7, 2, 9)], n=[2.5, 3.0])
-    source = Source(time_zone="Europe/London", columns={"quantity": "n"}, parts=(
-        Part(location=old, columns={"account_id": "who", "event_time": "at"}, rows_until=date(2024, 7, 1)),
-        Part(location=new, columns={"account_id": "customer id", "event_time": "when"}),
-    ))
+    old = world.parquet(
+        "old.parquet",
+        who=[1.0, 1.0],
+        at=[datetime(2024, 6, 30, 12), datetime(2024, 7, 1, 0, 30)],
+        n=[1, 2],
+    )
+    new = world.parquet(
+        "new.parquet",
+        Customer__ID=["1", "2"],
+        When=[datetime(2024, 7, 1, 0, 30), datetime(2024, 7, 2, 9)],
+        n=[2.5, 3.0],
+    )
+    source = Source(
+        time_zone="Europe/London",
+        columns={"quantity": "n"},
+        parts=(
+            Part(
+                location=old,
+                columns={"account_id": "who", "event_time": "at"},
+                rows_until=date(2024, 7, 1),
+            ),
+            Part(location=new, columns={"account_id": "customer id", "event_time": "when"}),
+        ),
+    )
     staged = world.stage(usage_events=source)["usage_events"]
-    assert rows(world.duck, "SELECT account_id, event_time, quantity FROM staged_usage_events ORDER BY 2") == [
-        ("1", datetime(2024, 6, 30, 11), 1000), ("1", datetime(2024, 6, 30, 23, 30), 2500),
-        ("2", datetime(2024, 7, 2, 8), 3000)]
+    assert rows(
+        world.duck, "SELECT account_id, event_time, quantity FROM staged_usage_events ORDER BY 2"
+    ) == [
+        ("1", datetime(2024, 6, 30, 11), 1000),
+        ("1", datetime(2024, 6, 30, 23, 30), 2500),
+        ("2", datetime(2024, 7, 2, 8), 3000),
+    ]
     assert staged.rows_left_out == {"rows_until 2024-07-01": 1}
     assert staged.columns["quantity"].decimals == 3 and accounts_add_up(staged)
 
 
 def test_keep_drop_and_drop_missing_are_counted_once_per_row(world: World) -> None:
-    place = world.parquet("u.parquet", account_id=["a", "b", None, "d", "e", None], event_time=[DAY] * 6,
-                          is_bot=[False, True, False, False, None, True],
-                          plan=["pro", "pro", "pro", "free", "pro", "x"],
-                          level=[1.0, 1.0, 1.0, 1.0, 2.0, 1.0])
-    source = Source(location=place, drop={"Is_Bot": (True,)}, keep={"plan": ("pro",), "level": (1, 2)},
-                    drop_missing=("account_id",))
+    place = world.parquet(
+        "u.parquet",
+        account_id=["a", "b", None, "d", "e", None],
+        event_time=[DAY] * 6,
+        is_bot=[False, True, False, False, None, True],
+        plan=["pro", "pro", "pro", "free", "pro", "x"],
+        level=[1.0, 1.0, 1.0, 1.0, 2.0, 1.0],
+    )
+    source = Source(
+        location=place,
+        drop={"Is_Bot": (True,)},
+        keep={"plan": ("pro",), "level": (1, 2)},
+        drop_missing=("account_id",),
+    )
     staged = world.stage(usage_events=source)["usage_events"]
     assert world.column("account_id") == ["a", "e"]
     assert staged.rows_left_out == {"drop_missing account_id": 2, "keep plan": 1, "drop Is_Bot": 1}
@@ -388,7 +570,9 @@ def test_keep_drop_and_drop_missing_are_counted_once_per_row(world: World) -> No
 
 def test_leaving_out_every_row_is_refused(world: World) -> None:
     place = world.parquet("u.parquet", account_id=["a"], event_time=[DAY], plan=["pro"])
-    with pytest.raises(ContractError, match=r"every row of u.parquet is left out \(keep plan: 1 rows\)"):
+    with pytest.raises(
+        ContractError, match=r"every row of u.parquet is left out \(keep plan: 1 rows\)"
+    ):
         world.stage(usage_events=Source(location=place, keep={"plan": ("Pro",)}))
 
 
@@ -414,41 +598,74 @@ def test_lookup_with_repeated_keys_is_refused(world: World) -> None:
 def test_lookup_that_repeats_gives_a_row_for_each_match(world: World) -> None:
     """Every enrolment is due everything on its course's calendar."""
     enrolments = world.parquet("e.parquet", student=["a", "b", "c"], course=["x", "x", "y"])
-    calendar = world.parquet("c.parquet", course=["x", "x"], due=[DAY, DAY + timedelta(days=7)], step=["one", "two"])
+    calendar = world.parquet(
+        "c.parquet", course=["x", "x"], due=[DAY, DAY + timedelta(days=7)], step=["one", "two"]
+    )
     lookup = Lookup(location=calendar, on={"course": "course"}, take=("due", "step"), repeats=True)
-    source = Source(location=enrolments, lookups=(lookup,), drop_missing=("due",),
-                    columns={"account_id": "student", "milestone": "step", "due_at": "due"})
+    source = Source(
+        location=enrolments,
+        lookups=(lookup,),
+        drop_missing=("due",),
+        columns={"account_id": "student", "milestone": "step", "due_at": "due"},
+    )
     staged = world.stage(milestones=source)["milestones"]
-    assert sorted(world.column("account_id || milestone", "staged_milestones")) == ["aone", "atwo", "bone", "btwo"]
+    assert sorted(world.column("account_id || milestone", "staged_milestones")) == [
+        "aone",
+        "atwo",
+        "bone",
+        "btwo",
+    ]
     assert staged.rows_read == 5 and staged.rows_left_out == {"drop_missing due": 1}
 
 
-# --- bad rows --------------------------------------------------------------------------------------
+# --- bad rows
+# --------------------------------------------------------------------------------------
 
 
 def test_bad_rows_are_quarantined_with_reason_value_and_row(world: World) -> None:
-    place = world.text("t.csv", "account_id,opened_at,rating\na,2024-05-01,5\nb,2024-13-01,4\n,2024-05-01,3\n"
-                                "d,2024-05-01,good\ne,,1\n")
-    staged = world.stage(support_tickets=Source(location=place, max_bad_share=0.9))["support_tickets"]
-    assert staged.rows_bad == {"account_id is empty": 1, "opened_at is not a time": 1, "opened_at is empty": 1,
-                               "rating is not a number": 1}
-    found = rows(world.duck, 'SELECT source, reason, "column", "value", "row" FROM quarantine_support_tickets '
-                             "WHERE reason = 'opened_at is not a time'")
+    place = world.text(
+        "t.csv",
+        "account_id,opened_at,rating\na,2024-05-01,5\nb,2024-13-01,4\n,2024-05-01,3\n"
+        "d,2024-05-01,good\ne,,1\n",
+    )
+    staged = world.stage(support_tickets=Source(location=place, max_bad_share=0.9))[
+        "support_tickets"
+    ]
+    assert staged.rows_bad == {
+        "account_id is empty": 1,
+        "opened_at is not a time": 1,
+        "opened_at is empty": 1,
+        "rating is not a number": 1,
+    }
+    found = rows(
+        world.duck,
+        'SELECT source, reason, "column", "value", "row" FROM quarantine_support_tickets '
+        "WHERE reason = 'opened_at is not a time'",
+    )
     assert found[0][:4] == ("support_tickets", "opened_at is not a time", "opened_at", "2024-13-01")
     assert json.loads(found[0][4]) == {"account_id": "b", "opened_at": "2024-13-01", "rating": "4"}
     assert accounts_add_up(staged)
 
 
 def test_too_many_bad_rows_stop_with_counts_and_examples(world: World) -> None:
-    place = world.parquet("t.parquet", account_id=["a"] * 10, opened_at=["2024-05-01"] * 8 + ["soon", "later"])
-    with pytest.raises(ContractError, match=r"2 of 10 rows are bad \(20.0%; allowed 5.0%\). opened_at is not a time: "
-                                            r"2 rows, such as 'later', 'soon'"):
+    place = world.parquet(
+        "t.parquet", account_id=["a"] * 10, opened_at=["2024-05-01"] * 8 + ["soon", "later"]
+    )
+    with pytest.raises(
+        ContractError,
+        match=r"2 of 10 rows are bad \(20.0%; allowed 5.0%\). opened_at is not a time: "
+        r"2 rows, such as 'later', 'soon'",
+    ):
         world.stage(support_tickets=Source(location=place))
-    assert not rows(world.duck, "SELECT * FROM information_schema.tables WHERE table_name LIKE '%support%'")
+    assert not rows(
+        world.duck, "SELECT * FROM information_schema.tables WHERE table_name LIKE '%support%'"
+    )
 
 
 def test_quarantine_stores_the_first_rows_and_counts_all(world: World) -> None:
-    place = world.parquet("t.parquet", account_id=["a"] * 12_000, opened_at=["soon"] * 11_000 + ["2024-05-01"] * 1_000)
+    place = world.parquet(
+        "t.parquet", account_id=["a"] * 12_000, opened_at=["soon"] * 11_000 + ["2024-05-01"] * 1_000
+    )
     staged = world.stage(support_tickets=Source(location=place, max_bad_share=1))["support_tickets"]
     assert staged.rows_bad == {"opened_at is not a time": 11_000}
     assert rows(world.duck, "SELECT count(*) FROM quarantine_support_tickets") == [(10_000,)]
@@ -460,18 +677,25 @@ def test_column_of_a_type_that_cannot_be_read_is_refused(world: World) -> None:
         world.stage(usage_events=Source(location=place))
 
 
-# --- versions and repeats --------------------------------------------------------------------------
+# --- versions and repeats
+# --------------------------------------------------------------------------
 
 MARCH = [datetime(2024, 3, day) for day in range(1, 32)]
 
 
 def versioned(world: World, order: list[int]) -> StagedSource:
-    """Invoice 7: 100, then 120, then retracted, then 120 again; invoice 8 twice in one moment; 9 sent twice."""
+    """Invoice 7: 100, then 120, then retracted, then 120 again; invoice 8 twice in one moment; 9
+    sent twice.
+    """
     table = [
-        ("a", MARCH[0], "7", MARCH[0], 100, False), ("a", MARCH[0], "7", MARCH[4], 120, None),
-        (None, None, "7", MARCH[8], None, True), ("a", MARCH[0], "7", MARCH[19], 120, False),
-        ("b", MARCH[1], "8", MARCH[1], 5, False), ("b", MARCH[1], "8", MARCH[1], 6, False),
-        ("c", MARCH[2], "9", MARCH[2], 1, False), ("c", MARCH[2], "9", MARCH[2], 1, False),
+        ("a", MARCH[0], "7", MARCH[0], 100, False),
+        ("a", MARCH[0], "7", MARCH[4], 120, None),
+        (None, None, "7", MARCH[8], None, True),
+        ("a", MARCH[0], "7", MARCH[19], 120, False),
+        ("b", MARCH[1], "8", MARCH[1], 5, False),
+        ("b", MARCH[1], "8", MARCH[1], 6, False),
+        ("c", MARCH[2], "9", MARCH[2], 1, False),
+        ("c", MARCH[2], "9", MARCH[2], 1, False),
     ]
     chosen = [table[i] for i in order]
     names = ("account_id", "issued_at", "row_key", "known_at", "amount", "is_deleted")
@@ -479,26 +703,44 @@ def versioned(world: World, order: list[int]) -> StagedSource:
     return world.stage(invoices=Source(location=place))["invoices"]
 
 
-@pytest.mark.parametrize("order", [list(range(8)), list(range(7, -1, -1)), [3, 6, 1, 5, 0, 7, 4, 2]])
+@pytest.mark.parametrize(
+    "order", [list(range(8)), list(range(7, -1, -1)), [3, 6, 1, 5, 0, 7, 4, 2]]
+)
 def test_versions_have_spans_whatever_the_order_of_rows(world: World, order: list[int]) -> None:
     staged = versioned(world, order)
     query = "SELECT account_id, amount, known_from, known_until FROM staged_invoices ORDER BY 1, 3"
     assert rows(world.duck, query) == [
-        ("a", 10000, MARCH[0], MARCH[4]), ("a", 12000, MARCH[4], MARCH[8]), ("a", 12000, MARCH[19], None),
-        ("b", 600, MARCH[1], None), ("c", 100, MARCH[2], None)]
-    assert staged.rows_left_out == {"identical rows": 1, "superseded at the same known_at": 1,
-                                    "retractions (is_deleted)": 1}
+        ("a", 10000, MARCH[0], MARCH[4]),
+        ("a", 12000, MARCH[4], MARCH[8]),
+        ("a", 12000, MARCH[19], None),
+        ("b", 600, MARCH[1], None),
+        ("c", 100, MARCH[2], None),
+    ]
+    assert staged.rows_left_out == {
+        "identical rows": 1,
+        "superseded at the same known_at": 1,
+        "retractions (is_deleted)": 1,
+    }
     assert staged.has_known_at and staged.newest_known == MARCH[19] and accounts_add_up(staged)
     assert staged.data_until == {"": date(2024, 3, 20)}
 
 
 def test_row_key_without_known_at_keeps_one_and_quarantines_contradictions(world: World) -> None:
-    place = world.parquet("i.parquet", account_id=list("aabbc"), issued_at=[DAY] * 5, row_key=list("11223"),
-                          amount=[1, 1, 2, 3, 4])
+    place = world.parquet(
+        "i.parquet",
+        account_id=list("aabbc"),
+        issued_at=[DAY] * 5,
+        row_key=list("11223"),
+        amount=[1, 1, 2, 3, 4],
+    )
     staged = world.stage(invoices=Source(location=place, max_bad_share=0.6))["invoices"]
     assert world.column("account_id", "staged_invoices") == ["a", "c"]
-    assert staged.rows_left_out == {"identical rows": 1} and staged.rows_bad == {"duplicate row_key": 2}
-    assert rows(world.duck, "SELECT count(*) FROM quarantine_invoices WHERE reason = 'duplicate row_key'") == [(2,)]
+    assert staged.rows_left_out == {"identical rows": 1} and staged.rows_bad == {
+        "duplicate row_key": 2
+    }
+    assert rows(
+        world.duck, "SELECT count(*) FROM quarantine_invoices WHERE reason = 'duplicate row_key'"
+    ) == [(2,)]
     assert accounts_add_up(staged)
 
 
@@ -509,23 +751,33 @@ def test_rows_without_key_are_all_kept(world: World) -> None:
 
 def test_identical_accounts_collapse_and_differing_ones_stop(world: World) -> None:
     place = world.parquet("a.parquet", account_id=["a", "a", "b"], plan=["x", "x", "y"])
-    assert world.stage(accounts=Source(location=place))["accounts"].rows_left_out == {"identical rows": 1}
+    assert world.stage(accounts=Source(location=place))["accounts"].rows_left_out == {
+        "identical rows": 1
+    }
     place = world.parquet("a.parquet", account_id=["a", "a", "b"], plan=["x", "z", "y"])
-    with pytest.raises(ContractError, match="1 accounts have several rows that differ, such as a.*valid_from"):
+    with pytest.raises(
+        ContractError, match="1 accounts have several rows that differ, such as a.*valid_from"
+    ):
         world.stage(accounts=Source(location=place))
 
 
 def test_accounts_with_history_need_one_row_per_valid_from(world: World) -> None:
-    place = world.parquet("a.parquet", account_id=["a", "a"], valid_from=[MARCH[0], MARCH[5]], plan=["x", "z"])
+    place = world.parquet(
+        "a.parquet", account_id=["a", "a"], valid_from=[MARCH[0], MARCH[5]], plan=["x", "z"]
+    )
     assert world.stage(accounts=Source(location=place))["accounts"].rows_staged == 2
     assert world.column("known_from", "staged_accounts") == [MARCH[0], MARCH[5]]
-    place = world.parquet("a.parquet", account_id=["a", "a"], valid_from=[MARCH[0], MARCH[0]], plan=["x", "z"])
+    place = world.parquet(
+        "a.parquet", account_id=["a", "a"], valid_from=[MARCH[0], MARCH[0]], plan=["x", "z"]
+    )
     with pytest.raises(ContractError, match="such as a from 2024-03-01 00:00:00"):
         world.stage(accounts=Source(location=place))
 
 
 def test_empty_known_at_is_a_bad_row_where_it_is_mapped(world: World) -> None:
-    place = world.parquet("u.parquet", account_id=["a", "b"], event_time=[DAY, DAY], known_at=[DAY, None])
+    place = world.parquet(
+        "u.parquet", account_id=["a", "b"], event_time=[DAY, DAY], known_at=[DAY, None]
+    )
     staged = world.stage(usage_events=Source(location=place, max_bad_share=0.5))["usage_events"]
     assert staged.rows_bad == {"known_at is empty": 1}
 
@@ -536,13 +788,17 @@ def test_delay_moves_known_from(world: World) -> None:
     assert world.column("known_from") == [DAY + timedelta(hours=36)]
 
 
-# --- consent, currency, coverage -------------------------------------------------------------------
+# --- consent, currency, coverage
+# -------------------------------------------------------------------
 
 
 def test_accounts_without_consent_are_left_out_of_every_table(world: World) -> None:
     people = world.parquet("a.parquet", account_id=[1.0, 2.0, 3.0], consent=[True, False, None])
-    events = world.parquet("u.parquet", account_id=["1", "2", "2", "3"], event_time=["2024-05-01"] * 2 + ["?"] +
-                           ["2024-05-01"])
+    events = world.parquet(
+        "u.parquet",
+        account_id=["1", "2", "2", "3"],
+        event_time=["2024-05-01"] * 2 + ["?"] + ["2024-05-01"],
+    )
     sources = {"usage_events": Source(location=events), "accounts": Source(location=people)}
     staged = world.stage(**sources)
     assert world.column("account_id") == ["1", "3"]
@@ -551,43 +807,67 @@ def test_accounts_without_consent_are_left_out_of_every_table(world: World) -> N
     # The unreadable row of the account that withheld consent is not kept in quarantine either.
     assert rows(world.duck, "SELECT count(*) FROM quarantine_usage_events") == [(0,)]
     assert all(accounts_add_up(source) for source in staged.values())
-    only = stage(Project(name="p", sources=sources), world.folder, world.duck, only=["usage_events"])
+    only = stage(
+        Project(name="p", sources=sources), world.folder, world.duck, only=["usage_events"]
+    )
     assert list(only) == ["usage_events"] and only["usage_events"].rows_staged == 2
 
 
 def test_newest_consent_counts(world: World) -> None:
-    place = world.parquet("a.parquet", account_id=["a", "a", "b", "b"], consent=[True, False, False, True],
-                          valid_from=[MARCH[0], MARCH[1], MARCH[0], MARCH[1]])
+    place = world.parquet(
+        "a.parquet",
+        account_id=["a", "a", "b", "b"],
+        consent=[True, False, False, True],
+        valid_from=[MARCH[0], MARCH[1], MARCH[0], MARCH[1]],
+    )
     world.stage(accounts=Source(location=place))
     assert world.column("account_id", "staged_accounts") == ["b", "b"]
 
 
 def test_other_currency_stops_with_counts(world: World) -> None:
-    place = world.parquet("i.parquet", account_id=list("abc"), issued_at=[DAY] * 3, currency=["usd", "EUR", "EUR"])
-    with pytest.raises(ContractError, match=r"other currencies than the project's USD \(EUR: 2 rows\)"):
+    place = world.parquet(
+        "i.parquet", account_id=list("abc"), issued_at=[DAY] * 3, currency=["usd", "EUR", "EUR"]
+    )
+    with pytest.raises(
+        ContractError, match=r"other currencies than the project's USD \(EUR: 2 rows\)"
+    ):
         world.stage(invoices=Source(location=place))
 
 
 def test_data_until_is_declared_or_the_day_of_the_newest_row(world: World) -> None:
-    place = world.parquet("u.parquet", account_id=list("abc"), partition=["eu", "us", "us"],
-                          event_time=[MARCH[3], MARCH[5], MARCH[4]])
+    place = world.parquet(
+        "u.parquet",
+        account_id=list("abc"),
+        partition=["eu", "us", "us"],
+        event_time=[MARCH[3], MARCH[5], MARCH[4]],
+    )
     source = Source(location=place)
     assert world.stage(usage_events=source)["usage_events"].data_until == {
-        "eu": date(2024, 3, 4), "us": date(2024, 3, 6)}
+        "eu": date(2024, 3, 4),
+        "us": date(2024, 3, 6),
+    }
     declared = Source(location=place, data_until=date(2024, 4, 1))
     assert world.stage(usage_events=declared)["usage_events"].data_until == {
-        "eu": date(2024, 4, 1), "us": date(2024, 4, 1)}
-    silent = Source(location=place, data_until={"eu": MARCH[9].date(), "us": MARCH[9].date(), "jp": MARCH[0].date()})
+        "eu": date(2024, 4, 1),
+        "us": date(2024, 4, 1),
+    }
+    silent = Source(
+        location=place,
+        data_until={"eu": MARCH[9].date(), "us": MARCH[9].date(), "jp": MARCH[0].date()},
+    )
     assert "jp" in world.stage(usage_events=silent)["usage_events"].data_until
     with pytest.raises(ContractError, match="data_until says nothing of the partitions 'us'"):
         world.stage(usage_events=Source(location=place, data_until={"eu": MARCH[9].date()}))
 
 
-# --- places ----------------------------------------------------------------------------------------
+# --- places
+# ----------------------------------------------------------------------------------------
 
 
 def test_csv_is_read_as_text_with_encoding_and_compression(world: World) -> None:
-    content = "account_id\tevent_time\tevent_name\n007\t2024-05-01\t\"Köln \"\"x\"\"\"\nNA\t2024-05-01\t\n"
+    content = (
+        'account_id\tevent_time\tevent_name\n007\t2024-05-01\t"Köln ""x"""\nNA\t2024-05-01\t\n'
+    )
     place = world.text("u.tsv.gz", content, "cp1252")
     world.stage(usage_events=Source(location=place, encoding="cp1252"))
     assert world.column("account_id") == ["007", "NA"]
@@ -615,7 +895,9 @@ def test_csv_in_another_encoding_is_refused(world: World) -> None:
 def test_csv_line_with_too_many_fields_is_a_bad_row(world: World) -> None:
     place = world.text("u.csv", "account_id,event_time\na,2024-05-01\nb,2024-05-01,x\n")
     staged = world.stage(usage_events=Source(location=place, max_bad_share=0.5))["usage_events"]
-    assert staged.rows_bad == {"line has a wrong number of fields or quotes": 1} and accounts_add_up(staged)
+    assert staged.rows_bad == {
+        "line has a wrong number of fields or quotes": 1
+    } and accounts_add_up(staged)
 
 
 def test_glob_of_csv_files_with_different_columns(world: World) -> None:
@@ -639,7 +921,9 @@ def test_folder_and_glob_of_parquet(world: World) -> None:
 def test_duckdb_file_is_read_and_let_go(world: World) -> None:
     file = world.folder / "crm.duckdb"
     with duckdb.connect(str(file)) as crm:
-        crm.execute("CREATE TABLE events AS SELECT 'a' AS account_id, DATE '2024-05-01' AS event_time")
+        crm.execute(
+            "CREATE TABLE events AS SELECT 'a' AS account_id, DATE '2024-05-01' AS event_time"
+        )
         crm.execute("CREATE SCHEMA raw")
         crm.execute("CREATE VIEW raw.clicks AS SELECT * FROM events")
     world.stage(usage_events=Source(location="crm.duckdb", table="events"))
@@ -647,7 +931,9 @@ def test_duckdb_file_is_read_and_let_go(world: World) -> None:
     assert world.column("event_time") == [DAY]
     with duckdb.connect(str(file)) as crm:  # nobody holds it any more
         crm.execute("CREATE TABLE more AS SELECT 1 AS x")
-    with pytest.raises(ContractError, match='crm.duckdb has no table "event"; did you mean `events`'):
+    with pytest.raises(
+        ContractError, match='crm.duckdb has no table "event"; did you mean `events`'
+    ):
         world.stage(usage_events=Source(location="crm.duckdb", table="event"))
 
 
@@ -661,9 +947,12 @@ def test_names_with_quotes_and_spaces_are_only_names(world: World) -> None:
 def test_order_of_input_changes_nothing(world: World) -> None:
     def staged_rows(reverse: bool) -> list[Any]:
         step, start = -1 if reverse else 1, datetime(2024, 1, 1, tzinfo=UTC)
-        place = world.parquet("u.parquet", account_id=[f"{i % 7}" for i in range(500)][::step],
-                              event_time=[start + timedelta(hours=i) for i in range(500)][::step],
-                              quantity=[i / 7 for i in range(500)][::step])
+        place = world.parquet(
+            "u.parquet",
+            account_id=[f"{i % 7}" for i in range(500)][::step],
+            event_time=[start + timedelta(hours=i) for i in range(500)][::step],
+            quantity=[i / 7 for i in range(500)][::step],
+        )
         world.stage(usage_events=Source(location=place))
         return rows(world.duck, "SELECT * FROM staged_usage_events ORDER BY ALL")
 

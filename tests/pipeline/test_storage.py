@@ -33,7 +33,12 @@ def test_write_replaces_the_whole_table_and_its_columns(store: Store) -> None:
 
 def test_replace_touches_only_rows_of_the_predicate(store: Store) -> None:
     store.write("t", ROWS, replace="target = 'a'", partition_by=["target"])
-    store.write("t", pd.DataFrame({"target": ["a"], "n": [9]}), replace="target = 'a'", partition_by=["target"])
+    store.write(
+        "t",
+        pd.DataFrame({"target": ["a"], "n": [9]}),
+        replace="target = 'a'",
+        partition_by=["target"],
+    )
     assert sorted(store.read("t").itertuples(index=False, name=None)) == [("a", 9), ("b", 2)]
 
 
@@ -65,12 +70,13 @@ def test_write_that_breaks_off_in_the_file_leaves_the_old_table(store: Store) ->
     """A real failure below Delta: the process may write files of at most 100 kB."""
     store.write("t", ROWS)
     script = (
-        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
-        "import numpy as np, pandas as pd\nfrom pathlib import Path\nfrom features.errors import StoreError\n"
-        "from pipeline.storage import Store\n"
-        "try:\n    Store(Path(sys.argv[1])).write('t', pd.DataFrame({'n': np.random.default_rng(0).random(200_000)}))\n"
-        "except StoreError as error:\n    print('StoreError', error)\n"
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ,"
+        " signal.SIG_IGN)\nresource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\nimport"
+        " numpy as np, pandas as pd\nfrom pathlib import Path\nfrom features.errors import"
+        " StoreError\nfrom pipeline.storage import Store\ntry:\n   "
+        " Store(Path(sys.argv[1])).write('t', pd.DataFrame({'n':"
+        " np.random.default_rng(0).random(200_000)}))\nexcept StoreError as error:\n   "
+        " print('StoreError', error)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, str(store.folder)],
@@ -90,7 +96,11 @@ def test_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
         pass
 
 
-def _hold(folder: str, ready: "multiprocessing.synchronize.Event", end: "multiprocessing.synchronize.Event") -> None:
+def _hold(
+    folder: str,
+    ready: "multiprocessing.synchronize.Event",
+    end: "multiprocessing.synchronize.Event",
+) -> None:
     with Store(Path(folder)).writing():
         ready.set()
         end.wait(60)
@@ -103,7 +113,12 @@ def test_second_writer_is_told_who_holds_the_store(store: Store) -> None:
     other.start()
     try:
         assert ready.wait(60)
-        with pytest.raises(StoreError, match=rf"in use by process {other.pid}.*readers are not affected"), store.writing():
+        with (
+            pytest.raises(
+                StoreError, match=rf"in use by process {other.pid}.*readers are not affected"
+            ),
+            store.writing(),
+        ):
             pass
         store.write("t", ROWS)  # what is held is the command, not the reading
         assert len(store.read("t")) == 2
@@ -135,10 +150,18 @@ def test_content_hash_sees_every_value(column: str, value: object) -> None:
     changed[column] = changed[column].astype(object)
     changed.loc[0, column] = value
     assert content_hash(table, ["k"]) != content_hash(changed.infer_objects(), ["k"])
-    assert content_hash(table, ["k"], without=[column]) == content_hash(changed, ["k"] if column != "k" else [], without=[column])
+    assert content_hash(table, ["k"], without=[column]) == content_hash(
+        changed, ["k"] if column != "k" else [], without=[column]
+    )
 
 
 def test_content_hash_is_the_same_after_a_round_trip(store: Store) -> None:
-    table = pd.DataFrame({"k": ["a", "b"], "n": pd.array([1, None], dtype="Int64"), "t": pd.to_datetime(["2024-01-01", None])})
+    table = pd.DataFrame(
+        {
+            "k": ["a", "b"],
+            "n": pd.array([1, None], dtype="Int64"),
+            "t": pd.to_datetime(["2024-01-01", None]),
+        }
+    )
     store.write("t", pa.Table.from_pandas(table, preserve_index=False))
     assert content_hash(store.read("t"), ["k"]) == content_hash(table, ["k"])

@@ -1,4 +1,6 @@
-"""`[training] cohorts`: the verdict on lines per segment is told with the model, and an unknown attribute before the search."""
+"""`[training] cohorts`: the verdict on lines per segment is told with the model, and an unknown
+attribute before the search.
+"""
 
 from pathlib import Path
 
@@ -25,7 +27,11 @@ def test_what_segments_are_worth_is_told_and_kept_with_the_model(company_copy: C
     told = [note for note in trained.bundle.facts["notes"] if "scores by segment: " in note]
     assert len(told) == 1
     is_apart = "cohorts" in trained.bundle.model.training
-    assert is_apart == (trained.bundle.model.members[0].lines is not None) == told[0].startswith("scores by segment")
+    assert (
+        is_apart
+        == (trained.bundle.model.members[0].lines is not None)
+        == told[0].startswith("scores by segment")
+    )
 
 
 def test_an_attribute_without_signals_is_refused_before_the_search(

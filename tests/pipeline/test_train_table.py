@@ -1,4 +1,6 @@
-"""`tenure train --table`: what it prints, writes and registers, and what it refuses, on small made tables."""
+"""`tenure train --table`: what it prints, writes and registers, and what it refuses, on small made
+tables.
+"""
 
 import gzip
 import json
@@ -30,10 +32,15 @@ def some_table(rows: int = 700, seed: int = 1) -> pd.DataFrame:
     usage = generator.gamma(2.0, 10.0, rows)
     plan = generator.choice(["Basic", "Pro", "Team"], rows, p=[0.5, 0.3, 0.2])
     left = generator.random(rows) < 1 / (1 + np.exp(0.25 * usage - 2.0 - 2.0 * (plan == "Basic")))
-    return pd.DataFrame({
-        "account": [f"{n:05}" for n in range(rows)], "logins": usage, "plan": plan,
-        "seats": generator.integers(1, 40, rows), "status": np.where(left, "Gone", "Stays"),
-    })
+    return pd.DataFrame(
+        {
+            "account": [f"{n:05}" for n in range(rows)],
+            "logins": usage,
+            "plan": plan,
+            "seats": generator.integers(1, 40, rows),
+            "status": np.where(left, "Gone", "Stays"),
+        }
+    )
 
 
 def run(*arguments: object) -> Any:
@@ -48,19 +55,38 @@ def refusal(*arguments: object) -> ChurnError:
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
-    """Two threads that wait for each other on a busy machine take minutes over tables this small."""
+    """Two threads that wait for each other on a busy machine take minutes over tables this
+    small.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pipeline.jobs.train_table.TrainingPlan", partial(TrainingPlan, threads=1))
         yield
 
 
 @pytest.fixture(scope="module")
-def trained(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], str]:
+def trained(
+    one_thread: None, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, Any], str]:
     """Project folder, JSON and story of one training through the command line."""
     folder = tmp_path_factory.mktemp("table")
     some_table().to_csv(folder / "accounts.csv", index=False)
-    done = run("--table", "accounts.csv", "--data", folder, "--label", "status", "--positive", "Gone", "--account", "account",
-               "--project", folder / "project", "--trials", 1, "--json")
+    done = run(
+        "--table",
+        "accounts.csv",
+        "--data",
+        folder,
+        "--label",
+        "status",
+        "--positive",
+        "Gone",
+        "--account",
+        "account",
+        "--project",
+        folder / "project",
+        "--trials",
+        1,
+        "--json",
+    )
     assert done.exit_code == 0, done.exception
     return folder / "project", json.loads(done.stdout), done.stderr
 
@@ -68,15 +94,28 @@ def trained(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> tuple
 def test_json_has_the_shape_of_evaluate(trained: tuple[Path, dict[str, Any], str]) -> None:
     found = trained[1]
     assert found["target"] == "status"
-    for name in ("auc", "log_loss", "average_precision", "brier", "calibration_slope", "lift_top_decile", "ece"):
-        assert found["test"][f"{name}_low"] <= found["test"][name] <= found["test"][f"{name}_high"] or name == "ece"
+    for name in (
+        "auc",
+        "log_loss",
+        "average_precision",
+        "brier",
+        "calibration_slope",
+        "lift_top_decile",
+        "ece",
+    ):
+        assert (
+            found["test"][f"{name}_low"] <= found["test"][name] <= found["test"][f"{name}_high"]
+            or name == "ece"
+        )
     assert found["test"]["auc"] > 0.75
     assert {"constant", "logistic", "lightgbm"} <= set(found["baselines"])
     assert found["test"]["n"] == found["test"]["accounts"]
     assert [gate["name"] for gate in found["gates"]][:2] == ["leakage audit", "finite outputs"]
 
 
-def test_table_without_recency_has_no_recency_rule_to_beat(trained: tuple[Path, dict[str, Any], str]) -> None:
+def test_table_without_recency_has_no_recency_rule_to_beat(
+    trained: tuple[Path, dict[str, Any], str],
+) -> None:
     project, found, story = trained
     gate = next(gate for gate in found["gates"] if gate["name"].startswith("beats recency"))
     assert gate["applies"] is False
@@ -87,16 +126,25 @@ def test_table_without_recency_has_no_recency_rule_to_beat(trained: tuple[Path, 
     assert "- not applicable: beats recency" in (reports / "model_card.md").read_text()
 
 
-def test_standard_error_holds_the_story_and_nothing_else(trained: tuple[Path, dict[str, Any], str]) -> None:
+def test_standard_error_holds_the_story_and_nothing_else(
+    trained: tuple[Path, dict[str, Any], str],
+) -> None:
     assert not [line for line in trained[2].splitlines() if not line[:8].strip().endswith("s")]
 
 
-def test_every_report_says_that_a_table_without_dates_is_not_out_of_time(trained: tuple[Path, dict[str, Any], str]) -> None:
+def test_every_report_says_that_a_table_without_dates_is_not_out_of_time(
+    trained: tuple[Path, dict[str, Any], str],
+) -> None:
     project, found, story = trained
     assert found["is_out_of_time"] is False and found["test"]["as_of"] == []
     assert not any("out of time" in gate["name"] for gate in found["gates"])
     reports = project / "reports" / "table-status"
-    for text in (story, json.dumps(found), (reports / "model_card.html").read_text(), (reports / "model_card.md").read_text()):
+    for text in (
+        story,
+        json.dumps(found),
+        (reports / "model_card.html").read_text(),
+        (reports / "model_card.md").read_text(),
+    ):
         assert "not out of time" in text
         assert "1970" not in text
 
@@ -109,13 +157,23 @@ def test_story_is_told_in_about_a_dozen_lines(trained: tuple[Path, dict[str, Any
     assert len(lines) <= 16
 
 
-def test_scores_and_drivers_of_held_out_rows_lie_beside_the_card(trained: tuple[Path, dict[str, Any], str]) -> None:
+def test_scores_and_drivers_of_held_out_rows_lie_beside_the_card(
+    trained: tuple[Path, dict[str, Any], str],
+) -> None:
     reports = trained[0] / "reports" / "table-status"
-    scores, drivers = pd.read_parquet(reports / "scores.parquet"), pd.read_parquet(reports / "drivers.parquet")
+    scores, drivers = (
+        pd.read_parquet(reports / "scores.parquet"),
+        pd.read_parquet(reports / "drivers.parquet"),
+    )
     table = some_table()
     assert len(scores) == trained[1]["test"]["n"]
-    assert scores["account_id"].tolist() == table["account"].iloc[scores["row"]].tolist()  # leading zeros, too
-    assert scores["label"].tolist() == (table["status"].iloc[scores["row"]] == "Gone").astype(int).tolist()
+    assert (
+        scores["account_id"].tolist() == table["account"].iloc[scores["row"]].tolist()
+    )  # leading zeros, too
+    assert (
+        scores["label"].tolist()
+        == (table["status"].iloc[scores["row"]] == "Gone").astype(int).tolist()
+    )
     assert scores["probability"].between(0, 1).all()
     assert set(drivers["row"]) == set(scores["row"])
     shown = drivers.groupby("row")["points_displayed"].sum()
@@ -124,7 +182,9 @@ def test_scores_and_drivers_of_held_out_rows_lie_beside_the_card(trained: tuple[
     assert drivers["words"].str.contains("logins").any()
 
 
-def test_candidate_is_registered_and_answers_with_all_five(trained: tuple[Path, dict[str, Any], str]) -> None:
+def test_candidate_is_registered_and_answers_with_all_five(
+    trained: tuple[Path, dict[str, Any], str],
+) -> None:
     import mlflow
 
     from pipeline.tracking import CHALLENGER, alias_version, client
@@ -134,14 +194,30 @@ def test_candidate_is_registered_and_answers_with_all_five(trained: tuple[Path, 
     assert version is not None and version.tags["is_out_of_time"] == "false"
     assert tracker.get_experiment_by_name("accounts") is not None
     model = mlflow.pyfunc.load_model("models:/table-status@challenger")
-    frame = pd.DataFrame({"logins": [1.0, 60.0], "plan_is_basic": [1.0, 0.0], "plan_is_pro": [0.0, 1.0],
-                          "plan_is_team": [0.0, 0.0], "seats": [3.0, 3.0]})
+    frame = pd.DataFrame(
+        {
+            "logins": [1.0, 60.0],
+            "plan_is_basic": [1.0, 0.0],
+            "plan_is_pro": [0.0, 1.0],
+            "plan_is_team": [0.0, 0.0],
+            "seats": [3.0, 3.0],
+        }
+    )
     answer = model.predict(frame)
-    assert list(answer.columns) == ["probability", "probability_low", "probability_high", "health", "band", "drivers"]
+    assert list(answer.columns) == [
+        "probability",
+        "probability_low",
+        "probability_high",
+        "health",
+        "band",
+        "drivers",
+    ]
     assert answer["probability"][0] > answer["probability"][1]
 
 
-def test_its_mlflow_run_holds_the_rows_the_pictures_and_a_run_per_trial(trained: tuple[Path, dict[str, Any], str]) -> None:
+def test_its_mlflow_run_holds_the_rows_the_pictures_and_a_run_per_trial(
+    trained: tuple[Path, dict[str, Any], str],
+) -> None:
     from pipeline.tracking import CHALLENGER, alias_version, client
 
     tracker = client(trained[0], None)
@@ -151,23 +227,34 @@ def test_its_mlflow_run_holds_the_rows_the_pictures_and_a_run_per_trial(trained:
     dataset = run.inputs.dataset_inputs[0].dataset
     assert json.loads(dataset.profile)["num_rows"] > 100 and len(dataset.digest) == 32
     assert {"reliability.png", "lift.png", "importance.png", "evaluation.json"} <= {
-        each.path for each in tracker.list_artifacts(run.info.run_id)}
-    below = tracker.search_runs([run.info.experiment_id], f"tags.mlflow.parentRunId = '{run.info.run_id}'")
+        each.path for each in tracker.list_artifacts(run.info.run_id)
+    }
+    below = tracker.search_runs(
+        [run.info.experiment_id], f"tags.mlflow.parentRunId = '{run.info.run_id}'"
+    )
     trials = tracker.download_artifacts(run.info.run_id, "trials.csv")
-    assert len(below) == len(pd.read_csv(trials)) > 0 and all(each.data.metrics["log_loss"] > 0 for each in below)
+    assert len(below) == len(pd.read_csv(trials)) > 0 and all(
+        each.data.metrics["log_loss"] > 0 for each in below
+    )
 
 
 def test_same_table_gives_the_same_bytes_whatever_its_order(tmp_path: Path) -> None:
     packed, scores = [], []
-    for number, table in enumerate((some_table(400), some_table(400).sample(frac=1, random_state=2))):
+    for number, table in enumerate(
+        (some_table(400), some_table(400).sample(frac=1, random_state=2))
+    ):
         folder = tmp_path / str(number)
         folder.mkdir()
         table.to_parquet(folder / "accounts.parquet", index=False)
         options = TableOptions("status", positive="Gone", account="account")
-        done = train_table(table_job(Path("accounts.parquet"), options, folder, NOW, data_dir=folder, trials=1))
+        done = train_table(
+            table_job(Path("accounts.parquet"), options, folder, NOW, data_dir=folder, trials=1)
+        )
         write_bundle(done.bundle, folder / "bundle")
         packed.append(pack_bundle(folder / "bundle", folder / "model.zip").read_bytes())
-        scores.append(done.scores.sort_values("account_id").drop(columns="row").reset_index(drop=True))
+        scores.append(
+            done.scores.sort_values("account_id").drop(columns="row").reset_index(drop=True)
+        )
     assert packed[0] == packed[1]
     pd.testing.assert_frame_equal(*scores, check_exact=True)
 
@@ -176,9 +263,12 @@ def test_project_file_gives_name_trials_and_scale(tmp_path: Path) -> None:
     (tmp_path / "tenure.toml").write_text(
         'name = "acme"\n[sources.usage_events]\nlocation = "usage.parquet"\n'
         '[[targets]]\nname = "quiet"\nkind = "inactivity"\nhorizon_days = 30\n'
-        "[training]\ntrials = 0\nthreads = 1\n[scale]\np_at_risk = 0.6\np_healthy = 0.2\n")
+        "[training]\ntrials = 0\nthreads = 1\n[scale]\np_at_risk = 0.6\np_healthy = 0.2\n"
+    )
     some_table(400).to_parquet(tmp_path / "t.parquet")
-    options = TableOptions("status", positive="Gone", account="account", waivers={"seats": "read from the contract"})
+    options = TableOptions(
+        "status", positive="Gone", account="account", waivers={"seats": "read from the contract"}
+    )
     done = train_table(table_job(Path("t.parquet"), options, tmp_path, NOW, data_dir=tmp_path))
     assert done.evaluation["registered_model"] == "acme-table-status"
     assert (done.bundle.scale.p_at_risk, done.bundle.scale.p_healthy) == (0.6, 0.2)
@@ -188,10 +278,29 @@ def test_project_file_gives_name_trials_and_scale(tmp_path: Path) -> None:
 
 def test_dated_table_is_judged_on_its_last_dates(tmp_path: Path) -> None:
     days = pd.date_range("2024-01-01", periods=10, freq="28D")
-    table = some_table(1000).assign(day=np.tile(days, 100), account=[f"a{n // 10}" for n in range(1000)])
+    table = some_table(1000).assign(
+        day=np.tile(days, 100), account=[f"a{n // 10}" for n in range(1000)]
+    )
     table.to_parquet(tmp_path / "t.parquet")
-    done = run("--table", tmp_path / "t.parquet", "--label", "status", "--positive", "Gone", "--account", "account",
-               "--as-of", "day", "--horizon-days", 28, "--project", tmp_path, "--trials", 0, "--json")
+    done = run(
+        "--table",
+        tmp_path / "t.parquet",
+        "--label",
+        "status",
+        "--positive",
+        "Gone",
+        "--account",
+        "account",
+        "--as-of",
+        "day",
+        "--horizon-days",
+        28,
+        "--project",
+        tmp_path,
+        "--trials",
+        0,
+        "--json",
+    )
     assert done.exit_code == 0, done.exception
     found = json.loads(done.stdout)
     assert found["is_out_of_time"] is True
@@ -200,41 +309,67 @@ def test_dated_table_is_judged_on_its_last_dates(tmp_path: Path) -> None:
 
 
 def test_proxies_are_refused_with_the_next_step(tmp_path: Path) -> None:
-    table = some_table().assign(**{"exit note": lambda t: np.where(t["status"] == "Gone", "bye", None)})
+    table = some_table().assign(
+        **{"exit note": lambda t: np.where(t["status"] == "Gone", "bye", None)}
+    )
     table.to_parquet(tmp_path / "t.parquet")
-    known = ("--table", tmp_path / "t.parquet", "--label", "status", "--positive", "Gone", "--project", tmp_path)
+    known = (
+        "--table",
+        tmp_path / "t.parquet",
+        "--label",
+        "status",
+        "--positive",
+        "Gone",
+        "--project",
+        tmp_path,
+    )
     error = refusal(*known)
     assert isinstance(error, LeakageError) and error.exit_code == 3
-    for words in ("account is an identifier", "--account account", "exit note alone ranks", "--drop account --drop 'exit note'",
-                  "--waive COLUMN=REASON"):
+    for words in (
+        "account is an identifier",
+        "--account account",
+        "exit note alone ranks",
+        "--drop account --drop 'exit note'",
+        "--waive COLUMN=REASON",
+    ):
         assert words in str(error)
     assert "account is an identifier" not in str(refusal(*known, "--account", "account"))
 
 
-@pytest.mark.parametrize(("more", "message"), [
-    ((), "holds 'Stays' .*'Gone' .*--positive VALUE"),
-    (("--positive", "Left"), "--positive 'Left' is no value of label column 'status'"),
-    (("--positive", "Gone", "--as-of", "logins"), "--as-of logins needs --horizon-days"),
-    (("--positive", "Gone", "--drop", "seat"), "no column 'seat'; near are seats"),
-    (("--positive", "Gone", "--waive", "seats"), "must be COLUMN=REASON"),
-    (("--positive", "Gone", "--test-share", "1.5"), "must lie between 0 and 1"),
-    (("--positive", "Gone", "--target", "churn_90d"), "with --table the outcome is --label"),
-])
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ((), "holds 'Stays' .*'Gone' .*--positive VALUE"),
+        (("--positive", "Left"), "--positive 'Left' is no value of label column 'status'"),
+        (("--positive", "Gone", "--as-of", "logins"), "--as-of logins needs --horizon-days"),
+        (("--positive", "Gone", "--drop", "seat"), "no column 'seat'; near are seats"),
+        (("--positive", "Gone", "--waive", "seats"), "must be COLUMN=REASON"),
+        (("--positive", "Gone", "--test-share", "1.5"), "must lie between 0 and 1"),
+        (("--positive", "Gone", "--target", "churn_90d"), "with --table the outcome is --label"),
+    ],
+)
 def test_wrong_use_is_said_clearly(tmp_path: Path, more: tuple[str, ...], message: str) -> None:
     some_table(50).to_parquet(tmp_path / "t.parquet")
-    error = refusal("--table", tmp_path / "t.parquet", "--label", "status", "--project", tmp_path, *more)
+    error = refusal(
+        "--table", tmp_path / "t.parquet", "--label", "status", "--project", tmp_path, *more
+    )
     assert isinstance(error, ConfigError) and error.exit_code == 2
     with pytest.raises(ConfigError, match=message):
         raise error
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    (("--label", "left"), "--label goes with --table FILE"),
-    (("--as-of", "snapshot_date"), "'snapshot_date' is no date like 2025-06-01"),
-    (("--table", "no.parquet"), "needs --label COLUMN"),
-    (("--table", "no.parquet", "--label", "x"), "does not exist"),
-])
-def test_options_of_the_table_are_not_ignored_without_it(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--label", "left"), "--label goes with --table FILE"),
+        (("--as-of", "snapshot_date"), "'snapshot_date' is no date like 2025-06-01"),
+        (("--table", "no.parquet"), "needs --label COLUMN"),
+        (("--table", "no.parquet", "--label", "x"), "does not exist"),
+    ],
+)
+def test_options_of_the_table_are_not_ignored_without_it(
+    tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
     with pytest.raises(ConfigError, match=message):
         raise refusal("--project", tmp_path, *arguments)
 
@@ -246,10 +381,14 @@ def test_waivers_need_a_reason() -> None:
 
 
 @pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "t.tsv"])
-def test_text_files_keep_zeros_of_accounts_and_read_blank_numbers_as_null(tmp_path: Path, name: str) -> None:
+def test_text_files_keep_zeros_of_accounts_and_read_blank_numbers_as_null(
+    tmp_path: Path, name: str
+) -> None:
     text = "Account,Total,Day,flag\n007, ,2024-01-31,true\n008,1.5,2024-02-29,false\n"
     content = text.replace(",", "\t") if name.endswith("tsv") else text
-    (tmp_path / name).write_bytes(gzip.compress(content.encode()) if name.endswith("gz") else content.encode())
+    (tmp_path / name).write_bytes(
+        gzip.compress(content.encode()) if name.endswith("gz") else content.encode()
+    )
     table = read_table(tmp_path / name, ("account",))
     assert table["Account"].tolist() == ["007", "008"]
     assert np.isnan(table["Total"][0]) and table["Total"][1] == 1.5
@@ -261,27 +400,45 @@ def test_a_spreadsheets_numbers_and_dates_are_read_and_told(tmp_path: Path) -> N
     (tmp_path / "t.txt").write_bytes(text.encode("cp1252"))
     told: list[str] = []
     table = read_table(tmp_path / "t.txt", tell=told.append)
-    assert table["Prämie"].tolist()[:2] == [1361.5, 99.0] and table["Anteil"].tolist()[:2] == [12.5, 3.0]
+    assert table["Prämie"].tolist()[:2] == [1361.5, 99.0] and table["Anteil"].tolist()[:2] == [
+        12.5,
+        3.0,
+    ]
     assert table["Beginn"].tolist()[:2] == [pd.Timestamp("2022-01-31"), pd.Timestamp("2022-02-01")]
     # Beside semicolons a comma is a decimal mark.
-    assert table["Nummer"].tolist()[:2] == [1.25, 2.5] and table.drop(columns="Ort").iloc[2].isna().all()
+    assert (
+        table["Nummer"].tolist()[:2] == [1.25, 2.5]
+        and table.drop(columns="Ort").iloc[2].isna().all()
+    )
     assert table["Ort"].tolist()[:2] == ["Köln", "Zürich"]
     assert told[0] == "t.txt is no UTF-8; read as cp1252." and len(told) == 5
 
 
-def test_commas_in_a_comma_separated_file_group_thousands_and_doubtful_dates_are_told(tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_text('balance,signup,code\n"$1,234",1/2/2019,A-1\n"12,345",3/4/2020,B-2\n', encoding="utf-8-sig")
+def test_commas_in_a_comma_separated_file_group_thousands_and_doubtful_dates_are_told(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "t.csv").write_text(
+        'balance,signup,code\n"$1,234",1/2/2019,A-1\n"12,345",3/4/2020,B-2\n', encoding="utf-8-sig"
+    )
     told: list[str] = []
     table = read_table(tmp_path / "t.csv", tell=told.append)
-    assert table["balance"].tolist() == [1234.0, 12345.0] and table["code"].tolist() == ["A-1", "B-2"]
+    assert table["balance"].tolist() == [1234.0, 12345.0] and table["code"].tolist() == [
+        "A-1",
+        "B-2",
+    ]
     assert table["signup"][0] == pd.Timestamp("2019-02-01")
-    assert "signup is read as dates written %d/%m/%Y, and fits %m/%d/%Y as well: write 2025-01-31 to be sure." in told
+    assert (
+        "signup is read as dates written %d/%m/%Y, and fits %m/%d/%Y as well: write 2025-01-31 to"
+        " be sure." in told
+    )
 
 
 @pytest.mark.parametrize("word", ["?", "-", "unknown"])
 def test_one_word_among_many_numbers_is_null_and_told(tmp_path: Path, word: str) -> None:
     lines = [f"{n}.5,{n % 5 if n % 9 else '3+'},{n % 2 if n % 7 else word}" for n in range(60)]
-    (tmp_path / "t.csv").write_text("\n".join(["minutes,children,calls", *lines, f"{word},1,1", "\\N,1,1"]), encoding="utf-8")
+    (tmp_path / "t.csv").write_text(
+        "\n".join(["minutes,children,calls", *lines, f"{word},1,1", "\\N,1,1"]), encoding="utf-8"
+    )
     told: list[str] = []
     table = read_table(tmp_path / "t.csv", tell=told.append)
     assert table["minutes"].tolist()[:2] == [0.5, 1.5] and table["minutes"][60:].isna().all()
@@ -299,35 +456,59 @@ def test_files_in_sixteen_bits_are_read(tmp_path: Path) -> None:
 def test_true_and_false_may_end_with_a_full_stop(tmp_path: Path) -> None:
     table = pd.DataFrame({"x": np.arange(200.0) ** 2, "Churn?": [" True.", " False."] * 100})
     found = table_rows(table, TableOptions("Churn?"))
-    assert found.training_set.labels.sum() == 100 and "'True.' of Churn? is taken as the event" in found.notes[0]
+    assert (
+        found.training_set.labels.sum() == 100
+        and "'True.' of Churn? is taken as the event" in found.notes[0]
+    )
 
 
 def test_files_that_are_no_tables_are_refused(tmp_path: Path) -> None:
     (tmp_path / "t.parquet").write_text("no")
     (tmp_path / "t.csv").write_text("a,a\n1,2\n")
     pd.DataFrame({"a": [[1], [2]]}).to_parquet(tmp_path / "lists.parquet")
-    for name, message in (("t.parquet", "cannot be read"), ("t.csv", "several columns 'a'"), ("lists.parquet", "holds list"),
-                          ("t.xlsx", "does not exist")):
+    for name, message in (
+        ("t.parquet", "cannot be read"),
+        ("t.csv", "several columns 'a'"),
+        ("lists.parquet", "holds list"),
+        ("t.xlsx", "does not exist"),
+    ):
         with pytest.raises(ConfigError, match=message):
             read_table(tmp_path / name)
     (tmp_path / "t.xlsx").write_text("")
-    with pytest.raises(ConfigError, match="of no known kind; known are .parquet.*save the sheet as CSV"):
+    with pytest.raises(
+        ConfigError, match="of no known kind; known are .parquet.*save the sheet as CSV"
+    ):
         read_table(tmp_path / "t.xlsx")
 
 
-def test_half_of_bank_churners_without_the_leaks_comes_near_the_known_auc(shared_data: Path) -> None:
+def test_half_of_bank_churners_without_the_leaks_comes_near_the_known_auc(
+    shared_data: Path,
+) -> None:
     file = shared_data / "bank_churners" / "bank_churners.parquet"
     leaks = [name for name in pd.read_parquet(file).columns if name.startswith("Naive_Bayes")]
-    options = TableOptions("Attrition_Flag", positive="Attrited Customer", account="CLIENTNUM", drop=tuple(leaks))
+    options = TableOptions(
+        "Attrition_Flag", positive="Attrited Customer", account="CLIENTNUM", drop=tuple(leaks)
+    )
     rows = table_rows(read_table(file).iloc[::2], options)
-    found = evaluate(train(rows.training_set, TrainingPlan(trials=0, threads=1)), None, rows.training_set, replicates=50)
+    found = evaluate(
+        train(rows.training_set, TrainingPlan(trials=0, threads=1)),
+        None,
+        rows.training_set,
+        replicates=50,
+    )
     assert found["test"]["auc"] > 0.98
     assert found["test"]["log_loss"] < 0.11
 
 
 def test_quality_of_a_file_is_that_of_its_rows(tmp_path: Path) -> None:
     some_table(300).to_csv(tmp_path / "t.csv", index=False)
-    found = quality_of_table(tmp_path / "t.csv", "status", positive="Gone", account="account", folds=2,
-                             plan=TrainingPlan(trials=0, threads=1))
+    found = quality_of_table(
+        tmp_path / "t.csv",
+        "status",
+        positive="Gone",
+        account="account",
+        folds=2,
+        plan=TrainingPlan(trials=0, threads=1),
+    )
     assert found["accounts"] == 300
     assert found["methods"]["ours"]["log_loss"] < found["methods"]["constant"]["log_loss"]

@@ -1,4 +1,6 @@
-"""`tenure trajectory` on a small simulated company in which eight customers stopped using the product."""
+"""`tenure trajectory` on a small simulated company in which eight customers stopped using the
+product.
+"""
 
 import json
 import re
@@ -61,7 +63,9 @@ def stopped(company: Company, tmp_path_factory: pytest.TempPathFactory) -> Stopp
     # Not those at 100: the clip hides where they come from.
     good = people[people["health"].between(50, 95)].set_index("account_id").index
     silent = tuple(sorted(recent.reindex(good).nlargest(8).index))
-    firm.replace_table("usage_events", use[~(use["account_id"].isin(silent) & (use["event_time"] >= QUIET_FROM))])
+    firm.replace_table(
+        "usage_events", use[~(use["account_id"].isin(silent) & (use["event_time"] >= QUIET_FROM))]
+    )
     workspace, target = firm.workspace(LATER)
     with connected() as connection:
         stage_sources(workspace, connection)
@@ -72,7 +76,11 @@ def stopped(company: Company, tmp_path_factory: pytest.TempPathFactory) -> Stopp
 
 def dropped(stopped: Stopped) -> list[str]:
     rows = stopped.made.accounts
-    return [a for a in stopped.accounts if (rows.loc[rows["account_id"] == a, "movement"] == SUDDEN).all()]
+    return [
+        a
+        for a in stopped.accounts
+        if (rows.loc[rows["account_id"] == a, "movement"] == SUDDEN).all()
+    ]
 
 
 def test_tables_have_their_columns_and_a_row_per_account(stopped: Stopped) -> None:
@@ -81,10 +89,17 @@ def test_tables_have_their_columns_and_a_row_per_account(stopped: Stopped) -> No
     scores = stopped.company.published("scores").set_index("account_id")
     assert rows["account_id"].is_unique and set(rows["account_id"]) == set(scores.index)
     shown = rows.set_index("account_id")["health"]
-    pd.testing.assert_series_equal(shown.astype("float64"), scores["health"].reindex(shown.index).astype("float64"))
+    pd.testing.assert_series_equal(
+        shown.astype("float64"), scores["health"].reindex(shown.index).astype("float64")
+    )
     past = stopped.company.published("past_scores")
-    assert list(past.columns) == [name for name, _ in PAST_COLUMNS] and set(past["state"]) == {"member", "leaving"}
-    assert not past.duplicated(["account_id", "as_of"]).any() and past["as_of"].max() == pd.Timestamp("2025-05-02")
+    assert list(past.columns) == [name for name, _ in PAST_COLUMNS] and set(past["state"]) == {
+        "member",
+        "leaving",
+    }
+    assert not past.duplicated(["account_id", "as_of"]).any() and past[
+        "as_of"
+    ].max() == pd.Timestamp("2025-05-02")
 
 
 def test_accounts_that_fell_silent_have_dropped_and_others_have_not(stopped: Stopped) -> None:
@@ -119,19 +134,36 @@ def test_bands_sum_to_one_and_middles_lie_inside_their_ranges(stopped: Stopped) 
         projected = rows.dropna(subset=[f"health_{days}d"])
         assert len(projected) > 50
         low, middle, high = (projected[f"health{end}_{days}d"] for end in ("_low", "", "_high"))
-        assert (low <= middle).all() and (middle <= high).all() and (low >= 0).all() and (high <= 100).all()
+        assert (
+            (low <= middle).all()
+            and (middle <= high).all()
+            and (low >= 0).all()
+            and (high <= 100).all()
+        )
         measured = stopped.made.facts["projections"][str(days)]
-        assert 0.65 < measured["coverage"] < 0.95 and measured["low"] <= measured["coverage"] <= measured["high"]
+        assert (
+            0.65 < measured["coverage"] < 0.95
+            and measured["low"] <= measured["coverage"] <= measured["high"]
+        )
 
 
 def test_accounts_that_leave_already_have_no_trajectory(stopped: Stopped) -> None:
     gone = stopped.made.accounts[stopped.made.accounts["band"] == "leaving"]
     assert len(gone) and set(gone["movement"]) == {UNKNOWN}
-    assert gone[["p_leaves", "p_rises", "health_90d", "p_leaving_90d", "usual_health"]].isna().all().all()
+    assert (
+        gone[["p_leaves", "p_rises", "health_90d", "p_leaving_90d", "usual_health"]]
+        .isna()
+        .all()
+        .all()
+    )
 
 
-def test_past_scores_are_what_the_model_would_have_published(stopped: Stopped, tmp_path: Path) -> None:
-    firm = replace(stopped.company, folder=Path(shutil.copytree(stopped.company.folder, tmp_path / "project")))
+def test_past_scores_are_what_the_model_would_have_published(
+    stopped: Stopped, tmp_path: Path
+) -> None:
+    firm = replace(
+        stopped.company, folder=Path(shutil.copytree(stopped.company.folder, tmp_path / "project"))
+    )
     workspace, target = firm.workspace()
     day = date(2025, 3, 3)
     with connected() as connection:
@@ -142,28 +174,43 @@ def test_past_scores_are_what_the_model_would_have_published(stopped: Stopped, t
     published = published.reindex(mine.index)
     assert (mine["state"] == "leaving").eq(published["band"] == "leaving").all()
     member = mine["state"] == "member"
-    pd.testing.assert_series_equal(mine["health_exact"][member], published["health_exact"][member], rtol=1e-12)
+    pd.testing.assert_series_equal(
+        mine["health_exact"][member], published["health_exact"][member], rtol=1e-12
+    )
     assert mine["health_exact"][~member].isna().all()
 
 
-def test_later_rows_change_nothing_said_of_earlier_dates(stopped: Stopped, company_copy: Company) -> None:
-    """With and without the use that the eight had later: the scores of the dates before are equal to the last bit."""
+def test_later_rows_change_nothing_said_of_earlier_dates(
+    stopped: Stopped, company_copy: Company
+) -> None:
+    """With and without the use that the eight had later: the scores of the dates before are equal
+    to the last bit.
+    """
     workspace, target = company_copy.workspace()
     with connected() as connection:
         before = trajectory_target(workspace, connection, target).past
-    hashes = {content_hash(past[past["as_of"] <= QUIET_FROM], ["account_id", "as_of"], without=["run_id"])
-              for past in (before, stopped.made.past)}
+    hashes = {
+        content_hash(past[past["as_of"] <= QUIET_FROM], ["account_id", "as_of"], without=["run_id"])
+        for past in (before, stopped.made.past)
+    }
     assert len(hashes) == 1
     assert content_hash(before, ["account_id", "as_of"], without=["run_id"]) != content_hash(
-        stopped.made.past, ["account_id", "as_of"], without=["run_id"])
+        stopped.made.past, ["account_id", "as_of"], without=["run_id"]
+    )
 
 
-def test_targets_without_a_trajectory_and_missing_runs_are_refused(stopped: Stopped, tenure: Command, tmp_path: Path) -> None:
+def test_targets_without_a_trajectory_and_missing_runs_are_refused(
+    stopped: Stopped, tenure: Command, tmp_path: Path
+) -> None:
     growth = tenure("trajectory", "--project", stopped.company.folder, "--target", "expansion_90d")
-    assert growth.code == 2 and "no trajectory" in growth.err and "churn or inactivity" in growth.err
+    assert (
+        growth.code == 2 and "no trajectory" in growth.err and "churn or inactivity" in growth.err
+    )
     unknown = tenure("trajectory", "--project", stopped.company.folder, "--as-of", "2024-01-01")
     assert unknown.code == 2 and "2025-06-01" in unknown.err
-    firm = replace(stopped.company, folder=Path(shutil.copytree(stopped.company.folder, tmp_path / "project")))
+    firm = replace(
+        stopped.company, folder=Path(shutil.copytree(stopped.company.folder, tmp_path / "project"))
+    )
     workspace, target = firm.workspace()
     run = current_run(workspace.store, target.name)
     assert run is not None
@@ -174,29 +221,44 @@ def test_targets_without_a_trajectory_and_missing_runs_are_refused(stopped: Stop
     with connected() as connection, pytest.raises(NotFound, match="tenure score"):
         trajectory_target(workspace, connection, target)
     with connected() as connection, pytest.raises(ConfigError, match="horizon next_renewal"):
-        trajectory_target(workspace, connection, replace(target, horizon="next_renewal", horizon_days=None))
+        trajectory_target(
+            workspace, connection, replace(target, horizon="next_renewal", horizon_days=None)
+        )
 
 
 def test_the_portfolio_is_told_in_tables(stopped: Stopped) -> None:
     console = Console(width=160, record=True, highlight=False, force_terminal=False)
     with console.capture() as captured:
-        for line in trajectory_lines(stopped.made.accounts, stopped.made.facts, stopped.made.people, "leave"):
+        for line in trajectory_lines(
+            stopped.made.accounts, stopped.made.facts, stopped.made.people, "leave"
+        ):
             console.print(line)
     text = captured.get()
-    for wanted in ("sudden drops", "where they will stand in 90 days", "ranges meant to hold 80% held", "to leave"):
+    for wanted in (
+        "sudden drops",
+        "where they will stand in 90 days",
+        "ranges meant to hold 80% held",
+        "to leave",
+    ):
         assert wanted in text, wanted
     moves = band_moves(stopped.made.accounts, 90)
     assert np.abs(moves[list(BANDS)].sum(axis=1) - 1.0).max() < 1e-12
 
 
-def test_the_command_publishes_the_same_bytes_and_answers_in_json(stopped: Stopped, tenure: Command) -> None:
+def test_the_command_publishes_the_same_bytes_and_answers_in_json(
+    stopped: Stopped, tenure: Command
+) -> None:
     answer = tenure("trajectory", "--project", stopped.company.folder, "--json")
     assert answer.code == 0, answer.err
     told = json.loads(answer.out)
     assert {each["account_id"] for each in told["alerts"]} >= set(dropped(stopped))
-    assert set(told["band_moves"]) == {"30", "90"} and told["run_id"] == stopped.made.facts["run_id"]
-    for table, rows, key in (("trajectory", stopped.made.accounts, ["account_id"]),
-                             ("past_scores", stopped.made.past, ["account_id", "as_of"])):
+    assert (
+        set(told["band_moves"]) == {"30", "90"} and told["run_id"] == stopped.made.facts["run_id"]
+    )
+    for table, rows, key in (
+        ("trajectory", stopped.made.accounts, ["account_id"]),
+        ("past_scores", stopped.made.past, ["account_id", "as_of"]),
+    ):
         again = stopped.company.published(table)
         assert len(again) == len(rows)
         assert content_hash(again, key) == content_hash(rows[list(again.columns)], key)
@@ -205,11 +267,21 @@ def test_the_command_publishes_the_same_bytes_and_answers_in_json(stopped: Stopp
 def test_explain_says_it_and_the_page_draws_it(stopped: Stopped, tenure: Command) -> None:
     one = dropped(stopped)[0]
     answer = tenure("explain", one, "--project", stopped.company.folder)
-    assert "sudden drop:" in answer.out and "next 90 days:" in answer.out and "expected score if it stays:" in answer.out
+    assert (
+        "sudden drop:" in answer.out
+        and "next 90 days:" in answer.out
+        and "expected score if it stays:" in answer.out
+    )
     told = json.loads(tenure("explain", one, "--project", stopped.company.folder, "--json").out)
     assert told["trajectory"]["movement"] == SUDDEN
-    page = Path(tenure("explain", one, "--page", "--project", stopped.company.folder).out.strip()).read_text()
-    assert '<svg class="trajectory"' in page and "Sudden drop" in page and "what the model of this run would have said" in page
+    page = Path(
+        tenure("explain", one, "--page", "--project", stopped.company.folder).out.strip()
+    ).read_text()
+    assert (
+        '<svg class="trajectory"' in page
+        and "Sudden drop" in page
+        and "what the model of this run would have said" in page
+    )
     HTMLParser().feed(page)
     for x, y in re.findall(r'<circle class="published" cx="([\d.]+)" cy="([\d.]+)"', page):
         assert 34 <= float(x) <= 764 and 10 <= float(y) <= 186
@@ -225,8 +297,18 @@ def test_without_a_trajectory_nothing_is_said(company: Company) -> None:
 
 
 def test_what_is_not_known_is_left_out_of_the_words() -> None:
-    row = {"health": 50, "band": "stable", "movement": UNKNOWN, "usual_health": np.nan, "p_rises": np.nan, "health_30d": np.nan,
-           "p_leaving_30d": np.nan}
+    row = {
+        "health": 50,
+        "band": "stable",
+        "movement": UNKNOWN,
+        "usual_health": np.nan,
+        "p_rises": np.nan,
+        "health_30d": np.nan,
+        "p_leaving_30d": np.nan,
+    }
     no_past = pd.DataFrame({"as_of": [], "health_exact": []})
     nothing = AccountTrajectory(row, no_past, {"projections": {"30": None}, "step_days": 30})
-    assert account_lines(nothing, "leave") == [] and account_view(nothing, None, (40, 70), "leave") is None
+    assert (
+        account_lines(nothing, "leave") == []
+        and account_view(nothing, None, (40, 70), "leave") is None
+    )

@@ -1,4 +1,6 @@
-"""Treated rows: a play inside the label window counts, one before, after or left out on purpose does not."""
+"""Treated rows: a play inside the label window counts, one before, after or left out on purpose
+does not.
+"""
 
 from types import SimpleNamespace
 
@@ -19,16 +21,38 @@ def _staged(done_is_mapped: bool) -> dict[str, SimpleNamespace]:
 
 
 def _rows(done_is_mapped: bool = True) -> list[bool]:
-    plays = pd.DataFrame({
-        "account_id": ["inside", "before", "after", "holdout", "first", "undone"],
-        "assigned_at": [_us("2024-01-02"), _us("2023-12-01"), _us("2024-03-01"), _us("2024-01-05"), _us("2024-01-01"),
-                        _us("2024-01-09")],
-        "done_at": pd.array([_us("2024-01-10"), _us("2023-12-31"), _us("2024-04-01"), _us("2024-01-06"), _us("2024-01-01"), None],
-                            dtype="Int64"),
-        "is_holdout": [False, False, None, True, None, False],
-    })
-    keys = pd.DataFrame({"account_id": [*plays["account_id"], "nobody"], "as_of": pd.Timestamp("2024-01-01"),
-                         "label_until": pd.Timestamp("2024-03-31")})
+    plays = pd.DataFrame(
+        {
+            "account_id": ["inside", "before", "after", "holdout", "first", "undone"],
+            "assigned_at": [
+                _us("2024-01-02"),
+                _us("2023-12-01"),
+                _us("2024-03-01"),
+                _us("2024-01-05"),
+                _us("2024-01-01"),
+                _us("2024-01-09"),
+            ],
+            "done_at": pd.array(
+                [
+                    _us("2024-01-10"),
+                    _us("2023-12-31"),
+                    _us("2024-04-01"),
+                    _us("2024-01-06"),
+                    _us("2024-01-01"),
+                    None,
+                ],
+                dtype="Int64",
+            ),
+            "is_holdout": [False, False, None, True, None, False],
+        }
+    )
+    keys = pd.DataFrame(
+        {
+            "account_id": [*plays["account_id"], "nobody"],
+            "as_of": pd.Timestamp("2024-01-01"),
+            "label_until": pd.Timestamp("2024-03-31"),
+        }
+    )
     with connected() as connection:
         connection.register("plays", plays)
         connection.execute("create view facts_plays as select * from plays")

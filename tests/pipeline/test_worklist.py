@@ -14,12 +14,16 @@ from pipeline.actions.worklist import WORKLIST_COLUMNS, defused, worklist, write
 
 def scores_of(*rows, basis="calibrated"):
     table = pd.DataFrame(rows, columns=["account_id", "probability", "health", "band"])
-    return table.assign(run_id="r1", horizon_days=90, basis=basis, probability=table.probability.astype(float))
+    return table.assign(
+        run_id="r1", horizon_days=90, basis=basis, probability=table.probability.astype(float)
+    )
 
 
 def portfolio_of(*rows):
     table = pd.DataFrame(rows, columns=["account_id", "name", "owner", "value_per_year"])
-    return table.assign(segment="Small", currency="EUR", renewal_date=pd.Timestamp("2025-09-01"), run_id="r1")
+    return table.assign(
+        segment="Small", currency="EUR", renewal_date=pd.Timestamp("2025-09-01"), run_id="r1"
+    )
 
 
 def drivers_of(*rows):
@@ -28,16 +32,27 @@ def drivers_of(*rows):
 
 
 SCORES = scores_of(
-    ("A", 0.5, 20, "at_risk"), ("B", 0.1, 80, "healthy"), ("C", 0.2, 50, "stable"), ("D", 0.9, 5, "at_risk"),
-    ("E", None, None, "unknown"), ("F", 0.4, 30, "leaving"),
+    ("A", 0.5, 20, "at_risk"),
+    ("B", 0.1, 80, "healthy"),
+    ("C", 0.2, 50, "stable"),
+    ("D", 0.9, 5, "at_risk"),
+    ("E", None, None, "unknown"),
+    ("F", 0.4, 30, "leaving"),
 )
 PORTFOLIO = portfolio_of(
-    ("A", "Alpha", "X", 100.0), ("B", "Beta", "X", 1000.0), ("C", "Gamma", "Y", 300.0), ("D", None, None, None),
-    ("E", "Epsilon", "X", 9e9), ("F", "Zeta", "X", 9e9),
+    ("A", "Alpha", "X", 100.0),
+    ("B", "Beta", "X", 1000.0),
+    ("C", "Gamma", "Y", 300.0),
+    ("D", None, None, None),
+    ("E", "Epsilon", "X", 9e9),
+    ("F", "Zeta", "X", 9e9),
 )
 DRIVERS = drivers_of(
-    ("A", "logins", -8.2, "3 logins"), ("A", "rest", -20.0, "9 further signals"), ("A", "tickets", -12.0, "5 tickets"),
-    ("A", "seats", 4.0, "all seats used"), ("A", "mails", -9.0, "no mail opened"),
+    ("A", "logins", -8.2, "3 logins"),
+    ("A", "rest", -20.0, "9 further signals"),
+    ("A", "tickets", -12.0, "5 tickets"),
+    ("A", "seats", 4.0, "all seats used"),
+    ("A", "mails", -9.0, "no mail opened"),
     ("B", "tiny", -0.3, "nearly nothing"),
 )
 
@@ -47,7 +62,10 @@ def test_accounts_are_ranked_per_owner_by_value_times_probability():
     assert tuple(ranked.columns) == WORKLIST_COLUMNS
     # B: 1000 x 0.1 = 100 goes before A: 100 x 0.5 = 50, although A is the one in red.
     assert ranked[["owner", "rank", "account_id"]].to_numpy().tolist() == [
-        ["X", 1, "B"], ["X", 2, "A"], ["Y", 1, "C"], ["no owner", 1, "D"],
+        ["X", 1, "B"],
+        ["X", 2, "A"],
+        ["Y", 1, "C"],
+        ["no owner", 1, "D"],
     ]
     assert ranked.value_at_risk.tolist()[:3] == [100.0, 50.0, 60.0]
     assert ranked.chance.iloc[1] == "about 1 in 2 leave within 90 days"
@@ -55,7 +73,10 @@ def test_accounts_are_ranked_per_owner_by_value_times_probability():
 
 def test_reasons_are_the_two_largest_real_ones_towards_leaving():
     ranked = worklist(SCORES, DRIVERS, PORTFOLIO).set_index("account_id")
-    assert ranked.loc["A", ["reason_1", "reason_2"]].tolist() == ["5 tickets (-12)", "no mail opened (-9)"]
+    assert ranked.loc["A", ["reason_1", "reason_2"]].tolist() == [
+        "5 tickets (-12)",
+        "no mail opened (-9)",
+    ]
     assert ranked.loc["B", ["reason_1", "reason_2"]].tolist() == ["", ""]
 
 
@@ -123,13 +144,26 @@ def test_no_text_starts_a_formula_after_defusing(text):
 
 
 def test_reasons_of_the_short_list_and_a_paragraph_for_accounts_at_risk():
-    why = pd.DataFrame({"account_id": ["A", "A", "C"], "reason": ["bug_trouble", "low_use", "payment"],
-                        "points": [-12.0, -8.0, -3.0]})
+    why = pd.DataFrame(
+        {
+            "account_id": ["A", "A", "C"],
+            "reason": ["bug_trouble", "low_use", "payment"],
+            "points": [-12.0, -8.0, -3.0],
+        }
+    )
     ranked = worklist(SCORES, DRIVERS, PORTFOLIO, why=why).set_index("account_id")
-    assert ranked["why"].to_dict() == {"A": "bug trouble, low use", "B": "", "C": "payment trouble", "D": "not explained"}
-    assert ranked.loc["A", "paragraph"] == (
-        "Alpha scores 20 of 100 (at risk). Of accounts scored like this, about 1 in 2 leave within 90 days. Why: bug trouble, "
-        "low use. Pulls the score down: 5 tickets (-12); no mail opened (-9). Next: Give the open tickets an owner and a date, "
-        "and tell the account both.")
+    assert ranked["why"].to_dict() == {
+        "A": "bug trouble, low use",
+        "B": "",
+        "C": "payment trouble",
+        "D": "not explained",
+    }
+    assert (
+        ranked.loc["A", "paragraph"]
+        == "Alpha scores 20 of 100 (at risk). Of accounts scored like this, about 1 in 2 leave"
+        " within 90 days. Why: bug trouble, low use. Pulls the score down: 5 tickets (-12); no"
+        " mail opened (-9). Next: Give the open tickets an owner and a date, and tell the"
+        " account both."
+    )
     assert "Why: not explained." in ranked.loc["D", "paragraph"]
     assert (ranked.loc[["B", "C"], "paragraph"] == "").all()
