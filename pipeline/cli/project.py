@@ -1,0 +1,208 @@
+"""Commands that set a project up and run it whole."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipeline.cli.options import (
+    HERE,
+    AsOfOption,
+    DataOption,
+    EngineOption,
+    JsonOption,
+    ProjectOption,
+    TargetOption,
+    day_of,
+    open_project,
+)
+
+
+def init(
+    location: Annotated[
+        str | None, typer.Argument(help="Folder with your tables, or a postgresql:// address.")
+    ] = None,
+    project: ProjectOption = HERE,
+    data: DataOption = None,
+    target: TargetOption = None,
+    as_of: AsOfOption = None,
+    contract: Annotated[
+        bool, typer.Option("--contract", help="Print the wanted columns and a SELECT per table.")
+    ] = False,
+    account: Annotated[
+        str | None, typer.Option(help="Column that names the accounts, where init cannot tell.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace an existing tenure.toml.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Propose a tenure.toml from your tables.
+
+    Example: tenure init exports/ --project .
+    """
+    from features.errors import ConfigError
+    from pipeline.console import print_json
+    from pipeline.proposing import contract_text, propose
+
+    if contract:
+        typer.echo(contract_text())
+        return
+    file = project / "tenure.toml"
+    if file.exists() and not force:
+        raise ConfigError(
+            f"{file} exists. Move it away, choose another --project, or replace it with --force."
+        )
+    proposal = propose(location or str(data or project), data, project, account=account)
+    project.mkdir(parents=True, exist_ok=True)
+    file.write_text(proposal.toml, encoding="utf-8")
+    if as_json:
+        print_json({"file": str(file), "unguessed": list(proposal.unguessed)})
+        return
+    typer.echo(f"wrote {file}")
+    for line in proposal.unguessed:
+        typer.echo(f"  not guessed: {line}")
+    typer.echo("next: read the file, then `tenure check`.")
+
+
+def check(
+    project: ProjectOption = HERE,
+    data: DataOption = None,
+    target: TargetOption = None,
+    as_of: AsOfOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Read the sources and say what a careful analyst would ask.
+
+    Example: tenure check --data exports/
+    """
+    from pipeline.checking import check_sources, check_text, refuse_training
+    from pipeline.console import print_json
+    from pipeline.engine.duckdb import connected
+    from pipeline.jobs.stage import stage_sources
+
+    workspace, chosen = open_project(project, data, target)
+    with workspace.store.writing(), connected() as connection:
+        stage_sources(workspace, connection)
+        report = check_sources(workspace, connection, chosen)
+    if as_json:
+        print_json(report.to_dict())
+    else:
+        typer.echo(check_text(report))
+    refuse_training(report)
+
+
+def run(
+    project: ProjectOption = HERE,
+    data: DataOption = None,
+    target: TargetOption = None,
+    as_of: AsOfOption = None,
+    as_json: JsonOption = False,
+    engine: EngineOption = "duckdb",
+    every_target: Annotated[
+        bool, typer.Option("--every-target", help="All targets of the project, in their order.")
+    ] = False,
+) -> None:
+    """Run the whole flow: stage, features, train, evaluate, promote, score, report.
+
+    Example: tenure run --data exports/
+    """
+    from features.errors import ConfigError
+    from pipeline.console import Story, print_json
+    from pipeline.jobs.run import run_flows
+
+    if every_target and target is not None:
+        raise ConfigError(
+            f"--every-target and --target {target} exclude each other: leave one out."
+        )
+    workspace, chosen = open_project(project, data, target, engine)
+    targets = workspace.project.targets if every_target else (chosen,)
+    done = run_flows(workspace, targets, Story(quiet=as_json), day_of(as_of))
+    if as_json:
+        told = [_told_run(each) for each in done]
+        print_json(
+            {t.name: each for t, each in zip(targets, told, strict=True)}
+            if every_target
+            else told[0]
+        )
+
+
+def _told_run(done: Any) -> dict[str, Any]:
+    return {
+        "evaluation": dict(done.evaluation),
+        "refused": done.refused,
+        "run": done.published.run,
+        "pages": [str(p) for p in done.pages],
+    }
+
+
+def demo(
+    accounts: Annotated[
+        int, typer.Option("--accounts", min=50, help="Customers ever signed.")
+    ] = 1000,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the simulated company.")] = 1,
+    project: Annotated[Path, typer.Option("--project", help="Folder to make.")] = Path("demo"),
+    as_exported: Annotated[
+        bool, typer.Option("--as-exported", help="Damage the tables as a CRM export would.")
+    ] = False,
+    yearly_churn: Annotated[
+        float | None,
+        typer.Option(
+            "--yearly-churn",
+            min=0.02,
+            max=0.6,
+            help="Share of customers that leaves in a year; default: the company's own.",
+        ),
+    ] = None,
+    data: DataOption = None,
+    target: TargetOption = None,
+    as_of: AsOfOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Simulate a company and run the whole flow on it.
+
+    Example: tenure demo --accounts 1000
+    """
+    from pipeline.console import Story, print_json
+    from pipeline.jobs.run import run_flow
+    from pipeline.simulate import WorldOptions, simulate, write_world
+
+    story = Story(quiet=as_json)
+    write_world(
+        simulate(
+            accounts, seed, options=WorldOptions(as_exported=as_exported, yearly_churn=yearly_churn)
+        ),
+        project,
+    )
+    story("simulate", f"a company of {accounts:,} customers (seed {seed}) in {project}")
+    workspace, chosen = open_project(project, data, target)
+    done = run_flow(workspace, chosen, story, day_of(as_of))
+    if as_json:
+        print_json(_told_run(done))
+        return
+    worst = done.published.scores.dropna(subset=["health_exact"]).sort_values(
+        ["health_exact", "account_id"]
+    )
+    story("next", f"tenure explain {worst['account_id'].iloc[0]} --project {project}")
+
+
+def flow(
+    project: ProjectOption = HERE,
+    data: DataOption = None,
+    target: TargetOption = None,
+    as_of: AsOfOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the steps of a run, what each reads and writes.
+
+    Example: tenure flow
+    """
+    from dataclasses import asdict
+
+    from pipeline.console import print_json
+    from pipeline.flow import FLOW, flow_text
+
+    if as_json:
+        print_json([asdict(step) for step in FLOW])
+    else:
+        typer.echo(flow_text())
