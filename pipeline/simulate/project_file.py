@@ -65,7 +65,7 @@ data_until = {until}
 """
 
 _PROJECT = """# A simulated company of software by subscription: every table,
-  and a truth to compare with.
+# and a truth to compare with.
 name = "demo"
 currency = "{currency}"
 # Times in the tables are UTC.
