@@ -39,6 +39,10 @@ class Signal:
     is_leading: bool = True
     is_clock: bool = False
     """Moves by itself as time passes (age, days to renewal)."""
+    is_calendar: bool = False
+    """Follows from the date and the contract's clock alone: it tells when an account decides, not
+    how it stands.
+    """
     definition: dict[str, Any] = field(default_factory=dict)
     """Everything its value depends on: measure, filter, window, frozen codes."""
 
@@ -233,6 +237,7 @@ class StateCard:
     scale_of: str | None = None
     is_leading: bool = True
     is_clock: bool = False
+    is_calendar: bool = False
     driver: str | None = None
     """Cards that are one reason to people (days into the term, days to renewal) share a driver."""
     rows: str = "as_known"

@@ -86,6 +86,7 @@ def _state(source: SourceFacts, card: StateCard, table: str, taken: set[str]) ->
             worse=card.worse,
             is_leading=card.is_leading,
             is_clock=card.is_clock,
+            is_calendar=card.is_calendar,
             definition=definition,
         ),
         expression,

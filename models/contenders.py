@@ -15,6 +15,7 @@ from models.declared import Action, Match, Part, Rule
 from models.methods import (
     Actions,
     Constant,
+    ContractCalendar,
     Floats,
     GradientBoosting,
     Hybrid,
@@ -25,6 +26,7 @@ from models.methods import (
     Scorecard,
     UsageDrop,
     WeightedAverage,
+    leaving_window,
 )
 from models.methods.clusters import Clusters
 from models.methods.cohort import Cohorts
@@ -34,6 +36,7 @@ from models.methods.survival import Survival
 from models.methods.weighted_average import four_indicators, frequency_breadth_depth
 from models.model import Member, Model
 from models.splits import account_groups
+from models.targets import ENDS_OF_COVER
 from models.tuning import row_weights
 
 TUNED = "tuned"
@@ -128,6 +131,8 @@ class BenchSettings:
     is_event_good: bool = False
     seed: int = 0
     threads: int = 2
+    target: Mapping[str, Any] = field(default_factory=dict)
+    """Plain facts about what is predicted, as a model keeps them."""
 
 
 def contenders(
@@ -175,6 +180,9 @@ def contenders(
             rows.features, rows.labels, rows.signals, seed=seed, elapsed=moments
         )
 
+    def term(rows: TrainingSet) -> Ranker:
+        return _fitted(ContractCalendar(leaving_window(settings.target)), rows, seed)
+
     def points() -> Method:
         if settings.rules:
             return Rules(settings.rules, match=settings.match, is_event_good=good)
@@ -213,6 +221,11 @@ def contenders(
     every = (
         Contender(CONSTANT, "the same for everybody", plain(Constant)),
         Contender("recency", "days since the last activity", plain(Recency)),
+        *(
+            (Contender("contract_calendar", "length of term and days to its end", term),)
+            if settings.target.get("kind") in ENDS_OF_COVER
+            else ()
+        ),
         Contender("usage_drop", "change in usage", plain(UsageDrop)),
         Contender("four_indicators", "set-up, usage, NPS, pulse; no history", four, False),
         Contender(

@@ -5,10 +5,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from features.errors import ContractError
 from models import metrics
 from models.dataset import TrainingSet
+from models.methods import can_leave, is_contractual, leaving_window
 from models.methods.base import Floats
 from models.model import Model
 from models.training import TrainingResult
@@ -39,8 +41,10 @@ def evaluate(
     dict
         `target`; `test` with counts, dates and every metric (`_low`, `_high`: 95%, accounts
         resampled); `baselines` per name with log loss, AUC and `difference`, the model's log loss
-        minus the baseline's on the same rows (negative: the model is better). Numbers that do not
-        exist are None.
+        minus the baseline's on the same rows (negative: the model is better). `can_leave` holds
+        counts and metrics of the rows whose term ends inside the label window, and `auc_can_leave`
+        of a baseline its AUC there; None where no contract ends or all can leave. Numbers that do
+        not exist are None.
     """
     model = (
         result_or_model.model if isinstance(result_or_model, TrainingResult) else result_or_model
@@ -73,15 +77,21 @@ def evaluate(
         **_further(rows, probability, margin, share, seed),
     }
     losses = metrics.log_losses(rows.labels, probability)
+    leavable = _can_leave(rows, model)
     table = {
-        name: _beside(baseline, rows, losses, seed=seed, replicates=replicates)
+        name: _beside(baseline, rows, losses, leavable, seed=seed, replicates=replicates)
         for name, baseline in baselines.items()
     }
     found["recency_auc"] = table["recency"]["auc"] if "recency" in table else None
-    whole = {
+    whole: dict[str, Any] = {
         "target": dict(model.target),
         "model": model.name,
         "test": found,
+        "can_leave": (
+            None
+            if leavable is None
+            else _among(rows, leavable, probability, margin, seed=seed, replicates=replicates)
+        ),
         "baselines": table,
         "gates": [],
     }
@@ -162,8 +172,45 @@ def _further(
     return further
 
 
+def _can_leave(rows: TrainingSet, model: Model) -> NDArray[np.bool_] | None:
+    """Rows whose term ends inside the label window; None where that tells none apart."""
+    window = leaving_window(model.target)
+    if window is None or not is_contractual(model.target, rows.signals):
+        return None
+    leavable = can_leave(rows.features, window)
+    return leavable if leavable.any() and not leavable.all() else None
+
+
+def _among(
+    rows: TrainingSet,
+    leavable: NDArray[np.bool_],
+    probability: Floats,
+    margin: Floats,
+    *,
+    seed: int,
+    replicates: int,
+) -> dict[str, Any]:
+    """Counts and metrics of some rows; who cannot leave is no merit of a ranking."""
+    some = rows.rows(leavable)
+    estimates = metrics.intervals(
+        some.labels,
+        probability[leavable],
+        some.keys["account_id"],
+        score=margin[leavable],
+        seed=seed,
+        replicates=replicates,
+    )
+    return {**_counts(some), **_flat(estimates)}
+
+
 def _beside(
-    model: Model, rows: TrainingSet, ours: Floats, *, seed: int, replicates: int
+    model: Model,
+    rows: TrainingSet,
+    ours: Floats,
+    leavable: NDArray[np.bool_] | None,
+    *,
+    seed: int,
+    replicates: int,
 ) -> dict[str, Any]:
     margin, probability = model.margin(rows.features), model.probability(rows.features)
     theirs = metrics.log_losses(rows.labels, probability)
@@ -173,6 +220,11 @@ def _beside(
     return {
         "log_loss": float(theirs.mean()),
         "auc": metrics.auc(rows.labels, margin),
+        "auc_can_leave": (
+            None
+            if leavable is None
+            else metrics.auc(rows.labels[leavable], np.asarray(margin)[leavable])
+        ),
         "difference": paired.value,
         "difference_low": paired.low,
         "difference_high": paired.high,

@@ -51,8 +51,8 @@ def gates(evaluation: Mapping[str, Any]) -> tuple[Gate, ...]:
     Beating the constant needs, with 100 leaving accounts and more, the whole paired interval below
     zero; beating recency needs the better log loss. With fewer events both need the better log
     loss, and the reason says that no gain beyond chance is claimed. With fewer than 10 neither
-    these nor calibration can be judged, and the model is refused. A scorecard with its health
-    turned into probabilities must not be better beyond chance.
+    these nor calibration can be judged, and the model is refused. Neither the contract calendar nor
+    a scorecard with its health turned into probabilities may be better beyond chance.
 
     Parameters
     ----------
@@ -64,6 +64,7 @@ def gates(evaluation: Mapping[str, Any]) -> tuple[Gate, ...]:
         _finite(test),
         _beats_constant(test, baselines.get("constant")),
         _beats_recency(test, baselines.get("recency")),
+        _holds_against_calendar(test, baselines.get("contract_calendar")),
         _holds_against_scorecard(test, baselines.get("scorecard")),
         _calibrated(test),
     )
@@ -174,6 +175,46 @@ def _beats_recency(test: Mapping[str, Any], recency: Mapping[str, Any] | None) -
         False,
         f"asking how long ago the last activity was does as well as the model ({figures}); "
         "use that rule, or add signals that say more.",
+    )
+
+
+def _holds_against_calendar(test: Mapping[str, Any], calendar: Mapping[str, Any] | None) -> Gate:
+    """Whether length of term and days to its end alone are better beyond chance.
+
+    Knowing when accounts decide is most of a chance within some months. A model on a par with it
+    still tells accounts of one date apart, so only a loss beyond chance refuses it; but no gain is
+    claimed.
+    """
+    name = "no worse than the contract calendar"
+    if calendar is None:
+        return Gate(
+            name,
+            True,
+            "no contract ends with this target, or no end is known ahead, so there is no contract"
+            " calendar to compare with: it was not asked.",
+            applies=False,
+        )
+    figures = (
+        f"log loss {test['log_loss']:.4f} against {calendar['log_loss']:.4f}, difference"
+        f" {_interval(calendar)}"
+    )
+    rule = "length of term and days to its end alone"
+    low, high = calendar["difference_low"], calendar["difference_high"]
+    if low is not None and low > 0:
+        return Gate(
+            name,
+            False,
+            f"{rule} do better than the model, beyond what chance gives ({figures}); use that rule,"
+            " or add signals that say more.",
+        )
+    if high is not None and high < 0:
+        return Gate(name, True, f"the model does better than {rule} ({figures}).")
+    side = "a little better" if calendar["difference"] < 0 else "no better"
+    return Gate(
+        name,
+        True,
+        f"the model does {side} than {rule}, within what chance gives ({figures}): it is not shown"
+        " to know more than when contracts end.",
     )
 
 

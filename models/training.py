@@ -30,12 +30,15 @@ from models.methods import (
     MODEST,
     WORTH_TELLING,
     Constant,
+    ContractCalendar,
     GradientBoosting,
     Logistic,
     Method,
     Recency,
     Scorecard,
     fit_season,
+    is_contractual,
+    leaving_window,
     recency_signals,
     season_columns,
     season_spread,
@@ -70,8 +73,9 @@ class TrainingResult:
     model
         The calibrated blend, fitted on all rows before the test.
     baselines
-        `constant`, `logistic`, `lightgbm` (untuned), `recency` and `scorecard` (where signals
-        allow), each fitted and calibrated on the same rows as the model.
+        `constant`, `logistic`, `lightgbm` (untuned), `recency`, `contract_calendar` and
+        `scorecard` (where target and signals allow), each fitted and calibrated on the same rows
+        as the model.
     scorecard
         What is published if no model earns it; None where no card has an opinion.
     reseeded
@@ -466,6 +470,9 @@ class _Builder:
         recipes["lightgbm"] = _single(lambda: GradientBoosting(threads=self.plan.threads))
         if recency_signals(self.final.signals):
             recipes["recency"] = _single(Recency)
+        if is_contractual(self.target, self.final.signals):
+            window = leaving_window(self.target)
+            recipes["contract_calendar"] = _single(lambda: ContractCalendar(window))
         if _has_scorecard(self.final):
             recipes["scorecard"] = _single(lambda: Scorecard(is_event_good=self.plan.is_event_good))
         fitted = {"constant": self._constant()}

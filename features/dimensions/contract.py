@@ -36,6 +36,7 @@ STATES = (
         "days to the nearest known end of a running term",
         needs=("ends_at",),
         is_clock=True,
+        is_calendar=True,
         driver="renewal_calendar",
     ),
     StateCard(
@@ -49,7 +50,6 @@ STATES = (
         "on a term of {value} days",
         "length of the longest running term",
         needs=("ends_at",),
-        driver="renewal_calendar",
     ),
     StateCard(
         "days_in_term",
@@ -62,6 +62,7 @@ STATES = (
         "{value} days into the term",
         "days since the newest running term began",
         is_clock=True,
+        is_calendar=True,
         driver="renewal_calendar",
     ),
     StateCard(

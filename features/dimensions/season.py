@@ -31,6 +31,7 @@ def _signal(column: str, meaning: str, phrase: str) -> Signal:
         unit="days",
         phrase=phrase,
         is_clock=True,
+        is_calendar=True,
         definition={"calendar": column},
     )
 

@@ -5,6 +5,12 @@ from typing import Any
 from models.methods.actions import Actions
 from models.methods.base import Floats, Method, logit, sigmoid
 from models.methods.constant import Constant
+from models.methods.contract_calendar import (
+    ContractCalendar,
+    can_leave,
+    is_contractual,
+    leaving_window,
+)
 from models.methods.gradient_boosting import MODEST, UNTUNED, BoostingSettings, GradientBoosting
 from models.methods.hybrid import Hybrid
 from models.methods.logistic import Logistic
@@ -17,6 +23,7 @@ from models.methods.weighted_average import WeightedAverage
 
 METHODS: dict[str, type[Any]] = {
     "constant": Constant,
+    "contract_calendar": ContractCalendar,
     "recency": Recency,
     "usage_drop": UsageDrop,
     "actions": Actions,
@@ -37,6 +44,7 @@ __all__ = [
     "Actions",
     "BoostingSettings",
     "Constant",
+    "ContractCalendar",
     "Floats",
     "GradientBoosting",
     "Hybrid",
@@ -48,7 +56,10 @@ __all__ = [
     "Season",
     "UsageDrop",
     "WeightedAverage",
+    "can_leave",
     "fit_season",
+    "is_contractual",
+    "leaving_window",
     "logit",
     "recency_signals",
     "season_columns",

@@ -27,7 +27,7 @@ from pipeline.jobs.prepare import load_training
 from pipeline.jobs.stage import load_staged
 from pipeline.jobs.train import load_version
 from pipeline.tracking import CHALLENGER, CHAMPION
-from pipeline.workspace import Workspace, target_rule
+from pipeline.workspace import Workspace, describe_target, target_rule
 
 MONTHLY_VALUE = "paid_per_month"
 """The signal of what an account pays; twelve of it are its value in the profit."""
@@ -84,6 +84,7 @@ def bench_settings(workspace: Workspace, target: Target) -> BenchSettings:
         clusters=bench.clusters,
         hybrid_share=bench.model_share,
         is_event_good=target_rule(target).is_good,
+        target=describe_target(target),
         seed=project.training.seed,
         threads=project.training.threads,
     )

@@ -247,6 +247,14 @@ def tell_evaluation(say: Say, found: Mapping[str, Any]) -> None:
         f"AUC {test['auc']:.3f} ({test['auc_low']:.3f}-{test['auc_high']:.3f}){recency}; log loss "
         f"{test['log_loss']:.4f}, constant {test['log_loss_constant']:.4f}",
     )
+    among, calendar = found.get("can_leave"), found["baselines"].get("contract_calendar")
+    if among and among["auc"] is not None and calendar is not None:
+        say(
+            "test",
+            f"where the contract ends in the window ({among['n']:,} scores) AUC {among['auc']:.3f},"
+            f" the contract calendar alone {calendar['auc_can_leave']:.3f}; its log loss over all"
+            f" {calendar['log_loss']:.4f}",
+        )
     say(
         "test",
         f"{test['mean_probability']:.1%} expected, {test['rate']:.1%} happened; calibration slope "

@@ -23,6 +23,8 @@ _METRICS = (
     ("calibration_intercept", "Calibration intercept", "0 is right", 2),
     ("ece", "Calibration error", "0 is right", 4),
 )
+# Of the metrics above, those that also stand for accounts whose contract can end in the window.
+_AMONG_LEAVABLE = ("log_loss", "auc", "lift_top_decile", "calibration_slope")
 OWN = "this model"
 
 
@@ -77,6 +79,8 @@ def model_card(inputs: ModelCardInputs) -> tuple[str, str]:
         "info": [(name, _fact(value)) for name, value in inputs.model_info.items()],
         "test": test,
         "metrics": metric_rows(inputs.evaluation),
+        "leavable": inputs.evaluation.get("can_leave") or {},
+        "leavable_metrics": leavable_rows(inputs.evaluation),
         "comparisons": comparison_rows(inputs.evaluation, inputs.subject),
         "borrowed": (
             ""
@@ -131,12 +135,20 @@ def metric_rows(evaluation: Mapping[str, Any]) -> list[dict[str, str]]:
     return rows
 
 
+def leavable_rows(evaluation: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Metrics among the scores whose contract ends inside the window; none where all can leave."""
+    among = evaluation.get("can_leave") or {}
+    return metric_rows({"test": {k: v for k, v in among.items() if k.startswith(_AMONG_LEAVABLE)}})
+
+
 def comparison_rows(evaluation: Mapping[str, Any], subject: str = OWN) -> list[dict[str, str]]:
     """The model beside the constants and the baselines: log loss, AUC, and the paired difference of
     log loss.
     """
     test = evaluation.get("test", {})
-    rows = [_comparison(subject, test.get("log_loss"), test.get("auc"), {})]
+    among = evaluation.get("can_leave") or {}
+    ours = {"auc_can_leave": among.get("auc")}
+    rows = [_comparison(subject, test.get("log_loss"), test.get("auc"), ours)]
     if test.get("log_loss_constant") is not None:
         rows.append(
             _comparison("constant: the last known rate", test["log_loss_constant"], 0.5, {})
@@ -326,8 +338,13 @@ def _comparison(
         "name": name,
         "log_loss": "" if log_loss is None else f"{log_loss:.4f}",
         "auc": "" if auc is None else f"{auc:.3f}",
+        "auc_can_leave": _figure(numbers.get("auc_can_leave")),
         "difference": difference,
     }
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
 
 
 def _own_limits(test: Mapping[str, Any]) -> list[str]:

@@ -12,6 +12,7 @@ from features.errors import ContractError
 from models.methods import (
     METHODS,
     BoostingSettings,
+    ContractCalendar,
     GradientBoosting,
     Logistic,
     Method,
@@ -81,6 +82,7 @@ def _fitted(name: str) -> Method:
     special = {
         "gradient_boosting": lambda: GradientBoosting(small, bags=2, threads=1),
         "season": lambda: Season(COLUMNS[:2]),
+        "contract_calendar": lambda: ContractCalendar((0.0, 2.0), (COLUMNS[0], COLUMNS[1])),
     }
     method = special.get(name, METHODS[name])()
     return method.fit(features, labels, _signals(), seed=3)

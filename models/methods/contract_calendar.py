@@ -1,0 +1,247 @@
+"""What the contract's clock alone says: the rate of the event by length of term and days to its
+end.
+
+An account whose term ends after the label window can hardly leave inside it, whatever it does; one
+whose term ends in the window can. A model that has learned only this much knows when an account
+decides, and nothing about how it decides: so it is the rule to beat.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from features.definition import Signal
+from features.errors import ContractError
+from features.terms import term_name
+from models.methods.base import Floats, logit, sigmoid, softplus
+from models.targets import ENDS_OF_COVER
+
+RENEWAL, TERM = "days_to_renewal", "term_days"
+PIECES = 6
+"""Pieces of equal length that the label window is cut into."""
+WITHOUT_WINDOW = (0.0, 30.0, 61.0, 91.0, 182.0, 365.0)
+"""Days to the end at which pieces meet where the label window has no fixed length."""
+LEAD_SD, TERM_SD, TOGETHER_SD = 2.0, 1.0, 0.5
+"""Scales of the priors, in log-odds: of a piece of the way to the end, of a length of term, and of
+what the two have beyond their sum. No cell is estimated by itself, so none is ever infinite.
+"""
+OPEN = "open-ended"
+"""Accounts without a known end."""
+
+
+def calendar_columns(signals: tuple[Signal, ...]) -> tuple[str, str | None] | None:
+    """Columns with the days to the end of the term and its length; None where no end is known."""
+    columns = {s.column for s in signals if s.source == "subscriptions"}
+    if RENEWAL not in columns:
+        return None
+    return RENEWAL, TERM if TERM in columns else None
+
+
+def is_contractual(target: Mapping[str, Any], signals: tuple[Signal, ...]) -> bool:
+    """Whether the event is the end of a contract and signals tell when contracts end.
+
+    Parameters
+    ----------
+    target
+        Plain facts about what is predicted, as a model keeps them.
+    """
+    return target.get("kind") in ENDS_OF_COVER and calendar_columns(signals) is not None
+
+
+def leaving_window(target: Mapping[str, Any]) -> tuple[float, float] | None:
+    """First day of the label window and the first after it, counted from the date; None where it
+    ends with each account's own term.
+    """
+    horizon, gap = target.get("horizon_days"), float(target.get("gap_days", 0))
+    return None if horizon is None else (gap, gap + float(horizon))
+
+
+def can_leave(features: pd.DataFrame, window: tuple[float, float]) -> NDArray[np.bool_]:
+    """Return which accounts have a term that ends inside the label window, or no known end,
+    shape (n_rows,).
+    """
+    days = features[RENEWAL].to_numpy(dtype=np.float64)
+    return np.asarray(np.isnan(days) | ((days >= window[0]) & (days < window[1])))
+
+
+class ContractCalendar:
+    """Log-odds by piece of the way to the term's end and length of term, and what both have
+    together.
+
+    Effects are pulled towards 0 by normal priors, and so a length of term with few accounts says
+    what the others say. A length that training never saw has no effect of its own.
+
+    Parameters
+    ----------
+    window
+        First day of the label window and the first after it, counted from the date; None where it
+        ends with each account's own term.
+    columns
+        Days to the end, and length of the term; None: found among the signals.
+    """
+
+    name = "contract_calendar"
+
+    def __init__(
+        self,
+        window: tuple[float, float] | None = None,
+        columns: tuple[str, str | None] | None = None,
+    ) -> None:
+        self.window = window
+        self.columns = columns
+        self.terms_: tuple[str, ...] = ()
+        self.intercept_ = 0.0
+        self.lead_: Floats = np.zeros(0)
+        self.term_: Floats = np.zeros(0)
+        self.together_: Floats = np.zeros((0, 0))
+
+    @property
+    def edges(self) -> Floats:
+        """Days to the end at which one piece follows another, rising."""
+        if self.window is None:
+            return np.asarray(WITHOUT_WINDOW)
+        first, end = self.window
+        inside = np.linspace(first, end, PIECES + 1)
+        # Beyond the window two pieces are left: what an early end or a moved one gives, and none.
+        return np.asarray([*inside, end + (end - first)])
+
+    def fit(
+        self,
+        features: pd.DataFrame,
+        labels: NDArray[np.int8],
+        signals: tuple[Signal, ...],
+        *,
+        seed: int = 0,
+        weights: Floats | None = None,
+    ) -> Self:
+        """Learn the effects from the rows' terms and labels."""
+        self.columns = self.columns or calendar_columns(signals)
+        self.terms_ = tuple(sorted(set(self._term_names(features))))
+        lead, term = self._places(features)
+        weight = np.ones(len(labels)) if weights is None else weights
+        cell = lead * len(self.terms_) + term
+        cells = len(self.edges) + 2, len(self.terms_)
+        rows, events = (
+            np.bincount(cell, each, minlength=cells[0] * cells[1]).astype(np.float64)
+            for each in (weight, weight * labels)
+        )
+        self._solve(rows.reshape(cells), events.reshape(cells))
+        return self
+
+    def _solve(self, rows: Floats, events: Floats) -> None:
+        """Newton's method on the cells; the intercept has no prior but half an event each way."""
+        leads, terms = rows.shape
+        self.intercept_ = float(logit((events.sum() + 0.5) / (rows.sum() + 1.0)))
+        design = np.hstack(
+            [
+                np.ones((leads * terms, 1)),
+                np.repeat(np.eye(leads), terms, axis=0),
+                np.tile(np.eye(terms), (leads, 1)),
+                np.eye(leads * terms),
+            ]
+        )
+        scales = [LEAD_SD] * leads + [TERM_SD] * terms + [TOGETHER_SD] * leads * terms
+        pull = np.append(1e-6, 1.0 / np.square(scales))
+        n, k = rows.ravel(), events.ravel()
+        centre = np.append(self.intercept_, np.zeros(len(scales)))
+
+        def loss(at: Floats) -> float:
+            z = design @ at
+            return float(n @ softplus(z) - k @ z + 0.5 * pull @ (at - centre) ** 2)
+
+        beta = centre.copy()
+        for _ in range(100):
+            p = sigmoid(design @ beta)
+            gradient = design.T @ (n * p - k) + pull * (beta - centre)
+            hessian = design.T @ (design * (n * p * (1.0 - p))[:, None]) + np.diag(pull)
+            step, size, now = np.linalg.solve(hessian, gradient), 1.0, loss(beta)
+            while loss(beta - size * step) > now and size > 1e-6:
+                size /= 2.0
+            beta = beta - size * step
+            if np.abs(size * step).max() < 1e-9:
+                break
+        self.intercept_ = float(beta[0])
+        self.lead_, self.term_ = beta[1 : 1 + leads], beta[1 + leads : 1 + leads + terms]
+        self.together_ = beta[1 + leads + terms :].reshape(leads, terms)
+
+    def margin(self, features: pd.DataFrame) -> Floats:
+        """Return the log-odds that lead and term give."""
+        by_lead, by_term = self._effects(features)
+        return self.intercept_ + by_lead + by_term
+
+    def contributions(self, features: pd.DataFrame) -> tuple[float, Floats]:
+        """Return the intercept; the way to the end speaks through `days_to_renewal`, the rest
+        through `term_days`.
+        """
+        by_lead, by_term = self._effects(features)
+        renewal, term = self._columns()
+        phi = np.zeros(features.shape)
+        phi[:, features.columns.get_loc(renewal)] = by_lead
+        phi[:, features.columns.get_loc(term or renewal)] += by_term
+        return self.intercept_, phi
+
+    def _effects(self, features: pd.DataFrame) -> tuple[Floats, Floats]:
+        """What the way to the end adds, and what the length of the term adds to that."""
+        lead, term = self._places(features)
+        # A length of term never seen stands behind the last, where every effect is 0.
+        by_term = np.append(self.term_, 0.0)[term]
+        together = np.hstack([self.together_, np.zeros((len(self.lead_), 1))])[lead, term]
+        return self.lead_[lead], np.asarray(by_term + together, dtype=np.float64)
+
+    def _places(self, features: pd.DataFrame) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Number of the piece (the last: no known end) and of the term of each row."""
+        days = features[self._columns()[0]].to_numpy(dtype=np.float64)
+        lead = np.where(
+            np.isnan(days),
+            len(self.edges) + 1,
+            np.searchsorted(self.edges, days, side="right"),
+        )
+        number = {name: place for place, name in enumerate(self.terms_)}
+        term = [number.get(name, len(self.terms_)) for name in self._term_names(features)]
+        return lead.astype(np.intp), np.asarray(term, dtype=np.intp)
+
+    def _term_names(self, features: pd.DataFrame) -> list[str]:
+        term = self._columns()[1]
+        if term is None:
+            return [OPEN] * len(features)
+        days = features[term].to_numpy(dtype=np.float64)
+        names = {d: OPEN if np.isnan(d) else term_name(int(d)) for d in np.unique(days)}
+        return [OPEN if np.isnan(d) else names[d] for d in days]
+
+    def _columns(self) -> tuple[str, str | None]:
+        if self.columns is None:
+            raise ContractError(
+                "no signal counts the days to the end of a term; the contract calendar needs one."
+            )
+        return self.columns
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return window, columns, terms and effects."""
+        return {
+            "window": None if self.window is None else list(self.window),
+            "columns": list(self._columns()),
+            "terms": list(self.terms_),
+            "intercept": self.intercept_,
+            "lead": self.lead_.tolist(),
+            "term": self.term_.tolist(),
+            "together": self.together_.tolist(),
+        }
+
+    @classmethod
+    def from_dict(cls, state: dict[str, Any]) -> Self:
+        """Return the method that `to_dict` described."""
+        window = state["window"]
+        renewal, term = state["columns"]
+        method = cls(
+            None if window is None else (float(window[0]), float(window[1])), (renewal, term)
+        )
+        method.terms_ = tuple(state["terms"])
+        method.intercept_ = float(state["intercept"])
+        method.lead_, method.term_ = np.asarray(state["lead"]), np.asarray(state["term"])
+        method.together_ = np.asarray(state["together"], dtype=np.float64).reshape(
+            len(method.lead_), len(method.terms_)
+        )
+        return method
