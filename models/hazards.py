@@ -31,7 +31,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.errors import ContractError
-from models.methods.base import Floats, logit, sigmoid, softplus
+from models.methods.base import Floats, logit, sigmoid
+from models.methods.penalised import Regression, newton
 
 STEP_DAYS = 30
 MIN_EVENTS = 10
@@ -412,31 +413,24 @@ def _fit(
     rate = (target.sum() + 0.5) / (len(target) + 1.0)
     centre = np.zeros(design.shape[1])
     centre[0] = float(logit(rate))
-    beta = centre.copy()
-
-    def loss(at: Floats) -> float:
-        z = design @ at + offset
-        return float(weight * (softplus(z) - target * z).sum() + 0.5 * _PULL @ (at - centre) ** 2)
-
-    now = loss(beta)
-    for _ in range(50):
-        p = sigmoid(design @ beta + offset)
-        gradient = weight * design.T @ (p - target) + _PULL * (beta - centre)
-        hessian = weight * (design * (p * (1.0 - p))[:, None]).T @ design + np.diag(_PULL)
-        step, size = np.linalg.solve(hessian, gradient), 1.0
-        while loss(beta - size * step) > now and size > 1e-6:
-            size /= 2.0
-        beta = beta - size * step
-        before, now = now, loss(beta)
-        if abs(before - now) < 1e-12 * max(1.0, abs(now)):
-            break
+    regression = Regression(
+        design,
+        target,
+        np.full(len(target), weight),
+        _PULL,
+        centre=centre,
+        offset=offset,
+        has_level=False,
+    )
+    beta = newton(regression, centre)
+    probability = sigmoid(regression.margin(beta))
     scores = np.zeros((times.shape[1], len(beta)))
-    error = weight * (target - sigmoid(design @ beta + offset))
+    error = weight * (target - probability)
     for term in range(len(beta)):
         scores[:, term] = np.bincount(
             accounts, weights=error * design[:, term], minlength=times.shape[1]
         )
-    return beta, beta + np.linalg.solve(hessian, (times @ scores).T).T
+    return beta, beta + np.linalg.solve(regression.curvature(probability), (times @ scores).T).T
 
 
 def _incidence(eta: Floats) -> tuple[Floats, Floats]:

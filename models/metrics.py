@@ -11,7 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.errors import ContractError
-from models.methods.base import Floats, logit, sigmoid
+from models.methods.base import Floats, logit
+from models.methods.penalised import lines
 
 BINS = 10
 REPLICATES = 400
@@ -149,7 +150,7 @@ def calibration_line(
     probabilities or all labels are equal.
     """
     weight = np.ones(len(probability)) if weights is None else weights
-    slope, intercept = _lines(
+    slope, intercept = lines(
         logit(probability), np.asarray(labels, dtype=np.float64), weight[None, :]
     )
     return float(slope[0]), float(intercept[0])
@@ -394,7 +395,7 @@ class _Facts:
         if weights.shape[0] > 1:  # one row of ones needs no sorting
             weights = weights[:, self.order]
         total = weights.sum(axis=1)
-        slope, intercept = _lines(logit(self.probability), self.labels, weights)
+        slope, intercept = lines(logit(self.probability), self.labels, weights)
         found = {
             "log_loss": weights @ self.loss / total,
             "brier": weights @ self.square / total,
@@ -470,26 +471,3 @@ def _weighted_ece(
 ) -> Floats:
     member = (group[:, None] == np.arange(group.max() + 1)) * (labels - probability)[:, None]
     return np.asarray(np.abs(weights @ member).sum(axis=1) / weights.sum(axis=1), dtype=np.float64)
-
-
-def _lines(x: Floats, y: Floats, weights: Floats) -> tuple[Floats, Floats]:
-    """Slope and intercept of weighted logistic regressions, one per row of weights; Newton for all
-    at once.
-    """
-    count = len(weights)
-    if np.ptp(x) < 1e-9 or np.ptp(y) == 0:
-        return np.full(count, np.nan), np.full(count, np.nan)
-    slope, intercept = np.ones(count), np.zeros(count)
-    for _ in range(30):
-        p = sigmoid(slope[:, None] * x + intercept[:, None])
-        error, curvature = weights * (p - y), weights * p * (1.0 - p)
-        g_slope, g_intercept = error @ x, error.sum(axis=1)
-        h_ss, h_si, h_ii = curvature @ x**2, curvature @ x, curvature.sum(axis=1)
-        determinant = np.maximum(h_ss * h_ii - h_si**2, 1e-12)
-        step_slope = np.clip((h_ii * g_slope - h_si * g_intercept) / determinant, -2.0, 2.0)
-        step_intercept = np.clip((h_ss * g_intercept - h_si * g_slope) / determinant, -5.0, 5.0)
-        slope, intercept = slope - step_slope, intercept - step_intercept
-        if max(np.abs(step_slope).max(), np.abs(step_intercept).max()) < 1e-9:
-            break
-    diverged = (np.abs(slope) > 100) | (np.abs(intercept) > 500)  # the two classes do not overlap
-    return np.where(diverged, np.nan, slope), np.where(diverged, np.nan, intercept)

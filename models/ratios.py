@@ -38,6 +38,7 @@ from features.naming import column_name
 from models.dataset import TrainingSet
 from models.methods.base import Floats
 from models.methods.gradient_boosting import GradientBoosting
+from models.methods.penalised import Regression, newton
 from models.metrics import log_losses
 from models.patterns import benjamini_hochberg
 from models.plan import TrainingPlan
@@ -60,7 +61,6 @@ LEAST_OTHERS = 0.02
 LEAST_FILLED = 0.1
 _MOST_ROWS = 20_000
 _PENALTY = 1.0
-_MOST_STEPS, _HALVINGS = 50, 20
 _SETTLED = 1e-6
 """Newton's steps end when the whole objective, in nats, gains no more than this."""
 _LEAST_ERROR = 1e-12
@@ -381,33 +381,15 @@ def _logistic(columns: Floats, labels: Floats) -> Floats:
     """
     start = np.zeros(columns.shape[1])
     start[1] = 1.0
-    found = start.copy()
-    best = _objective(columns, labels, found, start)
-    for _ in range(_MOST_STEPS):
-        probability = expit(columns @ found)
-        slope = columns.T @ (labels - probability) - _PENALTY * (found - start)
-        bend = (
-            columns * (probability * (1.0 - probability))[:, None]
-        ).T @ columns + _PENALTY * np.eye(len(start))
-        step, gained = np.linalg.solve(bend, slope), 0.0
-        # With sure margins a whole step can overshoot, and a fit that ran away would make the other
-        # look good.
-        for _ in range(_HALVINGS):
-            reached = _objective(columns, labels, found + step, start)
-            if reached >= best:
-                found, gained, best = found + step, reached - best, reached
-                break
-            step = step / 2.0
-        if gained <= _SETTLED:
-            break
-    return found
-
-
-def _objective(columns: Floats, labels: Floats, found: Floats, start: Floats) -> float:
-    """Log likelihood less the penalty."""
-    margin = columns @ found
-    likelihood = labels @ margin - np.logaddexp(0.0, margin).sum()
-    return float(likelihood - 0.5 * _PENALTY * ((found - start) ** 2).sum())
+    regression = Regression(
+        columns,
+        labels,
+        np.ones(len(labels)),
+        np.full(len(start), _PENALTY),
+        centre=start,
+        has_level=False,
+    )
+    return newton(regression, start, least_gain=_SETTLED)
 
 
 def _error_of_mean(values: Floats, accounts: NDArray[np.intp]) -> float:

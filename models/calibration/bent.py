@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from models.calibration.platt import Platt, at_level, fit_platt
-from models.methods.base import Floats, sigmoid, softplus
+from models.methods.base import Floats, softplus
+from models.methods.penalised import FREE, Regression, bounded
 
 ENOUGH_LEAVING = 200
 """Accounts with the event in the calibration rows below which nothing but a sigmoid is fitted."""
@@ -133,31 +133,23 @@ def _fit(straight: Platt, rows: Scored) -> Bent:
     """Slopes of the pieces and the intercept with the smallest log loss, neighbours pulled
     together; convex, with bounds.
     """
-    margin, weights = rows.margin, rows.weights
-    knots = np.unique(np.quantile(margin, BENDS_AT))
-    pieces = _pieces(margin, knots)
-    target, pull = rows.labels.astype(np.float64), (float(margin.std()) or 1.0) ** 2 / BEND_SD**2
-
-    def objective(at: Floats) -> tuple[float, Floats]:
-        z = pieces @ at[:-1] + at[-1]
-        error = weights * (sigmoid(z) - target)
-        apart = np.diff(at[:-1])
-        gradient = np.append(pieces.T @ error, error.sum())
-        gradient[:-2] -= pull * apart
-        gradient[1:-1] += pull * apart
-        return float(weights @ (softplus(z) - target * z) + 0.5 * pull * apart @ apart), gradient
-
+    knots = np.unique(np.quantile(rows.margin, BENDS_AT))
+    pieces = _pieces(rows.margin, knots)
     count = pieces.shape[1]
-    start = np.append(np.full(count, straight.slope), straight.intercept)
-    bounds = [(FLATTEST * straight.slope, STEEPEST * straight.slope)] * count + [(None, None)]
-    found = minimize(
-        objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 500}
+    pull = (float(rows.margin.std()) or 1.0) ** 2 / BEND_SD**2
+    apart = np.diff(np.eye(count), axis=0)
+    penalty = np.zeros((count + 1, count + 1))
+    penalty[:-1, :-1] = pull * apart.T @ apart
+    solution = bounded(
+        Regression(pieces, rows.labels.astype(np.float64), rows.weights, penalty),
+        np.append(np.full(count, straight.slope), straight.intercept),
+        [(FLATTEST * straight.slope, STEEPEST * straight.slope)] * count + [FREE],
     )
-    slopes = found.x[:-1]
+    slopes = solution[:-1]
     bends = tuple(
         (float(knot), float(change)) for knot, change in zip(knots, np.diff(slopes), strict=True)
     )
-    return Bent(float(slopes[0]), float(found.x[-1]), straight.events, bends)
+    return Bent(float(slopes[0]), float(solution[-1]), straight.events, bends)
 
 
 def _pieces(margin: Floats, knots: Floats) -> Floats:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from models.calibration.platt import Platt
 from models.methods.base import Floats, sigmoid
+from models.methods.penalised import Regression, newton
 
 KNOTS = 41
 REPLICATES = 200
@@ -207,15 +208,8 @@ def _bases(margin: Floats, knots: Floats) -> tuple[Floats, Floats]:
 
 
 def _refit(basis: Floats, target: Floats, weight: Floats, offset: Floats, centre: Floats) -> Floats:
-    """A few Newton steps from the calibrator; the prior keeps bends small and everything finite."""
-    pull = 1.0 / PRIOR_SD**2
-    beta = np.zeros(basis.shape[1])
-    for _ in range(8):
-        p = sigmoid(offset + basis @ beta)
-        gradient = basis.T @ (weight * (p - target)) + pull * (beta - centre)
-        hessian = (basis * (weight * p * (1.0 - p))[:, None]).T @ basis + np.diag(pull)
-        step = np.clip(np.linalg.solve(hessian, gradient), -2.0, 2.0)
-        beta = beta - step
-        if np.abs(step).max() < 1e-6:
-            break
-    return beta
+    """Coefficients beside the calibrator; the prior keeps bends small and everything finite."""
+    regression = Regression(
+        basis, target, weight, PRIOR_SD**-2.0, centre=centre, offset=offset, has_level=False
+    )
+    return newton(regression, np.zeros(basis.shape[1]))

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
-from models.methods.base import Floats, sigmoid, softplus
+from models.methods.base import Floats, sigmoid
+from models.methods.penalised import Regression, newton
 
 PRIOR_SLOPE_SD = 0.25
 PRIOR_INTERCEPT_SD = 2.0
@@ -139,39 +140,16 @@ def after_drift(
 def _fit(
     margin: Floats, target: Floats, weight: Floats, slope_sd: float, intercept_sd: float
 ) -> tuple[float, float]:
-    """Newton's method in two parameters; the slope is held at its floor where data pull it
-    below.
+    """Slope and intercept of the least penalised loss; the slope stays at its floor where data pull
+    it below.
     """
-    beta = np.array([1.0, 0.0])
-    centre, pull = np.array([1.0, 0.0]), np.array([1.0 / slope_sd**2, 1.0 / intercept_sd**2])
-
-    def loss(at: Floats) -> float:
-        z = at[0] * margin + at[1]
-        return float(weight @ (softplus(z) - target * z) + 0.5 * pull @ (at - centre) ** 2)
-
-    is_held = False
-    now = loss(beta)
-    for _ in range(100):
-        p = sigmoid(beta[0] * margin + beta[1])
-        error, curvature = weight * (p - target), weight * p * (1.0 - p)
-        gradient = np.array([error @ margin, error.sum()]) + pull * (beta - centre)
-        cross = curvature @ margin
-        hessian = np.array([[curvature @ margin**2, cross], [cross, curvature.sum()]]) + np.diag(
-            pull
-        )
-        # A first step too long may have ended at the floor although the minimum lies above it.
-        is_held = is_held and gradient[0] >= 0.0
-        if is_held:
-            step = np.array([0.0, gradient[1] / hessian[1, 1]])
-        else:
-            step = np.linalg.solve(hessian, gradient)
-        size = 1.0
-        while loss(beta - size * step) > now and size > 1e-6:
-            size /= 2.0
-        beta = beta - size * step
-        if beta[0] < MIN_SLOPE:
-            beta, is_held = np.array([MIN_SLOPE, beta[1]]), True
-        before, now = now, loss(beta)
-        if abs(before - now) < 1e-12 * max(1.0, abs(now)) and np.abs(size * step).max() < 1e-8:
-            break
-    return float(beta[0]), float(beta[1])
+    pull = np.array([slope_sd, intercept_sd]) ** -2.0
+    line = Regression(margin[:, None], target, weight, pull, centre=np.array([1.0, 0.0]))
+    slope, intercept = newton(line, np.array([1.0, 0.0]))
+    if slope >= MIN_SLOPE:
+        return float(slope), float(intercept)
+    # The loss is convex: where its minimum lies below the floor, the best line lies on the floor.
+    flattest = Regression(
+        np.empty((len(margin), 0)), target, weight, pull[1:], offset=MIN_SLOPE * margin
+    )
+    return MIN_SLOPE, float(newton(flattest, np.zeros(1))[0])

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from models.calibration.platt import Platt
 from models.methods.base import Floats, sigmoid
+from models.methods.penalised import levels
 
 REPLICATES = 400
 SMALLEST_SHIFT = 0.1
@@ -90,14 +91,15 @@ def check_prior(
     """
     codes, names = pd.factorize(pd.Series(accounts), sort=True)
     target = labels.astype(np.float64)
-    shift = _shift(logit, target, np.ones(len(labels)))
+    everyone = np.zeros(len(labels), dtype=np.intp)
+    shift, _ = levels(logit, target, np.ones(len(labels)), everyone, np.zeros(1))
     generator = np.random.default_rng(seed)
     drawn = np.empty(REPLICATES)
     for number in range(REPLICATES):
         times = np.bincount(generator.integers(0, len(names), len(names)), minlength=len(names))[
             codes
         ].astype(np.float64)
-        drawn[number] = _shift(logit, target, times, start=shift)
+        drawn[number] = levels(logit, target, times, everyone, shift)[0][0]
     low, high = np.quantile(drawn, [0.025, 0.975])
     leaving = len(set(codes[labels == 1].tolist()))
     return PriorCheck(
@@ -105,7 +107,7 @@ def check_prior(
         leaving,
         float(sigmoid(logit).mean()),
         float(target.mean()),
-        shift,
+        float(shift[0]),
         float(low),
         float(high),
     )
@@ -118,19 +120,3 @@ def corrected(calibrator: Platt, check: PriorCheck) -> Platt:
     if not check.has_moved:
         return calibrator
     return replace(calibrator, intercept=calibrator.intercept + check.shift)
-
-
-def _shift(logit: Floats, target: Floats, weight: Floats, start: float = 0.0) -> float:
-    """Newton's method in one parameter, half an event added each way so that it ends at a finite
-    place.
-    """
-    at = start
-    for _ in range(60):
-        p = sigmoid(logit + at)
-        gradient = float(weight @ (target - p)) + 0.5 - float(sigmoid(np.array([at]))[0])
-        curvature = float(weight @ (p * (1.0 - p))) + 0.25
-        step = float(np.clip(gradient / curvature, -1.0, 1.0))
-        at += step
-        if abs(step) < 1e-10:
-            break
-    return at

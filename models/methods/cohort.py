@@ -9,11 +9,11 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.optimize import brentq, minimize
+from scipy.optimize import brentq
 from scipy.stats import chi2
 
-from models.methods.base import Floats, sigmoid, softplus
-from models.methods.logistic import newton
+from models.methods.base import Floats, sigmoid
+from models.methods.penalised import FREE, Regression, bounded, ridge_fit
 
 MIN_LEAVING = 20
 """With fewer leaving accounts a segment keeps the common fit, as fairness then judges no
@@ -214,28 +214,21 @@ def _fit(
     there.
     """
     columns, width = rows.columns, rows.design.shape[1]
-
-    def value_and_gradient(beta: Floats) -> tuple[float, Floats]:
-        margin = rows.offset + columns @ beta
-        change = beta[:width]
-        loss = (
-            softplus(margin) - rows.labels * margin
-        ).sum() / effect + 0.5 * change @ penalty @ change
-        gradient = columns.T @ (sigmoid(margin) - rows.labels) / effect
-        gradient[:width] += penalty @ change
-        return float(loss), gradient
-
-    floor = np.full(columns.shape[1], -np.inf)
-    floor[:width] = -np.inf if lowest is None else lowest
-    found = minimize(
-        value_and_gradient,
+    pull = np.zeros((columns.shape[1],) * 2)
+    pull[:width, :width] = penalty
+    floor = np.full(width, -np.inf) if lowest is None else lowest
+    beta = bounded(
+        Regression(
+            columns,
+            rows.labels,
+            np.full(len(columns), 1.0 / effect),
+            pull,
+            offset=rows.offset,
+            has_level=False,
+        ),
         np.zeros(columns.shape[1]),
-        jac=True,
-        method="L-BFGS-B",
-        bounds=[(each, None) for each in floor],
-        options={"maxiter": 500, "ftol": 1e-13, "gtol": 1e-8},
+        [*((each, None) for each in floor), *[FREE] * (columns.shape[1] - width)],
     )
-    beta = np.asarray(found.x, dtype=np.float64)
     return beta[:width], _information(rows, rows.offset + columns @ beta, effect)
 
 
@@ -293,7 +286,7 @@ class Cohorts:
         misses.
         """
         target, weight = labels.astype(np.float64), np.full(len(labels), 1.0 / len(labels))
-        self.level_, slope = newton(margin[:, None], target, weight, 0.0, np.array([1.0, 0.0]))
+        self.level_, slope = ridge_fit(margin[:, None], target, weight, 0.0, np.array([1.0, 0.0]))
         self.slope_ = max(float(slope[0]), MIN_SLOPE)
         offset = self.level_ + self.slope_ * margin
         self.levels_ = departures(

@@ -12,7 +12,8 @@ from features.errors import ContractError
 from models.methods.actions import Actions
 from models.methods.base import Floats, Method, logit
 from models.methods.gradient_boosting import GradientBoosting
-from models.methods.logistic import Logistic, newton
+from models.methods.logistic import Logistic
+from models.methods.penalised import ridge_fit
 from models.methods.rules import Rules
 from models.methods.scorecard import Scorecard
 from models.methods.weighted_average import WeightedAverage
@@ -124,5 +125,5 @@ def _sigmoid(points: Floats, labels: NDArray[np.int8]) -> tuple[float, float]:
     """Slope (never below 0) and intercept that turn points into log-odds."""
     target, weight = labels.astype(np.float64), np.full(len(labels), 1.0 / len(labels))
     rate = float(logit((target.sum() + 0.5) / (len(target) + 1.0)))
-    intercept, slopes = newton(points[:, None], target, weight, 1e-4, np.array([0.0, rate]))
+    intercept, slopes = ridge_fit(points[:, None], target, weight, 1e-4, np.array([0.0, rate]))
     return (float(slopes[0]), intercept) if slopes[0] > 0 else (0.0, rate)

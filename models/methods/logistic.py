@@ -9,17 +9,17 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from features.definition import Signal
-from models.methods.base import Floats, logit, sigmoid, softplus
+from models.methods.base import Floats, logit
+from models.methods.penalised import FREE, bounded, ridge_fit, ridge_regression
 
 CLIP = 5.0
 """Standardised values stop here: one absurd amount must not decide an account's score."""
-CHUNK = 50_000
-"""Rows whose curvature is added up at once."""
 MIN_FLAG_ROWS = 5
 """A missing flag needs this many rows with and without the value."""
+_SIDES = {1: (0.0, None), -1: (None, 0.0), 0: FREE}
+"""Bounds of a weight by the sign that its card gives it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,9 +192,14 @@ class Logistic:
             start = np.append(np.zeros(design.shape[1]), float(logit(float(weight @ target))))
         if self.signed:
             signs = _signs(signals, design.shape[1], self.is_event_good)
-            self.intercept_, self.weights_ = _bounded(design, target, weight, self.l2, signs, start)
+            coefficients = bounded(
+                ridge_regression(design, target, weight, self.l2),
+                start,
+                [*(_SIDES[sign] for sign in signs.tolist()), FREE],
+            )
+            self.intercept_, self.weights_ = float(coefficients[-1]), coefficients[:-1]
         else:
-            self.intercept_, self.weights_ = newton(design, target, weight, self.l2, start)
+            self.intercept_, self.weights_ = ridge_fit(design, target, weight, self.l2, start)
 
     def margin(self, features: pd.DataFrame) -> Floats:
         """Return intercept plus weighted prepared values."""
@@ -256,94 +261,3 @@ def _signs(signals: tuple[Signal, ...], width: int, is_event_good: bool) -> NDAr
     signs = np.zeros(width, dtype=np.intp)
     signs[: len(signals)] = [meaning[signal.worse] for signal in signals]
     return -signs if is_event_good else signs
-
-
-def newton(
-    design: Floats, target: Floats, weight: Floats, l2: float, start: Floats
-) -> tuple[float, Floats]:
-    """Return intercept and weights of the penalised regression; `weight` sums to one, `start` has
-    the intercept last.
-
-    Newton's steps with halving.
-    """
-    penalty = np.full(design.shape[1] + 1, max(l2, 1e-8))
-    penalty[-1] = 0.0
-    beta = start.copy()
-    margin = design @ beta[:-1] + beta[-1]
-    loss = _penalised(margin, target, weight, beta, penalty)
-    for _ in range(50):
-        probability = sigmoid(margin)
-        error = weight * (probability - target)
-        gradient = np.append(design.T @ error, error.sum()) + penalty * beta
-        if np.abs(gradient).max() < 1e-8:
-            break
-        hessian = _curvature(design, weight * probability * (1.0 - probability)) + np.diag(
-            penalty + 1e-10
-        )
-        step = np.linalg.solve(hessian, gradient)
-        size = 1.0
-        while size > 1e-4:
-            further = beta - size * step
-            trial = design @ further[:-1] + further[-1]
-            trial_loss = _penalised(trial, target, weight, further, penalty)
-            if trial_loss <= loss:
-                break
-            size /= 2.0
-        else:
-            break
-        beta, margin = further, trial
-        if loss - trial_loss < 1e-13:
-            break
-        loss = trial_loss
-    return float(beta[-1]), beta[:-1]
-
-
-def _curvature(design: Floats, weight: Floats) -> Floats:
-    """`[X 1]' W [X 1]`, added up over chunks of rows, so that no weighted copy of all of them is
-    made.
-    """
-    whole = np.zeros((design.shape[1] + 1,) * 2)
-    for first in range(0, len(design), CHUNK):
-        rows, weighted = design[first : first + CHUNK], weight[first : first + CHUNK]
-        product = rows * weighted[:, None]
-        whole[:-1, :-1] += product.T @ rows
-        whole[-1, :-1] += product.sum(axis=0)
-        whole[-1, -1] += weighted.sum()
-    whole[:-1, -1] = whole[-1, :-1]
-    return whole
-
-
-def _penalised(
-    margin: Floats, target: Floats, weight: Floats, beta: Floats, penalty: Floats
-) -> float:
-    return float(weight @ (softplus(margin) - target * margin) + 0.5 * penalty @ beta**2)
-
-
-def _bounded(
-    design: Floats,
-    target: Floats,
-    weight: Floats,
-    l2: float,
-    signs: NDArray[np.intp],
-    start: Floats,
-) -> tuple[float, Floats]:
-    """The same minimum with weights kept on the side their card names."""
-
-    def value_and_gradient(beta: Floats) -> tuple[float, Floats]:
-        margin = design @ beta[:-1] + beta[-1]
-        error = weight * (sigmoid(margin) - target)
-        loss = weight @ (softplus(margin) - target * margin) + 0.5 * l2 * beta[:-1] @ beta[:-1]
-        return float(loss), np.append(design.T @ error + l2 * beta[:-1], error.sum())
-
-    bounds = [(0.0 if sign > 0 else None, 0.0 if sign < 0 else None) for sign in signs] + [
-        (None, None)
-    ]
-    found = minimize(
-        value_and_gradient,
-        start,
-        jac=True,
-        method="L-BFGS-B",
-        bounds=bounds,
-        options={"maxiter": 500, "ftol": 1e-12, "gtol": 1e-8},
-    )
-    return float(found.x[-1]), np.asarray(found.x[:-1], dtype=np.float64)

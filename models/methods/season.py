@@ -14,7 +14,8 @@ from scipy.linalg import solve_triangular
 
 from features.definition import Signal
 from features.dimensions.season import DRIVER
-from models.methods.base import Floats, sigmoid
+from models.methods.base import Floats
+from models.methods.penalised import levels
 
 YEAR = 365.25
 APRIL = 90.0
@@ -168,17 +169,9 @@ def _levels(
     accounts = pd.DataFrame(
         {"code": code, "account": keys["account_id"].to_numpy()}
     ).drop_duplicates()["code"]
-    shift = np.zeros(len(periods))
-    for _ in range(60):
-        p = sigmoid(logit + shift[code])
-        at = sigmoid(shift)
-        # Half an event added each way: a fortnight in which nobody left has a level too.
-        gradient = np.bincount(code, labels - p) + 0.5 - at
-        spread = np.bincount(code, p * (1.0 - p)) + at * (1.0 - at)
-        step = np.clip(gradient / spread, -1.0, 1.0)
-        shift = shift + step
-        if np.abs(step).max() < 1e-10:
-            break
+    shift, spread = levels(
+        logit, labels.astype(np.float64), np.ones(len(day)), code, np.zeros(len(periods))
+    )
     return np.bincount(code, day) / size, shift, size / np.bincount(accounts) / spread
 
 

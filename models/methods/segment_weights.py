@@ -13,7 +13,7 @@ from features.definition import Signal
 from models.declared import Part
 from models.methods.base import Floats
 from models.methods.cohort import Departures, departures, segment_names
-from models.methods.logistic import newton
+from models.methods.penalised import ridge_fit
 from models.methods.weighted_average import WeightedAverage
 
 RIDGE = 1e-6
@@ -49,10 +49,12 @@ class SegmentWeights:
         self.global_.fit(features, labels, signals)
         risks = self.global_.part_margins(features)
         target, weight = labels.astype(np.float64), np.full(len(labels), 1.0 / len(labels))
-        level, common = newton(risks, target, weight, RIDGE, np.zeros(risks.shape[1] + 1))
+        level, common = ridge_fit(risks, target, weight, RIDGE, np.zeros(risks.shape[1] + 1))
         # Log-odds per unit of the score, so that weights that sum to 100 become coefficients.
         scale = float(
-            newton(self.global_.margin(features)[:, None], target, weight, RIDGE, np.zeros(2))[1][0]
+            ridge_fit(self.global_.margin(features)[:, None], target, weight, RIDGE, np.zeros(2))[
+                1
+            ][0]
         )
         held = max(scale, 0.0) * np.array([part.weight for part in self.global_.parts_]) / 100.0
         self.departures_ = departures(

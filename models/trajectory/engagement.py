@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.methods.base import Floats, sigmoid
-from models.methods.logistic import newton
+from models.methods.penalised import ridge_fit
 from models.trajectory.projection import mean_log_loss_of
 
 MARGIN_SHARE = 0.2
@@ -101,7 +101,7 @@ def fit_rises(use: Use, rose: NDArray[np.bool_]) -> RiseModel | None:
     mean, spread = inputs.mean(axis=0), np.maximum(inputs.std(axis=0), 1e-9)
     weight = np.full(len(rose), 1.0 / len(rose))
     start = np.zeros(inputs.shape[1] + 1)
-    intercept, weights = newton(
+    intercept, weights = ridge_fit(
         _standard(inputs, mean, spread), rose.astype(np.float64), weight, _L2, start
     )
     return RiseModel(mean, spread, intercept, weights, float(rose.mean()))
