@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from models.health import wilson
+from models.intervals import wilson
 
 
 def band_rates(

@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from models.intervals import LEVEL
 from models.methods.base import Floats
 from models.metrics import log_losses
 
 MIN_LEAVING = 20
 """With fewer leaving accounts a segment's calibration is not judged; it is shown all the same."""
 REPLICATES = 400
-LEVEL = 0.95
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,13 @@ from features.errors import ContractError
 from models.calibration import fit_platt
 from models.dataset import TrainingSet
 from models.hazards import Curves, Hazards, Known, chunks
+from models.intervals import LEVEL, Z95
 from models.methods.base import Floats, logit, sigmoid
 from models.model import Model
 from models.splits import account_groups
 
 DAYS_PER_YEAR = 365.0
-LEVEL = 0.95
 TAIL = (1.0 - LEVEL) / 2.0
-_Z = 1.959963984540054
 BLOCKS = 4
 FIRST_SHARE = 0.2
 """Share of the rows whose outcome must be known before a model may predict later ones."""
@@ -110,7 +109,7 @@ class Chance:
         over a portfolio.
         """
         middle = logit(self.middle)
-        width = (logit(self.high) - middle if deviation > 0 else middle - logit(self.low)) / _Z
+        width = (logit(self.high) - middle if deviation > 0 else middle - logit(self.low)) / Z95
         return sigmoid(middle + deviation * width)
 
 

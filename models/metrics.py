@@ -11,12 +11,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.errors import ContractError
+from models.intervals import LEVEL, wilson
 from models.methods.base import Floats, logit
 from models.methods.penalised import lines
 
 BINS = 10
 REPLICATES = 400
-LEVEL = 0.95
 _CHUNK_CELLS = 4_000_000  # 32 MB of doubles at a time
 
 
@@ -194,27 +194,39 @@ def ece_expected(
     return total / replicates
 
 
-def reliability_table(labels: NDArray[Any], probability: Floats, bins: int = BINS) -> pd.DataFrame:
-    """Return per equal-count bin: rows, events, mean probability, rate, and the rate's 95% Wilson
-    interval.
+def reliability_table(
+    labels: NDArray[Any], probability: Floats, *, bins: int = BINS, fewest: int = 1
+) -> pd.DataFrame:
+    """Return how often probabilities came true, in bins of equal count.
+
+    Parameters
+    ----------
+    fewest
+        Rows of a bin: with fewer than `bins` times as many there are fewer bins.
+
+    Returns
+    -------
+    DataFrame
+        bin; rows; events; probability (mean); rate; rate_low, rate_high (95%, rows taken as
+        independent). Empty without rows.
     """
-    group = equal_count_bins(probability, bins)
-    table = pd.DataFrame(
-        {"bin": group, "probability": probability, "label": np.asarray(labels, dtype=np.float64)}
+    values = {"probability": probability, "label": np.asarray(labels, dtype=np.float64)}
+    known = pd.DataFrame(values, dtype=np.float64).dropna()
+    group = equal_count_bins(
+        known["probability"].to_numpy(), max(1, min(bins, len(known) // fewest))
     )
-    result = table.groupby("bin").agg(
-        rows=("label", "size"),
-        events=("label", "sum"),
-        probability=("probability", "mean"),
-        rate=("label", "mean"),
+    table = (
+        known.groupby(pd.Series(group, index=known.index, name="bin"))
+        .agg(
+            rows=("label", "size"),
+            events=("label", "sum"),
+            probability=("probability", "mean"),
+            rate=("label", "mean"),
+        )
+        .reset_index()
     )
-    n, p, z2 = result["rows"], result["rate"], 1.96**2
-    middle, half = (
-        (p + z2 / (2 * n)) / (1 + z2 / n),
-        np.sqrt(p * (1 - p) / n + z2 / (4 * n**2)) * 1.96 / (1 + z2 / n),
-    )
-    result["rate_low"], result["rate_high"] = middle - half, middle + half
-    return result.reset_index()
+    ends = [wilson(rate, rows) for rate, rows in zip(table["rate"], table["rows"], strict=True)]
+    return table.assign(rate_low=[low for low, _ in ends], rate_high=[high for _, high in ends])
 
 
 def at_capacity(

@@ -70,6 +70,14 @@ class Model:
         return "scorecard" if self.calibrator is None else "calibrated"
 
     @property
+    def reference_values(self) -> dict[str, float]:
+        """`references` as numbers: NaN where no account that stayed had a value."""
+        return {
+            column: float("nan") if median is None else float(median)
+            for column, median in self.references.items()
+        }
+
+    @property
     def columns(self) -> list[str]:
         """Feature columns in the model's order."""
         return [signal.column for signal in self.signals]

@@ -36,14 +36,14 @@ from features.definition import Signal
 from features.errors import ContractError
 from models.dataset import TrainingSet
 from models.drivers import format_value, signal_words
-from models.health import wilson
+from models.intervals import wilson
 from models.methods.base import Floats
 from models.metrics import Estimate, account_weights, estimate
 
 Side = Literal["low", "high"]
 Verdict = Literal["confirmed", "same_way", "not_confirmed", "too_few"]
 
-LEVEL = 0.05
+FALSE_DISCOVERIES = 0.05
 """False discovery rate on the earlier dates, and again among what they found on the later ones."""
 FEWEST_EVENTS, FEWEST_LATER = 20, 10
 """Accounts with the event that a trait needs on the earlier and on the later dates."""
@@ -184,7 +184,7 @@ def find_patterns(rows: TrainingSet, *, currency: str = "", seed: int = 0) -> Pa
     tested = np.flatnonzero(~np.isnan(screened.z))
     q = np.full(len(traits), np.nan)
     q[tested] = benjamini_hochberg(2.0 * ndtr(-np.abs(screened.z[tested])))
-    passed = np.flatnonzero(q <= LEVEL)
+    passed = np.flatnonzero(q <= FALSE_DISCOVERIES)
     joined = _joined(passed, screened, traits, early)
     chosen = list(joined)
     found = _effects(
@@ -589,7 +589,7 @@ def _verdict(later: Effect, *, more: bool) -> Verdict:
         return "too_few"
     if (later.share_event > later.share_other) != more:
         return "not_confirmed"
-    return "confirmed" if later.q_value <= LEVEL else "same_way"
+    return "confirmed" if later.q_value <= FALSE_DISCOVERIES else "same_way"
 
 
 def _thread(

@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.definition import Signal
-from models.health import wilson
+from models.intervals import wilson
 from models.methods.base import Floats
 
 GOOD_FROM, BAD_UNTIL = 4.0, 2.0

@@ -36,6 +36,7 @@ from features.definition import Signal
 from features.errors import TooFewEvents
 from features.naming import column_name
 from models.dataset import TrainingSet
+from models.intervals import Z95
 from models.methods.base import Floats
 from models.methods.gradient_boosting import GradientBoosting
 from models.methods.penalised import Regression, newton
@@ -130,8 +131,8 @@ def search_ratios(training_set: TrainingSet, plan: TrainingPlan) -> RatioSearch:
                 "divisor": bottom.column,
                 "filled": float(np.isfinite(_ratio(values, pair)).mean()),
                 "gain": float(gain.mean()),
-                "gain_low": float(gain.mean() - 1.96 * error),
-                "gain_high": float(gain.mean() + 1.96 * error),
+                "gain_low": float(gain.mean() - Z95 * error),
+                "gain_high": float(gain.mean() + Z95 * error),
                 "periods": len(by_month),
                 "periods_up": int((by_month > 0).sum()),
                 "is_more": bool(sum(slopes[number] for _, slopes in tried) > 0),

@@ -16,6 +16,7 @@ from scipy.special import ndtr
 
 from models import metrics
 from models.dataset import TrainingSet
+from models.intervals import Z95
 from models.methods.base import Floats
 from models.methods.gradient_boosting import GradientBoosting
 from models.patterns import benjamini_hochberg
@@ -63,8 +64,7 @@ def measure_values(training_set: TrainingSet, plan: TrainingPlan) -> pd.DataFram
         found = metrics.paired_difference(
             whole, np.zeros(len(whole)), keys["account_id"], replicates=REPLICATES
         )
-        # 95% is 1.96 standard errors each way.
-        error = max((found.high - found.low) / 3.92, _LEAST_ERROR)
+        error = max((found.high - found.low) / (2.0 * Z95), _LEAST_ERROR)
         by_month = pd.Series(whole).groupby(months.to_numpy()).mean()
         signal = training_set.signals[positions[0]]
         rows.append(

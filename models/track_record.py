@@ -19,10 +19,9 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri
 
-from models.health import wilson
 from models.health.promises import FEWEST_ACCOUNTS
+from models.intervals import LEVEL, Z95, wilson
 from models.methods.base import Floats
 from models.metrics import auc, auc_standard_error
 
@@ -34,7 +33,6 @@ would show.
 """
 ALARM_BANDS, CALM_BANDS = ("at_risk", "high"), ("healthy", "low")
 UNSCORED_BANDS = ("leaving", "unknown")
-_LEVEL = 0.95
 _EXACT_UNTIL_SD = 20.0
 """Above this standard deviation the normal curve is within an account of the exact distribution."""
 _CELLS = 1_000_000
@@ -224,9 +222,9 @@ def chance_interval(promised: Floats) -> tuple[int, int]:
     (2, 8)
     """
     mean, sd = _moments(promised)
-    tail = (1.0 - _LEVEL) / 2.0
+    tail = (1.0 - LEVEL) / 2.0
     if sd > _EXACT_UNTIL_SD:
-        reach = float(ndtri(1.0 - tail)) * sd + 0.5
+        reach = Z95 * sd + 0.5
         return max(0, int(np.ceil(mean - reach))), min(
             int((promised > 0).sum()), int(np.floor(mean + reach))
         )
@@ -277,7 +275,7 @@ def _ranking(
         score = rows["health_exact"].to_numpy(dtype=np.float64) * (1.0 if good_event else -1.0)
     labels = rows["label"].to_numpy(dtype=np.int8)
     error = auc_standard_error(labels, score) * np.sqrt(len(rows) / rows["account_id"].nunique())
-    value, reach = auc(labels, score), float(ndtri((1.0 + _LEVEL) / 2.0)) * float(error)
+    value, reach = auc(labels, score), Z95 * float(error)
     return value, max(0.0, value - reach), min(1.0, value + reach)
 
 

@@ -47,10 +47,7 @@ class HealthModel(PythonModel):
             None,
             scored.points,
             self.bundle.published.signals,
-            {
-                k: float("nan") if v is None else v
-                for k, v in self.bundle.published.references.items()
-            },
+            self.bundle.published.reference_values,
             scored.table["health"],
             scored.base_displayed,
             twins=self.bundle.twins,

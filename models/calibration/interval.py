@@ -13,18 +13,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from models.calibration.platt import Platt
+from models.intervals import LEVEL, Z95
 from models.methods.base import Floats, sigmoid
 from models.methods.penalised import Regression, newton
 
 KNOTS = 41
 REPLICATES = 200
-LEVEL = 0.95
 PRIOR_SD = np.array([2.0, 1.0, 0.7, 0.7])
 """How far the truth may lie from the calibrator before any data: level, slope and two bends, in
 log-odds per standard deviation of margin.
 """
-Z = 1.959964
-"""Standard deviations on each side of 95%."""
 PERIOD_SD = 0.25
 """Scale of the prior for how levels of periods differ, in log-odds: a quarter more or fewer
 leavers.
@@ -51,7 +49,7 @@ class Interval:
         the margin.
         """
         middle = calibrator.logit(margin)
-        apart = Z * self.period_sd
+        apart = Z95 * self.period_sd
         low = middle - np.hypot(np.interp(margin, self.margins, self.low), apart)
         high = middle + np.hypot(np.interp(margin, self.margins, self.high), apart)
         return sigmoid(low), sigmoid(high)

@@ -5,7 +5,6 @@ from models.drivers.drivers import (
     MOST_EACH_WAY,
     REST,
     driver_table,
-    reference_values,
     shown_driver,
     spoken_signal,
 )
@@ -54,7 +53,6 @@ __all__ = [
     "paragraph",
     "reason_of",
     "reasons_in_words",
-    "reference_values",
     "rest_words",
     "shown_driver",
     "signal_words",

@@ -58,14 +58,6 @@ class _Signals:
     currency: str
 
 
-def reference_values(
-    features: pd.DataFrame, stayed: npt.ArrayLike, signals: Sequence[Signal]
-) -> dict[str, float]:
-    """Median of each signal among accounts that stayed; NaN where none of them has a value."""
-    rows = features.loc[np.asarray(stayed, dtype=bool), [signal.column for signal in signals]]
-    return {str(column): float(median) for column, median in rows.median().items()}
-
-
 def shown_driver(signal: Signal, twins: Twins) -> str:
     """Name of the driver that a signal is shown under: its own, or that of the twin it moves
     with.
@@ -135,7 +127,7 @@ def driver_table(
     points
         Exact points, shape (n_accounts, n_signals).
     references
-        Signal column -> median among accounts that stayed (`reference_values`).
+        Signal column -> median among accounts that stayed (`Model.reference_values`).
     health_displayed, base_displayed
         Displayed score of each account and of the base; the rows of an account add up to the
         difference.

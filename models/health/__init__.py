@@ -14,7 +14,6 @@ from models.health.promises import (
     promises,
     scale_sentence,
     sub_scores,
-    wilson,
 )
 from models.health.proposal import (
     Proposal,
@@ -49,5 +48,4 @@ __all__ = [
     "scale_problems",
     "scale_sentence",
     "sub_scores",
-    "wilson",
 ]

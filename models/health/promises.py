@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.special import ndtri
 
 from features.errors import ContractError
+from models.intervals import wilson
 
 FEWEST_ACCOUNTS = 30
 """Ranges with fewer accounts in the test are joined with a neighbour: their shares would be noise.
@@ -41,28 +41,6 @@ class Promise:
     observed: float
     observed_low: float
     observed_high: float
-
-
-def wilson(share: float, trials: int, level: float = 0.95) -> tuple[float, float]:
-    """Interval of a share seen in `trials` trials; (0, 1) without any.
-
-    References
-    ----------
-    [Wilson1927] Probable inference, the law of succession, and statistical inference.
-
-    Examples
-    --------
-    >>> [round(end, 3) for end in wilson(11 / 92, 92)]
-    [0.068, 0.202]
-    """
-    if not trials:
-        return 0.0, 1.0
-    z = float(ndtri(0.5 + level / 2.0))
-    middle = (share + z * z / (2 * trials)) / (1 + z * z / trials)
-    half = (
-        z * np.sqrt(share * (1 - share) / trials + z * z / (4 * trials**2)) / (1 + z * z / trials)
-    )
-    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
 
 
 def promises(
@@ -127,7 +105,8 @@ def scale_sentence(promise: Promise, within: str, *, event: str = "leave") -> st
 
     Examples
     --------
-    >>> scale_sentence(Promise(31, 40, 92, 92, 11, 0.139, 11 / 92, 0.068, 0.202), "within 90 days")  # doctest: +NORMALIZE_WHITESPACE
+    >>> seen = Promise(31, 40, 92, 92, 11, 0.139, 11 / 92, 0.068, 0.202)
+    >>> scale_sentence(seen, "within 90 days")  # doctest: +NORMALIZE_WHITESPACE
     'of 100 accounts shown 31-40 about 14 leave within 90 days; in the test 11 of 92 did (12%,
     7-20%)'
     """

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.stats import chi2
 
+from models.intervals import LEVEL
 from models.methods.base import Floats, sigmoid
 from models.methods.penalised import FREE, Regression, bounded, ridge_fit
 
@@ -19,7 +20,6 @@ MIN_LEAVING = 20
 """With fewer leaving accounts a segment keeps the common fit, as fairness then judges no
 calibration.
 """
-LEVEL = 0.95
 NO_SEGMENT = "(none)"
 MIN_SLOPE = 0.05
 """A segment may flatten the order of its accounts, never reverse it."""

@@ -11,6 +11,7 @@ import numpy as np
 from features.errors import ChurnError
 from features.windows import US_PER_DAY, day_number, day_of
 from models.gates import FEWEST_TEST_EVENTS
+from models.intervals import auc_half_width
 from models.splits import temporal_folds
 from models.targets import CONTRACTUAL
 from pipeline.checking.evidence import EXAMPLES, LATEST, PAID, Evidence, view
@@ -24,7 +25,6 @@ WIDE = 0.08
 """An interval this wide cannot tell a good model from a middling one."""
 CALIBRATION_PER_SEGMENT = 20
 MOST = 0.5
-Z95 = 1.96
 
 
 @dataclass(frozen=True)
@@ -36,30 +36,6 @@ class Leavers:
     test_leavers: int | None
     auc_half_width: float | None
     findings: tuple[Finding, ...]
-
-
-def auc_half_width(leavers: int, stayers: int, auc: float = EXPECTED_AUC) -> float:
-    """Half the width of the 95% interval of an AUC, in AUC units; infinite without leavers or
-    stayers.
-
-    `se^2 = (A(1-A) + (n1-1)(Q1-A^2) + (n0-1)(Q2-A^2)) / (n1 n0)`, `Q1 = A/(2-A)`, `Q2 =
-    2A^2/(1+A)`.
-
-    References
-    ----------
-    [Hanley1982] Hanley and McNeil, "The meaning and use of the area under a ROC curve", Radiology
-    143, p. 32.
-
-    Examples
-    --------
-    >>> round(auc_half_width(23, 400), 2)
-    0.12
-    """
-    if leavers == 0 or stayers == 0:
-        return math.inf
-    q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)
-    variance = auc * (1 - auc) + (leavers - 1) * (q1 - auc**2) + (stayers - 1) * (q2 - auc**2)
-    return Z95 * math.sqrt(variance / (leavers * stayers))
 
 
 def count_leavers(evidence: Evidence) -> Leavers:
@@ -78,7 +54,7 @@ def count_leavers(evidence: Evidence) -> Leavers:
         return Leavers((), (), None, None, (told,))
     dates = _dates(evidence, is_dated=is_dated)
     leavers, stayers, accounts = _test_accounts(evidence)
-    width = auc_half_width(leavers, stayers)
+    width = auc_half_width(EXPECTED_AUC, leavers, stayers)
     folds, untrainable = _folds(evidence)
     findings = [
         *width_finding(leavers, accounts, width),
@@ -170,7 +146,9 @@ where l.label is not null order by 1, 2""").df()
     counts = []
     for block in blocks:
         stayed = block.validation[labels[block.validation] == 0]
-        width = auc_half_width(block.leaving_accounts, rows_["account_id"].iloc[stayed].nunique())
+        width = auc_half_width(
+            EXPECTED_AUC, block.leaving_accounts, rows_["account_id"].iloc[stayed].nunique()
+        )
         counts.append(
             FoldCount(
                 block.first_as_of.date(),

@@ -260,9 +260,7 @@ class _Scoring:
     def drivers(self, common: Mapping[str, Any]) -> Iterator[pa.RecordBatch]:
         """Drivers of all accounts that have a score, as published rows."""
         model = self.bundle.published
-        references = {
-            k: float("nan") if v is None else float(v) for k, v in model.references.items()
-        }
+        references = model.reference_values
         for every, every_before in self.rows.chunks():
             has_score = every.notna().any(axis=1) & ~every.index.isin(list(self.unknown))
             now, before = every[has_score], every_before[has_score]

@@ -11,10 +11,10 @@ from scipy.stats import rankdata
 
 from features.definition import Signal
 from models.dataset import TrainingSet
+from models.intervals import auc_half_width
 
 # Fewer accounts with the event than this tell no link.
 FEWEST_EVENTS = 10
-_Z = 1.96
 EARLIER, LATER = "earlier", "later"
 
 
@@ -108,12 +108,8 @@ def _auc(values: NDArray[np.float64], had_event: NDArray[np.bool_], accounts: ND
     if events < FEWEST_EVENTS or others < FEWEST_EVENTS:
         return Link(len(x), events, np.nan, np.nan, np.nan)
     auc = (rankdata(x)[y].sum() - y.sum() * (y.sum() + 1) / 2) / (y.sum() * (~y).sum())
-    q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)
-    spread = np.sqrt(
-        (auc * (1 - auc) + (events - 1) * (q1 - auc**2) + (others - 1) * (q2 - auc**2))
-        / (events * others)
-    )
-    return Link(len(x), events, float(auc), float(auc - _Z * spread), float(auc + _Z * spread))
+    reach = auc_half_width(float(auc), events, others)
+    return Link(len(x), events, float(auc), float(auc - reach), float(auc + reach))
 
 
 def _state(earlier: Link, later: Link) -> str:

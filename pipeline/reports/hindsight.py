@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from models.health import wilson
+from models.intervals import wilson
 
 LEADS = (90, 60, 30)
 """Days before leaving at which the page looks back."""

@@ -9,7 +9,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from features.definition import Signal
-from pipeline.reports.reliability import reliability_svg, reliability_table
+from pipeline.reports.reliability import reliability_rows, reliability_svg
 from pipeline.reports.render import render, script_and_policy, style
 
 # key, name people know, whether the larger number is the better one, decimals
@@ -100,9 +100,9 @@ def model_card(inputs: ModelCardInputs) -> tuple[str, str]:
         "bands": band_rows(inputs.band_table, inputs.evaluation),
         "limits": (*_own_limits(test), *inputs.limits),
         "waivers": inputs.waivers,
-        "reliability_rows": _reliability(inputs.backtest).to_dict("records"),
+        "reliability_rows": reliability_rows(inputs.backtest).to_dict("records"),
     }
-    picture = Markup(reliability_svg(_reliability(inputs.backtest), event="had it"))  # noqa: S704 - numbers, own words
+    picture = Markup(reliability_svg(reliability_rows(inputs.backtest), event="had it"))  # noqa: S704 - numbers, own words
     _, policy = script_and_policy("filter.js")
     page = render("model_card.html.j2", style=style(), policy=policy, reliability=picture, **view)
     return page, render("model_card.md.j2", **view)
@@ -363,9 +363,3 @@ def _own_limits(test: Mapping[str, Any]) -> list[str]:
     )
     limits.append("Signals say what the model reads, not what causes the outcome.")
     return limits
-
-
-def _reliability(backtest: pd.DataFrame) -> pd.DataFrame:
-    if backtest.empty:
-        return reliability_table([], [])
-    return reliability_table(backtest["probability"], backtest["label"])

@@ -11,7 +11,7 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
-from models.patterns import LEVEL, Effect, Pattern
+from models.patterns import FALSE_DISCOVERIES, Effect, Pattern
 from pipeline.jobs.patterns import PatternReport
 from pipeline.reports.portfolio import EVENT_WORDS
 from pipeline.reports.render import day, render, style
@@ -55,7 +55,7 @@ def pattern_json(report: PatternReport) -> dict[str, Any]:
     held = sum(each.verdict == "confirmed" for each in report.found.patterns)
     return {
         **report.facts,
-        "false_discovery_rate": LEVEL,
+        "false_discovery_rate": FALSE_DISCOVERIES,
         "held": held,
         **{key: list(value) if isinstance(value, tuple) else value for key, value in plain.items()},
     }
@@ -132,8 +132,8 @@ def looked_at(report: PatternReport) -> str:
         f" {found.earlier_accounts:,} accounts {past}), checked on {later_words(report)}"
         f" ({found.later_events:,} of {found.later_accounts:,} {past}). {found.tested:,} traits,"
         f" high and low ends of {found.signals:,} signals, were tested; {found.passed:,} passed at"
-        f" a false discovery rate of {LEVEL:.0%}; those of much the same accounts are one pattern."
-        " Each account counts once."
+        f" a false discovery rate of {FALSE_DISCOVERIES:.0%}; those of much the same accounts are"
+        " one pattern. Each account counts once."
     )
 
 
@@ -150,7 +150,7 @@ def thread_words(report: PatternReport) -> str:
     past, opposite = EVENT_WORDS[report.facts["kind"]][2:4]
     effect = thread.effect
     kind = "success" if report.facts["is_event_good"] else "failure"
-    is_thread = effect.p_value <= LEVEL and effect.share_event > effect.share_other
+    is_thread = effect.p_value <= FALSE_DISCOVERIES and effect.share_event > effect.share_other
     strongest = f"{thread.together} or more of the {len(thread.patterns)} strongest {kind} patterns"
     shares = (
         f"of the {effect.event_accounts:.0f} accounts that {past} later {effect.share_event:.0%}"

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 
 from models.dataset import TrainingSet
-from models.health import wilson
+from models.intervals import wilson
 from models.metrics import lift
 from models.model import Model
 from pipeline.reports.hindsight import days_of_warning
-from pipeline.reports.reliability import reliability_table
+from pipeline.reports.reliability import reliability_rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,17 +24,17 @@ LIFT_STEPS = 20
 def reliability_figure(labels: Any, probability: Any) -> "Figure":
     """Share observed against probability given, in bins of equal count with 95% intervals."""
     figure, (axes,) = _axes(("probability given", "share observed, 95% interval"))
-    table = reliability_table(probability, labels)
-    below, above = table["seen"] - table["seen_low"], table["seen_high"] - table["seen"]
+    table = reliability_rows(pd.DataFrame({"label": labels, "probability": probability}))
+    below, above = table["rate"] - table["rate_low"], table["rate_high"] - table["rate"]
     axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
     axes.errorbar(
-        table["said"],
-        table["seen"],
+        table["probability"],
+        table["rate"],
         yerr=[below.clip(lower=0), above.clip(lower=0)],
         fmt="o-",
         capsize=3,
     )
-    top = float(max(table["said"].max(), table["seen_high"].max())) * 1.05
+    top = float(max(table["probability"].max(), table["rate_high"].max())) * 1.05
     axes.set_xlim(0, top)
     axes.set_ylim(0, top)
     return figure

@@ -17,7 +17,7 @@ from pipeline.actions.worklist import NO_OWNER, is_good_event, largest_reasons, 
 from pipeline.jobs.outcomes import OutcomesReport
 from pipeline.reports.hindsight import LEADS, Hindsight, count_of, interval_of, look_back
 from pipeline.reports.outcomes import page_view
-from pipeline.reports.reliability import reliability_svg, reliability_table
+from pipeline.reports.reliability import reliability_rows, reliability_svg
 from pipeline.reports.render import render, script_and_policy, style
 from pipeline.reports.scale import base_words, horizon_words, sentence_of, unsure_band
 
@@ -407,11 +407,7 @@ def _warned_words(seen: Hindsight) -> list[tuple[int, str, int]]:
 
 
 def _trust(inputs: PortfolioInputs, past: str) -> dict[str, Any]:
-    table = (
-        reliability_table(inputs.backtest["probability"], inputs.backtest["label"])
-        if not inputs.backtest.empty
-        else reliability_table([], [])
-    )
+    table = reliability_rows(inputs.backtest)
     return {
         # Made of numbers and our own words only.
         "reliability": Markup(reliability_svg(table, event=past)),  # noqa: S704

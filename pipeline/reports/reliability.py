@@ -1,62 +1,39 @@
-"""How often a spoken probability came true: a table, and a small picture of it."""
+"""How often a probability came true, as a small picture."""
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from features.errors import ContractError
-from models.health import wilson
+from models.metrics import reliability_table
 
 SMALLEST_BIN = 30
 MOST_BINS = 8
 _WIDTH, _HEIGHT = 460, 340
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 24, 24, 64
 _LABEL_WIDTH = 40
+_DRAWN = ["rows", "events", "probability", "rate", "rate_low", "rate_high"]
 
 
-def reliability_table(
-    probabilities: npt.ArrayLike,
-    outcomes: npt.ArrayLike,
-    *,
-    smallest_bin: int = SMALLEST_BIN,
-    most_bins: int = MOST_BINS,
-) -> pd.DataFrame:
-    """Said and seen, in bins of about equal size.
-
-    Returns
-    -------
-    DataFrame
-        rows; events; said (mean probability); seen (share of events); seen_low, seen_high (95%
-        Wilson interval, rows taken as independent). Empty without rows.
-
-    References
-    ----------
-    [Wilson1927]
-    """
-    p, y = np.asarray(probabilities, dtype=np.float64), np.asarray(outcomes, dtype=np.float64)
-    if p.shape != y.shape:
-        raise ContractError(f"{p.size} probabilities but {y.size} outcomes.")
-    kept = np.isfinite(p) & np.isfinite(y)
-    order = np.argsort(p[kept], kind="stable")
-    p, y = p[kept][order], y[kept][order]
-    columns = ["rows", "events", "said", "seen", "seen_low", "seen_high"]
-    if p.size == 0:
-        return pd.DataFrame(columns=columns, dtype=np.float64)
-    rows = []
-    for part in np.array_split(np.arange(p.size), max(1, min(most_bins, p.size // smallest_bin))):
-        low, high = wilson(float(y[part].mean()), len(part))
-        rows.append((len(part), int(y[part].sum()), p[part].mean(), y[part].mean(), low, high))
-    return pd.DataFrame(rows, columns=columns)
+def reliability_rows(backtest: pd.DataFrame) -> pd.DataFrame:
+    """The reliability table of a test in as many groups as a small picture has room for."""
+    if backtest.empty:
+        return reliability_table(np.zeros(0), np.zeros(0))
+    return reliability_table(
+        backtest["label"].to_numpy(),
+        backtest["probability"].to_numpy(),
+        bins=MOST_BINS,
+        fewest=SMALLEST_BIN,
+    )
 
 
 def reliability_svg(table: pd.DataFrame, *, event: str = "left") -> str:
-    """A self-contained SVG of `reliability_table`: dots near the diagonal mean that said is seen.
+    """A self-contained SVG of `reliability_rows`: dots near the diagonal mean that rate and
+    probability agree.
 
     It holds numbers and fixed words only, so it may be put into a page unescaped.
     """
     if table.empty:
         return ""
-    top = _nice_top(float(max(table["said"].max(), table["seen_high"].max())))
+    top = _nice_top(float(max(table["probability"].max(), table["rate_high"].max())))
 
     def x(share: float) -> float:
         return _LEFT + share / top * (_WIDTH - _LEFT - _RIGHT)
@@ -79,7 +56,7 @@ def reliability_svg(table: pd.DataFrame, *, event: str = "left") -> str:
         f'<line x1="{x(0):.1f}" y1="{y(0):.1f}" x2="{x(top):.1f}" y2="{y(top):.1f}" class="ideal"/>'
     )
     last_label = 0.0
-    for rows, events, said, seen, low, high in table.to_numpy(dtype=np.float64).tolist():
+    for rows, events, said, seen, low, high in table[_DRAWN].to_numpy(dtype=np.float64).tolist():
         title = f"{events:.0f} of {rows:.0f} {event}; {_percent(said)} was said"
         parts.append(
             f'<line x1="{x(said):.1f}" x2="{x(said):.1f}" y1="{y(low):.1f}" y2="{y(high):.1f}"'

@@ -8,8 +8,9 @@ import pytest
 
 from features.definition import Signal
 from features.errors import ContractError
-from models.drivers import DRIVER_COLUMNS, driver_table, reference_values
+from models.drivers import DRIVER_COLUMNS, driver_table
 from models.health import displayed
+from models.model import references
 
 
 def signal(driver, days=None, dimension="usage", unit="events"):
@@ -143,11 +144,8 @@ def test_misfits_are_refused():
 
 
 def test_reference_is_the_median_among_accounts_that_stayed():
-    signals = [signal("logins", 7), signal("logins", 28)]
     features = pd.DataFrame({"logins_7d": [1.0, 3.0, 50.0], "logins_28d": [np.nan, np.nan, 5.0]})
-    values = reference_values(features, [True, True, False], signals)
-    assert values["logins_7d"] == 2.0
-    assert np.isnan(values["logins_28d"])
+    assert references(features, [0, 0, 1]) == {"logins_7d": 2.0, "logins_28d": None}
 
 
 def test_ten_thousand_accounts_take_seconds():

@@ -12,9 +12,9 @@ from models.health import (
     promise_of,
     promises,
     scale_sentence,
-    wilson,
 )
 from models.health.promises import Promise
+from models.intervals import wilson
 
 BANDS = ("at_risk", "stable", "healthy")
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from scipy.stats import binom
 
-from models.health import wilson
+from models.intervals import wilson
 from models.metrics import auc
 from models.track_record import (
     FEWER,

@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 
 from features.errors import ConfigError, LeakageError
+from models.intervals import auc_half_width
 from pipeline.checking import CheckReport, check_sources, check_text, refuse_training
 from pipeline.checking.check import FINDINGS
-from pipeline.checking.leavers import auc_half_width, width_finding
+from pipeline.checking.leavers import width_finding
 from pipeline.engine.duckdb import Connection, connected
 from pipeline.simulate import WorldOptions, simulate, write_world
 from pipeline.storage import Store
@@ -282,10 +283,10 @@ def test_waiver_of_an_unknown_finding_is_refused(
 
 
 def test_width_shrinks_with_leavers() -> None:
-    widths = [auc_half_width(n, 400) for n in (5, 23, 100, 400)]
+    widths = [auc_half_width(0.75, n, 400) for n in (5, 23, 100, 400)]
     assert widths == sorted(widths, reverse=True)
     assert widths[1] == pytest.approx(0.12, abs=0.005)
-    assert auc_half_width(0, 10) == float("inf")
+    assert auc_half_width(0.75, 0, 10) == float("inf")
 
 
 @pytest.mark.parametrize(("leavers", "published"), [(9, True), (10, False)])

@@ -20,7 +20,7 @@ from models.drivers import driver_table
 from models.health import band_table, displayed, points_from_contributions, propose_scale
 from pipeline.reports.hindsight import count_of, interval_of, look_back
 from pipeline.reports.portfolio import PortfolioInputs, band_tiles, portfolio_page
-from pipeline.reports.reliability import reliability_svg, reliability_table
+from pipeline.reports.reliability import reliability_rows, reliability_svg
 
 AS_OF = pd.Timestamp("2025-06-02")
 HOSTILE = "</script><img src=x onerror=alert(1)>"
@@ -520,18 +520,23 @@ def test_shares_of_missed_churn_and_false_alarms_have_their_interval(inputs):
 
 
 def test_reliability_by_hand():
-    table = reliability_table(
-        [0.1] * 50 + [0.5] * 50, [0] * 45 + [1] * 5 + [0] * 25 + [1] * 25, most_bins=2
+    table = reliability_rows(
+        pd.DataFrame(
+            {
+                "probability": [0.1] * 50 + [0.5] * 50,
+                "label": [0] * 45 + [1] * 5 + [0] * 25 + [1] * 25,
+            }
+        )
     )
     assert table[["rows", "events"]].to_numpy().tolist() == [[50, 5], [50, 25]]
-    assert table.said.tolist() == pytest.approx([0.1, 0.5])
+    assert table["probability"].tolist() == pytest.approx([0.1, 0.5])
     # Wilson interval of 5 in 50, as statsmodels.stats.proportion.proportion_confint(5, 50,
     # method="wilson") gives it.
-    assert table.loc[0, ["seen_low", "seen_high"]].tolist() == pytest.approx(
+    assert table.loc[0, ["rate_low", "rate_high"]].tolist() == pytest.approx(
         [0.0434752, 0.2136022], abs=1e-6
     )
     assert reliability_svg(table).count("<circle") == 2
-    assert reliability_svg(reliability_table([], [])) == ""
+    assert reliability_svg(reliability_rows(pd.DataFrame())) == ""
 
 
 def test_same_inputs_make_the_same_page(inputs):
