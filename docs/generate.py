@@ -383,7 +383,7 @@ _VALUES = {
 
 
 def _common_names() -> frozenset[str]:
-    return frozenset({"project", "data", "target", "as_of", "as_json"})
+    return frozenset({"project", "as_json"})
 
 
 def _common_options() -> str:
@@ -394,8 +394,7 @@ def _common_options() -> str:
         if p.name in _common_names()
     ]
     return (
-        "## On every command\n\nEvery command takes these, so that a script can pass one set to all"
-        " of them; a command that has no use for one ignores it.\n\n"
+        "## On every command\n\nAn option that a command takes acts; it refuses any other.\n\n"
         + table(("option", "meaning", "default"), rows)
     )
 
@@ -653,7 +652,7 @@ def signals() -> str:
         "Signals",
         f"""
 Every signal a model can use: {len(CARDS) + len(STATES) + len(RATIOS)} written cards and the patterns of those made
-automatically. `tenure features --catalogue` prints the same in a terminal.
+automatically. `tenure catalogue` prints the same in a terminal.
 
 - A signal needs its source and its columns; what a project lacks is left out. `[features] off` leaves out cards,
   columns, dimensions or sources.

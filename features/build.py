@@ -71,7 +71,7 @@ def _declared_cards(
         if ratio.name in taken:
             raise ConfigError(
                 f'[[features.ratios]] name = "{ratio.name}" is the name of another signal; choose a'
-                " name of its own (`tenure features --catalogue` lists those in use)."
+                " name of its own (`tenure catalogue` lists those in use)."
             )
         taken.add(ratio.name)
         top, bottom = (_built(ratio, key, built) for key in ("numerator", "divisor"))
@@ -101,7 +101,7 @@ def _built(ratio: DeclaredRatio, key: str, built: Mapping[str, Signal]) -> Signa
             " the nearest "
             f'is "{"".join(near)}". A ratio is of columns that the project\'s sources, windows'
             " and "
-            "[features] off allow (`tenure features --catalogue`)."
+            "[features] off allow (`tenure catalogue`)."
         )
     return built[column]
 

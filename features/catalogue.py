@@ -208,8 +208,8 @@ _ATTRIBUTES = (
 )
 
 
-def catalogue_text() -> str:
-    """Every card for a terminal, by dimension; `tenure features --catalogue` prints it."""
+def catalogue_text(window_days: tuple[int, ...] = DEFAULT_WINDOWS) -> str:
+    """Every card for a terminal, by dimension; `tenure catalogue` prints it."""
     lines = [
         (
             f"{len(CARDS) + len(STATES) + len(RATIOS) + len(SEASON)} written cards, then those made"
@@ -220,7 +220,7 @@ def catalogue_text() -> str:
             " sources out."
         ),
     ]
-    for title, found in _sections():
+    for title, found in _sections(window_days):
         lines += ["", title.upper()]
         for entry in found:
             lines += [
@@ -231,7 +231,7 @@ def catalogue_text() -> str:
                 ),
                 f'      "{entry.phrase}"',
             ]
-    lines += ["", "METRICS OF THE PORTFOLIO (tenure features --metrics)"]
+    lines += ["", "METRICS OF THE PORTFOLIO (tenure metrics)"]
     for each in METRICS:
         lines += [
             f"  {each.name}",
@@ -271,7 +271,7 @@ def catalogue_markdown() -> str:
     parts += [
         "## Metrics of the portfolio",
         "",
-        "`tenure features --metrics` prints and keeps them by quarter and segment.",
+        "`tenure metrics` prints and keeps them by quarter and segment.",
         "",
         "| metric | meaning | numerator | denominator | unit |",
         "|" + "---|" * 5,
@@ -283,8 +283,10 @@ def catalogue_markdown() -> str:
     return "\n".join([*parts, ""])
 
 
-def _sections() -> Iterable[tuple[str, list[Entry]]]:
-    found = entries()
+def _sections(
+    window_days: tuple[int, ...] = DEFAULT_WINDOWS,
+) -> Iterable[tuple[str, list[Entry]]]:
+    found = entries(window_days)
     for dimension in DIMENSIONS:
         yield dimension, [e for e in found if e.dimension == dimension and not e.is_automatic]
     yield "made automatically", [e for e in found if e.is_automatic]

@@ -191,7 +191,7 @@ def _bar(start: float, end: float, low: float, scale: float) -> str:
 
 
 def scale_lines(explained: ScaleExplained, verb: str) -> list[Any]:
-    """Rich renderables of `score --explain-scale`: what ten points promise, and what the test
+    """Rich renderables of `tenure scale`: what ten points promise, and what the test
     saw.
     """
     from rich.table import Table

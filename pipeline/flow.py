@@ -2,7 +2,11 @@
 table.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from pipeline.config.schema import Project
 
 
 @dataclass(frozen=True)
@@ -14,6 +18,10 @@ class Step:
     reads: tuple[str, ...]
     writes: tuple[str, ...]
     what: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for `--json`."""
+        return asdict(self)
 
 
 FLOW = (
@@ -69,10 +77,25 @@ FLOW = (
 )
 
 
-def flow_text() -> str:
+def flow_of(project: Project | None = None) -> tuple[Step, ...]:
+    """The steps; of a project with the names of its own tables in the place of each `*`."""
+    if project is None:
+        return FLOW
+    every = {
+        "staged_*": tuple(f"staged_{name}" for name in project.sources),
+        "features_*": tuple(f"features_{target.name}" for target in project.targets),
+    }
+
+    def named(tables: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(name for table in tables for name in every.get(table, (table,)))
+
+    return tuple(replace(step, reads=named(step.reads), writes=named(step.writes)) for step in FLOW)
+
+
+def flow_text(steps: Sequence[Step] = FLOW) -> str:
     """The flow as a table for a terminal."""
     lines = [f"{'step':<9} {'alone':<16} {'reads':<38} writes"]
-    for step in FLOW:
+    for step in steps:
         lines.append(
             f"{step.name:<9} {step.command:<16} {', '.join(step.reads):<38}"
             f" {', '.join(step.writes)}"

@@ -4,8 +4,9 @@ Rows are only ever appended. The last row of a run_id gives its state; the curre
 is the published one with the newest as_of, then the newest published_at.
 """
 
+import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import pandas as pd
@@ -62,6 +63,49 @@ def current_run(store: Store, target: str) -> dict[str, Any] | None:
     if published.empty:
         return None
     return dict(published.sort_values(["as_of", "published_at"], kind="stable").iloc[-1])
+
+
+def published_run(store: Store, target: str, as_of: date | None = None) -> dict[str, Any]:
+    """The run that readers of a target see; with a date the one they see of that date.
+
+    Raises
+    ------
+    NotFound
+        Where nothing was published yet, or nothing of that date, naming the dates there are.
+    """
+    current = current_run(store, target)
+    if current is None:
+        raise nothing_published(target)
+    if as_of is None:
+        return current
+    runs = run_history(store, target)
+    dated = runs[runs["as_of"] == pd.Timestamp(as_of)]
+    if dated.empty:
+        raise NotFound(
+            f"target {target!r} has no published run of {as_of}; there are {run_dates(runs)}."
+            f" `tenure score --as-of {as_of}` publishes one."
+        )
+    return {str(key): value for key, value in dated.iloc[-1].items() if key != "marker"}
+
+
+def nothing_published(target: str, when: str = "") -> NotFound:
+    """What readers are told of a target without a published run."""
+    return NotFound(f"target {target!r} has no published run{when}. Run `tenure score` first.")
+
+
+def run_dates(runs: pd.DataFrame) -> str:
+    """The dates of runs in words, the newest where there are many: `2025-05-04, 2025-06-01`."""
+    dates = sorted({f"{day:%Y-%m-%d}" for day in runs["as_of"]})
+    older = len(dates) - SHOWN_RUNS
+    return ", ".join(dates[-SHOWN_RUNS:]) + (f" and {older} earlier" if older > 0 else "")
+
+
+def plain_run(run: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of `runs` with its columns of JSON read, for `--json`."""
+    inputs = json.loads(run["input_fingerprints"])
+    if "accepted_stale" in inputs:
+        inputs["accepted_stale"] = json.loads(inputs["accepted_stale"])
+    return {**run, "input_fingerprints": inputs, "counts": json.loads(run["counts"])}
 
 
 def markers(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:

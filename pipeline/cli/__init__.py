@@ -1,67 +1,97 @@
 """The command line: arguments in, a job, words or JSON out. Heavy imports load inside the
 commands.
 
-A command is a plain function in the module of its group; the tables here name them all.
+A command is a plain function in the module of its group; `GROUPS` names them all, as help lists
+them.
 """
 
 import os
 import sys
 from collections.abc import Callable, Mapping
+from typing import Annotated
 
 import typer
 
 from features.errors import ChurnError
 from pipeline.cli import model, project, reports, scores, signals
+from pipeline.cli.grouped import Grouped
+from pipeline.libraries import library_versions
 
-COMMANDS: tuple[Callable[..., None], ...] = (
-    project.init,
-    project.check,
-    project.run,
-    signals.features,
-    model.train,
-    model.evaluate,
-    model.bench,
-    model.promote,
-    model.recalibrate,
-    scores.score,
-    scores.rollback,
-    scores.forget,
-    scores.explain,
-    scores.changes,
-    scores.replay,
-    reports.forecast,
-    reports.pulse,
-    reports.outcomes,
-    reports.patterns,
-    reports.trajectory,
-    project.demo,
-    project.flow,
-)
+GROUPS: Mapping[str, tuple[Callable[..., None], ...]] = {
+    "Start": (project.init, project.check, project.demo, project.run, project.flow),
+    "Signals": (
+        signals.features,
+        signals.catalogue,
+        signals.metrics,
+        signals.worth,
+        signals.ratios,
+    ),
+    "Model": (model.train, model.evaluate, model.bench, model.promote, model.recalibrate),
+    "Scores": (
+        scores.score,
+        scores.explain,
+        scores.verify,
+        scores.scale,
+        scores.changes,
+        scores.replay,
+        scores.rollback,
+        scores.forget,
+    ),
+    "Outlook and hindsight": (
+        reports.outcomes,
+        reports.forecast,
+        reports.trajectory,
+        reports.pulse,
+        reports.patterns,
+    ),
+}
 MODEL_COMMANDS: Mapping[str, Callable[..., None]] = {
     "export": model.model_export,
     "import": model.model_import,
 }
+MODEL_GROUP = "Model"
+
 
 app = typer.Typer(
     name="tenure",
+    cls=Grouped,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help=(
         "Which accounts will leave or grow, how sure that is, why, and what to do.\n\nExit codes: 0"
         " done, 1 fault, 2 wrong use, 3 refused by a gate."
     ),
 )
-for command in COMMANDS:
-    app.command()(command)
+for heading, commands in GROUPS.items():
+    for command in commands:
+        app.command(rich_help_panel=heading)(command)
 
 model_app = typer.Typer(
     no_args_is_help=True, help="Carry a model to another machine as text and JSON."
 )
 for name, command in MODEL_COMMANDS.items():
     model_app.command(name)(command)
-app.add_typer(model_app, name="model")
+app.add_typer(model_app, name="model", rich_help_panel=MODEL_GROUP)
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"tenure {library_versions()['tenure']}")
+        raise typer.Exit
+
+
+@app.callback()
+def _tenure(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    pass
 
 
 def main() -> None:

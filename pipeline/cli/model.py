@@ -1,6 +1,5 @@
 """Commands that make, judge and carry a model."""
 
-import sys
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,13 +8,13 @@ import typer
 
 from pipeline.cli.options import (
     HERE,
-    AsOfOption,
     DataOption,
     JsonOption,
     ProjectOption,
     TargetOption,
     now,
     open_project,
+    show,
 )
 
 
@@ -93,7 +92,7 @@ def train(
     from pipeline.jobs.train import train_target
 
     _refuse_table_options(as_of, given)
-    workspace, chosen = open_project(project, data, target)
+    workspace, chosen = open_project(project, target)
     story = Story(quiet=as_json)
     with workspace.store.writing():
         refuse_leaking_store(workspace, chosen)
@@ -177,9 +176,7 @@ def _refuse_table_options(as_of: str | None, given: dict[str, Any]) -> None:
 
 def evaluate(
     project: ProjectOption = HERE,
-    data: DataOption = None,
     target: TargetOption = None,
-    as_of: AsOfOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Judge the newest candidate on the untouched test.
@@ -191,7 +188,7 @@ def evaluate(
     from pipeline.jobs.evaluate import evaluate_target
     from pipeline.jobs.run import tell_beside, tell_evaluation
 
-    workspace, chosen = open_project(project, data, target)
+    workspace, chosen = open_project(project, target)
     story = Story(quiet=as_json)
     with workspace.store.writing():
         found = evaluate_target(workspace, chosen)
@@ -205,19 +202,20 @@ def evaluate(
 
 def bench(
     project: ProjectOption = HERE,
-    data: DataOption = None,
     target: TargetOption = None,
-    as_of: AsOfOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare all methods on one out-of-time test and name the smallest adequate one. Example:
-    tenure bench
+    """Compare all methods and name the smallest that does as well.
+
+    All are judged on the same dates, later than those they learned from.
+
+    Example: tenure bench
     """
     from pipeline.console import Story, print_json
     from pipeline.jobs.bench import bench_target
     from pipeline.reports.bench import WIDTH, bench_json, bench_lines
 
-    workspace, chosen = open_project(project, data, target)
+    workspace, chosen = open_project(project, target)
     story = Story(quiet=True)
     with workspace.store.writing():
         result = bench_target(
@@ -228,18 +226,12 @@ def bench(
     if as_json:
         print_json(bench_json(result, chosen.name))
         return
-    from rich.console import Console
-
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
-    for line in bench_lines(result):
-        console.print(line)
+    show(bench_lines(result), WIDTH)
 
 
 def promote(
     project: ProjectOption = HERE,
-    data: DataOption = None,
     target: TargetOption = None,
-    as_of: AsOfOption = None,
     as_json: JsonOption = False,
     acknowledge: Annotated[
         str | None, typer.Option("--acknowledge", help="Why the scale's problems are accepted.")
@@ -270,7 +262,7 @@ def promote(
             label, project, target, acknowledge, use_scorecard=scorecard, as_json=as_json
         )
         return
-    workspace, chosen = open_project(project, data, target)
+    workspace, chosen = open_project(project, target)
     with workspace.store.writing():
         advice = candidate_advice(workspace, chosen, use_scorecard=scorecard)
         if not as_json:  # before the gates: who reads a refusal wants it, too
@@ -333,9 +325,7 @@ def _promote_table(
 
 def recalibrate(
     project: ProjectOption = HERE,
-    data: DataOption = None,
     target: TargetOption = None,
-    as_of: AsOfOption = None,
     as_json: JsonOption = False,
     candidate: Annotated[
         bool,
@@ -355,7 +345,7 @@ def recalibrate(
     from pipeline.console import print_json
     from pipeline.jobs.recalibrate import recalibrate_target
 
-    workspace, chosen = open_project(project, data, target)
+    workspace, chosen = open_project(project, target)
     with workspace.store.writing():
         done = recalibrate_target(workspace, chosen, candidate=candidate)
     if as_json:
@@ -374,9 +364,7 @@ def recalibrate(
 def model_export(
     file: Annotated[Path, typer.Argument(help="File to write, ending in .zip.")],
     project: ProjectOption = HERE,
-    data: DataOption = None,
     target: TargetOption = None,
-    as_of: AsOfOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write the model in use to one file.
@@ -386,7 +374,7 @@ def model_export(
     from pipeline.console import print_json
     from pipeline.jobs.model_files import export_model
 
-    workspace, chosen = open_project(project, data, target)
+    workspace, chosen = open_project(project, target)
     version = export_model(workspace, chosen, file)
     if as_json:
         print_json({"file": str(file), "model_version": version})
@@ -397,9 +385,7 @@ def model_export(
 def model_import(
     file: Annotated[Path, typer.Argument(help="File that `model export` wrote.")],
     project: ProjectOption = HERE,
-    data: DataOption = None,
     target: TargetOption = None,
-    as_of: AsOfOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Put an exported model to use here, its hashes checked.
@@ -409,7 +395,7 @@ def model_import(
     from pipeline.console import print_json
     from pipeline.jobs.model_files import import_model
 
-    workspace, chosen = open_project(project, data, target)
+    workspace, chosen = open_project(project, target)
     with workspace.store.writing():
         version = import_model(workspace, chosen, file)
     if as_json:

@@ -1,16 +1,19 @@
 """What commands share: their common options, the clock, and the project they open."""
 
+import sys
+from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 if TYPE_CHECKING:
-    from pipeline.config.schema import Target
+    from pipeline.config.schema import Project, Target
     from pipeline.workspace import Workspace
 
 ProjectOption = Annotated[Path, typer.Option("--project", help="Folder with tenure.toml.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Standard output holds only JSON.")]
 DataOption = Annotated[
     Path | None, typer.Option("--data", help="Folder that relative source locations start from.")
 ]
@@ -18,14 +21,36 @@ TargetOption = Annotated[
     str | None, typer.Option("--target", help="Name of the target; default: the first.")
 ]
 AsOfOption = Annotated[
-    datetime | None, typer.Option("--as-of", formats=["%Y-%m-%d"], help="Date, 00:00 UTC.")
+    datetime | None,
+    typer.Option("--as-of", formats=["%Y-%m-%d"], help="Date to score, 00:00 UTC."),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Standard output holds only JSON.")]
+RunDateOption = Annotated[
+    datetime | None,
+    typer.Option(
+        "--as-of", formats=["%Y-%m-%d"], help="Date of a published run; default: the newest."
+    ),
+]
+MetricsDateOption = Annotated[
+    datetime | None,
+    typer.Option(
+        "--as-of", formats=["%Y-%m-%d"], help="Date of the lists; default: the end of the data."
+    ),
+]
+JudgedOnOption = Annotated[
+    datetime | None,
+    typer.Option(
+        "--as-of", formats=["%Y-%m-%d"], help="Judge by what was known on this date; default: now."
+    ),
+]
 EngineOption = Annotated[
     Literal["duckdb", "spark"],
     typer.Option("--engine", help="What adds facts up to features: both give the same table."),
 ]
+PageOption = Annotated[bool, typer.Option("--page", help="Write the page beside the reports.")]
+AccountArgument = Annotated[str, typer.Argument(help="Account id or name.")]
 HERE = Path(".")
+WIDTH = 160
+"""Columns of a table where standard output is no terminal."""
 
 
 def now() -> datetime:
@@ -35,8 +60,8 @@ def now() -> datetime:
 
 def open_project(
     project: Path,
-    data: Path | None,
-    target: str | None,
+    target: str | None = None,
+    data: Path | None = None,
     engine: Literal["duckdb", "spark"] = "duckdb",
 ) -> "tuple[Workspace, Target]":
     """The workspace of a command and its target."""
@@ -50,6 +75,24 @@ def open_project(
     return workspace, workspace.target(target)
 
 
+def project_if_any(project: Path) -> "Project | None":
+    """The project file of a folder; None where no folder was named and this one holds none."""
+    from pipeline.config import read_project
+
+    if project == HERE and not (HERE / "tenure.toml").exists():
+        return None
+    return read_project(project.resolve())
+
+
 def day_of(as_of: datetime | None) -> date | None:
     """The date of `--as-of`."""
     return as_of.date() if as_of else None
+
+
+def show(lines: Iterable[Any], width: int = WIDTH) -> None:
+    """Print rich renderables, in colour and as wide as the window in a terminal."""
+    from rich.console import Console
+
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else width)
+    for line in lines:
+        console.print(line)

@@ -1,7 +1,7 @@
 """Commands that set a project up and run it whole."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,7 +15,11 @@ from pipeline.cli.options import (
     TargetOption,
     day_of,
     open_project,
+    project_if_any,
 )
+
+if TYPE_CHECKING:
+    from pipeline.jobs.run import WholeRun
 
 
 def init(
@@ -24,8 +28,6 @@ def init(
     ] = None,
     project: ProjectOption = HERE,
     data: DataOption = None,
-    target: TargetOption = None,
-    as_of: AsOfOption = None,
     contract: Annotated[
         bool, typer.Option("--contract", help="Print the wanted columns and a SELECT per table.")
     ] = False,
@@ -46,7 +48,10 @@ def init(
     from pipeline.proposing import contract_text, propose
 
     if contract:
-        typer.echo(contract_text())
+        if as_json:
+            print_json({"contract": contract_text()})
+        else:
+            typer.echo(contract_text())
         return
     file = project / "tenure.toml"
     if file.exists() and not force:
@@ -69,7 +74,6 @@ def check(
     project: ProjectOption = HERE,
     data: DataOption = None,
     target: TargetOption = None,
-    as_of: AsOfOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Read the sources and say what a careful analyst would ask.
@@ -81,7 +85,7 @@ def check(
     from pipeline.engine.duckdb import connected
     from pipeline.jobs.stage import stage_sources
 
-    workspace, chosen = open_project(project, data, target)
+    workspace, chosen = open_project(project, target, data)
     with workspace.store.writing(), connected() as connection:
         stage_sources(workspace, connection)
         report = check_sources(workspace, connection, chosen)
@@ -103,7 +107,9 @@ def run(
         bool, typer.Option("--every-target", help="All targets of the project, in their order.")
     ] = False,
 ) -> None:
-    """Run the whole flow: stage, features, train, evaluate, promote, score, report.
+    """Run the whole flow, from your tables to the pages.
+
+    Stage, features, train, evaluate, promote, score, report; `tenure flow` prints each step.
 
     Example: tenure run --data exports/
     """
@@ -115,24 +121,22 @@ def run(
         raise ConfigError(
             f"--every-target and --target {target} exclude each other: leave one out."
         )
-    workspace, chosen = open_project(project, data, target, engine)
+    workspace, chosen = open_project(project, target, data, engine)
     targets = workspace.project.targets if every_target else (chosen,)
-    done = run_flows(workspace, targets, Story(quiet=as_json), day_of(as_of))
+    runs = run_flows(workspace, targets, Story(quiet=as_json), day_of(as_of))
     if as_json:
-        told = [_told_run(each) for each in done]
-        print_json(
-            {t.name: each for t, each in zip(targets, told, strict=True)}
-            if every_target
-            else told[0]
-        )
+        by_target = {each.name: _run_json(run) for each, run in zip(targets, runs, strict=True)}
+        print_json(by_target if every_target else by_target[chosen.name])
 
 
-def _told_run(done: Any) -> dict[str, Any]:
+def _run_json(run: "WholeRun") -> dict[str, Any]:
+    from pipeline.ledger import plain_run
+
     return {
-        "evaluation": dict(done.evaluation),
-        "refused": done.refused,
-        "run": done.published.run,
-        "pages": [str(p) for p in done.pages],
+        "evaluation": dict(run.evaluation),
+        "refused": run.refused,
+        "run": plain_run(run.published.run),
+        "pages": [str(page) for page in run.pages],
     }
 
 
@@ -154,7 +158,6 @@ def demo(
             help="Share of customers that leaves in a year; default: the company's own.",
         ),
     ] = None,
-    data: DataOption = None,
     target: TargetOption = None,
     as_of: AsOfOption = None,
     as_json: JsonOption = False,
@@ -175,34 +178,27 @@ def demo(
         project,
     )
     story("simulate", f"a company of {accounts:,} customers (seed {seed}) in {project}")
-    workspace, chosen = open_project(project, data, target)
-    done = run_flow(workspace, chosen, story, day_of(as_of))
+    workspace, chosen = open_project(project, target)
+    run = run_flow(workspace, chosen, story, day_of(as_of))
     if as_json:
-        print_json(_told_run(done))
+        print_json(_run_json(run))
         return
-    worst = done.published.scores.dropna(subset=["health_exact"]).sort_values(
+    worst = run.published.scores.dropna(subset=["health_exact"]).sort_values(
         ["health_exact", "account_id"]
     )
     story("next", f"tenure explain {worst['account_id'].iloc[0]} --project {project}")
 
 
-def flow(
-    project: ProjectOption = HERE,
-    data: DataOption = None,
-    target: TargetOption = None,
-    as_of: AsOfOption = None,
-    as_json: JsonOption = False,
-) -> None:
+def flow(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
     """Print the steps of a run, what each reads and writes.
 
     Example: tenure flow
     """
-    from dataclasses import asdict
-
     from pipeline.console import print_json
-    from pipeline.flow import FLOW, flow_text
+    from pipeline.flow import flow_of, flow_text
 
+    steps = flow_of(project_if_any(project))
     if as_json:
-        print_json([asdict(step) for step in FLOW])
+        print_json([step.to_dict() for step in steps])
     else:
-        typer.echo(flow_text())
+        typer.echo(flow_text(steps))

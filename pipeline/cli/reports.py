@@ -1,30 +1,34 @@
 """Commands that look over all accounts, forward and back."""
 
-import sys
 from typing import Annotated
 
 import typer
 
 from pipeline.cli.options import (
     HERE,
-    AsOfOption,
-    DataOption,
     JsonOption,
+    JudgedOnOption,
+    PageOption,
     ProjectOption,
+    RunDateOption,
     TargetOption,
     day_of,
     open_project,
+    show,
 )
 
 
 def forecast(
     project: ProjectOption = HERE,
-    data: DataOption = None,
     target: TargetOption = None,
-    as_of: AsOfOption = None,
-    as_json: JsonOption = False,
+    as_of: RunDateOption = None,
     account: Annotated[
-        str | None, typer.Option("--account", help="Account id: its own curve and remaining value.")
+        str | None,
+        typer.Option(
+            "--account",
+            metavar="ACCOUNT",
+            help="Account id or name: its own curve and remaining value.",
+        ),
     ] = None,
     months: Annotated[
         int, typer.Option("--months", help="Remaining value looks so far ahead, 12 to 120.")
@@ -32,70 +36,61 @@ def forecast(
     discount: Annotated[
         float, typer.Option("--discount", help="Yearly discount of remaining value, e.g. 0.08.")
     ] = 0.0,
+    as_json: JsonOption = False,
 ) -> None:
-    """Chances by day, renewals by month, remaining value, for the accounts of a run. Example:
-    tenure forecast --months 24
+    """Chances by day, renewals by month, remaining value.
+
+    Example: tenure forecast --months 24
     """
     from pipeline.console import print_json
     from pipeline.engine.duckdb import connected
-    from pipeline.jobs.forecast import ForecastOptions, check_account, forecast_target
+    from pipeline.jobs.forecast import ForecastOptions, forecast_account, forecast_target
     from pipeline.reports.forecast import forecast_json, forecast_lines
 
     options = ForecastOptions(months, discount)
-    workspace, chosen = open_project(project, data, target)
+    workspace, chosen = open_project(project, target)
     with workspace.store.writing(), connected() as connection:
         made = forecast_target(workspace, connection, chosen, day_of(as_of), options)
-    if account is not None:
-        check_account(made, account)
+    account_id = None if account is None else forecast_account(workspace, made, account)
     if as_json:
-        print_json(forecast_json(made, account))
+        print_json(forecast_json(made, account_id))
         return
-    from rich.console import Console
-
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-    for line in forecast_lines(made, account):
-        console.print(line)
+    show(forecast_lines(made, account_id))
 
 
 def pulse(
     project: ProjectOption = HERE,
-    data: DataOption = None,
     target: TargetOption = None,
-    as_of: AsOfOption = None,
+    as_of: RunDateOption = None,
+    as_page: PageOption = False,
     as_json: JsonOption = False,
-    as_page: Annotated[
-        bool, typer.Option("--page", help="Write the page beside the reports.")
-    ] = False,
 ) -> None:
-    """Account managers' pulse beside the score: weight, disagreements, who was right. Example:
-    tenure pulse --page
+    """Account managers' ratings beside the score: who was right.
+
+    What the ratings weigh in the score, where they disagree with it, and who was right.
+
+    Example: tenure pulse --page
     """
     from pipeline.console import print_json
     from pipeline.jobs.pulse import pulse_report
     from pipeline.jobs.report import write_pulse_page
     from pipeline.reports.pulse import pulse_json, pulse_lines
 
-    workspace, chosen = open_project(project, data, target)
-    report = pulse_report(workspace, chosen)
+    workspace, chosen = open_project(project, target)
+    report = pulse_report(workspace, chosen, day_of(as_of))
     page = write_pulse_page(workspace, chosen, report) if as_page else None
     if as_json:
         print_json({**pulse_json(report), "page": None if page is None else str(page)})
-        return
-    if page is not None:
+    elif page is not None:
         typer.echo(page)
-        return
-    from rich.console import Console
-
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-    for line in pulse_lines(report):
-        console.print(line)
+    else:
+        show(pulse_lines(report))
 
 
 def outcomes(
     project: ProjectOption = HERE,
-    data: DataOption = None,
     target: TargetOption = None,
-    as_of: AsOfOption = None,
+    as_of: JudgedOnOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Published scores against what happened since, run by run.
@@ -109,60 +104,51 @@ def outcomes(
     from pipeline.reports.outcomes import outcomes_json, outcomes_lines
     from pipeline.reports.portfolio import EVENT_WORDS
 
-    workspace, chosen = open_project(project, data, target)
+    workspace, chosen = open_project(project, target)
     report = outcomes_report(workspace, chosen, on=None if as_of is None else pd.Timestamp(as_of))
     if as_json:
         print_json(outcomes_json(report))
         return
-    from rich.console import Console
-
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-    for line in outcomes_lines(report, EVENT_WORDS[chosen.kind]):
-        console.print(line)
+    show(outcomes_lines(report, EVENT_WORDS[chosen.kind]))
 
 
 def patterns(
     project: ProjectOption = HERE,
-    data: DataOption = None,
     target: TargetOption = None,
-    as_of: AsOfOption = None,
+    as_page: PageOption = False,
     as_json: JsonOption = False,
-    as_page: Annotated[
-        bool, typer.Option("--page", help="Write the page beside the reports.")
-    ] = False,
 ) -> None:
-    """What accounts that left have in common, and those that stayed, checked out of time. Example:
-    tenure patterns --page
+    """What accounts that left, or stayed, have in common.
+
+    Found on earlier dates and checked on the dates of the test.
+
+    Example: tenure patterns --page
     """
     from pipeline.console import print_json
     from pipeline.jobs.patterns import pattern_report
     from pipeline.jobs.report import write_pattern_page
     from pipeline.reports.patterns import pattern_json, pattern_lines
 
-    workspace, chosen = open_project(project, data, target)
+    workspace, chosen = open_project(project, target)
     report = pattern_report(workspace, chosen)
     page = write_pattern_page(workspace, chosen, report) if as_page else None
     if as_json:
         print_json({**pattern_json(report), "page": None if page is None else str(page)})
-        return
-    if page is not None:
+    elif page is not None:
         typer.echo(page)
-        return
-    from rich.console import Console
-
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-    for line in pattern_lines(report):
-        console.print(line)
+    else:
+        show(pattern_lines(report))
 
 
 def trajectory(
     project: ProjectOption = HERE,
-    data: DataOption = None,
     target: TargetOption = None,
-    as_of: AsOfOption = None,
+    as_of: RunDateOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Sudden drops, slow declines, where scores will stand, who grows or leaves.
+    """Sudden drops, slow declines, and where scores will stand.
+
+    Every account of a run against its own past, and whether it will grow, stay or leave.
 
     Example: tenure trajectory --json
     """
@@ -172,16 +158,10 @@ def trajectory(
     from pipeline.reports.portfolio import EVENT_WORDS
     from pipeline.reports.trajectory import trajectory_json, trajectory_lines
 
-    workspace, chosen = open_project(project, data, target)
+    workspace, chosen = open_project(project, target)
     with workspace.store.writing(), connected() as connection:
         made = trajectory_target(workspace, connection, chosen, day_of(as_of))
     if as_json:
         print_json(trajectory_json(made.accounts, made.facts))
         return
-    from rich.console import Console
-
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-    for line in trajectory_lines(
-        made.accounts, made.facts, made.people, EVENT_WORDS[chosen.kind][0]
-    ):
-        console.print(line)
+    show(trajectory_lines(made.accounts, made.facts, made.people, EVENT_WORDS[chosen.kind][0]))

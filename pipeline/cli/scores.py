@@ -1,24 +1,29 @@
 """Commands about published scores: one run, one account, what changed."""
 
-import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pipeline.cli.options import (
     HERE,
+    AccountArgument,
     AsOfOption,
     DataOption,
     JsonOption,
+    PageOption,
     ProjectOption,
+    RunDateOption,
     TargetOption,
     day_of,
     open_project,
+    show,
 )
 
 if TYPE_CHECKING:
-    from pipeline.config.schema import Target
-    from pipeline.workspace import Workspace
+    from pipeline.jobs.explain import Explained
+
+ACCOUNT_WIDTH = 140
+"""Columns of one account's page where standard output is no terminal."""
 
 
 def score(
@@ -26,7 +31,6 @@ def score(
     data: DataOption = None,
     target: TargetOption = None,
     as_of: AsOfOption = None,
-    as_json: JsonOption = False,
     candidate: Annotated[
         bool, typer.Option("--candidate", help="Score with the candidate, not the model in use.")
     ] = False,
@@ -50,32 +54,26 @@ def score(
             "moved more than score.largest_shift; the reason is recorded.",
         ),
     ] = None,
-    explain_scale: Annotated[
-        bool,
-        typer.Option(
-            "--explain-scale",
-            help="Score nothing; print what each ten points promise and what the test saw.",
-        ),
-    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Score, explain and publish every account of one date.
 
     Example: tenure score --as-of 2025-06-01
     """
     from features.errors import ConfigError
-    from pipeline.console import Story
+    from pipeline.console import Story, print_json
     from pipeline.engine.duckdb import connected
     from pipeline.jobs.report import write_reports
     from pipeline.jobs.run import tell_score, tell_stage
     from pipeline.jobs.score import score_target
     from pipeline.jobs.stage import stage_sources
+    from pipeline.ledger import plain_run
 
     if allow_stale and not reason:
         raise ConfigError("--allow-stale needs --reason TEXT: it is recorded with the run.")
-    workspace, chosen = open_project(project, data, target)
-    if explain_scale:
-        _print_scale(workspace, chosen, use_candidate=candidate, as_json=as_json)
-        return
+    if reason and not allow_stale:
+        raise ConfigError("--reason says why a stale source is accepted: add --allow-stale SOURCE.")
+    workspace, chosen = open_project(project, target, data)
     story = Story(quiet=as_json)
     with workspace.store.writing(), connected() as connection:
         tell_stage(story, stage_sources(workspace, connection, keep=allow_stale or []))
@@ -92,36 +90,36 @@ def score(
     tell_score(story, published)
     story("look", f"{pages[0]}  {pages[1].name}  {pages[2].name}; next: tenure explain ACCOUNT")
     if as_json:
-        from pipeline.console import print_json
-
-        print_json({"run": published.run, "pages": [str(p) for p in pages]})
+        print_json({"run": plain_run(published.run), "pages": [str(page) for page in pages]})
 
 
-def _print_scale(
-    workspace: "Workspace", target: "Target", *, use_candidate: bool, as_json: bool
+def scale(
+    project: ProjectOption = HERE,
+    target: TargetOption = None,
+    candidate: Annotated[
+        bool, typer.Option("--candidate", help="The candidate's scale, not the one in use.")
+    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """`score --explain-scale`: nothing is scored or written."""
+    """What each ten points promise, and what the test saw.
+
+    Example: tenure scale
+    """
     from pipeline.console import print_json, scale_lines
     from pipeline.jobs.explain_scale import explain_scale
     from pipeline.reports.portfolio import EVENT_WORDS
 
-    found = explain_scale(workspace, target, use_candidate=use_candidate)
+    workspace, chosen = open_project(project, target)
+    explained = explain_scale(workspace, chosen, use_candidate=candidate)
     if as_json:
-        print_json(found.to_dict())
+        print_json(explained.to_dict())
         return
-    from rich.console import Console
-
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
-    for line in scale_lines(found, EVENT_WORDS[target.kind][0]):
-        console.print(line)
+    show(scale_lines(explained, EVENT_WORDS[chosen.kind][0]), ACCOUNT_WIDTH)
 
 
 def rollback(
     run_id: Annotated[str, typer.Argument(help="Run to go back to, or the start of its id.")],
     project: ProjectOption = HERE,
-    data: DataOption = None,
-    target: TargetOption = None,
-    as_of: AsOfOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make an earlier run the current one again.
@@ -131,26 +129,21 @@ def rollback(
     from pipeline.console import print_json
     from pipeline.ledger import roll_back
 
-    workspace, _ = open_project(project, data, target)
+    workspace, _ = open_project(project)
     with workspace.store.writing():
         superseded = roll_back(workspace.store, run_id, workspace.now)
     if as_json:
         print_json({"superseded": superseded})
-    else:
-        typer.echo(
-            f"readers see run {run_id} again; superseded: {', '.join(superseded) or 'none'}. The"
-            " pages still show the run they were drawn for; `tenure score --as-of DATE` draws them"
-            " anew."
-        )
+        return
+    typer.echo(
+        f"readers see run {run_id} again; superseded: {', '.join(superseded) or 'none'}. The"
+        " pages still show the run they were drawn for; `tenure score --as-of DATE` draws them"
+        " anew."
+    )
 
 
 def forget(
-    account: Annotated[str, typer.Argument(help="Account id.")],
-    project: ProjectOption = HERE,
-    data: DataOption = None,
-    target: TargetOption = None,
-    as_of: AsOfOption = None,
-    as_json: JsonOption = False,
+    account: AccountArgument, project: ProjectOption = HERE, as_json: JsonOption = False
 ) -> None:
     """Remove every row of an account from the store, for good.
 
@@ -159,113 +152,126 @@ def forget(
     from pipeline.console import print_json
     from pipeline.jobs.privacy import forget_account
 
-    workspace, _ = open_project(project, data, target)
+    workspace, _ = open_project(project)
     with workspace.store.writing():
-        done = forget_account(workspace, account)
+        forgotten = forget_account(workspace, account)
     if as_json:
-        print_json({"rows": dict(done.rows), "pages": [str(page) for page in done.pages]})
+        print_json(
+            {
+                "account_id": forgotten.account_id,
+                "rows": dict(forgotten.rows),
+                "pages": [str(page) for page in forgotten.pages],
+            }
+        )
         return
     typer.echo(
-        f"{sum(done.rows.values()):,} rows of {account} removed from {len(done.rows)} tables, with"
-        f" the tables' earlier versions; {len(done.pages)} pages that named it are gone (`tenure"
-        " score` writes them anew). Delete it at the source as well, or the next staging brings it"
-        " back. Runs before today can no longer be replayed."
+        f"{sum(forgotten.rows.values()):,} rows of {forgotten.account_id} removed from"
+        f" {len(forgotten.rows)} tables, with the tables' earlier versions;"
+        f" {len(forgotten.pages)} pages that named it are gone (`tenure score` writes them anew)."
+        " Delete it at the source as well, or the next staging brings it back. Runs before today"
+        " can no longer be replayed."
     )
 
 
 def explain(
-    account: Annotated[str | None, typer.Argument(help="Account id or name.")] = None,
+    account: AccountArgument,
     project: ProjectOption = HERE,
-    data: DataOption = None,
     target: TargetOption = None,
-    as_of: AsOfOption = None,
-    as_json: JsonOption = False,
-    verify: Annotated[
-        bool,
-        typer.Option(
-            "--verify",
-            help="Without an account: check for every one that points add to the "
-            "score. With one: ask the model, too, which drivers another seed confirms.",
-        ),
-    ] = False,
+    as_of: RunDateOption = None,
     as_paragraph: Annotated[
         bool, typer.Option("--paragraph", help="A few sentences, ready for a mail or a CRM.")
     ] = False,
-    as_page: Annotated[
-        bool, typer.Option("--page", help="Write a one-page account brief beside the reports.")
-    ] = False,
+    as_page: PageOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Show one account's score and its reasons.
 
     Example: tenure explain A-000123
     """
-    from features.errors import ConfigError
+    from pipeline.console import explained_text, print_json
+    from pipeline.jobs.explain import explain_account
+    from pipeline.jobs.report import write_account_page
+    from pipeline.reports.account import account_paragraph
+    from pipeline.reports.portfolio import EVENT_WORDS
+
+    workspace, chosen = open_project(project, target)
+    verb = EVENT_WORDS[chosen.kind][0]
+    explained = explain_account(workspace, chosen, account, day_of(as_of), ask_model=as_page)
+    page = str(write_account_page(workspace, chosen, explained)) if as_page else None
+    paragraph = account_paragraph(explained, chosen.horizon_days, verb) if as_paragraph else None
+    if as_json:
+        print_json({**_explained_json(explained), "page": page, "paragraph": paragraph})
+        return
+    if page is None and paragraph is None:
+        show(explained_text(explained, chosen.horizon_days, verb), ACCOUNT_WIDTH)
+    for written in (paragraph, page):
+        if written is not None:
+            typer.echo(written)
+
+
+def verify(
+    account: Annotated[
+        str | None,
+        typer.Argument(help="Account id or name: which of its reasons another seed confirms."),
+    ] = None,
+    project: ProjectOption = HERE,
+    target: TargetOption = None,
+    as_of: RunDateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check that the points add up, or one account's reasons.
+
+    Without an account: of all accounts, base and points must add to the score. With one: its page
+    says which reasons hold up when the model is trained from another seed.
+
+    Example: tenure verify
+    """
     from pipeline.console import explained_text, print_json
     from pipeline.jobs.explain import check_points, explain_account
     from pipeline.jobs.point_bound import bound_words
     from pipeline.reports.portfolio import EVENT_WORDS
 
-    workspace, chosen = open_project(project, data, target)
-    if verify and account is None:
-        found = check_points(workspace, chosen)
+    workspace, chosen = open_project(project, target)
+    if account is not None:
+        explained = explain_account(workspace, chosen, account, day_of(as_of), ask_model=True)
         if as_json:
-            print_json(found)
-        else:
-            typer.echo(
-                f"base and points add to the score for all {found['accounts']:,} scored accounts "
-                f"(largest gap {found['largest_gap']:.1e}; displayed integers add exactly)."
-            )
-            typer.echo(f"{bound_words(found['bound'])}.")
+            print_json(_explained_json(explained))
+            return
+        verb = EVENT_WORDS[chosen.kind][0]
+        show(explained_text(explained, chosen.horizon_days, verb), ACCOUNT_WIDTH)
         return
-    if account is None:
-        raise ConfigError("name an account, or check all of them with --verify.")
-    explained = explain_account(workspace, chosen, account, ask_model=verify or as_page)
+    checked = check_points(workspace, chosen, day_of(as_of))
     if as_json:
-        print_json(
-            {
-                "score": explained.score,
-                "account": explained.account,
-                "dimensions": explained.dimensions.to_dict("records"),
-                "scale_sentence": explained.scale_sentence,
-                "unsure_band": explained.unsure_band,
-                "to_edges": explained.to_edges,
-                "why": explained.why,
-                "advice": explained.advice,
-                "open_actions": list(explained.open_actions),
-                "reasons": [
-                    {"reason": reason, "points": points} for reason, points in explained.reasons
-                ],
-                "trajectory": (
-                    None if explained.trajectory is None else dict(explained.trajectory.row)
-                ),
-                "reseeded_health": explained.reseeded_health,
-                "drivers": explained.drivers.to_dict("records"),
-            }
-        )
+        print_json(checked)
         return
-    if as_paragraph:
-        from pipeline.reports.account import account_paragraph
+    typer.echo(
+        f"base and points add to the score for all {checked['accounts']:,} scored accounts "
+        f"(largest gap {checked['largest_gap']:.1e}; displayed integers add exactly)."
+    )
+    typer.echo(f"{bound_words(checked['bound'])}.")
 
-        typer.echo(account_paragraph(explained, chosen.horizon_days, EVENT_WORDS[chosen.kind][0]))
-        return
-    if as_page:
-        from pipeline.jobs.report import write_account_page
 
-        typer.echo(write_account_page(workspace, chosen, explained))
-        return
-    from rich.console import Console
-
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
-    for line in explained_text(explained, chosen.horizon_days, EVENT_WORDS[chosen.kind][0]):
-        console.print(line)
+def _explained_json(explained: "Explained") -> dict[str, Any]:
+    return {
+        "score": explained.score,
+        "account": explained.account,
+        "dimensions": explained.dimensions.to_dict("records"),
+        "scale_sentence": explained.scale_sentence,
+        "unsure_band": explained.unsure_band,
+        "to_edges": explained.to_edges,
+        "why": explained.why,
+        "advice": explained.advice,
+        "open_actions": list(explained.open_actions),
+        "reasons": [{"reason": reason, "points": points} for reason, points in explained.reasons],
+        "trajectory": None if explained.trajectory is None else dict(explained.trajectory.row),
+        "reseeded_health": explained.reseeded_health,
+        "drivers": explained.drivers.to_dict("records"),
+    }
 
 
 def changes(
     project: ProjectOption = HERE,
-    data: DataOption = None,
     target: TargetOption = None,
-    as_of: AsOfOption = None,
-    as_json: JsonOption = False,
     first: Annotated[
         str | None,
         typer.Option(
@@ -279,8 +285,12 @@ def changes(
         typer.Option("--to", metavar="RUN|DATE", help="The later run; default: the current."),
     ] = None,
     account: Annotated[
-        str | None, typer.Option("--account", help="Account id or name: only why its score moved.")
+        str | None,
+        typer.Option(
+            "--account", metavar="ACCOUNT", help="Account id or name: only why its score moved."
+        ),
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Split why scores moved: data, clock, behaviour, model, scale.
 
@@ -292,7 +302,7 @@ def changes(
     from pipeline.jobs.report import write_changes_page
     from pipeline.reports.changes import account_text, changes_json, changes_text
 
-    workspace, chosen = open_project(project, data, target)
+    workspace, chosen = open_project(project, target)
     with workspace.store.writing():
         found = find_changes(workspace, chosen, first, last)
         page = write_changes_page(workspace, chosen, found)
@@ -315,18 +325,19 @@ def replay(
         ),
     ],
     project: ProjectOption = HERE,
-    data: DataOption = None,
     target: TargetOption = None,
-    as_of: AsOfOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Derive a published run again from kept inputs; exit code 1 where a value differs. Example:
-    tenure replay 3f9c0a
+    """Derive a published run again from the inputs kept with it.
+
+    Exit code 1 where a value differs.
+
+    Example: tenure replay 3f9c0a
     """
     from pipeline.console import print_json
     from pipeline.jobs.replay import replay_run
 
-    workspace, chosen = open_project(project, data, target)
+    workspace, chosen = open_project(project, target)
     found = replay_run(workspace, chosen, run_id)
     if as_json:
         print_json(found.to_dict())

@@ -311,7 +311,7 @@ class Ratio:
     """A signal of your own: one signal over another of the same account and date, null where the
     divisor is null or 0.
 
-    `tenure features --search` looks for ratios that are worth declaring.
+    `tenure ratios` looks for ratios that are worth declaring.
     """
 
     name: str
@@ -350,7 +350,7 @@ class Features:
 
 @dataclass(frozen=True, config=_strict)
 class Metrics:
-    """What the metrics of the whole portfolio mean here (`tenure features --metrics`)."""
+    """What the metrics of the whole portfolio mean here (`tenure metrics`)."""
 
     active_within_days: int = Field(default=28, ge=1)
     """How far back from the end of a period use is looked for."""

@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from models.bundle import Bundle, score
 from models.changes import CAUSES, LINE_COLUMNS, SCALE, State, change_lines, main_cause, split
 from pipeline.config.schema import Project, Target
 from pipeline.engine.duckdb import connected
+from pipeline.jobs.accounts import account_named
 from pipeline.jobs.features import build_scoring
 from pipeline.jobs.past_runs import (
     PastRun,
@@ -30,7 +30,7 @@ from pipeline.jobs.past_runs import (
     past_workspace,
     same_version_needed,
 )
-from pipeline.ledger import current_run, markers, run_rows
+from pipeline.ledger import markers, published_run, run_rows
 from pipeline.workspace import Workspace
 
 NEW, GONE, UNKNOWN, LEAVING = "new", "gone", "unknown", "leaving"
@@ -126,16 +126,9 @@ def find_account(found: Change, wanted: str) -> "pd.Series[Any]":
     NotFound
         Naming the nearest ones.
     """
-    names = found.accounts["name"].fillna("").str.casefold()
-    match = found.accounts[(found.accounts["account_id"] == wanted) | (names == wanted.casefold())]
-    if match.empty:
-        known = [*found.accounts["account_id"], *found.accounts["name"].dropna()]
-        close = get_close_matches(wanted, known, n=3, cutoff=0.4) or known[:3]
-        raise NotFound(
-            f"no account {wanted!r} in run {found.before.run_id} or {found.after.run_id}. "
-            f"Nearest: {', '.join(close)}."
-        )
-    return match.iloc[0]
+    accounts = found.accounts
+    where = f"in run {found.before.run_id} or {found.after.run_id}"
+    return accounts[accounts["account_id"] == account_named(wanted, accounts, where)].iloc[0]
 
 
 # --- the two runs
@@ -146,12 +139,7 @@ def _two_runs(
     workspace: Workspace, target: Target, first: str | None, last: str | None
 ) -> tuple[PastRun, PastRun]:
     if last is None:
-        current = current_run(workspace.store, target.name)
-        if current is None:
-            raise NotFound(
-                f"target {target.name!r} has no published run. Run `tenure score` first."
-            )
-        after = PastRun(current)
+        after = PastRun(published_run(workspace.store, target.name))
     else:
         after = find_run(workspace, target, last)
     before = _run_before(workspace, after) if first is None else find_run(workspace, target, first)

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from features.catalogue import DIMENSIONS
-from features.errors import ContractError, NotFound
+from features.errors import ContractError
 from models.bundle import Bundle, score
 from models.drivers import (
     REASONS,
@@ -25,13 +25,15 @@ from models.health import sub_scores
 from models.health.scale import GOOD_EVENT_BANDS, HEALTH_BANDS
 from models.model import Model
 from pipeline.config.schema import Target
+from pipeline.jobs.accounts import account_named
 from pipeline.jobs.cards import Cards, kept_cards
 from pipeline.jobs.explain_scale import band_edges, published_ranges
 from pipeline.jobs.features import BEFORE_DAYS
 from pipeline.jobs.history import AccountTrajectory, account_trajectory
+from pipeline.jobs.past_runs import PastRun
 from pipeline.jobs.point_bound import check_bound
 from pipeline.jobs.train import RESEEDED, load_version
-from pipeline.ledger import current_run, run_history
+from pipeline.ledger import published_run, run_history
 from pipeline.reports.portfolio import EVENT_WORDS
 from pipeline.reports.scale import edge_words, sentence_of, unsure_band
 from pipeline.tracking import CHALLENGER, CHAMPION
@@ -107,27 +109,36 @@ class Explained:
         )
 
 
-def published_rows(workspace: Workspace, target: Target, table: str) -> pd.DataFrame:
-    """Rows of the current run of a target in a published table.
+def published_rows(
+    workspace: Workspace, target: Target, table: str, as_of: date | None = None
+) -> pd.DataFrame:
+    """Rows of the current run of a target, or of the run of a date, in a published table.
 
     Raises
     ------
     NotFound
-        When nothing was published yet.
+        When nothing was published yet, or nothing of that date.
     """
-    run = current_run(workspace.store, target.name)
-    if run is None:
-        raise NotFound(f"target {target.name!r} has no published run. Run `tenure score` first.")
+    run = published_run(workspace.store, target.name, as_of)
     return workspace.store.read(table, filters=[("run_id", "=", run["run_id"])])
 
 
 def explain_account(
-    workspace: Workspace, target: Target, account_id: str, *, ask_model: bool = False
+    workspace: Workspace,
+    target: Target,
+    account: str,
+    as_of: date | None = None,
+    *,
+    ask_model: bool = False,
 ) -> Explained:
-    """What was published of one account, found by id or by name.
+    """What was published of one account.
 
     Parameters
     ----------
+    account
+        Its id or its name.
+    as_of
+        Of the run of this date; default: the current run.
     ask_model
         Load the model too, and have its twin of another seed say which drivers are sure; else the
         store suffices.
@@ -135,20 +146,13 @@ def explain_account(
     Raises
     ------
     NotFound
-        Naming the nearest ids.
+        Naming the nearest accounts, or the dates of the runs there are.
     """
-    people = published_rows(workspace, target, "portfolio")
-    match = people[
-        (people["account_id"] == account_id)
-        | (people["name"].str.casefold() == account_id.casefold())
-    ]
-    if match.empty:
-        raise NotFound(
-            f"no account {account_id!r} in the current run. {_nearest(account_id, people)}"
-        )
-    found = str(match["account_id"].iloc[0])
-    scores = published_rows(workspace, target, "scores")
-    drivers = published_rows(workspace, target, "drivers")
+    people = published_rows(workspace, target, "portfolio", as_of)
+    where = "in the current run" if as_of is None else f"in the run of {as_of}"
+    found = account_named(account, people, where)
+    scores = published_rows(workspace, target, "scores", as_of)
+    drivers = published_rows(workspace, target, "drivers", as_of)
     score, mine = (
         dict(scores[scores["account_id"] == found].iloc[0]),
         drivers[drivers["account_id"] == found],
@@ -163,12 +167,12 @@ def explain_account(
     return Explained(
         score,
         told,
-        dict(match.iloc[0]),
+        dict(people[people["account_id"] == found].iloc[0]),
         sub_scores(mine["points"], mine["points_displayed"], list(mine["dimension"]), DIMENSIONS),
         *_on_the_scale(workspace, target, score),
         reasons,
         reseeded_health,
-        _history(workspace, target, found),
+        _history(workspace, target, found, score["as_of"]),
         _open_actions(workspace, found, score["as_of"]),
         account_trajectory(workspace, str(score["run_id"]), found),
     )
@@ -280,9 +284,11 @@ def _model_of(
     return None
 
 
-def _history(workspace: Workspace, target: Target, account_id: str) -> pd.DataFrame:
-    """Scores of an account in the runs that readers see: as_of, health, band, marker (what changed
-    since).
+def _history(
+    workspace: Workspace, target: Target, account_id: str, until: pd.Timestamp
+) -> pd.DataFrame:
+    """Scores of an account in the runs that readers see of dates until one: as_of, health, band,
+    marker (what changed since).
     """
     runs = run_history(workspace.store, target.name)[["run_id", "marker"]]
     rows = workspace.store.read(
@@ -291,6 +297,7 @@ def _history(workspace: Workspace, target: Target, account_id: str) -> pd.DataFr
         filters=[("account_id", "=", account_id), ("target", "=", target.name)],
     )
     seen = rows.merge(runs, on="run_id").sort_values("as_of", kind="stable")
+    seen = seen[seen["as_of"] <= until]
     return seen[["as_of", "health", "band", "marker"]].reset_index(drop=True)
 
 
@@ -334,17 +341,7 @@ def _on_the_scale(
     return sentence, unsure_band(score, edges), edge_words(health, score["band"], edges)
 
 
-def _nearest(account_id: str, people: pd.DataFrame) -> str:
-    import difflib
-
-    names = [*people["account_id"], *people["name"].dropna()]
-    close = difflib.get_close_matches(account_id, names, n=3, cutoff=0.4) or list(
-        people["account_id"].head(3)
-    )
-    return f"Nearest: {', '.join(close)}."
-
-
-def check_points(workspace: Workspace, target: Target) -> dict[str, Any]:
+def check_points(workspace: Workspace, target: Target, as_of: date | None = None) -> dict[str, Any]:
     """Whether, for every scored account, base and points add to the score, and none exceeds what
     its contribution allows.
 
@@ -353,12 +350,13 @@ def check_points(workspace: Workspace, target: Target) -> dict[str, Any]:
     ContractError
         Naming an account for which they do not.
     """
+    run = PastRun(published_run(workspace.store, target.name, as_of))
     scores = (
-        published_rows(workspace, target, "scores")
+        published_rows(workspace, target, "scores", as_of)
         .dropna(subset=["health_exact"])
         .set_index("account_id")
     )
-    drivers = published_rows(workspace, target, "drivers")
+    drivers = published_rows(workspace, target, "drivers", as_of)
     sums = drivers.groupby("account_id")[["points", "points_displayed"]].sum()
     sums = sums.reindex(scores.index).fillna(0.0)
     gap = (scores["base_points"] + sums["points"] - scores["health_exact"]).abs()
@@ -373,5 +371,5 @@ def check_points(workspace: Workspace, target: Target) -> dict[str, Any]:
         "accounts": len(scores),
         "largest_gap": float(np.max(gap.to_numpy(), initial=0.0)),
         "displayed_add": True,
-        "bound": check_bound(workspace, target, scores.reset_index(), drivers),
+        "bound": check_bound(workspace, target, run, scores.reset_index(), drivers),
     }

@@ -5,14 +5,13 @@ fitted on it, tables written.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from features.errors import ConfigError, GateRefused, NotFound
+from features.errors import ConfigError, GateRefused
 from models.forecast import (
     AccountForecast,
     Chance,
@@ -25,9 +24,10 @@ from models.hazards import STEP_DAYS, Hazards, Known, contract_ends, fit_hazards
 from models.methods.base import Floats, logit
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection
+from pipeline.jobs.accounts import account_named
 from pipeline.jobs.event_history import MIN_CLASS, History, event_history, known_rows, terms_on
 from pipeline.jobs.stage import load_staged
-from pipeline.ledger import current_run, run_history
+from pipeline.ledger import published_run
 from pipeline.workspace import Workspace
 
 LEAVING = frozenset({"churn", "voluntary", "involuntary", "inactivity"})
@@ -225,15 +225,20 @@ def forecast_target(
     return made
 
 
-def check_account(made: Forecast, account_id: str) -> None:
-    """Raise `NotFound`, with the nearest ids, where the forecast holds no such account."""
-    there = sorted(set(made.horizons["account_id"]))
-    if account_id not in there:
-        near = ", ".join(get_close_matches(account_id, there, n=3)) or ", ".join(there[:3])
-        raise NotFound(
-            f"no account {account_id!r} with a probability in run {made.facts['run_id']}. Nearest:"
-            f" {near}."
-        )
+def forecast_account(workspace: Workspace, made: Forecast, wanted: str) -> str:
+    """The id of an account of the forecast, named by its id or name.
+
+    Raises
+    ------
+    NotFound
+        Naming the nearest, where the forecast holds no such account.
+    """
+    run_id = made.facts["run_id"]
+    people = workspace.store.read(
+        "portfolio", columns=["account_id", "name"], filters=[("run_id", "=", run_id)]
+    )
+    people = people[people["account_id"].isin(made.horizons["account_id"])]
+    return account_named(wanted, people, f"with a probability in run {run_id}")
 
 
 def _refuse_kind(target: Target) -> None:
@@ -247,18 +252,7 @@ def _refuse_kind(target: Target) -> None:
 
 def _run(workspace: Workspace, target: Target, as_of: date | None) -> dict[str, Any]:
     """The run that readers see, or the one of a date."""
-    run = current_run(workspace.store, target.name)
-    if as_of is not None and run is not None:
-        dated = run_history(workspace.store, target.name)
-        mine = dated[dated["as_of"] == pd.Timestamp(as_of)]
-        if mine.empty:
-            raise ConfigError(
-                f"no run of {target.name!r} on {as_of}; there are "
-                f"{', '.join(f'{d:%Y-%m-%d}' for d in dated['as_of'].tail(5))}."
-            )
-        run = {str(k): v for k, v in mine.iloc[-1].items()}
-    if run is None:
-        raise NotFound(f"target {target.name!r} has no published run. Run `tenure score` first.")
+    run = published_run(workspace.store, target.name, as_of)
     if run["basis"] != "calibrated":
         raise GateRefused(
             f"run {run['run_id']} is based on a scorecard, which gives no probability: horizons"

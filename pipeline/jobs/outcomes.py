@@ -34,7 +34,7 @@ from pipeline.jobs.features import data_until, grid_candidates, take_labels
 from pipeline.jobs.past_runs import PastRun, past_project, past_target
 from pipeline.jobs.stage import load_staged
 from pipeline.jobs.treated import treated_rows
-from pipeline.ledger import current_run, run_rows
+from pipeline.ledger import current_run, nothing_published, run_dates, run_rows
 from pipeline.workspace import Workspace, target_rule
 
 LATEST_DAYS = 31
@@ -149,11 +149,13 @@ def outcomes_report(
         When nothing was published for the target.
     """
     runs, superseded, replaced = _runs(workspace, target)
-    runs = runs if on is None else runs[runs["as_of"] <= on]
     if runs.empty:
-        when = "" if on is None else f" of {on:%Y-%m-%d} or before"
+        raise nothing_published(target.name)
+    every_run, runs = runs, runs if on is None else runs[runs["as_of"] <= on]
+    if runs.empty:
         raise NotFound(
-            f"target {target.name!r} has no published run{when}. Run `tenure score` first."
+            f"target {target.name!r} has no published run of {on:%Y-%m-%d} or before; there are"
+            f" {run_dates(every_run)}."
         )
     definitions, unreadable = _definitions(workspace, target, runs)
     readable: list[dict[str, Any]] = [

@@ -16,7 +16,6 @@ from models.health.scale import Floats
 from models.model import Model
 from pipeline.config.schema import Target
 from pipeline.jobs.past_runs import PastRun, past_bundle
-from pipeline.ledger import current_run
 from pipeline.workspace import Workspace
 
 CHUNK = 20_000
@@ -24,7 +23,11 @@ CHUNK = 20_000
 
 
 def check_bound(
-    workspace: Workspace, target: Target, scores: pd.DataFrame, drivers: pd.DataFrame
+    workspace: Workspace,
+    target: Target,
+    run: PastRun,
+    scores: pd.DataFrame,
+    drivers: pd.DataFrame,
 ) -> dict[str, Any]:
     """Compare published points with contributions worked out again from the inputs kept with the
     run.
@@ -32,7 +35,7 @@ def check_bound(
     Parameters
     ----------
     scores, drivers
-        Published rows of the current run; scores of accounts that have one.
+        Published rows of the run; scores of accounts that have one.
 
     Returns
     -------
@@ -47,14 +50,11 @@ def check_bound(
     ContractError
         Naming an account and a driver with more points than allowed.
     """
-    row = current_run(workspace.store, target.name)
-    assert row is not None  # whoever has published rows has a run
-    run = PastRun(row)
     try:
         bundle = past_bundle(workspace, target, run)
     except NotFound as gone:
         return {
-            "basis": row["basis"],
+            "basis": run.row["basis"],
             "slope": None,
             "drivers": 0,
             "largest_share": None,

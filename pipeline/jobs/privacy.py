@@ -2,7 +2,7 @@
 published tables.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from features.errors import NotFound
+from pipeline.jobs.accounts import account_named
 from pipeline.storage import Store
 from pipeline.workspace import Workspace
 
@@ -20,13 +21,14 @@ ACCOUNT = "account_id"
 class Forgotten:
     """Rows removed by table, and pages removed because they named the account."""
 
+    account_id: str
     rows: Mapping[str, int]
     pages: tuple[Path, ...]
 
 
 def forget_account(workspace: Workspace, account: str) -> Forgotten:
-    """Remove every row of an account from the store, earlier versions of the tables with it, and
-    the pages that name it.
+    """Remove every row of an account (its id or name) from the store, earlier versions of the
+    tables with it, and the pages that name it.
 
     Models are not trained anew: they hold no row of an account, only what all rows together taught.
     The source is not touched: an account that is still there comes back with the next staging.
@@ -34,21 +36,31 @@ def forget_account(workspace: Workspace, account: str) -> Forgotten:
     Raises
     ------
     NotFound
-        When no table holds the account.
+        When no table holds the account, naming the nearest, or several accounts have that name.
     """
     store = workspace.store
     tables = [name for name in store.tables() if ACCOUNT in store.columns(name)]
-    pages = _pages_that_name(workspace.folder / "reports", {account, *_names_of(store, account)})
-    rows = {name: store.erase(name, ACCOUNT, [account]) for name in tables}
-    held = {name: count for name, count in rows.items() if count}
-    if not held:
-        raise NotFound(
-            f"no table of {store.folder} holds account {account!r}. Ids are written as in the table"
-            " `scores`."
-        )
+    account_id = _id_of(store, tables, account)
+    names = {account_id, *_names_of(store, account_id)}
+    pages = _pages_that_name(workspace.folder / "reports", names)
+    rows = {name: store.erase(name, ACCOUNT, [account_id]) for name in tables}
     for page in pages:
         page.unlink()
-    return Forgotten(held, pages)
+    return Forgotten(account_id, {name: count for name, count in rows.items() if count}, pages)
+
+
+def _id_of(store: Store, tables: Sequence[str], account: str) -> str:
+    """The account's id: an id that any table holds, else the one published account of that name."""
+    for table in tables:
+        if len(store.read(table, columns=[ACCOUNT], filters=[(ACCOUNT, "=", account)])):
+            return account
+    if not store.exists("portfolio"):
+        raise NotFound(
+            f"no table of {store.folder} holds account {account!r}. Ids are written as in your"
+            " tables; names are known once `tenure score` has published."
+        )
+    people = store.read("portfolio", columns=[ACCOUNT, "name"]).drop_duplicates()
+    return account_named(account, people, f"in the tables of {store.folder}")
 
 
 def drop_old_runs(store: Store, target: str, as_of: pd.Timestamp, keep_days: int) -> dict[str, int]:

@@ -38,7 +38,7 @@ from pipeline.jobs.explain_scale import tested_scores
 from pipeline.jobs.past_runs import PastRun, past_bundle
 from pipeline.jobs.stage import load_staged
 from pipeline.jobs.treated import treated_rows
-from pipeline.ledger import current_run
+from pipeline.ledger import published_run
 from pipeline.workspace import Workspace, target_rule
 
 CHUNK = 20_000
@@ -47,7 +47,7 @@ CHUNK = 20_000
 
 @dataclass(frozen=True)
 class PulseReport:
-    """Pulse and score of every account of the current run.
+    """Pulse and score of every account of a run.
 
     `accounts`: account_id, name, owner, value_per_year, currency, health, band, probability,
     status, pulse, author, noted_at, expires_at, counts_until (the last date on which it counts),
@@ -63,9 +63,9 @@ class PulseReport:
     tested_dates: tuple[date, ...]
 
 
-def pulse_report(workspace: Workspace, target: Target) -> PulseReport:
-    """Read the ratings known on the run's date, what they weigh, and who was right on the dates of
-    the test.
+def pulse_report(workspace: Workspace, target: Target, as_of: date | None = None) -> PulseReport:
+    """Read the ratings known on the date of the current run, or of the run of a date, what they
+    weigh, and who was right on the dates of the test.
 
     Raises
     ------
@@ -79,9 +79,8 @@ def pulse_report(workspace: Workspace, target: Target) -> PulseReport:
             f"target {target.name!r} is about growing; a pulse speaks of staying. Choose a target"
             " about leaving with --target."
         )
-    scores = published_rows(workspace, target, "scores")
-    row = current_run(workspace.store, target.name)
-    assert row is not None  # published_rows refuses otherwise
+    row = published_run(workspace.store, target.name, as_of)
+    scores = published_rows(workspace, target, "scores", as_of)
     run = PastRun(row)
     bundle = past_bundle(workspace, target, run)
     with connected() as connection:
@@ -90,7 +89,7 @@ def pulse_report(workspace: Workspace, target: Target) -> PulseReport:
         known = pulse_on(connection, source, scores[["account_id", "as_of"]])
         tested = _tested(workspace, target, connection, staged, source, bundle.model_version)
     points, weighed = _weigh(workspace, target, run, bundle, source.name, scores)
-    people = published_rows(workspace, target, "portfolio").drop(columns=["as_of", "run_id"])
+    people = published_rows(workspace, target, "portfolio", as_of).drop(columns=["as_of", "run_id"])
     table = people.merge(scores[["account_id", "health", "band", "probability"]], on="account_id")
     table = table.merge(known.drop(columns="as_of"), on="account_id").merge(
         points, on="account_id", how="left"

@@ -2,8 +2,10 @@
 card.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pandas as pd
@@ -36,17 +38,23 @@ _EARLIER_RUNS, _EARLIER_SCORES = 6, 500_000
 """Matured runs on the portfolio page, fewer where they are large; `tenure outcomes` has all."""
 
 
-def write_reports(workspace: Workspace, target: Target, published: PublishedRun) -> list[Path]:
-    """Write the pages of a run beside the project file; returns their paths.
+def _folder(workspace: Workspace, target: Target, run: Mapping[str, Any]) -> Path:
+    """Where the pages of a run stand.
 
     A run of an earlier date than the one readers see gets a folder of its own: its pages must not
     stand where people look for today's.
     """
     folder = workspace.folder / "reports" / target.name
     current = current_run(workspace.store, target.name)
-    if current is not None and current["run_id"] != published.run["run_id"]:
-        folder = folder / f"{published.run['as_of']:%Y-%m-%d}"
+    if current is not None and current["run_id"] != run["run_id"]:
+        folder = folder / f"{run['as_of']:%Y-%m-%d}"
     folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def write_reports(workspace: Workspace, target: Target, published: PublishedRun) -> list[Path]:
+    """Write the pages of a run beside the project file; returns their paths."""
+    folder = _folder(workspace, target, published.run)
     evaluation = (
         latest_evaluation(workspace, target, published.bundle.model_version)
         or (latest_evaluation(workspace, target) if published.bundle.basis == "scorecard" else None)
@@ -113,8 +121,7 @@ def write_changes_page(workspace: Workspace, target: Target, found: Change) -> P
 
 def write_pulse_page(workspace: Workspace, target: Target, report: PulseReport) -> Path:
     """Write the page of pulse and score; returns its path."""
-    folder = workspace.folder / "reports" / target.name
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = _folder(workspace, target, report.run)
     _replace(
         folder / PULSE_PAGE,
         pulse_page(
@@ -139,8 +146,8 @@ def write_account_page(workspace: Workspace, target: Target, explained: Explaine
     """Write the brief of one account; returns its path. Ids may hold any character, so the name is
     percent-encoded.
     """
-    folder = workspace.folder / "reports" / target.name / "accounts"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = _folder(workspace, target, explained.score) / "accounts"
+    folder.mkdir(exist_ok=True)
     path = folder / f"{quote(str(explained.score['account_id']), safe=' ')}.html"
     _replace(
         path,

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from features.errors import ConfigError, GateRefused, NotFound
+from features.errors import ConfigError, GateRefused
 from features.facts import SourceFacts
 from features.snapshots import activity_filter
 from features.windows import day_number
@@ -47,10 +47,10 @@ from pipeline.engine.duckdb import Connection
 from pipeline.engine.facts import source_facts
 from pipeline.engine.staged_facts import StagedFacts
 from pipeline.jobs.history import CHECKS, PAST_SCORES, TRAJECTORY
-from pipeline.jobs.past_runs import PastRun, find_run, past_bundle
+from pipeline.jobs.past_runs import PastRun, past_bundle
 from pipeline.jobs.past_scores import MEMBER, STEP_DAYS, past_scores
 from pipeline.jobs.stage import load_staged
-from pipeline.ledger import current_run
+from pipeline.ledger import published_run
 from pipeline.workspace import Workspace, activity_source, population_rule, population_source
 
 KINDS = ("churn", "inactivity")
@@ -116,7 +116,7 @@ def trajectory_target(
     GateRefused
         Where the run has a scorecard instead of probabilities.
     NotFound
-        Without a published run.
+        Without a published run, or one of that date.
     """
     _refuse_target(target)
     run = _run(workspace, target, as_of)
@@ -160,15 +160,7 @@ def _refuse_target(target: Target) -> None:
 
 
 def _run(workspace: Workspace, target: Target, as_of: date | None) -> PastRun:
-    if as_of is not None:
-        run = find_run(workspace, target, as_of.isoformat())
-    else:
-        current = current_run(workspace.store, target.name)
-        if current is None:
-            raise NotFound(
-                f"target {target.name!r} has no published run. Run `tenure score` first."
-            )
-        run = PastRun(current)
+    run = PastRun(published_run(workspace.store, target.name, as_of))
     if run.row["basis"] != "calibrated":
         raise GateRefused(
             f"run {run.run_id} is based on a scorecard, which gives no probability to project from."

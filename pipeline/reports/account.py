@@ -79,8 +79,8 @@ def foot_lines(explained: Explained) -> list[str]:
         )
     elif explained.score["basis"] == "calibrated":
         lines.append(
-            "which drivers another seed confirms is not asked here: `tenure explain ACCOUNT"
-            " --verify` loads the model"
+            "run `tenure verify ACCOUNT` to see which reasons hold up when the model is trained"
+            " from another seed"
         )
     if (listed["is_leading"] == False).any():  # noqa: E712 - null is neither
         lines.append("lagging: moves after an account has made up its mind; the others move before")

@@ -1,4 +1,4 @@
-"""What `tenure features --metrics` prints: the quarters, the way to first value, where people get
+"""What `tenure metrics` prints: the quarters, the way to first value, where people get
 stuck, links of signals.
 """
 

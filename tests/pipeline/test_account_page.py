@@ -185,7 +185,7 @@ def test_feet_tell_what_is_unsure_lagging_and_counted_as_one():
     )
     assert "lagging" in told and "events, active days, sessions" in told
     alone = explained(reseeded_health=None, drivers=_drivers().assign(is_sure=None))
-    assert "tenure explain ACCOUNT --verify" in " ".join(foot_lines(alone))
+    assert "tenure verify ACCOUNT" in " ".join(foot_lines(alone))
 
 
 def test_red_without_a_reason_is_not_explained_and_healthy_has_nothing_to_explain():

@@ -356,7 +356,7 @@ def test_explain_adds_up_and_names_the_nearest(company: Company, tenure: Command
     )
     words = tenure("explain", account, "--project", company.folder)
     assert words.code == 0 and account in words.out
-    assert str(len(scores)) in tenure("explain", "--verify", "--project", company.folder).out
+    assert str(len(scores)) in tenure("verify", "--project", company.folder).out
     wrong = tenure("explain", f"{account}x", "--project", company.folder)
     assert wrong.code == 2 and account in wrong.err
 

@@ -1,4 +1,4 @@
-"""`[[features.ratios]]`: found by `features --search`, pasted, built for training and scoring
+"""`[[features.ratios]]`: found by `tenure ratios`, pasted, built for training and scoring
 alike; mistakes are named.
 """
 
@@ -98,10 +98,10 @@ def held_out_loss(rows: TrainingSet) -> float:
 
 def test_found_pasted_trained_on_and_scored(made: Path, tenure: Command) -> None:
     assert tenure("features", "--project", made).code == 0
-    said = tenure("features", "--search", "--json", "--project", made)
+    said = tenure("ratios", "--json", "--project", made)
     found = json.loads(said.out)["found"][0]
     assert {found["numerator"].split("_")[0], found["divisor"].split("_")[0]} == {"errors", "pages"}
-    assert found["toml"] in tenure("features", "--search", "--project", made).out
+    assert found["toml"] in tenure("ratios", "--project", made).out
 
     workspace = open_workspace(made, None, NOW)
     before = held_out_loss(load_training(workspace, workspace.target(None))[0])

@@ -1,4 +1,4 @@
-"""`tenure explain --verify`: published points against contributions worked out again."""
+"""`tenure verify`: published points against contributions worked out again."""
 
 import json
 from dataclasses import replace
@@ -10,18 +10,18 @@ from small_company import NOW, Command, Company
 from features.errors import ContractError
 from pipeline.engine.duckdb import connected
 from pipeline.jobs.explain import check_points, published_rows
+from pipeline.jobs.past_runs import PastRun
 from pipeline.jobs.point_bound import bound_words, check_bound
 from pipeline.jobs.score import score_target
 from pipeline.jobs.stage import load_staged
 from pipeline.jobs.train import champion_bundle
+from pipeline.ledger import published_run
 
 
 def test_no_published_points_exceed_their_bound(company: Company, tenure: Command) -> None:
-    answer = tenure("explain", "--verify", "--project", company.folder)
+    answer = tenure("verify", "--project", company.folder)
     assert answer.code == 0 and "times the score's largest slope" in answer.out
-    told = json.loads(tenure("explain", "--verify", "--json", "--project", company.folder).out)[
-        "bound"
-    ]
+    told = json.loads(tenure("verify", "--json", "--project", company.folder).out)["bound"]
     assert told["drivers"] == len(company.published("drivers")) and told["not_checked"] is None
     # The sigmoid is straight in log-odds: accounts that are not clipped use all of the bound, and
     # nobody more.
@@ -30,12 +30,13 @@ def test_no_published_points_exceed_their_bound(company: Company, tenure: Comman
 
 def test_points_beyond_the_bound_are_named(company: Company) -> None:
     workspace, target = company.workspace()
+    run = PastRun(published_run(workspace.store, target.name))
     scores = published_rows(workspace, target, "scores").dropna(subset=["health_exact"])
     drivers = published_rows(workspace, target, "drivers")
     worst = drivers["points"].abs().idxmax()
     drivers.loc[worst, "points"] *= 1.01
     with pytest.raises(ContractError, match=str(drivers.loc[worst, "driver"])):
-        check_bound(workspace, target, scores, drivers)
+        check_bound(workspace, target, run, scores, drivers)
 
 
 def test_a_scorecard_is_checked_against_its_own_points(company_copy: Company) -> None:

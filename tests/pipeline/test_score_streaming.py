@@ -62,7 +62,7 @@ def test_an_error_while_drivers_are_written_keeps_its_kind_and_publishes_nothing
 
 
 def test_the_scale_is_explained_per_ten_points(company, tenure):
-    answer = tenure("score", "--explain-scale", "--json", "--project", company.folder)
+    answer = tenure("scale", "--json", "--project", company.folder)
     assert answer.code == 0, answer.err
     found = json.loads(answer.out)
     ranges = found["ranges"]
@@ -72,7 +72,7 @@ def test_the_scale_is_explained_per_ten_points(company, tenure):
         company.published("scores")["base_displayed"].dropna().iloc[0]
     )
     assert "Wilson" in found["interval"]
-    told = tenure("score", "--explain-scale", "--project", company.folder).out
+    told = tenure("scale", "--project", company.folder).out
     assert f"a typical account of yours starts at {found['base_displayed']}" in told
     assert f"accounts shown 0-{ranges[0]['health_until']} " in told
 
