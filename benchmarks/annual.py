@@ -34,7 +34,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.engine.duckdb import connected
-from pipeline.jobs.run import run_flow
+from pipeline.flow import run_flow
 from pipeline.jobs.score import score_target
 from pipeline.jobs.stage import stage_sources
 from pipeline.simulate import WorldOptions, simulate, write_world

@@ -30,8 +30,8 @@ from numpy.typing import NDArray
 from models.bundle import Bundle
 from models.dataset import TrainingSet
 from pipeline.config.schema import Target
+from pipeline.flow import run_flow
 from pipeline.jobs.prepare import load_training
-from pipeline.jobs.run import run_flow
 from pipeline.jobs.train import load_version
 from pipeline.simulate import WorldOptions, simulate, write_world
 from pipeline.tracking import CHALLENGER

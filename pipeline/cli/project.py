@@ -19,7 +19,7 @@ from pipeline.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from pipeline.jobs.run import WholeRun
+    from pipeline.flow import WholeRun
 
 
 def init(
@@ -115,7 +115,7 @@ def run(
     """
     from features.errors import ConfigError
     from pipeline.console import Story, print_json
-    from pipeline.jobs.run import run_flows
+    from pipeline.flow import run_flows
 
     if every_target and target is not None:
         raise ConfigError(
@@ -167,7 +167,7 @@ def demo(
     Example: tenure demo --accounts 1000
     """
     from pipeline.console import Story, print_json
-    from pipeline.jobs.run import run_flow
+    from pipeline.flow import run_flow
     from pipeline.simulate import WorldOptions, simulate, write_world
 
     story = Story(quiet=as_json)

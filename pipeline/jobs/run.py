@@ -1,7 +1,10 @@
-"""The whole flow, told in about a dozen lines per target."""
+"""What each step of the whole flow does and tells, in about a dozen lines per target.
+
+The order of the steps stands in `pipeline/flow.py`.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -25,55 +28,81 @@ Say = Callable[[str, str], None]
 
 
 @dataclass(frozen=True)
-class WholeRun:
-    """What a whole run found and left."""
+class Preparation:
+    """What the steps that prepare every target work on."""
 
-    evaluation: Mapping[str, Any]
-    """Empty where too few left to train a model."""
-    refused: str | None
-    published: PublishedRun
-    pages: tuple[Path, ...]
-
-
-def run_flow(workspace: Workspace, target: Target, say: Say, as_of: date | None = None) -> WholeRun:
-    """Stage, build, train, evaluate, promote, score and report; each step as its own command would.
-
-    A candidate that its gates refuse is not promoted: the model in use goes on, or, where there is
-    none yet, the scorecard is published. So it is where too few left to train anything.
-    """
-    return run_flows(workspace, (target,), say, as_of)[0]
+    workspace: Workspace
+    connection: Connection
+    targets: Sequence[Target]
+    say: Say
 
 
-def run_flows(
-    workspace: Workspace, targets: Sequence[Target], say: Say, as_of: date | None = None
-) -> tuple[WholeRun, ...]:
-    """The whole flow for several targets, on tables staged once; an error at one leaves what is
-    published before it.
-    """
-    with workspace.store.writing():
-        with connected() as connection:
-            tell_stage(say, stage_sources(workspace, connection))
-            for target in targets:
-                refuse_bad_sources(workspace, connection, target)
-                tell_features(say, target, prepare_training(workspace, connection, target))
-        return tuple(
-            _publish(workspace, target, say, as_of, is_named=len(targets) > 1) for target in targets
-        )
+@dataclass
+class TargetRun:
+    """One target on its way from features in the store to pages, filled by each step in turn."""
+
+    workspace: Workspace
+    target: Target
+    say: Say
+    as_of: date | None
+    trained: Trained | None = None
+    """None where too few left to train a model."""
+    evaluation: Mapping[str, Any] = field(default_factory=dict)
+    refused: str | None = None
+    """Why the candidate is not in use, if so."""
+    published: PublishedRun | None = None
+    pages: tuple[Path, ...] = ()
 
 
-def _publish(
-    workspace: Workspace, target: Target, say: Say, as_of: date | None, *, is_named: bool
-) -> WholeRun:
-    """From features in the store to pages."""
-    if is_named:
-        say("target", target.name)
-    found, refused = _learn(workspace, target, say)
+def stage(run: Preparation) -> None:
+    """Read the sources once for all targets."""
+    tell_stage(run.say, stage_sources(run.workspace, run.connection))
+
+
+def build_features(run: Preparation) -> None:
+    """Build features and labels of every target; sources that would teach the future stop it."""
+    for target in run.targets:
+        refuse_bad_sources(run.workspace, run.connection, target)
+        counts = prepare_training(run.workspace, run.connection, target)
+        tell_features(run.say, target, counts)
+
+
+def train(run: TargetRun) -> None:
+    """Train a candidate, or publish the scorecard where too few left to train one."""
+    try:
+        run.trained = train_target(run.workspace, run.target)
+    except TooFewEvents as few:
+        run.refused = _publish_scorecard(run.workspace, run.target, run.say, few)
+        return
+    tell_training(run.say, run.trained)
+
+
+def evaluate(run: TargetRun) -> None:
+    """Judge the candidate, where there is one."""
+    if run.trained is None:
+        return
+    run.evaluation = evaluate_target(run.workspace, run.target)
+    tell_evaluation(run.say, run.evaluation)
+
+
+def promote(run: TargetRun) -> None:
+    """Put the candidate to use, where there is one and its gates let it."""
+    if run.trained is not None:
+        run.refused = _promote(run.workspace, run.target, run.say)
+
+
+def score(run: TargetRun) -> None:
+    """Score and publish with what is in use."""
     with connected() as connection:
-        published = score_target(workspace, connection, target, as_of)
-    tell_score(say, published)
-    pages = write_reports(workspace, target, published)
-    say("look", f"{pages[0]}  {pages[1].name}  {pages[2].name}")
-    return WholeRun(found, refused, published, tuple(pages))
+        run.published = score_target(run.workspace, connection, run.target, run.as_of)
+    tell_score(run.say, run.published)
+
+
+def report(run: TargetRun) -> None:
+    """Draw the pages of what was published."""
+    assert run.published is not None  # the step before
+    run.pages = tuple(write_reports(run.workspace, run.target, run.published))
+    run.say("look", f"{run.pages[0]}  {run.pages[1].name}  {run.pages[2].name}")
 
 
 def refuse_bad_sources(workspace: Workspace, connection: Connection, target: Target) -> None:
@@ -92,18 +121,6 @@ def refuse_leaking_store(workspace: Workspace, target: Target) -> None:
     if workspace.store.exists("staged_sources"):
         with connected() as connection:
             refuse_training(check_sources(workspace, connection, target, restage=False))
-
-
-def _learn(workspace: Workspace, target: Target, say: Say) -> tuple[Mapping[str, Any], str | None]:
-    """What the test said, and why the candidate is not in use, if so."""
-    try:
-        trained = train_target(workspace, target)
-    except TooFewEvents as few:
-        return {}, _publish_scorecard(workspace, target, say, few)
-    tell_training(say, trained)
-    found = evaluate_target(workspace, target)
-    tell_evaluation(say, found)
-    return found, _promote(workspace, target, say)
 
 
 def _publish_scorecard(workspace: Workspace, target: Target, say: Say, few: TooFewEvents) -> str:

@@ -12,8 +12,8 @@ import pytest
 from small_company import Answer, Command, Company, quick_training
 
 from pipeline.cli import main
+from pipeline.flow import run_flow
 from pipeline.jobs import train as train_job
-from pipeline.jobs.run import run_flow
 from pipeline.simulate import WorldOptions, simulate, write_world
 
 

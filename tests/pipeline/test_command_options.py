@@ -8,7 +8,10 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -17,6 +20,7 @@ import typer
 from small_company import Command, Company
 
 from features.errors import NotFound
+from pipeline import flow
 from pipeline.cli import GROUPS, MODEL_COMMANDS, app
 from pipeline.jobs.accounts import account_named
 from pipeline.libraries import library_versions
@@ -236,6 +240,28 @@ def test_flow_and_catalogue_of_a_project_name_what_it_has(
     assert "staged_accounts" in steps[0]["writes"] and "staged_*" not in steps[0]["writes"]
     assert "features_churn_90d" in tenure("flow", "--project", company.folder).out
     assert tenure("flow", "--project", company.folder / "data").code == 2
+
+
+def test_a_run_walks_the_steps_that_flow_prints(monkeypatch: pytest.MonkeyPatch) -> None:
+    walked: list[str] = []
+
+    def recorded(step: flow.Step[Any]) -> flow.Step[Any]:
+        def run(progress: Any) -> None:
+            walked.append(step.name)
+            if step.name == "score":
+                progress.published = "a run"
+
+        return replace(step, run=run)
+
+    prepare, publish = flow.PREPARE, flow.PUBLISH
+    monkeypatch.setattr(flow, "PREPARE", tuple(recorded(step) for step in prepare))
+    monkeypatch.setattr(flow, "PUBLISH", tuple(recorded(step) for step in publish))
+    workspace: Any = SimpleNamespace(store=SimpleNamespace(writing=nullcontext))
+    targets: Any = [SimpleNamespace(name="leaves"), SimpleNamespace(name="grows")]
+    flow.run_flows(workspace, targets, lambda step, text: None)
+    alone = [step.name for step in publish]
+    assert walked == [*(step.name for step in prepare), *alone, *alone]
+    assert [step.name for step in flow.FLOW] == [*(step.name for step in prepare), *alone]
 
 
 def test_every_command_of_the_app_is_listed_here() -> None:

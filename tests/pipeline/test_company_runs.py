@@ -19,9 +19,9 @@ from small_company import NOW, Command, Company
 from features.errors import GateRefused, StoreError
 from features.windows import day_number
 from pipeline.engine.duckdb import connected
+from pipeline.flow import run_flow
 from pipeline.jobs.features import build_scoring
 from pipeline.jobs.prepare import load_training, prepare_training
-from pipeline.jobs.run import run_flow
 from pipeline.jobs.stage import stage_sources
 from pipeline.jobs.train import champion_bundle, model_name
 from pipeline.storage import Store, content_hash

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from pipeline.engine.duckdb import Connection
+from pipeline.flow import run_flow
 from pipeline.jobs.explain import check_points, published_rows
 from pipeline.jobs.features import build_training
-from pipeline.jobs.run import run_flow
 from pipeline.jobs.stage import stage_sources
 from pipeline.workspace import open_workspace
 
