@@ -14,6 +14,7 @@ from features.definition import Card, DeclaredRatio, RatioCard, Signal
 from features.errors import ConfigError
 from features.facts import SourceFacts, Step
 from features.naming import slug
+from features.sql import identifier
 from features.states import attribute_signals, state_signals
 from features.streams import ACCOUNTS, ASKED, CELLS, stream_signals
 from features.windows import cells
@@ -233,7 +234,9 @@ def _cards_of(source: SourceFacts, window_days: tuple[int, ...]) -> list[Card]:
 def _last_query(
     columns: list[tuple[Signal, str]], joins: list[str], streams: list[str], sources: list[str]
 ) -> str:
-    chosen = ",\n  ".join(f"{expression} as {signal.column}" for signal, expression in columns)
+    chosen = ",\n  ".join(
+        f"{expression} as {identifier(signal.column)}" for signal, expression in columns
+    )
     dates = "\n".join(
         f"left join dates_{slug(s)} on dates_{slug(s)}.as_of_day = s.as_of_day "
         f"and dates_{slug(s)}.partition_name = s.partition_name"

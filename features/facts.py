@@ -49,11 +49,6 @@ class Step:
     select: str
 
 
-def literal(text: str) -> str:
-    """A text as an SQL literal."""
-    return "'" + text.replace("'", "''") + "'"
-
-
 def as_known(source: SourceFacts, snapshots: str = "snapshots") -> str:
     """The rows of a table per snapshot as they stood then: versions chosen, columns blank until
     known.

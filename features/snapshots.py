@@ -14,7 +14,8 @@ was merged into another is part of that one: from the merge on it is not asked a
 from dataclasses import dataclass
 from typing import Literal
 
-from features.facts import SourceFacts, as_known, literal
+from features.facts import SourceFacts, as_known
+from features.sql import literal
 from features.windows import covers, ended_within, known, known_value
 
 PopulationKind = Literal["customers", "active", "accounts", "trials"]

@@ -8,7 +8,8 @@ them from. All rows carry `account_id` and `as_of_day` and hold only what was kn
 from collections.abc import Callable
 
 from features.dimensions.adoption import PARTS
-from features.facts import SourceFacts, as_known, literal
+from features.facts import SourceFacts, as_known
+from features.sql import literal
 from features.windows import covers, happened, known
 
 # Names under which a project's lists of events are frozen with a model, beside the categories of

@@ -7,8 +7,9 @@ from hashlib import sha256
 from typing import Any
 
 from features.definition import Signal, StateCard
-from features.facts import SourceFacts, Step, as_known, finish, literal
+from features.facts import SourceFacts, Step, as_known, finish
 from features.naming import column_name, slug
+from features.sql import literal
 from features.state_rows import state_rows
 from features.windows import edge_column, happened
 

@@ -21,9 +21,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from features.definition import Card, Measure, Signal
-from features.facts import SourceFacts, Step, finish, literal
+from features.facts import SourceFacts, Step, finish
 from features.naming import column_name, slug
 from features.sources import Contract, Span, Stream
+from features.sql import literal
 from features.windows import (
     NEVER,
     edge_column,

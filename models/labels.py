@@ -21,8 +21,9 @@ the merge, and that of the account it was merged into from then on. So it leaves
 and a merge is no leaving.
 """
 
-from features.facts import SourceFacts, as_known, literal
+from features.facts import SourceFacts, as_known
 from features.snapshots import PopulationRule, activity_filter
+from features.sql import literal
 from features.terms import current_terms
 from features.windows import US_PER_DAY, covers
 from models.targets import ENDS_OF_COVER, TargetRule

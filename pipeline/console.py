@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from models.health.promises import FEWEST_ACCOUNTS
+from pipeline.edge.text import visible
 from pipeline.jobs.explain import Explained
 from pipeline.jobs.explain_scale import INTERVAL, ScaleExplained
 from pipeline.reports.account import foot_lines, open_action_lines, waterfall
@@ -29,7 +30,7 @@ class Story:
     def __call__(self, step: str, text: str) -> None:
         """Print one line."""
         print(
-            f"{time.monotonic() - self._started:6.1f}s  {step:<9} {text}",
+            f"{time.monotonic() - self._started:6.1f}s  {step:<9} {visible(text, one_line=True)}",
             file=self._stream,
             flush=True,
         )

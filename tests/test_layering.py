@@ -57,7 +57,7 @@ CALLS = {
 }
 # Inside features, from the ground up: a module imports only from its own row or rows before it.
 FEATURE_ROWS = (
-    ("errors", "metrics", "naming", "windows", "feeds", "sources"),
+    ("errors", "metrics", "naming", "sql", "windows", "feeds", "sources"),
     ("definition",),
     ("dimensions", "automatic"),
     ("catalogue", "facts"),

@@ -9,6 +9,7 @@ import pandas as pd
 from features.dimensions.season import DRIVER as SEASON
 from features.errors import ContractError
 from models.drivers import REASONS, REST, Reason, chance_in_words, paragraph, reasons_in_words
+from pipeline.edge.text import defused
 
 WORKLIST_COLUMNS = (
     "owner",
@@ -33,9 +34,6 @@ WORKLIST_COLUMNS = (
 NO_OWNER = "no owner"
 GOOD_BANDS = ("low", "medium", "high")
 _RANKED_BANDS = ("at_risk", "stable", "healthy", *GOOD_BANDS)
-# Spreadsheets run a cell that starts with one of these; the full-width forms are turned into them
-# on entry.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 def worklist(
@@ -222,13 +220,6 @@ def write_worklist_csv(ranked: pd.DataFrame, path: Path) -> None:
         quoting=csv.QUOTE_NONNUMERIC,
         date_format="%Y-%m-%d",
     )
-
-
-def defused(cell: object) -> object:
-    """The cell, with an apostrophe before text that a spreadsheet would run as a formula."""
-    if isinstance(cell, str) and cell.lstrip(" ").startswith(_FORMULA_STARTS):
-        return f"'{cell}"
-    return cell
 
 
 def _is_text(dtype: object) -> bool:

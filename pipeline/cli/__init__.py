@@ -8,13 +8,15 @@ them.
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from typing import Annotated
 
 import typer
 
-from features.errors import ChurnError
 from pipeline.cli import model, project, reports, scores, signals
+from pipeline.cli.accounts import TakesAccount
 from pipeline.cli.grouped import Grouped
+from pipeline.edge.terminal import say
 from pipeline.libraries import library_versions
 
 GROUPS: Mapping[str, tuple[Callable[..., None], ...]] = {
@@ -66,7 +68,8 @@ app = typer.Typer(
 )
 for heading, commands in GROUPS.items():
     for command in commands:
-        app.command(rich_help_panel=heading)(command)
+        takes_account = command in (scores.explain, scores.verify, scores.forget)
+        app.command(rich_help_panel=heading, cls=TakesAccount if takes_account else None)(command)
 
 model_app = typer.Typer(
     no_args_is_help=True, help="Carry a model to another machine as text and JSON."
@@ -78,8 +81,11 @@ app.add_typer(model_app, name="model", rich_help_panel=MODEL_GROUP)
 
 def _print_version(is_asked: bool) -> None:
     if is_asked:
-        typer.echo(f"tenure {library_versions()['tenure']}")
+        say(f"tenure {library_versions()['tenure']}")
         raise typer.Exit
+
+
+_debug = ContextVar("debug", default=False)
 
 
 @app.callback()
@@ -90,16 +96,29 @@ def _tenure(
             "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
         ),
     ] = False,
+    debug: Annotated[
+        bool,
+        typer.Option(
+            "--debug", help="Before the command: where an error happened, with its causes."
+        ),
+    ] = False,
 ) -> None:
-    pass
+    _debug.set(debug)
 
 
 def main() -> None:
-    """Run a command; errors that a caller can act on become one message and an exit code."""
+    """Run a command; every error becomes one message with the next step, and an exit code."""
     # Threads of LightGBM that wait by spinning take the other core's work away on a busy machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
-    except ChurnError as error:
-        typer.echo(f"tenure: {error}", err=True)
-        sys.exit(error.exit_code)
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # libraries written in Rust panic with one that is no Exception
+        from pipeline.edge.faults import as_ours, one_line, trace
+
+        ours = as_ours(error)
+        if _debug.get():
+            say(trace(error), err=True)
+        say(one_line(ours), err=True)
+        sys.exit(ours.exit_code)

@@ -14,8 +14,8 @@ from pipeline.cli.options import (
     TargetOption,
     now,
     open_project,
-    show,
 )
+from pipeline.edge.terminal import say, show
 
 
 def train(
@@ -266,7 +266,7 @@ def promote(
     with workspace.store.writing():
         advice = candidate_advice(workspace, chosen, use_scorecard=scorecard)
         if not as_json:  # before the gates: who reads a refusal wants it, too
-            typer.echo(NO_BENCH if advice is None else advice.words)
+            say(NO_BENCH if advice is None else advice.words)
         done = promote_target(workspace, chosen, acknowledge=acknowledge, use_scorecard=scorecard)
     if as_json:
         print_json(
@@ -278,9 +278,9 @@ def promote(
             }
         )
         return
-    typer.echo(f"version {done.version} of {chosen.name} is in use ({done.basis}).")
+    say(f"version {done.version} of {chosen.name} is in use ({done.basis}).")
     for reason in done.reasons:
-        typer.echo(f"  {reason}")
+        say(f"  {reason}")
 
 
 def _promote_table(
@@ -318,9 +318,9 @@ def _promote_table(
             }
         )
         return
-    typer.echo(f"version {promotion.version} of {done.registered} is in use ({promotion.basis}).")
+    say(f"version {promotion.version} of {done.registered} is in use ({promotion.basis}).")
     for line in (*promotion.reasons, *done.notes, f"MLflow loads it as {address}"):
-        typer.echo(f"  {line}")
+        say(f"  {line}")
 
 
 def recalibrate(
@@ -351,11 +351,11 @@ def recalibrate(
     if as_json:
         print_json(asdict(done))
         return
-    typer.echo(done.check.words)
+    say(done.check.words)
     if done.version is None:
-        typer.echo("The calibrator stays as it is.")
+        say("The calibrator stays as it is.")
     else:
-        typer.echo(
+        say(
             f"Version {done.version} of {chosen.name} is in use: log loss on the newest date"
             f" {done.log_loss_after:.4f}, before {done.log_loss_before:.4f}."
         )
@@ -379,7 +379,7 @@ def model_export(
     if as_json:
         print_json({"file": str(file), "model_version": version})
     else:
-        typer.echo(f"wrote {file}: model {version} of {chosen.name}.")
+        say(f"wrote {file}: model {version} of {chosen.name}.")
 
 
 def model_import(
@@ -401,4 +401,4 @@ def model_import(
     if as_json:
         print_json({"model_version": version})
     else:
-        typer.echo(f"model {version} is in use for {chosen.name}.")
+        say(f"model {version} is in use for {chosen.name}.")

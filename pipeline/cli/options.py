@@ -1,10 +1,8 @@
 """What commands share: their common options, the clock, and the project they open."""
 
-import sys
-from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -49,8 +47,6 @@ EngineOption = Annotated[
 PageOption = Annotated[bool, typer.Option("--page", help="Write the page beside the reports.")]
 AccountArgument = Annotated[str, typer.Argument(help="Account id or name.")]
 HERE = Path(".")
-WIDTH = 160
-"""Columns of a table where standard output is no terminal."""
 
 
 def now() -> datetime:
@@ -87,12 +83,3 @@ def project_if_any(project: Path) -> "Project | None":
 def day_of(as_of: datetime | None) -> date | None:
     """The date of `--as-of`."""
     return as_of.date() if as_of else None
-
-
-def show(lines: Iterable[Any], width: int = WIDTH) -> None:
-    """Print rich renderables, in colour and as wide as the window in a terminal."""
-    from rich.console import Console
-
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else width)
-    for line in lines:
-        console.print(line)

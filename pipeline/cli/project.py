@@ -17,6 +17,7 @@ from pipeline.cli.options import (
     open_project,
     project_if_any,
 )
+from pipeline.edge.terminal import say
 
 if TYPE_CHECKING:
     from pipeline.flow import WholeRun
@@ -51,7 +52,7 @@ def init(
         if as_json:
             print_json({"contract": contract_text()})
         else:
-            typer.echo(contract_text())
+            say(contract_text())
         return
     file = project / "tenure.toml"
     if file.exists() and not force:
@@ -64,10 +65,10 @@ def init(
     if as_json:
         print_json({"file": str(file), "unguessed": list(proposal.unguessed)})
         return
-    typer.echo(f"wrote {file}")
+    say(f"wrote {file}")
     for line in proposal.unguessed:
-        typer.echo(f"  not guessed: {line}")
-    typer.echo("next: read the file, then `tenure check`.")
+        say(f"  not guessed: {line}")
+    say("next: read the file, then `tenure check`.")
 
 
 def check(
@@ -92,7 +93,7 @@ def check(
     if as_json:
         print_json(report.to_dict())
     else:
-        typer.echo(check_text(report))
+        say(check_text(report))
     refuse_training(report)
 
 
@@ -201,4 +202,4 @@ def flow(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
     if as_json:
         print_json([step.to_dict() for step in steps])
     else:
-        typer.echo(flow_text(steps))
+        say(flow_text(steps))

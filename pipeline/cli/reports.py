@@ -14,8 +14,8 @@ from pipeline.cli.options import (
     TargetOption,
     day_of,
     open_project,
-    show,
 )
+from pipeline.edge.terminal import say, show
 
 
 def forecast(
@@ -82,7 +82,7 @@ def pulse(
     if as_json:
         print_json({**pulse_json(report), "page": None if page is None else str(page)})
     elif page is not None:
-        typer.echo(page)
+        say(page)
     else:
         show(pulse_lines(report))
 
@@ -135,7 +135,7 @@ def patterns(
     if as_json:
         print_json({**pattern_json(report), "page": None if page is None else str(page)})
     elif page is not None:
-        typer.echo(page)
+        say(page)
     else:
         show(pattern_lines(report))
 

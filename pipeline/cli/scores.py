@@ -16,8 +16,8 @@ from pipeline.cli.options import (
     TargetOption,
     day_of,
     open_project,
-    show,
 )
+from pipeline.edge.terminal import say, show
 
 if TYPE_CHECKING:
     from pipeline.jobs.explain import Explained
@@ -135,7 +135,7 @@ def rollback(
     if as_json:
         print_json({"superseded": superseded})
         return
-    typer.echo(
+    say(
         f"readers see run {run_id} again; superseded: {', '.join(superseded) or 'none'}. The"
         " pages still show the run they were drawn for; `tenure score --as-of DATE` draws them"
         " anew."
@@ -164,7 +164,7 @@ def forget(
             }
         )
         return
-    typer.echo(
+    say(
         f"{sum(forgotten.rows.values()):,} rows of {forgotten.account_id} removed from"
         f" {len(forgotten.rows)} tables, with the tables' earlier versions;"
         f" {len(forgotten.pages)} pages that named it are gone (`tenure score` writes them anew)."
@@ -206,7 +206,7 @@ def explain(
         show(explained_text(explained, chosen.horizon_days, verb), ACCOUNT_WIDTH)
     for written in (paragraph, page):
         if written is not None:
-            typer.echo(written)
+            say(written)
 
 
 def verify(
@@ -244,11 +244,11 @@ def verify(
     if as_json:
         print_json(checked)
         return
-    typer.echo(
+    say(
         f"base and points add to the score for all {checked['accounts']:,} scored accounts "
         f"(largest gap {checked['largest_gap']:.1e}; displayed integers add exactly)."
     )
-    typer.echo(f"{bound_words(checked['bound'])}.")
+    say(f"{bound_words(checked['bound'])}.")
 
 
 def _explained_json(explained: "Explained") -> dict[str, Any]:
@@ -312,9 +312,9 @@ def changes(
         print_json(changes_json(found, one, history))
         return
     for line in changes_text(found) if one is None else account_text(found, one, history):
-        typer.echo(line)
+        say(line)
     if one is None:
-        typer.echo(f"  look: {page}")
+        say(f"  look: {page}")
 
 
 def replay(
@@ -343,6 +343,6 @@ def replay(
         print_json(found.to_dict())
     else:
         for line in found.words():
-            typer.echo(line)
+            say(line)
     if found.difference is not None:
         raise typer.Exit(1)

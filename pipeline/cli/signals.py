@@ -2,8 +2,6 @@
 ratios.
 """
 
-import typer
-
 from pipeline.cli.options import (
     HERE,
     DataOption,
@@ -16,6 +14,7 @@ from pipeline.cli.options import (
     open_project,
     project_if_any,
 )
+from pipeline.edge.terminal import say
 
 
 def features(
@@ -60,7 +59,7 @@ def catalogue(project: ProjectOption = HERE, as_json: JsonOption = False) -> Non
     if as_json:
         print_json([asdict(entry) for entry in entries(window_days)])
         return
-    typer.echo(catalogue_text(window_days))
+    say(catalogue_text(window_days))
 
 
 def metrics(
@@ -98,7 +97,7 @@ def metrics(
             }
         )
         return
-    typer.echo(metrics_text(taken, chosen))
+    say(metrics_text(taken, chosen))
 
 
 def worth(
@@ -121,7 +120,7 @@ def worth(
     if as_json:
         print_json({"measures": values.to_dict("records")})
         return
-    typer.echo(selection_text(values))
+    say(selection_text(values))
 
 
 def ratios(
@@ -152,4 +151,4 @@ def ratios(
             }
         )
         return
-    typer.echo(search_text(search))
+    say(search_text(search))

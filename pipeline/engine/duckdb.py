@@ -1,16 +1,16 @@
-"""DuckDB as the engine: one in-memory connection per run, and the quoting that SQL made by us
-needs.
-"""
+"""DuckDB as the engine: one in-memory connection per run."""
 
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
+
+from features.sql import identifier as identifier
+from features.sql import literal as literal
 
 Connection = duckdb.DuckDBPyConnection
 
@@ -57,37 +57,6 @@ def connected(threads: int = 2, memory_limit: str = "4GB") -> Iterator[Connectio
         yield connection
     finally:
         connection.close()
-
-
-def identifier(name: str) -> str:
-    """The name quoted as DuckDB wants it.
-
-    Only for the user's own column names; names that we choose are plain snake_case, which Spark
-    reads too.
-
-    >>> identifier("Customer ID")
-    '"Customer ID"'
-    """
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(value: str | int | float | bool | date | None) -> str:
-    """The value as an SQL literal.
-
-    >>> literal("O'Brien"), literal(True), literal(date(2024, 3, 1))
-    ("'O''Brien'", 'true', "DATE '2024-03-01'")
-    """
-    if value is None:
-        return "NULL"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return repr(value)
-    if isinstance(value, datetime):
-        return f"TIMESTAMP '{value.isoformat(sep=' ')}'"
-    if isinstance(value, date):
-        return f"DATE '{value.isoformat()}'"
-    return "'" + value.replace("'", "''") + "'"
 
 
 def rows(connection: Connection, query: str) -> list[tuple[Any, ...]]:

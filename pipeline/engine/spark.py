@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.ansi.enabled": "true",
+    # Names in double quotes and backslashes that are backslashes, as `features/sql.py` writes them.
+    "spark.sql.ansi.doubleQuotedIdentifiers": "true",
+    "spark.sql.parser.escapedStringLiterals": "true",
     "spark.sql.parquet.inferTimestampNTZ.enabled": "true",
     # The last query joins some sixty tables: planning it anew after each of them takes longer than
     # all else, and the order that `_kept` gives them would not be seen.

@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from features.facts import as_known, literal
+from features.facts import as_known
 from features.feeds import coverage, daily_counts
 from features.naming import slug
 from features.sources import CONTRACTS
+from features.sql import literal
 from features.windows import day_number, happened, known, window_edges
 from models.pulse import NEVER
 from pipeline.engine.duckdb import Connection, connected, row

@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from features.errors import ChurnError, ConfigError, ContractError, NotFound
+from features.sql import listed
 from features.windows import day_number
 from models.bundle import Bundle, score
 from models.changes import CAUSES, LINE_COLUMNS, SCALE, State, change_lines, main_cause, split
@@ -275,7 +276,7 @@ def _build(
         aside = past_workspace(workspace, project, data.staged, Path(folder))
         built = build_scoring(aside, connection, past_target(project, target), day, bundle.choices)
         bundle.published.check_signals(built.signals)
-        columns = ", ".join(bundle.published.columns)
+        columns = listed(bundle.published.columns)
         rows = connection.execute(
             f"select account_id, {columns} from features where as_of_day = {day_number(day)} "
             "order by account_id"

@@ -8,7 +8,8 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
-from features.facts import as_known, literal
+from features.facts import as_known
+from features.sql import literal
 from features.windows import US_PER_DAY, day_number, happened, known
 from models import incidence
 from pipeline.engine.duckdb import Connection

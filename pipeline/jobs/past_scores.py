@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from features.sql import as_doubles
 from features.windows import day_number
 from models.bundle import Bundle
 from models.methods.base import Floats
@@ -142,7 +143,7 @@ def _scored(
 
 def _rows(connection: Connection, bundle: Bundle, known_by: int, first: int) -> pd.DataFrame:
     """Snapshots with their signals, and labels that were complete by the run's date."""
-    columns = ", ".join(f"cast(f.{c} as double) as {c}" for c in bundle.published.columns)
+    columns = as_doubles(bundle.published.columns, "f")
     return connection.execute(f"""
 select s.account_id, s.as_of_day, s.state, case when l.label_until_day <= {known_by}
   then cast(l.label as double) end as label,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from features.definition import Signal
 from features.errors import StoreError
+from features.sql import listed
 from models.dataset import KEY_COLUMNS, TrainingSet
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection
@@ -55,7 +56,7 @@ def prepare_training(
         " label_reason, make_timestamp(label_until_day * 86400000000) as label_until,"
         " make_timestamp(event_us) as event_at from labels order by account_id, as_of_day"
     ).to_arrow_table()
-    columns = ", ".join(s.column for s in built.signals)
+    columns = listed(s.column for s in built.signals)
     features = connection.sql(
         f"select account_id, {_AS_OF}, {columns} from features order by account_id, as_of_day"
     )

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import pandas as pd
 
 from models.health import band_table, promises
 from pipeline.actions.worklist import worklist, write_worklist_csv
 from pipeline.config.schema import Target
+from pipeline.edge.file_names import file_name
 from pipeline.jobs.account_facts import account_facts
 from pipeline.jobs.changes import Change
 from pipeline.jobs.evaluate import latest_evaluation
@@ -143,12 +143,12 @@ def write_pattern_page(workspace: Workspace, target: Target, report: PatternRepo
 
 
 def write_account_page(workspace: Workspace, target: Target, explained: Explained) -> Path:
-    """Write the brief of one account; returns its path. Ids may hold any character, so the name is
-    percent-encoded.
+    """Write the brief of one account; returns its path. Ids may hold any character and be of any
+    length.
     """
     folder = _folder(workspace, target, explained.score) / "accounts"
     folder.mkdir(exist_ok=True)
-    path = folder / f"{quote(str(explained.score['account_id']), safe=' ')}.html"
+    path = folder / file_name(str(explained.score["account_id"]), ".html")
     _replace(
         path,
         account_page(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from features.sql import as_doubles, listed
 from features.windows import day_number
 from pipeline.engine.duckdb import Connection
 from pipeline.jobs.features import BEFORE_DAYS
@@ -34,8 +35,8 @@ class ScoringRows:
         none.
         """
         at_once = size or CHUNK
-        now = ", ".join(f"r.{c}" for c in self.columns)
-        earlier = ", ".join(f"cast(f.{c} as double) as {c}" for c in self.columns)
+        now = listed(self.columns, "r")
+        earlier = as_doubles(self.columns, "f")
         for start in range(0, max(1, self.count), at_once):
             part = (
                 f"from {_ROWS} r {{}} where r.place >= {start} and r.place < {start + at_once}"
@@ -52,9 +53,7 @@ class ScoringRows:
 
     def frame(self) -> pd.DataFrame:
         """All rows of the date by account, in memory at once."""
-        return self._frame(
-            f"select account_id, {', '.join(self.columns)} from {_ROWS} order by place"
-        )
+        return self._frame(f"select account_id, {listed(self.columns)} from {_ROWS} order by place")
 
     def hash(self) -> str:
         """`content_hash` of all rows, read a few columns at a time."""
@@ -62,7 +61,7 @@ class ScoringRows:
 
     def relation(self, run_id: str) -> Any:
         """The rows with `as_of` and `run_id`, for the store to stream."""
-        columns = ", ".join(self.columns)
+        columns = listed(self.columns)
         return self.connection.sql(
             f"select account_id, {columns}, timestamp '{self.day}' as as_of, '{run_id}' as run_id "
             f"from {_ROWS} order by place"
@@ -73,7 +72,7 @@ class ScoringRows:
         for start in range(0, len(names), _COLUMNS_AT_ONCE):
             some = names[start : start + _COLUMNS_AT_ONCE]
             rows = self.connection.execute(
-                f"select {', '.join(some)} from {_ROWS} order by place"
+                f"select {listed(some)} from {_ROWS} order by place"
             ).df()
             for name in some:
                 yield name, rows[name]
@@ -84,7 +83,7 @@ class ScoringRows:
 
 def scoring_rows(connection: Connection, columns: list[str], day: date) -> ScoringRows:
     """Number the feature rows of a date in the order of their accounts."""
-    numbers = ", ".join(f"cast({c} as double) as {c}" for c in columns)
+    numbers = as_doubles(columns)
     connection.execute(f"""
 create or replace temp table {_ROWS} as
 select row_number() over (order by account_id) - 1 as place, account_id, {numbers}

@@ -7,8 +7,8 @@ from datetime import date
 import pandas as pd
 
 from features.dimensions.usage import STUCK_EVENTS
-from features.facts import literal
 from features.feeds import coverage, daily_counts
+from features.sql import literal
 from features.windows import day_number, edge_column, happened, known, window_edges
 from pipeline.engine.duckdb import Connection
 from pipeline.engine.facts import put_table, source_facts

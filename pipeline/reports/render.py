@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from models.drivers import BANDS_IN_WORDS
 from models.gates import verdict
+from pipeline.edge.text import visible
 
 # Shape and word carry the band too: one man in twelve cannot tell the colours apart.
 BAND_SHAPES = {
@@ -99,12 +100,20 @@ def markdown(text: object) -> str:
     return " ".join(str(text).split()).translate(_MARKDOWN_SPECIAL)
 
 
+def _readable(value: object) -> object:
+    """What a page prints of a value: nothing that turns the text around or hides in it."""
+    if isinstance(value, Markup):
+        return Markup(visible(value))  # noqa: S704 - as much markup as before
+    return visible(value) if isinstance(value, str) else value
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("pipeline.reports"),
         autoescape=lambda name: bool(name) and str(name).endswith(".html.j2"),
         undefined=StrictUndefined,
+        finalize=_readable,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,

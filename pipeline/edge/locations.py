@@ -1,0 +1,109 @@
+"""Addresses as they may be printed and stored: where, and never with what password.
+
+It fails closed: of an address that is not understood nothing but the scheme is shown.
+"""
+
+import re
+
+HIDDEN = "***"
+_SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*)://", re.ASCII)
+_HOST = re.compile(r"([A-Za-z0-9_.-]*|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?", re.ASCII)
+_PATH = re.compile(r"[A-Za-z0-9_.~/ -]*", re.ASCII)
+# `user:password@host` with its scheme forgotten, and libpq's `host=... password=...`.
+_CREDENTIALS = re.compile(r"[^\s/@]+:.*@", re.DOTALL)
+_SETTING = re.compile(
+    r"""(?P<name>\b(?:pass|sig|sslkey)|[\w.-]*(?:password|passwd|passphrase|pwd|secret|token
+        |credential|(?:api|access|account|shared|private)[_-]?key)[\w.-]*)
+        (?P<sign>\s*=\s*)(?P<value>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s&;,"']+)""",
+    re.IGNORECASE | re.VERBOSE,
+)
+# Addresses of the local machine hold no secret: a path may hold an @ of its own.
+_LOCAL = ("file", "sqlite", "duckdb")
+
+
+def shown_location(location: str) -> str:
+    """A location without user, password and query; paths and `env:NAME` stay as they are.
+
+    >>> shown_location("postgresql://ann:s3cret@db.example.com/crm?password=x")
+    'postgresql://db.example.com/crm'
+    >>> shown_location("mysql://ann:p@ss/w@rd@db/crm"), shown_location("exports/*.csv")
+    ('mysql://db/crm', 'exports/*.csv')
+    >>> shown_location("postgresql://ann:s3cret/crm")  # the host is forgotten
+    'postgresql://***'
+    """
+    match = _SCHEME.match(location)
+    if match is None:
+        if _CREDENTIALS.match(location) or _SETTING.search(location):
+            return HIDDEN
+        # A scheme behind something else, or misspelt: not a path that anyone has.
+        return location if "://" not in location else HIDDEN
+    scheme, rest = match[1].lower(), location[match.end() :]
+    if scheme in _LOCAL and rest.startswith("/") and not re.search(r"[?#;@]", rest):
+        return location
+    return f"{scheme}://{_place_of(rest)}"
+
+
+def _place_of(rest: str) -> str:
+    """Host, port and path of what stands behind `scheme://`."""
+    place, mark, _ = _cut(rest)
+    if mark and "@" in rest[len(place) :]:
+        # A password with ? or # in it, or a query with an @: nobody can tell which.
+        return HIDDEN
+    has_user = "@" in place
+    place = place.rpartition("@")[2]
+    host, slash, path = place.partition("/")
+    match = _HOST.fullmatch(host)
+    # Without a user, digits behind a colon may be a password whose host was forgotten.
+    is_unsure = match is None or (match[2] is not None and not has_user and len(match[2]) < 3)
+    if is_unsure or not _PATH.fullmatch(path):
+        return HIDDEN
+    return f"{host}{slash}{path}"
+
+
+def _cut(rest: str) -> tuple[str, str, str]:
+    found = re.search(r"[?#;]", rest)
+    if found is None:
+        return rest, "", ""
+    return rest[: found.start()], found[0], rest[found.end() :]
+
+
+def redacted(text: str, secrets: tuple[str, ...] = ()) -> str:
+    """Words of a library in which addresses and passwords may stand, without them.
+
+    Parameters
+    ----------
+    secrets
+        Texts known to be secret, such as the address itself; the longest are taken out first.
+
+    >>> redacted('cannot reach "postgresql://ann:s3cret@db/crm?password=x": no route')
+    'cannot reach "postgresql://db/crm": no route'
+    >>> redacted("connection to password=s3cret failed")
+    'connection to password=*** failed'
+    """
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        text = text.replace(secret, HIDDEN)
+    return "\n".join(_SETTING.sub(_hide, _without_addresses(line)) for line in text.split("\n"))
+
+
+def _hide(match: re.Match[str]) -> str:
+    return f"{match['name']}{match['sign']}{HIDDEN}"
+
+
+# To the last @ of the line, whatever is between: a raw password may hold blanks and quotes.
+_WITH_USER = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://\S.*@")
+# From the ? to the last quotation mark, else to the end: a raw value may hold blanks.
+_WITH_QUERY = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s\"'`<>()?#;]*)[?#;](?:.*(?=[\"'`])|.*)")
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\"'`<>()]+")
+
+
+def _without_addresses(line: str) -> str:
+    if "://" not in line:
+        return line
+    shorter = _WITH_QUERY.sub(r"\1", _WITH_USER.sub(r"\1://", line))
+    return _ADDRESS.sub(
+        lambda match: shown_location(match[0].rstrip(".,:")) + _end(match[0]), shorter
+    )
+
+
+def _end(address: str) -> str:
+    return address[len(address.rstrip(".,:")) :]
