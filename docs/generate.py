@@ -454,12 +454,23 @@ _COLUMNS = {
     "scored_at": "when the command ran, UTC",
     "dimension": "dimension of the signal",
     "driver": "one measure in all its windows, or `rest`",
+    "signal": "column of the features table whose value is shown; null on `rest`",
+    "reason": (
+        "code of the short list that it pulls the score down for; null above 0 points, and where"
+        " the value does not bear it out"
+    ),
+    "nature": (
+        "`leading` (moves before an account makes up its mind), `lagging` (after), `clock` (an"
+        " age), `calendar` (place in the term or the year), `standing` (who they are: industry,"
+        " country, length of the term); null on `rest`"
+    ),
     "points": "points, exact",
     "points_displayed": "points, whole; with `base_displayed` they add to `health`",
     "value": "value of the loudest window at as_of",
     "value_before": "the same, four weeks earlier",
     "reference": "median among accounts that stayed",
-    "words": "the reason in words",
+    "said": "what is so now, in words",
+    "compared": "what it is compared with, in words; null where nothing is",
     "name": "name for people",
     "owner": "customer-success manager",
     "segment": "segment",
@@ -551,8 +562,9 @@ def _of_trajectory() -> dict[str, str]:
 def tables() -> str:
     """The published tables, from the schemas that the jobs write."""
     from pipeline.jobs.changes import CHANGES
+    from pipeline.jobs.driver_rows import DRIVERS
     from pipeline.jobs.portfolio import PORTFOLIO_COLUMNS
-    from pipeline.jobs.score import DRIVERS, SCORES
+    from pipeline.jobs.score import SCORES
     from pipeline.jobs.trajectory import ACCOUNT_COLUMNS, PAST_COLUMNS
     from pipeline.ledger import RUNS
 
@@ -570,7 +582,8 @@ def tables() -> str:
         "drivers": (
             (
                 "The eight largest drivers each way and one `rest` per dimension, for every scored"
-                " account."
+                " account. The column `words` of runs before version 0.2 is `said` and `compared`"
+                " since; those runs keep theirs, with null in the columns they did not have."
             ),
             [(n, str(t)) for n, t in DRIVERS],
         ),
@@ -659,8 +672,8 @@ automatically. `tenure catalogue` prints the same in a terminal.
 - `_{{7,28}}d` stands for one column per window: the days before `as_of`.
 - *empty* is the value where the feed covered the window and nothing happened. Where the feed did not cover the window
   (absent, silent, or younger than it) every signal is null.
-- *worse* is the direction that means trouble; `-`: no opinion. *kind*: leading signals move before the account decides,
-  lagging ones after.
+- *worse* is the direction that means trouble; `-`: no opinion. *nature*: `leading` signals move before the account
+  decides, `lagging` ones after; `clock` is an age, `calendar` the place in the term or the year, `standing` who the account is.
 - Made automatically: `<kind>` is each of the commonest event kinds of an activity source (at most `[features]
   max_kinds`), chosen on what was known before the middle training date and frozen in the model; `<number>` is
   `quantity` and each `extra` number. A source with a name of its own prefixes its columns: `NAME__events_28d`.""",

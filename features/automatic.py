@@ -5,6 +5,8 @@ from functools import partial
 from features.definition import (
     Card,
     Dimension,
+    Direction,
+    ReasonCode,
     change,
     count,
     days_since,
@@ -17,6 +19,23 @@ from features.definition import (
 from features.naming import distinct_slugs, slug
 from features.sources import Contract
 
+# What a kind of event is called says more than where it was counted: word in its name, reason, and
+# the direction that bears it out.
+_REASONS_OF_KINDS: dict[str, tuple[tuple[str, ReasonCode, Direction], ...]] = {
+    "usage": (
+        ("error", "bug_trouble", "up"),
+        ("seats", "losing_users", "down"),
+        # Inviting or removing users may be growth or the end of it.
+        ("users", "", "down"),
+        ("", "low_use", "down"),
+    ),
+    "engagement": (
+        ("price", "price", "up"),
+        # What we send says nothing of the account.
+        ("sent", "", "down"),
+        ("", "low_engagement", "down"),
+    ),
+}
 # Contracts whose rows are activity of the account's people; others have written cards.
 ACTIVITY = ("usage_events", "touchpoints")
 
@@ -36,7 +55,14 @@ def automatic_cards(
     names = distinct_slugs(kinds)
     for kind in kinds:
         name, spoken = names[kind], kind.replace("_", " ")
-        card = partial(windowed, dimension=dimension, contract=contract.table)
+        reason, worse = _reason_of_kind(dimension, name)
+        card = partial(
+            windowed,
+            dimension=dimension,
+            contract=contract.table,
+            reason=reason,
+            reason_worse=worse if reason else None,
+        )
         cards += [
             card(
                 f"{name}_count",
@@ -72,6 +98,8 @@ def automatic_cards(
                 unit="days",
                 phrase=f"last {spoken} {{value}} days ago",
                 meaning=f"days since the last event {kind}",
+                missing=f'No "{spoken}" on record',
+                reason_worse=_other_way(worse) if reason else None,
             ),
         ]
     for number in numbers:
@@ -81,12 +109,31 @@ def automatic_cards(
     return tuple(card for card in cards if card.days or "{days}" not in card.phrase)
 
 
+def _reason_of_kind(dimension: Dimension, name: str) -> tuple[ReasonCode, Direction]:
+    """Reason of a kind of event or of a number, and the direction of a count that bears it out."""
+    return next(
+        (reason, worse) for word, reason, worse in _REASONS_OF_KINDS[dimension] if word in name
+    )
+
+
+def _other_way(direction: Direction) -> Direction:
+    """Days since an event are many where the events are few."""
+    return "down" if direction == "up" else "up"
+
+
 def _number_cards(
     contract: Contract, dimension: Dimension, number: str, window_days: tuple[int, ...]
 ) -> list[Card]:
     """Total, mean, largest and change of one number."""
     name, spoken = slug(number), number.replace("_", " ")
-    card = partial(windowed, dimension=dimension, contract=contract.table)
+    reason, worse = _reason_of_kind(dimension, name)
+    card = partial(
+        windowed,
+        dimension=dimension,
+        contract=contract.table,
+        reason=reason,
+        reason_worse=worse if reason else None,
+    )
     return [
         card(
             f"{name}_total",
@@ -105,6 +152,8 @@ def _number_cards(
             unit="number",
             phrase=f"{spoken} {{value}} on average in {{days}} days",
             meaning=f"mean of {number}",
+            # How much at a time is depth, not frequency: whether it does what they bought it for.
+            reason="poor_fit" if reason == "low_use" else reason,
         ),
         card(
             f"{name}_largest",

@@ -52,7 +52,9 @@ def _ratio_signals(
                         unit=card.unit,
                         phrase=card.phrase,
                         worse=card.worse,
-                        is_leading=card.is_leading,
+                        nature=card.nature,
+                        reason=card.reason,
+                        reason_worse=card.reason_worse,
                         definition=definition,
                     ),
                     f"({above}) / nullif({below}, 0e0)",
@@ -87,7 +89,9 @@ def _declared_cards(
                 worse=ratio.worse,
                 phrase=ratio.phrase or f"{spoken} is {{value}}",
                 meaning=f"{spoken}, as the project declares",
-                is_leading=top.is_leading and bottom.is_leading,
+                nature="leading" if top.is_leading and bottom.is_leading else "lagging",
+                reason=top.reason,
+                reason_worse=top.bad_direction,
             )
         )
     return tuple(cards)

@@ -46,7 +46,7 @@ RATIOS: tuple[RatioCard, ...] = (
 SEASON: tuple[tuple[Signal, str], ...] = season.SIGNALS
 
 _WRITTEN: tuple[Card | StateCard | RatioCard, ...] = (*CARDS, *STATES, *RATIOS)
-LAGGING = frozenset(card.name for card in _WRITTEN if not card.is_leading)
+LAGGING = frozenset(card.name for card in _WRITTEN if card.nature == "lagging")
 """Cards that say what has happened already; `[features] leading_only` leaves them out."""
 
 DIMENSIONS = (
@@ -76,7 +76,7 @@ class Entry:
     meaning: str
     unit: str
     empty: str
-    is_leading: bool
+    nature: str
     worse: str
     phrase: str
     is_automatic: bool = False
@@ -109,7 +109,7 @@ def _card_entry(card: Card, *, is_automatic: bool = False) -> Entry:
         _shown(card.meaning),
         card.unit,
         _empty(card.when_empty),
-        card.is_leading,
+        card.nature,
         card.worse or "-",
         _shown(card.phrase),
         is_automatic,
@@ -131,7 +131,7 @@ def _state_entry(card: StateCard) -> Entry:
         card.meaning,
         card.unit,
         _empty(card.when_empty),
-        card.is_leading,
+        card.nature,
         card.worse or "-",
         card.phrase,
     )
@@ -145,7 +145,7 @@ def _ratio_entry(card: RatioCard) -> Entry:
         card.meaning,
         card.unit,
         _empty(None),
-        card.is_leading,
+        card.nature,
         card.worse or "-",
         card.phrase,
     )
@@ -159,7 +159,7 @@ def _season_entry(signal: Signal) -> Entry:
         signal.meaning,
         signal.unit,
         _empty(None),
-        signal.is_leading,
+        signal.nature,
         "-",
         signal.phrase,
     )
@@ -184,7 +184,16 @@ def _empty(value: float | None) -> str:
 
 def _attribute(columns: str, meaning: str, unit: str, phrase: str) -> Entry:
     return Entry(
-        columns, "contract", "accounts", meaning, unit, "null", True, "-", phrase, is_automatic=True
+        columns,
+        "contract",
+        "accounts",
+        meaning,
+        unit,
+        "null",
+        "standing",
+        "-",
+        phrase,
+        is_automatic=True,
     )
 
 
@@ -227,7 +236,7 @@ def catalogue_text(window_days: tuple[int, ...] = DEFAULT_WINDOWS) -> str:
                 f"  {entry.columns}",
                 (
                     f"      {entry.meaning}  [{entry.unit}; from {entry.source}; empty:"
-                    f" {entry.empty}; {_kind(entry)}; worse: {entry.worse}]"
+                    f" {entry.empty}; {entry.nature}; worse: {entry.worse}]"
                 ),
                 f'      "{entry.phrase}"',
             ]
@@ -247,7 +256,7 @@ def catalogue_markdown() -> str:
         parts += [
             f"## {title[0].upper()}{title[1:]}",
             "",
-            "| signal | source | meaning | unit | empty | kind | worse | said as |",
+            "| signal | source | meaning | unit | empty | nature | worse | said as |",
             "|" + "---|" * 8,
         ]
         parts += [
@@ -259,7 +268,7 @@ def catalogue_markdown() -> str:
                     _cell(entry.meaning),
                     entry.unit,
                     entry.empty,
-                    _kind(entry),
+                    entry.nature,
                     entry.worse,
                     _cell(entry.phrase),
                 )
@@ -290,10 +299,6 @@ def _sections(
     for dimension in DIMENSIONS:
         yield dimension, [e for e in found if e.dimension == dimension and not e.is_automatic]
     yield "made automatically", [e for e in found if e.is_automatic]
-
-
-def _kind(entry: Entry) -> str:
-    return "leading" if entry.is_leading else "lagging"
 
 
 def _cell(text: str) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -16,6 +17,29 @@ Dimension = Literal[
     "contract",
 ]
 Direction = Literal["up", "down"]
+Nature = Literal["leading", "lagging", "clock", "calendar", "standing"]
+"""What kind of fact a signal is: `leading` moves before an account makes up its mind, `lagging`
+after; `clock` is an age; `calendar` is where the account stands in its term or the year; `standing`
+is who the account is (industry, segment, country, length of the term).
+"""
+ReasonCode = Literal[
+    "",
+    "low_use",
+    "losing_users",
+    "bug_trouble",
+    "slow_support",
+    "unhappy",
+    "poor_fit",
+    "slow_start",
+    "sponsor_lost",
+    "low_engagement",
+    "payment",
+    "price",
+    "spends_less",
+    "renewal_near",
+    "notice",
+]
+"""Reasons of the short list; empty: the measure describes an account and is nothing to act on."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +47,7 @@ class Signal:
     """One column of the feature table, with what people and methods need to know of it.
 
     `driver` groups the windows of one measure; `worse` is the direction that means trouble (None:
-    no opinion). `phrase` is spoken with {value}, {before} and {days}. `when_empty` None: null.
+    no opinion). `phrase` is spoken with {value} and {days}. `when_empty` None: null.
     """
 
     column: str
@@ -36,15 +60,41 @@ class Signal:
     window_days: int | None = None
     when_empty: float | None = None
     worse: Direction | None = None
-    is_leading: bool = True
-    is_clock: bool = False
-    """Moves by itself as time passes (age, days to renewal)."""
-    is_calendar: bool = False
-    """Follows from the date and the contract's clock alone: it tells when an account decides, not
-    how it stands.
+    nature: Nature = "leading"
+    reason: ReasonCode = ""
+    """What it stands for where it pulls a score down."""
+    reason_worse: Direction | None = None
+    """Direction that bears the reason out where `worse` has no opinion: the model is not held to
+    it.
     """
+    reason_until: float | None = None
+    """The reason is borne out from 0 to this value, whatever others have."""
+    missing: str = ""
+    """Said where a missing value means that it never happened; empty: missing means unknown."""
     definition: dict[str, Any] = field(default_factory=dict)
     """Everything its value depends on: measure, filter, window, frozen codes."""
+
+    @property
+    def is_leading(self) -> bool:
+        """Whether it may move before an account makes up its mind."""
+        return self.nature != "lagging"
+
+    @property
+    def is_clock(self) -> bool:
+        """Whether it moves by itself as time passes (age, days to renewal)."""
+        return self.nature in ("clock", "calendar")
+
+    @property
+    def is_calendar(self) -> bool:
+        """Whether it follows from the date and the contract's clock alone: it tells when an account
+        decides, not how it stands.
+        """
+        return self.nature == "calendar"
+
+    @property
+    def bad_direction(self) -> Direction | None:
+        """Direction that is trouble to people, whether or not the model is held to it."""
+        return self.worse or self.reason_worse
 
     @property
     def fingerprint(self) -> str:
@@ -59,8 +109,34 @@ class Signal:
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
+        """Plain values, for JSON.
+
+        A saved model is named by the hash of its files, so a card of an earlier version, read and
+        written again, gives what was read: fields it did not have are left out while empty, and of
+        the natures only those that its two flags do not tell apart are written.
+        """
+        facts = asdict(self)
+        for name in ("reason", "reason_worse", "reason_until", "missing"):
+            if not facts[name]:
+                del facts[name]
+        if self.nature in _NATURE_OF_FLAGS.values():
+            del facts["nature"]
+        return {**facts, "is_leading": self.is_leading, "is_clock": self.is_clock}
+
+    @classmethod
+    def from_dict(cls, facts: Mapping[str, Any]) -> "Signal":
+        """Read `to_dict`."""
+        values = dict(facts)
+        flags = values.pop("is_leading", True), values.pop("is_clock", False)
+        return cls(**{"nature": _NATURE_OF_FLAGS[flags], **values})
+
+
+# Leading or not, moving by itself or not.
+_NATURE_OF_FLAGS: dict[tuple[bool, bool], Nature] = {
+    (True, False): "leading",
+    (False, False): "lagging",
+    (True, True): "clock",
+}
 
 
 MeasureKind = Literal[
@@ -174,7 +250,10 @@ class Card:
     worse: Direction | None
     phrase: str
     meaning: str
-    is_leading: bool = True
+    nature: Nature = "leading"
+    reason: ReasonCode = ""
+    reason_worse: Direction | None = None
+    missing: str = ""
 
 
 def windowed(
@@ -190,7 +269,10 @@ def windowed(
     phrase: str,
     meaning: str,
     worse: Direction | None = None,
-    is_leading: bool = True,
+    nature: Nature = "leading",
+    reason: ReasonCode = "",
+    reason_worse: Direction | None = None,
+    missing: str = "",
 ) -> Card:
     """Declare a signal over the facts of one stream.
 
@@ -209,7 +291,10 @@ def windowed(
         worse,
         phrase,
         meaning,
-        is_leading,
+        nature,
+        reason,
+        reason_worse,
+        missing,
     )
 
 
@@ -235,9 +320,11 @@ class StateCard:
     needs: tuple[str, ...] = ()
     """Columns that must be mapped, else the signal is left out."""
     scale_of: str | None = None
-    is_leading: bool = True
-    is_clock: bool = False
-    is_calendar: bool = False
+    nature: Nature = "leading"
+    reason: ReasonCode = ""
+    reason_worse: Direction | None = None
+    reason_until: float | None = None
+    missing: str = ""
     driver: str | None = None
     """Cards that are one reason to people (days into the term, days to renewal) share a driver."""
     rows: str = "as_known"
@@ -274,4 +361,6 @@ class RatioCard:
     worse: Direction | None
     phrase: str
     meaning: str
-    is_leading: bool = True
+    nature: Nature = "leading"
+    reason: ReasonCode = ""
+    reason_worse: Direction | None = None

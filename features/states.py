@@ -85,9 +85,11 @@ def _state(source: SourceFacts, card: StateCard, table: str, taken: set[str]) ->
             window_days=card.window_days,
             when_empty=card.when_empty,
             worse=card.worse,
-            is_leading=card.is_leading,
-            is_clock=card.is_clock,
-            is_calendar=card.is_calendar,
+            nature=card.nature,
+            reason=card.reason,
+            reason_worse=card.reason_worse,
+            reason_until=card.reason_until,
+            missing=card.missing,
             definition=definition,
         ),
         expression,
@@ -139,6 +141,7 @@ def _attribute_columns(
         source=source.name,
         meaning=f"attribute {attribute}",
         unit="attribute",
+        nature="standing",
         phrase=f"{spoken} {{value}}",
     )
 

@@ -591,7 +591,9 @@ def _signal(card: Card, source: SourceFacts, column: str, window: int | None) ->
         window_days=window,
         when_empty=card.when_empty,
         worse=card.worse,
-        is_leading=card.is_leading,
-        is_clock=measure.kind in ("age_days",),
+        nature=card.nature,
+        reason=card.reason,
+        reason_worse=card.reason_worse,
+        missing=card.missing,
         definition=definition,
     )

@@ -33,7 +33,7 @@ import pandas as pd
 
 from features.definition import Signal
 from features.errors import ContractError
-from models.drivers import REST, format_value, signal_words
+from models.drivers import REST, comparison, format_value, sentence, signal_words
 from models.health import displayed_points
 from models.health.scale import Floats, Integers
 
@@ -316,9 +316,10 @@ class _Speaker:
             )
             return signal_words(signal, now, currency=self.currency) + was
         if cause == BEHAVIOUR:
-            return signal_words(
+            was = comparison(
                 signal, now, then, before_days=self.days or None, currency=self.currency
             )
+            return sentence(signal_words(signal, now, currency=self.currency), was or None)
         first = (
             "without a value"
             if np.isnan(then)

@@ -256,7 +256,7 @@ def _member(state: Mapping[str, Any]) -> Member:
 
 def _signal(state: Mapping[str, Any]) -> Signal:
     facts = {key: value for key, value in state.items() if key != "fingerprint"}
-    signal = Signal(**facts)
+    signal = Signal.from_dict(facts)
     if signal.fingerprint != state["fingerprint"]:
         raise ArtifactMismatch(
             f"the card of {signal.column} does not give its recorded fingerprint: the file was"

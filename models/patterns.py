@@ -278,7 +278,7 @@ def trait_words(signal: Signal, trait: Trait, currency: str = "") -> str:
     if not spoken.startswith(before + text):
         # "paid -2 days after" is said as "paid 2 days before": fewer becomes more.
         text, side = text.removeprefix("-"), "low" if side == "high" else "high"
-    if "{before}" in signal.phrase or not spoken.startswith(before + text):
+    if not spoken.startswith(before + text):
         return f"{signal.meaning}: {'at most' if trait.side == 'low' else 'at least'} {text}"
     after = spoken[len(before + text) :]
     if signal.unit == "change":

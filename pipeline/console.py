@@ -141,6 +141,8 @@ def _waterfall(explained: Explained) -> Any:
     from rich.table import Table
     from rich.text import Text
 
+    from models.drivers import sentence
+
     table = Table("points", "", "driver", "reason", "dimension", box=None, pad_edge=False)
     health = int(explained.score["health"])
     steps = waterfall(explained.drivers, int(explained.score["base_displayed"]))
@@ -154,7 +156,7 @@ def _waterfall(explained: Explained) -> Any:
             table.add_row(
                 str(step.end),
                 Text(_bar(low, step.end, low, scale), style="dim"),
-                step.words,
+                step.said,
                 "",
                 "",
                 style="dim",
@@ -168,9 +170,9 @@ def _waterfall(explained: Explained) -> Any:
         table.add_row(
             f"{step.end - step.start:+d}{unsure}",
             bar,
-            step.words,
+            sentence(step.said, step.compared),
             step.reason,
-            f"{step.row['dimension']}{', lagging' if step.row['is_leading'] is False else ''}",
+            f"{step.row['dimension']}{', lagging' if step.row['nature'] == 'lagging' else ''}",
         )
     table.add_row(
         str(health),

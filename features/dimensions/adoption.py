@@ -25,6 +25,7 @@ STATES = (
         "{value} onboarding steps reached",
         "onboarding steps reached",
         needs=("reached_at",),
+        reason="slow_start",
     ),
     StateCard(
         "milestones_late",
@@ -37,6 +38,7 @@ STATES = (
         "{value} onboarding steps late",
         "onboarding steps due and not reached",
         needs=("due_at", "reached_at"),
+        reason="slow_start",
     ),
     StateCard(
         "oldest_late_milestone",
@@ -49,6 +51,7 @@ STATES = (
         "oldest missing onboarding step {value} days late",
         "days since the oldest missed step was due",
         needs=("due_at", "reached_at"),
+        reason="slow_start",
     ),
     StateCard(
         "milestones_late_28d",
@@ -61,6 +64,7 @@ STATES = (
         "{value} steps of the last 28 days late",
         "steps that fell due in 28 days and were not reached",
         needs=("due_at", "reached_at"),
+        reason="slow_start",
     ),
     StateCard(
         "milestones_met_share",
@@ -74,6 +78,7 @@ STATES = (
         "{value} of the steps due so far reached",
         "steps reached over steps due so far",
         needs=("due_at", "reached_at"),
+        reason="slow_start",
     ),
     StateCard(
         "days_since_milestone",
@@ -86,6 +91,8 @@ STATES = (
         "last step reached {value} days ago",
         "days since the newest step was reached",
         needs=("reached_at",),
+        missing="No onboarding step reached yet",
+        reason="slow_start",
     ),
     StateCard(
         "milestone_lead_days",
@@ -99,6 +106,7 @@ STATES = (
         "steps reached {value} days before they were due",
         "mean days from reaching a step to its due date",
         needs=("due_at", "reached_at"),
+        reason="slow_start",
     ),
     StateCard(
         "milestones_reached_late",
@@ -111,6 +119,7 @@ STATES = (
         "{value} onboarding steps reached late",
         "steps reached after the day they were due",
         needs=("due_at", "reached_at"),
+        reason="slow_start",
     ),
     StateCard(
         "milestones_share",
@@ -123,6 +132,7 @@ STATES = (
         "{value} of the onboarding steps reached",
         "steps reached over steps planned",
         needs=("reached_at",),
+        reason="slow_start",
     ),
     StateCard(
         "onboarding_days",
@@ -136,6 +146,7 @@ STATES = (
         "onboarding took {value} days",
         "days from planning to the last step, once all are reached",
         needs=("assigned_at", "reached_at"),
+        reason="slow_start",
     ),
     StateCard(
         "onboarding_pace",
@@ -150,6 +161,7 @@ STATES = (
         " which those are is frozen before the first training date",
         needs=("assigned_at", "reached_at"),
         rows="pace",
+        reason="slow_start",
     ),
     StateCard(
         "first_value_reached",
@@ -163,6 +175,7 @@ STATES = (
         "1 once one of the project's first_value_events happened",
         needs=("event_name",),
         rows="first_value",
+        reason="slow_start",
     ),
     StateCard(
         "days_to_first_value",
@@ -176,5 +189,6 @@ STATES = (
         "days from the first use to the first of the first_value_events",
         needs=("event_name",),
         rows="first_value",
+        reason="slow_start",
     ),
 )

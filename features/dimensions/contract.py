@@ -3,6 +3,9 @@
 from features.definition import RatioCard, StateCard
 from features.windows import covers, days_since, days_until, ended_within, happened
 
+RENEWAL_NEAR_DAYS = 120
+"""A renewal is near within a quarter and a month."""
+
 _PAID = "(t.is_trial is null or not t.is_trial)"
 _NOW = f"{_PAID} and {covers('t', 'starts_at', 'ends_at')}"
 
@@ -35,9 +38,10 @@ STATES = (
         "{value} days to renewal",
         "days to the nearest known end of a running term",
         needs=("ends_at",),
-        is_clock=True,
-        is_calendar=True,
         driver="renewal_calendar",
+        nature="calendar",
+        reason="renewal_near",
+        reason_until=RENEWAL_NEAR_DAYS,
     ),
     StateCard(
         "term_days",
@@ -50,6 +54,7 @@ STATES = (
         "on a term of {value} days",
         "length of the longest running term",
         needs=("ends_at",),
+        nature="standing",
     ),
     StateCard(
         "days_in_term",
@@ -61,9 +66,10 @@ STATES = (
         None,
         "{value} days into the term",
         "days since the newest running term began",
-        is_clock=True,
-        is_calendar=True,
         driver="renewal_calendar",
+        nature="calendar",
+        reason="renewal_near",
+        reason_worse="up",
     ),
     StateCard(
         "days_as_customer",
@@ -76,7 +82,7 @@ STATES = (
         None,
         "customer for {value} days",
         "days since the first paid term began",
-        is_clock=True,
+        nature="clock",
     ),
     StateCard(
         "terms_so_far",
@@ -137,6 +143,7 @@ STATES = (
         "renews by itself: {value}",
         "1 when a running term renews by itself",
         needs=("auto_renew",),
+        reason="renewal_near",
     ),
     StateCard(
         "discount",
@@ -175,7 +182,8 @@ STATES = (
         "trial began {value} days ago",
         "days since the newest trial began",
         needs=("is_trial",),
-        is_clock=True,
+        missing="No trial on record",
+        nature="clock",
     ),
     StateCard(
         "paid_change_182d",
@@ -188,6 +196,8 @@ STATES = (
         "pays {value} per month against half a year ago",
         "monthly amounts of running terms against 182 days ago",
         needs=("amount_per_month",),
+        reason="price",
+        reason_worse="up",
     ),
     StateCard(
         "seats_change_182d",
@@ -200,6 +210,7 @@ STATES = (
         "seats {value} against half a year ago",
         "seats of running terms against 182 days ago",
         needs=("seats",),
+        reason="losing_users",
     ),
     StateCard(
         "plans_364d",
@@ -225,6 +236,7 @@ STATES = (
         "notice given on {value} subscriptions",
         "running terms on which notice was given",
         needs=("notice_at",),
+        reason="notice",
     ),
     StateCard(
         "discount_change_364d",
@@ -239,6 +251,8 @@ STATES = (
         "largest discount now minus that of 364 days ago",
         needs=("discount_share",),
         scale_of="discount_share",
+        reason="price",
+        reason_worse="down",
     ),
 )
 
@@ -252,5 +266,7 @@ RATIOS = (
         worse=None,
         phrase="pays {value} per seat and month",
         meaning="monthly amount over seats of running terms",
+        reason="price",
+        reason_worse="up",
     ),
 )

@@ -16,6 +16,7 @@ CARDS = (
         worse="down",
         phrase="{value} meetings in the last {days} days",
         meaning="meetings and business reviews held",
+        reason="low_engagement",
     ),
     _contact(
         "days_since_meeting",
@@ -25,6 +26,8 @@ CARDS = (
         worse="up",
         phrase="last met {value} days ago",
         meaning="days since the last meeting",
+        missing="No meeting on record",
+        reason="low_engagement",
     ),
     _contact(
         "mails_answered",
@@ -35,6 +38,7 @@ CARDS = (
         worse="down",
         phrase="answered {value} of our mails in the last {days} days",
         meaning="mails answered",
+        reason="low_engagement",
     ),
     _contact(
         "mails_opened",
@@ -45,6 +49,7 @@ CARDS = (
         worse="down",
         phrase="opened {value} of our mails in the last {days} days",
         meaning="mails opened",
+        reason="low_engagement",
     ),
     _contact(
         "mail_share_opened",
@@ -55,6 +60,7 @@ CARDS = (
         worse="down",
         phrase="mails opened are {value} of all contacts in {days} days",
         meaning="mails opened over all contacts",
+        reason="low_engagement",
     ),
     _contact(
         "trainings",
@@ -65,6 +71,7 @@ CARDS = (
         worse="down",
         phrase="{value} trainings in the last {days} days",
         meaning="trainings attended",
+        reason="low_engagement",
     ),
     _contact(
         "mails_sent",
@@ -84,6 +91,7 @@ CARDS = (
         worse="down",
         phrase="{value} posts in the community in the last {days} days",
         meaning="posts in the community",
+        reason="low_engagement",
     ),
     _contact(
         "business_reviews",
@@ -94,6 +102,7 @@ CARDS = (
         worse="down",
         phrase="{value} business reviews in the last {days} days",
         meaning="business reviews held",
+        reason="low_engagement",
     ),
     _contact(
         "people_in_touch",
@@ -104,6 +113,7 @@ CARDS = (
         worse="down",
         phrase="in touch with {value} people in the last {days} days",
         meaning="different persons on the customer's side who took part in a contact",
+        reason="low_engagement",
     ),
     _contact(
         "contact_kinds",
@@ -114,6 +124,7 @@ CARDS = (
         worse="down",
         phrase="{value} kinds of contact in the last {days} days",
         meaning="different kinds of contact",
+        reason="low_engagement",
     ),
 )
 
@@ -127,6 +138,7 @@ RATIOS = (
         worse="down",
         phrase="{value} of our mails of a quarter answered",
         meaning="mails answered over mails sent in 91 days",
+        reason="low_engagement",
     ),
     RatioCard(
         "mail_open_rate",
@@ -137,5 +149,6 @@ RATIOS = (
         worse="down",
         phrase="{value} of our mails of a quarter opened",
         meaning="mails opened over mails sent in 91 days",
+        reason="low_engagement",
     ),
 )

@@ -16,9 +16,10 @@ CARDS = (
         when_empty=0,
         unit="payments",
         worse="up",
-        is_leading=False,
         phrase="{value} payments failed in the last {days} days",
         meaning="failed payment attempts",
+        nature="lagging",
+        reason="payment",
     ),
     windowed(
         "payment_delay",
@@ -30,9 +31,10 @@ CARDS = (
         when_empty=None,
         unit="minutes",
         worse="up",
-        is_leading=False,
         phrase="paid {value} after the due date on average in {days} days",
         meaning="payments with a due date, as minutes late (negative: early)",
+        nature="lagging",
+        reason="payment",
     ),
     windowed(
         "invoiced",
@@ -45,6 +47,8 @@ CARDS = (
         unit="money",
         phrase="{value} invoiced in the last {days} days",
         meaning="sum of invoices issued",
+        reason="spends_less",
+        reason_worse="down",
     ),
     windowed(
         "overage",
@@ -55,9 +59,11 @@ CARDS = (
         days=(91, 364),
         when_empty=0,
         unit="money",
-        is_leading=False,
         phrase="{value} for use beyond the contract in the last {days} days",
         meaning="invoiced for use beyond what the contract includes",
+        nature="lagging",
+        reason="price",
+        reason_worse="up",
     ),
 )
 
@@ -73,7 +79,8 @@ STATES = (
         "{value} invoices overdue",
         "invoices past due and unpaid",
         needs=("due_at", "paid_at"),
-        is_leading=False,
+        nature="lagging",
+        reason="payment",
     ),
     StateCard(
         "days_overdue",
@@ -86,7 +93,8 @@ STATES = (
         "oldest unpaid invoice {value} days overdue",
         "days overdue of the oldest unpaid invoice",
         needs=("due_at", "paid_at"),
-        is_leading=False,
+        nature="lagging",
+        reason="payment",
     ),
     StateCard(
         "amount_overdue",
@@ -100,7 +108,8 @@ STATES = (
         "sum of invoices past due and unpaid",
         needs=("due_at", "paid_at", "amount"),
         scale_of="amount",
-        is_leading=False,
+        nature="lagging",
+        reason="payment",
     ),
     StateCard(
         "amount_open",
@@ -114,7 +123,8 @@ STATES = (
         "sum of unpaid invoices, due or not",
         needs=("paid_at", "amount"),
         scale_of="amount",
-        is_leading=False,
+        nature="lagging",
+        reason="payment",
     ),
     StateCard(
         "paid_late_364d",
@@ -128,7 +138,8 @@ STATES = (
         "{value} invoices of a year paid late",
         "invoices paid in 364 days, after their due day",
         needs=("due_at", "paid_at"),
-        is_leading=False,
+        nature="lagging",
+        reason="payment",
     ),
     StateCard(
         "reminders_91d",
@@ -141,7 +152,8 @@ STATES = (
         "{value} invoices needed a reminder in the last 91 days",
         "invoices whose last reminder went out in 91 days",
         needs=("reminded_at",),
-        is_leading=False,
+        nature="lagging",
+        reason="payment",
     ),
     StateCard(
         "days_since_failed_payment",
@@ -154,6 +166,8 @@ STATES = (
         "a payment failed {value} days ago",
         "days since a payment last failed",
         needs=("failed_at",),
-        is_leading=False,
+        nature="lagging",
+        missing="No failed payment on record",
+        reason="payment",
     ),
 )

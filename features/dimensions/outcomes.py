@@ -16,6 +16,7 @@ CARDS = (
         worse="down",
         phrase="{value} goals met in the last {days} days",
         meaning="goals met",
+        reason="poor_fit",
     ),
     windowed(
         "value_realised",
@@ -29,6 +30,7 @@ CARDS = (
         worse="down",
         phrase="{value} of value realised in the last {days} days",
         meaning="value of goals met",
+        reason="poor_fit",
     ),
 )
 
@@ -48,6 +50,7 @@ STATES = (
         "{value} goals past their date",
         "goals due and not met",
         needs=("due_at", "met_at"),
+        reason="poor_fit",
     ),
     StateCard(
         "goals_set",
@@ -59,6 +62,7 @@ STATES = (
         "down",
         "{value} goals agreed",
         "goals agreed so far",
+        reason="poor_fit",
     ),
     StateCard(
         "goals_met_on_time",
@@ -71,6 +75,7 @@ STATES = (
         "{value} goals met on time",
         "goals met by the day they were due",
         needs=_BOTH,
+        reason="poor_fit",
     ),
     StateCard(
         "goals_met_late",
@@ -83,6 +88,7 @@ STATES = (
         "{value} goals met late",
         "goals met after the day they were due",
         needs=_BOTH,
+        reason="poor_fit",
     ),
     StateCard(
         "goals_on_time_share",
@@ -96,6 +102,7 @@ STATES = (
         "{value} of the goals due so far met on time",
         "goals met on time over goals due so far",
         needs=_BOTH,
+        reason="poor_fit",
     ),
     StateCard(
         "oldest_missed_goal",
@@ -108,6 +115,7 @@ STATES = (
         "oldest missed goal {value} days late",
         "days since the oldest missed goal was due",
         needs=_BOTH,
+        reason="poor_fit",
     ),
     StateCard(
         "days_since_goal_met",
@@ -120,6 +128,8 @@ STATES = (
         "last goal met {value} days ago",
         "days since a goal was last met",
         needs=("met_at",),
+        missing="No goal met yet",
+        reason="poor_fit",
     ),
     StateCard(
         "value_so_far",
@@ -133,5 +143,6 @@ STATES = (
         "value of all goals met so far",
         needs=("value", "met_at"),
         scale_of="value",
+        reason="poor_fit",
     ),
 )

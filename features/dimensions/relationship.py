@@ -26,6 +26,7 @@ def _role(name: str, role: str) -> tuple[StateCard, ...]:
             "down",
             f"{{value}} {name}s in place",
             f"contacts in the role {role} now",
+            reason="sponsor_lost",
         ),
         StateCard(
             f"{name}_lost_91d",
@@ -39,6 +40,7 @@ def _role(name: str, role: str) -> tuple[StateCard, ...]:
             f"{{value}} {name}s left in the last 91 days",
             f"contacts in the role {role} who left in 91 days",
             needs=("valid_to",),
+            reason="sponsor_lost",
         ),
         StateCard(
             f"{name}_new_91d",
@@ -64,6 +66,7 @@ def _role(name: str, role: str) -> tuple[StateCard, ...]:
             f"days since the last contact in the role {role} left, 0 while there is one or"
             " never was",
             needs=("valid_to",),
+            reason="sponsor_lost",
         ),
     )
 
@@ -75,7 +78,6 @@ _answers = partial(
     rows="one_wording",
     when_empty=None,
     worse="down",
-    is_leading=False,
     needs=("points",),
 )
 _HALF_YEAR = happened("t", "answered_at", within_days=182)
@@ -99,6 +101,8 @@ def _survey(name: str, kind: str, phrase: str, meaning: str) -> StateCard:
         meaning=f"{meaning}, answers of 182 days to the wording last answered, on 0-100",
         scale_of="points",
         needs=("points", "kind"),
+        nature="lagging",
+        reason="unhappy",
     )
 
 
@@ -113,9 +117,10 @@ CARDS = (
         when_empty=None,
         unit="rating",
         worse="down",
-        is_leading=False,
         phrase="last recommendation score {value} of 10",
         meaning="newest NPS answer, aged out after 182 days",
+        nature="lagging",
+        reason="unhappy",
     ),
     windowed(
         "survey_answers",
@@ -129,6 +134,7 @@ CARDS = (
         worse="down",
         phrase="{value} survey answers in the last {days} days",
         meaning="survey answers given",
+        reason="low_engagement",
     ),
     windowed(
         "days_since_survey",
@@ -141,6 +147,8 @@ CARDS = (
         worse="up",
         phrase="last answered a survey {value} days ago",
         meaning="days since the last survey answer of any kind",
+        missing="No survey answer on record",
+        reason="low_engagement",
     ),
     windowed(
         "comment_tone",
@@ -152,9 +160,10 @@ CARDS = (
         when_empty=None,
         unit="tone",
         worse="down",
-        is_leading=False,
         phrase="tone of survey comments {value} (-1 to 1) in {days} days",
         meaning="mean tone of survey comments",
+        nature="lagging",
+        reason="unhappy",
     ),
     windowed(
         "note_tone",
@@ -168,6 +177,7 @@ CARDS = (
         worse="down",
         phrase="tone of the account manager's notes {value} (-1 to 1) in {days} days",
         meaning="mean tone of the account manager's notes",
+        reason="unhappy",
     ),
     windowed(
         "pulse_mean",
@@ -181,6 +191,7 @@ CARDS = (
         worse="down",
         phrase="the account manager's pulse was {value} of 5 on average in {days} days",
         meaning="mean pulse rating",
+        reason="unhappy",
     ),
 )
 
@@ -197,6 +208,7 @@ STATES = (
         "down",
         "{value} contacts known",
         "contacts of all roles now",
+        reason="sponsor_lost",
     ),
     StateCard(
         "pulse",
@@ -211,6 +223,7 @@ STATES = (
         needs=("pulse",),
         scale_of="pulse",
         rows="newest_note",
+        reason="unhappy",
     ),
     _answers(
         "nps_balance",
@@ -223,6 +236,8 @@ STATES = (
             " answers of 182 days to the wording last answered"
         ),
         needs=("nps_points", "kind"),
+        nature="lagging",
+        reason="unhappy",
     ),
     _survey("csat", "csat", "satisfaction {value} of 100 in half a year", "mean CSAT"),
     _survey(
@@ -247,6 +262,8 @@ STATES = (
             "mean answer of 91 days minus that of the 273 days before, on 0-100, each kind in one"
             " wording"
         ),
+        nature="lagging",
+        reason="unhappy",
     ),
 )
 
@@ -260,5 +277,6 @@ RATIOS = (
         worse="down",
         phrase="pulse {value} times its mean of a year",
         meaning="newest pulse rating over its mean of 364 days",
+        reason="unhappy",
     ),
 )

@@ -30,8 +30,7 @@ def _signal(column: str, meaning: str, phrase: str) -> Signal:
         meaning=meaning,
         unit="days",
         phrase=phrase,
-        is_clock=True,
-        is_calendar=True,
+        nature="calendar",
         definition={"calendar": column},
     )
 

@@ -31,6 +31,8 @@ CARDS = (
         unit="tickets",
         phrase="{value} tickets in the last {days} days",
         meaning="tickets opened",
+        reason="bug_trouble",
+        reason_worse="up",
     ),
     _opened(
         "severe_tickets",
@@ -41,6 +43,7 @@ CARDS = (
         worse="up",
         phrase="{value} severe tickets in the last {days} days",
         meaning="tickets of severity high, urgent or critical",
+        reason="bug_trouble",
     ),
     _opened(
         "severe_share",
@@ -51,6 +54,7 @@ CARDS = (
         worse="up",
         phrase="{value} of tickets severe in the last {days} days",
         meaning="severe tickets over all tickets",
+        reason="bug_trouble",
     ),
     _opened(
         "tickets_change",
@@ -61,6 +65,7 @@ CARDS = (
         worse="up",
         phrase="tickets {value} against the {days} days before",
         meaning="tickets against the window before",
+        reason="bug_trouble",
     ),
     windowed(
         "reply_time",
@@ -74,6 +79,7 @@ CARDS = (
         worse="up",
         phrase="first answer after {value} on average in {days} days",
         meaning="minutes to the first reply",
+        reason="slow_support",
     ),
     windowed(
         "resolve_time",
@@ -87,6 +93,7 @@ CARDS = (
         worse="up",
         phrase="tickets solved after {value} on average in {days} days",
         meaning="minutes from open to closed",
+        reason="slow_support",
     ),
     windowed(
         "ticket_rating",
@@ -98,9 +105,10 @@ CARDS = (
         when_empty=None,
         unit="rating",
         worse="down",
-        is_leading=False,
         phrase="tickets rated {value} on average in {days} days",
         meaning="mean rating of tickets",
+        nature="lagging",
+        reason="unhappy",
     ),
     windowed(
         "last_ticket_rating",
@@ -112,9 +120,10 @@ CARDS = (
         when_empty=None,
         unit="rating",
         worse="down",
-        is_leading=False,
         phrase="last ticket rated {value}",
         meaning="newest ticket rating",
+        nature="lagging",
+        reason="unhappy",
     ),
     _opened(
         "days_since_ticket",
@@ -123,6 +132,9 @@ CARDS = (
         unit="days",
         phrase="last ticket {value} days ago",
         meaning="days since the last ticket was opened",
+        missing="No ticket on record",
+        reason="low_engagement",
+        reason_worse="up",
     ),
     _opened(
         "ticket_silence",
@@ -131,6 +143,8 @@ CARDS = (
         unit="times",
         phrase="no ticket for {value} times as long as usual",
         meaning="days since the last ticket over the usual gap: silence after heavy use of support",
+        reason="low_engagement",
+        reason_worse="up",
     ),
     _opened(
         "ticket_tone",
@@ -141,6 +155,7 @@ CARDS = (
         worse="down",
         phrase="tone of tickets {value} (-1 to 1) in {days} days",
         meaning="mean tone of what the customer wrote",
+        reason="unhappy",
     ),
     _opened(
         "last_ticket_tone",
@@ -151,6 +166,7 @@ CARDS = (
         worse="down",
         phrase="tone of the last ticket {value} (-1 to 1)",
         meaning="tone of the newest ticket",
+        reason="unhappy",
     ),
 )
 
@@ -166,6 +182,7 @@ STATES = (
         "{value} tickets open now",
         "tickets opened and not closed",
         needs=("closed_at",),
+        reason="bug_trouble",
     ),
     StateCard(
         "oldest_open_ticket",
@@ -178,6 +195,7 @@ STATES = (
         "oldest open ticket waits {value} days",
         "age of the oldest open ticket",
         needs=("closed_at",),
+        reason="bug_trouble",
     ),
     StateCard(
         "tickets_reopened",
@@ -190,6 +208,7 @@ STATES = (
         "{value} tickets reopened in half a year",
         "tickets reopened in 182 days",
         needs=("reopened_at",),
+        reason="bug_trouble",
     ),
     StateCard(
         "tickets_unanswered",
@@ -202,6 +221,7 @@ STATES = (
         "{value} tickets wait for a first answer",
         "open tickets without a reply",
         needs=("closed_at", "first_reply_at"),
+        reason="slow_support",
     ),
     StateCard(
         "severe_open",
@@ -214,6 +234,7 @@ STATES = (
         "{value} severe tickets open now",
         "open tickets of severity high, urgent or critical",
         needs=("closed_at", "severity"),
+        reason="bug_trouble",
     ),
 )
 
@@ -227,6 +248,7 @@ RATIOS = (
         worse="up",
         phrase="first answers take {value} times as long as over the year",
         meaning="time to the first reply in 91 days over that in 364 days",
+        reason="slow_support",
     ),
     RatioCard(
         "resolve_time_trend",
@@ -237,5 +259,6 @@ RATIOS = (
         worse="up",
         phrase="solving takes {value} times as long as over the year",
         meaning="time to solve a ticket in 91 days over that in 364 days",
+        reason="slow_support",
     ),
 )

@@ -52,6 +52,7 @@ CARDS = (
         worse="down",
         phrase="{value} things done in the last {days} days",
         meaning="events of all kinds",
+        reason="low_use",
     ),
     _activity(
         "events_ever",
@@ -61,6 +62,7 @@ CARDS = (
         worse="down",
         phrase="{value} things done so far",
         meaning="events of all kinds since the first",
+        reason="low_use",
     ),
     _activity(
         "active_days",
@@ -71,6 +73,7 @@ CARDS = (
         worse="down",
         phrase="active on {value} of the last {days} days",
         meaning="days with at least one event",
+        reason="low_use",
     ),
     _activity(
         "active_users",
@@ -81,6 +84,7 @@ CARDS = (
         worse="down",
         phrase="{value} people used it in the last {days} days",
         meaning="different users with at least one event",
+        reason="losing_users",
     ),
     _activity(
         "kinds_used",
@@ -91,6 +95,7 @@ CARDS = (
         worse="down",
         phrase="{value} different things used in the last {days} days",
         meaning="different kinds of event",
+        reason="poor_fit",
     ),
     _activity(
         "sessions",
@@ -101,6 +106,7 @@ CARDS = (
         worse="down",
         phrase="{value} visits in the last {days} days",
         meaning="different sessions (or orders, where these are mapped)",
+        reason="low_use",
     ),
     _activity(
         "events_change",
@@ -111,6 +117,7 @@ CARDS = (
         worse="down",
         phrase="use {value} against the {days} days before",
         meaning="events of a window against the window before",
+        reason="low_use",
     ),
     _activity(
         "active_days_change",
@@ -121,6 +128,7 @@ CARDS = (
         worse="down",
         phrase="active days {value} against the {days} days before",
         meaning="active days of a window against the window before",
+        reason="low_use",
     ),
     _activity(
         "days_since_use",
@@ -130,6 +138,8 @@ CARDS = (
         worse="up",
         phrase="last used {value} days ago",
         meaning="days since the last event",
+        missing="No use on record",
+        reason="low_use",
     ),
     _activity(
         "days_since_first_use",
@@ -138,6 +148,7 @@ CARDS = (
         unit="days",
         phrase="first used {value} days ago",
         meaning="days since the first event",
+        nature="clock",
     ),
     _activity(
         "usual_gap",
@@ -147,6 +158,7 @@ CARDS = (
         worse="up",
         phrase="usually comes back after {value} days",
         meaning="mean days between active days",
+        reason="low_use",
     ),
     _activity(
         "silence",
@@ -156,6 +168,7 @@ CARDS = (
         worse="up",
         phrase="silent {value} times as long as usual",
         meaning="days since the last event over the usual gap",
+        reason="low_use",
     ),
     _activity(
         "session_minutes",
@@ -166,6 +179,7 @@ CARDS = (
         worse="down",
         phrase="{value} spent in the product in the last {days} days",
         meaning="sum of the lengths of visits",
+        reason="low_use",
     ),
     _activity(
         "session_length",
@@ -176,6 +190,7 @@ CARDS = (
         worse="down",
         phrase="a visit lasts {value} on average in {days} days",
         meaning="mean length of a visit",
+        reason="low_use",
     ),
     _activity(
         "session_minutes_change",
@@ -186,6 +201,7 @@ CARDS = (
         worse="down",
         phrase="time in the product {value} against the {days} days before",
         meaning="sum of the lengths of visits against the window before",
+        reason="low_use",
     ),
 )
 
@@ -205,6 +221,7 @@ def _key_share(days: int) -> StateCard:
         ),
         phrase="{value} of the key features used in the last {days} days",
         meaning="different key features used over those the project names in key_features",
+        reason="poor_fit",
     )
 
 
@@ -217,6 +234,7 @@ STATES = (
         worse="up",
         phrase="one person does {value} of everything in {days} days",
         meaning="events of the busiest person over events of all persons",
+        reason="losing_users",
     ),
     _people(
         "power_users",
@@ -226,6 +244,7 @@ STATES = (
         worse="down",
         phrase="{value} people use it on most working days",
         meaning=f"persons active on {POWER_DAYS} or more of 28 days",
+        reason="losing_users",
     ),
     _people(
         "users_back_share",
@@ -238,6 +257,7 @@ STATES = (
         worse="down",
         phrase="{value} of the people of the {days} days before came back",
         meaning="persons active in 28 days who were so in the 28 before, over those active before",
+        reason="losing_users",
     ),
     _people(
         "users_stuck",
@@ -249,6 +269,7 @@ STATES = (
         worse="up",
         phrase="{value} people kept running into errors in the last {days} days",
         meaning=f"persons with {STUCK_EVENTS} or more of the trouble_events in 28 days",
+        reason="losing_users",
     ),
     _key_share(28),
     _key_share(91),
@@ -266,6 +287,7 @@ STATES = (
         ),
         phrase="{value} people used a key feature in the last {days} days",
         meaning="persons who used at least one key feature",
+        reason="losing_users",
     ),
 )
 
@@ -281,6 +303,7 @@ RATIOS = (
         meaning=(
             "users active in 28 days over seats paid for; above 1 where more people use it than pay"
         ),
+        reason="losing_users",
     ),
     RatioCard(
         "key_users_share",
@@ -291,6 +314,7 @@ RATIOS = (
         worse="down",
         phrase="{value} of the active people use a key feature",
         meaning="users of a key feature over users active in 28 days",
+        reason="losing_users",
     ),
     RatioCard(
         "users_stuck_share",
@@ -301,5 +325,6 @@ RATIOS = (
         worse="up",
         phrase="{value} of the active people kept running into errors",
         meaning="stuck users over users active in 28 days",
+        reason="losing_users",
     ),
 )

@@ -6,7 +6,6 @@ from models.drivers.drivers import (
     REST,
     driver_table,
     shown_driver,
-    spoken_signal,
 )
 from models.drivers.reasons import (
     LEAST_POINTS,
@@ -23,12 +22,13 @@ from models.drivers.words import (
     BANDS_IN_WORDS,
     Reason,
     chance_in_words,
+    comparison,
     format_value,
     interval_in_words,
     paragraph,
     rest_words,
+    sentence,
     signal_words,
-    split_comparison,
 )
 
 __all__ = [
@@ -46,6 +46,7 @@ __all__ = [
     "Twins",
     "account_reasons",
     "chance_in_words",
+    "comparison",
     "driver_table",
     "find_twins",
     "format_value",
@@ -54,9 +55,8 @@ __all__ = [
     "reason_of",
     "reasons_in_words",
     "rest_words",
+    "sentence",
     "shown_driver",
     "signal_words",
-    "split_comparison",
-    "spoken_signal",
     "sure_drivers",
 ]

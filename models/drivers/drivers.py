@@ -4,7 +4,6 @@ add up.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +13,7 @@ from features.definition import Signal
 from features.errors import ContractError
 from models.drivers.reasons import reason_of
 from models.drivers.twins import Twins
-from models.drivers.words import rest_words, signal_words
+from models.drivers.words import comparison, rest_words, signal_words
 from models.health.rounding import displayed_points
 from models.health.scale import Floats, Integers
 
@@ -22,13 +21,16 @@ DRIVER_COLUMNS = (
     "account_id",
     "dimension",
     "driver",
+    "signal",
+    "reason",
+    "nature",
     "points",
     "points_displayed",
     "value",
     "value_before",
     "reference",
-    "words",
-    "reason",
+    "said",
+    "compared",
 )
 MOST_EACH_WAY = 8
 REST = "rest"
@@ -58,44 +60,22 @@ class _Signals:
     currency: str
 
 
+@dataclass(frozen=True)
+class _Spoken:
+    """What a row says: its signal, the reason, what is so now, and what it is compared with."""
+
+    signal: str | None
+    reason: str | None
+    nature: str | None
+    said: str
+    compared: str | None
+
+
 def shown_driver(signal: Signal, twins: Twins) -> str:
     """Name of the driver that a signal is shown under: its own, or that of the twin it moves
     with.
     """
     return twins.get(signal.dimension, {}).get(signal.driver, signal.driver)
-
-
-def spoken_signal(
-    row: Mapping[str, Any],
-    signals: Sequence[Signal],
-    twins: Twins,
-    *,
-    before_days: int | None,
-    currency: str = "",
-) -> Signal | None:
-    """The signal that a published driver speaks of: the one that says just these words; None for a
-    rest.
-
-    Published rows name a driver, not the signal whose value is shown. Words hold nothing but the
-    row's numbers, so saying them again finds the signal, and proves that every number comes from
-    the row.
-    """
-    for signal in signals:
-        if (
-            signal.dimension == row["dimension"]
-            and shown_driver(signal, twins) == row["driver"]
-            and row["words"]
-            == signal_words(
-                signal,
-                row["value"],
-                row["value_before"],
-                row["reference"],
-                before_days=before_days,
-                currency=currency,
-            )
-        ):
-            return signal
-    return None
 
 
 def driver_table(
@@ -139,11 +119,12 @@ def driver_table(
     Returns
     -------
     DataFrame
-        account_id; dimension; driver (`rest` for what is not listed); points (exact, below 0 pulls
-        the score down); points_displayed (whole); value, value_before, reference (unit of the
-        signal, NaN on `rest`); words; reason (code of `REASONS` for drivers below 0 whose value
-        bears it out, else empty). Accounts in the order given, their rows by size of points, rests
-        last.
+        account_id; dimension; driver (`rest` for what is not listed); signal (column whose value is
+        shown); reason (code of `REASONS` for drivers below 0 whose value bears it out); nature (of
+        the signal); points (exact, below 0 pulls the score down); points_displayed (whole); value,
+        value_before, reference (unit of the signal); said (what is so now, in words); compared
+        (what it is compared with, in words). Null where there is none, so signal, nature and
+        numbers on `rest`. Accounts in the order given, their rows by size of points, rests last.
 
     Raises
     ------
@@ -204,22 +185,22 @@ def _chunk(
     )
     counts = rest_counts[account, np.maximum(place - len(shared.groups), 0)]
     names = [group.driver for group in shared.groups] + [REST] * len(shared.dimensions)
-    words, reasons = _words(shared, signal, place, counts, now, past)
-    pulls_down = every[account, place] < 0
+    spoken = _spoken(shared, signal, place, counts, now, past, every[account, place] < 0)
     return pd.DataFrame(
         {
             "account_id": pd.Series(ids[account], dtype="str"),
             "dimension": pd.Series(np.array(dimensions, dtype=object)[place], dtype="str"),
             "driver": pd.Series(np.array(names, dtype=object)[place], dtype="str"),
+            "signal": pd.Series([row.signal for row in spoken], dtype="str"),
+            "reason": pd.Series([row.reason for row in spoken], dtype="str"),
+            "nature": pd.Series([row.nature for row in spoken], dtype="str"),
             "points": every[account, place],
             "points_displayed": whole[account, place],
             "value": now,
             "value_before": past,
             "reference": reference,
-            "words": pd.Series(words, dtype="str"),
-            "reason": pd.Series(
-                np.where(pulls_down, np.array(reasons, dtype=object), ""), dtype="str"
-            ),
+            "said": pd.Series([row.said for row in spoken], dtype="str"),
+            "compared": pd.Series([row.compared for row in spoken], dtype="str"),
         }
     )
 
@@ -265,40 +246,59 @@ def _rests(
     return sums, counts
 
 
-def _words(
+def _spoken(
     shared: _Signals,
     signal: npt.NDArray[np.intp],
     place: npt.NDArray[np.intp],
     counts: npt.NDArray[np.int64],
     now: Floats,
     past: Floats,
-) -> tuple[list[str], list[str]]:
-    """Words of every row, and the reason it would be; equal facts are phrased once, since counts
-    repeat.
-    """
-    memory: dict[tuple[int, float | None, float | None], tuple[str, str]] = {}
+    pulls_down: npt.NDArray[np.bool_],
+) -> list[_Spoken]:
+    """What every row says of its signal; equal facts are phrased once, since counts repeat."""
+    memory: dict[tuple[int, float | None, float | None, bool], _Spoken] = {}
     spoken = []
-    for s, p, count, value, before in zip(
-        signal.tolist(), place.tolist(), counts.tolist(), now.tolist(), past.tolist(), strict=True
+    for s, p, count, value, before, is_down in zip(
+        signal.tolist(),
+        place.tolist(),
+        counts.tolist(),
+        now.tolist(),
+        past.tolist(),
+        pulls_down.tolist(),
+        strict=True,
     ):
         if s < 0:
-            spoken.append((rest_words(count, shared.dimensions[p - len(shared.groups)]), ""))
+            dimension = shared.dimensions[p - len(shared.groups)]
+            spoken.append(_Spoken(None, None, None, rest_words(count, dimension), None))
             continue
         # NaN is not equal to itself, so it would never be found again as a key.
-        key = (s, value if value == value else None, before if before == before else None)
+        key = (
+            s,
+            value if value == value else None,
+            before if before == before else None,
+            is_down,
+        )
         if key not in memory:
-            reference = float(shared.references[s])
-            words = signal_words(
-                shared.signals[s],
-                key[1],
-                key[2],
-                reference,
-                before_days=shared.before_days,
-                currency=shared.currency,
-            )
-            memory[key] = words, reason_of(shared.signals[s], key[1], key[2], reference)
+            memory[key] = _say(shared, s, key[1], key[2], pulls_down=is_down)
         spoken.append(memory[key])
-    return [words for words, _ in spoken], [reason for _, reason in spoken]
+    return spoken
+
+
+def _say(
+    shared: _Signals, place: int, value: float | None, before: float | None, *, pulls_down: bool
+) -> _Spoken:
+    signal, reference = shared.signals[place], float(shared.references[place])
+    compared = comparison(
+        signal, value, before, reference, before_days=shared.before_days, currency=shared.currency
+    )
+    reason = reason_of(signal, value, before, reference) if pulls_down else ""
+    return _Spoken(
+        signal.column,
+        reason or None,
+        signal.nature,
+        signal_words(signal, value, currency=shared.currency),
+        compared or None,
+    )
 
 
 def _prepare(
@@ -381,7 +381,8 @@ def _matrix(features: pd.DataFrame, columns: list[str]) -> Floats:
 def _empty() -> pd.DataFrame:
     text, number = pd.Series([], dtype="str"), pd.Series([], dtype=np.float64)
     types = {name: number for name in DRIVER_COLUMNS}
-    types |= {name: text for name in ("account_id", "dimension", "driver", "words", "reason")}
+    words = ("account_id", "dimension", "driver", "signal", "reason", "nature", "said", "compared")
+    types |= {name: text for name in words}
     return pd.DataFrame({**types, "points_displayed": pd.Series([], dtype=np.int64)})[
         list(DRIVER_COLUMNS)
     ]

@@ -80,7 +80,16 @@ def format_value(value: float, unit: str, *, currency: str = "") -> str:
             return _number(value)
 
 
-def signal_words(
+def signal_words(signal: Signal, value: float | None, *, currency: str = "") -> str:
+    """What a signal says about an account: `active on 6 of the last 28 days`.
+
+    A missing value (None, NaN) is said to be missing.
+    """
+    now = _known(value, signal)
+    return _missing(signal) if now is None else _filled(signal, now, currency)
+
+
+def comparison(
     signal: Signal,
     value: float | None,
     before: float | None = None,
@@ -89,39 +98,30 @@ def signal_words(
     before_days: int | None = None,
     currency: str = "",
 ) -> str:
-    """What a signal says about an account, beside its past and beside accounts that stayed.
+    """What the value is compared with: its past, and accounts that stayed; empty without either.
 
-    `active on 6 of the last 28 days, was 14 four weeks earlier; accounts that stayed: 18`. Missing
-    values (None, NaN) are said to be missing; a missing past or reference is left out, and one that
-    reads the same is said to be so. Clocks (days
-    to renewal, age) are not compared with their past: they move by themselves.
+    `was 14 four weeks earlier; accounts that stayed: 18`. A comparison that reads the same is said
+    to be so. Clocks (days to renewal, age) are not compared with their past: they move by
+    themselves.
     """
     now, past, others = _known(value, signal), _known(before, signal), _known(reference, signal)
-    spoken = _spoken(signal, now, past, currency)
-    if past is not None and not signal.is_clock and "{before}" not in signal.phrase:
+    text = None if now is None else format_value(now, signal.unit, currency=currency)
+    parts = []
+    if past is not None and not signal.is_clock:
         then = format_value(past, signal.unit, currency=currency)
-        same = now is not None and then == format_value(now, signal.unit, currency=currency)
-        spoken += f", {'the same' if same else f'was {then}'} {_earlier(before_days)}"
+        parts.append(f"{'the same' if then == text else f'was {then}'} {_earlier(before_days)}")
     # What is not spoken of cannot be compared: a date is the same for those that stayed.
     if others is not None and "{value}" in signal.phrase:
         usual = format_value(others, signal.unit, currency=currency)
-        is_usual = now is not None and usual == format_value(now, signal.unit, currency=currency)
-        spoken += (
-            "; as among accounts that stayed" if is_usual else f"; accounts that stayed: {usual}"
+        parts.append(
+            "as among accounts that stayed" if usual == text else f"accounts that stayed: {usual}"
         )
-    return spoken
+    return "; ".join(parts)
 
 
-def split_comparison(words: str) -> tuple[str, str]:
-    """Words of `signal_words` in two: what is so now, and what it is compared with (empty
-    without).
-    """
-    parts = re.split(
-        r", (?=was |the same )|; (?=accounts that stayed: |as among accounts that stayed$)",
-        words,
-        maxsplit=1,
-    )
-    return parts[0], parts[1] if len(parts) == 2 else ""
+def sentence(said: str, compared: str | None) -> str:
+    """What is so now and what it is compared with, in one line."""
+    return said if compared is None or compared != compared else f"{said}; {compared}"
 
 
 def chance_in_words(probability: float, horizon_days: int | None, *, event: str = "leave") -> str:
@@ -219,9 +219,7 @@ def rest_words(count: int, dimension: str) -> str:
     )
 
 
-def _spoken(signal: Signal, value: float | None, before: float | None, currency: str) -> str:
-    if value is None:
-        return _nothing(signal)
+def _filled(signal: Signal, value: float, currency: str) -> str:
     text = format_value(value, signal.unit, currency=currency)
     phrase = signal.phrase
     if signal.unit == "minutes" and value < 0 and "{value} after" in phrase:
@@ -236,10 +234,9 @@ def _spoken(signal: Signal, value: float | None, before: float | None, currency:
     if text == "1":
         phrase = phrase.replace("{value} times in", "{value} time in")
         phrase = re.sub(r"\{value\} (\w+)((?: \w+)?)", _singular, phrase, count=1)
-    then = "unknown" if before is None else format_value(before, signal.unit, currency=currency)
     # Names of events and products reach phrases, so braces in them are text, not fields.
     days = "" if signal.window_days is None else str(signal.window_days)
-    return phrase.replace("{value}", text).replace("{before}", then).replace("{days}", days)
+    return phrase.replace("{value}", text).replace("{days}", days)
 
 
 def _singular(match: re.Match[str]) -> str:
@@ -259,10 +256,9 @@ def _one_of(word: str) -> str:
     return f"{word[:-3]}y" if word.endswith("ies") else word.removesuffix("s")
 
 
-def _nothing(signal: Signal) -> str:
+def _missing(signal: Signal) -> str:
     meaning = signal.meaning.strip().rstrip(".") or signal.driver.replace("_", " ")
-    since = re.fullmatch(r"days since the (?:last|newest|first) (.+)", meaning)
-    return f"no {since.group(1)} on record" if since else f"no record of {meaning}"
+    return signal.missing or f"no record of {meaning}"
 
 
 def _known(value: float | None, signal: Signal) -> float | None:

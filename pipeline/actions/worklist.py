@@ -8,7 +8,15 @@ import pandas as pd
 
 from features.dimensions.season import DRIVER as SEASON
 from features.errors import ContractError
-from models.drivers import REASONS, REST, Reason, chance_in_words, paragraph, reasons_in_words
+from models.drivers import (
+    REASONS,
+    REST,
+    Reason,
+    chance_in_words,
+    paragraph,
+    reasons_in_words,
+    sentence,
+)
 from pipeline.edge.text import defused
 
 WORKLIST_COLUMNS = (
@@ -156,7 +164,7 @@ def _paragraphs(
     told: dict[str, list[Reason]] = {}
     for row in mine.to_dict("records"):
         told.setdefault(row["account_id"], []).append(
-            Reason(int(row["points_displayed"]), row["words"])
+            Reason(int(row["points_displayed"]), sentence(row["said"], row["compared"]))
         )
     return [
         (
@@ -184,13 +192,13 @@ def _two_reasons(drivers: pd.DataFrame, *, good_event: bool) -> pd.DataFrame:
     """Columns reason_1 and reason_2, words with their points; index account_id."""
     real = largest_reasons(drivers, good_event=good_event)
     # Mapping no rows at all leaves them whole numbers.
-    text = (
-        real["words"]
-        + " ("
-        + real["points_displayed"].astype(int).map("{:+d}".format).astype("str")
-        + ")"
-    )
-    real = real.assign(text=text)
+    text = [
+        f"{sentence(said, compared)} ({points:+d})"
+        for said, compared, points in zip(
+            real["said"], real["compared"], real["points_displayed"].astype(int), strict=True
+        )
+    ]
+    real = real.assign(text=pd.Series(text, index=real.index, dtype="str"))
     firsts = {
         f"reason_{place}": real[real["place"] == place].set_index("account_id")["text"]
         for place in (1, 2)

@@ -1,6 +1,6 @@
 """One account of the published run: its score, its reasons, and whether the points add."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
@@ -9,16 +9,17 @@ import numpy as np
 import pandas as pd
 
 from features.catalogue import DIMENSIONS
+from features.definition import Signal
+from features.dimensions.season import DRIVER as SEASON
 from features.errors import ContractError
 from models.bundle import Bundle, score
 from models.drivers import (
     REASONS,
+    REST,
+    Twins,
     account_reasons,
-    reason_of,
     reasons_in_words,
     shown_driver,
-    split_comparison,
-    spoken_signal,
     sure_drivers,
 )
 from models.health import sub_scores
@@ -26,9 +27,8 @@ from models.health.scale import GOOD_EVENT_BANDS, HEALTH_BANDS
 from models.model import Model
 from pipeline.config.schema import Target
 from pipeline.jobs.accounts import account_named
-from pipeline.jobs.cards import Cards, kept_cards
+from pipeline.jobs.driver_rows import keeps_one_sentence, read_drivers
 from pipeline.jobs.explain_scale import band_edges, published_ranges
-from pipeline.jobs.features import BEFORE_DAYS
 from pipeline.jobs.history import AccountTrajectory, account_trajectory
 from pipeline.jobs.past_runs import PastRun
 from pipeline.jobs.point_bound import check_bound
@@ -43,6 +43,7 @@ OPEN_DAYS = 91
 """A play not done after a quarter was dropped, whatever the table says."""
 ADVISED = 2
 """Reasons with a next step; more than two steps is a list that nobody does."""
+_FACTS = ("standing", "clock", "calendar")
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,8 @@ class Explained:
 
     score: dict[str, Any]
     drivers: pd.DataFrame
-    """Published columns, and: reason (code, empty without), protects (holds the score up by a value
-    that is no trouble), is_leading, is_sure (null where nobody knows), twins (names of the measures
-    that are counted in).
+    """Published columns, and: protects (holds the score up, and its value argues for that), is_sure
+    and twins (names of the measures that are counted in), which only the model knows.
     """
     account: dict[str, Any]
     dimensions: pd.DataFrame
@@ -80,9 +80,10 @@ class Explained:
         """`low use, sponsor lost`; an account at risk without reasons is `not explained`, another
         has nothing to explain.
         """
-        if self.score["band"] in GOOD_EVENT_BANDS or not (
-            self.reasons or self.score["band"] == "at_risk"
-        ):
+        has_none_to_give = self.score["band"] in GOOD_EVENT_BANDS or keeps_one_sentence(
+            self.drivers
+        )
+        if has_none_to_give or not (self.reasons or self.score["band"] == "at_risk"):
             return ""
         return reasons_in_words([reason for reason, _ in self.reasons])
 
@@ -104,8 +105,8 @@ class Explained:
             ADVISED
         )
         return tuple(
-            f"{split_comparison(words)[0]} ({points:+d})"
-            for words, points in zip(first["words"], first["points_displayed"], strict=True)
+            f"{said} ({points:+d})"
+            for said, points in zip(first["said"], first["points_displayed"], strict=True)
         )
 
 
@@ -152,14 +153,13 @@ def explain_account(
     where = "in the current run" if as_of is None else f"in the run of {as_of}"
     found = account_named(account, people, where)
     scores = published_rows(workspace, target, "scores", as_of)
-    drivers = published_rows(workspace, target, "drivers", as_of)
-    score, mine = (
-        dict(scores[scores["account_id"] == found].iloc[0]),
-        drivers[drivers["account_id"] == found],
+    score = dict(scores[scores["account_id"] == found].iloc[0])
+    mine = read_drivers(
+        workspace.store, [("run_id", "=", score["run_id"]), ("account_id", "=", found)]
     )
-    told, reseeded_health = _told(
-        workspace, target, score, mine.reset_index(drop=True), ask_model=ask_model
-    )
+    told, reseeded_health = _read(mine.reset_index(drop=True)), None
+    if ask_model:
+        told, reseeded_health = _verified(workspace, target, score, told)
     reasons = tuple(
         (str(row["reason"]), float(row["points"]))
         for row in account_reasons(told).to_dict("records")
@@ -178,87 +178,31 @@ def explain_account(
     )
 
 
-def _told(
-    workspace: Workspace,
-    target: Target,
-    published: Mapping[str, Any],
-    drivers: pd.DataFrame,
-    *,
-    ask_model: bool,
-) -> tuple[pd.DataFrame, int | None]:
-    """Drivers with what the cards of the run say of them, and (asking the model) the score its twin
-    of another seed gives.
+def _read(drivers: pd.DataFrame) -> pd.DataFrame:
+    """Published drivers, and which of them are told as what holds the score up."""
+    # Only what argues for its points: better than others or before, or a fact of who they are.
+    has_argument = drivers["compared"].notna() | drivers["nature"].isin(_FACTS)
+    is_named = ~drivers["driver"].isin((REST, SEASON))
+    return drivers.assign(
+        protects=(drivers["points"] > 0) & has_argument & is_named, is_sure=None, twins=""
+    )
 
-    The cards were kept with the run; of a run that kept none the model is asked. Where that is not
-    in the registry as champion or challenger any more, nothing is claimed.
+
+def _verified(
+    workspace: Workspace, target: Target, published: Mapping[str, Any], drivers: pd.DataFrame
+) -> tuple[pd.DataFrame, int | None]:
+    """Drivers with what the model of the run says of them, and the score its twin of another seed
+    gives; nothing is claimed where that model is not in the registry as champion or challenger any
+    more.
     """
-    cards = kept_cards(workspace.store, target.name, str(published["model_version"]))
-    found = _model_of(workspace, target, published) if ask_model or cards is None else None
-    if found is not None:
-        cards = Cards(found[0].published.signals, found[0].twins)
-    if cards is None:
-        return (
-            drivers.assign(reason="", protects=False, is_leading=None, is_sure=None, twins=""),
-            None,
-        )
-    signals, twins = cards.signals, cards.twins
-    rows: list[Any] = drivers.astype(object).where(drivers.notna(), None).to_dict("records")
-    spoken = [
-        spoken_signal(
-            row, signals, twins, before_days=BEFORE_DAYS, currency=workspace.project.currency
-        )
-        for row in rows
-    ]
-    # What holds a score up need not have grown: it is compared with others only.
-    bad = [
-        (
-            reason_of(
-                signal,
-                row["value"],
-                row["value_before"] if row["points"] < 0 else None,
-                row["reference"],
-            )
-            if signal
-            else ""
-        )
-        for signal, row in zip(spoken, rows, strict=True)
-    ]
-    goes_down = drivers["points"] < 0
-    is_no_trouble = np.array(
-        [signal is not None and not reason for signal, reason in zip(spoken, bad, strict=True)],
-        dtype=bool,
-    )
-    names = [
-        ", ".join(
-            dict.fromkeys(
-                s.driver.replace("_", " ")
-                for s in signals
-                if s.dimension == row["dimension"]
-                and shown_driver(s, twins) == row["driver"] != s.driver
-            )
-        )
-        for row in rows
-    ]
-    told = drivers.assign(
-        reason=np.where(goes_down, bad, ""),
-        protects=is_no_trouble & ~goes_down,
-        is_leading=pd.Series(
-            [signal.is_leading if signal else None for signal in spoken],
-            dtype=object,
-            index=drivers.index,
-        ),
-        is_sure=None,
-        twins=names,
-    )
-    if (
-        not ask_model
-        or found is None
-        or found[1] is None
-        or found[0].basis != "calibrated"
-        or drivers.empty
-    ):
+    found = _model_of(workspace, target, published)
+    if found is None or found[0].basis != "calibrated" or drivers.empty:
+        return drivers, None
+    bundle, reseeded = found
+    signals, twins = bundle.published.signals, bundle.twins
+    told = drivers.assign(twins=[_twins_of(row, signals, twins) for row in _records(drivers)])
+    if reseeded is None:
         return told, None
-    bundle, reseeded = found[0], found[1]
     where = [("run_id", "=", published["run_id"]), ("account_id", "=", published["account_id"])]
     features = workspace.store.read(f"features_scored_{target.name}", filters=where)
     other = score(replace(bundle, model=reseeded), features[bundle.model.columns])
@@ -266,6 +210,21 @@ def _told(
         sure_drivers(drivers, signals, twins, other.points[0]), dtype=object, index=drivers.index
     )
     return told.assign(is_sure=sure), int(other.table["health"].iloc[0])
+
+
+def _records(drivers: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(k): v for k, v in row.items()} for row in drivers.to_dict("records")]
+
+
+def _twins_of(row: Mapping[str, Any], signals: Sequence[Signal], twins: Twins) -> str:
+    """Names of the measures that are counted in a driver of another name."""
+    names = dict.fromkeys(
+        signal.driver.replace("_", " ")
+        for signal in signals
+        if signal.dimension == row["dimension"]
+        and shown_driver(signal, twins) == row["driver"] != signal.driver
+    )
+    return ", ".join(names)
 
 
 def _model_of(

@@ -22,7 +22,6 @@ from typing import Any
 import pandas as pd
 
 from features.errors import ChurnError, NotFound
-from models.drivers import split_comparison
 from models.health.scale import GOOD_EVENT_BANDS, HEALTH_BANDS
 from models.track_record import Record, calm_leavers, judged, record
 from pipeline.actions.worklist import largest_reasons
@@ -30,6 +29,7 @@ from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection, connected
 from pipeline.engine.facts import put_table
 from pipeline.engine.staged_facts import StagedFacts
+from pipeline.jobs.driver_rows import read_drivers
 from pipeline.jobs.features import data_until, grid_candidates, take_labels
 from pipeline.jobs.past_runs import PastRun, past_project, past_target
 from pipeline.jobs.stage import load_staged
@@ -473,9 +473,9 @@ def _calm_left(workspace: Workspace, followed: _Followed) -> pd.DataFrame:
     rows = rows.head(SHOWN_LEAVERS)
     if rows.empty:
         return rows.assign(towards=pd.Series(dtype="str"), away=pd.Series(dtype="str"))
-    drivers = store.read(
-        "drivers",
-        filters=[
+    drivers = read_drivers(
+        store,
+        [
             ("target", "=", run["target"]),
             ("as_of", "=", run["as_of"]),
             ("run_id", "=", run["run_id"]),
@@ -492,9 +492,9 @@ def _calm_left(workspace: Workspace, followed: _Followed) -> pd.DataFrame:
 def _said(rows: pd.DataFrame, drivers: pd.DataFrame, *, good_event: bool) -> list[str]:
     first = largest_reasons(drivers, good_event=good_event, most=1).set_index("account_id")
     said = {
-        account: f"{split_comparison(words)[0]} ({points:+d})"
-        for account, words, points in zip(
-            first.index, first["words"], first["points_displayed"].astype(int), strict=True
+        account: f"{sentence} ({points:+d})"
+        for account, sentence, points in zip(
+            first.index, first["said"], first["points_displayed"].astype(int), strict=True
         )
     }
     return [said.get(account, "") for account in rows["account_id"]]

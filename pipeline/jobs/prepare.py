@@ -124,7 +124,7 @@ def feature_set(workspace: Workspace, target: Target) -> FeatureSet:
         )
     facts = json.loads(rows["facts"].iloc[0])
     return FeatureSet(
-        tuple(Signal(**s) for s in facts["signals"]),
+        tuple(Signal.from_dict(s) for s in facts["signals"]),
         facts["choices"],
         tuple(facts["train_dates"]),
         tuple(facts["test_dates"]),

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from features.definition import Signal
 from features.errors import ChurnError, ConfigError, GateRefused, StoreError
 from features.naming import slug
 from features.windows import day_number
@@ -25,8 +26,8 @@ from pipeline.config import config_hash
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection
 from pipeline.engine.staged_facts import StagedFacts
-from pipeline.jobs.cards import keep_cards
 from pipeline.jobs.distribution import refuse_shift, shift_since
+from pipeline.jobs.driver_rows import DRIVERS
 from pipeline.jobs.features import BEFORE_DAYS, build_scoring, data_until, latest_anchored_date
 from pipeline.jobs.freshness import SourceState, covered_shares, freshness
 from pipeline.jobs.past_runs import keep_configuration
@@ -64,21 +65,6 @@ SCORES = (
     ("calibrator_version", pa.string()),
     ("scale_version", pa.string()),
     ("scored_at", pa.timestamp("us")),
-)
-DRIVERS = (
-    ("account_id", pa.string()),
-    ("as_of", pa.timestamp("us")),
-    ("target", pa.string()),
-    ("horizon_days", pa.int64()),
-    ("run_id", pa.string()),
-    ("dimension", pa.string()),
-    ("driver", pa.string()),
-    ("points", pa.float64()),
-    ("points_displayed", pa.int64()),
-    ("value", pa.float64()),
-    ("value_before", pa.float64()),
-    ("reference", pa.float64()),
-    ("words", pa.string()),
 )
 
 
@@ -168,7 +154,10 @@ def score_target(
     unknown = _of_unseen_terms(
         workspace, connection, staged, target, bundle, day
     ) | _unknown_accounts(connection, staged, accepted, day)
-    scoring = _Scoring(bundle, rows, unknown, workspace.project.currency)
+    # Said by the cards of today: those of an older model give the same values in older words.
+    cards = {signal.column: signal for signal in built.signals}
+    signals = tuple(cards[column] for column in bundle.published.columns)
+    scoring = _Scoring(bundle, signals, rows, unknown, workspace.project.currency)
     people = portfolio(workspace, connection, staged, target, day, snapshots["account_id"])
     published = _publish(
         workspace, target, scoring, snapshots, people, states, accepted, accept_shift
@@ -249,9 +238,15 @@ class _Scoring:
     """
 
     def __init__(
-        self, bundle: Bundle, rows: ScoringRows, unknown: Mapping[str, str], currency: str
+        self,
+        bundle: Bundle,
+        signals: Sequence[Signal],
+        rows: ScoringRows,
+        unknown: Mapping[str, str],
+        currency: str,
     ) -> None:
-        self.bundle, self.rows, self.unknown, self.currency = bundle, rows, unknown, currency
+        self.bundle, self.signals, self.rows = bundle, signals, rows
+        self.unknown, self.currency = unknown, currency
         self.scores: list[pd.DataFrame] = []
         self.reasons: list[pd.DataFrame] = []
         self.why: list[pd.DataFrame] = []
@@ -270,7 +265,7 @@ class _Scoring:
                 now.reset_index(drop=True),
                 before.reset_index(drop=True),
                 scored.points,
-                model.signals,
+                self.signals,
                 references,
                 scored.table["health"].to_numpy(),
                 scored.base_displayed,
@@ -410,7 +405,6 @@ def _publish(
     # result.
     recorded = {**inputs, "staged": staged_versions(workspace), "libraries": library_versions()}
     keep_configuration(workspace)
-    keep_cards(store, target.name, bundle)
     run = {
         **common,
         **versions,

@@ -497,7 +497,7 @@ def _drivers(rows: TableRows, bundle: Bundle, scored: Scored) -> pd.DataFrame:
     table.insert(0, "row", table["account_id"].astype("int64"))
     table["account_id"] = table["row"].map(dict(zip(row, test.keys["account_id"], strict=True)))
     # Nothing is known of foreign columns that would make one of them a reason of our list.
-    return table.drop(columns=["value_before", "reason"])
+    return table.drop(columns=["value_before", "reason", "nature"])
 
 
 def _register(

@@ -10,8 +10,9 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup, escape
 
-from models.drivers import REASONS, REST, Reason, interval_in_words, paragraph, split_comparison
+from models.drivers import REASONS, REST, Reason, interval_in_words, paragraph, sentence
 from pipeline.jobs.account_facts import AccountFacts
+from pipeline.jobs.driver_rows import keeps_one_sentence
 from pipeline.jobs.explain import Explained
 from pipeline.reports.account_facts import fact_tiles, source_lines
 from pipeline.reports.render import day, render, style
@@ -20,6 +21,9 @@ from pipeline.reports.trajectory import account_view
 
 _WIDTH, _ROW, _TOP, _LABELS, _RIGHT = 860, 24, 26, 372, 44
 _LABEL_LETTERS = 56
+SCORE_AGAIN = (
+    "This run was published by an earlier version, without reasons. Run `tenure score` to get them."
+)
 # Points from which a driver is worth telling what else is counted in it.
 _TOLD_TWINS = 2
 
@@ -30,7 +34,8 @@ class Step:
 
     start: int
     end: int
-    words: str
+    said: str
+    compared: str | None = None
     reason: str = ""
     row: Mapping[str, Any] | None = None
 
@@ -50,11 +55,14 @@ def waterfall(drivers: pd.DataFrame, base_displayed: int) -> list[Step]:
     )
     for row in ordered:
         start = steps[-1].end
-        reason = REASONS[row["reason"]].words if row["reason"] else ""
-        steps.append(
-            Step(start, start + int(row["points_displayed"]), str(row["words"]), reason, row)
-        )
+        end = start + int(row["points_displayed"])
+        compared = None if pd.isna(row["compared"]) else row["compared"]
+        steps.append(Step(start, end, row["said"], compared, _reason_words(row), row))
     return steps
+
+
+def _reason_words(row: Mapping[Any, Any]) -> str:
+    return "" if pd.isna(row["reason"]) else REASONS[row["reason"]].words
 
 
 def open_action_lines(actions: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -69,6 +77,8 @@ def open_action_lines(actions: Sequence[Mapping[str, Any]]) -> list[str]:
 def foot_lines(explained: Explained) -> list[str]:
     """What the marks of the drivers mean: sure or not, lagging, counted as one."""
     drivers, lines = explained.drivers, []
+    if keeps_one_sentence(drivers):
+        lines.append(SCORE_AGAIN)
     listed = drivers[(drivers["driver"] != REST) & (drivers["points_displayed"] != 0)]
     if explained.reseeded_health is not None:
         unsure = int((listed["is_sure"] == False).sum())  # noqa: E712 - null is neither
@@ -82,7 +92,7 @@ def foot_lines(explained: Explained) -> list[str]:
             "run `tenure verify ACCOUNT` to see which reasons hold up when the model is trained"
             " from another seed"
         )
-    if (listed["is_leading"] == False).any():  # noqa: E712 - null is neither
+    if (listed["nature"] == "lagging").any():
         lines.append("lagging: moves after an account has made up its mind; the others move before")
     joined = listed[(listed["twins"] != "") & (listed["points_displayed"].abs() >= _TOLD_TWINS)]
     if len(joined):
@@ -105,7 +115,7 @@ def account_paragraph(explained: Explained, horizon_days: int | None, verb: str)
     # What holds a score up although it is trouble elsewhere ("no sponsor for 90 days") is for
     # analysts, not for a mail.
     reasons = [
-        Reason(int(row["points_displayed"]), str(row["words"]))
+        Reason(int(row["points_displayed"]), sentence(row["said"], row["compared"]))
         for row in listed.to_dict("records")
         if row["points"] < 0 or row["protects"]
     ]
@@ -159,7 +169,7 @@ def account_page(
         account=explained.account,
         has_score=has_score,
         why=explained.why,
-        advice=explained.advice,
+        advice=(SCORE_AGAIN,) if keeps_one_sentence(drivers) else explained.advice,
         protects=explained.protects,
         unsure_band=explained.unsure_band,
         to_edges=explained.to_edges,
@@ -190,14 +200,12 @@ def _facts(facts: AccountFacts | None, account: Mapping[str, Any]) -> dict[str, 
 
 
 def _table_row(row: Mapping[Any, Any]) -> dict[str, Any]:
-    said, compared = split_comparison(str(row["words"]))
     return {
         **row,
-        "said": said,
-        "compared": compared,
-        "reason": REASONS[row["reason"]].words if row["reason"] else "",
+        "compared": "" if pd.isna(row["compared"]) else row["compared"],
+        "reason": _reason_words(row),
         "unsure": row["is_sure"] is False,
-        "lagging": row["is_leading"] is False,
+        "lagging": row["nature"] == "lagging",
     }
 
 
@@ -236,8 +244,8 @@ def waterfall_svg(steps: Sequence[Step], edges: tuple[int, int], names: Sequence
     for place, step in enumerate(steps):
         parts += _bar_svg(
             place,
-            step.words if step.row is None else split_comparison(step.words)[0],
-            step.words,
+            step.said,
+            sentence(step.said, step.compared),
             step.start,
             step.end,
             across,

@@ -11,7 +11,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from features.errors import ContractError
-from models.drivers import interval_in_words, split_comparison
+from models.drivers import interval_in_words
 from models.health import Promise
 from pipeline.actions.worklist import NO_OWNER, is_good_event, largest_reasons, worklist
 from pipeline.jobs.outcomes import OutcomesReport
@@ -220,10 +220,12 @@ def reasons_of(drivers: pd.DataFrame, *, good_event: bool) -> dict[str, list[dic
     """Account -> its two reasons: points, what is so now, and what it is compared with."""
     reasons: dict[str, list[dict[str, Any]]] = {}
     for row in largest_reasons(drivers, good_event=good_event).to_dict("records"):
-        said, compared = split_comparison(row["words"])
-        points = int(row["points_displayed"])
         reasons.setdefault(row["account_id"], []).append(
-            {"points": points, "said": said, "compared": compared}
+            {
+                "points": int(row["points_displayed"]),
+                "said": row["said"],
+                "compared": None if pd.isna(row["compared"]) else row["compared"],
+            }
         )
     return reasons
 

@@ -37,10 +37,12 @@ def test_leading_only_leaves_no_lagging_signal() -> None:
 
 def test_a_quotient_of_lagging_signals_is_lagging() -> None:
     lagging_columns = {
-        f"{c.name}_{d}d" for c in CARDS for d in c.days if not c.is_leading
+        f"{c.name}_{d}d" for c in CARDS for d in c.days if c.nature == "lagging"
     } | LAGGING
     assert not [
-        r.name for r in RATIOS if {r.numerator, r.divisor} & lagging_columns and r.is_leading
+        r.name
+        for r in RATIOS
+        if {r.numerator, r.divisor} & lagging_columns and r.nature != "lagging"
     ]
 
 

@@ -15,7 +15,7 @@ from models.changes import CAUSES, Split, State, change_lines, main_cause, split
 from models.health import displayed
 
 
-def signal(column: str, driver: str, *, is_clock: bool = False) -> Signal:
+def signal(column: str, driver: str, *, nature: str = "leading") -> Signal:
     return Signal(
         column=column,
         driver=driver,
@@ -24,14 +24,14 @@ def signal(column: str, driver: str, *, is_clock: bool = False) -> Signal:
         meaning=f"{column} so far",
         unit="days",
         phrase="{value} days of " + column,
-        is_clock=is_clock,
+        nature=nature,
     )
 
 
 SIGNALS = (
     signal("logins_7d", "logins"),
     signal("logins_28d", "logins"),
-    signal("age", "age", is_clock=True),
+    signal("age", "age", nature="clock"),
 )
 
 
@@ -73,7 +73,7 @@ def test_each_step_is_its_own_cause() -> None:
     words = lines[lines["account_id"] == "A"].set_index("cause")["words"]
     assert words["data"] == "2 days of logins_7d, as known now; first scored as 1"
     assert words["clock"] == "328 days of age, was 300"
-    assert words["behaviour"] == "12 days of logins_28d, was 4 four weeks earlier"
+    assert words["behaviour"] == "12 days of logins_28d; was 4 four weeks earlier"
 
 
 def test_nothing_changed_has_no_lines() -> None:

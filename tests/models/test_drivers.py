@@ -61,9 +61,12 @@ def test_two_windows_of_a_measure_are_one_driver_with_the_louder_value():
     assert table.points.tolist() == [-8.0, 1.0]
     assert table.points_displayed.tolist() == [-8, 1]
     assert table.value.tolist() == [4.0, 2.0]
-    assert table.words.tolist() == [
-        "4 logins in 28 days; accounts that stayed: 9",
-        "2 tickets in 28 days, the same four weeks earlier",
+    assert table.signal.tolist() == ["logins_28d", "tickets_28d"]
+    assert table.nature.tolist() == ["leading", "leading"] and table.reason.isna().all()
+    assert table.said.tolist() == ["4 logins in 28 days", "2 tickets in 28 days"]
+    assert table.compared.tolist() == [
+        "accounts that stayed: 9",
+        "the same four weeks earlier",
     ]
 
 
@@ -85,8 +88,8 @@ def test_eight_each_way_and_one_rest_per_dimension():
     assert (listed[listed.points > 0].groupby("account_id").size() <= 8).all()
     rests = table[table.driver == "rest"]
     assert rests.groupby(["account_id", "dimension"]).size().max() == 1
-    assert rests.words.str.contains("further").all()
-    assert rests.value.isna().all()
+    assert rests.said.str.contains("further").all()
+    assert rests[["signal", "reason", "nature", "value", "compared"]].isna().all(axis=None)
     # What is left out is never larger than what is listed the same way.
     for account, rows in listed.groupby("account_id"):
         grouped = points[ids.index(account)].reshape(-1, 2).sum(axis=1)

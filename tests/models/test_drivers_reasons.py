@@ -3,13 +3,18 @@ the row.
 """
 
 import re
+from dataclasses import asdict
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from features.build import plan_features
 from features.catalogue import DIMENSIONS
-from features.definition import Signal
+from features.definition import Nature, ReasonCode, Signal
+from features.facts import SourceFacts
+from features.sources import CONTRACTS
 from models.drivers import (
     NOT_EXPLAINED,
     REASONS,
@@ -20,7 +25,8 @@ from models.drivers import (
     paragraph,
     reason_of,
     reasons_in_words,
-    spoken_signal,
+    sentence,
+    signal_words,
     sure_drivers,
 )
 from models.health import displayed
@@ -41,69 +47,119 @@ def signal(driver, days=None, dimension="usage", worse=None, unit="events", **mo
     )
 
 
+def card(column):
+    """The signal of a column, as a project with every source builds it."""
+    return _BUILT[column]
+
+
+_KINDS = {
+    "usage_events": ("login", "export_error"),
+    "touchpoints": ("price_notice", "mail_sent"),
+}
+_FACTS = [
+    SourceFacts(
+        c.table,
+        c,
+        frozenset(column.name for column in c.columns),
+        kinds=_KINDS.get(c.table, ()),
+        attributes=("plan",) if c.table == "accounts" else (),
+        categories={"plan": ("Starter", "Team")},
+    )
+    for c in CONTRACTS.values()
+]
+_BUILT = {s.column: s for s in plan_features(_FACTS, window_days=(28, 91), season=True).signals}
+
+
 @pytest.mark.parametrize(
-    ("one", "value", "before", "reference", "reason"),
+    ("column", "value", "before", "reference", "reason"),
     [
-        (signal("events", 28, worse="down"), 2.0, 9.0, 20.0, "low_use"),
-        (signal("login_count", 28), 2.0, 9.0, 20.0, "low_use"),
-        (signal("active_users", 28, worse="down"), 2.0, 2.0, 5.0, "losing_users"),
-        (signal("severe_tickets", 28, "support", "up"), 3.0, 0.0, 0.0, "bug_trouble"),
-        (signal("reply_time", 91, "support", "up", "minutes"), 600.0, None, 60.0, "slow_support"),
-        (signal("failed_payments", 91, "financial", "up"), 1.0, 0.0, 0.0, "payment"),
-        (
-            signal("champion_missing_days", None, "relationship", "up"),
-            40.0,
-            12.0,
-            0.0,
-            "sponsor_lost",
-        ),
-        (signal("nps", 182, "relationship", "down", "rating"), 3.0, 8.0, 9.0, "unhappy"),
-        (signal("price_notice_count", 91, "engagement"), 1.0, 0.0, 0.0, "price"),
-        (signal("days_since_price_notice", None, "engagement"), 10.0, None, 200.0, "price"),
-        (signal("goals_missed", None, "outcomes", "up"), 2.0, 1.0, 0.0, "poor_fit"),
-        (signal("milestones_late", None, "adoption", "up"), 2.0, 2.0, 0.0, "slow_start"),
-        (signal("meetings", 91, "engagement", "down"), 0.0, 1.0, 2.0, "low_engagement"),
+        ("events_28d", 2.0, 9.0, 20.0, "low_use"),
+        ("login_count_28d", 2.0, 9.0, 20.0, "low_use"),
+        ("days_since_login", 40.0, 12.0, 2.0, "low_use"),
+        ("active_users_28d", 2.0, 2.0, 5.0, "losing_users"),
+        ("export_error_count_28d", 9.0, 2.0, 2.0, "bug_trouble"),
+        ("days_since_export_error", 1.0, 50.0, 90.0, "bug_trouble"),
+        ("severe_tickets_28d", 3.0, 0.0, 0.0, "bug_trouble"),
+        ("tickets_28d", 3.0, 0.0, 0.0, "bug_trouble"),
+        ("reply_time_91d", 600.0, None, 60.0, "slow_support"),
+        ("failed_payments_91d", 1.0, 0.0, 0.0, "payment"),
+        ("champion_missing_days", 40.0, 12.0, 0.0, "sponsor_lost"),
+        ("nps_182d", 3.0, 8.0, 9.0, "unhappy"),
+        ("price_notice_count_91d", 1.0, 0.0, 0.0, "price"),
+        ("days_since_price_notice", 10.0, None, 200.0, "price"),
+        ("goals_missed", 2.0, 1.0, 0.0, "poor_fit"),
+        ("milestones_late", 2.0, 2.0, 0.0, "slow_start"),
+        ("meetings_91d", 0.0, 1.0, 2.0, "low_engagement"),
     ],
 )
-def test_a_trouble_has_its_reason(one, value, before, reference, reason):
-    assert reason_of(one, value, before, reference) == reason
+def test_a_trouble_has_its_reason(column, value, before, reference, reason):
+    assert reason_of(card(column), value, before, reference) == reason
 
 
 def test_a_reason_is_not_claimed_where_the_value_does_not_bear_it_out():
-    events = signal("events", 28, worse="down")
+    events = card("events_28d")
     assert reason_of(events, 30.0, 20.0, 20.0) == ""  # uses it more than before and than others
     assert reason_of(events, 20.0, 20.0, 20.0) == ""
     assert (
         reason_of(events, 30.0, 60.0, 20.0) == "low_use"
     )  # more than others, half of its own past
     assert reason_of(events, None, None, 20.0) == ""  # unknown is not low
-    assert (
-        reason_of(signal("plan_is_starter", None, "contract", unit="yes"), 1.0, 0.0, 0.0) == ""
-    )  # nothing to act on
+    assert reason_of(card("plan_is_starter"), 1.0, 0.0, 0.0) == ""  # nothing to act on
+    assert reason_of(card("mail_sent_count_28d"), 1.0, 5.0, 5.0) == ""  # what we do
 
 
 def test_never_happened_is_the_longest_silence():
-    assert (
-        reason_of(signal("days_since_meeting", None, "engagement", "up"), None, None, 30.0)
-        == "low_engagement"
-    )
+    assert reason_of(card("days_since_meeting"), None, None, 30.0) == "low_engagement"
+    # No failed payment on record is no trouble.
+    assert reason_of(card("days_since_failed_payment"), None, None, 30.0) == ""
 
 
 def test_renewal_is_near_by_its_days_and_not_by_its_points():
-    left = signal("renewal_calendar", None, "contract", unit="days")
-    left = Signal(**{**left.to_dict(), "column": "days_to_renewal"})
+    left, into = card("days_to_renewal"), card("days_in_term")
     assert reason_of(left, 30.0, None, 200.0) == "renewal_near"
-    assert reason_of(left, 300.0, None, 200.0) == ""
-    into = Signal(**{**left.to_dict(), "column": "days_in_term"})
-    assert reason_of(into, 340.0, None, 150.0) == "renewal_near"
-    assert reason_of(into, 20.0, None, 150.0) == ""
+    assert reason_of(left, 300.0, 328.0, 310.0) == ""
+    assert reason_of(into, 340.0, 312.0, 150.0) == "renewal_near"
+    assert reason_of(into, 20.0, 0.0, 150.0) == ""  # older than before, as everything is
 
 
-def test_every_reason_of_the_table_is_on_the_list_and_every_dimension_has_one():
-    from models.drivers.reasons import _TABLE
+def test_every_card_declares_its_nature_and_a_reason_with_its_direction():
+    for signal in _BUILT.values():
+        assert signal.nature in get_args(Nature), signal.column
+        assert signal.reason in ("", *REASONS), signal.column
+        if signal.reason:
+            has_rule = signal.bad_direction is not None or signal.reason_until is not None
+            assert has_rule, f"{signal.column}: when is {signal.reason} borne out?"
+        else:
+            assert signal.reason_worse is None, f"{signal.column}: a direction of no reason"
+    assert {s.reason for s in _BUILT.values()} - {""} == set(REASONS)
+    assert {s.dimension for s in _BUILT.values() if s.reason} == set(DIMENSIONS)
+    assert set(get_args(ReasonCode)) == {"", *REASONS}
 
-    assert {reason for _, _, reason, _ in _TABLE} - {""} == set(REASONS)
-    assert {dimension for dimension, _, _, _ in _TABLE} == set(DIMENSIONS)
+
+def test_ages_the_calendar_and_standing_facts_are_told_apart():
+    natures = {column: signal.nature for column, signal in _BUILT.items()}
+    assert natures["days_as_customer"] == natures["days_since_first_use"] == "clock"
+    assert natures["days_to_renewal"] == natures["days_from_april"] == "calendar"
+    assert natures["plan_is_starter"] == natures["term_days"] == "standing"
+    assert natures["days_overdue"] == "lagging" and natures["events_28d"] == "leading"
+
+
+def test_cards_of_an_earlier_model_are_read_and_written_as_they_were():
+    """Its version is a hash of what is written: other bytes would be another model."""
+    card_facts = asdict(card("days_as_customer"))
+    for key in ("nature", "reason", "reason_worse", "reason_until", "missing"):
+        del card_facts[key]
+    for is_leading, is_clock, nature in (
+        (True, True, "clock"),
+        (False, False, "lagging"),
+        (True, False, "leading"),
+    ):
+        old = {**card_facts, "is_leading": is_leading, "is_clock": is_clock}
+        signal = Signal.from_dict(old)
+        assert (signal.nature, signal.is_leading, signal.is_clock) == (nature, is_leading, is_clock)
+        assert signal.to_dict() == old
+    for signal in _BUILT.values():
+        assert Signal.from_dict(signal.to_dict()) == signal
 
 
 def test_reasons_of_an_account_are_sums_with_a_least_size():
@@ -111,7 +167,7 @@ def test_reasons_of_an_account_are_sums_with_a_least_size():
         {
             "account_id": ["A", "A", "A", "A", "B", "C"],
             "points": [-3.0, -2.0, -4.0, 6.0, -0.6, -9.0],
-            "reason": ["low_use", "low_use", "payment", "", "unhappy", ""],
+            "reason": ["low_use", "low_use", "payment", None, "unhappy", None],
         }
     )
     table = account_reasons(drivers)
@@ -251,17 +307,18 @@ def test_every_number_in_the_words_is_the_rounded_value_of_the_row():
             | {"7", "28"}
             | set(number.findall(row["driver"]))
         )
-        assert set(number.findall(row["words"])) <= known, row["words"]
+        words = sentence(row["said"], row["compared"])
+        assert set(number.findall(words)) <= known, words
 
 
-def test_words_name_the_signal_whose_value_is_published():
+def test_a_row_names_the_signal_whose_value_is_published():
     table, signals = _world()
-    for row in table.head(400).to_dict("records"):
-        found = spoken_signal(row, signals, {}, before_days=28, currency="EUR")
-        assert (found is None) == (row["driver"] == "rest")
-        assert found is None or found.driver == row["driver"]
-    changed = {**table.iloc[0].to_dict(), "words": "3 other things"}
-    assert spoken_signal(changed, signals, {}, before_days=28, currency="EUR") is None
+    by_column = {s.column: s for s in signals}
+    rest = table["driver"] == "rest"
+    assert table.loc[rest, ["signal", "reason", "nature", "compared"]].isna().all(axis=None)
+    for row in table[~rest].to_dict("records"):
+        assert by_column[row["signal"]].driver == row["driver"]
+        assert row["said"] == signal_words(by_column[row["signal"]], row["value"], currency="EUR")
 
 
 def test_a_driver_is_sure_where_another_seed_gives_it_half_the_points():

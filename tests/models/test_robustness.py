@@ -68,7 +68,9 @@ def test_leading_signals_alone_are_fitted_again_and_the_loss_is_told(rows: Train
     plan = TrainingPlan(trials=0, threads=1, folds=2, max_trees=40, bags=1)
 
     def lagging(name: str) -> TrainingSet:
-        signals = tuple(replace(s, is_leading=s.column != name) for s in rows.signals)
+        signals = tuple(
+            replace(s, nature="lagging" if s.column == name else "leading") for s in rows.signals
+        )
         return TrainingSet(rows.keys, rows.features, rows.labels, signals)
 
     found = {

@@ -4,6 +4,7 @@ signal.
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -331,7 +332,7 @@ def test_other_cards_and_missing_columns_are_refused(
     features = world[0].test.features
     with pytest.raises(ArtifactMismatch, match="lack 1 columns"):
         result.model.probability(features.drop(columns="s3_28d"))
-    changed = (Signal(**{**_signals()[0].to_dict(), "when_empty": 0.0}), *_signals()[1:])
+    changed = (replace(_signals()[0], when_empty=0.0), *_signals()[1:])
     with pytest.raises(ArtifactMismatch, match="s0_28d"):
         result.model.check_signals(changed)
     more = features.assign(extra=1.0)[["extra", *features.columns[::-1]]]

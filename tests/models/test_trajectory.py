@@ -49,9 +49,9 @@ from models.trajectory.own_past import critical_s
 SCALE = scale_from_anchors(0.2, 0.05)
 
 
-def signal(column: str, *, is_clock: bool = True, driver: str = "clock") -> Signal:
+def signal(column: str, *, nature: str = "clock", driver: str = "clock") -> Signal:
     return Signal(
-        column, driver, "contract", "subscriptions", column, "days", "{value}", is_clock=is_clock
+        column, driver, "contract", "subscriptions", column, "days", "{value}", nature=nature
     )
 
 
@@ -60,7 +60,7 @@ CARDS = (
     signal("days_in_term"),
     signal("days_as_customer"),
     signal("days_from_new_year", driver="season"),
-    signal("active_days_28d", is_clock=False),
+    signal("active_days_28d", nature="leading"),
 )
 
 

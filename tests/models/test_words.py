@@ -12,12 +12,13 @@ from features.errors import ContractError
 from models.drivers import (
     Reason,
     chance_in_words,
+    comparison,
     format_value,
     interval_in_words,
     paragraph,
     rest_words,
+    sentence,
     signal_words,
-    split_comparison,
 )
 
 
@@ -40,60 +41,30 @@ def a_signal(phrase, unit="days", days=28, **more):
 ACTIVE = a_signal("active on {value} of the last {days} days")
 
 
-def test_value_before_and_reference_in_one_sentence():
-    assert (
-        signal_words(ACTIVE, 6, 14, 18, before_days=28)
-        == "active on 6 of the last 28 days, was 14 four weeks earlier; accounts that stayed: 18"
-    )
+def test_what_is_so_now_and_what_it_is_compared_with():
+    assert signal_words(ACTIVE, 6) == "active on 6 of the last 28 days"
+    compared = comparison(ACTIVE, 6, 14, 18, before_days=28)
+    assert compared == "was 14 four weeks earlier; accounts that stayed: 18"
+    assert comparison(ACTIVE, 6, math.nan, math.nan) == "" == comparison(ACTIVE, 6)
+    assert sentence("a", compared) == f"a; {compared}"
+    assert sentence("a", None) == sentence("a", math.nan) == "a"
 
 
-def test_unchanged_unknown_past_and_unknown_reference():
-    assert (
-        signal_words(ACTIVE, 6, 6.0, before_days=30)
-        == "active on 6 of the last 28 days, the same 30 days earlier"
-    )
-    assert signal_words(ACTIVE, 6, math.nan, math.nan) == "active on 6 of the last 28 days"
+def test_unchanged_is_said_to_be_so():
+    assert comparison(ACTIVE, 6, 6.0, before_days=30) == "the same 30 days earlier"
+    # "6 against 6" would make people look for a difference.
+    assert comparison(ACTIVE, 6, None, 6) == "as among accounts that stayed"
 
 
 def test_missing_value_is_said_and_never_zero():
-    assert (
-        signal_words(ACTIVE, None, 14, 18, before_days=7)
-        == "no record of days with at least one event, was 14 one week earlier; accounts that"
-        " stayed: 18"
-    )
-    since = a_signal("last used {value} days ago", meaning="days since the last event")
-    assert signal_words(since, math.nan) == "no event on record"
-
-
-def test_words_split_into_now_and_comparison():
-    assert split_comparison(signal_words(ACTIVE, 6, 14, 18, before_days=28)) == (
-        "active on 6 of the last 28 days",
-        "was 14 four weeks earlier; accounts that stayed: 18",
-    )
-    assert split_comparison(signal_words(ACTIVE, 6, None, 18)) == (
-        "active on 6 of the last 28 days",
-        "accounts that stayed: 18",
-    )
-    # "6 against 6" would make people look for a difference.
-    usual = signal_words(ACTIVE, 6, 14, 6, before_days=28)
-    assert (
-        usual
-        == "active on 6 of the last 28 days, was 14 four weeks earlier; as among accounts that"
-        " stayed"
-    )
-    assert split_comparison(signal_words(ACTIVE, 6, None, 6)) == (
-        "active on 6 of the last 28 days",
-        "as among accounts that stayed",
-    )
-    assert split_comparison("3 further usage signals together") == (
-        "3 further usage signals together",
-        "",
-    )
+    assert signal_words(ACTIVE, None) == "no record of days with at least one event"
+    since = a_signal("last used {value} days ago", missing="No use on record")
+    assert signal_words(since, math.nan) == "No use on record"
 
 
 def test_clocks_are_not_compared_with_their_past():
-    renewal = a_signal("{value} days to renewal", is_clock=True, dimension="contract")
-    assert signal_words(renewal, 33, 61, before_days=28) == "33 days to renewal"
+    renewal = a_signal("{value} days to renewal", nature="calendar", dimension="contract")
+    assert comparison(renewal, 33, 61, before_days=28) == ""
 
 
 @pytest.mark.parametrize(
@@ -166,7 +137,7 @@ def test_infinite_values_are_refused(value):
     with pytest.raises(ContractError, match="active_days_28d is"):
         signal_words(ACTIVE, value)
     with pytest.raises(ContractError, match="active_days_28d is"):
-        signal_words(ACTIVE, 1, value)
+        comparison(ACTIVE, 1, value)
     with pytest.raises(ContractError, match="cannot be said"):
         format_value(value, "days")
 
@@ -182,8 +153,9 @@ def test_change_outside_its_range_is_refused():
     st.one_of(st.none(), st.floats(allow_infinity=False, min_value=-1e12, max_value=1e12)),
 )
 def test_every_finite_value_makes_clean_words(unit, value, before):
-    words = signal_words(
-        a_signal("{value} things in {days} days", unit=unit), value, before, 3, before_days=28
+    signal = a_signal("{value} things in {days} days", unit=unit)
+    words = sentence(
+        signal_words(signal, value), comparison(signal, value, before, 3, before_days=28)
     )
     assert not re.search(r"nan|inf\b|[{}]|-0\b(?!\.)|e\+", words)
     assert "28 days" in words or value is None or math.isnan(value)

@@ -29,7 +29,8 @@ def _drivers():
             "relationship",
             "champion_missing_days",
             -9,
-            "no champion for 166 days, was 138 earlier",
+            "no champion for 166 days",
+            "was 138 earlier",
             "sponsor_lost",
             False,
             True,
@@ -38,7 +39,8 @@ def _drivers():
             "usage",
             "events",
             -31,
-            "<b>active</b> on 0 of the last 91 days; accounts that stayed: 40",
+            "<b>active</b> on 0 of the last 91 days",
+            "accounts that stayed: 40",
             "low_use",
             False,
             False,
@@ -48,13 +50,14 @@ def _drivers():
             "failed_payments",
             -2,
             "1 payment failed in the last 91 days",
+            None,
             "payment",
             False,
             True,
         ),
-        ("contract", "country", 3, "country is GB: yes", "", True, True),
-        ("usage", "rest", -4, "49 further usage signals together", "", False, None),
-        ("support", "tickets", 0, "0 tickets", "", False, True),
+        ("contract", "country", 3, "country is GB: yes", None, None, True, True),
+        ("usage", "rest", -4, "49 further usage signals together", None, None, False, None),
+        ("support", "tickets", 0, "0 tickets", None, None, False, True),
     ]
     table = pd.DataFrame(
         rows,
@@ -62,7 +65,8 @@ def _drivers():
             "dimension",
             "driver",
             "points_displayed",
-            "words",
+            "said",
+            "compared",
             "reason",
             "protects",
             "is_sure",
@@ -70,7 +74,8 @@ def _drivers():
     )
     table["points"] = table["points_displayed"] + 0.2
     table["is_sure"] = table["is_sure"].astype(object)
-    table["is_leading"] = [True, True, False, True, None, True]
+    table["nature"] = ["leading", "leading", "lagging", "standing", None, "leading"]
+    table["signal"] = table["driver"].where(table["driver"] != "rest")
     table["twins"] = ["", "active days, sessions", "", "", "", ""]
     return table
 
@@ -199,7 +204,7 @@ def test_red_without_a_reason_is_not_explained_and_healthy_has_nothing_to_explai
 
 def test_paragraph_holds_what_protects_and_nothing_that_is_trouble_elsewhere():
     odd = _drivers()
-    odd.loc[3, ["words", "protects"]] = ["no sponsor for 90 days", False]
+    odd.loc[3, ["said", "protects"]] = ["no sponsor for 90 days", False]
     assert "country is GB: yes (+3)" in account_paragraph(explained(), 90, "leave")
     assert "no sponsor" not in account_paragraph(explained(drivers=odd), 90, "leave")
 

@@ -79,7 +79,7 @@ SIGNALS = tuple(
         "unpaid | late",
         "invoices",
         "{value} overdue",
-        is_leading=False,
+        nature="lagging",
     ),
 )
 

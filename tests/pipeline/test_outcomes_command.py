@@ -237,7 +237,7 @@ def test_what_became_known_later_enters_the_labels_alone(
         "drivers", filters=[("run_id", "=", before.run["run_id"]), ("account_id", "=", chosen)]
     )
     said = str(named["towards"] or named["away"]).rpartition(" (")[0]
-    assert said and any(words.startswith(said) for words in drivers["words"])
+    assert said in set(drivers["said"])
 
 
 def test_run_is_judged_by_its_own_horizon(followed_copy: Company, report: OutcomesReport) -> None:

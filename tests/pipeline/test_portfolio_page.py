@@ -296,7 +296,7 @@ def test_hostile_words_everywhere_stay_text(inputs):
             "project": bad,
             "target_words": bad,
             "limits": (bad,),
-            "drivers": inputs.drivers.assign(words=bad),
+            "drivers": inputs.drivers.assign(said=bad, compared=bad),
             "objective": {"purpose": bad},
             "portfolio": inputs.portfolio.assign(owner=bad, segment=bad, currency=bad),
             "scores": inputs.scores.assign(band_reason=bad),

@@ -28,8 +28,8 @@ def portfolio_of(*rows):
 
 
 def drivers_of(*rows):
-    table = pd.DataFrame(rows, columns=["account_id", "driver", "points", "words"])
-    return table.assign(points_displayed=table.points.round().astype(int))
+    table = pd.DataFrame(rows, columns=["account_id", "driver", "points", "said"])
+    return table.assign(compared=None, points_displayed=table.points.round().astype(int))
 
 
 SCORES = scores_of(
