@@ -318,7 +318,8 @@ def commands() -> str:
     return page(
         "Commands",
         f"""
-`tenure COMMAND --help` prints the same. Exit codes:
+`tenure --help` lists the commands, `tenure COMMAND -h` prints what stands here, `tenure --version` the version;
+`tenure --install-completion` has your shell complete commands and options. Exit codes:
 
 {codes}
 

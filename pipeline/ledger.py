@@ -82,8 +82,8 @@ def published_run(store: Store, target: str, as_of: date | None = None) -> dict[
     dated = runs[runs["as_of"] == pd.Timestamp(as_of)]
     if dated.empty:
         raise NotFound(
-            f"target {target!r} has no published run of {as_of}; there are {run_dates(runs)}."
-            f" `tenure score --as-of {as_of}` publishes one."
+            f"target {target!r} has no published run of {as_of}. Published dates:"
+            f" {run_dates(runs)}; `tenure score --as-of DATE` publishes another."
         )
     return {str(key): value for key, value in dated.iloc[-1].items() if key != "marker"}
 

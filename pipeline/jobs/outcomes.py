@@ -154,8 +154,8 @@ def outcomes_report(
     every_run, runs = runs, runs if on is None else runs[runs["as_of"] <= on]
     if runs.empty:
         raise NotFound(
-            f"target {target.name!r} has no published run of {on:%Y-%m-%d} or before; there are"
-            f" {run_dates(every_run)}."
+            f"target {target.name!r} has no published run of {on:%Y-%m-%d} or before. Published"
+            f" dates: {run_dates(every_run)}."
         )
     definitions, unreadable = _definitions(workspace, target, runs)
     readable: list[dict[str, Any]] = [
