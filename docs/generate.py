@@ -167,6 +167,7 @@ _MEANINGS = {
 
 def project_file() -> str:
     """Every key of tenure.toml with type, default and meaning, from pipeline/config/schema.py."""
+    from models import declared
     from pipeline.config import schema
 
     classes = {
@@ -175,6 +176,7 @@ def project_file() -> str:
         if is_dataclass(value) and getattr(value, "__module__", "") == schema.__name__
     }
     written = _attribute_docs(inspect.getsource(schema))
+    inherited = _attribute_docs(inspect.getsource(declared))
     missing = sorted(set(classes) - set(_PLACES))
     if missing:
         raise LookupError(
@@ -189,7 +191,7 @@ def project_file() -> str:
                 f"`{f.name}`",
                 f"`{cell(_type(f.type))}`",
                 _default(f),
-                _meaning(written, name, f.name),
+                _meaning({**_renamed(inherited, made), **written}, name, f.name),
             )
             for f in fields(made)
         ]
@@ -219,6 +221,12 @@ def _meaning(written: dict[tuple[str, str], str], owner: str, key: str) -> str:
             f"{owner}.{key} has no docstring in the schema; add an entry to _MEANINGS."
         )
     return cell(meaning)
+
+
+def _renamed(inherited: dict[tuple[str, str], str], owner: type[Any]) -> dict[tuple[str, str], str]:
+    """The meanings of the classes that a class of the schema extends, as its own."""
+    bases = [base.__name__ for base in owner.__mro__[1:]]
+    return {(owner.__name__, key): text for (base, key), text in inherited.items() if base in bases}
 
 
 def _attribute_docs(source: str) -> dict[tuple[str, str], str]:

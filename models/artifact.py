@@ -4,7 +4,6 @@ pickled.
 
 import hashlib
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ from features.errors import ArtifactMismatch
 from models.model import Model
 
 MODEL_FILE, HASH_FILE = "model.json", "hashes.json"
-_ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest a zip knows: the same model gives the same bytes
 
 
 def model_files(model: Model) -> dict[str, bytes]:
@@ -69,49 +67,6 @@ def read_model(folder: str | Path) -> Model:
     return _from_files(
         {name: (path / name).read_bytes() for name in [*names, HASH_FILE]}, str(path)
     )
-
-
-def pack(folder: str | Path, file: str | Path) -> Path:
-    """Write a saved model as one zip file, equal to the byte for equal models."""
-    read_model(folder)  # never hand on what would not load
-    source, target = Path(folder), Path(file)
-    names = [*sorted(json.loads((source / HASH_FILE).read_text())), HASH_FILE]
-    with zipfile.ZipFile(target, "w") as archive:
-        for name in names:
-            entry = zipfile.ZipInfo(name, _ZIP_TIME)
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, (source / name).read_bytes())
-    return target
-
-
-def unpack(file: str | Path, folder: str | Path) -> Path:
-    """Check a packed model and write its files into a folder.
-
-    Raises
-    ------
-    ArtifactMismatch
-        When the file is no packed model, or its bytes differ from its hashes.
-    """
-    try:
-        with zipfile.ZipFile(file) as archive:
-            files = {name: archive.read(name) for name in archive.namelist()}
-    except (zipfile.BadZipFile, OSError) as error:
-        raise ArtifactMismatch(f"{file} is not a packed model: {error}.") from error
-    # Names come from outside: only plain file names that the hashes list are written.
-    listed = set(json.loads(files.get(HASH_FILE, b"{}")))
-    strange = sorted(set(files) - listed - {HASH_FILE}) + [
-        name for name in files if Path(name).name != name
-    ]
-    if strange or not listed:
-        raise ArtifactMismatch(
-            f"{file} is not a packed model" + (f": it holds {strange[0]}." if strange else ".")
-        )
-    _from_files(files, str(file))
-    target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
-    for name, content in files.items():
-        (target / name).write_bytes(content)
-    return target
 
 
 def _from_files(files: dict[str, bytes], place: str) -> Model:

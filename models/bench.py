@@ -17,15 +17,13 @@ from models import metrics
 from models.calibration import fit_platt
 from models.contenders import CONSTANT, TUNED, Contender, Ranker
 from models.dataset import TrainingSet
+from models.intervals import REPLICATES
 from models.methods.base import Floats
 from models.methods.clusters import Clusters
 from models.splits import Folds, account_groups, temporal_folds
 
-REPLICATES = 400
 SHARE_WORKED = 0.10
 """Share of a date's accounts that raise an alarm, where the project declares no capacity."""
-CROSSED = 5
-"""Groups of accounts between which the sigmoid is fitted and judged on the validation dates."""
 ASKED_ROWS = 1000
 """Rows on which the signals a method reads are counted."""
 METRICS = (
@@ -37,7 +35,6 @@ METRICS = (
     "lead_days",
     "warned",
 )
-BETTER_BELOW = frozenset({"log_loss"})
 
 
 @dataclass(frozen=True)
@@ -375,7 +372,7 @@ def _crossed(
     """Validation probabilities by a sigmoid that never saw the account, so that no method judges
     its own scale.
     """
-    group = account_groups(accounts, labels, CROSSED)
+    group = account_groups(accounts, labels)
     probability = np.empty(len(margin))
     for number in np.unique(group):
         inside = group == number

@@ -46,7 +46,7 @@ CAUSES_IN_WORDS = {
     SCALE: "scale and configuration",
 }
 BASE, SIGNALS = "base", "signals"
-MOST_EACH_WAY = 5
+MOST_CHANGES = 5
 LINE_COLUMNS = (
     "account_id",
     "cause",
@@ -158,7 +158,7 @@ def change_lines(
     *,
     days: int,
     currency: str = "",
-    most: int = MOST_EACH_WAY,
+    most: int = MOST_CHANGES,
 ) -> pd.DataFrame:
     """Published lines of a split: the largest each way, and one `rest` per cause.
 

@@ -18,13 +18,10 @@ from models.calibration import Interval, Platt, fit_interval, fit_platt
 from models.dataset import TrainingSet
 from models.lines import Lines
 from models.methods import Floats, Season, logit, sigmoid
-from models.methods.cohort import MIN_LEAVING, NO_SEGMENT, Cohorts
+from models.methods.cohort import LEAVERS_PER_SEGMENT, NO_SEGMENT, Cohorts
 from models.model import Model
 from models.splits import account_groups
 from models.training import TrainingResult
-
-CROSSED = 5
-"""Groups of accounts between which lines are learned and judged."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +60,8 @@ class CohortVerdict:
             return (
                 (
                     f"no scores by {self.attribute}: all accounts fall back on one model, as fewer"
-                    f" than two values of {self.attribute} have {MIN_LEAVING} accounts that left on"
-                    " the validation dates."
+                    f" than two values of {self.attribute} have {LEAVERS_PER_SEGMENT} accounts that"
+                    " left on the validation dates."
                 ),
             )
         if not self.is_worth_it:
@@ -85,7 +82,7 @@ class CohortVerdict:
             " accounts left)"
         )
         if each["pooled"] == "too few":
-            return f"{who} falls back on the common fit: under {MIN_LEAVING} left."
+            return f"{who} falls back on the common fit: under {LEAVERS_PER_SEGMENT} left."
         if each["pooled"]:
             return f"{who} keeps the common fit: {each['pooled']}."
         return (
@@ -143,12 +140,12 @@ def judge_cohorts(
     margin, labels = validation["margin"].to_numpy(), validation["label"].to_numpy(dtype=np.int8)
     accounts = validation["account_id"]
     leaving = accounts[labels == 1].groupby(segments[labels == 1]).nunique()
-    if (leaving >= MIN_LEAVING).sum() < 2:
+    if (leaving >= LEAVERS_PER_SEGMENT).sum() < 2:
         return CohortVerdict(
             attribute, metrics.Estimate(0.0, 0.0, 0.0), (), Lines((), (), ()), is_judged=False
         )
     ours, theirs = np.empty(len(margin)), np.empty(len(margin))
-    group = account_groups(accounts, labels, CROSSED)
+    group = account_groups(accounts, labels)
     for number in np.unique(group):
         held, taught = group == number, group != number
         learned = Cohorts().fit(margin[taught], labels[taught], accounts[taught], segments[taught])

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from models.dataset import TrainingSet
-from models.declared import Action, Match, Part, Rule
+from models.declared import CLUSTERS, MODEL_SHARE, Action, Match, Part, Rule
 from models.methods import (
     Actions,
     Constant,
@@ -126,8 +126,8 @@ class BenchSettings:
     weights: tuple[Part, ...] = ()
     usage_parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """frequency, breadth, depth -> signals."""
-    clusters: int = 6
-    hybrid_share: float = 0.5
+    clusters: int = CLUSTERS
+    hybrid_share: float = MODEL_SHARE
     is_event_good: bool = False
     seed: int = 0
     threads: int = 2

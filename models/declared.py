@@ -1,40 +1,50 @@
-"""What people declare for scores that are counted rather than learned: actions, rules, parts with
-weights.
-"""
+"""What people declare in `tenure.toml`, and what holds where they declare nothing."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 Match = Literal["first", "all"]
+AT_RISK_UNTIL, STABLE_UNTIL = 40, 70
+"""Last displayed scores of the first two bands."""
+CLUSTERS = 6
+"""Behavioural groups of the method `clusters`."""
+MODEL_SHARE = 0.5
+"""The model's share of the hybrid, in log-odds."""
 
 
 @dataclass(frozen=True)
 class Action:
-    """One action, the signal that shows it, and its points.
+    """An action with points, for the method `actions` of `tenure bench`; the score is the exact
+    sum.
 
-    Without `within_days` the action is done where the signal lies within `at_least` (default 1) and
-    `at_most`. With `within_days` alone, the signal counts days since the action was last done: a
-    value of N days or fewer is done, N + 1 is missed. With `within_days` and a bound, the action is
-    missed from day N + 1 of `counted_from` on, for as long as the signal is out of bounds.
+    Without `within_days` the action is done where its signal lies within the bounds. With
+    `within_days` alone the signal counts days since the action was last done: N days or fewer are
+    done, the day after is missed. With both, the action is missed once `counted_from` passes N days
+    and the signal is still out of bounds.
     """
 
     name: str
+    """Said beside its points."""
     signal: str
+    """Column of the features table."""
     points: int = 0
     """Added where the action is done; below 0 for what speaks against the account."""
     at_least: float | None = None
+    """Smallest value that counts as done; 1 where no bound is given."""
     at_most: float | None = None
+    """Largest value that counts as done."""
     each: bool = False
     """Points for every whole unit of the signal, not once."""
     up_to: int | None = None
-    """With `each`: units beyond this many add nothing."""
+    """With `each`: further units add nothing."""
     within_days: int | None = None
+    """The deadline."""
     missed: int = 0
-    """Added where the deadline has passed; below 0."""
+    """Added from the day after the deadline until the action is done."""
     counted_from: str | None = None
-    """Signal of the days since the account began: an action never done is missed once this passes
-    `within_days`.
+    """Signal of the days since the account began, by which the deadline of an action never done
+    runs.
     """
 
     def problem(self) -> str | None:
@@ -67,14 +77,22 @@ class Action:
 
 @dataclass(frozen=True)
 class Condition:
-    """Bounds on one signal, all of which must hold; a null fulfils `missing = true` only."""
+    """Bounds on one signal that must all hold; where it has no value only `missing = true`
+    holds.
+    """
 
     signal: str
+    """Column of the features table."""
     above: float | None = None
+    """Holds for larger values."""
     at_least: float | None = None
+    """Holds for this value and larger ones."""
     below: float | None = None
+    """Holds for smaller values."""
     at_most: float | None = None
+    """Holds for this value and smaller ones."""
     missing: bool = False
+    """Holds where the signal has no value."""
 
     def problem(self) -> str | None:
         """Return what is wrong with these settings, or None."""
@@ -91,11 +109,16 @@ class Condition:
 
 @dataclass(frozen=True)
 class Rule:
-    """Points for rows on which every condition holds; below 0 speaks against the account."""
+    """Points for accounts on which every condition holds, for the method `rules` of `tenure
+    bench`.
+    """
 
     name: str
+    """Said where the rule fires."""
     when: tuple[Condition, ...]
+    """Conditions, all of which must hold."""
     points: int
+    """Below 0 speaks against the account."""
 
     def problem(self) -> str | None:
         """Return what is wrong with these settings, or None."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from features.errors import ContractError
 from models import metrics
 from models.dataset import TrainingSet
+from models.intervals import REPLICATES
 from models.methods import can_leave, is_contractual, leaving_window
 from models.methods.base import Floats
 from models.model import Model
@@ -23,7 +24,7 @@ def evaluate(
     *,
     capacity: int | None = None,
     seed: int = 0,
-    replicates: int = metrics.REPLICATES,
+    replicates: int = REPLICATES,
 ) -> dict[str, Any]:
     """Return how good the model is on the untouched test, as plain values.
 

@@ -10,13 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from models.intervals import LEVEL
+from models.intervals import LEVEL, REPLICATES
 from models.methods.base import Floats
+from models.methods.cohort import LEAVERS_PER_SEGMENT
 from models.metrics import log_losses
-
-MIN_LEAVING = 20
-"""With fewer leaving accounts a segment's calibration is not judged; it is shown all the same."""
-REPLICATES = 400
 
 
 @dataclass(frozen=True)
@@ -85,7 +82,7 @@ def by_segment(
     codes = accounts.to_numpy()
     parts = {name: np.flatnonzero(names == name) for name in np.unique(names)}
     leaving = {name: len(set(codes[rows[labels[rows] == 1]])) for name, rows in parts.items()}
-    judged = sum(count >= MIN_LEAVING for count in leaving.values())
+    judged = sum(count >= LEAVERS_PER_SEGMENT for count in leaving.values())
     found = []
     for name, rows in parts.items():
         missed = probability[rows] - labels[rows]
@@ -93,7 +90,7 @@ def by_segment(
         gained = error - log_losses(labels[rows], np.full(len(rows), labels[rows].mean()))
         gap: tuple[float | None, float | None] = (None, None)
         gain: tuple[float | None, float | None] = (None, None)
-        if leaving[name] >= MIN_LEAVING:
+        if leaving[name] >= LEAVERS_PER_SEGMENT:
             gap, gain = (
                 _interval(values, codes[rows], (1.0 - LEVEL) / judged, seed)
                 for values in (missed, gained)

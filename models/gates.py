@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from features.errors import GateRefused
-from models.fairness import MIN_LEAVING, SegmentCheck, worst
+from models.fairness import SegmentCheck, worst
+from models.methods.cohort import LEAVERS_PER_SEGMENT
 
 FEW_TEST_EVENTS = 100
 """With fewer leaving accounts in the test an interval is wider than any real gain; point estimates
@@ -75,13 +75,6 @@ def verdict(gate: Mapping[str, Any]) -> str:
     if not gate.get("applies", True):
         return "not applicable"
     return "passed" if gate["passed"] else "REFUSED"
-
-
-def require(passed: tuple[Gate, ...]) -> None:
-    """Raise `GateRefused` with the reasons of all gates that are not passed."""
-    refused = [f"{gate.name}: {gate.reason}" for gate in passed if not gate.passed]
-    if refused:
-        raise GateRefused(" ".join(refused))
 
 
 def _finite(test: Mapping[str, Any]) -> Gate:
@@ -340,8 +333,8 @@ def fair(checks: Sequence[SegmentCheck]) -> Gate:
         return Gate(
             name,
             True,
-            f"no segment holds {MIN_LEAVING} accounts with the event in the test, so none can be"
-            " judged: it was not asked.",
+            f"no segment holds {LEAVERS_PER_SEGMENT} accounts with the event in the test, so none"
+            " can be judged: it was not asked.",
             applies=False,
         )
     words = (

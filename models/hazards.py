@@ -31,13 +31,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.errors import ContractError
+from models.intervals import FEWER_REPLICATES
 from models.methods.base import Floats, logit, sigmoid
 from models.methods.penalised import Regression, newton
 
 STEP_DAYS = 30
 MIN_EVENTS = 10
 """Distinct accounts with the event without which no hazard is fitted."""
-REPLICATES = 200
 TERMS = (
     "level",
     "time",
@@ -257,7 +257,7 @@ def fit_hazards(
     causes: Sequence[str],
     *,
     seed: int = 0,
-    replicates: int = REPLICATES,
+    replicates: int = FEWER_REPLICATES,
 ) -> Hazards:
     """Return hazards learned from snapshots and what followed them.
 

@@ -1,4 +1,4 @@
-"""95% intervals that have a formula; those of models come from resampled accounts (`metrics`)."""
+"""What an interval is here: 95%, by a formula where there is one, else by so many resamples."""
 
 import numpy as np
 from scipy.special import ndtri
@@ -6,6 +6,15 @@ from scipy.special import ndtri
 LEVEL = 0.95
 Z95 = float(ndtri((1.0 + LEVEL) / 2.0))
 """Standard errors on each side of 95%, 1.96."""
+REPLICATES = 400
+"""Resamples of accounts behind an interval."""
+FEWER_REPLICATES = 200
+"""The same where each of them is a fit, or where a table has an interval in every row."""
+LEAST_ERROR = 1e-12
+"""A standard error is never taken for less, so that a gain without any spread is no division by 0.
+"""
+FEWEST_ACCOUNTS = 30
+"""Below this many accounts counts say more than a share, which would be noise."""
 
 
 def wilson(share: float, trials: int) -> tuple[float, float]:

@@ -16,13 +16,13 @@ from models.splits import Block, Folds, account_groups
 
 LIMIT = 0.93
 """Out-of-fold AUC of one column alone from which it is taken for a proxy of the label."""
-MIN_LEAVING = 30
+LEAVERS_TO_AUDIT = 30
 """With fewer leaving accounts a high AUC of one column of many can be luck."""
 ONE_SIDED = 0.99
 """A column filled in (or left empty) for practically nobody but those with the event was written
 afterwards.
 """
-BINS = 24
+PROXY_BINS = 24
 ID_WORDS = ("id", "key", "uuid", "guid", "nr", "no", "num", "number", "code")
 PERSON_WORDS = (
     "account",
@@ -76,7 +76,7 @@ def audit(
         Naming every column found, its figure, and what to do.
     """
     waived = waivers or {}
-    if training_set.leaving_accounts() < MIN_LEAVING:
+    if training_set.leaving_accounts() < LEAVERS_TO_AUDIT:
         return ()
     labels = training_set.labels
     group = account_groups(training_set.keys["account_id"], labels)
@@ -160,7 +160,7 @@ def proxies(
     labels, accounts
         Label and account of each row.
     """
-    if accounts[labels == 1].nunique() < MIN_LEAVING:
+    if accounts[labels == 1].nunique() < LEAVERS_TO_AUDIT:
         return ()
     group = account_groups(accounts, labels)
     findings = []
@@ -206,15 +206,6 @@ def identifiers(
     return tuple(found)
 
 
-def refuse_identifiers(
-    table: pd.DataFrame, waivers: Mapping[str, str] | None = None
-) -> tuple[Finding, ...]:
-    """Return waived identifiers of a raw table, or raise `LeakageError` naming the others."""
-    findings = identifiers(table, waivers)
-    refuse(findings)
-    return findings
-
-
 def _words(column: str) -> list[str]:
     """`customerID`, `customer_id` and `Customer ID` are the same two words."""
     parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", column)
@@ -248,7 +239,7 @@ def _out_of_fold_auc(values: Floats, labels: NDArray[np.int8], group: NDArray[np
     if len(np.unique(known[:10_000])) < 2 and not np.isnan(values).any():
         return 0.5
     edges = (
-        np.unique(np.quantile(known, np.linspace(0, 1, BINS + 1)[1:-1]))
+        np.unique(np.quantile(known, np.linspace(0, 1, PROXY_BINS + 1)[1:-1]))
         if len(known)
         else np.zeros(0)
     )
@@ -291,7 +282,7 @@ def _proxy(values: Floats, value_auc: float, labels: NDArray[np.int8]) -> tuple[
         events = int(labels[rows].sum())
         if (
             missing.any()
-            and events >= MIN_LEAVING
+            and events >= LEAVERS_TO_AUDIT
             and labels[rows].mean() >= ONE_SIDED
             and labels.mean() <= 0.5
         ):

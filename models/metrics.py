@@ -11,12 +11,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.errors import ContractError
-from models.intervals import LEVEL, wilson
+from models.intervals import LEVEL, REPLICATES, wilson
 from models.methods.base import Floats, logit
 from models.methods.penalised import lines
 
 BINS = 10
-REPLICATES = 400
 _CHUNK_CELLS = 4_000_000  # 32 MB of doubles at a time
 
 
@@ -139,21 +138,6 @@ def lift(labels: NDArray[Any], score: Floats, share: float = 0.1) -> float:
             np.asarray(labels)[order], np.asarray(score)[order], np.ones((1, len(order))), share
         )[0]
     )
-
-
-def calibration_line(
-    labels: NDArray[Any], probability: Floats, weights: Floats | None = None
-) -> tuple[float, float]:
-    """Return slope and intercept of the logistic regression of the label on logit(p).
-
-    1 and 0 are perfect; a slope below 1 means probabilities too extreme. NaN where all
-    probabilities or all labels are equal.
-    """
-    weight = np.ones(len(probability)) if weights is None else weights
-    slope, intercept = lines(
-        logit(probability), np.asarray(labels, dtype=np.float64), weight[None, :]
-    )
-    return float(slope[0]), float(intercept[0])
 
 
 def equal_count_bins(probability: Floats, bins: int = BINS) -> NDArray[np.intp]:

@@ -1,7 +1,7 @@
 """The fitted, calibrated model: what scores accounts, and all that travels with it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -157,10 +157,6 @@ class Model:
             )
         base, points = method.points(self._frame(features))
         return float(base), points
-
-    def with_target(self, target: Mapping[str, Any]) -> "Model":
-        """Return the same model with facts about its target."""
-        return replace(self, target=dict(target))
 
     def _frame(self, features: pd.DataFrame) -> pd.DataFrame:
         """Return the model's columns in the model's order, as float64; further columns are left

@@ -36,7 +36,8 @@ from features.definition import Signal
 from features.errors import ContractError
 from models.dataset import TrainingSet
 from models.drivers import format_value, signal_words
-from models.intervals import wilson
+from models.drivers.twins import CORRELATED_ROWS
+from models.intervals import REPLICATES, wilson
 from models.methods.base import Floats
 from models.metrics import Estimate, account_weights, estimate
 
@@ -45,7 +46,7 @@ Verdict = Literal["confirmed", "same_way", "not_confirmed", "too_few"]
 
 FALSE_DISCOVERIES = 0.05
 """False discovery rate on the earlier dates, and again among what they found on the later ones."""
-FEWEST_EVENTS, FEWEST_LATER = 20, 10
+FEWEST_EARLIER, FEWEST_LATER = 20, 10
 """Accounts with the event that a trait needs on the earlier and on the later dates."""
 FEWEST_EXPECTED = 5.0
 """Accounts with the event expected to have the trait, and not to have it, were it chance: below, a
@@ -61,9 +62,7 @@ pattern.
 """
 THREADS, TOGETHER = 5, 2
 """Patterns that the thread counts, and how many of them an account must show."""
-_REPLICATES = 400
 _BLOCK = 64
-_MOST_ROWS = 20_000
 
 
 @dataclass(frozen=True)
@@ -174,13 +173,13 @@ def find_patterns(rows: TrainingSet, *, currency: str = "", seed: int = 0) -> Pa
     early = rows.rows(~is_test & (rows.keys["label_until"] <= begins).to_numpy())
     late = rows.rows(is_test)
     earlier, later = _Period.of(early), _Period.of(late)
-    if earlier.events < FEWEST_EVENTS:
+    if earlier.events < FEWEST_EARLIER:
         raise ContractError(
-            f"{earlier.events} accounts had the event before the test, {FEWEST_EVENTS} are needed"
+            f"{earlier.events} accounts had the event before the test, {FEWEST_EARLIER} are needed"
             " to look for what they have in common. Wait for more, or start the dates earlier."
         )
     traits = candidate_traits(early.features, rows.signals)
-    screened = _screen(early, earlier, traits, FEWEST_EVENTS)
+    screened = _screen(early, earlier, traits, FEWEST_EARLIER)
     tested = np.flatnonzero(~np.isnan(screened.z))
     q = np.full(len(traits), np.nan)
     q[tested] = benjamini_hochberg(2.0 * ndtr(-np.abs(screened.z[tested])))
@@ -436,7 +435,7 @@ def _ratio_intervals(
     """Ratios of traits over resamples of accounts."""
     filled, known = np.nan_to_num(has), (~np.isnan(has)).astype(np.float64)
     drawn: list[Floats] = []
-    for times in account_weights(accounts, seed=seed, replicates=_REPLICATES):
+    for times in account_weights(accounts, seed=seed, replicates=REPLICATES):
         event_times = times[:, period.event_rows] * period.weight
         with np.errstate(invalid="ignore", divide="ignore"):
             events = event_times @ known[period.event_rows]
@@ -528,7 +527,7 @@ def _overlaps(features: pd.DataFrame, traits: Sequence[Trait]) -> Floats:
     """Correlation of traits over the rows, a missing value counted as the mean; rounded, so that no
     threshold hangs on bits.
     """
-    step = -(-len(features) // _MOST_ROWS)
+    step = -(-len(features) // CORRELATED_ROWS)
     has = _has(features.iloc[:: max(1, step)], traits)
     if not traits:
         return np.empty((0, 0))

@@ -5,6 +5,18 @@ from dataclasses import dataclass, field
 
 from features.errors import ContractError
 
+LEAST = {
+    "trials": 0,
+    "folds": 1,
+    "bags": 1,
+    "max_trees": 10,
+    "threads": 1,
+    "max_rows": 1_000,
+    "search_rows": 1_000,
+    "few_events_below": 0,
+}
+"""Smallest value of each number of a plan."""
+
 
 @dataclass(frozen=True)
 class TrainingPlan:
@@ -31,16 +43,6 @@ class TrainingPlan:
     """Column -> reason, for columns the leakage audit would refuse."""
 
     def __post_init__(self) -> None:
-        lowest = {
-            "trials": 0,
-            "folds": 1,
-            "bags": 1,
-            "max_trees": 10,
-            "threads": 1,
-            "max_rows": 1_000,
-            "search_rows": 1_000,
-            "few_events_below": 0,
-        }
-        for name, least in lowest.items():
+        for name, least in LEAST.items():
             if getattr(self, name) < least:
                 raise ContractError(f"{name}={getattr(self, name)} must be at least {least}.")

@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.definition import Signal
-from models.intervals import wilson
+from models.intervals import FEWEST_ACCOUNTS, wilson
 from models.methods.base import Floats
 
 GOOD_FROM, BAD_UNTIL = 4.0, 2.0
@@ -26,8 +26,6 @@ GOOD_FROM, BAD_UNTIL = 4.0, 2.0
 CURRENT, EXPIRED, OLD, NEVER = "current", "expired", "old", "never"
 MODEL_WARNS, PULSE_WARNS = "model_warns", "pulse_warns"
 KINDS = (MODEL_WARNS, PULSE_WARNS)
-FEW = 30
-"""Below this many accounts, counts say more than percentages."""
 
 
 def opinion(pulse: "pd.Series[Any]", status: "pd.Series[Any]") -> "pd.Series[Any]":
@@ -145,7 +143,7 @@ class Verdict:
 
     def share_right(self, count: int) -> tuple[float, float, float] | None:
         """Share of the scores with its 95% interval; None where counts say more."""
-        if self.accounts < FEW:
+        if self.accounts < FEWEST_ACCOUNTS:
             return None
         return (count / self.scores, *wilson(count / self.scores, self.accounts))
 
@@ -171,7 +169,7 @@ def _verdict(kind: str, rows: pd.DataFrame, others: pd.DataFrame) -> Verdict:
     """`others` are scores with the same pulse and another band."""
     accounts, left = int(rows["account_id"].nunique()), int(rows["label"].sum())
     share = low = high = None
-    if accounts >= FEW:
+    if accounts >= FEWEST_ACCOUNTS:
         share = left / len(rows)
         low, high = wilson(share, accounts)
     treated = None if rows["treated"].isna().any() else int(rows["treated"].sum())

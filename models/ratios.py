@@ -36,18 +36,16 @@ from features.definition import Signal
 from features.errors import TooFewEvents
 from features.naming import column_name
 from models.dataset import TrainingSet
-from models.intervals import Z95
+from models.intervals import LEAST_ERROR, Z95
 from models.methods.base import Floats
 from models.methods.gradient_boosting import GradientBoosting
 from models.methods.penalised import Regression, newton
 from models.metrics import log_losses
-from models.patterns import benjamini_hochberg
+from models.patterns import FALSE_DISCOVERIES, benjamini_hochberg
 from models.plan import TrainingPlan
 from models.splits import Block, Folds
 from models.training import folds_of
 
-FALSE_DISCOVERIES = 0.05
-"""Share of the ratios called found that may be so by chance."""
 MOST_TRIED = 200
 """Each window in turn gives a pair, in the order of what the weaker of the two is worth to the
 trees of the first block.
@@ -60,11 +58,10 @@ NOT_AMOUNTS = frozenset(
 LEAST_OTHERS = 0.02
 """Share of rows that must differ from the commonest value."""
 LEAST_FILLED = 0.1
-_MOST_ROWS = 20_000
+_SHAPED_ROWS = 20_000
 _PENALTY = 1.0
 _SETTLED = 1e-6
 """Newton's steps end when the whole objective, in nats, gains no more than this."""
-_LEAST_ERROR = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +117,7 @@ def search_ratios(training_set: TrainingSet, plan: TrainingPlan) -> RatioSearch:
     for number, pair in enumerate(pairs):
         gain = np.concatenate([gains[number] for gains, _ in tried])
         by_month = pd.Series(gain).groupby(months).mean()
-        error = max(_error_of_mean(gain, accounts[judged]), _LEAST_ERROR)
+        error = max(_error_of_mean(gain, accounts[judged]), LEAST_ERROR)
         top, bottom = training_set.signals[pair.top], training_set.signals[pair.bottom]
         name = _name(top, bottom, taken)
         taken.add(name)
@@ -294,7 +291,9 @@ def _gains(
     of_taught, of_judged = groups[block.train], groups[block.validation]
     before, after = _margins(taught, judged, of_taught, of_judged, plan)
     # Evenly over accounts, by which rows are sorted; a handful of slopes needs no more.
-    some = np.unique(np.linspace(0, len(taught) - 1, min(len(taught), _MOST_ROWS)).astype(np.intp))
+    some = np.unique(
+        np.linspace(0, len(taught) - 1, min(len(taught), _SHAPED_ROWS)).astype(np.intp)
+    )
     early, late = _values(taught)[some], _values(judged)
     of_taught, before, labels = (
         of_taught[some],

@@ -12,12 +12,12 @@ from features.errors import ContractError
 from models import metrics
 from models.contenders import refit
 from models.dataset import TrainingSet
+from models.intervals import FEWER_REPLICATES
 from models.methods.base import Floats
 from models.model import Model
 from models.plan import TrainingPlan
 from models.training import fitted_again
 
-REPLICATES = 200
 MOST_TOGETHER = 3
 """Sources left out together, at most."""
 
@@ -157,7 +157,7 @@ def _judged(
     labels: "np.ndarray[Any, Any]", probability: Floats, beside: Floats, accounts: pd.Series
 ) -> dict[str, Any]:
     losses = metrics.log_losses(labels, probability)
-    paired = metrics.paired_difference(losses, beside, accounts, replicates=REPLICATES)
+    paired = metrics.paired_difference(losses, beside, accounts, replicates=FEWER_REPLICATES)
     return {
         "n": len(labels),
         "events": int(labels.sum()),

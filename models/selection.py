@@ -16,7 +16,7 @@ from scipy.special import ndtr
 
 from models import metrics
 from models.dataset import TrainingSet
-from models.intervals import Z95
+from models.intervals import FEWER_REPLICATES, LEAST_ERROR, Z95
 from models.methods.base import Floats
 from models.methods.gradient_boosting import GradientBoosting
 from models.patterns import benjamini_hochberg
@@ -25,11 +25,9 @@ from models.splits import Block
 from models.training import folds_of
 
 REPEATS = 3
-REPLICATES = 200
-FALSE_DISCOVERIES = 0.1
+FALSELY_VALUABLE = 0.1
 """Share of the measures called valuable that may be so by luck."""
 MEASURE, DIMENSION = "measure", "dimension"
-_LEAST_ERROR = 1e-12
 
 
 def measure_values(training_set: TrainingSet, plan: TrainingPlan) -> pd.DataFrame:
@@ -62,9 +60,9 @@ def measure_values(training_set: TrainingSet, plan: TrainingPlan) -> pd.DataFram
     for group, positions in groups.items():
         whole = np.concatenate([block[group] for block in added])
         found = metrics.paired_difference(
-            whole, np.zeros(len(whole)), keys["account_id"], replicates=REPLICATES
+            whole, np.zeros(len(whole)), keys["account_id"], replicates=FEWER_REPLICATES
         )
-        error = max((found.high - found.low) / (2.0 * Z95), _LEAST_ERROR)
+        error = max((found.high - found.low) / (2.0 * Z95), LEAST_ERROR)
         by_month = pd.Series(whole).groupby(months.to_numpy()).mean()
         signal = training_set.signals[positions[0]]
         rows.append(
@@ -90,7 +88,7 @@ def measure_values(training_set: TrainingSet, plan: TrainingPlan) -> pd.DataFram
     for level in (MEASURE, DIMENSION):
         mine = (table["level"] == level).to_numpy()
         table.loc[mine, "is_found"] = (
-            benjamini_hochberg(table.loc[mine, "p"].to_numpy()) <= FALSE_DISCOVERIES
+            benjamini_hochberg(table.loc[mine, "p"].to_numpy()) <= FALSELY_VALUABLE
         )
     return table.sort_values(
         ["value", "name"], ascending=[False, True], kind="stable", ignore_index=True

@@ -16,8 +16,8 @@ from scipy.stats import chi2
 
 Floats = NDArray[np.float64]
 
-BINS = 10
-FEWEST = 50
+INDEX_BINS = 10
+FEWEST_COMPARED = 50
 """With fewer accounts on either side nothing is judged."""
 CHANCE = 0.001
 """A shift counts when chance gives as large a one less often than this."""
@@ -54,7 +54,7 @@ def score_shift(before: pd.DataFrame, now: pd.DataFrame) -> ScoreShift | None:
         Published scores; rows without a health are left out.
     """
     first, second = (rows[rows["health_exact"].notna()] for rows in (before, now))
-    if min(len(first), len(second)) < FEWEST:
+    if min(len(first), len(second)) < FEWEST_COMPARED:
         return None
     index, chance = stability_index(
         first["health_exact"].to_numpy(float), second["health_exact"].to_numpy(float)
@@ -96,7 +96,7 @@ def stability_index(before: Floats, now: Floats) -> tuple[float, float]:
     (G-test).
     """
     edges = (
-        np.unique(np.quantile(before[~np.isnan(before)], np.linspace(0, 1, BINS + 1)[1:-1]))
+        np.unique(np.quantile(before[~np.isnan(before)], np.linspace(0, 1, INDEX_BINS + 1)[1:-1]))
         if _some(before)
         else np.empty(0)
     )

@@ -18,7 +18,7 @@ from features.errors import ContractError, TooFewEvents
 
 Positions = NDArray[np.intp]
 
-MIN_LEAVING = 60
+LEAVERS_PER_BLOCK = 60
 """Distinct leaving accounts a block should hold: with fewer, its log loss mostly measures luck."""
 FEW_LEAVING = 10
 """With fewer leaving accounts in all blocks together, time cannot be validated at all."""
@@ -115,7 +115,7 @@ def temporal_folds(keys: pd.DataFrame, count: int, labels: NDArray[np.int8]) -> 
     elif len(blocks) < count:
         notes.append(
             f"{len(blocks)} validation blocks instead of {count}: more dates with enough history"
-            f" before them, or {MIN_LEAVING} leaving accounts for each, are not there."
+            f" before them, or {LEAVERS_PER_BLOCK} leaving accounts for each, are not there."
         )
     return Folds(tuning, calibration, final, purged, True, leaving, tuple(notes))
 
@@ -251,7 +251,7 @@ def _time_blocks(
             eligible,
         ):  # the wider choice where the latest third holds too few that left
             blocks = _cut(keys, labels, final, dates, count)
-            if blocks and blocks[-1].leaving_accounts >= MIN_LEAVING:
+            if blocks and blocks[-1].leaving_accounts >= LEAVERS_PER_BLOCK:
                 return blocks
         if blocks and blocks[-1].leaving_accounts >= FEW_LEAVING:
             return blocks
@@ -312,11 +312,14 @@ def _cut(
     ranges = [each for each in ranges if len(each)]
     merged: list[NDArray[np.datetime64]] = []
     for each in reversed(ranges):  # from the latest: calibration deserves the first full block
-        if merged and _block(keys, labels, final, merged[-1]).leaving_accounts < MIN_LEAVING:
+        if merged and _block(keys, labels, final, merged[-1]).leaving_accounts < LEAVERS_PER_BLOCK:
             merged[-1] = np.concatenate([each, merged[-1]])
         else:
             merged.append(each)
-    if len(merged) > 1 and _block(keys, labels, final, merged[-1]).leaving_accounts < MIN_LEAVING:
+    if (
+        len(merged) > 1
+        and _block(keys, labels, final, merged[-1]).leaving_accounts < LEAVERS_PER_BLOCK
+    ):
         oldest = merged.pop()
         merged[-1] = np.concatenate([oldest, merged[-1]])
     return tuple(_block(keys, labels, final, each) for each in reversed(merged))

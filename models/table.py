@@ -254,10 +254,13 @@ def encoded(
         by_name[n.lower()]: reason for n, reason in options.waivers.items() if n.lower() in by_name
     }
     findings = _audit(found, columns, train, waivers, advice)
-    if int(found.keys["account_id"][train & (found.labels == 1)].nunique()) < leakage.MIN_LEAVING:
+    if (
+        int(found.keys["account_id"][train & (found.labels == 1)].nunique())
+        < leakage.LEAVERS_TO_AUDIT
+    ):
         notes.append(
-            f"fewer than {leakage.MIN_LEAVING} accounts have the event in training: the audit for"
-            " columns that know the outcome could not be asked."
+            f"fewer than {leakage.LEAVERS_TO_AUDIT} accounts have the event in training: the audit"
+            " for columns that know the outcome could not be asked."
         )
     codes = freeze(columns[train], found.dates)
     features = encode(columns, codes)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from models import metrics
 from models.dataset import TrainingSet
+from models.intervals import REPLICATES
 from models.methods.base import Floats
 from models.model import Model
 from models.plan import TrainingPlan
@@ -27,7 +28,7 @@ def quality_of_rows(
     plan: TrainingPlan | None = None,
     *,
     folds: int = 5,
-    replicates: int = metrics.REPLICATES,
+    replicates: int = REPLICATES,
 ) -> dict[str, Any]:
     """Return mean figures over folds of accounts, each judged by models that never saw it.
 

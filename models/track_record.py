@@ -20,19 +20,17 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from models.health.promises import FEWEST_ACCOUNTS
-from models.intervals import LEVEL, Z95, wilson
+from models.intervals import FEWEST_ACCOUNTS, LEVEL, Z95, wilson
 from models.methods.base import Floats
 from models.metrics import auc, auc_standard_error
 
 HELD, MORE, FEWER = "held", "more", "fewer"
 RANKED, NOT_RANKED, TOO_FEW = "ranked", "not_ranked", "too_few"
-FEWEST_LEAVERS = 10
+LEAVERS_TO_RANK = 10
 """With fewer accounts that left, a ranking cannot be judged, and only a large error of the level
 would show.
 """
 ALARM_BANDS, CALM_BANDS = ("at_risk", "high"), ("healthy", "low")
-UNSCORED_BANDS = ("leaving", "unknown")
 _EXACT_UNTIL_SD = 20.0
 """Above this standard deviation the normal curve is within an account of the exact distribution."""
 _CELLS = 1_000_000
@@ -268,7 +266,7 @@ def _ranking(
     accounts.
     """
     left, stayed = (rows.loc[rows["label"] == each, "account_id"].nunique() for each in (1, 0))
-    if min(left, stayed) < FEWEST_LEAVERS:
+    if min(left, stayed) < LEAVERS_TO_RANK:
         return None, None, None
     score = rows["probability"].to_numpy(dtype=np.float64)
     if np.isnan(score).any():  # a scorecard: the published score ranks

@@ -28,7 +28,7 @@ OnTrial = Callable[[int, float], None]
 
 CHECK_EVERY = 10
 """Trees between two looks at the validation loss."""
-BINS = 63
+SEARCH_BINS = 63
 PATIENCE = 30
 """Trees without a better block before a fit stops."""
 L2_GRID = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)
@@ -178,7 +178,7 @@ class _Prepared:
 
 def _prepare(training_set: TrainingSet, block: Block, plan: TrainingPlan) -> _Prepared:
     train, validation = training_set.rows(block.train), training_set.rows(block.validation)
-    parameters = replace(UNTUNED, bins=BINS).parameters(
+    parameters = replace(UNTUNED, bins=SEARCH_BINS).parameters(
         training_set.signals, seed=plan.seed, threads=plan.threads, is_event_good=plan.is_event_good
     )
     rows = lgb.Dataset(
@@ -346,7 +346,7 @@ def _suggest(
         l1=trial.suggest_float("l1", 1e-4, 10.0, log=True),
         l2=trial.suggest_float("l2", 1e-4, 30.0, log=True),
         min_gain=trial.suggest_float("min_gain", 0.0, 1.0),
-        bins=BINS,
+        bins=SEARCH_BINS,
         monotone=trial.suggest_categorical("monotone", [False, True] if has_opinions else [False]),
     )
     choice = trial.suggest_categorical("half_life", _half_lives(blocks))

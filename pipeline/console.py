@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from models.health.promises import FEWEST_ACCOUNTS
+from models.intervals import FEWEST_ACCOUNTS
 from pipeline.edge.text import visible
 from pipeline.jobs.explain import Explained
 from pipeline.jobs.explain_scale import INTERVAL, ScaleExplained

@@ -13,12 +13,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from models.calibration.platt import Platt
-from models.intervals import LEVEL, Z95
+from models.intervals import FEWER_REPLICATES, LEVEL, Z95
 from models.methods.base import Floats, sigmoid
 from models.methods.penalised import Regression, newton
 
 KNOTS = 41
-REPLICATES = 200
 PRIOR_SD = np.array([2.0, 1.0, 0.7, 0.7])
 """How far the truth may lie from the calibrator before any data: level, slope and two bends, in
 log-odds per standard deviation of margin.
@@ -108,8 +107,8 @@ def fit_interval(
     codes = pd.factorize(accounts, sort=True)[0]
     count = codes.max() + 1
     generator = np.random.default_rng(seed)
-    curves = np.empty((REPLICATES, len(knots)))
-    for number in range(REPLICATES):
+    curves = np.empty((FEWER_REPLICATES, len(knots)))
+    for number in range(FEWER_REPLICATES):
         # Rows of one account tell much the same: together they count as one.
         weight = generator.exponential(count / len(codes), count)[codes]
         centre = generator.normal(0.0, PRIOR_SD)

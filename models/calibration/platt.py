@@ -10,13 +10,11 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from models.methods.base import Floats, sigmoid
-from models.methods.penalised import Regression, newton
+from models.methods.penalised import MIN_SLOPE, Regression, newton
 
 PRIOR_SLOPE_SD = 0.25
 PRIOR_INTERCEPT_SD = 2.0
 """Pull towards "the margin is already log-odds": several hundred accounts make it disappear."""
-MIN_SLOPE = 0.05
-"""A calibrator may flatten the order of accounts, never reverse or erase it."""
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from models.calibration.platt import Platt
+from models.intervals import REPLICATES
 from models.methods.base import Floats, sigmoid
 from models.methods.penalised import levels
 
-REPLICATES = 400
 SMALLEST_SHIFT = 0.1
 """Log-odds below which a shift is left alone: a tenth of the probability at most."""
-MIN_LEAVING = 20
+LEAVERS_TO_CORRECT = 20
 """With fewer leaving accounts the level is not corrected."""
 
 
@@ -41,7 +41,7 @@ class PriorCheck:
     @property
     def is_judged(self) -> bool:
         """Whether enough accounts left to correct anything."""
-        return self.leaving_accounts >= MIN_LEAVING
+        return self.leaving_accounts >= LEAVERS_TO_CORRECT
 
     @property
     def has_moved(self) -> bool:

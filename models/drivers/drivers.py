@@ -34,7 +34,7 @@ DRIVER_COLUMNS = (
 )
 MOST_EACH_WAY = 8
 REST = "rest"
-_CHUNK = 20_000
+_ACCOUNTS_AT_ONCE = 20_000
 
 
 @dataclass(frozen=True)
@@ -137,8 +137,8 @@ def driver_table(
     shared = _prepare(signals, references, before_days, currency, twins or {})
     ids = np.asarray(account_ids, dtype=object)
     parts = []
-    for start in range(0, len(ids), _CHUNK):
-        rows = slice(start, start + _CHUNK)
+    for start in range(0, len(ids), _ACCOUNTS_AT_ONCE):
+        rows = slice(start, start + _ACCOUNTS_AT_ONCE)
         parts.append(
             _chunk(
                 ids[rows],

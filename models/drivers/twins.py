@@ -17,7 +17,8 @@ TWINS_FROM = 0.9
 """
 LEAST_SHARED = 0.5
 """Share of the rows where either signal has a value in which both must have one."""
-_MOST_ROWS = 20_000
+CORRELATED_ROWS = 20_000
+"""Rows over which signals are correlated; more move a correlation by less than matters."""
 # Machines differ in the last bits of a sum; a correlation must not fall on either side of the
 # threshold by them.
 _DIGITS = 6
@@ -48,7 +49,7 @@ def find_twins(
         Dimension -> driver -> name it is shown under; only drivers that change their name are
         listed.
     """
-    rows = features.iloc[:: max(1, -(-len(features) // _MOST_ROWS))]
+    rows = features.iloc[:: max(1, -(-len(features) // CORRELATED_ROWS))]
     twins: dict[str, dict[str, str]] = {}
     for dimension in dict.fromkeys(signal.dimension for signal in signals):
         found = _twins_of(

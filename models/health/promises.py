@@ -10,11 +10,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from features.errors import ContractError
-from models.intervals import wilson
+from models.declared import AT_RISK_UNTIL, STABLE_UNTIL
+from models.intervals import FEWEST_ACCOUNTS, wilson
 
-FEWEST_ACCOUNTS = 30
-"""Ranges with fewer accounts in the test are joined with a neighbour: their shares would be noise.
-"""
 _TOPS = (10, 20, 30, 40, 50, 60, 70, 80, 90, 100)
 _OFTEN_SAID = 0.015
 """From here on "of 100 accounts about N" is right to within a third; rarer events are told of
@@ -44,7 +42,10 @@ class Promise:
 
 
 def promises(
-    tested: pd.DataFrame, *, edges: Sequence[int] = (40, 70), fewest: int = FEWEST_ACCOUNTS
+    tested: pd.DataFrame,
+    *,
+    edges: Sequence[int] = (AT_RISK_UNTIL, STABLE_UNTIL),
+    fewest: int = FEWEST_ACCOUNTS,
 ) -> tuple[Promise, ...]:
     """Promised and observed per ten points, lowest scores first; they cover 0-100 without gaps.
 
@@ -126,7 +127,7 @@ def scale_sentence(promise: Promise, within: str, *, event: str = "leave") -> st
 
 
 def points_to_edges(
-    health: int, bands: Sequence[str], edges: Sequence[int] = (40, 70)
+    health: int, bands: Sequence[str], edges: Sequence[int] = (AT_RISK_UNTIL, STABLE_UNTIL)
 ) -> tuple[tuple[str, int], ...]:
     """Neighbouring bands and the points until they begin: below 0 downwards, above 0 upwards.
 
@@ -144,7 +145,10 @@ def points_to_edges(
 
 
 def bands_of_range(
-    health_low: float, health_high: float, bands: Sequence[str], edges: Sequence[int] = (40, 70)
+    health_low: float,
+    health_high: float,
+    bands: Sequence[str],
+    edges: Sequence[int] = (AT_RISK_UNTIL, STABLE_UNTIL),
 ) -> tuple[str, ...]:
     """Bands that a range of exact scores reaches, lowest first; empty where an end is missing.
 

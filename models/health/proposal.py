@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from features.errors import ConfigError, ContractError
+from models.declared import AT_RISK_UNTIL, STABLE_UNTIL
 from models.health.scale import Floats, Scale, displayed, scale_from_anchors
 
 MOST_AT_THE_ENDS = 0.05
@@ -27,7 +28,7 @@ odds.
 FEWEST_CALM = 0.2
 MOST_CALM = 0.97
 _GRID = 40
-_SAMPLE = 1000
+_SAMPLED = 1000
 _RETRIED = 30
 
 
@@ -175,8 +176,8 @@ def propose_scale(
     capacity_share: float | None,
     base_probability: float,
     *,
-    at_risk_until: int = 40,
-    stable_until: int = 70,
+    at_risk_until: int = AT_RISK_UNTIL,
+    stable_until: int = STABLE_UNTIL,
     good_event: bool = False,
 ) -> Proposal:
     """Scale whose first band holds about as many accounts as the team can take on.
@@ -210,7 +211,7 @@ def propose_scale(
             "Divide [objective] capacity by the number of accounts."
         )
     share = DEFAULT_CAPACITY_SHARE if capacity_share is None else capacity_share
-    sample = np.quantile(p, (np.arange(_SAMPLE) + 0.5) / _SAMPLE) if p.size > _SAMPLE else p
+    sample = np.quantile(p, (np.arange(_SAMPLED) + 0.5) / _SAMPLED) if p.size > _SAMPLED else p
     tried = []
     for alert_edge, calm_edge in _candidates(p, share):
         scale = scale_from_anchors(

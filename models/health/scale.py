@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from features.errors import ConfigError, ContractError
+from models.declared import AT_RISK_UNTIL, STABLE_UNTIL
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -32,8 +33,8 @@ class Scale:
     b: float
     p_at_risk: float
     p_healthy: float
-    at_risk_until: int = 40
-    stable_until: int = 70
+    at_risk_until: int = AT_RISK_UNTIL
+    stable_until: int = STABLE_UNTIL
     good_event: bool = False
 
     @property
@@ -79,11 +80,6 @@ class Scale:
         slope = self.b if self.good_event else -self.b
         return np.clip(self.a + slope * log_odds, 0.0, 100.0)
 
-    def probability_at(self, score: npt.ArrayLike) -> Floats:
-        """Probability whose score before the clip is `score`; the inverse of `exact`."""
-        slope = self.b if self.good_event else -self.b
-        return 1.0 / (1.0 + np.exp(-(np.asarray(score, dtype=np.float64) - self.a) / slope))
-
     def band(self, shown: npt.ArrayLike) -> npt.NDArray[np.str_]:
         """Band of each displayed integer; what people see decides, never the decimals behind it."""
         values = np.asarray(shown)
@@ -124,8 +120,8 @@ def scale_from_anchors(
     p_at_risk: float,
     p_healthy: float,
     *,
-    at_risk_until: int = 40,
-    stable_until: int = 70,
+    at_risk_until: int = AT_RISK_UNTIL,
+    stable_until: int = STABLE_UNTIL,
     good_event: bool = False,
 ) -> Scale:
     """Scale that puts `p_at_risk` half a point above `at_risk_until`, and `p_healthy` above

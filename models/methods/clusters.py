@@ -11,6 +11,7 @@ from scipy.cluster.vq import ClusterError, kmeans2
 
 from features.definition import Signal
 from features.errors import ContractError
+from models.declared import CLUSTERS
 from models.methods.base import Floats, logit
 from models.methods.logistic import Transform, fit_transform
 
@@ -35,7 +36,7 @@ class Clusters:
 
     name = "clusters"
 
-    def __init__(self, count: int = 6) -> None:
+    def __init__(self, count: int = CLUSTERS) -> None:
         self.count = count
         self.columns_: list[int] = []
         self.transform_: Transform

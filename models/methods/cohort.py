@@ -14,16 +14,14 @@ from scipy.stats import chi2
 
 from models.intervals import LEVEL
 from models.methods.base import Floats, sigmoid
-from models.methods.penalised import FREE, Regression, bounded, ridge_fit
+from models.methods.penalised import FREE, MIN_SLOPE, Regression, bounded, ridge_fit
 
-MIN_LEAVING = 20
-"""With fewer leaving accounts a segment keeps the common fit, as fairness then judges no
-calibration.
+LEAVERS_PER_SEGMENT = 20
+"""With fewer leaving accounts a segment keeps the common fit, and its calibration is shown but not
+judged.
 """
 NO_SEGMENT = "(none)"
-MIN_SLOPE = 0.05
-"""A segment may flatten the order of its accounts, never reverse it."""
-FEWEST_LEAVERS = 2.0
+WEAKEST_PULL = 2.0
 """Never a weaker pull than that of two leaving accounts: a coefficient of a segment stays finite.
 """
 SMALL = 1e-9
@@ -150,12 +148,12 @@ def departures(
     effect = _design_effect(rows, codes)
     unit = _information(rows, offset, effect) / len(set(codes[labels == 1]))
     unit = unit + np.eye(len(unit)) * (SMALL + SMALL * np.trace(unit))
-    judged = [name for name, count in leaving.items() if count >= MIN_LEAVING]
+    judged = [name for name, count in leaving.items() if count >= LEAVERS_PER_SEGMENT]
     alone = {name: _fit(rows.of(names == name), effect, unit) for name in judged}
     between = _between(
         [alone[name][0] for name in judged], [alone[name][1] for name in judged], unit
     )
-    pull = max(1.0 / between, FEWEST_LEAVERS) if between > 0 else np.inf
+    pull = max(1.0 / between, WEAKEST_PULL) if between > 0 else np.inf
     found = {}
     for name, count in leaving.items():
         change, share = np.zeros(design.shape[1]), 0.0

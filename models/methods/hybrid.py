@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from features.definition import Signal
 from features.errors import ContractError
+from models.declared import MODEL_SHARE
 from models.methods.actions import Actions
 from models.methods.base import Floats, Method, logit
 from models.methods.gradient_boosting import GradientBoosting
@@ -38,7 +39,7 @@ class Hybrid:
         points: Method | None = None,
         model: Sequence[tuple[Method, float]] | None = None,
         *,
-        share: float = 0.5,
+        share: float = MODEL_SHARE,
     ) -> None:
         if not 0.0 <= share <= 1.0:
             raise ContractError(f"the model's share must be between 0 and 1, not {share:g}.")

@@ -14,19 +14,21 @@ from scipy.optimize import minimize
 
 from models.methods.base import Floats, sigmoid, softplus
 
-CHUNK = 50_000
+CURVATURE_ROWS = 50_000
 """Rows whose curvature is added up at once."""
 MOST_STEPS = 50
 FLAT = 1e-10
 """Largest gradient per unit of weight at which nothing is left to gain."""
 NEARLY_FLAT = 1e-8
 """The same for tables of a million rows, where a further step costs a curvature of them all."""
-ROUNDING = 1e-13
+LOSS_ROUNDING = 1e-13
 """Gain per unit of weight that a sum of losses can no longer tell from its own rounding."""
 SMALLEST_STEP = 1e-6
 """Share of a Newton step below which it is not halved any further."""
-RIDGE = 1e-10
+CURVATURE_RIDGE = 1e-10
 """Added to the curvature: keeps a step finite where nothing holds a coefficient."""
+MIN_SLOPE = 0.05
+"""A line over a margin may flatten the order of accounts, never reverse or erase it."""
 FREE = (None, None)
 """The bounds of a coefficient without bounds."""
 
@@ -87,8 +89,11 @@ class Regression:
         count = self.design.shape[1]
         whole = np.zeros((count + self.has_level,) * 2)
         # Added up over chunks of rows, so that no weighted copy of all of them is made.
-        for first in range(0, len(self.design), CHUNK):
-            rows, weighted = self.design[first : first + CHUNK], weight[first : first + CHUNK]
+        for first in range(0, len(self.design), CURVATURE_ROWS):
+            rows, weighted = (
+                self.design[first : first + CURVATURE_ROWS],
+                weight[first : first + CURVATURE_ROWS],
+            )
             product = rows * weighted[:, None]
             whole[:count, :count] += product.T @ rows
             if self.has_level:
@@ -113,8 +118,8 @@ def newton(
     distance, and the loss could not tell.
     """
     total = float(regression.weight.sum())
-    enough = ROUNDING * total if least_gain is None else least_gain
-    ridge = RIDGE * np.eye(len(start))
+    enough = LOSS_ROUNDING * total if least_gain is None else least_gain
+    ridge = CURVATURE_RIDGE * np.eye(len(start))
     at = np.array(start, dtype=np.float64)
     margin = regression.margin(at)
     loss = regression.loss(margin, at)

@@ -63,12 +63,6 @@ class Rules:
             held &= np.cumsum(held, axis=1) == 1
         return held
 
-    def fired_names(self, features: pd.DataFrame) -> list[tuple[str, ...]]:
-        """Return the names of the rules that count, per row, in the order of the rules."""
-        return [
-            tuple(self.rules_[n].name for n in np.flatnonzero(row)) for row in self.fired(features)
-        ]
-
     def _holds(self, rule: Rule, features: pd.DataFrame) -> NDArray[np.bool_]:
         parts = [
             holds(

@@ -17,7 +17,7 @@ from features.dimensions.season import DRIVER
 from models.methods.base import Floats
 from models.methods.penalised import levels
 
-YEAR = 365.25
+DAYS_OF_YEAR = 365.25
 APRIL = 90.0
 """Days from 1 January to the day from which the second of the two signals counts."""
 PERIOD_DAYS = 14
@@ -73,7 +73,7 @@ class Season:
     def margin(self, features: pd.DataFrame) -> Floats:
         """Return log-odds for each row; 0 where the date is not known."""
         day = day_of_year(*(features[column].to_numpy(dtype=np.float64) for column in self.columns))
-        return np.nan_to_num(np.interp(day, _knots(), self.values_, period=YEAR))
+        return np.nan_to_num(np.interp(day, _knots(), self.values_, period=DAYS_OF_YEAR))
 
     def contributions(self, features: pd.DataFrame) -> tuple[float, Floats]:
         """Return 0, and the log-odds in the column of the first signal."""
@@ -105,7 +105,9 @@ def day_of_year(from_new_year: Floats, from_april: Floats) -> Floats:
     array([ 10.  , 355.25])
     """
     is_spring = np.abs(np.abs(from_new_year - APRIL) - from_april) < 1e-6
-    return np.asarray(np.where(is_spring, from_new_year, YEAR - from_new_year), dtype=np.float64)
+    return np.asarray(
+        np.where(is_spring, from_new_year, DAYS_OF_YEAR - from_new_year), dtype=np.float64
+    )
 
 
 def fit_season(
@@ -136,7 +138,8 @@ def fit_season(
     # Log-odds of nobody in particular: the level is the calibrator's matter.
     return Season(
         columns,
-        values - np.average(np.interp(day, _knots(), values, period=YEAR), weights=1.0 / variance),
+        values
+        - np.average(np.interp(day, _knots(), values, period=DAYS_OF_YEAR), weights=1.0 / variance),
     )
 
 
@@ -211,13 +214,13 @@ def _returning(day: Floats, level: Floats, variance: Floats, smooth: float) -> t
 
 
 def _knots() -> Floats:
-    return np.arange(0.0, YEAR, KNOT_DAYS)
+    return np.arange(0.0, DAYS_OF_YEAR, KNOT_DAYS)
 
 
 def _around(first: Floats, second: Floats) -> Floats:
     """Days between two times of year, the shorter way round."""
-    apart = np.abs(first[:, None] - second[None, :]) % YEAR
-    return np.minimum(apart, YEAR - apart)
+    apart = np.abs(first[:, None] - second[None, :]) % DAYS_OF_YEAR
+    return np.minimum(apart, DAYS_OF_YEAR - apart)
 
 
 def _kernel(apart: Floats, smooth: float) -> Floats:

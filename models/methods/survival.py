@@ -13,7 +13,7 @@ from features.errors import ContractError
 from models.methods.base import Floats, logit, sigmoid
 from models.methods.logistic import Logistic
 
-PIECES = 3
+HAZARD_PIECES = 3
 
 
 class Survival:
@@ -30,7 +30,7 @@ class Survival:
 
     name = "survival"
 
-    def __init__(self, l2: float = 0.01, pieces: int = PIECES) -> None:
+    def __init__(self, l2: float = 0.01, pieces: int = HAZARD_PIECES) -> None:
         self.l2 = l2
         self.pieces = pieces
         self.kept_: list[int] = []

@@ -39,7 +39,7 @@ MOST_BITS = (11, 10, 9, 8)
 """Decisions per block, most first: more make fewer look-ups, until the tables leave the cache."""
 TABLE_BYTES = 400 * 1024**2
 """Largest size of all tables together; a model beyond it at 8 bits is left to `pred_contrib`."""
-ROWS_AT_ONCE = 16_384
+ROWS_PER_PASS = 16_384
 """Rows whose patterns are held at a time: numpy's cost per call is spread, buffers stay in the
 cache.
 """
@@ -169,8 +169,8 @@ class TreeShap:
                 f"rows of shape {rows.shape}, the trees know {self.width} columns."
             )
         found = np.zeros(rows.shape)
-        starts = range(0, len(rows), ROWS_AT_ONCE)
-        pieces = [(rows[at : at + ROWS_AT_ONCE], found[at : at + ROWS_AT_ONCE]) for at in starts]
+        starts = range(0, len(rows), ROWS_PER_PASS)
+        pieces = [(rows[at : at + ROWS_PER_PASS], found[at : at + ROWS_PER_PASS]) for at in starts]
         if threads <= 1 or len(pieces) == 1:
             for piece in pieces:
                 self._explain(*piece)

@@ -38,15 +38,15 @@ be trusted.
 """
 NEAREST = 200
 """Pairs whose surprise tells an account's."""
-FEWEST = 50
+FEWEST_PAIRS = 50
 """Pairs below which nothing is projected."""
 REACH = 15.0
 """Points within which a carried score still is like another."""
-FEWEST_LEAVERS = 10
+LEAVERS_TO_PROJECT = 10
 # Each band starts with half a pair, so that none is impossible because it was not seen (Jeffreys'
 # prior).
 _PRIOR_PAIRS = 0.5
-_GRID = np.arange(0.0, 101.0)
+_SCORES = np.arange(0.0, 101.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +96,9 @@ class Projector:
     """Surprises learned from pairs.
 
     `ends`, shape (4, 101, 3): low, middle, high surprise per direction and carried score; `shares`,
-    shape (4, 101, 3): of the bands, lowest first, for those who stay; NaN where fewer than `FEWEST`
-    pairs stood like that. `exponent` is c, NaN where fewer than `FEWEST_LEAVERS` accounts left.
+    shape (4, 101, 3): of the bands, lowest first, for those who stay; NaN where fewer than
+    `FEWEST_PAIRS` pairs stood like that. `exponent` is c, NaN where fewer than
+    `LEAVERS_TO_PROJECT` accounts left.
     """
 
     ends: Floats
@@ -134,15 +135,15 @@ def fit_projector(pairs: Pairs, scale: Scale) -> Projector:
     order = np.argsort(stayed.before.carried, kind="stable")
     carried, surprise = stayed.before.carried[order], (stayed.health - stayed.before.carried)[order]
     direction = stayed.before.direction[order]
-    ends = np.full((len(DIRECTIONS), len(_GRID), 3), np.nan)
+    ends = np.full((len(DIRECTIONS), len(_SCORES), 3), np.nan)
     shares = np.full_like(ends, np.nan)
     for place in range(len(DIRECTIONS)):
         mine = direction == place if place != _ANY else np.ones(len(carried), dtype=bool)
-        for row, at in enumerate(_GRID):
+        for row, at in enumerate(_SCORES):
             near = _nearest(carried[mine], surprise[mine], at)
-            if len(near) < FEWEST:
+            if len(near) < FEWEST_PAIRS:
                 near = _nearest(carried, surprise, at)
-            if len(near) >= FEWEST:
+            if len(near) >= FEWEST_PAIRS:
                 ends[place, row] = np.quantile(near, _LEVELS, method="weibull")
                 shares[place, row] = _band_shares(at + near, scale)
     return Projector(ends, shares, _exponent(pairs), scale)
@@ -174,7 +175,7 @@ def _band_shares(health: Floats, scale: Scale) -> Floats:
 def _exponent(pairs: Pairs) -> float:
     known = np.isfinite(pairs.before.probability)
     left = pairs.has_left[known]
-    if len(np.unique(pairs.account[known][left])) < FEWEST_LEAVERS or left.all():
+    if len(np.unique(pairs.account[known][left])) < LEAVERS_TO_PROJECT or left.all():
         return float("nan")
     stay = np.log1p(-np.clip(pairs.before.probability[known], 0.0, 1.0 - 1e-12))
     observed = float(left.mean())
@@ -254,7 +255,7 @@ def measure(
         )
     said, counted = _out_of_time(pairs, now, scale, first_origin, ahead)
     judged = np.isfinite(said.health).all(axis=1) & np.isfinite(pairs.health) & ~pairs.has_left
-    if judged.sum() < FEWEST:
+    if judged.sum() < FEWEST_PAIRS:
         return None
     shown, limits = (
         displayed(pairs.health[judged]),
@@ -296,7 +297,7 @@ def _out_of_time(
     health, chances, counted = (np.full((len(pairs), width), np.nan) for width in (3, 4, 4))
     for origin in np.unique(pairs.origin[pairs.origin >= first_origin]):
         is_known, mine = pairs.origin + ahead <= origin, pairs.origin == origin
-        if is_known.sum() >= FEWEST:
+        if is_known.sum() >= FEWEST_PAIRS:
             found = project(fit_projector(pairs.rows(is_known), scale), pairs.before.rows(mine))
             health[mine], chances[mine] = found.health, found.chances
             counted[mine] = _transitions(pairs.rows(is_known), now[is_known], scale)[

@@ -24,7 +24,7 @@ import pandas as pd
 
 from features.naming import slug
 from features.windows import day_of
-from models.leakage import LIMIT, MIN_LEAVING, identifiers, proxies
+from models.leakage import LEAVERS_TO_AUDIT, LIMIT, identifiers, proxies
 from models.leakage import Finding as Proxy
 from pipeline.checking.clocks import UNREAD, moment
 from pipeline.checking.evidence import EXAMPLES, LATEST, Evidence, is_mapped, view
@@ -221,7 +221,7 @@ def _first_values(evidence: Evidence, asked: _Asked) -> Iterator[Finding]:
 
 def _told_by(evidence: Evidence, asked: _Asked, table: pd.DataFrame) -> Iterator[Finding]:
     left = table["has_left"].to_numpy(dtype=np.int8)
-    if int(left.sum()) < MIN_LEAVING or int((left == 0).sum()) < MIN_LEAVING:
+    if int(left.sum()) < LEAVERS_TO_AUDIT or int((left == 0).sum()) < LEAVERS_TO_AUDIT:
         return
     values = table[["value"]].rename(columns={"value": asked.column})
     if values[asked.column].nunique(dropna=False) < 2:

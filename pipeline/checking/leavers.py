@@ -12,6 +12,7 @@ from features.errors import ChurnError
 from features.windows import US_PER_DAY, day_number, day_of
 from models.gates import FEWEST_TEST_EVENTS
 from models.intervals import auc_half_width
+from models.methods.cohort import LEAVERS_PER_SEGMENT
 from models.splits import temporal_folds
 from models.targets import CONTRACTUAL
 from pipeline.checking.evidence import EXAMPLES, LATEST, PAID, Evidence, view
@@ -23,7 +24,6 @@ EXPECTED_AUC = 0.75
 """A usual result; the half-width moves little between 0.7 and 0.8."""
 WIDE = 0.08
 """An interval this wide cannot tell a good model from a middling one."""
-CALIBRATION_PER_SEGMENT = 20
 MOST = 0.5
 
 
@@ -176,10 +176,10 @@ def width_finding(leavers: int, accounts: int, width: float) -> Iterator[Finding
         return
     segments = (
         "; no calibration by segment can be shown"
-        if leavers < CALIBRATION_PER_SEGMENT
+        if leavers < LEAVERS_PER_SEGMENT
         else (
-            f"; calibration by segment needs {CALIBRATION_PER_SEGMENT} leavers in each, so at most "
-            f"{leavers // CALIBRATION_PER_SEGMENT} segments"
+            f"; calibration by segment needs {LEAVERS_PER_SEGMENT} leavers in each, so at most "
+            f"{leavers // LEAVERS_PER_SEGMENT} segments"
         )
     )
     if leavers < FEWEST_TEST_EVENTS:

@@ -6,15 +6,14 @@ import re
 import string
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from zoneinfo import available_timezones
 
 from features.naming import LONGEST
 from features.sources import COMMON, CONTRACTS, Contract
-from models.declared import Action, Condition, weights_problem
-from models.declared import Rule as PointsRule
+from models.declared import weights_problem
 from pipeline.config.schema import (
     ColumnRule,
     Dates,
@@ -553,19 +552,6 @@ def _test_problems(path: Location, test: Test, dates: Dates) -> Iterator[Problem
 # -----------------------------------------------------------------------------------------
 
 
-def declared_actions(project: Project) -> tuple[Action, ...]:
-    """The actions as the models package knows them."""
-    return tuple(Action(**asdict(action)) for action in project.actions)
-
-
-def declared_rules(project: Project) -> tuple[PointsRule, ...]:
-    """The rules with points as the models package knows them."""
-    return tuple(
-        PointsRule(rule.name, tuple(Condition(**asdict(each)) for each in rule.when), rule.points)
-        for rule in project.rules
-    )
-
-
 def _ratio_problems(ratios: tuple[Ratio, ...]) -> Iterator[Problem]:
     """What can be said of a ratio without the sources; its columns are looked up where features are
     built.
@@ -614,8 +600,8 @@ def _speaks_of_value(phrase: str) -> bool:
 
 def _bench_problems(project: Project) -> Iterator[Problem]:
     found = {
-        "actions": [action.problem() for action in declared_actions(project)],
-        "rules": [rule.problem() for rule in declared_rules(project)],
+        "actions": [action.problem() for action in project.actions],
+        "rules": [rule.problem() for rule in project.rules],
     }
     for table, problems in found.items():
         yield from (Problem((table, index), wrong) for index, wrong in enumerate(problems) if wrong)

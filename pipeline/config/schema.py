@@ -6,6 +6,18 @@ from typing import Literal
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
+from models.declared import (
+    AT_RISK_UNTIL,
+    CLUSTERS,
+    MODEL_SHARE,
+    STABLE_UNTIL,
+    Action,
+    Condition,
+    Match,
+)
+from models.declared import Rule as PointsRule
+from models.plan import LEAST, TrainingPlan
+
 _strict = ConfigDict(extra="forbid")
 Scalar = str | int | float | bool | date
 
@@ -364,22 +376,22 @@ class Metrics:
 class Training:
     """How the model is searched for."""
 
-    trials: int = Field(default=20, ge=0)
+    trials: int = Field(default=TrainingPlan.trials, ge=LEAST["trials"])
     minutes: float | None = Field(default=None, gt=0)
     """The search also ends after so many minutes; what it finds then depends on the machine."""
     workers: int = Field(default=1, ge=1)
     """Processes that search side by side, sharing `threads`; more than one: no two searches are the
     same.
     """
-    folds: int = Field(default=4, ge=1)
+    folds: int = Field(default=TrainingPlan.folds, ge=LEAST["folds"])
     """Validation blocks, oldest first; the last one calibrates."""
-    seed: int = 0
-    bags: int = Field(default=3, ge=1)
-    max_trees: int = Field(default=300, ge=10)
-    threads: int = Field(default=2, ge=1)
-    max_rows: int = Field(default=400_000, ge=1_000)
+    seed: int = TrainingPlan.seed
+    bags: int = Field(default=TrainingPlan.bags, ge=LEAST["bags"])
+    max_trees: int = Field(default=TrainingPlan.max_trees, ge=LEAST["max_trees"])
+    threads: int = Field(default=TrainingPlan.threads, ge=LEAST["threads"])
+    max_rows: int = Field(default=TrainingPlan.max_rows, ge=LEAST["max_rows"])
     """Rows that teach one fit; of more, as many are drawn by a hash of account and date."""
-    search_rows: int = Field(default=150_000, ge=1_000)
+    search_rows: int = Field(default=TrainingPlan.search_rows, ge=LEAST["search_rows"])
     """Rows that teach, and rows that judge, one trial of the search; of more, as many are drawn by
     the same hash.
     """
@@ -404,72 +416,24 @@ class Checks:
 
 
 @dataclass(frozen=True, config=_strict)
-class ScoredAction:
-    """An action with points, for the method `actions` of `tenure bench`; the score is the exact
-    sum.
+class ScoredAction(Action):
+    __doc__ = Action.__doc__
 
-    Without `within_days` the action is done where its signal lies within the bounds. With
-    `within_days` alone the signal counts days since the action was last done: N days or fewer are
-    done, the day after is missed. With both, the action is missed once `counted_from` passes N days
-    and the signal is still out of bounds.
-    """
-
-    name: str
-    """Said beside its points."""
-    signal: str
-    """Column of the features table."""
-    points: int = 0
-    """Added where the action is done; below 0 for what speaks against the account."""
-    at_least: float | None = None
-    """Smallest value that counts as done; 1 where no bound is given."""
-    at_most: float | None = None
-    """Largest value that counts as done."""
-    each: bool = False
-    """Points for every whole unit of the signal, not once."""
     up_to: int | None = Field(default=None, ge=1)
-    """With `each`: further units add nothing."""
     within_days: int | None = Field(default=None, ge=1)
-    """The deadline."""
     missed: int = Field(default=0, le=0)
-    """Added from the day after the deadline until the action is done."""
-    counted_from: str | None = None
-    """Signal of the days since the account began, by which the deadline of an action never done
-    runs.
-    """
 
 
 @dataclass(frozen=True, config=_strict)
-class RuleCondition:
-    """Bounds on one signal that must all hold; where it has no value only `missing = true`
-    holds.
-    """
-
-    signal: str
-    """Column of the features table."""
-    above: float | None = None
-    """Holds for larger values."""
-    at_least: float | None = None
-    """Holds for this value and larger ones."""
-    below: float | None = None
-    """Holds for smaller values."""
-    at_most: float | None = None
-    """Holds for this value and smaller ones."""
-    missing: bool = False
-    """Holds where the signal has no value."""
+class RuleCondition(Condition):
+    __doc__ = Condition.__doc__
 
 
 @dataclass(frozen=True, config=_strict)
-class ScoringRule:
-    """Points for accounts on which every condition holds, for the method `rules` of `tenure
-    bench`.
-    """
+class ScoringRule(PointsRule):
+    __doc__ = PointsRule.__doc__
 
-    name: str
-    """Said where the rule fires."""
-    points: int
-    """Below 0 speaks against the account."""
     when: tuple[RuleCondition, ...]
-    """Conditions, all of which must hold."""
 
 
 @dataclass(frozen=True, config=_strict)
@@ -478,7 +442,7 @@ class Bench:
     proposed from the signals.
     """
 
-    match: Literal["first", "all"] = "all"
+    match: Match = "all"
     """`[[rules]]`: the first that holds gives the points, or all that hold."""
     weights: dict[str, float] = Field(default_factory=dict)
     """Signal -> weight of the weighted average, sum 100; default: fitted on past outcomes."""
@@ -488,9 +452,9 @@ class Bench:
     """Signals of how many people use it."""
     depth: tuple[str, ...] = ()
     """Signals of how much of it is used."""
-    clusters: int = Field(default=6, ge=2, le=50)
+    clusters: int = Field(default=CLUSTERS, ge=2, le=50)
     """Behavioural groups."""
-    model_share: float = Field(default=0.5, ge=0, le=1)
+    model_share: float = Field(default=MODEL_SHARE, ge=0, le=1)
     """The model's share of the hybrid, in log-odds; the rest are the rules, or the scorecard where
     none are declared.
     """
@@ -502,8 +466,8 @@ class Scale:
 
     p_at_risk: float | None = Field(default=None, gt=0, lt=1)
     p_healthy: float | None = Field(default=None, gt=0, lt=1)
-    at_risk_until: int = Field(default=40, ge=0, le=98)
-    stable_until: int = Field(default=70, ge=1, le=99)
+    at_risk_until: int = Field(default=AT_RISK_UNTIL, ge=0, le=98)
+    stable_until: int = Field(default=STABLE_UNTIL, ge=1, le=99)
 
     @model_validator(mode="after")
     def _ordered(self) -> "Scale":

@@ -17,7 +17,6 @@ from models.methods import Logistic
 from models.model import Model
 from models.splits import temporal_folds
 from models.tuning import choose_l2
-from pipeline.config.checks import declared_actions, declared_rules
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import connected
 from pipeline.engine.staged_facts import StagedFacts
@@ -76,8 +75,8 @@ def bench_settings(workspace: Workspace, target: Target) -> BenchSettings:
     project, bench = workspace.project, workspace.project.bench
     usage = {"frequency": bench.frequency, "breadth": bench.breadth, "depth": bench.depth}
     return BenchSettings(
-        actions=declared_actions(project),
-        rules=declared_rules(project),
+        actions=project.actions,
+        rules=project.rules,
         match=bench.match,
         weights=tuple(Part(column, weight, (column,)) for column, weight in bench.weights.items()),
         usage_parts={name: columns for name, columns in usage.items() if columns},

@@ -22,6 +22,7 @@ from models.forecast import (
 )
 from models.hazards import STEP_DAYS, Hazards, Known, contract_ends, fit_hazards, period_edges
 from models.methods.base import Floats, logit
+from models.methods.cohort import NO_SEGMENT
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection
 from pipeline.jobs.accounts import account_named
@@ -35,7 +36,6 @@ LEAVING = frozenset({"churn", "voluntary", "involuntary", "inactivity"})
 CURVE_DAYS = 360
 MONTHS_OF_RENEWALS = 12
 ALL = "(all)"
-NO_SEGMENT = "(none)"
 _TEXT, _NUMBER, _TIME, _WHOLE = pa.string(), pa.float64(), pa.timestamp("us"), pa.int64()
 HORIZONS = (
     ("account_id", _TEXT),

@@ -24,7 +24,7 @@ from models.evaluation import evaluate
 from models.gates import Gate, gates, stable, verdict
 from models.health import band_table, propose_scale, scale_from_anchors, scale_problems
 from models.health.scale import Scale
-from models.leakage import LIMIT, MIN_LEAVING, Finding
+from models.leakage import LEAVERS_TO_AUDIT, LIMIT, Finding
 from models.plan import TrainingPlan
 from models.table import TableOptions, TableRows, table_rows
 from models.table_quality import quality_of_rows
@@ -445,10 +445,10 @@ def _audit_gate(rows: TableRows) -> Gate:
     leaving = rows.training_set.leaving_accounts(np.flatnonzero(train))
     waived = "; ".join(f"{each.column} waived: {each.waived}" for each in rows.findings)
     found = f"{len(rows.codes)} columns asked alone, none reaches an AUC of {LIMIT}"
-    if leaving < MIN_LEAVING:
+    if leaving < LEAVERS_TO_AUDIT:
         found = (
-            f"only {leaving} accounts with the event (under {MIN_LEAVING}), so columns could be"
-            " looked through for identifiers, not for the outcome in disguise: look yourself"
+            f"only {leaving} accounts with the event (under {LEAVERS_TO_AUDIT}), so columns could"
+            " be looked through for identifiers, not for the outcome in disguise: look yourself"
         )
     return Gate("leakage audit", True, found + (f", but for {waived}." if waived else "."))
 

@@ -4,12 +4,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from models.intervals import wilson
+from models.intervals import FEWEST_ACCOUNTS, wilson
 
 LEADS = (90, 60, 30)
 """Days before leaving at which the page looks back."""
-FEW = 30
-"""Below this many, counts say more than percentages."""
 _ALARM = {"at_risk", "high"}
 _CALM = {"healthy", "low"}
 
@@ -135,7 +133,7 @@ def days_of_warning(backtest: pd.DataFrame) -> "pd.Series[float]":
 
 def count_of(part: int, whole: int) -> str:
     """`14 of 23`; from thirty on with the percentage, `45 of 60 (75%)`."""
-    return f"{part} of {whole}" + (f" ({part / whole:.0%})" if whole >= FEW else "")
+    return f"{part} of {whole}" + (f" ({part / whole:.0%})" if whole >= FEWEST_ACCOUNTS else "")
 
 
 def interval_of(part: int, whole: int) -> str:

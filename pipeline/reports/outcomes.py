@@ -15,8 +15,8 @@ from models.track_record import (
     ALARM_BANDS,
     CALM_BANDS,
     FEWER,
-    FEWEST_LEAVERS,
     HELD,
+    LEAVERS_TO_RANK,
     MORE,
     NOT_RANKED,
     RANKED,
@@ -159,7 +159,7 @@ def verdict_words(total: Tally, words: Words, *, in_time: bool = True) -> str:
         MORE: f"More {past} than promised",
         FEWER: f"Fewer {past} than promised",
     }[total.verdict]
-    few = total.verdict == HELD and max(total.left_accounts, total.promised) < FEWEST_LEAVERS
+    few = total.verdict == HELD and max(total.left_accounts, total.promised) < LEAVERS_TO_RANK
     return f"{said}: {figures}{' With so few, only a large error would show.' if few else ''}"
 
 
@@ -176,7 +176,9 @@ def _happened(total: Tally, words: Words) -> str:
 def ranking_words(made: Record, words: Words) -> str:
     """Whether those that left were ranked before those that stayed."""
     if made.ranking == TOO_FEW:
-        return f"Ranking: too few to say, under {FEWEST_LEAVERS} accounts {words[2]} or {words[3]}."
+        return (
+            f"Ranking: too few to say, under {LEAVERS_TO_RANK} accounts {words[2]} or {words[3]}."
+        )
     assert made.auc is not None and made.auc_low is not None and made.auc_high is not None
     figures = (
         f"{100 * made.auc:.0f} of 100 pairs right ({100 * made.auc_low:.0f} to"

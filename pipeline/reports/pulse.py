@@ -9,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from models.drivers import BANDS_IN_WORDS
-from models.pulse import CURRENT, EXPIRED, FEW, KINDS, MODEL_WARNS, NEVER, OLD, PULSE_WARNS, Verdict
+from models.intervals import FEWEST_ACCOUNTS
+from models.pulse import CURRENT, EXPIRED, KINDS, MODEL_WARNS, NEVER, OLD, PULSE_WARNS, Verdict
 from pipeline.jobs.pulse import PulseReport
 from pipeline.reports.render import day, money, render, style
 from pipeline.reports.scale import horizon_words
@@ -218,7 +219,7 @@ def tested_words(report: PulseReport) -> str:
 
 def count_of(share: float, whole: int) -> str:
     """`5` of few; from thirty on with the percentage, `5 (1.1%)`."""
-    return f"{round(share * whole):,}" + (f" ({share:.1%})" if whole >= FEW else "")
+    return f"{round(share * whole):,}" + (f" ({share:.1%})" if whole >= FEWEST_ACCOUNTS else "")
 
 
 def _right(verdict: Verdict, count: int) -> str:

@@ -5,7 +5,8 @@ them.
 from collections.abc import Mapping
 from typing import Any
 
-from models.ratios import FALSE_DISCOVERIES, RatioSearch
+from models.patterns import FALSE_DISCOVERIES
+from models.ratios import RatioSearch
 
 MOST_SHOWN = 10
 

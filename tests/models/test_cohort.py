@@ -14,7 +14,7 @@ from models.bench import BenchResult, compare
 from models.contenders import SEGMENT, BenchSettings, contenders
 from models.dataset import TrainingSet, training_set
 from models.methods.base import Floats, mean_log_loss, sigmoid
-from models.methods.cohort import MIN_LEAVING, NO_SEGMENT, Cohorts, departures
+from models.methods.cohort import LEAVERS_PER_SEGMENT, NO_SEGMENT, Cohorts, departures
 from models.methods.segment_weights import SegmentWeights
 
 COLUMNS = tuple(f"trouble_{n}" for n in range(4))
@@ -138,7 +138,7 @@ def test_a_small_segment_has_exactly_the_global_weights_and_is_named() -> None:
     rows = _company(0, turned=True)
     method = _weights(rows)
     tiny = next(each for each in method.describe()["segments"] if each["segment"] == "tiny")
-    assert 0 < tiny["leaving_accounts"] < MIN_LEAVING and tiny["accounts"] == 16
+    assert 0 < tiny["leaving_accounts"] < LEAVERS_PER_SEGMENT and tiny["accounts"] == 16
     assert (
         tiny["pooled"] == "too few"
         and tiny["own_share"] == 0.0

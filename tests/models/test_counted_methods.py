@@ -141,14 +141,14 @@ def test_first_match_takes_one_rule_and_all_match_their_sum() -> None:
     frame = _frame(**RULED)
     first = Rules(_rules(), match="first").fit(frame, NOBODY, (MEETING, LOGINS))
     assert first.score(frame).tolist() == [-40, -20, 0, -5]
-    assert first.fired_names(frame) == [("silent and idle",), ("silent",), (), ("no meeting ever",)]
+    assert first.fired(frame).sum(axis=1).tolist() == [1, 1, 0, 1]
     every = Rules(_rules(), match="all").fit(frame, NOBODY, (MEETING, LOGINS))
     assert every.score(frame).tolist() == [-60, -5, 0, 10]
-    assert every.fired_names(frame) == [
-        ("silent and idle", "silent"),
-        ("silent", "busy"),
-        (),
-        ("no meeting ever", "busy"),
+    assert every.fired(frame).astype(int).tolist() == [
+        [1, 1, 0, 0],
+        [0, 1, 0, 1],
+        [0, 0, 0, 0],
+        [0, 0, 1, 1],
     ]
 
 

@@ -11,6 +11,8 @@ from sklearn.metrics import log_loss as sklearn_log_loss
 
 from features.errors import ContractError
 from models import metrics
+from models.methods.base import logit
+from models.methods.penalised import lines
 
 LABELS = np.array([1, 0, 1, 0, 0], dtype=np.int8)
 PROBABILITY = np.array([0.9, 0.5, 0.5, 0.2, 0.1])
@@ -61,9 +63,9 @@ def test_metrics_equal_scikit_learn() -> None:
 def test_calibration_line_equals_unpenalised_regression() -> None:
     labels, probability, _ = _world()
     shrunk = 1 / (1 + np.exp(-0.5 * np.log(probability / (1 - probability))))
-    slope, intercept = metrics.calibration_line(labels, shrunk)
-    line = np.log(shrunk / (1 - shrunk))[:, None]
-    reference = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(line, labels)
+    line = np.log(shrunk / (1 - shrunk))
+    (slope,), (intercept,) = lines(line, labels, np.ones((1, len(labels))))
+    reference = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(line[:, None], labels)
     assert slope == pytest.approx(reference.coef_[0, 0], abs=1e-4)
     assert intercept == pytest.approx(reference.intercept_[0], abs=1e-4)
     assert slope > 1.5  # halved log-odds are too timid
@@ -134,9 +136,8 @@ def test_weighted_metrics_equal_repeated_rows() -> None:
     assert drawn["auc"][0] == pytest.approx(roc_auc_score(y, p), abs=1e-12)
     assert drawn["average_precision"][1] == pytest.approx(average_precision_score(y, p), abs=1e-12)
     assert drawn["lift_at_capacity"][0] == pytest.approx(metrics.lift(y, p, 0.2), abs=1e-12)
-    assert drawn["calibration_slope"][0] == pytest.approx(
-        metrics.calibration_line(y, p)[0], abs=1e-8
-    )
+    (slope,), _ = lines(logit(p), y, np.ones((1, len(y))))
+    assert drawn["calibration_slope"][0] == pytest.approx(slope, abs=1e-8)
 
 
 def test_resampling_accounts_is_wider_than_resampling_rows_of_repeating_accounts() -> None:

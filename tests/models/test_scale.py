@@ -79,11 +79,6 @@ def test_good_events_rise_and_are_called_low_medium_high():
     ]
 
 
-def test_probability_at_is_the_inverse_of_exact():
-    p = np.array([0.12, 0.2, 0.3])
-    assert ANCHORS.probability_at(ANCHORS.exact(p)) == pytest.approx(p, abs=1e-12)
-
-
 def test_version_changes_with_every_number():
     others = [
         scale_from_anchors(0.31, 0.10),

@@ -15,7 +15,7 @@ from models import metrics
 from models.dataset import TrainingSet, training_set
 from models.methods import WORTH_TELLING, Season, fit_season, season_columns, season_spread
 from models.methods.base import sigmoid
-from models.methods.season import YEAR, day_of_year
+from models.methods.season import DAYS_OF_YEAR, day_of_year
 from models.plan import TrainingPlan
 from models.training import train
 
@@ -25,15 +25,18 @@ YEAR_DAYS = np.arange(0.0, 365.0, 5.0)
 
 def _at(day: np.ndarray) -> pd.DataFrame:
     """The two signals of days since 1970, as features compute them."""
-    from_day = [np.abs((day - start) % YEAR) for start in (0.0, 90.0)]
+    from_day = [np.abs((day - start) % DAYS_OF_YEAR) for start in (0.0, 90.0)]
     return pd.DataFrame(
-        {name: np.minimum(each, YEAR - each) for name, each in zip(COLUMNS, from_day, strict=True)}
+        {
+            name: np.minimum(each, DAYS_OF_YEAR - each)
+            for name, each in zip(COLUMNS, from_day, strict=True)
+        }
     )
 
 
 def _wave(day: np.ndarray) -> np.ndarray:
     """Up in October, down in April, by half a log-odd."""
-    return 0.5 * np.cos(2 * np.pi * (day - 285.0) / YEAR)
+    return 0.5 * np.cos(2 * np.pi * (day - 285.0) / DAYS_OF_YEAR)
 
 
 def _history(
@@ -65,7 +68,7 @@ def test_the_day_of_the_year_is_told_by_the_two_signals() -> None:
     expressions = ", ".join(expression for _, expression in SIGNALS)
     told = duckdb.sql(f"select {expressions} from ({asked}) s order by as_of_day").fetchnumpy()
     found = day_of_year(*(np.asarray(column, dtype=float) for column in told.values()))
-    assert found == pytest.approx(np.arange(18_262, 18_262 + 1_461) % YEAR, abs=0.01)
+    assert found == pytest.approx(np.arange(18_262, 18_262 + 1_461) % DAYS_OF_YEAR, abs=0.01)
     assert season_columns(tuple(signal for signal, _ in SIGNALS)) == COLUMNS
 
 

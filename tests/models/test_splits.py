@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from features.errors import ContractError
 from models.splits import (
-    MIN_LEAVING,
+    LEAVERS_PER_BLOCK,
     Folds,
     account_groups,
     searched,
@@ -85,7 +85,7 @@ def test_small_blocks_are_merged_until_enough_accounts_left() -> None:
     folds = temporal_folds(keys, 6, labels)
     assert len(folds.tuning) + 1 < 6
     assert all(
-        block.leaving_accounts >= MIN_LEAVING for block in (*folds.tuning, *folds.calibration)
+        block.leaving_accounts >= LEAVERS_PER_BLOCK for block in (*folds.tuning, *folds.calibration)
     )
     assert any("instead of 6" in note for note in folds.notes)
     _assert_apart(keys, folds)

@@ -12,13 +12,13 @@ import pandas as pd
 import pytest
 
 from features.definition import Signal
-from features.errors import ArtifactMismatch, ContractError, GateRefused, LeakageError
+from features.errors import ArtifactMismatch, ContractError, LeakageError
 from models import metrics
-from models.artifact import fingerprint, pack, read_model, unpack, write_model
+from models.artifact import fingerprint, read_model, write_model
 from models.dataset import TrainingSet, training_set
 from models.evaluation import evaluate
-from models.gates import gates, require
-from models.leakage import audit, refuse_identifiers
+from models.gates import gates
+from models.leakage import audit, identifiers, refuse
 from models.plan import TrainingPlan
 from models.training import TrainingResult, train
 
@@ -174,7 +174,6 @@ def test_model_comes_close_to_the_truth_and_beats_its_baselines(
     ]
     passed = gates(evaluation)
     assert all(gate.passed for gate in passed), passed
-    require(passed)
     json.dumps(evaluation, allow_nan=False)
 
 
@@ -253,8 +252,7 @@ def test_no_signal_is_refused_in_plain_words() -> None:
     refused = {gate.name: gate for gate in gates(evaluation)}["beats the constant out of time"]
     assert not refused.passed
     assert "on the untouched test the model does no better than saying 2" in refused.reason
-    with pytest.raises(GateRefused, match="for everybody"):
-        require(gates(evaluation))
+    assert "for everybody" in refused.reason
 
 
 def test_few_leavers_mean_no_search_and_a_note() -> None:
@@ -301,10 +299,7 @@ def test_model_comes_back_from_its_files(
     second = write_model(again, tmp_path / "second")
     for file in first.iterdir():
         assert file.read_bytes() == (second / file.name).read_bytes(), file.name
-    packed = pack(first, tmp_path / "one.zip")
-    assert packed.read_bytes() == pack(second, tmp_path / "two.zip").read_bytes()
-    unpacked = read_model(unpack(packed, tmp_path / "third"))
-    assert fingerprint(unpacked) == fingerprint(result.model)
+    assert fingerprint(again) == fingerprint(result.model)
     assert result.scorecard is not None
     assert read_model(write_model(result.scorecard, tmp_path / "card")).basis == "scorecard"
 
@@ -322,8 +317,6 @@ def test_changed_or_missing_files_are_refused(result: TrainingResult, tmp_path: 
     shutil.rmtree(folder)
     with pytest.raises(ArtifactMismatch, match="not a saved model"):
         read_model(folder)
-    with pytest.raises(ArtifactMismatch, match="not a packed model"):
-        unpack(Path(__file__), tmp_path / "no")
 
 
 def test_other_cards_and_missing_columns_are_refused(
@@ -371,13 +364,10 @@ def test_identifiers_of_a_raw_table_are_refused() -> None:
         }
     )
     with pytest.raises(LeakageError, match="customer_id is an identifier.*email is an identifier"):
-        refuse_identifiers(table)
-    assert (
-        len(
-            refuse_identifiers(table, {"customer_id": "codes the region", "email": "hashed domain"})
-        )
-        == 2
-    )
+        refuse(identifiers(table))
+    waived = identifiers(table, {"customer_id": "codes the region", "email": "hashed domain"})
+    refuse(waived)
+    assert len(waived) == 2
 
 
 @pytest.mark.parametrize("plan", [{"trials": -1}, {"folds": 0}, {"max_trees": 3}])

@@ -221,7 +221,7 @@ def made_pairs(
     )
     carried = np.clip(generator.normal(60.0, 18.0, len(account)), 0.0, 100.0)
     direction = generator.integers(0, 3, len(account))
-    probability = SCALE.probability_at(carried)
+    probability = sigmoid((SCALE.a - carried) / SCALE.b)
     surprise = generator.normal(0.0, deviation * np.where(direction == 0, 2.0, 1.0))
     has_left = generator.random(len(account)) < 1.0 - (1.0 - probability) ** 2
     health = np.where(has_left, np.nan, np.clip(carried + surprise, 0.0, 100.0))

@@ -44,7 +44,7 @@ def _gates_pass_but_for_level(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(recalibrate, "gates", judged)
     monkeypatch.setattr("pipeline.jobs.evaluate.gates", judged)
-    monkeypatch.setattr("models.calibration.prior.MIN_LEAVING", 2)
+    monkeypatch.setattr("models.calibration.prior.LEAVERS_TO_CORRECT", 2)
 
 
 def _without_champion(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +126,7 @@ def test_a_candidate_that_the_newest_date_refuses_too_stays_out(
 def test_wrong_level_is_corrected_and_nothing_else(
     company_copy: Company, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.calibration.prior.MIN_LEAVING", 5)
+    monkeypatch.setattr("models.calibration.prior.LEAVERS_TO_CORRECT", 5)
     _promise(company_copy, 2.5)
     workspace, target = company_copy.workspace()
     before, _, _ = need_version(workspace, target, CHAMPION, "")
@@ -159,7 +159,7 @@ def test_level_that_holds_registers_nothing(
 def test_correction_the_newest_date_does_not_confirm_is_refused(
     company_copy: Company, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.calibration.prior.MIN_LEAVING", 5)
+    monkeypatch.setattr("models.calibration.prior.LEAVERS_TO_CORRECT", 5)
     _promise(company_copy, 2.5)
     workspace, target = company_copy.workspace()
     _, _, version = need_version(workspace, target, CHAMPION, "")
