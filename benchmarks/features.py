@@ -45,12 +45,12 @@ from features.definition import (
     total,
     windowed,
 )
-from features.sources import CONTRACTS
+from features.sources import CONTRACTS, ColumnType
 from features.windows import day_of
 from pipeline.config.schema import Source
 from pipeline.engine.duckdb import Connection, connected
 from pipeline.engine.facts import define_times, prepare, run_plan, source_facts
-from pipeline.engine.staged_facts import StagedFacts
+from pipeline.staging.staged import StagedColumn, StagedSource
 
 WINDOWS = (7, 28, 91, 182, 364)
 TWICE_WINDOWS = (7, 14, 28, 42, 56, 91, 119, 182, 273, 364)
@@ -109,20 +109,17 @@ def cards(load: Load) -> tuple[Card, ...]:
     )
 
 
-def _staged() -> StagedFacts:
+def _staged() -> StagedSource:
     contract = CONTRACTS["usage_events"]
-    types = {
+    types: dict[str, ColumnType] = {
         "account_id": "text",
         "event_time": "time",
         "user_id": "text",
         "event_name": "text",
         "quantity": "number",
     }
-    columns = {
-        n: {"type": t, "decimals": 0, "is_mapped": True, "is_extra": False}
-        for n, t in types.items()
-    }
-    return StagedFacts(
+    columns = {n: StagedColumn(t, is_mapped=True) for n, t in types.items()}
+    return StagedSource(
         name="log",
         contract=contract,
         settings=Source(),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from features.naming import slug
+from features.naming import facts_table
 from features.sources import Contract
 from features.windows import known, known_value
 
@@ -31,7 +31,11 @@ class SourceFacts:
     @property
     def table(self) -> str:
         """Name of the prepared table: times as microseconds and `_day` numbers."""
-        return f"facts_{slug(self.name)}"
+        return facts_table(self.name)
+
+    def unit(self, column: str) -> int:
+        """Stored whole numbers in one unit of the column: 100 where cents are stored."""
+        return int(10 ** self.decimals.get(column, 0))
 
     def clock(self, column: str) -> str | None:
         """The time column that makes `column` known; None: its row does."""

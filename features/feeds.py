@@ -57,6 +57,19 @@ def silent_days(
     )
 
 
+def stretches(days: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """First and last day of each run of consecutive days.
+
+    >>> stretches(np.array([3, 4, 5, 9]))
+    [(3, 5), (9, 9)]
+    """
+    if not len(days):
+        return []
+    breaks = np.flatnonzero(np.diff(days) > 1)
+    starts, stops = np.append(0, breaks + 1), np.append(breaks, len(days) - 1)
+    return [(int(days[a]), int(days[b])) for a, b in zip(starts, stops, strict=True)]
+
+
 def coverage(
     counts: pd.DataFrame, as_of_day: int, silent_after_days: int
 ) -> tuple[int | None, NDArray[np.int64]]:

@@ -18,6 +18,11 @@ def slug(text: str) -> str:
     return plain or "x" + _mark(text)
 
 
+def facts_table(source: str) -> str:
+    """Name of a source's prepared table: times as microseconds and `_day` numbers."""
+    return f"facts_{slug(source)}"
+
+
 def distinct_slugs(texts: Iterable[str]) -> dict[str, str]:
     """A slug for each text; the later of two that would read alike (`Add-on`, `add on`) gets a
     hash.

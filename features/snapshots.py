@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from features.facts import SourceFacts, as_known
+from features.sources.subscriptions import is_paid, is_running
 from features.sql import literal
-from features.windows import covers, ended_within, known, known_value
+from features.windows import covers, ended_within, known, known_value, not_superseded
 
 PopulationKind = Literal["customers", "active", "accounts", "trials"]
-_PAID = "(t.is_trial is null or not t.is_trial)"
+_PAID = is_paid("t")
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def population(
 
 
 def _customers(rule: PopulationRule, source: SourceFacts) -> str:
-    now = f"{_PAID} and {covers('t', 'starts_at', 'ends_at')}"
+    now = is_running("t")
     lapsed = (
         f"{_PAID} and {ended_within('t', 'ends_at', rule.grace_days)}"
         if rule.grace_days
@@ -115,7 +116,7 @@ def _active(rule: PopulationRule, source: SourceFacts) -> str:
     if source.is_versioned:
         until, superseded = (
             ", f.known_until_day",
-            " and (r.known_until_day is null or r.known_until_day >= c.as_of_day)",
+            f" and {not_superseded('r', 'c.as_of_day')}",
         )
     return f"""
 select c.account_id, c.as_of_day, c.partition_name,

@@ -56,7 +56,7 @@ def _state(source: SourceFacts, card: StateCard, table: str, taken: set[str]) ->
     """One card as a signal, and its expression over the table of its rows."""
     name = column_name(source.name, source.contract.table, card.name, card.window_days, taken)
     taken.add(name)
-    scale = float(10 ** source.decimals.get(card.scale_of or "", 0))
+    scale = float(source.unit(card.scale_of or ""))
     dates = f"dates_{slug(source.name)}"
     guard = f"{dates}.{edge_column(int(card.window_days or 0)) if card.beside else 'begun'}"
     expression = finish(
@@ -70,8 +70,9 @@ def _state(source: SourceFacts, card: StateCard, table: str, taken: set[str]) ->
     }
     if card.rows != "as_known":
         # The rows hold the project's own lists (key features, the pace of those who stayed): values
-        # depend on them.
-        definition["rows"] = sha256(str(state_rows(card.rows, source)).encode()).hexdigest()[:16]
+        # depend on them, and not on where the query breaks its lines.
+        query = " ".join(str(state_rows(card.rows, source)).split())
+        definition["rows"] = sha256(query.encode()).hexdigest()[:16]
     driver = card.driver or (_column(source, card.name, None) if card.window_days else name)
     return (
         Signal(

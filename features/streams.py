@@ -524,7 +524,7 @@ def _is_possible(card: Card, source: SourceFacts, stream: Stream) -> bool:
 def _scale(source: SourceFacts, measure: Measure) -> float:
     """What a stored whole number is divided by to get the unit people use."""
     if measure.kind in ("total", "mean", "largest", "smallest", "latest") and measure.column:
-        return float(10 ** source.decimals.get(measure.column, 0))
+        return float(source.unit(measure.column))
     return 1.0
 
 

@@ -7,9 +7,9 @@ is the last stretch.
 """
 
 from features.facts import SourceFacts, as_known
-from features.windows import covers, known
+from features.sources.subscriptions import is_running
+from features.windows import known
 
-_PAID = "(f.is_trial is null or not f.is_trial)"
 # The nearest in ratio wins; from a year and a half on whole years are counted.
 USUAL_TERMS = {
     "weekly": 7.0,
@@ -60,7 +60,7 @@ from (
         and e.known_until_day is not null and not ({known("e", "s")})
     ) p on p.account_id = f.account_id and p.as_of_day = f.as_of_day and p.starts_at = f.starts_at
       and p.ends_at < f.ends_at
-    where {_PAID} and {covers("f", "starts_at", "ends_at")}
+    where {is_running("f")}
     group by 1, 2, 3, 4, 5
   ) c
 ) t

@@ -19,6 +19,8 @@ EPOCH = date(1970, 1, 1)
 US_PER_DAY = 86_400_000_000
 # Days far outside any data; they stand for "always" and "never" without nulls.
 LONG_AGO, NEVER = -1_000_000, 1_000_000
+# An end that never comes, in microseconds; far above any real time.
+OPEN_END = 9_000_000_000_000_000_000
 # Bits of a signed 64-bit number that do not touch its sign, less one.
 DAYS_PER_BIN = 62
 
@@ -139,12 +141,24 @@ def since_first_of(row: str, snapshot: str, window: int) -> str:
     return f"{row}.event_day >= {snapshot}.as_of_day - {window}"
 
 
+def is_latest(row: str) -> str:
+    """The newest version of every row: what is known today."""
+    return f"{row}.known_until_day is null"
+
+
+def not_superseded(row: str, day: str | int) -> str:
+    """No later version of the row was known before the day; `day` is a number or its column."""
+    return f"({is_latest(row)} or {row}.known_until_day >= {day})"
+
+
+def known_by(row: str, day: str | int) -> str:
+    """Rows (unbinned) that were known and not superseded before the day."""
+    return f"{row}.known_from_day < {day} and {not_superseded(row, day)}"
+
+
 def known(row: str, snapshot: str) -> str:
     """Rows (unbinned) that were known and not superseded before as_of."""
-    return (
-        f"{row}.known_from_day < {snapshot}.as_of_day "
-        f"and ({row}.known_until_day is null or {row}.known_until_day >= {snapshot}.as_of_day)"
-    )
+    return known_by(row, f"{snapshot}.as_of_day")
 
 
 def known_value(row: str, column: str, clock: str, snapshot: str) -> str:
@@ -187,6 +201,14 @@ def days_since(row: str, column: str) -> str:
 def days_until(row: str, column: str) -> str:
     """Whole days from as_of to the time's day; negative when past."""
     return f"({row}.{column}_day - {row}.as_of_day)"
+
+
+def is_covered(
+    as_of_day: int, window: int, feed_first_day: int | None, silent_days: Sequence[int]
+) -> bool:
+    """Whether the feed was there on all days of one window; see `window_edges`."""
+    edges = window_edges([as_of_day], [window], feed_first_day, silent_days)
+    return bool(edges[edge_column(window)].notna().iloc[0])
 
 
 def day_expression(microseconds: str) -> str:

@@ -23,18 +23,16 @@ and a merge is no leaving.
 
 from features.facts import SourceFacts, as_known
 from features.snapshots import PopulationRule, activity_filter
+from features.sources.subscriptions import is_paid, is_running
 from features.sql import literal
 from features.terms import current_terms
-from features.windows import US_PER_DAY, covers
+from features.windows import OPEN_END, US_PER_DAY, is_latest
 from models.targets import ENDS_OF_COVER, TargetRule
 
-# An end that never comes; far above any real time in microseconds.
-OPEN_END = 9_000_000_000_000_000_000
-_PAID = "(f.is_trial is null or not f.is_trial)"
+_PAID = is_paid("f")
 # Shares of an amount are compared as whole millionths, so that a tenth of 1,000 is 100 exactly.
 _MILLIONTHS = 1_000_000
-# The last version of every row: what is known today.
-_LATEST = "f.known_until_day is null"
+_LATEST = is_latest("f")
 
 
 def labels(
@@ -229,7 +227,7 @@ left join (
 ) r on r.account_id = e.account_id and r.ends_at = e.ends_us
 left join (
   select f.account_id, f.as_of_day, max(f.ends_at) as contract_end_us
-  from ({as_known(source)}) f where {_PAID} and {covers("f", "starts_at", "ends_at")}
+  from ({as_known(source)}) f where {is_running("f")}
   group by 1, 2
 ) c on c.account_id = s.account_id and c.as_of_day = s.as_of_day
 group by 1, 2"""

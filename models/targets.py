@@ -44,20 +44,6 @@ class TargetRule:
         """
         return self.kind in GOOD_EVENTS
 
-    @property
-    def verb(self) -> str:
-        """What an account of whom the event comes true does, in words."""
-        return {
-            "churn": "leave",
-            "voluntary": "choose to leave",
-            "involuntary": "leave for non-payment",
-            "contraction": "shrink",
-            "expansion": "grow",
-            "conversion": "convert",
-            "inactivity": "go silent",
-            "event": "have the event",
-        }[self.kind]
-
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         return asdict(self)

@@ -201,7 +201,7 @@ def scale_lines(explained: ScaleExplained, verb: str) -> list[Any]:
     from rich.text import Text
 
     from models.health import scale_sentence
-    from pipeline.reports.scale import NO_TEST, base_words, horizon_words
+    from models.health.words import NO_TEST, base_words, horizon_words
 
     scale, within = explained.scale, horizon_words(explained.horizon_days)
     lines: list[Any] = [

@@ -88,9 +88,9 @@ def published_run(store: Store, target: str, as_of: date | None = None) -> dict[
     return {str(key): value for key, value in dated.iloc[-1].items() if key != "marker"}
 
 
-def nothing_published(target: str, when: str = "") -> NotFound:
+def nothing_published(target: str) -> NotFound:
     """What readers are told of a target without a published run."""
-    return NotFound(f"target {target!r} has no published run{when}. Run `tenure score` first.")
+    return NotFound(f"target {target!r} has no published run. Run `tenure score` first.")
 
 
 def run_dates(runs: pd.DataFrame) -> str:

@@ -1,13 +1,14 @@
 """Contract: term, renewal, price and seats; facts of the calendar, not trouble in themselves."""
 
 from features.definition import RatioCard, StateCard
+from features.sources.subscriptions import is_paid, is_running
 from features.windows import covers, days_since, days_until, ended_within, happened
 
 RENEWAL_NEAR_DAYS = 120
 """A renewal is near within a quarter and a month."""
 
-_PAID = "(t.is_trial is null or not t.is_trial)"
-_NOW = f"{_PAID} and {covers('t', 'starts_at', 'ends_at')}"
+_PAID = is_paid("t")
+_NOW = is_running("t")
 
 
 def _then(days: int) -> str:

@@ -1,6 +1,7 @@
 """Subscriptions: what is paid for, from when to when."""
 
 from features.sources.contract import Column, Contract
+from features.windows import covers
 
 # The end of a subscription is known in one of two ways, declared by `convention`:
 # fixed_term: the end stands in the contract and is known with the row;
@@ -26,3 +27,13 @@ CONTRACT = Contract(
         Column("is_voluntary", "flag", "the customer chose to leave", clock="ends_at"),
     ),
 )
+
+
+def is_paid(row: str) -> str:
+    """SQL: the term is paid for; a source that does not say which terms are trials has none."""
+    return f"({row}.is_trial is null or not {row}.is_trial)"
+
+
+def is_running(row: str) -> str:
+    """SQL: the term is paid for and covers the last instant before the row's as_of."""
+    return f"{is_paid(row)} and {covers(row, 'starts_at', 'ends_at')}"

@@ -19,7 +19,6 @@ from models.drivers.reasons import (
 from models.drivers.sure import SURE_SHARE, sure_drivers
 from models.drivers.twins import TWINS_FROM, Twins, find_twins
 from models.drivers.words import (
-    BANDS_IN_WORDS,
     Reason,
     chance_in_words,
     comparison,
@@ -32,7 +31,6 @@ from models.drivers.words import (
 )
 
 __all__ = [
-    "BANDS_IN_WORDS",
     "DRIVER_COLUMNS",
     "LEAST_POINTS",
     "MOST_EACH_WAY",

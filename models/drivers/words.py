@@ -7,17 +7,7 @@ from dataclasses import dataclass
 
 from features.definition import Signal
 from features.errors import ContractError
-
-BANDS_IN_WORDS = {
-    "at_risk": "at risk",
-    "stable": "stable",
-    "healthy": "healthy",
-    "leaving": "leaving",
-    "unknown": "unknown",
-    "low": "low",
-    "medium": "medium",
-    "high": "high",
-}
+from models.health.scale import BANDS_IN_WORDS
 
 _WEEKS = {
     1: "one week",

@@ -17,6 +17,16 @@ Integers = npt.NDArray[np.int64]
 
 HEALTH_BANDS = ("at_risk", "stable", "healthy")
 GOOD_EVENT_BANDS = ("low", "medium", "high")
+BANDS_IN_WORDS = {
+    "at_risk": "at risk",
+    "stable": "stable",
+    "healthy": "healthy",
+    "leaving": "leaving",
+    "unknown": "unknown",
+    "low": "low",
+    "medium": "medium",
+    "high": "high",
+}
 
 
 @dataclass(frozen=True)

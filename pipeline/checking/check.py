@@ -20,8 +20,8 @@ from pipeline.checking.units import unit_findings
 from pipeline.config.checks import nearest
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection, rows
-from pipeline.engine.staged_facts import StagedFacts
 from pipeline.jobs.stage import load_staged, stage_sources
+from pipeline.staging.staged import StagedSource
 from pipeline.workspace import Workspace
 
 # Training itself stops on this one, with the exit code of a wrong date.
@@ -208,7 +208,7 @@ def _is_staged(workspace: Workspace, connection: Connection) -> bool:
     )
 
 
-def _end(staged: Iterable[StagedFacts]) -> date:
+def _end(staged: Iterable[StagedSource]) -> date:
     """The first day that no source covers any more."""
     ends = [until for source in staged for until in source.data_until.values()]
     return max(ends) if ends else date(1970, 1, 1)

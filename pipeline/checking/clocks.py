@@ -22,7 +22,7 @@ from pipeline.checking.evidence import EXAMPLES, LATEST, PAID, Evidence, is_mapp
 from pipeline.checking.report import Finding
 from pipeline.config.schema import ColumnRule, Rule
 from pipeline.engine.facts import source_facts
-from pipeline.engine.staged_facts import StagedFacts
+from pipeline.staging.staged import StagedSource
 
 UNREAD = ("outcomes", "interventions")
 """Contracts that no signal reads."""
@@ -56,7 +56,7 @@ def clock_findings(evidence: Evidence) -> Iterator[Finding]:
         yield from _ends_too_early(evidence, subscriptions)
 
 
-def own_clocks(source: StagedFacts) -> list[str]:
+def own_clocks(source: StagedSource) -> list[str]:
     """Mapped time columns that make other columns, or themselves, known later than their row."""
     facts = source_facts(source, {})
     clocks = {facts.clock(c.name) for c in source.contract.columns} - {
@@ -66,7 +66,7 @@ def own_clocks(source: StagedFacts) -> list[str]:
     return sorted(str(clock) for clock in clocks if is_mapped(source, str(clock)))
 
 
-def of_clock(source: StagedFacts, clock: str) -> list[str]:
+def of_clock(source: StagedSource, clock: str) -> list[str]:
     """Mapped columns that a clock makes known, other than itself."""
     facts = source_facts(source, {})
     return [
@@ -81,7 +81,7 @@ def moment(expression: str) -> str:
     return f"strftime(make_timestamp({expression}), '%Y-%m-%d %H:%M')"
 
 
-def _repeats(evidence: Evidence, source: StagedFacts, clock: str) -> Iterator[Finding]:
+def _repeats(evidence: Evidence, source: StagedSource, clock: str) -> Iterator[Finding]:
     """A clock that strikes together with its row: by the mapping, or on nearly every row."""
     event = source.contract.event_time
     if not is_mapped(source, event or "") or (source.contract.table, clock) in MUST_COINCIDE:
@@ -127,7 +127,7 @@ order by f.account_id, f.{event} limit {EXAMPLES}"""
     )
 
 
-def _column_behind(source: StagedFacts, column: str) -> str:
+def _column_behind(source: StagedSource, column: str) -> str:
     """The user's column that fills one of ours; ours where it maps itself."""
     rules: dict[str, Rule] = dict(source.settings.columns)
     for part in source.settings.parts:
@@ -139,10 +139,10 @@ def _column_behind(source: StagedFacts, column: str) -> str:
     return rule
 
 
-def _before_clock(evidence: Evidence, source: StagedFacts) -> Iterator[Finding]:
+def _before_clock(evidence: Evidence, source: StagedSource) -> Iterator[Finding]:
     for clock in own_clocks(source):
         for column in of_clock(source, clock):
-            if source.columns[column]["type"] == "time":
+            if source.columns[column].type == "time":
                 continue
             early = (
                 f"f.{column} is not null and (f.{clock} is null or f.{clock}_day >="
@@ -178,7 +178,7 @@ def _before_clock(evidence: Evidence, source: StagedFacts) -> Iterator[Finding]:
             )
 
 
-def _since_load(evidence: Evidence, source: StagedFacts) -> Iterator[Finding]:
+def _since_load(evidence: Evidence, source: StagedSource) -> Iterator[Finding]:
     event = f"f.{source.contract.event_time}"
     known, happened, rows_ = evidence.row(
         f"select max(f.known_from_day) - min(f.known_from_day), max({event}_day) -"
@@ -208,7 +208,7 @@ def _since_load(evidence: Evidence, source: StagedFacts) -> Iterator[Finding]:
     )
 
 
-def _before_it_happened(evidence: Evidence, source: StagedFacts) -> Iterator[Finding]:
+def _before_it_happened(evidence: Evidence, source: StagedSource) -> Iterator[Finding]:
     if source.contract.table in PLANNED:
         return
     event = source.contract.event_time
@@ -240,7 +240,7 @@ def _before_it_happened(evidence: Evidence, source: StagedFacts) -> Iterator[Fin
     )
 
 
-def _ends_too_early(evidence: Evidence, source: StagedFacts) -> Iterator[Finding]:
+def _ends_too_early(evidence: Evidence, source: StagedSource) -> Iterator[Finding]:
     """Ends that only leavers have were written when they cancelled, not in the contract."""
     end = evidence.end_day * US_PER_DAY
     open_, past, last = evidence.row(f"""

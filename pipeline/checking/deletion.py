@@ -20,7 +20,7 @@ from pipeline.checking.evidence import EXAMPLES, Evidence
 from pipeline.checking.report import Finding
 from pipeline.engine.duckdb import Connection, connected, literal
 from pipeline.engine.facts import choose, define_times, prepare, put_table, run_plan, source_facts
-from pipeline.engine.staged_facts import StagedFacts
+from pipeline.staging.staged import StagedSource
 
 SAMPLE = 100
 """Snapshots rebuilt: a signal that reads the future moves for nearly every account."""
@@ -103,7 +103,7 @@ def _relation(evidence: Evidence, name: str) -> str:
     return f"read_parquet([{files}])"
 
 
-def _without_future(source: StagedFacts, relation: str, day: int) -> str:
+def _without_future(source: StagedSource, relation: str, day: int) -> str:
     """The staged rows as they would stand had the world ended at T."""
     end = f"TIMESTAMP '{day_of(day)} 00:00:00'"
     facts = source_facts(source, {})
@@ -121,7 +121,7 @@ def _without_future(source: StagedFacts, relation: str, day: int) -> str:
 
 def _built(
     evidence: Evidence,
-    sources: Mapping[str, StagedFacts],
+    sources: Mapping[str, StagedSource],
     relations: Mapping[str, str],
     snapshots: pd.DataFrame,
     day: int,
@@ -153,7 +153,7 @@ def _built(
 
 
 def _run(
-    connection: Connection, plan: FeaturePlan, source: StagedFacts, snapshots: pd.DataFrame
+    connection: Connection, plan: FeaturePlan, source: StagedSource, snapshots: pd.DataFrame
 ) -> pd.DataFrame:
     define_times(
         connection,

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from features.naming import slug
-from features.windows import US_PER_DAY, day_expression, day_number
+from features.naming import facts_table
+from features.sources.subscriptions import is_paid
+from features.windows import OPEN_END, US_PER_DAY, day_expression, day_number, is_latest
+from models.labels import outcome_filter
 from pipeline.config.schema import Target
-from pipeline.engine.duckdb import Connection, literal, row, rows
-from pipeline.engine.staged_facts import StagedFacts
-from pipeline.workspace import Workspace
+from pipeline.engine.duckdb import Connection, row, rows
+from pipeline.staging.staged import StagedSource
+from pipeline.workspace import Workspace, target_rule
 
 EXAMPLES = 5
 # Sources whose rows are signs of life; notes and plays are the vendor's doing, contracts run by
@@ -21,9 +23,9 @@ SIGNS_OF_LIFE = ("usage_events", "invoices", "support_tickets", "surveys", "touc
 # An account without a contract that shows no sign of life for this long has probably left. Longer
 # than a month, so that a monthly invoice or report does not make everybody look gone.
 QUIET_DAYS = 60
-LATEST = "f.known_until is null"
-PAID = "(f.is_trial is null or not f.is_trial)"
-NEVER_US = 9_000_000_000_000_000_000
+# Conditions on the rows of a prepared view, which every query here names `f`.
+LATEST = is_latest("f")
+PAID = is_paid("f")
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Evidence:
 
     workspace: Workspace
     connection: Connection
-    staged: Mapping[str, StagedFacts]
+    staged: Mapping[str, StagedSource]
     target: Target
     end: date
     """First day no longer covered by any source."""
@@ -42,11 +44,11 @@ class Evidence:
         """`end` as a day number."""
         return day_number(self.end)
 
-    def of(self, *contracts: str) -> Iterator[StagedFacts]:
+    def of(self, *contracts: str) -> Iterator[StagedSource]:
         """Sources that fill one of the contracts, in the file's order."""
         return (s for s in self.staged.values() if s.contract.table in contracts)
 
-    def first(self, contract: str) -> StagedFacts | None:
+    def first(self, contract: str) -> StagedSource | None:
         """The first source of a contract, or None."""
         return next(self.of(contract), None)
 
@@ -72,18 +74,14 @@ class Evidence:
         return hits, total, tuple(each for (each,) in found)
 
 
-def view(source: StagedFacts) -> str:
+def view(source: StagedSource) -> str:
     """Name of the source's view."""
-    return f"facts_{slug(source.name)}"
+    return facts_table(source.name)
 
 
-def is_mapped(source: StagedFacts | None, column: str) -> bool:
+def is_mapped(source: StagedSource | None, column: str) -> bool:
     """Whether a source is there and fills the column."""
-    return (
-        source is not None
-        and column in source.columns
-        and bool(source.columns[column]["is_mapped"])
-    )
+    return source is not None and source.is_mapped(column)
 
 
 def make_accounts(evidence: Evidence) -> None:
@@ -134,15 +132,9 @@ def _cover(evidence: Evidence) -> str:
             " first_end where false"
         )
     return (
-        f"select f.account_id, max(coalesce(f.ends_at, {NEVER_US})) as covered_until,"
+        f"select f.account_id, max(coalesce(f.ends_at, {OPEN_END})) as covered_until,"
         f" min(f.ends_at) as first_end from {view(source)} f where {LATEST} and {PAID} group by 1"
     )
-
-
-def outcome_condition(target: Target) -> str:
-    """Condition that a row of the outcomes log is the target's event."""
-    names = ", ".join(literal(name) for name in target.event_names)
-    return f"f.kind in ({names})" if names else "true"
 
 
 def _outcomes(evidence: Evidence) -> str:
@@ -151,7 +143,7 @@ def _outcomes(evidence: Evidence) -> str:
     log = evidence.staged[str(evidence.target.source)]
     return (
         f"select f.account_id, min(f.{log.contract.event_time}_day) as left_day from {view(log)} f "
-        f"where {LATEST} and {outcome_condition(evidence.target)} group by 1"
+        f"where {LATEST} and {outcome_filter(target_rule(evidence.target))} group by 1"
     )
 
 

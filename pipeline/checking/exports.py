@@ -13,6 +13,7 @@ and predicts the past perfectly. Three signs, each a finding:
 import re
 from collections.abc import Iterator, Sequence
 
+from models.labels import outcome_filter
 from pipeline.checking.evidence import (
     EXAMPLES,
     LATEST,
@@ -21,12 +22,11 @@ from pipeline.checking.evidence import (
     SIGNS_OF_LIFE,
     Evidence,
     is_mapped,
-    outcome_condition,
     view,
 )
 from pipeline.checking.report import Finding
-from pipeline.engine.staged_facts import StagedFacts
-from pipeline.workspace import population_source
+from pipeline.staging.staged import StagedSource
+from pipeline.workspace import population_source, target_rule
 
 FEWEST = 5
 """Under five accounts a pattern is chance."""
@@ -189,7 +189,7 @@ where not a.is_listed and a.is_gone"""
 # ---------------------------------------------------------------------
 
 
-def _account_columns(accounts: StagedFacts) -> list[str]:
+def _account_columns(accounts: StagedSource) -> list[str]:
     """Attributes as of today; with history (valid_from) a value may well end when the account
     does.
     """
@@ -198,22 +198,22 @@ def _account_columns(accounts: StagedFacts) -> list[str]:
     return [
         name
         for name, c in accounts.columns.items()
-        if c["is_mapped"] and name not in (*NO_ATTRIBUTES, "created_at", "valid_to")
+        if c.is_mapped and name not in (*NO_ATTRIBUTES, "created_at", "valid_to")
     ]
 
 
-def _one_row(accounts: StagedFacts) -> str:
+def _one_row(accounts: StagedSource) -> str:
     return f"select f.* from {view(accounts)} f where {LATEST}"
 
 
 def _telling_emptiness(
-    evidence: Evidence, source: StagedFacts, columns: Sequence[str], per_account: str
+    evidence: Evidence, source: StagedSource, columns: Sequence[str], per_account: str
 ) -> Iterator[Finding]:
     """Columns that are zero or empty for leavers and for nobody else, or filled for leavers
     only.
     """
     for name in columns:
-        is_number = source.columns[name]["type"] in ("money", "number")
+        is_number = source.columns[name].type in ("money", "number")
         empty = f"(t.{name} is null{f' or t.{name} = 0' if is_number else ''})"
         both, empty_stay, full_left, full_stay = evidence.row(f"""
 select count(*) filter ({empty} and a.has_left), count(*) filter ({empty} and not a.has_left),
@@ -241,7 +241,7 @@ from ({per_account}) t join check_accounts a using (account_id) where a.has_left
 
 
 def _telling(
-    source: StagedFacts,
+    source: StagedSource,
     name: str,
     word: str,
     counts: tuple[int, int, int],
@@ -264,13 +264,13 @@ def _telling(
     )
 
 
-def _without_history(accounts: StagedFacts, *, is_overwritten: bool) -> Iterator[Finding]:
+def _without_history(accounts: StagedSource, *, is_overwritten: bool) -> Iterator[Finding]:
     if is_mapped(accounts, "valid_from"):
         return
     mapped = [
         n
         for n, c in accounts.columns.items()
-        if c["is_mapped"] and n not in NO_ATTRIBUTES and c["type"] != "time"
+        if c.is_mapped and n not in NO_ATTRIBUTES and c.type != "time"
     ]
     named = [n for n in mapped if n not in accounts.settings.immutable]
     if not named:
@@ -299,7 +299,7 @@ def _without_history(accounts: StagedFacts, *, is_overwritten: bool) -> Iterator
 # ---------------------------------------------
 
 
-def _flags(evidence: Evidence, accounts: StagedFacts) -> Iterator[Finding]:
+def _flags(evidence: Evidence, accounts: StagedSource) -> Iterator[Finding]:
     log = (
         "the log of outcomes" if evidence.target.kind == "event" else "the end of all subscriptions"
     )
@@ -312,7 +312,7 @@ def _flags(evidence: Evidence, accounts: StagedFacts) -> Iterator[Finding]:
         yield from _agreement(evidence, relation, accounts, name, log, "accounts")
 
 
-def _subscription_flags(evidence: Evidence, source: StagedFacts) -> Iterator[Finding]:
+def _subscription_flags(evidence: Evidence, source: StagedSource) -> Iterator[Finding]:
     for name, says_left in _status_columns(evidence, source):
         relation = (
             f"(select f.account_id, ({says_left}) = coalesce(f.ends_at_day <= {evidence.end_day},"
@@ -322,7 +322,7 @@ def _subscription_flags(evidence: Evidence, source: StagedFacts) -> Iterator[Fin
 
 
 def _agreement(
-    evidence: Evidence, relation: str, source: StagedFacts, name: str, log: str, unit: str
+    evidence: Evidence, relation: str, source: StagedSource, name: str, log: str, unit: str
 ) -> Iterator[Finding]:
     agreeing, total, _ = evidence.count(relation, "agrees")
     if not total:
@@ -355,16 +355,12 @@ def _agreement(
         )
 
 
-def _status_columns(evidence: Evidence, source: StagedFacts) -> Iterator[tuple[str, str]]:
+def _status_columns(evidence: Evidence, source: StagedSource) -> Iterator[tuple[str, str]]:
     """(column, SQL that is true where it says the account left) of flags and statuses."""
     for name, column in source.columns.items():
-        if (
-            not column["is_mapped"]
-            or not STATUS_NAME.search(name)
-            or column["type"] in ("time", "money")
-        ):
+        if not column.is_mapped or not STATUS_NAME.search(name) or column.type in ("time", "money"):
             continue
-        if column["type"] == "text":
+        if column.type == "text":
             values = [
                 v
                 for (v,) in evidence.rows(
@@ -377,15 +373,17 @@ def _status_columns(evidence: Evidence, source: StagedFacts) -> Iterator[tuple[s
                 yield name, " or ".join(f"f.{name} = '" + v.replace("'", "''") + "'" for v in left)
             continue
         if (
-            column["type"] == "number"
+            column.type == "number"
             and evidence.row(f"select count(distinct {name}) from {view(source)}")[0] != 2
         ):
             continue
-        is_set = f"f.{name}" if column["type"] == "flag" else f"f.{name} <> 0"
+        is_set = f"f.{name}" if column.type == "flag" else f"f.{name} <> 0"
         yield name, f"not ({is_set})" if STAYED_NAME.search(name) else is_set
 
 
-def _log_against_subscriptions(evidence: Evidence, subscriptions: StagedFacts) -> Iterator[Finding]:
+def _log_against_subscriptions(
+    evidence: Evidence, subscriptions: StagedSource
+) -> Iterator[Finding]:
     """Accounts logged as gone whose paid cover went on."""
     target = evidence.target
     if target.kind != "event" or not ENDED_LOG.search(
@@ -396,7 +394,7 @@ def _log_against_subscriptions(evidence: Evidence, subscriptions: StagedFacts) -
     relation = f"""(select e.account_id, max(coalesce(f.ends_at_day,
       1000000)) > max(e.day) + {STILL_COVERED_DAYS} as runs_on
 from (select f.account_id, max(f.event_time_day) as day from {view(log)} f
-      where {LATEST} and {outcome_condition(target)} group by 1) e
+      where {LATEST} and {outcome_filter(target_rule(target))} group by 1) e
 join {view(subscriptions)} f on f.account_id = e.account_id and f.starts_at_day <= e.day
   and {LATEST} and {PAID} group by 1)"""
     count, total, examples = evidence.count(relation, "runs_on")
@@ -423,7 +421,7 @@ def _outcome_columns(evidence: Evidence) -> Iterator[Finding]:
         named = [
             n
             for n, c in source.columns.items()
-            if c["is_extra"] and OUTCOME_NAME.search(n) and _is_signal(source, n)
+            if c.is_extra and OUTCOME_NAME.search(n) and _is_signal(source, n)
         ]
         if named:
             yield Finding(
@@ -440,7 +438,7 @@ def _outcome_columns(evidence: Evidence) -> Iterator[Finding]:
             )
 
 
-def _is_signal(source: StagedFacts, name: str) -> bool:
+def _is_signal(source: StagedSource, name: str) -> bool:
     if source.contract.table == "accounts":
         return name in source.settings.immutable or is_mapped(source, "valid_from")
-    return source.columns[name]["type"] in ("number", "money")
+    return source.columns[name].type in ("number", "money")

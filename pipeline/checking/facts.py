@@ -4,7 +4,7 @@ from features.windows import day_number
 from pipeline.checking.evidence import Evidence, is_mapped, view
 from pipeline.checking.report import SourceCheck
 from pipeline.engine.duckdb import rows
-from pipeline.engine.staged_facts import StagedFacts
+from pipeline.staging.staged import StagedSource
 
 BAD_EXAMPLES = 3
 
@@ -17,7 +17,7 @@ def source_checks(evidence: Evidence) -> tuple[SourceCheck, ...]:
     )
 
 
-def _source_check(evidence: Evidence, source: StagedFacts, listed: int, known: int) -> SourceCheck:
+def _source_check(evidence: Evidence, source: StagedSource, listed: int, known: int) -> SourceCheck:
     accounts, among_listed = evidence.row(
         "select count(*), count(*) filter (is_listed) from (select distinct account_id from"
         f" {view(source)}) join check_accounts using (account_id)"
@@ -50,7 +50,7 @@ def _source_check(evidence: Evidence, source: StagedFacts, listed: int, known: i
     )
 
 
-def _bad_examples(evidence: Evidence, source: StagedFacts) -> tuple[tuple[str, str], ...]:
+def _bad_examples(evidence: Evidence, source: StagedSource) -> tuple[tuple[str, str], ...]:
     quarantine = f"quarantine_{source.name}"
     is_here = evidence.row(
         f"select count(*) from information_schema.tables where table_name = '{quarantine}'"

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from features.naming import slug
+from features.naming import facts_table
 from features.windows import day_of
 from models.leakage import LEAVERS_TO_AUDIT, LIMIT, identifiers, proxies
 from models.leakage import Finding as Proxy
@@ -30,7 +30,7 @@ from pipeline.checking.clocks import UNREAD, moment
 from pipeline.checking.evidence import EXAMPLES, LATEST, Evidence, is_mapped, view
 from pipeline.checking.report import Finding
 from pipeline.engine.facts import NEVER_SIGNALS, source_facts
-from pipeline.engine.staged_facts import StagedFacts
+from pipeline.staging.staged import StagedSource
 
 LEAVING = ("churn", "voluntary", "involuntary", "inactivity", "event")
 """Kinds of target that ask who goes; what tells of growth is left to the audit of signals."""
@@ -50,7 +50,7 @@ NO_VALUES = NEVER_SIGNALS | {"parent_account_id", "partition", "row_key", "is_de
 class _Asked:
     """A column that signals may read, with the times of its rows."""
 
-    source: StagedFacts
+    source: StagedSource
     column: str
     type: str
     horizon: int
@@ -114,17 +114,17 @@ def _asked(evidence: Evidence) -> Iterator[_Asked]:
             is_person = declared is not None and declared.is_personal
             is_id = name.endswith("_id") or name in NO_VALUES
             if (
-                not column["is_mapped"]
-                or column["type"] == "time"
+                not column.is_mapped
+                or column.type == "time"
                 or is_person
                 or is_id
                 or facts.clock(name) is not None
             ):
                 continue
-            yield _Asked(source, name, column["type"], horizon)
+            yield _Asked(source, name, column.type, horizon)
 
 
-def _attributes(accounts: StagedFacts) -> list[str]:
+def _attributes(accounts: StagedSource) -> list[str]:
     """Attributes that are read as of a date: they have history, or were declared never to
     change.
     """
@@ -132,9 +132,9 @@ def _attributes(accounts: StagedFacts) -> list[str]:
     return [
         n
         for n, c in accounts.columns.items()
-        if c["is_mapped"]
+        if c.is_mapped
         and n not in NO_VALUES
-        and c["type"] != "time"
+        and c.type != "time"
         and (has_history or n in accounts.settings.immutable)
     ]
 
@@ -174,7 +174,7 @@ def _only_leavers_finding(
     evidence: Evidence, asked: _Asked, value: object, counts: tuple[int, int, float]
 ) -> Finding:
     near, n, usual = counts
-    scale = 10 ** asked.source.columns[asked.column]["decimals"] if isinstance(value, int) else 1
+    scale = asked.source.unit(asked.column) if isinstance(value, int) else 1
     shown = (
         f"{value / scale:g}"
         if isinstance(value, int) and not isinstance(value, bool)
@@ -303,7 +303,7 @@ def _first_value_finding(
 def _examples(evidence: Evidence, asked: _Asked, condition: str) -> tuple[str, ...]:
     """Rows of accounts that left: value, both times, and when the account left."""
     decimals = (
-        asked.source.columns[asked.column]["decimals"] if asked.type in ("number", "money") else 0
+        asked.source.columns[asked.column].decimals if asked.type in ("number", "money") else 0
     )
     shown = (
         f"cast(f.{asked.column} as double) / {10**decimals}" if decimals else f"f.{asked.column}"
@@ -328,23 +328,19 @@ order by f.account_id, f.{asked.event}, 2 limit {EXAMPLES}"""
 # --------------------------------------------------------------------------------------
 
 
-def _identifiers(evidence: Evidence, accounts: StagedFacts) -> Iterator[Finding]:
+def _identifiers(evidence: Evidence, accounts: StagedSource) -> Iterator[Finding]:
     """Attributes that have a value of their own for nearly every account."""
-    names = [n for n in _attributes(accounts) if accounts.columns[n]["type"] in ("text", "number")]
+    names = [n for n in _attributes(accounts) if accounts.columns[n].type in ("text", "number")]
     if not names:
         return
     chosen = ", ".join(
         f"min(f.{n})"
-        + (
-            f" / {10 ** accounts.columns[n]['decimals']}e0"
-            if accounts.columns[n]["type"] == "number"
-            else ""
-        )
+        + (f" / {accounts.unit(n)}e0" if accounts.columns[n].type == "number" else "")
         + f" as {n}"
         for n in names
     )
     table = evidence.connection.execute(
-        f"select {chosen} from facts_{slug(accounts.name)} f where {LATEST} group by f.account_id"
+        f"select {chosen} from {facts_table(accounts.name)} f where {LATEST} group by f.account_id"
         " order by f.account_id"
     ).df()
     for found in identifiers(table):

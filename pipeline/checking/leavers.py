@@ -17,6 +17,7 @@ from models.splits import temporal_folds
 from models.targets import CONTRACTUAL
 from pipeline.checking.evidence import EXAMPLES, LATEST, PAID, Evidence, view
 from pipeline.checking.report import DateCount, Finding, FoldCount
+from pipeline.engine.duckdb import midnight
 from pipeline.jobs import features as build
 from pipeline.jobs.terms import seen_terms, terms_words, unseen_terms
 
@@ -87,11 +88,7 @@ def _label(evidence: Evidence) -> bool:
 
 def _dates(evidence: Evidence, *, is_dated: bool) -> tuple[DateCount, ...]:
     """Counts per date, or per month where every account has its own date."""
-    period = (
-        "s.as_of_day"
-        if is_dated
-        else "strftime(make_timestamp(s.as_of_day * 86400000000), '%Y-%m')"
-    )
+    period = "s.as_of_day" if is_dated else f"strftime({midnight('s.as_of_day')}, '%Y-%m')"
     found = evidence.rows(f"""
 select {period} as period, s.is_test, count(*), count(l.label), count(distinct case when l.label = 1
   then s.account_id end)
@@ -119,10 +116,9 @@ where s.is_test and l.label is not null""")
 
 def _folds(evidence: Evidence) -> tuple[tuple[FoldCount, ...], list[Finding]]:
     """The validation blocks that training would cut, with their leavers."""
-    rows_ = evidence.connection.execute("""
-select s.account_id, make_timestamp(s.as_of_day * 86400000000) as as_of,
-  make_timestamp(l.label_until_day * 86400000000) as label_until, s.is_test, cast(l.label
-    as tinyint) as label
+    rows_ = evidence.connection.execute(f"""
+select s.account_id, {midnight("s.as_of_day")} as as_of,
+  {midnight("l.label_until_day")} as label_until, s.is_test, cast(l.label as tinyint) as label
 from snapshots s join labels l on l.account_id = s.account_id and l.as_of_day = s.as_of_day
 where l.label is not null order by 1, 2""").df()
     labels = rows_.pop("label").to_numpy(dtype=np.int8)
@@ -211,7 +207,7 @@ def _long_terms(evidence: Evidence) -> Iterator[Finding]:
     end = f"(s.as_of_day + {target.gap_days + target.horizon_days}) * {US_PER_DAY}"
     amount = (
         "sum(f.amount_per_month)"
-        if source.columns["amount_per_month"]["is_mapped"]
+        if source.is_mapped("amount_per_month")
         else "cast(null as bigint)"
     )
     accounts, total, money, all_money = evidence.row(f"""
@@ -256,7 +252,7 @@ def _unseen_terms(evidence: Evidence) -> Iterator[Finding]:
     end = evidence.end_day
     amount = (
         "sum(f.amount_per_month)"
-        if source.columns["amount_per_month"]["is_mapped"]
+        if source.is_mapped("amount_per_month")
         else "cast(null as bigint)"
     )
     evidence.connection.execute(

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from features.errors import ChurnError
-from models.labels import OPEN_END
+from features.windows import OPEN_END
 from pipeline.checking.evidence import LATEST, PAID, Evidence, view
 from pipeline.checking.report import Finding
 from pipeline.jobs.merges import merged_accounts

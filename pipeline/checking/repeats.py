@@ -12,8 +12,8 @@ from pipeline.checking.evidence import LATEST, SIGNS_OF_LIFE, Evidence, is_mappe
 from pipeline.checking.report import Finding
 from pipeline.config.checks import needs_table
 from pipeline.engine.duckdb import identifier, rows
-from pipeline.engine.staged_facts import StagedFacts
 from pipeline.staging.parts import MappedPart, mapped_parts
+from pipeline.staging.staged import StagedSource
 
 # Under this share totals hardly move.
 WORTH_A_WARNING = 0.005
@@ -31,11 +31,9 @@ def repeat_findings(evidence: Evidence) -> Iterator[Finding]:
             yield from _finding(source, *_raw_repeats(evidence, source, repeats))
 
 
-def _mapped_repeats(evidence: Evidence, source: StagedFacts) -> int:
+def _mapped_repeats(evidence: Evidence, source: StagedSource) -> int:
     """Rows that equal another in every mapped column."""
-    columns = ", ".join(
-        f"f.{name}" for name, column in source.columns.items() if column["is_mapped"]
-    )
+    columns = ", ".join(f"f.{name}" for name, column in source.columns.items() if column.is_mapped)
     return int(
         evidence.row(
             f"select coalesce(sum(n - 1), 0) from (select count(*) as n from {view(source)} f "
@@ -44,7 +42,7 @@ def _mapped_repeats(evidence: Evidence, source: StagedFacts) -> int:
     )
 
 
-def _raw_repeats(evidence: Evidence, source: StagedFacts, mapped: int) -> tuple[int, str, str]:
+def _raw_repeats(evidence: Evidence, source: StagedSource, mapped: int) -> tuple[int, str, str]:
     """(rows that equal another in every column of the user's table, an example, columns
     looked at).
     """
@@ -96,7 +94,7 @@ def _repeats_of(evidence: Evidence, part: MappedPart) -> tuple[int, int, str]:
     return count, times, f"{', '.join(told.split(', ')[:SHOWN_COLUMNS])}{more} ({times} times)"
 
 
-def _finding(source: StagedFacts, count: int, example: str, columns: str) -> Iterator[Finding]:
+def _finding(source: StagedSource, count: int, example: str, columns: str) -> Iterator[Finding]:
     if not count:
         return
     yield Finding(

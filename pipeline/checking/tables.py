@@ -3,24 +3,21 @@ clocks.
 """
 
 from collections.abc import Iterator
-from datetime import date
 
-import numpy as np
-
-from features.feeds import coverage, daily_counts
-from features.windows import day_number, day_of
+from features.feeds import coverage, stretches
+from features.windows import OPEN_END, day_number, day_of
 from models.targets import CONTRACTUAL
 from pipeline.checking.evidence import (
     EXAMPLES,
     LATEST,
-    NEVER_US,
     PAID,
     SIGNS_OF_LIFE,
     Evidence,
     view,
 )
 from pipeline.checking.report import Finding
-from pipeline.engine.staged_facts import StagedFacts
+from pipeline.engine.facts import feed_counts
+from pipeline.staging.staged import StagedSource
 from pipeline.workspace import label_source
 
 # An id column that is this distinct is meant to identify a row; below, it names something rows
@@ -50,7 +47,7 @@ def table_findings(evidence: Evidence) -> Iterator[Finding]:
     yield from _assumed_clocks(evidence)
 
 
-def _bad_rows(source: StagedFacts) -> Iterator[Finding]:
+def _bad_rows(source: StagedSource) -> Iterator[Finding]:
     count = sum(source.rows_bad.values())
     if count:
         told = "; ".join(f"{reason}: {n:,}" for reason, n in sorted(source.rows_bad.items()))
@@ -66,9 +63,9 @@ def _bad_rows(source: StagedFacts) -> Iterator[Finding]:
         )
 
 
-def _negative(evidence: Evidence, source: StagedFacts) -> Iterator[Finding]:
+def _negative(evidence: Evidence, source: StagedSource) -> Iterator[Finding]:
     for name, column in source.columns.items():
-        if column["type"] != "money" or not column["is_mapped"]:
+        if column.type != "money" or not column.is_mapped:
             continue
         count, total, examples = evidence.count(
             f"(select * from {view(source)} f where {LATEST})", f"{name} < 0"
@@ -94,7 +91,7 @@ def _negative(evidence: Evidence, source: StagedFacts) -> Iterator[Finding]:
         )
 
 
-def _duplicates(evidence: Evidence, source: StagedFacts) -> Iterator[Finding]:
+def _duplicates(evidence: Evidence, source: StagedSource) -> Iterator[Finding]:
     for name, column in source.columns.items():
         is_id = name.endswith("_id") and name not in (
             "account_id",
@@ -102,7 +99,7 @@ def _duplicates(evidence: Evidence, source: StagedFacts) -> Iterator[Finding]:
             "user_id",
             "session_id",
         )
-        if not is_id or column["type"] != "text" or not column["is_mapped"]:
+        if not is_id or column.type != "text" or not column.is_mapped:
             continue
         relation = (
             f"(select f.{name} as id, count(*) as n from {view(source)} f where {LATEST} and"
@@ -126,7 +123,7 @@ def _duplicates(evidence: Evidence, source: StagedFacts) -> Iterator[Finding]:
         )
 
 
-def _stale(evidence: Evidence, source: StagedFacts) -> Iterator[Finding]:
+def _stale(evidence: Evidence, source: StagedSource) -> Iterator[Finding]:
     if source.newest_known is None or source.contract.table not in NEWEST_MATTERS:
         return
     age = evidence.end_day - day_number(source.newest_known.date())
@@ -145,25 +142,25 @@ def _stale(evidence: Evidence, source: StagedFacts) -> Iterator[Finding]:
         )
 
 
-def _silent(evidence: Evidence, source: StagedFacts) -> Iterator[Finding]:
-    counts = evidence.connection.execute(
-        daily_counts(view(source), str(source.contract.event_time))
-    ).df()
+def _silent(evidence: Evidence, source: StagedSource) -> Iterator[Finding]:
+    counts = feed_counts(evidence.connection, source)
     is_label = _decides_label(evidence, source)
     for feed, mine in counts.groupby("partition_name", sort=True):
         end = source.data_until.get(str(feed), evidence.end)
         _, days = coverage(mine, day_number(end), source.settings.silent_after_days)
         if not len(days):
             continue
-        stretches = _stretches(days)
-        told = ", ".join(f"{start} to {stop}" for start, stop in stretches[:EXAMPLES])
+        silences = stretches(days)
+        told = ", ".join(
+            f"{day_of(first)} to {day_of(last)}" for first, last in silences[:EXAMPLES]
+        )
         name = f" of {feed!s}" if feed else ""
         yield Finding(
             "label-feed-silent" if is_label else "feed-silent",
             "warn",
             source.name,
             f"the feed{name} was silent: {told}"
-            + (f" and {len(stretches) - EXAMPLES} more times" if len(stretches) > EXAMPLES else ""),
+            + (f" and {len(silences) - EXAMPLES} more times" if len(silences) > EXAMPLES else ""),
             "No label rests on such days, and windows that touch them have no value. Ask for the"
             " missing rows; raise silent_after_days if the business really rests that long.",
             len(days),
@@ -172,18 +169,11 @@ def _silent(evidence: Evidence, source: StagedFacts) -> Iterator[Finding]:
         )
 
 
-def _decides_label(evidence: Evidence, source: StagedFacts) -> bool:
+def _decides_label(evidence: Evidence, source: StagedSource) -> bool:
     return label_source(evidence.workspace, evidence.target) == source.name
 
 
-def _stretches(days: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> list[tuple[date, date]]:
-    """(first day, last day) of each run of consecutive days."""
-    breaks = np.flatnonzero(np.diff(days) > 1)
-    starts, stops = np.append(0, breaks + 1), np.append(breaks, len(days) - 1)
-    return [(day_of(days[a]), day_of(days[b])) for a, b in zip(starts, stops, strict=True)]
-
-
-def _several_feeds(evidence: Evidence, source: StagedFacts) -> Iterator[Finding]:
+def _several_feeds(evidence: Evidence, source: StagedSource) -> Iterator[Finding]:
     relation = (
         f"(select account_id, count(distinct partition_name) as feeds from {view(source)} group"
         " by 1)"
@@ -204,9 +194,9 @@ def _several_feeds(evidence: Evidence, source: StagedFacts) -> Iterator[Finding]
         )
 
 
-def _overlaps(evidence: Evidence, source: StagedFacts) -> Iterator[Finding]:
+def _overlaps(evidence: Evidence, source: StagedSource) -> Iterator[Finding]:
     relation = f"""(select account_id, max(is_overlap) as has_overlap from (
-  select f.account_id, case when f.starts_at < max(coalesce(f.ends_at, {NEVER_US})) over (
+  select f.account_id, case when f.starts_at < max(coalesce(f.ends_at, {OPEN_END})) over (
     partition by f.account_id order by f.starts_at, f.ends_at rows between unbounded preceding
       and 1 preceding)
     then 1 else 0 end as is_overlap from {view(source)} f where {LATEST} and {PAID}) group by 1)"""
@@ -227,7 +217,7 @@ def _overlaps(evidence: Evidence, source: StagedFacts) -> Iterator[Finding]:
         )
 
 
-def _nobody_ended(evidence: Evidence, source: StagedFacts) -> Iterator[Finding]:
+def _nobody_ended(evidence: Evidence, source: StagedSource) -> Iterator[Finding]:
     ended, total = evidence.row(
         f"select count(*) filter (f.ends_at_day <= {evidence.end_day}), count(*) "
         f"from {view(source)} f where {LATEST} and {PAID}"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from features.windows import US_PER_DAY
 from pipeline.checking.evidence import LATEST, SIGNS_OF_LIFE, Evidence, is_mapped, view
 from pipeline.checking.report import Finding, Severity
-from pipeline.engine.staged_facts import StagedFacts
+from pipeline.staging.staged import StagedSource
 
 # Under this share a few trials, test users or sales meetings explain it.
 WORTH_A_WARNING = 0.02
@@ -40,7 +40,7 @@ def _severity(count: int, total: int, warning: float = WORTH_A_WARNING) -> Sever
     return "warn" if count > warning * total else "info"
 
 
-def _before_sign_up(evidence: Evidence, source: StagedFacts) -> Iterator[Finding]:
+def _before_sign_up(evidence: Evidence, source: StagedSource) -> Iterator[Finding]:
     day = f"f.{source.contract.event_time}_day"
     joined = (
         f"(select f.account_id, {day} < a.created_day as is_early from {view(source)} f "
@@ -64,7 +64,7 @@ def _before_sign_up(evidence: Evidence, source: StagedFacts) -> Iterator[Finding
 
 
 def _outside_own_subscription(
-    evidence: Evidence, source: StagedFacts, subscriptions: StagedFacts
+    evidence: Evidence, source: StagedSource, subscriptions: StagedSource
 ) -> Iterator[Finding]:
     day = f"f.{source.contract.event_time}_day"
     words = SPOKEN[source.contract.table]
@@ -105,7 +105,7 @@ from {view(source)} f join (
 
 
 def _outside_cover(
-    evidence: Evidence, source: StagedFacts, subscriptions: StagedFacts
+    evidence: Evidence, source: StagedSource, subscriptions: StagedSource
 ) -> Iterator[Finding]:
     """Account by account: rows before the first and after the last day of any subscription."""
     time = f"f.{source.contract.event_time}"

@@ -22,7 +22,7 @@ from pipeline.checking.evidence import EXAMPLES, LATEST, Evidence, view
 from pipeline.checking.report import Finding
 from pipeline.config.schema import ColumnRule
 from pipeline.engine.duckdb import literal
-from pipeline.engine.staged_facts import StagedFacts
+from pipeline.staging.staged import StagedSource
 
 Floats = NDArray[np.float64]
 
@@ -136,30 +136,28 @@ def unit_findings(evidence: Evidence) -> Iterator[Finding]:
 # ----------------------------------------------------------------------------------------
 
 
-def _columns(source: StagedFacts) -> dict[str, str]:
+def _columns(source: StagedSource) -> dict[str, str]:
     """Mapped numeric columns, each with the time it belongs to: its own clock where it has one."""
     found = {}
     for name, column in source.columns.items():
         own = source.contract.column(name)
         clock = (
             own.clock
-            if own is not None
-            and own.clock in source.columns
-            and source.columns[own.clock]["is_mapped"]
+            if own is not None and own.clock in source.columns and source.is_mapped(own.clock)
             else None
         )
         time = clock or source.contract.event_time
         if (
-            column["type"] in ("money", "number")
-            and column["is_mapped"]
+            column.type in ("money", "number")
+            and column.is_mapped
             and time
-            and source.columns[time]["is_mapped"]
+            and source.is_mapped(time)
         ):
             found[name] = time
     return found
 
 
-def _kinds(source: StagedFacts) -> list[str]:
+def _kinds(source: StagedSource) -> list[str]:
     """Columns whose values have a scale of their own each."""
     kinds = [s.kind for s in source.contract.streams if s.kind] + [
         c.name for c in source.contract.columns if c.name == "kind"
@@ -167,7 +165,7 @@ def _kinds(source: StagedFacts) -> list[str]:
     found = [
         name
         for name in dict.fromkeys((*kinds, "scale"))
-        if name in source.columns and source.columns[name]["is_mapped"]
+        if name in source.columns and source.is_mapped(name)
     ]
     return [*found, *(["partition_name"] if source.has_feeds else [])]
 
@@ -184,7 +182,7 @@ def _month(time: str) -> str:
     return f"year({day}) * {MONTHS_A_YEAR} + month({day}) - 1"
 
 
-def _jumps(evidence: Evidence, source: StagedFacts) -> list[_Jump]:
+def _jumps(evidence: Evidence, source: StagedSource) -> list[_Jump]:
     """Jumps of any column and kind between one month and the next: one scan, and few rows leave the
     engine.
     """
@@ -307,7 +305,7 @@ def _is_year_later(one: tuple[int, bool], other: tuple[int, bool]) -> bool:
 # --------------------------------------------------------------------------------------
 
 
-def _confirmed(evidence: Evidence, source: StagedFacts, jump: _Jump) -> _Change | None:
+def _confirmed(evidence: Evidence, source: StagedSource, jump: _Jump) -> _Change | None:
     """The jump as a change of unit, if the accounts show it; None where other customers, or a few,
     explain it.
     """
@@ -343,7 +341,7 @@ def _confirmed(evidence: Evidence, source: StagedFacts, jump: _Jump) -> _Change 
         / BINS
     )
     shift, moved, accounts = _shift_of_accounts(means)
-    factor = _nearest_factor(shift, FACTORS[source.columns[jump.column]["type"]])
+    factor = _nearest_factor(shift, FACTORS[source.columns[jump.column].type])
     if factor is None:
         return None
     typical = dict(
@@ -351,7 +349,7 @@ def _confirmed(evidence: Evidence, source: StagedFacts, jump: _Jump) -> _Change 
             f"select side, quantile_disc(value, 0.5) from {rows} where side is not null group by 1"
         )
     )
-    unit = 10 ** source.columns[jump.column]["decimals"]
+    unit = source.unit(jump.column)
     middle = float(np.nanmedian(means[:, 0])) + shift / 2
     first = _first_changed_day(evidence, rows, middle * BINS, is_up=shift > 0)
     kind = ", ".join(str(value) for value in jump.kind if value not in (None, ""))
@@ -422,7 +420,7 @@ def _first_day(month: int) -> int:
 # -----------------------------------------------------------------------------------------
 
 
-def _finding(source: StagedFacts, changes: Sequence[_Change]) -> Finding:
+def _finding(source: StagedSource, changes: Sequence[_Change]) -> Finding:
     largest = max(changes, key=lambda change: (change.accounts, change.kind))
     factor, column, first = largest.factor, largest.column, largest.first
     kinds = sorted(change.kind for change in changes if change.kind)
@@ -433,7 +431,7 @@ def _finding(source: StagedFacts, changes: Sequence[_Change]) -> Finding:
         + (f" and {len(kinds) - EXAMPLES} more" if len(kinds) > EXAMPLES else "")
     )
     step = f"{factor:,.0f} times" if factor > 1 else f"1/{1 / factor:,.0f} of that"
-    known = FACTORS[source.columns[column]["type"]]
+    known = FACTORS[source.columns[column].type]
     meant = known[_nearest_factor(float(np.log10(factor)), known) or factor]
     way = f" ({meant}{'' if factor > 1 else ', the other way round'}?)" if meant else ""
     return Finding(
@@ -458,9 +456,9 @@ def _finding(source: StagedFacts, changes: Sequence[_Change]) -> Finding:
     )
 
 
-def _rule(source: StagedFacts, column: str, factor: float) -> str:
+def _rule(source: StagedSource, column: str, factor: float) -> str:
     """The line of tenure.toml that brings the new numbers back to the old unit."""
-    table = "extra" if source.columns[column]["is_extra"] else "columns"
+    table = "extra" if source.columns[column].is_extra else "columns"
     given = (source.settings.extra if table == "extra" else source.settings.columns).get(
         column, column
     )

@@ -99,17 +99,17 @@ def outcomes(
     """
     import pandas as pd
 
+    from models.target_words import TARGET_WORDS
     from pipeline.console import print_json
     from pipeline.jobs.outcomes import outcomes_report
     from pipeline.reports.outcomes import outcomes_json, outcomes_lines
-    from pipeline.reports.portfolio import EVENT_WORDS
 
     workspace, chosen = open_project(project, target)
     report = outcomes_report(workspace, chosen, on=None if as_of is None else pd.Timestamp(as_of))
     if as_json:
         print_json(outcomes_json(report))
         return
-    show(outcomes_lines(report, EVENT_WORDS[chosen.kind]))
+    show(outcomes_lines(report, TARGET_WORDS[chosen.kind]))
 
 
 def patterns(
@@ -152,10 +152,10 @@ def trajectory(
 
     Example: tenure trajectory --json
     """
+    from models.target_words import TARGET_WORDS
     from pipeline.console import print_json
     from pipeline.engine.duckdb import connected
     from pipeline.jobs.trajectory import trajectory_target
-    from pipeline.reports.portfolio import EVENT_WORDS
     from pipeline.reports.trajectory import trajectory_json, trajectory_lines
 
     workspace, chosen = open_project(project, target)
@@ -164,4 +164,4 @@ def trajectory(
     if as_json:
         print_json(trajectory_json(made.accounts, made.facts))
         return
-    show(trajectory_lines(made.accounts, made.facts, made.people, EVENT_WORDS[chosen.kind][0]))
+    show(trajectory_lines(made.accounts, made.facts, made.people, TARGET_WORDS[chosen.kind].verb))

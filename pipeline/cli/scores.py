@@ -105,16 +105,16 @@ def scale(
 
     Example: tenure scale
     """
+    from models.target_words import TARGET_WORDS
     from pipeline.console import print_json, scale_lines
     from pipeline.jobs.explain_scale import explain_scale
-    from pipeline.reports.portfolio import EVENT_WORDS
 
     workspace, chosen = open_project(project, target)
     explained = explain_scale(workspace, chosen, use_candidate=candidate)
     if as_json:
         print_json(explained.to_dict())
         return
-    show(scale_lines(explained, EVENT_WORDS[chosen.kind][0]), ACCOUNT_WIDTH)
+    show(scale_lines(explained, TARGET_WORDS[chosen.kind].verb), ACCOUNT_WIDTH)
 
 
 def rollback(
@@ -188,14 +188,14 @@ def explain(
 
     Example: tenure explain A-000123
     """
+    from models.target_words import TARGET_WORDS
     from pipeline.console import explained_text, print_json
     from pipeline.jobs.explain import explain_account
     from pipeline.jobs.report import write_account_page
     from pipeline.reports.account import account_paragraph
-    from pipeline.reports.portfolio import EVENT_WORDS
 
     workspace, chosen = open_project(project, target)
-    verb = EVENT_WORDS[chosen.kind][0]
+    verb = TARGET_WORDS[chosen.kind].verb
     explained = explain_account(workspace, chosen, account, day_of(as_of), ask_model=as_page)
     page = str(write_account_page(workspace, chosen, explained)) if as_page else None
     paragraph = account_paragraph(explained, chosen.horizon_days, verb) if as_paragraph else None
@@ -226,10 +226,10 @@ def verify(
 
     Example: tenure verify
     """
+    from models.target_words import TARGET_WORDS
     from pipeline.console import explained_text, print_json
     from pipeline.jobs.explain import check_points, explain_account
     from pipeline.jobs.point_bound import bound_words
-    from pipeline.reports.portfolio import EVENT_WORDS
 
     workspace, chosen = open_project(project, target)
     if account is not None:
@@ -237,7 +237,7 @@ def verify(
         if as_json:
             print_json(_explained_json(explained))
             return
-        verb = EVENT_WORDS[chosen.kind][0]
+        verb = TARGET_WORDS[chosen.kind].verb
         show(explained_text(explained, chosen.horizon_days, verb), ACCOUNT_WIDTH)
         return
     checked = check_points(workspace, chosen, day_of(as_of))

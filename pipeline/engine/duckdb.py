@@ -11,6 +11,7 @@ import duckdb
 
 from features.sql import identifier as identifier
 from features.sql import literal as literal
+from features.windows import US_PER_DAY
 
 Connection = duckdb.DuckDBPyConnection
 
@@ -57,6 +58,15 @@ def connected(threads: int = 2, memory_limit: str = "4GB") -> Iterator[Connectio
         yield connection
     finally:
         connection.close()
+
+
+def midnight(day: str) -> str:
+    """The timestamp at which a day begins, of a column of day numbers.
+
+    >>> midnight("as_of_day")
+    'make_timestamp(as_of_day * 86400000000)'
+    """
+    return f"make_timestamp({day} * {US_PER_DAY})"
 
 
 def rows(connection: Connection, query: str) -> list[tuple[Any, ...]]:

@@ -11,10 +11,10 @@ from features.automatic import ACTIVITY
 from features.build import FeaturePlan
 from features.facts import SourceFacts
 from features.feeds import coverage, daily_counts
-from features.naming import slug
+from features.naming import facts_table, slug
 from features.windows import NEVER, calendar, window_edges
 from pipeline.engine.duckdb import Connection, literal, rows
-from pipeline.engine.staged_facts import StagedFacts
+from pipeline.staging.staged import StagedSource
 
 # A kind of event rarer than this share of its source says little and costs columns.
 RAREST_KIND = 0.002
@@ -45,18 +45,18 @@ _EMPTY_TYPES = {
 CELLS_AT_ONCE = 100_000_000
 
 
-def prepare(connection: Connection, staged: StagedFacts, relation: str) -> None:
+def prepare(connection: Connection, staged: StagedSource, relation: str) -> None:
     """Create the view `facts_<source>`: times as microseconds with a `_day` number beside each."""
     query = facts_query(
         staged,
         relation,
         lambda time: (f"epoch_us({time})", f"(cast({time} as date) - date '1970-01-01')"),
     )
-    connection.execute(f"create or replace temp view facts_{slug(staged.name)} as {query}")
+    connection.execute(f"create or replace temp view {facts_table(staged.name)} as {query}")
 
 
 def facts_query(
-    staged: StagedFacts, relation: str, counted: Callable[[str], tuple[str, str]]
+    staged: StagedSource, relation: str, counted: Callable[[str], tuple[str, str]]
 ) -> str:
     """SELECT of `facts_<source>` from a staged table; `counted` writes a time as microseconds and
     as days since 1970.
@@ -64,7 +64,7 @@ def facts_query(
     How times become numbers is all that engines are told in different words.
     """
     chosen = []
-    times = {name for name, column in staged.columns.items() if column["type"] == "time"} | {
+    times = {name for name, column in staged.columns.items() if column.type == "time"} | {
         "known_from",
         "known_until",
     }
@@ -89,18 +89,14 @@ def facts_query(
     )
 
 
-def source_facts(staged: StagedFacts, choices: Mapping[str, Any]) -> SourceFacts:
+def source_facts(staged: StagedSource, choices: Mapping[str, Any]) -> SourceFacts:
     """What the feature builder must know of a source; `choices` are the frozen kinds and
     categories.
     """
     settings, contract = staged.settings, staged.contract
-    mapped = frozenset(n for n, c in staged.columns.items() if c["is_mapped"])
+    mapped = frozenset(n for n, c in staged.columns.items() if c.is_mapped)
     extras = tuple(
-        sorted(
-            n
-            for n, c in staged.columns.items()
-            if c["is_extra"] and c["type"] in ("number", "money")
-        )
+        sorted(n for n, c in staged.columns.items() if c.is_extra and c.type in ("number", "money"))
     )
     clocks: dict[str, str | None] = {}
     if contract.table == "subscriptions" and settings.convention == "fixed_term":
@@ -111,13 +107,13 @@ def source_facts(staged: StagedFacts, choices: Mapping[str, Any]) -> SourceFacts
     attributes = tuple(
         n
         for n in _attributes(staged)
-        if staged.columns[n]["type"] in ("number", "money") or n in chosen.get("categories", {})
+        if staged.columns[n].type in ("number", "money") or n in chosen.get("categories", {})
     )
     return SourceFacts(
         name=staged.name,
         contract=contract,
         mapped=mapped,
-        decimals={n: c["decimals"] for n, c in staged.columns.items()},
+        decimals={n: c.decimals for n, c in staged.columns.items()},
         extra_numbers=extras if contract.table in ACTIVITY else (),
         clocks=clocks,
         is_versioned=staged.has_versions,
@@ -127,46 +123,46 @@ def source_facts(staged: StagedFacts, choices: Mapping[str, Any]) -> SourceFacts
     )
 
 
-def _attributes(staged: StagedFacts) -> tuple[str, ...]:
+def _attributes(staged: StagedSource) -> tuple[str, ...]:
     """Columns that may be read as of a date: they have history, or were declared immutable."""
     table, columns = staged.contract.table, staged.columns
     if table == "subscriptions":
         return ()
     if table != "accounts":
         return ()
-    has_history = columns["valid_from"]["is_mapped"]
+    has_history = columns["valid_from"].is_mapped
     return tuple(
         n
         for n, c in columns.items()
-        if c["is_mapped"]
+        if c.is_mapped
         and n not in NEVER_SIGNALS
-        and c["type"] in ("text", "number", "money", "flag")
+        and c.type in ("text", "number", "money", "flag")
         and (has_history or n in staged.settings.immutable)
         and n not in ("partition", "row_key", "is_deleted")
     )
 
 
 def choose(
-    connection: Connection, staged: StagedFacts, before_day: int, max_kinds: int
+    connection: Connection, staged: StagedSource, before_day: int, max_kinds: int
 ) -> dict[str, Any]:
     """Kinds of event and categories of attributes, from what was known before a day; frozen in the
     model.
     """
     found: dict[str, Any] = {}
-    facts, event = f"facts_{slug(staged.name)}", staged.contract.event_time
+    facts, event = facts_table(staged.name), staged.contract.event_time
     stream = next((s for s in staged.contract.streams if s.name == ""), None)
     if (
         staged.contract.table in ACTIVITY
         and stream
         and stream.kind
-        and staged.columns[stream.kind]["is_mapped"]
+        and staged.is_mapped(stream.kind)
     ):
         found["kinds"] = _commonest_kinds(
             connection, staged, facts, str(event), stream.kind, before_day, max_kinds
         )
     categories = {}
     for name in _attributes(staged):
-        if staged.columns[name]["type"] not in ("text", "flag"):
+        if staged.columns[name].type not in ("text", "flag"):
             continue
         counted = rows(
             connection,
@@ -181,7 +177,7 @@ def choose(
 
 def _commonest_kinds(
     connection: Connection,
-    staged: StagedFacts,
+    staged: StagedSource,
     facts: str,
     event: str,
     kind: str,
@@ -204,7 +200,7 @@ def _commonest_kinds(
 def define_times(
     connection: Connection,
     plan: FeaturePlan,
-    staged: Mapping[str, StagedFacts],
+    staged: Mapping[str, StagedSource],
     snapshot_days: pd.DataFrame,
 ) -> None:
     """Create `calendar` and one `dates_<source>` per source for the snapshots' dates.
@@ -213,7 +209,7 @@ def define_times(
     """
     as_of_days = np.unique(snapshot_days["as_of_day"].to_numpy(dtype=np.int64))
     lengths = sorted({w for windows in plan.windows.values() for w in windows})
-    counts = {name: _counts(connection, staged[name]) for name in plan.windows}
+    counts = {name: feed_counts(connection, staged[name]) for name in plan.windows}
     first = min(
         (_first_day(connection, staged[name], counts[name]) for name in plan.windows),
         default=int(as_of_days[0]),
@@ -227,13 +223,14 @@ def define_times(
         )
 
 
-def _counts(connection: Connection, staged: StagedFacts) -> pd.DataFrame:
+def feed_counts(connection: Connection, staged: StagedSource) -> pd.DataFrame:
+    """Rows of a source per feed, event day and the day they became visible."""
     return connection.execute(
-        daily_counts(f"facts_{slug(staged.name)}", str(staged.contract.event_time))
+        daily_counts(facts_table(staged.name), str(staged.contract.event_time))
     ).df()
 
 
-def _first_day(connection: Connection, staged: StagedFacts, counts: pd.DataFrame) -> int:
+def _first_day(connection: Connection, staged: StagedSource, counts: pd.DataFrame) -> int:
     """A day before which no stream of the source has a fact."""
     # The counts have seen every event time; other streams of a row may be planned, or dated before
     # it.
@@ -244,14 +241,17 @@ def _first_day(connection: Connection, staged: StagedFacts, counts: pd.DataFrame
     if others:
         found = rows(
             connection,
-            f"select {', '.join(f'min({t}_day)' for t in others)} from facts_{slug(staged.name)}",
+            f"select {', '.join(f'min({t}_day)' for t in others)} from {facts_table(staged.name)}",
         )[0]
         lows += [v for v in found if v is not None]
     return min(lows, default=NEVER)
 
 
 def _dates(
-    staged: StagedFacts, counts: pd.DataFrame, windows: Collection[int], snapshot_days: pd.DataFrame
+    staged: StagedSource,
+    counts: pd.DataFrame,
+    windows: Collection[int],
+    snapshot_days: pd.DataFrame,
 ) -> pd.DataFrame:
     """Window edges of one source per as_of and feed; a source without feeds of its own covers all
     alike.

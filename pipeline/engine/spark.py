@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 from features.build import FeaturePlan
 from features.errors import ConfigError
-from features.naming import slug
+from features.naming import facts_table, slug
 from pipeline.engine.duckdb import Connection, literal
 from pipeline.engine.facts import account_ranges, facts_query
-from pipeline.engine.staged_facts import StagedFacts
+from pipeline.staging.staged import StagedSource
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -117,7 +117,7 @@ def _suit_one_machine(session: "SparkSession") -> None:
     context.setLogLevel("ERROR")
 
 
-def facts_on_spark(staged: StagedFacts, relation: str) -> str:
+def facts_on_spark(staged: StagedSource, relation: str) -> str:
     """SELECT of `facts_<source>` in Spark's words: all that is written differently than for
     DuckDB.
     """
@@ -136,7 +136,7 @@ def run_plan_on_spark(
     session: "SparkSession",
     connection: Connection,
     plan: FeaturePlan,
-    sources: Mapping[str, tuple[StagedFacts, Sequence[str]]],
+    sources: Mapping[str, tuple[StagedSource, Sequence[str]]],
     result: str,
     cells_at_once: int = COLLECTED_AT_ONCE,
 ) -> None:
@@ -156,7 +156,7 @@ def run_plan_on_spark(
             _name(
                 session,
                 done,
-                f"facts_{slug(name)}",
+                facts_table(name),
                 session.sql(facts_on_spark(staged, f"staged_{slug(name)}")),
             )
         _name(

@@ -10,17 +10,17 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from features.facts import as_known
-from features.feeds import coverage, daily_counts
-from features.naming import slug
+from features.feeds import coverage
+from features.naming import facts_table
 from features.sources import CONTRACTS
 from features.sql import literal
-from features.windows import day_number, happened, known, window_edges
+from features.windows import day_number, happened, is_covered, known, not_superseded
 from models.pulse import NEVER
 from pipeline.engine.duckdb import Connection, connected, row
-from pipeline.engine.facts import put_table, source_facts
-from pipeline.engine.staged_facts import StagedFacts
+from pipeline.engine.facts import feed_counts, put_table, source_facts
 from pipeline.jobs.pulse import pulse_on
 from pipeline.jobs.stage import load_staged
+from pipeline.staging.staged import StagedSource
 from pipeline.workspace import Workspace
 
 USE_DAYS = 28
@@ -134,31 +134,31 @@ def account_facts(workspace: Workspace, account_id: str, as_of: datetime) -> Acc
         )
 
 
-def _if(source: StagedFacts | None, read: Callable[[StagedFacts], _T]) -> _T | None:
+def _if(source: StagedSource | None, read: Callable[[StagedSource], _T]) -> _T | None:
     return None if source is None else read(source)
 
 
-def _freshness(connection: Connection, source: StagedFacts, account_id: str, day: int) -> Freshness:
-    table, mine = f"facts_{slug(source.name)}", f"account_id = {literal(account_id)}"
-    counted = (
-        f"case when {mine} and (known_until_day is null or known_until_day >= {day}) then 1 end"
-    )
+def _freshness(
+    connection: Connection, source: StagedSource, account_id: str, day: int
+) -> Freshness:
+    table, mine = facts_table(source.name), f"account_id = {literal(account_id)}"
+    counted = f"case when {mine} and {not_superseded('f', day)} then 1 end"
     newest, newest_of_all, rows = row(
         connection,
         f"select max(case when {mine} then known_from end), max(known_from), count({counted}) from"
-        f" {table} where known_from_day < {day}",
+        f" {table} f where known_from_day < {day}",
     )
     return Freshness(
         source.name, int(rows), _moment(newest), _moment(newest_of_all), undated=newest == 0
     )
 
 
-def _use(connection: Connection, source: StagedFacts, account_id: str, day: int) -> Use:
+def _use(connection: Connection, source: StagedSource, account_id: str, day: int) -> Use:
     facts = source_facts(source, {})
-    minutes = source.columns.get("session_minutes", {"is_mapped": False, "decimals": 0})
+    has_minutes = source.is_mapped("session_minutes")
     spent = (
-        f"cast(sum(f.session_minutes) as double) / {10 ** minutes['decimals']}.0"
-        if minutes["is_mapped"]
+        f"cast(sum(f.session_minutes) as double) / {source.unit('session_minutes')}.0"
+        if has_minutes
         else "null"
     )
     people = "count(distinct f.user_id)" if "user_id" in facts.mapped else "null"
@@ -171,7 +171,7 @@ def _use(connection: Connection, source: StagedFacts, account_id: str, day: int)
         f"select count(distinct f.event_time_day), {spent}, {people} {seen} where f.event_time_day"
         f" < s.as_of_day and f.event_time_day >= s.as_of_day - {USE_DAYS}",
     )
-    spent_minutes = None if not minutes["is_mapped"] else float(total or 0.0)
+    spent_minutes = None if not has_minutes else float(total or 0.0)
     return Use(
         _is_covered(connection, source, account_id, day),
         int(days),
@@ -181,24 +181,23 @@ def _use(connection: Connection, source: StagedFacts, account_id: str, day: int)
     )
 
 
-def _is_covered(connection: Connection, source: StagedFacts, account_id: str, day: int) -> bool:
+def _is_covered(connection: Connection, source: StagedSource, account_id: str, day: int) -> bool:
     """Whether the feed was there on all the days, as the cards ask it."""
-    table = f"facts_{slug(source.name)}"
-    counts = connection.execute(daily_counts(table, str(source.contract.event_time))).df()
+    counts = feed_counts(connection, source)
     if source.has_feeds:
         feeds = connection.execute(
-            f"select distinct partition_name from {table} where account_id = {literal(account_id)}"
+            f"select distinct partition_name from {facts_table(source.name)}"
+            f" where account_id = {literal(account_id)}"
         ).df()["partition_name"]
         counts = counts[counts["partition_name"].isin(feeds)] if len(feeds) else counts
     begun, silent = coverage(counts, day, source.settings.silent_after_days)
-    edges = window_edges([day], [USE_DAYS], begun, silent.tolist())
-    return bool(edges[f"from_{USE_DAYS}d"].notna().iloc[0])
+    return is_covered(day, USE_DAYS, begun, silent.tolist())
 
 
 def _pulse(
-    connection: Connection, source: StagedFacts, account_id: str, as_of: datetime
+    connection: Connection, source: StagedSource, account_id: str, as_of: datetime
 ) -> PulseFact | None:
-    if not source.columns["pulse"]["is_mapped"]:
+    if not source.is_mapped("pulse"):
         return None
     asked = pd.DataFrame(
         {"account_id": [account_id], "as_of": pd.Series([as_of], dtype="datetime64[us]")}
@@ -216,11 +215,11 @@ def _pulse(
     )
 
 
-def _nps(connection: Connection, source: StagedFacts) -> NpsFact | None:
+def _nps(connection: Connection, source: StagedSource) -> NpsFact | None:
     facts = source_facts(source, {})
     if "kind" not in facts.mapped:
         return None
-    scores, points = (10 ** facts.decimals.get(name, 0) for name in ("score", "nps_points"))
+    scores, points = (facts.unit(name) for name in ("score", "nps_points"))
     rows = connection.execute(f"""
 select cast(t.score as double) / {scores}.0 as score, cast(t.nps_points as double) / {points}.0
   as points, t.scale,
@@ -241,7 +240,7 @@ order by t.answered_at desc, t.score desc""").df()
     )
 
 
-def _tickets(connection: Connection, source: StagedFacts) -> Tickets:
+def _tickets(connection: Connection, source: StagedSource) -> Tickets:
     facts = source_facts(source, {})
     is_open = f"{happened('t', 'opened_at')} and t.closed_at is null"
     count, oldest, last = row(

@@ -19,12 +19,12 @@ from models.splits import temporal_folds
 from models.tuning import choose_l2
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import connected
-from pipeline.engine.staged_facts import StagedFacts
 from pipeline.jobs.bench_advice import NO_MODEL
 from pipeline.jobs.portfolio import row_segments
 from pipeline.jobs.prepare import load_training
 from pipeline.jobs.stage import load_staged
 from pipeline.jobs.train import load_version
+from pipeline.staging.staged import StagedSource
 from pipeline.tracking import CHALLENGER, CHAMPION
 from pipeline.workspace import Workspace, describe_target, target_rule
 
@@ -104,14 +104,11 @@ def with_segments(
     return replace(rows, keys=rows.keys.assign(**{SEGMENT: segments})), True, hindsight(accounts)
 
 
-def hindsight(accounts: StagedFacts) -> tuple[str, ...]:
+def hindsight(accounts: StagedSource) -> tuple[str, ...]:
     """Return a note where segments of the past are not known: today's may have changed because of
     the outcome.
     """
-    if (
-        accounts.columns.get("valid_from", {}).get("is_mapped")
-        or "segment" in accounts.settings.immutable
-    ):
+    if accounts.is_mapped("valid_from") or "segment" in accounts.settings.immutable:
         return ()
     return (
         (

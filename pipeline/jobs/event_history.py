@@ -12,20 +12,20 @@ from numpy.typing import NDArray
 
 from features.errors import NotFound
 from features.facts import SourceFacts, as_known
-from features.feeds import coverage, daily_counts
-from features.naming import slug
+from features.feeds import coverage
 from features.snapshots import activity_filter
-from features.windows import US_PER_DAY, covers
+from features.sources.subscriptions import is_paid, is_running
+from features.windows import US_PER_DAY, is_latest
 from models.forecast import past_log_odds
 from models.hazards import Known, Outcomes
 from models.methods.base import Floats
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection
-from pipeline.engine.facts import put_table, source_facts
-from pipeline.engine.staged_facts import StagedFacts
+from pipeline.engine.facts import feed_counts, put_table, source_facts
 from pipeline.jobs.features import data_until
 from pipeline.jobs.prepare import load_training
 from pipeline.jobs.train import load_version
+from pipeline.staging.staged import StagedSource
 from pipeline.tracking import CHALLENGER, CHAMPION
 from pipeline.workspace import Workspace, label_source, population_rule, population_source
 
@@ -37,7 +37,6 @@ MOST_ROWS = 100_000
 id.
 """
 BILLING_DAYS = {"monthly": 30, "quarterly": 91, "annual": 365}
-_PAID = "(t.is_trial is null or not t.is_trial)"
 _EPOCH = pd.Timestamp(0)
 
 
@@ -55,7 +54,7 @@ class History:
 def event_history(
     workspace: Workspace,
     connection: Connection,
-    staged: Mapping[str, StagedFacts],
+    staged: Mapping[str, StagedSource],
     target: Target,
     day: pd.Timestamp,
 ) -> History:
@@ -106,7 +105,7 @@ def _thinned(accounts: "pd.Series[Any]", keep: NDArray[np.bool_]) -> NDArray[np.
 
 def with_cover(
     workspace: Workspace,
-    staged: Mapping[str, StagedFacts],
+    staged: Mapping[str, StagedSource],
     target: Target,
     keys: pd.DataFrame,
     day: pd.Timestamp,
@@ -130,7 +129,7 @@ def with_cover(
 def events_after(
     workspace: Workspace,
     connection: Connection,
-    staged: Mapping[str, StagedFacts],
+    staged: Mapping[str, StagedSource],
     target: Target,
     keys: pd.DataFrame,
     labels: pd.DataFrame,
@@ -154,8 +153,7 @@ select f.account_id, make_timestamp(f.ends_at) as event_at,
   case min(case when f.is_voluntary then 1 when not f.is_voluntary then 0 end) when 1
     then 'voluntary'
        when 0 then 'involuntary' end as cause
-from {facts.table} f where f.known_until_day is null and f.ends_at is not null
-  and (f.is_trial is null or not f.is_trial)
+from {facts.table} f where {is_latest("f")} and f.ends_at is not null and {is_paid("f")}
 group by 1, 2""")
         .df()
         .astype({"event_at": "datetime64[us]"})
@@ -169,7 +167,7 @@ group by 1, 2""")
 def _silences(
     workspace: Workspace,
     connection: Connection,
-    staged: Mapping[str, StagedFacts],
+    staged: Mapping[str, StagedSource],
     target: Target,
     keys: pd.DataFrame,
 ) -> pd.DataFrame:
@@ -199,7 +197,7 @@ def _silences(
     days = connection.execute(f"""
 with active as (
   select f.account_id, f.event_time_day as day from {facts.table} f
-  where {activity_filter(rule)} and f.known_until_day is null group by 1, 2),
+  where {activity_filter(rule)} and {is_latest("f")} group by 1, 2),
 stretches as (
   select account_id, day + 1 as from_day, lead(day) over (partition by account_id order by day)
     as to_day from active)
@@ -218,16 +216,13 @@ group by 1, 2""").df()
 
 
 def _before_dead_feed(
-    connection: Connection, source: StagedFacts, keys: pd.DataFrame
+    connection: Connection, source: StagedSource, keys: pd.DataFrame
 ) -> "pd.Series[Any]":
     """The end of each row's cover, or the first day after as_of on which the feed was dead: its
     silence is no account's.
     """
-    counts = connection.execute(
-        daily_counts(f"facts_{slug(source.name)}", str(source.contract.event_time))
-    ).df()
     until = keys["until"].copy()
-    for feed, mine in counts.groupby("partition_name"):
+    for feed, mine in feed_counts(connection, source).groupby("partition_name"):
         of_feed = keys["feed"].to_numpy() == feed
         last = int((keys["until"].max() - _EPOCH).days)
         dead = coverage(mine, last, source.settings.silent_after_days)[1]
@@ -276,7 +271,7 @@ def has_contracts(workspace: Workspace, target: Target) -> bool:
 def terms_on(
     workspace: Workspace,
     connection: Connection,
-    staged: Mapping[str, StagedFacts],
+    staged: Mapping[str, StagedSource],
     target: Target,
     rows: pd.DataFrame,
 ) -> pd.DataFrame:
@@ -312,7 +307,7 @@ def _contract_terms(facts: SourceFacts) -> str:
     Seats added in mid-term begin a row of their own that ends with the old term, so a term is taken
     to be at least as long as its billing period.
     """
-    running = f"{_PAID} and {covers('t', 'starts_at', 'ends_at')}"
+    running = is_running("t")
     billed = " ".join(f"when '{name}' then {days}" for name, days in BILLING_DAYS.items())
     billed_days = (
         f"case r.billing_period {billed} else 0 end" if "billing_period" in facts.mapped else "0"
@@ -322,8 +317,9 @@ select r.account_id, r.as_of_day, max(r.as_of_day - r.first_day) as age_days,
   cast(max(r.ends_at) as double) / {US_PER_DAY} - r.as_of_day as renewal_days,
   max(greatest(cast(r.ends_at - r.starts_at as double) / {US_PER_DAY}, {billed_days})) as term_days
 from (
-  select t.*, min(case when {_PAID} then t.starts_at_day end) over (partition by t.account_id,
-    t.as_of_day) as first_day,
+  select t.*,
+    min(case when {is_paid("t")} then t.starts_at_day end)
+      over (partition by t.account_id, t.as_of_day) as first_day,
     case when {running} then 1 else 0 end as is_running,
     min(case when {running} then t.ends_at end) over (partition by t.account_id, t.as_of_day)
       as first_end

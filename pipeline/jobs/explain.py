@@ -24,7 +24,9 @@ from models.drivers import (
 )
 from models.health import sub_scores
 from models.health.scale import GOOD_EVENT_BANDS, HEALTH_BANDS
+from models.health.words import edge_words, sentence_of, unsure_band
 from models.model import Model
+from models.target_words import TARGET_WORDS
 from pipeline.config.schema import Target
 from pipeline.jobs.accounts import account_named
 from pipeline.jobs.driver_rows import keeps_one_sentence, read_drivers
@@ -34,8 +36,6 @@ from pipeline.jobs.past_runs import PastRun
 from pipeline.jobs.point_bound import check_bound
 from pipeline.jobs.train import RESEEDED, load_version
 from pipeline.ledger import published_run, run_history
-from pipeline.reports.portfolio import EVENT_WORDS
-from pipeline.reports.scale import edge_words, sentence_of, unsure_band
 from pipeline.tracking import CHALLENGER, CHAMPION
 from pipeline.workspace import Workspace
 
@@ -296,7 +296,7 @@ def _on_the_scale(
     if score["basis"] != "calibrated":
         return "", "", edge_words(health, score["band"], edges)
     ranges = published_ranges(workspace, target, score["model_version"])
-    sentence = sentence_of(health, ranges, score["horizon_days"], EVENT_WORDS[target.kind][0])
+    sentence = sentence_of(health, ranges, score["horizon_days"], TARGET_WORDS[target.kind].verb)
     return sentence, unsure_band(score, edges), edge_words(health, score["band"], edges)
 
 

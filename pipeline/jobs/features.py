@@ -13,21 +13,29 @@ from features.catalogue import LAGGING
 from features.definition import DeclaredRatio, Signal
 from features.errors import ConfigError, IncompleteHorizon
 from features.facts import SourceFacts
-from features.feeds import coverage, daily_counts
-from features.naming import slug
+from features.feeds import coverage, stretches
+from features.naming import facts_table
 from features.snapshots import PopulationRule, population
+from features.sources.subscriptions import is_paid
 from features.state_rows import FIRST_VALUE, KEY_FEATURES, TROUBLE
-from features.windows import NEVER, day_number, day_of, known
+from features.windows import NEVER, day_number, day_of, known, known_by
 from models.dates import AskedDates, asked_dates, last_complete
 from models.labels import labels, outcome_filter
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection, rows
-from pipeline.engine.facts import choose, define_times, put_table, run_plan, source_facts
-from pipeline.engine.staged_facts import StagedFacts
+from pipeline.engine.facts import (
+    choose,
+    define_times,
+    feed_counts,
+    put_table,
+    run_plan,
+    source_facts,
+)
 from pipeline.jobs.merges import merged_accounts
 from pipeline.jobs.onboarding_pace import onboarding_pace
 from pipeline.jobs.stage import load_staged
 from pipeline.jobs.terms import SEEN, TERMS, seen_terms
+from pipeline.staging.staged import StagedSource
 from pipeline.workspace import (
     Workspace,
     label_source,
@@ -59,7 +67,7 @@ class BuiltFeatures:
 
 
 def data_until(
-    workspace: Workspace, staged: Mapping[str, StagedFacts], target: Target
+    workspace: Workspace, staged: Mapping[str, StagedSource], target: Target
 ) -> dict[str, date]:
     """First day no longer covered, per feed, for the labels of a target.
 
@@ -85,7 +93,7 @@ def data_until(
 
 
 def resolve_dates(
-    workspace: Workspace, staged: Mapping[str, StagedFacts], target: Target
+    workspace: Workspace, staged: Mapping[str, StagedSource], target: Target
 ) -> AskedDates | None:
     """The dates of a grid or list; None where each account has its own (an anchor)."""
     declared, test = target.dates, target.test
@@ -205,7 +213,7 @@ def build_past_dates(
 
 
 def _add_declared(
-    connection: Connection, staged: Mapping[str, StagedFacts], choices: dict[str, Any]
+    connection: Connection, staged: Mapping[str, StagedSource], choices: dict[str, Any]
 ) -> None:
     """Freeze, beside what was chosen, the lists of events that the project declares and the pace of
     onboarding.
@@ -251,7 +259,7 @@ def _summary(connection: Connection) -> tuple[int, int, int]:
 def grid_candidates(
     connection: Connection,
     workspace: Workspace,
-    staged: Mapping[str, StagedFacts],
+    staged: Mapping[str, StagedSource],
     target: Target,
     days: list[int],
 ) -> None:
@@ -266,14 +274,14 @@ def grid_candidates(
 create or replace temp table candidates as
 select a.account_id, d.as_of_day, a.partition_name
 from (select account_id, max(partition_name) as partition_name, min({first}_day) as first_day
-      from facts_{slug(name)} group by 1) a
+      from {facts_table(name)} group by 1) a
 join incoming d on d.as_of_day > a.first_day""")
     connection.unregister("incoming")
     _give_feeds(connection, staged, target, workspace)
 
 
 def _give_feeds(
-    connection: Connection, staged: Mapping[str, StagedFacts], target: Target, workspace: Workspace
+    connection: Connection, staged: Mapping[str, StagedSource], target: Target, workspace: Workspace
 ) -> None:
     """Where another source knows the accounts' feeds, take them from it."""
     for name, source in staged.items():
@@ -282,13 +290,13 @@ def _give_feeds(
 create or replace temp table candidates as
 select c.account_id, c.as_of_day, coalesce(p.partition_name, c.partition_name) as partition_name
 from candidates c left join (select account_id, max(partition_name) as partition_name
-  from facts_{slug(name)}
+  from {facts_table(name)}
   group by 1) p on p.account_id = c.account_id""")
 
 
 def anchored_candidates(
     connection: Connection,
-    staged: Mapping[str, StagedFacts],
+    staged: Mapping[str, StagedSource],
     target: Target,
     only_day: int | None = None,
 ) -> None:
@@ -301,8 +309,7 @@ def anchored_candidates(
     for offset in target.dates.offset_days:
         day = f"t.{column}_day + {offset}"
         was_known = (
-            f"t.known_from_day < {day} and (t.known_until_day is null or t.known_until_day >="
-            f" {day})" + (f" and t.{clock}_day < {day}" if clock else "")
+            f"{known_by('t', day)} and t.{clock}_day < {day}" if clock else known_by("t", day)
         )
         tested = "true" if offset in test_offsets else "false"
         pieces.append(
@@ -320,7 +327,7 @@ def anchored_candidates(
 def latest_anchored_date(
     workspace: Workspace,
     connection: Connection,
-    staged: Mapping[str, StagedFacts],
+    staged: Mapping[str, StagedSource],
     target: Target,
     until: date,
 ) -> date:
@@ -347,7 +354,7 @@ def latest_anchored_date(
 def take_snapshots(
     workspace: Workspace,
     connection: Connection,
-    staged: Mapping[str, StagedFacts],
+    staged: Mapping[str, StagedSource],
     target: Target,
     choices: Mapping[str, Any],
 ) -> None:
@@ -357,7 +364,7 @@ def take_snapshots(
     rule = population_rule(kind, target, dict(facts.decimals))
     earlier = ""
     if target.first_event_only:
-        log, which = f"facts_{slug(str(target.source))}", outcome_filter(target_rule(target), "e")
+        log, which = facts_table(str(target.source)), outcome_filter(target_rule(target), "e")
         earlier = (
             f" where not exists (select 1 from {log} e where e.account_id = p.account_id "
             f"and e.event_time_day < p.as_of_day and {known('e', 'p')} and {which})"
@@ -365,11 +372,10 @@ def take_snapshots(
     if target.kind == "conversion" and kind != "trials":
         # Trials leave out those who paid before by themselves; elsewhere a renewal would pass for a
         # conversion.
-        paid = f"facts_{slug(label_source(workspace, target))}"
+        paid = facts_table(label_source(workspace, target))
         earlier = (
             f" where not exists (select 1 from {paid} e where e.account_id = p.account_id and"
-            f" {known('e', 'p')} and e.starts_at_day < p.as_of_day and (e.is_trial is null or not"
-            " e.is_trial))"
+            f" {known('e', 'p')} and e.starts_at_day < p.as_of_day and {is_paid('e')})"
         )
     connection.execute(
         "create or replace temp table snapshots as select p.*,"
@@ -380,7 +386,7 @@ def take_snapshots(
         _drop_untested_offsets(connection)
 
 
-def _is_test(workspace: Workspace, staged: Mapping[str, StagedFacts], target: Target) -> str:
+def _is_test(workspace: Workspace, staged: Mapping[str, StagedSource], target: Target) -> str:
     dates = resolve_dates(workspace, staged, target)
     if dates is not None:
         test = ", ".join(str(day_number(d)) for d in dates.test)
@@ -403,7 +409,7 @@ where c.may_test or not s.is_test""")
 
 
 def take_labels(
-    workspace: Workspace, connection: Connection, staged: Mapping[str, StagedFacts], target: Target
+    workspace: Workspace, connection: Connection, staged: Mapping[str, StagedSource], target: Target
 ) -> None:
     """The table `labels`."""
     name = label_source(workspace, target)
@@ -428,36 +434,28 @@ def take_labels(
 
 
 def _silences(
-    connection: Connection, staged: StagedFacts, until: Mapping[str, date]
+    connection: Connection, staged: StagedSource, until: Mapping[str, date]
 ) -> pd.DataFrame:
     """The stretches on which the label's feed was dead, one row each: no label may rest on them."""
     if staged.contract.table != "usage_events":
         return _silence_table([])
-    counts = connection.execute(
-        daily_counts(f"facts_{slug(staged.name)}", str(staged.contract.event_time))
-    ).df()
-    found = []
-    for feed, mine in counts.groupby("partition_name"):
+    silences = []
+    for feed, mine in feed_counts(connection, staged).groupby("partition_name"):
         end = until.get(str(feed), max(until.values()))
         _, days = coverage(mine, day_number(end), staged.settings.silent_after_days)
-        if len(days):
-            breaks = [0, *[i for i in range(1, len(days)) if days[i] != days[i - 1] + 1], len(days)]
-            found += [
-                (str(feed), int(days[start]), int(days[stop - 1]) + 1)
-                for start, stop in zip(breaks[:-1], breaks[1:], strict=True)
-            ]
-    return _silence_table(found)
+        silences += [(str(feed), first, last + 1) for first, last in stretches(days)]
+    return _silence_table(silences)
 
 
-def _silence_table(found: list[tuple[str, int, int]]) -> pd.DataFrame:
-    table = pd.DataFrame(found, columns=["partition_name", "from_day", "until_day"])
+def _silence_table(silences: list[tuple[str, int, int]]) -> pd.DataFrame:
+    table = pd.DataFrame(silences, columns=["partition_name", "from_day", "until_day"])
     return table.astype({"partition_name": "str", "from_day": "int64", "until_day": "int64"})
 
 
 def _features(
     workspace: Workspace,
     connection: Connection,
-    staged: Mapping[str, StagedFacts],
+    staged: Mapping[str, StagedSource],
     choices: Mapping[str, Any],
     *,
     own_dates: bool,
@@ -500,7 +498,7 @@ def _build(
     workspace: Workspace,
     connection: Connection,
     plan: FeaturePlan,
-    staged: Mapping[str, StagedFacts],
+    staged: Mapping[str, StagedSource],
 ) -> None:
     """The table `features`, by the engine of the workspace."""
     if workspace.engine == "duckdb":

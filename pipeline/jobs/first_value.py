@@ -14,7 +14,7 @@ from features.windows import US_PER_DAY, day_number, happened, known
 from models import incidence
 from pipeline.engine.duckdb import Connection
 from pipeline.engine.facts import put_table, source_facts
-from pipeline.engine.staged_facts import StagedFacts
+from pipeline.staging.staged import StagedSource
 
 REACHED, WAITING, LEFT, UNKNOWN = "reached", "waiting", "left", "unknown"
 STATES = {REACHED: incidence.REACHED, LEFT: incidence.LEFT, WAITING: incidence.WAITING}
@@ -69,9 +69,9 @@ def time_to_value(accounts: pd.DataFrame) -> TimeToValue | None:
 
 def first_value(
     connection: Connection,
-    usage: StagedFacts,
-    terms: StagedFacts | None,
-    accounts: StagedFacts | None,
+    usage: StagedSource,
+    terms: StagedSource | None,
+    accounts: StagedSource | None,
     as_of: date,
     grace_days: int,
 ) -> pd.DataFrame:
@@ -135,13 +135,13 @@ def _with_status(used: pd.DataFrame, as_of: date, left_before: int) -> pd.DataFr
 def _began(
     connection: Connection,
     account_ids: "pd.Series[str]",
-    terms: StagedFacts | None,
-    accounts: StagedFacts | None,
+    terms: StagedSource | None,
+    accounts: StagedSource | None,
 ) -> "pd.Series[float]":
     """First day of each account by the sources that say when it began; null where none does."""
     began = pd.Series(np.nan, index=account_ids.index)
     for source, column in ((accounts, "created_at"), (terms, "starts_at")):
-        if source is None or not source.columns[column]["is_mapped"]:
+        if source is None or not source.is_mapped(column):
             continue
         rows = as_known(source_facts(source, {}), "asked")
         days = connection.execute(
@@ -152,7 +152,7 @@ def _began(
     return began
 
 
-def _ends(connection: Connection, terms: StagedFacts) -> "pd.Series[float]":
+def _ends(connection: Connection, terms: StagedSource) -> "pd.Series[float]":
     """Day on which the last term of each account ends, as known; none where a term is open."""
     found = connection.execute(f"""
 select t.account_id, max(t.ends_at_day) as day from ({as_known(source_facts(terms, {}), "asked")}) t

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from features.automatic import ACTIVITY
-from features.naming import slug
+from features.naming import facts_table
 from features.windows import day_number, day_of
 from pipeline.engine.duckdb import Connection
-from pipeline.engine.staged_facts import StagedFacts
+from pipeline.staging.staged import StagedSource
 
 # Same weekday over this many weeks is "usual".
 USUAL_WEEKS = 8
@@ -32,14 +32,14 @@ class SourceState:
 
 
 def freshness(
-    connection: Connection, staged: Mapping[str, StagedFacts], as_of: date
+    connection: Connection, staged: Mapping[str, StagedSource], as_of: date
 ) -> tuple[SourceState, ...]:
     """State of every source as it was known at as_of."""
     return tuple(_state(connection, source, as_of) for source in staged.values())
 
 
 def covered_shares(
-    connection: Connection, staged: Mapping[str, StagedFacts], as_of: date
+    connection: Connection, staged: Mapping[str, StagedSource], as_of: date
 ) -> dict[str, float]:
     """Share (0-1) of the accounts scored on a date that have any row in a source, as known then."""
     day = day_number(as_of)
@@ -49,15 +49,16 @@ def covered_shares(
     shares = {}
     for name in staged:
         covered = connection.execute(
-            f"select count(*) from snapshots s where s.as_of_day = {day} and exists (select 1 from"
-            f" facts_{slug(name)} f where f.account_id = s.account_id and f.known_from_day < {day})"
+            f"select count(*) from snapshots s where s.as_of_day = {day} and exists ("
+            f"select 1 from {facts_table(name)} f"
+            f" where f.account_id = s.account_id and f.known_from_day < {day})"
         ).fetchall()[0][0]
         shares[name] = covered / total if total else float("nan")
     return shares
 
 
-def _state(connection: Connection, source: StagedFacts, as_of: date) -> SourceState:
-    table, day = f"facts_{slug(source.name)}", day_number(as_of)
+def _state(connection: Connection, source: StagedSource, as_of: date) -> SourceState:
+    table, day = facts_table(source.name), day_number(as_of)
     newest, rows = connection.execute(
         f"select max(known_from), count(*) from {table} where known_from_day < {day}"
     ).fetchall()[0]
@@ -69,7 +70,7 @@ def _state(connection: Connection, source: StagedFacts, as_of: date) -> SourceSt
     return SourceState(source.name, known, int(rows), age, " ".join(problems))
 
 
-def _too_old(source: StagedFacts, known: datetime | None, age: float | None, as_of: date) -> str:
+def _too_old(source: StagedSource, known: datetime | None, age: float | None, as_of: date) -> str:
     limit = source.settings.max_age_days
     if source.rows_staged and (known is None or age is None):
         return f"{source.name} has no row known before {as_of}." if limit is not None else ""
@@ -81,14 +82,14 @@ def _too_old(source: StagedFacts, known: datetime | None, age: float | None, as_
     return ""
 
 
-def _too_few(connection: Connection, source: StagedFacts, day: int) -> str:
+def _too_few(connection: Connection, source: StagedSource, day: int) -> str:
     """Rows of the last day against the same weekday of the eight weeks before."""
     if source.contract.table not in ACTIVITY or not source.settings.check_volume:
         return ""
     event = f"{source.contract.event_time}_day"
     counts = (
         connection.execute(
-            f"select {event} as event_day, count(*) as n from facts_{slug(source.name)} where"
+            f"select {event} as event_day, count(*) as n from {facts_table(source.name)} where"
             f" known_from_day < {day} and {event} < {day} and {event} >="
             f" {day - 7 * USUAL_WEEKS - 7} group by 1"
         )

@@ -12,19 +12,19 @@ import pandas as pd
 
 from features.errors import ConfigError, ContractError
 from features.facts import SourceFacts
-from features.naming import slug
-from models.labels import OPEN_END
+from features.naming import facts_table
+from features.windows import OPEN_END, is_latest
 from pipeline.engine.duckdb import Connection, rows
 from pipeline.engine.facts import put_table, source_facts
-from pipeline.engine.staged_facts import StagedFacts
 from pipeline.staging.parts import EXAMPLES
+from pipeline.staging.staged import StagedSource
 
 Merges = Mapping[str, tuple[str, int]]
 """Account -> the account it was merged into, and when in microseconds."""
 
 
 def merged_accounts(
-    connection: Connection, staged: Mapping[str, StagedFacts]
+    connection: Connection, staged: Mapping[str, StagedSource]
 ) -> SourceFacts | None:
     """The source that tells of merges, with its table `holders` made; None where no merges are
     mapped.
@@ -41,13 +41,13 @@ def merged_accounts(
         (
             s
             for s in staged.values()
-            if s.contract.table == "accounts" and _is_mapped(s, "merged_into")
+            if s.contract.table == "accounts" and s.is_mapped("merged_into")
         ),
         None,
     )
     if source is None:
         return None
-    if not _is_mapped(source, "merged_at"):
+    if not source.is_mapped("merged_at"):
         raise ConfigError(
             f"source {source.name} maps merged_into but not merged_at: without the time of the"
             " merge an earlier date would know of it. Map merged_at (often the time of the row's"
@@ -88,18 +88,13 @@ def holders(merges: Merges) -> pd.DataFrame:
     )
 
 
-def _is_mapped(source: StagedFacts, column: str) -> bool:
-    # Sources staged before merges were read have no such column.
-    return bool(source.columns.get(column, {}).get("is_mapped"))
-
-
-def _merges(connection: Connection, source: StagedFacts) -> dict[str, tuple[str, int]]:
+def _merges(connection: Connection, source: StagedSource) -> dict[str, tuple[str, int]]:
     """What the newest versions of the rows say."""
-    table = f"facts_{slug(source.name)}"
+    table = facts_table(source.name)
     found = rows(
         connection,
         f"select distinct f.account_id, f.merged_into, f.merged_at from {table} f "
-        "where f.merged_into is not null and f.known_until_day is null order by 1, 2, 3",
+        f"where f.merged_into is not null and {is_latest('f')} order by 1, 2, 3",
     )
     undated = [account for account, _, merged_us in found if merged_us is None]
     if undated:

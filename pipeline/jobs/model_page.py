@@ -9,12 +9,12 @@ from typing import Any
 import pandas as pd
 
 from models.bundle import Bundle
+from models.target_words import TARGET_WORDS
 from pipeline.config.schema import Target
 from pipeline.jobs.bench_advice import bench_advice
-from pipeline.reports.model_card import OWN, ModelCardInputs, model_card
+from pipeline.reports.model_card import ModelCardInputs, model_card
 from pipeline.workspace import Workspace, target_rule
 
-REFUSED = "the candidate that was refused"
 """Beside a published scorecard, which is never judged itself."""
 
 
@@ -48,7 +48,7 @@ def target_card(
             now=workspace.now,
             limits=limits_of(bundle),
             waivers=tuple(f"{k}: {v}" for k, v in workspace.project.training.waivers.items()),
-            subject=OWN if bundle.basis == "calibrated" else REFUSED,
+            is_of_refused=bundle.basis != "calibrated",
         )
     )
 
@@ -59,7 +59,7 @@ def target_words(target: Target) -> str:
     when = "at its next renewal" if target.horizon else f"within {target.horizon_days} days"
     gap = f", not counting the first {rule.gap_days} days" if rule.gap_days else ""
     grace = f" A pause of up to {rule.grace_days} days is not leaving." if rule.grace_days else ""
-    return f"Will the account {rule.verb} {when}{gap}?{grace}"
+    return f"Will the account {TARGET_WORDS[rule.kind].question} {when}{gap}?{grace}"
 
 
 def limits_of(bundle: Bundle) -> tuple[str, ...]:

@@ -26,15 +26,15 @@ from models.health.scale import GOOD_EVENT_BANDS, HEALTH_BANDS
 from models.track_record import Record, calm_leavers, judged, record
 from pipeline.actions.worklist import largest_reasons
 from pipeline.config.schema import Target
-from pipeline.engine.duckdb import Connection, connected
+from pipeline.engine.duckdb import Connection, connected, midnight
 from pipeline.engine.facts import put_table
-from pipeline.engine.staged_facts import StagedFacts
 from pipeline.jobs.driver_rows import read_drivers
 from pipeline.jobs.features import data_until, grid_candidates, take_labels
 from pipeline.jobs.past_runs import PastRun, past_project, past_target
 from pipeline.jobs.stage import load_staged
 from pipeline.jobs.treated import treated_rows
 from pipeline.ledger import current_run, nothing_published, run_dates, run_rows
+from pipeline.staging.staged import StagedSource
 from pipeline.workspace import Workspace, target_rule
 
 LATEST_DAYS = 31
@@ -286,7 +286,7 @@ def _grace_days(target: Target) -> int:
 def _follow(
     workspace: Workspace,
     connection: Connection,
-    staged: Mapping[str, StagedFacts],
+    staged: Mapping[str, StagedSource],
     target: Target,
     runs: Sequence[Mapping[str, Any]],
     until: date,
@@ -328,7 +328,7 @@ def _published(workspace: Workspace, run: Mapping[str, Any]) -> pd.DataFrame:
 def _labels(
     workspace: Workspace,
     connection: Connection,
-    staged: Mapping[str, StagedFacts],
+    staged: Mapping[str, StagedSource],
     target: Target,
     published: pd.DataFrame,
 ) -> pd.DataFrame:
@@ -357,10 +357,9 @@ from published_rows p join candidates c
   on c.account_id = p.account_id and c.as_of_day = p.as_of_day"""
     )
     take_labels(workspace, connection, staged, target)
-    found = connection.execute("""
-select account_id, make_timestamp(as_of_day * 86400000000) as as_of, cast(label as double) as label,
-  label_reason,
-  make_timestamp(label_until_day * 86400000000) as label_until, make_timestamp(event_us) as left_at
+    found = connection.execute(f"""
+select account_id, {midnight("as_of_day")} as as_of, cast(label as double) as label, label_reason,
+  {midnight("label_until_day")} as label_until, make_timestamp(event_us) as left_at
 from labels order by account_id, as_of_day""").df()
     return found.astype(
         {
@@ -400,7 +399,7 @@ def _apart(rows: pd.DataFrame) -> "pd.Series[str]":
 
 
 def _treated(
-    connection: Connection, staged: Mapping[str, StagedFacts], rows: pd.DataFrame
+    connection: Connection, staged: Mapping[str, StagedSource], rows: pd.DataFrame
 ) -> "pd.Series[Any]":
     """Whether somebody worked on the account inside the window and before it left; null where no
     source tells.

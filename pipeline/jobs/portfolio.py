@@ -9,12 +9,13 @@ from typing import Any
 import pandas as pd
 
 from features.facts import SourceFacts, as_known
-from features.naming import slug
-from features.windows import covers, day_number, happened
+from features.naming import facts_table
+from features.sources.subscriptions import is_running
+from features.windows import day_number, happened
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection
 from pipeline.engine.facts import put_table, source_facts
-from pipeline.engine.staged_facts import StagedFacts
+from pipeline.staging.staged import StagedSource
 from pipeline.workspace import Workspace
 
 PORTFOLIO_COLUMNS = (
@@ -26,13 +27,12 @@ PORTFOLIO_COLUMNS = (
     "currency",
     "renewal_date",
 )
-_PAID = "(t.is_trial is null or not t.is_trial)"
 
 
 def portfolio(
     workspace: Workspace,
     connection: Connection,
-    staged: Mapping[str, StagedFacts],
+    staged: Mapping[str, StagedSource],
     target: Target,
     day: date,
     account_ids: "pd.Series[str]",
@@ -87,7 +87,7 @@ def portfolio(
 
 
 def row_segments(
-    connection: Connection, staged: Mapping[str, StagedFacts], keys: pd.DataFrame
+    connection: Connection, staged: Mapping[str, StagedSource], keys: pd.DataFrame
 ) -> "pd.Series[Any]":
     """Segment per row of `keys` (account_id, as_of), as known on its date; None where it has
     none.
@@ -114,7 +114,7 @@ def _attributes(connection: Connection, facts: SourceFacts) -> pd.DataFrame:
     """Newest known row of each account on each date asked for."""
     order = "t.valid_from desc," if "valid_from" in facts.mapped else ""
     wanted = ", ".join(f"r.{c}" for c in ("name", "owner", "segment"))
-    money = 10 ** facts.decimals.get("value_per_year", 0)
+    money = facts.unit("value_per_year")
     value = (
         f"cast(r.value_per_year as double) / {money}.0 as value_per_year"
         if "value_per_year" in facts.mapped
@@ -131,8 +131,8 @@ where r.position = 1""").df()
 
 def _contracts(connection: Connection, facts: SourceFacts) -> pd.DataFrame:
     """Next end of a running paid term, and twelve times what running terms pay a month."""
-    now = f"{_PAID} and {covers('t', 'starts_at', 'ends_at')}"
-    money = 10 ** facts.decimals.get("amount_per_month", 0)
+    now = is_running("t")
+    money = facts.unit("amount_per_month")
     amount = f"cast(sum(case when {now} then t.amount_per_month end) as double) * 12 / {money}.0"
     value = f", {amount} as value_of_contracts" if "amount_per_month" in facts.mapped else ""
     return connection.execute(f"""
@@ -141,12 +141,12 @@ select t.account_id, make_timestamp(cast(min(case when {now} then t.ends_at end)
 from ({as_known(facts, "asked")}) t group by 1""").df()
 
 
-def _spent(connection: Connection, name: str, source: StagedFacts, day_no: int) -> pd.DataFrame:
+def _spent(connection: Connection, name: str, source: StagedSource, day_no: int) -> pd.DataFrame:
     """What the account's activity brought in the last 364 days."""
-    scale = 10 ** source.columns["amount"]["decimals"]
+    scale = source.unit("amount")
     return connection.execute(f"""
 select f.account_id, cast(sum(f.amount) as double) / {scale}.0 as value_spent
-  from facts_{slug(name)} f
+  from {facts_table(name)} f
 where f.event_time_day >= {day_no - 364} and f.event_time_day < {day_no}
   and f.known_from_day < {day_no}
 group by 1""").df()

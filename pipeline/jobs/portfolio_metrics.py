@@ -9,12 +9,14 @@ import numpy as np
 import pandas as pd
 
 from features.metrics import METRICS
-from features.naming import slug
+from features.naming import facts_table
+from features.sources.subscriptions import is_paid
+from features.windows import OPEN_END, US_PER_DAY, is_latest
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection, literal
 from pipeline.engine.facts import put_table
-from pipeline.engine.staged_facts import StagedFacts
 from pipeline.jobs.features import data_until
+from pipeline.staging.staged import StagedSource
 from pipeline.workspace import Workspace
 
 ALL = "all"
@@ -23,7 +25,7 @@ _UNITS = {metric.name: metric.unit for metric in METRICS}
 
 
 def portfolio_metrics(
-    workspace: Workspace, connection: Connection, staged: Mapping[str, StagedFacts], target: Target
+    workspace: Workspace, connection: Connection, staged: Mapping[str, StagedSource], target: Target
 ) -> pd.DataFrame:
     """Every metric that the sources allow, for each whole calendar quarter of the data.
 
@@ -71,7 +73,7 @@ def portfolio_metrics(
 
 
 def _quarters(
-    connection: Connection, by_contract: Mapping[str, StagedFacts], until: date, grace_days: int
+    connection: Connection, by_contract: Mapping[str, StagedSource], until: date, grace_days: int
 ) -> pd.DataFrame:
     """Whole quarters from the first subscription (else answer) on, over which grace has passed."""
     source = by_contract.get("subscriptions") or by_contract.get("surveys")
@@ -79,7 +81,7 @@ def _quarters(
         return pd.DataFrame(columns=["period_start", "period_end"])
     event = {"subscriptions": "starts_at", "surveys": "answered_at"}[source.contract.table]
     first = connection.execute(
-        f"select make_timestamp(min({event})) from facts_{slug(source.name)}"
+        f"select make_timestamp(min({event})) from {facts_table(source.name)}"
     ).fetchall()[0][0]
     edges = pd.date_range(
         pd.Timestamp(first).normalize(),
@@ -91,9 +93,9 @@ def _quarters(
     )
 
 
-def _put_segments(connection: Connection, accounts: StagedFacts | None) -> None:
+def _put_segments(connection: Connection, accounts: StagedSource | None) -> None:
     """The segment of each account at each period's end."""
-    if accounts is None or not accounts.columns["segment"]["is_mapped"]:
+    if accounts is None or not accounts.is_mapped("segment"):
         connection.execute(
             "create or replace temp table segments as select '' as account_id, p.period_end, "
             "'' as segment from periods p where false"
@@ -103,33 +105,32 @@ def _put_segments(connection: Connection, accounts: StagedFacts | None) -> None:
 create or replace temp table segments as
 select a.account_id, p.period_end, arg_max(a.segment, (coalesce(a.valid_from, 0), a.segment))
   as segment
-from facts_{slug(accounts.name)} a join periods p on coalesce(a.valid_from,
+from {facts_table(accounts.name)} a join periods p on coalesce(a.valid_from,
   0) < epoch_us(p.period_end)
-where a.known_until is null and a.segment is not null group by 1, 2""")
+where {is_latest("a")} and a.segment is not null group by 1, 2""")
 
 
 def _standing(
     connection: Connection,
-    terms: StagedFacts,
-    usage: StagedFacts | None,
+    terms: StagedSource,
+    usage: StagedSource | None,
     workspace: Workspace,
     grace_days: int,
 ) -> pd.DataFrame:
     """One row per period and account that was a customer at its start or end: money, seats, use,
     why it left.
     """
-    money, seats = (10 ** terms.columns[c]["decimals"] for c in ("amount_per_month", "seats"))
+    money, seats = (terms.unit(c) for c in ("amount_per_month", "seats"))
     # A term ends where the next one begins, if that is within grace and nothing else covers the
     # gap.
     connection.execute(f"""
 create or replace temp table bridged as
-with t as (select account_id, starts_at as starts, coalesce(ends_at, 9223372036854775807) as ends,
-  amount_per_month, seats,
-             is_voluntary from facts_{slug(terms.name)}
-           where known_until is null and coalesce(not is_trial, true))
+with t as (select account_id, starts_at as starts, coalesce(ends_at, {OPEN_END}) as ends,
+    amount_per_month, seats, is_voluntary
+  from {facts_table(terms.name)} f where {is_latest("f")} and {is_paid("f")})
 select t.*, coalesce((select min(n.starts) from t n where n.account_id = t.account_id
   and n.starts > t.ends
-                        and n.starts <= t.ends + {grace_days} * 86400000000
+                        and n.starts <= t.ends + {grace_days} * {US_PER_DAY}
                         and not exists (select 1 from t c where c.account_id = t.account_id
                           and c.starts <= t.ends
                                           and c.ends > t.ends)), t.ends) as covered_until
@@ -155,7 +156,7 @@ group by 1, 2, 3 having was = 1 or "is" = 1 order by 1, 3""").df()
 
 
 def _users_of_product(
-    connection: Connection, usage: StagedFacts | None, workspace: Workspace
+    connection: Connection, usage: StagedSource | None, workspace: Workspace
 ) -> pd.DataFrame:
     """Accounts with enough active days before each period's end; active as the project
     defines it.
@@ -172,10 +173,10 @@ def _users_of_product(
     names = rule.active_events or usage.settings.key_features
     counted = f"and u.event_name in ({', '.join(literal(n) for n in names)})" if names else ""
     return connection.execute(f"""
-select u.account_id, p.period_end, true as uses from facts_{slug(usage.name)} u
+select u.account_id, p.period_end, true as uses from {facts_table(usage.name)} u
 join periods p on u.event_time < epoch_us(p.period_end)
-  and u.event_time >= epoch_us(p.period_end) - {rule.active_within_days} * 86400000000
-where u.known_until is null {counted}
+  and u.event_time >= epoch_us(p.period_end) - {rule.active_within_days} * {US_PER_DAY}
+where {is_latest("u")} {counted}
 group by 1, 2 having count(distinct u.event_time_day) >= {rule.active_days}""").df()
 
 
@@ -187,11 +188,11 @@ def _groups(standing: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 
 
 def _of_customers(
-    standing: pd.DataFrame, group: tuple[str, pd.DataFrame], terms: StagedFacts, has_usage: bool
+    standing: pd.DataFrame, group: tuple[str, pd.DataFrame], terms: StagedSource, has_usage: bool
 ) -> pd.DataFrame:
     """Metrics of one segment over all periods."""
     segment, rows = group
-    mapped = {name for name, column in terms.columns.items() if column["is_mapped"]}
+    mapped = {name for name, column in terms.columns.items() if column.is_mapped}
     found = []
     for (start, end), mine in rows.groupby(["period_start", "period_end"], sort=True):
         was, is_ = mine["was"] == 1, mine["is"] == 1
@@ -226,14 +227,14 @@ def _of_customers(
     return _table(found)
 
 
-def _renewals(connection: Connection, terms: StagedFacts) -> pd.DataFrame:
+def _renewals(connection: Connection, terms: StagedSource) -> pd.DataFrame:
     """Ends of an account's terms in each period while nothing else ran, and those after which it
     stayed covered.
 
     A change of seats or price is a new row in the middle of a term: its end is no decision to
     renew.
     """
-    if not terms.columns["ends_at"]["is_mapped"]:
+    if not terms.is_mapped("ends_at"):
         return _table([])
     ended = connection.execute("""
 select p.period_start, p.period_end, s.segment, count(*) as whole, sum(t.renewed) as part
@@ -250,22 +251,22 @@ group by 1, 2, 3 order by 1, 3""").df()
     return _table(_by_segment("renewal_rate", ended.assign(wording="")))
 
 
-def _surveys(connection: Connection, surveys: StagedFacts) -> pd.DataFrame:
+def _surveys(connection: Connection, surveys: StagedSource) -> pd.DataFrame:
     """NPS and CSAT by wording and segment; wordings are never pooled."""
     found: list[tuple[object, ...]] = []
     for name, column, kind in (("nps", "nps_points", "nps"), ("csat", "points", "csat")):
-        if not surveys.columns[column]["is_mapped"]:
+        if not surveys.is_mapped(column):
             continue
-        scale = 10 ** surveys.columns[column]["decimals"]
+        scale = surveys.unit(column)
         answers = connection.execute(f"""
 select p.period_start, p.period_end, coalesce(a.version, '') as wording, s.segment,
   sum(a.{column}) / {scale}.0 as part,
   count(a.{column}) as whole
-from facts_{slug(surveys.name)} a
+from {facts_table(surveys.name)} a
 join periods p on a.answered_at >= epoch_us(p.period_start)
   and a.answered_at < epoch_us(p.period_end)
 left join segments s on s.account_id = a.account_id and s.period_end = p.period_end
-where a.known_until is null and lower(a.kind) = '{kind}' and a.{column} is not null
+where {is_latest("a")} and lower(a.kind) = '{kind}' and a.{column} is not null
 group by 1, 2, 3, 4 order by 1, 3, 4""").df()
         found += _by_segment(name, answers)
     return _table(found)

@@ -17,13 +17,13 @@ from features.errors import StoreError
 from features.sql import listed
 from models.dataset import KEY_COLUMNS, TrainingSet
 from pipeline.config.schema import Target
-from pipeline.engine.duckdb import Connection
+from pipeline.engine.duckdb import Connection, midnight
 from pipeline.jobs.features import BuiltFeatures, build_training
 from pipeline.storage import Store
 from pipeline.workspace import Workspace
 
 # Days are kept as numbers inside SQL and as timestamps in every table that others read.
-_AS_OF = "make_timestamp(as_of_day * 86400000000) as as_of"
+_AS_OF = f"{midnight('as_of_day')} as as_of"
 
 HALF_BUILT = "half built"
 
@@ -53,7 +53,7 @@ def prepare_training(
     ).to_arrow_table()
     labels = connection.sql(
         f"select account_id, {_AS_OF}, '{name}' as target, cast(label as integer) as label,"
-        " label_reason, make_timestamp(label_until_day * 86400000000) as label_until,"
+        f" label_reason, {midnight('label_until_day')} as label_until,"
         " make_timestamp(event_us) as event_at from labels order by account_id, as_of_day"
     ).to_arrow_table()
     columns = listed(s.column for s in built.signals)

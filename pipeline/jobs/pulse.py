@@ -32,13 +32,13 @@ from models.pulse import (
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection, connected
 from pipeline.engine.facts import put_table, source_facts
-from pipeline.engine.staged_facts import StagedFacts
 from pipeline.jobs.explain import published_rows
 from pipeline.jobs.explain_scale import tested_scores
 from pipeline.jobs.past_runs import PastRun, past_bundle
 from pipeline.jobs.stage import load_staged
 from pipeline.jobs.treated import treated_rows
 from pipeline.ledger import published_run
+from pipeline.staging.staged import StagedSource
 from pipeline.workspace import Workspace, target_rule
 
 CHUNK = 20_000
@@ -106,7 +106,7 @@ def pulse_report(workspace: Workspace, target: Target, as_of: date | None = None
     )
 
 
-def pulse_source(staged: Mapping[str, StagedFacts]) -> StagedFacts:
+def pulse_source(staged: Mapping[str, StagedSource]) -> StagedSource:
     """The source of account managers' notes with a mapped pulse.
 
     Raises
@@ -114,11 +114,7 @@ def pulse_source(staged: Mapping[str, StagedFacts]) -> StagedFacts:
     NotFound
         When there is none, with the lines that add one.
     """
-    found = [
-        s
-        for s in staged.values()
-        if s.contract.table == "csm_notes" and s.columns["pulse"]["is_mapped"]
-    ]
+    found = [s for s in staged.values() if s.contract.table == "csm_notes" and s.is_mapped("pulse")]
     if not found:
         raise NotFound(
             f"no source holds pulse ratings; staged are {', '.join(staged)}. Add"
@@ -128,7 +124,7 @@ def pulse_source(staged: Mapping[str, StagedFacts]) -> StagedFacts:
     return found[0]
 
 
-def pulse_on(connection: Connection, source: StagedFacts, asked: pd.DataFrame) -> pd.DataFrame:
+def pulse_on(connection: Connection, source: StagedSource, asked: pd.DataFrame) -> pd.DataFrame:
     """The pulse of each account as known on a date: the one that counts, else the newest there was.
 
     The one that counts is picked by the rows of the card `pulse`, so that page and score speak of
@@ -181,7 +177,7 @@ where r.position = 1"""
 
 
 def _notes(connection: Connection, facts: SourceFacts, query: str) -> pd.DataFrame:
-    scale = 10 ** facts.decimals.get("pulse", 0)
+    scale = facts.unit("pulse")
     return (
         connection.execute(f"""
 select account_id, as_of_day, cast(pulse as double) / {scale}.0 as pulse, author,
@@ -197,8 +193,8 @@ def _tested(
     workspace: Workspace,
     target: Target,
     connection: Connection,
-    staged: Mapping[str, StagedFacts],
-    source: StagedFacts,
+    staged: Mapping[str, StagedSource],
+    source: StagedSource,
     model_version: str,
 ) -> pd.DataFrame:
     """Scores of the untouched test with the pulse of their date, and whether somebody worked on the

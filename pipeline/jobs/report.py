@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from models.health import band_table, promises
+from models.target_words import TARGET_WORDS
 from pipeline.actions.worklist import worklist, write_worklist_csv
 from pipeline.config.schema import Target
 from pipeline.edge.file_names import file_name
@@ -28,7 +29,7 @@ from pipeline.ledger import current_run
 from pipeline.reports.account import account_page
 from pipeline.reports.changes import changes_page
 from pipeline.reports.patterns import pattern_page
-from pipeline.reports.portfolio import EVENT_WORDS, PortfolioInputs, portfolio_page
+from pipeline.reports.portfolio import PortfolioInputs, portfolio_page
 from pipeline.reports.pulse import pulse_page
 from pipeline.workspace import Workspace
 
@@ -96,7 +97,7 @@ def write_reports(workspace: Workspace, target: Target, published: PublishedRun)
         published.scores,
         published.reasons,
         published.portfolio,
-        event=EVENT_WORDS[target.kind][0],
+        event=TARGET_WORDS[target.kind].verb,
         why=published.why,
     )
     _replace(folder / PAGE, page)
@@ -154,7 +155,7 @@ def write_account_page(workspace: Workspace, target: Target, explained: Explaine
         account_page(
             explained,
             horizon_days=target.horizon_days,
-            verb=EVENT_WORDS[target.kind][0],
+            verb=TARGET_WORDS[target.kind].verb,
             edges=band_edges(workspace),
             project=workspace.project.name,
             now=workspace.now,

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from features.definition import Signal
 from features.errors import ChurnError, ConfigError, GateRefused, StoreError
-from features.naming import slug
+from features.naming import facts_table
 from features.windows import day_number
 from models.bundle import Bundle, Scored, base_of, score
 from models.drivers import account_reasons, driver_table
@@ -25,7 +25,6 @@ from pipeline.actions.worklist import largest_reasons
 from pipeline.config import config_hash
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection
-from pipeline.engine.staged_facts import StagedFacts
 from pipeline.jobs.distribution import refuse_shift, shift_since
 from pipeline.jobs.driver_rows import DRIVERS
 from pipeline.jobs.features import BEFORE_DAYS, build_scoring, data_until, latest_anchored_date
@@ -39,6 +38,7 @@ from pipeline.jobs.terms import SEEN, TERMS, unseen_reason, unseen_terms
 from pipeline.jobs.train import need_version
 from pipeline.ledger import append_run, current_run
 from pipeline.libraries import library_versions
+from pipeline.staging.staged import StagedSource
 from pipeline.storage import content_hash
 from pipeline.tracking import CHALLENGER, CHAMPION
 from pipeline.workspace import Workspace
@@ -90,7 +90,7 @@ class PublishedRun:
 
 
 def default_as_of(
-    workspace: Workspace, connection: Connection, staged: Mapping[str, StagedFacts], target: Target
+    workspace: Workspace, connection: Connection, staged: Mapping[str, StagedSource], target: Target
 ) -> date:
     """The first day the data no longer cover: everything before it is known.
 
@@ -165,7 +165,7 @@ def score_target(
     return replace(published, covered=covered_shares(connection, staged, day))
 
 
-def _refuse_beyond_data(staged: Mapping[str, StagedFacts], day: date) -> None:
+def _refuse_beyond_data(staged: Mapping[str, StagedSource], day: date) -> None:
     newest = max((until for s in staged.values() for until in s.data_until.values()), default=day)
     if day > newest + timedelta(days=1):
         raise ConfigError(
@@ -194,7 +194,7 @@ def _refuse_stale(states: Sequence[SourceState], accepted: Mapping[str, str]) ->
 
 def _unknown_accounts(
     connection: Connection,
-    staged: Mapping[str, StagedFacts],
+    staged: Mapping[str, StagedSource],
     accepted: Mapping[str, str],
     day: date,
 ) -> dict[str, str]:
@@ -205,7 +205,7 @@ def _unknown_accounts(
         event = source.contract.event_time
         recent = f"where {event}_day >= {day_number(day) - 364}" if event else ""
         for (account,) in connection.execute(
-            f"select distinct account_id from facts_{slug(name)} {recent}"
+            f"select distinct account_id from {facts_table(name)} {recent}"
         ).fetchall():
             found.setdefault(account, f"stale: {name}")
     return found
@@ -214,7 +214,7 @@ def _unknown_accounts(
 def _of_unseen_terms(
     workspace: Workspace,
     connection: Connection,
-    staged: Mapping[str, StagedFacts],
+    staged: Mapping[str, StagedSource],
     target: Target,
     bundle: Bundle,
     day: date,

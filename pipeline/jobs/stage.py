@@ -1,6 +1,7 @@
 """Read every source, check it against its contract, and keep the result in the store."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 import duckdb
@@ -11,11 +12,11 @@ from features.errors import ConfigError
 from features.sources import CONTRACTS
 from pipeline.engine.duckdb import Connection, columns_of, identifier, row, rows
 from pipeline.engine.facts import prepare
-from pipeline.engine.staged_facts import StagedFacts, from_json, staged_facts
 from pipeline.staging import StagedSource, stage
 from pipeline.staging.derived import derive
 from pipeline.staging.roll_up import families
 from pipeline.staging.sentiment import no_texts
+from pipeline.staging.staged import from_json
 from pipeline.workspace import Workspace
 
 QUARANTINE = "quarantine"
@@ -25,7 +26,7 @@ JUDGED_TEXTS, FAMILIES = "judged_texts", "families"
 
 def stage_sources(
     workspace: Workspace, connection: Connection, keep: Collection[str] = ()
-) -> dict[str, StagedFacts]:
+) -> dict[str, StagedSource]:
     """Stage all sources and write them; nothing is written unless every source is good.
 
     Sources named in `keep` are accepted as stale: what was staged of them last is used again.
@@ -36,8 +37,8 @@ def stage_sources(
         workspace.project, workspace.data_dir, connection, only=names if earlier else None
     )
     staged = _completed(workspace, connection, {name: staged[name] for name in names})
-    facts = {
-        name: staged_facts(source, has_versions=_has_versions(connection, source.table))
+    staged = {
+        name: replace(source, has_versions=_has_versions(connection, source.table))
         for name, source in staged.items()
     }
     for source in staged.values():
@@ -48,9 +49,9 @@ def stage_sources(
             workspace.store.write(
                 QUARANTINE, bad, replace=f"source = '{source.name}'", partition_by=["source"]
             )
-    facts |= earlier
+    staged |= earlier
     entries = [
-        {"source": name, "facts": facts[name].to_json()} for name in workspace.project.sources
+        {"source": name, "facts": staged[name].to_json()} for name in workspace.project.sources
     ]
     # Written last: a stage that was killed half way leaves the earlier list, and is run again.
     if (
@@ -59,7 +60,7 @@ def stage_sources(
     ):
         workspace.store.write(STAGED_SOURCES, pa.Table.from_pylist(entries))
     workspace.store.keep_versions(STAGED_SOURCES, workspace.project.store.replay_days)
-    return facts
+    return staged
 
 
 def _completed(
@@ -103,7 +104,7 @@ def _write_rows(workspace: Workspace, connection: Connection, source: StagedSour
     """Replace a staged table, unless its rows are those of the version before: a copy would say
     nothing new.
     """
-    name = f"staged_{source.name}"
+    name = source.table
     if not workspace.store.exists(name) or not _is_unchanged(workspace, connection, source):
         workspace.store.write(name, connection.sql(f"select * from {source.table}"))
     workspace.store.keep_versions(name, workspace.project.store.replay_days)
@@ -124,7 +125,7 @@ def _fingerprint(connection: Connection, relation: str) -> tuple[Any, ...]:
     return row(connection, f"select count(*), sum({hashed}), bit_xor({hashed}) from {relation}")
 
 
-def _earlier(workspace: Workspace, keep: Collection[str]) -> dict[str, StagedFacts]:
+def _earlier(workspace: Workspace, keep: Collection[str]) -> dict[str, StagedSource]:
     """What was staged before of the sources to keep; those never staged are read anew."""
     if not keep or not workspace.store.exists(STAGED_SOURCES):
         return {}
@@ -140,18 +141,18 @@ def _has_versions(connection: Connection, table: str) -> bool:
     return bool(rows(connection, f"select count(known_until) from {table}")[0][0])
 
 
-def load_staged(workspace: Workspace, connection: Connection) -> dict[str, StagedFacts]:
+def load_staged(workspace: Workspace, connection: Connection) -> dict[str, StagedSource]:
     """The sources as they were last staged, with the views `facts_<source>` ready to query."""
     entries = workspace.store.read(STAGED_SOURCES)
     sources = workspace.project.sources
-    found = {
+    staged = {
         name: from_json(facts, sources[name])
         for name, facts in zip(entries["source"], entries["facts"], strict=True)
         if name in sources
     }
-    for name, facts in found.items():
-        prepare(connection, facts, _files(workspace, name))
-    return found
+    for name, source in staged.items():
+        prepare(connection, source, _files(workspace, name))
+    return staged
 
 
 def _files(workspace: Workspace, name: str) -> str:

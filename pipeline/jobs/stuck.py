@@ -7,12 +7,12 @@ from datetime import date
 import pandas as pd
 
 from features.dimensions.usage import STUCK_EVENTS
-from features.feeds import coverage, daily_counts
+from features.feeds import coverage
 from features.sql import literal
-from features.windows import day_number, edge_column, happened, known, window_edges
+from features.windows import day_number, happened, is_covered, known
 from pipeline.engine.duckdb import Connection
-from pipeline.engine.facts import put_table, source_facts
-from pipeline.engine.staged_facts import StagedFacts
+from pipeline.engine.facts import feed_counts, put_table, source_facts
+from pipeline.staging.staged import StagedSource
 
 DAYS = 28
 COLUMNS = (
@@ -27,7 +27,7 @@ COLUMNS = (
 )
 
 
-def stuck(connection: Connection, usage: StagedFacts, as_of: date) -> pd.DataFrame:
+def stuck(connection: Connection, usage: StagedSource, as_of: date) -> pd.DataFrame:
     """One row per account and kind of trouble met in the 28 days before `as_of` or the 28 before
     those.
 
@@ -81,20 +81,13 @@ order by people_stuck desc nulls last, times desc nulls last, times_before desc 
     return found.assign(as_of=pd.Timestamp(as_of)).astype(counts)[list(COLUMNS)]
 
 
-def _covered(connection: Connection, usage: StagedFacts, day: int) -> pd.DataFrame:
+def _covered(connection: Connection, usage: StagedSource, day: int) -> pd.DataFrame:
     """Per feed, 1 where it was there in the 28 days, and in the 28 days before."""
-    counts = connection.execute(
-        daily_counts(source_facts(usage, {}).table, str(usage.contract.event_time))
-    ).df()
     rows = []
-    for feed, mine in counts.groupby("partition_name", sort=True):
+    for feed, mine in feed_counts(connection, usage).groupby("partition_name", sort=True):
         begun, silent = coverage(mine, day, usage.settings.silent_after_days)
-        now = window_edges([day], [DAYS], begun, silent.tolist())[edge_column(DAYS)].notna().iloc[0]
-        before = (
-            window_edges([day - DAYS], [DAYS], begun, silent.tolist())[edge_column(DAYS)]
-            .notna()
-            .iloc[0]
-        )
+        now = is_covered(day, DAYS, begun, silent.tolist())
+        before = is_covered(day - DAYS, DAYS, begun, silent.tolist())
         rows.append((feed, int(now), int(before)))
     return pd.DataFrame(rows, columns=["partition_name", "now", "before"]).astype(
         {"partition_name": "str"}

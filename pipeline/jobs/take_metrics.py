@@ -11,7 +11,6 @@ import pandas as pd
 from features.errors import ConfigError
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection
-from pipeline.engine.staged_facts import StagedFacts
 from pipeline.jobs.first_value import first_value
 from pipeline.jobs.portfolio import portfolio
 from pipeline.jobs.portfolio_metrics import portfolio_metrics
@@ -19,6 +18,7 @@ from pipeline.jobs.prepare import load_training
 from pipeline.jobs.signal_links import signal_links
 from pipeline.jobs.stage import load_staged
 from pipeline.jobs.stuck import stuck
+from pipeline.staging.staged import StagedSource
 from pipeline.workspace import Workspace
 
 
@@ -65,7 +65,7 @@ def take_metrics(
 def _lists(
     workspace: Workspace,
     connection: Connection,
-    staged: Mapping[str, StagedFacts],
+    staged: Mapping[str, StagedSource],
     target: Target,
     as_of: date | None,
     metrics: pd.DataFrame,
@@ -104,7 +104,7 @@ def _lists(
     return TakenMetrics(metrics, None, reached, met, events, names)
 
 
-def _date(as_of: date | None, source: StagedFacts) -> date:
+def _date(as_of: date | None, source: StagedSource) -> date:
     """The date asked for, by default the end of the source's data.
 
     Raises

@@ -9,7 +9,7 @@ from models.targets import ENDS_OF_COVER
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection, rows
 from pipeline.engine.facts import source_facts
-from pipeline.engine.staged_facts import StagedFacts
+from pipeline.staging.staged import StagedSource
 from pipeline.workspace import Workspace, label_source, target_rule
 
 # Beside the choices of each source, as `_calendar` is.
@@ -17,7 +17,7 @@ TERMS, SEEN = "_terms", "seen"
 
 
 def seen_terms(
-    workspace: Workspace, connection: Connection, staged: Mapping[str, StagedFacts], target: Target
+    workspace: Workspace, connection: Connection, staged: Mapping[str, StagedSource], target: Target
 ) -> tuple[str, ...] | None:
     """Names of the lengths that ended inside a complete training label; None where terms do not
     decide the target.
@@ -34,7 +34,7 @@ def seen_terms(
 def unseen_terms(
     workspace: Workspace,
     connection: Connection,
-    staged: Mapping[str, StagedFacts],
+    staged: Mapping[str, StagedSource],
     target: Target,
     seen: Collection[str],
     *,

@@ -16,7 +16,7 @@ import pyarrow as pa
 from features.errors import ConfigError, GateRefused
 from features.facts import SourceFacts
 from features.snapshots import activity_filter
-from features.windows import day_number
+from features.windows import day_number, is_latest
 from models.bundle import Bundle
 from models.methods.base import Floats
 from models.trajectory import (
@@ -45,12 +45,12 @@ from models.trajectory import (
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection
 from pipeline.engine.facts import source_facts
-from pipeline.engine.staged_facts import StagedFacts
 from pipeline.jobs.history import CHECKS, PAST_SCORES, TRAJECTORY
 from pipeline.jobs.past_runs import PastRun, past_bundle
 from pipeline.jobs.past_scores import MEMBER, STEP_DAYS, past_scores
 from pipeline.jobs.stage import load_staged
 from pipeline.ledger import published_run
+from pipeline.staging.staged import StagedSource
 from pipeline.workspace import Workspace, activity_source, population_rule, population_source
 
 KINDS = ("churn", "inactivity")
@@ -280,7 +280,7 @@ def _projection_columns(made: _Made, ahead: int, found: Projected | None) -> dic
 def _user_days(
     workspace: Workspace,
     connection: Connection,
-    staged: Mapping[str, StagedFacts],
+    staged: Mapping[str, StagedSource],
     target: Target,
     day: date,
 ) -> pd.DataFrame:
@@ -300,7 +300,7 @@ def _user_days(
 select d.account_id, d.part, count(*) as user_days from (
   select f.account_id, {person} as person, f.{event}_day as day, min(f.known_from_day) as known_day,
     cast(floor(({last} - 1 - f.{event}_day) / {STEP_DAYS}e0) as bigint) as part
-  from {facts.table} f where {which} and f.known_until_day is null and f.{event}_day < {last}
+  from {facts.table} f where {which} and {is_latest("f")} and f.{event}_day < {last}
     group by 1, 2, 3, 5) d
 where d.known_day < {last} - {STEP_DAYS} * d.part
 group by 1, 2 order by 1, 2""").df()

@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from features.naming import slug
+from features.naming import facts_table
 from pipeline.engine.duckdb import Connection
 from pipeline.engine.facts import put_table
-from pipeline.engine.staged_facts import StagedFacts
+from pipeline.staging.staged import StagedSource
 
 
 def treated_rows(
-    connection: Connection, staged: Mapping[str, StagedFacts], keys: pd.DataFrame
+    connection: Connection, staged: Mapping[str, StagedSource], keys: pd.DataFrame
 ) -> NDArray[np.bool_] | None:
     """Return per row whether a play was done between `as_of` and the end of its label window; None
     without such a source.
@@ -42,10 +42,10 @@ def treated_rows(
     put_table(connection, "asked_rows", asked)
     is_treated = np.zeros(len(keys), dtype=bool)
     for name in names:
-        when = "t.done_at" if staged[name].columns["done_at"]["is_mapped"] else "t.assigned_at"
+        when = "t.done_at" if staged[name].is_mapped("done_at") else "t.assigned_at"
         found = connection.execute(
             f"""
-select distinct a.row_number from asked_rows a join facts_{slug(name)} t
+select distinct a.row_number from asked_rows a join {facts_table(name)} t
   on t.account_id = a.account_id
 where {when} >= a.first_us and {when} < a.until_us and (t.is_holdout is null or not t.is_holdout)"""
         ).fetchall()

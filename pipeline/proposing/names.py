@@ -4,6 +4,8 @@ underscores.
 
 import re
 
+from features.sources import CONTRACTS
+
 # Which column names an account, surest first. A person's id comes last: where an account has users,
 # it is not the key.
 ACCOUNT_KEYS = (
@@ -306,12 +308,15 @@ COMMON_PATTERNS = {
     "is_deleted": ("is_deleted", "deleted"),
 }
 TIME_COLUMNS_NEEDED = {
-    "subscriptions": "starts_at",
-    "usage_events": "event_time",
-    "invoices": "issued_at",
-    "support_tickets": "opened_at",
-    "surveys": "answered_at",
-    "outcomes": "event_time",
+    name: str(CONTRACTS[name].event_time)
+    for name in (
+        "subscriptions",
+        "usage_events",
+        "invoices",
+        "support_tickets",
+        "surveys",
+        "outcomes",
+    )
 }
 UNIT_PRICES = ("price", "unit_price", "item_price")
 QUANTITIES = ("quantity", "qty", "units")

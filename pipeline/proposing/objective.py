@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
+from features.sources import CONTRACTS
 from pipeline.engine.duckdb import Connection, identifier, literal, row, rows
 from pipeline.proposing.guess import ProposedSource, seen_column
+from pipeline.proposing.names import TIME_COLUMNS_NEEDED
 
 NICE_HORIZONS = (14, 30, 60, 90, 180)
 GRACE_DAYS = 14
@@ -86,14 +88,8 @@ def span(source: ProposedSource, column: str) -> Span | None:
 
 
 EVENT_COLUMNS = {
-    "subscriptions": "starts_at",
-    "usage_events": "event_time",
-    "invoices": "issued_at",
-    "support_tickets": "opened_at",
-    "surveys": "answered_at",
-    "outcomes": "event_time",
-    "touchpoints": "event_time",
-    "csm_notes": "noted_at",
+    name: str(CONTRACTS[name].event_time)
+    for name in (*TIME_COLUMNS_NEEDED, "touchpoints", "csm_notes")
 }
 
 

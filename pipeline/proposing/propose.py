@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from features.errors import ConfigError
+from features.sources import CONTRACTS
 from pipeline.engine.duckdb import Connection, connected
 from pipeline.proposing import names
 from pipeline.proposing.guess import (
@@ -32,21 +33,6 @@ from pipeline.proposing.objective import ProposedTarget, proposed_targets
 from pipeline.proposing.tables import SeenTable, seen_tables
 from pipeline.proposing.toml_text import comment_lines, table_lines, toml_key, toml_value
 
-ORDER = (
-    "accounts",
-    "subscriptions",
-    "usage_events",
-    "invoices",
-    "support_tickets",
-    "surveys",
-    "contacts",
-    "touchpoints",
-    "milestones",
-    "goals",
-    "csm_notes",
-    "interventions",
-    "outcomes",
-)
 ADDRESS_VARIABLE = "TENURE_DATABASE"
 SHOWN = 5
 NO_KEY = "Say which column names the accounts: `tenure init FOLDER --account COLUMN`. "
@@ -167,7 +153,7 @@ def _sources(
                     f"it looks like {source.contract}, but no column was recognised as {needed}",
                 )
             )
-    made = sorted(joined_parts(complete), key=lambda s: (ORDER.index(s.contract), s.name))
+    made = sorted(joined_parts(complete), key=lambda s: (list(CONTRACTS).index(s.contract), s.name))
     return made, [*refused, *more]
 
 

@@ -13,7 +13,7 @@ from features.errors import ConfigError, ContractError
 from pipeline.config.schema import Source
 from pipeline.engine.duckdb import Connection, identifier, literal, row, rows
 from pipeline.proposing.names import snake
-from pipeline.staging.casts import AWARE_TIME, MICROSECONDS
+from pipeline.staging.casts import AWARE_TIME, FLOATS, INTEGERS, MICROSECONDS
 from pipeline.staging.read import (
     CSV_ENDINGS,
     DUCKDB_ENDINGS,
@@ -81,19 +81,6 @@ OTHER_KINDS = {
     ".dta": _STATISTICS,
     ".rds": _STATISTICS,
 }
-NUMBER_TYPES = (
-    "TINYINT",
-    "SMALLINT",
-    "INTEGER",
-    "BIGINT",
-    "HUGEINT",
-    "UTINYINT",
-    "USMALLINT",
-    "UINTEGER",
-    "UBIGINT",
-    "FLOAT",
-    "DOUBLE",
-)
 
 
 @dataclass(frozen=True)
@@ -359,7 +346,7 @@ def _seen_column(
     seen = SeenColumn(name, "text", filled, distinct, lowest or "", highest or "", values)
     if type_ == "BOOLEAN":
         return replace(seen, kind="flag")
-    if type_ in NUMBER_TYPES or type_.startswith("DECIMAL"):
+    if type_ in (*INTEGERS, *FLOATS) or type_.startswith("DECIMAL"):
         negative = bool(
             row(connection, f"select count(*) from {raw.relation} where {quoted} < 0")[0]
         )

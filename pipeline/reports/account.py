@@ -11,12 +11,12 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from models.drivers import REASONS, REST, Reason, interval_in_words, paragraph, sentence
+from models.health.words import band_names, base_words, horizon_words
 from pipeline.jobs.account_facts import AccountFacts
 from pipeline.jobs.driver_rows import keeps_one_sentence
 from pipeline.jobs.explain import Explained
 from pipeline.reports.account_facts import fact_tiles, source_lines
 from pipeline.reports.render import day, render, style
-from pipeline.reports.scale import band_names, base_words, horizon_words
 from pipeline.reports.trajectory import account_view
 
 _WIDTH, _ROW, _TOP, _LABELS, _RIGHT = 860, 24, 26, 372, 44

@@ -8,7 +8,7 @@ from typing import Any
 from models.drivers import format_value
 from models.pulse import CURRENT, EXPIRED, NEVER
 from pipeline.jobs.account_facts import USE_DAYS, AccountFacts, NpsFact, PulseFact, Tickets, Use
-from pipeline.reports.render import day, money
+from pipeline.reports.render import counted, day, money
 
 NO_SOURCE = "no source"
 _NPS_KINDS = {100: "promoter", 0: "passive", -100: "detractor"}
@@ -130,7 +130,7 @@ def _nps_tile(nps: NpsFact | None) -> Tile:
         return Tile(name, "no answer", "nobody of the account has answered so far", is_known=False)
     kind = _NPS_KINDS.get(round(nps.points), "") if nps.points == nps.points else ""
     answered = f"{kind + ', ' if kind else ''}answered {day(nps.answered_at)}"
-    count = f"{nps.answers_182d} answer{'' if nps.answers_182d == 1 else 's'} in half a year"
+    count = f"{counted(nps.answers_182d, 'answer')} in half a year"
     score = (
         f"{nps.score:g} of 10" if nps.scale in (None, "0-10") else f"{nps.score:g} on {nps.scale}"
     )

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from models.changes import CAUSES, CAUSES_IN_WORDS
-from models.drivers import BANDS_IN_WORDS
+from models.health.scale import BANDS_IN_WORDS
 from pipeline.jobs.changes import GONE, LEAVING, NEW, UNKNOWN, Change
 from pipeline.reports.render import render, style
 

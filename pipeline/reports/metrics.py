@@ -14,6 +14,7 @@ from pipeline.jobs.first_value import LEFT, REACHED, UNKNOWN, WAITING, TimeToVal
 from pipeline.jobs.signal_links import EARLIER, FEWEST_EVENTS, LATER
 from pipeline.jobs.stuck import DAYS
 from pipeline.jobs.take_metrics import TakenMetrics
+from pipeline.reports.render import counted
 
 SHOWN = 5
 """Accounts named in each list; the tables hold all."""
@@ -34,7 +35,7 @@ def first_value_text(
     count = accounts["status"].value_counts()
     lines = [
         f"first value ({', '.join(events)}) as of {accounts['as_of'].iloc[0]:%Y-%m-%d}:"
-        f" {count.get(REACHED, 0):,} of {_many(len(accounts), 'account', 'accounts')} got there,"
+        f" {count.get(REACHED, 0):,} of {counted(len(accounts), 'account')} got there,"
         f" {count.get(WAITING, 0):,} wait, {count.get(LEFT, 0):,} left without it"
         + (f", {count[UNKNOWN]:,} began before the data" if UNKNOWN in count else "")
     ]
@@ -72,7 +73,7 @@ def _within(part: str, days: float) -> str:
     return (
         f"{part} never did so far"
         if np.isnan(days)
-        else f"{part} within {_many(int(days), 'day', 'days')}"
+        else f"{part} within {counted(int(days), 'day')}"
     )
 
 
@@ -84,14 +85,14 @@ def stuck_text(
     if stuck.empty:
         return [f"{title}: no account met any of it in {2 * days} days"]
     met, people = stuck[stuck["times"] > 0], stuck["people_stuck"] > 0
-    counted = f"{_many(met['account_id'].nunique(), 'account', 'accounts')} met it"
+    met_by = f"{counted(met['account_id'].nunique(), 'account')} met it"
     if stuck["people_stuck"].notna().any():
-        counted += (
+        met_by += (
             f"; in {stuck.loc[people, 'account_id'].nunique():,} somebody did {least} times or more"
-            f" ({_many(int(stuck['people_stuck'].sum()), 'person', 'people')})"
+            f" ({counted(int(stuck['people_stuck'].sum()), 'person', 'people')})"
         )
     if stuck["times"].isna().all():
-        counted = "the feed was not there all that time, so nothing is counted"
+        met_by = "the feed was not there all that time, so nothing is counted"
     lines = [("account", "trouble", "times", "before", "people", "stuck", "last seen")]
     for row in stuck.head(SHOWN).to_dict("records"):
         counts = (_count(row[name]) for name in ("times", "times_before", "people", "people_stuck"))
@@ -105,17 +106,13 @@ def stuck_text(
         )
     wide = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return [
-        f"{title}: {counted}",
+        f"{title}: {met_by}",
         *(
             f"  {account:<{wide[0]}}  {trouble:<{wide[1]}}  "
             + "  ".join(f"{text:>{width}}" for text, width in zip(counts, wide[2:], strict=True))
             for account, trouble, *counts in lines
         ),
     ]
-
-
-def _many(count: int, one: str, more: str) -> str:
-    return f"{count:,} {one if count == 1 else more}"
 
 
 def _count(value: Any) -> str:

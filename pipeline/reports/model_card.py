@@ -25,7 +25,7 @@ _METRICS = (
 )
 # Of the metrics above, those that also stand for accounts whose contract can end in the window.
 _AMONG_LEAVABLE = ("log_loss", "auc", "lift_top_decile", "calibration_slope")
-OWN = "this model"
+OWN, REFUSED = "this model", "the candidate that was refused"
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,9 @@ class ModelCardInputs:
         Sentences.
     waivers
         What was waived, by whom and why, in sentences.
-    subject
-        Whose figures the evaluation holds, where they are not those of the model the card is about.
+    is_of_refused
+        The evaluation holds the figures of a candidate that was refused, not of the model that the
+        card is about.
     """
 
     project: str
@@ -66,12 +67,13 @@ class ModelCardInputs:
     now: datetime
     limits: tuple[str, ...] = ()
     waivers: tuple[str, ...] = ()
-    subject: str = OWN
+    is_of_refused: bool = False
 
 
 def model_card(inputs: ModelCardInputs) -> tuple[str, str]:
     """The card as one self-contained HTML page, and the same as Markdown."""
     test = dict(inputs.evaluation.get("test", {}))
+    subject = REFUSED if inputs.is_of_refused else OWN
     view = {
         "project": inputs.project,
         "target_words": inputs.target_words,
@@ -81,11 +83,11 @@ def model_card(inputs: ModelCardInputs) -> tuple[str, str]:
         "metrics": metric_rows(inputs.evaluation),
         "leavable": inputs.evaluation.get("can_leave") or {},
         "leavable_metrics": leavable_rows(inputs.evaluation),
-        "comparisons": comparison_rows(inputs.evaluation, inputs.subject),
+        "comparisons": comparison_rows(inputs.evaluation, subject),
         "borrowed": (
-            ""
-            if inputs.subject == OWN or not test
-            else f"Gates and figures of the test are those of {inputs.subject}."
+            f"Gates and figures of the test are those of {subject}."
+            if inputs.is_of_refused and test
+            else ""
         ),
         "ages": [
             _cost_row(f"{each['age_days']} days old", each)

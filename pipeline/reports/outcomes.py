@@ -10,7 +10,9 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
-from models.drivers import BANDS_IN_WORDS
+from models.health.scale import BANDS_IN_WORDS
+from models.health.words import horizon_words
+from models.target_words import TargetWords
 from models.track_record import (
     ALARM_BANDS,
     CALM_BANDS,
@@ -25,8 +27,7 @@ from models.track_record import (
     Tally,
 )
 from pipeline.jobs.outcomes import JudgedRun, OutcomesReport, WaitingRun
-from pipeline.reports.render import day, money
-from pipeline.reports.scale import horizon_words
+from pipeline.reports.render import counted, day, money, text_of
 
 TOLD, LISTED = 3, 8
 """Runs told in full in the terminal, and runs listed that still wait; all of them with --json."""
@@ -35,17 +36,15 @@ CHANCE = (
     " published probability; an account scored on several dates counts as one."
 )
 NOTHING_TO_DO = "Nothing to do."
-Words = tuple[str, str, str, str]
-"""What accounts do, are at risk of, did, and what the others did."""
 
 
-def outcomes_lines(report: OutcomesReport, words: Words) -> list[Any]:
+def outcomes_lines(report: OutcomesReport, words: TargetWords) -> list[Any]:
     """Renderables: the verdict over all runs, every run in a line, the newest in full, what still
     waits.
     """
     lines: list[Any] = [
         Text(
-            f"{report.target}: {_count(len(report.judged), 'run')} whose outcome is known; data"
+            f"{report.target}: {counted(len(report.judged), 'run')} whose outcome is known; data"
             f" until {report.until}",
             style="bold",
         ),
@@ -117,7 +116,7 @@ def _named(run: Mapping[str, Any]) -> dict[str, Any]:
     return {"run_id": run["run_id"], "as_of": run["as_of"], "basis": run["basis"]}
 
 
-def overall_words(report: OutcomesReport, words: Words) -> list[str]:
+def overall_words(report: OutcomesReport, words: TargetWords) -> list[str]:
     """The verdict over all runs published in time, and the next step."""
     if not report.judged:
         return []
@@ -133,11 +132,11 @@ def overall_words(report: OutcomesReport, words: Words) -> list[str]:
     ]
 
 
-def verdict_words(total: Tally, words: Words, *, in_time: bool = True) -> str:
+def verdict_words(total: Tally, words: TargetWords, *, in_time: bool = True) -> str:
     """Whether the promise held, in a sentence or two; of a run scored after the fact, what
     happened.
     """
-    past = words[2]
+    past = words.past
     if not total.scores:
         return "No account was scored."
     if total.promised is None:
@@ -149,7 +148,7 @@ def verdict_words(total: Tally, words: Words, *, in_time: bool = True) -> str:
     )
     if total.scores > total.accounts:
         figures += (
-            f" The scores are of {_count(total.accounts, 'account')}, {total.left_accounts:,} of"
+            f" The scores are of {counted(total.accounts, 'account')}, {total.left_accounts:,} of"
             f" which {past}."
         )
     if not in_time:
@@ -163,21 +162,22 @@ def verdict_words(total: Tally, words: Words, *, in_time: bool = True) -> str:
     return f"{said}: {figures}{' With so few, only a large error would show.' if few else ''}"
 
 
-def _happened(total: Tally, words: Words) -> str:
+def _happened(total: Tally, words: TargetWords) -> str:
     """`19 of 675 accounts left (2.8%, 1.8 to 4.4%)`; by score where accounts have several."""
     if total.scores == total.accounts:
-        return f"{total.left:,} of {_count(total.accounts, 'account')} {words[2]}{_rate(total)}"
+        return f"{total.left:,} of {counted(total.accounts, 'account')} {words.past}{_rate(total)}"
     return (
-        f"{total.left:,} of {_count(total.scores, 'score')} saw the account"
-        f" {words[0]}{_rate(total)}"
+        f"{total.left:,} of {counted(total.scores, 'score')} saw the account"
+        f" {words.verb}{_rate(total)}"
     )
 
 
-def ranking_words(made: Record, words: Words) -> str:
+def ranking_words(made: Record, words: TargetWords) -> str:
     """Whether those that left were ranked before those that stayed."""
     if made.ranking == TOO_FEW:
         return (
-            f"Ranking: too few to say, under {LEAVERS_TO_RANK} accounts {words[2]} or {words[3]}."
+            f"Ranking: too few to say, under {LEAVERS_TO_RANK} accounts {words.past} or"
+            f" {words.opposite}."
         )
     assert made.auc is not None and made.auc_low is not None and made.auc_high is not None
     figures = (
@@ -187,7 +187,7 @@ def ranking_words(made: Record, words: Words) -> str:
     return f"Ranking: {figures}{'' if made.ranking == RANKED else ', no better than chance'}."
 
 
-def next_step(made: Record, words: Words, *, in_use: bool) -> str:
+def next_step(made: Record, words: TargetWords, *, in_use: bool) -> str:
     """What to do about a record, in a sentence."""
     if made.ranking != NOT_RANKED and made.total.verdict in (HELD, ""):
         return NOTHING_TO_DO
@@ -203,25 +203,25 @@ def next_step(made: Record, words: Words, *, in_use: bool) -> str:
         "Next: `tenure features`, then `tenure recalibrate`, which corrects the level if newer"
         " labels confirm it."
         + (
-            f" Look at the accounts worked on first: plays that help change how many {words[0]}."
+            f" Look at the accounts worked on first: plays that help change how many {words.verb}."
             if worked
             else ""
         )
     )
 
 
-def run_words(each: JudgedRun, words: Words) -> str:
+def run_words(each: JudgedRun, words: TargetWords) -> str:
     """The verdict of one run in a line: short, for a table."""
     made = each.record
     if not each.in_time:
-        return f"scored {day(_moment(each.scored_on))}, after the fact: no promise"
+        return f"scored {day(each.scored_on)}, after the fact: no promise"
     if not made.total.verdict:
         ranks = {RANKED: "ranks", NOT_RANKED: "does not rank", TOO_FEW: "too few to say"}
         return f"scorecard: {ranks[made.ranking]}"
     said = {
         HELD: "promise held",
-        MORE: f"more {words[2]} than promised",
-        FEWER: f"fewer {words[2]} than promised",
+        MORE: f"more {words.past} than promised",
+        FEWER: f"fewer {words.past} than promised",
     }
     return said[made.total.verdict] + (", does not rank" if made.ranking == NOT_RANKED else "")
 
@@ -246,11 +246,11 @@ def first_words(report: OutcomesReport) -> str:
     )
 
 
-def apart_words(made: Record, words: Words) -> list[str]:
+def apart_words(made: Record, words: TargetWords) -> list[str]:
     """Accounts counted apart, and the judged ones somebody worked on."""
     lines = [
         f"{each.reason}:"
-        f" {_count(each.accounts, 'account')}{f', {each.left} {words[2]}' if each.left else ''}"
+        f" {counted(each.accounts, 'account')}{f', {each.left} {words.past}' if each.left else ''}"
         for each in made.apart
     ]
     lines = [f"Not judged: {'; '.join(lines)}."] if lines else []
@@ -259,28 +259,28 @@ def apart_words(made: Record, words: Words) -> list[str]:
             f"Somebody worked on {_short(made.treated, words)}; the others,"
             f" {_short(made.untreated, words)}. "
             + (
-                f"A play that helped makes more {words[0]} than promised."
+                f"A play that helped makes more {words.verb} than promised."
                 if _is_good(made)
                 else (
-                    f"A play that helped makes a right warning look wrong, and who {words[2]} early"
-                    " could not be worked on."
+                    "A play that helped makes a right warning look wrong, and who"
+                    f" {words.past} early could not be worked on."
                 )
             )
         )
     return lines
 
 
-def calm_words(made: Record, words: Words, bands: Sequence[str]) -> str:
+def calm_words(made: Record, words: TargetWords, bands: Sequence[str]) -> str:
     """`Healthy accounts that left: 2 of 240. At risk that stayed: 29 of 33.`"""
     calm = next(BANDS_IN_WORDS[each] for each in bands if each in CALM_BANDS)
     red = next(BANDS_IN_WORDS[each] for each in bands if each in ALARM_BANDS)
     return (
-        f"{calm.capitalize()} that {words[2]}: {_of(made.calm_left, made.calm)}. {red.capitalize()}"
-        f" that {words[3]}: {_of(made.alarms_stayed, made.alarms)}."
+        f"{calm.capitalize()} that {words.past}: {_of(made.calm_left, made.calm)}."
+        f" {red.capitalize()} that {words.opposite}: {_of(made.alarms_stayed, made.alarms)}."
     )
 
 
-def page_view(report: OutcomesReport | None, words: Words) -> dict[str, Any] | None:
+def page_view(report: OutcomesReport | None, words: TargetWords) -> dict[str, Any] | None:
     """What the portfolio page shows of earlier scores; None where there is nothing to say."""
     if report is None:
         return None
@@ -305,7 +305,7 @@ def page_view(report: OutcomesReport | None, words: Words) -> dict[str, Any] | N
     }
 
 
-def _told(each: JudgedRun, words: Words) -> list[Any]:
+def _told(each: JudgedRun, words: TargetWords) -> list[Any]:
     made, run = each.record, each.run
     step = (
         next_step(made, words, in_use=each.in_use)
@@ -330,22 +330,24 @@ def _told(each: JudgedRun, words: Words) -> list[Any]:
     return [*lines, *(Text(f"  {line}") for line in apart_words(made, words))]
 
 
-def _leaver(row: Mapping[Any, Any], words: Words) -> str:
+def _leaver(row: Mapping[Any, Any], words: TargetWords) -> str:
     chance = "" if pd.isna(row["probability"]) else f", {row['probability']:.1%}"
-    left = "" if pd.isna(row["left_at"]) else f", {words[2]} {row['left_at']:%Y-%m-%d}"
+    left = "" if pd.isna(row["left_at"]) else f", {words.past} {row['left_at']:%Y-%m-%d}"
     value = (
         ""
         if pd.isna(row["value_per_year"])
-        else f", {money(row['value_per_year'], _text(row['currency']))} a year"
+        else f", {money(row['value_per_year'], text_of(row['currency']))} a year"
     )
-    said = f"for {words[1]}: {row['towards'] or 'nothing'}; against it: {row['away'] or 'nothing'}"
+    said = (
+        f"for {words.gerund}: {row['towards'] or 'nothing'}; against it: {row['away'] or 'nothing'}"
+    )
     return (
         f"{row['name']} ({row['account_id']}): score {int(row['health'])}{chance}{left}{value};"
         f" {said}"
     )
 
 
-def _runs_table(report: OutcomesReport, words: Words) -> Table:
+def _runs_table(report: OutcomesReport, words: TargetWords) -> Table:
     table = _table("scores of", words, "ranking", "verdict")
     for each in report.judged:
         made = each.record
@@ -360,23 +362,23 @@ def _runs_table(report: OutcomesReport, words: Words) -> Table:
     return table
 
 
-def _months_table(report: OutcomesReport, words: Words) -> Table:
+def _months_table(report: OutcomesReport, words: TargetWords) -> Table:
     table = _table("month", words)
     for month, made in report.months:
         table.add_row(month, *_cells(made.total))
     return table
 
 
-def _band_table(made: Record, words: Words) -> Table:
+def _band_table(made: Record, words: TargetWords) -> Table:
     table = _table("  band", words)
     for band, each in made.bands:
         table.add_row(f"  {BANDS_IN_WORDS[band]}", *_cells(each))
     return table
 
 
-def _table(first: str, words: Words, *more: str) -> Table:
+def _table(first: str, words: TargetWords, *more: str) -> Table:
     return Table(
-        first, "scores", "promised", words[2], "chance", "rate", *more, box=None, pad_edge=False
+        first, "scores", "promised", words.past, "chance", "rate", *more, box=None, pad_edge=False
     )
 
 
@@ -395,10 +397,10 @@ def _cells(total: Tally) -> tuple[str, str, str, str, str]:
 def _left_out_words(report: OutcomesReport) -> list[str]:
     lines = []
     if report.superseded:
-        lines.append(f"Left out: {_count(report.superseded, 'run')} taken back (superseded).")
+        lines.append(f"Left out: {counted(report.superseded, 'run')} taken back (superseded).")
     if report.replaced:
         lines.append(
-            f"Left out: {_count(report.replaced, 'run')} of a date for which readers saw another"
+            f"Left out: {counted(report.replaced, 'run')} of a date for which readers saw another"
             " run last."
         )
     return lines + [
@@ -407,7 +409,7 @@ def _left_out_words(report: OutcomesReport) -> list[str]:
 
 
 def _when(each: WaitingRun) -> str:
-    when = "an open end" if each.matures_on is None else day(_moment(each.matures_on))
+    when = "an open end" if each.matures_on is None else day(each.matures_on)
     return f"those of {day(each.run['as_of'])} when the data reach {when}"
 
 
@@ -426,25 +428,13 @@ def _rate(total: Tally) -> str:
     return f" ({total.rate:.1%}, {100 * total.rate_low:.1f} to {total.rate_high:.1%})"
 
 
-def _short(total: Tally, words: Words) -> str:
+def _short(total: Tally, words: TargetWords) -> str:
     """`109 accounts: 1 left, 4.3 promised`, counted by score where accounts have several."""
-    counted = _count(total.scores, "account" if total.scores == total.accounts else "score")
-    return f"{counted}: {total.left:,} {words[2]}" + (
+    sized = counted(total.scores, "account" if total.scores == total.accounts else "score")
+    return f"{sized}: {total.left:,} {words.past}" + (
         "" if total.promised is None else f", {total.promised:.1f} promised"
     )
 
 
 def _of(part: int, whole: int) -> str:
     return f"{part:,} of {whole:,}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _moment(date: Any) -> pd.Timestamp:
-    return pd.Timestamp(date)

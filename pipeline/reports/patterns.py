@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from models.patterns import FALSE_DISCOVERIES, Effect, Pattern
+from models.target_words import TARGET_WORDS
 from pipeline.jobs.patterns import PatternReport
-from pipeline.reports.portfolio import EVENT_WORDS
-from pipeline.reports.render import day, render, style
+from pipeline.reports.render import counted, day, render, style
 
 SHOWN = 10
 """Patterns of each direction in the terminal and open on the page."""
@@ -63,7 +63,7 @@ def pattern_json(report: PatternReport) -> dict[str, Any]:
 
 def pattern_page(report: PatternReport, *, now: datetime) -> str:
     """One self-contained HTML page: no outside hosts, no script."""
-    past, opposite = EVENT_WORDS[report.facts["kind"]][2:4]
+    words = TARGET_WORDS[report.facts["kind"]]
     thread = report.found.thread
     parts = [
         {
@@ -84,8 +84,8 @@ def pattern_page(report: PatternReport, *, now: datetime) -> str:
         strongest=thread.patterns if thread else (),
         parts=parts,
         no_cause=NO_CAUSE,
-        past=past,
-        opposite=opposite,
+        past=words.past,
+        opposite=words.opposite,
         later=later_words(report),
     )
 
@@ -95,7 +95,7 @@ def directions(report: PatternReport) -> list[tuple[str, list[Pattern]]]:
     strongest.
     """
     is_good = bool(report.facts["is_event_good"])
-    verb = EVENT_WORDS[report.facts["kind"]][0]
+    verb = TARGET_WORDS[report.facts["kind"]].verb
     often = {True: f"{verb} more often", False: f"{verb} less often"}
     return [
         (f"{name}: accounts like this {often[more]}", _ordered(report.found.of(is_more=more)))
@@ -111,12 +111,15 @@ def headline(report: PatternReport) -> str:
     """What came of it, in one sentence; says plainly where little or nothing survives."""
     found = report.found
     count, held = len(found.patterns), sum(each.verdict == "confirmed" for each in found.patterns)
-    past, opposite = EVENT_WORDS[report.facts["kind"]][2:4]
+    words = TARGET_WORDS[report.facts["kind"]]
     if not count:
-        return f"Nothing separates accounts that {past} from those that {opposite} beyond chance"
+        return (
+            f"Nothing separates accounts that {words.past} from those that {words.opposite} beyond"
+            " chance"
+        )
     told = (
-        f"{count} pattern{'s' if count > 1 else ''} separated accounts that {past} from those that"
-        f" {opposite}"
+        f"{counted(count, 'pattern')} separated accounts that {words.past} from those"
+        f" that {words.opposite}"
     )
     if not held:
         return f"{told}; none held later: take them as questions, not as findings"
@@ -126,7 +129,7 @@ def headline(report: PatternReport) -> str:
 def looked_at(report: PatternReport) -> str:
     """Dates, accounts and how much was looked at."""
     found = report.found
-    past = EVENT_WORDS[report.facts["kind"]][2]
+    past = TARGET_WORDS[report.facts["kind"]].past
     return (
         f"Found on {_dates(found.earlier_dates)} ({found.earlier_events:,} of"
         f" {found.earlier_accounts:,} accounts {past}), checked on {later_words(report)}"
@@ -147,14 +150,15 @@ def thread_words(report: PatternReport) -> str:
     thread = report.found.thread
     if thread is None:
         return ""
-    past, opposite = EVENT_WORDS[report.facts["kind"]][2:4]
+    words = TARGET_WORDS[report.facts["kind"]]
     effect = thread.effect
     kind = "success" if report.facts["is_event_good"] else "failure"
     is_thread = effect.p_value <= FALSE_DISCOVERIES and effect.share_event > effect.share_other
     strongest = f"{thread.together} or more of the {len(thread.patterns)} strongest {kind} patterns"
     shares = (
-        f"of the {effect.event_accounts:.0f} accounts that {past} later {effect.share_event:.0%}"
-        f" showed {strongest}, of those that {opposite} {effect.share_other:.0%}"
+        f"of the {effect.event_accounts:.0f} accounts that {words.past} later"
+        f" {effect.share_event:.0%} showed {strongest}, of those that {words.opposite}"
+        f" {effect.share_other:.0%}"
     )
     return (
         f"A common thread: {shares}."
@@ -176,11 +180,11 @@ def _times(ratio: float) -> str:
 
 
 def _table(report: PatternReport, title: str, patterns: Sequence[Pattern]) -> Table:
-    past, opposite = EVENT_WORDS[report.facts["kind"]][2:4]
+    words = TARGET_WORDS[report.facts["kind"]]
     table = Table(
         "pattern",
-        past,
-        opposite,
+        words.past,
+        words.opposite,
         "as often",
         "later",
         "as often",

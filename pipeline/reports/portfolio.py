@@ -13,28 +13,18 @@ from markupsafe import Markup
 from features.errors import ContractError
 from models.drivers import interval_in_words
 from models.health import Promise
+from models.health.words import base_words, horizon_words, sentence_of, unsure_band
+from models.target_words import TARGET_WORDS
 from pipeline.actions.worklist import NO_OWNER, is_good_event, largest_reasons, worklist
 from pipeline.jobs.outcomes import OutcomesReport
 from pipeline.reports.hindsight import LEADS, Hindsight, count_of, interval_of, look_back
 from pipeline.reports.outcomes import page_view
 from pipeline.reports.reliability import reliability_rows, reliability_svg
 from pipeline.reports.render import render, script_and_policy, style
-from pipeline.reports.scale import base_words, horizon_words, sentence_of, unsure_band
 
 SHOWN_PER_OWNER = 10
 _SHOWN_ALARMS = 12
 _SHOWN_LEAVERS = 40
-EVENT_WORDS = {
-    "churn": ("leave", "leaving", "left", "stayed"),
-    "voluntary": ("cancel", "cancelling", "cancelled", "stayed"),
-    "involuntary": ("lapse", "lapsing", "lapsed", "stayed"),
-    "contraction": ("shrink", "shrinking", "shrank", "did not shrink"),
-    "expansion": ("grow", "growing", "grew", "did not grow"),
-    "conversion": ("convert", "converting", "converted", "did not convert"),
-    "inactivity": ("fall silent", "falling silent", "fell silent", "stayed active"),
-    "event": ("have the event", "the event", "had the event", "did not"),
-}
-"""Kind of target -> what accounts do, are at risk of, did, and what the others did."""
 
 
 @dataclass(frozen=True)
@@ -149,8 +139,10 @@ def portfolio_page(inputs: PortfolioInputs) -> str:
     """
     if inputs.scores.empty:
         raise ContractError("no scores to show. Run `tenure score` first, then draw the page.")
-    verb, gerund, past, opposite = EVENT_WORDS[inputs.target_kind]
-    ranked = worklist(inputs.scores, inputs.drivers, inputs.portfolio, event=verb, why=inputs.why)
+    words = TARGET_WORDS[inputs.target_kind]
+    ranked = worklist(
+        inputs.scores, inputs.drivers, inputs.portfolio, event=words.verb, why=inputs.why
+    )
     good_event = is_good_event(inputs.scores)
     script, policy = script_and_policy("filter.js")
     return render(
@@ -162,25 +154,27 @@ def portfolio_page(inputs: PortfolioInputs) -> str:
         run=inputs.run,
         now=inputs.now,
         objective={"purpose": "", "capacity": None, **inputs.objective},
-        verb=verb,
-        gerund=gerund,
-        past=past,
-        opposite=opposite,
+        verb=words.verb,
+        gerund=words.gerund,
+        past=words.past,
+        opposite=words.opposite,
         good_event=good_event,
         is_scorecard=bool((inputs.scores["basis"] == "scorecard").any()),
         target_words=inputs.target_words,
         horizon=horizon_words(inputs.run.get("horizon_days")),
         currency=_currency(inputs.portfolio),
         tiles=band_tiles(inputs.scores, inputs.portfolio, inputs.previous_counts),
-        owners=owner_lists(ranked, inputs, reasons_of(inputs.drivers, good_event=good_event), verb),
+        owners=owner_lists(
+            ranked, inputs, reasons_of(inputs.drivers, good_event=good_event), words.verb
+        ),
         base_words=_base_words(inputs.scores),
         left_out=left_out(inputs.scores),
         shown=SHOWN_PER_OWNER,
         sources=source_rows(inputs.source_freshness, inputs.run.get("as_of")),
         limits=inputs.limits,
-        earlier=page_view(inputs.earlier, EVENT_WORDS[inputs.target_kind]),
+        earlier=page_view(inputs.earlier, words),
         **_looking_back(inputs),
-        **_trust(inputs, past),
+        **_trust(inputs, words.past),
     )
 
 

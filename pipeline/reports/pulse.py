@@ -8,12 +8,12 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
-from models.drivers import BANDS_IN_WORDS
+from models.health.scale import BANDS_IN_WORDS
+from models.health.words import horizon_words
 from models.intervals import FEWEST_ACCOUNTS
 from models.pulse import CURRENT, EXPIRED, KINDS, MODEL_WARNS, NEVER, OLD, PULSE_WARNS, Verdict
 from pipeline.jobs.pulse import PulseReport
-from pipeline.reports.render import day, money, render, style
-from pipeline.reports.scale import horizon_words
+from pipeline.reports.render import counted, day, money, render, style, text_of
 
 SHOWN = 15
 """Disagreements of each kind in the terminal; the page has all."""
@@ -163,11 +163,7 @@ def weight_words(report: PulseReport) -> str:
     if not found.signals:
         return "Weight in the score: none, the model reads no pulse."
     share = f"{found.share:.0%}" if found.share >= 0.01 else "under 1%"
-    moved = (
-        "no account"
-        if not found.bands_moved
-        else f"{found.bands_moved:,} account{'s' if found.bands_moved > 1 else ''}"
-    )
+    moved = "no account" if not found.bands_moved else counted(found.bands_moved, "account")
     return (
         f"Weight in the score: {_size(found.mean_size)} on average ({signed(found.largest_down)} to"
         f" {signed(found.largest_up)}), {share} of all points; {found.felt:,} of {found.accounts:,}"
@@ -184,12 +180,12 @@ def verdict_words(report: PulseReport, kind: str) -> list[str]:
         return [f"Who was right: on {tested_words(report)} they never disagreed so."]
     lines = [
         f"Who was right: on {tested_words(report)} they disagreed on"
-        f" {_count(found.scores, 'score')} of {_count(found.accounts, 'account')}; {found.left}"
+        f" {counted(found.scores, 'score')} of {counted(found.accounts, 'account')}; {found.left}"
         f" left. The model was right {_right(found, found.model_right)}, the pulse"
         f" {_right(found, found.pulse_right)}."
     ]
     elsewhere = (
-        f"; of {_count(found.others, 'other score')} with such a pulse"
+        f"; of {counted(found.others, 'other score')} with such a pulse"
         f" {count_of(found.others_left, found.others)} left"
         if found.others
         else ""
@@ -201,7 +197,7 @@ def verdict_words(report: PulseReport, kind: str) -> list[str]:
     )
     if found.treated:
         lines.append(
-            f"On {found.treated} of {_count(found.scores, 'score')} somebody worked on the account"
+            f"On {found.treated} of {counted(found.scores, 'score')} somebody worked on the account"
             " before the outcome: a play that helped makes a right warning look wrong."
         )
     return lines
@@ -213,8 +209,8 @@ def tested_words(report: PulseReport) -> str:
     if not dates:
         return ""
     if len(dates) == 1:
-        return f"the test date {day(_moment(dates[0]))}"
-    return f"the {len(dates)} test dates from {day(_moment(dates[0]))} to {day(_moment(dates[-1]))}"
+        return f"the test date {day(dates[0])}"
+    return f"the {len(dates)} test dates from {day(dates[0])} to {day(dates[-1])}"
 
 
 def count_of(share: float, whole: int) -> str:
@@ -247,11 +243,11 @@ def _table(rows: pd.DataFrame) -> Table:
     for row in rows.to_dict("records"):
         table.add_row(
             f"{row['name']} ({row['account_id']})",
-            money(row["value_per_year"], _text(row["currency"])),
+            money(row["value_per_year"], text_of(row["currency"])),
             f"{int(row['health'])} {BANDS_IN_WORDS[row['band']]}",
             _chance(row),
             f"{row['pulse']:g} of 5",
-            _text(row["author"]),
+            text_of(row["author"]),
             f"{row['noted_at']:%Y-%m-%d}",
             f"{row['counts_until']:%Y-%m-%d}",
             signed(row["points"]),
@@ -268,17 +264,5 @@ def _chance(row: Mapping[Any, Any]) -> str:
     return "" if pd.isna(row["probability"]) else f"{row['probability']:.1%}"
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def _size(points: float) -> str:
     return f"{points:.1f} points" if points >= 0.05 else "under 0.1 points"
-
-
-def _moment(date: Any) -> datetime:
-    return datetime(date.year, date.month, date.day)

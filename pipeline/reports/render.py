@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from datetime import datetime
+from datetime import date
 from functools import cache
 from typing import Any
 
@@ -10,8 +10,8 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from models.drivers import BANDS_IN_WORDS
 from models.gates import verdict
+from models.health.scale import BANDS_IN_WORDS
 from pipeline.edge.text import visible
 
 # Shape and word carry the band too: one man in twelve cannot tell the colours apart.
@@ -80,12 +80,12 @@ def short_money(value: float | None, currency: str = "") -> str:
     return money(value, currency)
 
 
-def day(moment: datetime | None) -> str:
+def day(moment: date | None) -> str:
     """`3 Mar 2025`; empty where there is none."""
     if moment is None or pd.isna(moment):
         return ""
-    date = pd.Timestamp(moment)
-    return f"{date.day} {date:%b %Y}"
+    at = pd.Timestamp(moment)
+    return f"{at.day} {at:%b %Y}"
 
 
 def percent(share: float | None, digits: int = 0) -> str:
@@ -93,6 +93,16 @@ def percent(share: float | None, digits: int = 0) -> str:
     if share is None or pd.isna(share):
         return "unknown"
     return f"{100 * share:.{digits}f}%"
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """`1 account`, `2,310 accounts`, `2 people`."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def text_of(value: object) -> str:
+    """The text in a cell of a table; empty where there is none."""
+    return value if isinstance(value, str) else ""
 
 
 def markdown(text: object) -> str:

@@ -9,7 +9,8 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
-from models.drivers import BANDS_IN_WORDS
+from models.health.scale import BANDS_IN_WORDS
+from models.health.words import band_names
 from models.trajectory import (
     FALLEN,
     LOOK_BACK,
@@ -23,7 +24,6 @@ from models.trajectory import (
 )
 from pipeline.jobs.history import AccountTrajectory
 from pipeline.reports.render import day, percent, short_money
-from pipeline.reports.scale import band_names
 from pipeline.reports.trajectory_picture import trajectory_svg
 
 MOVEMENTS_IN_WORDS = {

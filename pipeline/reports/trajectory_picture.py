@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup, escape
 
-from models.drivers import BANDS_IN_WORDS
+from models.health.scale import BANDS_IN_WORDS
 from pipeline.jobs.history import AccountTrajectory
 from pipeline.reports.render import day
 

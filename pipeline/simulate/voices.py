@@ -215,7 +215,7 @@ def csm_notes(company: Company) -> pd.DataFrame:
             "account_id": company.account_id[account],
             "author": company.owner_code(company.owner_on(account, day)),
             "noted_at": noted,
-            "expires_at": noted + np.timedelta64(90 * 86_400_000_000, "us"),
+            "expires_at": noted + np.timedelta64(90, "D"),
             "pulse": np.clip(np.round(3.5 + 1.1 * view), 1, 5),
             "text": words.say(words.NOTE_TEXTS, np.digitize(view, [-0.6, 0.6]), generator),
         }

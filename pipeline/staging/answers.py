@@ -36,7 +36,7 @@ def add_points(connection: Connection, source: StagedSource) -> StagedSource:
     A score off its scale, or on one that nobody can tell, has no points; the notes say how many.
     The mean of `nps_points` is the NPS: percent promoters minus percent detractors.
     """
-    if source.contract.table != "surveys" or source.columns[POINTS].is_mapped:
+    if source.contract.table != "surveys" or source.is_mapped(POINTS):
         return source
     asked = [
         _Asked(kind, scale, scale_ends(kind, scale))
@@ -44,8 +44,8 @@ def add_points(connection: Connection, source: StagedSource) -> StagedSource:
             connection, f"SELECT DISTINCT kind, scale FROM {source.table} ORDER BY ALL"
         )
     ]
-    unit = 10 ** source.columns["score"].decimals
-    keeps_nps = source.columns[NPS].is_mapped
+    unit = source.unit("score")
+    keeps_nps = source.is_mapped(NPS)
     nps = NPS if keeps_nps else _nps_points(asked, source, unit)
     connection.execute(
         f"CREATE OR REPLACE TABLE {source.table} AS SELECT * REPLACE ({_points(asked, unit)} AS"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from features.errors import ContractError
 from features.sources import ColumnType
+from features.windows import US_PER_DAY
 from pipeline.engine.duckdb import literal
 
 INTEGERS = (
@@ -46,7 +47,7 @@ FALSE_WORDS = ("false", "f", "no", "n", "0")
 HAS_OFFSET = r"\d:\d{2}.*(Z|z| ?UTC|[+-]\d{2}(:?\d{2})?)$"
 GROUPED_COMMA_NUMBER = r"^[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?$"
 MICROSECONDS = {
-    "days": 86_400_000_000,
+    "days": US_PER_DAY,
     "hours": 3_600_000_000,
     "minutes": 60_000_000,
     "seconds": 1_000_000,

@@ -31,7 +31,7 @@ def families(connection: Connection, accounts: StagedSource) -> pd.DataFrame:
     ContractError
         No parents are mapped, a parent changed, or parents go round in a circle.
     """
-    if not accounts.columns["parent_account_id"].is_mapped:
+    if not accounts.is_mapped("parent_account_id"):
         raise ConfigError(
             'roll_up = "parent" needs the column parent_account_id of accounts. Map it, or take'
             " roll_up out."
@@ -85,11 +85,7 @@ def roll_up(connection: Connection, source: StagedSource, found: pd.DataFrame) -
         gone = {CHILDREN: source.rows_staged - left} if left < source.rows_staged else {}
         source = replace(source, rows_staged=left, rows_left_out={**source.rows_left_out, **gone})
     else:
-        own = [
-            name
-            for name in INSIDE_ACCOUNT
-            if name in source.columns and source.columns[name].is_mapped
-        ]
+        own = [name for name in INSIDE_ACCOUNT if name in source.columns and source.is_mapped(name)]
         qualified = "".join(
             f", CASE WHEN family.root_id IS NULL THEN staged.{name} ELSE staged.account_id || '/'"
             f" || staged.{name} END AS {name}"
@@ -109,7 +105,7 @@ def _kept_accounts(source: StagedSource) -> str:
     """SELECT of accounts, to which a WHERE about their id is added; who was merged into a child was
     merged into its root.
     """
-    if not source.columns["merged_into"].is_mapped:
+    if not source.is_mapped("merged_into"):
         return f"SELECT * FROM {source.table}"
     return (
         "SELECT * FROM (SELECT staged.* REPLACE (CASE WHEN family.root_id IS NULL THEN"

@@ -80,7 +80,7 @@ def add_sentiment(
     fresh = known.iloc[:0]
     if column is None or not source.settings.read_texts:
         return source, fresh
-    if not source.columns[column].is_mapped or source.columns[COLUMN].is_mapped:
+    if not source.is_mapped(column) or source.is_mapped(COLUMN):
         return source, fresh
     lexicon = lexicon_version()
     connection.register("judged_before", known[known["lexicon"] == lexicon])

@@ -22,7 +22,7 @@ def add_sessions(connection: Connection, source: StagedSource) -> StagedSource:
     `user_id` the account is one visitor.
     """
     gap = source.settings.session_gap_minutes
-    if source.contract.table != "usage_events" or gap is None or source.columns[COLUMN].is_mapped:
+    if source.contract.table != "usage_events" or gap is None or source.is_mapped(COLUMN):
         return source
     connection.execute(f"""
 CREATE OR REPLACE TABLE {source.table} AS

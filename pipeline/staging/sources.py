@@ -10,6 +10,7 @@ import duckdb
 
 from features.errors import ConfigError, ContractError, EmptySource
 from features.sources import COMMON, Contract
+from features.windows import US_PER_DAY
 from pipeline.config.checks import contract_of, nearest
 from pipeline.config.schema import Project, Source
 from pipeline.engine.duckdb import Connection, literal, row, rows
@@ -378,7 +379,7 @@ class _Stager:
         )
 
     def _delay(self) -> str:
-        return f"to_microseconds({round(self.source.delay_days * 86_400_000_000)})"
+        return f"to_microseconds({round(self.source.delay_days * US_PER_DAY)})"
 
     def _event(self) -> str:
         """When a row happened. Accounts without history happened when they were opened."""
@@ -439,7 +440,6 @@ class _Stager:
         )
         return StagedSource(
             name=self.name,
-            table=self.table,
             contract=self.contract,
             settings=self.source,
             columns=self._handed_on(),

@@ -1,11 +1,13 @@
-"""What staging hands on: where a source's rows are, what their columns mean, and what was left
-behind.
+"""What staging hands on and the store keeps, so that later commands need not read raw data again:
+where a source's rows are, what their columns mean, and what was left behind.
 """
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
+from typing import Any
 
-from features.sources import ColumnType, Contract
+from features.sources import CONTRACTS, ColumnType, Contract
 from pipeline.config.schema import Source
 
 DUCKDB_TYPES: dict[ColumnType, str] = {
@@ -49,10 +51,11 @@ class StagedSource:
     notes
         Things a reader should know, in sentences (local times that occur twice, lookups without a
         match).
+    has_versions
+        Whether some row was superseded by a later version.
     """
 
     name: str
-    table: str
     contract: Contract
     settings: Source
     columns: dict[str, StagedColumn]
@@ -66,3 +69,44 @@ class StagedSource:
     has_known_at: bool
     data_until: dict[str, date]
     notes: tuple[str, ...] = ()
+    has_versions: bool = False
+
+    @property
+    def table(self) -> str:
+        """Name of the table with its rows."""
+        return f"staged_{self.name}"
+
+    @property
+    def has_feeds(self) -> bool:
+        """Whether its rows came through feeds that end at different dates."""
+        return any(feed != "" for feed in self.data_until)
+
+    def is_mapped(self, column: str) -> bool:
+        """Whether the project file fills the column.
+
+        False too for a column that the contract gained after the source was staged.
+        """
+        return column in self.columns and self.columns[column].is_mapped
+
+    def unit(self, column: str) -> int:
+        """Stored whole numbers in one unit of the column: 100 where cents are stored."""
+        return int(10 ** self.columns[column].decimals)
+
+    def to_json(self) -> str:
+        """Facts as JSON; the contract by name, the settings left to the project file."""
+        plain = asdict(self)
+        plain["contract"] = self.contract.table
+        del plain["settings"]
+        return json.dumps(plain, sort_keys=True, default=str)
+
+
+def from_json(text: str, settings: Source) -> StagedSource:
+    """Back from JSON, with the settings of the project file."""
+    plain: dict[str, Any] = json.loads(text)
+    plain["contract"] = CONTRACTS[plain["contract"]]
+    plain["columns"] = {name: StagedColumn(**column) for name, column in plain["columns"].items()}
+    for name in ("first_event", "last_event", "newest_known"):
+        plain[name] = datetime.fromisoformat(plain[name]) if plain[name] else None
+    plain["data_until"] = {k: date.fromisoformat(v) for k, v in plain["data_until"].items()}
+    plain["notes"] = tuple(plain["notes"])
+    return StagedSource(settings=settings, **plain)

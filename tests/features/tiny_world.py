@@ -15,7 +15,7 @@ from features.sources import CONTRACTS
 from pipeline.config.schema import Source
 from pipeline.engine.duckdb import Connection
 from pipeline.engine.facts import define_times, prepare, put_table, run_plan, source_facts
-from pipeline.engine.staged_facts import StagedFacts
+from pipeline.staging.staged import StagedColumn, StagedSource
 
 Row = dict[str, Any]
 FIRST_DAY = 19_359  # 2023-01-02
@@ -51,7 +51,7 @@ class TinySource:
     """(column, type, decimals) beyond the contract."""
     unmapped: frozenset[str] = frozenset()
 
-    def staged(self) -> StagedFacts:
+    def staged(self) -> StagedSource:
         """What later jobs know of it."""
         contract = CONTRACTS[self.contract]
         columns = {"account_id": _column("text", True)}
@@ -61,8 +61,8 @@ class TinySource:
                 column.type, is_mapped, {"money": 2, "number": 1}.get(column.type, 0)
             )
         for name, type_, decimals in self.extra:
-            columns[name] = {**_column(type_, True, decimals), "is_extra": True}
-        return StagedFacts(
+            columns[name] = replace(_column(type_, True, decimals), is_extra=True)
+        return StagedSource(
             name=self.name,
             contract=contract,
             settings=self.settings,
@@ -83,7 +83,7 @@ class TinySource:
 
     def arrow(self) -> pa.Table:
         """Its rows with staging's types."""
-        columns = {n: c["type"] for n, c in self.staged().columns.items()}
+        columns = {n: c.type for n, c in self.staged().columns.items()}
         schema = pa.schema(
             [
                 *((n, _ARROW[t]) for n, t in columns.items()),
@@ -97,8 +97,8 @@ class TinySource:
         )
 
 
-def _column(type_: str, is_mapped: bool, decimals: int = 0) -> dict[str, Any]:
-    return {"type": type_, "decimals": decimals, "is_mapped": is_mapped, "is_extra": False}
+def _column(type_: str, is_mapped: bool, decimals: int = 0) -> StagedColumn:
+    return StagedColumn(type_, decimals, is_mapped)  # type: ignore[arg-type]
 
 
 World = dict[str, TinySource]

@@ -23,8 +23,8 @@ from models.targets import TargetRule
 from pipeline.config.schema import Source
 from pipeline.engine.duckdb import Connection, connected
 from pipeline.engine.facts import prepare, put_table, source_facts
-from pipeline.engine.staged_facts import StagedFacts
 from pipeline.jobs.merges import holders
+from pipeline.staging.staged import StagedColumn, StagedSource
 
 DOC = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "labels.md"
 AS_OF = date(2024, 3, 29)
@@ -84,20 +84,13 @@ def event(moment: str, **more: Any) -> Row:
     }
 
 
-def staged(contract: str, rows: list[Row], convention: str) -> StagedFacts:
+def staged(contract: str, rows: list[Row], convention: str) -> StagedSource:
     """A staged source as the engine knows it."""
-    columns = {
-        "account_id": {"type": "text", "decimals": 0, "is_mapped": True, "is_extra": False}
-    } | {
-        c.name: {
-            "type": c.type,
-            "decimals": 2 if c.type == "money" else 0,
-            "is_mapped": True,
-            "is_extra": False,
-        }
+    columns = {"account_id": StagedColumn("text", is_mapped=True)} | {
+        c.name: StagedColumn(c.type, 2 if c.type == "money" else 0, is_mapped=True)
         for c in CONTRACTS[contract].columns
     }
-    return StagedFacts(
+    return StagedSource(
         name=contract,
         contract=CONTRACTS[contract],
         settings=Source(convention=convention),  # type: ignore[arg-type]
@@ -134,7 +127,7 @@ def label_table(
     source = staged(contract, rows, convention)
     schema = pa.schema(
         [
-            *((n, _ARROW[c["type"]]) for n, c in source.columns.items()),
+            *((n, _ARROW[c.type]) for n, c in source.columns.items()),
             ("known_from", pa.timestamp("us")),
             ("known_until", pa.timestamp("us")),
             ("partition", pa.string()),

@@ -307,7 +307,7 @@ def test_bands_show_the_share_that_had_the_event_with_its_interval(part):
 
 @pytest.mark.parametrize("part", [0, 1])
 def test_figures_of_a_refused_candidate_are_not_those_of_the_scorecard_that_is_published(part):
-    text = model_card(some_inputs(subject="the candidate that was refused"))[part]
+    text = model_card(some_inputs(is_of_refused=True))[part]
     assert (
         "Gates and figures of the test are those of the candidate that was refused" in text
         and "this model" not in text

@@ -16,6 +16,7 @@ from small_company import NOW, Command, Company
 
 from features.errors import NotFound
 from models.bundle import Bundle
+from models.target_words import TARGET_WORDS
 from models.track_record import chance_interval, judged
 from pipeline.engine.duckdb import connected
 from pipeline.jobs.outcomes import JudgedRun, OutcomesReport, _follow, _open_until, outcomes_report
@@ -30,7 +31,7 @@ from pipeline.tracking import CHAMPION
 # 90 days of horizon and 14 of grace: data until 1 June complete the labels of 17 February, not
 # those of the 18th.
 EARLY, LAST_OVER, FIRST_OPEN = date(2025, 1, 5), date(2025, 2, 17), date(2025, 2, 18)
-WORDS = ("leave", "leaving", "left", "stayed")
+WORDS = TARGET_WORDS["churn"]
 
 
 def _copied(company: Company, folder: Path) -> Company:

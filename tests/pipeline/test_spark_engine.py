@@ -18,7 +18,7 @@ from pipeline.engine import spark as spark_engine
 from pipeline.engine.duckdb import Connection
 from pipeline.engine.facts import source_facts
 from pipeline.engine.spark import facts_on_spark, run_plan_on_spark, spark_session
-from pipeline.engine.staged_facts import StagedFacts
+from pipeline.staging.staged import StagedSource
 from pipeline.storage import content_hash
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "features"))
@@ -71,7 +71,7 @@ def test_rows_come_for_some_accounts_after_the_others(
 def _on_spark(
     duck: Connection,
     plan: FeaturePlan,
-    files: Mapping[str, tuple[StagedFacts, list[str]]],
+    files: Mapping[str, tuple[StagedSource, list[str]]],
     **options: int,
 ) -> pd.DataFrame:
     session = spark_session()
@@ -82,7 +82,7 @@ def _on_spark(
     return duck.execute("select * from features order by account_id, as_of_day").df()
 
 
-def _files(world: World, folder: Path) -> dict[str, tuple[StagedFacts, list[str]]]:
+def _files(world: World, folder: Path) -> dict[str, tuple[StagedSource, list[str]]]:
     files = {}
     for name, source in world.items():
         pq.write_table(source.arrow(), folder / f"{name}.parquet")

@@ -99,7 +99,7 @@ def test_a_late_event_changes_no_visit_that_was_counted_before(
 
 def test_without_a_stated_gap_there_are_no_visits(engine: Connection, tmp_path: Path) -> None:
     source = derived(engine, staged(engine, tmp_path, "usage_events", [event(0)]))
-    assert not source.columns["session_minutes"].is_mapped
+    assert not source.is_mapped("session_minutes")
 
 
 def test_row_order_moves_no_visit(engine: Connection, tmp_path: Path) -> None:
@@ -265,7 +265,7 @@ def test_a_column_of_the_users_own_judge_stays(engine: Connection, tmp_path: Pat
 
 def test_texts_stay_unread_where_the_project_says_so(engine: Connection, tmp_path: Path) -> None:
     source = derived(engine, staged(engine, tmp_path, "support_tickets", TICKETS, read_texts=False))
-    assert not source.columns["text_sentiment"].is_mapped
+    assert not source.is_mapped("text_sentiment")
 
 
 # --- families

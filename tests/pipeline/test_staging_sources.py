@@ -77,7 +77,7 @@ def test_columns_of_the_same_name_map_themselves_regardless_of_case(world: World
     assert rows(world.duck, "SELECT * FROM staged_usage_events") == [
         ("a", DAY, None, "login", None, None, None, DAY, None, "")
     ]
-    assert staged.columns["event_name"].is_mapped and not staged.columns["session_id"].is_mapped
+    assert staged.is_mapped("event_name") and not staged.is_mapped("session_id")
     assert list(staged.columns) == [
         "account_id",
         "event_time",

@@ -7,9 +7,14 @@ from typing import Any
 
 import pandas as pd
 
-from models.drivers import BANDS_IN_WORDS
-from models.health import Promise, bands_of_range, points_to_edges, promise_of, scale_sentence
-from models.health.scale import GOOD_EVENT_BANDS, HEALTH_BANDS
+from models.health.promises import (
+    Promise,
+    bands_of_range,
+    points_to_edges,
+    promise_of,
+    scale_sentence,
+)
+from models.health.scale import BANDS_IN_WORDS, GOOD_EVENT_BANDS, HEALTH_BANDS
 
 NO_TEST = "what such scores promise has not been tested on record; run `tenure evaluate`"
 
