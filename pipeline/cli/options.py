@@ -20,24 +20,33 @@ TargetOption = Annotated[
 ]
 AsOfOption = Annotated[
     datetime | None,
-    typer.Option("--as-of", formats=["%Y-%m-%d"], help="Date to score, 00:00 UTC."),
+    typer.Option("--as-of", formats=["%Y-%m-%d"], metavar="DATE", help="Date to score, 00:00 UTC."),
 ]
 RunDateOption = Annotated[
     datetime | None,
     typer.Option(
-        "--as-of", formats=["%Y-%m-%d"], help="Date of a published run; default: the newest."
+        "--as-of",
+        formats=["%Y-%m-%d"],
+        metavar="DATE",
+        help="Date of a published run; default: the newest.",
     ),
 ]
 MetricsDateOption = Annotated[
     datetime | None,
     typer.Option(
-        "--as-of", formats=["%Y-%m-%d"], help="Date of the lists; default: the end of the data."
+        "--as-of",
+        formats=["%Y-%m-%d"],
+        metavar="DATE",
+        help="Date of the lists; default: the end of the data.",
     ),
 ]
 JudgedOnOption = Annotated[
     datetime | None,
     typer.Option(
-        "--as-of", formats=["%Y-%m-%d"], help="Judge by what was known on this date; default: now."
+        "--as-of",
+        formats=["%Y-%m-%d"],
+        metavar="DATE",
+        help="Judge by what was known on this date; default: now.",
     ),
 ]
 EngineOption = Annotated[
