@@ -47,7 +47,7 @@ _PLACES = {
     "Source": "`[sources.NAME]`",
     "ColumnRule": "A rule: `columns = { our_column = { ... } }`",
     "Lookup": "`[[sources.NAME.lookups]]`",
-    "Part": "`[[sources.NAME.parts]]`",
+    "SourcePart": "`[[sources.NAME.parts]]`",
     "Target": "`[[targets]]`",
     "Population": "`[targets.population]`",
     "Dates": "`[targets.dates]`",
@@ -62,9 +62,9 @@ _PLACES = {
     "ScoredAction": "`[[actions]]`",
     "ScoringRule": "`[[rules]]`",
     "RuleCondition": "A condition: `when = [{ ... }]`",
-    "Scale": "`[scale]`",
+    "ScaleAnchors": "`[scale]`",
     "Score": "`[score]`",
-    "Store": "`[store]`",
+    "StoreSettings": "`[store]`",
     "Mlflow": "`[mlflow]`",
 }
 
@@ -84,11 +84,11 @@ _MEANINGS = {
     ("Lookup", "location"): "as `location` of a source",
     ("Lookup", "take"): "columns of the other table to add",
     ("Lookup", "table"): "as `table` of a source",
-    ("Part", "location"): "as `location` of a source",
-    ("Part", "table"): "as `table` of a source",
-    ("Part", "columns"): "as `columns` of a source, for this part only",
-    ("Part", "extra"): "as `extra` of a source, for this part only",
-    ("Part", "rows_from"): "rows before this date are left to another part",
+    ("SourcePart", "location"): "as `location` of a source",
+    ("SourcePart", "table"): "as `table` of a source",
+    ("SourcePart", "columns"): "as `columns` of a source, for this part only",
+    ("SourcePart", "extra"): "as `extra` of a source, for this part only",
+    ("SourcePart", "rows_from"): "rows before this date are left to another part",
     ("Source", "parts"): "several files or tables that together make the source",
     ("Source", "lookups"): "columns fetched from other tables before mapping",
     ("Source", "drop"): "your column -> values left out; such rows are counted",
@@ -133,14 +133,14 @@ _MEANINGS = {
     ("Training", "max_trees"): "trees of the whole model",
     ("Training", "threads"): "processor threads",
     (
-        "Scale",
+        "ScaleAnchors",
         "p_at_risk",
     ): "probability at the edge between the first two bands; default: proposed by training",
-    ("Scale", "p_healthy"): "probability at the edge between the last two bands",
-    ("Scale", "at_risk_until"): "last displayed score of band at_risk",
-    ("Scale", "stable_until"): "last displayed score of band stable",
-    ("Store", "uri"): "folder of the Delta tables, relative to tenure.toml",
-    ("Store", "replay_days"): (
+    ("ScaleAnchors", "p_healthy"): "probability at the edge between the last two bands",
+    ("ScaleAnchors", "at_risk_until"): "last displayed score of band at_risk",
+    ("ScaleAnchors", "stable_until"): "last displayed score of band stable",
+    ("StoreSettings", "uri"): "folder of the Delta tables, relative to tenure.toml",
+    ("StoreSettings", "replay_days"): (
         "how long replaced versions of staged tables are kept, so that `replay` and `changes` can"
         " go back"
     ),

@@ -12,7 +12,7 @@ from features.automatic import ACTIVITY, automatic_cards
 from features.catalogue import CARDS, RATIOS, SEASON, STATES
 from features.definition import Card, DeclaredRatio, RatioCard, Signal
 from features.errors import ConfigError
-from features.facts import SourceFacts, Step
+from features.facts import SourceFacts, SqlStep
 from features.naming import slug
 from features.sql import identifier
 from features.states import attribute_signals, state_signals
@@ -24,7 +24,7 @@ from features.windows import cells
 class FeaturePlan:
     """Everything needed to build a feature table: steps in order, the last query, its signals."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[SqlStep, ...]
     query: str
     signals: tuple[Signal, ...]
     windows: Mapping[str, tuple[int, ...]]
@@ -161,7 +161,7 @@ def plan_features(
         A declared ratio is of a column that is not built, or has the name of one that is.
     """
     taken: set[str] = {"account_id", "as_of", "as_of_day"}
-    steps: list[Step] = []
+    steps: list[SqlStep] = []
     joins: list[str] = []
     streams: list[str] = []
     columns: list[tuple[Signal, str]] = []
@@ -202,7 +202,7 @@ def plan_features(
     )
 
 
-def _first_steps(windows: Mapping[str, tuple[int, ...]]) -> tuple[Step, ...]:
+def _first_steps(windows: Mapping[str, tuple[int, ...]]) -> tuple[SqlStep, ...]:
     """What every stream joins: numbered accounts, the snapshots with that number, bins of each
     date.
     """
@@ -217,7 +217,11 @@ def _first_steps(windows: Mapping[str, tuple[int, ...]]) -> tuple[Step, ...]:
     )
     # A change over a window reads the one before it, and so the window of twice its length.
     before = {w for w in lengths if 2 * w in lengths}
-    return Step(ACCOUNTS, accounts), Step(ASKED, asked), Step(CELLS, cells(lengths, before))
+    return (
+        SqlStep(ACCOUNTS, accounts),
+        SqlStep(ASKED, asked),
+        SqlStep(CELLS, cells(lengths, before)),
+    )
 
 
 def _cards_of(source: SourceFacts, window_days: tuple[int, ...]) -> list[Card]:

@@ -46,7 +46,7 @@ class SourceFacts:
 
 
 @dataclass(frozen=True)
-class Step:
+class SqlStep:
     """One intermediate table: its name and the SELECT that makes it."""
 
     name: str

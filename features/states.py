@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Any
 
 from features.definition import Signal, StateCard
-from features.facts import SourceFacts, Step, as_known, finish
+from features.facts import SourceFacts, SqlStep, as_known, finish
 from features.naming import column_name, slug
 from features.sql import literal
 from features.state_rows import state_rows
@@ -20,10 +20,10 @@ ONE_HOT_UP_TO = 8
 
 def state_signals(
     source: SourceFacts, cards: list[StateCard], taken: set[str]
-) -> tuple[list[Step], list[tuple[Signal, str]]]:
+) -> tuple[list[SqlStep], list[tuple[Signal, str]]]:
     """The steps of a table's states, one per kind of rows, and its (signal, expression) pairs."""
     chosen = [c for c in cards if set(c.needs) <= source.mapped and _is_beside(c, source, taken)]
-    steps: list[Step] = []
+    steps: list[SqlStep] = []
     columns: list[tuple[Signal, str]] = []
     for rows_name in dict.fromkeys(c.rows for c in chosen):
         rows = state_rows(rows_name, source)
@@ -33,7 +33,7 @@ def state_signals(
         mine = [c for c in chosen if c.rows == rows_name]
         joined = ",\n  ".join(f"{c.expression} as {_alias(c)}" for c in mine)
         select = f"select t.account_id, t.as_of_day,\n  {joined}\nfrom ({rows}) t\ngroup by 1, 2"
-        steps.append(Step(table, select))
+        steps.append(SqlStep(table, select))
         columns += [_state(source, card, table, taken) for card in mine]
     return steps, columns
 
@@ -99,7 +99,7 @@ def _state(source: SourceFacts, card: StateCard, table: str, taken: set[str]) ->
 
 def attribute_signals(
     source: SourceFacts, taken: set[str]
-) -> tuple[list[Step], list[tuple[Signal, str]]]:
+) -> tuple[list[SqlStep], list[tuple[Signal, str]]]:
     """Attributes read as of the date: numbers as they are, categories by their frozen values."""
     if not source.attributes:
         return [], []
@@ -127,7 +127,7 @@ where r.position = 1"""
     columns: list[tuple[Signal, str]] = []
     for attribute in source.attributes:
         columns += _attribute_columns(source, table, attribute, taken)
-    return [Step(table, select)], columns
+    return [SqlStep(table, select)], columns
 
 
 def _attribute_columns(

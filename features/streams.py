@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from features.definition import Card, Measure, Signal
-from features.facts import SourceFacts, Step, finish
+from features.facts import SourceFacts, SqlStep, finish
 from features.naming import column_name, slug
-from features.sources import Contract, Span, Stream
+from features.sources import Contract, MinutesBetween, Stream
 from features.sql import literal
 from features.windows import (
     NEVER,
@@ -148,11 +148,11 @@ class _StreamBuilder:
 
     # --- the queries ----------------------------------------------------------------------
 
-    def steps(self) -> list[Step]:
+    def steps(self) -> list[SqlStep]:
         """Intermediate tables of this stream, in order."""
         steps = []
         if self.binned:
-            steps.append(Step(f"b_{self.key}", self._binned()))
+            steps.append(SqlStep(f"b_{self.key}", self._binned()))
         if f"w_{self.key}" in self.wanted:
             steps.append(self._windows(f"w_{self.key}", f"b_{self.key}"))
         if f"e_{self.key}" in self.wanted:
@@ -164,7 +164,9 @@ class _StreamBuilder:
                 else self._seen(name, column, condition)
             )
         for name, (column, condition, window) in self.latest.items():
-            steps.append(Step(f"{name}_{self.key}", self._latest(name, column, condition, window)))
+            steps.append(
+                SqlStep(f"{name}_{self.key}", self._latest(name, column, condition, window))
+            )
         return steps
 
     def tables(self) -> list[str]:
@@ -189,7 +191,7 @@ class _StreamBuilder:
         )
         numbers = []
         for number in self.stream.numbers:
-            if isinstance(number, Span):
+            if isinstance(number, MinutesBetween):
                 minutes = f"cast(floor((t.{number.end} - t.{number.start}) / 6e7) as bigint)"
                 numbers.append(f"{minutes} as {number.name}")
             elif number in self.source.mapped:
@@ -264,7 +266,7 @@ select {", ".join([*kept, *new])}
 from (select g.*, {", ".join(before)} from ({rows}) g) h
 order by account_no"""
 
-    def _windows(self, table: str, bins: str) -> Step:
+    def _windows(self, table: str, bins: str) -> SqlStep:
         """Windows of all atoms of one table of bins, per account and as_of."""
         columns = []
         for atom, window, before in sorted(self.wanted[table], key=str):
@@ -291,7 +293,7 @@ order by account_no"""
                 f"\nwhere {seen('c')} and {within_reach('c', reach)}",
             )
         on = f"c.bin_day = b.bin_day{' and c.as_of_day = s.as_of_day' if dates == 's' else ''}"
-        return Step(
+        return SqlStep(
             table,
             f"""
 select b.account_no, {dates}.as_of_day,
@@ -315,7 +317,7 @@ group by 1, 2""",
             return f"sum(b.{atom} * {flag})"
         return f"{combine}(case when {flag} = 1 then b.{atom} end)"
 
-    def _ever(self) -> Step:
+    def _ever(self) -> SqlStep:
         """Atoms over all history per snapshot; bins are added up first, since no window tells them
         apart.
         """
@@ -327,7 +329,7 @@ group by 1, 2""",
             for atom in atoms
         )
         keys = f"account_no, visible_day{self._until}"
-        return Step(
+        return SqlStep(
             table,
             f"""
 select s.account_no, s.as_of_day,
@@ -345,7 +347,7 @@ group by 1, 2""",
     def _condition(self, column: str, condition: str) -> str:
         return " and ".join(c for c in (condition, f"f.{column} is not null") if c)
 
-    def _seen(self, name: str, column: str, condition: str) -> list[Step]:
+    def _seen(self, name: str, column: str, condition: str) -> list[SqlStep]:
         """Exact number of different values per window, without listing them per bin.
 
         Windows end at as_of, so a value lies in one exactly when the last day on which it was seen
@@ -375,8 +377,8 @@ from ({rows}) g"""
         longest = max(w or NEVER for _, w, _ in windows)
         reach = "" if longest == NEVER else f" and {last_seen_in('b', 's', longest)}"
         return [
-            Step(f"b_{table}", spans),
-            Step(
+            SqlStep(f"b_{table}", spans),
+            SqlStep(
                 table,
                 f"""
 select s.account_no, s.as_of_day,
@@ -387,7 +389,7 @@ group by 1, 2""",
             ),
         ]
 
-    def _values(self, name: str, column: str, condition: str) -> list[Step]:
+    def _values(self, name: str, column: str, condition: str) -> list[SqlStep]:
         """Different values where corrections may take facts back: counted one by one."""
         table = f"{name}_{self.key}"
         keys = f"f.account_no, f.bin_day, f.visible_day, f.until_day, f.{column}"
@@ -396,7 +398,7 @@ select f.account_no, f.bin_day, f.visible_day, f.until_day, f.{column} as value
 from ({self._facts()}) f
 where {self._condition(column, condition)}
 group by {keys}"""
-        return [Step(f"b_{table}", rows), self._windows(table, f"b_{table}")]
+        return [SqlStep(f"b_{table}", rows), self._windows(table, f"b_{table}")]
 
     def _latest(self, name: str, column: str, condition: str, window: int) -> str:
         return f"""
@@ -511,7 +513,7 @@ def _stream_of(contract: Contract, name: str) -> Stream:
 
 def _is_possible(card: Card, source: SourceFacts, stream: Stream) -> bool:
     """Whether the columns that the card reads are mapped."""
-    spans = {n.name: (n.start, n.end) for n in stream.numbers if isinstance(n, Span)}
+    spans = {n.name: (n.start, n.end) for n in stream.numbers if isinstance(n, MinutesBetween)}
     needs = {stream.event_time}
     if card.measure.kinds:
         needs.add(str(stream.kind))
@@ -530,7 +532,7 @@ def _scale(source: SourceFacts, measure: Measure) -> float:
 
 def stream_signals(
     source: SourceFacts, cards: list[Card], taken: set[str], *, own_dates: bool
-) -> tuple[list[Step], list[str], list[tuple[Signal, str]], set[int]]:
+) -> tuple[list[SqlStep], list[str], list[tuple[Signal, str]], set[int]]:
     """Steps, tables to join, (signal, expression) pairs and windows of one source's streams.
 
     `own_dates`: accounts have dates of their own, so that most pairs of account and date were not

@@ -61,7 +61,7 @@ LINE_COLUMNS = (
 
 
 @dataclass(frozen=True, eq=False)
-class State:
+class ScoredState:
     """Accounts under one model, one scale and one set of inputs: `base + points.sum(axis=1)` is the
     score.
 
@@ -93,18 +93,18 @@ class Split:
 
     lines: tuple[Line, ...]
     points: Floats
-    stored: State
-    rebuilt: State
-    moved: State
-    remodelled: State
+    stored: ScoredState
+    rebuilt: ScoredState
+    moved: ScoredState
+    remodelled: ScoredState
 
 
 def split(
     signals: Sequence[Signal],
-    stored: State,
-    rebuilt: State,
-    moved: State,
-    remodelled: State,
+    stored: ScoredState,
+    rebuilt: ScoredState,
+    moved: ScoredState,
+    remodelled: ScoredState,
     health_after: npt.ArrayLike,
 ) -> Split:
     """The difference of two scores by cause and driver; see the table above.

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from models.dataset import TrainingSet
-from models.declared import CLUSTERS, MODEL_SHARE, Action, Match, Part, Rule
+from models.declared import CLUSTERS, MODEL_SHARE, Action, Match, Rule, ScorePart
 from models.methods import (
     Actions,
     Constant,
@@ -123,7 +123,7 @@ class BenchSettings:
     actions: tuple[Action, ...] = ()
     rules: tuple[Rule, ...] = ()
     match: Match = "all"
-    weights: tuple[Part, ...] = ()
+    weights: tuple[ScorePart, ...] = ()
     usage_parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """frequency, breadth, depth -> signals."""
     clusters: int = CLUSTERS

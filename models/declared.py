@@ -130,7 +130,7 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Part:
+class ScorePart:
     """A part of the score: the mean of its indicators, and its weight; the weights of all parts sum
     to 100.
     """

@@ -43,7 +43,7 @@ come back.
 
 
 @dataclass(frozen=True)
-class Finding:
+class LeakFinding:
     """One suspicious column: what was measured, and the reason it was let through, if any."""
 
     column: str
@@ -58,7 +58,7 @@ class Finding:
 
 def audit(
     training_set: TrainingSet, waivers: Mapping[str, str] | None = None
-) -> tuple[Finding, ...]:
+) -> tuple[LeakFinding, ...]:
     """Return waived findings, or refuse: a column, or its being null, that nearly tells the label
     alone.
 
@@ -85,7 +85,7 @@ def audit(
         values = training_set.features[signal.column].to_numpy()
         found = _proxy(values, _out_of_fold_auc(values, labels, group), labels)
         if found is not None:
-            findings.append(Finding(signal.column, *found, waived.get(signal.column)))
+            findings.append(LeakFinding(signal.column, *found, waived.get(signal.column)))
     refuse(findings)
     return tuple(findings)
 
@@ -145,7 +145,7 @@ def proxies(
     labels: NDArray[np.int8],
     accounts: pd.Series,
     waivers: Mapping[str, str] | None = None,
-) -> tuple[Finding, ...]:
+) -> tuple[LeakFinding, ...]:
     """Return columns of a raw table that nearly tell the label alone, under the names their owner
     knows.
 
@@ -174,13 +174,13 @@ def proxies(
             figure = _rate_auc(np.where(codes < 0, codes.max() + 1, codes), labels, group)
         found = _proxy(values, figure, labels)
         if found is not None:
-            findings.append(Finding(str(column), *found, (waivers or {}).get(str(column))))
+            findings.append(LeakFinding(str(column), *found, (waivers or {}).get(str(column))))
     return tuple(findings)
 
 
 def identifiers(
     table: pd.DataFrame, waivers: Mapping[str, str] | None = None
-) -> tuple[Finding, ...]:
+) -> tuple[LeakFinding, ...]:
     """Return columns of a raw table that name accounts rather than describe them.
 
     Text with a value of its own in nearly every row; whole numbers named like a key that never
@@ -199,7 +199,7 @@ def identifiers(
         is_repeated = is_key and _is_of_person(str(column)) and distinct > REPEATED_KEY
         if (is_text and distinct > 0.95) or (distinct == 1.0 and is_key) or is_repeated:
             found.append(
-                Finding(
+                LeakFinding(
                     str(column), "identifier", float(distinct), (waivers or {}).get(str(column))
                 )
             )
@@ -296,7 +296,7 @@ def _missing_auc(values: Floats, labels: NDArray[np.int8]) -> float:
     return max(figure, 1.0 - figure)
 
 
-def refuse(findings: Sequence[Finding], advice: str | None = None) -> None:
+def refuse(findings: Sequence[LeakFinding], advice: str | None = None) -> None:
     """Raise `LeakageError` naming every finding that is not waived, its figure, and what to do.
 
     Parameters
@@ -331,7 +331,7 @@ def refuse(findings: Sequence[Finding], advice: str | None = None) -> None:
     raise LeakageError(f"{'; '.join(parts)}.{why} {advice or _lines_to_paste(found)}")
 
 
-def _lines_to_paste(found: Sequence[Finding]) -> str:
+def _lines_to_paste(found: Sequence[LeakFinding]) -> str:
     off = ", ".join(f'"{each.column}"' for each in found)
     waived = "\n".join(f'{each.column} = "why it is known on the date"' for each in found)
     it = "it" if len(found) == 1 else "them"

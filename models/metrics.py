@@ -289,7 +289,9 @@ def resampled(
     Equal seeds and accounts draw equal resamples, so draws of two methods may be subtracted one by
     one.
     """
-    facts = _Facts.of(labels, probability, probability if score is None else score, capacity_share)
+    facts = _ResampleFacts.of(
+        labels, probability, probability if score is None else score, capacity_share
+    )
     values = {
         name: float(value[0])
         for name, value in facts.metrics(np.ones((1, len(facts.labels)))).items()
@@ -348,7 +350,7 @@ def estimate(value: float, drawn: Floats) -> Estimate:
 
 
 @dataclass(frozen=True, eq=False)
-class _Facts:
+class _ResampleFacts:
     """What does not change from resample to resample: rows sorted by score, losses, bins."""
 
     labels: Floats
@@ -363,7 +365,7 @@ class _Facts:
     @classmethod
     def of(
         cls, labels: NDArray[Any], probability: Floats, score: Floats, capacity_share: float | None
-    ) -> "_Facts":
+    ) -> "_ResampleFacts":
         if not len(labels) == len(probability) == len(score) or not len(labels):
             raise ContractError(
                 "labels, probabilities and scores must be as long as each other and not empty, "

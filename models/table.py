@@ -31,7 +31,7 @@ FLAGS = {"true": "1", "false": "0"}
 YES_AND_NO = (("yes", "no"), ("y", "n"), ("true", "false"), ("t", "f"))
 """Pairs of label values of which the first is the event, unless --positive says otherwise."""
 
-Advice = Callable[[Sequence[leakage.Finding]], str]
+Advice = Callable[[Sequence[leakage.LeakFinding]], str]
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class TableRows:
 
     training_set: TrainingSet
     codes: tuple[ColumnCode, ...]
-    findings: tuple[leakage.Finding, ...]
+    findings: tuple[leakage.LeakFinding, ...]
     """Waived ones."""
     has_dates: bool
     row: NDArray[np.int64]
@@ -585,7 +585,7 @@ def _audit(
     train: NDArray[np.bool_],
     waivers: Mapping[str, str],
     advice: Advice | None,
-) -> tuple[leakage.Finding, ...]:
+) -> tuple[leakage.LeakFinding, ...]:
     """Identifiers and proxies in one answer, so that nobody has to run into them one by one."""
     kept = columns[train].reset_index(drop=True)
     named = leakage.identifiers(kept, waivers)

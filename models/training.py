@@ -16,7 +16,7 @@ from models.calibration import (
     Bent,
     Interval,
     Platt,
-    Scored,
+    ScoredPeriod,
     after_drift,
     at_level,
     bent_if_better,
@@ -94,7 +94,7 @@ class TrainingResult:
     trials: pd.DataFrame
     validation: pd.DataFrame
     notes: tuple[str, ...]
-    findings: tuple[leakage.Finding, ...] = ()
+    findings: tuple[leakage.LeakFinding, ...] = ()
     reseeded: Model | None = None
 
 
@@ -597,10 +597,10 @@ class _Builder:
 
 def _scored(
     margin: Floats, labels: np.ndarray[Any, np.dtype[np.int8]], keys: pd.DataFrame
-) -> Scored:
+) -> ScoredPeriod:
     # Rows of one account repeat each other: together they count as one.
     weights = np.full(len(margin), keys["account_id"].nunique() / len(margin))
-    return Scored(margin, labels, keys["account_id"], weights)
+    return ScoredPeriod(margin, labels, keys["account_id"], weights)
 
 
 def _latest_rate(labels: np.ndarray[Any, np.dtype[np.int8]]) -> float:

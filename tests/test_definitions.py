@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -57,3 +58,15 @@ def test_a_definition_has_one_home(name: str) -> None:
         if any(re.search(copy, text) for text in texts(path))
     }
     assert homes == {home}, f"{name} is written outside {home}; call the function there"
+
+
+def test_a_class_name_has_one_meaning() -> None:
+    """Also for private classes: who reads `Scored` twice must not have to ask which."""
+    named = Counter(
+        node.name.lstrip("_")
+        for package in ("features", "models", "pipeline")
+        for path in (ROOT / package).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef)
+    )
+    assert [name for name, count in named.items() if count > 1] == []

@@ -15,7 +15,7 @@ from features.sources import (
     touchpoints,
     usage_events,
 )
-from features.sources.contract import COMMON, Column, ColumnType, Contract, Span, Stream
+from features.sources.contract import COMMON, Column, ColumnType, Contract, MinutesBetween, Stream
 
 CONTRACTS: dict[str, Contract] = {
     module.CONTRACT.table: module.CONTRACT
@@ -36,4 +36,4 @@ CONTRACTS: dict[str, Contract] = {
     )
 }
 
-__all__ = ["COMMON", "CONTRACTS", "Column", "ColumnType", "Contract", "Span", "Stream"]
+__all__ = ["COMMON", "CONTRACTS", "Column", "ColumnType", "Contract", "MinutesBetween", "Stream"]

@@ -28,19 +28,19 @@ class Stream:
     """One kind of dated facts that a table yields: each fact happened once, at `event_time`.
 
     A ticket yields three: it was opened, closed and rated, each at its own time. `numbers` are
-    columns, or `name = minutes(from_column, to_column)` written as a `Span`.
+    columns, or `name = minutes(from_column, to_column)` written as a `MinutesBetween`.
     """
 
     name: str
     event_time: str
     kind: str | None = None
     user: str | None = None
-    numbers: tuple["str | Span", ...] = ()
+    numbers: tuple["str | MinutesBetween", ...] = ()
     words: str = ""
 
 
 @dataclass(frozen=True)
-class Span:
+class MinutesBetween:
     """A whole number of minutes between two time columns of one row, known at the later one."""
 
     name: str

@@ -1,6 +1,6 @@
 """Invoices and their payments."""
 
-from features.sources.contract import Column, Contract, Span, Stream
+from features.sources.contract import Column, Contract, MinutesBetween, Stream
 
 CONTRACT = Contract(
     table="invoices",
@@ -24,7 +24,7 @@ CONTRACT = Contract(
         Stream(
             "paid",
             "paid_at",
-            numbers=("amount", Span("late_minutes", "due_at", "paid_at")),
+            numbers=("amount", MinutesBetween("late_minutes", "due_at", "paid_at")),
             words="payments",
         ),
         Stream("failed", "failed_at", words="failed payments"),

@@ -1,6 +1,6 @@
 """Support tickets; each column has the clock of the step that fills it."""
 
-from features.sources.contract import Column, Contract, Span, Stream
+from features.sources.contract import Column, Contract, MinutesBetween, Stream
 
 CONTRACT = Contract(
     table="support_tickets",
@@ -34,13 +34,13 @@ CONTRACT = Contract(
         Stream(
             "replied",
             "first_reply_at",
-            numbers=(Span("reply_minutes", "opened_at", "first_reply_at"),),
+            numbers=(MinutesBetween("reply_minutes", "opened_at", "first_reply_at"),),
             words="tickets answered",
         ),
         Stream(
             "closed",
             "closed_at",
-            numbers=(Span("resolve_minutes", "opened_at", "closed_at"),),
+            numbers=(MinutesBetween("resolve_minutes", "opened_at", "closed_at"),),
             words="tickets closed",
         ),
         Stream("rated", "rated_at", numbers=("rating",), words="ticket ratings"),

@@ -1,6 +1,12 @@
 """From margins to probabilities, and how sure they are."""
 
-from models.calibration.bent import Bent, Scored, bent_if_better, read_calibrator, straightened
+from models.calibration.bent import (
+    Bent,
+    ScoredPeriod,
+    bent_if_better,
+    read_calibrator,
+    straightened,
+)
 from models.calibration.interval import Interval, fit_interval, period_sd
 from models.calibration.platt import Platt, after_drift, at_level, fit_platt
 from models.methods.base import logit
@@ -9,7 +15,7 @@ __all__ = [
     "Bent",
     "Interval",
     "Platt",
-    "Scored",
+    "ScoredPeriod",
     "after_drift",
     "at_level",
     "bent_if_better",

@@ -68,7 +68,7 @@ class Bent(Platt):
 
 
 @dataclass(frozen=True, eq=False)
-class Scored:
+class ScoredPeriod:
     """Out-of-time rows of one period: margin, outcome and account, shape (n_rows,), and weights as
     `fit_platt` takes them.
     """
@@ -84,7 +84,7 @@ class Scored:
         return int(self.accounts[self.labels == 1].nunique())
 
 
-def bent_if_better(straight: Platt, rows: Scored, earlier: Scored) -> Platt:
+def bent_if_better(straight: Platt, rows: ScoredPeriod, earlier: ScoredPeriod) -> Platt:
     """Return a sigmoid with bends where bends last, else `straight`.
 
     Bends drawn on the earlier period are held against the sigmoid drawn there, on the later one,
@@ -129,7 +129,7 @@ def straightened(calibrator: Platt, margins: Floats) -> Platt:
     return Platt(float(slope), float(intercept), calibrator.events)
 
 
-def _fit(straight: Platt, rows: Scored) -> Bent:
+def _fit(straight: Platt, rows: ScoredPeriod) -> Bent:
     """Slopes of the pieces and the intercept with the smallest log loss, neighbours pulled
     together; convex, with bounds.
     """
@@ -162,6 +162,6 @@ def _pieces(margin: Floats, knots: Floats) -> Floats:
     return np.column_stack(columns)
 
 
-def _loss(calibrator: Platt, rows: Scored) -> Floats:
+def _loss(calibrator: Platt, rows: ScoredPeriod) -> Floats:
     z = calibrator.logit(rows.margin)
     return np.asarray(softplus(z) - rows.labels * z, dtype=np.float64)

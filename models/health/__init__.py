@@ -16,7 +16,7 @@ from models.health.promises import (
     sub_scores,
 )
 from models.health.proposal import (
-    Proposal,
+    ScaleProposal,
     band_table,
     propose_scale,
     raised_probability,
@@ -28,7 +28,7 @@ from models.health.scale import Scale, displayed, scale_from_anchors, scale_from
 __all__ = [
     "Points",
     "Promise",
-    "Proposal",
+    "ScaleProposal",
     "Scale",
     "band_table",
     "bands_of_range",

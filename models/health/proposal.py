@@ -33,7 +33,7 @@ _RETRIED = 30
 
 
 @dataclass(frozen=True)
-class Proposal:
+class ScaleProposal:
     """A scale, what it does to the accounts, and where it falls short.
 
     `problems` need an acknowledgement before promotion; `notes` are facts the reader should know.
@@ -46,7 +46,7 @@ class Proposal:
 
 
 @dataclass(frozen=True)
-class _Facts:
+class _ScaleEffects:
     """What a scale does to a set of accounts, as far as it can be right or wrong."""
 
     alert_share: float
@@ -179,7 +179,7 @@ def propose_scale(
     at_risk_until: int = AT_RISK_UNTIL,
     stable_until: int = STABLE_UNTIL,
     good_event: bool = False,
-) -> Proposal:
+) -> ScaleProposal:
     """Scale whose first band holds about as many accounts as the team can take on.
 
     Anchors are tried over a grid of quantiles, rounded so that people can say them. Fewest problems
@@ -233,7 +233,7 @@ def propose_scale(
         for one in tried[:_RETRIED]
     )
     problems, scale = min(judged, key=lambda one: len(one[0]))
-    return Proposal(
+    return ScaleProposal(
         scale=scale,
         table=band_table(scale, p),
         problems=problems,
@@ -241,14 +241,14 @@ def propose_scale(
     )
 
 
-def _facts(scale: Scale, p: Floats, base_probability: float) -> _Facts:
+def _facts(scale: Scale, p: Floats, base_probability: float) -> _ScaleEffects:
     shown = displayed(scale.exact(p))
     first, last = (
         float((shown <= scale.at_risk_until).mean()),
         float((shown > scale.stable_until).mean()),
     )
     mean = float(p.mean())
-    return _Facts(
+    return _ScaleEffects(
         alert_share=last if scale.good_event else first,
         calm_share=first if scale.good_event else last,
         ends=float(((shown == 0) | (shown == 100)).mean()),

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.definition import Signal
-from models.declared import Part
+from models.declared import ScorePart
 from models.methods.base import Floats
 from models.methods.cohort import Departures, departures, segment_names
 from models.methods.penalised import ridge_fit
@@ -31,7 +31,7 @@ class SegmentWeights:
 
     name = "segment_weights"
 
-    def __init__(self, parts: Sequence[Part] = (), *, is_event_good: bool = False) -> None:
+    def __init__(self, parts: Sequence[ScorePart] = (), *, is_event_good: bool = False) -> None:
         self.global_ = WeightedAverage(parts, is_event_good=is_event_good)
         self.departures_: Departures
         self.own_: dict[str, WeightedAverage] = {}

@@ -63,7 +63,7 @@ class _Decision:
 
 
 @dataclass(frozen=True)
-class _Step:
+class _PathEdge:
     """One edge of a path: the decision, the answer that follows it, and the share of rows that
     does.
     """
@@ -77,7 +77,7 @@ class _Step:
 class _Node:
     """A node with the way to it; leaves have a value and no decision."""
 
-    path: tuple[_Step, ...]
+    path: tuple[_PathEdge, ...]
     value: float = 0.0
     decision: int = -1
     children: tuple["_Node", ...] = ()
@@ -98,7 +98,7 @@ class _Node:
 
 
 @dataclass(frozen=True)
-class _Block:
+class _TreePart:
     """A part of a tree: its decisions in order of bits, and a table over their answers for each
     column.
     """
@@ -246,7 +246,7 @@ def _parsed(structure: Tree) -> tuple[_Node, list[_Decision]]:
     """A tree of LightGBM's dump as nodes that know their paths, and its decisions."""
     decisions: list[_Decision] = []
 
-    def node(at: Tree, path: tuple[_Step, ...]) -> _Node:
+    def node(at: Tree, path: tuple[_PathEdge, ...]) -> _Node:
         if "split_index" not in at:
             if "leaf_coeff" in at:
                 raise CannotExplain("linear trees are not covered.")
@@ -256,7 +256,7 @@ def _parsed(structure: Tree) -> tuple[_Node, list[_Decision]]:
         number = len(decisions)
         decisions.append(_decision(at))
         children = tuple(
-            node(at[side], (*path, _Step(number, goes_left, _rows(at[side]) / _rows(at))))
+            node(at[side], (*path, _PathEdge(number, goes_left, _rows(at[side]) / _rows(at))))
             for side, goes_left in (("left_child", True), ("right_child", False))
         )
         inside = (number, *(each for child in children for each in child.inside))
@@ -374,7 +374,7 @@ def _leaf_tables(shares: Floats, values: Floats) -> Floats:
     return tables
 
 
-def _block(part: _Node, decisions: list[_Decision]) -> _Block:
+def _block(part: _Node, decisions: list[_Decision]) -> _TreePart:
     """Sum the tables of a part's leaves over the patterns of all its decisions."""
     used, columns = _decisions_of(part), _columns_of(part)
     bit = {decision: place for place, decision in enumerate(used)}
@@ -390,4 +390,4 @@ def _block(part: _Node, decisions: list[_Decision]) -> _Block:
         of_leaf = (followed << np.arange(len(leaf.columns))[:, None]).sum(axis=0)
         for place, column in enumerate(leaf.columns):
             tables[columns.index(column)] += leaf.table[of_leaf, place]
-    return _Block(used, columns, tables)
+    return _TreePart(used, columns, tables)

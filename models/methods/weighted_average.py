@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from features.definition import Signal
 from features.errors import ContractError
-from models.declared import Part, weights_problem
+from models.declared import ScorePart, weights_problem
 from models.methods.actions import require_signals
 from models.methods.base import Floats
 from models.methods.scorecard import (
@@ -41,13 +41,13 @@ class WeightedAverage:
 
     name = "weighted_average"
 
-    def __init__(self, parts: Sequence[Part] = (), *, is_event_good: bool = False) -> None:
+    def __init__(self, parts: Sequence[ScorePart] = (), *, is_event_good: bool = False) -> None:
         wrong = weights_problem({part.name: part.weight for part in parts}) if parts else None
         if wrong:
             raise ContractError(wrong)
         self.parts = tuple(parts)
         self.is_event_good = is_event_good
-        self.parts_: tuple[Part, ...] = ()
+        self.parts_: tuple[ScorePart, ...] = ()
         self.indicators_: dict[str, Indicator] = {}
         self.signals_ = 0
 
@@ -148,7 +148,7 @@ class WeightedAverage:
         ]
         return type(self).from_dict(state)
 
-    def _scores(self, part: Part, features: pd.DataFrame) -> Floats:
+    def _scores(self, part: ScorePart, features: pd.DataFrame) -> Floats:
         """0-100 per indicator of a part, null where it has no value."""
         columns = []
         for column in part.columns:
@@ -204,9 +204,9 @@ class WeightedAverage:
         return method
 
 
-def _read(parts: list[dict[str, Any]]) -> tuple[Part, ...]:
+def _read(parts: list[dict[str, Any]]) -> tuple[ScorePart, ...]:
     return tuple(
-        Part(each["name"], float(each["weight"]), tuple(each["columns"])) for each in parts
+        ScorePart(each["name"], float(each["weight"]), tuple(each["columns"])) for each in parts
     )
 
 
@@ -238,7 +238,7 @@ def fitted_parts(
     signals: tuple[Signal, ...],
     *,
     is_event_good: bool = False,
-) -> tuple[Part, ...]:
+) -> tuple[ScorePart, ...]:
     """Return the indicators that went with the outcome in these rows, weighted by their
     correlation, sum 100.
 
@@ -265,7 +265,7 @@ def fitted_parts(
             " fitted. Declare [bench.weights]."
         )
     total = sum(found for found, _ in chosen)
-    return tuple(Part(column, 100.0 * found / total, (column,)) for found, column in chosen)
+    return tuple(ScorePart(column, 100.0 * found / total, (column,)) for found, column in chosen)
 
 
 FOUR = (
@@ -282,7 +282,7 @@ firms have.
 """
 
 
-def four_indicators(features: pd.DataFrame, signals: tuple[Signal, ...]) -> tuple[Part, ...]:
+def four_indicators(features: pd.DataFrame, signals: tuple[Signal, ...]) -> tuple[ScorePart, ...]:
     """Return four equal parts that need neither a model nor history; absent ones are replaced by
     other indicators.
     """
@@ -303,7 +303,7 @@ def four_indicators(features: pd.DataFrame, signals: tuple[Signal, ...]) -> tupl
         raise ContractError(
             "no signal says which direction is worse, so a scorecard has nothing to count."
         )
-    return tuple(Part(name, 100.0 / len(parts), (column,)) for name, column in parts)
+    return tuple(ScorePart(name, 100.0 / len(parts), (column,)) for name, column in parts)
 
 
 def _by_plain_name(signals: Sequence[Signal]) -> dict[str, str]:
@@ -326,7 +326,7 @@ FREQUENCY, BREADTH, DEPTH = (
 
 def frequency_breadth_depth(
     signals: tuple[Signal, ...], declared: dict[str, tuple[str, ...]] | None = None
-) -> tuple[Part, ...]:
+) -> tuple[ScorePart, ...]:
     """Return three parts: how often, by how many, how much of the product; an absent one leaves its
     weight to the others.
     """
@@ -340,4 +340,4 @@ def frequency_breadth_depth(
         raise ContractError(
             "no signal of frequency, breadth or depth of use is built; declare them in [bench]."
         )
-    return tuple(Part(name, 100.0 / len(held), columns) for name, columns in held.items())
+    return tuple(ScorePart(name, 100.0 / len(held), columns) for name, columns in held.items())

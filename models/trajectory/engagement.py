@@ -32,7 +32,7 @@ _FURTHEST = 3.0
 
 
 @dataclass(frozen=True, eq=False)
-class Use:
+class UserDays:
     """User-days of accounts on a date, arrays of shape (n,): the last part of the last stretch, the
     last stretch, the one before; `parts` is how many parts a stretch has; `carried` is the score
     carried through the horizon, NaN if unknown.
@@ -44,9 +44,9 @@ class Use:
     carried: Floats
     parts: int
 
-    def rows(self, picked: NDArray[np.bool_]) -> "Use":
+    def rows(self, picked: NDArray[np.bool_]) -> "UserDays":
         """Return some of the accounts."""
-        return Use(
+        return UserDays(
             self.last_part[picked],
             self.last[picked],
             self.before[picked],
@@ -54,9 +54,9 @@ class Use:
             self.parts,
         )
 
-    def at(self, account: NDArray[np.intp], date: NDArray[np.intp]) -> "Use":
+    def at(self, account: NDArray[np.intp], date: NDArray[np.intp]) -> "UserDays":
         """Return accounts on dates, of arrays of shape (n_accounts, n_dates)."""
-        return Use(
+        return UserDays(
             self.last_part[account, date],
             self.last[account, date],
             self.before[account, date],
@@ -93,7 +93,7 @@ def rises(last: Floats, following: Floats, of_season: float | Floats) -> NDArray
     )
 
 
-def fit_rises(use: Use, rose: NDArray[np.bool_]) -> RiseModel | None:
+def fit_rises(use: UserDays, rose: NDArray[np.bool_]) -> RiseModel | None:
     """Learn the chance of a rise from kept accounts; None with too few of them or of rises."""
     if len(rose) < FEWEST_ROWS or not FEWEST_RISES <= rose.sum() <= len(rose) - FEWEST_RISES:
         return None
@@ -107,7 +107,7 @@ def fit_rises(use: Use, rose: NDArray[np.bool_]) -> RiseModel | None:
     return RiseModel(mean, spread, intercept, weights, float(rose.mean()))
 
 
-def chance_of_rise(model: RiseModel, use: Use, *, constant: bool = False) -> Floats:
+def chance_of_rise(model: RiseModel, use: UserDays, *, constant: bool = False) -> Floats:
     """Return the chance that a kept account's use rises, shape (n,)."""
     if constant:
         return np.full(len(use.last), model.constant)
@@ -131,7 +131,7 @@ def _standard(inputs: Floats, mean: Floats, spread: Floats) -> Floats:
     return np.clip((inputs - mean) / spread, -_FURTHEST, _FURTHEST)
 
 
-def _inputs(use: Use) -> Floats:
+def _inputs(use: UserDays) -> Floats:
     """Acceleration, change against the stretch before, size, score, and whether there was no
     stretch before.
     """
@@ -176,7 +176,7 @@ class Ways:
     probability, account, date.
     """
 
-    use: Use
+    use: UserDays
     rose: NDArray[np.bool_]
     has_left: NDArray[np.bool_]
     probability: Floats

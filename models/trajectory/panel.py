@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.methods.base import Floats
-from models.trajectory.engagement import Use, Ways, rises, season
+from models.trajectory.engagement import UserDays, Ways, rises, season
 from models.trajectory.own_past import MOVEMENTS, against_own_past, own_path, own_steps
 from models.trajectory.projection import Pairs, Standing, directions
 
@@ -129,7 +129,7 @@ def movement_records(panel: Panel, first_date: int) -> dict[str, MovementRecord]
     }
 
 
-def use_on(panel: Panel, parts: Floats, size: int) -> Use:
+def use_on(panel: Panel, parts: Floats, size: int) -> UserDays:
     """Return use of all accounts on all dates, arrays of shape (n_accounts, n_dates).
 
     Parameters
@@ -147,10 +147,10 @@ def use_on(panel: Panel, parts: Floats, size: int) -> Use:
         until[:, ends - size] - until[:, ends - 2 * size],
     )
     carried = panel.carried[min(AHEAD, key=lambda ahead: (abs(ahead - size), ahead))]
-    return Use(parts[:, ends - 1], last, before, carried, size)
+    return UserDays(parts[:, ends - 1], last, before, carried, size)
 
 
-def past_ways(panel: Panel, use: Use) -> Ways:
+def past_ways(panel: Panel, use: UserDays) -> Ways:
     """Return every account with a score on every date whose label is known and whose next stretch
     is over.
     """

@@ -24,8 +24,7 @@ import pandas as pd
 
 from features.naming import facts_table
 from features.windows import day_of
-from models.leakage import LEAVERS_TO_AUDIT, LIMIT, identifiers, proxies
-from models.leakage import Finding as Proxy
+from models.leakage import LEAVERS_TO_AUDIT, LIMIT, LeakFinding, identifiers, proxies
 from pipeline.checking.clocks import UNREAD, moment
 from pipeline.checking.evidence import EXAMPLES, LATEST, Evidence, is_mapped, view
 from pipeline.checking.report import Finding
@@ -268,7 +267,7 @@ from there t left join firsts f using (account_id) order by 1""").df()
 
 
 def _first_value_finding(
-    evidence: Evidence, asked: _Asked, proxy: Proxy, table: pd.DataFrame
+    evidence: Evidence, asked: _Asked, proxy: LeakFinding, table: pd.DataFrame
 ) -> Finding:
     said = {
         "value": (

@@ -17,11 +17,11 @@ from models.declared import weights_problem
 from pipeline.config.schema import (
     ColumnRule,
     Dates,
-    Part,
     Project,
     Ratio,
     Rule,
     Source,
+    SourcePart,
     Target,
     Test,
 )
@@ -223,7 +223,7 @@ def _column_names(contract: Contract) -> list[str]:
 
 
 def _mapping_problems(
-    path: Location, contract: Contract, place: Source | Part
+    path: Location, contract: Contract, place: Source | SourcePart
 ) -> Iterator[Problem]:
     names = _column_names(contract)
     for name, rule in place.columns.items():

@@ -86,7 +86,7 @@ class Lookup:
 
 
 @dataclass(frozen=True, config=_strict)
-class Part:
+class SourcePart:
     """One of several files or tables that together make a source; keys left out come from the
     source.
     """
@@ -111,7 +111,7 @@ class Source:
     for a PostgreSQL address kept in an environment variable. Relative to `--data`."""
     table: str | None = None
     """Table or view inside a DuckDB file or PostgreSQL."""
-    parts: tuple[Part, ...] = ()
+    parts: tuple[SourcePart, ...] = ()
     columns: dict[str, Rule] = Field(default_factory=dict)
     """Our column -> your column, or a rule. Columns of the same name (regardless of case) map
     themselves.
@@ -461,7 +461,7 @@ class Bench:
 
 
 @dataclass(frozen=True, config=_strict)
-class Scale:
+class ScaleAnchors:
     """Anchors of the 0-100 score: the probability shown at the edge 40|41 and at 70|71."""
 
     p_at_risk: float | None = Field(default=None, gt=0, lt=1)
@@ -470,7 +470,7 @@ class Scale:
     stable_until: int = Field(default=STABLE_UNTIL, ge=1, le=99)
 
     @model_validator(mode="after")
-    def _ordered(self) -> "Scale":
+    def _ordered(self) -> "ScaleAnchors":
         if self.stable_until <= self.at_risk_until:
             raise ValueError("stable_until must be above at_risk_until")
         if (self.p_at_risk is None) != (self.p_healthy is None):
@@ -497,7 +497,7 @@ class Score:
 
 
 @dataclass(frozen=True, config=_strict)
-class Store:
+class StoreSettings:
     """Where everything the pipeline writes goes."""
 
     uri: str = "./store"
@@ -538,7 +538,7 @@ class Project:
     bench: Bench = Field(default_factory=Bench)
     actions: tuple[ScoredAction, ...] = ()
     rules: tuple[ScoringRule, ...] = ()
-    scale: Scale = Field(default_factory=Scale)
+    scale: ScaleAnchors = Field(default_factory=ScaleAnchors)
     score: Score = Field(default_factory=Score)
-    store: Store = Field(default_factory=Store)
+    store: StoreSettings = Field(default_factory=StoreSettings)
     mlflow: Mlflow = Field(default_factory=Mlflow)

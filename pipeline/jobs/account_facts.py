@@ -45,7 +45,7 @@ class Freshness:
 
 
 @dataclass(frozen=True)
-class Use:
+class RecentUse:
     """Use in the last 28 days; `covered` False: the feed was not there all that time, so nothing is
     claimed.
 
@@ -97,7 +97,7 @@ class AccountFacts:
     """Facts of one account as known on `as_of`; None: the project has no such source."""
 
     as_of: datetime
-    use: Use | None
+    use: RecentUse | None
     pulse: PulseFact | None
     nps: NpsFact | None
     tickets: Tickets | None
@@ -153,7 +153,7 @@ def _freshness(
     )
 
 
-def _use(connection: Connection, source: StagedSource, account_id: str, day: int) -> Use:
+def _use(connection: Connection, source: StagedSource, account_id: str, day: int) -> RecentUse:
     facts = source_facts(source, {})
     has_minutes = source.is_mapped("session_minutes")
     spent = (
@@ -172,7 +172,7 @@ def _use(connection: Connection, source: StagedSource, account_id: str, day: int
         f" < s.as_of_day and f.event_time_day >= s.as_of_day - {USE_DAYS}",
     )
     spent_minutes = None if not has_minutes else float(total or 0.0)
-    return Use(
+    return RecentUse(
         _is_covered(connection, source, account_id, day),
         int(days),
         spent_minutes,

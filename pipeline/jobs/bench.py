@@ -12,7 +12,7 @@ from models.artifact import fingerprint
 from models.bench import BenchResult, Money, compare
 from models.contenders import SEGMENT, BenchSettings, contenders
 from models.dataset import TrainingSet
-from models.declared import Part
+from models.declared import ScorePart
 from models.methods import Logistic
 from models.model import Model
 from models.splits import temporal_folds
@@ -78,7 +78,9 @@ def bench_settings(workspace: Workspace, target: Target) -> BenchSettings:
         actions=project.actions,
         rules=project.rules,
         match=bench.match,
-        weights=tuple(Part(column, weight, (column,)) for column, weight in bench.weights.items()),
+        weights=tuple(
+            ScorePart(column, weight, (column,)) for column, weight in bench.weights.items()
+        ),
         usage_parts={name: columns for name, columns in usage.items() if columns},
         clusters=bench.clusters,
         hybrid_share=bench.model_share,

@@ -17,7 +17,7 @@ from features.errors import ChurnError, ConfigError, ContractError, NotFound
 from features.sql import listed
 from features.windows import day_number
 from models.bundle import Bundle, score
-from models.changes import CAUSES, LINE_COLUMNS, SCALE, State, change_lines, main_cause, split
+from models.changes import CAUSES, LINE_COLUMNS, SCALE, ScoredState, change_lines, main_cause, split
 from pipeline.config.schema import Project, Target
 from pipeline.engine.duckdb import connected
 from pipeline.jobs.accounts import account_named
@@ -58,7 +58,7 @@ _SCORED = ["account_id", "health", "health_exact", "band", "band_reason"]
 
 
 @dataclass(frozen=True)
-class Change:
+class ScoreChanges:
     """What lies between two runs of one target.
 
     `lines` are the rows of `changes`; `accounts` has one row per account of either run: account_id,
@@ -90,7 +90,7 @@ class _Side:
 
 def find_changes(
     workspace: Workspace, target: Target, first: str | None = None, last: str | None = None
-) -> Change:
+) -> ScoreChanges:
     """Split the difference of two runs for every account, and publish it as `changes`.
 
     Parameters
@@ -114,12 +114,14 @@ def find_changes(
     )
     lines = lines.astype({"points_displayed": "Int64"})
     accounts = _accounts(workspace, one, two, lines)
-    found = Change(before, after, lines, accounts, markers(before.row, after.row), tuple(notes))
+    found = ScoreChanges(
+        before, after, lines, accounts, markers(before.row, after.row), tuple(notes)
+    )
     _write(workspace, target, found)
     return found
 
 
-def find_account(found: Change, wanted: str) -> "pd.Series[Any]":
+def find_account(found: ScoreChanges, wanted: str) -> "pd.Series[Any]":
     """The account of that id or name in one of the two runs.
 
     Raises
@@ -379,12 +381,14 @@ def _split(
     return pd.concat(pieces, ignore_index=True)
 
 
-def _state(bundle: Bundle, rows: pd.DataFrame) -> State:
+def _state(bundle: Bundle, rows: pd.DataFrame) -> ScoredState:
     scored = score(bundle, rows)
-    return State(scored.base, scored.points, rows.to_numpy(dtype=np.float64))
+    return ScoredState(scored.base, scored.points, rows.to_numpy(dtype=np.float64))
 
 
-def _next(bundle: Bundle, before: State, rows_before: pd.DataFrame, rows: pd.DataFrame) -> State:
+def _next(
+    bundle: Bundle, before: ScoredState, rows_before: pd.DataFrame, rows: pd.DataFrame
+) -> ScoredState:
     """The state of the next step; only accounts whose inputs changed are explained again."""
     values = rows.to_numpy(dtype=np.float64)
     earlier = rows_before.to_numpy(dtype=np.float64)
@@ -392,11 +396,11 @@ def _next(bundle: Bundle, before: State, rows_before: pd.DataFrame, rows: pd.Dat
     points = before.points.copy()
     if changed.any():
         points[changed] = _state(bundle, rows.loc[changed]).points
-    return State(before.base, points, values)
+    return ScoredState(before.base, points, values)
 
 
 def _refuse_other_scores(
-    ids: "pd.Series[str]", state: State, published: "pd.Series[float]", run: PastRun
+    ids: "pd.Series[str]", state: ScoredState, published: "pd.Series[float]", run: PastRun
 ) -> None:
     gap = np.abs(state.base + state.points.sum(axis=1) - published.to_numpy(dtype=np.float64))
     if float(gap.max(initial=0.0)) > 1e-9:
@@ -455,7 +459,7 @@ def _band(row: Mapping[Any, Any], side: str) -> str:
 
 
 def _accounts(workspace: Workspace, one: _Side, two: _Side, lines: pd.DataFrame) -> pd.DataFrame:
-    """One row per account of either run; see `Change`."""
+    """One row per account of either run; see `ScoreChanges`."""
     columns = ["account_id", "health", "health_exact", "band"]
     table = one.scores[columns].merge(
         two.scores[columns], on="account_id", how="outer", suffixes=("_before", "_after")
@@ -512,7 +516,7 @@ def _people(workspace: Workspace, before: PastRun, after: PastRun) -> pd.DataFra
     return pd.concat(both).drop_duplicates("account_id", keep="first")
 
 
-def _write(workspace: Workspace, target: Target, found: Change) -> None:
+def _write(workspace: Workspace, target: Target, found: ScoreChanges) -> None:
     """Publish the lines of a pair of runs, in the place of those of the same pair."""
     schema = pa.schema(list(CHANGES))
     rows = found.lines.assign(

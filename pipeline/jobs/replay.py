@@ -53,7 +53,7 @@ _RUN_FACTS = (
 
 
 @dataclass(frozen=True)
-class Difference:
+class ReplayDifference:
     """One value that is not what was published."""
 
     table: str
@@ -79,7 +79,7 @@ class Replay:
     as_of: str
     values: int
     """How many published values were compared."""
-    difference: Difference | None
+    difference: ReplayDifference | None
     libraries: tuple[str, ...]
     """Libraries whose version is not the one the run was made with, in words."""
 
@@ -126,7 +126,7 @@ def replay_run(workspace: Workspace, target: Target, wanted: str) -> Replay:
 
 def compare_runs(
     published: Store, derived: Store, target: str, run: PastRun, derived_run: Mapping[str, Any]
-) -> tuple[int, Difference | None]:
+) -> tuple[int, ReplayDifference | None]:
     """How many values were compared, and the first that differs."""
     total = 0
     for name, key in KEYS.items():
@@ -144,7 +144,7 @@ def compare_runs(
         total += before.size - sum(len(before) for column in NOT_COMPARED if column in before)
     for fact in _RUN_FACTS:
         if not _equal(pd.Series([run.row[fact]]), pd.Series([derived_run[fact]])).all():
-            return total, Difference("runs", "", fact, run.row[fact], derived_run[fact])
+            return total, ReplayDifference("runs", "", fact, run.row[fact], derived_run[fact])
     return total, None
 
 
@@ -157,7 +157,7 @@ def _rows(store: Store, table: str, run_id: str) -> pd.DataFrame:
 
 def first_difference(
     published: pd.DataFrame, derived: pd.DataFrame, key: list[str]
-) -> Difference | None:
+) -> ReplayDifference | None:
     """The first value, by key and then by column, that differs in any bit; None where all are
     equal.
     """
@@ -169,7 +169,7 @@ def first_difference(
         set(columns) ^ {c for c in derived.columns if c not in (*NOT_COMPARED, *key)}
     ):
         is_there = absent[0] in columns
-        return Difference(
+        return ReplayDifference(
             "",
             "",
             absent[0],
@@ -183,7 +183,7 @@ def first_difference(
         return None
     row = int(np.argmax(differs.any(axis=1)))
     column = columns[int(np.argmax(differs[row]))]
-    return Difference(
+    return ReplayDifference(
         "",
         _account(before.index[row]),
         _named(column, key, before.index[row]),
@@ -192,14 +192,14 @@ def first_difference(
     )
 
 
-def _missing_row(before: pd.Index, after: pd.Index) -> Difference:
+def _missing_row(before: pd.Index, after: pd.Index) -> ReplayDifference:
     """The first row that only one side has; a row twice on one side shows as a number of rows."""
     gone, come = before.difference(after), after.difference(before)
     if len(gone):
-        return Difference("", _account(gone[0]), "row", "a row", "no row")
+        return ReplayDifference("", _account(gone[0]), "row", "a row", "no row")
     if len(come):
-        return Difference("", _account(come[0]), "row", "no row", "a row")
-    return Difference("", "", "rows", len(before), len(after))
+        return ReplayDifference("", _account(come[0]), "row", "no row", "a row")
+    return ReplayDifference("", "", "rows", len(before), len(after))
 
 
 def _account(place: Any) -> str:

@@ -15,7 +15,7 @@ from pipeline.actions.worklist import worklist, write_worklist_csv
 from pipeline.config.schema import Target
 from pipeline.edge.file_names import file_name
 from pipeline.jobs.account_facts import account_facts
-from pipeline.jobs.changes import Change
+from pipeline.jobs.changes import ScoreChanges
 from pipeline.jobs.evaluate import latest_evaluation
 from pipeline.jobs.explain import Explained
 from pipeline.jobs.explain_scale import band_edges
@@ -109,7 +109,7 @@ def write_reports(workspace: Workspace, target: Target, published: PublishedRun)
     return [folder / PAGE, folder / WORKLIST, folder / CARD]
 
 
-def write_changes_page(workspace: Workspace, target: Target, found: Change) -> Path:
+def write_changes_page(workspace: Workspace, target: Target, found: ScoreChanges) -> Path:
     """Write the page of what moved between two runs; returns its path."""
     folder = workspace.folder / "reports" / target.name
     folder.mkdir(parents=True, exist_ok=True)

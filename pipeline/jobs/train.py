@@ -18,7 +18,7 @@ from models.bundle import Bundle, read_bundle, write_bundle
 from models.cohorts import cohort_signals, with_cohorts
 from models.dataset import TrainingSet
 from models.drivers import find_twins
-from models.health import Proposal, propose_scale, scale_from_anchors, scale_problems
+from models.health import ScaleProposal, propose_scale, scale_from_anchors, scale_problems
 from models.health.scale import Scale
 from models.methods import Scorecard
 from models.model import Member, Model
@@ -60,7 +60,7 @@ class Trained:
     baselines: Mapping[str, Model]
     version: str
     result: TrainingResult
-    proposal: Proposal | None
+    proposal: ScaleProposal | None
 
 
 def plan_of(workspace: Workspace, target: Target) -> TrainingPlan:
@@ -224,7 +224,7 @@ def _objective(workspace: Workspace) -> dict[str, Any]:
 
 def choose_scale(
     workspace: Workspace, target: Target, result: TrainingResult, rows: TrainingSet
-) -> tuple[Scale, Proposal | None, list[str]]:
+) -> tuple[Scale, ScaleProposal | None, list[str]]:
     """The declared scale, the one already in use, or a proposal from out-of-time probabilities."""
     declared = workspace.project.scale
     is_good = target_rule(target).is_good

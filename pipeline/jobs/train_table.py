@@ -24,7 +24,7 @@ from models.evaluation import evaluate
 from models.gates import Gate, gates, stable, verdict
 from models.health import band_table, propose_scale, scale_from_anchors, scale_problems
 from models.health.scale import Scale
-from models.leakage import LEAVERS_TO_AUDIT, LIMIT, Finding
+from models.leakage import LEAVERS_TO_AUDIT, LIMIT, LeakFinding
 from models.plan import TrainingPlan
 from models.table import TableOptions, TableRows, table_rows
 from models.table_quality import quality_of_rows
@@ -298,7 +298,7 @@ def _with_interval(part: Mapping[str, Any], name: str, decimals: int, *, sign: b
     )
 
 
-def _advice(findings: Sequence[Finding]) -> str:
+def _advice(findings: Sequence[LeakFinding]) -> str:
     """What to type next, for the columns found."""
     named = [finding.column for finding in findings if finding.kind == "identifier"]
     others = [finding.column for finding in findings if finding.kind != "identifier"]

@@ -29,7 +29,7 @@ _TOLD_TWINS = 2
 
 
 @dataclass(frozen=True)
-class Step:
+class WaterfallBar:
     """One bar: from one displayed score to the next; `row` None where all points start."""
 
     start: int
@@ -40,7 +40,7 @@ class Step:
     row: Mapping[str, Any] | None = None
 
 
-def waterfall(drivers: pd.DataFrame, base_displayed: int) -> list[Step]:
+def waterfall(drivers: pd.DataFrame, base_displayed: int) -> list[WaterfallBar]:
     """The base, then what pulls down, what holds up and what is not listed, each by size; the last
     end is the score.
     """
@@ -49,7 +49,7 @@ def waterfall(drivers: pd.DataFrame, base_displayed: int) -> list[Step]:
         kind=(rows["points"] > 0).astype(int) + 2 * (rows["driver"] == REST),
         size=-rows["points"].abs(),
     )
-    steps = [Step(base_displayed, base_displayed, base_words(base_displayed))]
+    steps = [WaterfallBar(base_displayed, base_displayed, base_words(base_displayed))]
     ordered: list[Any] = rows.sort_values(["kind", "size", "driver"], kind="stable").to_dict(
         "records"
     )
@@ -57,7 +57,7 @@ def waterfall(drivers: pd.DataFrame, base_displayed: int) -> list[Step]:
         start = steps[-1].end
         end = start + int(row["points_displayed"])
         compared = None if pd.isna(row["compared"]) else row["compared"]
-        steps.append(Step(start, end, row["said"], compared, _reason_words(row), row))
+        steps.append(WaterfallBar(start, end, row["said"], compared, _reason_words(row), row))
     return steps
 
 
@@ -209,7 +209,9 @@ def _table_row(row: Mapping[Any, Any]) -> dict[str, Any]:
     }
 
 
-def waterfall_svg(steps: Sequence[Step], edges: tuple[int, int], names: Sequence[str]) -> Markup:
+def waterfall_svg(
+    steps: Sequence[WaterfallBar], edges: tuple[int, int], names: Sequence[str]
+) -> Markup:
     """Bars from the base to the score over the three bands; whole words as tooltips, no libraries,
     no script.
     """

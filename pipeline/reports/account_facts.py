@@ -7,7 +7,14 @@ from typing import Any
 
 from models.drivers import format_value
 from models.pulse import CURRENT, EXPIRED, NEVER
-from pipeline.jobs.account_facts import USE_DAYS, AccountFacts, NpsFact, PulseFact, Tickets, Use
+from pipeline.jobs.account_facts import (
+    USE_DAYS,
+    AccountFacts,
+    NpsFact,
+    PulseFact,
+    RecentUse,
+    Tickets,
+)
 from pipeline.reports.render import counted, day, money
 
 NO_SOURCE = "no source"
@@ -70,7 +77,7 @@ def source_lines(facts: AccountFacts) -> list[dict[str, Any]]:
     ]
 
 
-def _use_tile(use: Use | None) -> Tile:
+def _use_tile(use: RecentUse | None) -> Tile:
     name = "Active time a day"
     if use is None:
         return _absent(name)

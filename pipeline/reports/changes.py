@@ -8,7 +8,7 @@ import pandas as pd
 
 from models.changes import CAUSES, CAUSES_IN_WORDS
 from models.health.scale import BANDS_IN_WORDS
-from pipeline.jobs.changes import GONE, LEAVING, NEW, UNKNOWN, Change
+from pipeline.jobs.changes import GONE, LEAVING, NEW, UNKNOWN, ScoreChanges
 from pipeline.reports.render import render, style
 
 MOVED_BY_IN_WORDS = {
@@ -66,7 +66,7 @@ def cause_totals(accounts: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def changes_page(found: Change, *, project: str, now: datetime) -> str:
+def changes_page(found: ScoreChanges, *, project: str, now: datetime) -> str:
     """One self-contained HTML page: no outside hosts, no script."""
     moved = moves(found.accounts)
     reasons = _reasons(found.lines, moved["account_id"].head(_SHOWN_MOVES))
@@ -103,7 +103,7 @@ def changes_page(found: Change, *, project: str, now: datetime) -> str:
     )
 
 
-def changes_text(found: Change) -> list[str]:
+def changes_text(found: ScoreChanges) -> list[str]:
     """The portfolio view in lines."""
     moved = moves(found.accounts)
     lines = [
@@ -128,7 +128,9 @@ def changes_text(found: Change) -> list[str]:
     return [*lines, *(f"  note: {note}" for note in found.notes)]
 
 
-def account_text(found: Change, account: pd.Series, history: Sequence[dict[str, Any]]) -> list[str]:
+def account_text(
+    found: ScoreChanges, account: pd.Series, history: Sequence[dict[str, Any]]
+) -> list[str]:
     """One account in lines: the two scores, what moved it, and its history with markers."""
     before, after = (
         _score(account[f"health_{side}"], account[f"band_{side}"]) for side in ("before", "after")
@@ -152,7 +154,7 @@ def account_text(found: Change, account: pd.Series, history: Sequence[dict[str, 
 
 
 def changes_json(
-    found: Change, account: pd.Series | None, history: Sequence[dict[str, Any]]
+    found: ScoreChanges, account: pd.Series | None, history: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
     """The portfolio view as plain values; with an account only its lines and its history."""
     told: dict[str, Any] = {

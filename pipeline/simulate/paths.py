@@ -12,10 +12,10 @@ from features.errors import ConfigError
 from pipeline.simulate import hazards
 from pipeline.simulate import parameters as p
 from pipeline.simulate.state import (
-    Draws,
+    DayDraws,
     Happenings,
-    Rules,
     State,
+    WorldRules,
     initial_state,
     play_done_day,
     step,
@@ -139,8 +139,10 @@ def walk(
         pilot = None
         if day in pilots:
             state, pilot = _pilot(state, day, stream(seed, STREAM_PILOT, block, day))
-        draws = Draws.fresh(generator, starts[day][state.area])
-        state, seen = step(state, day, draws, Rules(options.first_day, base_on(day, base, options)))
+        draws = DayDraws.fresh(generator, starts[day][state.area])
+        state, seen = step(
+            state, day, draws, WorldRules(options.first_day, base_on(day, base, options))
+        )
         if observe is not None:
             observe(day, before, state, seen, pilot)
     return start, state

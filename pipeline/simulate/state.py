@@ -113,7 +113,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Draws:
+class DayDraws:
     """One day's fresh randomness: a uniform or normal array per name, and where a bad release
     starts.
     """
@@ -123,12 +123,12 @@ class Draws:
     wave_starts: Flags
 
     @staticmethod
-    def fresh(generator: np.random.Generator, wave_starts: Flags) -> "Draws":
+    def fresh(generator: np.random.Generator, wave_starts: Flags) -> "DayDraws":
         """Draws for as many accounts as `wave_starts` has."""
         n = len(wave_starts)
         uniform = generator.random((len(_UNIFORMS), n), dtype=np.float32)
         normal = generator.standard_normal((len(_NORMALS), n), dtype=np.float32)
-        return Draws(
+        return DayDraws(
             dict(zip(_UNIFORMS, uniform, strict=True)),
             dict(zip(_NORMALS, normal, strict=True)),
             wave_starts,
@@ -156,7 +156,7 @@ class Happenings:
 
 
 @dataclass(frozen=True)
-class Rules:
+class WorldRules:
     """What a step needs besides state and draws."""
 
     first_day: date
@@ -287,7 +287,7 @@ def _sign_lead(term: Ints, uniform: NDArray[Any]) -> Ints:
     )
 
 
-def step(state: State, day: int, draws: Draws, rules: Rules) -> tuple[State, Happenings]:
+def step(state: State, day: int, draws: DayDraws, rules: WorldRules) -> tuple[State, Happenings]:
     """The state after one day, and what happened on it.
 
     Order of a day: troubles come and go, use and mood follow, people decide, invoices fall due,
@@ -322,7 +322,7 @@ def step(state: State, day: int, draws: Draws, rules: Rules) -> tuple[State, Hap
     )
 
 
-def _people(state: State, draws: Draws) -> tuple[State, dict[str, Flags]]:
+def _people(state: State, draws: DayDraws) -> tuple[State, dict[str, Flags]]:
     """Champions and sponsors leave and are replaced."""
 
     def turn(
@@ -353,7 +353,7 @@ def _people(state: State, draws: Draws) -> tuple[State, dict[str, Flags]]:
     return replace(state, champion_absent=champion, sponsor_absent=sponsor), seen
 
 
-def _troubles(state: State, draws: Draws) -> State:
+def _troubles(state: State, draws: DayDraws) -> State:
     """Bugs, bad releases, payment trouble, budget cuts."""
     wave = np.where(draws.wave_starts, p.WAVE_DAYS, np.maximum(state.wave_left - 1, 0))
     own = (draws.uniform["bug"] < p.BUG_OWN_DAILY * state.susceptibility) * np.float32(
@@ -373,7 +373,7 @@ def _troubles(state: State, draws: Draws) -> State:
     )
 
 
-def _slow_state(state: State, day: int, draws: Draws) -> State:
+def _slow_state(state: State, day: int, draws: DayDraws) -> State:
     """Fit wanders; use and mood move towards what fit, people, bugs and prices make of them."""
     gap = hazards.champion_gap(state)
     bug = np.minimum(state.bug, 2)
@@ -402,7 +402,9 @@ def _slow_state(state: State, day: int, draws: Draws) -> State:
     )
 
 
-def _decisions(state: State, day: int, draws: Draws, rules: Rules) -> tuple[State, Floats, Flags]:
+def _decisions(
+    state: State, day: int, draws: DayDraws, rules: WorldRules
+) -> tuple[State, Floats, Flags]:
     """Some decide to leave at the end of the term; most of them give notice some days later."""
     hazard = hazards.daily_probability(state, day, rules.base)
     if not rules.allow_decisions:
@@ -433,7 +435,7 @@ def _payments(state: State, day: int) -> tuple[State, Flags]:
     return after, suspended
 
 
-def _sign(state: State, day: int, draws: Draws, rules: Rules) -> tuple[State, Flags]:
+def _sign(state: State, day: int, draws: DayDraws, rules: WorldRules) -> tuple[State, Flags]:
     """The next term is agreed: its seats, its price, its end."""
     left = state.term_end - day
     # On the last covered day at the latest: a late signature is late on paper, service goes on
@@ -464,7 +466,7 @@ def _sign(state: State, day: int, draws: Draws, rules: Rules) -> tuple[State, Fl
     ), np.asarray(signs)
 
 
-def _start_terms(state: State, day: int, draws: Draws) -> tuple[State, Flags]:
+def _start_terms(state: State, day: int, draws: DayDraws) -> tuple[State, Flags]:
     """Agreed terms begin on the day after the old one: the step of its last day turns the page."""
     starts = state.signed & (state.term_end == day + 1) & state.is_customer(day)
     begin = np.where(starts, state.term_end, state.term_start)
@@ -481,7 +483,7 @@ def _start_terms(state: State, day: int, draws: Draws) -> tuple[State, Flags]:
     ), np.asarray(starts)
 
 
-def _expand(state: State, day: int, draws: Draws) -> tuple[State, Flags]:
+def _expand(state: State, day: int, draws: DayDraws) -> tuple[State, Flags]:
     """Seats bought inside a term, from the next day on; now and then with the next plan."""
     expands = draws.uniform["expand"] < hazards.daily_expansion(state, day)
     if not expands.any():
@@ -505,7 +507,7 @@ def _expand(state: State, day: int, draws: Draws) -> tuple[State, Flags]:
     )
 
 
-def _plays(state: State, day: int, draws: Draws) -> tuple[State, Ints, Ints]:
+def _plays(state: State, day: int, draws: DayDraws) -> tuple[State, Ints, Ints]:
     """CSMs pick accounts that look bad to them: the reason why treated accounts leave more
     often.
     """

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.simulate import hazards
 from pipeline.simulate import parameters as p
-from pipeline.simulate.state import Draws, Rules, State, step
+from pipeline.simulate.state import DayDraws, State, WorldRules, step
 
 Floats = NDArray[np.float64]
 
@@ -28,7 +28,7 @@ class WorldState:
 
     day: int
     state: State
-    rules: Rules
+    rules: WorldRules
 
 
 def true_probability(
@@ -81,7 +81,9 @@ def _leaves(
         # The decision is taken before renewals are signed, so the end it leads to is the term's end
         # before the step.
         ends_inside = state.term_end < until
-        state, seen = step(state, day, Draws.fresh(generator, starts[replicate, state.area]), rules)
+        state, seen = step(
+            state, day, DayDraws.fresh(generator, starts[replicate, state.area]), rules
+        )
         log_stays += np.where(ends_inside, np.log1p(-seen.hazard.astype(np.float64)), 0)
     certain = state.end_day < until  # cut off for unpaid invoices, or decided before the date
     leaves = np.where(certain, 1.0, -np.expm1(log_stays))

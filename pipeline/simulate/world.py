@@ -18,7 +18,7 @@ from pipeline.simulate import billing, faults, paths, relations, terms, truth, u
 from pipeline.simulate import parameters as p
 from pipeline.simulate.company import Company
 from pipeline.simulate.project_file import project_file
-from pipeline.simulate.state import Rules
+from pipeline.simulate.state import WorldRules
 
 # What is lost is read off the terms: the simulated company keeps no log of outcomes.
 TABLES = tuple(name for name in CONTRACTS if name != "outcomes")
@@ -57,7 +57,7 @@ class Truth:
 
 
 @dataclass(frozen=True)
-class Block:
+class AccountBlock:
     """One block of accounts, ready to be written: small tables, usage in parts, and truth."""
 
     company: Company
@@ -94,7 +94,7 @@ class Block:
     def state_at(self, day: int) -> truth.WorldState:
         """The full state at 00:00 of a day whose copy was kept."""
         options = self.company.options
-        rules = Rules(options.first_day, paths.base_on(day, self.base, options))
+        rules = WorldRules(options.first_day, paths.base_on(day, self.base, options))
         return truth.WorldState(day, self.company.path.states[day], rules)
 
 
@@ -112,7 +112,7 @@ class World:
     base: float = field(repr=False)
     """Base log hazard in force before a regime change."""
 
-    def blocks(self) -> Iterator[Block]:
+    def blocks(self) -> Iterator[AccountBlock]:
         """Blocks of accounts in order."""
         effect_day = self._effect_day()
         days = {self.options.day_index(day) for day in self.options.truth_grid} | {effect_day}
@@ -120,10 +120,10 @@ class World:
             n = min(p.BLOCK_ACCOUNTS, self.accounts - number * p.BLOCK_ACCOUNTS)
             path = paths.simulate_block(n, self.seed, number, self.options, self.base, sorted(days))
             company = Company(path, self.options, self.seed)
-            yield Block(company, self.base, _small_tables(company))
+            yield AccountBlock(company, self.base, _small_tables(company))
 
     @cached_property
-    def _all_blocks(self) -> list[Block]:
+    def _all_blocks(self) -> list[AccountBlock]:
         return list(self.blocks())
 
     @cached_property
@@ -151,7 +151,7 @@ class World:
             self.effects(self._all_blocks[0]),
         )
 
-    def effects(self, block: Block) -> dict[str, Any]:
+    def effects(self, block: AccountBlock) -> dict[str, Any]:
         """True effects of the plays, measured on the first block's customers on one date."""
         day = self._effect_day()
         shown = truth.play_effects(block.state_at(day), PILOT_EFFECT_REPLICATES, self.seed)
@@ -258,7 +258,7 @@ def write_world(world: World, folder: FilePath | str, *, with_truth: bool = True
     return target
 
 
-def _write_truth(world: World, block: Block, folder: FilePath, writers: "_Writers") -> None:
+def _write_truth(world: World, block: AccountBlock, folder: FilePath, writers: "_Writers") -> None:
     folder.mkdir(parents=True, exist_ok=True)
     churn, drivers = block.truth_tables()
     for name, rows in (("churn_90d", churn), ("drivers", drivers)):

@@ -14,7 +14,7 @@ DECIMALS = 2
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _AnswerScale:
     """One pair of kind and scale as the table writes them, and the ends of the scale."""
 
     kind: str | None
@@ -39,7 +39,7 @@ def add_points(connection: Connection, source: StagedSource) -> StagedSource:
     if source.contract.table != "surveys" or source.is_mapped(POINTS):
         return source
     asked = [
-        _Asked(kind, scale, scale_ends(kind, scale))
+        _AnswerScale(kind, scale, scale_ends(kind, scale))
         for kind, scale in rows(
             connection, f"SELECT DISTINCT kind, scale FROM {source.table} ORDER BY ALL"
         )
@@ -79,7 +79,7 @@ def scale_ends(kind: str | None, scale: str | None) -> tuple[int, int] | None:
     return int(found[1]), int(found[2])
 
 
-def _points(asked: list[_Asked], unit: int) -> str:
+def _points(asked: list[_AnswerScale], unit: int) -> str:
     """Whole number of hundredths of a point, rounded half up; integers only, so that every machine
     agrees.
     """
@@ -95,7 +95,7 @@ def _points(asked: list[_Asked], unit: int) -> str:
     return f"CAST(CASE {' '.join(cases)} END AS BIGINT)" if cases else "CAST(NULL AS BIGINT)"
 
 
-def _nps_points(asked: list[_Asked], source: StagedSource, unit: int) -> str:
+def _nps_points(asked: list[_AnswerScale], source: StagedSource, unit: int) -> str:
     """Classes of answers to an NPS question on 0-10; the cuts are the project's, 9 and 7 by
     default.
     """
@@ -115,7 +115,7 @@ def _nps_points(asked: list[_Asked], source: StagedSource, unit: int) -> str:
     )
 
 
-def _notes(connection: Connection, table: str, asked: list[_Asked]) -> list[str]:
+def _notes(connection: Connection, table: str, asked: list[_AnswerScale]) -> list[str]:
     unclear = sorted(
         {f"{a.kind or 'no kind'} on {a.scale or 'no scale'}" for a in asked if a.ends is None}
     )

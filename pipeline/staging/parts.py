@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from features.errors import ConfigError, ContractError
 from features.sources import Contract
-from pipeline.config.schema import Lookup, Part, Project, Scalar, Source
+from pipeline.config.schema import Lookup, Project, Scalar, Source, SourcePart
 from pipeline.engine.duckdb import Connection, columns_of, identifier, literal, row, rows
 from pipeline.staging.casts import NAIVE_TIMES, Physical, key_text, text, time_value, wall_clock
 from pipeline.staging.mapping import MappedColumn, mapped_columns, scalar_text
@@ -54,7 +54,7 @@ def mapped_parts(
     notes: list[str],
 ) -> list[MappedPart]:
     """Every part of a source, mapped, with decimals and types agreed and time zones settled."""
-    parts = source.parts or (Part(location=str(source.location), table=source.table),)
+    parts = source.parts or (SourcePart(location=str(source.location), table=source.table),)
     mapped = []
     for part in parts:
         raw = open_raw(
@@ -191,7 +191,11 @@ def _numbered(raw: RawTable) -> RawTable:
 
 
 def _row_rules(
-    raw: RawTable, source: Source, part: Part, columns: dict[str, MappedColumn], contract: Contract
+    raw: RawTable,
+    source: Source,
+    part: SourcePart,
+    columns: dict[str, MappedColumn],
+    contract: Contract,
 ) -> Iterator[tuple[str, str]]:
     """First rule that fits counts the row, so counts add up."""
     for place in (source, part):

@@ -19,7 +19,7 @@ from tiny_world import (
 )
 
 from features.definition import Signal
-from features.sources import CONTRACTS, Span
+from features.sources import CONTRACTS, MinutesBetween
 
 EPOCH = datetime(1970, 1, 1)
 
@@ -194,7 +194,7 @@ def facts_of(source: TinySource, stream_name: str, account: str, as_of: int) -> 
             continue
         fact = {**row, "at": moment, "kind": row.get(stream.kind) if stream.kind else None}
         for number in stream.numbers:
-            if isinstance(number, Span):
+            if isinstance(number, MinutesBetween):
                 start, end = row.get(number.start), row.get(number.end)
                 fact[number.name] = (
                     None if start is None or end is None else (end - start) // timedelta(minutes=1)

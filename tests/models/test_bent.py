@@ -11,7 +11,7 @@ import pytest
 from models.calibration import (
     Bent,
     Platt,
-    Scored,
+    ScoredPeriod,
     at_level,
     bent_if_better,
     fit_platt,
@@ -49,7 +49,7 @@ def calibrated(bend: float, accounts: int = 20_000, seed: int = 1) -> Platt:
 
 def chosen(rows: History, earlier: History) -> Platt:
     later, before = (
-        Scored(margin, labels, names, np.full(len(margin), 0.5))
+        ScoredPeriod(margin, labels, names, np.full(len(margin), 0.5))
         for margin, labels, names, _ in (rows, earlier)
     )
     return bent_if_better(fit_platt(later.margin, later.labels, later.weights), later, before)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from features.definition import Signal
 from features.errors import ContractError
-from models.changes import CAUSES, Split, State, change_lines, main_cause, split
+from models.changes import CAUSES, ScoredState, Split, change_lines, main_cause, split
 from models.health import displayed
 
 
@@ -35,9 +35,11 @@ SIGNALS = (
 )
 
 
-def state(base: float, points: list[list[float]], values: list[list[float]] | None = None) -> State:
+def state(
+    base: float, points: list[list[float]], values: list[list[float]] | None = None
+) -> ScoredState:
     numbers = np.array(points)
-    return State(base, numbers, numbers if values is None else np.array(values))
+    return ScoredState(base, numbers, numbers if values is None else np.array(values))
 
 
 def lines_of(found: Split, change: list[int]) -> pd.DataFrame:
@@ -100,10 +102,10 @@ def test_what_is_not_listed_is_one_rest_per_cause() -> None:
     rising = np.arange(1.0, 31.0)[None, :]
     found = split(
         signals,
-        State(50.0, np.zeros((1, 30)), rising),
-        State(50.0, np.zeros((1, 30)), rising),
-        State(50.0, rising / 30, rising),
-        State(50.0, rising / 30, rising),
+        ScoredState(50.0, np.zeros((1, 30)), rising),
+        ScoredState(50.0, np.zeros((1, 30)), rising),
+        ScoredState(50.0, rising / 30, rising),
+        ScoredState(50.0, rising / 30, rising),
         np.array([50.0 + rising.sum() / 30]),
     )
     lines = change_lines(found, ["A"], np.array([16]), signals, days=28, most=3)
@@ -116,9 +118,9 @@ def test_what_is_not_listed_is_one_rest_per_cause() -> None:
 def test_lines_always_add_to_the_difference(seed: int) -> None:
     generator = np.random.default_rng(seed)
 
-    def some(base: float) -> tuple[State, NDArray[np.float64]]:
+    def some(base: float) -> tuple[ScoredState, NDArray[np.float64]]:
         points = np.round(generator.normal(0, 4, (6, 3)), 3) * generator.integers(0, 2, (6, 3))
-        return State(base, points, points), base + points.sum(axis=1)
+        return ScoredState(base, points, points), base + points.sum(axis=1)
 
     (stored, before), (rebuilt, _), (moved, _), (remodelled, _) = (
         some(60.0),

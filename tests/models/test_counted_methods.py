@@ -8,7 +8,7 @@ import pytest
 
 from features.definition import Signal
 from features.errors import ContractError
-from models.declared import Action, Condition, Part, Rule, weights_problem
+from models.declared import Action, Condition, Rule, ScorePart, weights_problem
 from models.methods import Actions, Hybrid, Logistic, Rules, Scorecard, WeightedAverage
 from models.methods.weighted_average import fitted_parts, four_indicators, frequency_breadth_depth
 
@@ -176,7 +176,7 @@ def test_proposed_rules_fire_on_the_worst() -> None:
 
 def _weighted() -> tuple[WeightedAverage, pd.DataFrame]:
     frame = _frame(logins_28d=list(range(100)), errors_28d=list(range(100)))
-    parts = (Part("use", 75.0, ("logins_28d",)), Part("errors", 25.0, ("errors_28d",)))
+    parts = (ScorePart("use", 75.0, ("logins_28d",)), ScorePart("errors", 25.0, ("errors_28d",)))
     return WeightedAverage(parts).fit(frame, NOBODY, (LOGINS, ERRORS)), frame
 
 
@@ -202,7 +202,7 @@ def test_the_scale_is_frozen_at_fit_and_needs_no_common_unit() -> None:
 def test_weights_that_do_not_sum_to_100_are_refused(weights: dict[str, float]) -> None:
     assert weights_problem(weights) is not None and weights_problem({"a": 60.0, "b": 40.0}) is None
     with pytest.raises(ContractError, match="sum to 100"):
-        WeightedAverage([Part(name, weight, (name,)) for name, weight in weights.items()])
+        WeightedAverage([ScorePart(name, weight, (name,)) for name, weight in weights.items()])
 
 
 def test_fitted_weights_follow_the_outcome_and_sum_to_100() -> None:

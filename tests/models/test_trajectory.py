@@ -24,7 +24,7 @@ from models.trajectory import (
     Pairs,
     Panel,
     Standing,
-    Use,
+    UserDays,
     Ways,
     against_own_past,
     carry,
@@ -357,7 +357,7 @@ def made_ways(seed: int, *, informative: bool) -> tuple[Ways, np.ndarray]:
     )
     size = len(account)
     last, before = generator.gamma(3.0, 20.0, size), generator.gamma(3.0, 20.0, size)
-    use = Use(last / 3.0, last, before, np.full(size, 60.0), 3)
+    use = UserDays(last / 3.0, last, before, np.full(size, 60.0), 3)
     truth = sigmoid(-1.0 - (1.2 * np.log((last + 1.0) / (before + 1.0)) if informative else 0.0))
     probability = np.full(size, 0.05)
     has_left = generator.random(size) < probability

@@ -13,8 +13,8 @@ from pipeline.jobs.account_facts import (
     AccountFacts,
     NpsFact,
     PulseFact,
+    RecentUse,
     Tickets,
-    Use,
     account_facts,
 )
 from pipeline.reports.account_facts import fact_tiles, source_lines
@@ -103,25 +103,25 @@ def test_absent_sources_are_no_zeros(facts: AccountFacts) -> None:
     ("changed", "name", "value", "note"),
     [
         (
-            {"use": Use(False, 0, 0.0, 0, None)},
+            {"use": RecentUse(False, 0, 0.0, 0, None)},
             "Active time a day",
             "not known",
             "feed was not there",
         ),
         (
-            {"use": Use(True, 0, 0.0, 0, datetime(2025, 3, 1))},
+            {"use": RecentUse(True, 0, 0.0, 0, datetime(2025, 3, 1))},
             "Active time a day",
             "0 minutes",
             "last use 1 Mar 2025",
         ),
         (
-            {"use": Use(True, 11, None, None, JUNE)},
+            {"use": RecentUse(True, 11, None, None, JUNE)},
             "Active days",
             "11 of 28",
             "no length of visits",
         ),
         (
-            {"use": Use(True, 14, 280.0, 3, JUNE)},
+            {"use": RecentUse(True, 14, 280.0, 3, JUNE)},
             "Active time a day",
             "10 minutes",
             "14 of 28 days by 3 people",

@@ -19,7 +19,7 @@ from models.calibration import Platt
 from models.changes import CAUSES
 from models.health import scale_from_anchors
 from pipeline.engine.duckdb import connected
-from pipeline.jobs.changes import Change, find_changes
+from pipeline.jobs.changes import ScoreChanges, find_changes
 from pipeline.jobs.score import score_target
 from pipeline.jobs.stage import stage_sources
 from pipeline.jobs.train import champion_bundle, model_name, register
@@ -43,7 +43,7 @@ def first_run(company: Company) -> str:
     return str(company.published("scores")["run_id"].iloc[0])
 
 
-def changes(company: Company, first: str | None = None, last: str | None = None) -> Change:
+def changes(company: Company, first: str | None = None, last: str | None = None) -> ScoreChanges:
     workspace, target = company.workspace(LATER)
     return find_changes(workspace, target, first, last)
 
@@ -88,14 +88,14 @@ def late_rows(company: Company, before: date) -> None:
     )
 
 
-def sizes(found: Change) -> Mapping[str, float]:
+def sizes(found: ScoreChanges) -> Mapping[str, float]:
     """Sum of absolute points per cause."""
     lines = found.lines.dropna(subset=["points"])
     sums = lines["points"].abs().groupby(lines["cause"]).sum()
     return {cause: float(sums.get(cause, 0.0)) for cause in CAUSES}
 
 
-def check_sums(company: Company, found: Change) -> None:
+def check_sums(company: Company, found: ScoreChanges) -> None:
     """Every account of both runs: exact points to 1e-9, displayed points to the integer, nobody
     dropped.
     """

@@ -8,7 +8,7 @@ import pytest
 
 from features.errors import ConfigError
 from pipeline.config import config_hash, read_project
-from pipeline.config.schema import ColumnRule, Store
+from pipeline.config.schema import ColumnRule, StoreSettings
 from pipeline.config.toml_lines import lines_of
 
 SMALLEST = """\
@@ -281,7 +281,9 @@ def test_project_without_target_or_source_is_refused(tmp_path: Path) -> None:
 def test_hash_changes_with_a_setting_and_not_with_the_store(tmp_path: Path) -> None:
     project = read_project(written(tmp_path, FULL))
     assert config_hash(project) == config_hash(read_project(tmp_path))
-    assert config_hash(replace(project, store=Store(uri="s3://elsewhere"))) == config_hash(project)
+    assert config_hash(replace(project, store=StoreSettings(uri="s3://elsewhere"))) == config_hash(
+        project
+    )
     assert config_hash(replace(project, currency="USD")) != config_hash(project)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.simulate import World, WorldOptions, WorldState, simulate, true_probability
 from pipeline.simulate.parameters import BASE_LOG_HAZARD, NEVER, PLAY_NAMES
-from pipeline.simulate.state import Draws, step
+from pipeline.simulate.state import DayDraws, step
 from pipeline.simulate.truth import TROUBLES
 
 DATES = tuple(date(2023, 7, 9) + timedelta(days=84 * i) for i in range(8))
@@ -117,7 +117,7 @@ def test_conditional_expectation_equals_letting_people_decide(world: World) -> N
     for day in range(world_state.day, world_state.day + 60):
         starts = np.repeat(generator.random((12, 4)) < 1 / 300, len(customers), axis=0)
         state, _ = step(
-            state, day, Draws.fresh(generator, starts[np.arange(state.size), state.area]), rules
+            state, day, DayDraws.fresh(generator, starts[np.arange(state.size), state.area]), rules
         )
     slow = (state.end_day < world_state.day + 60).mean()
     assert fast.mean() == pytest.approx(slow, abs=0.005)

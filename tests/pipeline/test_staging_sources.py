@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.errors import ConfigError, ContractError
-from pipeline.config.schema import ColumnRule, Lookup, Part, Project, Source
+from pipeline.config.schema import ColumnRule, Lookup, Project, Source, SourcePart
 from pipeline.engine.duckdb import Connection, rows
 from pipeline.staging import StagedSource, stage
 
@@ -527,12 +527,12 @@ def test_parts_have_their_own_names_and_overlaps_are_cut_in_local_time(world: Wo
         time_zone="Europe/London",
         columns={"quantity": "n"},
         parts=(
-            Part(
+            SourcePart(
                 location=old,
                 columns={"account_id": "who", "event_time": "at"},
                 rows_until=date(2024, 7, 1),
             ),
-            Part(location=new, columns={"account_id": "customer id", "event_time": "when"}),
+            SourcePart(location=new, columns={"account_id": "customer id", "event_time": "when"}),
         ),
     )
     staged = world.stage(usage_events=source)["usage_events"]
