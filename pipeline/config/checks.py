@@ -2,6 +2,7 @@
 
 import codecs
 import difflib
+import json
 import re
 import string
 from collections import Counter
@@ -14,6 +15,7 @@ from zoneinfo import available_timezones
 from features.naming import LONGEST
 from features.sources import COMMON, CONTRACTS, Contract
 from models.declared import weights_problem
+from pipeline.config.ranges import out_of_range
 from pipeline.config.schema import (
     ColumnRule,
     Dates,
@@ -25,10 +27,14 @@ from pipeline.config.schema import (
     Target,
     Test,
 )
+from pipeline.edge.locations import shown_location
 
 # Names become table and column names in SQL that runs on DuckDB and Spark without quotes.
 PLAIN_NAME = re.compile(r"[a-z][a-z0-9_]*")
 PLAIN_NAME_WORDS = "small letters, digits and underscores, starting with a letter"
+# Python can turn bytes into text by them, and no file is written in them.
+NO_ENCODINGS = ("idna", "punycode", "undefined", "raw_unicode_escape", "unicode_escape")
+NO_DELIMITERS = '"\n\r\0'
 # Columns that staging adds to every table.
 RESERVED = ("known_from", "known_until")
 # Words that DuckDB or Spark (ANSI) will not take as a column name without quotes.
@@ -64,6 +70,7 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
 def project_problems(project: Project) -> list[Problem]:
     """All mistakes that need more than one key to see."""
     return [
+        *(Problem(path, text) for path, text in out_of_range(project)),
         *_general_problems(project),
         *_ratio_problems(project.features.ratios),
         *(
@@ -127,8 +134,11 @@ def _general_problems(project: Project) -> Iterator[Problem]:
 
 def _source_problems(project: Project, name: str, source: Source) -> Iterator[Problem]:
     path: Location = ("sources", name)
-    if not PLAIN_NAME.fullmatch(name):
-        yield Problem(path, f"the name of a source needs {PLAIN_NAME_WORDS}.")
+    if not PLAIN_NAME.fullmatch(name) or len(name) > LONGEST:
+        yield Problem(
+            path,
+            f"the name of a source needs {PLAIN_NAME_WORDS}; at most {LONGEST} characters.",
+        )
     contract = contract_of(name, source)
     if contract is None:
         where = (*path, "contract") if source.contract else path
@@ -146,9 +156,15 @@ def _source_problems(project: Project, name: str, source: Source) -> Iterator[Pr
     for index, part in enumerate(source.parts):
         yield from _mapping_problems((*path, "parts", index), contract, part)
     yield from _immutable_problems(path, contract, source)
-    if source.delimiter is not None and len(source.delimiter) != 1:
+    if source.delimiter is not None and (
+        len(source.delimiter) != 1
+        or not source.delimiter.isascii()
+        or source.delimiter in NO_DELIMITERS
+    ):
         yield Problem(
-            (*path, "delimiter"), f'"{source.delimiter}" must be one character, such as ";".'
+            (*path, "delimiter"),
+            f"{json.dumps(source.delimiter)} must be one ASCII character other than a quotation"
+            ' mark or the end of a line, such as ";".',
         )
 
 
@@ -174,7 +190,7 @@ def _place_problems(path: Location, source: Source) -> Iterator[Problem]:
         if location is not None and table is None and needs_table(location):
             yield Problem(
                 (*place, "location"),
-                f'"{location}" holds many tables; say which with table = "...".',
+                f'"{shown_location(location)}" holds many tables; say which with table = "...".',
             )
     for index, lookup in enumerate(source.lookups):
         if not lookup.on or not lookup.take:
@@ -196,8 +212,10 @@ def needs_table(location: str) -> bool:
 
 def _encoding_problems(encoding: str, path: Location) -> Iterator[Problem]:
     try:
-        codecs.lookup(encoding)
-    except LookupError:
+        is_text = codecs.lookup(encoding)._is_text_encoding
+    except (LookupError, ValueError, UnicodeError):
+        is_text = False
+    if not is_text or encoding.lower().replace("-", "_") in NO_ENCODINGS:
         yield Problem(
             path, f'"{encoding}" is not an encoding. Examples: "utf-8", "latin-1", "cp1252".'
         )
@@ -363,8 +381,11 @@ def _nearest_zone(zone: str) -> str:
 
 def _target_problems(project: Project, index: int, target: Target) -> Iterator[Problem]:
     path: Location = ("targets", index)
-    if not PLAIN_NAME.fullmatch(target.name):
-        yield Problem((*path, "name"), f'"{target.name}" needs {PLAIN_NAME_WORDS}.')
+    if not PLAIN_NAME.fullmatch(target.name) or len(target.name) > LONGEST:
+        yield Problem(
+            (*path, "name"),
+            f'"{target.name}" needs {PLAIN_NAME_WORDS}; at most {LONGEST} characters.',
+        )
     yield from _target_source_problems(project, path, target)
     yield from _population_problems(project, path, target)
     yield from _dates_problems(project, (*path, "dates"), target.dates)

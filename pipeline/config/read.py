@@ -9,7 +9,6 @@ from dataclasses import asdict, fields, is_dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
@@ -18,6 +17,7 @@ from features.errors import ConfigError
 from pipeline.config.checks import Problem, nearest, project_problems
 from pipeline.config.schema import ColumnRule, Project
 from pipeline.config.toml_lines import lines_of
+from pipeline.edge.locations import redacted, shown_location
 
 FILE_NAME = "tenure.toml"
 Location = tuple[str | int, ...]
@@ -70,7 +70,8 @@ def config_text(project: Project) -> str:
         del settings[aside]
     for source in settings["sources"].values():
         for place in (source, *source["parts"], *source["lookups"]):
-            place["location"] = _without_password(place["location"])
+            if place["location"] is not None:
+                place["location"] = shown_location(place["location"])
     return json.dumps(settings, sort_keys=True, default=str)
 
 
@@ -80,18 +81,9 @@ def config_from_text(text: str) -> Project:
     return project
 
 
-def _without_password(location: str | None) -> str | None:
-    if location is None or "://" not in location:
-        return location
-    address = urlsplit(location)
-    if address.password is None:
-        return location
-    return urlunsplit(address._replace(netloc=address.netloc.replace(f":{address.password}@", "@")))
-
-
 def _text_of(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8-sig")  # Windows' editors begin with a mark
     except FileNotFoundError as error:
         raise ConfigError(
             f"{file} does not exist. Name the project's folder with --project DIR, or make one with"
@@ -100,6 +92,10 @@ def _text_of(file: Path) -> str:
     except UnicodeDecodeError as error:
         raise ConfigError(
             f"{file}: not UTF-8 at byte {error.start}. Save the file as UTF-8."
+        ) from error
+    except OSError as error:
+        raise ConfigError(
+            f"{file} cannot be read: {error.strerror}. Make it a file that this user may read."
         ) from error
 
 
@@ -250,7 +246,23 @@ def _word_for(value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    return json.dumps(value, default=str)
+    """A value of the file, shortened; an address in it may hold a password."""
+    if isinstance(value, str):
+        return json.dumps(shortened(shown_location(value)))
+    return shortened(redacted(json.dumps(_without_addresses(value), default=str)))
+
+
+def _without_addresses(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_addresses(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_addresses(each) for each in value]
+    return shown_location(value) if isinstance(value, str) else value
+
+
+def shortened(text: str) -> str:
+    """At most 200 letters of a text, so that an error stays one line."""
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def _lower_first(text: str) -> str:

@@ -4,6 +4,7 @@ It fails closed: of an address that is not understood nothing but the scheme is 
 """
 
 import re
+from urllib.parse import unquote
 
 HIDDEN = "***"
 _SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*)://", re.ASCII)
@@ -19,6 +20,10 @@ _SETTING = re.compile(
 )
 # Addresses of the local machine hold no secret: a path may hold an @ of its own.
 _LOCAL = ("file", "sqlite", "duckdb")
+
+
+# Settings of an address that say how and hold no secret.
+_PLAIN_SETTINGS = ("host", "port", "dbname", "sslmode", "connect_timeout", "application_name")
 
 
 def shown_location(location: str) -> str:
@@ -65,6 +70,50 @@ def _cut(rest: str) -> tuple[str, str, str]:
     if found is None:
         return rest, "", ""
     return rest[: found.start()], found[0], rest[found.end() :]
+
+
+def has_secret(location: str) -> bool:
+    """Whether a location may hold a password; a user and a socket's folder alone are none.
+
+    >>> has_secret("postgresql://ann@db/crm"), has_secret("postgresql://ann:x@db/crm")
+    (False, True)
+    """
+    match = _SCHEME.match(location)
+    if match is None:
+        return shown_location(location) == HIDDEN
+    rest = re.sub(r"^[A-Za-z0-9_.-]+@", "", location[match.end() :])
+    place, mark, settings = _cut(rest)
+    is_plain_query = not mark or (
+        mark == "?"
+        and all(each.partition("=")[0] in _PLAIN_SETTINGS for each in settings.split("&"))
+    )
+    return not is_plain_query or "@" in rest or _place_of(place) != place
+
+
+def said_of_address(address: str, message: str) -> str:
+    """The first line of what a server or its driver said of an address, without a piece of it.
+
+    Drivers quote what they could not parse, which may be half a password: where an address is not
+    written as it should be, their words are withheld.
+    """
+    line = next((each.strip() for each in message.splitlines() if each.strip()), "no reason given")
+    match = _SCHEME.match(address)
+    if match is None:
+        return "the words of the driver are withheld, since they may quote the address"
+    user, _, rest = address[match.end() :].rpartition("@")
+    place, query, settings = _cut(rest)
+    if (
+        re.search(r"[@/?#;\s]", user)
+        or user.count(":") > 1
+        or shown_location(address).endswith(HIDDEN)
+    ):
+        return (
+            "the words of the driver are withheld, since they may quote the password; write special"
+            " characters of it percent-encoded"
+        )
+    secrets = [address, *re.split(r":", user), *re.split(r"[&=]", settings)]
+    known = [unquote(each) for each in secrets]
+    return redacted(line.rstrip("."), tuple(each for each in (*secrets, *known) if each))
 
 
 def redacted(text: str, secrets: tuple[str, ...] = ()) -> str:

@@ -6,10 +6,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from features.errors import ConfigError
 from features.sources import CONTRACTS
+from pipeline.edge.locations import has_secret
 from pipeline.engine.duckdb import Connection, connected
 from pipeline.proposing import names
 from pipeline.proposing.guess import (
@@ -455,7 +455,7 @@ def _place(table: SeenTable) -> dict[str, Any]:
 
 def _location(location: str) -> str:
     """Where a table is; an address with a password is kept out of the file."""
-    if "://" in location and urlsplit(location).password:
+    if "://" in location and has_secret(location):
         return f"env:{ADDRESS_VARIABLE}"
     return location
 

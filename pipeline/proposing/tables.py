@@ -11,6 +11,7 @@ from typing import Literal
 
 from features.errors import ConfigError, ContractError
 from pipeline.config.schema import Source
+from pipeline.edge.locations import said_of_address, shown_location
 from pipeline.engine.duckdb import Connection, identifier, literal, row, rows
 from pipeline.proposing.names import snake
 from pipeline.staging.casts import AWARE_TIME, FLOATS, INTEGERS, MICROSECONDS
@@ -181,7 +182,7 @@ def seen_tables(
     if not tables:
         told = "; ".join(f"{f.name}: {f.reason}" for f in failed)
         raise ConfigError(
-            f"no table can be read at {location}. "
+            f"no table can be read at {shown_location(location)}. "
             + (
                 told
                 or "Put Parquet, CSV, JSON lines or DuckDB files there, or name another folder or"
@@ -263,7 +264,7 @@ def _duckdb_tables(connection: Connection, file: Path) -> list[str]:
 
 def _server_tables(location: str) -> Iterator[tuple[str, str, str | None]]:
     # Loaded here: psycopg is an optional part.
-    from pipeline.staging.postgres import address_of, psycopg_module, shown_address, without_secret
+    from pipeline.staging.postgres import address_of, psycopg_module
 
     psycopg, address = psycopg_module(), address_of(location)
     try:
@@ -275,8 +276,8 @@ def _server_tables(location: str) -> Iterator[tuple[str, str, str | None]]:
             ).fetchall()
     except psycopg.Error as error:
         raise ContractError(
-            f"PostgreSQL at {shown_address(location)} cannot be read: "
-            f"{without_secret(address, str(error))}."
+            f"PostgreSQL at {shown_location(location)} cannot be read: "
+            f"{said_of_address(address, str(error))}."
         ) from None
     for schema, name in found:
         yield name, location, name if schema == "public" else f"{schema}.{name}"

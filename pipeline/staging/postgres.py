@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from features.errors import ConfigError, ContractError
 from pipeline.config.checks import nearest
+from pipeline.edge.locations import said_of_address, shown_location
 from pipeline.engine.duckdb import Connection, columns_of, identifier
 from pipeline.staging.read import RawTable
 
@@ -63,10 +64,9 @@ def copy_table(connection: Connection, location: str, table: str) -> RawTable:
     except psycopg.Error as error:
         # `from None`: the driver's own message may repeat the address, password included.
         raise ContractError(
-            f'PostgreSQL table "{table}" at {shown_address(location)} cannot be read: '
-            f"{without_secret(address, str(error))}. Check the address, the user's right to SELECT,"
-            " and that "
-            "the server is up."
+            f'PostgreSQL table "{table}" at {shown_location(location)} cannot be read: '
+            f"{said_of_address(address, str(error))}. Check the address, the user's right to"
+            " SELECT, and that the server is up."
         ) from None
 
 
@@ -91,29 +91,6 @@ def address_of(location: str) -> str:
             "Set it to an address such as postgresql://user@host/database."
         )
     return address
-
-
-def shown_address(location: str) -> str:
-    """The location as it may be printed: the variable's name, or the address without user and
-    password.
-    """
-    return (
-        location
-        if location.startswith("env:")
-        else location.split("://")[0] + "://" + location.split("@")[-1]
-    )
-
-
-def without_secret(address: str, message: str) -> str:
-    """The first line of a message without the address or its password."""
-    secrets = [address]
-    if "@" in address:
-        user = address.split("://")[-1].rsplit("@", 1)[0]
-        secrets += [user, user.partition(":")[2]]
-    line = message.strip().splitlines()[0].rstrip(".") if message.strip() else "no reason given"
-    for secret in filter(None, secrets):
-        line = line.replace(secret, "***")
-    return line
 
 
 def _copied(connection: Connection, server: "psycopg.Connection[Any]", table: str) -> RawTable:

@@ -18,6 +18,7 @@ import duckdb
 from features.errors import ContractError
 from pipeline.config.checks import nearest
 from pipeline.config.schema import Source
+from pipeline.edge.locations import has_secret, shown_location
 from pipeline.engine.duckdb import Connection, columns_of, identifier, literal, row, rows
 from pipeline.staging.casts import Physical
 
@@ -87,6 +88,11 @@ def open_raw(
         from pipeline.staging.postgres import copy_table
 
         return _closed_with(resources, connection, copy_table(connection, location, str(table)))
+    if has_secret(location) or "://" in location:
+        raise ContractError(
+            f"{shown_location(location)} is no location that is read. Readable: {READABLE}. A"
+            " password belongs into an environment variable: env:NAME."
+        )
     files = _files(location, data_dir)
     kind = files[0].name.lower()
     try:
