@@ -39,6 +39,11 @@ def read_project(folder: Path) -> Project:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{file}: not valid TOML: {error}.") from error
+    except RecursionError as error:
+        raise ConfigError(
+            f"{file}: not valid TOML: brackets inside brackets, hundreds deep. Write a project file"
+            " as `tenure init` does."
+        ) from error
     project, problems = _validated(raw)
     if project is not None:
         problems = [*_coerced(raw, project), *project_problems(project)]

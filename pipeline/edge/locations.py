@@ -58,11 +58,10 @@ def _place_of(rest: str) -> str:
     place = place.rpartition("@")[2]
     host, slash, path = place.partition("/")
     match = _HOST.fullmatch(host)
-    # Without a user, digits behind a colon may be a password whose host was forgotten.
-    is_unsure = match is None or (match[2] is not None and not has_user and len(match[2]) < 3)
-    if is_unsure or not _PATH.fullmatch(path):
+    if match is None or not _PATH.fullmatch(path):
         return HIDDEN
-    return f"{host}{slash}{path}"
+    # Without a user, digits behind a colon may be a password whose host was forgotten.
+    return f"{host if has_user else match[1]}{slash}{path}"
 
 
 def _cut(rest: str) -> tuple[str, str, str]:
@@ -83,11 +82,10 @@ def has_secret(location: str) -> bool:
         return shown_location(location) == HIDDEN
     rest = re.sub(r"^[A-Za-z0-9_.-]+@", "", location[match.end() :])
     place, mark, settings = _cut(rest)
-    is_plain_query = not mark or (
-        mark == "?"
-        and all(each.partition("=")[0] in _PLAIN_SETTINGS for each in settings.split("&"))
-    )
-    return not is_plain_query or "@" in rest or _place_of(place) != place
+    names = [each.partition("=")[0] for each in settings.split("&")] if mark == "?" else []
+    is_plain = not mark or bool(names) and set(names) <= set(_PLAIN_SETTINGS)
+    without_port = re.sub(r":[0-9]{1,5}(?=/|$)", "", place)
+    return not is_plain or "@" in rest or _place_of(place) != without_port
 
 
 def said_of_address(address: str, message: str) -> str:
