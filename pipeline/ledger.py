@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from features.errors import NotFound
+from features.errors import NotFound, StoreError
 from pipeline.storage import Store
 
 RUNS = pa.schema(
@@ -35,6 +35,8 @@ RUNS = pa.schema(
     ]
 )
 SHOWN_RUNS = 8
+PUBLISHED = ("scores", "drivers", "portfolio")
+"""Tables whose rows a row in `runs` makes current."""
 
 
 def append_run(store: Store, run: dict[str, Any]) -> None:
@@ -47,9 +49,39 @@ def append_run(store: Store, run: dict[str, Any]) -> None:
     store.write("runs", pa.Table.from_pylist([row], schema=RUNS), append=True)
 
 
-def run_rows(store: Store) -> pd.DataFrame:
-    """Every run with its last state, oldest first; no rows where nothing was published yet."""
+def open_ledger(store: Store) -> None:
+    """Begin the ledger before the first rows of a first run: rows without one are a lost one.
+
+    Raises
+    ------
+    StoreError
+        The store holds published rows and no ledger.
+    """
     if not store.exists("runs"):
+        _refuse_lost_ledger(store)
+        store.write("runs", RUNS.empty_table())
+
+
+def _refuse_lost_ledger(store: Store) -> None:
+    orphans = [name for name in PUBLISHED if store.exists(name)]
+    if orphans:
+        raise StoreError(
+            f"the ledger `runs` of the store {store.folder} is gone while {', '.join(orphans)}"
+            " hold rows: which of them was published cannot be told. Put the folder `runs` back"
+            " from a copy, or move the store aside and run `tenure run`."
+        )
+
+
+def run_rows(store: Store) -> pd.DataFrame:
+    """Every run with its last state, oldest first; no rows where nothing was published yet.
+
+    Raises
+    ------
+    StoreError
+        The store holds published rows and no ledger.
+    """
+    if not store.exists("runs"):
+        _refuse_lost_ledger(store)
         empty: pd.DataFrame = RUNS.empty_table().to_pandas()
         return empty
     rows = store.read("runs").sort_values("published_at", kind="stable")

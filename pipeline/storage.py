@@ -23,6 +23,7 @@ from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError
 
 from features.errors import NotFound, StoreError
+from pipeline.edge.faults import said
 
 
 class ArrowStream(Protocol):
@@ -109,8 +110,10 @@ class Store:
     ) -> pd.DataFrame:
         """Rows of a table as pandas; times are naive UTC."""
         chosen = list(columns) if columns else None
-        rows = self.delta(table).to_pyarrow_table(columns=chosen, filters=list(filters) or None)
-        frame: pd.DataFrame = rows.to_pandas()
+        delta = self.delta(table)
+        with _whole(self.path(table)):
+            rows = delta.to_pyarrow_table(columns=chosen, filters=list(filters) or None)
+            frame: pd.DataFrame = rows.to_pandas()
         return frame
 
     def batches(self, table: str) -> Iterator[pa.RecordBatch]:
@@ -135,7 +138,8 @@ class Store:
             raise NotFound(
                 f"no table `{table}` in the store {self.folder}. Run `tenure run` first."
             )
-        return DeltaTable(str(self.path(table)))
+        with _whole(self.path(table)):
+            return DeltaTable(str(self.path(table)))
 
     def tables(self) -> list[str]:
         """Names of the store's own tables."""
@@ -230,6 +234,21 @@ class Store:
             handle.write(str(os.getpid()))
             handle.flush()
             yield
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    """Say of a table that cannot be read which one it is and what to do."""
+    try:
+        yield
+    except (OSError, DeltaError, pa.ArrowException, ValueError) as error:
+        if isinstance(error, StoreError):
+            raise
+        raise StoreError(
+            f"table `{path.name}` of the store {path.parent} cannot be read: {said(error)}. A file"
+            " of it is damaged or gone: put the folder back from a copy, or move the store aside"
+            " and run `tenure run`."
+        ) from error
 
 
 def _at_version(folder: Path, version: int) -> DeltaTable:

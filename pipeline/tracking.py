@@ -1,10 +1,13 @@
 """MLflow: where runs, metrics and registered models are recorded."""
 
 import os
+import re
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from features.errors import NotFound
+from features.errors import NotFound, StoreError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -13,6 +16,9 @@ if TYPE_CHECKING:
     from models.dataset import TrainingSet
 
 _TRIAL_METRICS = ("log_loss", "trees", "logistic_share")
+_ALIAS_UNKNOWN = re.compile(r"alias .* not found", re.IGNORECASE)
+WAIT_SECONDS = 15
+"""How long a locked database is waited for."""
 CHAMPION, CHALLENGER = "champion", "challenger"
 
 
@@ -28,6 +34,9 @@ def client(root: Path, tracking_uri: str | None) -> "MlflowClient":
         ("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false"),
         ("GIT_PYTHON_REFRESH", "quiet"),
         ("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false"),
+        # A server that is gone is told within half a minute, not within five.
+        ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3"),
+        ("MLFLOW_HTTP_REQUEST_TIMEOUT", "30"),
     ):
         os.environ.setdefault(name, value)
     import logging
@@ -47,9 +56,47 @@ def client(root: Path, tracking_uri: str | None) -> "MlflowClient":
     folder = (root / "mlruns").resolve()
     if tracking_uri is None:
         folder.mkdir(parents=True, exist_ok=True)
+        refuse_damaged(folder)
         tracking_uri = f"sqlite:///{folder}/mlflow.db"
     mlflow.set_tracking_uri(tracking_uri)
     return mlflow.MlflowClient(tracking_uri)
+
+
+def refuse_damaged(folder: Path) -> None:
+    """Look at MLflow's database before MLflow does, which would try for an hour.
+
+    Raises
+    ------
+    StoreError
+        It is no database, is gone while its artifacts are there, or stays locked.
+    """
+    database = folder / "mlflow.db"
+    if not database.exists():
+        artifacts = folder / "artifacts"
+        if artifacts.is_dir() and any(artifacts.iterdir()):
+            raise StoreError(
+                f"{database} is gone while {artifacts} holds models: which of them is in use cannot"
+                " be told. Put it back from a copy, or move the folder mlruns aside and run"
+                " `tenure run`."
+            )
+        return
+    try:
+        with closing(sqlite3.connect(database, timeout=WAIT_SECONDS)) as connection:
+            (tables,) = connection.execute("select count(*) from sqlite_master").fetchone()
+    except sqlite3.Error as error:
+        is_locked = "locked" in str(error)
+        raise StoreError(
+            f"{database} is locked by another program; waited for {WAIT_SECONDS} seconds. Wait for"
+            " it to end and run the command again."
+            if is_locked
+            else f"{database} cannot be used ({error}). Put it back from a copy, or move the folder"
+            " mlruns aside and run `tenure run`."
+        ) from error
+    if database.stat().st_size == 0 or not tables:
+        raise StoreError(
+            f"{database} is empty, so no model can be found. Put it back from a copy, or move the"
+            " folder mlruns aside and run `tenure run`."
+        )
 
 
 def experiment_id(of: "MlflowClient", name: str, root: Path, tracking_uri: str | None) -> str:
@@ -62,13 +109,21 @@ def experiment_id(of: "MlflowClient", name: str, root: Path, tracking_uri: str |
 
 
 def alias_version(of: "MlflowClient", model_name: str, alias: str) -> Any | None:
-    """The registered version behind an alias, or None."""
+    """The registered version behind an alias, or None.
+
+    Raises
+    ------
+    StoreError
+        MLflow does not answer: that is no answer to whether a model is in use.
+    """
     from mlflow.exceptions import MlflowException
 
     try:
         return of.get_model_version_by_alias(model_name, alias)
-    except MlflowException:
-        return None
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST" or _ALIAS_UNKNOWN.search(str(error)):
+            return None
+        raise  # the command line says what to do
 
 
 def need_alias(of: "MlflowClient", model_name: str, alias: str, next_step: str) -> Any:

@@ -36,7 +36,7 @@ from pipeline.jobs.scoring_rows import ScoringRows, scoring_rows
 from pipeline.jobs.stage import load_staged, staged_versions
 from pipeline.jobs.terms import SEEN, TERMS, unseen_reason, unseen_terms
 from pipeline.jobs.train import need_version
-from pipeline.ledger import append_run, current_run
+from pipeline.ledger import append_run, current_run, open_ledger
 from pipeline.libraries import library_versions
 from pipeline.staging.staged import StagedSource
 from pipeline.storage import content_hash
@@ -357,6 +357,7 @@ def _publish(
     }
     store = workspace.store
     previous = current_run(store, target.name)
+    open_ledger(store)
     where = f"target = '{target.name}' and as_of = '{as_of}' and run_id = '{run_id}'"
     parts = ["target", "as_of"]
     store.write(

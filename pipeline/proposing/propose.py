@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from urllib.parse import urlsplit
+
 from features.errors import ConfigError
 from features.sources import CONTRACTS
 from pipeline.edge.locations import has_secret

@@ -8,9 +8,10 @@ import gzip
 import io
 import itertools
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import duckdb
@@ -21,6 +22,7 @@ from pipeline.config.schema import Source
 from pipeline.edge.locations import has_secret, shown_location
 from pipeline.engine.duckdb import Connection, columns_of, identifier, literal, row, rows
 from pipeline.staging.casts import Physical
+from pipeline.staging.inputs import hashes, refuse_cut_off, unchanged
 
 CSV_ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz")
 PARQUET_ENDINGS = (".parquet", ".pq")
@@ -43,6 +45,8 @@ class RawTable:
     columns: dict[str, str]
     place: str
     rejected: dict[str, int] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    """Name of each file it was read from -> sha256 of its bytes."""
 
     def column(self, name: str) -> Physical | None:
         """The column of that name, exactly written or regardless of case."""
@@ -94,6 +98,20 @@ def open_raw(
             " password belongs into an environment variable: env:NAME."
         )
     files = _files(location, data_dir)
+    resources.enter_context(unchanged(files, location))
+    return replace(
+        _opened(connection, files, location, table, source, resources), files=hashes(files)
+    )
+
+
+def _opened(
+    connection: Connection,
+    files: list[Path],
+    location: str,
+    table: str | None,
+    source: Source,
+    resources: ExitStack,
+) -> RawTable:
     kind = files[0].name.lower()
     try:
         if kind.endswith(DUCKDB_ENDINGS):
@@ -267,6 +285,15 @@ def _header(path: Path, source: Source, location: str) -> tuple[tuple[str, ...],
             second = lines.readline()
     except UnicodeDecodeError as error:
         raise ContractError(_wrong_encoding(path, source.encoding, str(error))) from error
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ContractError(_not_whole(path, error)) from error
+    except csv.Error as error:
+        raise ContractError(
+            f"{path.name} has a first line that cannot be split at {delimiter!r}: {error}. Write a"
+            " line of names above, such as account_id,event_time,amount."
+        ) from error
+    if path.suffix != ".gz":
+        refuse_cut_off(path, header, delimiter)
     if not any(header):
         raise ContractError(f"{location} is empty: {path.name} has no header line.")
     if not any(letter.isalpha() for letter in "".join(header)):
@@ -331,7 +358,13 @@ def _as_utf8(path: Path, encoding: str, folder: Path) -> Path:
                     new.write(block)
     except UnicodeError as error:
         raise ContractError(_wrong_encoding(path, encoding, str(error))) from error
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ContractError(_not_whole(path, error)) from error
     return copy
+
+
+def _not_whole(path: Path, error: Exception) -> str:
+    return f"{path.name} is no whole gzip file: {error}. Copy or export it again."
 
 
 def _wrong_encoding(path: Path, encoding: str, detail: str) -> str:

@@ -13,6 +13,7 @@ from features.sources import COMMON, Contract
 from features.windows import US_PER_DAY
 from pipeline.config.checks import contract_of, nearest
 from pipeline.config.schema import Project, Source
+from pipeline.edge.faults import said
 from pipeline.engine.duckdb import Connection, literal, row, rows
 from pipeline.staging import quarantine, versions
 from pipeline.staging.mapping import MappedColumn
@@ -96,22 +97,23 @@ def _contract(project: Project, name: str) -> Contract:
 
 
 def _staged(project: Project, name: str, data_dir: Path, connection: Connection) -> StagedSource:
-    with ExitStack() as resources:
-        resources.callback(connection.execute, f"DROP TABLE IF EXISTS mapped_{name}")
-        try:
+    try:
+        with ExitStack() as resources:  # inputs that changed meanwhile are told when it ends
+            resources.callback(connection.execute, f"DROP TABLE IF EXISTS mapped_{name}")
             source, contract = project.sources[name], _contract(project, name)
             notes: list[str] = []
             parts = mapped_parts(project, source, contract, data_dir, connection, resources, notes)
             return _Stager(project, name, source, contract, parts, connection, notes).staged()
-        except (ContractError, ConfigError) as error:
-            drop_staged(connection, name)
-            raise type(error)(f"source {name}: {error}") from error
-        except (duckdb.DataError, duckdb.IOException) as error:
-            # A Parquet file that breaks off, a strptime letter that DuckDB does not know.
-            drop_staged(connection, name)
-            raise ContractError(
-                f"source {name} cannot be read or converted: {str(error).splitlines()[0]}"
-            ) from error
+    except (ContractError, ConfigError) as error:
+        drop_staged(connection, name)
+        raise type(error)(f"source {name}: {error}") from error
+    except duckdb.Error as error:
+        # A Parquet file that breaks off, a strptime letter that DuckDB does not know.
+        drop_staged(connection, name)
+        raise ContractError(
+            f"source {name} cannot be read or converted: {said(error)}. Look at its columns in"
+            " tenure.toml and at the file; `tenure check` reads it alone."
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -453,6 +455,7 @@ class _Stager:
             has_known_at=self._is_mapped("known_at"),
             data_until=self._data_until(),
             notes=tuple(self.notes),
+            files={name: mark for part in self.parts for name, mark in part.raw.files.items()},
         )
 
     def _data_until(self) -> dict[str, date]:

@@ -3,7 +3,7 @@ where a source's rows are, what their columns mean, and what was left behind.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from typing import Any
 
@@ -53,6 +53,8 @@ class StagedSource:
         match).
     has_versions
         Whether some row was superseded by a later version.
+    files
+        Name of each file it was read from -> sha256 of its bytes.
     """
 
     name: str
@@ -70,6 +72,7 @@ class StagedSource:
     data_until: dict[str, date]
     notes: tuple[str, ...] = ()
     has_versions: bool = False
+    files: dict[str, str] = field(default_factory=dict)
 
     @property
     def table(self) -> str:
