@@ -4,6 +4,8 @@ pickled.
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,27 @@ from features.errors import ArtifactMismatch
 from models.model import Model
 
 MODEL_FILE, HASH_FILE = "model.json", "hashes.json"
+
+
+@contextmanager
+def as_written(place: object) -> Iterator[None]:
+    """Say of files that cannot be made a model of that they are damaged or of another version.
+
+    Raises
+    ------
+    ArtifactMismatch
+        Their text is no JSON, or is not what this version writes.
+    """
+    try:
+        yield
+    except ArtifactMismatch:
+        raise
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise ArtifactMismatch(
+            f"{place} cannot be read as a model ({type(error).__name__}: {error}): it is damaged or"
+            " was written by another version of tenure. Train anew with `tenure run`, or export it"
+            " again."
+        ) from error
 
 
 def model_files(model: Model) -> dict[str, bytes]:
@@ -60,7 +83,8 @@ def read_model(folder: str | Path) -> Model:
         raise ArtifactMismatch(
             f"{path} holds no {HASH_FILE}, so it is not a saved model. Name the folder of a model."
         )
-    names = json.loads((path / HASH_FILE).read_text())
+    with as_written(path):
+        names = json.loads((path / HASH_FILE).read_text(encoding="utf-8"))
     absent = [name for name in names if not (path / name).is_file()]
     if absent:
         raise ArtifactMismatch(f"{path} lacks {', '.join(absent)}; copy the whole folder again.")
@@ -70,6 +94,11 @@ def read_model(folder: str | Path) -> Model:
 
 
 def _from_files(files: dict[str, bytes], place: str) -> Model:
+    with as_written(place):
+        return _model_of(files, place)
+
+
+def _model_of(files: dict[str, bytes], place: str) -> Model:
     hashes = json.loads(files[HASH_FILE])
     for name, expected in hashes.items():
         if name not in files or hashlib.sha256(files[name]).hexdigest() != expected:

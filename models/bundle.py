@@ -7,6 +7,7 @@ import json
 import shutil
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +18,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from features.errors import ArtifactMismatch
+from models.artifact import as_written, read_model, write_model
 from models.artifact import fingerprint as model_fingerprint
-from models.artifact import read_model, write_model
 from models.health import (
     Points,
     Scale,
@@ -31,6 +32,16 @@ from models.model import Basis, Model
 
 BUNDLE_FILE, HASH_FILE = "bundle.json", "bundle.sha256"
 MODEL, SCORECARD = "model", "scorecard"
+# What reading a file raises that is no zip, or one that is damaged, locked or packed strangely.
+_NO_PACKED_MODEL = (
+    zipfile.BadZipFile,
+    OSError,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    LookupError,
+    zlib.error,
+)
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
 
@@ -184,20 +195,21 @@ def read_bundle(folder: Path) -> Bundle:
             f"{folder} holds no {HASH_FILE}, so it is no exported model. Name one that "
             "`tenure model export` wrote."
         )
-    if (folder / HASH_FILE).read_text().strip() != _hash(folder):
+    if (folder / HASH_FILE).read_bytes().strip() != _hash(folder).encode():
         raise ArtifactMismatch(
             f"{folder / BUNDLE_FILE} is not what was written (sha256 differs); export it again."
         )
-    state = json.loads((folder / BUNDLE_FILE).read_text())
-    scorecard = read_model(folder / SCORECARD) if state["has_scorecard"] else None
-    return Bundle(
-        read_model(folder / MODEL),
-        scorecard,
-        scale_from_dict(state["scale"]),
-        state["choices"],
-        state["facts"],
-        state["basis"],
-    )
+    with as_written(folder):
+        state = json.loads((folder / BUNDLE_FILE).read_text(encoding="utf-8"))
+        scorecard = read_model(folder / SCORECARD) if state["has_scorecard"] else None
+        return Bundle(
+            read_model(folder / MODEL),
+            scorecard,
+            scale_from_dict(state["scale"]),
+            state["choices"],
+            state["facts"],
+            state["basis"],
+        )
 
 
 def pack_bundle(folder: Path, file: Path) -> Path:
@@ -229,8 +241,12 @@ def unpack_bundle(file: Path, folder: Path) -> Bundle:
                 archive.extract(name, aside)
             bundle = read_bundle(Path(aside))
             shutil.copytree(aside, folder, dirs_exist_ok=True)
-    except (zipfile.BadZipFile, OSError) as error:
-        raise ArtifactMismatch(f"{file} is not a packed model: {error}.") from error
+    except ArtifactMismatch:
+        raise
+    except _NO_PACKED_MODEL as error:
+        raise ArtifactMismatch(
+            f"{file} is not a packed model: {error}. Name a file that `tenure model export` wrote."
+        ) from error
     return bundle
 
 
