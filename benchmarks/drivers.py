@@ -30,7 +30,7 @@ from models.drivers import REST, account_reasons, driver_table, find_twins
 from models.model import Model
 from pipeline.config.schema import Target
 from pipeline.jobs.prepare import load_training
-from pipeline.jobs.train import RESEEDED, need_version
+from pipeline.jobs.registry import need_version
 from pipeline.tracking import CHALLENGER
 from pipeline.workspace import Workspace, open_workspace
 
@@ -49,9 +49,10 @@ _CALENDAR = "renewal_near"
 def measure(workspace: Workspace, target: Target) -> dict[str, Any]:
     """Recovery, stability and twins on the red rows of the test dates."""
     rows, _, _ = load_training(workspace, target)
-    bundle, kept, version = need_version(
+    version = need_version(
         workspace, target, CHALLENGER, "Make one with `tenure demo --project DIR`."
     )
+    bundle = version.bundle
     test = rows.rows(rows.keys["is_test"].to_numpy(dtype=bool))
     test = test.rows(
         (score(bundle, test.features).table["band"] == bundle.scale.bands[0]).to_numpy()
@@ -59,7 +60,7 @@ def measure(workspace: Workspace, target: Target) -> dict[str, Any]:
     drivers = _drivers(bundle, bundle.model, test)
     reasons = account_reasons(drivers)
     found: dict[str, Any] = {
-        "version": version,
+        "version": version.number,
         "red_rows": len(test),
         "red_accounts": int(test.keys["account_id"].nunique()),
         "dates": int(test.keys["as_of"].nunique()),
@@ -67,9 +68,9 @@ def measure(workspace: Workspace, target: Target) -> dict[str, Any]:
         **_recovered(test, reasons, _truth(workspace, test)),
         **_twins(bundle, rows, drivers),
     }
-    if RESEEDED in kept:
+    if version.reseeded is not None:
         found |= _stability(
-            reasons, account_reasons(_drivers(bundle, kept[RESEEDED], test)), len(test)
+            reasons, account_reasons(_drivers(bundle, version.reseeded, test)), len(test)
         )
     return found
 

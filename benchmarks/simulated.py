@@ -32,7 +32,7 @@ from models.dataset import TrainingSet
 from pipeline.config.schema import Target
 from pipeline.flow import run_flow
 from pipeline.jobs.prepare import load_training
-from pipeline.jobs.train import load_version
+from pipeline.jobs.registry import load_version
 from pipeline.simulate import WorldOptions, simulate, write_world
 from pipeline.tracking import CHALLENGER
 from pipeline.workspace import Workspace, open_workspace
@@ -101,9 +101,9 @@ def measure(accounts: int, seed: int, yearly_churn: float | None = None) -> dict
 
 def _judge(workspace: Workspace, target: Target, truth: pd.DataFrame) -> dict[str, Any]:
     rows, _, _ = load_training(workspace, target)
-    found = load_version(workspace, target, CHALLENGER)
-    assert found is not None
-    bundle, baselines, _ = found
+    version = load_version(workspace, target, CHALLENGER)
+    assert version is not None
+    bundle, baselines = version.bundle, version.baselines
     known = _truth_of(rows, truth)
     has_truth = ~np.isnan(known)
     is_test = rows.keys["is_test"].to_numpy(dtype=bool)

@@ -114,7 +114,9 @@ def _capacity_share(rows: TrainingSet, capacity: int | None) -> float | None:
     """Capacity is per date, so its share is taken of the mean number of rows per date."""
     if capacity is None:
         return None
-    return float(min(1.0, capacity * rows.keys["as_of"].nunique() / len(rows)))
+    # Equal rows of a table without dates follow each other by a microsecond.
+    days = rows.keys["as_of"].dt.normalize().nunique()
+    return float(min(1.0, capacity * days / len(rows)))
 
 
 def _counts(rows: TrainingSet) -> dict[str, Any]:

@@ -15,6 +15,7 @@ FEWEST_TEST_EVENTS = 10
 """With fewer even a point estimate is luck: whoever ranks two or three accounts well wins. So
 nothing passes.
 """
+LOOK = "Look at the accounts with `tenure changes`, raise"
 CALIBRATED = "calibrated"
 """The gate that newer labels can put right."""
 SLOPE_RANGE = (0.5, 2.0)
@@ -367,7 +368,7 @@ def stable(
     budget: float,
     *,
     is_stabilised: bool = False,
-    look: str = "Look at the accounts with `tenure changes`, raise",
+    look: str = LOOK,
 ) -> Gate:
     """Whether the candidate moves few enough accounts to other bands than the model in use, on the
     same inputs.

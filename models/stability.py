@@ -4,13 +4,22 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from models.bundle import Bundle, score
 from models.calibration import Platt, straightened
 from models.model import Member, Model
 
+MOST_GRID_DATES = 60
+"""More dates than this are not a grid: each account has its own."""
 
-def band_changes(first: Bundle, second: Bundle, features: pd.DataFrame) -> float:
+
+def band_changes(
+    first: Bundle,
+    second: Bundle,
+    features: pd.DataFrame,
+    as_second_reads: pd.DataFrame | None = None,
+) -> float:
     """Return the share of accounts (0-1) that two bundles put into different bands on the same
     inputs.
 
@@ -18,15 +27,39 @@ def band_changes(first: Bundle, second: Bundle, features: pd.DataFrame) -> float
     ----------
     features
         One row per account, shape (n_accounts, n_signals), with the columns of both.
+    as_second_reads
+        The same accounts for the second bundle, where it reads other columns.
     """
     if not len(features):
         return 0.0
+    others = features if as_second_reads is None else as_second_reads
     return float(
         np.mean(
             score(first, features).table["band"].to_numpy()
-            != score(second, features).table["band"].to_numpy()
+            != score(second, others).table["band"].to_numpy()
         )
     )
+
+
+def portfolio_rows(keys: pd.DataFrame) -> NDArray[np.bool_]:
+    """Return which rows show one portfolio, an account once, shape (n_rows,): those of the latest
+    day.
+
+    Where each account has its own dates the latest day holds hardly anybody; there each account's
+    newest row stands for it.
+
+    Parameters
+    ----------
+    keys
+        `account_id` and `as_of`, sorted by account and date.
+    """
+    # Equal rows of a table without dates follow each other by a microsecond.
+    day = keys["as_of"].dt.normalize()
+    is_shown = (day == day.max()) if day.nunique() <= MOST_GRID_DATES else day.notna()
+    newest = ~keys.loc[is_shown, "account_id"].duplicated(keep="last")
+    shown = np.zeros(len(keys), dtype=bool)
+    shown[np.flatnonzero(is_shown.to_numpy())[newest.to_numpy()]] = True
+    return shown
 
 
 def speaks_of_the_same(first: Model, second: Model) -> bool:

@@ -61,13 +61,13 @@ class TableOptions:
             )
         if self.as_of is not None and self.horizon_days is None:
             raise ConfigError(
-                f"--as-of {self.as_of} needs --horizon-days N: how many days after that date the"
+                f"--date {self.as_of} needs --horizon-days N: how many days after that date the"
                 " label was complete. Without it nothing keeps the labels of training out of the"
                 " test."
             )
         if self.as_of is None and self.horizon_days is not None:
             raise ConfigError(
-                "--horizon-days counts from a date; name its column with --as-of COLUMN."
+                "--horizon-days counts from a date; name its column with --date COLUMN."
             )
         if self.horizon_days is not None and self.horizon_days < 1:
             raise ConfigError(f"--horizon-days {self.horizon_days} must be at least 1.")
@@ -228,7 +228,7 @@ def held_out(found: LabelledTable, share: float) -> NDArray[np.bool_]:
     if len(counts) < 2:
         raise ContractError(
             f"all rows are of one date, {counts.index[0]:%Y-%m-%d}, so no later one can be the"
-            " test. Leave --as-of away to hold out accounts instead (then nothing is out of time),"
+            " test. Leave --date away to hold out accounts instead (then nothing is out of time),"
             " or add dates."
         )
     reached = int(np.searchsorted(np.cumsum(counts.to_numpy()), share * len(as_of))) + 1
@@ -451,7 +451,7 @@ def _days(
             drops = " ".join(f"--drop {_quoted(name)}" for name in times)
             raise ConfigError(
                 f"{', '.join(times)} hold{'s' if len(times) == 1 else ''} dates, and without"
-                " --as-of COLUMN there is no date to count days from. Name the column that dates"
+                " --date COLUMN there is no date to count days from. Name the column that dates"
                 f" the rows, or leave them out: {drops}."
             )
         return columns, None
@@ -481,13 +481,13 @@ def _dates(values: pd.Series, name: str) -> pd.Series:
         times = pd.to_datetime(text, format="%Y%m%d" if is_number else "ISO8601", errors="coerce")
         if is_number and times.isna().any():
             raise ConfigError(
-                f"--as-of {name} holds numbers such as {values[times.isna()].iloc[0]}, not dates"
+                f"--date {name} holds numbers such as {values[times.isna()].iloc[0]}, not dates"
                 " like 20250131. Convert it first."
             )
         if times.isna().any():
             wrong = values[times.isna()].iloc[0]
             raise ConfigError(
-                f"--as-of {name} holds {wrong!r}, which is no date like 2025-01-31. Convert it"
+                f"--date {name} holds {wrong!r}, which is no date like 2025-01-31. Convert it"
                 " first."
             )
     if times.dt.tz is not None:

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from features.errors import NotFound, StoreError
+from features.errors import StoreError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -124,20 +124,6 @@ def alias_version(of: "MlflowClient", model_name: str, alias: str) -> Any | None
         if error.error_code == "RESOURCE_DOES_NOT_EXIST" or _ALIAS_UNKNOWN.search(str(error)):
             return None
         raise  # the command line says what to do
-
-
-def need_alias(of: "MlflowClient", model_name: str, alias: str, next_step: str) -> Any:
-    """The registered version behind an alias.
-
-    Raises
-    ------
-    NotFound
-        When nothing carries the alias, with the next step.
-    """
-    version = alias_version(of, model_name, alias)
-    if version is None:
-        raise NotFound(f"target {model_name!r} has no {alias} model. {next_step}")
-    return version
 
 
 def log_trials(trials: "pd.DataFrame", experiment: str) -> None:

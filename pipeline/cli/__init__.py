@@ -13,9 +13,9 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import model, project, reports, scores, signals
+from pipeline.cli import model, project, reports, scores, signals, table
 from pipeline.cli.accounts import TakesAccount
-from pipeline.cli.grouped import Grouped
+from pipeline.cli.moved import Commands
 from pipeline.edge.terminal import say
 from pipeline.libraries import library_versions
 
@@ -51,12 +51,16 @@ MODEL_COMMANDS: Mapping[str, Callable[..., None]] = {
     "export": model.model_export,
     "import": model.model_import,
 }
+TABLE_COMMANDS: Mapping[str, Callable[..., None]] = {
+    "train": table.table_train,
+    "promote": table.table_promote,
+}
 MODEL_GROUP = "Model"
 
 
 app = typer.Typer(
     name="tenure",
-    cls=Grouped,
+    cls=Commands,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -77,6 +81,13 @@ model_app = typer.Typer(
 for name, command in MODEL_COMMANDS.items():
     model_app.command(name)(command)
 app.add_typer(model_app, name="model", rich_help_panel=MODEL_GROUP)
+
+table_app = typer.Typer(
+    no_args_is_help=True, help="Learn from a ready feature table; needs no tenure.toml."
+)
+for name, command in TABLE_COMMANDS.items():
+    table_app.command(name)(command)
+app.add_typer(table_app, name="table", rich_help_panel=MODEL_GROUP)
 
 
 def _print_version(is_asked: bool) -> None:

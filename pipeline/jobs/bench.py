@@ -22,8 +22,8 @@ from pipeline.engine.duckdb import connected
 from pipeline.jobs.bench_advice import NO_MODEL
 from pipeline.jobs.portfolio import row_segments
 from pipeline.jobs.prepare import load_training
+from pipeline.jobs.registry import load_version
 from pipeline.jobs.stage import load_staged
-from pipeline.jobs.train import load_version
 from pipeline.staging.staged import StagedSource
 from pipeline.tracking import CHALLENGER, CHAMPION
 from pipeline.workspace import Workspace, describe_target, target_rule
@@ -125,10 +125,10 @@ def _trained(workspace: Workspace, target: Target, rows: TrainingSet) -> tuple[M
     with it.
     """
     for alias in (CHALLENGER, CHAMPION):
-        found = load_version(workspace, target, alias)
-        if found is None or found[0].model.basis != "calibrated":
+        version = load_version(workspace, target, alias)
+        if version is None or version.bundle.model.basis != "calibrated":
             continue
-        bundle, baselines, _ = found
+        bundle, baselines = version.bundle, version.baselines
         bundle.model.check_signals(rows.signals)
         line = baselines["logistic"].members[0].method if "logistic" in baselines else None
         return bundle.model, line.l2 if isinstance(line, Logistic) else _line_l2(workspace, rows)

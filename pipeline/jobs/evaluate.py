@@ -1,8 +1,8 @@
-"""Judge the newest candidate on the untouched test, beside the baselines and the champion."""
+"""Judge the newest candidate on the untouched test, beside the baselines and the model in use."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,120 +12,142 @@ from numpy.typing import NDArray
 
 from features.errors import ConfigError
 from models.band_rates import band_rates
-from models.bundle import Bundle, score
+from models.bundle import Bundle, Scored, score
 from models.calibration.prior import check_prior
 from models.dataset import TrainingSet
 from models.evaluation import evaluate
 from models.fairness import SegmentCheck, by_segment
-from models.gates import Gate, fair, gates, stable
-from models.model import Model
+from models.gates import LOOK, Gate, fair, gates, stable
+from models.health import band_table
 from models.robustness import by_age, leading_alone, without_sources
-from models.stability import band_changes
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import connected
+from pipeline.jobs.in_use import InUse, compare, reseeded_moves, target_in_use
+from pipeline.jobs.model_page import target_card
 from pipeline.jobs.portfolio import row_segments
 from pipeline.jobs.prepare import load_training
+from pipeline.jobs.registry import Version
 from pipeline.jobs.run_record import record_evaluation
 from pipeline.jobs.stage import load_staged
-from pipeline.jobs.train import RESEEDED, load_version, need_version, plan_of
+from pipeline.jobs.train import LearningTask, learning_task
 from pipeline.jobs.treated import treated_rows
 from pipeline.jobs.under_notice import beside_notice
 from pipeline.tracking import CHALLENGER, CHAMPION
 from pipeline.workspace import Workspace
 
 
+@dataclass(frozen=True, eq=False)
+class JudgedCandidate:
+    """What the untouched test said of a candidate, and the scores of its rows."""
+
+    evaluation: dict[str, Any]
+    """The shape of `evaluate --json`."""
+    scored: Scored
+
+
 def evaluate_target(workspace: Workspace, target: Target) -> dict[str, Any]:
-    """Evaluate the challenger and keep the result in the store; returns `evaluate --json`.
+    """Evaluate the candidate and keep the result in the store; returns `evaluate --json`.
 
     Raises
     ------
     ConfigError
         When the features in the store are not those the candidate was trained on.
     """
-    bundle, baselines, version = need_version(workspace, target, CHALLENGER)
-    reseeded = baselines.pop(RESEEDED, None)
+    task = learning_task(workspace, target)
+    candidate = task.models.need(CHALLENGER)
+    bundle = candidate.bundle
     rows, features, labels = load_training(workspace, target)
-    if not rows.keys["is_test"].any():
+    test = rows.test
+    if not len(test):
         raise ConfigError(
             f"target {target.name!r} has no test dates; declare [targets.test] and run `tenure"
             " features`."
         )
-    found = evaluate(
-        bundle.model, dict(baselines), rows, capacity=workspace.project.objective.capacity
-    )
-    found["target"] = target.name
-    found["model_version"], found["registered_version"] = bundle.model_version, version
     with connected() as connection:
         staged = load_staged(workspace, connection)
-        segments = row_segments(connection, staged, rows.test.keys)
-        treated = treated_rows(connection, staged, rows.test.keys)
-    checks = _checks(bundle, rows.test, segments)
-    found["prior"] = _prior(bundle, rows.test)
-    found["untreated"] = _untreated(bundle, rows.test, treated)
-    found["segments"] = [check.to_dict() for check in checks]
-    found["under_notice"] = beside_notice(
-        workspace, target, bundle.model, rows.test, features, labels
-    )
-    found["age"] = by_age(bundle.model, rows.test)
-    found["without_sources"] = without_sources(bundle.model, rows.test)
-    found["leading_alone"] = leading_alone(bundle.model, rows, plan_of(workspace, target))
-    found["champion"] = _beside_champion(workspace, target, rows, found)
-    changed, noise = _band_changes(workspace, target, bundle, reseeded, rows.test)
-    budget = workspace.project.training.band_change_budget
-    tested = backtest(bundle, rows.test, labels)
-    found["bands"] = band_rates(
-        tested["label"].to_numpy(), tested["band"].tolist(), tested["account_id"]
-    )
-    found["stability"] = {"changed": changed, "noise": noise, "budget": budget}
-    passed = [*gates(found), fair(checks), points_gate(bundle, rows.test)]
-    if changed is not None:
-        passed.append(
+        segments = row_segments(connection, staged, test.keys)
+        treated = treated_rows(connection, staged, test.keys)
+    checks = _checks(bundle, test, segments)
+    in_use = target_in_use(task.models.load(CHAMPION), rows)
+    judged = judge(task, candidate, rows, in_use, more_gates=(fair(checks),))
+    evaluation = judged.evaluation | {
+        "target": target.name,
+        "prior": _prior(bundle, test),
+        "untreated": _untreated(bundle, test, treated),
+        "segments": [check.to_dict() for check in checks],
+        "under_notice": beside_notice(workspace, target, bundle.model, test, features, labels),
+        "age": by_age(bundle.model, test),
+        "without_sources": without_sources(bundle.model, test),
+        "leading_alone": leading_alone(bundle.model, rows, task.plan),
+    }
+    tested = backtest(judged.scored, test, labels)
+    bands = band_table(bundle.scale, tested["probability"].to_numpy(), tested["label"].to_numpy())
+    card = target_card(workspace, target, bundle, evaluation, tested, bands)
+    keep_evaluation(workspace, target, bundle, evaluation, tested)
+    record_evaluation(task.models, candidate.number, evaluation, tested, card)
+    return evaluation
+
+
+def judge(
+    task: LearningTask,
+    candidate: Version,
+    rows: TrainingSet,
+    in_use: InUse | None,
+    *,
+    first_gates: Sequence[Gate] = (),
+    more_gates: Sequence[Gate] = (),
+    look: str = LOOK,
+) -> JudgedCandidate:
+    """Judge a candidate on its test rows, beside its baselines and the model in use, and ask the
+    gates.
+
+    Parameters
+    ----------
+    first_gates, more_gates
+        What only this kind of candidate can be asked, before and after the gates of the test.
+    look
+        Where a candidate that moves too many accounts sends the reader.
+    """
+    bundle, test = candidate.bundle, rows.test
+    evaluation = evaluate(bundle.model, candidate.baselines, rows, capacity=task.objective.capacity)
+    scored = score(bundle, test.features)
+    comparison = None if in_use is None else compare(in_use, bundle, candidate.reseeded, rows)
+    changed = None if comparison is None else comparison.band_changes
+    noise = reseeded_moves(bundle, candidate.reseeded, test)
+    asked = [*first_gates, *gates(evaluation), *more_gates, points_gate(scored)]
+    if changed is not None and task.band_change_budget is not None:
+        asked.append(
             stable(
-                changed, noise, budget, is_stabilised="stabilised_share" in bundle.model.training
+                changed,
+                noise,
+                task.band_change_budget,
+                is_stabilised="stabilised_share" in bundle.model.training,
+                look=look,
             )
         )
-    found["gates"] = [gate.to_dict() for gate in passed]
-    keep_evaluation(workspace, target, bundle, found, tested)
-    record_evaluation(workspace, target, bundle, version, found, tested)
-    return found
+    beside = None if comparison is None else comparison.to_dict()
+    evaluation |= {
+        "model_version": bundle.model_version,
+        "registered_version": candidate.number,
+        "in_use": beside,
+        # The key of releases before 0.2, for one more.
+        "champion": beside,
+        "bands": band_rates(test.labels, scored.table["band"].tolist(), test.keys["account_id"]),
+        "stability": {"changed": changed, "noise": noise, "budget": task.band_change_budget},
+        "gates": [gate.to_dict() for gate in asked],
+    }
+    return JudgedCandidate(evaluation, scored)
 
 
-def points_gate(bundle: Bundle, test: TrainingSet) -> Gate:
+def points_gate(scored: Scored) -> Gate:
     """Whether base and points add up to health for every row of the test."""
-    scored = score(bundle, test.features)
-    gap = float(
-        np.abs(
-            scored.base + scored.points.sum(axis=1) - scored.table["health_exact"].to_numpy()
-        ).max(initial=0.0)
-    )
+    exact = scored.table["health_exact"].to_numpy()
+    gap = float(np.abs(scored.base + scored.points.sum(axis=1) - exact).max(initial=0.0))
     return Gate(
         "points add",
         gap < 1e-9,
-        f"base and points add to the score within {gap:.1e} on {len(test)} rows.",
+        f"base and points add to the score within {gap:.1e} on {len(exact)} rows.",
     )
-
-
-def _beside_champion(
-    workspace: Workspace, target: Target, rows: TrainingSet, found: Mapping[str, Any]
-) -> dict[str, Any] | None:
-    """The model in use on the same rows, where it understands them."""
-    in_use = load_version(workspace, target, CHAMPION)
-    if in_use is None or in_use[0].basis != "calibrated":
-        return None
-    bundle, _, version = in_use
-    if not _understands(bundle, rows):
-        return {
-            "registered_version": version,
-            "note": "built on other signals, so it cannot be judged on these rows",
-        }
-    beside = evaluate(bundle.model, {}, rows, replicates=200)["test"]
-    return {
-        "registered_version": version,
-        "model_version": bundle.model_version,
-        "log_loss": beside["log_loss"],
-        "auc": beside["auc"],
-        "difference": found["test"]["log_loss"] - beside["log_loss"],
-    }
 
 
 def _checks(
@@ -168,37 +190,14 @@ def _untreated(
     return {**share, "metrics": evaluate(bundle.model, {}, rows, replicates=200)["test"]}
 
 
-def _band_changes(
-    workspace: Workspace, target: Target, bundle: Bundle, reseeded: Model | None, test: TrainingSet
-) -> tuple[float | None, float | None]:
-    """Shares of accounts that change band on the latest test date: against the model in use, and
-    against another seed.
-    """
-    latest = test.features[(test.keys["as_of"] == test.keys["as_of"].max()).to_numpy()]
-    noise = (
-        None if reseeded is None else band_changes(bundle, replace(bundle, model=reseeded), latest)
-    )
-    in_use = load_version(workspace, target, CHAMPION)
-    changed = None
-    if in_use is not None and in_use[0].basis == "calibrated" and _understands(in_use[0], test):
-        changed = band_changes(in_use[0], bundle, latest)
-    return changed, noise
-
-
-def _understands(bundle: Bundle, rows: TrainingSet) -> bool:
-    given = {s.column: s.fingerprint for s in rows.signals}
-    return all(given.get(s.column) == s.fingerprint for s in bundle.model.signals)
-
-
-def backtest(bundle: Bundle, test: TrainingSet, labels: pd.DataFrame) -> pd.DataFrame:
+def backtest(scored: Scored, test: TrainingSet, labels: pd.DataFrame) -> pd.DataFrame:
     """Scores of the untouched test dates beside what happened: account_id, as_of, label, ...,
     left_at.
     """
-    scored = score(bundle, test.features).table
     table = pd.concat(
         [
             test.keys[["account_id", "as_of"]],
-            scored[["probability", "health", "band"]].set_axis(test.keys.index),
+            scored.table[["probability", "health", "band"]].set_axis(test.keys.index),
         ],
         axis=1,
     )

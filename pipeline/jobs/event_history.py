@@ -24,7 +24,7 @@ from pipeline.engine.duckdb import Connection
 from pipeline.engine.facts import feed_counts, put_table, source_facts
 from pipeline.jobs.features import data_until
 from pipeline.jobs.prepare import load_training
-from pipeline.jobs.train import load_version
+from pipeline.jobs.registry import load_version
 from pipeline.staging.staged import StagedSource
 from pipeline.tracking import CHALLENGER, CHAMPION
 from pipeline.workspace import Workspace, label_source, population_rule, population_source
@@ -69,8 +69,8 @@ def event_history(
     )
     if version is None:
         raise NotFound(f"target {target.name!r} has no model. Run `tenure train` first.")
-    version[0].model.check_signals(rows.signals)
-    log_odds = past_log_odds(version[0].model, rows, seed=workspace.project.training.seed)
+    version.bundle.model.check_signals(rows.signals)
+    log_odds = past_log_odds(version.bundle.model, rows, seed=workspace.project.training.seed)
     usable = ~np.isnan(log_odds)
     keys = with_cover(workspace, staged, target, rows.keys[usable], day)
     events = events_after(workspace, connection, staged, target, keys, labels)

@@ -34,7 +34,7 @@ from pipeline.jobs.explain_scale import band_edges, published_ranges
 from pipeline.jobs.history import AccountTrajectory, account_trajectory
 from pipeline.jobs.past_runs import PastRun
 from pipeline.jobs.point_bound import check_bound
-from pipeline.jobs.train import RESEEDED, load_version
+from pipeline.jobs.registry import load_version
 from pipeline.ledger import published_run, run_history
 from pipeline.tracking import CHALLENGER, CHAMPION
 from pipeline.workspace import Workspace
@@ -234,12 +234,12 @@ def _model_of(
     newest candidate.
     """
     for alias in (CHAMPION, CHALLENGER):
-        found = load_version(workspace, target, alias)
-        if found and (found[0].model_version, found[0].calibrator_version) == (
+        version = load_version(workspace, target, alias)
+        if version and (version.bundle.model_version, version.bundle.calibrator_version) == (
             published["model_version"],
             published["calibrator_version"],
         ):
-            return found[0], found[1].get(RESEEDED)
+            return version.bundle, version.reseeded
     return None
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 from models.bundle import base_of
 from models.health import Promise, Scale, promises
 from pipeline.config.schema import Target
-from pipeline.jobs.train import need_version
+from pipeline.jobs.registry import need_version
 from pipeline.tracking import CHALLENGER, CHAMPION
 from pipeline.workspace import Workspace
 
@@ -54,13 +54,13 @@ def explain_scale(
     NoModel
         When no model is in use.
     """
-    bundle, _, _ = need_version(
+    bundle = need_version(
         workspace,
         target,
         CHALLENGER if use_candidate else CHAMPION,
         "Run `tenure evaluate` and `tenure promote`, or explain the candidate's scale with"
         " --candidate.",
-    )
+    ).bundle
     base, base_displayed = base_of(bundle)
     tested = (
         tested_scores(workspace, target, bundle.model_version)

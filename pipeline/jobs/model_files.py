@@ -6,14 +6,14 @@ from pathlib import Path
 from features.errors import ArtifactMismatch
 from models.bundle import pack_bundle, unpack_bundle, write_bundle
 from pipeline.config.schema import Target
-from pipeline.jobs.train import model_name, need_version, register
-from pipeline.tracking import CHAMPION, client
+from pipeline.jobs.registry import need_version, register, registered_model
+from pipeline.tracking import CHAMPION
 from pipeline.workspace import Workspace
 
 
 def export_model(workspace: Workspace, target: Target, file: Path) -> str:
     """Write the model in use to a zip file; returns its version."""
-    bundle, _, _ = need_version(workspace, target, CHAMPION, "Promote one first.")
+    bundle = need_version(workspace, target, CHAMPION, "Promote one first.").bundle
     with tempfile.TemporaryDirectory() as aside:
         write_bundle(bundle, Path(aside) / "bundle")
         packed = Path(aside) / "packed.zip"
@@ -39,9 +39,6 @@ def import_model(workspace: Workspace, target: Target, file: Path) -> str:
             f"{file} predicts {made_for!r}, not {target.name!r}. Choose --target {made_for} or"
             " train."
         )
-    version = register(workspace, target, bundle, {}, None, None)
-    name = model_name(workspace, target)
-    tracker = client(workspace.folder, workspace.project.mlflow.tracking_uri)
-    tracker.set_model_version_tag(name, version, "published_basis", bundle.basis)
-    tracker.set_registered_model_alias(name, CHAMPION, version)
+    models = registered_model(workspace, target)
+    models.put_to_use(register(models, bundle), bundle.basis)
     return bundle.model_version

@@ -210,7 +210,7 @@ def past_bundle(workspace: Workspace, target: Target, run: PastRun) -> Bundle:
     NotFound
         When the registry has no such model any more.
     """
-    from pipeline.jobs.train import model_name
+    from pipeline.jobs.registry import model_name
 
     tracker = client(workspace.folder, workspace.project.mlflow.tracking_uri)
     name = model_name(workspace, target)

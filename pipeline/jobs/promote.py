@@ -1,18 +1,35 @@
-"""Move the alias champion to the challenger, if it passed the gates; else keep the reasons."""
+"""Put the candidate to use if it passed the gates; else keep the reasons.
+
+A target's candidate and that of a table's label go the same way.
+"""
 
 import json
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from features.errors import ConfigError, GateRefused
-from models.bundle import Bundle
+from features.errors import ConfigError, GateRefused, NotFound
+from features.naming import slug
+from models.model import Basis
 from pipeline.config.schema import Target
 from pipeline.jobs.bench_advice import BenchAdvice, bench_advice
-from pipeline.jobs.evaluate import latest_evaluation
-from pipeline.jobs.train import model_name, need_version
-from pipeline.tracking import CHALLENGER, CHAMPION, alias_version, client
+from pipeline.jobs.in_use import IN_USE, Comparison
+from pipeline.jobs.registry import (
+    RegisteredModel,
+    Version,
+    need_version,
+    project_of,
+    registered_model,
+    registered_table,
+)
+from pipeline.jobs.table_in_use import NOT_OUT_OF_TIME
+from pipeline.tracking import CHALLENGER, CHAMPION, alias_version
 from pipeline.workspace import Workspace
+
+LISTED = 8
+NONE_IN_USE = "no model was in use: there was none to compare with."
 
 
 @dataclass(frozen=True)
@@ -20,20 +37,13 @@ class Promotion:
     """What is in use now, and why."""
 
     version: str
-    basis: str
+    basis: Basis
     reasons: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A registered version that asks to be used: of a target, or of a table's label."""
-
-    registered: str
-    """Name of the registered model."""
-    version: str
-    bundle: Bundle
-    words: str
-    """What it is a candidate of, as messages name it."""
+    registered_model: str
+    """Name of the registered model; MLflow loads `models:/NAME@champion`."""
+    notes: tuple[str, ...] = ()
+    """What its user must know besides."""
+    is_out_of_time: bool = True
 
 
 def promote_target(
@@ -43,10 +53,52 @@ def promote_target(
     acknowledge: str | None = None,
     use_scorecard: bool = False,
 ) -> Promotion:
-    """Promote the challenger past its gates.
+    """Promote the candidate of a target, as `promote` has it."""
+    return promote(
+        registered_model(workspace, target),
+        "Run `tenure evaluate` first.",
+        acknowledge=acknowledge,
+        use_scorecard=use_scorecard,
+    )
+
+
+def promote_label(
+    folder: Path, label: str, *, acknowledge: str | None = None, use_scorecard: bool = False
+) -> Promotion:
+    """Promote the candidate that `tenure table train` registered for a label, as `promote` has it.
+
+    Raises
+    ------
+    NotFound
+        When no model was trained on a table for that label.
+    """
+    project = project_of(folder)
+    is_local = project is None or project.mlflow.tracking_uri is None
+    if is_local and not (folder / "mlruns" / "mlflow.db").is_file():
+        raise NotFound(f"nothing was trained in {folder} yet. {_train_first(label)}")
+    models = registered_table(folder, project, label)
+    if alias_version(models.tracker, models.name, CHALLENGER) is None:
+        known = _labels(models, label)
+        others = f" There are models for {', '.join(known)}." if known else ""
+        raise NotFound(f"label {label!r} has no candidate model yet.{others} {_train_first(label)}")
+    return promote(
+        models, _train_first(label), acknowledge=acknowledge, use_scorecard=use_scorecard
+    )
+
+
+def promote(
+    models: RegisteredModel,
+    evaluate_first: str,
+    *,
+    acknowledge: str | None = None,
+    use_scorecard: bool = False,
+) -> Promotion:
+    """Promote a candidate past its gates.
 
     Parameters
     ----------
+    evaluate_first
+        What to do where the candidate was not evaluated.
     acknowledge
         Why the problems of the scale (too many accounts at 0 or 100, base out of range) are
         accepted.
@@ -56,74 +108,32 @@ def promote_target(
     Raises
     ------
     GateRefused
-        With the reasons in words; the model in use stays.
-    """
-    bundle, _, version = need_version(workspace, target, CHALLENGER)
-    candidate = Candidate(model_name(workspace, target), version, bundle, f"target {target.name!r}")
-    tracker = client(workspace.folder, workspace.project.mlflow.tracking_uri)
-    if use_scorecard:
-        return promote_scorecard(tracker, candidate)
-    found = latest_evaluation(workspace, target, bundle.model_version)
-    if found is None:
-        raise ConfigError(
-            f"the candidate of target {target.name!r} was not evaluated. Run `tenure evaluate`"
-            " first."
-        )
-    return promote_candidate(tracker, candidate, found["gates"], acknowledge=acknowledge)
-
-
-def promote_scorecard(tracker: Any, candidate: Candidate) -> Promotion:
-    """Publish the scorecard of a version instead of its model."""
-    if candidate.bundle.scorecard is None:
-        raise ConfigError(
-            "there is no scorecard: no signal of this project says which direction is worse."
-        )
-    _move(tracker, candidate.registered, candidate.version, "scorecard")
-    return Promotion(candidate.version, "scorecard", ("the scorecard was chosen",))
-
-
-def promote_candidate(
-    tracker: Any,
-    candidate: Candidate,
-    gates: Sequence[Mapping[str, Any]],
-    *,
-    acknowledge: str | None = None,
-    notes: Sequence[str] = (),
-) -> Promotion:
-    """Put a version to use if its gates are passed and its scale has no problem that nobody
-    accepted.
-
-    Parameters
-    ----------
-    notes
-        What a reader of a refusal must know besides.
-
-    Raises
-    ------
-    GateRefused
         With the reasons in words, which are kept with the version; the model in use stays.
     """
-    name, version = candidate.registered, candidate.version
-    reasons = [f"{g['name']}: {g['reason']}" for g in gates if not g["passed"]]
-    problems = list(candidate.bundle.facts.get("scale_problems", []))
-    if problems and not acknowledge:
-        reasons += [
-            f"score scale: {p} Declare [scale] anchors, or accept with --acknowledge REASON."
-            for p in problems
-        ]
+    candidate = models.need(CHALLENGER)
+    if use_scorecard:
+        return _scorecard(models, candidate)
+    evaluation = models.evaluation(candidate.number)
+    if evaluation is None:
+        raise ConfigError(f"the candidate of {models.subject} was not evaluated. {evaluate_first}")
+    is_out_of_time = bool(evaluation.get("is_out_of_time", True))
+    notes = _notes(models, candidate, evaluation, is_out_of_time=is_out_of_time)
+    reasons = _refusals(candidate, evaluation, acknowledge)
     if reasons:
-        tracker.set_model_version_tag(name, version, "refused", json.dumps(reasons)[:5000])
-        raise GateRefused(
-            f"the candidate of {candidate.words} is refused. " + " ".join((*reasons, *notes))
-        )
-    _move(tracker, name, version, "calibrated")
+        models.tag(candidate.number, refused=json.dumps(reasons)[:5000])
+        words = reasons + [note for note in notes if note != NONE_IN_USE]
+        raise GateRefused(f"the candidate of {models.subject} is refused. {' '.join(words)}")
+    models.put_to_use(candidate.number, "calibrated")
     if acknowledge:
-        tracker.set_model_version_tag(name, version, "acknowledged", acknowledge)
-    # A gate that was not asked is no reason to trust a model.
+        models.tag(candidate.number, acknowledged=acknowledge)
     return Promotion(
-        version,
+        candidate.number,
         "calibrated",
-        tuple(f"{g['name']}: {g['reason']}" for g in gates if g.get("applies", True)),
+        # A gate that was not asked is no reason to trust a model.
+        tuple(f"{g['name']}: {g['reason']}" for g in evaluation["gates"] if g.get("applies", True)),
+        models.name,
+        notes,
+        is_out_of_time,
     )
 
 
@@ -131,7 +141,7 @@ def candidate_advice(
     workspace: Workspace, target: Target, *, use_scorecard: bool = False
 ) -> BenchAdvice | None:
     """What the newest bench recommended beside the candidate; None where none was run."""
-    bundle, _, _ = need_version(workspace, target, CHALLENGER)
+    bundle = need_version(workspace, target, CHALLENGER).bundle
     return bench_advice(
         workspace,
         target,
@@ -139,27 +149,72 @@ def candidate_advice(
     )
 
 
-def has_champion(workspace: Workspace, target: Target) -> bool:
-    """Whether a model is in use."""
-    tracker = client(workspace.folder, workspace.project.mlflow.tracking_uri)
-    return alias_version(tracker, model_name(workspace, target), CHAMPION) is not None
+def _scorecard(models: RegisteredModel, candidate: Version) -> Promotion:
+    """Publish the scorecard of a version instead of its model."""
+    if candidate.bundle.scorecard is None:
+        raise ConfigError(
+            "there is no scorecard: no signal of this project says which direction is worse."
+        )
+    models.put_to_use(candidate.number, "scorecard")
+    return Promotion(candidate.number, "scorecard", ("the scorecard was chosen",), models.name)
 
 
-def put_to_use(
-    workspace: Workspace, target: Target, version: str, basis: str, tags: Mapping[str, str]
-) -> None:
-    """Move the alias champion to a version that has been judged elsewhere, with the reasons as
-    tags.
-    """
-    tracker, name = (
-        client(workspace.folder, workspace.project.mlflow.tracking_uri),
-        model_name(workspace, target),
+def _refusals(
+    candidate: Version, evaluation: Mapping[str, Any], acknowledge: str | None
+) -> list[str]:
+    """The gates that are not passed, and problems of the scale that nobody accepted."""
+    reasons = [f"{g['name']}: {g['reason']}" for g in evaluation["gates"] if not g["passed"]]
+    if acknowledge:
+        return reasons
+    return reasons + [
+        f"score scale: {p} Declare [scale] anchors, or accept with --acknowledge REASON."
+        for p in candidate.bundle.facts.get("scale_problems", [])
+    ]
+
+
+def _notes(
+    models: RegisteredModel,
+    candidate: Version,
+    evaluation: Mapping[str, Any],
+    *,
+    is_out_of_time: bool,
+) -> tuple[str, ...]:
+    # Releases before 0.2 called it `champion`.
+    state = evaluation.get("in_use", evaluation.get("champion"))
+    beside = beside_now(
+        None if state is None else Comparison.from_dict(state),
+        alias_version(models.tracker, models.name, CHAMPION),
+        candidate.number,
     )
-    for key, value in tags.items():
-        tracker.set_model_version_tag(name, version, key, value)
-    _move(tracker, name, version, basis)
+    return (beside, *(() if is_out_of_time else (NOT_OUT_OF_TIME,)))
 
 
-def _move(tracker: Any, name: str, version: str, basis: str) -> None:
-    tracker.set_model_version_tag(name, version, "published_basis", basis)
-    tracker.set_registered_model_alias(name, CHAMPION, version)
+def beside_now(comparison: Comparison | None, in_use: Any | None, candidate: str) -> str:
+    """How the candidate did beside the model that is in use now; its evaluation compared it with
+    the one in use then.
+    """
+    if in_use is None:
+        return NONE_IN_USE
+    now = str(in_use.version)
+    if now == candidate:
+        return f"version {now} was in use already."
+    if comparison is None or comparison.registered_version != now:
+        return (
+            f"{IN_USE}, version {now}: not compared, it was put to use after the candidate was"
+            " judged; judge it again to see both on the same held-out rows."
+        )
+    return comparison.words
+
+
+def _train_first(label: str) -> str:
+    return f"Run `tenure table train FILE --label {shlex.quote(label)}` first."
+
+
+def _labels(models: RegisteredModel, label: str) -> list[str]:
+    """Labels of the table models there are, as their names spell them."""
+    prefix = models.name.removesuffix(slug(label))
+    names = [
+        each.name
+        for each in models.tracker.search_registered_models(filter_string=f"name LIKE '{prefix}%'")
+    ]
+    return [name.removeprefix(prefix) for name in sorted(names)][:LISTED]

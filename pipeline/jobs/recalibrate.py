@@ -10,19 +10,17 @@ import numpy as np
 import pandas as pd
 
 from features.errors import ConfigError, GateRefused
-from models.bundle import Bundle
+from models.bundle import Bundle, score
 from models.calibration import Platt
 from models.calibration.prior import PriorCheck, check_prior, corrected
 from models.dataset import TrainingSet
 from models.evaluation import evaluate
 from models.gates import gates
 from models.metrics import log_loss
-from models.model import Model
 from pipeline.config.schema import Target
 from pipeline.jobs.evaluate import backtest, keep_evaluation, points_gate
 from pipeline.jobs.prepare import load_training
-from pipeline.jobs.promote import put_to_use
-from pipeline.jobs.train import RESEEDED, champion_bundle, need_version, register
+from pipeline.jobs.registry import Version, load_version, need_version, register, registered_model
 from pipeline.tracking import CHALLENGER, CHAMPION
 from pipeline.workspace import Workspace
 
@@ -64,11 +62,12 @@ def recalibrate_target(
         When the level moved and the newest date does not confirm it, or refuses the candidate all
         the same.
     """
-    bundle, baselines, _ = (
+    source = (
         need_version(workspace, target, CHALLENGER)
         if candidate
         else need_version(workspace, target, CHAMPION, "Run `tenure promote` first.")
     )
+    bundle = source.bundle
     if bundle.basis != "calibrated":
         raise ConfigError(
             f"target {target.name!r} publishes a scorecard: it promises no probabilities that could"
@@ -99,18 +98,19 @@ def recalibrate_target(
     moved = _with(bundle, followed, check)
     if candidate and _anchors_are_free(workspace, target):
         moved = replace(moved, scale=bundle.scale.moved(check.shift))
-    found = _judged(workspace, target, moved, baselines, newest, check)
+    found = _judged(workspace, target, moved, source, newest, check)
     if candidate:
         _require(found, moved, newest)
-    version = register(workspace, target, moved, baselines, None, None)
+    models = registered_model(workspace, target)
+    version = register(models, moved, baselines=source.baselines, reseeded=source.reseeded)
     keep_evaluation(
         workspace,
         target,
         moved,
         {**found, "registered_version": version},
-        backtest(moved, newest, labels),
+        backtest(score(moved, newest.features), newest, labels),
     )
-    put_to_use(workspace, target, version, "calibrated", {"recalibrated": check.words})
+    models.put_to_use(version, "calibrated", recalibrated=check.words)
     return Recalibrated(check, version, before, after)
 
 
@@ -118,9 +118,9 @@ def _anchors_are_free(workspace: Workspace, target: Target) -> bool:
     """Whether nobody declared the anchors and no published score rests on them: they were proposed
     for the level that was off.
     """
-    in_use = champion_bundle(workspace, target)
+    in_use = load_version(workspace, target, CHAMPION)
     return workspace.project.scale.p_at_risk is None and (
-        in_use is None or in_use.basis != "calibrated"
+        in_use is None or in_use.bundle.basis != "calibrated"
     )
 
 
@@ -128,21 +128,26 @@ def _judged(
     workspace: Workspace,
     target: Target,
     bundle: Bundle,
-    baselines: Mapping[str, Model],
+    source: Version,
     newest: TrainingSet,
     check: PriorCheck,
 ) -> dict[str, Any]:
     """The evaluation of the corrected model on the newest date, beside the baselines, with its
     gates.
     """
-    beside = {name: model for name, model in baselines.items() if name != RESEEDED}
-    found = evaluate(bundle.model, beside, newest, capacity=workspace.project.objective.capacity)
+    found = evaluate(
+        bundle.model,
+        source.baselines,
+        newest,
+        capacity=workspace.project.objective.capacity,
+    )
     found |= {
         "target": target.name,
         "model_version": bundle.model_version,
         "prior": {**check.to_dict(), "words": check.words},
     }
-    found["gates"] = [gate.to_dict() for gate in (*gates(found), points_gate(bundle, newest))]
+    asked = (*gates(found), points_gate(score(bundle, newest.features)))
+    found["gates"] = [gate.to_dict() for gate in asked]
     return found
 
 

@@ -14,13 +14,15 @@ from models.gates import CALIBRATED
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection, connected
 from pipeline.jobs.evaluate import evaluate_target, latest_evaluation
+from pipeline.jobs.in_use import Comparison
 from pipeline.jobs.prepare import prepare_training
-from pipeline.jobs.promote import candidate_advice, has_champion, promote_target, put_to_use
+from pipeline.jobs.promote import candidate_advice, promote_target
 from pipeline.jobs.recalibrate import recalibrate_target
+from pipeline.jobs.registry import is_in_use, need_version, registered_model
 from pipeline.jobs.report import write_reports
 from pipeline.jobs.score import PublishedRun, score_target
 from pipeline.jobs.stage import stage_sources
-from pipeline.jobs.train import Trained, need_version, register_scorecard, train_target
+from pipeline.jobs.train import Trained, register_scorecard, train_target
 from pipeline.tracking import CHALLENGER
 from pipeline.workspace import Workspace
 
@@ -128,11 +130,11 @@ def _publish_scorecard(workspace: Workspace, target: Target, say: Say, few: TooF
     looking after.
     """
     say("train", f"no model: {few}")
-    if has_champion(workspace, target):
+    if is_in_use(workspace, target):
         say("promote", "what is in use stays.")
         return str(few)
     version = register_scorecard(workspace, target, f"no model was trained: {few}")
-    put_to_use(workspace, target, version, "scorecard", {"refused": str(few)})
+    registered_model(workspace, target).put_to_use(version, "scorecard", refused=str(few))
     say("promote", "the scorecard is published: scores and reasons, no probability.")
     return str(few)
 
@@ -145,7 +147,7 @@ def _promote(workspace: Workspace, target: Target, say: Say) -> str | None:
         done = promote_target(workspace, target)
     except GateRefused as refusal:
         say("promote", f"refused: {refusal}")
-        if has_champion(workspace, target):
+        if is_in_use(workspace, target):
             say("promote", "the model in use stays.")
         elif _used_at_newer_level(workspace, target, say):
             return None
@@ -169,7 +171,7 @@ def _used_at_newer_level(workspace: Workspace, target: Target, say: Say) -> bool
     """Whether a candidate refused for its level alone is in use at the level of newer labels, past
     the same gates.
     """
-    bundle, _, _ = need_version(workspace, target, CHALLENGER)
+    bundle = need_version(workspace, target, CHALLENGER).bundle
     found = latest_evaluation(workspace, target, bundle.model_version)
     refused = {gate["name"] for gate in found["gates"] if not gate["passed"]} if found else set()
     if refused != {CALIBRATED}:
@@ -277,6 +279,8 @@ def tell_evaluation(say: Say, found: Mapping[str, Any]) -> None:
         f"{test['mean_probability']:.1%} expected, {test['rate']:.1%} happened; calibration slope "
         f"{test['calibration_slope']:.2f}",
     )
+    if found.get("in_use"):
+        say("beside", Comparison.from_dict(found["in_use"]).words)
     if found.get("prior", {}).get("has_moved"):
         say("drift", found["prior"]["words"])
 

@@ -32,10 +32,10 @@ from pipeline.jobs.freshness import SourceState, covered_shares, freshness
 from pipeline.jobs.past_runs import keep_configuration
 from pipeline.jobs.portfolio import portfolio
 from pipeline.jobs.privacy import drop_old_runs
+from pipeline.jobs.registry import need_version
 from pipeline.jobs.scoring_rows import ScoringRows, scoring_rows
 from pipeline.jobs.stage import load_staged, staged_versions
 from pipeline.jobs.terms import SEEN, TERMS, unseen_reason, unseen_terms
-from pipeline.jobs.train import need_version
 from pipeline.ledger import append_run, current_run, open_ledger
 from pipeline.libraries import library_versions
 from pipeline.staging.staged import StagedSource
@@ -132,12 +132,12 @@ def score_target(
         When no model is in use.
     """
     if bundle is None:
-        bundle, _, _ = need_version(
+        bundle = need_version(
             workspace,
             target,
             CHALLENGER if use_candidate else CHAMPION,
             "Run `tenure evaluate` and `tenure promote`, or score with --candidate.",
-        )
+        ).bundle
     staged = load_staged(workspace, connection)
     day = as_of or default_as_of(workspace, connection, staged, target)
     _refuse_beyond_data(staged, day)

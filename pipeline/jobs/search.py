@@ -14,8 +14,7 @@ from pathlib import Path
 from models.dataset import TrainingSet
 from models.plan import TrainingPlan
 from models.training import help_search
-from pipeline.config.schema import Target, Training
-from pipeline.workspace import Workspace
+from pipeline.config.schema import Training
 
 LIBRARIES = ("lightgbm", "optuna")
 """A journal written by other versions of these is not gone on with."""
@@ -33,7 +32,7 @@ class Deadline:
 
 @contextmanager
 def searching(
-    workspace: Workspace, target: Target, rows: TrainingSet, plan: TrainingPlan
+    settings: Training, folder: Path, name: str, rows: TrainingSet, plan: TrainingPlan
 ) -> Iterator[tuple[Path, Callable[[], bool]]]:
     """Journal and deadline of a search; workers, where there are several, have added their trials
     by then.
@@ -42,8 +41,7 @@ def searching(
     same ones goes on from its last trial. It is deleted when the block ends well, and kept when it
     does not.
     """
-    settings = workspace.project.training
-    journal = workspace.folder / "mlruns" / "searches" / f"{target.name}-{_key(rows, plan)}.log"
+    journal = folder / "mlruns" / "searches" / f"{name}-{_key(rows, plan)}.log"
     journal.parent.mkdir(parents=True, exist_ok=True)
     drop_torn_line(journal)
     # The clock of other processes is the same one: `monotonic` counts from the machine's start.

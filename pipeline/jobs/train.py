@@ -1,20 +1,17 @@
-"""Train a model for a target, record it in MLflow, and register it as the challenger."""
+"""From labelled rows to a registered candidate: plan, folds, search, scale, registration.
 
-import contextlib
-import io
-import json
-import tempfile
+A target's features in the store and a table that was read take the same way.
+"""
+
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from features.errors import ConfigError, ContractError, NoModel, NotFound
-from models.artifact import read_model, write_model
-from models.bundle import Bundle, read_bundle, write_bundle
+from features.errors import ConfigError, ContractError
+from models.bundle import Bundle
 from models.cohorts import cohort_signals, with_cohorts
 from models.dataset import TrainingSet
 from models.drivers import find_twins
@@ -24,32 +21,57 @@ from models.methods import Scorecard
 from models.model import Member, Model
 from models.plan import TrainingPlan
 from models.splits import unmatured
-from models.stability import band_changes, speaks_of_the_same, stabilised
+from models.stability import (
+    MOST_GRID_DATES,
+    band_changes,
+    portfolio_rows,
+    speaks_of_the_same,
+    stabilised,
+)
 from models.training import TrainingResult, train
 from pipeline.config import config_hash
-from pipeline.config.schema import Target
+from pipeline.config.schema import Objective, ScaleAnchors, Target, Training
+from pipeline.jobs.in_use import InUse, target_in_use
 from pipeline.jobs.prepare import load_training
+from pipeline.jobs.registry import RegisteredModel, register, registered_model
 from pipeline.jobs.search import searching
-from pipeline.tracking import (
-    CHALLENGER,
-    CHAMPION,
-    alias_version,
-    client,
-    experiment_id,
-    log_training_rows,
-    log_trials,
-)
+from pipeline.tracking import CHAMPION
 from pipeline.workspace import Workspace, describe_target, target_rule
-
-BASELINES = "baselines"
-RESEEDED = "reseeded"
-# Rows kept beside the registered model to show what it reads.
-EXAMPLE_ROWS = 3
-# More validation dates than this are not a grid: each account has its own.
-MOST_GRID_DATES = 60
 
 # With fewer accounts on unmatured rows the calibration rows show the portfolio.
 FEWEST_IN_PORTFOLIO = 50
+
+
+@dataclass(frozen=True)
+class LearningTask:
+    """What is to be learned, by which settings, and where it is recorded: all that a target of the
+    project file and the label of a table have in common.
+    """
+
+    models: RegisteredModel
+    facts: Mapping[str, Any]
+    """What is predicted, kept in the model."""
+    plan: TrainingPlan
+    training: Training
+    objective: Objective
+    scale: ScaleAnchors
+    cohorts: str | None
+    band_change_budget: float | None
+    """Share of accounts that a new model may move to another band; None where nobody declared
+    one.
+    """
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A model with its scale."""
+
+    result: TrainingResult
+    scale: Scale
+    proposal: ScaleProposal | None
+    """None where the anchors were declared, or are those in use."""
+    problems: tuple[str, ...]
+    """What is wrong with the scale for these accounts."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +85,13 @@ class Trained:
     proposal: ScaleProposal | None
 
 
-def plan_of(workspace: Workspace, target: Target) -> TrainingPlan:
-    """The training plan of the project file."""
-    settings = workspace.project.training
+def training_plan(
+    settings: Training,
+    *,
+    is_event_good: bool = False,
+    waivers: Mapping[str, str] | None = None,
+) -> TrainingPlan:
+    """The training plan of declared settings; `waivers` come on top of theirs."""
     return TrainingPlan(
         trials=settings.trials,
         folds=settings.folds,
@@ -75,8 +101,28 @@ def plan_of(workspace: Workspace, target: Target) -> TrainingPlan:
         threads=settings.threads,
         max_rows=settings.max_rows,
         search_rows=settings.search_rows,
-        is_event_good=target_rule(target).is_good,
-        waivers=dict(settings.waivers),
+        is_event_good=is_event_good,
+        waivers={**settings.waivers, **(waivers or {})},
+    )
+
+
+def plan_of(workspace: Workspace, target: Target) -> TrainingPlan:
+    """The training plan of a target."""
+    return training_plan(workspace.project.training, is_event_good=target_rule(target).is_good)
+
+
+def learning_task(workspace: Workspace, target: Target) -> LearningTask:
+    """What the project file says about learning a target."""
+    project = workspace.project
+    return LearningTask(
+        models=registered_model(workspace, target),
+        facts={**describe_target(target), "objective": asdict(project.objective)},
+        plan=plan_of(workspace, target),
+        training=project.training,
+        objective=project.objective,
+        scale=project.scale,
+        cohorts=project.training.cohorts,
+        band_change_budget=project.training.band_change_budget,
     )
 
 
@@ -90,42 +136,81 @@ def train_target(
     LeakageError
         When a signal nearly tells the label alone.
     """
-    rows, found, _ = load_training(workspace, target)
-    facts, plan = (
-        {**describe_target(target), "objective": _objective(workspace)},
-        plan_of(workspace, target),
-    )
-    cohorts = workspace.project.training.cohorts
-    if cohorts:
-        cohort_signals(rows.signals, cohorts)  # refused before a long search, not after it
-    with searching(workspace, target, rows, plan) as (journal, stop):
-        trained = train(rows, plan, on_trial, target=facts, journal=journal, stop=stop)
-    result = with_cohorts(trained, rows, cohorts, seed=plan.seed) if cohorts else trained
-    result = _stabilised(workspace, target, result, rows)
-    scale, proposal, problems = choose_scale(workspace, target, result, rows)
+    rows, feature_set, _ = load_training(workspace, target)
+    task = learning_task(workspace, target)
+    learned = learn(task, rows, target_in_use(task.models.load(CHAMPION), rows), on_trial)
+    facts = {
+        "train_dates": list(feature_set.train_dates),
+        "test_dates": list(feature_set.test_dates),
+        "config_hash": config_hash(workspace.project),
+        "project": workspace.project.name,
+        "currency": workspace.project.currency,
+    }
+    return register_learned(task, learned, rows, feature_set.choices, facts)
+
+
+def learn(
+    task: LearningTask,
+    rows: TrainingSet,
+    in_use: InUse | None,
+    on_trial: Callable[..., None] | None = None,
+) -> Learned:
+    """Search, calibrate, and choose the scale.
+
+    Raises
+    ------
+    LeakageError
+        When a signal nearly tells the label alone.
+    """
+    if task.cohorts:
+        cohort_signals(rows.signals, task.cohorts)  # refused before a long search, not after it
+    models = task.models
+    with searching(task.training, models.folder, models.short_name, rows, task.plan) as (
+        journal,
+        stop,
+    ):
+        result = train(rows, task.plan, on_trial, target=task.facts, journal=journal, stop=stop)
+    if task.cohorts:
+        result = with_cohorts(result, rows, task.cohorts, seed=task.plan.seed)
+    result = _stabilised(task, result, rows, in_use)
+    scale, proposal, problems = choose_scale(task, result, rows, in_use)
+    return Learned(result, scale, proposal, problems)
+
+
+def register_learned(
+    task: LearningTask,
+    learned: Learned,
+    rows: TrainingSet,
+    choices: Mapping[str, Any],
+    facts: Mapping[str, Any],
+) -> Trained:
+    """Bundle what was learned with the frozen choices of its signals, and register it as the
+    candidate.
+    """
+    result = learned.result
     bundle = Bundle(
         model=result.model,
         scorecard=result.scorecard,
-        scale=scale,
-        choices=found.choices,
+        scale=learned.scale,
+        choices=choices,
         facts={
-            "train_dates": list(found.train_dates),
-            "test_dates": list(found.test_dates),
-            "config_hash": config_hash(workspace.project),
             "notes": list(result.notes),
-            "scale_problems": problems,
-            "project": workspace.project.name,
-            "currency": workspace.project.currency,
+            "scale_problems": list(learned.problems),
             "twins": find_twins(
                 rows.features[~rows.keys["is_test"].to_numpy(dtype=bool)], result.model.signals
             ),
+            **facts,
         },
     )
-    kept = dict(result.baselines) | (
-        {RESEEDED: result.reseeded} if result.reseeded is not None else {}
+    number = register(
+        task.models,
+        bundle,
+        baselines=result.baselines,
+        reseeded=result.reseeded,
+        result=result,
+        rows=rows,
     )
-    version = register(workspace, target, bundle, kept, result, rows)
-    return Trained(bundle, result.baselines, version, result, proposal)
+    return Trained(bundle, result.baselines, number, result, learned.proposal)
 
 
 def register_scorecard(workspace: Workspace, target: Target, why: str) -> str:
@@ -142,8 +227,9 @@ def register_scorecard(workspace: Workspace, target: Target, why: str) -> str:
     ConfigError
         When no signal says which direction is worse.
     """
-    rows, found, _ = load_training(workspace, target)
-    declared, is_good = workspace.project.scale, target_rule(target).is_good
+    rows, feature_set, _ = load_training(workspace, target)
+    task = learning_task(workspace, target)
+    declared, is_good = task.scale, task.plan.is_event_good
     try:
         card = Scorecard(is_event_good=is_good).fit(rows.features, rows.labels, rows.signals)
     except ContractError as reason:
@@ -151,7 +237,7 @@ def register_scorecard(workspace: Workspace, target: Target, why: str) -> str:
     model = Model(
         (Member(card, 1.0),),
         rows.signals,
-        target={**describe_target(target), "objective": _objective(workspace)},
+        target=dict(task.facts),
         training={
             "rows": len(rows),
             "accounts": int(rows.keys["account_id"].nunique()),
@@ -171,11 +257,11 @@ def register_scorecard(workspace: Workspace, target: Target, why: str) -> str:
         model=model,
         scorecard=model,
         scale=scale,
-        choices=found.choices,
+        choices=feature_set.choices,
         basis="scorecard",
         facts={
-            "train_dates": list(found.train_dates),
-            "test_dates": list(found.test_dates),
+            "train_dates": list(feature_set.train_dates),
+            "test_dates": list(feature_set.test_dates),
             "notes": [why],
             "config_hash": config_hash(workspace.project),
             "project": workspace.project.name,
@@ -183,27 +269,28 @@ def register_scorecard(workspace: Workspace, target: Target, why: str) -> str:
             "twins": find_twins(rows.features, rows.signals),
         },
     )
-    return register(workspace, target, bundle, {}, None, rows)
+    return register(task.models, bundle, rows=rows)
 
 
 def _stabilised(
-    workspace: Workspace, target: Target, result: TrainingResult, rows: TrainingSet
+    task: LearningTask, result: TrainingResult, rows: TrainingSet, in_use: InUse | None
 ) -> TrainingResult:
     """The result, drawn towards the model in use where it would move more accounts between bands
     than allowed.
     """
-    in_use = champion_bundle(workspace, target)
-    if (
-        in_use is None
-        or in_use.basis != "calibrated"
-        or not speaks_of_the_same(in_use.model, result.model)
-    ):
+    budget = task.band_change_budget
+    if budget is None or in_use is None or in_use.features is None:
         return result
-    if in_use.model.training.get("stabilised_share") is not None:
+    before = in_use.bundle
+    if not speaks_of_the_same(before.model, result.model):
+        return result
+    if before.model.training.get("stabilised_share") is not None:
         return result  # else blends of blends would grow for ever
-    budget = workspace.project.training.band_change_budget
-    latest = rows.features[(rows.keys["as_of"] == result.validation["as_of"].max()).to_numpy()]
-    changed = band_changes(in_use, replace(in_use, model=result.model), latest)
+    day, is_test = rows.keys["as_of"].dt.normalize(), rows.keys["is_test"].to_numpy(dtype=bool)
+    newest = result.validation["as_of"].dt.normalize().max()
+    latest = rows.rows((day == newest).to_numpy() & ~is_test)
+    shown = latest.features[portfolio_rows(latest.keys)]
+    changed = band_changes(before, replace(before, model=result.model), shown)
     if changed <= budget:
         return result
     note = (
@@ -212,25 +299,18 @@ def _stabilised(
         " use."
     )
     return replace(
-        result, model=stabilised(in_use.model, result.model), notes=(*result.notes, note)
+        result, model=stabilised(before.model, result.model), notes=(*result.notes, note)
     )
-
-
-def _objective(workspace: Workspace) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return asdict(workspace.project.objective)
 
 
 def choose_scale(
-    workspace: Workspace, target: Target, result: TrainingResult, rows: TrainingSet
-) -> tuple[Scale, ScaleProposal | None, list[str]]:
-    """The declared scale, the one already in use, or a proposal from out-of-time probabilities."""
-    declared = workspace.project.scale
-    is_good = target_rule(target).is_good
-    probability, share = _portfolio_probabilities(
-        result, rows, workspace.project.objective.capacity
-    )
+    task: LearningTask, result: TrainingResult, rows: TrainingSet, in_use: InUse | None
+) -> tuple[Scale, ScaleProposal | None, tuple[str, ...]]:
+    """The declared scale, the one already in use, or a proposal from out-of-time probabilities;
+    with the proposal, and the problems it has.
+    """
+    declared, is_good = task.scale, task.plan.is_event_good
+    probability, share = _portfolio_probabilities(result, rows, task.objective.capacity)
     base = _base_probability(result.model)
     if declared.p_at_risk is not None and declared.p_healthy is not None and not is_good:
         scale = scale_from_anchors(
@@ -239,15 +319,11 @@ def choose_scale(
             at_risk_until=declared.at_risk_until,
             stable_until=declared.stable_until,
         )
-        return scale, None, list(scale_problems(scale, probability, base, capacity_share=share))
-    in_use = champion_bundle(workspace, target)
-    if in_use is not None and in_use.basis == "calibrated":
+        return scale, None, tuple(scale_problems(scale, probability, base, capacity_share=share))
+    if in_use is not None and in_use.has_same_outcome:
         # Anchors are fixed when first chosen: a retrain must not move what 40 means.
-        return (
-            in_use.scale,
-            None,
-            list(scale_problems(in_use.scale, probability, base, capacity_share=share)),
-        )
+        scale = in_use.bundle.scale
+        return scale, None, tuple(scale_problems(scale, probability, base, capacity_share=share))
     proposal = propose_scale(
         probability,
         share,
@@ -256,7 +332,7 @@ def choose_scale(
         stable_until=declared.stable_until,
         good_event=is_good,
     )
-    return proposal.scale, proposal, list(proposal.problems)
+    return proposal.scale, proposal, tuple(proposal.problems)
 
 
 def _portfolio_probabilities(
@@ -278,7 +354,8 @@ def _portfolio_probabilities(
         )
     else:
         shown = result.validation
-    per_date = shown.groupby("as_of").size()
+    # Equal rows of a table without dates follow each other by a microsecond.
+    per_date = shown.groupby(shown["as_of"].dt.normalize())["account_id"].nunique()
     accounts = (
         float(per_date.mean())
         if len(per_date) <= MOST_GRID_DATES
@@ -294,172 +371,3 @@ def _base_probability(model: Model) -> float:
     phi_0, _ = model.contributions(nothing)
     assert model.calibrator is not None
     return float(model.calibrator.calibrate(np.array([phi_0]))[0])
-
-
-def register(
-    workspace: Workspace,
-    target: Target,
-    bundle: Bundle,
-    baselines: Mapping[str, Model],
-    result: TrainingResult | None,
-    rows: TrainingSet | None,
-) -> str:
-    """Record a run in MLflow and register the bundle as a new version with the alias challenger."""
-    uri = workspace.project.mlflow.tracking_uri
-    tracker = client(workspace.folder, uri)
-    import mlflow
-
-    experiment = experiment_id(tracker, workspace.project.name, workspace.folder, uri)
-    name = model_name(workspace, target)
-    with (
-        mlflow.start_run(experiment_id=experiment, run_name=f"train {target.name}") as run,
-        tempfile.TemporaryDirectory() as aside,
-    ):
-        folder = Path(aside)
-        write_bundle(bundle, folder / "bundle")
-        for each, baseline in baselines.items():
-            write_model(baseline, folder / BASELINES / each)
-        _log(target, bundle, result, rows, folder, experiment)
-        # MLflow announces each registration on standard error, in the middle of the story; errors
-        # still raise.
-        with contextlib.redirect_stderr(io.StringIO()):
-            logged = mlflow.pyfunc.log_model(
-                name=target.name,
-                python_model=str(Path(__file__).parent.parent / "serving.py"),
-                artifacts={
-                    name: str(folder / name)
-                    for name in ("bundle", BASELINES)
-                    if (folder / name).is_dir()
-                },
-                pip_requirements=["tenure"],
-                registered_model_name=name,
-                signature=signature(bundle),
-                input_example=None if rows is None else rows.features.head(EXAMPLE_ROWS),
-            )
-        version = str(logged.registered_model_version)
-        tracker.set_model_version_tag(name, version, "run_id", run.info.run_id)
-    tracker.set_registered_model_alias(name, CHALLENGER, version)
-    return version
-
-
-def signature(bundle: Bundle) -> Any:
-    """What the registered model reads and returns; doubles, because null is NaN."""
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema
-
-    numbers = ("probability", "probability_low", "probability_high")
-    returned = [
-        *(ColSpec("double", n) for n in numbers),
-        ColSpec("long", "health"),
-        ColSpec("string", "band"),
-        ColSpec("string", "drivers"),
-    ]
-    inputs = [ColSpec("double", column) for column in bundle.model.columns]
-    return ModelSignature(inputs=Schema(list(inputs)), outputs=Schema(list(returned)))
-
-
-def _log(
-    target: Target,
-    bundle: Bundle,
-    result: TrainingResult | None,
-    rows: TrainingSet | None,
-    folder: Path,
-    experiment: str,
-) -> None:
-    import mlflow
-
-    from pipeline.reports.plots import importance_figure, reliability_figure
-
-    mlflow.log_params(
-        {
-            "target": target.name,
-            "kind": target.kind,
-            "horizon": str(target.horizon or target.horizon_days),
-            "signals": len(bundle.model.signals),
-            "model": bundle.model.name,
-            "config_hash": bundle.facts.get("config_hash", ""),
-            "scale_version": bundle.scale.version,
-        }
-    )
-    training = dict(bundle.model.training)
-    mlflow.log_metrics(
-        {k: float(v) for k, v in training.items() if isinstance(v, int | float) and v is not None}
-    )
-    mlflow.log_dict(
-        {"training": json.loads(json.dumps(training, default=str)), "facts": dict(bundle.facts)},
-        "facts.json",
-    )
-    if result is None or rows is None:
-        return
-    settings = training.get("settings") or {}
-    mlflow.log_params(
-        {f"chosen_{k}": str(v)[:250] for k, v in settings.items() if not isinstance(v, dict)}
-    )
-    log_trials(result.trials, experiment)
-    result.trials.to_csv(folder / "trials.csv", index=False)
-    mlflow.log_artifact(str(folder / "trials.csv"))
-    mlflow.log_figure(
-        reliability_figure(result.validation["label"], result.validation["probability"]),
-        "reliability.png",
-    )
-    mlflow.log_figure(importance_figure(bundle.model, rows), "importance.png")
-    log_training_rows(rows, f"features_{target.name}")
-
-
-def model_name(workspace: Workspace, target: Target) -> str:
-    """Name of a target's registered model."""
-    return f"{workspace.project.name}-{target.name}".replace("/", "-").replace(":", "-")
-
-
-def load_version(
-    workspace: Workspace, target: Target, alias: str
-) -> tuple[Bundle, dict[str, Model], str] | None:
-    """Bundle, baselines and version behind an alias, or None."""
-    tracker = client(workspace.folder, workspace.project.mlflow.tracking_uri)
-    return load_registered(tracker, model_name(workspace, target), alias)
-
-
-def load_registered(
-    tracker: Any, name: str, alias: str
-) -> tuple[Bundle, dict[str, Model], str] | None:
-    """As `load_version`, by the name of the registered model."""
-    version = alias_version(tracker, name, alias)
-    if version is None:
-        return None
-    import mlflow
-
-    folder = Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{version.version}"))
-    bundle = read_bundle(folder / "artifacts" / "bundle")
-    basis = version.tags.get("published_basis", bundle.basis)
-    kept = folder / "artifacts" / BASELINES
-    baselines = (
-        {p.name: read_model(p) for p in sorted(kept.iterdir()) if p.is_dir()}
-        if kept.is_dir()
-        else {}
-    )
-    if basis != bundle.basis:
-        bundle = replace(bundle, basis=basis)
-    return bundle, baselines, str(version.version)
-
-
-def champion_bundle(workspace: Workspace, target: Target) -> Bundle | None:
-    """The bundle in use, or None."""
-    found = load_version(workspace, target, CHAMPION)
-    return found[0] if found else None
-
-
-def need_version(
-    workspace: Workspace, target: Target, alias: str, next_step: str = ""
-) -> tuple[Bundle, dict[str, Model], str]:
-    """As `load_version`, or an error with the next step: without a model in use the caller's,
-    without a candidate to train.
-    """
-    found = load_version(workspace, target, alias)
-    if found is None:
-        if alias != CHAMPION:
-            raise NotFound(
-                f"target {target.name!r} has no candidate model yet. Run `tenure train --target"
-                f" {target.name}` first."
-            )
-        raise NoModel(f"target {target.name!r} has no model in use yet. {next_step}")
-    return found

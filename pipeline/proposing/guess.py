@@ -297,7 +297,7 @@ def _undated(table: SeenTable) -> Refused:
         told = (
             f"it has no date, so nothing can be known as of a date; `{outcome.name}` looks like an"
             " outcome: a flat table "
-            f'can be trained with `tenure train --table FILE --label "{outcome.name}"`'
+            f'can be trained with `tenure table train FILE --label "{outcome.name}"`'
         )
     else:
         told = "it has no date, so nobody can say what of it was known when"
@@ -322,8 +322,8 @@ def _panel(table: SeenTable, key: tuple[str, ...]) -> Refused | None:
         table.name,
         f"its rows are of months, with the outcome `{flag.name}` beside them: such a table is"
         " trained "
-        f'with `tenure train --table {table.location} --label "{flag.name}" --account "{own.name}"'
-        " --as-of "
+        f'with `tenure table train {table.location} --label "{flag.name}" --account "{own.name}"'
+        " --date "
         f'"{month.name}" --horizon-days 31`',
     )
 

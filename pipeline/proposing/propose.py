@@ -189,7 +189,7 @@ def _require_something(
     if not sources:
         raise ConfigError(
             f"none of the tables can be used: {_told(left_out)}. {no_key}A flat table without dates"
-            " is trained with `tenure train --table FILE --label COLUMN`; else add dated tables"
+            " is trained with `tenure table train FILE --label COLUMN`; else add dated tables"
             " (`tenure init --contract`)."
         )
 

@@ -1,4 +1,4 @@
-"""Leaks of a ready feature table and of folds: `tenure train --table` and every other path to a fit
+"""Leaks of a ready feature table and of folds: `tenure table train` and every other path to a fit
 refuse them by name.
 """
 

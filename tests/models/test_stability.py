@@ -15,7 +15,7 @@ from models.gates import stable
 from models.health import scale_from_anchors
 from models.methods import Logistic
 from models.model import Member, Model
-from models.stability import band_changes, speaks_of_the_same, stabilised
+from models.stability import band_changes, portfolio_rows, speaks_of_the_same, stabilised
 
 SIGNALS = tuple(
     Signal(
@@ -93,3 +93,21 @@ def test_gate_asks_for_the_budget_and_prints_the_noise(changed: float, passed: b
         "20% are allowed" in gate.reason
         and "0.1% are allowed" in stable(changed, 0.03, 0.001).reason
     )
+
+
+def _keys(*rows: tuple[str, str]) -> pd.DataFrame:
+    table = pd.DataFrame(rows, columns=["account_id", "as_of"])
+    return table.assign(as_of=pd.to_datetime(table["as_of"], format="ISO8601"))
+
+
+def test_a_portfolio_is_the_latest_date_and_equal_rows_of_a_table_count_once() -> None:
+    grid = _keys(("a", "2025-01-01"), ("a", "2025-01-29"), ("b", "2025-01-01"), ("c", "2025-01-29"))
+    assert portfolio_rows(grid).tolist() == [False, True, False, True]
+    undated = _keys(("a", "1970-01-01"), ("a", "1970-01-01 00:00:00.000001"), ("b", "1970-01-01"))
+    assert portfolio_rows(undated).tolist() == [False, True, True]
+
+
+def test_accounts_with_dates_of_their_own_are_shown_by_their_newest_row() -> None:
+    days = pd.date_range("2025-01-01", periods=100)
+    keys = pd.DataFrame({"account_id": [f"{n // 2:02}" for n in range(100)], "as_of": days})
+    assert portfolio_rows(keys).tolist() == [False, True] * 50

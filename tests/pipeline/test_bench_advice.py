@@ -15,7 +15,7 @@ from models.artifact import fingerprint
 from models.bundle import Bundle
 from pipeline.config.schema import Target
 from pipeline.jobs.bench_advice import NO_BENCH, BenchAdvice, bench_advice
-from pipeline.jobs.train import need_version
+from pipeline.jobs.registry import need_version
 from pipeline.tracking import CHALLENGER
 from pipeline.workspace import Workspace
 
@@ -73,7 +73,7 @@ class Bench:
         self.target: Target
         self.workspace, self.target = company.workspace()
         self.bundle: Bundle = replace(
-            need_version(self.workspace, self.target, CHALLENGER)[0], basis="calibrated"
+            need_version(self.workspace, self.target, CHALLENGER).bundle, basis="calibrated"
         )
 
     @property

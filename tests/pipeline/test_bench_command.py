@@ -16,8 +16,8 @@ from pipeline.engine.duckdb import connected
 from pipeline.jobs.bench import hindsight, with_segments
 from pipeline.jobs.bench_advice import bench_advice
 from pipeline.jobs.prepare import load_training
+from pipeline.jobs.registry import need_version
 from pipeline.jobs.stage import load_staged
-from pipeline.jobs.train import need_version
 from pipeline.tracking import CHALLENGER
 
 SMALLEST = """
@@ -115,7 +115,7 @@ def test_bench_prints_the_table_and_keeps_it(company_copy: Company, tenure: Comm
     gap = methods[found["recommended"]]
     if found["recommended"] != "tuned":
         assert f"is {-gap['minus_tuned'] + 0.0:+.4f} (95% " in said
-    advice = bench_advice(workspace, target, need_version(workspace, target, CHALLENGER)[0])
+    advice = bench_advice(workspace, target, need_version(workspace, target, CHALLENGER).bundle)
     assert advice is not None and advice.recommended == found["recommended"]
 
 

@@ -20,9 +20,9 @@ from models.changes import CAUSES
 from models.health import scale_from_anchors
 from pipeline.engine.duckdb import connected
 from pipeline.jobs.changes import ScoreChanges, find_changes
+from pipeline.jobs.registry import model_name, need_version, register, registered_model
 from pipeline.jobs.score import score_target
 from pipeline.jobs.stage import stage_sources
-from pipeline.jobs.train import champion_bundle, model_name, register
 from pipeline.ledger import run_history
 from pipeline.tracking import CHAMPION, client
 
@@ -50,17 +50,13 @@ def changes(company: Company, first: str | None = None, last: str | None = None)
 
 def in_use(company: Company) -> Bundle:
     workspace, target = company.workspace()
-    bundle = champion_bundle(workspace, target)
-    assert bundle is not None
-    return bundle
+    return need_version(workspace, target, CHAMPION).bundle
 
 
 def put_to_use(company: Company, bundle: Bundle) -> None:
     workspace, target = company.workspace()
-    version = register(workspace, target, bundle, {}, None, None)
-    client(workspace.folder, None).set_registered_model_alias(
-        model_name(workspace, target), CHAMPION, version
-    )
+    models = registered_model(workspace, target)
+    models.put_to_use(register(models, bundle), bundle.basis)
 
 
 def another_model(bundle: Bundle) -> Bundle:

@@ -337,7 +337,7 @@ def test_init_on_nothing_usable_is_wrong_use(tmp_path: Path, tenure: Command) ->
     (tmp_path / "flat").mkdir()
     (tmp_path / "flat" / "accounts.csv").write_text("id,seats,churned\na,3,yes\nb,4,no\n")
     answer = tenure("init", tmp_path / "flat", "--project", tmp_path / "p")
-    assert answer.code == 2 and "tenure train --table" in answer.err
+    assert answer.code == 2 and "tenure table train" in answer.err
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,8 @@ from pipeline.engine.duckdb import connected
 from pipeline.flow import run_flow
 from pipeline.jobs.features import build_scoring
 from pipeline.jobs.prepare import load_training, prepare_training
+from pipeline.jobs.registry import RegisteredModel, model_name, need_version
 from pipeline.jobs.stage import stage_sources
-from pipeline.jobs.train import champion_bundle, model_name
 from pipeline.storage import Store, content_hash
 from pipeline.tracking import CHAMPION, client
 
@@ -115,8 +115,7 @@ def test_raw_rows_of_the_future_move_no_feature(company_copy: Company) -> None:
     day itself.
     """
     workspace, target = company_copy.workspace()
-    bundle = champion_bundle(workspace, target)
-    assert bundle is not None
+    bundle = need_version(workspace, target, CHAMPION).bundle
     day = pd.Timestamp("2025-01-05")
     before = _features_at(company_copy, day, bundle.choices)
     for path in sorted((company_copy.folder / "data").glob("*.parquet")):
@@ -447,7 +446,7 @@ def test_refused_candidate_keeps_its_reasons(
             {"name": "beats the baselines", "passed": False, "reason": "recency alone does better."}
         ]
     }
-    monkeypatch.setattr(promote, "latest_evaluation", lambda *_: failed)
+    monkeypatch.setattr(RegisteredModel, "evaluation", lambda *_: failed)
     with pytest.raises(GateRefused, match="recency alone does better"):
         promote.promote_target(workspace, target)
     tracker = client(workspace.folder, None)

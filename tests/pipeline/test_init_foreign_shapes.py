@@ -247,7 +247,7 @@ def test_rows_of_months_are_known_when_the_month_is_over(tmp_path: Path) -> None
 def test_months_with_their_outcome_are_a_training_set(tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError,
-        match='--label "churn" --account "customerID" --as-of "month" --horizon-days 31',
+        match='--label "churn" --account "customerID" --date "month" --horizon-days 31',
     ):
         propose(panel(tmp_path, "churn"), tmp_path)
 

@@ -149,7 +149,7 @@ def test_telephone_contracts_are_asked_from_the_first_recorded_end(
     ],
 )
 def test_sets_without_dates_are_refused_by_name(folder: str, shared_data: Path) -> None:
-    with pytest.raises(ConfigError, match="none of the tables can be used.*tenure train --table"):
+    with pytest.raises(ConfigError, match="none of the tables can be used.*tenure table train"):
         propose(shared_data / folder, shared_data)
 
 

@@ -20,10 +20,10 @@ from models.target_words import TARGET_WORDS
 from models.track_record import chance_interval, judged
 from pipeline.engine.duckdb import connected
 from pipeline.jobs.outcomes import JudgedRun, OutcomesReport, _follow, _open_until, outcomes_report
+from pipeline.jobs.registry import need_version
 from pipeline.jobs.report import write_reports
 from pipeline.jobs.score import score_target
 from pipeline.jobs.stage import load_staged, stage_sources
-from pipeline.jobs.train import need_version
 from pipeline.ledger import append_run, roll_back
 from pipeline.reports.outcomes import outcomes_lines, verdict_words
 from pipeline.tracking import CHAMPION
@@ -297,7 +297,7 @@ def test_runs_taken_back_are_left_out(followed_copy: Company, report: OutcomesRe
 
 def test_scorecard_is_judged_by_rank_and_band(followed_copy: Company) -> None:
     workspace, target = followed_copy.workspace()
-    bundle, _, _ = need_version(workspace, target, CHAMPION, "")
+    bundle = need_version(workspace, target, CHAMPION).bundle
     day = date(2025, 1, 19)
     _score(followed_copy, day, bundle=replace(bundle, basis="scorecard"))
     found = outcomes_report(workspace, target)

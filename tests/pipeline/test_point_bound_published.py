@@ -12,10 +12,11 @@ from pipeline.engine.duckdb import connected
 from pipeline.jobs.explain import check_points, published_rows
 from pipeline.jobs.past_runs import PastRun
 from pipeline.jobs.point_bound import bound_words, check_bound
+from pipeline.jobs.registry import need_version
 from pipeline.jobs.score import score_target
 from pipeline.jobs.stage import load_staged
-from pipeline.jobs.train import champion_bundle
 from pipeline.ledger import published_run
+from pipeline.tracking import CHAMPION
 
 
 def test_no_published_points_exceed_their_bound(company: Company, tenure: Command) -> None:
@@ -41,8 +42,7 @@ def test_points_beyond_the_bound_are_named(company: Company) -> None:
 
 def test_a_scorecard_is_checked_against_its_own_points(company_copy: Company) -> None:
     workspace, target = company_copy.workspace(NOW + timedelta(hours=1))
-    bundle = champion_bundle(workspace, target)
-    assert bundle is not None
+    bundle = need_version(workspace, target, CHAMPION).bundle
     with connected() as connection:
         load_staged(workspace, connection)
         score_target(workspace, connection, target, bundle=replace(bundle, basis="scorecard"))

@@ -1,4 +1,4 @@
-"""`tenure promote --label`: the gates of the run, the model in use on the same held-out rows, and
+"""`tenure table promote`: the gates of the run, the model in use on the same held-out rows, and
 what is refused.
 """
 
@@ -16,19 +16,17 @@ import pandas as pd
 import pytest
 from small_company import Command
 
+from features.errors import ConfigError
 from models.plan import TrainingPlan
 from models.table import TableOptions, table_rows
 from models.table_codes import ColumnCode, misfits
 from models.training import train
-from pipeline.jobs.promote_table import _beside, promote_table
-from pipeline.jobs.table_in_use import (
-    beside_in_use,
-    beside_words,
-    stored_evaluation,
-    table_facts,
-    table_in_use,
-)
-from pipeline.jobs.train_table import NOT_OUT_OF_TIME, TrainedTable, table_job, train_table
+from pipeline.config.schema import Training
+from pipeline.jobs.in_use import Comparison, compare
+from pipeline.jobs.promote import beside_now, promote_label
+from pipeline.jobs.registry import RegisteredModel, project_of, registered_table
+from pipeline.jobs.table_in_use import NOT_OUT_OF_TIME, table_facts, table_in_use
+from pipeline.jobs.train_table import TrainedTable, table_job, train_table
 from pipeline.tracking import CHALLENGER, CHAMPION, alias_version, client
 
 NOW = pd.Timestamp("2025-06-02").to_pydatetime()
@@ -79,19 +77,20 @@ def trained(folder: Path, table: pd.DataFrame, **options: Any) -> TrainedTable:
     return train_table(table_job(Path("t.parquet"), chosen, folder, NOW, data_dir=folder, trials=0))
 
 
-def beside(
-    folder: Path, name: str, done: TrainedTable, table: pd.DataFrame, **options: Any
-) -> dict[str, Any]:
+def models_of(folder: Path) -> RegisteredModel:
+    return registered_table(folder, project_of(folder), "left")
+
+
+def beside(folder: Path, done: TrainedTable, table: pd.DataFrame, **options: Any) -> Comparison:
     """The model in use on the held-out rows of another table."""
-    in_use, chosen = (
-        table_in_use(client(folder, None), name),
-        TableOptions("left", **{"account": "account", **options}),
-    )
-    assert in_use is not None
+    chosen = TableOptions("left", **{"account": "account", **options})
     rows = table_rows(table, chosen)
-    found = beside_in_use(in_use, rows, table_facts("t.parquet", chosen, rows), done.bundle, None)
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
-    return found
+    in_use = table_in_use(models_of(folder), table_facts("t.parquet", chosen, rows), rows)
+    assert in_use is not None
+    comparison = compare(in_use, done.bundle, None, rows.training_set)
+    assert json.loads(json.dumps(comparison.to_dict(), allow_nan=False)) == comparison.to_dict()
+    assert Comparison.from_dict(comparison.to_dict()) == comparison
+    return comparison
 
 
 def alias(folder: Path, name: str, of: str = NAME) -> Any:
@@ -102,8 +101,8 @@ def alias(folder: Path, name: str, of: str = NAME) -> Any:
 def quick_training() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "pipeline.jobs.train_table.TrainingPlan",
-            partial(TrainingPlan, threads=1, bags=1, max_trees=40),
+            "pipeline.jobs.train_table.Training",
+            partial(Training, threads=1, bags=1, max_trees=40),
         )
         yield
 
@@ -116,7 +115,7 @@ def first(
     folder = tmp_path_factory.mktemp("first")
     (folder / "tenure.toml").write_text(PROJECT)
     done = trained(folder, some_table())
-    promote_table(folder, "left", acknowledge="a small made set")
+    promote_label(folder, "left", acknowledge="a small made set")
     return folder, done
 
 
@@ -130,9 +129,16 @@ def test_first_model_of_a_table_is_promoted_by_its_gates_and_says_it_is_not_out_
     tmp_path: Path, tenure: Command
 ) -> None:
     done = trained(tmp_path, some_table(seed=2))
-    assert done.evaluation["champion"] is None and alias(tmp_path, CHAMPION) is None
+    assert done.evaluation["in_use"] is None and alias(tmp_path, CHAMPION) is None
     said = tenure(
-        "promote", "--label", "left", "--project", tmp_path, "--acknowledge", "a small made set"
+        "table",
+        "promote",
+        "--label",
+        "left",
+        "--project",
+        tmp_path,
+        "--acknowledge",
+        "a small made set",
     )
     assert said.code == 0, said.err
     assert f"version 1 of {NAME} is in use (calibrated)." in said.out
@@ -147,7 +153,15 @@ def test_first_model_of_a_table_is_promoted_by_its_gates_and_says_it_is_not_out_
     assert alias(tmp_path, CHAMPION).version == alias(tmp_path, CHALLENGER).version
     assert alias(tmp_path, CHAMPION).tags["acknowledged"] == "a small made set"
     again = tenure(
-        "promote", "--label", "left", "--project", tmp_path, "--acknowledge", "again", "--json"
+        "table",
+        "promote",
+        "--label",
+        "left",
+        "--project",
+        tmp_path,
+        "--acknowledge",
+        "again",
+        "--json",
     )
     found = json.loads(again.out)
     assert found["is_out_of_time"] is False and found["registered_model"] == NAME
@@ -168,7 +182,7 @@ def test_refused_candidate_keeps_its_reasons_and_the_model_in_use_stays(
         gates[-1]["name"] == "stable against the model in use"
         and "Raise training.band_change_budget" in reasons[-1]
     )
-    said = tenure("promote", "--label", "left", "--project", in_use)
+    said = tenure("table", "promote", "--label", "left", "--project", in_use)
     assert said.code == 3 and said.out == ""
     assert "the candidate of label 'left' is refused." in said.err and all(
         reason in said.err for reason in reasons
@@ -184,7 +198,8 @@ def test_next_candidate_is_judged_beside_the_model_in_use_on_the_same_held_out_r
 ) -> None:
     # The same accounts are held out, one column more is read: the model in use reads its own.
     done = trained(in_use, some_table().assign(visits=lambda t: t["logins"] * 2 + t["seats"]))
-    found = done.evaluation["champion"]
+    assert done.evaluation["champion"] == done.evaluation["in_use"]
+    found = done.evaluation["in_use"]
     assert found["note"] is None and found["registered_version"] == "1"
     assert found["log_loss"] == pytest.approx(first[1].evaluation["test"]["log_loss"], abs=1e-12)
     assert found["difference"] == pytest.approx(
@@ -194,12 +209,12 @@ def test_next_candidate_is_judged_beside_the_model_in_use_on_the_same_held_out_r
     assert 0 <= found["band_changes"] <= 1 and 0 <= found["reseeded"] <= 1
     assert done.evaluation["gates"][-1]["name"] == "stable against the model in use"
     assert done.bundle.scale == first[1].bundle.scale  # what 40 means stays
-    words = beside_words(found)
+    words = Comparison.from_dict(found).words
     assert "log loss minus that" in words
     assert words in (in_use / "reports" / f"acme-{NAME}" / "model_card.md").read_text().replace(
         "\\", ""
     )
-    assert words in promote_table(in_use, "left", acknowledge="a small made set").notes
+    assert words in promote_label(in_use, "left", acknowledge="a small made set").notes
     assert int(alias(in_use, CHAMPION, f"acme-{NAME}").version) == 2
 
 
@@ -239,9 +254,9 @@ def test_two_models_are_not_compared_where_a_figure_would_mislead(
     if "as_of" in options:
         table = dated(table, "2024-01-01")
     table = table.drop(columns=[name for name, value in change.items() if value is None])
-    found = beside(first[0], f"acme-{NAME}", first[1], table, **options)
-    assert why in found["note"] and "log_loss" not in found
-    assert beside_words(found) == f"the model in use, version 1: not compared, {found['note']}."
+    found = beside(first[0], first[1], table, **options)
+    assert found.note is not None and why in found.note and found.log_loss is None
+    assert found.words == f"the model in use, version 1: not compared, {found.note}."
 
 
 def test_model_in_use_reads_a_column_that_the_candidate_drops(
@@ -254,25 +269,19 @@ def test_model_in_use_reads_a_column_that_the_candidate_drops(
     ]  # a time counts from nothing where rows have no date
     assert "plan" not in " ".join(rows.training_set.features.columns)
     done = train(rows.training_set, TrainingPlan(trials=0, threads=1, bags=1, max_trees=40))
-    in_use = table_in_use(client(first[0], None), f"acme-{NAME}")
+    in_use = table_in_use(models_of(first[0]), table_facts("t.parquet", chosen, rows), rows)
     assert in_use is not None
-    found = beside_in_use(
-        in_use,
-        rows,
-        table_facts("t.parquet", chosen, rows),
-        replace(first[1].bundle, model=done.model),
-        None,
-    )
-    assert found["note"] is None
-    assert found["log_loss"] == pytest.approx(first[1].evaluation["test"]["log_loss"], abs=1e-12)
-    assert found["difference"] > 0  # the plan told something
+    found = compare(in_use, replace(first[1].bundle, model=done.model), None, rows.training_set)
+    assert found.note is None
+    assert found.log_loss == pytest.approx(first[1].evaluation["test"]["log_loss"], abs=1e-12)
+    assert found.difference is not None and found.difference > 0  # the plan told something
 
 
 def test_fewer_held_out_accounts_than_the_model_in_use_held_out_are_compared(
     first: tuple[Path, TrainedTable],
 ) -> None:
-    found = beside(first[0], f"acme-{NAME}", first[1], some_table(), test_share=0.1)
-    assert found["note"] is None and found["difference"] == 0.0 and found["reseeded"] is None
+    found = beside(first[0], first[1], some_table(), test_share=0.1)
+    assert found.note is None and found.difference == 0.0 and found.reseeded is None
 
 
 def test_dated_tables_are_compared_only_on_dates_after_the_last_label_learned(
@@ -280,21 +289,21 @@ def test_dated_tables_are_compared_only_on_dates_after_the_last_label_learned(
 ) -> None:
     when = {"as_of": "day", "horizon_days": 28}
     first = trained(tmp_path, dated(some_table(), "2024-01-01"), **when)
-    done = promote_table(tmp_path, "left", acknowledge="a small made set")
+    done = promote_label(tmp_path, "left", acknowledge="a small made set")
     assert done.is_out_of_time and NOT_OUT_OF_TIME not in done.notes
-    later = beside(tmp_path, NAME, first, dated(some_table(seed=2), "2024-03-25"), **when)
-    assert later["note"] is None and later["log_loss"] > 0
-    earlier = beside(tmp_path, NAME, first, dated(some_table(seed=3), "2023-06-01"), **when)
-    assert "after the first held-out date" in earlier["note"]
+    later = beside(tmp_path, first, dated(some_table(seed=2), "2024-03-25"), **when)
+    assert later.note is None and later.log_loss is not None and later.log_loss > 0
+    earlier = beside(tmp_path, first, dated(some_table(seed=3), "2023-06-01"), **when)
+    assert "after the first held-out date" in str(earlier.note)
 
 
 def test_a_comparison_with_a_model_that_is_no_longer_in_use_is_not_repeated() -> None:
-    then = {"registered_version": "1", "note": None}
-    assert "version 3: not compared, it was put to use after" in _beside(
+    then = Comparison("1", "abc")
+    assert "version 3: not compared, it was put to use after" in beside_now(
         then, SimpleNamespace(version=3), "2"
     )
-    assert "version 3: not compared" in _beside(None, SimpleNamespace(version=3), "2")
-    assert _beside(then, SimpleNamespace(version=2), "2") == "version 2 was in use already."
+    assert "version 3: not compared" in beside_now(None, SimpleNamespace(version=3), "2")
+    assert beside_now(then, SimpleNamespace(version=2), "2") == "version 2 was in use already."
 
 
 def test_what_was_not_trained_is_named_with_the_next_step(
@@ -302,27 +311,24 @@ def test_what_was_not_trained_is_named_with_the_next_step(
 ) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
-    nothing = tenure("promote", "--label", "left", "--project", empty)
-    assert nothing.code == 2 and "tenure train --table FILE --label left" in nothing.err
+    nothing = tenure("table", "promote", "--label", "left", "--project", empty)
+    assert nothing.code == 2 and "tenure table train FILE --label left" in nothing.err
     assert not (empty / "mlruns").exists()  # a question leaves nothing behind
-    other = tenure("promote", "--label", "gone", "--project", in_use)
+    other = tenure("table", "promote", "--label", "gone", "--project", in_use)
     assert (
         other.code == 2
         and "label 'gone' has no candidate model yet. There are models for left." in other.err
     )
-    both = tenure("promote", "--label", "left", "--target", "churn_90d", "--project", in_use)
-    assert both.code == 2 and "Name one of them" in both.err
-    card = tenure("promote", "--label", "left", "--scorecard", "--project", in_use)
-    assert card.code == 2 and "there is no scorecard" in card.err
+    with pytest.raises(ConfigError, match="there is no scorecard"):
+        promote_label(in_use, "left", use_scorecard=True)
 
 
 def test_run_keeps_the_evaluation_and_how_accounts_were_held_out(
     first: tuple[Path, TrainedTable],
 ) -> None:
-    kept = stored_evaluation(alias(first[0], CHALLENGER, f"acme-{NAME}"))
+    kept = models_of(first[0]).evaluation("1")
     assert kept is not None and kept["gates"] == first[1].evaluation["gates"]
     assert kept["table"]["accounts_by"] == "named by account" and kept["table"]["test_share"] == 0.2
-    assert stored_evaluation(SimpleNamespace(tags={})) is None
     options, table = TableOptions("left"), some_table().drop(columns="account")
     by = [
         table_facts("t.parquet", options, table_rows(each, options))["accounts_by"]

@@ -12,9 +12,8 @@ from models.calibration import Platt
 from models.gates import Gate
 from pipeline.jobs import recalibrate, run
 from pipeline.jobs.evaluate import evaluate_target, latest_evaluation
-from pipeline.jobs.promote import put_to_use
 from pipeline.jobs.recalibrate import recalibrate_target
-from pipeline.jobs.train import load_version, need_version, register
+from pipeline.jobs.registry import need_version, register, registered_model
 from pipeline.tracking import CHALLENGER, CHAMPION
 
 
@@ -23,15 +22,22 @@ def _promise(company: Company, shift: float, *, use: bool = True) -> None:
     the present one says.
     """
     workspace, target = company.workspace()
-    bundle, baselines, _ = need_version(workspace, target, CHAMPION, "")
+    in_use = need_version(workspace, target, CHAMPION)
+    bundle = in_use.bundle
     calibrator = bundle.model.calibrator
     assert isinstance(calibrator, Platt)
     moved = replace(
         bundle.model, calibrator=replace(calibrator, intercept=calibrator.intercept + shift)
     )
-    version = register(workspace, target, replace(bundle, model=moved), baselines, None, None)
+    models = registered_model(workspace, target)
+    number = register(
+        models,
+        replace(bundle, model=moved),
+        baselines=in_use.baselines,
+        reseeded=in_use.reseeded,
+    )
     if use:
-        put_to_use(workspace, target, version, "calibrated", {})
+        models.put_to_use(number, "calibrated")
 
 
 def _gates_pass_but_for_level(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,8 +55,8 @@ def _gates_pass_but_for_level(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _without_champion(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if this were the project's first training."""
-    monkeypatch.setattr(run, "has_champion", lambda *_: False)
-    monkeypatch.setattr("pipeline.jobs.evaluate._band_changes", lambda *_: (None, None))
+    monkeypatch.setattr(run, "is_in_use", lambda *_: False)
+    monkeypatch.setattr("pipeline.jobs.evaluate.target_in_use", lambda *_: None)
 
 
 def test_a_candidate_refused_for_its_level_is_used_at_the_level_of_newer_labels(
@@ -60,13 +66,14 @@ def test_a_candidate_refused_for_its_level_is_used_at_the_level_of_newer_labels(
     _without_champion(monkeypatch)
     workspace, target = company_copy.workspace()
     _promise(company_copy, 2.5, use=False)
-    refused, _, _ = need_version(workspace, target, CHALLENGER)
+    refused = need_version(workspace, target, CHALLENGER).bundle
     evaluate_target(workspace, target)
     told: list[str] = []
 
     assert run._promote(workspace, target, lambda _, words: told.append(words)) is None
 
-    after, _, version = need_version(workspace, target, CHAMPION, "")
+    in_use = need_version(workspace, target, CHAMPION)
+    after, version = in_use.bundle, in_use.number
     assert after.calibrator_version != refused.calibrator_version and after.basis == "calibrated"
     # Anchors that a published score rests on stay; only those proposed for the level that was off
     # move with it.
@@ -84,7 +91,7 @@ def test_rows_that_set_a_candidates_level_were_complete_before_the_date_that_jud
 ) -> None:
     workspace, target = company_copy.workspace()
     rows, _, _ = recalibrate.load_training(workspace, target)
-    bundle, _, _ = need_version(workspace, target, CHALLENGER)
+    bundle = need_version(workspace, target, CHALLENGER).bundle
 
     earlier, newest = recalibrate._newer(
         rows, str(bundle.model.training["last_as_of"]), target, complete=True
@@ -110,7 +117,7 @@ def test_a_candidate_that_the_newest_date_refuses_too_stays_out(
     _gates_pass_but_for_level(monkeypatch)
     _without_champion(monkeypatch)
     workspace, target = company_copy.workspace()
-    in_use = load_version(workspace, target, CHAMPION)
+    in_use = need_version(workspace, target, CHAMPION).number
     _promise(company_copy, 2.5, use=False)
     evaluate_target(workspace, target)
     monkeypatch.setattr(
@@ -120,7 +127,7 @@ def test_a_candidate_that_the_newest_date_refuses_too_stays_out(
     with pytest.raises(GateRefused, match="with a corrected level.*beats recency: it does not"):
         recalibrate_target(workspace, target, candidate=True)
 
-    assert in_use is not None and need_version(workspace, target, CHAMPION, "")[2] == in_use[2]
+    assert need_version(workspace, target, CHAMPION).number == in_use
 
 
 def test_wrong_level_is_corrected_and_nothing_else(
@@ -129,13 +136,14 @@ def test_wrong_level_is_corrected_and_nothing_else(
     monkeypatch.setattr("models.calibration.prior.LEAVERS_TO_CORRECT", 5)
     _promise(company_copy, 2.5)
     workspace, target = company_copy.workspace()
-    before, _, _ = need_version(workspace, target, CHAMPION, "")
+    before = need_version(workspace, target, CHAMPION).bundle
 
     done = recalibrate_target(workspace, target)
 
     assert done.version is not None and done.check.shift < -1.0
     assert done.log_loss_after < done.log_loss_before
-    after, _, version = need_version(workspace, target, CHAMPION, "")
+    in_use = need_version(workspace, target, CHAMPION)
+    after, version = in_use.bundle, in_use.number
     assert version == done.version and after.scale == before.scale
     assert after.calibrator_version != before.calibrator_version
     assert after.model.calibrator.slope == before.model.calibrator.slope
@@ -147,13 +155,13 @@ def test_level_that_holds_registers_nothing(
     company_copy: Company, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspace, target = company_copy.workspace()
-    _, _, version = need_version(workspace, target, CHAMPION, "")
+    version = need_version(workspace, target, CHAMPION).number
     monkeypatch.setattr("models.calibration.prior.SMALLEST_SHIFT", 50.0)
 
     done = recalibrate_target(workspace, target)
 
     assert done.version is None
-    assert need_version(workspace, target, CHAMPION, "")[2] == version
+    assert need_version(workspace, target, CHAMPION).number == version
 
 
 def test_correction_the_newest_date_does_not_confirm_is_refused(
@@ -162,7 +170,7 @@ def test_correction_the_newest_date_does_not_confirm_is_refused(
     monkeypatch.setattr("models.calibration.prior.LEAVERS_TO_CORRECT", 5)
     _promise(company_copy, 2.5)
     workspace, target = company_copy.workspace()
-    _, _, version = need_version(workspace, target, CHAMPION, "")
+    version = need_version(workspace, target, CHAMPION).number
     # The correction goes the wrong way, so the date that judges must catch it.
     monkeypatch.setattr(
         recalibrate, "corrected", lambda platt, check: replace(platt, intercept=platt.intercept + 1)
@@ -171,4 +179,4 @@ def test_correction_the_newest_date_does_not_confirm_is_refused(
     with pytest.raises(GateRefused, match="does not confirm"):
         recalibrate_target(workspace, target)
 
-    assert need_version(workspace, target, CHAMPION, "")[2] == version
+    assert need_version(workspace, target, CHAMPION).number == version

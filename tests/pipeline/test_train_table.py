@@ -1,4 +1,4 @@
-"""`tenure train --table`: what it prints, writes and registers, and what it refuses, on small made
+"""`tenure table train`: what it prints, writes and registers, and what it refuses, on small made
 tables.
 """
 
@@ -21,6 +21,8 @@ from models.plan import TrainingPlan
 from models.table import TableOptions, table_rows
 from models.training import train
 from pipeline.cli import app
+from pipeline.cli.moved import forwarded
+from pipeline.config.schema import Training
 from pipeline.jobs.read_table import read_table
 from pipeline.jobs.train_table import parse_waivers, quality_of_table, table_job, train_table
 
@@ -44,7 +46,7 @@ def some_table(rows: int = 700, seed: int = 1) -> pd.DataFrame:
 
 
 def run(*arguments: object) -> Any:
-    return CliRunner().invoke(app, ["train", *(str(each) for each in arguments)])
+    return CliRunner().invoke(app, ["table", "train", *(str(each) for each in arguments)])
 
 
 def refusal(*arguments: object) -> ChurnError:
@@ -59,7 +61,7 @@ def one_thread() -> Iterator[None]:
     small.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.jobs.train_table.TrainingPlan", partial(TrainingPlan, threads=1))
+        patch.setattr("pipeline.jobs.train_table.Training", partial(Training, threads=1))
         yield
 
 
@@ -71,7 +73,6 @@ def trained(
     folder = tmp_path_factory.mktemp("table")
     some_table().to_csv(folder / "accounts.csv", index=False)
     done = run(
-        "--table",
         "accounts.csv",
         "--data",
         folder,
@@ -259,19 +260,30 @@ def test_same_table_gives_the_same_bytes_whatever_its_order(tmp_path: Path) -> N
     pd.testing.assert_frame_equal(*scores, check_exact=True)
 
 
-def test_project_file_gives_name_trials_and_scale(tmp_path: Path) -> None:
+def test_project_file_gives_name_trials_rows_waivers_and_scale(tmp_path: Path) -> None:
     (tmp_path / "tenure.toml").write_text(
         'name = "acme"\n[sources.usage_events]\nlocation = "usage.parquet"\n'
         '[[targets]]\nname = "quiet"\nkind = "inactivity"\nhorizon_days = 30\n'
-        "[training]\ntrials = 0\nthreads = 1\n[scale]\np_at_risk = 0.6\np_healthy = 0.2\n"
+        "[training]\ntrials = 0\nthreads = 1\nmax_rows = 1000\nsearch_rows = 2000\n"
+        '[training.waivers]\nWarned = "they were told before"\nelsewhere = "of no table"\n'
+        "[scale]\np_at_risk = 0.6\np_healthy = 0.2\n"
     )
-    some_table(400).to_parquet(tmp_path / "t.parquet")
+    table = some_table(1400)
+    table.assign(warned=(table["status"] == "Gone").astype(int)).to_parquet(tmp_path / "t.parquet")
     options = TableOptions(
         "status", positive="Gone", account="account", waivers={"seats": "read from the contract"}
     )
     done = train_table(table_job(Path("t.parquet"), options, tmp_path, NOW, data_dir=tmp_path))
     assert done.evaluation["registered_model"] == "acme-table-status"
     assert (done.bundle.scale.p_at_risk, done.bundle.scale.p_healthy) == (0.6, 0.2)
+    plan = done.bundle.model.training["plan"]
+    assert (plan["max_rows"], plan["search_rows"]) == (1000, 2000)
+    assert len(done.result.folds.final) == 1000
+    assert any("1,000 of" in note and "training.max_rows" in note for note in done.result.notes)
+    # A column that nearly tells the label alone is kept, as tenure.toml says, with the reason.
+    assert [(each.column, each.waived) for each in done.rows.findings] == [
+        ("warned", "they were told before")
+    ]
     assert len(done.result.trials) == 1
     assert (tmp_path / "reports" / "acme-table-status" / "model_card.md").is_file()
 
@@ -283,7 +295,6 @@ def test_dated_table_is_judged_on_its_last_dates(tmp_path: Path) -> None:
     )
     table.to_parquet(tmp_path / "t.parquet")
     done = run(
-        "--table",
         tmp_path / "t.parquet",
         "--label",
         "status",
@@ -291,7 +302,7 @@ def test_dated_table_is_judged_on_its_last_dates(tmp_path: Path) -> None:
         "Gone",
         "--account",
         "account",
-        "--as-of",
+        "--date",
         "day",
         "--horizon-days",
         28,
@@ -314,7 +325,6 @@ def test_proxies_are_refused_with_the_next_step(tmp_path: Path) -> None:
     )
     table.to_parquet(tmp_path / "t.parquet")
     known = (
-        "--table",
         tmp_path / "t.parquet",
         "--label",
         "status",
@@ -341,37 +351,62 @@ def test_proxies_are_refused_with_the_next_step(tmp_path: Path) -> None:
     [
         ((), "holds 'Stays' .*'Gone' .*--positive VALUE"),
         (("--positive", "Left"), "--positive 'Left' is no value of label column 'status'"),
-        (("--positive", "Gone", "--as-of", "logins"), "--as-of logins needs --horizon-days"),
+        (("--positive", "Gone", "--date", "logins"), "--date logins needs --horizon-days"),
         (("--positive", "Gone", "--drop", "seat"), "no column 'seat'; near are seats"),
         (("--positive", "Gone", "--waive", "seats"), "must be COLUMN=REASON"),
         (("--positive", "Gone", "--test-share", "1.5"), "must lie between 0 and 1"),
-        (("--positive", "Gone", "--target", "churn_90d"), "with --table the outcome is --label"),
     ],
 )
 def test_wrong_use_is_said_clearly(tmp_path: Path, more: tuple[str, ...], message: str) -> None:
     some_table(50).to_parquet(tmp_path / "t.parquet")
-    error = refusal(
-        "--table", tmp_path / "t.parquet", "--label", "status", "--project", tmp_path, *more
-    )
+    error = refusal(tmp_path / "t.parquet", "--label", "status", "--project", tmp_path, *more)
     assert isinstance(error, ConfigError) and error.exit_code == 2
     with pytest.raises(ConfigError, match=message):
         raise error
 
 
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no\.parquet.* does not exist"):
+        raise refusal("no.parquet", "--label", "x", "--project", tmp_path)
+
+
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("before", "now"),
     [
-        (("--label", "left"), "--label goes with --table FILE"),
-        (("--as-of", "snapshot_date"), "'snapshot_date' is no date like 2025-06-01"),
-        (("--table", "no.parquet"), "needs --label COLUMN"),
-        (("--table", "no.parquet", "--label", "x"), "does not exist"),
+        (
+            "train --table t.csv --label left --as-of day --drop a",
+            "table train t.csv --label left --date day --drop a",
+        ),
+        (
+            "train --label left --table=t.csv --as-of=day",
+            "table train t.csv --label left --date day",
+        ),
+        ("promote --label=left --json", "table promote --label left --json"),
     ],
 )
-def test_options_of_the_table_are_not_ignored_without_it(
-    tmp_path: Path, arguments: tuple[str, ...], message: str
+def test_the_commands_of_the_release_before_are_understood_and_said_to_go(
+    before: str, now: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(ConfigError, match=message):
-        raise refusal("--project", tmp_path, *arguments)
+    assert forwarded(before.split()) == now.split()
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.count("\n") == 1
+    assert f"use `tenure {' '.join(now.split()[:2])}`" in said.err
+
+
+@pytest.mark.parametrize(
+    "arguments", ["train", "train --target a --as-of 2025-06-01", "promote --target a", "score"]
+)
+def test_commands_that_did_not_move_stay_as_they_are(
+    arguments: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert forwarded(arguments.split()) == arguments.split()
+    assert capsys.readouterr().err == ""
+
+
+def test_options_of_a_table_are_no_options_of_train() -> None:
+    done = CliRunner().invoke(app, ["train", "--label", "left"])
+    assert done.exit_code == 2 and "No such option" in done.output
+    assert "--label" not in CliRunner().invoke(app, ["train", "--help"]).output
 
 
 def test_waivers_need_a_reason() -> None:

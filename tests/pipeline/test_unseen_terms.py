@@ -16,10 +16,10 @@ from pipeline.checking import CheckReport, check_sources
 from pipeline.engine.duckdb import Connection, connected
 from pipeline.engine.facts import source_facts
 from pipeline.jobs import features as build
+from pipeline.jobs.registry import need_version
 from pipeline.jobs.score import score_target
 from pipeline.jobs.stage import load_staged, stage_sources
 from pipeline.jobs.terms import SEEN, TERMS, seen_terms, unseen_terms
-from pipeline.jobs.train import load_version
 from pipeline.tracking import CHAMPION
 from pipeline.workspace import open_workspace
 
@@ -167,10 +167,9 @@ def test_contract_prolonged_in_place_counts_its_last_stretch(
 
 def test_scores_of_unseen_terms_are_unknown_with_their_reason(company_copy: Company) -> None:
     workspace, target = company_copy.workspace()
-    version = load_version(workspace, target, CHAMPION)
-    assert version is not None
+    in_use = need_version(workspace, target, CHAMPION).bundle
     bundle = replace(
-        version[0], basis="calibrated", choices={**version[0].choices, TERMS: {SEEN: ["monthly"]}}
+        in_use, basis="calibrated", choices={**in_use.choices, TERMS: {SEEN: ["monthly"]}}
     )
     with workspace.store.writing(), connected() as connection:
         stage_sources(workspace, connection)
