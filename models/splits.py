@@ -95,27 +95,27 @@ def temporal_folds(keys: pd.DataFrame, count: int, labels: NDArray[np.int8]) -> 
     notes: list[str] = []
     if purged:
         notes.append(
-            f"{purged} training rows were left out because their label window reaches into the"
-            " test."
+            f"{purged} training rows were left out because their outcome was known only after the"
+            " test had begun."
         )
     if not blocks:
         groups = _account_blocks(keys, labels, final)
         notes.append(
-            f"validated on {len(groups)} groups of accounts, not out of time: the training dates"
-            " are too few to keep label windows apart, or too few accounts left."
+            f"validated on {len(groups)} groups of accounts, not out of time: there are too few"
+            " training dates to keep outcomes apart, or too few accounts left."
         )
         return Folds(groups, groups, final, purged, False, leaving, tuple(notes))
     tuning, calibration = blocks[:-1], blocks[-1:]
     if not tuning:
         tuning = calibration
         notes.append(
-            f"one block ({_span(blocks[0])}) both tunes and calibrates: dates or leavers allow no"
-            " second."
+            f"the same dates ({_span(blocks[0])}) were used for tuning and calibration; there were"
+            " too few dates or leavers for two sets."
         )
     elif len(blocks) < count:
         notes.append(
-            f"{len(blocks)} validation blocks instead of {count}: more dates with enough history"
-            f" before them, or {LEAVERS_PER_BLOCK} leaving accounts for each, are not there."
+            f"validated on {len(blocks)} sets of dates instead of {count}: there is not enough"
+            f" history for more, or not {LEAVERS_PER_BLOCK} leaving accounts for each."
         )
     return Folds(tuning, calibration, final, purged, True, leaving, tuple(notes))
 
@@ -137,8 +137,8 @@ def thinned(folds: Folds, keys: pd.DataFrame, most: int) -> Folds:
     # One block may both tune and calibrate, and others ask by identity.
     calibration = tuning if folds.calibration is folds.tuning else lighter(folds.calibration)
     note = (
-        f"{most:,} of {len(folds.final):,} training rows teach, drawn by a hash of account and date"
-        " (training.max_rows)."
+        f"the model learned from {most:,} of {len(folds.final):,} training rows, drawn by a hash of"
+        " account and date (training.max_rows)."
     )
     return replace(
         folds,
@@ -164,7 +164,8 @@ def searched(folds: Folds, keys: pd.DataFrame, most: int) -> Folds:
         for block in folds.tuning
     )
     note = (
-        f"the search looked at {most:,} rows of up to {largest:,} per block (training.search_rows)."
+        f"the search used {most:,} of up to {largest:,} rows per set of dates"
+        " (training.search_rows)."
     )
     return replace(folds, tuning=tuning, notes=(*folds.notes, note))
 

@@ -138,23 +138,24 @@ def train(
     training_set, untold = _with_worthy_season(training_set, folds)
     notes = [*folds.notes, *untold]
     notes += [
-        f"{each.column} was let through the leakage audit (AUC {each.figure:.3f}): {each.waived}."
+        f"{each.column} stays in although the leakage audit objects (AUC {each.figure:.3f}):"
+        f" {each.waived}."
         for each in findings
     ]
     is_few = not is_tuned(folds, plan)
     if is_few:
         recipe, trials, facts = _few_events_recipe(training_set, folds, plan)
         notes.append(
-            f"only {folds.leaving_accounts} accounts left in training (under"
-            f" {plan.few_events_below}): nothing was tuned; of {len(facts['candidates'])} simple"
-            f" candidates {facts['chosen']} had the smallest log loss."
+            f"only {folds.leaving_accounts} accounts left in the training data, too few to tune a"
+            f" model with (that takes {plan.few_events_below}). Of"
+            f" {len(facts['candidates'])} simple methods, {facts['chosen']} did best."
         )
     else:
         tuned = tune(training_set, folds, plan, on_trial, journal=journal, stop=stop)
         if len(tuned.trials) < plan.trials:
             notes.append(
-                f"the search ended after {len(tuned.trials)} of {plan.trials} trials, by its budget"
-                " in minutes: the same data may give another model."
+                f"the search ran out of time after {len(tuned.trials)} of {plan.trials} trials, so"
+                " the same data may give another model next time."
             )
         recipe, trials, facts = (
             _blend_recipe(tuned.members, plan),
@@ -222,8 +223,8 @@ def _with_worthy_season(training_set: TrainingSet, folds: Folds) -> tuple[Traini
     if spread >= WORTH_TELLING:
         return training_set, []
     return untold, [
-        f"the time of year is left out: what returns with it moves dates by {spread:.2f} log-odds"
-        f" (counts from {WORTH_TELLING})."
+        "the time of year is left out: it hardly matters here (dates differ by"
+        f" {spread:.2f} log-odds; it would count from {WORTH_TELLING})."
     ]
 
 
@@ -415,10 +416,10 @@ class _Builder:
         events = int(self.held_keys["account_id"][self.held_labels == 1].nunique())
         if events >= ENOUGH_EVENTS:
             return []
-        pooled = " of all blocks pooled" if is_few and len(self.blocks) > 1 else ""
+        pooled = ", all validation dates taken together" if is_few and len(self.blocks) > 1 else ""
         return [
-            f"the calibrator rests on {events} accounts that left{pooled} (under {ENOUGH_EVENTS}):"
-            " a sigmoid pulled gently towards the uncalibrated log-odds."
+            "calibration: a sigmoid, shrunk towards no correction because only"
+            f" {events} accounts left{pooled} (it takes {ENOUGH_EVENTS})."
         ]
 
     def build(
@@ -430,8 +431,8 @@ class _Builder:
         margin, calibrator = self._calibrate(recipe)
         if isinstance(calibrator, Bent):
             notes.append(
-                "the calibrator bends: bends drawn a period earlier were better than a sigmoid"
-                " beyond noise."
+                "calibration: a curve with bends, because bends found on earlier dates beat a plain"
+                " sigmoid by more than chance."
             )
         table = fit_interval(
             margin, self.held_labels, self.held_keys["account_id"], calibrator, seed=self.plan.seed

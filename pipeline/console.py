@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from models.intervals import FEWEST_ACCOUNTS
+from models.target_words import TargetWords
 from pipeline.edge.text import visible
 from pipeline.jobs.explain import Explained
 from pipeline.jobs.explain_scale import INTERVAL, ScaleExplained
@@ -193,15 +194,14 @@ def _bar(start: float, end: float, low: float, scale: float) -> str:
     return " " * min(left, BAR_WIDTH - 1) + "█" * max(1, right - left)
 
 
-def scale_lines(explained: ScaleExplained, verb: str) -> list[Any]:
-    """Rich renderables of `tenure scale`: what ten points promise, and what the test
-    saw.
-    """
+def scale_lines(explained: ScaleExplained, words: TargetWords) -> list[Any]:
+    """Rich renderables of `tenure scale`: what ten points mean, and what the test saw."""
     from rich.table import Table
     from rich.text import Text
 
-    from models.health import scale_sentence
-    from models.health.words import NO_TEST, base_words, horizon_words
+    from models.health import observed_words, scale_sentence
+    from models.health.scale import BANDS_IN_WORDS
+    from models.health.words import NO_TEST, anchor_words, base_words, horizon_words
 
     scale, within = explained.scale, horizon_words(explained.horizon_days)
     lines: list[Any] = [
@@ -214,31 +214,35 @@ def scale_lines(explained: ScaleExplained, verb: str) -> list[Any]:
         return [
             *lines,
             Text(
-                "scorecard: ranks accounts, gives no probability, so ten points promise nothing in"
-                " numbers"
+                "This is a scorecard: it ranks accounts and gives no chance, so a score stands for"
+                " no number."
             ),
         ]
     lines.append(
         Text(
-            f"a chance of {scale.p_at_risk:.1%} to {verb} {within} stands at the edge"
-            f" {scale.at_risk_until}|{scale.at_risk_until + 1}, {scale.p_healthy:.1%} at"
-            f" {scale.stable_until}|{scale.stable_until + 1}; bands"
-            f" {', '.join(scale.bands).replace('_', ' ')}"
+            f"{anchor_words(scale, f'{words.gerund} {within}')}; bands"
+            f" {', '.join(BANDS_IN_WORDS[band] for band in scale.bands)}"
         )
     )
     if not explained.ranges:
         return [*lines, Text(NO_TEST)]
     table = Table(
-        "score", "what it promises, and what the test saw", "accounts", box=None, pad_edge=False
+        "score",
+        "what it means",
+        "accounts tested",
+        "share, 95% interval",
+        box=None,
+        pad_edge=False,
     )
     for each in explained.ranges:
         table.add_row(
             f"{each.health_from}-{each.health_until}",
-            scale_sentence(each, within, event=verb),
+            scale_sentence(each, within, event=words.verb),
             f"{each.accounts:,}",
+            observed_words(each),
         )
     note = (
-        f"ranges: {INTERVAL}; ranges with fewer than {FEWEST_ACCOUNTS} accounts in the test are"
-        " joined"
+        f"Interval: {INTERVAL}. Ranges with fewer than {FEWEST_ACCOUNTS} tested accounts are"
+        " joined."
     )
     return [*lines, table, Text(note, style="dim")]

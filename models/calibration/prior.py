@@ -56,13 +56,13 @@ class PriorCheck:
     def words(self) -> str:
         """One sentence for people."""
         figures = (
-            f"{self.mean_probability:.1%} were promised and {self.rate:.1%} happened on {self.n:,}"
-            " newer rows"
+            f"on {self.n:,} newer rows {self.mean_probability:.1%} were expected and"
+            f" {self.rate:.1%} happened"
         )
         if not self.is_judged:
             return (
-                f"{figures}; {self.leaving_accounts} accounts with the event are too few to correct"
-                " the level."
+                f"{figures}; with {self.leaving_accounts} accounts that had the event that is too"
+                " few to correct the level."
             )
         if not self.has_moved:
             return f"{figures}: the level holds."

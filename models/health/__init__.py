@@ -9,6 +9,7 @@ from models.health.points import (
 from models.health.promises import (
     Promise,
     bands_of_range,
+    observed_words,
     points_to_edges,
     promise_of,
     promises,
@@ -36,6 +37,7 @@ __all__ = [
     "displayed_points",
     "largest_remainder",
     "largest_slope",
+    "observed_words",
     "points_from_contributions",
     "points_of_scorecard",
     "points_to_edges",

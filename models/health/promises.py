@@ -15,9 +15,7 @@ from models.intervals import FEWEST_ACCOUNTS, wilson
 
 _TOPS = (10, 20, 30, 40, 50, 60, 70, 80, 90, 100)
 _OFTEN_SAID = 0.015
-"""From here on "of 100 accounts about N" is right to within a third; rarer events are told of
-1,000.
-"""
+"""From here on "about N in 100" is right to within a third; rarer events are counted in 1,000."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,7 @@ def promise_of(health: int, ranges: Sequence[Promise]) -> Promise | None:
 
 
 def scale_sentence(promise: Promise, within: str, *, event: str = "leave") -> str:
-    """What a range promises and what the test saw, in one sentence.
+    """What a range promises, and what the test saw.
 
     Parameters
     ----------
@@ -108,8 +106,8 @@ def scale_sentence(promise: Promise, within: str, *, event: str = "leave") -> st
     --------
     >>> seen = Promise(31, 40, 92, 92, 11, 0.139, 11 / 92, 0.068, 0.202)
     >>> scale_sentence(seen, "within 90 days")  # doctest: +NORMALIZE_WHITESPACE
-    'of 100 accounts shown 31-40 about 14 leave within 90 days; in the test 11 of 92 did (12%,
-    7-20%)'
+    'Accounts scoring 31-40: about 14 in 100 leave within 90 days. When we tested it, 11 of 92
+    did.'
     """
     shown = f"{promise.health_from}-{promise.health_until}"
     if not 0.0 <= promise.promised <= 1.0:
@@ -119,11 +117,22 @@ def scale_sentence(promise: Promise, within: str, *, event: str = "leave") -> st
     often = promise.promised >= _OFTEN_SAID
     of, expected = (100, 100 * promise.promised) if often else (1000, 1000 * promise.promised)
     count = f"about {expected:.0f}" if expected >= 0.5 else "fewer than 1"
-    seen = (
-        f"in the test {promise.events:,} of {promise.scores:,} did ({_percent(promise.observed)}, "
-        f"{_range(promise.observed_low, promise.observed_high)})"
+    return (
+        f"Accounts scoring {shown}: {count} in {of:,} {event} {within}."
+        f" When we tested it, {promise.events:,} of {promise.scores:,} did."
     )
-    return f"of {of:,} accounts shown {shown} {count} {event} {within}; {seen}"
+
+
+def observed_words(promise: Promise) -> str:
+    """The share that came true in the test, with its 95% interval.
+
+    Examples
+    --------
+    >>> observed_words(Promise(31, 40, 92, 92, 11, 0.139, 11 / 92, 0.068, 0.202))
+    '12% (7-20%)'
+    """
+    ends = f"{_number(promise.observed_low)}-{_number(promise.observed_high)}%"
+    return f"{_number(promise.observed)}% ({ends})"
 
 
 def points_to_edges(
@@ -195,14 +204,6 @@ def _promise(health_from: int, health_until: int, rows: pd.DataFrame) -> Promise
         low,
         high,
     )
-
-
-def _percent(share: float) -> str:
-    return f"{_number(share)}%"
-
-
-def _range(low: float, high: float) -> str:
-    return f"{_number(low)}-{_number(high)}%"
 
 
 def _number(share: float) -> str:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from features.errors import ConfigError, ContractError
 from models.declared import AT_RISK_UNTIL, STABLE_UNTIL
-from models.health.scale import Floats, Scale, displayed, scale_from_anchors
+from models.health.scale import BANDS_IN_WORDS, Floats, Scale, displayed, scale_from_anchors
 
 MOST_AT_THE_ENDS = 0.05
 """Largest share of accounts that may show exactly 0 or 100."""
@@ -133,40 +133,39 @@ def scale_problems(
         Share of accounts the team can take on; None: not judged.
     """
     facts = _facts(scale, _checked(probabilities), base_probability)
-    alert, calm = _alert_and_calm(scale)
+    alert, calm = (BANDS_IN_WORDS[band] for band in _alert_and_calm(scale))
     problems = []
     if facts.ends > MOST_AT_THE_ENDS:
         problems.append(
-            f"{facts.ends:.1%} of accounts score exactly 0 or 100, at most {MOST_AT_THE_ENDS:.0%}"
-            " should."
+            f"{facts.ends:.1%} of accounts score exactly 0 or 100; it should be at most"
+            f" {MOST_AT_THE_ENDS:.0%}."
         )
     if not scale.good_event and not BASE_FROM <= facts.base <= BASE_UNTIL:
         problems.append(
-            f"the points of every account start at {facts.base}, the base should lie in"
-            f" {BASE_FROM}-{BASE_UNTIL}."
+            f"every account's points start at {facts.base}; they should start between {BASE_FROM}"
+            f" and {BASE_UNTIL}."
         )
     if facts.alert_edge < facts.raised - 1e-9:
         problems.append(
-            f"band {alert} starts at a probability of {facts.alert_edge:.1%}, while"
-            f" {facts.raised:.1%} is the least that is clearly above the average of"
-            f" {facts.mean:.1%}."
+            f"the {alert} band starts at a chance of {facts.alert_edge:.1%}, which is not clearly"
+            f" above the average of {facts.mean:.1%}; {facts.raised:.1%} would be."
         )
     if facts.alert_share == 0:
-        problems.append(f"no account is in band {alert}.")
+        problems.append(f"no account is in the {alert} band.")
     elif capacity_share is not None and facts.alert_share > 1.5 * capacity_share:
         problems.append(
-            f"{facts.alert_share:.1%} of accounts are in band {alert}, the team can take on"
-            f" {capacity_share:.1%}."
+            f"{facts.alert_share:.1%} of accounts are in the {alert} band, but the team can take on"
+            f" only {capacity_share:.1%}."
         )
     # Not more is asked of the calm band than that it is no rarity: where most accounts on annual
     # terms cannot leave inside the horizon, a majority in it would put a third of all at exactly
     # 100.
     if facts.calm_share < FEWEST_CALM:
-        problems.append(f"only {facts.calm_share:.1%} of accounts are in band {calm}.")
+        problems.append(f"only {facts.calm_share:.1%} of accounts are in the {calm} band.")
     if facts.calm_share > MOST_CALM:
         problems.append(
-            f"{facts.calm_share:.1%} of accounts are in band {calm}: the score hardly separates"
-            " them."
+            f"{facts.calm_share:.1%} of accounts are in the {calm} band: the score hardly tells"
+            " accounts apart."
         )
     return tuple(problems)
 
@@ -318,25 +317,25 @@ def _cost(
 def _notes(
     scale: Scale, p: Floats, capacity_share: float | None, base_probability: float
 ) -> tuple[str, ...]:
-    alert, calm = _alert_and_calm(scale)
+    alert, calm = (BANDS_IN_WORDS[band] for band in _alert_and_calm(scale))
     alert_share = _facts(scale, p, base_probability).alert_share
     share = DEFAULT_CAPACITY_SHARE if capacity_share is None else capacity_share
     notes = []
     if capacity_share is None:
         notes.append(
-            f"no capacity is declared, so {share:.0%} of accounts was assumed; "
-            "set [objective] capacity to what your team can take on."
+            f"we assumed that your team can take on {share:.0%} of accounts; "
+            "set [objective] capacity to the real number."
         )
     if alert_share < 0.5 * share:
         notes.append(
-            f"{alert_share:.1%} of accounts are in band {alert}, fewer than the team could take on"
-            f" ({share:.1%}): a wider band would take in accounts that are hardly above the"
-            " average, or leave many at exactly 100."
+            f"{alert_share:.1%} of accounts are in the {alert} band, although the team could take"
+            f" on {share:.1%}: a wider band would take in accounts hardly above the average, or"
+            " leave many at exactly 100."
         )
     if not scale.good_event and scale.p_healthy >= 0.5:
         notes.append(
-            f"band {calm} reaches up to a probability of {scale.p_healthy:.0%}: here it means"
-            " better than most, not likely to stay."
+            f"the {calm} band goes up to a chance of {scale.p_healthy:.0%}: here it means better"
+            " than most, not likely to stay."
         )
     return tuple(notes)
 

@@ -14,9 +14,11 @@ from models.health.promises import (
     promise_of,
     scale_sentence,
 )
-from models.health.scale import BANDS_IN_WORDS, GOOD_EVENT_BANDS, HEALTH_BANDS
+from models.health.scale import BANDS_IN_WORDS, GOOD_EVENT_BANDS, HEALTH_BANDS, Scale
 
-NO_TEST = "what such scores promise has not been tested on record; run `tenure evaluate`"
+NO_TEST = "No test shows yet what such a score means. Run `tenure evaluate`."
+TOO_LITTLE = "too little data to tell"
+"""The range of a score reaches every band."""
 
 
 def horizon_words(horizon_days: Any) -> str:
@@ -30,7 +32,22 @@ def horizon_words(horizon_days: Any) -> str:
 
 def base_words(base_displayed: int) -> str:
     """Where every account's points start, in words."""
-    return f"a typical account of yours starts at {base_displayed}"
+    return f"your typical account starts at {base_displayed}"
+
+
+def anchor_words(scale: Scale, gerund: str = "the event") -> str:
+    """What the last scores of the first two bands mean, as chances.
+
+    Examples
+    --------
+    >>> from models.health.scale import scale_from_anchors
+    >>> anchor_words(scale_from_anchors(0.098, 0.008), "leaving")
+    'a score of 40 means about a 9.8% chance of leaving; 70 means 0.8%'
+    """
+    return (
+        f"a score of {scale.at_risk_until} means about a {scale.p_at_risk:.1%} chance of {gerund};"
+        f" {scale.stable_until} means {scale.p_healthy:.1%}"
+    )
 
 
 def sentence_of(health: int, ranges: Sequence[Promise], horizon_days: Any, event: str) -> str:
@@ -49,13 +66,18 @@ def band_names(bands: Iterable[str]) -> tuple[str, str, str]:
 
 
 def unsure_band(score: Mapping[str, Any], edges: Sequence[int]) -> str:
-    """`at risk or stable` where the score's range crosses a band edge, else empty."""
+    """`at risk or stable` where the score's range crosses a band edge, else empty.
+
+    A range that reaches every band says nothing, and the words say so.
+    """
     reached = bands_of_range(
         float(score["health_low"]),
         float(score["health_high"]),
         band_names([str(score["band"])]),
         edges,
     )
+    if len(reached) > 2:
+        return TOO_LITTLE
     return " or ".join(BANDS_IN_WORDS[band] for band in reached) if len(reached) > 1 else ""
 
 

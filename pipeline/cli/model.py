@@ -33,7 +33,7 @@ def train(
     with workspace.store.writing():
         refuse_leaking_store(workspace, chosen)
         trained = train_target(workspace, chosen)
-    tell_training(story, trained)
+    tell_training(story, chosen, trained)
     if as_json:
         print_json(
             {

@@ -101,7 +101,7 @@ def scale(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """What each ten points promise, and what the test saw.
+    """What each ten points of the score mean, and what the test saw.
 
     Example: tenure scale
     """
@@ -114,7 +114,7 @@ def scale(
     if as_json:
         print_json(explained.to_dict())
         return
-    show(scale_lines(explained, TARGET_WORDS[chosen.kind].verb), ACCOUNT_WIDTH)
+    show(scale_lines(explained, TARGET_WORDS[chosen.kind]), ACCOUNT_WIDTH)
 
 
 def rollback(

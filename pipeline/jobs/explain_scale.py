@@ -12,7 +12,7 @@ from pipeline.jobs.registry import need_version
 from pipeline.tracking import CHALLENGER, CHAMPION
 from pipeline.workspace import Workspace
 
-INTERVAL = "Wilson 95%, as many trials as distinct accounts"
+INTERVAL = "Wilson, with each account counted as one trial"
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from models.bundle import Bundle
+from models.health.words import anchor_words
 from models.target_words import TARGET_WORDS
 from pipeline.config.schema import Target
 from pipeline.jobs.bench_advice import bench_advice
@@ -41,7 +42,8 @@ def target_card(
             target_words=target_words(target),
             evaluation=evaluation,
             gates=evaluation.get("gates", []),
-            model_info=_model_info(bundle) | _bench(workspace, target, bundle),
+            model_info=_model_info(bundle, TARGET_WORDS[target.kind].gerund)
+            | _bench(workspace, target, bundle),
             signals=bundle.published.signals,
             band_table=bands,
             backtest=tested,
@@ -62,16 +64,19 @@ def target_words(target: Target) -> str:
     return f"Will the account {TARGET_WORDS[rule.kind].question} {when}{gap}?{grace}"
 
 
-def limits_of(bundle: Bundle) -> tuple[str, ...]:
-    """What to keep in mind with the scores of a bundle, in sentences."""
-    notes = [str(n) for n in bundle.facts.get("notes", [])]
+def leader_limits(bundle: Bundle) -> tuple[str, ...]:
+    """What every reader of the scores should keep in mind, without statistics."""
     if bundle.basis == "scorecard":
-        notes.insert(
-            0,
-            "No model earned publication: this is the scorecard, which ranks accounts by declared"
-            " signs and gives no probability.",
+        return (
+            "No model is good enough to use yet. Scores come from the scorecard instead, so there"
+            " are no probabilities.",
         )
-    return tuple(notes)
+    return ()
+
+
+def limits_of(bundle: Bundle) -> tuple[str, ...]:
+    """What to keep in mind with the scores of a bundle, for readers of the model card."""
+    return (*leader_limits(bundle), *(str(note) for note in bundle.facts.get("notes", [])))
 
 
 def _bench(workspace: Workspace, target: Target, bundle: Bundle) -> dict[str, str]:
@@ -80,7 +85,7 @@ def _bench(workspace: Workspace, target: Target, bundle: Bundle) -> dict[str, st
     return {} if advice is None else {"bench": advice.words}
 
 
-def _model_info(bundle: Bundle) -> dict[str, Any]:
+def _model_info(bundle: Bundle, gerund: str) -> dict[str, Any]:
     training: Mapping[str, Any] = bundle.published.training
     facts = bundle.facts
     settings = training.get("settings")
@@ -91,9 +96,9 @@ def _model_info(bundle: Bundle) -> dict[str, Any]:
         "basis": bundle.basis,
         "calibrator": bundle.calibrator_version,
         "scale": (
-            f"{bundle.scale.p_at_risk:.1%} at 40|41, {bundle.scale.p_healthy:.1%} at 70|71"
+            anchor_words(bundle.scale, gerund)
             if has_chances
-            else "points of the scorecard; no probability stands behind them"
+            else "points of the scorecard, without probabilities"
         ),
         "training dates": f"{training.get('first_as_of')} to {training.get('last_as_of')}",
         "training rows": training.get("rows"),

@@ -19,7 +19,7 @@ from pipeline.jobs.changes import ScoreChanges
 from pipeline.jobs.evaluate import latest_evaluation
 from pipeline.jobs.explain import Explained
 from pipeline.jobs.explain_scale import band_edges
-from pipeline.jobs.model_page import limits_of, target_card, target_words
+from pipeline.jobs.model_page import leader_limits, target_card, target_words
 from pipeline.jobs.outcomes import outcomes_report
 from pipeline.jobs.patterns import PatternReport
 from pipeline.jobs.pulse import PulseReport
@@ -81,7 +81,7 @@ def write_reports(workspace: Workspace, target: Target, published: PublishedRun)
             target_kind=target.kind,
             target_words=target_words(target),
             names=_former_names(workspace),
-            limits=limits_of(published.bundle),
+            limits=leader_limits(published.bundle),
             ranges=promises(
                 tested,
                 edges=(published.bundle.scale.at_risk_until, published.bundle.scale.stable_until),

@@ -11,6 +11,8 @@ from typing import Any
 
 from features.errors import ConfigError, GateRefused, TooFewEvents
 from models.gates import CALIBRATED
+from models.health.words import anchor_words
+from models.target_words import TARGET_WORDS
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection, connected
 from pipeline.jobs.evaluate import evaluate_target, latest_evaluation
@@ -76,7 +78,7 @@ def train(run: TargetRun) -> None:
     except TooFewEvents as few:
         run.refused = _publish_scorecard(run.workspace, run.target, run.say, few)
         return
-    tell_training(run.say, run.trained)
+    tell_training(run.say, run.target, run.trained)
 
 
 def evaluate(run: TargetRun) -> None:
@@ -131,11 +133,11 @@ def _publish_scorecard(workspace: Workspace, target: Target, say: Say, few: TooF
     """
     say("train", f"no model: {few}")
     if is_in_use(workspace, target):
-        say("promote", "what is in use stays.")
+        say("promote", "the model or scorecard in use stays.")
         return str(few)
     version = register_scorecard(workspace, target, f"no model was trained: {few}")
     registered_model(workspace, target).put_to_use(version, "scorecard", refused=str(few))
-    say("promote", "the scorecard is published: scores and reasons, no probability.")
+    say("promote", "scores come from the scorecard, so there are no probabilities.")
     return str(few)
 
 
@@ -155,15 +157,15 @@ def _promote(workspace: Workspace, target: Target, say: Say) -> str | None:
             try:
                 promote_target(workspace, target, use_scorecard=True)
             except ConfigError as error:
-                say("promote", f"nor is there a scorecard to publish: {error}")
+                say("promote", f"there is no scorecard to use instead: {error}")
                 raise refusal from None
             say(
                 "promote",
-                "no model is promoted; the scorecard is published instead: scores and reasons, no"
-                " probability.",
+                "this model was not good enough to use. Scores come from the scorecard instead, so"
+                " there are no probabilities.",
             )
         return str(refusal)
-    say("promote", f"version {done.version} is in use; {len(done.reasons)} gates passed")
+    say("promote", f"version {done.version} is in use; it passed {len(done.reasons)} gates")
     return None
 
 
@@ -179,20 +181,19 @@ def _used_at_newer_level(workspace: Workspace, target: Target, say: Say) -> bool
     try:
         done = recalibrate_target(workspace, target, candidate=True)
     except (ConfigError, GateRefused) as reason:
-        say("promote", f"nor with a corrected level: {reason}")
+        say("promote", f"correcting its level did not help: {reason}")
         return False
     if done.version is None:
         say(
             "promote",
-            "nor do outcomes that were complete before the newest date correct its level:"
-            f" {done.check.words}",
+            f"outcomes known before the newest date do not correct its level: {done.check.words}",
         )
         return False
     say(
         "promote",
-        f"its level alone was off and follows newer labels: {done.check.words} Version"
-        f" {done.version} is in use; on the newest date, which set nothing, log loss"
-        f" {done.log_loss_after:.4f}, before {done.log_loss_before:.4f}.",
+        f"only its level was off, and newer outcomes corrected it: {done.check.words} Version"
+        f" {done.version} is in use. On the newest date, kept apart for this check, log loss is"
+        f" {done.log_loss_after:.4f}; before the correction it was {done.log_loss_before:.4f}.",
     )
     return True
 
@@ -211,8 +212,8 @@ def tell_stage(say: Say, staged: Mapping[str, Any]) -> None:
     sources = "1 source" if len(staged) == 1 else f"{len(staged)} sources"
     say(
         "stage",
-        f"{sources}, {read:,} rows read, {good:,} kept, {left:,} left out by rule, {bad:,} in "
-        f"quarantine{span}",
+        f"{sources}, {read:,} rows read, {good:,} kept, {left:,} left out by your rules, {bad:,}"
+        f" bad{span}",
     )
 
 
@@ -226,30 +227,29 @@ def tell_features(say: Say, target: Target, counts: Mapping[str, Any]) -> None:
         f"{int(counts['dates'])} dates, {day_of(counts['first'])} to {day_of(counts['last'])}; "
         f"{counts['signals']} signals",
     )
-    rate = counts["rate"]
+    rate, past = counts["rate"], TARGET_WORDS[target.kind].past
     say(
         "labels",
-        f"{int(counts['labelled']):,} rows have a complete horizon; {int(counts['leavers']):,}"
-        f" accounts with the event{'' if rate is None else f' ({rate:.1%} of rows)'}; test:"
-        f" {int(counts['test_rows']):,} rows, {int(counts['test_leavers']):,} accounts with the"
-        " event",
+        f"the outcome of {int(counts['labelled']):,} rows is known; {int(counts['leavers']):,}"
+        f" accounts {past}{'' if rate is None else f' ({rate:.1%} of rows)'}; in the test"
+        f" {int(counts['test_leavers']):,}, on {int(counts['test_rows']):,} rows",
     )
 
 
-def tell_training(say: Say, trained: Trained) -> None:
+def tell_training(say: Say, target: Target, trained: Trained) -> None:
     """What was chosen, and on what."""
     training = trained.bundle.model.training
     say(
         "train",
-        f"{trained.bundle.model.name}, {len(trained.result.trials)} trials, {training['rows']:,}"
-        f" rows until {training['last_as_of']}; calibrated on {training['calibration_from']} to"
-        f" {training['calibration_until']}",
+        f"{trained.bundle.model.name}, {len(trained.result.trials)} trials, learned from"
+        f" {training['rows']:,} rows until {training['last_as_of']}; calibrated on"
+        f" {training['calibration_from']} to {training['calibration_until']}",
     )
     scale = trained.bundle.scale
     say(
         "scale",
-        f"{scale.p_at_risk:.1%} at the edge 40|41, {scale.p_healthy:.1%} at 70|71"
-        + (" (proposed; declare them in [scale] to fix them)" if trained.proposal else ""),
+        anchor_words(scale, TARGET_WORDS[target.kind].gerund)
+        + (" (proposed; declare them in [scale] to keep them)" if trained.proposal else ""),
     )
     for note in trained.result.notes:
         say("note", note)
@@ -259,20 +259,22 @@ def tell_evaluation(say: Say, found: Mapping[str, Any]) -> None:
     """Test metrics beside the constant and recency alone."""
     test = found["test"]
     recency = (
-        "" if test.get("recency_auc") is None else f", recency alone {test['recency_auc']:.3f}"
+        ""
+        if test.get("recency_auc") is None
+        else f" (date of last use alone: {test['recency_auc']:.3f})"
     )
     say(
         "test",
         f"AUC {test['auc']:.3f} ({test['auc_low']:.3f}-{test['auc_high']:.3f}){recency}; log loss "
-        f"{test['log_loss']:.4f}, constant {test['log_loss_constant']:.4f}",
+        f"{test['log_loss']:.4f} (one rate for all: {test['log_loss_constant']:.4f})",
     )
     among, calendar = found.get("can_leave"), found["baselines"].get("contract_calendar")
     if among and among["auc"] is not None and calendar is not None:
         say(
             "test",
-            f"where the contract ends in the window ({among['n']:,} scores) AUC {among['auc']:.3f},"
-            f" the contract calendar alone {calendar['auc_can_leave']:.3f}; its log loss over all"
-            f" {calendar['log_loss']:.4f}",
+            f"where the contract ends in time ({among['n']:,} scores) AUC {among['auc']:.3f}"
+            f" (contract calendar alone: {calendar['auc_can_leave']:.3f}); log loss of the"
+            f" calendar over all scores {calendar['log_loss']:.4f}",
         )
     say(
         "test",
@@ -293,15 +295,17 @@ def tell_beside(say: Say, found: Mapping[str, Any]) -> None:
     if apart and apart["treated_share"] and apart["metrics"]:
         say(
             "test",
-            f"{apart['treated_share']:.0%} of test rows were worked on inside their window; without"
-            f" them AUC {apart['metrics']['auc']:.3f}, log loss {apart['metrics']['log_loss']:.4f}",
+            f"somebody worked on {apart['treated_share']:.0%} of test rows before the outcome;"
+            f" without them AUC {apart['metrics']['auc']:.3f}, log loss"
+            f" {apart['metrics']['log_loss']:.4f}",
         )
     notice = found.get("under_notice")
     if notice:
         say(
             "test",
-            f"accounts that had given notice are left out ({notice['notice_rows']} rows,"
-            f" {notice['notice_left']} left in time); with them AUC {notice['with']['auc']:.3f},"
+            "accounts that had already given notice are not in the test"
+            f" ({notice['notice_rows']} rows, of which {notice['notice_left']} left in time); with"
+            f" them AUC {notice['with']['auc']:.3f},"
             f" log loss {notice['with']['log_loss']:.4f}",
         )
     leading = found.get("leading_alone")
@@ -314,7 +318,7 @@ def tell_beside(say: Say, found: Mapping[str, Any]) -> None:
             f" against {leading['all_log_loss']:.4f} with all, AUC {leading['auc']:.3f} against"
             f" {leading['all_auc']:.3f}; difference {leading['difference']:+.4f} (95%"
             f" {leading['difference_low']:+.4f} to {leading['difference_high']:+.4f}),"
-            f" {'beyond' if beyond else 'within'} chance",
+            f" {'more than chance' if beyond else 'could be chance'}",
         )
 
 
@@ -330,18 +334,18 @@ def tell_score(say: Say, published: PublishedRun) -> None:
     scored = int(published.scores["health"].notna().sum())
     say(
         "score",
-        f"as of {published.run['as_of']:%Y-%m-%d}: {scored:,} scored,"
-        f" {int(bands.get('unknown', 0)):,} unknown; {', '.join(changes)}"
-        + (" (against the last run)" if before else ""),
+        f"as of {published.run['as_of']:%Y-%m-%d}: {scored:,} accounts scored,"
+        f" {int(bands.get('unknown', 0)):,} could not be; {', '.join(changes)}"
+        + (" (change since the last run)" if before else ""),
     )
     stale = [s.source for s in published.freshness if s.problem]
     if published.shift is not None:
         say(
             "score",
-            f"distribution: stability index {published.shift.index:.2f} against the last run (0.25"
-            " is a major shift)",
+            f"scores against the last run: stability index {published.shift.index:.2f} (0.25 and"
+            " more is a major shift)",
         )
     say(
         "score",
-        f"run {published.run['run_id']} published; stale sources: {', '.join(stale) or 'none'}",
+        f"run {published.run['run_id']} is published; stale sources: {', '.join(stale) or 'none'}",
     )

@@ -294,8 +294,8 @@ def _stabilised(
     if changed <= budget:
         return result
     note = (
-        f"on the latest validation date {changed:.0%} of accounts would change band"
-        f" ({100 * budget:g}% are allowed), so the log-odds are averaged with those of the model in"
+        f"the new model alone would move {changed:.0%} of accounts to another band, and"
+        f" {100 * budget:g}% are allowed, so its log-odds are averaged with those of the model in"
         " use."
     )
     return replace(

@@ -15,6 +15,7 @@ from models.bundle import Bundle, Scored
 from models.drivers import driver_table
 from models.gates import Gate, verdict
 from models.health import band_table
+from models.health.words import anchor_words
 from models.leakage import LEAVERS_TO_AUDIT, LIMIT, LeakFinding
 from models.plan import TrainingPlan
 from models.table import TableOptions, TableRows, table_rows
@@ -503,7 +504,7 @@ def _info(
         "version": bundle.model_version,
         "method": bundle.model.name,
         "calibrator": bundle.calibrator_version,
-        "scale": f"{bundle.scale.p_at_risk:.1%} at 40|41, {bundle.scale.p_healthy:.1%} at 70|71",
+        "scale": anchor_words(bundle.scale),
         "table": job.file.name,
         "label": job.options.label,
         "accounts named by": job.options.account or "nothing: each distinct row is one",

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from models.health import (
     bands_of_range,
+    observed_words,
     points_to_edges,
     promise_of,
     promises,
@@ -42,9 +43,11 @@ def test_the_sentence_of_the_worked_example():
     found = promises(scores_of((35, 92, 11, 0.14), (55, 40, 2, 0.04), (85, 40, 1, 0.01)))
     one = promise_of(33, found)
     assert (one.accounts, one.scores, one.events, one.promised) == (92, 92, 11, pytest.approx(0.14))
-    assert scale_sentence(one, "within 90 days").startswith(
-        "of 100 accounts shown 0-40 about 14 leave within 90 days; in the test 11 of 92 did (12%, "
+    assert scale_sentence(one, "within 90 days") == (
+        "Accounts scoring 0-40: about 14 in 100 leave within 90 days."
+        " When we tested it, 11 of 92 did."
     )
+    assert observed_words(one).startswith("12% (")
 
 
 def test_ranges_of_ten_points_stay_where_each_has_thirty_accounts():
@@ -104,17 +107,19 @@ def test_ranges_cover_every_score_once_and_none_is_too_small(groups, edges):
 @pytest.mark.parametrize(
     ("promised", "words"),
     [
-        (0.139, "of 100 accounts shown 71-80 about 14 grow"),
-        (0.006, "of 1,000 accounts shown 71-80 about 6 grow"),
-        (0.0001, "of 1,000 accounts shown 71-80 fewer than 1 grow"),
+        (0.139, "about 14 in 100 grow"),
+        (0.006, "about 6 in 1,000 grow"),
+        (0.0001, "fewer than 1 in 1,000 grow"),
     ],
 )
-def test_rare_chances_are_told_of_a_thousand(promised, words):
+def test_rare_chances_are_counted_in_a_thousand(promised, words):
     promise = Promise(71, 80, 50, 60, 1, promised, 1 / 60, 0.004, 0.09)
     assert (
         scale_sentence(promise, "by the next renewal", event="grow")
-        == f"{words} by the next renewal; in the test 1 of 60 did (1.7%, 0.4-9%)"
+        == f"Accounts scoring 71-80: {words} by the next renewal."
+        " When we tested it, 1 of 60 did."
     )
+    assert observed_words(promise) == "1.7% (0.4-9%)"
 
 
 def test_wilson_as_published():

@@ -165,7 +165,7 @@ def test_declared_anchors_that_paint_everything_green_are_a_problem():
     p, base = portfolio(0.02, 1.2, seed=3)
     problems = " ".join(scale_problems(ANCHORS, p, base))
     assert "exactly 0 or 100" in problems
-    assert "the base should lie in 45-90" in problems
+    assert "they should start between 45 and 90" in problems
 
 
 def test_capacity_never_turns_ordinary_accounts_red():
@@ -173,14 +173,14 @@ def test_capacity_never_turns_ordinary_accounts_red():
     proposal = propose_scale(p, 0.30, base)
     red = displayed(proposal.scale.exact(p)) <= 40
     assert red.mean() < 0.1
-    assert "fewer than the team could take on" in " ".join(proposal.notes) + " ".join(
+    assert "although the team could take on" in " ".join(proposal.notes) + " ".join(
         proposal.problems
     )
 
 
 def test_assumed_capacity_is_said():
     p, base = portfolio(0.08, 1.0, seed=1)
-    assert "no capacity is declared" in propose_scale(p, None, base).notes[0]
+    assert "we assumed that your team can take on" in propose_scale(p, None, base).notes[0]
 
 
 def test_equal_probabilities_cannot_carry_a_scale():

@@ -95,11 +95,11 @@ def test_one_block_tunes_and_calibrates_and_says_so() -> None:
     keys, labels = _grid(300, 7, test=1, horizon=60)
     folds = temporal_folds(keys, 4, labels)
     if len(folds.tuning) == 1 and folds.tuning[0] is folds.calibration[0]:
-        assert any("both tunes and calibrates" in note for note in folds.notes)
+        assert any("were used for tuning and calibration" in note for note in folds.notes)
     keys, labels = _grid(60, 12, rate=0.12)
     folds = temporal_folds(keys, 4, labels)
     assert folds.tuning[0] is folds.calibration[0]
-    assert any("both tunes and calibrates" in note for note in folds.notes)
+    assert any("were used for tuning and calibration" in note for note in folds.notes)
     _assert_apart(keys, folds)
 
 
@@ -229,7 +229,7 @@ def test_a_search_looks_at_fewer_rows_than_what_calibrates_and_teaches() -> None
             whole.validation
         )
     assert light.calibration is folds.calibration and light.final is folds.final
-    assert "search looked at 400 rows" in light.notes[-1]
+    assert "search used 400 of up to 3,000 rows" in light.notes[-1]
     _assert_apart(keys, light)
     assert searched(folds, keys, 8_000) is folds
 

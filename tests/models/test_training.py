@@ -259,8 +259,8 @@ def test_few_leavers_mean_no_search_and_a_note() -> None:
     rows, _ = _world(accounts=70, dates=14, shift=-3.5)
     result = train(rows, TrainingPlan(trials=5, threads=1))
     assert "method" in result.trials.columns and len(result.trials) == 3
-    assert any("nothing was tuned" in note for note in result.notes)
-    assert any("the calibrator rests on" in note for note in result.notes)
+    assert any("too few to tune" in note for note in result.notes)
+    assert any("shrunk towards no correction" in note for note in result.notes)
     assert np.isfinite(result.model.probability(rows.test.features)).all()
 
 

@@ -79,7 +79,8 @@ def test_a_candidate_refused_for_its_level_is_used_at_the_level_of_newer_labels(
     # move with it.
     assert after.scale == refused.scale
     assert any(
-        f"Version {version} is in use" in line and "follows newer labels" in line for line in told
+        f"Version {version} is in use" in line and "newer outcomes corrected it" in line
+        for line in told
     )
     found = latest_evaluation(workspace, target, after.model_version)
     assert found is not None and len(found["test"]["as_of"]) == 1  # judged on the newest date alone

@@ -73,8 +73,8 @@ def test_the_scale_is_explained_per_ten_points(company, tenure):
     )
     assert "Wilson" in found["interval"]
     told = tenure("scale", "--project", company.folder).out
-    assert f"a typical account of yours starts at {found['base_displayed']}" in told
-    assert f"accounts shown 0-{ranges[0]['health_until']} " in told
+    assert f"your typical account starts at {found['base_displayed']}" in told
+    assert f"Accounts scoring 0-{ranges[0]['health_until']}: " in told
 
 
 def test_the_sentence_and_the_sub_scores_stand_beside_a_score(company, tenure):
@@ -90,9 +90,9 @@ def test_the_sentence_and_the_sub_scores_stand_beside_a_score(company, tenure):
         score["base_displayed"] + sum(e["points_displayed"] for e in found["dimensions"])
         == score["health"]
     )
-    assert "leave within 90 days; in the test" in found["scale_sentence"]
+    assert "leave within 90 days. When we tested it, " in found["scale_sentence"]
     told = " ".join(tenure("explain", account, "--project", company.folder).out.split())
     assert found["scale_sentence"] in told and found["to_edges"] in told
     page = (company.folder / "reports" / "churn_90d" / "portfolio.html").read_text()
     assert found["scale_sentence"] in page
-    assert f"a typical account of yours starts at {int(score['base_displayed'])}" in page
+    assert f"your typical account starts at {int(score['base_displayed'])}" in page

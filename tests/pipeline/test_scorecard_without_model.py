@@ -34,7 +34,9 @@ def test_run_publishes_a_scorecard_where_nobody_left(calm: Company, tenure: Comm
     done = tenure("run", "--project", calm.folder)
 
     assert done.code == 0, done.err
-    assert "at least 2 of each are needed" in done.out and "scorecard is published" in done.out
+    assert (
+        "at least 2 of each are needed" in done.out and "scores come from the scorecard" in done.out
+    )
     scores = calm.published("scores")
     members = scores[~scores["band"].isin(["leaving", "unknown"])]
     assert set(members["basis"]) == {"scorecard"} and members["probability"].isna().all()
@@ -46,7 +48,7 @@ def test_run_publishes_a_scorecard_where_nobody_left(calm: Company, tenure: Comm
     assert (added - members.set_index("account_id")["health_exact"]).abs().max() < 1e-9
 
     page = Path(calm.folder / "reports" / "churn_90d" / "portfolio.html").read_text()
-    assert "no model was trained" in page
+    assert "No model is good enough to use yet" in page
     explained = tenure("explain", members["account_id"].iloc[0], "--project", calm.folder)
     assert explained.code == 0, explained.err
 
@@ -56,7 +58,7 @@ def test_the_next_run_goes_on_with_it_and_train_alone_is_refused(
 ) -> None:
     assert tenure("run", "--project", calm.folder).code == 0
     again = tenure("run", "--project", calm.folder)
-    assert again.code == 0 and "what is in use stays" in again.out, again
+    assert again.code == 0 and "the model or scorecard in use stays" in again.out, again
     assert len(calm.workspace(NOW)[0].store.read("runs")["run_id"].unique()) == 1
 
     alone = tenure("train", "--project", calm.folder)

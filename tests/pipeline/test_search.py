@@ -103,7 +103,7 @@ def test_a_journal_whose_last_line_was_not_written_to_its_end_is_gone_on_with(
 def test_minutes_end_a_search_and_the_report_says_so(tmp_path: Path) -> None:
     result = train(world(), PLAN, journal=tmp_path / "search.log", stop=Deadline(0.0))
     assert len(result.trials) == 1  # the reference is always tried
-    assert any("ended after 1 of 5 trials" in note for note in result.notes)
+    assert any("ran out of time after 1 of 5 trials" in note for note in result.notes)
     assert not Deadline(None)()
 
 
