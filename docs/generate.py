@@ -690,6 +690,32 @@ automatically. `tenure catalogue` prints the same in a terminal.
     )
 
 
+def phrases() -> str:
+    """What every card says, at the values where language breaks."""
+    from features.catalogue import DIMENSIONS
+    from models.drivers.samples import every_signal, samples
+
+    # Windows of one measure differ in their length alone.
+    first_of = {(s.dimension, s.driver, s.phrase): s for s in reversed(every_signal())}
+    parts = []
+    for dimension in DIMENSIONS:
+        parts += [f"## {dimension.capitalize()}", ""]
+        for signal in reversed(first_of.values()):
+            if signal.dimension == dimension:
+                rows = [(each.at, each.said, each.compared) for each in samples(signal)]
+                heading = f"**`{signal.column}`** ({signal.nature}; {signal.reason or 'no reason'})"
+                parts += [heading, "", table(("at", "said", "compared"), rows), ""]
+    return page(
+        "Phrases",
+        """
+What `said` and `compared` of the table `drivers` read for every card: at nothing, one, few and many, below nothing, where
+nothing is known, and up or down from four weeks ago and against customers who stay. The numbers are examples. A comparison
+is there only where it argues for the points beside it. Windows are said as people say them: the exact one is in the
+name of the signal.""",
+        "\n".join(parts),
+    )
+
+
 def contracts() -> str:
     """The raw tables as tenure wants them."""
     from features.sources import COMMON, CONTRACTS
@@ -736,6 +762,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/commands.md": commands,
     "docs/reference/tables.md": tables,
     "docs/reference/signals.md": signals,
+    "docs/reference/phrases.md": phrases,
     "docs/reference/contracts.md": contracts,
 }
 

@@ -13,7 +13,7 @@ from features.catalogue import CARDS, RATIOS, SEASON, STATES
 from features.definition import Card, DeclaredRatio, RatioCard, Signal
 from features.errors import ConfigError
 from features.facts import SourceFacts, SqlStep
-from features.naming import slug
+from features.naming import capital, slug
 from features.sql import identifier
 from features.states import attribute_signals, state_signals
 from features.streams import ACCOUNTS, ASKED, CELLS, stream_signals
@@ -55,6 +55,8 @@ def _ratio_signals(
                         nature=card.nature,
                         reason=card.reason,
                         reason_worse=card.reason_worse,
+                        said_at=card.said_at,
+                        inverse=card.inverse,
                         definition=definition,
                     ),
                     f"({above}) / nullif({below}, 0e0)",
@@ -87,7 +89,7 @@ def _declared_cards(
                 bottom.column,
                 unit="number",
                 worse=ratio.worse,
-                phrase=ratio.phrase or f"{spoken} is {{value}}",
+                phrase=ratio.phrase or f"{capital(spoken)} is {{value}}",
                 meaning=f"{spoken}, as the project declares",
                 nature="leading" if top.is_leading and bottom.is_leading else "lagging",
                 reason=top.reason,

@@ -175,7 +175,9 @@ def _automatic_entries(window_days: tuple[int, ...]) -> list[Entry]:
 
 
 def _shown(text: str) -> str:
-    return text.replace(_ANY_KIND, "<kind>").replace(_ANY_NUMBER, "<number>")
+    for word, shown in ((_ANY_KIND, "<kind>"), (_ANY_NUMBER, "<number>")):
+        text = text.replace(word, shown).replace(word.capitalize(), shown)
+    return text
 
 
 def _empty(value: float | None) -> str:
@@ -203,16 +205,16 @@ _ATTRIBUTES = (
         "<attribute>_is_<value>",
         "1 where a text attribute has that value; up to eight values",
         "yes",
-        "<attribute> is <value>: {value}",
+        "<Value> <attribute>",
     ),
     _attribute(
         "<attribute>_rank",
         "frequency rank of a text attribute with more values, 1 is the commonest",
         "rank",
-        "<attribute> is number {value} by frequency",
+        "<Attribute>: number {value} by frequency among customers",
     ),
     _attribute(
-        "<attribute>", "a numeric attribute as it stood at as_of", "number", "<attribute> {value}"
+        "<attribute>", "a numeric attribute as it stood at as_of", "number", "<Attribute>: {value}"
     ),
 )
 

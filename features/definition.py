@@ -47,7 +47,8 @@ class Signal:
     """One column of the feature table, with what people and methods need to know of it.
 
     `driver` groups the windows of one measure; `worse` is the direction that means trouble (None:
-    no opinion). `phrase` is spoken with {value} and {days}. `when_empty` None: null.
+    no opinion). `phrase` is said with {value}, {days} (28) and
+    {window} (four weeks). `when_empty` None: null.
     """
 
     column: str
@@ -70,7 +71,13 @@ class Signal:
     reason_until: float | None = None
     """The reason is borne out from 0 to this value, whatever others have."""
     missing: str = ""
-    """Said where a missing value means that it never happened; empty: missing means unknown."""
+    """Said where there is no value; where up is worse, a missing value then means "never"."""
+    said_at: Mapping[str, str] = field(default_factory=dict)
+    """Said instead of `phrase` at these values (`"0"`, `"1"`, `"-1"`)."""
+    below: str = ""
+    """Said below 0, with the value as if it were above."""
+    inverse: str = ""
+    """Of a ratio: said below 1, with {value} as 1 over the value."""
     definition: dict[str, Any] = field(default_factory=dict)
     """Everything its value depends on: measure, filter, window, frozen codes."""
 
@@ -116,7 +123,7 @@ class Signal:
         the natures only those that its two flags do not tell apart are written.
         """
         facts = asdict(self)
-        for name in ("reason", "reason_worse", "reason_until", "missing"):
+        for name in _ADDED_SINCE:
             if not facts[name]:
                 del facts[name]
         if self.nature in _NATURE_OF_FLAGS.values():
@@ -131,6 +138,15 @@ class Signal:
         return cls(**{"nature": _NATURE_OF_FLAGS[flags], **values})
 
 
+_ADDED_SINCE = (
+    "reason",
+    "reason_worse",
+    "reason_until",
+    "missing",
+    "said_at",
+    "below",
+    "inverse",
+)
 # Leading or not, moving by itself or not.
 _NATURE_OF_FLAGS: dict[tuple[bool, bool], Nature] = {
     (True, False): "leading",
@@ -254,6 +270,9 @@ class Card:
     reason: ReasonCode = ""
     reason_worse: Direction | None = None
     missing: str = ""
+    said_at: Mapping[str, str] = field(default_factory=dict)
+    below: str = ""
+    inverse: str = ""
 
 
 def windowed(
@@ -273,6 +292,9 @@ def windowed(
     reason: ReasonCode = "",
     reason_worse: Direction | None = None,
     missing: str = "",
+    said_at: Mapping[str, str] | None = None,
+    below: str = "",
+    inverse: str = "",
 ) -> Card:
     """Declare a signal over the facts of one stream.
 
@@ -295,6 +317,9 @@ def windowed(
         reason,
         reason_worse,
         missing,
+        said_at or {},
+        below,
+        inverse,
     )
 
 
@@ -325,6 +350,8 @@ class StateCard:
     reason_worse: Direction | None = None
     reason_until: float | None = None
     missing: str = ""
+    said_at: Mapping[str, str] = field(default_factory=dict)
+    below: str = ""
     driver: str | None = None
     """Cards that are one reason to people (days into the term, days to renewal) share a driver."""
     rows: str = "as_known"
@@ -364,3 +391,5 @@ class RatioCard:
     nature: Nature = "leading"
     reason: ReasonCode = ""
     reason_worse: Direction | None = None
+    said_at: Mapping[str, str] = field(default_factory=dict)
+    inverse: str = ""

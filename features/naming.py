@@ -23,6 +23,11 @@ def facts_table(source: str) -> str:
     return f"facts_{slug(source)}"
 
 
+def capital(text: str) -> str:
+    """The text with its first letter large: `view dashboard` becomes `View dashboard`."""
+    return text[:1].upper() + text[1:]
+
+
 def distinct_slugs(texts: Iterable[str]) -> dict[str, str]:
     """A slug for each text; the later of two that would read alike (`Add-on`, `add on`) gets a
     hash.

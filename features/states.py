@@ -8,7 +8,7 @@ from typing import Any
 
 from features.definition import Signal, StateCard
 from features.facts import SourceFacts, SqlStep, as_known, finish
-from features.naming import column_name, slug
+from features.naming import capital, column_name, slug
 from features.sql import literal
 from features.state_rows import state_rows
 from features.windows import edge_column, happened
@@ -16,6 +16,8 @@ from features.windows import edge_column, happened
 # Categories with at most this many values become one column each; longer ones frequency-ordered
 # codes.
 ONE_HOT_UP_TO = 8
+# Attributes that are said after their value, as in "Food industry".
+_KINDS_OF_ACCOUNTS = ("industry", "sector", "segment", "region", "plan", "tier")
 
 
 def state_signals(
@@ -91,10 +93,19 @@ def _state(source: SourceFacts, card: StateCard, table: str, taken: set[str]) ->
             reason_worse=card.reason_worse,
             reason_until=card.reason_until,
             missing=card.missing,
+            said_at=card.said_at,
+            below=card.below,
             definition=definition,
         ),
         expression,
     )
+
+
+def _fact(attribute: str, value: str) -> str:
+    """`Food industry`, `Country: DE`: a fact of an account, as people state it."""
+    if attribute.lower() in _KINDS_OF_ACCOUNTS:
+        return f"{capital(value)} {attribute.lower()}"
+    return f"{attribute}: {value}"
 
 
 def attribute_signals(
@@ -133,7 +144,7 @@ where r.position = 1"""
 def _attribute_columns(
     source: SourceFacts, table: str, attribute: str, taken: set[str]
 ) -> list[tuple[Signal, str]]:
-    value, spoken = f"{table}.{attribute}", attribute.replace("_", " ")
+    value, spoken = f"{table}.{attribute}", capital(attribute.replace("_", " "))
     driver = column_name(source.name, source.contract.table, attribute, None)
     base = Signal(
         column="",
@@ -143,7 +154,8 @@ def _attribute_columns(
         meaning=f"attribute {attribute}",
         unit="attribute",
         nature="standing",
-        phrase=f"{spoken} {{value}}",
+        phrase=f"{spoken}: {{value}}",
+        missing=f"{spoken} is not known",
     )
 
     def signal(name: str, **changes: object) -> Signal:
@@ -168,7 +180,8 @@ def _attribute_columns(
                 signal(
                     f"{slug(attribute)}_is_{slug(v)}",
                     unit="yes",
-                    phrase=f"{spoken} is {v}: {{value}}",
+                    phrase=_fact(spoken, v),
+                    said_at={"0": f"{spoken} other than {v}"},
                     meaning=f"1 where {attribute} is {v}",
                     definition={"category": v, "seen": list(seen)},
                 ),
@@ -185,7 +198,7 @@ def _attribute_columns(
             signal(
                 f"{slug(attribute)}_rank",
                 unit="rank",
-                phrase=f"{spoken} is number {{value}} by frequency",
+                phrase=f"{spoken}: number {{value}} by frequency among customers",
                 meaning=f"frequency rank of {attribute}, 1 is the commonest",
                 definition={"seen": list(seen)},
             ),

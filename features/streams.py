@@ -597,5 +597,8 @@ def _signal(card: Card, source: SourceFacts, column: str, window: int | None) ->
         reason=card.reason,
         reason_worse=card.reason_worse,
         missing=card.missing,
+        said_at=card.said_at,
+        below=card.below,
+        inverse=card.inverse,
         definition=definition,
     )

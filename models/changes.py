@@ -33,7 +33,7 @@ import pandas as pd
 
 from features.definition import Signal
 from features.errors import ContractError
-from models.drivers import REST, comparison, format_value, sentence, signal_words
+from models.drivers import REST, change_words, sentence, signal_words, spoken_value
 from models.health import displayed_points
 from models.health.scale import Floats, Integers
 
@@ -310,20 +310,18 @@ class _Speaker:
             # Clocks are not compared with their past where a score is explained; where its change
             # is, that is the point.
             was = (
-                ""
+                None
                 if np.isnan(then) or then == now
-                else f", was {format_value(then, signal.unit, currency=self.currency)}"
+                else f"before: {spoken_value(signal, then, currency=self.currency)}"
             )
-            return signal_words(signal, now, currency=self.currency) + was
+            return sentence(signal_words(signal, now, currency=self.currency), was)
         if cause == BEHAVIOUR:
-            was = comparison(
-                signal, now, then, before_days=self.days or None, currency=self.currency
-            )
+            was = change_words(signal, now, then, days=self.days or None, currency=self.currency)
             return sentence(signal_words(signal, now, currency=self.currency), was or None)
         first = (
             "without a value"
             if np.isnan(then)
-            else f"as {format_value(then, signal.unit, currency=self.currency)}"
+            else f"as {spoken_value(signal, then, currency=self.currency)}"
         )
         return (
             f"{signal_words(signal, now, currency=self.currency)}, as known now; first scored"

@@ -35,7 +35,7 @@ from scipy.special import ndtr
 from features.definition import Signal
 from features.errors import ContractError
 from models.dataset import TrainingSet
-from models.drivers import format_value, signal_words
+from models.drivers import signal_words
 from models.drivers.twins import CORRELATED_ROWS
 from models.intervals import REPLICATES, wilson
 from models.methods.base import Floats
@@ -263,34 +263,31 @@ def trait_words(signal: Signal, trait: Trait, currency: str = "") -> str:
     >>> card = Signal("tickets_28d", "tickets", "support", "support_tickets", "tickets opened",
     ...               "tickets", "{value} tickets in the last {days} days", 28)
     >>> trait_words(card, Trait(0, "high", 4.0, False))
-    'at least 4 tickets in the last 28 days'
+    'At least 4 tickets in the last 28 days'
     >>> trait_words(card, Trait(0, "low", 1.0, False))
-    'at most 1 ticket in the last 28 days'
+    'At most 1 ticket in the last 28 days'
     """
     spoken = signal_words(signal, trait.cut, currency=currency)
     if signal.unit == "yes" or (trait.is_end and signal.unit != "change"):
         return spoken
-    text = format_value(trait.cut, signal.unit, currency=currency)
-    before, _, _ = signal.phrase.partition("{value}")
-    before = before.replace("{days}", str(signal.window_days))
-    side = trait.side
-    if not spoken.startswith(before + text):
-        # "paid -2 days after" is said as "paid 2 days before": fewer becomes more.
-        text, side = text.removeprefix("-"), "low" if side == "high" else "high"
-    if not spoken.startswith(before + text):
-        return f"{signal.meaning}: {'at most' if trait.side == 'low' else 'at least'} {text}"
-    after = spoken[len(before + text) :]
+    if "{value}" not in signal.phrase:
+        return spoken
+    if signal.unit == "tone":
+        return f"{spoken} or {'worse' if trait.side == 'low' else 'better'}"
+    if signal.unit == "change" and trait.cut == 0:
+        return f"{spoken}, or {'down' if trait.side == 'low' else 'up'}"
+    if signal.unit == "change" and abs(trait.cut) >= 1.0 - 1e-12:
+        return spoken  # from nothing or to nothing: there is no more and no less
+    is_at_most = trait.side == "low"
     if signal.unit == "change":
-        return before + _change_words(text, trait.cut, trait.side) + after
-    return f"{before}{'at most' if side == 'low' else 'at least'} {text}{after}"
-
-
-def _change_words(text: str, value: float, side: Side) -> str:
-    if text == "unchanged":
-        return "unchanged or down" if side == "low" else "unchanged or up"
-    if abs(value) >= 1.0 - 1e-12:
-        return text  # from nothing or to nothing: there is no more and no less
-    return f"{text} or {'more' if (value < 0) == (side == 'low') else 'less'}"
+        # "down 40% or more" is of the size of the change, whatever its direction.
+        limit = f"{{value}} or {'more' if (trait.cut < 0) == is_at_most else 'less'}"
+        return signal_words(signal, trait.cut, currency=currency, limit=limit)
+    if (signal.below and trait.cut < 0) or (signal.inverse and 0 < trait.cut < 1):
+        # "Paid -2 days after" is said as "paid 2 days before": fewer becomes more.
+        is_at_most = not is_at_most
+    limit = f"at {'most' if is_at_most else 'least'} {{value}}"
+    return signal_words(signal, trait.cut, currency=currency, limit=limit)
 
 
 # --- periods and sums

@@ -28,7 +28,7 @@ class HealthModel(PythonModel):
         import json
 
         from models.bundle import score
-        from models.drivers import driver_table
+        from models.drivers import OTHER_CUSTOMERS, OTHERS, driver_table
 
         columns = self.bundle.published.columns
         features = model_input.reindex(columns=columns).astype("float64")
@@ -50,6 +50,7 @@ class HealthModel(PythonModel):
             self.bundle.published.reference_values,
             scored.table["health"],
             scored.base_displayed,
+            others=OTHER_CUSTOMERS if self.bundle.scale.good_event else OTHERS,
             twins=self.bundle.twins,
         )
         grouped = {

@@ -14,7 +14,7 @@ CARDS = (
         when_empty=0,
         unit="goals",
         worse="down",
-        phrase="{value} goals met in the last {days} days",
+        phrase="{value} goals met in the last {window}",
         meaning="goals met",
         reason="poor_fit",
     ),
@@ -28,9 +28,10 @@ CARDS = (
         when_empty=0,
         unit="money",
         worse="down",
-        phrase="{value} of value realised in the last {days} days",
+        phrase="{value} of value realised in the last {window}",
         meaning="value of goals met",
         reason="poor_fit",
+        said_at={"0": "No value realised in the last {window}"},
     ),
 )
 
@@ -51,6 +52,7 @@ STATES = (
         "goals due and not met",
         needs=("due_at", "met_at"),
         reason="poor_fit",
+        said_at={"0": "No goal past its date", "1": "1 goal past its date"},
     ),
     StateCard(
         "goals_set",
@@ -103,6 +105,10 @@ STATES = (
         "goals met on time over goals due so far",
         needs=_BOTH,
         reason="poor_fit",
+        said_at={
+            "0": "None of the goals due so far met on time",
+            "1": "All goals due so far met on time",
+        },
     ),
     StateCard(
         "oldest_missed_goal",
@@ -112,10 +118,11 @@ STATES = (
         0,
         "days",
         "up",
-        "oldest missed goal {value} days late",
+        "Oldest missed goal is {value} days late",
         "days since the oldest missed goal was due",
         needs=_BOTH,
         reason="poor_fit",
+        said_at={"0": "No goal missed"},
     ),
     StateCard(
         "days_since_goal_met",
@@ -125,11 +132,12 @@ STATES = (
         None,
         "days",
         "up",
-        "last goal met {value} days ago",
+        "Last goal met {value} days ago",
         "days since a goal was last met",
         needs=("met_at",),
         missing="No goal met yet",
         reason="poor_fit",
+        said_at={"0": "A goal met within the last day"},
     ),
     StateCard(
         "value_so_far",
@@ -144,5 +152,6 @@ STATES = (
         needs=("value", "met_at"),
         scale_of="value",
         reason="poor_fit",
+        said_at={"0": "No value realised so far"},
     ),
 )

@@ -40,7 +40,7 @@ SIGNALS: tuple[tuple[Signal, str], ...] = (
         _signal(
             "days_from_new_year",
             "days to the nearest 1 January: winter against summer",
-            "the time of year",
+            "Time of year",
         ),
         _days_from(_NEW_YEAR),
     ),
@@ -48,7 +48,7 @@ SIGNALS: tuple[tuple[Signal, str], ...] = (
         _signal(
             "days_from_april",
             "days to the nearest 1 April: spring against autumn",
-            "the time of year",
+            "Time of year",
         ),
         _days_from(_APRIL),
     ),

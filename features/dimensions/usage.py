@@ -50,7 +50,7 @@ CARDS = (
         when_empty=0,
         unit="events",
         worse="down",
-        phrase="{value} things done in the last {days} days",
+        phrase="{value} actions in the last {window}",
         meaning="events of all kinds",
         reason="low_use",
     ),
@@ -60,7 +60,7 @@ CARDS = (
         when_empty=0,
         unit="events",
         worse="down",
-        phrase="{value} things done so far",
+        phrase="{value} actions so far",
         meaning="events of all kinds since the first",
         reason="low_use",
     ),
@@ -71,9 +71,10 @@ CARDS = (
         when_empty=0,
         unit="days",
         worse="down",
-        phrase="active on {value} of the last {days} days",
+        phrase="Active on {value} of the last {days} days",
         meaning="days with at least one event",
         reason="low_use",
+        said_at={"0": "Not active in the last {window}"},
     ),
     _activity(
         "active_users",
@@ -82,9 +83,10 @@ CARDS = (
         when_empty=0,
         unit="users",
         worse="down",
-        phrase="{value} people used it in the last {days} days",
+        phrase="{value} people used it in the last {window}",
         meaning="different users with at least one event",
         reason="losing_users",
+        said_at={"0": "Nobody used it in the last {window}"},
     ),
     _activity(
         "kinds_used",
@@ -93,9 +95,10 @@ CARDS = (
         when_empty=0,
         unit="kinds",
         worse="down",
-        phrase="{value} different things used in the last {days} days",
+        phrase="{value} different features used in the last {window}",
         meaning="different kinds of event",
         reason="poor_fit",
+        said_at={"0": "No feature used in the last {window}"},
     ),
     _activity(
         "sessions",
@@ -104,7 +107,7 @@ CARDS = (
         when_empty=0,
         unit="visits",
         worse="down",
-        phrase="{value} visits in the last {days} days",
+        phrase="{value} visits in the last {window}",
         meaning="different sessions (or orders, where these are mapped)",
         reason="low_use",
     ),
@@ -115,9 +118,14 @@ CARDS = (
         when_empty=None,
         unit="change",
         worse="down",
-        phrase="use {value} against the {days} days before",
+        phrase="Use is {value} on the {window} before",
         meaning="events of a window against the window before",
         reason="low_use",
+        said_at={
+            "-1": "No use in the last {window}, after some in the {window} before",
+            "0": "Use is the same as in the {window} before",
+            "1": "Used in the last {window} but not in the {window} before",
+        },
     ),
     _activity(
         "active_days_change",
@@ -126,9 +134,14 @@ CARDS = (
         when_empty=None,
         unit="change",
         worse="down",
-        phrase="active days {value} against the {days} days before",
+        phrase="Active days are {value} on the {window} before",
         meaning="active days of a window against the window before",
         reason="low_use",
+        said_at={
+            "-1": "No active day in the last {window}, after some in the {window} before",
+            "0": "As many active days as in the {window} before",
+            "1": "Active in the last {window} but not in the {window} before",
+        },
     ),
     _activity(
         "days_since_use",
@@ -136,19 +149,21 @@ CARDS = (
         when_empty=None,
         unit="days",
         worse="up",
-        phrase="last used {value} days ago",
+        phrase="Last used {value} days ago",
         meaning="days since the last event",
         missing="No use on record",
         reason="low_use",
+        said_at={"0": "Used within the last day"},
     ),
     _activity(
         "days_since_first_use",
         measure=age_days(),
         when_empty=None,
         unit="days",
-        phrase="first used {value} days ago",
+        phrase="First used {value} days ago",
         meaning="days since the first event",
         nature="clock",
+        said_at={"0": "First used within the last day"},
     ),
     _activity(
         "usual_gap",
@@ -156,9 +171,10 @@ CARDS = (
         when_empty=None,
         unit="days",
         worse="up",
-        phrase="usually comes back after {value} days",
+        phrase="Active about every {value} days",
         meaning="mean days between active days",
         reason="low_use",
+        said_at={"0": "Active every day", "1": "Active about every day"},
     ),
     _activity(
         "silence",
@@ -166,9 +182,11 @@ CARDS = (
         when_empty=None,
         unit="times",
         worse="up",
-        phrase="silent {value} times as long as usual",
+        phrase="Silent {value} times as long as usual",
         meaning="days since the last event over the usual gap",
         reason="low_use",
+        said_at={"0": "Active within the last day", "1": "Silent for as long as usual"},
+        inverse="Not silent for longer than usual",
     ),
     _activity(
         "session_minutes",
@@ -177,9 +195,10 @@ CARDS = (
         when_empty=0,
         unit="minutes",
         worse="down",
-        phrase="{value} spent in the product in the last {days} days",
+        phrase="{value} spent in the product in the last {window}",
         meaning="sum of the lengths of visits",
         reason="low_use",
+        said_at={"0": "No time spent in the product in the last {window}"},
     ),
     _activity(
         "session_length",
@@ -188,9 +207,10 @@ CARDS = (
         when_empty=None,
         unit="minutes",
         worse="down",
-        phrase="a visit lasts {value} on average in {days} days",
+        phrase="A visit lasts {value} on average in the last {window}",
         meaning="mean length of a visit",
         reason="low_use",
+        said_at={"0": "A visit lasts less than a minute on average in the last {window}"},
     ),
     _activity(
         "session_minutes_change",
@@ -199,9 +219,14 @@ CARDS = (
         when_empty=None,
         unit="change",
         worse="down",
-        phrase="time in the product {value} against the {days} days before",
+        phrase="Time in the product is {value} on the {window} before",
         meaning="sum of the lengths of visits against the window before",
         reason="low_use",
+        said_at={
+            "-1": "No time in the product in the last {window}, after some in the {window} before",
+            "0": "Time in the product is the same as in the {window} before",
+            "1": "Time in the product in the last {window} but none in the {window} before",
+        },
     ),
 )
 
@@ -219,9 +244,13 @@ def _key_share(days: int) -> StateCard:
             f"count(distinct case when {happened('t', 'event_time', within_days=days)} then"
             " t.event_name end) * 1e0 / max(t.declared)"
         ),
-        phrase="{value} of the key features used in the last {days} days",
+        phrase="{value} of the key features used in the last {window}",
         meaning="different key features used over those the project names in key_features",
         reason="poor_fit",
+        said_at={
+            "0": "No key feature used in the last {window}",
+            "1": "All key features used in the last {window}",
+        },
     )
 
 
@@ -232,9 +261,10 @@ STATES = (
         when_empty=None,
         unit="share",
         worse="up",
-        phrase="one person does {value} of everything in {days} days",
+        phrase="One person did {value} of everything in the last {window}",
         meaning="events of the busiest person over events of all persons",
         reason="losing_users",
+        said_at={"1": "One person did everything in the last {window}"},
     ),
     _people(
         "power_users",
@@ -245,6 +275,10 @@ STATES = (
         phrase="{value} people use it on most working days",
         meaning=f"persons active on {POWER_DAYS} or more of 28 days",
         reason="losing_users",
+        said_at={
+            "0": "Nobody uses it on most working days",
+            "1": "1 person uses it on most working days",
+        },
     ),
     _people(
         "users_back_share",
@@ -255,9 +289,13 @@ STATES = (
         when_empty=None,
         unit="share",
         worse="down",
-        phrase="{value} of the people of the {days} days before came back",
+        phrase="{value} of the people active in the {window} before came back",
         meaning="persons active in 28 days who were so in the 28 before, over those active before",
         reason="losing_users",
+        said_at={
+            "0": "None of the people active in the {window} before came back",
+            "1": "All of the people active in the {window} before came back",
+        },
     ),
     _people(
         "users_stuck",
@@ -267,9 +305,10 @@ STATES = (
         when_empty=0,
         unit="users",
         worse="up",
-        phrase="{value} people kept running into errors in the last {days} days",
+        phrase="{value} people kept running into errors in the last {window}",
         meaning=f"persons with {STUCK_EVENTS} or more of the trouble_events in 28 days",
         reason="losing_users",
+        said_at={"0": "Nobody kept running into errors in the last {window}"},
     ),
     _key_share(28),
     _key_share(91),
@@ -285,9 +324,10 @@ STATES = (
             f"count(distinct case when {happened('t', 'event_time', within_days=28)} then t.user_id"
             " end)"
         ),
-        phrase="{value} people used a key feature in the last {days} days",
+        phrase="{value} people used a key feature in the last {window}",
         meaning="persons who used at least one key feature",
         reason="losing_users",
+        said_at={"0": "Nobody used a key feature in the last {window}"},
     ),
 )
 
@@ -299,11 +339,12 @@ RATIOS = (
         "seats_paid",
         unit="share",
         worse="down",
-        phrase="{value} of paid seats in use",
+        phrase="{value} of paid seats are in use",
         meaning=(
             "users active in 28 days over seats paid for; above 1 where more people use it than pay"
         ),
         reason="losing_users",
+        said_at={"0": "No paid seat is in use", "1": "Every paid seat is in use"},
     ),
     RatioCard(
         "key_users_share",
@@ -312,9 +353,13 @@ RATIOS = (
         "active_users_28d",
         unit="share",
         worse="down",
-        phrase="{value} of the active people use a key feature",
+        phrase="{value} of active people use a key feature",
         meaning="users of a key feature over users active in 28 days",
         reason="losing_users",
+        said_at={
+            "0": "No active person uses a key feature",
+            "1": "Every active person uses a key feature",
+        },
     ),
     RatioCard(
         "users_stuck_share",
@@ -323,8 +368,12 @@ RATIOS = (
         "active_users_28d",
         unit="share",
         worse="up",
-        phrase="{value} of the active people kept running into errors",
+        phrase="{value} of active people kept running into errors",
         meaning="stuck users over users active in 28 days",
         reason="losing_users",
+        said_at={
+            "0": "No active person kept running into errors",
+            "1": "Every active person kept running into errors",
+        },
     ),
 )

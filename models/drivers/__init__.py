@@ -19,8 +19,11 @@ from models.drivers.reasons import (
 from models.drivers.sure import SURE_SHARE, sure_drivers
 from models.drivers.twins import TWINS_FROM, Twins, find_twins
 from models.drivers.words import (
+    OTHER_CUSTOMERS,
+    OTHERS,
     Reason,
     chance_in_words,
+    change_words,
     comparison,
     format_value,
     interval_in_words,
@@ -28,6 +31,8 @@ from models.drivers.words import (
     rest_words,
     sentence,
     signal_words,
+    spoken_value,
+    window_words,
 )
 
 __all__ = [
@@ -35,6 +40,8 @@ __all__ = [
     "LEAST_POINTS",
     "MOST_EACH_WAY",
     "NOT_EXPLAINED",
+    "OTHERS",
+    "OTHER_CUSTOMERS",
     "REASONS",
     "REST",
     "SURE_SHARE",
@@ -44,6 +51,7 @@ __all__ = [
     "Twins",
     "account_reasons",
     "chance_in_words",
+    "change_words",
     "comparison",
     "driver_table",
     "find_twins",
@@ -56,5 +64,7 @@ __all__ = [
     "sentence",
     "shown_driver",
     "signal_words",
+    "spoken_value",
+    "window_words",
     "sure_drivers",
 ]

@@ -13,7 +13,7 @@ from features.definition import Signal
 from features.errors import ContractError
 from models.drivers.reasons import reason_of
 from models.drivers.twins import Twins
-from models.drivers.words import comparison, rest_words, signal_words
+from models.drivers.words import OTHERS, comparison, rest_words, signal_words
 from models.health.rounding import displayed_points
 from models.health.scale import Floats, Integers
 
@@ -58,6 +58,7 @@ class _Signals:
     references: Floats
     before_days: int | None
     currency: str
+    others: str
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ def driver_table(
     *,
     before_days: int | None = None,
     currency: str = "",
+    others: str = OTHERS,
     most: int = MOST_EACH_WAY,
     twins: Twins | None = None,
 ) -> pd.DataFrame:
@@ -113,6 +115,8 @@ def driver_table(
         difference.
     before_days
         Days between the two sets of features.
+    others
+        Whose medians the references are, in words.
     twins
         Drivers shown under the name of another (`find_twins`), as frozen with the model.
 
@@ -134,7 +138,7 @@ def driver_table(
     values, before, exact, health = _checked(
         account_ids, features, features_before, points, signals, health_displayed
     )
-    shared = _prepare(signals, references, before_days, currency, twins or {})
+    shared = _prepare(signals, references, before_days, currency, others, twins or {})
     ids = np.asarray(account_ids, dtype=object)
     parts = []
     for start in range(0, len(ids), _ACCOUNTS_AT_ONCE):
@@ -289,7 +293,14 @@ def _say(
 ) -> _Spoken:
     signal, reference = shared.signals[place], float(shared.references[place])
     compared = comparison(
-        signal, value, before, reference, before_days=shared.before_days, currency=shared.currency
+        signal,
+        value,
+        before,
+        reference,
+        pulls_down=pulls_down,
+        before_days=shared.before_days,
+        currency=shared.currency,
+        others=shared.others,
     )
     reason = reason_of(signal, value, before, reference) if pulls_down else ""
     return _Spoken(
@@ -306,6 +317,7 @@ def _prepare(
     references: Mapping[str, float],
     before_days: int | None,
     currency: str,
+    others: str,
     twins: Twins,
 ) -> _Signals:
     members: dict[tuple[str, str], list[int]] = {}
@@ -323,6 +335,7 @@ def _prepare(
         ),
         before_days=before_days,
         currency=currency,
+        others=others,
     )
 
 

@@ -23,43 +23,46 @@ class ReasonKind:
 
 REASONS: dict[str, ReasonKind] = {
     "low_use": ReasonKind(
-        "low use", "Ask what stopped, and offer a session on the part they use least."
+        "low use", "Ask what changed, and offer a session on the features they use least."
     ),
     "losing_users": ReasonKind(
         "losing users",
-        "Find out who stopped using it and why; offer to train those who came after.",
+        "Find out who stopped using it and why, and offer to train new people.",
     ),
     "bug_trouble": ReasonKind(
-        "bug trouble", "Give the open tickets an owner and a date, and tell the account both."
+        "bug trouble", "Give each open ticket an owner and a date, and tell the customer both."
     ),
-    "slow_support": ReasonKind("slow support", "Answer what waits, and agree on a reply time."),
+    "slow_support": ReasonKind(
+        "slow support", "Answer the waiting tickets today, and agree a reply time with them."
+    ),
     "unhappy": ReasonKind(
-        "unhappy", "Call whoever gave the low rating, and ask for the one thing to change."
+        "unhappy", "Call the person who gave the low rating, and ask for the one thing to change."
     ),
     "poor_fit": ReasonKind(
         "poor fit",
-        "Ask what they bought it for; show the features that do it, date the goals missed.",
+        "Ask what they bought it for, show the features that do it, and date each missed goal.",
     ),
     "slow_start": ReasonKind(
-        "slow start", "Plan the missing onboarding steps with a date for each."
+        "slow start", "Plan the missing onboarding steps with them, with a date for each."
     ),
     "sponsor_lost": ReasonKind(
         "sponsor lost", "Find out who took over, and introduce yourself before the next renewal."
     ),
     "low_engagement": ReasonKind(
-        "low engagement", "Propose a meeting with a reason of theirs, not of yours."
+        "low engagement", "Propose a meeting about something they care about."
     ),
-    "payment": ReasonKind(
-        "payment trouble", "Let finance and the account agree on how and when it is paid."
-    ),
+    "payment": ReasonKind("payment trouble", "Agree a payment plan with their finance team."),
     "price": ReasonKind("price", "Show what they get for the new price, or offer a smaller plan."),
     "spends_less": ReasonKind(
-        "spends less", "Ask what they buy less of, and whether the plan still fits."
+        "spends less", "Ask what they are buying less of, and whether the plan still fits."
     ),
     "renewal_near": ReasonKind(
-        "renewal near", "Open the renewal conversation now; know who decides and what they need."
+        "renewal near",
+        "Start the renewal conversation now: find out who decides and what they need.",
     ),
-    "notice": ReasonKind("notice given", "Ask what would have kept them; win back or learn."),
+    "notice": ReasonKind(
+        "notice given", "Ask what would make them stay, and win them back or learn why not."
+    ),
 }
 """Code -> the reason."""
 

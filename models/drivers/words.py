@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from features.definition import Signal
 from features.errors import ContractError
+from features.naming import capital
 from models.health.scale import BANDS_IN_WORDS
 
 _WEEKS = {
@@ -32,6 +33,34 @@ _FRACTIONS = (
 )
 # fmt: on
 _MINUTES_PER_HOUR, _MINUTES_PER_DAY = 60, 1440
+_DAYS_PER_MONTH, _DAYS_PER_YEAR = 30.4, 365.25
+# "77 days" and "15 months" say more than "2.5 months" and "1.3 years".
+_DAYS_UNTIL, _MONTHS_UNTIL = 91, 730
+_WINDOWS = {
+    7: "week",
+    14: "two weeks",
+    28: "four weeks",
+    30: "month",
+    56: "eight weeks",
+    60: "two months",
+    84: "twelve weeks",
+    90: "three months",
+    91: "three months",
+    180: "six months",
+    182: "six months",
+    364: "year",
+    365: "year",
+    728: "two years",
+}
+OTHERS = "customers who stay"
+"""Whose median a value is compared with."""
+OTHER_CUSTOMERS = "other customers"
+"""The same where the event is one we want."""
+_SAME = 1e-9
+_WHOLE_TIMES = 3
+_PARTS_OF_A_WHOLE = ("share", "change", "times", "tone")
+# Tone of a text, -1 to 1: at least so far from 0 is positive or negative, and very much so.
+_TONE, _STRONG_TONE = 0.05, 0.5
 # Words after the number that end in s without being plurals.
 _NOT_PLURAL = {"was", "is", "has", "as", "its", "this", "times"}
 # After these a plural stays one: "1 of tickets", "1 per days".
@@ -42,8 +71,8 @@ def format_value(value: float, unit: str, *, currency: str = "") -> str:
     """A signal's value as people say it; the phrase around it carries the noun.
 
     money: thousands with the currency. share: percent. minutes: minutes, hours or days. change, the
-    symmetric `(now - before) / (now + before)` in -1..1: "down 45%". yes: yes or no. Others: a
-    number.
+    symmetric `(now - before) / (now + before)` in -1..1: "down 45%". yes: yes or no. tone:
+    "negative". Others: a number.
 
     Raises
     ------
@@ -64,19 +93,35 @@ def format_value(value: float, unit: str, *, currency: str = "") -> str:
             return _duration(value)
         case "change":
             return _change(value)
+        case "tone":
+            return _tone(value)
         case "yes":
             return {1.0: "yes", 0.0: "no"}.get(value) or _percent(value)
         case _:
             return _number(value)
 
 
-def signal_words(signal: Signal, value: float | None, *, currency: str = "") -> str:
-    """What a signal says about an account: `active on 6 of the last 28 days`.
+def spoken_value(signal: Signal, value: float, *, currency: str = "") -> str:
+    """The value as it stands in the signal's phrase and in comparisons: `4 months`, `12`, `46%`."""
+    if _is_duration(signal):
+        return _days(value)
+    return format_value(value, signal.unit, currency=currency)
+
+
+def signal_words(
+    signal: Signal, value: float | None, *, currency: str = "", limit: str = ""
+) -> str:
+    """What a signal says about an account: `Active on 6 of the last 28 days`.
 
     A missing value (None, NaN) is said to be missing.
+
+    Parameters
+    ----------
+    limit
+        `at least {value}`, `{value} or more`: the sentence is then of a limit, not of a value.
     """
     now = _known(value, signal)
-    return _missing(signal) if now is None else _filled(signal, now, currency)
+    return capital(_missing(signal) if now is None else _filled(signal, now, currency, limit))
 
 
 def comparison(
@@ -85,28 +130,63 @@ def comparison(
     before: float | None = None,
     reference: float | None = None,
     *,
+    pulls_down: bool,
     before_days: int | None = None,
     currency: str = "",
+    others: str = OTHERS,
 ) -> str:
-    """What the value is compared with: its past, and accounts that stayed; empty without either.
+    """What the value is compared with, where that argues for its points; empty where nothing does.
 
-    `was 14 four weeks earlier; accounts that stayed: 18`. A comparison that reads the same is said
-    to be so. Clocks (days to renewal, age) are not compared with their past: they move by
-    themselves.
+    `down from 14 four weeks ago; customers who stay: 18`. What pulls a score down must be worse
+    than before or than others, what holds it up better; a signal without a bad direction argues for
+    nothing.
+
+    Parameters
+    ----------
+    pulls_down
+        Whether its points are below 0.
+    others
+        Whose median the reference is.
     """
-    now, past, others = _known(value, signal), _known(before, signal), _known(reference, signal)
-    text = None if now is None else format_value(now, signal.unit, currency=currency)
+    now, past, usual = _known(value, signal), _known(before, signal), _known(reference, signal)
+    if now is None or signal.bad_direction is None or signal.unit == "yes":
+        return ""
+    is_bad_up = signal.bad_direction == "up"
+
+    def argues(other: float) -> bool:
+        is_worse = (now > other) == is_bad_up
+        return now != other and is_worse == pulls_down and _is_alike(signal, now, other)
+
+    # Below 0 it is said from the other side: "2 days before", not "-2 days after".
+    sign = -1.0 if signal.below and now < 0 else 1.0
+    text = spoken_value(signal, sign * now, currency=currency)
     parts = []
-    if past is not None and not signal.is_clock:
-        then = format_value(past, signal.unit, currency=currency)
-        parts.append(f"{'the same' if then == text else f'was {then}'} {_earlier(before_days)}")
-    # What is not spoken of cannot be compared: a date is the same for those that stayed.
-    if others is not None and "{value}" in signal.phrase:
-        usual = format_value(others, signal.unit, currency=currency)
-        parts.append(
-            "as among accounts that stayed" if usual == text else f"accounts that stayed: {usual}"
-        )
+    if past is not None and argues(past) and _has_past(signal):
+        then = spoken_value(signal, sign * past, currency=currency)
+        if then != text:
+            parts.append(_from(signal, sign * now, sign * past, then, _ago(before_days)))
+    if usual is not None and argues(usual) and _has_others(signal, now, usual):
+        theirs = spoken_value(signal, sign * usual, currency=currency)
+        if theirs != text:
+            parts.append(f"{others}: {theirs}")
     return "; ".join(parts)
+
+
+def change_words(
+    signal: Signal, value: float | None, before: float | None, *, days: int | None, currency: str
+) -> str:
+    """What a value was before, whatever it argues for: `up from 4 four weeks ago`; empty where it
+    reads the same.
+    """
+    now, past = _known(value, signal), _known(before, signal)
+    if past is None:
+        return ""
+    then = spoken_value(signal, past, currency=currency)
+    if now is None:
+        return f"{_ago(days)}: {then}"
+    if then == spoken_value(signal, now, currency=currency):
+        return ""
+    return _from(signal, now, past, then, _ago(days))
 
 
 def sentence(said: str, compared: str | None) -> str:
@@ -209,24 +289,79 @@ def rest_words(count: int, dimension: str) -> str:
     )
 
 
-def _filled(signal: Signal, value: float, currency: str) -> str:
-    text = format_value(value, signal.unit, currency=currency)
-    phrase = signal.phrase
-    if signal.unit == "minutes" and value < 0 and "{value} after" in phrase:
-        # "paid -2 days after the due date" is said as "paid 2 days before the due date".
-        phrase, text = phrase.replace("{value} after", "{value} before"), text.removeprefix("-")
-    if signal.unit == "days" and value < 0 and "{value} days before" in phrase:
-        # "reached -48 days before they were due" is said as "reached 48 days after they were due".
-        phrase, text = (
-            phrase.replace("{value} days before", "{value} days after"),
-            text.removeprefix("-"),
-        )
-    if text == "1":
+def _filled(signal: Signal, value: float, currency: str, limit: str = "") -> str:
+    """The phrase of a value, with its own words where the card has some."""
+    text = spoken_value(signal, value, currency=currency)
+    phrase = "" if limit else _own_words(signal, value, text)
+    if not phrase and signal.inverse and 0 < value < 1:
+        times = 1 / value if 1 / value < _WHOLE_TIMES else round(1 / value)
+        phrase, text = signal.inverse, spoken_value(signal, times, currency=currency)
+    if not phrase and signal.below and value < 0:
+        phrase, text = signal.below, spoken_value(signal, -value, currency=currency)
+    phrase = phrase or signal.phrase
+    if _is_duration(signal):
+        phrase = phrase.replace("{value} days", "{value}")
+    elif text == "0" and not limit and phrase.startswith("{value} "):
+        text = "No"
+    elif text == "1":
         phrase = phrase.replace("{value} times in", "{value} time in")
         phrase = re.sub(r"\{value\} (\w+)((?: \w+)?)", _singular, phrase, count=1)
     # Names of events and products reach phrases, so braces in them are text, not fields.
     days = "" if signal.window_days is None else str(signal.window_days)
-    return phrase.replace("{value}", text).replace("{days}", days)
+    window = "" if signal.window_days is None else window_words(signal.window_days)
+    text = limit.replace("{value}", text) if limit else text
+    return phrase.replace("{value}", text).replace("{days}", days).replace("{window}", window)
+
+
+def _own_words(signal: Signal, value: float, text: str) -> str:
+    """What the card says at this very value; a ratio that reads 1 is as good as 1."""
+    for place, words in signal.said_at.items():
+        reads_so = signal.unit == "times" and text == place and value > 0
+        if reads_so or abs(value - float(place)) < _SAME:
+            return words
+    return ""
+
+
+def _is_duration(signal: Signal) -> bool:
+    """Whether the value is a length of time, not a number of days among others."""
+    return signal.unit == "days" and "{value} days" in signal.phrase
+
+
+def _is_alike(signal: Signal, value: float, other: float) -> bool:
+    """Whether both would be said in the same words: "2 days before" is not compared with "after",
+    and "7 times faster" not with "as long".
+    """
+    if signal.below and (value < 0) != (other < 0):
+        return False
+    return not signal.inverse or min(value, other) >= 1
+
+
+def _has_past(signal: Signal) -> bool:
+    """Whether it is compared with its past: clocks and lengths of time move by themselves, and the
+    change of a change says nothing.
+    """
+    return not (signal.is_clock or _is_duration(signal) or signal.unit == "change")
+
+
+def _has_others(signal: Signal, value: float, others: float) -> bool:
+    """Whether it is compared with others."""
+    # What is not spoken of cannot be compared: a date is the same for those that stayed.
+    if "{value}" not in signal.phrase:
+        return False
+    # How long ago something bad happened: those it never happened to have no number.
+    if signal.missing and signal.bad_direction == "down":
+        return False
+    if others == 0 and _is_duration(signal):
+        return False
+    # "No champion" says it all, where others have one.
+    return not (value == 0 and others == 1 and signal.unit not in _PARTS_OF_A_WHOLE)
+
+
+def _from(signal: Signal, now: float, past: float, then: str, ago: str) -> str:
+    """`up from 4 four weeks ago`; what is no number is not up or down."""
+    if signal.unit in ("change", "tone", "yes"):
+        return f"{ago}: {then}"
+    return f"{'up' if now > past else 'down'} from {then} {ago}"
 
 
 def _singular(match: re.Match[str]) -> str:
@@ -248,7 +383,7 @@ def _one_of(word: str) -> str:
 
 def _missing(signal: Signal) -> str:
     meaning = signal.meaning.strip().rstrip(".") or signal.driver.replace("_", " ")
-    return signal.missing or f"no record of {meaning}"
+    return signal.missing or f"Not known: {meaning}"
 
 
 def _known(value: float | None, signal: Signal) -> float | None:
@@ -261,12 +396,29 @@ def _known(value: float | None, signal: Signal) -> float | None:
     return float(value)
 
 
-def _earlier(days: int | None) -> str:
+def window_words(days: int) -> str:
+    """A window as people say it: `week`, `four weeks`, `three months`, `year`; else `45 days`."""
+    return _WINDOWS.get(days) or f"{days} {'day' if days == 1 else 'days'}"
+
+
+def _ago(days: int | None) -> str:
     if days is None:
         return "at the scoring before"
     if days % 7 == 0 and days // 7 in _WEEKS:
-        return f"{_WEEKS[days // 7]} earlier"
-    return f"{days} {'day' if days == 1 else 'days'} earlier"
+        return f"{_WEEKS[days // 7]} ago"
+    return f"{days} {'day' if days == 1 else 'days'} ago"
+
+
+def _days(value: float) -> str:
+    """A length of time from days: days up to three months, then months, from two years years."""
+    size, sign = abs(value), "-" if value < 0 else ""
+    if size < _DAYS_UNTIL:
+        unit, text = "day", _number(size)
+    elif size < _MONTHS_UNTIL:
+        unit, text = "month", _whole(size / _DAYS_PER_MONTH)
+    else:
+        unit, text = "year", _number(round(size / _DAYS_PER_YEAR, 1))
+    return f"{sign if text != '0' else ''}{text} {unit}{'' if text == '1' else 's'}"
 
 
 def _within(horizon_days: int | None) -> str:
@@ -330,6 +482,13 @@ def _duration(minutes: float) -> str:
     else:
         unit, text = "day", _number(round(size / _MINUTES_PER_DAY, 1))
     return f"{sign if text != '0' else ''}{text} {unit}{'' if text == '1' else 's'}"
+
+
+def _tone(value: float) -> str:
+    if abs(value) < _TONE:
+        return "neutral"
+    side = "positive" if value > 0 else "negative"
+    return side if abs(value) < _STRONG_TONE else f"very {side}"
 
 
 def _change(value: float) -> str:

@@ -18,7 +18,7 @@ from features.errors import ChurnError, ConfigError, GateRefused, StoreError
 from features.naming import facts_table
 from features.windows import day_number
 from models.bundle import Bundle, Scored, base_of, score
-from models.drivers import account_reasons, driver_table
+from models.drivers import OTHER_CUSTOMERS, OTHERS, account_reasons, driver_table
 from models.methods import GradientBoosting
 from models.shift import ScoreShift
 from pipeline.actions.worklist import largest_reasons
@@ -271,6 +271,7 @@ class _Scoring:
                 scored.base_displayed,
                 before_days=BEFORE_DAYS,
                 currency=self.currency,
+                others=OTHER_CUSTOMERS if self.bundle.scale.good_event else OTHERS,
                 twins=self.bundle.twins,
             )
             self.scores.append(scored.table)

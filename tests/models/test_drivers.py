@@ -64,10 +64,7 @@ def test_two_windows_of_a_measure_are_one_driver_with_the_louder_value():
     assert table.signal.tolist() == ["logins_28d", "tickets_28d"]
     assert table.nature.tolist() == ["leading", "leading"] and table.reason.isna().all()
     assert table.said.tolist() == ["4 logins in 28 days", "2 tickets in 28 days"]
-    assert table.compared.tolist() == [
-        "accounts that stayed: 9",
-        "the same four weeks earlier",
-    ]
+    assert table.compared.isna().all()  # no direction of these is bad, so nothing argues
 
 
 def test_rows_add_up_for_every_account_exactly_and_as_shown():

@@ -147,7 +147,10 @@ def test_ages_the_calendar_and_standing_facts_are_told_apart():
 def test_cards_of_an_earlier_model_are_read_and_written_as_they_were():
     """Its version is a hash of what is written: other bytes would be another model."""
     card_facts = asdict(card("days_as_customer"))
-    for key in ("nature", "reason", "reason_worse", "reason_until", "missing"):
+    for key in (
+        *("nature", "reason", "reason_worse", "reason_until"),
+        *("missing", "said_at", "below", "inverse"),
+    ):
         del card_facts[key]
     for is_leading, is_clock, nature in (
         (True, True, "clock"),

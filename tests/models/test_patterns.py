@@ -2,6 +2,8 @@
 counts once.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -144,7 +146,7 @@ def test_shares_and_ratio_by_hand():
         [card("x", "yes", "x: {value}")],
     )
     pattern = find_patterns(rows).of(is_more=True)[0]
-    assert pattern.words == "x: yes"
+    assert pattern.words == "X: yes"
     assert pattern.found.share_event == pytest.approx(
         0.8
     ) and pattern.found.share_other == pytest.approx(0.25)
@@ -214,7 +216,7 @@ def test_traits_of_the_same_accounts_are_one_pattern():
     both = training_set(rows.keys, twin, rows.labels, [*rows.signals, card("bad_too")])
     more = find_patterns(both).of(is_more=True)
     assert sum(each.driver in ("bad", "bad_too") and each.side == "high" for each in more) == 1
-    assert any("bad" in words for each in more for words in each.also)
+    assert any("bad" in words.lower() for each in more for words in each.also)
 
 
 def test_missing_values_are_neither_have_nor_have_not():
@@ -255,7 +257,7 @@ def test_q_values_are_those_of_the_step_up_procedure():
             "low",
             3.0,
             False,
-            "active on at most 3 of the last 28 days",
+            "Active on at most 3 of the last 28 days",
         ),
         (
             "tickets",
@@ -263,7 +265,7 @@ def test_q_values_are_those_of_the_step_up_procedure():
             "high",
             1.0,
             False,
-            "at least 1 ticket in the last 28 days",
+            "At least 1 ticket in the last 28 days",
         ),
         (
             "tickets",
@@ -271,7 +273,7 @@ def test_q_values_are_those_of_the_step_up_procedure():
             "low",
             0.0,
             True,
-            "0 tickets in the last 28 days",
+            "No tickets in the last 28 days",
         ),
         (
             "change",
@@ -279,7 +281,7 @@ def test_q_values_are_those_of_the_step_up_procedure():
             "low",
             -0.5,
             False,
-            "use down 67% or more against 28 days before",
+            "Use down 67% or more against 28 days before",
         ),
         (
             "change",
@@ -287,7 +289,7 @@ def test_q_values_are_those_of_the_step_up_procedure():
             "low",
             0.2,
             False,
-            "use up 50% or less against 28 days before",
+            "Use up 50% or less against 28 days before",
         ),
         (
             "change",
@@ -295,7 +297,7 @@ def test_q_values_are_those_of_the_step_up_procedure():
             "high",
             -0.5,
             False,
-            "use down 67% or less against 28 days before",
+            "Use down 67% or less against 28 days before",
         ),
         (
             "change",
@@ -303,16 +305,16 @@ def test_q_values_are_those_of_the_step_up_procedure():
             "low",
             -1.0,
             True,
-            "use down to nothing against 28 days before",
+            "Use down to nothing against 28 days before",
         ),
-        ("yes", "country is GB: {value}", "high", 1.0, True, "country is GB: yes"),
+        ("yes", "country is GB: {value}", "high", 1.0, True, "Country is GB: yes"),
         (
             "minutes",
             "paid {value} after the due date",
             "low",
             -2880.0,
             False,
-            "paid at least 2 days before the due date",
+            "Paid at least 2 days before the due date",
         ),
         (
             "share",
@@ -320,12 +322,16 @@ def test_q_values_are_those_of_the_step_up_procedure():
             "low",
             0.623,
             False,
-            "at most 62% of paid seats in use",
+            "At most 62% of paid seats in use",
         ),
     ],
 )
 def test_traits_in_words(unit, phrase, side, cut, is_end, words):
-    assert trait_words(card("x", unit, phrase, 28), Trait(0, side, cut, is_end)) == words
+    signal = replace(
+        card("x", unit, phrase, 28),
+        below="Paid {value} before the due date" if unit == "minutes" else "",
+    )
+    assert trait_words(signal, Trait(0, side, cut, is_end)) == words
 
 
 def test_a_trait_is_the_end_nearest_a_fifth_and_never_the_rule():

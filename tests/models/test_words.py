@@ -27,6 +27,7 @@ def a_signal(phrase, unit="days", days=28, **more):
         "meaning": "days with at least one event",
         "driver": "active_days",
         "dimension": "usage",
+        "worse": "down",
     } | more
     return Signal(
         column="active_days_28d",
@@ -38,33 +39,66 @@ def a_signal(phrase, unit="days", days=28, **more):
     )
 
 
-ACTIVE = a_signal("active on {value} of the last {days} days")
+ACTIVE = a_signal("Active on {value} of the last {days} days")
 
 
 def test_what_is_so_now_and_what_it_is_compared_with():
-    assert signal_words(ACTIVE, 6) == "active on 6 of the last 28 days"
-    compared = comparison(ACTIVE, 6, 14, 18, before_days=28)
-    assert compared == "was 14 four weeks earlier; accounts that stayed: 18"
-    assert comparison(ACTIVE, 6, math.nan, math.nan) == "" == comparison(ACTIVE, 6)
-    assert sentence("a", compared) == f"a; {compared}"
-    assert sentence("a", None) == sentence("a", math.nan) == "a"
+    assert signal_words(ACTIVE, 6) == "Active on 6 of the last 28 days"
+    compared = comparison(ACTIVE, 6, 14, 18, pulls_down=True, before_days=28)
+    assert compared == "down from 14 four weeks ago; customers who stay: 18"
+    assert comparison(ACTIVE, 6, math.nan, math.nan, pulls_down=True) == ""
+    assert sentence("A", compared) == f"A; {compared}"
+    assert sentence("A", None) == sentence("A", math.nan) == "A"
 
 
-def test_unchanged_is_said_to_be_so():
-    assert comparison(ACTIVE, 6, 6.0, before_days=30) == "the same 30 days earlier"
-    # "6 against 6" would make people look for a difference.
-    assert comparison(ACTIVE, 6, None, 6) == "as among accounts that stayed"
+@pytest.mark.parametrize(
+    ("before", "reference", "pulls_down", "compared"),
+    [
+        (14, 18, False, ""),  # fewer days do not argue for points above 0
+        (3, 18, True, "customers who stay: 18"),  # more than before, fewer than others
+        (3, 18, False, "up from 3 30 days ago"),
+        (6, 6, True, ""),  # "6 against 6" would make people look for a difference
+        (None, 4, False, "customers who stay: 4"),
+    ],
+)
+def test_only_what_argues_for_the_points_is_compared(before, reference, pulls_down, compared):
+    words = comparison(ACTIVE, 6, before, reference, pulls_down=pulls_down, before_days=30)
+    assert words == compared
+
+
+def test_values_said_in_other_words_are_not_compared():
+    early = a_signal("Paid {value} after", "minutes", worse="up", below="Paid {value} before")
+    assert comparison(early, -2880, None, 720, pulls_down=False) == ""
+    assert comparison(early, -5760, None, -2880, pulls_down=False) == "customers who stay: 2 days"
+    slower = a_signal("{value} times as long", "times", worse="up", inverse="{value} times faster")
+    assert signal_words(slower, 0.14) == "7 times faster"
+    assert comparison(slower, 0.5, None, 2, pulls_down=False) == ""
 
 
 def test_missing_value_is_said_and_never_zero():
-    assert signal_words(ACTIVE, None) == "no record of days with at least one event"
-    since = a_signal("last used {value} days ago", missing="No use on record")
+    assert signal_words(ACTIVE, None) == "Not known: days with at least one event"
+    since = a_signal("Last used {value} days ago", missing="No use on record")
     assert signal_words(since, math.nan) == "No use on record"
 
 
 def test_clocks_are_not_compared_with_their_past():
     renewal = a_signal("{value} days to renewal", nature="calendar", dimension="contract")
-    assert comparison(renewal, 33, 61, before_days=28) == ""
+    assert comparison(renewal, 33, 61, pulls_down=True, before_days=28) == ""
+
+
+@pytest.mark.parametrize(
+    ("days", "said"),
+    [
+        (0.4, "0.4 days"),
+        (1, "1 day"),
+        (45, "45 days"),
+        (75, "75 days"),
+        (122, "4 months"),
+        (1100, "3 years"),
+    ],
+)
+def test_lengths_of_time_are_said_as_people_say_them(days, said):
+    assert signal_words(a_signal("Last used {value} days ago"), days) == f"Last used {said} ago"
 
 
 @pytest.mark.parametrize(
@@ -112,17 +146,19 @@ def test_one_is_singular_and_early_is_before():
         signal_words(a_signal("{value} people used it in the last {days} days"), 1)
         == "1 person used it in the last 28 days"
     )
-    assert signal_words(a_signal("last used {value} days ago"), 1) == "last used 1 day ago"
+    assert signal_words(a_signal("Last used {value} days ago"), 1) == "Last used 1 day ago"
     assert (
         signal_words(a_signal("{value} severe tickets in {days} days"), 1)
         == "1 severe ticket in 28 days"
     )
     assert (
-        signal_words(a_signal("on {value} of the last {days} days"), 1)
-        == "on 1 of the last 28 days"
+        signal_words(a_signal("On {value} of the last {days} days"), 1)
+        == "On 1 of the last 28 days"
     )
-    delay = a_signal("paid {value} after the due date", unit="minutes")
-    assert signal_words(delay, -2 * 1440) == "paid 2 days before the due date"
+    delay = a_signal(
+        "Paid {value} after the due date", unit="minutes", below="Paid {value} before the due date"
+    )
+    assert signal_words(delay, -2 * 1440) == "Paid 2 days before the due date"
 
 
 def test_names_with_braces_are_text():
@@ -137,7 +173,7 @@ def test_infinite_values_are_refused(value):
     with pytest.raises(ContractError, match="active_days_28d is"):
         signal_words(ACTIVE, value)
     with pytest.raises(ContractError, match="active_days_28d is"):
-        comparison(ACTIVE, 1, value)
+        comparison(ACTIVE, 1, value, pulls_down=True)
     with pytest.raises(ContractError, match="cannot be said"):
         format_value(value, "days")
 
@@ -155,7 +191,8 @@ def test_change_outside_its_range_is_refused():
 def test_every_finite_value_makes_clean_words(unit, value, before):
     signal = a_signal("{value} things in {days} days", unit=unit)
     words = sentence(
-        signal_words(signal, value), comparison(signal, value, before, 3, before_days=28)
+        signal_words(signal, value),
+        comparison(signal, value, before, 3, pulls_down=True, before_days=28),
     )
     assert not re.search(r"nan|inf\b|[{}]|-0\b(?!\.)|e\+", words)
     assert "28 days" in words or value is None or math.isnan(value)

@@ -164,7 +164,7 @@ def test_page_says_what_is_wrong_how_sure_and_what_to_do_without_outside_hosts()
     for wanted in (
         "Low use, sponsor lost",
         "12.0% to leave within 90 days",
-        "Ask what stopped",
+        "Ask what changed",
         "success call (CSM 02)",
         "19 points below stable",
         "Mill &amp; &lt;Sons&gt;",
@@ -220,7 +220,7 @@ def test_terminal_says_the_same(width):
     text = captured.get()
     for wanted in (
         "what pulls it down: low use, sponsor lost",
-        "what to do: Ask what stopped",
+        "what to do: Ask what changed",
         "what holds it up: country is GB",
         "-31 ?",
         "the score: the sum",

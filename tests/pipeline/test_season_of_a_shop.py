@@ -97,7 +97,7 @@ def test_the_season_is_a_published_reason_and_points_add(tmp_path: Path) -> None
     assert (
         len(told) == len(run.published.scores)
         and told["points"].min() > 0
-        and set(told["said"]) == {"the time of year"}
+        and set(told["said"]) == {"Time of year"}
     )
     assert (
         not run.published.reasons["driver"].eq("season").any()

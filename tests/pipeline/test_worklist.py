@@ -163,8 +163,8 @@ def test_reasons_of_the_short_list_and_a_paragraph_for_accounts_at_risk():
         ranked.loc["A", "paragraph"]
         == "Alpha scores 20 of 100 (at risk). Of accounts scored like this, about 1 in 2 leave"
         " within 90 days. Why: bug trouble, low use. Pulls the score down: 5 tickets (-12); no"
-        " mail opened (-9). Next: Give the open tickets an owner and a date, and tell the"
-        " account both."
+        " mail opened (-9). Next: Give each open ticket an owner and a date, and tell the"
+        " customer both."
     )
     assert "Why: not explained." in ranked.loc["D", "paragraph"]
     assert (ranked.loc[["B", "C"], "paragraph"] == "").all()
