@@ -112,7 +112,7 @@ def _one(name: str, workspace: Workspace, target: Target, budget: Budget | None)
     training = time.monotonic()
     result = train(rows, plan_of(workspace, target), target=describe_target(target))
     training_seconds = time.monotonic() - training
-    found = evaluate(result, None, rows)
+    found = evaluate(result, None, rows).to_dict()
     entry = summary(name, target.name, found, _intervals(result.model, result.baselines, rows.test))
     seconds = round(time.monotonic() - started)
     beside = dict.fromkeys(OTHERS) | {

@@ -3,6 +3,7 @@ who stays red a false alarm.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,21 @@ from numpy.typing import NDArray
 from models.intervals import wilson
 
 
+@dataclass(frozen=True)
+class BandRate:
+    """The scores of a band, and the share of them with the event; the interval is 95%."""
+
+    n: int
+    accounts: int
+    events: int
+    rate: float
+    rate_low: float
+    rate_high: float
+
+
 def band_rates(
     labels: NDArray[Any], bands: Sequence[str], accounts: pd.Series
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, BandRate]:
     """Return per band its scores, accounts, events, and the share of scores with the event with a
     95% interval.
 
@@ -30,7 +43,7 @@ def band_rates(
     Returns
     -------
     dict
-        band -> n, accounts, events, rate, rate_low, rate_high; a band without scores is absent.
+        Band -> its rate; a band without scores is absent.
     """
     table = pd.DataFrame(
         {
@@ -39,16 +52,16 @@ def band_rates(
             "account": accounts.to_numpy(),
         }
     )
-    found = {}
+    rates = {}
     for band, rows in table.groupby("band", sort=True):
         rate, count = float(rows["label"].mean()), int(rows["account"].nunique())
         low, high = wilson(rate, count)
-        found[str(band)] = {
-            "n": len(rows),
-            "accounts": count,
-            "events": int(rows["label"].sum()),
-            "rate": rate,
-            "rate_low": low,
-            "rate_high": high,
-        }
-    return found
+        rates[str(band)] = BandRate(
+            n=len(rows),
+            accounts=count,
+            events=int(rows["label"].sum()),
+            rate=rate,
+            rate_low=low,
+            rate_high=high,
+        )
+    return rates

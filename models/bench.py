@@ -48,6 +48,24 @@ class Money:
     cost: float
 
 
+@dataclass(frozen=True)
+class JudgedOn:
+    """The rows of the bench: those of the test, of training, and of the validation dates."""
+
+    n: int
+    accounts: int
+    leaving_accounts: int
+    rate: float
+    as_of: tuple[str, ...]
+    alarms_per_date: float
+    training_rows: int
+    training_leaving_accounts: int
+    validation_from: str
+    validation_until: str
+    validation_rows: int
+    validation_leaving_accounts: int
+
+
 @dataclass(frozen=True, eq=False)
 class BenchResult:
     """What the bench found.
@@ -68,7 +86,7 @@ class BenchResult:
     skipped
         Method -> why it could not run here.
     test
-        rows, accounts, leaving_accounts, as_of, alarms per date, rate.
+        What the methods were judged on.
     """
 
     figures: pd.DataFrame
@@ -77,7 +95,7 @@ class BenchResult:
     reason: str
     details: Mapping[str, Mapping[str, Any]]
     skipped: Mapping[str, str]
-    test: Mapping[str, Any]
+    test: JudgedOn
     by_segment: tuple["SegmentVerdict", ...] = ()
     """Of the methods that let segments differ, each beside the same method for all."""
     notes: tuple[str, ...] = ()
@@ -191,13 +209,13 @@ def compare(
             )
     table = adequate(
         {name: each.losses for name, each in judged.items()},
-        judge.held.keys["account_id"],
+        judge.later.keys["account_id"],
         seed=seed,
         replicates=replicates,
     )
     table["gives_reasons"] = [judged[name].contender.gives_reasons for name in table["method"]]
     table = table.merge(
-        _minus_tuned(judged, judge.held.keys["account_id"], seed, replicates),
+        _minus_tuned(judged, judge.later.keys["account_id"], seed, replicates),
         on="method",
         how="left",
     )
@@ -209,8 +227,8 @@ def compare(
         reason=reason,
         details={name: each.details for name, each in judged.items() if each.details},
         skipped=skipped,
-        test=judge.facts(),
-        by_segment=_verdicts(judged, judge.held.keys["account_id"], seed, replicates),
+        test=judge.judged_on(),
+        by_segment=_verdicts(judged, judge.later.keys["account_id"], seed, replicates),
         notes=(*plan.notes, *_flattered(plan)),
     )
 
@@ -218,7 +236,7 @@ def compare(
 def _verdicts(
     judged: Mapping[str, _Judged], accounts: pd.Series, seed: int, replicates: int
 ) -> tuple[SegmentVerdict, ...]:
-    found = []
+    verdicts = []
     for name, each in judged.items():
         pooled = judged.get(each.contender.pooled or "")
         if pooled is None:
@@ -230,8 +248,8 @@ def _verdicts(
         validation = metrics.paired_difference(
             each.losses, pooled.losses, accounts, seed=seed, replicates=replicates
         )
-        found.append(SegmentVerdict(name, pooled.contender.name, validation, test))
-    return tuple(found)
+        verdicts.append(SegmentVerdict(name, pooled.contender.name, validation, test))
+    return tuple(verdicts)
 
 
 def _flattered(plan: Folds) -> tuple[str, ...]:
@@ -269,7 +287,7 @@ class _Judge:
         self.blocks = [
             (rows.rows(block.train), rows.rows(block.validation)) for block in plan.calibration
         ]
-        self.held = rows.rows(np.concatenate([block.validation for block in plan.calibration]))
+        self.later = rows.rows(np.concatenate([block.validation for block in plan.calibration]))
         # Blocks follow each other in time, rows in key order: this puts the blocks' margins into
         # the rows' order.
         self.order = np.argsort(
@@ -282,17 +300,17 @@ class _Judge:
 
     def __call__(self, contender: Contender) -> _Judged:
         margins = [
-            contender.fit(train).margin(*contender.asked(held)) for train, held in self.blocks
+            contender.fit(train).margin(*contender.inputs(later)) for train, later in self.blocks
         ]
-        margin, labels = np.concatenate(margins)[self.order], self.held.labels
+        margin, labels = np.concatenate(margins)[self.order], self.later.labels
         calibrator = fit_platt(margin, labels, is_log_odds=contender.is_log_odds)
         crossed = _crossed(
-            margin, labels, self.held.keys["account_id"], is_log_odds=contender.is_log_odds
+            margin, labels, self.later.keys["account_id"], is_log_odds=contender.is_log_odds
         )
         started = self.clock()
         ranker = contender.fit(self.final)
         seconds = self.clock() - started
-        score = ranker.margin(*contender.asked(self.test))
+        score = ranker.margin(*contender.inputs(self.test))
         judged = _Judged(
             contender,
             metrics.log_losses(labels, crossed),
@@ -347,23 +365,23 @@ class _Judge:
     def _weights(self, accounts: pd.Series) -> list[Floats]:
         return list(metrics.account_weights(accounts, seed=self.seed, replicates=self.replicates))
 
-    def facts(self) -> dict[str, Any]:
-        """What the test holds."""
+    def judged_on(self) -> JudgedOn:
+        """Return what the test, training and validation hold."""
         dates = sorted(self.test.keys["as_of"].unique())
-        return {
-            "n": len(self.test),
-            "accounts": int(self.test.keys["account_id"].nunique()),
-            "leaving_accounts": self.test.leaving_accounts(),
-            "rate": float(self.test.labels.mean()),
-            "as_of": [f"{date:%Y-%m-%d}" for date in dates],
-            "alarms_per_date": sum(self.worked_per_date.values()) / len(dates),
-            "training_rows": len(self.final),
-            "training_leaving_accounts": self.final.leaving_accounts(),
-            "validation_from": f"{self.held.keys['as_of'].min():%Y-%m-%d}",
-            "validation_until": f"{self.held.keys['as_of'].max():%Y-%m-%d}",
-            "validation_rows": len(self.held),
-            "validation_leaving_accounts": self.held.leaving_accounts(),
-        }
+        return JudgedOn(
+            n=len(self.test),
+            accounts=int(self.test.keys["account_id"].nunique()),
+            leaving_accounts=self.test.leaving_accounts(),
+            rate=float(self.test.labels.mean()),
+            as_of=tuple(f"{date:%Y-%m-%d}" for date in dates),
+            alarms_per_date=sum(self.worked_per_date.values()) / len(dates),
+            training_rows=len(self.final),
+            training_leaving_accounts=self.final.leaving_accounts(),
+            validation_from=f"{self.later.keys['as_of'].min():%Y-%m-%d}",
+            validation_until=f"{self.later.keys['as_of'].max():%Y-%m-%d}",
+            validation_rows=len(self.later),
+            validation_leaving_accounts=self.later.leaving_accounts(),
+        )
 
 
 def _crossed(
@@ -389,7 +407,7 @@ def _inputs(ranker: Ranker, contender: Contender, test: TrainingSet) -> int:
     if explain is None:
         return len(getattr(ranker, "columns_", test.signals))
     some = test.rows(np.arange(0, len(test), max(1, len(test) // ASKED_ROWS)))
-    _, phi = explain(*contender.asked(some))
+    _, phi = explain(*contender.inputs(some))
     return int((phi != 0).any(axis=0).sum())
 
 
@@ -472,10 +490,10 @@ def _medians(values: Floats, weights: Floats) -> Floats:
     if not len(known):
         return np.full(len(weights), np.nan)
     order = known[np.argsort(values[known], kind="stable")]
-    held = np.cumsum(weights[:, order], axis=1)
-    half = held[:, -1:] / 2.0
-    low = values[order][np.argmax(held >= half, axis=1)]
-    high = values[order][np.argmax(held > half, axis=1)]
+    reached = np.cumsum(weights[:, order], axis=1)
+    half = reached[:, -1:] / 2.0
+    low = values[order][np.argmax(reached >= half, axis=1)]
+    high = values[order][np.argmax(reached > half, axis=1)]
     return np.where(half[:, 0] > 0, (low + high) / 2.0, np.nan)
 
 
@@ -493,12 +511,12 @@ def adequate(
     given.
     """
     best = min(losses, key=lambda name: (float(losses[name].mean()), name))
-    found = []
+    rows = []
     for name, loss in losses.items():
         gap = metrics.paired_difference(
             loss, losses[best], accounts, seed=seed, replicates=replicates
         )
-        found.append(
+        rows.append(
             {
                 "method": name,
                 "log_loss": float(loss.mean()),
@@ -508,7 +526,7 @@ def adequate(
                 "is_adequate": bool(gap.low <= 0.0),
             }
         )
-    return pd.DataFrame(found)
+    return pd.DataFrame(rows)
 
 
 def _minus_tuned(
@@ -517,12 +535,12 @@ def _minus_tuned(
     """Validation log loss minus the tuned model's per method, paired: what promotion says of its
     candidate.
     """
-    found = []
+    rows = []
     for name, each in judged.items():
         gap = metrics.paired_difference(
             each.losses, judged[TUNED].losses, accounts, seed=seed, replicates=replicates
         )
-        found.append(
+        rows.append(
             {
                 "method": name,
                 "minus_tuned": gap.value,
@@ -530,7 +548,7 @@ def _minus_tuned(
                 "minus_tuned_high": gap.high,
             }
         )
-    return pd.DataFrame(found)
+    return pd.DataFrame(rows)
 
 
 def recommend(table: pd.DataFrame) -> tuple[str, str]:
@@ -586,7 +604,7 @@ def _with_costs(table: pd.DataFrame, judged: Mapping[str, _Judged]) -> pd.DataFr
 
 def _figures(judged: Mapping[str, _Judged]) -> pd.DataFrame:
     """Long table of the test's figures and their paired differences."""
-    found = []
+    rows = []
     for name, each in judged.items():
         for metric in METRICS:
             if metric not in each.values:
@@ -609,5 +627,5 @@ def _figures(judged: Mapping[str, _Judged]) -> pd.DataFrame:
                     f"minus_{other}_low": gap.low,
                     f"minus_{other}_high": gap.high,
                 }
-            found.append(row)
-    return pd.DataFrame(found)
+            rows.append(row)
+    return pd.DataFrame(rows)

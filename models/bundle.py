@@ -51,7 +51,7 @@ class Bundle:
 
     `basis` says what is published: the calibrated model, or, where none earned it, the scorecard.
     `choices` are the frozen event kinds and categories of the features, `facts` what the model card
-    tells (plain values), `evaluation` what the untouched test said (None before `evaluate`).
+    tells (plain values).
     """
 
     model: Model
@@ -77,8 +77,8 @@ class Bundle:
         """Drivers shown under the name of another, as `models.drivers.find_twins` found them at
         training.
         """
-        found: Mapping[str, Mapping[str, str]] = self.facts.get("twins", {})
-        return found
+        recorded: Mapping[str, Mapping[str, str]] = self.facts.get("twins", {})
+        return recorded
 
     @property
     def model_version(self) -> str:

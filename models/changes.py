@@ -151,7 +151,7 @@ def split(
 
 
 def change_lines(
-    found: Split,
+    split: Split,
     account_ids: Sequence[str],
     shown_change: npt.ArrayLike,
     signals: Sequence[Signal],
@@ -181,13 +181,13 @@ def change_lines(
     """
     ids = np.asarray(account_ids, dtype=object)
     change: Integers = np.asarray(shown_change, dtype=np.int64)
-    points = found.points
+    points = split.points
     listed = _largest(points, most) | np.array(
-        [line.cause in (MODEL, SCALE) for line in found.lines]
+        [line.cause in (MODEL, SCALE) for line in split.lines]
     )
     listed &= points != 0
     left_out = (points != 0) & ~listed
-    causes = [line.cause for line in found.lines]
+    causes = [line.cause for line in split.lines]
     rests = np.column_stack(
         [
             np.where(
@@ -203,18 +203,18 @@ def change_lines(
     account, place = np.nonzero((every != 0) | (whole != 0))
     order = np.lexsort((place, -np.abs(every[account, place]), place >= len(causes), account))
     account, place = account[order], place[order]
-    speaker = _Speaker(found, signals, days, currency)
+    speaker = _Speaker(split, signals, days, currency)
     spoken = [speaker.say(a, p) for a, p in zip(account.tolist(), place.tolist(), strict=True)]
     return pd.DataFrame(
         {
             "account_id": pd.Series(ids[account], dtype="str"),
             "cause": pd.Series(np.array([*causes, *CAUSES], dtype=object)[place], dtype="str"),
             "dimension": pd.Series(
-                np.array([*(x.dimension for x in found.lines), *[""] * len(CAUSES)], object)[place],
+                np.array([*(x.dimension for x in split.lines), *[""] * len(CAUSES)], object)[place],
                 dtype="str",
             ),
             "driver": pd.Series(
-                np.array([*(x.driver for x in found.lines), *[REST] * len(CAUSES)], object)[place],
+                np.array([*(x.driver for x in split.lines), *[REST] * len(CAUSES)], object)[place],
                 dtype="str",
             ),
             "points": every[account, place],
@@ -267,25 +267,25 @@ def _largest(points: Floats, most: int) -> npt.NDArray[np.bool_]:
 class _Speaker:
     """Value, value before and words of a line; equal facts are phrased once."""
 
-    def __init__(self, found: Split, signals: Sequence[Signal], days: int, currency: str) -> None:
-        self.found, self.signals, self.days, self.currency = found, signals, days, currency
+    def __init__(self, split: Split, signals: Sequence[Signal], days: int, currency: str) -> None:
+        self.split, self.signals, self.days, self.currency = split, signals, days, currency
         self.memory: dict[tuple[str, int, str, str], str] = {}
 
     def say(self, account: int, place: int) -> tuple[float, float, str]:
-        if place >= len(self.found.lines):
-            cause = CAUSES[place - len(self.found.lines)]
+        if place >= len(self.split.lines):
+            cause = CAUSES[place - len(self.split.lines)]
             return (
                 np.nan,
                 np.nan,
                 f"smaller changes of {CAUSES_IN_WORDS[cause].removeprefix('the ')} together",
             )
-        line = self.found.lines[place]
+        line = self.split.lines[place]
         if line.cause in (MODEL, SCALE):
             return np.nan, np.nan, self._of_method(line)
         before, after = (
-            (self.found.stored, self.found.rebuilt)
+            (self.split.stored, self.split.rebuilt)
             if line.cause == DATA
-            else (self.found.rebuilt, self.found.moved)
+            else (self.split.rebuilt, self.split.moved)
         )
         sizes = np.abs(after.points[account, line.columns] - before.points[account, line.columns])
         column = int(line.columns[np.argmax(np.round(sizes, 9))])
@@ -298,8 +298,8 @@ class _Speaker:
     def _of_method(self, line: Line) -> str:
         if line.driver == BASE:
             return (
-                f"a typical account starts at {self.found.remodelled.base:.1f} under the new model,"
-                f" at {self.found.moved.base:.1f} under the old one"
+                f"a typical account starts at {self.split.remodelled.base:.1f} under the new model,"
+                f" at {self.split.moved.base:.1f} under the old one"
             )
         if line.driver == SIGNALS:
             return "the new model weighs the same facts otherwise"

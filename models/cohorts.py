@@ -3,7 +3,7 @@ segments keep the common fit.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from models.calibration import Interval, Platt, fit_interval, fit_platt
 from models.dataset import TrainingSet
 from models.lines import Lines
 from models.methods import Floats, Season, logit, sigmoid
-from models.methods.cohort import LEAVERS_PER_SEGMENT, NO_SEGMENT, Cohorts
+from models.methods.cohort import LEAVERS_PER_SEGMENT, NO_SEGMENT, Cohorts, SegmentLine
 from models.model import Model
 from models.splits import account_groups
 from models.training import TrainingResult
@@ -33,12 +33,12 @@ class CohortVerdict:
     difference
         Log loss with lines minus without, on the validation rows, paired by accounts.
     segments
-        `Cohorts.describe` of the lines learned from all validation rows.
+        The lines learned from all validation rows.
     """
 
     attribute: str
     difference: metrics.Estimate
-    segments: tuple[dict[str, Any], ...]
+    segments: tuple[SegmentLine, ...]
     lines: Lines
     is_judged: bool = True
     """Whether two segments or more had leavers enough to differ at all."""
@@ -76,18 +76,18 @@ class CohortVerdict:
             *(self._of_segment(each) for each in self.segments),
         )
 
-    def _of_segment(self, each: dict[str, Any]) -> str:
+    def _of_segment(self, line: SegmentLine) -> str:
         who = (
-            f"{self.attribute} {each['segment']} ({each['leaving_accounts']} of {each['accounts']}"
-            " accounts left)"
+            f"{self.attribute} {line.segment} ({line.leaving_accounts} of {line.accounts} accounts"
+            " left)"
         )
-        if each["pooled"] == "too few":
+        if line.pooled == "too few":
             return f"{who} falls back on the common fit: under {LEAVERS_PER_SEGMENT} left."
-        if each["pooled"]:
-            return f"{who} keeps the common fit: {each['pooled']}."
+        if line.pooled:
+            return f"{who} keeps the common fit: {line.pooled}."
         return (
-            f"{who}: log-odds {each['level']:+.2f} ({each['level_share']:.0%} of its own estimate),"
-            f" spread times {each['slope']:.2f} ({each['slope_share']:.0%})."
+            f"{who}: log-odds {line.level:+.2f} ({line.level_share:.0%} of its own estimate),"
+            f" spread times {line.slope:.2f} ({line.slope_share:.0%})."
         )
 
 
@@ -99,12 +99,12 @@ def cohort_signals(signals: Sequence[Signal], attribute: str) -> dict[str, str]:
     ContractError
         When no signals say which account has which value.
     """
-    found = {
+    columns = {
         str(s.definition["category"]): s.column
         for s in signals
         if s.definition.get("attribute") == attribute and "category" in s.definition
     }
-    if len(found) < 2:
+    if len(columns) < 2:
         known = sorted(
             {str(s.definition["attribute"]) for s in signals if "category" in s.definition}
         )
@@ -113,7 +113,7 @@ def cohort_signals(signals: Sequence[Signal], attribute: str) -> dict[str, str]:
             f" have them: {', '.join(known) or 'none'}. Map the attribute in the accounts table, or"
             " leave cohorts out."
         )
-    return found
+    return columns
 
 
 def judge_cohorts(
@@ -147,12 +147,12 @@ def judge_cohorts(
     ours, theirs = np.empty(len(margin)), np.empty(len(margin))
     group = account_groups(accounts, labels)
     for number in np.unique(group):
-        held, taught = group == number, group != number
+        judged, taught = group == number, group != number
         learned = Cohorts().fit(margin[taught], labels[taught], accounts[taught], segments[taught])
         moved = _lines(learned, columns).margin(features, margin)
-        for given, probability in ((moved, ours), (margin, theirs)):
-            sigmoid_of_others = fit_platt(given[taught], labels[taught], is_log_odds=is_log_odds)
-            probability[held] = sigmoid_of_others.calibrate(given[held])
+        for margins, probability in ((moved, ours), (margin, theirs)):
+            sigmoid_of_others = fit_platt(margins[taught], labels[taught], is_log_odds=is_log_odds)
+            probability[judged] = sigmoid_of_others.calibrate(margins[judged])
     gap = metrics.paired_difference(
         metrics.log_losses(labels, ours), metrics.log_losses(labels, theirs), accounts, seed=seed
     )
@@ -180,7 +180,9 @@ def with_cohorts(
     )
     model = on_lines(result.model, verdict, before, after)
     validation = _validated(result, model, after)
-    facts = {"cohorts": {"attribute": attribute, "segments": list(verdict.segments)}}
+    facts = {
+        "cohorts": {"attribute": attribute, "segments": [asdict(line) for line in verdict.segments]}
+    }
     model = replace(
         model,
         training={**model.training, **facts},
@@ -221,13 +223,13 @@ def _validated(result: TrainingResult, model: Model, after: Floats) -> pd.DataFr
 
 
 def _interval(result: TrainingResult, model: Model, after: Floats, seed: int) -> Interval | None:
-    table, held = result.model.interval_table, result.validation
+    table, rows = result.model.interval_table, result.validation
     if table is None or model.calibrator is None:
         return table
     remade = fit_interval(
         after,
-        held["label"].to_numpy(dtype=np.int8),
-        held["account_id"],
+        rows["label"].to_numpy(dtype=np.int8),
+        rows["account_id"],
         model.calibrator,
         seed=seed,
     )
@@ -252,22 +254,19 @@ def _segments(features: pd.DataFrame, columns: dict[str, str]) -> NDArray[Any]:
     return names
 
 
-def _described(cohorts: Cohorts, columns: dict[str, str]) -> tuple[dict[str, Any], ...]:
+def _described(cohorts: Cohorts, columns: dict[str, str]) -> tuple[SegmentLine, ...]:
     """Every segment, with why it keeps the common fit where it does."""
     return tuple(
-        {
-            **each,
-            "pooled": (
-                each["pooled"] or ("" if each["segment"] in columns else "no signal tells it apart")
-            ),
-        }
-        for each in cohorts.describe()
+        line
+        if line.pooled or line.segment in columns
+        else replace(line, pooled="no signal tells it apart")
+        for line in cohorts.lines()
     )
 
 
 def _lines(cohorts: Cohorts, columns: dict[str, str]) -> Lines:
     """Lines of the segments that depart and have a column."""
-    apart = [str(each["segment"]) for each in _described(cohorts, columns) if not each["pooled"]]
+    apart = [line.segment for line in _described(cohorts, columns) if not line.pooled]
     level, slope = cohorts.line(apart)
     return Lines(
         tuple(columns[name] for name in apart), tuple(map(float, level)), tuple(map(float, slope))

@@ -3,7 +3,7 @@ made.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -54,7 +54,7 @@ class Ranker(Protocol):
 
     @property
     def margin(self) -> Callable[..., Floats]:
-        """Takes what `Contender.asked` gives; returns one number per row, high where the event is
+        """Takes what `Contender.inputs` gives; returns one number per row, high where the event is
         likely.
         """
         ...
@@ -78,8 +78,8 @@ class Contender:
     of each row.
     """
 
-    def asked(self, rows: TrainingSet) -> tuple[Any, ...]:
-        """Return what the fitted method is asked with: the features, and segments where it knows
+    def inputs(self, rows: TrainingSet) -> tuple[Any, ...]:
+        """Return what the fitted method reads of rows: the features, and segments where it knows
         them.
         """
         return (
@@ -113,7 +113,7 @@ class Cohort:
 
     def describe(self) -> dict[str, Any]:
         """Return the segments as plain values."""
-        return {"segments": self.cohorts.describe()}
+        return {"segments": [asdict(line) for line in self.cohorts.lines()]}
 
 
 @dataclass(frozen=True)
@@ -326,10 +326,10 @@ def refit(model: Model, rows: TrainingSet) -> Model:
     members = []
     for method, weight in _unfitted(model):
         # As in training: a straight line takes no age weights.
-        held = weights if method.name == "gradient_boosting" else None
+        row_weight = weights if method.name == "gradient_boosting" else None
         members.append(
             Member(
-                method.fit(rows.features, rows.labels, rows.signals, seed=seed, weights=held),
+                method.fit(rows.features, rows.labels, rows.signals, seed=seed, weights=row_weight),
                 weight,
             )
         )

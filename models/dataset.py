@@ -119,13 +119,13 @@ def training_set(
     plain = keys.loc[:, list(KEY_COLUMNS)].reset_index(drop=True)
     order = plain.sort_values(["account_id", "as_of"], kind="stable").index.to_numpy()
     values = features.loc[:, columns].reset_index(drop=True).astype("float64")
-    given = np.asarray(labels)
-    if given.dtype.kind == "f" and np.isnan(given).any():
+    outcomes = np.asarray(labels)
+    if outcomes.dtype.kind == "f" and np.isnan(outcomes).any():
         raise ContractError("labels hold nulls: leave rows out whose label is not known yet.")
     return TrainingSet(
         keys=plain.iloc[order].reset_index(drop=True),
         features=values.iloc[order].reset_index(drop=True),
-        labels=given[order].astype(np.int8),
+        labels=outcomes[order].astype(np.int8),
         signals=tuple(signals),
     )
 

@@ -126,7 +126,8 @@ class Rule:
             return "give at least one condition under when."
         if self.points == 0:
             return "give points other than 0: as it stands the rule changes nothing."
-        return next((found for found in (each.problem() for each in self.when) if found), None)
+        problems = (each.problem() for each in self.when)
+        return next((problem for problem in problems if problem), None)
 
 
 @dataclass(frozen=True)
@@ -145,5 +146,5 @@ def weights_problem(weights: Mapping[str, float]) -> str | None:
     total = sum(weights.values())
     if abs(total - 100.0) <= 1e-6 and min(weights.values()) >= 0:
         return None
-    given = ", ".join(f"{name} {weight:g}" for name, weight in weights.items())
-    return f"weights must be 0 or more and sum to 100, not {total:g} ({given})."
+    listed = ", ".join(f"{name} {weight:g}" for name, weight in weights.items())
+    return f"weights must be 0 or more and sum to 100, not {total:g} ({listed})."

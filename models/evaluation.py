@@ -1,10 +1,12 @@
-"""A model on the untouched test, beside its baselines, in the shape of `tenure evaluate --json`."""
+"""A model on the untouched test, beside its baselines."""
 
 import math
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from features.errors import ContractError
@@ -17,6 +19,117 @@ from models.model import Model
 from models.training import TrainingResult
 
 
+@dataclass(frozen=True)
+class Counts:
+    """How much was judged; accounts and leaving accounts count once, whatever their dates."""
+
+    n: int
+    accounts: int
+    events: int
+    leaving_accounts: int
+    as_of: tuple[str, ...]
+    """The dates, `2025-02-16`, the oldest first."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Counts and metrics of some rows."""
+
+    counts: Counts
+    metrics: metrics.Metrics
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return both side by side, for JSON."""
+        return {**asdict(self.counts), **self.metrics.to_dict()}
+
+
+@dataclass(frozen=True, eq=False)
+class TestFigures(Figures):
+    """What the untouched test said; NaN for numbers that do not exist."""
+
+    __test__ = False  # the name is the business's, not pytest's
+
+    constant_rate: float
+    """Rate of the event on the latest training dates, said of everybody by the constant."""
+    log_loss_constant: float
+    log_loss_constant_hindsight: float
+    """Log loss of the test's own rate, which nobody could have known."""
+    ece_expected: float
+    auc_standard_error: float
+    probability_min: float
+    probability_max: float
+    brier_parts: metrics.BrierParts
+    reliability: pd.DataFrame
+    """What `metrics.reliability_table` returns."""
+    at_capacity: metrics.AtCapacity | None
+    recency_auc: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all figures side by side, for JSON."""
+        grouped = {"counts", "metrics", "brier_parts", "reliability", "at_capacity"}
+        single = [each.name for each in fields(self) if each.name not in grouped]
+        return {
+            **super().to_dict(),
+            **{name: getattr(self, name) for name in single},
+            "reliability": self.reliability.to_dict("records"),
+            **{f"brier_{name}": value for name, value in asdict(self.brier_parts).items()},
+            **({} if self.at_capacity is None else asdict(self.at_capacity)),
+        }
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A baseline on the same rows.
+
+    `difference` is the model's log loss minus the baseline's: below 0 the model is better.
+    """
+
+    log_loss: float
+    auc: float
+    auc_can_leave: float | None
+    """AUC among rows whose term ends inside the label window; None where `can_leave` is."""
+    difference: metrics.Estimate
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures side by side, for JSON."""
+        return {
+            "log_loss": self.log_loss,
+            "auc": self.auc,
+            "auc_can_leave": self.auc_can_leave,
+            **self.difference.named("difference"),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """A model on the untouched test, beside its baselines.
+
+    Attributes
+    ----------
+    target
+        Plain facts about what is predicted, as the model keeps them.
+    can_leave
+        Rows whose term ends inside the label window; None where no contract ends or all can leave.
+    """
+
+    target: Mapping[str, Any]
+    model: str
+    test: TestFigures
+    can_leave: Figures | None
+    baselines: Mapping[str, Beside]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the shape of `tenure evaluate --json`: a number that does not exist is None."""
+        parts = {
+            "target": dict(self.target),
+            "model": self.model,
+            "test": self.test.to_dict(),
+            "can_leave": None if self.can_leave is None else self.can_leave.to_dict(),
+            "baselines": {name: each.to_dict() for name, each in self.baselines.items()},
+        }
+        return {name: plain(part) for name, part in parts.items()}
+
+
 def evaluate(
     result_or_model: TrainingResult | Model,
     baselines: Mapping[str, Model] | None,
@@ -25,8 +138,8 @@ def evaluate(
     capacity: int | None = None,
     seed: int = 0,
     replicates: int = REPLICATES,
-) -> dict[str, Any]:
-    """Return how good the model is on the untouched test, as plain values.
+) -> Evaluation:
+    """Return how good the model is on the untouched test.
 
     Parameters
     ----------
@@ -36,16 +149,6 @@ def evaluate(
         Rows judged; where some are marked `is_test`, only those.
     capacity
         Accounts the team can work on at one date; adds lift, missed churn and false alarms there.
-
-    Returns
-    -------
-    dict
-        `target`; `test` with counts, dates and every metric (`_low`, `_high`: 95%, accounts
-        resampled); `baselines` per name with log loss, AUC and `difference`, the model's log loss
-        minus the baseline's on the same rows (negative: the model is better). `can_leave` holds
-        counts and metrics of the rows whose term ends inside the label window, and `auc_can_leave`
-        of a baseline its AUC there; None where no contract ends or all can leave. Numbers that do
-        not exist are None.
     """
     model = (
         result_or_model.model if isinstance(result_or_model, TrainingResult) else result_or_model
@@ -55,48 +158,62 @@ def evaluate(
     rows = test.test if bool(test.keys["is_test"].any()) else test
     _require_rows(rows, model)
     model.check_signals(rows.signals)
-    margin, accounts = model.margin(rows.features), rows.keys["account_id"]
-    probability = model.probability(rows.features)
+    margin, probability = model.margin(rows.features), model.probability(rows.features)
     if not np.isfinite(probability).all():
         raise ContractError(
             "the model gives probabilities that are not numbers; train again before evaluating."
         )
-    share = _capacity_share(rows, capacity)
-    estimates = metrics.intervals(
-        rows.labels,
-        probability,
-        accounts,
-        score=margin,
-        capacity_share=share,
-        seed=seed,
-        replicates=replicates,
-    )
-    found: dict[str, Any] = {
-        **_counts(rows),
-        **_flat(estimates),
-        **_constants(rows, model),
-        **_further(rows, probability, margin, share, seed),
-    }
     losses = metrics.log_losses(rows.labels, probability)
     leavable = _can_leave(rows, model)
-    table = {
+    beside = {
         name: _beside(baseline, rows, losses, leavable, seed=seed, replicates=replicates)
         for name, baseline in baselines.items()
     }
-    found["recency_auc"] = table["recency"]["auc"] if "recency" in table else None
-    whole: dict[str, Any] = {
-        "target": dict(model.target),
-        "model": model.name,
-        "test": found,
-        "can_leave": (
-            None
-            if leavable is None
-            else _among(rows, leavable, probability, margin, seed=seed, replicates=replicates)
+    share = _capacity_share(rows, capacity)
+    whole = _figures(
+        rows, probability, margin, capacity_share=share, seed=seed, replicates=replicates
+    )
+    among = None
+    if leavable is not None:
+        # Who cannot leave is no merit of a ranking.
+        among = _figures(
+            rows.rows(leavable),
+            probability[leavable],
+            margin[leavable],
+            seed=seed,
+            replicates=replicates,
+        )
+    rate = float(model.training.get("latest_rate", math.nan))
+    own = float(rows.labels.mean())
+    return Evaluation(
+        model.target,
+        model.name,
+        TestFigures(
+            whole.counts,
+            whole.metrics,
+            constant_rate=rate,
+            log_loss_constant=(
+                math.nan
+                if math.isnan(rate)
+                else metrics.log_loss(rows.labels, np.full(len(rows), rate))
+            ),
+            log_loss_constant_hindsight=metrics.log_loss(rows.labels, np.full(len(rows), own)),
+            ece_expected=metrics.ece_expected(probability, seed=seed),
+            auc_standard_error=metrics.auc_standard_error(rows.labels, margin),
+            probability_min=float(probability.min()),
+            probability_max=float(probability.max()),
+            brier_parts=metrics.brier_parts(rows.labels, probability),
+            reliability=metrics.reliability_table(rows.labels, probability),
+            at_capacity=(
+                None
+                if share is None
+                else metrics.at_capacity(rows.labels, margin, rows.keys["account_id"], share)
+            ),
+            recency_auc=beside["recency"].auc if "recency" in beside else None,
         ),
-        "baselines": table,
-        "gates": [],
-    }
-    return {name: _plain(part) for name, part in whole.items()}
+        among,
+        beside,
+    )
 
 
 def _require_rows(rows: TrainingSet, model: Model) -> None:
@@ -119,60 +236,34 @@ def _capacity_share(rows: TrainingSet, capacity: int | None) -> float | None:
     return float(min(1.0, capacity * days / len(rows)))
 
 
-def _counts(rows: TrainingSet) -> dict[str, Any]:
+def _figures(
+    rows: TrainingSet,
+    probability: Floats,
+    margin: Floats,
+    *,
+    capacity_share: float | None = None,
+    seed: int,
+    replicates: int,
+) -> Figures:
     dates = sorted(rows.keys["as_of"].unique())
-    return {
-        "n": len(rows),
-        "accounts": int(rows.keys["account_id"].nunique()),
-        "events": int(rows.labels.sum()),
-        "leaving_accounts": rows.leaving_accounts(),
-        "as_of": [f"{date:%Y-%m-%d}" for date in dates],
-    }
-
-
-def _flat(estimates: Mapping[str, metrics.Estimate]) -> dict[str, float]:
-    flat: dict[str, float] = {}
-    for name, estimate in estimates.items():
-        flat[name], flat[f"{name}_low"], flat[f"{name}_high"] = (
-            estimate.value,
-            estimate.low,
-            estimate.high,
-        )
-    return flat
-
-
-def _constants(rows: TrainingSet, model: Model) -> dict[str, float]:
-    rate = float(model.training.get("latest_rate", math.nan))
-    own = float(rows.labels.mean())
-    return {
-        "constant_rate": rate,
-        "log_loss_constant": (
-            metrics.log_loss(rows.labels, np.full(len(rows), rate)) if rate == rate else math.nan
+    return Figures(
+        Counts(
+            n=len(rows),
+            accounts=int(rows.keys["account_id"].nunique()),
+            events=int(rows.labels.sum()),
+            leaving_accounts=rows.leaving_accounts(),
+            as_of=tuple(f"{date:%Y-%m-%d}" for date in dates),
         ),
-        "log_loss_constant_hindsight": metrics.log_loss(rows.labels, np.full(len(rows), own)),
-    }
-
-
-def _further(
-    rows: TrainingSet, probability: Floats, margin: Floats, share: float | None, seed: int
-) -> dict[str, Any]:
-    further: dict[str, Any] = {
-        "ece_expected": metrics.ece_expected(probability, seed=seed),
-        "auc_standard_error": metrics.auc_standard_error(rows.labels, margin),
-        "probability_min": float(probability.min()),
-        "probability_max": float(probability.max()),
-        **{
-            f"brier_{name}": value
-            for name, value in metrics.brier_parts(rows.labels, probability).items()
-        },
-        "reliability": metrics.reliability_table(rows.labels, probability).to_dict("records"),
-    }
-    if share is not None:
-        further |= {
-            "capacity_share": share,
-            **metrics.at_capacity(rows.labels, margin, rows.keys["account_id"], share),
-        }
-    return further
+        metrics.intervals(
+            rows.labels,
+            probability,
+            rows.keys["account_id"],
+            score=margin,
+            capacity_share=capacity_share,
+            seed=seed,
+            replicates=replicates,
+        ),
+    )
 
 
 def _can_leave(rows: TrainingSet, model: Model) -> NDArray[np.bool_] | None:
@@ -184,28 +275,6 @@ def _can_leave(rows: TrainingSet, model: Model) -> NDArray[np.bool_] | None:
     return leavable if leavable.any() and not leavable.all() else None
 
 
-def _among(
-    rows: TrainingSet,
-    leavable: NDArray[np.bool_],
-    probability: Floats,
-    margin: Floats,
-    *,
-    seed: int,
-    replicates: int,
-) -> dict[str, Any]:
-    """Counts and metrics of some rows; who cannot leave is no merit of a ranking."""
-    some = rows.rows(leavable)
-    estimates = metrics.intervals(
-        some.labels,
-        probability[leavable],
-        some.keys["account_id"],
-        score=margin[leavable],
-        seed=seed,
-        replicates=replicates,
-    )
-    return {**_counts(some), **_flat(estimates)}
-
-
 def _beside(
     model: Model,
     rows: TrainingSet,
@@ -214,32 +283,26 @@ def _beside(
     *,
     seed: int,
     replicates: int,
-) -> dict[str, Any]:
+) -> Beside:
     margin, probability = model.margin(rows.features), model.probability(rows.features)
     theirs = metrics.log_losses(rows.labels, probability)
     paired = metrics.paired_difference(
         ours, theirs, rows.keys["account_id"], seed=seed, replicates=replicates
     )
-    return {
-        "log_loss": float(theirs.mean()),
-        "auc": metrics.auc(rows.labels, margin),
-        "auc_can_leave": (
-            None
-            if leavable is None
-            else metrics.auc(rows.labels[leavable], np.asarray(margin)[leavable])
-        ),
-        "difference": paired.value,
-        "difference_low": paired.low,
-        "difference_high": paired.high,
-    }
+    return Beside(
+        float(theirs.mean()),
+        metrics.auc(rows.labels, margin),
+        None if leavable is None else metrics.auc(rows.labels[leavable], margin[leavable]),
+        paired,
+    )
 
 
-def _plain(value: Any) -> Any:
-    """Plain values for JSON: what is not a finite number becomes None."""
+def plain(value: Any) -> Any:
+    """Return plain values for JSON: what is not a finite number becomes None."""
     if isinstance(value, dict):
-        return {str(key): _plain(part) for key, part in value.items()}
+        return {str(key): plain(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
+        return [plain(part) for part in value]
     if hasattr(value, "item"):
         value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value

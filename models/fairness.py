@@ -83,7 +83,7 @@ def by_segment(
     parts = {name: np.flatnonzero(names == name) for name in np.unique(names)}
     leaving = {name: len(set(codes[rows[labels[rows] == 1]])) for name, rows in parts.items()}
     judged = sum(count >= LEAVERS_PER_SEGMENT for count in leaving.values())
-    found = []
+    checks = []
     for name, rows in parts.items():
         missed = probability[rows] - labels[rows]
         error = log_losses(labels[rows], probability[rows])
@@ -95,7 +95,7 @@ def by_segment(
                 _interval(values, codes[rows], (1.0 - LEVEL) / judged, seed)
                 for values in (missed, gained)
             )
-        found.append(
+        checks.append(
             SegmentCheck(
                 str(name),
                 len(rows),
@@ -110,7 +110,7 @@ def by_segment(
                 *gain,
             )
         )
-    return tuple(sorted(found, key=lambda each: (-each.n, each.segment)))
+    return tuple(sorted(checks, key=lambda each: (-each.n, each.segment)))
 
 
 def worst(checks: Sequence[SegmentCheck]) -> SegmentCheck | None:

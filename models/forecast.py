@@ -39,9 +39,9 @@ def past_log_odds(model: Model, rows: TrainingSet, *, seed: int = 0) -> Floats:
     too good, and hazards learned from them would trust it too much.
     """
     margin = np.full(len(rows), np.nan)
-    for train, held in _blocks(rows):
+    for train, later in _blocks(rows):
         taught = rows.rows(train)
-        margin[held] = _refitted(model, taught, rows.features.iloc[held], seed)
+        margin[later] = _refitted(model, taught, rows.features.iloc[later], seed)
     known = ~np.isnan(margin)
     if not known.any():
         raise ContractError(
@@ -62,13 +62,13 @@ def _blocks(rows: TrainingSet) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]
     dates = np.unique(as_of)
     matured = np.array([(until <= date).mean() for date in dates])
     later = dates[matured >= FIRST_SHARE]
-    found = []
+    blocks = []
     for block in np.array_split(later, min(BLOCKS, len(later))) if len(later) else []:
         train = np.flatnonzero(until <= block[0])
         if len(np.unique(rows.labels[train])) == 2:
-            found.append((train, np.flatnonzero((as_of >= block[0]) & (as_of <= block[-1]))))
-    if found:
-        return found
+            blocks.append((train, np.flatnonzero((as_of >= block[0]) & (as_of <= block[-1]))))
+    if blocks:
+        return blocks
     group = account_groups(rows.keys["account_id"], rows.labels)
     return [
         (np.flatnonzero(group != each), np.flatnonzero(group == each)) for each in np.unique(group)

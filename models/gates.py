@@ -1,11 +1,14 @@
 """What stops a bad model, in words a person understands."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from models.evaluation import Beside, Evaluation, TestFigures
 from models.fairness import SegmentCheck, worst
 from models.methods.cohort import LEAVERS_PER_SEGMENT
+from models.metrics import Estimate
 
 FEW_TEST_EVENTS = 100
 """With fewer leaving accounts in the test an interval is wider than any real gain; point estimates
@@ -46,7 +49,7 @@ class Gate:
         return asdict(self)
 
 
-def gates(evaluation: Mapping[str, Any]) -> tuple[Gate, ...]:
+def gates(evaluation: Evaluation) -> tuple[Gate, ...]:
     """Return the gates a model passes or fails on its untouched test, in order.
 
     Beating the constant needs, with 100 leaving accounts and more, the whole paired interval below
@@ -54,13 +57,8 @@ def gates(evaluation: Mapping[str, Any]) -> tuple[Gate, ...]:
     loss, and the reason says that no gain beyond chance is claimed. With fewer than 10 neither
     these nor calibration can be judged, and the model is refused. Neither the contract calendar nor
     a scorecard with its health turned into probabilities may be better beyond chance.
-
-    Parameters
-    ----------
-    evaluation
-        What `evaluation.evaluate` returned.
     """
-    test, baselines = evaluation["test"], evaluation["baselines"]
+    test, baselines = evaluation.test, evaluation.baselines
     return (
         _finite(test),
         _beats_constant(test, baselines.get("constant")),
@@ -78,9 +76,14 @@ def verdict(gate: Mapping[str, Any]) -> str:
     return "passed" if gate["passed"] else "REFUSED"
 
 
-def _finite(test: Mapping[str, Any]) -> Gate:
-    needed = ("log_loss", "brier", "probability_min", "probability_max")
-    absent = [name for name in needed if test.get(name) is None]
+def _finite(test: TestFigures) -> Gate:
+    needed = {
+        "log_loss": test.metrics.log_loss.value,
+        "brier": test.metrics.brier.value,
+        "probability_min": test.probability_min,
+        "probability_max": test.probability_max,
+    }
+    absent = [name for name, value in needed.items() if not math.isfinite(value)]
     if absent:
         return Gate(
             "finite outputs",
@@ -90,12 +93,12 @@ def _finite(test: Mapping[str, Any]) -> Gate:
     return Gate(
         "finite outputs",
         True,
-        f"all {test['n']} probabilities of the test are numbers, from "
-        f"{test['probability_min']:.1%} to {test['probability_max']:.1%}.",
+        f"all {test.counts.n} probabilities of the test are numbers, from "
+        f"{test.probability_min:.1%} to {test.probability_max:.1%}.",
     )
 
 
-def _beats_constant(test: Mapping[str, Any], constant: Mapping[str, Any] | None) -> Gate:
+def _beats_constant(test: TestFigures, constant: Beside | None) -> Gate:
     name = "beats the constant out of time"
     if constant is None:
         return Gate(
@@ -103,30 +106,30 @@ def _beats_constant(test: Mapping[str, Any], constant: Mapping[str, Any] | None)
             False,
             "no constant baseline stands beside the model: nothing shows that it knows anything.",
         )
-    rate = test["constant_rate"]
+    rate = test.constant_rate
     figures = (
-        f"log loss {test['log_loss']:.4f} against {constant['log_loss']:.4f}, difference"
-        f" {_interval(constant)}; {test['leaving_accounts']} accounts with the event"
+        f"log loss {test.metrics.log_loss.value:.4f} against {constant.log_loss:.4f}, difference"
+        f" {_interval(constant.difference)}; {test.counts.leaving_accounts} accounts with the event"
     )
-    if test["leaving_accounts"] < FEWEST_TEST_EVENTS:
+    if test.counts.leaving_accounts < FEWEST_TEST_EVENTS:
         return Gate(
             name, False, _too_few(test, "whether the model beats one rate for everybody", figures)
         )
-    is_many = test["leaving_accounts"] >= FEW_TEST_EVENTS
-    high = constant["difference_high"]
+    is_many = test.counts.leaving_accounts >= FEW_TEST_EVENTS
+    high = constant.difference.high
     where, everybody = (
         "on the untouched test the model does",
         f"saying {_percent(rate)} for everybody",
     )
-    if constant["difference"] >= 0:
+    if constant.difference.value >= 0:
         return Gate(name, False, f"{where} no better than {everybody} ({figures}).")
-    if is_many and (high is None or high >= 0):
+    if is_many and not high < 0:
         return Gate(
             name,
             False,
             f"{where} no better than {everybody}, beyond what chance gives ({figures}).",
         )
-    is_sure = high is not None and high < 0
+    is_sure = high < 0
     return Gate(
         name,
         True,
@@ -135,7 +138,7 @@ def _beats_constant(test: Mapping[str, Any], constant: Mapping[str, Any] | None)
     )
 
 
-def _beats_recency(test: Mapping[str, Any], recency: Mapping[str, Any] | None) -> Gate:
+def _beats_recency(test: TestFigures, recency: Beside | None) -> Gate:
     name = "beats recency out of time"
     if recency is None:
         return Gate(
@@ -146,18 +149,18 @@ def _beats_recency(test: Mapping[str, Any], recency: Mapping[str, Any] | None) -
             applies=False,
         )
     figures = (
-        f"log loss {test['log_loss']:.4f} against {recency['log_loss']:.4f}, difference"
-        f" {_interval(recency)}"
+        f"log loss {test.metrics.log_loss.value:.4f} against {recency.log_loss:.4f}, difference"
+        f" {_interval(recency.difference)}"
     )
-    if test["leaving_accounts"] < FEWEST_TEST_EVENTS:
+    if test.counts.leaving_accounts < FEWEST_TEST_EVENTS:
         return Gate(
             name,
             False,
             _too_few(test, "whether it beats asking how long ago the last activity was", figures),
         )
-    if recency["difference"] < 0:
-        high = recency["difference_high"]
-        is_sure = test["leaving_accounts"] >= FEW_TEST_EVENTS or (high is not None and high < 0)
+    if recency.difference.value < 0:
+        high = recency.difference.high
+        is_sure = test.counts.leaving_accounts >= FEW_TEST_EVENTS or high < 0
         return Gate(
             name,
             True,
@@ -172,7 +175,7 @@ def _beats_recency(test: Mapping[str, Any], recency: Mapping[str, Any] | None) -
     )
 
 
-def _holds_against_calendar(test: Mapping[str, Any], calendar: Mapping[str, Any] | None) -> Gate:
+def _holds_against_calendar(test: TestFigures, calendar: Beside | None) -> Gate:
     """Whether length of term and days to its end alone are better beyond chance.
 
     Knowing when accounts decide is most of a chance within some months. A model on a par with it
@@ -189,21 +192,21 @@ def _holds_against_calendar(test: Mapping[str, Any], calendar: Mapping[str, Any]
             applies=False,
         )
     figures = (
-        f"log loss {test['log_loss']:.4f} against {calendar['log_loss']:.4f}, difference"
-        f" {_interval(calendar)}"
+        f"log loss {test.metrics.log_loss.value:.4f} against {calendar.log_loss:.4f}, difference"
+        f" {_interval(calendar.difference)}"
     )
     rule = "length of term and days to its end alone"
-    low, high = calendar["difference_low"], calendar["difference_high"]
-    if low is not None and low > 0:
+    low, high = calendar.difference.low, calendar.difference.high
+    if low > 0:
         return Gate(
             name,
             False,
             f"{rule} do better than the model, beyond what chance gives ({figures}); use that rule,"
             " or add signals that say more.",
         )
-    if high is not None and high < 0:
+    if high < 0:
         return Gate(name, True, f"the model does better than {rule} ({figures}).")
-    side = "a little better" if calendar["difference"] < 0 else "no better"
+    side = "a little better" if calendar.difference.value < 0 else "no better"
     return Gate(
         name,
         True,
@@ -212,7 +215,7 @@ def _holds_against_calendar(test: Mapping[str, Any], calendar: Mapping[str, Any]
     )
 
 
-def _holds_against_scorecard(test: Mapping[str, Any], scorecard: Mapping[str, Any] | None) -> Gate:
+def _holds_against_scorecard(test: TestFigures, scorecard: Beside | None) -> Gate:
     """Whether the scorecard, which needs no history, is better beyond chance: then nobody needs the
     model.
     """
@@ -226,11 +229,11 @@ def _holds_against_scorecard(test: Mapping[str, Any], scorecard: Mapping[str, An
             applies=False,
         )
     figures = (
-        f"log loss {test['log_loss']:.4f} against {scorecard['log_loss']:.4f}, difference"
-        f" {_interval(scorecard)}"
+        f"log loss {test.metrics.log_loss.value:.4f} against {scorecard.log_loss:.4f}, difference"
+        f" {_interval(scorecard.difference)}"
     )
-    low = scorecard["difference_low"]
-    if low is not None and low > 0:
+    low = scorecard.difference.low
+    if low > 0:
         return Gate(
             name,
             False,
@@ -240,33 +243,34 @@ def _holds_against_scorecard(test: Mapping[str, Any], scorecard: Mapping[str, An
     return Gate(name, True, f"no loss against the scorecard beyond chance ({figures}).")
 
 
-def _calibrated(test: Mapping[str, Any]) -> Gate:
+def _calibrated(test: TestFigures) -> Gate:
     """The slope and the mean are asked; a value is wrong only where it is far off beyond doubt.
 
     With few events a sound model's slope of 2.3 (1.2 to 4.1) is nothing rare, so there the whole
     interval must lie far off.
     """
     name = CALIBRATED
-    slope, low, high = (test[f"calibration_slope{end}"] for end in ("", "_low", "_high"))
-    if slope is None:
+    slope = test.metrics.calibration_slope
+    if math.isnan(slope.value):
         return Gate(
             name,
             False,
             "all probabilities, or all outcomes, of the test are equal: no calibration to judge.",
         )
-    mean, rate = test["mean_probability"], test["rate"]
+    mean, rate = test.metrics.mean_probability.value, test.metrics.rate.value
     figures = (
-        f"slope {slope:.2f} ({_number(low)} to {_number(high)}), {mean:.1%} expected and {rate:.1%}"
-        f" happened; expected error {test['ece']:.3f} where chance gives {test['ece_expected']:.3f}"
+        f"slope {slope.value:.2f} ({_number(slope.low)} to {_number(slope.high)}), {mean:.1%}"
+        f" expected and {rate:.1%} happened; expected error {test.metrics.ece.value:.3f} where"
+        f" chance gives {test.ece_expected:.3f}"
     )
-    if test["leaving_accounts"] < FEWEST_TEST_EVENTS:
+    if test.counts.leaving_accounts < FEWEST_TEST_EVENTS:
         return Gate(name, False, _too_few(test, "whether the probabilities come true", figures))
-    is_few = test["leaving_accounts"] < FEW_TEST_EVENTS
+    is_few = test.counts.leaving_accounts < FEW_TEST_EVENTS
     slope_ok, mean_ok = (_slope_may_hold, _mean_may_hold) if is_few else (_slope_holds, _mean_holds)
     wrong = []
     if not slope_ok(test):
         wrong.append(
-            "probabilities are too extreme" if slope < 1 else "probabilities are too timid"
+            "probabilities are too extreme" if slope.value < 1 else "probabilities are too timid"
         )
     if not mean_ok(test):
         wrong.append(
@@ -291,37 +295,33 @@ def _calibrated(test: Mapping[str, Any]) -> Gate:
     )
 
 
-def _slope_holds(test: Mapping[str, Any]) -> bool:
+def _slope_holds(test: TestFigures) -> bool:
     """The slope lies in the range, or 1 in its interval."""
-    low, high = test["calibration_slope_low"], test["calibration_slope_high"]
-    is_near = SLOPE_RANGE[0] <= test["calibration_slope"] <= SLOPE_RANGE[1]
-    return bool(is_near or (low is not None and low <= 1.0 <= high))
+    slope = test.metrics.calibration_slope
+    return SLOPE_RANGE[0] <= slope.value <= SLOPE_RANGE[1] or slope.low <= 1.0 <= slope.high
 
 
-def _mean_holds(test: Mapping[str, Any]) -> bool:
+def _mean_holds(test: TestFigures) -> bool:
     """The mean lies in the interval of the rate, or within the tolerance of it."""
-    mean, low = test["mean_probability"], test["rate_low"]
-    is_within = low is not None and low <= mean <= test["rate_high"]
-    return bool(is_within or abs(mean - test["rate"]) <= RATE_TOLERANCE * test["rate"])
+    mean, rate = test.metrics.mean_probability.value, test.metrics.rate
+    is_within = rate.low <= mean <= rate.high
+    return is_within or abs(mean - rate.value) <= RATE_TOLERANCE * rate.value
 
 
-def _slope_may_hold(test: Mapping[str, Any]) -> bool:
+def _slope_may_hold(test: TestFigures) -> bool:
     """Some of the slope's interval lies in the range."""
-    low, high = test["calibration_slope_low"], test["calibration_slope_high"]
-    return bool(
-        _slope_holds(test) or (low is not None and low <= SLOPE_RANGE[1] and high >= SLOPE_RANGE[0])
-    )
+    slope = test.metrics.calibration_slope
+    is_possible = slope.low <= SLOPE_RANGE[1] and slope.high >= SLOPE_RANGE[0]
+    return _slope_holds(test) or is_possible
 
 
-def _mean_may_hold(test: Mapping[str, Any]) -> bool:
+def _mean_may_hold(test: TestFigures) -> bool:
     """Some of the rate's interval lies within the tolerance of the mean."""
-    mean, low, high = test["mean_probability"], test["rate_low"], test["rate_high"]
-    is_possible = (
-        low is not None
-        and low <= mean * (1 + RATE_TOLERANCE)
-        and high >= mean * (1 - RATE_TOLERANCE)
+    mean, rate = test.metrics.mean_probability.value, test.metrics.rate
+    is_possible = rate.low <= mean * (1 + RATE_TOLERANCE) and rate.high >= mean * (
+        1 - RATE_TOLERANCE
     )
-    return bool(_mean_holds(test) or is_possible)
+    return _mean_holds(test) or is_possible
 
 
 def fair(checks: Sequence[SegmentCheck]) -> Gate:
@@ -395,9 +395,9 @@ def stable(
     )
 
 
-def _too_few(test: Mapping[str, Any], question: str, figures: str) -> str:
+def _too_few(test: TestFigures, question: str, figures: str) -> str:
     return (
-        f"{test['leaving_accounts']} accounts with the event in the test are too few to tell"
+        f"{test.counts.leaving_accounts} accounts with the event in the test are too few to tell"
         f" {question} ({figures}); at least {FEWEST_TEST_EVENTS} are needed. Hold out more, or"
         " bring more history."
     )
@@ -410,19 +410,18 @@ def _no_claim() -> str:
     )
 
 
-def _interval(table: Mapping[str, Any]) -> str:
-    ends = [table["difference_low"], table["difference_high"]]
-    if None in ends:
-        return f"{table['difference']:+.4f}"
-    return f"{table['difference']:+.4f} (95% {ends[0]:+.4f} to {ends[1]:+.4f})"
+def _interval(difference: Estimate) -> str:
+    if math.isnan(difference.low):
+        return f"{difference.value:+.4f}"
+    return f"{difference.value:+.4f} (95% {difference.low:+.4f} to {difference.high:+.4f})"
 
 
-def _percent(rate: float | None) -> str:
+def _percent(rate: float) -> str:
     """Whole percent from 10% on, one decimal below: 0.4% must not read 0%."""
-    if rate is None:
+    if math.isnan(rate):
         return "the same"
     return f"{rate:.0%}" if rate >= 0.1 else f"{rate:.1%}"
 
 
-def _number(value: float | None) -> str:
-    return "?" if value is None else f"{value:.2f}"
+def _number(value: float) -> str:
+    return "?" if math.isnan(value) else f"{value:.2f}"

@@ -232,11 +232,11 @@ class Hazards:
     def _log_odds(self, known: Known, weights: Floats, periods: int | None = None) -> Floats:
         """Log-odds against staying, shape (n_causes, n_rows, n_periods)."""
         count = len(self.edges) - 1 if periods is None else periods
-        found = np.empty((len(self.causes), len(known), count))
+        log_odds = np.empty((len(self.causes), len(known), count))
         for number in range(count):
             design, offset = _design(known, self.edges, number, self.line, self.last_day)
-            found[:, :, number] = np.clip(weights @ design.T + offset, -_FAR / 2, _FAR / 2)
-        return found
+            log_odds[:, :, number] = np.clip(weights @ design.T + offset, -_FAR / 2, _FAR / 2)
+        return log_odds
 
     def _anchors(self, known: Known) -> NDArray[np.intp]:
         """Number of periods before each row's primary horizon."""
@@ -456,8 +456,9 @@ def _solve(
     for _ in range(_STEPS):
         middle = 0.5 * (low + high)
         shifted = near + is_own[:, None, None] * middle[None, :, None]
-        found = (_incidence(shifted)[0][is_own].sum(axis=0) * mask).sum(axis=1)
-        low, high = np.where(found < wanted, middle, low), np.where(found < wanted, high, middle)
+        reached = (_incidence(shifted)[0][is_own].sum(axis=0) * mask).sum(axis=1)
+        is_short = reached < wanted
+        low, high = np.where(is_short, middle, low), np.where(is_short, high, middle)
     return np.asarray(0.5 * (low + high), dtype=np.float64)
 
 

@@ -159,11 +159,11 @@ def _merged_terms(source: SourceFacts) -> str:
 
 def _merged_activity(source: SourceFacts, population: PopulationRule) -> str:
     """Events of every account, of merged ones those of the accounts that held them at the time."""
-    asked = [name for name, _ in population.minimum] + (
+    needed = [name for name, _ in population.minimum] + (
         ["event_name"] if population.event_names else []
     )
     columns = ", ".join(
-        f"f.{name}" for name in dict.fromkeys(["event_time_day", "known_until_day", *asked])
+        f"f.{name}" for name in dict.fromkeys(["event_time_day", "known_until_day", *needed])
     )
     return f"""(
   select f.account_id, {columns} from {source.table} f

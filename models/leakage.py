@@ -83,9 +83,9 @@ def audit(
     findings = []
     for signal in training_set.signals:
         values = training_set.features[signal.column].to_numpy()
-        found = _proxy(values, _out_of_fold_auc(values, labels, group), labels)
-        if found is not None:
-            findings.append(LeakFinding(signal.column, *found, waived.get(signal.column)))
+        finding = _proxy(values, _out_of_fold_auc(values, labels, group), labels)
+        if finding is not None:
+            findings.append(LeakFinding(signal.column, *finding, waived.get(signal.column)))
     refuse(findings)
     return tuple(findings)
 
@@ -172,9 +172,9 @@ def proxies(
             codes = pd.factorize(table[column], sort=True)[0]
             values = np.where(codes < 0, np.nan, codes.astype(np.float64))
             figure = _rate_auc(np.where(codes < 0, codes.max() + 1, codes), labels, group)
-        found = _proxy(values, figure, labels)
-        if found is not None:
-            findings.append(LeakFinding(str(column), *found, (waivers or {}).get(str(column))))
+        finding = _proxy(values, figure, labels)
+        if finding is not None:
+            findings.append(LeakFinding(str(column), *finding, (waivers or {}).get(str(column))))
     return tuple(findings)
 
 
@@ -186,7 +186,7 @@ def identifiers(
     Text with a value of its own in nearly every row; whole numbers named like a key that never
     repeat; and somebody's key (`customer_id`, `CLIENTNUM`) even where accounts come back.
     """
-    found = []
+    findings = []
     for column in table.columns:
         known = table[column].dropna()
         if len(known) < 20:
@@ -198,12 +198,12 @@ def identifiers(
         is_key = _is_named_key(str(column)) and _is_whole(known)
         is_repeated = is_key and _is_of_person(str(column)) and distinct > REPEATED_KEY
         if (is_text and distinct > 0.95) or (distinct == 1.0 and is_key) or is_repeated:
-            found.append(
+            findings.append(
                 LeakFinding(
                     str(column), "identifier", float(distinct), (waivers or {}).get(str(column))
                 )
             )
-    return tuple(found)
+    return tuple(findings)
 
 
 def _words(column: str) -> list[str]:
@@ -305,8 +305,8 @@ def refuse(findings: Sequence[LeakFinding], advice: str | None = None) -> None:
         The last sentence; default: the lines of tenure.toml that leave the columns out, or waive
         them.
     """
-    found = [finding for finding in findings if finding.waived is None]
-    if not found:
+    refused = [finding for finding in findings if finding.waived is None]
+    if not refused:
         return
     said = {
         "value": "{column} alone ranks accounts with an AUC of {figure:.3f}",
@@ -321,20 +321,20 @@ def refuse(findings: Sequence[LeakFinding], advice: str | None = None) -> None:
         ),
         "identifier": "{column} is an identifier: {figure:.0%} of its values are distinct",
     }
-    parts = [said[each.kind].format(column=each.column, figure=each.figure) for each in found]
+    parts = [said[each.kind].format(column=each.column, figure=each.figure) for each in refused]
     why = ""
-    if any(each.kind in ("value", "missing") for each in found):
+    if any(each.kind in ("value", "missing") for each in refused):
         why = (
             f" From {LIMIT} on a column is taken for the outcome in disguise; make sure it is known"
             " before the date."
         )
-    raise LeakageError(f"{'; '.join(parts)}.{why} {advice or _lines_to_paste(found)}")
+    raise LeakageError(f"{'; '.join(parts)}.{why} {advice or _lines_to_paste(refused)}")
 
 
-def _lines_to_paste(found: Sequence[LeakFinding]) -> str:
-    off = ", ".join(f'"{each.column}"' for each in found)
-    waived = "\n".join(f'{each.column} = "why it is known on the date"' for each in found)
-    it = "it" if len(found) == 1 else "them"
+def _lines_to_paste(refused: Sequence[Finding]) -> str:
+    off = ", ".join(f'"{each.column}"' for each in refused)
+    waived = "\n".join(f'{each.column} = "why it is known on the date"' for each in refused)
+    it = "it" if len(refused) == 1 else "them"
     return (
         f"Leave {it} out, in tenure.toml:\n[features]\noff = [{off}]\nor, where known on the date,"
         f" waive {it} with the reason:\n[training.waivers]\n{waived}"

@@ -3,7 +3,7 @@ rows.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,37 @@ class Estimate:
     low: float
     high: float
 
+    def named(self, name: str) -> dict[str, float]:
+        """Return the number under its name, and its ends under `<name>_low` and `<name>_high`."""
+        return {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """How good probabilities are, each figure with its interval."""
+
+    log_loss: Estimate
+    brier: Estimate
+    auc: Estimate
+    average_precision: Estimate
+    lift_top_decile: Estimate
+    calibration_slope: Estimate
+    calibration_intercept: Estimate
+    ece: Estimate
+    rate: Estimate
+    """Share of rows with the event."""
+    mean_probability: Estimate
+    lift_at_capacity: Estimate | None = None
+    """None where nobody said how many accounts the team can work on."""
+
+    def to_dict(self) -> dict[str, float]:
+        """Return every figure under its name, with `_low` and `_high`."""
+        figures: dict[str, float] = {}
+        for each in fields(self):
+            if (estimate := getattr(self, each.name)) is not None:
+                figures |= estimate.named(each.name)
+        return figures
+
 
 def log_loss(labels: NDArray[Any], probability: Floats) -> float:
     """Return the mean of -log of the probability given to what happened (1e-15 kept from either
@@ -50,8 +81,18 @@ def brier(labels: NDArray[Any], probability: Floats) -> float:
     return float(np.mean((probability - labels) ** 2))
 
 
-def brier_parts(labels: NDArray[Any], probability: Floats, bins: int = BINS) -> dict[str, float]:
-    """Return reliability, resolution, uncertainty and the remainder inside bins of equal count.
+@dataclass(frozen=True)
+class BrierParts:
+    """Reliability, resolution, uncertainty, and the remainder inside bins that binning hides."""
+
+    reliability: float
+    resolution: float
+    uncertainty: float
+    within: float
+
+
+def brier_parts(labels: NDArray[Any], probability: Floats, bins: int = BINS) -> BrierParts:
+    """Return the parts of the Brier score over bins of equal count.
 
     brier = reliability - resolution + uncertainty + within, exactly; `within` is what binning
     hides.
@@ -70,12 +111,7 @@ def brier_parts(labels: NDArray[Any], probability: Floats, bins: int = BINS) -> 
     resolution = float(share @ (rate - overall) ** 2)
     uncertainty = overall * (1.0 - overall)
     within = brier(labels, probability) - (reliability - resolution + uncertainty)
-    return {
-        "reliability": reliability,
-        "resolution": resolution,
-        "uncertainty": uncertainty,
-        "within": within,
-    }
+    return BrierParts(reliability, resolution, uncertainty, within)
 
 
 def auc(labels: NDArray[Any], score: Floats, weights: Floats | None = None) -> float:
@@ -168,13 +204,13 @@ def ece_expected(
     """
     generator = np.random.default_rng(seed)
     group = equal_count_bins(probability, bins)
-    total, done = 0.0, 0
+    total, worlds = 0.0, 0
     step = max(1, _CHUNK_CELLS // max(1, len(probability)))
-    while done < replicates:
-        count = min(step, replicates - done)
+    while worlds < replicates:
+        count = min(step, replicates - worlds)
         drawn = (generator.random((count, len(probability))) < probability).astype(np.float64)
         total += float(_ece(group, np.asarray(probability), drawn).sum())
-        done += count
+        worlds += count
     return total / replicates
 
 
@@ -213,23 +249,31 @@ def reliability_table(
     return table.assign(rate_low=[low for low, _ in ends], rate_high=[high for _, high in ends])
 
 
+@dataclass(frozen=True)
+class AtCapacity:
+    """What working on the highest-scored `capacity_share` of rows misses and wastes."""
+
+    capacity_share: float
+    missed_churn: float
+    """Share of events outside the worked rows; NaN without events."""
+    false_alarms: float
+    """Share of worked rows without event."""
+
+
 def at_capacity(
     labels: NDArray[Any], score: Floats, accounts: pd.Series, share: float
-) -> dict[str, float]:
+) -> AtCapacity:
     """Return what working on the highest-scored `share` of rows misses and wastes.
 
-    `missed_churn`: share of events outside the worked rows. `false_alarms`: share of worked rows
-    without event. Ties at the edge are broken by account, so the result is the same in any order of
+    Ties at the edge are broken by account, so the result is the same in any order of
     rows.
     """
     order = np.lexsort((accounts.astype(str).to_numpy(), -np.asarray(score)))
     worked = order[: max(1, round(share * len(order)))]
     caught = float(np.asarray(labels)[worked].sum())
     total = float(np.asarray(labels).sum())
-    return {
-        "missed_churn": 1.0 - caught / total if total else float("nan"),
-        "false_alarms": 1.0 - caught / len(worked),
-    }
+    missed = 1.0 - caught / total if total else float("nan")
+    return AtCapacity(share, missed, 1.0 - caught / len(worked))
 
 
 def intervals(
@@ -241,7 +285,7 @@ def intervals(
     capacity_share: float | None = None,
     seed: int = 0,
     replicates: int = REPLICATES,
-) -> dict[str, Estimate]:
+) -> Metrics:
     """Return every metric with a 95% percentile interval from resampling accounts.
 
     Parameters
@@ -254,12 +298,6 @@ def intervals(
         What ranks (the margin); default: the probability.
     capacity_share
         Share of rows the team can work on; adds `lift_at_capacity`.
-
-    Returns
-    -------
-    dict
-        log_loss, brier, auc, average_precision, lift_top_decile, calibration_slope,
-        calibration_intercept, ece, rate, mean_probability (and lift_at_capacity).
     """
     values, drawn = resampled(
         labels,
@@ -270,7 +308,7 @@ def intervals(
         seed=seed,
         replicates=replicates,
     )
-    return {name: estimate(values[name], drawn[name]) for name in values}
+    return Metrics(**{name: estimate(values[name], drawn[name]) for name in values})
 
 
 def resampled(
@@ -394,7 +432,7 @@ class _ResampleFacts:
             weights = weights[:, self.order]
         total = weights.sum(axis=1)
         slope, intercept = lines(logit(self.probability), self.labels, weights)
-        found = {
+        figures = {
             "log_loss": weights @ self.loss / total,
             "brier": weights @ self.square / total,
             "auc": _auc_sorted(self.labels[::-1], self.score[::-1], weights[:, ::-1]),
@@ -407,10 +445,10 @@ class _ResampleFacts:
             "mean_probability": weights @ self.probability / total,
         }
         if self.capacity_share is not None:
-            found["lift_at_capacity"] = _lift_sorted(
+            figures["lift_at_capacity"] = _lift_sorted(
                 self.labels, self.score, weights, self.capacity_share
             )
-        return found
+        return figures
 
 
 def _tie_ends(score: Floats) -> NDArray[np.intp]:

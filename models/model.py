@@ -126,11 +126,11 @@ class Model:
             Naming signals that are missing or whose definition changed. Further signals are
             ignored.
         """
-        given = {signal.column: signal.fingerprint for signal in signals}
-        missing = [column for column in self.columns if column not in given]
+        built = {signal.column: signal.fingerprint for signal in signals}
+        missing = [column for column in self.columns if column not in built]
         if missing:
             raise ArtifactMismatch(_missing_columns(missing))
-        changed = [each.column for each in self.signals if given[each.column] != each.fingerprint]
+        changed = [each.column for each in self.signals if built[each.column] != each.fingerprint]
         if changed:
             raise ArtifactMismatch(
                 f"{len(changed)} signals are defined otherwise than when the model was trained,"

@@ -186,7 +186,7 @@ def find_patterns(rows: TrainingSet, *, currency: str = "", seed: int = 0) -> Pa
     passed = np.flatnonzero(q <= FALSE_DISCOVERIES)
     joined = _joined(passed, screened, traits, early)
     chosen = list(joined)
-    found = _effects(
+    effects = _effects(
         early, earlier, [traits[i] for i in chosen], screened.rows(chosen), q[chosen], seed
     )
     also = [
@@ -196,7 +196,7 @@ def find_patterns(rows: TrainingSet, *, currency: str = "", seed: int = 0) -> Pa
         for leader in chosen
     ]
     patterns = _checked(
-        rows.signals, [traits[i] for i in chosen], also, found, late, later, currency, seed
+        rows.signals, [traits[i] for i in chosen], also, effects, late, later, currency, seed
     )
     return Patterns(
         patterns,
@@ -237,7 +237,7 @@ def candidate_traits(features: pd.DataFrame, signals: Sequence[Signal]) -> list[
     """Both ends of every signal that has any; frequency ranks have no ends, their order means
     nothing.
     """
-    found: list[Trait] = []
+    traits: list[Trait] = []
     for place, signal in enumerate(signals):
         values = features[signal.column].to_numpy(dtype=np.float64)
         values = values[~np.isnan(values)]
@@ -251,8 +251,8 @@ def candidate_traits(features: pd.DataFrame, signals: Sequence[Signal]) -> list[
             allowed = np.flatnonzero((shares >= THINNEST) & (shares <= THICKEST))
             if len(allowed):
                 best = int(allowed[np.argmin(np.round(np.abs(shares[allowed] - TAIL), 9))])
-                found.append(Trait(place, side, float(seen[best]), best == beyond))  # type: ignore[arg-type]
-    return found
+                traits.append(Trait(place, side, float(seen[best]), best == beyond))  # type: ignore[arg-type]
+    return traits
 
 
 def trait_words(signal: Signal, trait: Trait, currency: str = "") -> str:
@@ -504,20 +504,20 @@ def _joined(
     """
     order = sorted(passed.tolist(), key=lambda i: (-round(abs(float(screened.z[i])), 9), i))
     alike = _overlaps(early.features, [traits[i] for i in order])
-    found: dict[int, list[int]] = {}
-    told: set[tuple[str, str, bool]] = set()
+    members: dict[int, list[int]] = {}
+    spoken: set[tuple[str, str, bool]] = set()
     for place, trait in enumerate(order):
         signal, more = early.signals[traits[trait].place], bool(screened.z[trait] > 0)
-        if (signal.dimension, signal.driver, more) in told:
+        if (signal.dimension, signal.driver, more) in spoken:
             continue
-        told.add((signal.dimension, signal.driver, more))
-        leaders = [each for each in found if bool(screened.z[each] > 0) == more]
+        spoken.add((signal.dimension, signal.driver, more))
+        leaders = [each for each in members if bool(screened.z[each] > 0) == more]
         nearest = max(leaders, key=lambda each: alike[place, order.index(each)], default=None)
         if nearest is not None and alike[place, order.index(nearest)] >= OVERLAP:
-            found[nearest].append(trait)
+            members[nearest].append(trait)
         else:
-            found[trait] = []
-    return found
+            members[trait] = []
+    return members
 
 
 def _overlaps(features: pd.DataFrame, traits: Sequence[Trait]) -> Floats:
@@ -539,7 +539,7 @@ def _checked(
     signals: Sequence[Signal],
     traits: Sequence[Trait],
     also: Sequence[tuple[str, ...]],
-    found: Sequence[Effect],
+    discovered: Sequence[Effect],
     late: TrainingSet,
     later: _Period,
     currency: str,
@@ -551,14 +551,16 @@ def _checked(
     if not traits:
         return ()
     screened = _screen(late, later, traits, FEWEST_LATER)
-    is_more = np.array([effect.share_event > effect.share_other for effect in found], dtype=bool)
+    is_more = np.array(
+        [effect.share_event > effect.share_other for effect in discovered], dtype=bool
+    )
     judged = np.flatnonzero(~np.isnan(screened.z))
     q = np.full(len(traits), np.nan)
     q[judged] = benjamini_hochberg(ndtr(np.where(is_more, -screened.z, screened.z)[judged]))
     effects = _effects(late, later, traits, screened, q, seed)
     patterns = []
     for trait, told_with, early, after, more in zip(
-        traits, also, found, effects, is_more, strict=True
+        traits, also, discovered, effects, is_more, strict=True
     ):
         signal = signals[trait.place]
         patterns.append(

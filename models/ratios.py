@@ -81,8 +81,8 @@ class RatioSearch:
     last_as_of: pd.Timestamp
 
     @property
-    def found(self) -> pd.DataFrame:
-        """Those beyond chance."""
+    def beyond_chance(self) -> pd.DataFrame:
+        """Return the ratios whose gain is more than chance gives."""
         return self.ratios[self.ratios["is_found"]]
 
 
@@ -349,13 +349,13 @@ def _margins(
     """
     before, after = np.zeros(len(taught)), np.zeros(len(judged))
     for group in range(GROUPS):
-        own, asked = of_taught == group, of_judged == group
+        own, judged_rows = of_taught == group, of_judged == group
         others = taught.rows(~own)
         model = GradientBoosting(threads=plan.threads, is_event_good=plan.is_event_good)
         model.fit(others.features, others.labels, others.signals, seed=plan.seed)
-        before[own], after[asked] = (
+        before[own], after[judged_rows] = (
             model.margin(taught.features[own]),
-            model.margin(judged.features[asked]),
+            model.margin(judged.features[judged_rows]),
         )
     return before, after
 

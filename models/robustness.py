@@ -2,7 +2,7 @@
 the untouched test.
 """
 
-from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,72 @@ MOST_TOGETHER = 3
 """Sources left out together, at most."""
 
 
-def by_age(model: Model, test: TrainingSet) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Compared:
+    """Other probabilities of the same rows; `difference` is their log loss minus the model's."""
+
+    n: int
+    events: int
+    log_loss: float
+    auc: float
+    difference: metrics.Estimate
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures side by side, for JSON."""
+        return {
+            "n": self.n,
+            "events": self.events,
+            "log_loss": self.log_loss,
+            "auc": self.auc,
+            **self.difference.named("difference"),
+        }
+
+
+@dataclass(frozen=True)
+class OfAge:
+    """Scores that are so many days old, compared with fresh ones."""
+
+    age_days: int
+    compared: Compared
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures side by side, for JSON."""
+        return {"age_days": self.age_days, **self.compared.to_dict()}
+
+
+@dataclass(frozen=True)
+class WithoutSources:
+    """The model with the signals of some sources empty, compared with itself."""
+
+    without: tuple[str, ...]
+    signals: int
+    """How many columns are empty."""
+    compared: Compared
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures side by side, for JSON."""
+        return {"without": list(self.without), "signals": self.signals, **self.compared.to_dict()}
+
+
+@dataclass(frozen=True)
+class LeadingAlone:
+    """The model fitted again on leading signals, compared with the one on all."""
+
+    signals: int
+    lagging: int
+    """How many signals are left out."""
+    all_log_loss: float
+    all_auc: float
+    compared: Compared
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures side by side, for JSON."""
+        figures = {each.name: getattr(self, each.name) for each in fields(self)}
+        del figures["compared"]
+        return {**figures, **self.compared.to_dict()}
+
+
+def by_age(model: Model, test: TrainingSet) -> tuple[OfAge, ...]:
     """Accuracy of scores that are days old: outcomes of one test date against the same accounts'
     scores of an earlier one.
 
@@ -30,16 +95,11 @@ def by_age(model: Model, test: TrainingSet) -> list[dict[str, Any]]:
     judged on the same outcomes, those of accounts that have a score of every age, so that rows do
     not differ.
 
-    Returns
-    -------
-    list of dict
-        age_days, n, events, log_loss, auc and `difference`, the log loss of the old score minus
-        that of the fresh one, with `_low` and `_high`; empty where there is one test date, or no
-        outcome differs.
+    Empty where there is one test date, or no outcome differs.
     """
     dates = np.sort(test.keys["as_of"].unique())
     if len(dates) < 2 or len(dates) * 2 > len(test):
-        return []
+        return ()
     scores = pd.DataFrame(
         {
             "account_id": test.keys["account_id"].to_numpy(),
@@ -61,43 +121,38 @@ def by_age(model: Model, test: TrainingSet) -> list[dict[str, Any]]:
         ages[days] = f"age_{days}"
     labels = last["label"].to_numpy(dtype=np.int8)
     if len(set(labels.tolist())) < 2:
-        return []
+        return ()
     fresh = metrics.log_losses(labels, last["age_0"].to_numpy())
-    return [
-        {"age_days": days, **_judged(labels, last[column].to_numpy(), fresh, last["account_id"])}
+    return tuple(
+        OfAge(days, _compared(labels, last[column].to_numpy(), fresh, last["account_id"]))
         for days, column in ages.items()
-    ]
+    )
 
 
-def without_sources(model: Model, test: TrainingSet) -> list[dict[str, Any]]:
+def without_sources(model: Model, test: TrainingSet) -> tuple[WithoutSources, ...]:
     """What is lost without each source: its signals empty on every row, as if the feed had never
     come.
 
     Sources go by what their absence costs, the dearest first. The last entries leave out the
-    dearest two, and three, together: the curve of a company with less and less data.
-
-    Returns
-    -------
-    list of dict
-        without (names), signals, n, events, log_loss, auc, `difference` from the full model with
-        `_low`, `_high`.
+    dearest two, and three, together: the curve of a company with less and less data. Empty where no
+    outcome differs.
     """
     if len(set(test.labels.tolist())) < 2:
-        return []
+        return ()
     full = metrics.log_losses(test.labels, model.probability(test.features))
     alone = [
         _without(model, test, (source,), full)
         for source in sorted({s.source for s in model.signals if s.source})
     ]
-    alone.sort(key=lambda each: (-each["difference"], each["without"]))
+    alone.sort(key=lambda each: (-each.compared.difference.value, each.without))
     together = [
-        _without(model, test, tuple(each["without"][0] for each in alone[:count]), full)
+        _without(model, test, tuple(each.without[0] for each in alone[:count]), full)
         for count in range(2, min(MOST_TOGETHER + 1, len(alone)))
     ]
-    return [*alone, *together]
+    return (*alone, *together)
 
 
-def leading_alone(model: Model, rows: TrainingSet, plan: TrainingPlan) -> dict[str, Any] | None:
+def leading_alone(model: Model, rows: TrainingSet, plan: TrainingPlan) -> LeadingAlone | None:
     """What `[features] leading_only` would cost: the model's members fitted and calibrated again
     without lagging signals.
 
@@ -105,13 +160,8 @@ def leading_alone(model: Model, rows: TrainingSet, plan: TrainingPlan) -> dict[s
     charge the model for having relied on them, so it is fitted again, on the same folds; settings
     stay as they were chosen for all signals.
 
-    Returns
-    -------
-    dict or None
-        signals, lagging (how many are left out), all_log_loss, all_auc; n, events, log_loss, auc of
-        the leading ones and `difference`, their log loss minus that of all signals, with `_low` and
-        `_high`; on the test of `rows`. None where the model reads signals of one sort only, its
-        method cannot be made of the leading ones, or no outcome differs.
+    Judged on the test of `rows`. None where the model reads signals of one sort only, its method
+    cannot be made of the leading ones, or no outcome differs.
     """
     leading = tuple(s for s in model.signals if s.is_leading)
     test = rows.test
@@ -129,41 +179,39 @@ def leading_alone(model: Model, rows: TrainingSet, plan: TrainingPlan) -> dict[s
         # Such a scorecard, of signals with declared directions, has none left.
         return None
     probability = model.probability(test.features)
-    judged = _judged(
+    compared = _compared(
         test.labels,
         alone.probability(taught.test.features),
         metrics.log_losses(test.labels, probability),
         test.keys["account_id"],
     )
-    return {
-        "signals": len(leading),
-        "lagging": len(model.signals) - len(leading),
-        "all_log_loss": metrics.log_loss(test.labels, probability),
-        "all_auc": metrics.auc(test.labels, probability),
-        **judged,
-    }
+    return LeadingAlone(
+        signals=len(leading),
+        lagging=len(model.signals) - len(leading),
+        all_log_loss=metrics.log_loss(test.labels, probability),
+        all_auc=metrics.auc(test.labels, probability),
+        compared=compared,
+    )
 
 
 def _without(
-    model: Model, test: TrainingSet, sources: Sequence[str], full: Floats
-) -> dict[str, Any]:
+    model: Model, test: TrainingSet, sources: tuple[str, ...], full: Floats
+) -> WithoutSources:
     gone = [s.column for s in model.signals if s.source in sources]
     features = test.features.assign(**dict.fromkeys(gone, np.nan))
-    judged = _judged(test.labels, model.probability(features), full, test.keys["account_id"])
-    return {"without": list(sources), "signals": len(gone), **judged}
+    compared = _compared(test.labels, model.probability(features), full, test.keys["account_id"])
+    return WithoutSources(sources, len(gone), compared)
 
 
-def _judged(
+def _compared(
     labels: "np.ndarray[Any, Any]", probability: Floats, beside: Floats, accounts: pd.Series
-) -> dict[str, Any]:
+) -> Compared:
     losses = metrics.log_losses(labels, probability)
     paired = metrics.paired_difference(losses, beside, accounts, replicates=FEWER_REPLICATES)
-    return {
-        "n": len(labels),
-        "events": int(labels.sum()),
-        "log_loss": float(losses.mean()),
-        "auc": metrics.auc(labels, probability),
-        "difference": paired.value,
-        "difference_low": paired.low,
-        "difference_high": paired.high,
-    }
+    return Compared(
+        n=len(labels),
+        events=int(labels.sum()),
+        log_loss=float(losses.mean()),
+        auc=metrics.auc(labels, probability),
+        difference=paired,
+    )

@@ -59,10 +59,10 @@ def measure_values(training_set: TrainingSet, plan: TrainingPlan) -> pd.DataFram
     rows = []
     for group, positions in groups.items():
         whole = np.concatenate([block[group] for block in added])
-        found = metrics.paired_difference(
+        added_value = metrics.paired_difference(
             whole, np.zeros(len(whole)), keys["account_id"], replicates=FEWER_REPLICATES
         )
-        error = max((found.high - found.low) / (2.0 * Z95), LEAST_ERROR)
+        error = max((added_value.high - added_value.low) / (2.0 * Z95), LEAST_ERROR)
         by_month = pd.Series(whole).groupby(months.to_numpy()).mean()
         signal = training_set.signals[positions[0]]
         rows.append(
@@ -75,12 +75,12 @@ def measure_values(training_set: TrainingSet, plan: TrainingPlan) -> pd.DataFram
                 "filled": float(
                     training_set.features.iloc[:, positions].notna().any(axis=1).mean()
                 ),
-                "value": found.value,
-                "value_low": found.low,
-                "value_high": found.high,
+                "value": added_value.value,
+                "value_low": added_value.low,
+                "value_high": added_value.high,
                 "periods": len(by_month),
                 "periods_up": int((by_month > 0).sum()),
-                "p": float(ndtr(-found.value / error)) if whole.any() else 1.0,
+                "p": float(ndtr(-added_value.value / error)) if whole.any() else 1.0,
             }
         )
     table = pd.DataFrame(rows)

@@ -83,9 +83,9 @@ def moved_signals(before: pd.DataFrame, now: pd.DataFrame, most: int = 3) -> pd.
                 "ratio": _median(np.abs(other[other != 0])) / _median(np.abs(one[one != 0])),
             }
         )
-    found = pd.DataFrame(rows, columns=["signal", "index", "median_before", "median_now", "ratio"])
+    table = pd.DataFrame(rows, columns=["signal", "index", "median_before", "median_now", "ratio"])
     return (
-        found.sort_values(["index", "signal"], ascending=[False, True])
+        table.sort_values(["index", "signal"], ascending=[False, True])
         .head(most)
         .reset_index(drop=True)
     )

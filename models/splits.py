@@ -284,8 +284,8 @@ def _recent_dates(
     block.
     """
     counts = _rows_per_date(keys, final, eligible)
-    held = np.cumsum(counts[::-1])[::-1]
-    kept = held <= RECENT_SHARE * len(final)
+    rows_since = np.cumsum(counts[::-1])[::-1]
+    kept = rows_since <= RECENT_SHARE * len(final)
     return eligible[-max(int(kept.sum()), count) :]
 
 

@@ -278,7 +278,7 @@ def _ranking(
 
 
 def _apart(rows: pd.DataFrame) -> tuple[Apart, ...]:
-    found = rows[rows["apart"] != ""].groupby("apart", sort=True)["left"].agg(["size", "sum"])
+    counts = rows[rows["apart"] != ""].groupby("apart", sort=True)["left"].agg(["size", "sum"])
     return tuple(
-        Apart(str(reason), int(size), int(left)) for reason, size, left in found.itertuples()
+        Apart(str(reason), int(size), int(left)) for reason, size, left in counts.itertuples()
     )

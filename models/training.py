@@ -350,9 +350,9 @@ def _pooled_calibrated_loss(
     """
     members = [recipe(train, seed) for train, _ in pairs]
     margin = np.concatenate(
-        [_margin(part, held.features) for part, (_, held) in zip(members, pairs, strict=True)]
+        [_margin(part, later.features) for part, (_, later) in zip(members, pairs, strict=True)]
     )
-    labels = np.concatenate([held.labels for _, held in pairs])
+    labels = np.concatenate([later.labels for _, later in pairs])
     calibrator = fit_platt(margin, labels, is_log_odds=_is_log_odds(members[0]))
     return mean_log_loss(calibrator.logit(margin), labels)
 
@@ -389,10 +389,10 @@ class _Builder:
         self.blocks = self._calibration_blocks()
         # The rows that teach are taken out of the table when a recipe is fitted, and dropped again:
         # they are most of it.
-        self.held = [training_set.rows(block.validation) for block in self.blocks]
-        self.held_labels = np.concatenate([held.labels for held in self.held])
-        self.held_keys = pd.concat([held.keys for held in self.held], ignore_index=True)
-        self.latest_rate = _latest_rate(self.held_labels)
+        self.later = [training_set.rows(block.validation) for block in self.blocks]
+        self.later_labels = np.concatenate([held.labels for held in self.later])
+        self.later_keys = pd.concat([held.keys for held in self.later], ignore_index=True)
+        self.latest_rate = _latest_rate(self.later_labels)
         self.earlier = self._earlier_block()
 
     def _calibration_blocks(self) -> tuple[Block, ...]:
@@ -413,7 +413,7 @@ class _Builder:
         return last
 
     def notes(self, is_few: bool) -> list[str]:
-        events = int(self.held_keys["account_id"][self.held_labels == 1].nunique())
+        events = int(self.later_keys["account_id"][self.later_labels == 1].nunique())
         if events >= ENOUGH_EVENTS:
             return []
         pooled = ", all validation dates taken together" if is_few and len(self.blocks) > 1 else ""
@@ -435,10 +435,14 @@ class _Builder:
                 " sigmoid by more than chance."
             )
         table = fit_interval(
-            margin, self.held_labels, self.held_keys["account_id"], calibrator, seed=self.plan.seed
+            margin,
+            self.later_labels,
+            self.later_keys["account_id"],
+            calibrator,
+            seed=self.plan.seed,
         )
-        validation = self.held_keys[["account_id", "as_of", "label_until"]].assign(
-            label=self.held_labels, margin=margin, probability=calibrator.calibrate(margin)
+        validation = self.later_keys[["account_id", "as_of", "label_until"]].assign(
+            label=self.later_labels, margin=margin, probability=calibrator.calibrate(margin)
         )
         half_life = facts.get("settings", {}).get("half_life_days")
         return (
@@ -503,19 +507,20 @@ class _Builder:
         seed = self.plan.seed if seed is None else seed
         members = [recipe(self.rows.rows(block.train), seed) for block in self.blocks]
         parts = [
-            _margin(part, held.features) for part, held in zip(members, self.held, strict=True)
+            _margin(part, validation.features)
+            for part, validation in zip(members, self.later, strict=True)
         ]
-        rows = _scored(np.concatenate(parts), self.held_labels, self.held_keys)
+        rows = _scored(np.concatenate(parts), self.later_labels, self.later_keys)
         straight = fit_platt(
             rows.margin, rows.labels, rows.weights, is_log_odds=_is_log_odds(members[0])
         )
         if self.earlier is None or rows.leaving < ENOUGH_EVENTS:
             return rows.margin, straight
-        before, held = (
+        before, validation = (
             recipe(self.rows.rows(self.earlier.train), seed),
             self.rows.rows(self.earlier.validation),
         )
-        earlier = _scored(_margin(before, held.features), held.labels, held.keys)
+        earlier = _scored(_margin(before, validation.features), validation.labels, validation.keys)
         return rows.margin, bent_if_better(straight, rows, earlier)
 
     def _model(
@@ -544,7 +549,7 @@ class _Builder:
                     calibrator, _margin(members, self.final.features), self.final.labels, weights
                 )
             if self.folds.is_temporal:
-                newest = self.held[-1]
+                newest = self.later[-1]
                 accounts = newest.keys["account_id"].nunique()
                 calibrator = after_drift(
                     calibrator, _margin(members, newest.features), newest.labels, accounts
@@ -587,10 +592,10 @@ class _Builder:
             "rows_purged": self.folds.purged,
             "is_out_of_time": self.folds.is_temporal,
             "latest_rate": self.latest_rate,
-            "calibration_rows": len(self.held_labels),
-            "calibration_events": int(self.held_labels.sum()),
-            "calibration_from": f"{self.held_keys['as_of'].min():%Y-%m-%d}",
-            "calibration_until": f"{self.held_keys['as_of'].max():%Y-%m-%d}",
+            "calibration_rows": len(self.later_labels),
+            "calibration_events": int(self.later_labels.sum()),
+            "calibration_from": f"{self.later_keys['as_of'].min():%Y-%m-%d}",
+            "calibration_until": f"{self.later_keys['as_of'].max():%Y-%m-%d}",
             "fingerprint": self.final.fingerprint(),
             "plan": {**asdict(self.plan), "waivers": dict(self.plan.waivers)},
         }

@@ -29,13 +29,13 @@ def sure_drivers(
     reseeded_points
         Points of the account by the reseeded model, shape (n_signals,).
     """
-    told: dict[tuple[str, str], float] = {}
+    reseeded: dict[tuple[str, str], float] = {}
     for signal, points in zip(signals, np.asarray(reseeded_points, dtype=np.float64), strict=True):
         key = (signal.dimension, shown_driver(signal, twins))
-        told[key] = told.get(key, 0.0) + float(points)
+        reseeded[key] = reseeded.get(key, 0.0) + float(points)
     sure: list[bool | None] = []
     for row in drivers.to_dict("records"):
-        other = told.get((row["dimension"], row["driver"]), 0.0)
+        other = reseeded.get((row["dimension"], row["driver"]), 0.0)
         same_way = other if row["points"] > 0 else -other
         sure.append(
             None if row["driver"] == REST else bool(same_way >= SURE_SHARE * abs(row["points"]))

@@ -52,11 +52,11 @@ def find_twins(
     rows = features.iloc[:: max(1, -(-len(features) // CORRELATED_ROWS))]
     twins: dict[str, dict[str, str]] = {}
     for dimension in dict.fromkeys(signal.dimension for signal in signals):
-        found = _twins_of(
+        shown_under = _twins_of(
             [signal for signal in signals if signal.dimension == dimension], rows, threshold
         )
-        if found:
-            twins[dimension] = found
+        if shown_under:
+            twins[dimension] = shown_under
     return twins
 
 

@@ -46,11 +46,11 @@ def bound_excess(points: npt.ArrayLike, phi: npt.ArrayLike, slope: float) -> Flo
         Largest slope of the score (`steepest`); 1 for a scorecard, whose rules give points
         directly.
     """
-    given, contributions = np.asarray(points, dtype=np.float64), np.asarray(phi, dtype=np.float64)
-    if given.shape != contributions.shape:
+    shown, contributions = np.asarray(points, dtype=np.float64), np.asarray(phi, dtype=np.float64)
+    if shown.shape != contributions.shape:
         raise ContractError(
-            f"points of shape {given.shape} and contributions of shape {contributions.shape} must"
+            f"points of shape {shown.shape} and contributions of shape {contributions.shape} must"
             " be alike."
         )
-    excess: Floats = np.abs(given) - slope * np.abs(contributions)
+    excess: Floats = np.abs(shown) - slope * np.abs(contributions)
     return excess

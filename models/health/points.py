@@ -100,8 +100,8 @@ def points_of_scorecard(base: float, points: npt.ArrayLike) -> Points:
     """
     if not 0 <= base <= 100:
         raise ContractError(f"a scorecard's base of {base} lies outside 0-100. Choose one inside.")
-    given = np.asarray(points, dtype=np.float64)
-    contributions, total = _checked(given, base + given.sum(axis=1) if given.ndim == 2 else given)
+    own = np.asarray(points, dtype=np.float64)
+    contributions, total = _checked(own, base + own.sum(axis=1) if own.ndim == 2 else own)
     health = np.clip(total, 0.0, 100.0)
     shared = _share_out(contributions, total - base, health - base, 1.0)
     return Points(base, shared, health, np.full(len(health), np.nan))

@@ -239,7 +239,7 @@ def sub_scores(
     """
     if lost := sorted(set(dimensions) - set(every)):
         raise ContractError(f"drivers have dimension {lost[0]!r}, known are {', '.join(every)}.")
-    given = pd.DataFrame(
+    scores = pd.DataFrame(
         {
             "dimension": list(dimensions),
             "points": np.asarray(points, dtype=np.float64),
@@ -247,7 +247,7 @@ def sub_scores(
         }
     )
     sums = (
-        given.groupby("dimension")[["points", "points_displayed"]]
+        scores.groupby("dimension")[["points", "points_displayed"]]
         .sum()
         .reindex(list(every))
         .fillna(0)

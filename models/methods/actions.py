@@ -74,14 +74,14 @@ class Actions:
         """
         points = self.points(features)
         row, action = np.nonzero(points)
-        found = [self.actions_[number] for number in action]
+        actions = [self.actions_[number] for number in action]
         return pd.DataFrame(
             {
                 "row": features.index.to_numpy()[row],
-                "action": [each.name for each in found],
-                "signal": [each.signal for each in found],
+                "action": [each.name for each in actions],
+                "signal": [each.signal for each in actions],
                 "value": [
-                    features[each.signal].iloc[at] for each, at in zip(found, row, strict=True)
+                    features[each.signal].iloc[at] for each, at in zip(actions, row, strict=True)
                 ],
                 "points": points[row, action],
             }
@@ -145,9 +145,9 @@ def action_points(action: Action, values: Floats, age: Floats | None) -> NDArray
         units = np.floor(np.nan_to_num(np.maximum(values, 0.0)))
         counted = units if action.up_to is None else np.minimum(units, action.up_to)
         return np.asarray(action.points * counted.astype(np.int64), dtype=np.int64)
-    done, missed = _state(action, values, np.full(len(values), np.nan) if age is None else age)
+    is_done, missed = _state(action, values, np.full(len(values), np.nan) if age is None else age)
     return np.asarray(
-        action.points * done.astype(np.int64) + action.missed * missed.astype(np.int64),
+        action.points * is_done.astype(np.int64) + action.missed * missed.astype(np.int64),
         dtype=np.int64,
     )
 
@@ -162,12 +162,12 @@ def _state(
         never = np.isnan(values) & (age > deadline)
         return values <= deadline, (values > deadline) | never
     least = 1.0 if action.at_least is None and action.at_most is None else action.at_least
-    done = ~np.isnan(values)
+    is_done = ~np.isnan(values)
     if least is not None:
-        done &= values >= least
+        is_done &= values >= least
     if action.at_most is not None:
-        done &= values <= action.at_most
-    return done, ~done & ~np.isnan(values) & (age > deadline)
+        is_done &= values <= action.at_most
+    return is_done, ~is_done & ~np.isnan(values) & (age > deadline)
 
 
 def require_sound(declared: Sequence[Action | Rule], what: str) -> None:
@@ -218,14 +218,14 @@ def propose_actions(features: pd.DataFrame, signals: tuple[Signal, ...]) -> tupl
             " [[actions]]."
         )
     counts_days = set(recency_signals(signals))
-    found: list[Action] = []
+    actions: list[Action] = []
     for number in chosen:
         values = features.iloc[:, number].dropna().to_numpy(dtype=np.float64)
         if number in counts_days and signals[number].worse == "up":
-            found.append(_deadline(signals[number], values))
+            actions.append(_deadline(signals[number], values))
         else:
-            found += _bounds(signals[number], values)
-    return tuple(found)
+            actions += _bounds(signals[number], values)
+    return tuple(actions)
 
 
 def _deadline(signal: Signal, values: Floats) -> Action:

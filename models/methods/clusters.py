@@ -106,13 +106,13 @@ class Clusters:
         here = _nearest(design, self.centres_)
         codes, names = pd.factorize(accounts.astype(str), sort=True)
         generator = np.random.default_rng(seed)
-        found = []
+        agreements = []
         for number in range(refits):
             times = np.bincount(generator.integers(0, len(names), len(names)), minlength=len(names))
             drawn = np.repeat(np.arange(len(codes)), times[codes])
             again = _nearest(design, _centres(design[drawn], self.count, seed + 1 + number))
-            found.append(float(adjusted_rand_score(here, again)))
-        return float(np.mean(found))
+            agreements.append(float(adjusted_rand_score(here, again)))
+        return float(np.mean(agreements))
 
     def _values(self, features: pd.DataFrame) -> Floats:
         return features.iloc[:, self.columns_].to_numpy(dtype=np.float64)

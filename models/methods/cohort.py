@@ -73,11 +73,11 @@ class Departures:
         at `fit`.
         """
         width = max(len(each.change) for each in self.by_segment.values())
-        found = np.zeros((len(segments), width))
+        changes = np.zeros((len(segments), width))
         names = segment_names(segments)
         for name, each in self.by_segment.items():
-            found[names == name] = each.change
-        return found
+            changes[names == name] = each.change
+        return changes
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +154,7 @@ def departures(
         [alone[name][0] for name in judged], [alone[name][1] for name in judged], unit
     )
     pull = max(1.0 / between, WEAKEST_PULL) if between > 0 else np.inf
-    found = {}
+    by_segment = {}
     for name, count in leaving.items():
         change, share = np.zeros(design.shape[1]), 0.0
         if name in judged and between > 0:
@@ -162,10 +162,10 @@ def departures(
             share = float(
                 np.trace(np.linalg.solve(information + pull * unit, information)) / len(unit)
             )
-        found[str(name)] = Departure(
+        by_segment[str(name)] = Departure(
             str(name), len(set(codes[names == name])), count, change, share, name in judged
         )
-    return Departures(found, pull)
+    return Departures(by_segment, pull)
 
 
 def segment_names(segments: Sequence[str | None] | NDArray[Any]) -> NDArray[Any]:
@@ -258,6 +258,24 @@ def _between(changes: list[Floats], informations: list[Floats], unit: Floats) ->
     return float(brentq(excess, 0.0, widest, xtol=1e-10))
 
 
+@dataclass(frozen=True)
+class SegmentLine:
+    """How a segment's line departs from the common one."""
+
+    segment: str
+    accounts: int
+    leaving_accounts: int
+    level: float
+    """Shift in log-odds."""
+    level_share: float
+    """Share of the segment's own estimate of the level that counts, 0-1."""
+    slope: float
+    """Times the common one."""
+    slope_share: float
+    pooled: str
+    """Why nothing of the segment's own counts, or empty."""
+
+
 class Cohorts:
     """A model's log-odds with a level and a slope per segment, each pulled towards the common line.
 
@@ -320,26 +338,21 @@ class Cohorts:
     def _middles(self, segments: Sequence[str | None] | NDArray[Any]) -> Floats:
         return np.array([self.middles_.get(name, 0.0) for name in segment_names(segments)])
 
-    def describe(self) -> list[dict[str, Any]]:
-        """Return one entry per segment, the largest first.
-
-        Keys: segment, accounts, leaving_accounts, level (shift in log-odds), level_share, slope
-        (times the common one), slope_share (shares of the segment's own estimate that count, 0-1),
-        pooled (why nothing does, or empty).
-        """
-        found = []
+    def lines(self) -> tuple[SegmentLine, ...]:
+        """Return the line of every segment, the largest first."""
+        lines = []
         for name, level in self.levels_.by_segment.items():
             slope = self.slopes_.by_segment[name]
-            found.append(
-                {
-                    "segment": name,
-                    "accounts": level.accounts,
-                    "leaving_accounts": level.leaving_accounts,
-                    "level": float(level.change[0]),
-                    "level_share": level.own_share,
-                    "slope": 1.0 + float(slope.change[0]) / self.slope_,
-                    "slope_share": slope.own_share,
-                    "pooled": level.why_pooled if level.why_pooled == slope.why_pooled else "",
-                }
+            lines.append(
+                SegmentLine(
+                    segment=name,
+                    accounts=level.accounts,
+                    leaving_accounts=level.leaving_accounts,
+                    level=float(level.change[0]),
+                    level_share=level.own_share,
+                    slope=1.0 + float(slope.change[0]) / self.slope_,
+                    slope_share=slope.own_share,
+                    pooled=level.why_pooled if level.why_pooled == slope.why_pooled else "",
+                )
             )
-        return sorted(found, key=lambda each: (-int(str(each["accounts"])), str(each["segment"])))
+        return tuple(sorted(lines, key=lambda line: (-line.accounts, line.segment)))

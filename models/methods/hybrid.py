@@ -79,8 +79,8 @@ class Hybrid:
     def contributions(self, features: pd.DataFrame) -> tuple[float, Floats]:
         """Return the mixed base and the mixed contributions of both sides."""
         base, phi = self.points.contributions(features)
-        held = 1.0 - self.share
-        base, phi = held * (self.slope_ * base + self.intercept_), held * self.slope_ * phi
+        rest = 1.0 - self.share
+        base, phi = rest * (self.slope_ * base + self.intercept_), rest * self.slope_ * phi
         for method, weight in self.model:
             part_base, part = method.contributions(features)
             base, phi = base + self.share * weight * part_base, phi + self.share * weight * part

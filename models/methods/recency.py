@@ -63,12 +63,12 @@ class Recency:
         return self
 
     def _candidates(self, signals: tuple[Signal, ...]) -> list[int]:
-        found = recency_signals(signals)
-        if not found:
+        candidates = recency_signals(signals)
+        if not candidates:
             raise ContractError(
                 "no signal counts days since something happened; the recency baseline needs one."
             )
-        return found
+        return candidates
 
     def margin(self, features: pd.DataFrame) -> Floats:
         """Return the log-odds the one signal gives."""

@@ -58,10 +58,10 @@ class Rules:
         """Return which rules count, shape (n_rows, n_rules); with match = "first" at most one per
         row.
         """
-        held = np.column_stack([self._holds(rule, features) for rule in self.rules_])
+        is_met = np.column_stack([self._holds(rule, features) for rule in self.rules_])
         if self.match == "first":
-            held &= np.cumsum(held, axis=1) == 1
-        return held
+            is_met &= np.cumsum(is_met, axis=1) == 1
+        return is_met
 
     def _holds(self, rule: Rule, features: pd.DataFrame) -> NDArray[np.bool_]:
         parts = [
@@ -141,7 +141,7 @@ def holds(condition: Condition, values: Floats) -> NDArray[np.bool_]:
     """Return whether a condition holds, per row."""
     if condition.missing:
         return np.isnan(values)
-    found = ~np.isnan(values)
+    is_true = ~np.isnan(values)
     for bound, compare in (
         (condition.above, np.greater),
         (condition.at_least, np.greater_equal),
@@ -149,8 +149,8 @@ def holds(condition: Condition, values: Floats) -> NDArray[np.bool_]:
         (condition.at_most, np.less_equal),
     ):
         if bound is not None:
-            found &= compare(values, bound)
-    return np.asarray(found, dtype=bool)
+            is_true &= compare(values, bound)
+    return np.asarray(is_true, dtype=bool)
 
 
 def _read(rules: list[dict[str, Any]]) -> tuple[Rule, ...]:

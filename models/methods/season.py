@@ -94,8 +94,8 @@ class Season:
 
 def season_columns(signals: tuple[Signal, ...]) -> tuple[str, str] | None:
     """Columns that tell the time of year; None where they are no signals."""
-    found = [s.column for s in signals if s.driver == DRIVER and s.source == "calendar"]
-    return (found[0], found[1]) if len(found) == 2 else None
+    columns = [s.column for s in signals if s.driver == DRIVER and s.source == "calendar"]
+    return (columns[0], columns[1]) if len(columns) == 2 else None
 
 
 def day_of_year(from_new_year: Floats, from_april: Floats) -> Floats:

@@ -56,7 +56,7 @@ class SegmentWeights:
                 1
             ][0]
         )
-        held = max(scale, 0.0) * np.array([part.weight for part in self.global_.parts_]) / 100.0
+        shared = max(scale, 0.0) * np.array([part.weight for part in self.global_.parts_]) / 100.0
         self.departures_ = departures(
             risks,
             level + risks @ common,
@@ -64,10 +64,10 @@ class SegmentWeights:
             accounts,
             segments,
             is_level_free=True,
-            lowest=-held,
+            lowest=-shared,
         )
         for name, each in self.departures_.by_segment.items():
-            coefficients = held + each.change
+            coefficients = shared + each.change
             if each.own_share > 0 and coefficients.sum() > 0:
                 self.own_[name] = self.global_.reweighted(100.0 * coefficients / coefficients.sum())
         return self

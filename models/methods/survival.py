@@ -99,10 +99,10 @@ class Survival:
         """Return the chance of the event in each piece, given none before, shape (n_rows,
         n_pieces).
         """
-        found = np.zeros((len(features), self.pieces))
+        chances = np.zeros((len(features), self.pieces))
         for number in self.kept_:
-            found[:, number] = sigmoid(self.hazard_.margin(self._pair(features, number)))
-        return found
+            chances[:, number] = sigmoid(self.hazard_.margin(self._pair(features, number)))
+        return chances
 
     def margin(self, features: pd.DataFrame) -> Floats:
         """Return log-odds of the event within the whole horizon."""

@@ -168,19 +168,20 @@ class TreeShap:
             raise ArtifactMismatch(
                 f"rows of shape {rows.shape}, the trees know {self.width} columns."
             )
-        found = np.zeros(rows.shape)
+        contributions = np.zeros(rows.shape)
         starts = range(0, len(rows), ROWS_PER_PASS)
-        pieces = [(rows[at : at + ROWS_PER_PASS], found[at : at + ROWS_PER_PASS]) for at in starts]
+        passes = [slice(at, at + ROWS_PER_PASS) for at in starts]
+        pieces = [(rows[each], contributions[each]) for each in passes]
         if threads <= 1 or len(pieces) == 1:
             for piece in pieces:
                 self._explain(*piece)
         else:  # numpy lets go of the interpreter's lock inside its loops, where the time is spent
             with ThreadPoolExecutor(threads) as pool:
                 list(pool.map(lambda piece: self._explain(*piece), pieces))
-        return found
+        return contributions
 
-    def _explain(self, rows: Floats, found: Floats) -> None:
-        """Add the contributions of `rows` into `found`, tree by tree."""
+    def _explain(self, rows: Floats, contributions: Floats) -> None:
+        """Add the contributions of `rows` into `contributions`, tree by tree."""
         right, left = self._codes(rows)
         phi = np.zeros((len(self._places), len(rows)))
         answers = np.empty(
@@ -199,7 +200,7 @@ class TreeShap:
                     )  # "raise" would copy through a buffer
                     phi[self._places[column]] += got
         for column, place in self._places.items():
-            found[:, column] = phi[place]
+            contributions[:, column] = phi[place]
 
     def _codes(self, rows: Floats) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16]]:
         """Place of each value among its column's thresholds, from 1; a missing one goes right, or

@@ -11,14 +11,14 @@ class UsageDrop(Recency):
     name = "usage_drop"
 
     def _candidates(self, signals: tuple[Signal, ...]) -> list[int]:
-        found = [
+        candidates = [
             n
             for n, signal in enumerate(signals)
             if signal.dimension == "usage" and signal.definition.get("measure") == "change"
         ]
-        if not found:
+        if not candidates:
             raise ContractError(
                 "no signal of usage compares a window with the one before; the usage drop needs"
                 " one."
             )
-        return found
+        return candidates

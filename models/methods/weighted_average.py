@@ -87,9 +87,9 @@ class WeightedAverage:
         present = np.column_stack(
             [~np.isnan(self._scores(part, features)).all(axis=1) for part in self.parts_]
         )
-        held = present * declared
-        total = held.sum(axis=1, keepdims=True)
-        scaled = np.divide(100.0 * held, total, out=np.zeros_like(held), where=total > 0)
+        counted = present * declared
+        total = counted.sum(axis=1, keepdims=True)
+        scaled = np.divide(100.0 * counted, total, out=np.zeros_like(counted), where=total > 0)
         return pd.DataFrame(
             scaled, index=features.index, columns=[part.name for part in self.parts_]
         )
@@ -255,17 +255,17 @@ def fitted_parts(
         ):
             continue
         risk = NEUTRAL - freeze_indicator(number, signal, 1.0, values).score(values)
-        found = float(np.corrcoef(risk, left)[0, 1]) if left.std() > 0 and risk.std() > 0 else 0.0
-        if found > best.get(signal.driver, (0.0, ""))[0]:
-            best[signal.driver] = (found, signal.column)
+        link = float(np.corrcoef(risk, left)[0, 1]) if left.std() > 0 and risk.std() > 0 else 0.0
+        if link > best.get(signal.driver, (0.0, ""))[0]:
+            best[signal.driver] = (link, signal.column)
     chosen = sorted(best.values(), reverse=True)[:MAX_FITTED]
     if not chosen:
         raise ContractError(
             "no signal with a direction went with the outcome in training, so no weights can be"
             " fitted. Declare [bench.weights]."
         )
-    total = sum(found for found, _ in chosen)
-    return tuple(ScorePart(column, 100.0 * found / total, (column,)) for found, column in chosen)
+    total = sum(link for link, _ in chosen)
+    return tuple(ScorePart(column, 100.0 * link / total, (column,)) for link, column in chosen)
 
 
 FOUR = (
@@ -310,11 +310,11 @@ def _by_plain_name(signals: Sequence[Signal]) -> dict[str, str]:
     """Signals with a direction by their name without the source's (`purchases__events_28d`); the
     first of each name.
     """
-    found: dict[str, str] = {}
+    columns: dict[str, str] = {}
     for signal in signals:
         if signal.worse is not None:
-            found.setdefault(signal.column.rpartition("__")[2], signal.column)
-    return found
+            columns.setdefault(signal.column.rpartition("__")[2], signal.column)
+    return columns
 
 
 FREQUENCY, BREADTH, DEPTH = (
@@ -335,9 +335,9 @@ def frequency_breadth_depth(
     proposed = {
         name: tuple(known[c] for c in columns if c in known)[:2] for name, columns in wished.items()
     }
-    held = {name: columns for name, columns in (declared or proposed).items() if columns}
-    if not held:
+    parts = {name: columns for name, columns in (declared or proposed).items() if columns}
+    if not parts:
         raise ContractError(
             "no signal of frequency, breadth or depth of use is built; declare them in [bench]."
         )
-    return tuple(ScorePart(name, 100.0 / len(held), columns) for name, columns in held.items())
+    return tuple(ScorePart(name, 100.0 / len(parts), columns) for name, columns in parts.items())

@@ -99,14 +99,14 @@ def movement_records(panel: Panel, first_date: int) -> dict[str, MovementRecord]
     """Return what was said of accounts by movement on dates from `first_date` on, and what
     happened.
     """
-    found = []
+    records = []
     for date_number in range(first_date, len(panel.dates)):
         rows = np.flatnonzero(
             np.isfinite(panel.label[:, date_number])
             & np.isfinite(panel.probability[:, date_number])
         )
         path = own_path(panel.health[:, : date_number + 1], panel.carried[1][:, : date_number + 1])
-        found.append(
+        records.append(
             (
                 against_own_past(path).movement[rows],
                 panel.probability[rows, date_number],
@@ -115,7 +115,7 @@ def movement_records(panel: Panel, first_date: int) -> dict[str, MovementRecord]
             )
         )
     movement, said, happened, account = (
-        np.concatenate([each[n] for each in found]) if found else np.array([]) for n in range(4)
+        np.concatenate([each[n] for each in records]) if records else np.array([]) for n in range(4)
     )
     return {
         name: MovementRecord(

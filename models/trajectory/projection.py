@@ -298,8 +298,8 @@ def _out_of_time(
     for origin in np.unique(pairs.origin[pairs.origin >= first_origin]):
         is_known, mine = pairs.origin + ahead <= origin, pairs.origin == origin
         if is_known.sum() >= FEWEST_PAIRS:
-            found = project(fit_projector(pairs.rows(is_known), scale), pairs.before.rows(mine))
-            health[mine], chances[mine] = found.health, found.chances
+            projected = project(fit_projector(pairs.rows(is_known), scale), pairs.before.rows(mine))
+            health[mine], chances[mine] = projected.health, projected.chances
             counted[mine] = _transitions(pairs.rows(is_known), now[is_known], scale)[
                 _band_numbers(now[mine], scale)
             ]

@@ -146,7 +146,8 @@ def ratios(
             {
                 "tried": search.ratios.to_dict("records"),
                 "found": [
-                    {**row, "toml": declaration(row)} for row in search.found.to_dict("records")
+                    {**row, "toml": declaration(row)}
+                    for row in search.beyond_chance.to_dict("records")
                 ],
             }
         )

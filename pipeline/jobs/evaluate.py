@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -70,15 +70,16 @@ def evaluate_target(workspace: Workspace, target: Target) -> dict[str, Any]:
     checks = _checks(bundle, test, segments)
     in_use = target_in_use(task.models.load(CHAMPION), rows)
     judged = judge(task, candidate, rows, in_use, more_gates=(fair(checks),))
+    leading = leading_alone(bundle.model, rows, task.plan)
     evaluation = judged.evaluation | {
         "target": target.name,
         "prior": _prior(bundle, test),
         "untreated": _untreated(bundle, test, treated),
         "segments": [check.to_dict() for check in checks],
         "under_notice": beside_notice(workspace, target, bundle.model, test, features, labels),
-        "age": by_age(bundle.model, test),
-        "without_sources": without_sources(bundle.model, test),
-        "leading_alone": leading_alone(bundle.model, rows, task.plan),
+        "age": [each.to_dict() for each in by_age(bundle.model, test)],
+        "without_sources": [each.to_dict() for each in without_sources(bundle.model, test)],
+        "leading_alone": None if leading is None else leading.to_dict(),
     }
     tested = backtest(judged.scored, test, labels)
     bands = band_table(bundle.scale, tested["probability"].to_numpy(), tested["label"].to_numpy())
@@ -126,17 +127,18 @@ def judge(
             )
         )
     beside = None if comparison is None else comparison.to_dict()
-    evaluation |= {
+    bands = band_rates(test.labels, scored.table["band"].tolist(), test.keys["account_id"])
+    whole = evaluation.to_dict() | {
         "model_version": bundle.model_version,
         "registered_version": candidate.number,
         "in_use": beside,
         # The key of releases before 0.2, for one more.
         "champion": beside,
-        "bands": band_rates(test.labels, scored.table["band"].tolist(), test.keys["account_id"]),
+        "bands": {band: asdict(rate) for band, rate in bands.items()},
         "stability": {"changed": changed, "noise": noise, "budget": task.band_change_budget},
         "gates": [gate.to_dict() for gate in asked],
     }
-    return JudgedCandidate(evaluation, scored)
+    return JudgedCandidate(whole, scored)
 
 
 def points_gate(scored: Scored) -> Gate:
@@ -187,7 +189,8 @@ def _untreated(
     rows = test.rows(~treated)
     if len(set(rows.labels.tolist())) < 2:
         return {**share, "metrics": None}
-    return {**share, "metrics": evaluate(bundle.model, {}, rows, replicates=200)["test"]}
+    untreated = evaluate(bundle.model, {}, rows, replicates=200).to_dict()
+    return {**share, "metrics": untreated["test"]}
 
 
 def backtest(scored: Scored, test: TrainingSet, labels: pd.DataFrame) -> pd.DataFrame:

@@ -135,20 +135,19 @@ def _judged(
     """The evaluation of the corrected model on the newest date, beside the baselines, with its
     gates.
     """
-    found = evaluate(
+    evaluation = evaluate(
         bundle.model,
         source.baselines,
         newest,
         capacity=workspace.project.objective.capacity,
     )
-    found |= {
+    asked = (*gates(evaluation), points_gate(score(bundle, newest.features)))
+    return evaluation.to_dict() | {
         "target": target.name,
         "model_version": bundle.model_version,
         "prior": {**check.to_dict(), "words": check.words},
+        "gates": [gate.to_dict() for gate in asked],
     }
-    asked = (*gates(found), points_gate(score(bundle, newest.features)))
-    found["gates"] = [gate.to_dict() for gate in asked]
-    return found
 
 
 def _require(found: Mapping[str, Any], bundle: Bundle, newest: TrainingSet) -> None:

@@ -33,10 +33,10 @@ def bench_lines(result: BenchResult) -> list[Any]:
     test = result.test
     lines: list[Any] = [
         Text(
-            f"chosen on {test['validation_from']} to {test['validation_until']}"
-            f" ({test['validation_leaving_accounts']} accounts with the event); test"
-            f" {', '.join(_few(test['as_of']))}: {test['n']:,} rows, {test['leaving_accounts']}"
-            f" accounts with the event, {test['alarms_per_date']:.0f} alarms a date"
+            f"chosen on {test.validation_from} to {test.validation_until}"
+            f" ({test.validation_leaving_accounts} accounts with the event); test"
+            f" {', '.join(_few(test.as_of))}: {test.n:,} rows, {test.leaving_accounts}"
+            f" accounts with the event, {test.alarms_per_date:.0f} alarms a date"
         )
     ]
     lines += [_validation_table(result), *_test_tables(result)]
@@ -180,8 +180,8 @@ def _cohort_table(details: Mapping[str, Any]) -> Table:
     return table
 
 
-def _few(dates: list[str]) -> list[str]:
-    return dates if len(dates) <= 4 else [f"{dates[0]} to {dates[-1]} ({len(dates)} dates)"]
+def _few(dates: Sequence[str]) -> list[str]:
+    return list(dates) if len(dates) <= 4 else [f"{dates[0]} to {dates[-1]} ({len(dates)} dates)"]
 
 
 def _validation_table(result: BenchResult) -> Table:
@@ -328,7 +328,7 @@ def bench_json(result: BenchResult, target: str) -> dict[str, Any]:
         )
     return {
         "target": target,
-        "test": dict(result.test),
+        "test": asdict(result.test),
         "recommended": result.recommended,
         "reason": result.reason,
         "methods": methods,

@@ -15,7 +15,7 @@ def search_text(searched: RatioSearch) -> str:
     """The ratios found with their gain, or plainly that there is none; how many were tried in
     either case.
     """
-    tried, found = len(searched.ratios), searched.found
+    tried, found = len(searched.ratios), searched.beyond_chance
     if not tried:
         return (
             "No ratio to try: it takes two amounts (counts, totals, money, days) over the same"

@@ -3,7 +3,6 @@ the common fit by name.
 """
 
 import itertools
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +13,7 @@ from models.bench import BenchResult, compare
 from models.contenders import SEGMENT, BenchSettings, contenders
 from models.dataset import TrainingSet, training_set
 from models.methods.base import Floats, mean_log_loss, sigmoid
-from models.methods.cohort import LEAVERS_PER_SEGMENT, NO_SEGMENT, Cohorts, departures
+from models.methods.cohort import LEAVERS_PER_SEGMENT, NO_SEGMENT, Cohorts, SegmentLine, departures
 from models.methods.segment_weights import SegmentWeights
 
 COLUMNS = tuple(f"trouble_{n}" for n in range(4))
@@ -151,7 +150,7 @@ def test_a_small_segment_has_exactly_the_global_weights_and_is_named() -> None:
 
 
 def test_levels_and_slopes_are_found_each_by_its_own_evidence() -> None:
-    def cohorts(**truth: float) -> dict[str, dict[str, Any]]:
+    def cohorts(**truth: float) -> dict[str, SegmentLine]:
         rows = _company(1, **truth)  # type: ignore[arg-type]
         method = Cohorts().fit(
             rows.features.to_numpy() @ WEIGHTS - 2.0,
@@ -159,23 +158,20 @@ def test_levels_and_slopes_are_found_each_by_its_own_evidence() -> None:
             rows.keys["account_id"],
             rows.keys[SEGMENT].to_numpy(),
         )
-        return {str(each["segment"]): each for each in method.describe()}
+        return {line.segment: line for line in method.lines()}
 
     same = cohorts()
-    assert all(
-        each["level"] == 0.0 and each["slope"] == 1.0 and each["pooled"] for each in same.values()
-    )
+    assert all(line.level == 0.0 and line.slope == 1.0 and line.pooled for line in same.values())
     higher = cohorts(level=1.0)
-    assert 0.7 < higher["small"]["level"] - higher["large"]["level"] < 1.2
+    assert 0.7 < higher["small"].level - higher["large"].level < 1.2
     assert (
-        higher["small"]["slope_share"] == 0.0
-        and higher["tiny"]["pooled"] == "too few"
-        and higher["tiny"]["level"] == 0.0
+        higher["small"].slope_share == 0.0
+        and higher["tiny"].pooled == "too few"
+        and higher["tiny"].level == 0.0
     )
     flatter = cohorts(slope=0.2)
     assert (
-        flatter["small"]["slope"] < 0.6 < flatter["large"]["slope"]
-        and flatter["small"]["slope_share"] > 0.5
+        flatter["small"].slope < 0.6 < flatter["large"].slope and flatter["small"].slope_share > 0.5
     )
 
 

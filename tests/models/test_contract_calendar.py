@@ -1,5 +1,7 @@
 """The contract calendar: rates by length of term and days to its end, pooled, never infinite."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -122,18 +124,21 @@ def test_a_model_is_judged_beside_the_calendar_and_among_those_who_can_leave() -
         table[["account_id", "as_of", "label_until", "is_test"]], table, table["label"], SIGNALS
     )
     result = train(world, TrainingPlan(trials=0, threads=1), target=TARGET)
-    found = evaluate(result, None, world, replicates=100)
-    among = found["can_leave"]
-    assert 0 < among["n"] < found["test"]["n"]
-    assert among["events"] == found["test"]["events"]
-    assert among["auc_low"] < among["auc"] < found["test"]["auc"]
-    calendar = found["baselines"]["contract_calendar"]
-    assert calendar["auc_can_leave"] < calendar["auc"]
-    gate = next(g for g in gates(found) if g.name == "no worse than the contract calendar")
+    evaluation = evaluate(result, None, world, replicates=100)
+    among, test = evaluation.can_leave, evaluation.test
+    assert among is not None
+    assert 0 < among.counts.n < test.counts.n
+    assert among.counts.events == test.counts.events
+    assert among.metrics.auc.low < among.metrics.auc.value < test.metrics.auc.value
+    calendar = evaluation.baselines["contract_calendar"]
+    assert calendar.auc_can_leave is not None and calendar.auc_can_leave < calendar.auc
+    gate = next(g for g in gates(evaluation) if g.name == "no worse than the contract calendar")
     assert "when contracts end" in gate.reason or "do better than the model" in gate.reason
     untold = next(
         g
-        for g in gates({**found, "baselines": {"constant": found["baselines"]["constant"]}})
+        for g in gates(
+            replace(evaluation, baselines={"constant": evaluation.baselines["constant"]})
+        )
         if g.name == "no worse than the contract calendar"
     )
     assert untold.passed and not untold.applies

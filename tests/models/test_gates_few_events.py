@@ -2,47 +2,55 @@
 claimed.
 """
 
-from typing import Any
+from dataclasses import fields, replace
 
+import pandas as pd
 import pytest
 
+from models.evaluation import Beside, Counts, Evaluation, TestFigures
 from models.gates import Gate, gates, verdict
+from models.metrics import BrierParts, Estimate, Metrics
 
-
-def evaluation(
-    events: int, *, difference: float = -0.02, high: float = 0.01, recency: bool = True
-) -> dict[str, Any]:
-    beside = {
-        "log_loss": 0.40,
-        "difference": difference,
-        "difference_low": -0.05,
-        "difference_high": high,
+SURE = {
+    each.name: Estimate(0.1, 0.1, 0.1)
+    for each in fields(Metrics)
+    if each.name != "lift_at_capacity"
+}
+FIGURES = Metrics(
+    **SURE
+    | {
+        "log_loss": Estimate(0.38, 0.36, 0.40),
+        "calibration_slope": Estimate(1.0, 0.4, 1.7),
+        "rate": Estimate(0.1, 0.05, 0.15),
+        "ece": Estimate(0.02, 0.01, 0.03),
     }
-    return {
-        "test": {
-            "n": 400,
-            "leaving_accounts": events,
-            "log_loss": 0.38,
-            "brier": 0.1,
-            "probability_min": 0.01,
-            "probability_max": 0.9,
-            "constant_rate": 0.1,
-            "calibration_slope": 1.0,
-            "calibration_slope_low": 0.4,
-            "calibration_slope_high": 1.7,
-            "mean_probability": 0.1,
-            "rate": 0.1,
-            "rate_low": 0.05,
-            "rate_high": 0.15,
-            "ece": 0.02,
-            "ece_expected": 0.02,
-        },
-        "baselines": {"constant": beside, **({"recency": beside} if recency else {})},
-    }
+)
+BETTER = Beside(0.40, 0.7, None, Estimate(-0.02, -0.05, 0.01))
 
 
-def asked(found: dict[str, Any]) -> dict[str, Gate]:
-    return {gate.name.removesuffix(" out of time"): gate for gate in gates(found)}
+def evaluation(events: int, *, high: float = 0.01, recency: bool = True) -> Evaluation:
+    beside = replace(BETTER, difference=replace(BETTER.difference, high=high))
+    test = TestFigures(
+        Counts(400, 400, events, events, ("2024-10-07",)),
+        FIGURES,
+        constant_rate=0.1,
+        log_loss_constant=0.4,
+        log_loss_constant_hindsight=0.4,
+        ece_expected=0.02,
+        auc_standard_error=0.02,
+        probability_min=0.01,
+        probability_max=0.9,
+        brier_parts=BrierParts(0.0, 0.0, 0.1, 0.0),
+        reliability=pd.DataFrame(),
+        at_capacity=None,
+        recency_auc=None,
+    )
+    baselines = {"constant": beside, **({"recency": beside} if recency else {})}
+    return Evaluation({}, "logistic", test, None, baselines)
+
+
+def asked(of: Evaluation) -> dict[str, Gate]:
+    return {gate.name.removesuffix(" out of time"): gate for gate in gates(of)}
 
 
 @pytest.mark.parametrize("name", ["beats the constant", "beats recency", "calibrated"])
@@ -71,14 +79,10 @@ def test_recency_that_no_signal_can_tell_is_not_applicable() -> None:
 
 @pytest.mark.parametrize(("low", "passes"), [(-0.03, True), (-0.001, True), (0.002, False)])
 def test_a_scorecard_that_is_better_beyond_chance_stops_the_model(low: float, passes: bool) -> None:
-    found = evaluation(40)
-    found["baselines"]["scorecard"] = {
-        "log_loss": 0.37,
-        "difference": 0.01,
-        "difference_low": low,
-        "difference_high": 0.03,
-    }
-    gate = asked(found)["no worse than the scorecard"]
+    without = evaluation(40)
+    scorecard = Beside(0.37, 0.7, None, Estimate(0.01, low, 0.03))
+    baselines = {**without.baselines, "scorecard": scorecard}
+    gate = asked(replace(without, baselines=baselines))["no worse than the scorecard"]
     assert gate.passed is passes and "0.3800 against 0.3700" in gate.reason
     assert ("it stays" in gate.reason) is not passes
 
@@ -92,36 +96,20 @@ def test_without_directions_there_is_no_scorecard_to_lose_to() -> None:
     ("figures", "few", "many"),
     [
         ({}, True, True),
-        (
-            {"calibration_slope": 2.4, "calibration_slope_low": 1.3, "calibration_slope_high": 4.1},
-            True,
-            False,
-        ),
-        (
-            {"calibration_slope": 3.4, "calibration_slope_low": 2.2, "calibration_slope_high": 5.0},
-            False,
-            False,
-        ),
-        (
-            {
-                "calibration_slope": 0.2,
-                "calibration_slope_low": -0.1,
-                "calibration_slope_high": 0.45,
-            },
-            False,
-            False,
-        ),
-        ({"rate": 0.14, "rate_low": 0.11, "rate_high": 0.18}, True, False),
-        ({"rate": 0.18, "rate_low": 0.13, "rate_high": 0.24}, False, False),
-        ({"rate": 0.04, "rate_low": 0.02, "rate_high": 0.07}, False, False),
+        ({"calibration_slope": Estimate(2.4, 1.3, 4.1)}, True, False),
+        ({"calibration_slope": Estimate(3.4, 2.2, 5.0)}, False, False),
+        ({"calibration_slope": Estimate(0.2, -0.1, 0.45)}, False, False),
+        ({"rate": Estimate(0.14, 0.11, 0.18)}, True, False),
+        ({"rate": Estimate(0.18, 0.13, 0.24)}, False, False),
+        ({"rate": Estimate(0.04, 0.02, 0.07)}, False, False),
     ],
 )
 def test_with_few_events_only_a_gross_error_of_calibration_stops(
-    figures: dict[str, float], few: bool, many: bool
+    figures: dict[str, Estimate], few: bool, many: bool
 ) -> None:
     for events, passes in ((40, few), (400, many)):
-        found = evaluation(events, high=-0.001)
-        found["test"] |= figures
-        gate = asked(found)["calibrated"]
+        sound = evaluation(events, high=-0.001)
+        test = replace(sound.test, metrics=replace(FIGURES, **figures))
+        gate = asked(replace(sound, test=test))["calibrated"]
         assert gate.passed is passes, gate.reason
         assert ("only a gross error would show" in gate.reason) is (passes and events == 40)

@@ -74,9 +74,9 @@ def test_calibration_line_equals_unpenalised_regression() -> None:
 def test_brier_parts_add_up() -> None:
     labels, probability, _ = _world()
     parts = metrics.brier_parts(labels, probability)
-    total = parts["reliability"] - parts["resolution"] + parts["uncertainty"] + parts["within"]
+    total = parts.reliability - parts.resolution + parts.uncertainty + parts.within
     assert total == pytest.approx(metrics.brier(labels, probability), abs=1e-15)
-    assert parts["resolution"] > 5 * parts["reliability"]
+    assert parts.resolution > 5 * parts.reliability
 
 
 def test_ece_of_the_truth_is_what_sampling_gives() -> None:
@@ -116,13 +116,12 @@ def test_intervals_contain_the_point_and_do_not_depend_on_row_order() -> None:
         "lift_top_decile",
         "rate",
     ):
-        assert plain[name].low < plain[name].value < plain[name].high, name
+        estimate = getattr(plain, name)
+        assert estimate.low < estimate.value < estimate.high, name
     order = np.random.default_rng(0).permutation(len(labels))
     y, p, drawn_from = labels[order], probability[order], accounts.iloc[order]
     mixed = metrics.intervals(y, p, drawn_from, capacity_share=0.2, replicates=200)
-    for name, estimate in plain.items():
-        assert mixed[name].value == pytest.approx(estimate.value, abs=1e-10), name
-        assert mixed[name].low == pytest.approx(estimate.low, abs=1e-9), name
+    assert mixed.to_dict() == pytest.approx(plain.to_dict(), abs=1e-9)
 
 
 def test_weighted_metrics_equal_repeated_rows() -> None:
@@ -145,15 +144,15 @@ def test_resampling_accounts_is_wider_than_resampling_rows_of_repeating_accounts
     labels, probability = np.repeat(labels, 6), np.repeat(probability, 6)
     grouped = pd.Series([f"a{number // 6}" for number in range(len(labels))])
     alone = pd.Series([f"r{number}" for number in range(len(labels))])
-    wide = metrics.intervals(labels, probability, grouped, replicates=200)["log_loss"]
-    narrow = metrics.intervals(labels, probability, alone, replicates=200)["log_loss"]
+    wide = metrics.intervals(labels, probability, grouped, replicates=200).log_loss
+    narrow = metrics.intervals(labels, probability, alone, replicates=200).log_loss
     assert wide.high - wide.low > 1.8 * (narrow.high - narrow.low)
 
 
 def test_delong_error_agrees_with_resampling() -> None:
     labels, probability, _ = _world(1500)
     rows = pd.Series([str(number) for number in range(len(labels))])
-    drawn = metrics.intervals(labels, probability, rows, replicates=300)["auc"]
+    drawn = metrics.intervals(labels, probability, rows, replicates=300).auc
     assert metrics.auc_standard_error(labels, probability) == pytest.approx(
         (drawn.high - drawn.low) / 3.92, rel=0.2
     )
@@ -161,16 +160,16 @@ def test_delong_error_agrees_with_resampling() -> None:
 
 def test_capacity_counts_what_is_missed_and_wasted() -> None:
     accounts = pd.Series(list("abcde"))
-    found = metrics.at_capacity(LABELS, np.array([5.0, 4.0, 3.0, 2.0, 1.0]), accounts, 0.4)
-    assert found == {"missed_churn": 0.5, "false_alarms": 0.5}
+    worked = metrics.at_capacity(LABELS, np.array([5.0, 4.0, 3.0, 2.0, 1.0]), accounts, 0.4)
+    assert (worked.missed_churn, worked.false_alarms) == (0.5, 0.5)
 
 
 def test_one_class_gives_no_number_instead_of_a_false_one() -> None:
-    found = metrics.intervals(
+    one_class = metrics.intervals(
         np.zeros(50), np.linspace(0.1, 0.2, 50), pd.Series(range(50)), replicates=20
     )
-    assert np.isnan(found["auc"].value) and np.isnan(found["calibration_slope"].value)
-    assert found["log_loss"].value > 0
+    assert np.isnan(one_class.auc.value) and np.isnan(one_class.calibration_slope.value)
+    assert one_class.log_loss.value > 0
 
 
 def test_empty_input_is_refused() -> None:

@@ -78,8 +78,8 @@ def noise(seed: int, *, same_accounts: bool) -> TrainingSet:
 
 def test_the_ratio_that_decides_is_found_and_no_other() -> None:
     searched = search_ratios(planted(), PLAN)
-    first = searched.found.iloc[0]
-    assert len(searched.found) == 1 and len(searched.ratios) == 15
+    first = searched.beyond_chance.iloc[0]
+    assert len(searched.beyond_chance) == 1 and len(searched.ratios) == 15
     assert {first["numerator"], first["divisor"]} == {"tickets", "users"}
     assert first["name"] == f"{first['numerator']}_per_{first['divisor']}"
     assert first["is_more"] == (first["numerator"] == "tickets")
@@ -95,7 +95,7 @@ def test_twenty_columns_of_noise_give_none(
         ratios, "MOST_TRIED", 60
     )  # quick; with fewer tried the guard has to forgive less
     searched = search_ratios(noise(seed, same_accounts=same_accounts), PLAN)
-    assert (len(searched.ratios), len(searched.found)) == (60, 0)
+    assert (len(searched.ratios), len(searched.beyond_chance)) == (60, 0)
 
 
 def test_the_test_is_not_read() -> None:
@@ -153,7 +153,7 @@ def test_nothing_to_try_is_no_error() -> None:
         [signal(name, unit="share") for name in rows.features],
     )
     searched = search_ratios(shares, PLAN)
-    assert searched.ratios.empty and searched.found.empty
+    assert searched.ratios.empty and searched.beyond_chance.empty
 
 
 def test_a_fit_on_sure_margins_does_not_run_away() -> None:

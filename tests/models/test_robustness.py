@@ -43,25 +43,27 @@ def rows() -> TrainingSet:
 def test_old_scores_are_worse_and_judged_on_the_same_outcomes(rows: TrainingSet) -> None:
     model = train(rows, TrainingPlan(trials=0, threads=1, folds=2, max_trees=40, bags=1)).model
     ages = by_age(model, rows.test)
-    assert [each["age_days"] for each in ages] == [0, 28, 56]
-    assert {each["n"] for each in ages} == {400} and len({each["events"] for each in ages}) == 1
-    assert ages[0]["difference"] == 0.0
-    assert ages[2]["log_loss"] > ages[1]["log_loss"] > ages[0]["log_loss"]
-    assert ages[2]["difference_low"] > 0
+    assert [each.age_days for each in ages] == [0, 28, 56]
+    assert {each.compared.n for each in ages} == {400}
+    assert len({each.compared.events for each in ages}) == 1
+    assert ages[0].compared.difference.value == 0.0
+    fresh, older, oldest = (each.compared.log_loss for each in ages)
+    assert oldest > older > fresh
+    assert ages[2].compared.difference.low > 0
     one_date = rows.test.rows((rows.test.keys["as_of"] == rows.test.keys["as_of"].max()).to_numpy())
-    assert by_age(model, one_date) == []
+    assert by_age(model, one_date) == ()
 
 
 def test_the_source_that_decides_costs_most_and_the_others_little(rows: TrainingSet) -> None:
     model = train(rows, TrainingPlan(trials=0, threads=1, folds=2, max_trees=40, bags=1)).model
-    found = without_sources(model, rows.test)
-    assert [each["without"] for each in found[:3]][0] == ["usage"]
-    assert found[0]["difference_low"] > 0
-    by_name = {each["without"][0]: each for each in found[:3]}
-    assert abs(by_name["tickets"]["difference"]) < 0.1 * by_name["usage"]["difference"]
+    losses = without_sources(model, rows.test)
+    assert losses[0].without == ("usage",)
+    assert losses[0].compared.difference.low > 0
+    cost = {each.without[0]: each.compared.difference.value for each in losses[:3]}
+    assert abs(cost["tickets"]) < 0.1 * cost["usage"]
     # The curve: the dearest two together; all three would leave a constant.
-    assert [len(each["without"]) for each in found[3:]] == [2]
-    assert all(0.0 < each["log_loss"] < 5.0 for each in found)
+    assert [len(each.without) for each in losses[3:]] == [2]
+    assert all(0.0 < each.compared.log_loss < 5.0 for each in losses)
 
 
 def test_leading_signals_alone_are_fitted_again_and_the_loss_is_told(rows: TrainingSet) -> None:
@@ -73,16 +75,17 @@ def test_leading_signals_alone_are_fitted_again_and_the_loss_is_told(rows: Train
         )
         return TrainingSet(rows.keys, rows.features, rows.labels, signals)
 
-    found = {
+    losses = {
         name: leading_alone(train(lagging(name), plan).model, lagging(name), plan)
         for name in ("use", "noise")
     }
-    costly, free = found["use"], found["noise"]
+    costly, free = losses["use"], losses["noise"]
     assert costly is not None and free is not None
-    assert (costly["signals"], costly["lagging"], costly["n"]) == (2, 1, len(rows.test))
-    assert costly["difference_low"] > 0 and costly["auc"] < costly["all_auc"] - 0.1
-    assert costly["difference"] == pytest.approx(costly["log_loss"] - costly["all_log_loss"])
-    assert abs(free["difference"]) < 0.1 * costly["difference"]
+    alone = costly.compared
+    assert (costly.signals, costly.lagging, alone.n) == (2, 1, len(rows.test))
+    assert alone.difference.low > 0 and alone.auc < costly.all_auc - 0.1
+    assert alone.difference.value == pytest.approx(alone.log_loss - costly.all_log_loss)
+    assert abs(free.compared.difference.value) < 0.1 * alone.difference.value
     # The same signals and settings make the same model again: the difference is the signals', not
     # the second fit's.
     model = train(rows, plan).model

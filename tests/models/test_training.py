@@ -164,17 +164,15 @@ def test_model_comes_close_to_the_truth_and_beats_its_baselines(
     evaluation = evaluate(result, None, rows, replicates=200, capacity=50)
     test = rows.test
     best = metrics.log_loss(test.labels, truth[rows.keys["is_test"].to_numpy()])
-    found = evaluation["test"]
-    assert best - 0.005 < found["log_loss"] < best + 0.03
-    assert found["log_loss"] < evaluation["baselines"]["lightgbm"]["log_loss"]
-    assert found["log_loss"] < evaluation["baselines"]["recency"]["log_loss"] - 0.03
-    assert found["auc_low"] < found["auc"] < found["auc_high"] and found["as_of"] == [
-        "2024-10-07",
-        "2024-11-04",
-    ]
+    figures, baselines = evaluation.test.metrics, evaluation.baselines
+    assert best - 0.005 < figures.log_loss.value < best + 0.03
+    assert figures.log_loss.value < baselines["lightgbm"].log_loss
+    assert figures.log_loss.value < baselines["recency"].log_loss - 0.03
+    assert figures.auc.low < figures.auc.value < figures.auc.high
+    assert evaluation.test.counts.as_of == ("2024-10-07", "2024-11-04")
     passed = gates(evaluation)
     assert all(gate.passed for gate in passed), passed
-    json.dumps(evaluation, allow_nan=False)
+    json.dumps(evaluation.to_dict(), allow_nan=False)
 
 
 def test_contributions_of_the_blend_add_to_its_margin(
@@ -271,7 +269,7 @@ def test_flat_table_trains_on_groups_of_accounts() -> None:
     flat = training_set(keys, one.features, one.labels, one.signals)
     result = train(flat, QUICK)
     assert any("not out of time" in note for note in result.notes)
-    assert evaluate(result, None, flat, replicates=50)["test"]["auc"] > 0.7
+    assert evaluate(result, None, flat, replicates=50).test.metrics.auc.value > 0.7
 
 
 def test_scorecard_has_health_and_no_probability(

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from models.bench import METRICS, BenchResult, SegmentVerdict
+from models.bench import METRICS, BenchResult, JudgedOn, SegmentVerdict
 from models.metrics import Estimate
 from pipeline.reports.bench import HEADINGS, WIDTH, bench_json, bench_lines
 
@@ -50,15 +50,20 @@ def result() -> BenchResult:
         }
         for method in METHODS
     ]
-    test = {
-        "validation_from": "2024-05-12",
-        "validation_until": "2024-09-01",
-        "validation_leaving_accounts": 64,
-        "as_of": ["2024-12-22"],
-        "n": 2028,
-        "leaving_accounts": 43,
-        "alarms_per_date": 30.0,
-    }
+    test = JudgedOn(
+        n=2028,
+        accounts=690,
+        leaving_accounts=43,
+        rate=0.03,
+        as_of=("2024-12-22",),
+        alarms_per_date=30.0,
+        training_rows=9000,
+        training_leaving_accounts=200,
+        validation_from="2024-05-12",
+        validation_until="2024-09-01",
+        validation_rows=2700,
+        validation_leaving_accounts=64,
+    )
     return BenchResult(
         pd.DataFrame(figures),
         pd.DataFrame(validation),

@@ -1,7 +1,6 @@
 """A level that moved after training is corrected from newer labels, and only then."""
 
 from dataclasses import replace
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -9,6 +8,7 @@ from small_company import Company
 
 from features.errors import ConfigError, GateRefused
 from models.calibration import Platt
+from models.evaluation import Evaluation
 from models.gates import Gate
 from pipeline.jobs import recalibrate, run
 from pipeline.jobs.evaluate import evaluate_target, latest_evaluation
@@ -43,9 +43,10 @@ def _promise(company: Company, shift: float, *, use: bool = True) -> None:
 def _gates_pass_but_for_level(monkeypatch: pytest.MonkeyPatch) -> None:
     """The small company has few leavers in its test; here the level alone decides."""
 
-    def judged(found: dict[str, Any]) -> tuple[Gate, ...]:
-        test = found["test"]
-        is_near = abs(test["mean_probability"] - test["rate"]) < 0.5 * test["rate"] + 0.02
+    def judged(evaluation: Evaluation) -> tuple[Gate, ...]:
+        figures = evaluation.test.metrics
+        rate = figures.rate.value
+        is_near = abs(figures.mean_probability.value - rate) < 0.5 * rate + 0.02
         return (Gate("calibrated", is_near, "level"),)
 
     monkeypatch.setattr(recalibrate, "gates", judged)

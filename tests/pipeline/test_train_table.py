@@ -525,14 +525,14 @@ def test_half_of_bank_churners_without_the_leaks_comes_near_the_known_auc(
         "Attrition_Flag", positive="Attrited Customer", account="CLIENTNUM", drop=tuple(leaks)
     )
     rows = table_rows(read_table(file).iloc[::2], options)
-    found = evaluate(
+    figures = evaluate(
         train(rows.training_set, TrainingPlan(trials=0, threads=1)),
         None,
         rows.training_set,
         replicates=50,
-    )
-    assert found["test"]["auc"] > 0.98
-    assert found["test"]["log_loss"] < 0.11
+    ).test.metrics
+    assert figures.auc.value > 0.98
+    assert figures.log_loss.value < 0.11
 
 
 def test_quality_of_a_file_is_that_of_its_rows(tmp_path: Path) -> None:
