@@ -331,7 +331,7 @@ def refuse(findings: Sequence[LeakFinding], advice: str | None = None) -> None:
     raise LeakageError(f"{'; '.join(parts)}.{why} {advice or _lines_to_paste(refused)}")
 
 
-def _lines_to_paste(refused: Sequence[Finding]) -> str:
+def _lines_to_paste(refused: Sequence[LeakFinding]) -> str:
     off = ", ".join(f'"{each.column}"' for each in refused)
     waived = "\n".join(f'{each.column} = "why it is known on the date"' for each in refused)
     it = "it" if len(refused) == 1 else "them"

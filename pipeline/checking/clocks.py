@@ -28,7 +28,7 @@ UNREAD = ("outcomes", "interventions")
 """Contracts that no signal reads."""
 # Rows that speak of days to come are known before they happen.
 PLANNED = ("subscriptions", "goals", "milestones", "accounts", "contacts")
-FEWEST = 20
+ROWS_TO_COMPARE = 20
 """Under so many rows two times may agree by chance."""
 NEARLY_ALL = 0.95
 SEVERAL = 0.05
@@ -37,7 +37,7 @@ MAY_COINCIDE = frozenset({("invoices", "paid_at"), ("invoices", "failed_at")})
 # A row of history that begins with the merge says nothing early.
 MUST_COINCIDE = frozenset({("accounts", "merged_at")})
 LOADED_WITHIN_DAYS = 1
-HISTORY_DAYS = 90
+LIVED_DAYS = 90
 
 
 def clock_findings(evidence: Evidence) -> Iterator[Finding]:
@@ -91,7 +91,7 @@ def _repeats(evidence: Evidence, source: StagedSource, clock: str) -> Iterator[F
         f"where {LATEST} and f.{clock} is not null"
     )
     is_copied = _column_behind(source, clock) == _column_behind(source, str(event))
-    if not is_copied and (total < FEWEST or same < NEARLY_ALL * total):
+    if not is_copied and (total < ROWS_TO_COMPARE or same < NEARLY_ALL * total):
         return
     is_sure = is_copied or (source.contract.table, clock) not in MAY_COINCIDE
     dated = ", ".join(of_clock(source, clock)) or clock
@@ -185,11 +185,11 @@ def _since_load(evidence: Evidence, source: StagedSource) -> Iterator[Finding]:
         f" min({event}_day), count(*) from {view(source)} f"
     )
     if (
-        rows_ < FEWEST
+        rows_ < ROWS_TO_COMPARE
         or known is None
         or happened is None
         or known > LOADED_WITHIN_DAYS
-        or happened < HISTORY_DAYS
+        or happened < LIVED_DAYS
     ):
         return
     yield Finding(
@@ -250,7 +250,7 @@ select count(*) filter (ends_at is null), count(*) filter (ends_at < {end}),
     f.ends_at) is not null as has_next
   from {view(source)} f where {LATEST} and {PAID})""")
     if (
-        open_ + past < FEWEST
+        open_ + past < ROWS_TO_COMPARE
         or open_ <= SEVERAL * (open_ + past)
         or last < NEARLY_ALL * past
         or not past

@@ -22,7 +22,7 @@ from pipeline.engine.duckdb import Connection, connected, literal
 from pipeline.engine.facts import choose, define_times, prepare, put_table, run_plan, source_facts
 from pipeline.staging.staged import StagedSource
 
-SAMPLE = 100
+REBUILT = 100
 """Snapshots rebuilt: a signal that reads the future moves for nearly every account."""
 UNREAD = ("outcomes", "interventions")
 
@@ -53,8 +53,8 @@ def deletion_findings(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _sample(evidence: Evidence) -> pd.DataFrame:
-    """Up to `SAMPLE` training snapshots, those nearest before the middle date: history behind them,
-    future ahead.
+    """Up to `REBUILT` training snapshots, those nearest before the middle date: history
+    behind them, future ahead.
     """
     tables = evidence.row(
         "select count(*) from information_schema.tables where table_name = 'snapshots'"
@@ -65,7 +65,7 @@ def _sample(evidence: Evidence) -> pd.DataFrame:
 select s.account_id, s.as_of_day, s.partition_name from snapshots s
 where not s.is_test and s.as_of_day <= (select quantile_disc(as_of_day, 0.5) from snapshots
   where not is_test)
-order by s.as_of_day desc, hash(s.account_id), s.account_id limit {SAMPLE}""").df()
+order by s.as_of_day desc, hash(s.account_id), s.account_id limit {REBUILT}""").df()
 
 
 def future_differences(

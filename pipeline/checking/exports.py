@@ -28,9 +28,9 @@ from pipeline.checking.report import Finding
 from pipeline.staging.staged import StagedSource
 from pipeline.workspace import population_source, target_rule
 
-FEWEST = 5
+LEAVERS_TO_TELL = 5
 """Under five accounts a pattern is chance."""
-MOSTLY = 0.5
+MOST_LACKING = 0.5
 NEARLY_ALL = 0.95
 # Leavers that an export zeroes are zeroed by a rule, so nearly all of them are.
 MOST_LEAVERS = 0.8
@@ -111,7 +111,7 @@ from check_accounts where is_listed or has_contract or last_day is not null""")
         return
     per_source = ", ".join(f"{name}: {n:,}" for name, n in _missing_per_source(evidence) if n)
     share, usual = gone / missing, listed_gone / listed if listed else 0.0
-    is_leavers = gone >= FEWEST and share >= MOSTLY and share > 2 * usual
+    is_leavers = gone >= LEAVERS_TO_TELL and share >= MOST_LACKING and share > 2 * usual
     examples = tuple(
         i
         for (i,) in evidence.rows(
@@ -182,7 +182,7 @@ select count(*) filter (p.account_id is null), count(*) from check_accounts a
 left join (select distinct account_id from {view(source)}) p using (account_id)
 where not a.is_listed and a.is_gone"""
     )
-    return bool(total > 0 and lacking > (1 - MOSTLY) * total)
+    return bool(total > 0 and lacking > (1 - MOST_LACKING) * total)
 
 
 # --- values that tell who left
@@ -224,7 +224,7 @@ from ({per_account}) t join check_accounts a using (account_id) where a.has_left
             ("filled", full_left, full_stay, both),
         ):
             if (
-                hits < FEWEST
+                hits < LEAVERS_TO_TELL
                 or hits < NEARLY_ALL * (hits + others)
                 or hits < MOST_LEAVERS * (hits + missed)
             ):

@@ -39,7 +39,7 @@ MOST_VALUES = 40
 FEW_NUMBERS = 12
 """A number with so few values is a rating or a code: each value may be a category of its own."""
 NEARLY_ALL = 0.95
-FEWEST = 8
+ACCOUNTS_WITH_VALUE = 8
 BY_CHANCE = 1e-4
 """Probability that so many accounts with a value leave soon, did the value say nothing."""
 NO_VALUES = NEVER_SIGNALS | {"parent_account_id", "partition", "row_key", "is_deleted", "known_at"}
@@ -165,7 +165,7 @@ usual as (select avg(cast(is_near as integer)) as rate from decided)
 select v, count(*) as n, count(*) filter (is_near) as near, any_value(rate)
 from decided, usual group by 1 order by 1""")
     for value, n, near, usual in found:
-        if n >= FEWEST and near >= NEARLY_ALL * n and usual**near < BY_CHANCE:
+        if n >= ACCOUNTS_WITH_VALUE and near >= NEARLY_ALL * n and usual**near < BY_CHANCE:
             yield _only_leavers_finding(evidence, asked, value, (near, n, usual))
 
 

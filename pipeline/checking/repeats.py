@@ -16,7 +16,7 @@ from pipeline.staging.parts import MappedPart, mapped_parts
 from pipeline.staging.staged import StagedSource
 
 # Under this share totals hardly move.
-WORTH_A_WARNING = 0.005
+COPIES_WARNING = 0.005
 SHOWN_COLUMNS, SHOWN_LETTERS = 8, 24
 
 
@@ -99,7 +99,7 @@ def _finding(source: StagedSource, count: int, example: str, columns: str) -> It
         return
     yield Finding(
         "identical-rows",
-        "warn" if count > WORTH_A_WARNING * source.rows_staged else "info",
+        "warn" if count > COPIES_WARNING * source.rows_staged else "info",
         source.name,
         f"rows equal another in {columns}: copies of an export, or things that did happen twice?",
         "Ask who makes the table. Copies count double in every total: drop_duplicates = true in"

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from pipeline.checking.report import SEVERITIES, CheckReport, DateCount, Finding, SourceCheck
 
-WIDTH = 110
+FINDING_WIDTH = 110
 DATES_SHOWN = 12
 HEADINGS = {
     "stop": "STOP: training is refused",
@@ -133,7 +133,7 @@ def _figure(finding: Finding) -> str:
 def _wrapped(head: str, text: str) -> list[str]:
     return textwrap.wrap(
         text,
-        WIDTH,
+        FINDING_WIDTH,
         initial_indent=head,
         subsequent_indent=" " * len(head),
         break_long_words=False,

@@ -10,7 +10,7 @@ from pipeline.checking.report import Finding, Severity
 from pipeline.staging.staged import StagedSource
 
 # Under this share a few trials, test users or sales meetings explain it.
-WORTH_A_WARNING = 0.02
+LATE_WARNING = 0.02
 # People look in after their plan ends where a product has a free part.
 AFTER_END_WARNING = 0.2
 SPOKEN = {
@@ -36,7 +36,7 @@ def timing_findings(evidence: Evidence) -> Iterator[Finding]:
             yield from _outside_cover(evidence, source, subscriptions)
 
 
-def _severity(count: int, total: int, warning: float = WORTH_A_WARNING) -> Severity:
+def _severity(count: int, total: int, warning: float = LATE_WARNING) -> Severity:
     return "warn" if count > warning * total else "info"
 
 

@@ -59,12 +59,12 @@ are.
 
 From `OTHER_UNIT` on: less is within what business does.
 """
-BINS = 20
+PER_DECADE = 20
 """Of the histogram, to a power of ten: one is 12% wide."""
 QUANTILES = (0.2, 0.35, 0.5, 0.65, 0.8)
 """Of a month; further out one bill of a year among those of months moves a small table by itself.
 """
-MIDDLE = 2
+MEDIAN = 2
 SIDE = 3
 """Months before and after that are compared, and that a change has to last (or to the end of the
 data).
@@ -173,7 +173,7 @@ def _kinds(source: StagedSource) -> list[str]:
 def _bin(column: str) -> str:
     return (
         f"case when f.{column} <> 0 then cast(floor(log10(abs(cast(f.{column} as double))) *"
-        f" {BINS}) as integer) end"
+        f" {PER_DECADE}) as integer) end"
     )
 
 
@@ -199,7 +199,7 @@ def _jumps(evidence: Evidence, source: StagedSource) -> list[_Jump]:
     reached = ", ".join(
         f"min(size) filter (so_far >= {q} * total) as q{i}" for i, q in enumerate(QUANTILES)
     )
-    middle, wide = f"q{MIDDLE}", int(np.log10(OTHER_UNIT) * BINS) - 1
+    middle, wide = f"q{MEDIAN}", int(np.log10(OTHER_UNIT) * PER_DECADE) - 1
     last = evidence.end.year * MONTHS_A_YEAR + evidence.end.month - 1
     found = evidence.rows(f"""
 with sized as (select unnest([{names}]) as name, unnest([{months}]) as month, unnest([{bins}])
@@ -234,7 +234,7 @@ def _jumps_of(column: str, kind: tuple[Any, ...], rows: Floats) -> list[_Jump]:
     is tried second, since a change on the first of a month would look like one in the month before
     it as well.
     """
-    months, totals, sizes = rows[:, 0].astype(int), rows[:, 1], rows[:, 2:] / BINS
+    months, totals, sizes = rows[:, 0].astype(int), rows[:, 1], rows[:, 2:] / PER_DECADE
     count = len(months)
     sharp = [i for i in range(LEAST_BEFORE, count) if _is_jump(sizes, totals, i, i)]
     taken = {i for i in sharp} | {i - 1 for i in sharp}
@@ -245,7 +245,7 @@ def _jumps_of(column: str, kind: tuple[Any, ...], rows: Floats) -> list[_Jump]:
     ]
     jumps = sorted([(i, i) for i in sharp] + [(i, i + 1) for i in mixed])
     ups = [
-        (months[stop], bool(sizes[start, MIDDLE] > sizes[stop - 1, MIDDLE]))
+        (months[stop], bool(sizes[start, MEDIAN] > sizes[stop - 1, MEDIAN]))
         for stop, start in jumps
     ]
     if any(_is_year_later(one, other) for one in ups for other in ups):
@@ -283,9 +283,9 @@ def _lasts(sizes: Floats, stop: int, start: int) -> bool:
     """Whether three months follow; fewer at the end of the data may be a peak, if such a one was
     there before.
     """
-    level = float(np.median(sizes[start:, MIDDLE]))
+    level = float(np.median(sizes[start:, MEDIAN]))
     return len(sizes) - start >= SIDE or not bool(
-        (np.abs(sizes[:stop, MIDDLE] - level) < STEADY).any()
+        (np.abs(sizes[:stop, MEDIAN] - level) < STEADY).any()
     )
 
 
@@ -338,7 +338,7 @@ def _confirmed(evidence: Evidence, source: StagedSource, jump: _Jump) -> _Change
             evidence.rows(f"select {sums} from {rows} group by account_id order by 1, 2"),
             dtype=float,
         )
-        / BINS
+        / PER_DECADE
     )
     shift, moved, accounts = _shift_of_accounts(means)
     factor = _nearest_factor(shift, FACTORS[source.columns[jump.column].type])
@@ -351,7 +351,7 @@ def _confirmed(evidence: Evidence, source: StagedSource, jump: _Jump) -> _Change
     )
     unit = source.unit(jump.column)
     middle = float(np.nanmedian(means[:, 0])) + shift / 2
-    first = _first_changed_day(evidence, rows, middle * BINS, is_up=shift > 0)
+    first = _first_changed_day(evidence, rows, middle * PER_DECADE, is_up=shift > 0)
     kind = ", ".join(str(value) for value in jump.kind if value not in (None, ""))
     return _Change(
         jump.column,

@@ -12,7 +12,7 @@ from features.errors import ChurnError, ConfigError, ContractError, StoreError
 from pipeline.edge.locations import redacted
 from pipeline.edge.text import visible
 
-_LONGEST = 300
+_LONGEST_MESSAGE = 300
 """Letters of another program's message that are repeated."""
 _DEBUG = "`tenure --debug COMMAND` shows where it happened."
 # Package of an error -> what failed, and what to do. The command line loads none of them for this.
@@ -175,4 +175,4 @@ def said(error: BaseException) -> str:
     """The first line of a message, shortened, without a full stop and without secrets."""
     lines = [line for line in str(error).strip().splitlines() if line.strip()]
     first = lines[0].strip().rstrip(".") if lines else type(error).__name__
-    return redacted(first if len(first) <= _LONGEST else f"{first[:_LONGEST]}...")
+    return redacted(first if len(first) <= _LONGEST_MESSAGE else f"{first[:_LONGEST_MESSAGE]}...")

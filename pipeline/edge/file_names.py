@@ -4,7 +4,7 @@ import hashlib
 from urllib.parse import quote
 
 # File systems allow 255 bytes; the ending and the mark of a file written aside come on top.
-LONGEST = 150
+LONGEST_NAME = 150
 # Windows opens devices under these names, whatever the ending.
 _DEVICES = frozenset(
     ("con", "prn", "aux", "nul", *(f"{stem}{n}" for stem in ("com", "lpt") for n in range(10)))
@@ -26,7 +26,7 @@ def file_name(words: str, ending: str) -> str:
     encoded = quote(words, safe=" ", errors="surrogatepass")
     stem = encoded.split(".", 1)[0].strip().lower()
     is_name = (
-        0 < len(encoded) <= LONGEST and encoded.strip(" .") == encoded and stem not in _DEVICES
+        0 < len(encoded) <= LONGEST_NAME and encoded.strip(" .") == encoded and stem not in _DEVICES
     )
     if is_name:
         return f"{encoded}{ending}"

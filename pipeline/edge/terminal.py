@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-WIDTH = 160
+PLAIN_WIDTH = 160
 """Columns of a table where standard output is no terminal."""
 
 
@@ -21,7 +21,7 @@ def say(text: object, *, err: bool = False) -> None:
     typer.echo(visible(str(text)), err=err)
 
 
-def show(renderables: Iterable[Any], width: int = WIDTH) -> None:
+def show(renderables: Iterable[Any], width: int = PLAIN_WIDTH) -> None:
     """Print lines, tables and styled text of Rich; square brackets in them are square brackets.
 
     Parameters

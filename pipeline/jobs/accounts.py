@@ -6,7 +6,7 @@ import pandas as pd
 
 from features.errors import NotFound
 
-NEAREST = 3
+NEAREST_NAMES = 3
 SHOWN_IDS = 5
 
 
@@ -50,5 +50,7 @@ def _nearest(wanted: str, people: pd.DataFrame) -> list[str]:
     named = people.dropna(subset=["name"])
     for account_id, name in zip(named["account_id"], named["name"], strict=True):
         label[str(name).casefold()] = f"{name} ({account_id})"
-    close = get_close_matches(wanted.casefold(), label, n=NEAREST, cutoff=0.4)
-    return list(dict.fromkeys(label[each] for each in close)) or sorted(label.values())[:NEAREST]
+    close = get_close_matches(wanted.casefold(), label, n=NEAREST_NAMES, cutoff=0.4)
+    return (
+        list(dict.fromkeys(label[each] for each in close)) or sorted(label.values())[:NEAREST_NAMES]
+    )

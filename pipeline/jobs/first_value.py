@@ -18,7 +18,7 @@ from pipeline.staging.staged import StagedSource
 
 REACHED, WAITING, LEFT, UNKNOWN = "reached", "waiting", "left", "unknown"
 STATES = {REACHED: incidence.REACHED, LEFT: incidence.LEFT, WAITING: incidence.WAITING}
-FEWEST = 20
+ACCOUNTS_TO_SPREAD = 20
 """Accounts that tell a distribution; of fewer there are counts only."""
 SPANS = (364, 182, 91, 28)
 """Days after the first use at which shares are told: the longest that enough accounts have behind
@@ -55,7 +55,7 @@ def time_to_value(accounts: pd.DataFrame) -> TimeToValue | None:
     """
     timed = accounts[accounts["days"].notna()]
     age = (timed["as_of"] - timed["first_use"].dt.normalize()).dt.days
-    span = next((days for days in SPANS if (age >= days).sum() >= FEWEST), None)
+    span = next((days for days in SPANS if (age >= days).sum() >= ACCOUNTS_TO_SPREAD), None)
     if span is None:
         return None
     states = np.array([STATES[status] for status in timed["status"]], dtype=np.int64)

@@ -16,7 +16,7 @@ from features.naming import facts_table
 from features.windows import OPEN_END, is_latest
 from pipeline.engine.duckdb import Connection, rows
 from pipeline.engine.facts import put_table, source_facts
-from pipeline.staging.parts import EXAMPLES
+from pipeline.staging.parts import QUOTED
 from pipeline.staging.staged import StagedSource
 
 Merges = Mapping[str, tuple[str, int]]
@@ -100,7 +100,7 @@ def _merges(connection: Connection, source: StagedSource) -> dict[str, tuple[str
     if undated:
         raise ContractError(
             f"source {source.name}: {len(undated):,} accounts with merged_into have no merged_at,"
-            f" such as {', '.join(undated[:EXAMPLES])}. Fill it in the export, or leave their"
+            f" such as {', '.join(undated[:QUOTED])}. Fill it in the export, or leave their"
             " merged_into empty."
         )
     repeated = [
@@ -111,7 +111,7 @@ def _merges(connection: Connection, source: StagedSource) -> dict[str, tuple[str
     if repeated:
         raise ContractError(
             f"source {source.name}: accounts were merged more than once, such as"
-            f" {', '.join(repeated[:EXAMPLES])}. Keep one merged_into and one merged_at per"
+            f" {', '.join(repeated[:QUOTED])}. Keep one merged_into and one merged_at per"
             " account; where the kept account was merged later, that row says so."
         )
     known = {
@@ -121,7 +121,7 @@ def _merges(connection: Connection, source: StagedSource) -> dict[str, tuple[str
     if lost:
         raise ContractError(
             f"source {source.name}: {len(lost):,} accounts were merged into accounts that it does"
-            f" not hold, such as {', '.join(lost[:EXAMPLES])}. Add the kept accounts to the export,"
+            f" not hold, such as {', '.join(lost[:QUOTED])}. Add the kept accounts to the export,"
             " or leave such merged_into empty."
         )
     return {account: (kept, merged_us) for account, kept, merged_us in found}

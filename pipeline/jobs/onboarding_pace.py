@@ -13,7 +13,7 @@ from pipeline.engine.duckdb import Connection, rows
 # Onboarding of accounts younger than this is not over, and whether they stay is not known.
 STAYED_DAYS = 182
 # Fewer accounts than this tell no distribution; the signal is then left out.
-FEWEST = 2 * PARTS
+ACCOUNTS_TO_CUT = 2 * PARTS
 
 
 def onboarding_pace(connection: Connection, milestones: SourceFacts) -> dict[str, list[str]]:
@@ -43,7 +43,9 @@ order by 1, 2 nulls last""",
     by_step: dict[str, list[int | None]] = {}
     for step, days in taken:
         by_step.setdefault(step, []).append(days)
-    found = {step: cut_points(days) for step, days in by_step.items() if len(days) >= FEWEST}
+    found = {
+        step: cut_points(days) for step, days in by_step.items() if len(days) >= ACCOUNTS_TO_CUT
+    }
     # A step that hardly anybody has reached yet has no cut point at all.
     return {f"{PACE}{step}": [str(cut) for cut in cuts] for step, cuts in found.items() if cuts}
 

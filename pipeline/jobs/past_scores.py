@@ -22,7 +22,7 @@ from models.trajectory import AHEAD, Panel, carry
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection
 from pipeline.jobs.features import build_past_dates
-from pipeline.jobs.scoring_rows import CHUNK
+from pipeline.jobs.scoring_rows import ROWS_READ_AT_ONCE
 from pipeline.workspace import Workspace
 
 STEP_DAYS = 30
@@ -137,7 +137,7 @@ def _scored(
             )
         )
         [(count,)] = connection.execute("select count(*) from snapshots").fetchall()
-        for first in range(0, int(count), CHUNK):
+        for first in range(0, int(count), ROWS_READ_AT_ONCE):
             yield _score(bundle, _rows(connection, bundle, day_number(day), first))
 
 
@@ -150,7 +150,7 @@ select s.account_id, s.as_of_day, s.state, case when l.label_until_day <= {known
   {columns}
 from snapshots s join features f on f.account_id = s.account_id and f.as_of_day = s.as_of_day
 left join labels l on l.account_id = s.account_id and l.as_of_day = s.as_of_day
-order by s.account_id, s.as_of_day limit {CHUNK} offset {first}""").df()
+order by s.account_id, s.as_of_day limit {ROWS_READ_AT_ONCE} offset {first}""").df()
 
 
 def _score(bundle: Bundle, rows: pd.DataFrame) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from pipeline.engine.duckdb import Connection
 from pipeline.jobs.features import BEFORE_DAYS
 from pipeline.storage import columns_hash
 
-CHUNK = 50_000
+ROWS_READ_AT_ONCE = 50_000
 """Accounts scored and explained at a time. Values do not depend on it."""
 _COLUMNS_AT_ONCE = 8
 _ROWS = "scoring_rows"
@@ -34,7 +34,7 @@ class ScoringRows:
         """Rows of the date and of the date before, by account; once without rows where there are
         none.
         """
-        at_once = size or CHUNK
+        at_once = size or ROWS_READ_AT_ONCE
         now = listed(self.columns, "r")
         earlier = as_doubles(self.columns, "f")
         for start in range(0, max(1, self.count), at_once):

@@ -23,7 +23,7 @@ NOT_OUT_OF_TIME = (
     " time. Expect less on later dates; name the column that dates the rows with --date to know"
     " how much."
 )
-LISTED = 3
+LISTED_COLUMNS = 3
 _OUTCOME = {
     "label": "predicts another column",
     "positive": "has another event",
@@ -105,10 +105,10 @@ def _not_comparable(
             return f"it {words} ({then}, here {here})"
     wrong = misfits(columns[rows.is_test], codes, rows.source.dates)
     if wrong:
-        more = f" and {len(wrong) - LISTED} more" if len(wrong) > LISTED else ""
+        more = f" and {len(wrong) - LISTED_COLUMNS} more" if len(wrong) > LISTED_COLUMNS else ""
         return (
             "this table lacks columns it reads, or holds them as another type:"
-            f" {', '.join(wrong[:LISTED])}{more}"
+            f" {', '.join(wrong[:LISTED_COLUMNS])}{more}"
         )
     return _seen(version, before, rows, table)
 

@@ -14,7 +14,7 @@ LEAVING_EVENT = (
 # A cancelled order is followed by other orders; a cancelled account by nothing, but for a few that
 # come back.
 FINAL_SHARE = 0.9
-FEWEST = 10
+EVENTS_TO_SHARE = 10
 """Accounts with the event from which on its share says something."""
 
 
@@ -78,7 +78,7 @@ with events as (select {identifier(account.name)} as a, cast({identifier(name.na
 ends as (select a, max(t) as t from events group by 1)
 select v from events join ends using (a) where regexp_matches(v, {literal(LEAVING_EVENT)}, 'i')
   group by v
-having count(*) >= {FEWEST} and count(*) filter (ends.t <= events.t + interval 1 day)
+having count(*) >= {EVENTS_TO_SHARE} and count(*) filter (ends.t <= events.t + interval 1 day)
   >= {FINAL_SHARE} * count(*) order by v""",
     )
     return [value for (value,) in found]

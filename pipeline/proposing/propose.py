@@ -35,7 +35,7 @@ from pipeline.proposing.tables import SeenTable, seen_tables
 from pipeline.proposing.toml_text import comment_lines, table_lines, toml_key, toml_value
 
 ADDRESS_VARIABLE = "TENURE_DATABASE"
-SHOWN = 5
+SHOWN_NAMES = 5
 NO_KEY = "Say which column names the accounts: `tenure init FOLDER --account COLUMN`. "
 
 
@@ -284,8 +284,8 @@ def _clocked(sources: Sequence[ProposedSource]) -> list[str]:
 
 
 def _shortened(found: Sequence[str]) -> str:
-    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    return ", ".join(found[:SHOWN]) + more
+    more = f" and {len(found) - SHOWN_NAMES} more" if len(found) > SHOWN_NAMES else ""
+    return ", ".join(found[:SHOWN_NAMES]) + more
 
 
 def _open_questions(sources: Sequence[ProposedSource]) -> Iterator[str]:

@@ -27,7 +27,7 @@ from pipeline.staging.read import (
 Kind = Literal["time", "number", "flag", "text"]
 EpochUnit = Literal["seconds", "milliseconds"]
 # Shares of non-empty values that must read as such: a few typing errors do not hide a date column.
-MOSTLY = 0.95
+NEARLY_ALL = 0.95
 FLAG_WORDS = ("yes", "no", "y", "n", "true", "false", "t", "f", "0", "1")
 FEW_VALUES = 12
 FIRST_ROWS = 200
@@ -402,7 +402,7 @@ def _read_number(connection: Connection, raw: RawTable, seen: SeenColumn) -> See
         f"select count(*), {inside} from (select {identifier(seen.name)} from {raw.relation} "
         f"where {held} limit {READ_ROWS})",
     )
-    days, *epochs = (count and each >= MOSTLY * count for each in counts)
+    days, *epochs = (count and each >= NEARLY_ALL * count for each in counts)
     if days:
         as_days = replace(seen, time_format="%Y%m%d")
         read = row(
@@ -412,7 +412,7 @@ def _read_number(connection: Connection, raw: RawTable, seen: SeenColumn) -> See
         )[0]
         return (
             _with_ends(connection, raw, replace(as_days, kind="time"))
-            if read >= MOSTLY * count
+            if read >= NEARLY_ALL * count
             else seen
         )
     unit = next(
@@ -457,7 +457,7 @@ select count(*), count(try_cast({quoted} as double)), count(*) filter (try_cast(
   count(*) filter (regexp_matches({quoted}, '[1-9]:|:[0-9]*[1-9]')){formats}
 from (select {quoted} from {raw.relation} where {quoted} is not null limit {READ_ROWS})""",
     )
-    enough = MOSTLY * count
+    enough = NEARLY_ALL * count
     if iso >= enough:
         return replace(seen, kind="time", has_clock=clocks > 0 and zoned < enough)
     fitting = [f for f, n in zip(likely, by_format, strict=True) if n >= enough]

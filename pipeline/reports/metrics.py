@@ -16,7 +16,7 @@ from pipeline.jobs.stuck import DAYS
 from pipeline.jobs.take_metrics import TakenMetrics
 from pipeline.reports.render import counted
 
-SHOWN = 5
+SHOWN_ACCOUNTS = 5
 """Accounts named in each list; the tables hold all."""
 MOST_LINKS, MOST_KEPT, MOST_QUARTERS = 8, 3, 6
 
@@ -62,7 +62,7 @@ def first_value_text(
             + ", ".join(
                 f"{names.get(account, account)} {days:.0f} days"
                 for account, days in (
-                    waiting[["account_id", "days"]].head(SHOWN).itertuples(index=False)
+                    waiting[["account_id", "days"]].head(SHOWN_ACCOUNTS).itertuples(index=False)
                 )
             )
         )
@@ -94,7 +94,7 @@ def stuck_text(
     if stuck["times"].isna().all():
         met_by = "the feed was not there all that time, so nothing is counted"
     lines = [("account", "trouble", "times", "before", "people", "stuck", "last seen")]
-    for row in stuck.head(SHOWN).to_dict("records"):
+    for row in stuck.head(SHOWN_ACCOUNTS).to_dict("records"):
         counts = (_count(row[name]) for name in ("times", "times_before", "people", "people_stuck"))
         lines.append(
             (

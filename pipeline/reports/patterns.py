@@ -16,7 +16,7 @@ from models.target_words import TARGET_WORDS
 from pipeline.jobs.patterns import PatternReport
 from pipeline.reports.render import counted, day, render, style
 
-SHOWN = 10
+SHOWN_PATTERNS = 10
 """Patterns of each direction in the terminal and open on the page."""
 VERDICT_WORDS = {
     "confirmed": "held",
@@ -38,13 +38,16 @@ def pattern_lines(report: PatternReport) -> list[Any]:
         lines.append(Text(thread))
     for title, patterns in directions(report):
         lines.append(
-            _table(report, title, patterns[:SHOWN])
+            _table(report, title, patterns[:SHOWN_PATTERNS])
             if patterns
             else Text(f"{title}: none beyond chance")
         )
-        if len(patterns) > SHOWN:
+        if len(patterns) > SHOWN_PATTERNS:
             lines.append(
-                Text(f"{SHOWN} of {len(patterns)}; all of them with --page or --json", style="dim")
+                Text(
+                    f"{SHOWN_PATTERNS} of {len(patterns)}; all of them with --page or --json",
+                    style="dim",
+                )
             )
     return [*lines, Text(f"{NO_CAUSE} ?: moves by itself as time passes.", style="dim")]
 
@@ -68,8 +71,8 @@ def pattern_page(report: PatternReport, *, now: datetime) -> str:
     parts = [
         {
             "title": title,
-            "first": [_row(each) for each in patterns[:SHOWN]],
-            "rest": [_row(each) for each in patterns[SHOWN:]],
+            "first": [_row(each) for each in patterns[:SHOWN_PATTERNS]],
+            "rest": [_row(each) for each in patterns[SHOWN_PATTERNS:]],
         }
         for title, patterns in directions(report)
     ]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Rows explained for the importance picture; more move its bars by less than their width.
-SAMPLE = 2_000
+EXPLAINED_ROWS = 2_000
 LIFT_STEPS = 20
 
 
@@ -115,7 +115,7 @@ def importance_figure(model: Model, rows: TrainingSet, most: int = 20) -> "Figur
     """Mean size of the contribution of each dimension, and of the drivers with the largest, in
     log-odds.
     """
-    step = max(1, len(rows) // SAMPLE)
+    step = max(1, len(rows) // EXPLAINED_ROWS)
     _, phi = model.contributions(rows.features.iloc[::step])
     figure, (left, right) = _axes(
         ("mean size of contribution, log-odds", ""), ("mean size of contribution, log-odds", "")

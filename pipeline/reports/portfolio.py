@@ -24,7 +24,7 @@ from pipeline.reports.render import render, script_and_policy, style
 
 SHOWN_PER_OWNER = 10
 _SHOWN_ALARMS = 12
-_SHOWN_LEAVERS = 40
+_LISTED_LEAVERS = 40
 
 
 @dataclass(frozen=True)
@@ -374,7 +374,7 @@ def _looking_back(inputs: PortfolioInputs) -> dict[str, Any]:
         "hindsight": seen,
         "leads": LEADS,
         "name_of": lambda account: names.get(account, account),
-        "shown_leavers": seen.leavers[:_SHOWN_LEAVERS] if any(seen.scored.values()) else (),
+        "shown_leavers": seen.leavers[:_LISTED_LEAVERS] if any(seen.scored.values()) else (),
         "shown_alarms": seen.unconfirmed[:_SHOWN_ALARMS],
         "warned_words": _warned_words(seen),
         "confirmed_words": count_of(seen.confirmed, seen.alarms),

@@ -15,7 +15,7 @@ from models.pulse import CURRENT, EXPIRED, KINDS, MODEL_WARNS, NEVER, OLD, PULSE
 from pipeline.jobs.pulse import PulseReport
 from pipeline.reports.render import counted, day, money, render, style, text_of
 
-SHOWN = 15
+SHOWN_DISAGREEMENTS = 15
 """Disagreements of each kind in the terminal; the page has all."""
 TITLES = {
     MODEL_WARNS: (
@@ -55,12 +55,12 @@ def pulse_lines(report: PulseReport) -> list[Any]:
         lines.append(Text(f"{title}: {len(rows)} accounts ({rule})", style="bold"))
         lines += [Text(f"  {words}") for words in verdict_words(report, kind)]
         if len(rows):
-            lines.append(_table(rows.head(SHOWN)))
-        if len(rows) > SHOWN:
+            lines.append(_table(rows.head(SHOWN_DISAGREEMENTS)))
+        if len(rows) > SHOWN_DISAGREEMENTS:
             lines.append(
                 Text(
-                    f"  {SHOWN} of {len(rows)}, the largest value first; all of them with --page or"
-                    " --json.",
+                    f"  {SHOWN_DISAGREEMENTS} of {len(rows)}, the largest value first; all of them"
+                    " with --page or --json.",
                     style="dim",
                 )
             )

@@ -34,7 +34,7 @@ MOVEMENTS_IN_WORDS = {
     UNKNOWN: "too little past",
 }
 _THEN = ("leaving", "at_risk", "stable", "healthy")
-_SHOWN = 15
+_SHOWN_FALLS = 15
 # Points from which what the calendar does to a score is worth saying.
 _TOLD_CALENDAR = 5
 
@@ -254,7 +254,8 @@ def _alert_table(rows: pd.DataFrame, movement: str, title: str) -> list[Any]:
     if mine.empty:
         return []
     heading = Text(
-        f"{title} ({min(_SHOWN, len(mine))} of {len(mine)}; * scored as healthy for half a year)",
+        f"{title} ({min(_SHOWN_FALLS, len(mine))} of {len(mine)}; * scored as healthy for half a"
+        " year)",
         style="bold",
     )
     table = Table(
@@ -270,7 +271,7 @@ def _alert_table(rows: pd.DataFrame, movement: str, title: str) -> list[Any]:
         box=None,
         pad_edge=False,
     )
-    for row in mine.head(_SHOWN).to_dict("records"):
+    for row in mine.head(_SHOWN_FALLS).to_dict("records"):
         change = -float(row["fall"]) if is_sudden else float(row["slope_30d"])
         table.add_row(
             f"{row['name']} ({row['account_id']}){' *' if row['was_healthy'] else ''}",

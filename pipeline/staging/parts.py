@@ -18,7 +18,7 @@ from pipeline.staging.read import RawTable, open_raw
 # Beyond these years a zone's rules are guesses, and 9999-12-31 means "open" in many systems.
 LAST_YEAR_WITH_ZONE_RULES = 2037
 # Shown in errors and notes.
-EXAMPLES = 3
+QUOTED = 3
 
 
 COPY = "tenure_copy_number"
@@ -159,7 +159,7 @@ def _refuse_repeated_keys(
     repeated = rows(
         connection,
         f"SELECT {keys}, count(*) FROM {looked_in} WHERE {is_given} GROUP BY {keys} "
-        f"HAVING count(*) > 1 ORDER BY {keys} LIMIT {EXAMPLES}",
+        f"HAVING count(*) > 1 ORDER BY {keys} LIMIT {QUOTED}",
     )
     if repeated:
         examples = ", ".join(
@@ -436,4 +436,4 @@ def _moment_of_change(zone: ZoneInfo, low: datetime, high: datetime) -> datetime
     return high.replace(second=0, microsecond=0)
 
 
-__all__ = ["EXAMPLES", "MappedPart", "mapped_parts"]
+__all__ = ["QUOTED", "MappedPart", "mapped_parts"]

@@ -8,7 +8,7 @@ from features.errors import ContractError
 from features.sources import Contract
 from pipeline.engine.duckdb import Connection, literal, row, rows
 from pipeline.staging.mapping import MappedColumn
-from pipeline.staging.parts import EXAMPLES, MappedPart
+from pipeline.staging.parts import QUOTED, MappedPart
 
 STORED_ROWS = 10_000
 SHOWN_LENGTH = 200
@@ -122,7 +122,7 @@ def refuse_too_many(
         return
     examples = rows(
         connection,
-        f'SELECT reason, list(DISTINCT "value" ORDER BY "value")[1:{EXAMPLES}] FROM {table} '
+        f'SELECT reason, list(DISTINCT "value" ORDER BY "value")[1:{QUOTED}] FROM {table} '
         "GROUP BY reason",
     )
     shown = {reason: [v for v in values if v is not None] for reason, values in examples}

@@ -14,7 +14,7 @@ import pandas as pd
 
 from features.errors import ConfigError, ContractError
 from pipeline.engine.duckdb import Connection, rows
-from pipeline.staging.parts import EXAMPLES
+from pipeline.staging.parts import QUOTED
 from pipeline.staging.staged import StagedSource
 
 CHILDREN = "children, counted with their parent"
@@ -43,7 +43,7 @@ def families(connection: Connection, accounts: StagedSource) -> pd.DataFrame:
         "HAVING count(DISTINCT coalesce(parent_account_id, '')) > 1 ORDER BY 1",
     )
     if changed:
-        told = "; ".join(f"{account}: {parents}" for account, parents in changed[:EXAMPLES])
+        told = "; ".join(f"{account}: {parents}" for account, parents in changed[:QUOTED])
         raise ContractError(
             f'{len(changed):,} accounts change their parent ({told}). With roll_up = "parent" a'
             " parent must never change, else earlier dates would know of a later purchase. Give"

@@ -17,7 +17,7 @@ from pipeline.edge.faults import said
 from pipeline.engine.duckdb import Connection, literal, row, rows
 from pipeline.staging import quarantine, versions
 from pipeline.staging.mapping import MappedColumn
-from pipeline.staging.parts import EXAMPLES, MappedPart, mapped_parts
+from pipeline.staging.parts import QUOTED, MappedPart, mapped_parts
 from pipeline.staging.staged import DUCKDB_TYPES, StagedColumn, StagedSource
 
 NO_CONSENT = "consent = false"
@@ -421,7 +421,7 @@ class _Stager:
             f"WHERE upper(currency) <> {literal(ours)} GROUP BY 1 ORDER BY n DESC, 1",
         )
         if found:
-            told = ", ".join(f"{currency}: {count:,} rows" for currency, count in found[:EXAMPLES])
+            told = ", ".join(f"{currency}: {count:,} rows" for currency, count in found[:QUOTED])
             raise ContractError(
                 f"{self._places()} holds amounts in other currencies than the project's {ours} "
                 f"({told}). Convert them before tenure reads them, leave them out with keep, or"
@@ -481,7 +481,7 @@ class _Stager:
         if unknown:
             raise ContractError(
                 "data_until says nothing of the partitions "
-                f"{', '.join(map(repr, unknown[:EXAMPLES]))}; it names {', '.join(declared)}. "
+                f"{', '.join(map(repr, unknown[:QUOTED]))}; it names {', '.join(declared)}. "
                 "Add a date for each, or give one date for all."
             )
         # A partition that is declared but has no row is a silent feed, and stays in sight.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from features.errors import ContractError
 from pipeline.engine.duckdb import Connection, literal, row, rows
-from pipeline.staging.parts import EXAMPLES
+from pipeline.staging.parts import QUOTED
 
 IDENTICAL = "identical rows"
 SUPERSEDED_AT_ONCE = "superseded at the same known_at"
@@ -120,7 +120,7 @@ def refuse_contradicting_accounts(
     repeated = rows(
         connection,
         f"SELECT {key}, count(*) OVER () FROM {table} GROUP BY {key} HAVING count(*) > 1 "
-        f"ORDER BY {key} LIMIT {EXAMPLES}",
+        f"ORDER BY {key} LIMIT {QUOTED}",
     )
     if not repeated:
         return

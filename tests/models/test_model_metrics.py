@@ -127,7 +127,7 @@ def test_intervals_contain_the_point_and_do_not_depend_on_row_order() -> None:
 def test_weighted_metrics_equal_repeated_rows() -> None:
     labels, probability, _ = _world(300)
     times = np.random.default_rng(2).integers(0, 4, len(labels))
-    facts = metrics._Facts.of(labels, probability.round(2), probability.round(2), 0.2)
+    facts = metrics._ResampleFacts.of(labels, probability.round(2), probability.round(2), 0.2)
     # Two resamples at once: the same weights twice.
     drawn = facts.metrics(np.vstack([times, times]).astype(float))
     repeated = np.repeat(np.arange(len(labels)), times)

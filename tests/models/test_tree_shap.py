@@ -103,7 +103,7 @@ def test_values_do_not_move_with_the_batch_nor_with_threads(monkeypatch):
     tables = TreeShap(booster.dump_model())
     whole = tables.values(values)
     assert (np.vstack([tables.values(values[i : i + 1]) for i in range(50)]) == whole[:50]).all()
-    monkeypatch.setattr(module, "ROWS_AT_ONCE", 170)
+    monkeypatch.setattr(module, "ROWS_PER_PASS", 170)
     assert (tables.values(values, threads=2) == whole).all()
     assert (tables.values(values[::-1])[::-1] == whole).all()
 

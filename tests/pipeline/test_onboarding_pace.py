@@ -12,7 +12,7 @@ from features.facts import SourceFacts
 from features.sources import CONTRACTS
 from pipeline.engine.duckdb import Connection, connected
 from pipeline.engine.facts import put_table
-from pipeline.jobs.onboarding_pace import FEWEST, onboarding_pace
+from pipeline.jobs.onboarding_pace import ACCOUNTS_TO_CUT, onboarding_pace
 
 FIRST = 20_000
 MILESTONES = SourceFacts(
@@ -82,7 +82,7 @@ def test_steps_never_reached_are_slower_than_all(engine: Connection) -> None:
 
 
 def test_accounts_that_left_or_are_young_do_not_count(engine: Connection) -> None:
-    stayed = steps([5] * FEWEST)
+    stayed = steps([5] * ACCOUNTS_TO_CUT)
     gone = steps([500] * 30, first_account=2000)
     young = steps([1] * 30, assigned=FIRST - 181, first_account=100)
     assert pace(engine, stayed + gone + young) == {"pace_kickoff": ["5"] * 19}
@@ -98,8 +98,8 @@ def test_what_became_known_on_the_first_date_or_later_changes_nothing(engine: Co
 
 
 def test_too_few_accounts_give_no_pace(engine: Connection) -> None:
-    assert pace(engine, steps([5] * (FEWEST - 1))) == {}
+    assert pace(engine, steps([5] * (ACCOUNTS_TO_CUT - 1))) == {}
 
 
 def test_step_that_nobody_reached_gives_no_pace(engine: Connection) -> None:
-    assert pace(engine, steps([None] * FEWEST)) == {}
+    assert pace(engine, steps([None] * ACCOUNTS_TO_CUT)) == {}

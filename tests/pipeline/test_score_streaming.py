@@ -30,7 +30,7 @@ def hashes(company):
 def test_the_number_of_accounts_at_a_time_moves_no_published_value(company_copy, monkeypatch):
     before = company_copy.score()
     expected = hashes(company_copy)
-    monkeypatch.setattr(scoring_rows, "CHUNK", 7)
+    monkeypatch.setattr(scoring_rows, "ROWS_READ_AT_ONCE", 7)
     after = company_copy.score(staged=True)
     assert after.run["run_id"] == before.run["run_id"]
     assert hashes(company_copy) == expected
