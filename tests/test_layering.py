@@ -1,6 +1,7 @@
 """Imports go one way, and only the outer package touches files, engines and the clock."""
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -193,3 +194,17 @@ def test_no_module_is_named_like_one_of_the_standard_library() -> None:
         path.stem for package in LAYERS for path in (ROOT / package).glob("*.py")
     } & sys.stdlib_module_names
     assert named | packages == set()
+
+
+@pytest.mark.parametrize("place", ["models", "pipeline/jobs"])
+def test_layout_page_answers_a_question_with_each_module(place: str) -> None:
+    """No module that the page leaves out, and no name on the page without its module."""
+    page = (ROOT / "docs" / "explanation" / "layout.md").read_text(encoding="utf-8")
+    section = page.partition(f"### `{place}/`")[2].partition("\n## ")[0].partition("\n### ")[0]
+    on_page = set(re.findall(r"`([\w/]+\.py)`", section))
+    modules = {
+        str(file.relative_to(ROOT / place))
+        for file in (ROOT / place).rglob("*.py")
+        if file.name != "__init__.py"
+    }
+    assert on_page == modules
