@@ -5,6 +5,7 @@ import math
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from models.intervals import FEWEST_ACCOUNTS
@@ -37,12 +38,14 @@ class Story:
         )
 
 
-def print_json(value: Mapping[str, Any] | list[Any]) -> None:
-    """Print one JSON value: dates as text, what has no value (NaN, NaT) as null."""
+def print_json(value: object) -> None:
+    """Print one JSON value: a dataclass by its fields, dates as text, what has no value as null."""
     print(json.dumps(_plain(value), indent=1, allow_nan=False))
 
 
 def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
     if isinstance(value, Mapping):
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):

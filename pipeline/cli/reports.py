@@ -162,6 +162,6 @@ def trajectory(
     with workspace.store.writing(), connected() as connection:
         made = trajectory_target(workspace, connection, chosen, day_of(as_of))
     if as_json:
-        print_json(trajectory_json(made.accounts, made.facts))
+        print_json(trajectory_json(made.accounts, made.summary))
         return
-    show(trajectory_lines(made.accounts, made.facts, made.people, TARGET_WORDS[chosen.kind].verb))
+    show(trajectory_lines(made.accounts, made.summary, made.people, TARGET_WORDS[chosen.kind].verb))

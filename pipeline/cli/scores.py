@@ -245,10 +245,10 @@ def verify(
         print_json(checked)
         return
     say(
-        f"base and points add to the score for all {checked['accounts']:,} scored accounts "
-        f"(largest gap {checked['largest_gap']:.1e}; displayed integers add exactly)."
+        f"base and points add to the score for all {checked.accounts:,} scored accounts "
+        f"(largest gap {checked.largest_gap:.1e}; displayed integers add exactly)."
     )
-    say(f"{bound_words(checked['bound'])}.")
+    say(f"{bound_words(checked.bound)}.")
 
 
 def _explained_json(explained: "Explained") -> dict[str, Any]:

@@ -33,7 +33,7 @@ from pipeline.jobs.driver_rows import keeps_one_sentence, read_drivers
 from pipeline.jobs.explain_scale import band_edges, published_ranges
 from pipeline.jobs.history import AccountTrajectory, account_trajectory
 from pipeline.jobs.past_runs import PastRun
-from pipeline.jobs.point_bound import check_bound
+from pipeline.jobs.point_bound import BoundCheck, check_bound
 from pipeline.jobs.registry import load_version
 from pipeline.ledger import published_run, run_history
 from pipeline.tracking import CHALLENGER, CHAMPION
@@ -300,7 +300,17 @@ def _on_the_scale(
     return sentence, unsure_band(score, edges), edge_words(health, score["band"], edges)
 
 
-def check_points(workspace: Workspace, target: Target, as_of: date | None = None) -> dict[str, Any]:
+@dataclass(frozen=True)
+class PointsCheck:
+    """Base and points of every scored account add to its score, the displayed ones exactly."""
+
+    accounts: int
+    largest_gap: float
+    displayed_add: bool
+    bound: BoundCheck
+
+
+def check_points(workspace: Workspace, target: Target, as_of: date | None = None) -> PointsCheck:
     """Whether, for every scored account, base and points add to the score, and none exceeds what
     its contribution allows.
 
@@ -326,9 +336,9 @@ def check_points(workspace: Workspace, target: Target, as_of: date | None = None
             f"points of account {worst} do not add to its score: exact gap {gap[worst]:.2g},"
             f" displayed gap {shown[worst]}. Score again; if it stays, this is a fault of tenure."
         )
-    return {
-        "accounts": len(scores),
-        "largest_gap": float(np.max(gap.to_numpy(), initial=0.0)),
-        "displayed_add": True,
-        "bound": check_bound(workspace, target, run, scores.reset_index(), drivers),
-    }
+    return PointsCheck(
+        accounts=len(scores),
+        largest_gap=float(np.max(gap.to_numpy(), initial=0.0)),
+        displayed_add=True,
+        bound=check_bound(workspace, target, run, scores.reset_index(), drivers),
+    )

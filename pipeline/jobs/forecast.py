@@ -123,9 +123,44 @@ class ForecastOptions:
         return round(self.months * 365 / 12)
 
 
+@dataclass(frozen=True)
+class ForecastSummary:
+    """What a forecast rests on, and what must be known about it.
+
+    Parameters
+    ----------
+    snapshots, past_accounts
+        What hazards were fitted on.
+    events
+        Cause -> events among them.
+    observed_until_day
+        History shows events up to this day of a horizon.
+    shock_deviation
+        Deviation that all accounts of a month share; None under 6 months of history.
+    has_calendar
+        Some contract end is known ahead.
+    """
+
+    target: str
+    run_id: str
+    as_of: pd.Timestamp
+    horizon_days: int | None
+    accounts: int
+    curve_days: int
+    months: int
+    yearly_discount: float
+    snapshots: int
+    past_accounts: int
+    events: Mapping[str, int]
+    observed_until_day: float
+    shock_deviation: float | None
+    has_calendar: bool
+    notes: tuple[str, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Forecast:
-    """What was published; `facts` is the plain summary, tables have the published columns.
+    """What was published; tables have the published columns.
 
     `renewals` and `monthly` are empty where the target has no contracts; `remaining` where it is no
     leaving.
@@ -135,7 +170,7 @@ class Forecast:
     remaining: pd.DataFrame
     renewals: pd.DataFrame
     monthly: pd.DataFrame
-    facts: Mapping[str, Any]
+    summary: ForecastSummary
 
 
 def forecast_target(
@@ -200,7 +235,7 @@ def forecast_target(
             for c in ("probability", "probability_low", "probability_high")
         )
     )
-    found = forecast_accounts(
+    account_forecast = forecast_accounts(
         hazards,
         now,
         chance,
@@ -214,18 +249,18 @@ def forecast_target(
         yearly_discount=options.yearly_discount,
     )
     common = {"as_of": day, "run_id": run["run_id"], "target": target.name}
-    made = Forecast(
-        _horizons(target, found, now, member, history.causes).assign(**common),
-        _remaining(target, found, member, options).assign(**common),
-        _calendar(target, found, now, people, member, day).assign(**common),
-        _monthly(target, found, people, segments, day).assign(**common),
-        _facts(workspace, target, run, hazards, history, variances, options, member, now),
+    forecast = Forecast(
+        _horizons(target, account_forecast, now, member, history.causes).assign(**common),
+        _remaining(target, account_forecast, member, options).assign(**common),
+        _calendar(target, account_forecast, now, people, member, day).assign(**common),
+        _monthly(target, account_forecast, people, segments, day).assign(**common),
+        _summary(target, run, hazards, history, variances, options, member, now),
     )
-    _publish(workspace, run, made)
-    return made
+    _publish(workspace, run, forecast)
+    return forecast
 
 
-def forecast_account(workspace: Workspace, made: Forecast, wanted: str) -> str:
+def forecast_account(workspace: Workspace, forecast: Forecast, wanted: str) -> str:
     """The id of an account of the forecast, named by its id or name.
 
     Raises
@@ -233,11 +268,11 @@ def forecast_account(workspace: Workspace, made: Forecast, wanted: str) -> str:
     NotFound
         Naming the nearest, where the forecast holds no such account.
     """
-    run_id = made.facts["run_id"]
+    run_id = forecast.summary.run_id
     people = workspace.store.read(
         "portfolio", columns=["account_id", "name"], filters=[("run_id", "=", run_id)]
     )
-    people = people[people["account_id"].isin(made.horizons["account_id"])]
+    people = people[people["account_id"].isin(forecast.horizons["account_id"])]
     return account_named(wanted, people, f"with a probability in run {run_id}")
 
 
@@ -352,7 +387,7 @@ def _due(
 
 def _horizons(
     target: Target,
-    found: AccountForecast,
+    account_forecast: AccountForecast,
     now: Known,
     member: pd.DataFrame,
     causes: tuple[str, ...],
@@ -360,7 +395,7 @@ def _horizons(
     """A row per account, day and kind; `total` is every cause, for a target that is one cause that
     cause.
     """
-    edges = found.curves.edges
+    edges = account_forecast.curves.edges
     days = [
         n for n, edge in enumerate(edges) if 0 < edge <= max(CURVE_DAYS, target.horizon_days or 0)
     ]
@@ -369,8 +404,10 @@ def _horizons(
         if causes == ("all",)
         else [("total", -1), *((c, n) for n, c in enumerate(causes))]
     )
-    stacked = np.concatenate([found.curves.incidence, found.curves.total[None]])
-    low, high = found.low.copy(), found.high.copy()
+    stacked = np.concatenate(
+        [account_forecast.curves.incidence, account_forecast.curves.total[None]]
+    )
+    low, high = account_forecast.low.copy(), account_forecast.high.copy()
     own = causes.index(target.kind) if target.kind in causes else -1
     _through_primary(low, high, own, edges, now, member)
     pieces = []
@@ -415,14 +452,20 @@ def _empty(columns: Sequence[tuple[str, pa.DataType]]) -> pd.DataFrame:
 
 
 def _remaining(
-    target: Target, found: AccountForecast, member: pd.DataFrame, options: ForecastOptions
+    target: Target,
+    account_forecast: AccountForecast,
+    member: pd.DataFrame,
+    options: ForecastOptions,
 ) -> pd.DataFrame:
     if target.kind not in LEAVING:
         return _empty(REMAINING)
     table = member[["account_id", "value_per_year", "currency"]].assign(
         curve_days=CURVE_DAYS, months=options.months, yearly_discount=options.yearly_discount
     )
-    for name, values in (("expected_days", found.days), ("remaining_value", found.value)):
+    for name, values in (
+        ("expected_days", account_forecast.days),
+        ("remaining_value", account_forecast.value),
+    ):
         for end, row in zip(("", "_low", "_high"), values, strict=True):
             table[name + end] = row
     return table
@@ -430,7 +473,7 @@ def _remaining(
 
 def _calendar(
     target: Target,
-    found: AccountForecast,
+    account_forecast: AccountForecast,
     now: Known,
     people: pd.DataFrame,
     member: pd.DataFrame,
@@ -442,15 +485,15 @@ def _calendar(
     about = ["account_id", "name", "owner", "segment", "value_per_year", "currency"]
     if not np.isfinite(now.renewal_days).any():
         return _empty(RENEWALS)
-    due = np.nan_to_num(now.renewal_days, nan=np.inf) < found.curves.edges[-1]
-    after = np.searchsorted(found.curves.edges, now.renewal_days, side="right")[due]
+    due = np.nan_to_num(now.renewal_days, nan=np.inf) < account_forecast.curves.edges[-1]
+    after = np.searchsorted(account_forecast.curves.edges, now.renewal_days, side="right")[due]
     rows = np.flatnonzero(due)
     table = member.iloc[rows][about].assign(
         days_to_renewal=np.floor(now.renewal_days[due] + target.gap_days),
         renewal_date=day + pd.to_timedelta(now.renewal_days[due] + target.gap_days, unit="D"),
-        probability=found.curves.total[rows, after],
-        probability_low=found.low[-1, rows, after],
-        probability_high=found.high[-1, rows, after],
+        probability=account_forecast.curves.total[rows, after],
+        probability_low=account_forecast.low[-1, rows, after],
+        probability_high=account_forecast.high[-1, rows, after],
         reason=None,
     )
     leaving = people[(people["band"] == "leaving") & people["renewal_date"].notna()]
@@ -470,13 +513,13 @@ def _calendar(
 
 def _monthly(
     target: Target,
-    found: AccountForecast,
+    account_forecast: AccountForecast,
     people: pd.DataFrame,
     segments: list[str],
     day: pd.Timestamp,
 ) -> pd.DataFrame:
     """A row per month and segment, and one of all segments together with an interval of its own."""
-    due, renewed = found.months[0]
+    due, renewed = account_forecast.months[0]
     if target.kind not in ("churn", "voluntary", "involuntary") or not due.sum():
         return _empty(MONTHLY)
     first = pd.Timestamp(year=day.year, month=day.month, day=1)
@@ -493,7 +536,7 @@ def _monthly(
             of_notice = (
                 ends if segment == ALL else ends[ends["segment"].fillna(NO_SEGMENT) == segment]
             )
-            triples = found.months[:, :, month, number]
+            triples = account_forecast.months[:, :, month, number]
             records.append(
                 {
                     "month": starts,
@@ -512,8 +555,7 @@ def _monthly(
     return pd.DataFrame(records)
 
 
-def _facts(
-    workspace: Workspace,
+def _summary(
     target: Target,
     run: Mapping[str, Any],
     hazards: Hazards,
@@ -522,8 +564,8 @@ def _facts(
     options: ForecastOptions,
     member: pd.DataFrame,
     now: Known,
-) -> dict[str, Any]:
-    """The plain summary with what must be known about it."""
+) -> ForecastSummary:
+    """The summary, with notes on what the forecast cannot say."""
     notes = []
     has_calendar = bool(np.isfinite(now.renewal_days).any())
     if not has_calendar:
@@ -558,31 +600,31 @@ def _facts(
             f"the event is {target.horizon_days} days in a row without activity, complete by the"
             f" day named: no day before {target.horizon_days} can have it."
         )
-    return {
-        "target": target.name,
-        "run_id": run["run_id"],
-        "as_of": pd.Timestamp(run["as_of"]),
-        "horizon_days": target.horizon_days,
-        "accounts": len(member),
-        "curve_days": CURVE_DAYS,
-        "months": options.months,
-        "yearly_discount": options.yearly_discount,
-        "snapshots": len(history.known),
-        "past_accounts": int(history.accounts.max()) + 1,
-        "events": dict(zip(hazards.causes, hazards.events, strict=True)),
-        "observed_until_day": last,
-        "shock_deviation": None if np.isnan(variances[0]) else float(np.sqrt(variances[0])),
-        "has_calendar": has_calendar,
-        "notes": notes,
-    }
+    return ForecastSummary(
+        target=target.name,
+        run_id=run["run_id"],
+        as_of=pd.Timestamp(run["as_of"]),
+        horizon_days=target.horizon_days,
+        accounts=len(member),
+        curve_days=CURVE_DAYS,
+        months=options.months,
+        yearly_discount=options.yearly_discount,
+        snapshots=len(history.known),
+        past_accounts=int(history.accounts.max()) + 1,
+        events=dict(zip(hazards.causes, hazards.events, strict=True)),
+        observed_until_day=last,
+        shock_deviation=None if np.isnan(variances[0]) else float(np.sqrt(variances[0])),
+        has_calendar=has_calendar,
+        notes=tuple(notes),
+    )
 
 
-def _publish(workspace: Workspace, run: Mapping[str, Any], made: Forecast) -> None:
+def _publish(workspace: Workspace, run: Mapping[str, Any], forecast: Forecast) -> None:
     for name, table, columns in (
-        ("horizons", made.horizons, HORIZONS),
-        ("remaining_value", made.remaining, REMAINING),
-        ("renewals", made.renewals, RENEWALS),
-        ("renewal_forecast", made.monthly, MONTHLY),
+        ("horizons", forecast.horizons, HORIZONS),
+        ("remaining_value", forecast.remaining, REMAINING),
+        ("renewals", forecast.renewals, RENEWALS),
+        ("renewal_forecast", forecast.monthly, MONTHLY),
     ):
         schema = pa.schema(list(columns))
         rows = pa.Table.from_pandas(

@@ -4,11 +4,12 @@ of earlier dates.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pandas as pd
 
+from models.trajectory import Measured, MovementRecord, ThreeWayMeasured
 from pipeline.config.schema import Target
 from pipeline.ledger import run_history
 from pipeline.workspace import Workspace
@@ -17,15 +18,94 @@ TRAJECTORY, PAST_SCORES, CHECKS = "trajectory", "past_scores", "trajectory_check
 """Tables that `tenure trajectory` writes."""
 
 
+@dataclass(frozen=True)
+class TrajectorySummary:
+    """What `tenure trajectory` says of a run as a whole, and how good it is on dates after the
+    model's training.
+
+    Parameters
+    ----------
+    past_dates, step_days, first_date
+        Dates before the run's that its model scored, and how far they lie apart.
+    tested_from
+        First date whose outcomes the model was not taught; None without one.
+    movements
+        Movement -> accounts of the run.
+    movement_records
+        Movement -> what happened to accounts said to move so on past dates.
+    nominal_coverage
+        Share of scores that a projection's range is meant to hold.
+    use_days
+        Length of the two stretches whose use is compared.
+    projections
+        Days ahead -> how the projection did; None where that could not be measured.
+    three_ways
+        How the chances of the three ways did; None where that could not be measured.
+    """
+
+    target: str
+    run_id: str
+    as_of: str
+    horizon_days: int
+    accounts: int
+    past_dates: int
+    step_days: int
+    first_date: str
+    tested_from: str | None
+    movements: Mapping[str, int]
+    movement_records: Mapping[str, MovementRecord]
+    nominal_coverage: float
+    use_days: int
+    projections: Mapping[int, Measured | None]
+    three_ways: ThreeWayMeasured | None
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        ways = self.three_ways
+        return {
+            **asdict(self),
+            "projections": {
+                str(days): None if each is None else asdict(each)
+                for days, each in self.projections.items()
+            },
+            "three_ways": (None if ways is None else {**asdict(ways), "is_better": ways.is_better}),
+            "notes": list(self.notes),
+        }
+
+
+def summary_from_json(text: str) -> TrajectorySummary:
+    """Back from what the store keeps."""
+    plain: dict[str, Any] = json.loads(text)
+    ways = plain["three_ways"]
+    if ways is not None:
+        del ways["is_better"]
+        ways |= {name: tuple(ways[name]) for name in ("rise_said", "rise_seen")}
+    return TrajectorySummary(
+        **{
+            **plain,
+            "movement_records": {
+                name: MovementRecord(**each) for name, each in plain["movement_records"].items()
+            },
+            "projections": {
+                int(days): None if each is None else Measured(**each)
+                for days, each in plain["projections"].items()
+            },
+            "three_ways": None if ways is None else ThreeWayMeasured(**ways),
+            "notes": tuple(plain["notes"]),
+        }
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class AccountTrajectory:
     """A row of `trajectory`, the account's rows of `past_scores` (as_of, health_exact) by date, and
-    the facts of the run.
+    the summary of the run.
     """
 
     row: Mapping[str, Any]
     past: pd.DataFrame
-    facts: Mapping[str, Any]
+    summary: TrajectorySummary
 
 
 def score_history(workspace: Workspace, target: Target, account_id: str) -> list[dict[str, Any]]:
@@ -44,13 +124,12 @@ def score_history(workspace: Workspace, target: Target, account_id: str) -> list
     return [{str(key): value for key, value in row.items()} for row in merged.to_dict("records")]
 
 
-def trajectory_facts(workspace: Workspace, run_id: str) -> dict[str, Any] | None:
+def trajectory_summary(workspace: Workspace, run_id: str) -> TrajectorySummary | None:
     """What `tenure trajectory` said of a run as a whole; None where it was not asked."""
     if not workspace.store.exists(CHECKS):
         return None
     rows = workspace.store.read(CHECKS, filters=[("run_id", "=", run_id)])
-    found: dict[str, Any] | None = None if rows.empty else json.loads(rows["facts"].iloc[0])
-    return found
+    return None if rows.empty else summary_from_json(rows["facts"].iloc[0])
 
 
 def account_trajectory(
@@ -59,14 +138,14 @@ def account_trajectory(
     """Trajectory of an account in a run; None where `tenure trajectory` was not asked of that
     run.
     """
-    facts = trajectory_facts(workspace, run_id)
+    summary = trajectory_summary(workspace, run_id)
     mine = [("run_id", "=", run_id), ("account_id", "=", account_id)]
-    rows = pd.DataFrame() if facts is None else workspace.store.read(TRAJECTORY, filters=mine)
-    if facts is None or rows.empty:
+    rows = pd.DataFrame() if summary is None else workspace.store.read(TRAJECTORY, filters=mine)
+    if summary is None or rows.empty:
         return None
     past = workspace.store.read(PAST_SCORES, columns=["as_of", "health_exact"], filters=mine)
     return AccountTrajectory(
         {str(k): v for k, v in rows.iloc[0].items()},
         past.sort_values("as_of", kind="stable", ignore_index=True),
-        facts,
+        summary,
     )

@@ -1,10 +1,9 @@
 """What accounts that left have in common, from the rows in the store: no model takes part."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from models.patterns import Patterns, find_patterns
+from models.targets import TargetKind
 from pipeline.config.schema import Target
 from pipeline.jobs.prepare import load_training
 from pipeline.workspace import Workspace, target_rule
@@ -12,12 +11,14 @@ from pipeline.workspace import Workspace, target_rule
 
 @dataclass(frozen=True)
 class PatternReport:
-    """Patterns of one target; `facts` are plain values: target, kind, horizon_days, is_event_good,
-    project.
-    """
+    """Patterns of one target, and what they are about."""
 
-    found: Patterns
-    facts: Mapping[str, Any]
+    search: Patterns
+    target: str
+    kind: TargetKind
+    horizon_days: int | None
+    is_event_good: bool
+    project: str
 
 
 def pattern_report(workspace: Workspace, target: Target) -> PatternReport:
@@ -31,16 +32,14 @@ def pattern_report(workspace: Workspace, target: Target) -> PatternReport:
         The features of the target are not built.
     """
     rows, _, _ = load_training(workspace, target)
-    found = find_patterns(
+    search = find_patterns(
         rows, currency=workspace.project.currency, seed=workspace.project.training.seed
     )
     return PatternReport(
-        found,
-        {
-            "target": target.name,
-            "kind": target.kind,
-            "horizon_days": target.horizon_days,
-            "is_event_good": target_rule(target).is_good,
-            "project": workspace.project.name,
-        },
+        search,
+        target=target.name,
+        kind=target.kind,
+        horizon_days=target.horizon_days,
+        is_event_good=target_rule(target).is_good,
+        project=workspace.project.name,
     )

@@ -3,7 +3,7 @@ every account of a run.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -22,13 +22,37 @@ CHUNK = 20_000
 """Accounts explained at a time, so that memory stays bounded."""
 
 
+@dataclass(frozen=True)
+class BoundCheck:
+    """Published points beside the most that their contributions allow.
+
+    Parameters
+    ----------
+    slope
+        Largest slope of the score, points per unit of raw log-odds; 1 for a scorecard.
+    drivers
+        Published rows compared.
+    largest_share
+        Of its bound that any of them uses (0-1); rows whose bound is under a tenth of a point are
+        left out.
+    not_checked
+        Why, where the model of the run is gone.
+    """
+
+    basis: str
+    slope: float | None = None
+    drivers: int = 0
+    largest_share: float | None = None
+    not_checked: str | None = None
+
+
 def check_bound(
     workspace: Workspace,
     target: Target,
     run: PastRun,
     scores: pd.DataFrame,
     drivers: pd.DataFrame,
-) -> dict[str, Any]:
+) -> BoundCheck:
     """Compare published points with contributions worked out again from the inputs kept with the
     run.
 
@@ -36,14 +60,6 @@ def check_bound(
     ----------
     scores, drivers
         Published rows of the run; scores of accounts that have one.
-
-    Returns
-    -------
-    dict
-        `basis`; `slope` (largest slope of the score, points per unit of raw log-odds; 1 for a
-        scorecard); `drivers` (published rows compared); `largest_share` (of its bound that any of
-        them uses, 0-1; rows whose bound is under a tenth of a point left out); `not_checked` (why,
-        where the model of the run is gone, else None).
 
     Raises
     ------
@@ -53,13 +69,7 @@ def check_bound(
     try:
         bundle = past_bundle(workspace, target, run)
     except NotFound as gone:
-        return {
-            "basis": run.row["basis"],
-            "slope": None,
-            "drivers": 0,
-            "largest_share": None,
-            "not_checked": str(gone),
-        }
+        return BoundCheck(str(run.row["basis"]), not_checked=str(gone))
     slope = _slope(bundle)
     share, compared = 0.0, 0
     for features in _features(
@@ -83,13 +93,7 @@ def check_bound(
             share, float((mine["points"].abs().to_numpy()[counts] / bound[counts]).max(initial=0.0))
         )
         compared += len(mine)
-    return {
-        "basis": bundle.basis,
-        "slope": slope,
-        "drivers": compared,
-        "largest_share": share,
-        "not_checked": None,
-    }
+    return BoundCheck(bundle.basis, slope, compared, share)
 
 
 def _slope(bundle: Bundle) -> float:
@@ -157,14 +161,14 @@ def _contributions(model: Model, features: pd.DataFrame) -> tuple[Floats, Floats
     return phi, np.abs(model.margin(features) - base - phi.sum(axis=1))
 
 
-def bound_words(found: dict[str, Any]) -> str:
-    """What the check found, in one sentence."""
-    if found["not_checked"]:
-        return f"not checked against contributions: {found['not_checked'].removesuffix('.')}"
-    if found["basis"] == "scorecard":
-        return f"no driver has more points than its rules give ({found['drivers']:,} drivers)"
+def bound_words(check: BoundCheck) -> str:
+    """What came of the check, in one sentence."""
+    if check.not_checked:
+        return f"not checked against contributions: {check.not_checked.removesuffix('.')}"
+    if check.basis == "scorecard":
+        return f"no driver has more points than its rules give ({check.drivers:,} drivers)"
     return (
         "no driver has more points than its contribution times the score's largest slope,"
-        f" {found['slope']:.2f} points per unit of log-odds ({found['drivers']:,} drivers; at most"
-        f" {found['largest_share']:.2%} of it is used)"
+        f" {check.slope:.2f} points per unit of log-odds ({check.drivers:,} drivers; at most"
+        f" {check.largest_share:.2%} of it is used)"
     )

@@ -17,7 +17,7 @@ from features.errors import StoreError
 from features.sql import listed
 from models.dataset import KEY_COLUMNS, TrainingSet
 from pipeline.config.schema import Target
-from pipeline.engine.duckdb import Connection, midnight
+from pipeline.engine.duckdb import Connection, midnight, row
 from pipeline.jobs.features import BuiltFeatures, build_training
 from pipeline.storage import Store
 from pipeline.workspace import Workspace
@@ -38,9 +38,36 @@ class FeatureSet:
     test_dates: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class TrainingCounts:
+    """How much there is to learn from, for the story of the run.
+
+    Parameters
+    ----------
+    rows, accounts, dates
+        All snapshots, the accounts and dates they are of; `first` and `last` are day numbers.
+    labelled, rate
+        Rows with a complete horizon, and the share of them with the event; None without any.
+    leavers, test_leavers
+        Accounts with the event, and those of the test among them.
+    """
+
+    signals: int
+    rows: int
+    accounts: int
+    labelled: int
+    leavers: int
+    rate: float | None
+    first: int
+    last: int
+    dates: int
+    test_leavers: int
+    test_rows: int
+
+
 def prepare_training(
     workspace: Workspace, connection: Connection, target: Target
-) -> dict[str, Any]:
+) -> TrainingCounts:
     """Build and write `snapshots`, `labels` and `features_<target>`; returns counts for the story
     of the run.
     """
@@ -88,24 +115,18 @@ def _to_json(built: BuiltFeatures) -> str:
     return json.dumps(facts, sort_keys=True, default=str)
 
 
-def _counts(connection: Connection, built: BuiltFeatures) -> dict[str, Any]:
-    found = (
-        connection.execute(
-            "select count(*) as rows, count(distinct s.account_id) as accounts, count(l.label) as"
-            " labelled, count(distinct case when l.label = 1 then s.account_id end) as leavers,"
-            " avg(l.label) as rate, min(s.as_of_day) as first, max(s.as_of_day) as last,"
-            " count(distinct s.as_of_day) as dates, count(distinct case when s.is_test and l.label"
-            " = 1 then s.account_id end) as test_leavers, count(case when s.is_test and l.label is"
-            " not null then 1 end) as test_rows from snapshots s join labels l on l.account_id ="
-            " s.account_id and l.as_of_day = s.as_of_day"
-        )
-        .df()
-        .iloc[0]
+def _counts(connection: Connection, built: BuiltFeatures) -> TrainingCounts:
+    counted = row(
+        connection,
+        """
+select count(*), count(distinct s.account_id), count(l.label),
+  count(distinct case when l.label = 1 then s.account_id end), avg(l.label),
+  min(s.as_of_day), max(s.as_of_day), count(distinct s.as_of_day),
+  count(distinct case when s.is_test and l.label = 1 then s.account_id end),
+  count(case when s.is_test and l.label is not null then 1 end)
+from snapshots s join labels l on l.account_id = s.account_id and l.as_of_day = s.as_of_day""",
     )
-    return {
-        **{str(k): None if pd.isna(v) else v for k, v in found.items()},
-        "signals": len(built.signals),
-    }
+    return TrainingCounts(len(built.signals), *counted)
 
 
 def feature_set(workspace: Workspace, target: Target) -> FeatureSet:

@@ -17,7 +17,7 @@ from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection, connected
 from pipeline.jobs.evaluate import evaluate_target, latest_evaluation
 from pipeline.jobs.in_use import Comparison
-from pipeline.jobs.prepare import prepare_training
+from pipeline.jobs.prepare import TrainingCounts, prepare_training
 from pipeline.jobs.promote import candidate_advice, promote_target
 from pipeline.jobs.recalibrate import recalibrate_target
 from pipeline.jobs.registry import is_in_use, need_version, registered_model
@@ -217,22 +217,22 @@ def tell_stage(say: Say, staged: Mapping[str, Any]) -> None:
     )
 
 
-def tell_features(say: Say, target: Target, counts: Mapping[str, Any]) -> None:
+def tell_features(say: Say, target: Target, counts: TrainingCounts) -> None:
     """Snapshots, signals and leavers."""
     from features.windows import day_of
 
     say(
         "features",
-        f"{target.name}: {int(counts['rows']):,} rows of {int(counts['accounts']):,} accounts on "
-        f"{int(counts['dates'])} dates, {day_of(counts['first'])} to {day_of(counts['last'])}; "
-        f"{counts['signals']} signals",
+        f"{target.name}: {counts.rows:,} rows of {counts.accounts:,} accounts on "
+        f"{counts.dates} dates, {day_of(counts.first)} to {day_of(counts.last)}; "
+        f"{counts.signals} signals",
     )
-    rate, past = counts["rate"], TARGET_WORDS[target.kind].past
+    rate, past = counts.rate, TARGET_WORDS[target.kind].past
     say(
         "labels",
-        f"the outcome of {int(counts['labelled']):,} rows is known; {int(counts['leavers']):,}"
+        f"the outcome of {counts.labelled:,} rows is known; {counts.leavers:,}"
         f" accounts {past}{'' if rate is None else f' ({rate:.1%} of rows)'}; in the test"
-        f" {int(counts['test_leavers']):,}, on {int(counts['test_rows']):,} rows",
+        f" {counts.test_leavers:,}, on {counts.test_rows:,} rows",
     )
 
 

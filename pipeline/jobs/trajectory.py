@@ -4,7 +4,7 @@ table `trajectory`.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date
 from math import ceil
 from typing import Any
@@ -45,7 +45,7 @@ from models.trajectory import (
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection
 from pipeline.engine.facts import source_facts
-from pipeline.jobs.history import CHECKS, PAST_SCORES, TRAJECTORY
+from pipeline.jobs.history import CHECKS, PAST_SCORES, TRAJECTORY, TrajectorySummary
 from pipeline.jobs.past_runs import PastRun, past_bundle
 from pipeline.jobs.past_scores import MEMBER, STEP_DAYS, past_scores
 from pipeline.jobs.stage import load_staged
@@ -99,7 +99,7 @@ class Trajectory:
 
     accounts: pd.DataFrame
     past: pd.DataFrame
-    facts: Mapping[str, Any]
+    summary: TrajectorySummary
     people: pd.DataFrame
     """account_id, name, owner, value_per_year, currency as of the run."""
 
@@ -123,25 +123,25 @@ def trajectory_target(
     bundle = past_bundle(workspace, target, run)
     staged = load_staged(workspace, connection)
     user_days = _user_days(workspace, connection, staged, target, run.day)
-    made = _Made(
+    inputs = _Inputs(
         past_scores(workspace, connection, target, bundle, run.run_id, run.day),
         bundle,
         target,
         workspace.project.training.seed,
         [],
     )
-    columns: dict[str, Any] = {"account_id": made.panel.account_ids, **_own_past_columns(made)}
+    columns: dict[str, Any] = {"account_id": inputs.panel.account_ids, **_own_past_columns(inputs)}
     projections: dict[int, Measured | None] = {}
     for ahead in AHEAD:
-        found, projections[STEP_DAYS * ahead] = _projection(made, ahead)
-        columns |= _projection_columns(made, ahead, found)
-    ways, ways_measured = _three_ways(made, user_days)
+        projected, projections[STEP_DAYS * ahead] = _projection(inputs, ahead)
+        columns |= _projection_columns(inputs, ahead, projected)
+    ways, ways_measured = _three_ways(inputs, user_days)
     accounts = _accounts(workspace, run, pd.DataFrame(columns | ways))
     common: Any = {"target": target.name, "run_id": run.run_id}
     trajectory = Trajectory(
         accounts.assign(**common),
-        _past_table(made.panel).assign(**common),
-        _facts(made, run, target, projections, ways_measured, accounts),
+        _past_table(inputs.panel).assign(**common),
+        _summary(inputs, run, projections, ways_measured, accounts),
         _people(workspace, run),
     )
     _publish(workspace, run.run_id, target, trajectory)
@@ -170,7 +170,7 @@ def _run(workspace: Workspace, target: Target, as_of: date | None) -> PastRun:
 
 
 @dataclass(frozen=True, eq=False)
-class _Made:
+class _Inputs:
     """What every part reads: the past, the model, and where notes go."""
 
     panel: Panel
@@ -207,25 +207,25 @@ class _Made:
 # -----------------------------------------------------------------------------------------------
 
 
-def _own_past_columns(made: _Made) -> dict[str, Any]:
+def _own_past_columns(inputs: _Inputs) -> dict[str, Any]:
     """Columns of the comparison with the own past."""
-    panel, found = made.panel, against_own_past(made.panel.path)
+    panel, own_past = inputs.panel, against_own_past(inputs.panel.path)
     if panel.now < MIN_PAST:
-        made.notes.append(
+        inputs.notes.append(
             f"{panel.now} past dates since the model's first training date: {MIN_PAST} are needed"
             " before an account can be compared with its own past."
         )
     days = np.array([np.datetime64(d, "us") for d in panel.dates])
     shown = pd.DataFrame(panel.health[:, max(0, panel.now - LOOK_BACK) : panel.now])
     return {
-        "movement": found.movement,
-        "past_dates": found.dates,
+        "movement": own_past.movement,
+        "past_dates": own_past.dates,
         "past_health": shown.median(axis=1).to_numpy(dtype=np.float64),
-        "usual_health": found.usual,
-        "usual_wobble": found.wobble,
-        "fall": found.fall,
-        "fell_by": np.where(found.since >= 0, days[found.since], np.datetime64("NaT")),
-        "slope_30d": found.slope,
+        "usual_health": own_past.usual,
+        "usual_wobble": own_past.wobble,
+        "fall": own_past.fall,
+        "fell_by": np.where(own_past.since >= 0, days[own_past.since], np.datetime64("NaT")),
+        "slope_30d": own_past.slope,
         "direction": np.array(DIRECTIONS)[panel.direction[:, panel.now]],
     }
 
@@ -234,21 +234,23 @@ def _own_past_columns(made: _Made) -> dict[str, Any]:
 # ---------------------------------------------------------------------------------------------
 
 
-def _projection(made: _Made, ahead: int) -> tuple[Projected | None, Measured | None]:
+def _projection(inputs: _Inputs, ahead: int) -> tuple[Projected | None, Measured | None]:
     """Where accounts will stand; nothing where its coverage could not be measured."""
-    panel, days = made.panel, STEP_DAYS * ahead
+    panel, days = inputs.panel, STEP_DAYS * ahead
     pairs, health = past_pairs(panel, ahead)
-    measured = measure(pairs, health, made.bundle.scale, made.first_origin, ahead, seed=made.seed)
+    measured = measure(
+        pairs, health, inputs.bundle.scale, inputs.first_origin, ahead, seed=inputs.seed
+    )
     if measured is None:
-        made.notes.append(
+        inputs.notes.append(
             f"no projection to {days} days: too few accounts have scores on two dates {days} days"
             " apart after the model's training, so how often the interval holds cannot be"
             " measured. Score again later."
         )
         return None, None
-    projector = fit_projector(pairs, made.bundle.scale)
+    projector = fit_projector(pairs, inputs.bundle.scale)
     if np.isnan(projector.exponent):
-        made.notes.append(
+        inputs.notes.append(
             f"no chances of bands in {days} days: too few accounts left within {days} days of a"
             " past date."
         )
@@ -259,10 +261,16 @@ def _projection(made: _Made, ahead: int) -> tuple[Projected | None, Measured | N
     )
 
 
-def _projection_columns(made: _Made, ahead: int, found: Projected | None) -> dict[str, Any]:
-    days, carried = STEP_DAYS * ahead, made.panel.carried[ahead][:, made.panel.now]
-    health = np.full((len(carried), 3), np.nan) if found is None else np.floor(found.health + 0.5)
-    chances = np.full((len(carried), len(_BANDS)), np.nan) if found is None else found.chances
+def _projection_columns(inputs: _Inputs, ahead: int, projected: Projected | None) -> dict[str, Any]:
+    days, carried = STEP_DAYS * ahead, inputs.panel.carried[ahead][:, inputs.panel.now]
+    health = (
+        np.full((len(carried), 3), np.nan)
+        if projected is None
+        else np.floor(projected.health + 0.5)
+    )
+    chances = (
+        np.full((len(carried), len(_BANDS)), np.nan) if projected is None else projected.chances
+    )
     return {
         f"calendar_health_{days}d": carried,
         **{
@@ -306,12 +314,12 @@ where d.known_day < {last} - {STEP_DAYS} * d.part
 group by 1, 2 order by 1, 2""").df()
 
 
-def _parts(made: _Made, use: pd.DataFrame) -> Floats:
+def _parts(inputs: _Inputs, use: pd.DataFrame) -> Floats:
     """User-days per account of the panel and part, oldest first, as `use_on` wants them; what lies
     before the data is 0.
     """
-    ids = pd.Index(made.panel.account_ids)
-    count = len(made.panel.dates) + 2 * made.horizon_parts
+    ids = pd.Index(inputs.panel.account_ids)
+    count = len(inputs.panel.dates) + 2 * inputs.horizon_parts
     table = np.zeros((len(ids), count))
     rows, part = ids.get_indexer(use["account_id"]), use["part"].to_numpy(dtype=np.int64)
     inside = (rows >= 0) & (part < count)
@@ -322,18 +330,18 @@ def _parts(made: _Made, use: pd.DataFrame) -> Floats:
 
 
 def _three_ways(
-    made: _Made, user_days: pd.DataFrame
+    inputs: _Inputs, user_days: pd.DataFrame
 ) -> tuple[dict[str, Any], ThreeWayMeasured | None]:
     """Chances of the three ways; without enough evidence only that of leaving."""
-    panel = made.panel
-    use = use_on(panel, _parts(made, user_days), made.horizon_parts)
+    panel = inputs.panel
+    use = use_on(panel, _parts(inputs, user_days), inputs.horizon_parts)
     ways = past_ways(panel, use)
-    model, measured = ways.model(), measure_ways(ways, made.first_origin, made.label_parts)
+    model, measured = ways.model(), measure_ways(ways, inputs.first_origin, inputs.label_parts)
     everyone = np.arange(len(panel.account_ids))
     now, p = use.at(everyone, np.full_like(everyone, panel.now)), panel.probability[:, panel.now]
     columns = {"p_leaves": p, "use_last": now.last, "use_before": now.before}
     if model is None or measured is None:
-        made.notes.append(
+        inputs.notes.append(
             "whether use rises is not said: too few past dates with known outcomes, or too few"
             " rises among them."
         )
@@ -342,7 +350,7 @@ def _three_ways(
             None,
         )
     if not measured.is_better:
-        made.notes.append(
+        inputs.notes.append(
             "the trend of use did not tell who rises on later dates: the share among all kept"
             " accounts is given."
         )
@@ -407,51 +415,46 @@ def _past_table(panel: Panel) -> pd.DataFrame:
     )
 
 
-def _facts(
-    made: _Made,
+def _summary(
+    inputs: _Inputs,
     run: PastRun,
-    target: Target,
     projections: Mapping[int, Measured | None],
     ways: ThreeWayMeasured | None,
     accounts: pd.DataFrame,
-) -> dict[str, Any]:
-    """The plain summary: what was found, and how good it is on dates after the model's training."""
-    return {
-        "target": target.name,
-        "run_id": run.run_id,
-        "as_of": run.day.isoformat(),
-        "horizon_days": target.horizon_days,
-        "accounts": int(accounts["p_leaves"].notna().sum()),
-        "past_dates": len(made.panel.dates) - 1,
-        "step_days": STEP_DAYS,
-        "first_date": made.panel.dates[0].isoformat(),
-        "tested_from": _tested_from(made),
-        "movements": {
+) -> TrajectorySummary:
+    """What was found, and how good it is on dates after the model's training."""
+    panel, target = inputs.panel, inputs.target
+    return TrajectorySummary(
+        target=target.name,
+        run_id=run.run_id,
+        as_of=run.day.isoformat(),
+        horizon_days=int(target.horizon_days or 0),
+        accounts=int(accounts["p_leaves"].notna().sum()),
+        past_dates=len(panel.dates) - 1,
+        step_days=STEP_DAYS,
+        first_date=panel.dates[0].isoformat(),
+        tested_from=_tested_from(inputs),
+        movements={
             str(k): int(v) for k, v in accounts["movement"].value_counts().sort_index().items()
         },
-        "movement_records": {
-            name: asdict(each)
-            for name, each in movement_records(made.panel, made.first_origin).items()
-        },
-        "nominal_coverage": COVERAGE,
-        "use_days": made.horizon_parts * STEP_DAYS,
-        "projections": {
-            str(days): None if each is None else asdict(each) for days, each in projections.items()
-        },
-        "three_ways": None if ways is None else {**asdict(ways), "is_better": ways.is_better},
-        "notes": list(made.notes),
-    }
+        movement_records=movement_records(panel, inputs.first_origin),
+        nominal_coverage=COVERAGE,
+        use_days=inputs.horizon_parts * STEP_DAYS,
+        projections=projections,
+        three_ways=ways,
+        notes=tuple(inputs.notes),
+    )
 
 
-def _tested_from(made: _Made) -> str | None:
-    dates = made.panel.dates[made.first_origin :]
+def _tested_from(inputs: _Inputs) -> str | None:
+    dates = inputs.panel.dates[inputs.first_origin :]
     return dates[0].isoformat() if dates else None
 
 
-def _publish(workspace: Workspace, run_id: str, target: Target, made: Trajectory) -> None:
+def _publish(workspace: Workspace, run_id: str, target: Target, trajectory: Trajectory) -> None:
     for name, rows, columns in (
-        (TRAJECTORY, made.accounts, ACCOUNT_COLUMNS),
-        (PAST_SCORES, made.past, PAST_COLUMNS),
+        (TRAJECTORY, trajectory.accounts, ACCOUNT_COLUMNS),
+        (PAST_SCORES, trajectory.past, PAST_COLUMNS),
     ):
         schema = pa.schema(list(columns))
         frame = rows.reindex(columns=schema.names)
@@ -467,7 +470,7 @@ def _publish(workspace: Workspace, run_id: str, target: Target, made: Trajectory
     entry = {
         "run_id": run_id,
         "target": target.name,
-        "facts": json.dumps(made.facts, sort_keys=True),
+        "facts": json.dumps(trajectory.summary.to_dict(), sort_keys=True),
     }
     workspace.store.write(
         CHECKS,

@@ -1,5 +1,6 @@
 """A forecast as tables: for a terminal, and as plain values for JSON."""
 
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
@@ -12,72 +13,78 @@ SHOWN_RENEWALS = 15
 SHOWN_DAYS = (30, 60, 90, 180, 270, 360)
 
 
-def forecast_lines(made: Forecast, account_id: str | None = None) -> list[Any]:
+def forecast_lines(forecast: Forecast, account_id: str | None = None) -> list[Any]:
     """Renderables: what it rests on, the portfolio's curve (or one account's), renewals by month,
     the renewal calendar.
     """
-    facts = made.facts
+    summary = forecast.summary
     events = ", ".join(
         f"{count} {cause}" if cause != "all" else str(count)
-        for cause, count in facts["events"].items()
+        for cause, count in summary.events.items()
     )
     lines: list[Any] = [
         Text(
-            f"{facts['target']} as of {facts['as_of']:%Y-%m-%d}, run {facts['run_id']}:"
-            f" {facts['accounts']:,} accounts; hazards from {facts['snapshots']:,} snapshots of"
-            f" {facts['past_accounts']:,} accounts, events: {events}"
+            f"{summary.target} as of {summary.as_of:%Y-%m-%d}, run {summary.run_id}:"
+            f" {summary.accounts:,} accounts; hazards from {summary.snapshots:,} snapshots of"
+            f" {summary.past_accounts:,} accounts, events: {events}"
         )
     ]
-    lines.append(_curve_table(made, account_id))
+    lines.append(_curve_table(forecast, account_id))
     if account_id is not None:
-        return [*lines, *_remaining_lines(made, account_id), *_notes(made)]
-    lines += _remaining_lines(made, None)
-    if len(made.monthly):
-        lines.append(_month_table(made))
-    if len(made.renewals):
-        lines.append(_calendar_table(made))
-    return lines + _notes(made)
+        return [*lines, *_remaining_lines(forecast, account_id), *_notes(forecast)]
+    lines += _remaining_lines(forecast, None)
+    if len(forecast.monthly):
+        lines.append(_month_table(forecast))
+    if len(forecast.renewals):
+        lines.append(_calendar_table(forecast))
+    return lines + _notes(forecast)
 
 
-def forecast_json(made: Forecast, account_id: str | None = None) -> dict[str, Any]:
+def forecast_json(forecast: Forecast, account_id: str | None = None) -> dict[str, Any]:
     """Facts, mean curve, months and calendar; with an account its own curve and value."""
-    found: dict[str, Any] = {
-        **made.facts,
-        "horizons": _mean_curve(made).to_dict("records"),
-        "renewal_forecast": _records(made.monthly),
-        "renewals": _records(made.renewals),
+    plain: dict[str, Any] = {
+        **asdict(forecast.summary),
+        "horizons": _mean_curve(forecast).to_dict("records"),
+        "renewal_forecast": _records(forecast.monthly),
+        "renewals": _records(forecast.renewals),
     }
     if account_id is not None:
-        mine = made.horizons["account_id"] == account_id
-        found["account"] = {
+        mine = forecast.horizons["account_id"] == account_id
+        plain["account"] = {
             "account_id": account_id,
-            "horizons": _records(made.horizons[mine]),
-            "remaining_value": _records(made.remaining[made.remaining["account_id"] == account_id]),
+            "horizons": _records(forecast.horizons[mine]),
+            "remaining_value": _records(
+                forecast.remaining[forecast.remaining["account_id"] == account_id]
+            ),
         }
-    return found
+    return plain
 
 
 def _records(table: pd.DataFrame) -> list[dict[Any, Any]]:
     return table.drop(columns=["as_of", "run_id", "target"]).to_dict("records")
 
 
-def _mean_curve(made: Forecast) -> pd.DataFrame:
+def _mean_curve(forecast: Forecast) -> pd.DataFrame:
     """Mean probability per kind and day: the share of accounts expected to have had the event."""
-    return made.horizons.groupby(["kind", "days"], sort=True)["probability"].mean().reset_index()
+    return (
+        forecast.horizons.groupby(["kind", "days"], sort=True)["probability"].mean().reset_index()
+    )
 
 
-def _curve_table(made: Forecast, account_id: str | None) -> Table:
-    rows = made.horizons
+def _curve_table(forecast: Forecast, account_id: str | None) -> Table:
+    rows = forecast.horizons
     title = "share of accounts expected by day"
     if account_id is None:
-        rows = _mean_curve(made)
+        rows = _mean_curve(forecast)
     else:
         rows, title = (
             rows[rows["account_id"] == account_id],
             f"{account_id}: probability by day, 95% interval",
         )
     days = [
-        day for day in sorted(set(rows["days"])) if day in {*SHOWN_DAYS, made.facts["horizon_days"]}
+        day
+        for day in sorted(set(rows["days"]))
+        if day in {*SHOWN_DAYS, forecast.summary.horizon_days}
     ]
     table = Table(
         "",
@@ -100,25 +107,25 @@ def _share(row: "pd.Series[Any]") -> str:
     return f"{row['probability']:.1%} ({row['probability_low']:.1%}-{row['probability_high']:.1%})"
 
 
-def _remaining_lines(made: Forecast, account_id: str | None) -> list[Text]:
+def _remaining_lines(forecast: Forecast, account_id: str | None) -> list[Text]:
     table = (
-        made.remaining
+        forecast.remaining
         if account_id is None
-        else made.remaining[made.remaining["account_id"] == account_id]
+        else forecast.remaining[forecast.remaining["account_id"] == account_id]
     )
     if table.empty:
         return []
-    facts = made.facts
+    summary = forecast.summary
     discount = (
-        f", discounted {facts['yearly_discount']:.1%} a year"
-        if facts["yearly_discount"]
+        f", discounted {summary.yearly_discount:.1%} a year"
+        if summary.yearly_discount
         else ", not discounted"
     )
-    within = f"within {facts['months']} months{discount}"
+    within = f"within {summary.months} months{discount}"
     if account_id is None:
         return [
             Text(
-                f"mean time with us within {facts['curve_days']} days:"
+                f"mean time with us within {summary.curve_days} days:"
                 f" {table['expected_days'].mean():.0f} days; expected remaining value {within}:"
                 f" {_money(table['remaining_value'].sum())} {table['currency'].iloc[0]}"
             )
@@ -126,7 +133,7 @@ def _remaining_lines(made: Forecast, account_id: str | None) -> list[Text]:
     row = table.iloc[0]
     return [
         Text(
-            f"expected time with us within {facts['curve_days']} days: {row['expected_days']:.0f}"
+            f"expected time with us within {summary.curve_days} days: {row['expected_days']:.0f}"
             f" days ({row['expected_days_low']:.0f}-{row['expected_days_high']:.0f})"
         ),
         Text(
@@ -136,8 +143,8 @@ def _remaining_lines(made: Forecast, account_id: str | None) -> list[Text]:
     ]
 
 
-def _month_table(made: Forecast) -> Table:
-    shock = made.facts["shock_deviation"]
+def _month_table(forecast: Forecast) -> Table:
+    shock = forecast.summary.shock_deviation
     shared = "not estimated" if shock is None else f"{shock:.0%} of the expected losses"
     # A later end counts only where the account is still there, so what is due is uncertain too:
     # without its interval the upper end of what is renewed looks like more than there is.
@@ -151,13 +158,13 @@ def _month_table(made: Forecast) -> Table:
         "under notice",
         box=None,
         pad_edge=False,
-        title=f"value a year up for renewal, all segments, {made.monthly['currency'].iloc[0]}",
+        title=f"value a year up for renewal, all segments, {forecast.monthly['currency'].iloc[0]}",
         title_justify="left",
         title_style="bold",
         caption=f"deviation that all accounts of a month share: {shared}",
         caption_justify="left",
     )
-    for row in made.monthly[made.monthly["segment"] == ALL].to_dict("records"):
+    for row in forecast.monthly[forecast.monthly["segment"] == ALL].to_dict("records"):
         table.add_row(
             f"{row['month']:%Y-%m}",
             _money(row["value_due"]),
@@ -170,10 +177,10 @@ def _month_table(made: Forecast) -> Table:
     return table
 
 
-def _calendar_table(made: Forecast) -> Table:
+def _calendar_table(forecast: Forecast) -> Table:
     title = (
-        f"next renewals, {min(SHOWN_RENEWALS, len(made.renewals))} of {len(made.renewals)}; all are"
-        " in the table `renewals`"
+        f"next renewals, {min(SHOWN_RENEWALS, len(forecast.renewals))} of"
+        f" {len(forecast.renewals)}; all are in the table `renewals`"
     )
     table = Table(
         "renewal",
@@ -190,7 +197,7 @@ def _calendar_table(made: Forecast) -> Table:
         title_justify="left",
         title_style="bold",
     )
-    for row in made.renewals.head(SHOWN_RENEWALS).to_dict("records"):
+    for row in forecast.renewals.head(SHOWN_RENEWALS).to_dict("records"):
         known = not pd.isna(row["probability"])
         interval = (
             f"{row['probability_low']:.1%}-{row['probability_high']:.1%}"
@@ -210,8 +217,8 @@ def _calendar_table(made: Forecast) -> Table:
     return table
 
 
-def _notes(made: Forecast) -> list[Text]:
-    return [Text(f"note: {note}", style="dim") for note in made.facts["notes"]]
+def _notes(forecast: Forecast) -> list[Text]:
+    return [Text(f"note: {note}", style="dim") for note in forecast.summary.notes]
 
 
 def _money(amount: float) -> str:

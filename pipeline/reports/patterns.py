@@ -54,20 +54,23 @@ def pattern_lines(report: PatternReport) -> list[Any]:
 
 def pattern_json(report: PatternReport) -> dict[str, Any]:
     """Everything as plain values."""
-    plain = asdict(report.found)
-    held = sum(each.verdict == "confirmed" for each in report.found.patterns)
+    plain = asdict(report.search)
     return {
-        **report.facts,
+        "target": report.target,
+        "kind": report.kind,
+        "horizon_days": report.horizon_days,
+        "is_event_good": report.is_event_good,
+        "project": report.project,
         "false_discovery_rate": FALSE_DISCOVERIES,
-        "held": held,
+        "held": _confirmed(report),
         **{key: list(value) if isinstance(value, tuple) else value for key, value in plain.items()},
     }
 
 
 def pattern_page(report: PatternReport, *, now: datetime) -> str:
     """One self-contained HTML page: no outside hosts, no script."""
-    words = TARGET_WORDS[report.facts["kind"]]
-    thread = report.found.thread
+    words = TARGET_WORDS[report.kind]
+    thread = report.search.thread
     parts = [
         {
             "title": title,
@@ -79,7 +82,8 @@ def pattern_page(report: PatternReport, *, now: datetime) -> str:
     return render(
         "patterns.html.j2",
         style=style(),
-        facts=report.facts,
+        project=report.project,
+        target=report.target,
         now=now,
         headline=headline(report),
         looked_at=looked_at(report),
@@ -97,11 +101,11 @@ def directions(report: PatternReport) -> list[tuple[str, list[Pattern]]]:
     """Failure patterns, then success patterns, each with its title; what held comes first, then the
     strongest.
     """
-    is_good = bool(report.facts["is_event_good"])
-    verb = TARGET_WORDS[report.facts["kind"]].verb
+    is_good = report.is_event_good
+    verb = TARGET_WORDS[report.kind].verb
     often = {True: f"{verb} more often", False: f"{verb} less often"}
     return [
-        (f"{name}: accounts like this {often[more]}", _ordered(report.found.of(is_more=more)))
+        (f"{name}: accounts like this {often[more]}", _ordered(report.search.of(is_more=more)))
         for name, more in (("Failure patterns", not is_good), ("Success patterns", is_good))
     ]
 
@@ -110,52 +114,56 @@ def _ordered(patterns: Sequence[Pattern]) -> list[Pattern]:
     return sorted(patterns, key=lambda each: (_ORDER.index(each.verdict), each.is_clock))
 
 
+def _confirmed(report: PatternReport) -> int:
+    """Patterns that held on the later dates too."""
+    return sum(each.verdict == "confirmed" for each in report.search.patterns)
+
+
 def headline(report: PatternReport) -> str:
     """What came of it, in one sentence; says plainly where little or nothing survives."""
-    found = report.found
-    count, held = len(found.patterns), sum(each.verdict == "confirmed" for each in found.patterns)
-    words = TARGET_WORDS[report.facts["kind"]]
+    count, confirmed = len(report.search.patterns), _confirmed(report)
+    words = TARGET_WORDS[report.kind]
     if not count:
         return (
             f"Nothing separates accounts that {words.past} from those that {words.opposite} beyond"
             " chance"
         )
-    told = (
+    separated = (
         f"{counted(count, 'pattern')} separated accounts that {words.past} from those"
         f" that {words.opposite}"
     )
-    if not held:
-        return f"{told}; none held later: take them as questions, not as findings"
-    return f"{told}; {held} held later"
+    if not confirmed:
+        return f"{separated}; none held later: take them as questions, not as findings"
+    return f"{separated}; {confirmed} held later"
 
 
 def looked_at(report: PatternReport) -> str:
     """Dates, accounts and how much was looked at."""
-    found = report.found
-    past = TARGET_WORDS[report.facts["kind"]].past
+    search = report.search
+    past = TARGET_WORDS[report.kind].past
     return (
-        f"Found on {_dates(found.earlier_dates)} ({found.earlier_events:,} of"
-        f" {found.earlier_accounts:,} accounts {past}), checked on {later_words(report)}"
-        f" ({found.later_events:,} of {found.later_accounts:,} {past}). {found.tested:,} traits,"
-        f" high and low ends of {found.signals:,} signals, were tested; {found.passed:,} passed at"
-        f" a false discovery rate of {FALSE_DISCOVERIES:.0%}; those of much the same accounts are"
-        " one pattern. Each account counts once."
+        f"Found on {_dates(search.earlier_dates)} ({search.earlier_events:,} of"
+        f" {search.earlier_accounts:,} accounts {past}), checked on {later_words(report)}"
+        f" ({search.later_events:,} of {search.later_accounts:,} {past}). {search.tested:,} traits,"
+        f" high and low ends of {search.signals:,} signals, were tested; {search.passed:,} passed"
+        f" at a false discovery rate of {FALSE_DISCOVERIES:.0%}; those of much the same accounts"
+        " are one pattern. Each account counts once."
     )
 
 
 def later_words(report: PatternReport) -> str:
     """`the 3 dates from 22 Dec 2024 to 16 Feb 2025`."""
-    return _dates(report.found.later_dates)
+    return _dates(report.search.later_dates)
 
 
 def thread_words(report: PatternReport) -> str:
     """How many of those that left later showed several of the first patterns; empty without."""
-    thread = report.found.thread
+    thread = report.search.thread
     if thread is None:
         return ""
-    words = TARGET_WORDS[report.facts["kind"]]
+    words = TARGET_WORDS[report.kind]
     effect = thread.effect
-    kind = "success" if report.facts["is_event_good"] else "failure"
+    kind = "success" if report.is_event_good else "failure"
     is_thread = effect.p_value <= FALSE_DISCOVERIES and effect.share_event > effect.share_other
     strongest = f"{thread.together} or more of the {len(thread.patterns)} strongest {kind} patterns"
     shares = (
@@ -183,7 +191,7 @@ def _times(ratio: float) -> str:
 
 
 def _table(report: PatternReport, title: str, patterns: Sequence[Pattern]) -> Table:
-    words = TARGET_WORDS[report.facts["kind"]]
+    words = TARGET_WORDS[report.kind]
     table = Table(
         "pattern",
         words.past,

@@ -21,8 +21,9 @@ from models.trajectory import (
     STEADY,
     SUDDEN,
     UNKNOWN,
+    Measured,
 )
-from pipeline.jobs.history import AccountTrajectory
+from pipeline.jobs.history import AccountTrajectory, TrajectorySummary
 from pipeline.reports.render import day, percent, short_money
 from pipeline.reports.trajectory_picture import trajectory_svg
 
@@ -43,16 +44,16 @@ _TOLD_CALENDAR = 5
 # --------------------------------------------------------------------------------------------
 
 
-def account_lines(found: AccountTrajectory, verb: str) -> list[str]:
+def account_lines(trajectory: AccountTrajectory, verb: str) -> list[str]:
     """Own past, three ways, projection and bands of an account, a line each; what is not known is
     left out.
     """
-    row = found.row
+    row = trajectory.row
     lines = (
         _past_words(row),
-        _ways_words(found, verb),
-        _projection_words(found),
-        _band_words(found),
+        _ways_words(trajectory, verb),
+        _projection_words(trajectory),
+        _band_words(trajectory),
     )
     return [each for each in lines if each]
 
@@ -94,21 +95,21 @@ def _fell_from_height(row: Mapping[str, Any]) -> bool:
     )
 
 
-def _ways_words(found: AccountTrajectory, verb: str) -> str:
-    row = found.row
+def _ways_words(trajectory: AccountTrajectory, verb: str) -> str:
+    row = trajectory.row
     if pd.isna(row["p_rises"]):
         return ""
     leaves, rise, stays = (percent(row[name]) for name in ("p_leaves", "p_rises", "p_stays"))
     return (
-        f"next {found.facts['horizon_days']} days: {leaves} to {verb}, {rise} to stay and use it"
-        f" more, {stays} to stay as it is"
+        f"next {trajectory.summary.horizon_days} days: {leaves} to {verb}, {rise} to stay and use"
+        f" it more, {stays} to stay as it is"
     )
 
 
-def _projection_words(found: AccountTrajectory) -> str:
-    row = found.row
+def _projection_words(trajectory: AccountTrajectory) -> str:
+    row = trajectory.row
     days = sorted(
-        int(each) for each in found.facts["projections"] if not pd.isna(row[f"health_{each}d"])
+        each for each in trajectory.summary.projections if not pd.isna(row[f"health_{each}d"])
     )
     if not days:
         return ""
@@ -119,41 +120,44 @@ def _projection_words(found: AccountTrajectory) -> str:
     ]
     last = days[-1]
     calendar = float(row[f"calendar_health_{last}d"]) - float(row["health"])
-    told = (
+    calendar_words = (
         f"; the calendar alone moves it by {calendar:+.0f}"
         if abs(calendar) >= _TOLD_CALENDAR
         else ""
     )
-    return f"expected score if it stays: {', '.join(said)}{told}"
+    return f"expected score if it stays: {', '.join(said)}{calendar_words}"
 
 
-def _band_words(found: AccountTrajectory) -> str:
+def _band_words(trajectory: AccountTrajectory) -> str:
     days = [
-        int(each)
-        for each in found.facts["projections"]
-        if not pd.isna(found.row[f"p_leaving_{each}d"])
+        each
+        for each in trajectory.summary.projections
+        if not pd.isna(trajectory.row[f"p_leaving_{each}d"])
     ]
     if not days:
         return ""
     last = max(days)
     chances = ", ".join(
-        f"{percent(found.row[f'p_{band}_{last}d'])} {BANDS_IN_WORDS.get(band, band)}"
+        f"{percent(trajectory.row[f'p_{band}_{last}d'])} {BANDS_IN_WORDS.get(band, band)}"
         for band in _THEN
     )
     return f"where it will stand in {last} days: {chances}"
 
 
 def account_view(
-    found: AccountTrajectory | None, history: pd.DataFrame | None, edges: tuple[int, int], verb: str
+    trajectory: AccountTrajectory | None,
+    history: pd.DataFrame | None,
+    edges: tuple[int, int],
+    verb: str,
 ) -> dict[str, Any] | None:
     """What the account page shows; None where there is nothing to show."""
     if (
-        found is None
-        or pd.isna(found.row["health"])
-        or str(found.row["band"]) not in BANDS_IN_WORDS
+        trajectory is None
+        or pd.isna(trajectory.row["health"])
+        or str(trajectory.row["band"]) not in BANDS_IN_WORDS
     ):
         return None
-    lines = account_lines(found, verb)
+    lines = account_lines(trajectory, verb)
     published = (
         pd.DataFrame({"as_of": [], "health": [], "marker": []}) if history is None else history
     )
@@ -162,25 +166,29 @@ def account_view(
     return {
         "lines": lines,
         "alert": (
-            MOVEMENTS_IN_WORDS[found.row["movement"]] if found.row["movement"] in FALLEN else ""
+            MOVEMENTS_IN_WORDS[trajectory.row["movement"]]
+            if trajectory.row["movement"] in FALLEN
+            else ""
         ),
-        "picture": trajectory_svg(found, published, edges, band_names([str(found.row["band"])])),
-        "foot": foot_words(found.facts),
+        "picture": trajectory_svg(
+            trajectory, published, edges, band_names([str(trajectory.row["band"])])
+        ),
+        "foot": foot_words(trajectory.summary),
     }
 
 
-def foot_words(facts: Mapping[str, Any]) -> str:
+def foot_words(summary: TrajectorySummary) -> str:
     """What the marks of the picture mean, and how far the projection can be trusted."""
-    held = [
-        f"{percent(each['coverage'])} of {each['pairs']:,} in {days} days"
-        for days, each in sorted(facts["projections"].items(), key=lambda item: int(item[0]))
+    coverages = [
+        f"{percent(each.coverage)} of {each.pairs:,} in {days} days"
+        for days, each in sorted(summary.projections.items())
         if each is not None
     ]
-    meant = percent(facts["nominal_coverage"])
+    meant = percent(summary.nominal_coverage)
     measured = (
         f"; on dates after its training, bars meant to hold {meant} of the scores of those who"
-        f" stayed held {' and '.join(held)}"
-        if held
+        f" stayed held {' and '.join(coverages)}"
+        if coverages
         else ""
     )
     return (
@@ -194,18 +202,18 @@ def foot_words(facts: Mapping[str, Any]) -> str:
 
 
 def trajectory_lines(
-    accounts: pd.DataFrame, facts: Mapping[str, Any], people: pd.DataFrame, verb: str
+    accounts: pd.DataFrame, summary: TrajectorySummary, people: pd.DataFrame, verb: str
 ) -> list[Any]:
     """Renderables: who dropped, who declines, where scores will stand, which way accounts go, and
     how good that is.
     """
     rows = accounts.merge(people, on="account_id", how="left")
-    counts = facts["movements"]
+    counts = summary.movements
     lines: list[Any] = [
         Text(
-            f"{facts['target']} as of {facts['as_of']}, run {facts['run_id']}:"
-            f" {facts['accounts']:,} accounts against their own past ({facts['past_dates']} dates"
-            f" {facts['step_days']} days apart, scored by this run's model), the calendar taken out"
+            f"{summary.target} as of {summary.as_of}, run {summary.run_id}:"
+            f" {summary.accounts:,} accounts against their own past ({summary.past_dates} dates"
+            f" {summary.step_days} days apart, scored by this run's model), the calendar taken out"
         ),
         Text(
             "  ".join(
@@ -222,20 +230,20 @@ def trajectory_lines(
         (
             SLOW,
             (
-                f"slow declines: a clear slope over {LOOK_BACK * facts['step_days']} days, not one"
+                f"slow declines: a clear slope over {LOOK_BACK * summary.step_days} days, not one"
                 " step"
             ),
         ),
     ):
         lines += _alert_table(rows, movement, title)
-    lines += _ways_lines(rows, facts, verb) + _move_tables(rows, facts) + quality_lines(facts)
+    lines += _ways_lines(rows, summary, verb) + _move_tables(rows, summary) + quality_lines(summary)
     lines.append(
         Text(
             "one account with its past and its reasons: tenure explain ACCOUNT, or --page for the"
             " picture"
         )
     )
-    return lines + [Text(f"note: {note}", style="dim") for note in facts["notes"]]
+    return lines + [Text(f"note: {note}", style="dim") for note in summary.notes]
 
 
 def _alerts(rows: pd.DataFrame, movement: str) -> pd.DataFrame:
@@ -292,17 +300,17 @@ def _use_words(row: Mapping[Any, Any]) -> str:
     return f"{row['use_before']:,.0f} -> {row['use_last']:,.0f}"
 
 
-def _ways_lines(rows: pd.DataFrame, facts: Mapping[str, Any], verb: str) -> list[Any]:
+def _ways_lines(rows: pd.DataFrame, summary: TrajectorySummary, verb: str) -> list[Any]:
     known = rows.dropna(subset=["p_rises"])
     if known.empty:
         return []
     leaves, rise, stay = (known[name].sum() for name in ("p_leaves", "p_rises", "p_stays"))
     return [
         Text(
-            f"expected in the next {facts['horizon_days']} days, of {len(known):,}: {leaves:,.0f}"
+            f"expected in the next {summary.horizon_days} days, of {len(known):,}: {leaves:,.0f}"
             f" to {verb}, {rise:,.0f} to stay and use it more, {stay:,.0f} to stay as they are"
             f" (more: {percent(MARGIN_SHARE)} and {MARGIN_DAYS:.0f} user-days above what the"
-            f" typical customer does, {facts['use_days']} days against {facts['use_days']})"
+            f" typical customer does, {summary.use_days} days against {summary.use_days})"
         )
     ]
 
@@ -316,9 +324,9 @@ def band_moves(accounts: pd.DataFrame, days: int) -> pd.DataFrame:
     return table.reindex([band for band in _THEN if band in table.index]).reset_index()
 
 
-def _move_tables(rows: pd.DataFrame, facts: Mapping[str, Any]) -> list[Any]:
+def _move_tables(rows: pd.DataFrame, summary: TrajectorySummary) -> list[Any]:
     tables: list[Any] = []
-    for days in sorted(map(int, facts["projections"])):
+    for days in sorted(summary.projections):
         moves = band_moves(rows, days)
         if moves.empty:
             continue
@@ -350,67 +358,65 @@ def _move_tables(rows: pd.DataFrame, facts: Mapping[str, Any]) -> list[Any]:
     return tables
 
 
-def quality_lines(facts: Mapping[str, Any]) -> list[Any]:
+def quality_lines(summary: TrajectorySummary) -> list[Any]:
     """How each part did on dates after the model's training, each date from outcomes known by
     then.
     """
     lines = (
         ["how good it is, measured on dates after the model's training"]
-        if facts["tested_from"]
+        if summary.tested_from
         else []
     )
-    for name, record in facts["movement_records"].items():
+    for name, record in summary.movement_records.items():
         if name in (*FALLEN, STEADY):
             lines.append(
-                f"  {MOVEMENTS_IN_WORDS[name]}: {percent(record['happened'], 1)} of"
-                f" {record['rows']:,} past cases ({record['accounts']:,} accounts) left; their"
-                f" scores said {percent(record['said'], 1)}"
+                f"  {MOVEMENTS_IN_WORDS[name]}: {percent(record.happened, 1)} of"
+                f" {record.rows:,} past cases ({record.accounts:,} accounts) left; their"
+                f" scores said {percent(record.said, 1)}"
             )
-    for days, each in sorted(facts["projections"].items(), key=lambda item: int(item[0])):
+    for days, each in sorted(summary.projections.items()):
         if each is not None:
-            lines += _projection_quality(int(days), each, float(facts["nominal_coverage"]))
-    ways = facts["three_ways"]
+            lines += _projection_quality(days, each, summary.nominal_coverage)
+    ways = summary.three_ways
     if ways is not None:
-        pairs = zip(ways["rise_said"], ways["rise_seen"], strict=True)
+        pairs = zip(ways.rise_said, ways.rise_seen, strict=True)
         fifths = ", ".join(f"{percent(said)} {percent(seen)}" for said, seen in pairs)
         lines += [
             (
-                f"  three ways: log loss {ways['log_loss']:.4f} on {ways['rows']:,} rows of"
-                f" {ways['accounts']:,} accounts; with a constant split of those who stay"
-                f" {ways['log_loss_constant_split']:.4f}, with three constants"
-                f" {ways['log_loss_constant']:.4f}"
+                f"  three ways: log loss {ways.log_loss:.4f} on {ways.rows:,} rows of"
+                f" {ways.accounts:,} accounts; with a constant split of those who stay"
+                f" {ways.log_loss_constant_split:.4f}, with three constants"
+                f" {ways.log_loss_constant:.4f}"
             ),
             f"    use rises, said and seen by fifth: {fifths}",
         ]
     return [Text(line, style="bold" if not line.startswith(" ") else "") for line in lines]
 
 
-def _projection_quality(days: int, each: Mapping[str, Any], nominal: float) -> list[str]:
+def _projection_quality(days: int, each: Measured, nominal: float) -> list[str]:
     bands = ", ".join(
         f"{BANDS_IN_WORDS.get(name, name)} {percent(share)} of {count:,}"
-        for name, (count, share) in each["by_band"].items()
+        for name, (count, share) in each.by_band.items()
     )
-    held = (
-        f"{percent(each['coverage'], 1)} ({percent(each['low'], 1)} to {percent(each['high'], 1)})"
-    )
+    coverage = f"{percent(each.coverage, 1)} ({percent(each.low, 1)} to {percent(each.high, 1)})"
     return [
         (
-            f"  {days} days: ranges meant to hold {percent(nominal)} held {held} of"
-            f" {each['pairs']:,} later scores of {each['accounts']:,} accounts; by band of then:"
+            f"  {days} days: ranges meant to hold {percent(nominal)} held {coverage} of"
+            f" {each.pairs:,} later scores of {each.accounts:,} accounts; by band of then:"
             f" {bands}"
         ),
         (
-            f"    median width {each['width']:.0f} points; median error {each['middle_error']:.1f},"
-            f' of "it stays as it is" {each["same_error"]:.1f}; log loss of the band'
-            f" {each['log_loss']:.3f}, of counts by band {each['log_loss_counts']:.3f}"
+            f"    median width {each.width:.0f} points; median error {each.middle_error:.1f},"
+            f' of "it stays as it is" {each.same_error:.1f}; log loss of the band'
+            f" {each.log_loss:.3f}, of counts by band {each.log_loss_counts:.3f}"
         ),
     ]
 
 
-def trajectory_json(accounts: pd.DataFrame, facts: Mapping[str, Any]) -> dict[str, Any]:
+def trajectory_json(accounts: pd.DataFrame, summary: TrajectorySummary) -> dict[str, Any]:
     """Facts, band moves per days ahead, and the accounts with an alert, as plain values."""
     moves = {
-        days: band_moves(accounts, int(days)).to_dict("records") for days in facts["projections"]
+        str(days): band_moves(accounts, days).to_dict("records") for days in summary.projections
     }
     alerts = accounts[accounts["movement"].isin(FALLEN)].drop(columns=["target", "run_id"])
-    return {**facts, "band_moves": moves, "alerts": alerts.to_dict("records")}
+    return {**summary.to_dict(), "band_moves": moves, "alerts": alerts.to_dict("records")}

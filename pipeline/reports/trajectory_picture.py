@@ -37,7 +37,10 @@ class _Paper:
 
 
 def trajectory_svg(
-    found: AccountTrajectory, history: pd.DataFrame, edges: tuple[int, int], names: Sequence[str]
+    trajectory: AccountTrajectory,
+    history: pd.DataFrame,
+    edges: tuple[int, int],
+    names: Sequence[str],
 ) -> Markup:
     """The past as this model would have said it (line), published scores (dots), and where it is
     expected (bars).
@@ -49,11 +52,11 @@ def trajectory_svg(
     edges, names
         Last scores of the two lower bands, and the bands, lowest first.
     """
-    row, now = found.row, pd.Timestamp(found.row["as_of"])
-    past = found.past.dropna(subset=["health_exact"])
+    row, now = trajectory.row, pd.Timestamp(trajectory.row["as_of"])
+    past = trajectory.past.dropna(subset=["health_exact"])
     ahead = [
-        int(each)
-        for each in sorted(found.facts["projections"], key=int)
+        each
+        for each in sorted(trajectory.summary.projections)
         if not pd.isna(row[f"health_{each}d"])
     ]
     paper = _Paper(
@@ -70,7 +73,7 @@ def trajectory_svg(
     ]
     parts += [
         f'<polyline class="past" points="{_places(paper, run)}"/>'
-        for run in _unbroken(points, float(found.facts["step_days"]))
+        for run in _unbroken(points, float(trajectory.summary.step_days))
     ]
     parts += [
         f'<circle class="published" cx="{paper.x(each["as_of"])}" cy="{paper.y(each["health"])}"'

@@ -111,7 +111,7 @@ def test_reasons_add_up_to_the_total(made: Forecast) -> None:
     wide = made.horizons.pivot(index=["account_id", "days"], columns="kind", values="probability")
     reasons = wide.drop(columns="total")
     if reasons.columns.empty:
-        assert any("one cause" in note for note in made.facts["notes"])
+        assert any("one cause" in note for note in made.summary.notes)
     else:
         assert np.abs(reasons.sum(axis=1) - wide["total"]).max() < 1e-12
 
@@ -238,7 +238,7 @@ test = { count = 1 }""",
     assert np.abs(curves[30] - scores.loc[curves.index, "probability"]).max() < 1e-9
     assert (np.diff(curves.to_numpy(), axis=1) > 0).all()
     assert made.renewals.empty and made.monthly.empty and len(made.remaining) == len(curves)
-    assert any("no renewal calendar" in note for note in made.facts["notes"])
+    assert any("no renewal calendar" in note for note in made.summary.notes)
 
 
 def test_one_reason_as_target_has_the_others_as_competitors(company_copy: Company) -> None:

@@ -28,13 +28,13 @@ def test_dates_that_found_end_before_those_that_check(
 ) -> None:
     workspace, target = company.workspace()
     labels = workspace.store.read("labels", filters=[("target", "=", target.name)])
-    until = labels[labels["as_of"].isin(report.found.earlier_dates)]["label_until"].max()
-    assert until <= report.found.later_dates[0]
-    assert report.found.tested > 100 and report.found.patterns
+    until = labels[labels["as_of"].isin(report.search.earlier_dates)]["label_until"].max()
+    assert until <= report.search.later_dates[0]
+    assert report.search.tested > 100 and report.search.patterns
 
 
 def test_every_pattern_says_what_came_of_it(report: PatternReport) -> None:
-    for each in report.found.patterns:
+    for each in report.search.patterns:
         assert each.words and each.verdict in VERDICT_WORDS
         assert (each.found.share_event > each.found.share_other) == each.is_more
         assert (
@@ -49,7 +49,7 @@ def test_directions_have_their_names_and_turn_round_for_a_good_event(report: Pat
         "Failure patterns",
         "Success patterns",
     ]
-    good = PatternReport(report.found, {**report.facts, "is_event_good": True, "kind": "expansion"})
+    good = replace(report, is_event_good=True, kind="expansion")
     assert [title for title, _ in directions(good)] == [
         "Failure patterns: accounts like this grow less often",
         "Success patterns: accounts like this grow more often",
@@ -57,17 +57,17 @@ def test_directions_have_their_names_and_turn_round_for_a_good_event(report: Pat
 
 
 def test_little_is_said_plainly(report: PatternReport) -> None:
-    nothing = PatternReport(replace(report.found, patterns=(), thread=None), report.facts)
+    nothing = replace(report, search=replace(report.search, patterns=(), thread=None))
     assert (
         headline(nothing)
         == "Nothing separates accounts that left from those that stayed beyond chance"
     )
     assert thread_words(nothing) == ""
-    page = pattern_page(nothing, now=report.found.later_dates[0].to_pydatetime())
+    page = pattern_page(nothing, now=report.search.later_dates[0].to_pydatetime())
     assert page.count("None beyond chance.") == 2
-    failed = tuple(replace(each, verdict="not_confirmed") for each in report.found.patterns)
+    failed = tuple(replace(each, verdict="not_confirmed") for each in report.search.patterns)
     assert "none held later" in headline(
-        PatternReport(replace(report.found, patterns=failed), report.facts)
+        replace(report, search=replace(report.search, patterns=failed))
     )
 
 

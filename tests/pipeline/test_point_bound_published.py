@@ -11,7 +11,7 @@ from features.errors import ContractError
 from pipeline.engine.duckdb import connected
 from pipeline.jobs.explain import check_points, published_rows
 from pipeline.jobs.past_runs import PastRun
-from pipeline.jobs.point_bound import bound_words, check_bound
+from pipeline.jobs.point_bound import BoundCheck, bound_words, check_bound
 from pipeline.jobs.registry import need_version
 from pipeline.jobs.score import score_target
 from pipeline.jobs.stage import load_staged
@@ -46,18 +46,10 @@ def test_a_scorecard_is_checked_against_its_own_points(company_copy: Company) ->
     with connected() as connection:
         load_staged(workspace, connection)
         score_target(workspace, connection, target, bundle=replace(bundle, basis="scorecard"))
-    found = check_points(workspace, target)["bound"]
-    assert found["slope"] == 1.0 and found["drivers"] > 0 and "its rules give" in bound_words(found)
+    bound = check_points(workspace, target).bound
+    assert bound.slope == 1.0 and bound.drivers > 0 and "its rules give" in bound_words(bound)
 
 
 def test_a_run_whose_model_is_gone_says_so() -> None:
-    words = bound_words(
-        {
-            "basis": "calibrated",
-            "slope": None,
-            "drivers": 0,
-            "largest_share": None,
-            "not_checked": "model m1 is gone.",
-        }
-    )
+    words = bound_words(BoundCheck("calibrated", not_checked="model m1 is gone."))
     assert words == "not checked against contributions: model m1 is gone"

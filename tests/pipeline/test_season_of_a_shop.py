@@ -103,4 +103,4 @@ def test_the_season_is_a_published_reason_and_points_add(tmp_path: Path) -> None
         not run.published.reasons["driver"].eq("season").any()
     )  # what all share tells nobody whom to call
     checked = check_points(workspace, workspace.target(None))
-    assert checked["accounts"] == len(run.published.scores) and checked["displayed_add"]
+    assert checked.accounts == len(run.published.scores) and checked.displayed_add

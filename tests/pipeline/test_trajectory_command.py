@@ -123,7 +123,8 @@ def test_three_ways_sum_to_one_and_leaving_is_the_published_probability(stopped:
     split = known.dropna(subset=["p_rises"])
     assert len(split) == len(known)
     assert np.abs(split[["p_leaves", "p_rises", "p_stays"]].sum(axis=1) - 1.0).max() < 1e-12
-    assert stopped.made.facts["three_ways"]["rows"] > 100
+    ways = stopped.made.summary.three_ways
+    assert ways is not None and ways.rows > 100
 
 
 def test_bands_sum_to_one_and_middles_lie_inside_their_ranges(stopped: Stopped) -> None:
@@ -140,10 +141,10 @@ def test_bands_sum_to_one_and_middles_lie_inside_their_ranges(stopped: Stopped) 
             and (low >= 0).all()
             and (high <= 100).all()
         )
-        measured = stopped.made.facts["projections"][str(days)]
+        measured = stopped.made.summary.projections[days]
+        assert measured is not None
         assert (
-            0.65 < measured["coverage"] < 0.95
-            and measured["low"] <= measured["coverage"] <= measured["high"]
+            0.65 < measured.coverage < 0.95 and measured.low <= measured.coverage <= measured.high
         )
 
 
@@ -230,7 +231,7 @@ def test_the_portfolio_is_told_in_tables(stopped: Stopped) -> None:
     console = Console(width=160, record=True, highlight=False, force_terminal=False)
     with console.capture() as captured:
         for line in trajectory_lines(
-            stopped.made.accounts, stopped.made.facts, stopped.made.people, "leave"
+            stopped.made.accounts, stopped.made.summary, stopped.made.people, "leave"
         ):
             console.print(line)
     text = captured.get()
@@ -252,9 +253,7 @@ def test_the_command_publishes_the_same_bytes_and_answers_in_json(
     assert answer.code == 0, answer.err
     told = json.loads(answer.out)
     assert {each["account_id"] for each in told["alerts"]} >= set(dropped(stopped))
-    assert (
-        set(told["band_moves"]) == {"30", "90"} and told["run_id"] == stopped.made.facts["run_id"]
-    )
+    assert set(told["band_moves"]) == {"30", "90"} and told["run_id"] == stopped.made.summary.run_id
     for table, rows, key in (
         ("trajectory", stopped.made.accounts, ["account_id"]),
         ("past_scores", stopped.made.past, ["account_id", "as_of"]),
