@@ -35,13 +35,13 @@ def _ratio_signals(
     cards: tuple[RatioCard, ...], columns: list[tuple[Signal, str]], taken: set[str]
 ) -> list[tuple[Signal, str]]:
     by_name = {signal.column: (signal, expression) for signal, expression in columns}
-    found = []
+    signals = []
     for card in cards:
         if card.numerator in by_name and card.divisor in by_name:
             (top, above), (bottom, below) = by_name[card.numerator], by_name[card.divisor]
             definition = {"numerator": top.definition, "divisor": bottom.definition}
             taken.add(card.name)
-            found.append(
+            signals.append(
                 (
                     Signal(
                         column=card.name,
@@ -62,7 +62,7 @@ def _ratio_signals(
                     f"({above}) / nullif({below}, 0e0)",
                 )
             )
-    return found
+    return signals
 
 
 def _declared_cards(
@@ -213,7 +213,7 @@ def _first_steps(windows: Mapping[str, tuple[int, ...]]) -> tuple[SqlStep, ...]:
         "select a.account_id, cast(row_number() over (order by a.account_id) as integer) as"
         " account_no\nfrom (select distinct account_id from snapshots) a"
     )
-    asked = (
+    snapshots = (
         "select s.account_id, a.account_no, s.as_of_day, s.partition_name\n"
         f"from snapshots s join {ACCOUNTS} a on a.account_id = s.account_id"
     )
@@ -221,7 +221,7 @@ def _first_steps(windows: Mapping[str, tuple[int, ...]]) -> tuple[SqlStep, ...]:
     before = {w for w in lengths if 2 * w in lengths}
     return (
         SqlStep(ACCOUNTS, accounts),
-        SqlStep(ASKED, asked),
+        SqlStep(ASKED, snapshots),
         SqlStep(CELLS, cells(lengths, before)),
     )
 

@@ -166,12 +166,12 @@ def _season_entry(signal: Signal) -> Entry:
 
 
 def _automatic_entries(window_days: tuple[int, ...]) -> list[Entry]:
-    found = []
+    listed = []
     for table in ACTIVITY:
         numbers = (_ANY_NUMBER,) if table == "usage_events" else ()
         cards = automatic_cards(CONTRACTS[table], (_ANY_KIND,), numbers, window_days)
-        found += [_card_entry(card, is_automatic=True) for card in cards]
-    return found
+        listed += [_card_entry(card, is_automatic=True) for card in cards]
+    return listed
 
 
 def _shown(text: str) -> str:
@@ -231,9 +231,9 @@ def catalogue_text(window_days: tuple[int, ...] = DEFAULT_WINDOWS) -> str:
             " sources out."
         ),
     ]
-    for title, found in _sections(window_days):
+    for title, section in _sections(window_days):
         lines += ["", title.upper()]
-        for entry in found:
+        for entry in section:
             lines += [
                 f"  {entry.columns}",
                 (
@@ -254,7 +254,7 @@ def catalogue_text(window_days: tuple[int, ...] = DEFAULT_WINDOWS) -> str:
 def catalogue_markdown() -> str:
     """The same as Markdown tables, one per dimension."""
     parts = []
-    for title, found in _sections():
+    for title, section in _sections():
         parts += [
             f"## {title[0].upper()}{title[1:]}",
             "",
@@ -276,7 +276,7 @@ def catalogue_markdown() -> str:
                 )
             )
             + " |"
-            for entry in found
+            for entry in section
         ]
         parts.append("")
     parts += [
@@ -297,10 +297,10 @@ def catalogue_markdown() -> str:
 def _sections(
     window_days: tuple[int, ...] = DEFAULT_WINDOWS,
 ) -> Iterable[tuple[str, list[Entry]]]:
-    found = entries(window_days)
+    listed = entries(window_days)
     for dimension in DIMENSIONS:
-        yield dimension, [e for e in found if e.dimension == dimension and not e.is_automatic]
-    yield "made automatically", [e for e in found if e.is_automatic]
+        yield dimension, [e for e in listed if e.dimension == dimension and not e.is_automatic]
+    yield "made automatically", [e for e in listed if e.is_automatic]
 
 
 def _cell(text: str) -> str:

@@ -32,11 +32,11 @@ def distinct_slugs(texts: Iterable[str]) -> dict[str, str]:
     """A slug for each text; the later of two that would read alike (`Add-on`, `add on`) gets a
     hash.
     """
-    found: dict[str, str] = {}
+    slugs: dict[str, str] = {}
     for text in texts:
         plain = slug(text)
-        found[text] = plain if plain not in found.values() else f"{plain}_{_mark(text)}"
-    return found
+        slugs[text] = plain if plain not in slugs.values() else f"{plain}_{_mark(text)}"
+    return slugs
 
 
 def _mark(text: str) -> str:

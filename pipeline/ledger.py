@@ -191,13 +191,13 @@ def roll_back(store: Store, run_id: str, now: datetime) -> list[str]:
             .sort_values(["published_at", "as_of"], kind="stable")
             .tail(SHOWN_RUNS)
         )
-        told = "".join(
+        listing = "".join(
             f"\n  {run['run_id']}  as of {run['as_of']:%Y-%m-%d}  {run['target']}  {run['state']}"
             for run in listed.iloc[::-1].to_dict("records")
         )
         raise NotFound(
             f"{problem} with id {run_id!r}."
-            f" {'Newest runs' if chosen.empty else 'They are'}:{told or ' none yet.'}"
+            f" {'Newest runs' if chosen.empty else 'They are'}:{listing or ' none yet.'}"
         )
     target_run = dict(chosen.iloc[0])
     if target_run["state"] == "failed":

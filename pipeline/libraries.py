@@ -8,10 +8,10 @@ LIBRARIES = ("tenure", "lightgbm", "duckdb", "numpy", "pandas", "deltalake")
 
 def library_versions() -> dict[str, str]:
     """Library -> version; `source tree` where it runs without being installed."""
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for name in LIBRARIES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
-            found[name] = "source tree"
-    return found
+            versions[name] = "source tree"
+    return versions

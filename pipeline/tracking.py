@@ -101,9 +101,9 @@ def refuse_damaged(folder: Path) -> None:
 
 def experiment_id(of: "MlflowClient", name: str, root: Path, tracking_uri: str | None) -> str:
     """The experiment of that name, made with artifacts below `root`/mlruns where it is new."""
-    found = of.get_experiment_by_name(name)
-    if found is not None:
-        return str(found.experiment_id)
+    experiment = of.get_experiment_by_name(name)
+    if experiment is not None:
+        return str(experiment.experiment_id)
     location = None if tracking_uri else (root / "mlruns" / "artifacts").resolve().as_uri()
     return str(of.create_experiment(name, artifact_location=location))
 
@@ -136,14 +136,16 @@ def log_trials(trials: "pd.DataFrame", experiment: str) -> None:
         with mlflow.start_run(
             run_name=f"trial {trial['trial']}", nested=True, experiment_id=experiment
         ):
-            told = {
+            logged = {
                 str(name): value
                 for name, value in trial.items()
                 if value == value and value is not None
             }
-            mlflow.log_metrics({name: float(told[name]) for name in _TRIAL_METRICS if name in told})
+            mlflow.log_metrics(
+                {name: float(logged[name]) for name in _TRIAL_METRICS if name in logged}
+            )
             mlflow.log_params(
-                {name: value for name, value in told.items() if name not in _TRIAL_METRICS}
+                {name: value for name, value in logged.items() if name not in _TRIAL_METRICS}
             )
 
 

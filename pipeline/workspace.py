@@ -103,13 +103,13 @@ def activity_source(workspace: Workspace, target: Target) -> str:
 
 
 def _need(workspace: Workspace, contract: str, what: str) -> str:
-    found = workspace.source_named(contract)
-    if found is None:
+    source = workspace.source_named(contract)
+    if source is None:
         raise NotFound(
             f"{what} needs a source with the contract {contract!r}; the project has "
             f"{', '.join(workspace.project.sources) or 'none'}. Add [sources.{contract}]."
         )
-    return found
+    return source
 
 
 def population_source(workspace: Workspace, target: Target) -> tuple[str, str]:

@@ -50,12 +50,12 @@ def forecast(
     options = ForecastOptions(months, discount)
     workspace, chosen = open_project(project, target)
     with workspace.store.writing(), connected() as connection:
-        made = forecast_target(workspace, connection, chosen, day_of(as_of), options)
-    account_id = None if account is None else forecast_account(workspace, made, account)
+        forecasts = forecast_target(workspace, connection, chosen, day_of(as_of), options)
+    account_id = None if account is None else forecast_account(workspace, forecasts, account)
     if as_json:
-        print_json(forecast_json(made, account_id))
+        print_json(forecast_json(forecasts, account_id))
         return
-    show(forecast_lines(made, account_id))
+    show(forecast_lines(forecasts, account_id))
 
 
 def pulse(
@@ -160,8 +160,15 @@ def trajectory(
 
     workspace, chosen = open_project(project, target)
     with workspace.store.writing(), connected() as connection:
-        made = trajectory_target(workspace, connection, chosen, day_of(as_of))
+        trajectories = trajectory_target(workspace, connection, chosen, day_of(as_of))
     if as_json:
-        print_json(trajectory_json(made.accounts, made.summary))
+        print_json(trajectory_json(trajectories.accounts, trajectories.summary))
         return
-    show(trajectory_lines(made.accounts, made.summary, made.people, TARGET_WORDS[chosen.kind].verb))
+    show(
+        trajectory_lines(
+            trajectories.accounts,
+            trajectories.summary,
+            trajectories.people,
+            TARGET_WORDS[chosen.kind].verb,
+        )
+    )

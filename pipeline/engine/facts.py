@@ -148,7 +148,7 @@ def choose(
     """Kinds of event and categories of attributes, from what was known before a day; frozen in the
     model.
     """
-    found: dict[str, Any] = {}
+    choices: dict[str, Any] = {}
     facts, event = facts_table(staged.name), staged.contract.event_time
     stream = next((s for s in staged.contract.streams if s.name == ""), None)
     if (
@@ -157,7 +157,7 @@ def choose(
         and stream.kind
         and staged.is_mapped(stream.kind)
     ):
-        found["kinds"] = _commonest_kinds(
+        choices["kinds"] = _commonest_kinds(
             connection, staged, facts, str(event), stream.kind, before_day, max_kinds
         )
     categories = {}
@@ -172,7 +172,7 @@ def choose(
         )
         if len(counted) > 1:
             categories[name] = [v for v, _ in counted]
-    return {**found, "categories": categories}
+    return {**choices, "categories": categories}
 
 
 def _commonest_kinds(
@@ -239,11 +239,11 @@ def _first_day(connection: Connection, staged: StagedSource, counts: pd.DataFram
     )
     lows = [int(counts["event_day"].min())] if len(counts) else []
     if others:
-        found = rows(
+        firsts = rows(
             connection,
             f"select {', '.join(f'min({t}_day)' for t in others)} from {facts_table(staged.name)}",
         )[0]
-        lows += [v for v in found if v is not None]
+        lows += [v for v in firsts if v is not None]
     return min(lows, default=NEVER)
 
 

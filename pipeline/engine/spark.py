@@ -150,25 +150,25 @@ def run_plan_on_spark(
     cells_at_once
         About how many values of the result are collected at a time.
     """
-    with ExitStack() as done:
+    with ExitStack() as cleanup:
         for name, (staged, files) in sources.items():
-            _name(session, done, f"staged_{slug(name)}", session.read.parquet(*files))
+            _name(session, cleanup, f"staged_{slug(name)}", session.read.parquet(*files))
             _name(
                 session,
-                done,
+                cleanup,
                 facts_table(name),
                 session.sql(facts_on_spark(staged, f"staged_{slug(name)}")),
             )
         _name(
             session,
-            done,
+            cleanup,
             "snapshots",
             _sent(session, connection, "snapshots", "account_id, as_of_day, partition_name"),
         )
         for table in ("calendar", *(f"dates_{slug(name)}" for name in plan.windows)):
-            _name(session, done, table, _sent(session, connection, table, "*").hint("broadcast"))
+            _name(session, cleanup, table, _sent(session, connection, table, "*").hint("broadcast"))
         for step in plan.steps:
-            _name(session, done, step.name, _kept(session, session.sql(step.select)))
+            _name(session, cleanup, step.name, _kept(session, session.sql(step.select)))
         _collect(
             connection,
             session.sql(plan.query),
@@ -177,10 +177,10 @@ def run_plan_on_spark(
         )
 
 
-def _name(session: "SparkSession", done: ExitStack, name: str, frame: "DataFrame") -> None:
+def _name(session: "SparkSession", cleanup: ExitStack, name: str, frame: "DataFrame") -> None:
     """Let SQL read the frame under a name until `done`."""
     frame.createOrReplaceTempView(name)
-    done.callback(session.catalog.dropTempView, name)
+    cleanup.callback(session.catalog.dropTempView, name)
 
 
 def _kept(session: "SparkSession", frame: "DataFrame") -> "DataFrame":

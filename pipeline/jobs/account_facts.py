@@ -199,19 +199,19 @@ def _pulse(
 ) -> PulseFact | None:
     if not source.is_mapped("pulse"):
         return None
-    asked = pd.DataFrame(
+    account = pd.DataFrame(
         {"account_id": [account_id], "as_of": pd.Series([as_of], dtype="datetime64[us]")}
     )
-    found = pulse_on(connection, source, asked).iloc[0]
-    if found["status"] == NEVER:
+    pulse = pulse_on(connection, source, account).iloc[0]
+    if pulse["status"] == NEVER:
         return PulseFact(NEVER, float("nan"), None, None, None)
-    author = found["author"] if isinstance(found["author"], str) else None
+    author = pulse["author"] if isinstance(pulse["author"], str) else None
     return PulseFact(
-        str(found["status"]),
-        float(found["pulse"]),
+        str(pulse["status"]),
+        float(pulse["pulse"]),
         author,
-        found["noted_at"],
-        found["counts_until"],
+        pulse["noted_at"],
+        pulse["counts_until"],
     )
 
 

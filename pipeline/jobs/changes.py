@@ -114,14 +114,14 @@ def find_changes(
     )
     lines = lines.astype({"points_displayed": "Int64"})
     accounts = _accounts(workspace, one, two, lines)
-    found = ScoreChanges(
+    changes = ScoreChanges(
         before, after, lines, accounts, markers(before.row, after.row), tuple(notes)
     )
-    _write(workspace, target, found)
-    return found
+    _write(workspace, target, changes)
+    return changes
 
 
-def find_account(found: ScoreChanges, wanted: str) -> "pd.Series[Any]":
+def find_account(changes: ScoreChanges, wanted: str) -> "pd.Series[Any]":
     """The account of that id or name in one of the two runs.
 
     Raises
@@ -129,8 +129,8 @@ def find_account(found: ScoreChanges, wanted: str) -> "pd.Series[Any]":
     NotFound
         Naming the nearest ones.
     """
-    accounts = found.accounts
-    where = f"in run {found.before.run_id} or {found.after.run_id}"
+    accounts = changes.accounts
+    where = f"in run {changes.before.run_id} or {changes.after.run_id}"
     return accounts[accounts["account_id"] == account_named(wanted, accounts, where)].iloc[0]
 
 
@@ -366,11 +366,11 @@ def _split(
                 replace(two.bundle, scale=one.bundle.scale), inputs.remodelled.iloc[rows]
             )
         signals = one.bundle.published.signals
-        found = split(signals, stored, rebuilt, moved, remodelled, part["health_exact_after"])
+        parts = split(signals, stored, rebuilt, moved, remodelled, part["health_exact_after"])
         shown = part["health_after"].astype("int64") - part["health_before"].astype("int64")
         pieces.append(
             change_lines(
-                found,
+                parts,
                 list(part["account_id"]),
                 shown,
                 signals,
@@ -516,22 +516,22 @@ def _people(workspace: Workspace, before: PastRun, after: PastRun) -> pd.DataFra
     return pd.concat(both).drop_duplicates("account_id", keep="first")
 
 
-def _write(workspace: Workspace, target: Target, found: ScoreChanges) -> None:
+def _write(workspace: Workspace, target: Target, changes: ScoreChanges) -> None:
     """Publish the lines of a pair of runs, in the place of those of the same pair."""
     schema = pa.schema(list(CHANGES))
-    rows = found.lines.assign(
+    rows = changes.lines.assign(
         target=target.name,
-        from_run=found.before.run_id,
-        to_run=found.after.run_id,
-        from_as_of=pd.Timestamp(found.before.day),
-        to_as_of=pd.Timestamp(found.after.day),
+        from_run=changes.before.run_id,
+        to_run=changes.after.run_id,
+        from_as_of=pd.Timestamp(changes.before.day),
+        to_as_of=pd.Timestamp(changes.after.day),
     ).reindex(columns=schema.names)
     workspace.store.write(
         TABLE,
         pa.Table.from_pandas(rows, schema=schema, preserve_index=False),
         partition_by=["target"],
         replace=(
-            f"target = '{target.name}' and from_run = '{found.before.run_id}' and to_run ="
-            f" '{found.after.run_id}'"
+            f"target = '{target.name}' and from_run = '{changes.before.run_id}' and to_run ="
+            f" '{changes.after.run_id}'"
         ),
     )

@@ -118,12 +118,12 @@ def with_cover(
     feeds = workspace.store.read(
         "snapshots", columns=["account_id", "as_of", "feed"], filters=[("target", "=", target.name)]
     )
-    found = keys[["account_id", "as_of"]].merge(feeds, on=["account_id", "as_of"], how="left")
+    covered = keys[["account_id", "as_of"]].merge(feeds, on=["account_id", "as_of"], how="left")
     latest = max(ends.values())
-    until = pd.to_datetime(found["feed"].map(lambda each: ends.get(str(each), latest))).astype(
+    until = pd.to_datetime(covered["feed"].map(lambda each: ends.get(str(each), latest))).astype(
         "datetime64[us]"
     )
-    return found.assign(until=until.where(until < day, day))
+    return covered.assign(until=until.where(until < day, day))
 
 
 def events_after(
@@ -139,14 +139,14 @@ def events_after(
     """
     if target.kind == "inactivity":
         return _silences(workspace, connection, staged, target, keys)
-    found = keys.merge(
+    events = keys.merge(
         labels[["account_id", "as_of", "event_at"]], on=["account_id", "as_of"], how="left"
     )
     if not has_contracts(workspace, target):
-        return found.assign(cause="unknown")
+        return events.assign(cause="unknown")
     facts = source_facts(staged[label_source(workspace, target)], {})
     if "is_voluntary" not in facts.mapped:
-        return found.assign(cause="unknown")
+        return events.assign(cause="unknown")
     reasons = (
         connection.execute(f"""
 select f.account_id, make_timestamp(f.ends_at) as event_at,
@@ -158,10 +158,10 @@ group by 1, 2""")
         .df()
         .astype({"event_at": "datetime64[us]"})
     )
-    found = found.astype({"event_at": "datetime64[us]"}).merge(
+    events = events.astype({"event_at": "datetime64[us]"}).merge(
         reasons, on=["account_id", "event_at"], how="left"
     )
-    return found.assign(cause=found["cause"].fillna("unknown"))
+    return events.assign(cause=events["cause"].fillna("unknown"))
 
 
 def _silences(
@@ -207,10 +207,10 @@ from asked s join stretches t on t.account_id = s.account_id
   and greatest(t.from_day, s.start_day) + {target.horizon_days} <= least(coalesce(t.to_day,
     s.until_day), s.until_day)
 group by 1, 2""").df()
-    asked = pd.DataFrame(
+    snapshots = pd.DataFrame(
         {"account_id": keys["account_id"], "as_of_day": day_numbers(keys["as_of"])}
     )
-    silent = asked.merge(days, on=["account_id", "as_of_day"], how="left")["silent_day"]
+    silent = snapshots.merge(days, on=["account_id", "as_of_day"], how="left")["silent_day"]
     at = _EPOCH + pd.to_timedelta(silent - 0.5, unit="D")
     return keys.assign(event_at=at.to_numpy(), cause="unknown")
 
@@ -278,10 +278,10 @@ def terms_on(
     """Age, days to the contract's end and its length, as known on each row's date; rows keep their
     order.
     """
-    asked = pd.DataFrame(
+    snapshots = pd.DataFrame(
         {"account_id": rows["account_id"].astype("str"), "as_of_day": day_numbers(rows["as_of"])}
     )
-    put_table(connection, "asked", asked)
+    put_table(connection, "asked", snapshots)
     if has_contracts(workspace, target):
         query = _contract_terms(source_facts(staged[label_source(workspace, target)], {}))
     else:
@@ -297,8 +297,10 @@ def terms_on(
             f" join {facts.table} f on f.account_id = s.account_id and f.{first}_day < s.as_of_day"
             " group by 1, 2"
         )
-    found = asked.merge(connection.execute(query).df(), on=["account_id", "as_of_day"], how="left")
-    return found.astype({"age_days": "float64", "renewal_days": "float64", "term_days": "float64"})
+    terms = snapshots.merge(
+        connection.execute(query).df(), on=["account_id", "as_of_day"], how="left"
+    )
+    return terms.astype({"age_days": "float64", "renewal_days": "float64", "term_days": "float64"})
 
 
 def _contract_terms(facts: SourceFacts) -> str:

@@ -154,10 +154,10 @@ def _began(
 
 def _ends(connection: Connection, terms: StagedSource) -> "pd.Series[float]":
     """Day on which the last term of each account ends, as known; none where a term is open."""
-    found = connection.execute(f"""
+    ends = connection.execute(f"""
 select t.account_id, max(t.ends_at_day) as day from ({as_known(source_facts(terms, {}), "asked")}) t
 where {happened("t", "starts_at")} group by 1 having count(*) = count(t.ends_at)""").df()
-    return found.set_index("account_id")["day"].astype("float64")
+    return ends.set_index("account_id")["day"].astype("float64")
 
 
 def _times(microseconds: "pd.Series[float]") -> "pd.Series[pd.Timestamp]":

@@ -102,10 +102,10 @@ def _too_few(connection: Connection, source: StagedSource, day: int) -> str:
     usual = pd.Series(
         [counts.get(last - 7 * week, 0) for week in range(1, USUAL_WEEKS + 1)], dtype="float64"
     )
-    expected, found = float(np.median(usual)), int(counts.get(last, 0))
-    if expected >= FEWEST_USUAL and found < USUAL_SHARE * expected:
+    expected, rows = float(np.median(usual)), int(counts.get(last, 0))
+    if expected >= FEWEST_USUAL and rows < USUAL_SHARE * expected:
         return (
-            f"{source.name}: {found:,} rows on {day_of(last)}, under half of the {expected:,.0f}"
+            f"{source.name}: {rows:,} rows on {day_of(last)}, under half of the {expected:,.0f}"
             f" usual on a {day_of(last):%A}."
         )
     return ""

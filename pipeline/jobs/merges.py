@@ -91,12 +91,12 @@ def holders(merges: Merges) -> pd.DataFrame:
 def _merges(connection: Connection, source: StagedSource) -> dict[str, tuple[str, int]]:
     """What the newest versions of the rows say."""
     table = facts_table(source.name)
-    found = rows(
+    merged = rows(
         connection,
         f"select distinct f.account_id, f.merged_into, f.merged_at from {table} f "
         f"where f.merged_into is not null and {is_latest('f')} order by 1, 2, 3",
     )
-    undated = [account for account, _, merged_us in found if merged_us is None]
+    undated = [account for account, _, merged_us in merged if merged_us is None]
     if undated:
         raise ContractError(
             f"source {source.name}: {len(undated):,} accounts with merged_into have no merged_at,"
@@ -105,7 +105,7 @@ def _merges(connection: Connection, source: StagedSource) -> dict[str, tuple[str
         )
     repeated = [
         f"{one[0]} (into {one[1]} and {two[1]})"
-        for one, two in zip(found, found[1:], strict=False)
+        for one, two in zip(merged, merged[1:], strict=False)
         if one[0] == two[0]
     ]
     if repeated:
@@ -117,11 +117,11 @@ def _merges(connection: Connection, source: StagedSource) -> dict[str, tuple[str
     known = {
         account for (account,) in rows(connection, f"select distinct f.account_id from {table} f")
     }
-    lost = [f"{account} into {kept}" for account, kept, _ in found if kept not in known]
+    lost = [f"{account} into {kept}" for account, kept, _ in merged if kept not in known]
     if lost:
         raise ContractError(
             f"source {source.name}: {len(lost):,} accounts were merged into accounts that it does"
             f" not hold, such as {', '.join(lost[:QUOTED])}. Add the kept accounts to the export,"
             " or leave such merged_into empty."
         )
-    return {account: (kept, merged_us) for account, kept, merged_us in found}
+    return {account: (kept, merged_us) for account, kept, merged_us in merged}

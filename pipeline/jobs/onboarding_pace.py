@@ -43,11 +43,11 @@ order by 1, 2 nulls last""",
     by_step: dict[str, list[int | None]] = {}
     for step, days in taken:
         by_step.setdefault(step, []).append(days)
-    found = {
+    paces = {
         step: cut_points(days) for step, days in by_step.items() if len(days) >= ACCOUNTS_TO_CUT
     }
     # A step that hardly anybody has reached yet has no cut point at all.
-    return {f"{PACE}{step}": [str(cut) for cut in cuts] for step, cuts in found.items() if cuts}
+    return {f"{PACE}{step}": [str(cut) for cut in cuts] for step, cuts in paces.items() if cuts}
 
 
 def cut_points(days: list[int | None]) -> list[int]:

@@ -254,16 +254,16 @@ def _definitions(
     """The target as each configuration of the runs described it, and the runs whose configuration
     is gone.
     """
-    found: dict[str, Target] = {}
+    targets: dict[str, Target] = {}
     gone: list[tuple[str, str]] = []
     for described, part in runs.groupby("config_hash", sort=True):
         try:
-            found[str(described)] = past_target(
+            targets[str(described)] = past_target(
                 past_project(workspace, PastRun(dict(part.iloc[0]))), target
             )
         except ChurnError as error:
             gone += [(str(run_id), str(error)) for run_id in part["run_id"]]
-    return found, tuple(gone)
+    return targets, tuple(gone)
 
 
 def _matures_on(target: Target, run: Mapping[Any, Any]) -> date | None:
@@ -340,7 +340,7 @@ def _labels(
     """
     days = (published["as_of"] - pd.Timestamp(0)).dt.days.astype("int64")
     state = published["band_reason"].where(published["band"] == "leaving", "member")
-    asked = pd.DataFrame(
+    published_rows = pd.DataFrame(
         {
             "account_id": published["account_id"].astype("str"),
             "as_of_day": days,
@@ -348,7 +348,7 @@ def _labels(
         }
     )
     grid_candidates(connection, workspace, staged, target, sorted(set(days.tolist())))
-    put_table(connection, "published_rows", asked)
+    put_table(connection, "published_rows", published_rows)
     connection.execute(
         """
 create or replace temp table snapshots as
@@ -357,11 +357,11 @@ from published_rows p join candidates c
   on c.account_id = p.account_id and c.as_of_day = p.as_of_day"""
     )
     take_labels(workspace, connection, staged, target)
-    found = connection.execute(f"""
+    labels = connection.execute(f"""
 select account_id, {midnight("as_of_day")} as as_of, cast(label as double) as label, label_reason,
   {midnight("label_until_day")} as label_until, make_timestamp(event_us) as left_at
 from labels order by account_id, as_of_day""").df()
-    return found.astype(
+    return labels.astype(
         {
             "as_of": published["as_of"].dtype,
             "label_until": "datetime64[us]",
@@ -407,7 +407,7 @@ def _treated(
     A call to win back who has left is no treatment of the score.
     """
     mine = judged(rows)
-    found = treated_rows(
+    worked_on = treated_rows(
         connection,
         staged,
         mine[["account_id", "as_of", "workable_until"]].rename(
@@ -415,8 +415,8 @@ def _treated(
         ),
     )
     treated = pd.Series(pd.NA, index=rows.index, dtype="boolean")
-    if found is not None:
-        treated[mine.index] = found
+    if worked_on is not None:
+        treated[mine.index] = worked_on
     return treated
 
 
@@ -521,5 +521,7 @@ def _months(followed: Sequence[_Followed]) -> tuple[tuple[str, Record], ...]:
     if all(len(part) == 1 for part in months.values()):
         return ()
     return tuple(
-        (month, made) for month, part in months.items() if (made := _together(part)) is not None
+        (month, combined)
+        for month, part in months.items()
+        if (combined := _together(part)) is not None
     )

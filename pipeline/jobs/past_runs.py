@@ -46,8 +46,8 @@ class PastRun:
     @cached_property
     def recorded(self) -> dict[str, Any]:
         """Fingerprints of its inputs, versions of staged tables and of libraries."""
-        found: dict[str, Any] = json.loads(self.row["input_fingerprints"])
-        return found
+        inputs: dict[str, Any] = json.loads(self.row["input_fingerprints"])
+        return inputs
 
     @property
     def staged(self) -> dict[str, int]:
@@ -75,15 +75,15 @@ def keep_configuration(workspace: Workspace) -> None:
     """Keep the settings of a run under their hash, so that it can be derived again after they
     change.
     """
-    found = config_hash(workspace.project)
+    hashed = config_hash(workspace.project)
     store = workspace.store
     if store.exists(CONFIGURATIONS) and len(
-        store.read(CONFIGURATIONS, filters=[("config_hash", "=", found)])
+        store.read(CONFIGURATIONS, filters=[("config_hash", "=", hashed)])
     ):
         return
     store.write(
         CONFIGURATIONS,
-        pd.DataFrame({"config_hash": [found], "settings": [config_text(workspace.project)]}),
+        pd.DataFrame({"config_hash": [hashed], "settings": [config_text(workspace.project)]}),
         append=True,
     )
 
@@ -101,19 +101,19 @@ def find_run(workspace: Workspace, target: Target, wanted: str) -> PastRun:
     try:
         day = pd.Timestamp(date.fromisoformat(wanted))
     except ValueError:
-        found = mine[mine["run_id"].str.startswith(wanted)] if wanted else mine.iloc[:0]
+        runs = mine[mine["run_id"].str.startswith(wanted)] if wanted else mine.iloc[:0]
     else:
-        found = mine[mine["as_of"] == day].sort_values(["state", "published_at"], kind="stable")
+        runs = mine[mine["as_of"] == day].sort_values(["state", "published_at"], kind="stable")
         # Of several runs of one date the one that readers see: `published` comes before
         # `superseded`.
-        found = found[found["state"] == found["state"].min()].tail(1)
-    if len(found) != 1:
-        problem = "no run" if found.empty else f"{len(found)} runs"
+        runs = runs[runs["state"] == runs["state"].min()].tail(1)
+    if len(runs) != 1:
+        problem = "no run" if runs.empty else f"{len(runs)} runs"
         newest = ", ".join(f"{r.run_id} ({r.as_of:%Y-%m-%d})" for r in mine.tail(5).itertuples())
         raise NotFound(
             f"{problem} {wanted!r} of target {target.name!r}. Newest runs: {newest or 'none yet'}."
         )
-    return PastRun(dict(found.iloc[0]))
+    return PastRun(dict(runs.iloc[0]))
 
 
 def past_project(workspace: Workspace, run: PastRun) -> Project:
@@ -187,19 +187,19 @@ def same_version_needed(run: PastRun) -> Iterator[None]:
     try:
         yield
     except (duckdb.BinderException, duckdb.CatalogException, ArtifactMismatch) as error:
-        made = run.recorded.get("libraries", {}).get("tenure", "unknown")
+        version = run.recorded.get("libraries", {}).get("tenure", "unknown")
         raise ArtifactMismatch(
-            f"run {run.run_id} was made with other cards or contracts (tenure {made}): "
+            f"run {run.run_id} was made with other cards or contracts (tenure {version}): "
             f"{str(error).splitlines()[0]} Derive it with that version."
         ) from error
 
 
 def past_target(project: Project, target: Target) -> Target:
     """The target of that name as a project described it then."""
-    found = next((each for each in project.targets if each.name == target.name), None)
-    if found is None:
+    past = next((each for each in project.targets if each.name == target.name), None)
+    if past is None:
         raise ConfigError(f"target {target.name!r} was not in the configuration of that run.")
-    return found
+    return past
 
 
 def past_bundle(workspace: Workspace, target: Target, run: PastRun) -> Bundle:

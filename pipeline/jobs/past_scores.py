@@ -101,8 +101,8 @@ def _published(
     rows = known[["account_id", "probability"]].assign(
         health=known["health_exact"], **_all_carried(bundle, known)
     )
-    found = scores[["account_id"]].merge(rows, on="account_id", how="left")
-    return found.assign(
+    published = scores[["account_id"]].merge(rows, on="account_id", how="left")
+    return published.assign(
         as_of_day=day_number(day),
         is_there=True,
         is_member=scores["band"].to_numpy() != "leaving",
@@ -159,14 +159,14 @@ def _score(bundle: Bundle, rows: pd.DataFrame) -> pd.DataFrame:
     # Scored as published ones are: nothing known of an account is no score, nor is one that is
     # leaving already.
     has_score = signals.notna().any(axis=1).to_numpy() & (rows["state"] == MEMBER).to_numpy()
-    found = rows[["account_id", "as_of_day", "label"]].assign(
+    scores = rows[["account_id", "as_of_day", "label"]].assign(
         probability=probability,
         health=bundle.scale.exact(probability),
         **_all_carried(bundle, rows),
     )
     values = ["probability", "health", *map(_carried, AHEAD)]
-    found.loc[~has_score, values] = np.nan
-    return found.assign(is_there=True, is_member=(rows["state"] == MEMBER).to_numpy())
+    scores.loc[~has_score, values] = np.nan
+    return scores.assign(is_there=True, is_member=(rows["state"] == MEMBER).to_numpy())
 
 
 def _all_carried(bundle: Bundle, rows: pd.DataFrame) -> dict[str, Floats]:

@@ -93,10 +93,10 @@ def row_segments(
     none.
     """
     days = {as_of: day_number(pd.Timestamp(as_of).date()) for as_of in keys["as_of"].unique()}
-    asked = pd.DataFrame(
+    snapshots = pd.DataFrame(
         {"account_id": keys["account_id"].astype("str"), "as_of_day": keys["as_of"].map(days)}
     )
-    put_table(connection, "asked", asked)
+    put_table(connection, "asked", snapshots)
     accounts = next(
         (source for source in staged.values() if source.contract.table == "accounts"), None
     )
@@ -105,7 +105,7 @@ def row_segments(
     known = _attributes(connection, source_facts(accounts, {})).set_index(
         ["account_id", "as_of_day"]
     )["segment"]
-    segment = known.reindex(pd.MultiIndex.from_frame(asked)).to_numpy(dtype=object, copy=True)
+    segment = known.reindex(pd.MultiIndex.from_frame(snapshots)).to_numpy(dtype=object, copy=True)
     segment[pd.isna(segment)] = None
     return pd.Series(segment, index=keys.index, dtype="object")
 

@@ -63,10 +63,10 @@ def portfolio_metrics(
         parts.append(_renewals(connection, terms))
     if "surveys" in by_contract:
         parts.append(_surveys(connection, by_contract["surveys"]))
-    found = pd.concat(parts, ignore_index=True) if parts else _table([])
-    order = found["metric"].map(_NAMES.index)
+    metrics = pd.concat(parts, ignore_index=True) if parts else _table([])
+    order = metrics["metric"].map(_NAMES.index)
     return (
-        found.assign(order=order)
+        metrics.assign(order=order)
         .sort_values(["period_start", "order", "segment", "wording"], ignore_index=True)
         .drop(columns="order")
     )
@@ -139,7 +139,7 @@ from t""")
         f"t.starts <= epoch_us(p.{edge}) and t.covered_until > epoch_us(p.{edge})"
         for edge in ("period_start", "period_end")
     )
-    found = connection.execute(f"""
+    standing = connection.execute(f"""
 select p.period_start, p.period_end, t.account_id, any_value(s.segment) as segment,
   max(case when {start} then 1 else 0 end) as was, max(case when {end} then 1 else 0 end) as "is",
   coalesce(sum(case when {start} then t.amount_per_month end), 0) / {money}.0 as paid_before,
@@ -150,7 +150,7 @@ from periods p join bridged t on t.starts <= epoch_us(p.period_end)
   and t.covered_until > epoch_us(p.period_start)
 left join segments s on s.account_id = t.account_id and s.period_end = p.period_end
 group by 1, 2, 3 having was = 1 or "is" = 1 order by 1, 3""").df()
-    return found.merge(
+    return standing.merge(
         _users_of_product(connection, usage, workspace), on=["account_id", "period_end"], how="left"
     )
 
@@ -193,7 +193,7 @@ def _of_customers(
     """Metrics of one segment over all periods."""
     segment, rows = group
     mapped = {name for name, column in terms.columns.items() if column.is_mapped}
-    found = []
+    metrics = []
     for (start, end), mine in rows.groupby(["period_start", "period_end"], sort=True):
         was, is_ = mine["was"] == 1, mine["is"] == 1
         lost, before = mine[was & ~is_], float(mine.loc[was, "paid_before"].sum())
@@ -223,8 +223,8 @@ def _of_customers(
                 int((mine["uses"].eq(True) & is_).sum()),
                 int(is_.sum()),
             )
-        found += [_row(name, start, end, segment, "", *parts) for name, parts in values.items()]
-    return _table(found)
+        metrics += [_row(name, start, end, segment, "", *parts) for name, parts in values.items()]
+    return _table(metrics)
 
 
 def _renewals(connection: Connection, terms: StagedSource) -> pd.DataFrame:
@@ -253,7 +253,7 @@ group by 1, 2, 3 order by 1, 3""").df()
 
 def _surveys(connection: Connection, surveys: StagedSource) -> pd.DataFrame:
     """NPS and CSAT by wording and segment; wordings are never pooled."""
-    found: list[tuple[object, ...]] = []
+    metrics: list[tuple[object, ...]] = []
     for name, column, kind in (("nps", "nps_points", "nps"), ("csat", "points", "csat")):
         if not surveys.is_mapped(column):
             continue
@@ -268,8 +268,8 @@ join periods p on a.answered_at >= epoch_us(p.period_start)
 left join segments s on s.account_id = a.account_id and s.period_end = p.period_end
 where {is_latest("a")} and lower(a.kind) = '{kind}' and a.{column} is not null
 group by 1, 2, 3, 4 order by 1, 3, 4""").df()
-        found += _by_segment(name, answers)
-    return _table(found)
+        metrics += _by_segment(name, answers)
+    return _table(metrics)
 
 
 def _by_segment(name: str, counted: pd.DataFrame) -> list[tuple[object, ...]]:
@@ -311,7 +311,7 @@ def _row(
     )
 
 
-def _table(found: list[tuple[object, ...]]) -> pd.DataFrame:
+def _table(metrics: list[tuple[object, ...]]) -> pd.DataFrame:
     columns = [
         "metric",
         "period_start",
@@ -323,7 +323,7 @@ def _table(found: list[tuple[object, ...]]) -> pd.DataFrame:
         "denominator",
         "unit",
     ]
-    return pd.DataFrame(found, columns=columns).astype(
+    return pd.DataFrame(metrics, columns=columns).astype(
         {
             "metric": "str",
             "segment": "str",

@@ -156,7 +156,7 @@ def load_training(
     workspace: Workspace, target: Target
 ) -> tuple[TrainingSet, FeatureSet, pd.DataFrame]:
     """The labelled rows of a target, what their columns mean, and the labels table itself."""
-    found = feature_set(workspace, target)
+    features = feature_set(workspace, target)
     mine = [("target", "=", target.name)]
     labels = workspace.store.read("labels", filters=mine).drop(columns="target")
     snapshots = workspace.store.read(
@@ -164,14 +164,14 @@ def load_training(
     )
     keys = snapshots.merge(labels, on=["account_id", "as_of"]).dropna(subset=["label"])
     keys = keys.sort_values(["account_id", "as_of"], kind="stable", ignore_index=True)
-    columns = [s.column for s in found.signals]
+    columns = [s.column for s in features.signals]
     values = pd.DataFrame(
         signal_values(workspace.store, f"features_{target.name}", keys, columns), columns=columns
     )
-    made = TrainingSet(
-        keys[list(KEY_COLUMNS)], values, keys["label"].to_numpy(dtype=np.int8), found.signals
+    training = TrainingSet(
+        keys[list(KEY_COLUMNS)], values, keys["label"].to_numpy(dtype=np.int8), features.signals
     )
-    return made, found, labels
+    return training, features, labels
 
 
 def signal_values(

@@ -114,17 +114,19 @@ def pulse_source(staged: Mapping[str, StagedSource]) -> StagedSource:
     NotFound
         When there is none, with the lines that add one.
     """
-    found = [s for s in staged.values() if s.contract.table == "csm_notes" and s.is_mapped("pulse")]
-    if not found:
+    sources = [
+        s for s in staged.values() if s.contract.table == "csm_notes" and s.is_mapped("pulse")
+    ]
+    if not sources:
         raise NotFound(
             f"no source holds pulse ratings; staged are {', '.join(staged)}. Add"
             " [sources.csm_notes] with the columns account_id, noted_at and pulse (1 to 5), best"
             " with author and expires_at."
         )
-    return found[0]
+    return sources[0]
 
 
-def pulse_on(connection: Connection, source: StagedSource, asked: pd.DataFrame) -> pd.DataFrame:
+def pulse_on(connection: Connection, source: StagedSource, snapshots: pd.DataFrame) -> pd.DataFrame:
     """The pulse of each account as known on a date: the one that counts, else the newest there was.
 
     The one that counts is picked by the rows of the card `pulse`, so that page and score speak of
@@ -143,11 +145,11 @@ def pulse_on(connection: Connection, source: StagedSource, asked: pd.DataFrame) 
         of its expiry and 91 days after the note).
     """
     facts = source_facts(source, {})
-    days = (asked["as_of"] - pd.Timestamp(0)).dt.days.astype("int64")
+    days = (snapshots["as_of"] - pd.Timestamp(0)).dt.days.astype("int64")
     put_table(
         connection,
         "snapshots",
-        pd.DataFrame({"account_id": asked["account_id"].astype("str"), "as_of_day": days}),
+        pd.DataFrame({"account_id": snapshots["account_id"].astype("str"), "as_of_day": days}),
     )
     current = _notes(
         connection, facts, f"select * from ({state_rows('newest_note', facts)})"
@@ -155,7 +157,7 @@ def pulse_on(connection: Connection, source: StagedSource, asked: pd.DataFrame) 
     newest = _notes(connection, facts, _newest(facts))
     rows = pd.concat([current, newest]).drop_duplicates(["account_id", "as_of_day"], keep="first")
     rows = (
-        asked.assign(as_of_day=days)
+        snapshots.assign(as_of_day=days)
         .merge(rows, on=["account_id", "as_of_day"], how="left")
         .drop(columns="as_of_day")
     )

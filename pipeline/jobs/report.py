@@ -109,13 +109,13 @@ def write_reports(workspace: Workspace, target: Target, published: PublishedRun)
     return [folder / PAGE, folder / WORKLIST, folder / CARD]
 
 
-def write_changes_page(workspace: Workspace, target: Target, found: ScoreChanges) -> Path:
+def write_changes_page(workspace: Workspace, target: Target, changes: ScoreChanges) -> Path:
     """Write the page of what moved between two runs; returns its path."""
     folder = workspace.folder / "reports" / target.name
     folder.mkdir(parents=True, exist_ok=True)
     _replace(
         folder / CHANGES_PAGE,
-        changes_page(found, project=workspace.project.name, now=workspace.now),
+        changes_page(changes, project=workspace.project.name, now=workspace.now),
     )
     return folder / CHANGES_PAGE
 

@@ -75,7 +75,7 @@ def signal_links(training: TrainingSet, signals: tuple[Signal, ...]) -> pd.DataF
         for period, of_period in periods.items()
     }
     labels, accounts = np.asarray(training.labels), training.keys["account_id"].to_numpy()
-    found = []
+    records = []
     for signal in signals:
         values = training.features[signal.column].to_numpy(dtype=np.float64)
         links = {
@@ -83,7 +83,7 @@ def signal_links(training: TrainingSet, signals: tuple[Signal, ...]) -> pd.DataF
             for period, rows in chosen.items()
         }
         state = _state(links[EARLIER], links[LATER]) if EARLIER in links else "none"
-        found += [
+        records += [
             (
                 signal.column,
                 signal.dimension,
@@ -95,7 +95,7 @@ def signal_links(training: TrainingSet, signals: tuple[Signal, ...]) -> pd.DataF
             )
             for period, link in links.items()
         ]
-    return pd.DataFrame(found, columns=list(COLUMNS))
+    return pd.DataFrame(records, columns=list(COLUMNS))
 
 
 def _auc(values: NDArray[np.float64], had_event: NDArray[np.bool_], accounts: NDArray[Any]) -> Link:

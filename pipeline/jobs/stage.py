@@ -71,12 +71,12 @@ def _completed(
     """
     store = workspace.store
     texts = store.read(JUDGED_TEXTS) if store.exists(JUDGED_TEXTS) else no_texts()
-    done = derive(
+    derived = derive(
         connection, staged, families=_families(workspace, connection, staged), texts=texts
     )
-    if len(done.texts):
-        store.write(JUDGED_TEXTS, done.texts, append=True)
-    return done.sources
+    if len(derived.texts):
+        store.write(JUDGED_TEXTS, derived.texts, append=True)
+    return derived.sources
 
 
 def _families(
@@ -95,9 +95,9 @@ def _families(
             'roll_up = "parent" needs a source accounts with parent_account_id. Add'
             ' [sources.accounts], or set roll_up = "none".'
         )
-    found = families(connection, accounts)
-    workspace.store.write(FAMILIES, found)
-    return found
+    roots = families(connection, accounts)
+    workspace.store.write(FAMILIES, roots)
+    return roots
 
 
 def _write_rows(workspace: Workspace, connection: Connection, source: StagedSource) -> None:

@@ -58,7 +58,7 @@ def stuck(connection: Connection, usage: StagedSource, as_of: date) -> pd.DataFr
         )
         for least in (1, STUCK_EVENTS)
     ]
-    found = connection.execute(
+    accounts = connection.execute(
         f"""
 with s as (select {day} as as_of_day),
 t as (select s.as_of_day, f.account_id, f.partition_name, f.event_name, f.event_time,
@@ -78,7 +78,7 @@ from p group by 1, 2
 order by people_stuck desc nulls last, times desc nulls last, times_before desc nulls last, 1, 2"""
     ).df()
     counts = dict.fromkeys(("times", "times_before", "people", "people_stuck"), "Int64")
-    return found.assign(as_of=pd.Timestamp(as_of)).astype(counts)[list(COLUMNS)]
+    return accounts.assign(as_of=pd.Timestamp(as_of)).astype(counts)[list(COLUMNS)]
 
 
 def _covered(connection: Connection, usage: StagedSource, day: int) -> pd.DataFrame:

@@ -27,8 +27,8 @@ def seen_terms(
     if target.kind not in ENDS_OF_COVER:
         return None
     facts = source_facts(staged[label_source(workspace, target)], {})
-    found = rows(connection, labelled_terms(target_rule(target), facts))
-    return tuple(sorted({term_name(int(days)) for (days,) in found}))
+    lengths = rows(connection, labelled_terms(target_rule(target), facts))
+    return tuple(sorted({term_name(int(days)) for (days,) in lengths}))
 
 
 def unseen_terms(

@@ -31,7 +31,7 @@ def treated_rows(
     names = [name for name, source in staged.items() if source.contract.table == "interventions"]
     if not names:
         return None
-    asked = pd.DataFrame(
+    numbered = pd.DataFrame(
         {
             "account_id": keys["account_id"].astype("str").to_numpy(),
             "row_number": np.arange(len(keys)),
@@ -39,15 +39,15 @@ def treated_rows(
             "until_us": keys["label_until"].to_numpy(dtype="datetime64[us]").astype(np.int64),
         }
     )
-    put_table(connection, "asked_rows", asked)
+    put_table(connection, "asked_rows", numbered)
     is_treated = np.zeros(len(keys), dtype=bool)
     for name in names:
         when = "t.done_at" if staged[name].is_mapped("done_at") else "t.assigned_at"
-        found = connection.execute(
+        treated = connection.execute(
             f"""
 select distinct a.row_number from asked_rows a join {facts_table(name)} t
   on t.account_id = a.account_id
 where {when} >= a.first_us and {when} < a.until_us and (t.is_holdout is null or not t.is_holdout)"""
         ).fetchall()
-        is_treated[[number for (number,) in found]] = True
+        is_treated[[number for (number,) in treated]] = True
     return is_treated

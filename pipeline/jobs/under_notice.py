@@ -22,7 +22,7 @@ def beside_notice(
     target: Target,
     model: Model,
     test: TrainingSet,
-    found: FeatureSet,
+    features: FeatureSet,
     labels: pd.DataFrame,
 ) -> dict[str, Any] | None:
     """Log loss and AUC of the test without and with the accounts whose notice was known; None where
@@ -31,7 +31,7 @@ def beside_notice(
     That somebody leaves who said so is no merit of a model: the published metrics are those
     without.
     """
-    rows = _noticed(workspace, target, test, found, labels)
+    rows = _noticed(workspace, target, test, features, labels)
     if rows is None or len(set(test.labels.tolist())) < 2:
         return None
     label = np.concatenate([test.labels, rows.labels])
@@ -54,7 +54,11 @@ def beside_notice(
 
 
 def _noticed(
-    workspace: Workspace, target: Target, test: TrainingSet, found: FeatureSet, labels: pd.DataFrame
+    workspace: Workspace,
+    target: Target,
+    test: TrainingSet,
+    features: FeatureSet,
+    labels: pd.DataFrame,
 ) -> TrainingSet | None:
     """Rows under notice on the test dates; whether the end fell into the label window is their
     label.
@@ -71,9 +75,9 @@ def _noticed(
         .to_numpy()
         .astype(np.int8)
     )
-    columns = [s.column for s in found.signals]
+    columns = [s.column for s in features.signals]
     values = pd.DataFrame(
         signal_values(workspace.store, f"features_{target.name}", mine, columns), columns=columns
     )
     keys = mine[["account_id", "as_of", "label_until"]].assign(is_test=True)
-    return training_set(keys, values, left, found.signals)
+    return training_set(keys, values, left, features.signals)

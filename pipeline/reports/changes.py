@@ -66,29 +66,29 @@ def cause_totals(accounts: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def changes_page(found: ScoreChanges, *, project: str, now: datetime) -> str:
+def changes_page(changes: ScoreChanges, *, project: str, now: datetime) -> str:
     """One self-contained HTML page: no outside hosts, no script."""
-    moved = moves(found.accounts)
-    reasons = _reasons(found.lines, moved["account_id"].head(_SHOWN_MOVES))
+    moved = moves(changes.accounts)
+    reasons = _reasons(changes.lines, moved["account_id"].head(_SHOWN_MOVES))
     return render(
         "changes.html.j2",
         style=style(),
         project=project,
         now=now,
-        before=found.before,
-        after=found.after,
-        run_markers=found.markers,
-        notes=found.notes,
+        before=changes.before,
+        after=changes.after,
+        run_markers=changes.markers,
+        notes=changes.notes,
         moved=len(moved),
         worse=_count(moved, -1),
         better=_count(moved, 1),
         causes=[
             {**row, "words": CAUSES_IN_WORDS[row["cause"]]}
-            for row in cause_totals(found.accounts).to_dict("records")
+            for row in cause_totals(changes.accounts).to_dict("records")
         ],
         bands=[
             {**row, "words": MOVED_BY_IN_WORDS[row["moved_by"]]}
-            for row in band_moves(found.accounts).to_dict("records")
+            for row in band_moves(changes.accounts).to_dict("records")
         ],
         rows=[
             {
@@ -98,38 +98,38 @@ def changes_page(found: ScoreChanges, *, project: str, now: datetime) -> str:
             }
             for row in moved.head(_SHOWN_MOVES).to_dict("records")
         ],
-        scored=int(found.accounts["change"].notna().sum()),
-        accounts=len(found.accounts),
+        scored=int(changes.accounts["change"].notna().sum()),
+        accounts=len(changes.accounts),
     )
 
 
-def changes_text(found: ScoreChanges) -> list[str]:
+def changes_text(changes: ScoreChanges) -> list[str]:
     """The portfolio view in lines."""
-    moved = moves(found.accounts)
+    moved = moves(changes.accounts)
     lines = [
-        f"from run {found.before.run_id} ({found.before.day}) to run {found.after.run_id}"
-        f" ({found.after.day}): {len(moved):,} of {len(found.accounts):,} accounts are in another"
-        " band"
+        f"from run {changes.before.run_id} ({changes.before.day}) to run {changes.after.run_id}"
+        f" ({changes.after.day}): {len(moved):,} of {len(changes.accounts):,} accounts are in"
+        " another band"
     ]
-    lines += [f"  changed between the runs: {each}" for each in found.markers] or [
+    lines += [f"  changed between the runs: {each}" for each in changes.markers] or [
         "  model, calibrator, scale and configuration are the same"
     ]
     lines.append(f"  {'cause':<24} {'mean points':>11} {'up':>7} {'down':>7} {'bands':>7}")
-    for row in cause_totals(found.accounts).to_dict("records"):
+    for row in cause_totals(changes.accounts).to_dict("records"):
         lines.append(
             f"  {CAUSES_IN_WORDS[row['cause']]:<24} {row['mean']:>+11.2f} {row['up']:>7,}"
             f" {row['down']:>7,} {row['bands']:>7,}"
         )
-    for row in band_moves(found.accounts).to_dict("records"):
+    for row in band_moves(changes.accounts).to_dict("records"):
         lines.append(
             f"  {row['accounts']:>5,}  {_band(row['band_before'])} -> {_band(row['band_after'])}: "
             f"{MOVED_BY_IN_WORDS[row['moved_by']]}"
         )
-    return [*lines, *(f"  note: {note}" for note in found.notes)]
+    return [*lines, *(f"  note: {note}" for note in changes.notes)]
 
 
 def account_text(
-    found: ScoreChanges, account: pd.Series, history: Sequence[dict[str, Any]]
+    changes: ScoreChanges, account: pd.Series, history: Sequence[dict[str, Any]]
 ) -> list[str]:
     """One account in lines: the two scores, what moved it, and its history with markers."""
     before, after = (
@@ -137,15 +137,17 @@ def account_text(
     )
     lines = [
         f"{account['name']}  ({account['account_id']})",
-        f"{found.before.day}: {before}   {found.after.day}: {after}"
+        f"{changes.before.day}: {before}   {changes.after.day}: {after}"
         + ("" if pd.isna(account["change"]) else f"   ({int(account['change']):+d})"),
     ]
-    for row in found.lines[found.lines["account_id"] == account["account_id"]].to_dict("records"):
+    for row in changes.lines[changes.lines["account_id"] == account["account_id"]].to_dict(
+        "records"
+    ):
         if row["points_displayed"] is not pd.NA and row["points_displayed"] == 0:
             continue
         points = "" if pd.isna(row["points_displayed"]) else f"{int(row['points_displayed']):+d}"
         lines.append(f"  {points:>4}  {MOVED_BY_IN_WORDS[row['cause']]:<24} {row['words']}")
-    lines += [f"  {each}" for each in found.markers]
+    lines += [f"  {each}" for each in changes.markers]
     lines.append("history:")
     for row in history:
         marker = f"   <- new {row['marker']}" if row["marker"] else ""
@@ -154,10 +156,10 @@ def account_text(
 
 
 def changes_json(
-    found: ScoreChanges, account: pd.Series | None, history: Sequence[dict[str, Any]]
+    changes: ScoreChanges, account: pd.Series | None, history: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
     """The portfolio view as plain values; with an account only its lines and its history."""
-    told: dict[str, Any] = {
+    plain: dict[str, Any] = {
         side: {
             key: run.row[key]
             for key in (
@@ -169,23 +171,23 @@ def changes_json(
                 "config_hash",
             )
         }
-        for side, run in (("from", found.before), ("to", found.after))
+        for side, run in (("from", changes.before), ("to", changes.after))
     }
-    told |= {"markers": list(found.markers), "notes": list(found.notes)}
+    plain |= {"markers": list(changes.markers), "notes": list(changes.notes)}
     if account is not None:
-        mine = found.lines[found.lines["account_id"] == account["account_id"]]
+        mine = changes.lines[changes.lines["account_id"] == account["account_id"]]
         return {
-            **told,
+            **plain,
             "account": _records(account.to_frame().T)[0],
             "lines": _records(mine),
             "history": list(history),
         }
-    causes = {row.pop("cause"): row for row in _records(cause_totals(found.accounts))}
+    causes = {row.pop("cause"): row for row in _records(cause_totals(changes.accounts))}
     return {
-        **told,
+        **plain,
         "causes": causes,
-        "moves": _records(band_moves(found.accounts)),
-        "accounts": _records(moves(found.accounts)),
+        "moves": _records(band_moves(changes.accounts)),
+        "accounts": _records(moves(changes.accounts)),
     }
 
 

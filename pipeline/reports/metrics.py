@@ -23,7 +23,7 @@ MOST_LINKS, MOST_KEPT, MOST_QUARTERS = 8, 3, 6
 
 def first_value_text(
     accounts: pd.DataFrame,
-    found: TimeToValue | None,
+    first_value: TimeToValue | None,
     events: Sequence[str],
     names: Mapping[str, str],
 ) -> list[str]:
@@ -39,18 +39,19 @@ def first_value_text(
         f" {count.get(WAITING, 0):,} wait, {count.get(LEFT, 0):,} left without it"
         + (f", {count[UNKNOWN]:,} began before the data" if UNKNOWN in count else "")
     ]
-    if found is None:
+    if first_value is None:
         lines.append("  too few accounts began inside the data to say how long it takes")
     else:
         lines += [
             (
-                f"  of the {found.accounts:,} that began inside the data:"
-                f" {_within('a quarter', found.quarter)}, {_within('half', found.half)},"
-                f" {_within('three quarters', found.three_quarters)}"
+                f"  of the {first_value.accounts:,} that began inside the data:"
+                f" {_within('a quarter', first_value.quarter)},"
+                f" {_within('half', first_value.half)},"
+                f" {_within('three quarters', first_value.three_quarters)}"
             ),
             (
-                f"  {found.within_days} days after the first use {found.reached:.0%} got there and"
-                f" {found.left:.0%} left without it"
+                f"  {first_value.within_days} days after the first use {first_value.reached:.0%}"
+                f" got there and {first_value.left:.0%} left without it"
             ),
         ]
     waiting = accounts[accounts["status"] == WAITING].sort_values(
@@ -157,9 +158,9 @@ def _quarters_text(metrics: pd.DataFrame) -> list[str]:
 
 def _lists_text(taken: TakenMetrics) -> list[str]:
     """The way to first value and the troubles met, or which list would show them."""
-    asked = "name such events as {} of the usage source in tenure.toml to see {}."
+    missing_events = "name such events as {} of the usage source in tenure.toml to see {}."
     lines = (
-        [asked.format("first_value_events", "how long first value takes")]
+        [missing_events.format("first_value_events", "how long first value takes")]
         if taken.first_value is None
         else first_value_text(
             taken.first_value,
@@ -171,7 +172,7 @@ def _lists_text(taken: TakenMetrics) -> list[str]:
     lines += [
         "",
         *(
-            [asked.format("trouble_events", "where people get stuck")]
+            [missing_events.format("trouble_events", "where people get stuck")]
             if taken.stuck is None
             else stuck_text(taken.stuck, taken.events["stuck"], taken.names, DAYS, STUCK_EVENTS)
         ),
@@ -209,18 +210,20 @@ def _links_text(links: pd.DataFrame | None, target: Target) -> list[str]:
             f"links of signals to {target.name}: run `tenure features --target {target.name}`"
             " first."
         ]
-    told = links[links["period"] == LATER].set_index("signal")
-    counts = told["state"].value_counts()
+    later = links[links["period"] == LATER].set_index("signal")
+    counts = later["state"].value_counts()
     lines = [
         f"signals and {target.name}, earlier against later dates: {counts.get('kept', 0)} keep"
         f" their link, {counts.get('lost', 0)} lost it, {counts.get('turned', 0)} turned,"
         f" {counts.get('none', 0)} had none"
     ]
-    changed = [name for state in ("lost", "turned") for name in told.index[told["state"] == state]]
+    changed = [
+        name for state in ("lost", "turned") for name in later.index[later["state"] == state]
+    ]
     # One a dimension: the windows of one measure would fill the list.
     kept = (
-        told[told["state"] == "kept"]
-        .assign(strength=(told["auc"] - 0.5).abs())
+        later[later["state"] == "kept"]
+        .assign(strength=(later["auc"] - 0.5).abs())
         .sort_values("strength", ascending=False, kind="stable")
         .drop_duplicates("dimension")
         .index[:MOST_KEPT]
@@ -244,7 +247,7 @@ def _links_text(links: pd.DataFrame | None, target: Target) -> list[str]:
         " " * (9 + wide) + "".join(f"{quarter:>9}" for quarter in quarters),
     ]
     lines += [
-        f"  {told['state'][name]:<7}{name.ljust(wide)}"
+        f"  {later['state'][name]:<7}{name.ljust(wide)}"
         + "".join(f"{_pairs(of_signal[name], quarter):>9}" for quarter in quarters)
         for name in shown
     ]

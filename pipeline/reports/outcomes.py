@@ -75,7 +75,7 @@ def outcomes_json(report: OutcomesReport) -> dict[str, Any]:
         "horizon_days": report.horizon_days,
         "data_until": report.until,
         "overall": None if report.overall is None else record_json(report.overall),
-        "months": [{"month": month, **record_json(made)} for month, made in report.months],
+        "months": [{"month": month, **record_json(record)} for month, record in report.months],
         "runs": [_run_json(each) for each in report.judged],
         "waiting": [{**_named(each.run), "matures_on": each.matures_on} for each in report.waiting],
         "superseded": report.superseded,
@@ -86,14 +86,14 @@ def outcomes_json(report: OutcomesReport) -> dict[str, Any]:
     }
 
 
-def record_json(made: Record) -> dict[str, Any]:
+def record_json(record: Record) -> dict[str, Any]:
     """A record with its verdicts."""
     return {
-        **asdict(made),
-        "verdict": made.total.verdict,
-        "ranking": made.ranking,
+        **asdict(record),
+        "verdict": record.total.verdict,
+        "ranking": record.ranking,
         "bands": [
-            {"band": band, **asdict(each), "verdict": each.verdict} for band, each in made.bands
+            {"band": band, **asdict(each), "verdict": each.verdict} for band, each in record.bands
         ],
     }
 
@@ -172,33 +172,33 @@ def _happened(total: Tally, words: TargetWords) -> str:
     )
 
 
-def ranking_words(made: Record, words: TargetWords) -> str:
+def ranking_words(record: Record, words: TargetWords) -> str:
     """Whether those that left were ranked before those that stayed."""
-    if made.ranking == TOO_FEW:
+    if record.ranking == TOO_FEW:
         return (
             f"Ranking: too few to say, under {LEAVERS_TO_RANK} accounts {words.past} or"
             f" {words.opposite}."
         )
-    assert made.auc is not None and made.auc_low is not None and made.auc_high is not None
+    assert record.auc is not None and record.auc_low is not None and record.auc_high is not None
     figures = (
-        f"{100 * made.auc:.0f} of 100 pairs right ({100 * made.auc_low:.0f} to"
-        f" {100 * made.auc_high:.0f})"
+        f"{100 * record.auc:.0f} of 100 pairs right ({100 * record.auc_low:.0f} to"
+        f" {100 * record.auc_high:.0f})"
     )
-    return f"Ranking: {figures}{'' if made.ranking == RANKED else ', no better than chance'}."
+    return f"Ranking: {figures}{'' if record.ranking == RANKED else ', no better than chance'}."
 
 
-def next_step(made: Record, words: TargetWords, *, in_use: bool) -> str:
+def next_step(record: Record, words: TargetWords, *, in_use: bool) -> str:
     """What to do about a record, in a sentence."""
-    if made.ranking != NOT_RANKED and made.total.verdict in (HELD, ""):
+    if record.ranking != NOT_RANKED and record.total.verdict in (HELD, ""):
         return NOTHING_TO_DO
     if not in_use:
         return "Its model is no longer in use: wait for the runs of the one that is."
-    if made.ranking == NOT_RANKED:
+    if record.ranking == NOT_RANKED:
         return (
             "Next: the ranking does not hold, so train again on what is known by now: `tenure run`."
         )
-    helped = made.total.verdict == (MORE if _is_good(made) else FEWER)
-    worked = helped and made.treated is not None and made.treated.scores
+    helped = record.total.verdict == (MORE if _is_good(record) else FEWER)
+    worked = helped and record.treated is not None and record.treated.scores
     return (
         "Next: `tenure features`, then `tenure recalibrate`, which corrects the level if newer"
         " labels confirm it."
@@ -212,18 +212,18 @@ def next_step(made: Record, words: TargetWords, *, in_use: bool) -> str:
 
 def run_words(each: JudgedRun, words: TargetWords) -> str:
     """The verdict of one run in a line: short, for a table."""
-    made = each.record
+    record = each.record
     if not each.in_time:
         return f"scored {day(each.scored_on)}, after the fact: no promise"
-    if not made.total.verdict:
+    if not record.total.verdict:
         ranks = {RANKED: "ranks", NOT_RANKED: "does not rank", TOO_FEW: "too few to say"}
-        return f"scorecard: {ranks[made.ranking]}"
+        return f"scorecard: {ranks[record.ranking]}"
     said = {
         HELD: "promise held",
         MORE: f"more {words.past} than promised",
         FEWER: f"fewer {words.past} than promised",
     }
-    return said[made.total.verdict] + (", does not rank" if made.ranking == NOT_RANKED else "")
+    return said[record.total.verdict] + (", does not rank" if record.ranking == NOT_RANKED else "")
 
 
 def waiting_words(report: OutcomesReport) -> list[str]:
@@ -246,21 +246,21 @@ def first_words(report: OutcomesReport) -> str:
     )
 
 
-def apart_words(made: Record, words: TargetWords) -> list[str]:
+def apart_words(record: Record, words: TargetWords) -> list[str]:
     """Accounts counted apart, and the judged ones somebody worked on."""
     lines = [
         f"{each.reason}:"
         f" {counted(each.accounts, 'account')}{f', {each.left} {words.past}' if each.left else ''}"
-        for each in made.apart
+        for each in record.apart
     ]
     lines = [f"Not judged: {'; '.join(lines)}."] if lines else []
-    if made.treated is not None and made.untreated is not None and made.treated.scores:
+    if record.treated is not None and record.untreated is not None and record.treated.scores:
         lines.append(
-            f"Somebody worked on {_short(made.treated, words)}; the others,"
-            f" {_short(made.untreated, words)}. "
+            f"Somebody worked on {_short(record.treated, words)}; the others,"
+            f" {_short(record.untreated, words)}. "
             + (
                 f"A play that helped makes more {words.verb} than promised."
-                if _is_good(made)
+                if _is_good(record)
                 else (
                     "A play that helped makes a right warning look wrong, and who"
                     f" {words.past} early could not be worked on."
@@ -270,13 +270,13 @@ def apart_words(made: Record, words: TargetWords) -> list[str]:
     return lines
 
 
-def calm_words(made: Record, words: TargetWords, bands: Sequence[str]) -> str:
+def calm_words(record: Record, words: TargetWords, bands: Sequence[str]) -> str:
     """`Healthy accounts that left: 2 of 240. At risk that stayed: 29 of 33.`"""
     calm = next(BANDS_IN_WORDS[each] for each in bands if each in CALM_BANDS)
     red = next(BANDS_IN_WORDS[each] for each in bands if each in ALARM_BANDS)
     return (
-        f"{calm.capitalize()} that {words.past}: {_of(made.calm_left, made.calm)}."
-        f" {red.capitalize()} that {words.opposite}: {_of(made.alarms_stayed, made.alarms)}."
+        f"{calm.capitalize()} that {words.past}: {_of(record.calm_left, record.calm)}."
+        f" {red.capitalize()} that {words.opposite}: {_of(record.alarms_stayed, record.alarms)}."
     )
 
 
@@ -306,9 +306,9 @@ def page_view(report: OutcomesReport | None, words: TargetWords) -> dict[str, An
 
 
 def _told(each: JudgedRun, words: TargetWords) -> list[Any]:
-    made, run = each.record, each.run
+    record, run = each.record, each.run
     step = (
-        next_step(made, words, in_use=each.in_use)
+        next_step(record, words, in_use=each.in_use)
         if each.in_time
         else (
             f"Scored on {each.scored_on}, after the fact: no promise, its model may have learned"
@@ -316,18 +316,18 @@ def _told(each: JudgedRun, words: TargetWords) -> list[Any]:
         )
     )
     verdict = (
-        f"{verdict_words(made.total, words, in_time=each.in_time)} {ranking_words(made, words)}"
+        f"{verdict_words(record.total, words, in_time=each.in_time)} {ranking_words(record, words)}"
     )
     head = f"Scores of {run['as_of']:%Y-%m-%d}, run {run['run_id']}, model {run['model_version']}"
     lines: list[Any] = [
         Text(head, style="bold"),
         Text(f"  {verdict}"),
         Text(f"  {step}"),
-        _band_table(made, words),
-        Text(f"  {calm_words(made, words, _band_names(each))}"),
+        _band_table(record, words),
+        Text(f"  {calm_words(record, words, _band_names(each))}"),
     ]
     lines += [Text(f"    {_leaver(row, words)}") for row in each.calm_left.to_dict("records")]
-    return [*lines, *(Text(f"  {line}") for line in apart_words(made, words))]
+    return [*lines, *(Text(f"  {line}") for line in apart_words(record, words))]
 
 
 def _leaver(row: Mapping[Any, Any], words: TargetWords) -> str:
@@ -350,28 +350,28 @@ def _leaver(row: Mapping[Any, Any], words: TargetWords) -> str:
 def _runs_table(report: OutcomesReport, words: TargetWords) -> Table:
     table = _table("scores of", words, "ranking", "verdict")
     for each in report.judged:
-        made = each.record
+        record = each.record
         rank = (
             "too few"
-            if made.auc is None
-            else f"{made.auc:.2f} ({made.auc_low:.2f}-{made.auc_high:.2f})"
+            if record.auc is None
+            else f"{record.auc:.2f} ({record.auc_low:.2f}-{record.auc_high:.2f})"
         )
         table.add_row(
-            f"{each.run['as_of']:%Y-%m-%d}", *_cells(made.total), rank, run_words(each, words)
+            f"{each.run['as_of']:%Y-%m-%d}", *_cells(record.total), rank, run_words(each, words)
         )
     return table
 
 
 def _months_table(report: OutcomesReport, words: TargetWords) -> Table:
     table = _table("month", words)
-    for month, made in report.months:
-        table.add_row(month, *_cells(made.total))
+    for month, record in report.months:
+        table.add_row(month, *_cells(record.total))
     return table
 
 
-def _band_table(made: Record, words: TargetWords) -> Table:
+def _band_table(record: Record, words: TargetWords) -> Table:
     table = _table("  band", words)
-    for band, each in made.bands:
+    for band, each in record.bands:
         table.add_row(f"  {BANDS_IN_WORDS[band]}", *_cells(each))
     return table
 
@@ -417,8 +417,8 @@ def _band_names(each: JudgedRun) -> list[str]:
     return [band for band, _ in each.record.bands]
 
 
-def _is_good(made: Record) -> bool:
-    return any(band == "high" for band, _ in made.bands)
+def _is_good(record: Record) -> bool:
+    return any(band == "high" for band, _ in record.bands)
 
 
 def _rate(total: Tally) -> str:

@@ -101,9 +101,9 @@ def lead_time_figure(tested: pd.DataFrame) -> "Figure | None":
     ends = np.array([wilson(float(each), len(days)) for each in share])
     axes.fill_between(at, ends[:, 0], ends[:, 1], step="pre", alpha=0.2)
     axes.step(at, share, where="pre")
-    told = "" if warned.empty else f", half of them {warned.median():.0f} days or more"
+    half_words = "" if warned.empty else f", half of them {warned.median():.0f} days or more"
     axes.set_title(
-        f"{len(warned)} of {len(days)} accounts with the event were an alarm before it{told}",
+        f"{len(warned)} of {len(days)} accounts with the event were an alarm before it{half_words}",
         fontsize=10,
     )
     axes.set_xlim(max(1, at[-1]), 0)

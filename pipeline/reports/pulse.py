@@ -159,46 +159,47 @@ def status_words(report: PulseReport) -> str:
 
 def weight_words(report: PulseReport) -> str:
     """How much of the score is the pulse, in one sentence."""
-    found = report.weight
-    if not found.signals:
+    weight = report.weight
+    if not weight.signals:
         return "Weight in the score: none, the model reads no pulse."
-    share = f"{found.share:.0%}" if found.share >= 0.01 else "under 1%"
-    moved = "no account" if not found.bands_moved else counted(found.bands_moved, "account")
+    share = f"{weight.share:.0%}" if weight.share >= 0.01 else "under 1%"
+    moved = "no account" if not weight.bands_moved else counted(weight.bands_moved, "account")
     return (
-        f"Weight in the score: {_size(found.mean_size)} on average ({signed(found.largest_down)} to"
-        f" {signed(found.largest_up)}), {share} of all points; {found.felt:,} of {found.accounts:,}"
-        f" accounts feel a point or more; without it {moved} would be in another band."
+        f"Weight in the score: {_size(weight.mean_size)} on average"
+        f" ({signed(weight.largest_down)} to {signed(weight.largest_up)}), {share} of all points;"
+        f" {weight.felt:,} of {weight.accounts:,} accounts feel a point or more; without it {moved}"
+        " would be in another band."
     )
 
 
 def verdict_words(report: PulseReport, kind: str) -> list[str]:
     """Who was right on the test dates, in sentences; one that says why where nobody can tell."""
-    found = next((each for each in report.verdicts if each.kind == kind), None)
-    if found is None:
+    verdict = next((each for each in report.verdicts if each.kind == kind), None)
+    if verdict is None:
         return ["Who was right: nobody can tell, the model of this run has no test on record."]
-    if not found.scores:
+    if not verdict.scores:
         return [f"Who was right: on {tested_words(report)} they never disagreed so."]
     lines = [
         f"Who was right: on {tested_words(report)} they disagreed on"
-        f" {counted(found.scores, 'score')} of {counted(found.accounts, 'account')}; {found.left}"
-        f" left. The model was right {_right(found, found.model_right)}, the pulse"
-        f" {_right(found, found.pulse_right)}."
+        f" {counted(verdict.scores, 'score')} of {counted(verdict.accounts, 'account')};"
+        f" {verdict.left} left. The model was right {_right(verdict, verdict.model_right)},"
+        f" the pulse {_right(verdict, verdict.pulse_right)}."
     ]
     elsewhere = (
-        f"; of {counted(found.others, 'other score')} with such a pulse"
-        f" {count_of(found.others_left, found.others)} left"
-        if found.others
+        f"; of {counted(verdict.others, 'other score')} with such a pulse"
+        f" {count_of(verdict.others_left, verdict.others)} left"
+        if verdict.others
         else ""
     )
     lines.append(
         "A warning is a chance, not a promise: the model expected"
-        f" {found.promised * found.scores:.1f} of these {found.scores} to leave, {found.left}"
-        f" did{elsewhere}."
+        f" {verdict.promised * verdict.scores:.1f} of these {verdict.scores} to leave,"
+        f" {verdict.left} did{elsewhere}."
     )
-    if found.treated:
+    if verdict.treated:
         lines.append(
-            f"On {found.treated} of {counted(found.scores, 'score')} somebody worked on the account"
-            " before the outcome: a play that helped makes a right warning look wrong."
+            f"On {verdict.treated} of {counted(verdict.scores, 'score')} somebody worked on the"
+            " account before the outcome: a play that helped makes a right warning look wrong."
         )
     return lines
 

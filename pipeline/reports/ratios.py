@@ -15,7 +15,7 @@ def search_text(searched: RatioSearch) -> str:
     """The ratios found with their gain, or plainly that there is none; how many were tried in
     either case.
     """
-    tried, found = len(searched.ratios), searched.beyond_chance
+    tried, ratios = len(searched.ratios), searched.beyond_chance
     if not tried:
         return (
             "No ratio to try: it takes two amounts (counts, totals, money, days) over the same"
@@ -26,20 +26,20 @@ def search_text(searched: RatioSearch) -> str:
         f" {searched.first_as_of:%Y-%m-%d} to {searched.last_as_of:%Y-%m-%d}, by what earlier dates"
         " of other accounts taught; the test is not read."
     )
-    if found.empty:
+    if ratios.empty:
         return f"None of {tried} ratios adds anything beyond chance.\n{basis}"
-    shown = found.head(MOST_SHOWN).to_dict("records")
+    shown = ratios.head(MOST_SHOWN).to_dict("records")
     lines = [
         (
-            f"{len(found)} of {tried} ratios {'adds' if len(found) == 1 else 'add'} something"
+            f"{len(ratios)} of {tried} ratios {'adds' if len(ratios) == 1 else 'add'} something"
             f" beyond chance (false discovery rate {FALSE_DISCOVERIES:.0%} over all {tried})."
         ),
         "",
         f"{'ratio':<60} {'gain':>6}  {'95% interval':<14} {'months':>8}  event when",
     ]
     lines += [_line(row) for row in shown]
-    if len(found) > MOST_SHOWN:
-        lines.append(f"... and {len(found) - MOST_SHOWN} more (--json shows all)")
+    if len(ratios) > MOST_SHOWN:
+        lines.append(f"... and {len(ratios) - MOST_SHOWN} more (--json shows all)")
     return "\n".join(
         [
             *lines,

@@ -13,7 +13,7 @@ MOST_LINES = 40
 def selection_text(values: pd.DataFrame) -> str:
     """Measures worth keeping, then how many of each source showed no value."""
     measures, dimensions = (values[values["level"] == level] for level in (MEASURE, DIMENSION))
-    found = measures[measures["is_found"]]
+    kept = measures[measures["is_found"]]
     lines = [f"{'dimension':<44} {'worth':>7}  {'95% interval':<18} {'months':>8} {'filled':>7}"]
     lines += [
         _line(row) + ("" if row["is_found"] else "  not beyond luck")
@@ -22,13 +22,13 @@ def selection_text(values: pd.DataFrame) -> str:
     lines += [
         "",
         (
-            f"{len(found)} of {len(measures)} single measures carry value beside all others (at"
+            f"{len(kept)} of {len(measures)} single measures carry value beside all others (at"
             " most one in ten of these by luck)."
         ),
     ]
-    lines += [f"{_line(row)}  {row['source']}" for row in found.head(MOST_LINES).to_dict("records")]
-    if len(found) > MOST_LINES:
-        lines.append(f"... and {len(found) - MOST_LINES} more (--json shows all)")
+    lines += [f"{_line(row)}  {row['source']}" for row in kept.head(MOST_LINES).to_dict("records")]
+    if len(kept) > MOST_LINES:
+        lines.append(f"... and {len(kept) - MOST_LINES} more (--json shows all)")
     none = measures[~measures["is_found"]]
     if len(none):
         lines += [
