@@ -4,7 +4,7 @@ of earlier dates.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import pandas as pd
@@ -108,12 +108,24 @@ class AccountTrajectory:
     summary: TrajectorySummary
 
 
-def score_history(workspace: Workspace, target: Target, account_id: str) -> list[dict[str, Any]]:
-    """as_of, run_id, health, health_exact, band and marker of every date, oldest first.
+@dataclass(frozen=True)
+class PublishedScore:
+    """What readers saw of an account on a date; `health` is missing where it had no score.
 
     `marker` names what changed since the date before (model, calibrator, scale, configuration), so
     that a step in the history is not read as a step of the account.
     """
+
+    run_id: str
+    as_of: pd.Timestamp
+    health: float
+    health_exact: float
+    band: str
+    marker: str
+
+
+def score_history(workspace: Workspace, target: Target, account_id: str) -> list[PublishedScore]:
+    """The published scores of an account, oldest first."""
     runs = run_history(workspace.store, target.name)[["run_id", "marker"]]
     rows = workspace.store.read(
         "scores",
@@ -121,7 +133,8 @@ def score_history(workspace: Workspace, target: Target, account_id: str) -> list
         filters=[("target", "=", target.name), ("account_id", "=", account_id)],
     )
     merged = rows.merge(runs, on="run_id").sort_values("as_of", kind="stable")
-    return [{str(key): value for key, value in row.items()} for row in merged.to_dict("records")]
+    columns = [each.name for each in fields(PublishedScore)]
+    return [PublishedScore(*row) for row in merged[columns].itertuples(index=False)]
 
 
 def trajectory_summary(workspace: Workspace, run_id: str) -> TrajectorySummary | None:

@@ -1,6 +1,7 @@
 """Who moved bands between two runs and why: counts for the page, words for the terminal."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +10,7 @@ import pandas as pd
 from models.changes import CAUSES, CAUSES_IN_WORDS
 from models.health.scale import BANDS_IN_WORDS
 from pipeline.jobs.changes import GONE, LEAVING, NEW, UNKNOWN, ScoreChanges
+from pipeline.jobs.history import PublishedScore
 from pipeline.reports.render import render, style
 
 MOVED_BY_IN_WORDS = {
@@ -129,7 +131,7 @@ def changes_text(changes: ScoreChanges) -> list[str]:
 
 
 def account_text(
-    changes: ScoreChanges, account: pd.Series, history: Sequence[dict[str, Any]]
+    changes: ScoreChanges, account: pd.Series, history: Sequence[PublishedScore]
 ) -> list[str]:
     """One account in lines: the two scores, what moved it, and its history with markers."""
     before, after = (
@@ -149,14 +151,14 @@ def account_text(
         lines.append(f"  {points:>4}  {MOVED_BY_IN_WORDS[row['cause']]:<24} {row['words']}")
     lines += [f"  {each}" for each in changes.markers]
     lines.append("history:")
-    for row in history:
-        marker = f"   <- new {row['marker']}" if row["marker"] else ""
-        lines.append(f"  {row['as_of']:%Y-%m-%d}  {_score(row['health'], row['band'])}{marker}")
+    for each in history:
+        marker = f"   <- new {each.marker}" if each.marker else ""
+        lines.append(f"  {each.as_of:%Y-%m-%d}  {_score(each.health, each.band)}{marker}")
     return lines
 
 
 def changes_json(
-    changes: ScoreChanges, account: pd.Series | None, history: Sequence[dict[str, Any]]
+    changes: ScoreChanges, account: pd.Series | None, history: Sequence[PublishedScore]
 ) -> dict[str, Any]:
     """The portfolio view as plain values; with an account only its lines and its history."""
     plain: dict[str, Any] = {
@@ -180,7 +182,7 @@ def changes_json(
             **plain,
             "account": _records(account.to_frame().T)[0],
             "lines": _records(mine),
-            "history": list(history),
+            "history": [asdict(each) for each in history],
         }
     causes = {row.pop("cause"): row for row in _records(cause_totals(changes.accounts))}
     return {

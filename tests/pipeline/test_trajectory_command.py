@@ -22,7 +22,13 @@ from models.trajectory import AHEAD, FALLEN, SUDDEN, UNKNOWN
 from pipeline.engine.duckdb import connected
 from pipeline.jobs import past_scores
 from pipeline.jobs.explain import explain_account
-from pipeline.jobs.history import AccountTrajectory, account_trajectory, score_history
+from pipeline.jobs.history import (
+    AccountTrajectory,
+    TrajectorySummary,
+    account_trajectory,
+    score_history,
+    summary_from_json,
+)
 from pipeline.jobs.past_scores import STEP_DAYS
 from pipeline.jobs.score import score_target
 from pipeline.jobs.stage import stage_sources
@@ -292,7 +298,7 @@ def test_without_a_trajectory_nothing_is_said(company: Company) -> None:
     explained = explain_account(workspace, target, account)
     assert explained.trajectory is None and account_view(None, None, (40, 70), "leave") is None
     assert account_trajectory(workspace, "nothing", account) is None
-    assert [each["health"] for each in score_history(workspace, target, account)]
+    assert [each.health for each in score_history(workspace, target, account)]
 
 
 def test_what_is_not_known_is_left_out_of_the_words() -> None:
@@ -306,7 +312,26 @@ def test_what_is_not_known_is_left_out_of_the_words() -> None:
         "p_leaving_30d": np.nan,
     }
     no_past = pd.DataFrame({"as_of": [], "health_exact": []})
-    nothing = AccountTrajectory(row, no_past, {"projections": {"30": None}, "step_days": 30})
+    summary = TrajectorySummary(
+        target="churn_90d",
+        run_id="r1",
+        as_of="2025-06-01",
+        horizon_days=90,
+        accounts=1,
+        past_dates=0,
+        step_days=30,
+        first_date="2025-06-01",
+        tested_from=None,
+        movements={UNKNOWN: 1},
+        movement_records={},
+        nominal_coverage=0.8,
+        use_days=90,
+        projections={30: None},
+        three_ways=None,
+        notes=(),
+    )
+    assert summary_from_json(json.dumps(summary.to_dict())) == summary
+    nothing = AccountTrajectory(row, no_past, summary)
     assert (
         account_lines(nothing, "leave") == []
         and account_view(nothing, None, (40, 70), "leave") is None
