@@ -121,11 +121,9 @@ class SegmentVerdict:
     def words(self) -> str:
         """Whether segments of their own are worth it, by the validation dates alone."""
         if self.is_worth_it:
-            return f"{self.method}: worth it, better than {self.pooled} beyond what chance gives."
+            return f"{self.method}: worth it, better than {self.pooled} by more than chance."
         if self.validation.low > 0.0:
-            return (
-                f"{self.method}: not worth it, worse than {self.pooled} beyond what chance gives."
-            )
+            return f"{self.method}: not worth it, worse than {self.pooled} by more than chance."
         if self.validation.low == self.validation.high == 0.0:
             return (
                 f"{self.method}: not worth it, no segment differed beyond what chance gives, so it"

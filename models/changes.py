@@ -40,10 +40,10 @@ from models.health.scale import Floats, Integers
 DATA, CLOCK, BEHAVIOUR, MODEL, SCALE = CAUSES = ("data", "clock", "behaviour", "model", "scale")
 CAUSES_IN_WORDS = {
     DATA: "late or corrected data",
-    CLOCK: "the clock",
-    BEHAVIOUR: "behaviour",
-    MODEL: "model and calibrator",
-    SCALE: "scale and configuration",
+    CLOCK: "time passing",
+    BEHAVIOUR: "what customers did",
+    MODEL: "a new model",
+    SCALE: "the scale or settings",
 }
 BASE, SIGNALS = "base", "signals"
 MOST_CHANGES = 5
@@ -277,7 +277,7 @@ class _Speaker:
             return (
                 np.nan,
                 np.nan,
-                f"smaller changes of {CAUSES_IN_WORDS[cause].removeprefix('the ')} together",
+                f"smaller changes together ({CAUSES_IN_WORDS[cause]})",
             )
         line = self.split.lines[place]
         if line.cause in (MODEL, SCALE):
@@ -298,12 +298,12 @@ class _Speaker:
     def _of_method(self, line: Line) -> str:
         if line.driver == BASE:
             return (
-                f"a typical account starts at {self.split.remodelled.base:.1f} under the new model,"
-                f" at {self.split.moved.base:.1f} under the old one"
+                f"a typical account starts at {self.split.remodelled.base:.1f} in the new model and"
+                f" at {self.split.moved.base:.1f} in the old one"
             )
         if line.driver == SIGNALS:
-            return "the new model weighs the same facts otherwise"
-        return "the scale of the score or the configuration changed"
+            return "the new model weighs the same facts differently"
+        return "the scale of the score or the settings changed"
 
     def _of_driver(self, cause: str, signal: Signal, then: float, now: float) -> str:
         if cause == CLOCK:
@@ -319,11 +319,11 @@ class _Speaker:
             was = change_words(signal, now, then, days=self.days or None, currency=self.currency)
             return sentence(signal_words(signal, now, currency=self.currency), was or None)
         first = (
-            "without a value"
+            "without this value"
             if np.isnan(then)
             else f"as {spoken_value(signal, then, currency=self.currency)}"
         )
         return (
-            f"{signal_words(signal, now, currency=self.currency)}, as known now; first scored"
+            f"{signal_words(signal, now, currency=self.currency)}, as we know now; first scored"
             f" {first}"
         )

@@ -88,7 +88,7 @@ def _finite(test: TestFigures) -> Gate:
         return Gate(
             "finite outputs",
             False,
-            f"{', '.join(absent)} on the test are not numbers; train again.",
+            f"{', '.join(absent)} of the test are not numbers; train again.",
         )
     return Gate(
         "finite outputs",
@@ -104,7 +104,8 @@ def _beats_constant(test: TestFigures, constant: Beside | None) -> Gate:
         return Gate(
             name,
             False,
-            "no constant baseline stands beside the model: nothing shows that it knows anything.",
+            "there is no constant rate to compare the model with, so nothing shows that it knows"
+            " anything.",
         )
     rate = test.constant_rate
     figures = (
@@ -119,7 +120,7 @@ def _beats_constant(test: TestFigures, constant: Beside | None) -> Gate:
     high = constant.difference.high
     where, everybody = (
         "on the untouched test the model does",
-        f"saying {_percent(rate)} for everybody",
+        f"predicting {_percent(rate)} for everybody",
     )
     if constant.difference.value >= 0:
         return Gate(name, False, f"{where} no better than {everybody} ({figures}).")
@@ -127,7 +128,7 @@ def _beats_constant(test: TestFigures, constant: Beside | None) -> Gate:
         return Gate(
             name,
             False,
-            f"{where} no better than {everybody}, beyond what chance gives ({figures}).",
+            f"{where} no better than {everybody}; the gain could be chance ({figures}).",
         )
     is_sure = high < 0
     return Gate(
@@ -144,8 +145,8 @@ def _beats_recency(test: TestFigures, recency: Beside | None) -> Gate:
         return Gate(
             name,
             True,
-            "no signal counts days since something happened, so there is no recency rule to beat:"
-            " it was not asked.",
+            "no signal counts days since something happened, so there is no recency rule to"
+            " compare with.",
             applies=False,
         )
     figures = (
@@ -156,7 +157,7 @@ def _beats_recency(test: TestFigures, recency: Beside | None) -> Gate:
         return Gate(
             name,
             False,
-            _too_few(test, "whether it beats asking how long ago the last activity was", figures),
+            _too_few(test, "whether it beats the date of last activity alone", figures),
         )
     if recency.difference.value < 0:
         high = recency.difference.high
@@ -164,14 +165,14 @@ def _beats_recency(test: TestFigures, recency: Beside | None) -> Gate:
         return Gate(
             name,
             True,
-            f"the model does better than asking how long ago the last activity was ({figures})."
+            f"the model does better than the date of last activity alone ({figures})."
             + ("" if is_sure else _no_claim()),
         )
     return Gate(
         name,
         False,
-        f"asking how long ago the last activity was does as well as the model ({figures}); "
-        "use that rule, or add signals that say more.",
+        f"the date of last activity alone does as well as the model ({figures}). Use that rule, or"
+        " add signals that say more.",
     )
 
 
@@ -187,22 +188,22 @@ def _holds_against_calendar(test: TestFigures, calendar: Beside | None) -> Gate:
         return Gate(
             name,
             True,
-            "no contract ends with this target, or no end is known ahead, so there is no contract"
-            " calendar to compare with: it was not asked.",
+            "this target does not end contracts, or no end is known ahead, so there is no contract"
+            " calendar to compare with.",
             applies=False,
         )
     figures = (
         f"log loss {test.metrics.log_loss.value:.4f} against {calendar.log_loss:.4f}, difference"
         f" {_interval(calendar.difference)}"
     )
-    rule = "length of term and days to its end alone"
+    rule = "the contract calendar (term length and days to its end)"
     low, high = calendar.difference.low, calendar.difference.high
     if low > 0:
         return Gate(
             name,
             False,
-            f"{rule} do better than the model, beyond what chance gives ({figures}); use that rule,"
-            " or add signals that say more.",
+            f"{rule} does better than the model by more than chance ({figures}). Use that rule, or"
+            " add signals that say more.",
         )
     if high < 0:
         return Gate(name, True, f"the model does better than {rule} ({figures}).")
@@ -210,8 +211,8 @@ def _holds_against_calendar(test: TestFigures, calendar: Beside | None) -> Gate:
     return Gate(
         name,
         True,
-        f"the model does {side} than {rule}, within what chance gives ({figures}): it is not shown"
-        " to know more than when contracts end.",
+        f"the model does {side} than {rule}, and the difference could be chance ({figures}): it may"
+        " know no more than when contracts end.",
     )
 
 
@@ -224,8 +225,7 @@ def _holds_against_scorecard(test: TestFigures, scorecard: Beside | None) -> Gat
         return Gate(
             name,
             True,
-            "no signal says which direction is worse, so there is no scorecard to compare with: it"
-            " was not asked.",
+            "no signal says which direction is worse, so there is no scorecard to compare with.",
             applies=False,
         )
     figures = (
@@ -237,10 +237,12 @@ def _holds_against_scorecard(test: TestFigures, scorecard: Beside | None) -> Gat
         return Gate(
             name,
             False,
-            f"the scorecard is better than the model beyond chance ({figures}); it stays, or add "
-            "signals that say more.",
+            f"the scorecard does better than the model by more than chance ({figures}). Keep the"
+            " scorecard, or add signals that say more.",
         )
-    return Gate(name, True, f"no loss against the scorecard beyond chance ({figures}).")
+    return Gate(
+        name, True, f"the model is not worse than the scorecard by more than chance ({figures})."
+    )
 
 
 def _calibrated(test: TestFigures) -> Gate:
@@ -255,7 +257,7 @@ def _calibrated(test: TestFigures) -> Gate:
         return Gate(
             name,
             False,
-            "all probabilities, or all outcomes, of the test are equal: no calibration to judge.",
+            "all chances or all outcomes of the test are equal, so calibration cannot be judged.",
         )
     mean, rate = test.metrics.mean_probability.value, test.metrics.rate.value
     figures = (
@@ -264,13 +266,13 @@ def _calibrated(test: TestFigures) -> Gate:
         f" chance gives {test.ece_expected:.3f}"
     )
     if test.counts.leaving_accounts < FEWEST_TEST_EVENTS:
-        return Gate(name, False, _too_few(test, "whether the probabilities come true", figures))
+        return Gate(name, False, _too_few(test, "whether the chances come true", figures))
     is_few = test.counts.leaving_accounts < FEW_TEST_EVENTS
     slope_ok, mean_ok = (_slope_may_hold, _mean_may_hold) if is_few else (_slope_holds, _mean_holds)
     wrong = []
     if not slope_ok(test):
         wrong.append(
-            "probabilities are too extreme" if slope.value < 1 else "probabilities are too timid"
+            "the chances are too extreme" if slope.value < 1 else "the chances are too timid"
         )
     if not mean_ok(test):
         wrong.append(
@@ -280,18 +282,17 @@ def _calibrated(test: TestFigures) -> Gate:
         )
     if not wrong:
         said = (
-            f"with under {FEW_TEST_EVENTS} accounts with the event only a gross error would show,"
-            " and none does"
+            f"with fewer than {FEW_TEST_EVENTS} accounts with the event only a large error would"
+            " show, and none does"
             if is_few
-            else "probabilities hold on the test"
+            else "the chances came true on the test"
         )
         return Gate(name, True, f"{said}: {figures}.")
     return Gate(
         name,
         False,
-        f"{' and '.join(wrong)}: {figures}. Let training dates reach nearer to today, so that newer"
-        " labels set the level, or move it to them: `tenure recalibrate`, for a candidate with"
-        " --candidate.",
+        f"{' and '.join(wrong)}: {figures}. Move the training dates closer to today, or correct the"
+        " level with newer outcomes: `tenure recalibrate` (with --candidate for a candidate).",
     )
 
 
@@ -334,12 +335,12 @@ def fair(checks: Sequence[SegmentCheck]) -> Gate:
         return Gate(
             name,
             True,
-            f"no segment holds {LEAVERS_PER_SEGMENT} accounts with the event in the test, so none"
-            " can be judged: it was not asked.",
+            f"no segment has {LEAVERS_PER_SEGMENT} accounts with the event in the test, so none can"
+            " be judged.",
             applies=False,
         )
     words = (
-        f"worst is {worst_one.segment}: {worst_one.mean_probability:.1%} expected,"
+        f"the worst is {worst_one.segment}: {worst_one.mean_probability:.1%} expected,"
         f" {worst_one.rate:.1%} happened, gap {worst_one.gap:+.3f} ({worst_one.gap_low:+.3f} to"
         f" {worst_one.gap_high:+.3f}), {worst_one.leaving_accounts} accounts with the event"
     )
@@ -353,8 +354,8 @@ def fair(checks: Sequence[SegmentCheck]) -> Gate:
         return Gate(
             name,
             False,
-            f"the probabilities are wrong, beyond chance, for {which}; {words}. Add signals that"
-            " tell these segments apart, or train on them alone.",
+            f"the chances are wrong by more than luck for {which}; {words}. Add signals that tell"
+            " these segments apart, or train on them alone.",
         )
     judged = sum(each.is_judged for each in checks)
     return Gate(
@@ -382,8 +383,8 @@ def stable(
         Where a refusal sends the reader, as a sentence's beginning.
     """
     name = "stable against the model in use"
-    beside = "" if noise is None else f"; another seed alone moves {noise:.1%}"
-    how = " after it was drawn towards the model in use" if is_stabilised else ""
+    beside = "" if noise is None else f"; retraining from another seed alone moves {noise:.1%}"
+    how = " after averaging with the model in use" if is_stabilised else ""
     figures = (
         f"{changed:.1%} of accounts change band on the same inputs{how}, {100 * budget:g}% are"
         f" allowed{beside}"
@@ -398,15 +399,15 @@ def stable(
 def _too_few(test: TestFigures, question: str, figures: str) -> str:
     return (
         f"{test.counts.leaving_accounts} accounts with the event in the test are too few to tell"
-        f" {question} ({figures}); at least {FEWEST_TEST_EVENTS} are needed. Hold out more, or"
-        " bring more history."
+        f" {question} ({figures}); it takes {FEWEST_TEST_EVENTS}. Hold out more dates, or bring"
+        " more history."
     )
 
 
 def _no_claim() -> str:
     return (
-        f" With under {FEW_TEST_EVENTS} accounts with the event the better value decides; that it"
-        " is better beyond chance is not claimed."
+        f" With fewer than {FEW_TEST_EVENTS} accounts with the event, the better value decides; the"
+        " gain may still be chance."
     )
 
 

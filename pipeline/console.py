@@ -78,6 +78,7 @@ def explained_text(explained: Explained, horizon_days: int | None, verb: str) ->
     from rich.text import Text
 
     from models.drivers import chance_in_words, interval_in_words
+    from models.health.scale import BANDS_IN_WORDS
 
     score, account = explained.score, explained.account
     band = str(score["band"])
@@ -89,7 +90,12 @@ def explained_text(explained: Explained, horizon_days: int | None, verb: str) ->
     ]
     health = score["health"]
     if health is None or (isinstance(health, float) and math.isnan(health)):
-        lines.append(Text(f"no score: {band}, {score['band_reason']}", style=_BAND_COLOUR[band]))
+        lines.append(
+            Text(
+                f"no score: {BANDS_IN_WORDS[band]} ({score['band_reason']})",
+                style=_BAND_COLOUR[band],
+            )
+        )
         return lines
     headline = Text.assemble(
         (f"{int(health)} ", "bold"),
@@ -111,7 +117,7 @@ def explained_text(explained: Explained, horizon_days: int | None, verb: str) ->
             )
         )
     else:
-        lines.append(Text("scorecard: ranks accounts, gives no probability"))
+        lines.append(Text("This is a scorecard: it ranks accounts, so there are no probabilities."))
     if explained.scale_sentence:
         lines.append(Text(explained.scale_sentence, style="dim"))
     lines += [
@@ -147,7 +153,7 @@ def _waterfall(explained: Explained) -> Any:
 
     from models.drivers import sentence
 
-    table = Table("points", "", "driver", "reason", "dimension", box=None, pad_edge=False)
+    table = Table("points", "", "signal", "reason", "dimension", box=None, pad_edge=False)
     health = int(explained.score["health"])
     steps = waterfall(explained.drivers, int(explained.score["base_displayed"]))
     low, high = (

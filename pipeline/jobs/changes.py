@@ -17,7 +17,18 @@ from features.errors import ChurnError, ConfigError, ContractError, NotFound
 from features.sql import listed
 from features.windows import day_number
 from models.bundle import Bundle, score
-from models.changes import CAUSES, LINE_COLUMNS, SCALE, ScoredState, change_lines, main_cause, split
+from models.changes import (
+    CAUSES,
+    CAUSES_IN_WORDS,
+    DATA,
+    LINE_COLUMNS,
+    MODEL,
+    SCALE,
+    ScoredState,
+    change_lines,
+    main_cause,
+    split,
+)
 from pipeline.config.schema import Project, Target
 from pipeline.engine.duckdb import connected
 from pipeline.jobs.accounts import account_named
@@ -245,11 +256,11 @@ def _inputs(
         ids,
         stored,
         notes,
-        "on the new date under the old configuration",
-        "no change of behaviour",
+        "on the new date under the old settings",
+        "no change in what customers did",
     )
     rebuilt = _filled(
-        rebuilt, ids, moved, notes, "on the old date as known now", "late or corrected data"
+        rebuilt, ids, moved, notes, "on the old date, as we know it now", CAUSES_IN_WORDS[DATA]
     )
     if same_model:
         return _Inputs(stored, rebuilt, moved, moved)
@@ -300,8 +311,8 @@ def _filled(
     absent = ids.difference(rows.index)
     if len(absent):
         notes.append(
-            f"{len(absent)} accounts, such as {absent[0]}, are not in the population {when}:"
-            f" counted as {counted_as}."
+            f"{len(absent)} accounts, such as {absent[0]}, are not among the scored accounts"
+            f" {when}. Their change is counted as {counted_as}."
         )
     filled = rows.reindex(ids)
     filled.loc[absent] = other.loc[absent]
@@ -330,7 +341,7 @@ def _for_new_model(
     except ChurnError:
         notes.append(
             "model and configuration of the sources changed together and cannot be told apart: what"
-            " the configuration did to the inputs is counted under model and calibrator."
+            " the configuration did to the inputs is counted under the new model."
         )
         return published
     return _filled(
@@ -338,8 +349,8 @@ def _for_new_model(
         published.index,
         published,
         notes,
-        "on the new date under the old configuration",
-        "model and calibrator",
+        "on the new date under the old settings",
+        CAUSES_IN_WORDS[MODEL],
     )
 
 

@@ -83,21 +83,22 @@ def foot_lines(explained: Explained) -> list[str]:
     if explained.reseeded_health is not None:
         unsure = int((listed["is_sure"] == False).sum())  # noqa: E712 - null is neither
         lines.append(
-            f"{len(listed) - unsure} of {len(listed)} drivers are sure: the same model from another"
-            f" seed, which scores this account {explained.reseeded_health}, gives them at least"
-            " half of these points too" + ("; ? marks the others" if unsure else "")
+            f"{len(listed) - unsure} of {len(listed)} reasons are sure: the model retrained from"
+            f" another seed scores this account {explained.reseeded_health} and gives them at"
+            " least half of these points" + ("; ? marks the others" if unsure else "")
         )
     elif explained.score["basis"] == "calibrated":
         lines.append(
-            "run `tenure verify ACCOUNT` to see which reasons hold up when the model is trained"
-            " from another seed"
+            "run `tenure verify ACCOUNT` to see which reasons hold up when the model is retrained"
         )
     if (listed["nature"] == "lagging").any():
-        lines.append("lagging: moves after an account has made up its mind; the others move before")
+        lines.append(
+            "lagging: moves only after a customer has decided; the other signals move before"
+        )
     joined = listed[(listed["twins"] != "") & (listed["points_displayed"].abs() >= _TOLD_TWINS)]
     if len(joined):
         lines.append(
-            "counted as one, since they move together: "
+            "counted as one because they move together: "
             + "; ".join(
                 f"{row['driver'].replace('_', ' ')}, {row['twins']}"
                 for row in joined.to_dict("records")

@@ -17,7 +17,7 @@ from pipeline.jobs.account_facts import (
 )
 from pipeline.reports.render import counted, day, money
 
-NO_SOURCE = "no source"
+NO_SOURCE = "no data"
 _NPS_KINDS = {100: "promoter", 0: "passive", -100: "detractor"}
 
 
@@ -52,9 +52,9 @@ def source_lines(facts: AccountFacts) -> list[dict[str, Any]]:
     lines: list[dict[str, Any]] = []
     for each in facts.sources:
         newest = (
-            "always known, undated"
+            "always known, without a date"
             if each.undated
-            else day(each.newest) or "no row of this account"
+            else day(each.newest) or "nothing about this account"
         )
         lines.append(
             {
@@ -99,7 +99,7 @@ def _use_tile(use: RecentUse | None) -> Tile:
         return Tile(
             "Active days",
             f"{use.active_days} of {USE_DAYS}",
-            f"{people.strip()}{'; ' if people else ''}the source tells no length of visits; {last}",
+            f"{people.strip()}{'; ' if people else ''}the length of visits is not recorded; {last}",
         )
     return Tile(
         name,
@@ -134,7 +134,7 @@ def _nps_tile(nps: NpsFact | None) -> Tile:
     if nps is None:
         return _absent(name)
     if nps.answered_at is None:
-        return Tile(name, "no answer", "nobody of the account has answered so far", is_known=False)
+        return Tile(name, "no answer", "nobody there has answered so far", is_known=False)
     kind = _NPS_KINDS.get(round(nps.points), "") if nps.points == nps.points else ""
     answered = f"{kind + ', ' if kind else ''}answered {day(nps.answered_at)}"
     count = f"{counted(nps.answers_182d, 'answer')} in half a year"
@@ -164,4 +164,4 @@ def _ticket_tile(tickets: Tickets | None) -> Tile:
 
 
 def _absent(name: str) -> Tile:
-    return Tile(name, NO_SOURCE, "this project reads no table that tells", is_known=False)
+    return Tile(name, NO_SOURCE, "no table of this project says", is_known=False)

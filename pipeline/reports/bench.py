@@ -79,15 +79,16 @@ def _paid(result: BenchResult) -> str:
     )
     figures = f"{value:,.0f} a date (95% {low:,.0f} to {high:,.0f})"
     if low > 0:
-        return f"contacts by {result.recommended} pay at the declared costs, {figures}."
+        return f"calling the accounts that {result.recommended} names pays: {figures}."
     if high < 0:
-        every = " So they do by every method." if bool((profits["high"] < 0).all()) else ""
+        every = " That is so for every method." if bool((profits["high"] < 0).all()) else ""
         return (
-            f"contacts by {result.recommended} cost more than they save, {figures}.{every} Contact"
-            " fewer accounts (capacity), or only those of high value."
+            f"calling the accounts that {result.recommended} names costs more than it saves:"
+            f" {figures}.{every} Call fewer accounts (capacity), or only those of high value."
         )
     return (
-        f"that contacts by {result.recommended} pay at the declared costs is not shown, {figures}."
+        f"it is not clear that calling the accounts that {result.recommended} names pays:"
+        f" {figures}."
     )
 
 

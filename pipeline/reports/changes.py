@@ -16,9 +16,9 @@ from pipeline.reports.render import render, style
 MOVED_BY_IN_WORDS = {
     **CAUSES_IN_WORDS,
     NEW: "new account",
-    GONE: "not in the population any more",
+    GONE: "no longer scored",
     UNKNOWN: "no score in one of the runs",
-    LEAVING: "notice or lapse",
+    LEAVING: "gave notice or lapsed",
 }
 _SHOWN_MOVES, _SHOWN_REASONS = 60, 3
 _OUTSIDE = "-"
@@ -109,18 +109,20 @@ def changes_text(changes: ScoreChanges) -> list[str]:
     """The portfolio view in lines."""
     moved = moves(changes.accounts)
     lines = [
-        f"from run {changes.before.run_id} ({changes.before.day}) to run {changes.after.run_id}"
-        f" ({changes.after.day}): {len(moved):,} of {len(changes.accounts):,} accounts are in"
-        " another band"
+        f"{len(moved):,} of {len(changes.accounts):,} accounts changed band between"
+        f" {changes.before.day} and {changes.after.day} (runs {changes.before.run_id} and"
+        f" {changes.after.run_id})"
     ]
-    lines += [f"  changed between the runs: {each}" for each in changes.markers] or [
-        "  model, calibrator, scale and configuration are the same"
+    lines += [f"  what else changed between the runs: {each}" for each in changes.markers] or [
+        "  the model, the scale and the settings are the same"
     ]
-    lines.append(f"  {'cause':<24} {'mean points':>11} {'up':>7} {'down':>7} {'bands':>7}")
+    lines.append(
+        f"  {'cause':<24} {'mean points':>11} {'raised':>7} {'lowered':>7} {'new band':>8}"
+    )
     for row in cause_totals(changes.accounts).to_dict("records"):
         lines.append(
             f"  {CAUSES_IN_WORDS[row['cause']]:<24} {row['mean']:>+11.2f} {row['up']:>7,}"
-            f" {row['down']:>7,} {row['bands']:>7,}"
+            f" {row['down']:>7,} {row['bands']:>8,}"
         )
     for row in band_moves(changes.accounts).to_dict("records"):
         lines.append(

@@ -25,8 +25,8 @@ def forecast_lines(forecast: Forecast, account_id: str | None = None) -> list[An
     lines: list[Any] = [
         Text(
             f"{summary.target} as of {summary.as_of:%Y-%m-%d}, run {summary.run_id}:"
-            f" {summary.accounts:,} accounts; hazards from {summary.snapshots:,} snapshots of"
-            f" {summary.past_accounts:,} accounts, events: {events}"
+            f" {summary.accounts:,} accounts, judged by {summary.snapshots:,} past snapshots of"
+            f" {summary.past_accounts:,} accounts, of which left: {events}"
         )
     ]
     lines.append(_curve_table(forecast, account_id))
@@ -73,13 +73,13 @@ def _mean_curve(forecast: Forecast) -> pd.DataFrame:
 
 def _curve_table(forecast: Forecast, account_id: str | None) -> Table:
     rows = forecast.horizons
-    title = "share of accounts expected by day"
+    title = "expected share of accounts that leave, by day"
     if account_id is None:
         rows = _mean_curve(forecast)
     else:
         rows, title = (
             rows[rows["account_id"] == account_id],
-            f"{account_id}: probability by day, 95% interval",
+            f"{account_id}: chance by day, 95% interval",
         )
     days = [
         day
@@ -125,7 +125,7 @@ def _remaining_lines(forecast: Forecast, account_id: str | None) -> list[Text]:
     if account_id is None:
         return [
             Text(
-                f"mean time with us within {summary.curve_days} days:"
+                f"mean time with us in the next {summary.curve_days} days:"
                 f" {table['expected_days'].mean():.0f} days; expected remaining value {within}:"
                 f" {_money(table['remaining_value'].sum())} {table['currency'].iloc[0]}"
             )
@@ -133,8 +133,9 @@ def _remaining_lines(forecast: Forecast, account_id: str | None) -> list[Text]:
     row = table.iloc[0]
     return [
         Text(
-            f"expected time with us within {summary.curve_days} days: {row['expected_days']:.0f}"
-            f" days ({row['expected_days_low']:.0f}-{row['expected_days_high']:.0f})"
+            f"expected time with us in the next {summary.curve_days} days:"
+            f" {row['expected_days']:.0f} days"
+            f" ({row['expected_days_low']:.0f}-{row['expected_days_high']:.0f})"
         ),
         Text(
             f"expected remaining value {within}: {_money(row['remaining_value'])} {row['currency']}"
@@ -152,16 +153,16 @@ def _month_table(forecast: Forecast) -> Table:
         "month",
         "value due",
         "95% interval",
-        "renewed of it",
+        "expected to renew",
         "95% interval",
-        "lost",
+        "expected loss",
         "under notice",
         box=None,
         pad_edge=False,
         title=f"value a year up for renewal, all segments, {forecast.monthly['currency'].iloc[0]}",
         title_justify="left",
         title_style="bold",
-        caption=f"deviation that all accounts of a month share: {shared}",
+        caption=f"swing that all accounts of a month share: {shared}",
         caption_justify="left",
     )
     for row in forecast.monthly[forecast.monthly["segment"] == ALL].to_dict("records"):

@@ -19,13 +19,18 @@ _METRICS = (
     ("auc", "AUC", "1 ranks perfectly, 0.5 not at all", 3),
     ("average_precision", "Average precision", "higher is better", 3),
     ("lift_top_decile", "Lift in the top tenth", "1 is no better than chance", 2),
-    ("calibration_slope", "Calibration slope", "1 is right; below 1 too bold, above 1 too shy", 2),
+    (
+        "calibration_slope",
+        "Calibration slope",
+        "1 is right; below 1 the chances are too extreme, above 1 too timid",
+        2,
+    ),
     ("calibration_intercept", "Calibration intercept", "0 is right", 2),
     ("ece", "Calibration error", "0 is right", 4),
 )
 # Of the metrics above, those that also stand for accounts whose contract can end in the window.
 _AMONG_LEAVABLE = ("log_loss", "auc", "lift_top_decile", "calibration_slope")
-OWN, REFUSED = "this model", "the candidate that was refused"
+OWN, REFUSED = "this model", "the candidate model that was refused"
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ def model_card(inputs: ModelCardInputs) -> tuple[str, str]:
         "leavable_metrics": leavable_rows(inputs.evaluation),
         "comparisons": comparison_rows(inputs.evaluation, subject),
         "borrowed": (
-            f"Gates and figures of the test are those of {subject}."
+            f"The gates and test figures below belong to {subject}."
             if inputs.is_of_refused and test
             else ""
         ),
@@ -153,12 +158,12 @@ def comparison_rows(evaluation: Mapping[str, Any], subject: str = OWN) -> list[d
     rows = [_comparison(subject, test.get("log_loss"), test.get("auc"), ours)]
     if test.get("log_loss_constant") is not None:
         rows.append(
-            _comparison("constant: the last known rate", test["log_loss_constant"], 0.5, {})
+            _comparison("one rate for all: the last known", test["log_loss_constant"], 0.5, {})
         )
     if test.get("log_loss_constant_hindsight") is not None:
         rows.append(
             _comparison(
-                "constant: the test's own rate", test["log_loss_constant_hindsight"], 0.5, {}
+                "one rate for all: the test's own", test["log_loss_constant_hindsight"], 0.5, {}
             )
         )
     for name, numbers in evaluation.get("baselines", {}).items():
@@ -167,7 +172,7 @@ def comparison_rows(evaluation: Mapping[str, Any], subject: str = OWN) -> list[d
             rows.append(_comparison(spoken, numbers.get("log_loss"), numbers.get("auc"), numbers))
         else:
             rows[1] = _comparison(
-                "constant: the last known rate", numbers.get("log_loss"), 0.5, numbers
+                "one rate for all: the last known", numbers.get("log_loss"), 0.5, numbers
             )
     if not evaluation.get("baselines") and test.get("recency_auc") is not None:
         rows.append(_comparison("recency alone", None, test["recency_auc"], {}))
@@ -184,7 +189,7 @@ def absence_rows(evaluation: Mapping[str, Any]) -> list[dict[str, str]]:
     if leading:
         rows.append(
             _cost_row(
-                f"leading signals alone, {leading['lagging']} lagging left out, fitted again",
+                f"leading signals alone ({leading['lagging']} lagging left out), fitted anew",
                 leading,
             )
         )
@@ -250,7 +255,8 @@ def other_rows(evaluation: Mapping[str, Any]) -> list[dict[str, str]]:
     if treated.get("metrics") and treated["treated_share"]:
         parts.append(
             (
-                f"without the {treated['treated_share']:.0%} of scores whose account was worked on",
+                f"without the {treated['treated_share']:.0%} of scores whose account your team"
+                " worked on",
                 treated["metrics"],
             )
         )
@@ -356,12 +362,12 @@ def _own_limits(test: Mapping[str, Any]) -> list[str]:
         limits.append("No test result was recorded for this model.")
     elif leaving is not None and leaving < 100:
         limits.append(
-            f"Only {leaving} accounts had the event in the test: intervals are wide, small gains"
-            " cannot be seen."
+            f"Only {leaving} accounts had the event in the test, so intervals are wide and small"
+            " gains do not show."
         )
     limits.append(
-        "Accounts treated because of a score change what is seen afterwards: they can hide or"
-        " flatter it."
+        "Work on accounts because of their score changes what happens next, which can make the"
+        " model look worse or better than it is."
     )
     limits.append("Signals say what the model reads, not what causes the outcome.")
     return limits

@@ -32,8 +32,8 @@ from pipeline.reports.render import counted, day, money, text_of
 TOLD, LISTED = 3, 8
 """Runs told in full in the terminal, and runs listed that still wait; all of them with --json."""
 CHANCE = (
-    "Chance: what 95 of 100 cases stay within if accounts decide independently, each with its"
-    " published probability; an account scored on several dates counts as one."
+    "Range of luck: where the number falls in 95 of 100 cases if each account decides for itself"
+    " with the chance we published. An account scored on several dates counts once."
 )
 NOTHING_TO_DO = "Nothing to do."
 
@@ -44,7 +44,7 @@ def outcomes_lines(report: OutcomesReport, words: TargetWords) -> list[Any]:
     """
     lines: list[Any] = [
         Text(
-            f"{report.target}: {counted(len(report.judged), 'run')} whose outcome is known; data"
+            f"{report.target}: {counted(len(report.judged), 'run')} with known outcomes, from data"
             f" until {report.until}",
             style="bold",
         ),
@@ -124,7 +124,8 @@ def overall_words(report: OutcomesReport, words: TargetWords) -> list[str]:
     if report.overall is None or newest is None:
         return [
             "No verdict: each of these runs was scored after the fact, with a model that may have"
-            " learned what followed. Runs published on their date are judged here once they mature."
+            " seen what followed. Runs published on their own date will be judged here once their"
+            " outcomes are known."
         ]
     return [
         f"{verdict_words(report.overall.total, words)} {ranking_words(report.overall, words)}",
@@ -140,26 +141,25 @@ def verdict_words(total: Tally, words: TargetWords, *, in_time: bool = True) -> 
     if not total.scores:
         return "No account was scored."
     if total.promised is None:
-        return f"A scorecard promises no chance; {_happened(total, words)}."
+        return f"A scorecard gives no chances to compare with; {_happened(total, words)}."
     figures = (
-        f"{_happened(total, words)}, {total.promised:.1f} were"
-        f" {'promised' if in_time else 'expected'}; chance alone makes it {total.chance_low} to"
-        f" {total.chance_high}."
+        f"{_happened(total, words)}. The scores expected {total.promised:.1f}; luck alone can make"
+        f" that {total.chance_low} to {total.chance_high}."
     )
     if total.scores > total.accounts:
         figures += (
-            f" The scores are of {counted(total.accounts, 'account')}, {total.left_accounts:,} of"
-            f" which {past}."
+            f" These are scores of {counted(total.accounts, 'account')}, and"
+            f" {total.left_accounts:,} of them {past}."
         )
     if not in_time:
         return f"In hindsight: {figures}"
     said = {
-        HELD: "Promise held",
-        MORE: f"More {past} than promised",
-        FEWER: f"Fewer {past} than promised",
+        HELD: "The chances held",
+        MORE: f"More {past} than expected",
+        FEWER: f"Fewer {past} than expected",
     }[total.verdict]
     few = total.verdict == HELD and max(total.left_accounts, total.promised) < LEAVERS_TO_RANK
-    return f"{said}: {figures}{' With so few, only a large error would show.' if few else ''}"
+    return f"{said}: {figures}{' With so few, we would only notice a large error.' if few else ''}"
 
 
 def _happened(total: Tally, words: TargetWords) -> str:
@@ -176,15 +176,17 @@ def ranking_words(record: Record, words: TargetWords) -> str:
     """Whether those that left were ranked before those that stayed."""
     if record.ranking == TOO_FEW:
         return (
-            f"Ranking: too few to say, under {LEAVERS_TO_RANK} accounts {words.past} or"
-            f" {words.opposite}."
+            f"Ranking: too early to say, because fewer than {LEAVERS_TO_RANK} accounts"
+            f" {words.past} or {words.opposite}."
         )
     assert record.auc is not None and record.auc_low is not None and record.auc_high is not None
     figures = (
-        f"{100 * record.auc:.0f} of 100 pairs right ({100 * record.auc_low:.0f} to"
-        f" {100 * record.auc_high:.0f})"
+        f"given one customer who {words.past} and one who {words.opposite}, it picked the right"
+        f" one {100 * record.auc:.0f} times in 100 ({100 * record.auc_low:.0f}-"
+        f"{100 * record.auc_high:.0f})"
     )
-    return f"Ranking: {figures}{'' if record.ranking == RANKED else ', no better than chance'}."
+    by_chance = "" if record.ranking == RANKED else ", which is no better than chance"
+    return f"Ranking: {figures}{by_chance}."
 
 
 def next_step(record: Record, words: TargetWords, *, in_use: bool) -> str:
@@ -192,18 +194,20 @@ def next_step(record: Record, words: TargetWords, *, in_use: bool) -> str:
     if record.ranking != NOT_RANKED and record.total.verdict in (HELD, ""):
         return NOTHING_TO_DO
     if not in_use:
-        return "Its model is no longer in use: wait for the runs of the one that is."
+        return "That model is no longer in use: wait for the outcomes of the current one."
     if record.ranking == NOT_RANKED:
         return (
-            "Next: the ranking does not hold, so train again on what is known by now: `tenure run`."
+            "Next: the ranking does not hold, so train on what has become known since:"
+            " `tenure run`."
         )
     helped = record.total.verdict == (MORE if _is_good(record) else FEWER)
     worked = helped and record.treated is not None and record.treated.scores
     return (
-        "Next: `tenure features`, then `tenure recalibrate`, which corrects the level if newer"
-        " labels confirm it."
+        "Next: run `tenure features`, then `tenure recalibrate`, which corrects the chances if"
+        " newer outcomes confirm the gap."
         + (
-            f" Look at the accounts worked on first: plays that help change how many {words.verb}."
+            " Look first at the accounts your team worked on: plays that help change how many"
+            f" {words.verb}."
             if worked
             else ""
         )
@@ -214,14 +218,14 @@ def run_words(each: JudgedRun, words: TargetWords) -> str:
     """The verdict of one run in a line: short, for a table."""
     record = each.record
     if not each.in_time:
-        return f"scored {day(each.scored_on)}, after the fact: no promise"
+        return f"scored after the fact, on {day(each.scored_on)}"
     if not record.total.verdict:
-        ranks = {RANKED: "ranks", NOT_RANKED: "does not rank", TOO_FEW: "too few to say"}
+        ranks = {RANKED: "ranks", NOT_RANKED: "does not rank", TOO_FEW: "too early to say"}
         return f"scorecard: {ranks[record.ranking]}"
     said = {
-        HELD: "promise held",
-        MORE: f"more {words.past} than promised",
-        FEWER: f"fewer {words.past} than promised",
+        HELD: "the chances held",
+        MORE: f"more {words.past} than expected",
+        FEWER: f"fewer {words.past} than expected",
     }
     return said[record.total.verdict] + (", does not rank" if record.ranking == NOT_RANKED else "")
 
@@ -256,14 +260,14 @@ def apart_words(record: Record, words: TargetWords) -> list[str]:
     lines = [f"Not judged: {'; '.join(lines)}."] if lines else []
     if record.treated is not None and record.untreated is not None and record.treated.scores:
         lines.append(
-            f"Somebody worked on {_short(record.treated, words)}; the others,"
+            f"Your team worked on {_short(record.treated, words)}. Of the others,"
             f" {_short(record.untreated, words)}. "
             + (
-                f"A play that helped makes more {words.verb} than promised."
+                f"Plays that help make more {words.verb} than expected."
                 if _is_good(record)
                 else (
-                    "A play that helped makes a right warning look wrong, and who"
-                    f" {words.past} early could not be worked on."
+                    "A play that helps makes a right warning look wrong, and nobody can work on"
+                    f" accounts that {words.past} early."
                 )
             )
         )
@@ -311,8 +315,8 @@ def _told(each: JudgedRun, words: TargetWords) -> list[Any]:
         next_step(record, words, in_use=each.in_use)
         if each.in_time
         else (
-            f"Scored on {each.scored_on}, after the fact: no promise, its model may have learned"
-            " what followed."
+            f"Scored after the fact, on {each.scored_on}: the model may have seen what followed,"
+            " so this is no test."
         )
     )
     verdict = (
@@ -339,7 +343,8 @@ def _leaver(row: Mapping[Any, Any], words: TargetWords) -> str:
         else f", {money(row['value_per_year'], text_of(row['currency']))} a year"
     )
     said = (
-        f"for {words.gerund}: {row['towards'] or 'nothing'}; against it: {row['away'] or 'nothing'}"
+        f"spoke for {words.gerund}: {row['towards'] or 'nothing'}; against it:"
+        f" {row['away'] or 'nothing'}"
     )
     return (
         f"{row['name']} ({row['account_id']}): score {int(row['health'])}{chance}{left}{value};"
@@ -378,7 +383,15 @@ def _band_table(record: Record, words: TargetWords) -> Table:
 
 def _table(first: str, words: TargetWords, *more: str) -> Table:
     return Table(
-        first, "scores", "promised", words.past, "chance", "rate", *more, box=None, pad_edge=False
+        first,
+        "scores",
+        "expected",
+        words.past,
+        "range of luck",
+        "rate",
+        *more,
+        box=None,
+        pad_edge=False,
     )
 
 
@@ -397,11 +410,10 @@ def _cells(total: Tally) -> tuple[str, str, str, str, str]:
 def _left_out_words(report: OutcomesReport) -> list[str]:
     lines = []
     if report.superseded:
-        lines.append(f"Left out: {counted(report.superseded, 'run')} taken back (superseded).")
+        lines.append(f"Left out: {counted(report.superseded, 'run')} that you took back.")
     if report.replaced:
         lines.append(
-            f"Left out: {counted(report.replaced, 'run')} of a date for which readers saw another"
-            " run last."
+            f"Left out: {counted(report.replaced, 'run')} replaced by a later run of the same date."
         )
     return lines + [
         f"Cannot be judged: run {run_id}: {reason}" for run_id, reason in report.unreadable
@@ -409,8 +421,8 @@ def _left_out_words(report: OutcomesReport) -> list[str]:
 
 
 def _when(each: WaitingRun) -> str:
-    when = "an open end" if each.matures_on is None else day(each.matures_on)
-    return f"those of {day(each.run['as_of'])} when the data reach {when}"
+    when = "the end of open contracts" if each.matures_on is None else day(each.matures_on)
+    return f"scores of {day(each.run['as_of'])}, when the data reach {when}"
 
 
 def _band_names(each: JudgedRun) -> list[str]:
@@ -432,7 +444,7 @@ def _short(total: Tally, words: TargetWords) -> str:
     """`109 accounts: 1 left, 4.3 promised`, counted by score where accounts have several."""
     sized = counted(total.scores, "account" if total.scores == total.accounts else "score")
     return f"{sized}: {total.left:,} {words.past}" + (
-        "" if total.promised is None else f", {total.promised:.1f} promised"
+        "" if total.promised is None else f", {total.promised:.1f} expected"
     )
 
 

@@ -20,11 +20,11 @@ SHOWN_DISAGREEMENTS = 15
 TITLES = {
     MODEL_WARNS: (
         "The model warns, the pulse does not",
-        "pulse good (4-5) and current, score at risk",
+        "current pulse of 4 or 5, score at risk",
     ),
     PULSE_WARNS: (
         "The pulse warns, the model does not",
-        "pulse bad (1-2) and current, score healthy",
+        "current pulse of 1 or 2, score healthy",
     ),
 }
 STATUS_WORDS = {
@@ -33,7 +33,7 @@ STATUS_WORDS = {
     OLD: "older than a quarter",
     NEVER: "never rated",
 }
-NO_OPINION = "An expired or missing pulse is no opinion: it is never counted as good."
+NO_OPINION = "An expired or missing pulse counts as no opinion, never as a good one."
 
 
 def pulse_lines(report: PulseReport) -> list[Any]:
@@ -59,8 +59,8 @@ def pulse_lines(report: PulseReport) -> list[Any]:
         if len(rows) > SHOWN_DISAGREEMENTS:
             lines.append(
                 Text(
-                    f"  {SHOWN_DISAGREEMENTS} of {len(rows)}, the largest value first; all of them"
-                    " with --page or --json.",
+                    f"  {SHOWN_DISAGREEMENTS} of {len(rows)}, highest value first; see all with"
+                    " --page or --json.",
                     style="dim",
                 )
             )
@@ -152,7 +152,7 @@ def status_words(report: PulseReport) -> str:
         if counts.get(name, 0)
     )
     return (
-        f"{counts.get(CURRENT, 0):,} of {len(report.accounts):,} accounts have a pulse that counts"
+        f"{counts.get(CURRENT, 0):,} of {len(report.accounts):,} accounts have a current pulse"
         + (f"; {others}" if others else "")
     )
 
@@ -161,14 +161,22 @@ def weight_words(report: PulseReport) -> str:
     """How much of the score is the pulse, in one sentence."""
     weight = report.weight
     if not weight.signals:
-        return "Weight in the score: none, the model reads no pulse."
+        return "The pulse has no weight in the score: the model does not read it."
     share = f"{weight.share:.0%}" if weight.share >= 0.01 else "under 1%"
-    moved = "no account" if not weight.bands_moved else counted(weight.bands_moved, "account")
+    felt = (
+        "The account managers' ratings moved no score by a point or more"
+        if not weight.felt
+        else f"The account managers' ratings moved {weight.felt:,} of {weight.accounts:,} scores by"
+        " a point or more"
+    )
+    moved = (
+        "every account would be in the same band"
+        if not weight.bands_moved
+        else f"{counted(weight.bands_moved, 'account')} would be in another band"
+    )
     return (
-        f"Weight in the score: {_size(weight.mean_size)} on average"
-        f" ({signed(weight.largest_down)} to {signed(weight.largest_up)}), {share} of all points;"
-        f" {weight.felt:,} of {weight.accounts:,} accounts feel a point or more; without it {moved}"
-        " would be in another band."
+        f"{felt} ({_size(weight.mean_size)} on average, {signed(weight.largest_down)} to"
+        f" {signed(weight.largest_up)}; {share} of all points). Without them {moved}."
     )
 
 
@@ -176,30 +184,32 @@ def verdict_words(report: PulseReport, kind: str) -> list[str]:
     """Who was right on the test dates, in sentences; one that says why where nobody can tell."""
     verdict = next((each for each in report.verdicts if each.kind == kind), None)
     if verdict is None:
-        return ["Who was right: nobody can tell, the model of this run has no test on record."]
+        return [
+            "Who was right? Nobody can tell: this model has not been tested. Run `tenure evaluate`."
+        ]
     if not verdict.scores:
-        return [f"Who was right: on {tested_words(report)} they never disagreed so."]
+        return [f"Who was right? On {tested_words(report)} they never disagreed in this way."]
     lines = [
-        f"Who was right: on {tested_words(report)} they disagreed on"
-        f" {counted(verdict.scores, 'score')} of {counted(verdict.accounts, 'account')};"
+        f"Who was right? On {tested_words(report)} they disagreed on"
+        f" {counted(verdict.scores, 'score')} of {counted(verdict.accounts, 'account')}, and"
         f" {verdict.left} left. The model was right {_right(verdict, verdict.model_right)},"
         f" the pulse {_right(verdict, verdict.pulse_right)}."
     ]
     elsewhere = (
-        f"; of {counted(verdict.others, 'other score')} with such a pulse"
-        f" {count_of(verdict.others_left, verdict.others)} left"
+        f" Of {counted(verdict.others, 'other score')} with such a pulse,"
+        f" {count_of(verdict.others_left, verdict.others)} left."
         if verdict.others
         else ""
     )
     lines.append(
         "A warning is a chance, not a promise: the model expected"
         f" {verdict.promised * verdict.scores:.1f} of these {verdict.scores} to leave,"
-        f" {verdict.left} did{elsewhere}."
+        f" and {verdict.left} did.{elsewhere}"
     )
     if verdict.treated:
         lines.append(
-            f"On {verdict.treated} of {counted(verdict.scores, 'score')} somebody worked on the"
-            " account before the outcome: a play that helped makes a right warning look wrong."
+            f"In {verdict.treated} of {counted(verdict.scores, 'case')} your team worked on the"
+            " account before the outcome. A play that helps makes a right warning look wrong."
         )
     return lines
 
@@ -237,7 +247,7 @@ def _table(rows: pd.DataFrame) -> Table:
         "by",
         "rated",
         "counts until",
-        "its points",
+        "points in the score",
         box=None,
         pad_edge=False,
     )

@@ -43,7 +43,7 @@ def reliability_svg(table: pd.DataFrame, *, event: str = "left") -> str:
 
     parts = [
         f'<svg class="reliability" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
-        f'aria-label="Share that {event} against the probability given, in {len(table)} groups">'
+        f'aria-label="Share that {event} against the chance we gave, in {len(table)} groups">'
     ]
     for tick in np.linspace(0, top, 5):
         parts.append(
@@ -57,7 +57,7 @@ def reliability_svg(table: pd.DataFrame, *, event: str = "left") -> str:
     )
     last_label = 0.0
     for rows, events, said, seen, low, high in table[_DRAWN].to_numpy(dtype=np.float64).tolist():
-        title = f"{events:.0f} of {rows:.0f} {event}; {_percent(said)} was said"
+        title = f"{events:.0f} of {rows:.0f} {event}; we gave {_percent(said)}"
         parts.append(
             f'<line x1="{x(said):.1f}" x2="{x(said):.1f}" y1="{y(low):.1f}" y2="{y(high):.1f}"'
             f' class="whisker"/><circle cx="{x(said):.1f}" cy="{y(seen):.1f}" r="5"'
@@ -73,7 +73,7 @@ def reliability_svg(table: pd.DataFrame, *, event: str = "left") -> str:
             last_label = x(said)
     parts.append(
         f'<text x="{(_LEFT + _WIDTH - _RIGHT) / 2}" y="{_HEIGHT - 24}" text-anchor="middle"'
-        ' class="axis">probability said</text><text transform="translate(13'
+        ' class="axis">chance we gave</text><text transform="translate(13'
         f' {(_TOP + _HEIGHT - _BOTTOM) / 2}) rotate(-90)" text-anchor="middle" class="axis">share'
         f" that {event}</text></svg>"
     )

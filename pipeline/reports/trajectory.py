@@ -32,7 +32,7 @@ MOVEMENTS_IN_WORDS = {
     SLOW: "slow decline",
     RISING: "rising",
     STEADY: "steady",
-    UNKNOWN: "too little past",
+    UNKNOWN: "too little history",
 }
 _THEN = ("leaving", "at_risk", "stable", "healthy")
 _SHOWN_FALLS = 15
@@ -63,24 +63,24 @@ def _past_words(row: Mapping[str, Any]) -> str:
     if pd.isna(row["usual_health"]) or movement == UNKNOWN:
         return ""
     now, usual = int(row["health"]), round(float(row["usual_health"]))
-    against = "against its own past, the calendar taken out"
+    against = "compared with its own past, apart from the contract calendar"
     if movement == SUDDEN:
         return (
-            f"sudden drop: {now} where {usual} is usual for it at this point of its contract; the"
-            f" largest step down came by {day(row['fell_by'])}{_was_healthy(row)}"
+            f"sudden drop: {now}, while {usual} is usual for it at this point of its contract; the"
+            f" largest drop was by {day(row['fell_by'])}{_was_healthy(row)}"
         )
     if movement in (SLOW, RISING):
         way = "falls" if movement == SLOW else "rises"
         return (
-            f"{MOVEMENTS_IN_WORDS[movement]}: {way} {abs(float(row['slope_30d'])):.1f} points every"
-            f" 30 days {against}{_was_healthy(row)}"
+            f"{MOVEMENTS_IN_WORDS[movement]}: {way} {abs(float(row['slope_30d'])):.1f} points a"
+            f" month {against}{_was_healthy(row)}"
         )
     return f"steady {against}: {now}, usually {usual}"
 
 
 def _was_healthy(row: Mapping[str, Any]) -> str:
     return (
-        f"; the median of its last half year is {round(float(row['past_health']))}"
+        f"; typical score over the last half year: {round(float(row['past_health']))}"
         if _fell_from_height(row)
         else ""
     )
@@ -101,8 +101,8 @@ def _ways_words(trajectory: AccountTrajectory, verb: str) -> str:
         return ""
     leaves, rise, stays = (percent(row[name]) for name in ("p_leaves", "p_rises", "p_stays"))
     return (
-        f"next {trajectory.summary.horizon_days} days: {leaves} to {verb}, {rise} to stay and use"
-        f" it more, {stays} to stay as it is"
+        f"chances for the next {trajectory.summary.horizon_days} days: {leaves} that it will"
+        f" {verb}, {rise} that it stays and uses the product more, {stays} that it stays as it is"
     )
 
 
@@ -121,11 +121,11 @@ def _projection_words(trajectory: AccountTrajectory) -> str:
     last = days[-1]
     calendar = float(row[f"calendar_health_{last}d"]) - float(row["health"])
     calendar_words = (
-        f"; the calendar alone moves it by {calendar:+.0f}"
+        f"; the contract calendar alone moves it by {calendar:+.0f}"
         if abs(calendar) >= _TOLD_CALENDAR
         else ""
     )
-    return f"expected score if it stays: {', '.join(said)}{calendar_words}"
+    return f"expected score if the customer stays: {', '.join(said)}{calendar_words}"
 
 
 def _band_words(trajectory: AccountTrajectory) -> str:
@@ -141,7 +141,7 @@ def _band_words(trajectory: AccountTrajectory) -> str:
         f"{percent(trajectory.row[f'p_{band}_{last}d'])} {BANDS_IN_WORDS.get(band, band)}"
         for band in _THEN
     )
-    return f"where it will stand in {last} days: {chances}"
+    return f"chances in {last} days: {chances}"
 
 
 def account_view(
@@ -186,14 +186,14 @@ def foot_words(summary: TrajectorySummary) -> str:
     ]
     meant = percent(summary.nominal_coverage)
     measured = (
-        f"; on dates after its training, bars meant to hold {meant} of the scores of those who"
-        f" stayed held {' and '.join(coverages)}"
+        f". The bars are meant to cover {meant} of later scores; when we tested them, they covered"
+        f" {' and '.join(coverages)}"
         if coverages
         else ""
     )
     return (
-        "line: what the model of this run would have said; dots: published scores, by the model"
-        f" then in use; bars: expected score if it stays{measured}"
+        "line: what today's model would have scored; dots: scores as published at the time; bars:"
+        f" expected score if the customer stays{measured}"
     )
 
 
@@ -212,8 +212,9 @@ def trajectory_lines(
     lines: list[Any] = [
         Text(
             f"{summary.target} as of {summary.as_of}, run {summary.run_id}:"
-            f" {summary.accounts:,} accounts against their own past ({summary.past_dates} dates"
-            f" {summary.step_days} days apart, scored by this run's model), the calendar taken out"
+            f" {summary.accounts:,} accounts compared with their own past, apart from the contract"
+            f" calendar ({summary.past_dates} past dates, {summary.step_days} days apart, scored by"
+            " today's model)"
         ),
         Text(
             "  ".join(
@@ -230,8 +231,8 @@ def trajectory_lines(
         (
             SLOW,
             (
-                f"slow declines: a clear slope over {LOOK_BACK * summary.step_days} days, not one"
-                " step"
+                f"slow declines: falling steadily over {LOOK_BACK * summary.step_days} days, not"
+                " in one step"
             ),
         ),
     ):
@@ -239,8 +240,8 @@ def trajectory_lines(
     lines += _ways_lines(rows, summary, verb) + _move_tables(rows, summary) + quality_lines(summary)
     lines.append(
         Text(
-            "one account with its past and its reasons: tenure explain ACCOUNT, or --page for the"
-            " picture"
+            "For one account, its past and its reasons: tenure explain ACCOUNT (add --page for a"
+            " picture)"
         )
     )
     return lines + [Text(f"note: {note}", style="dim") for note in summary.notes]
@@ -262,8 +263,8 @@ def _alert_table(rows: pd.DataFrame, movement: str, title: str) -> list[Any]:
     if mine.empty:
         return []
     heading = Text(
-        f"{title} ({min(_SHOWN_FALLS, len(mine))} of {len(mine)}; * scored as healthy for half a"
-        " year)",
+        f"{title} ({min(_SHOWN_FALLS, len(mine))} of {len(mine)}; * typically healthy over the"
+        " last half year)",
         style="bold",
     )
     table = Table(
@@ -272,9 +273,9 @@ def _alert_table(rows: pd.DataFrame, movement: str, title: str) -> list[Any]:
         "usual",
         "points" if is_sudden else "in 30 days",
         "since" if is_sudden else "",
-        "to leave",
+        "chance of leaving",
         "user-days",
-        "a year",
+        "value a year",
         "owner",
         box=None,
         pad_edge=False,
@@ -307,10 +308,11 @@ def _ways_lines(rows: pd.DataFrame, summary: TrajectorySummary, verb: str) -> li
     leaves, rise, stay = (known[name].sum() for name in ("p_leaves", "p_rises", "p_stays"))
     return [
         Text(
-            f"expected in the next {summary.horizon_days} days, of {len(known):,}: {leaves:,.0f}"
-            f" to {verb}, {rise:,.0f} to stay and use it more, {stay:,.0f} to stay as they are"
-            f" (more: {percent(MARGIN_SHARE)} and {MARGIN_DAYS:.0f} user-days above what the"
-            f" typical customer does, {summary.use_days} days against {summary.use_days})"
+            f"Of {len(known):,} accounts, we expect in the next {summary.horizon_days} days"
+            f" {leaves:,.0f} to {verb}, {rise:,.0f} to stay and use the product more, and"
+            f" {stay:,.0f} to stay as they are (more: at least {percent(MARGIN_SHARE)} and"
+            f" {MARGIN_DAYS:.0f} user-days above the typical customer's change from one"
+            f" {summary.use_days} days to the next)"
         )
     ]
 
@@ -331,7 +333,7 @@ def _move_tables(rows: pd.DataFrame, summary: TrajectorySummary) -> list[Any]:
         if moves.empty:
             continue
         heading = Text(
-            f"where they will stand in {days} days (leaving: gone, lapsed or under notice)",
+            f"where they will be in {days} days (leaving: gone, lapsed or under notice)",
             style="bold",
         )
         table = Table(
@@ -363,7 +365,7 @@ def quality_lines(summary: TrajectorySummary) -> list[Any]:
     then.
     """
     lines = (
-        ["how good it is, measured on dates after the model's training"]
+        ["How good this is, measured on dates after the model's training"]
         if summary.tested_from
         else []
     )
@@ -372,7 +374,7 @@ def quality_lines(summary: TrajectorySummary) -> list[Any]:
             lines.append(
                 f"  {MOVEMENTS_IN_WORDS[name]}: {percent(record.happened, 1)} of"
                 f" {record.rows:,} past cases ({record.accounts:,} accounts) left; their"
-                f" scores said {percent(record.said, 1)}"
+                f" scores had predicted {percent(record.said, 1)}"
             )
     for days, each in sorted(summary.projections.items()):
         if each is not None:
@@ -388,7 +390,7 @@ def quality_lines(summary: TrajectorySummary) -> list[Any]:
                 f" {ways.log_loss_constant_split:.4f}, with three constants"
                 f" {ways.log_loss_constant:.4f}"
             ),
-            f"    use rises, said and seen by fifth: {fifths}",
+            f"    use rises, predicted and seen in each fifth: {fifths}",
         ]
     return [Text(line, style="bold" if not line.startswith(" ") else "") for line in lines]
 
@@ -401,13 +403,13 @@ def _projection_quality(days: int, each: Measured, nominal: float) -> list[str]:
     coverage = f"{percent(each.coverage, 1)} ({percent(each.low, 1)} to {percent(each.high, 1)})"
     return [
         (
-            f"  {days} days: ranges meant to hold {percent(nominal)} held {coverage} of"
-            f" {each.pairs:,} later scores of {each.accounts:,} accounts; by band of then:"
+            f"  {days} days: ranges meant to cover {percent(nominal)} covered {coverage} of"
+            f" {each.pairs:,} later scores of {each.accounts:,} accounts; by the band then:"
             f" {bands}"
         ),
         (
-            f"    median width {each.width:.0f} points; median error {each.middle_error:.1f},"
-            f' of "it stays as it is" {each.same_error:.1f}; log loss of the band'
+            f"    median width {each.width:.0f} points; median error {each.middle_error:.1f}"
+            f" (assuming no change: {each.same_error:.1f}); log loss of the bands"
             f" {each.log_loss:.3f}, of counts by band {each.log_loss_counts:.3f}"
         ),
     ]

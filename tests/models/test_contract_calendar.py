@@ -133,7 +133,7 @@ def test_a_model_is_judged_beside_the_calendar_and_among_those_who_can_leave() -
     calendar = evaluation.baselines["contract_calendar"]
     assert calendar.auc_can_leave is not None and calendar.auc_can_leave < calendar.auc
     gate = next(g for g in gates(evaluation) if g.name == "no worse than the contract calendar")
-    assert "when contracts end" in gate.reason or "do better than the model" in gate.reason
+    assert "when contracts end" in gate.reason or "does better than the model" in gate.reason
     untold = next(
         g
         for g in gates(

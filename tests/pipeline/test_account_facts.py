@@ -84,7 +84,7 @@ def test_every_source_is_listed_and_absent_ones_say_so(
     assert [each.source for each in facts.sources] == list(workspace.project.sources)
     assert facts.absent == ()
     lines = source_lines(replace(facts, sources=facts.sources[:2], absent=("goals",)))
-    assert lines[-1]["newest"] == "no source" and lines[-1]["rows"] is None
+    assert lines[-1]["newest"] == "no data" and lines[-1]["rows"] is None
     assert len({each.newest for each in facts.sources}) > 1
 
 
@@ -95,7 +95,7 @@ def test_absent_sources_are_no_zeros(facts: AccountFacts) -> None:
             replace(facts, use=None, pulse=None, nps=None, tickets=None), None, "USD"
         )
     }
-    assert [tile.value for tile in tiles.values()] == ["unknown", *["no source"] * 4]
+    assert [tile.value for tile in tiles.values()] == ["unknown", *["no data"] * 4]
     assert not any(tile.is_known for tile in tiles.values())
 
 
@@ -118,7 +118,7 @@ def test_absent_sources_are_no_zeros(facts: AccountFacts) -> None:
             {"use": RecentUse(True, 11, None, None, JUNE)},
             "Active days",
             "11 of 28",
-            "no length of visits",
+            "the length of visits is not recorded",
         ),
         (
             {"use": RecentUse(True, 14, 280.0, 3, JUNE)},
@@ -187,7 +187,7 @@ def test_the_page_shows_facts_and_sources(company_copy: Company, tenure: Command
     assert answer.code == 0, answer.err
     text = open(answer.out.strip()).read()
     for wanted in (
-        "Facts as known on 1 Jun 2025",
+        "What we knew on 1 Jun 2025",
         "Value per year",
         "Open tickets",
         "Newest row of this account",
@@ -203,7 +203,7 @@ def test_an_account_under_notice_is_given_no_chance(company_copy: Company, tenur
         tenure("explain", leaving, "--page", "--project", company_copy.folder).out.strip()
     ).read()
     assert (
-        "nothing is left to predict" in text
-        and "needs a play" not in text
-        and "Facts as known on" in text
+        "There is nothing left to predict" in text
+        and "Nothing needs doing now" not in text
+        and "What we knew on" in text
     )

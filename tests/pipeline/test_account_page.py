@@ -184,7 +184,7 @@ def test_page_says_what_is_wrong_how_sure_and_what_to_do_without_outside_hosts()
 def test_feet_tell_what_is_unsure_lagging_and_counted_as_one():
     told = " ".join(foot_lines(explained()))
     assert (
-        "3 of 4 drivers are sure" in told
+        "3 of 4 reasons are sure" in told
         and "scores this account 25" in told
         and "? marks the others" in told
     )
@@ -198,7 +198,7 @@ def test_red_without_a_reason_is_not_explained_and_healthy_has_nothing_to_explai
     assert red.why == "not explained" and red.advice == ()
     assert "ask before you act" in page(red)
     healthy = explained(reasons=(), score={"band": "healthy", "health": 90})
-    assert healthy.why == "" and "needs a play" in page(healthy)
+    assert healthy.why == "" and "Nothing needs doing now" in page(healthy)
     assert explained(score={"band": "healthy", "health": 90}).advice == ()
 
 

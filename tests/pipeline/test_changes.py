@@ -153,7 +153,7 @@ def test_only_late_rows_are_all_data(company_copy: Company) -> None:
         size["data"] > 1
         and size["clock"] == size["behaviour"] == size["model"] == size["scale"] == 0
     )
-    assert found.lines["words"].str.contains("as known now; first scored").any()
+    assert found.lines["words"].str.contains("as we know now; first scored").any()
     assert found.markers == ()
 
 

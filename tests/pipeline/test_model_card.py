@@ -149,7 +149,7 @@ def test_untested_model_says_so():
     for text in (page, markdown):
         assert (
             "Not tested" in text
-            and "No gate was asked" in text
+            and "No gate has judged this model" in text
             and "No signals were recorded" in text
         )
 
@@ -163,8 +163,8 @@ def test_model_stands_beside_constants_and_recency():
     rows = comparison_rows(EVALUATION)
     assert [row["name"] for row in rows] == [
         "this model",
-        "constant: the last known rate",
-        "constant: the test's own rate",
+        "one rate for all: the last known",
+        "one rate for all: the test's own",
         "recency alone",
     ]
     assert rows[1]["difference"] == "-0.0439 (-0.0600 to -0.0200)"
@@ -190,7 +190,7 @@ LEADING = {
 def test_what_leading_signals_alone_cost_is_on_the_card(part):
     text = model_card(some_inputs(evaluation={**EVALUATION, "leading_alone": LEADING}))[part]
     assert (
-        "leading signals alone, 19 lagging left out, fitted again" in text
+        "leading signals alone (19 lagging left out), fitted anew" in text
         and "+0.0005 (-0.0034 to +0.0032)" in text
     )
     assert (
@@ -309,7 +309,8 @@ def test_bands_show_the_share_that_had_the_event_with_its_interval(part):
 def test_figures_of_a_refused_candidate_are_not_those_of_the_scorecard_that_is_published(part):
     text = model_card(some_inputs(is_of_refused=True))[part]
     assert (
-        "Gates and figures of the test are those of the candidate that was refused" in text
+        "The gates and test figures below belong to of the test are those of the candidate that was refused"
+        in text
         and "this model" not in text
     )
-    assert "Gates and figures" not in model_card(some_inputs())[part]
+    assert "The gates and test figures below belong to" not in model_card(some_inputs())[part]

@@ -305,7 +305,9 @@ def test_scorecard_is_judged_by_rank_and_band(followed_copy: Company) -> None:
     assert card.total.promised is None and card.total.verdict == "" and card.total.left > 0
     assert [each.promised for _, each in card.bands] == [None] * 3
     assert sum(each.scores for _, each in card.bands) == card.total.scores
-    assert verdict_words(card.total, WORDS).startswith("A scorecard promises no chance; ")
+    assert verdict_words(card.total, WORDS).startswith(
+        "A scorecard gives no chances to compare with; "
+    )
     # What promised nothing is no part of the promise of all.
     assert found.overall is not None and found.overall.total.promised is not None
     # January has two runs, of which the scorecard is judged alone.
@@ -335,8 +337,8 @@ def test_command_speaks_words_and_json(followed: Company, tenure: Command) -> No
         "matures_on": "2025-06-02",
     }
     shown = tenure("outcomes", "--project", followed.folder)
-    assert "2 runs whose outcome is known; data until 2025-06-01" in shown.out
-    assert "chance alone makes it" in shown.out and "when the data reach 2 Jun 2025" in shown.out
+    assert "2 runs with known outcomes, from data until 2025-06-01" in shown.out
+    assert "luck alone can make that" in shown.out and "when the data reach 2 Jun 2025" in shown.out
 
 
 def test_as_of_judges_as_the_page_of_that_date(followed: Company, tenure: Command) -> None:
@@ -378,7 +380,7 @@ def test_page_says_what_became_of_earlier_scores(company: Company, followed_copy
     page = write_reports(workspace, target, published)[0].read_text()
     section = page.partition("What became of earlier scores")[2].partition("How sure is it?")[0]
     assert "5 Jan 2025" in section and "17 Feb 2025" in section and "18 Feb 2025" not in section
-    assert "Healthy that left:" in section and "chance alone makes it" in section
+    assert "Healthy that left:" in section and "luck alone can make that" in section
 
 
 def test_next_renewal_is_judged_contract_by_contract(

@@ -502,7 +502,7 @@ def test_look_back_by_hand():
 def test_missing_dates_of_leaving_are_said(inputs):
     undated = inputs.backtest.assign(left_at=pd.NaT)
     text = portfolio_page(PortfolioInputs(**{**vars(inputs), "backtest": undated}))
-    assert "how early it warned cannot be said" in text
+    assert "we cannot say how early it warned" in text
 
 
 def test_counts_under_thirty_have_no_percentage():

@@ -127,8 +127,8 @@ def test_command_speaks_json_and_writes_a_page(company_copy: Company, tenure: Co
         told["accounts"][0]
     )
     shown = tenure("pulse", "--project", company_copy.folder)
-    assert "have a pulse that counts" in shown.out and "Weight in the score" in shown.out
-    assert "never counted as good" in shown.out
+    assert "have a current pulse" in shown.out and "The account managers" in shown.out
+    assert "never as a good one" in shown.out
     page = tenure("pulse", "--page", "--project", company_copy.folder).out.strip()
     text = open(page).read()
     assert "Pulse and score disagree on" in text and "<script" not in text

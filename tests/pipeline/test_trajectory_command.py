@@ -243,8 +243,8 @@ def test_the_portfolio_is_told_in_tables(stopped: Stopped) -> None:
     text = captured.get()
     for wanted in (
         "sudden drops",
-        "where they will stand in 90 days",
-        "ranges meant to hold 80% held",
+        "where they will be in 90 days",
+        "ranges meant to cover 80% covered",
         "to leave",
     ):
         assert wanted in text, wanted
@@ -275,7 +275,7 @@ def test_explain_says_it_and_the_page_draws_it(stopped: Stopped, tenure: Command
     assert (
         "sudden drop:" in answer.out
         and "next 90 days:" in answer.out
-        and "expected score if it stays:" in answer.out
+        and "expected score if the customer stays:" in answer.out
     )
     told = json.loads(tenure("explain", one, "--project", stopped.company.folder, "--json").out)
     assert told["trajectory"]["movement"] == SUDDEN
@@ -285,7 +285,7 @@ def test_explain_says_it_and_the_page_draws_it(stopped: Stopped, tenure: Command
     assert (
         '<svg class="trajectory"' in page
         and "Sudden drop" in page
-        and "what the model of this run would have said" in page
+        and "what today&#39;s model would have scored" in page
     )
     HTMLParser().feed(page)
     for x, y in re.findall(r'<circle class="published" cx="([\d.]+)" cy="([\d.]+)"', page):
