@@ -236,8 +236,7 @@ def scale_lines(explained: ScaleExplained, words: TargetWords) -> list[Any]:
     if not explained.ranges:
         return [*lines, Text(NO_TEST)]
     table = Table(
-        "score",
-        "what it means",
+        "what a score means",
         "accounts tested",
         "share, 95% interval",
         box=None,
@@ -245,7 +244,6 @@ def scale_lines(explained: ScaleExplained, words: TargetWords) -> list[Any]:
     )
     for each in explained.ranges:
         table.add_row(
-            f"{each.health_from}-{each.health_until}",
             scale_sentence(each, within, event=words.verb),
             f"{each.accounts:,}",
             observed_words(each),

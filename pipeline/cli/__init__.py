@@ -66,7 +66,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help=(
-        "Which accounts will leave or grow, how sure that is, why, and what to do.\n\nExit codes: 0"
+        "Find out which accounts will leave or grow, how sure that is, why, and"
+        " what to do.\n\nExit codes: 0"
         " done, 1 fault, 2 wrong use, 3 refused by a gate."
     ),
 )

@@ -20,7 +20,7 @@ def train(
     target: TargetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Tune, calibrate and register a candidate.
+    """Train a candidate model: tune it, calibrate it and register it.
 
     Example: tenure train --target churn_90d
     """
@@ -50,7 +50,7 @@ def evaluate(
     target: TargetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Judge the newest candidate on the untouched test.
+    """Judge the newest candidate model on the untouched test.
 
     Example: tenure evaluate --json
     """
@@ -76,9 +76,9 @@ def bench(
     target: TargetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare all methods and name the smallest that does as well.
+    """Compare all methods and recommend the simplest that does as well.
 
-    All are judged on the same dates, later than those they learned from.
+    Every method is judged on the same dates, later than those it learned from.
 
     Example: tenure bench
     """
@@ -105,13 +105,13 @@ def promote(
     target: TargetOption = None,
     as_json: JsonOption = False,
     acknowledge: Annotated[
-        str | None, typer.Option("--acknowledge", help="Why the scale's problems are accepted.")
+        str | None, typer.Option("--acknowledge", help="Why you accept the problems of the scale.")
     ] = None,
     scorecard: Annotated[
         bool, typer.Option("--scorecard", help="Publish the scorecard instead of the model.")
     ] = False,
 ) -> None:
-    """Put the candidate to use if it passes the gates.
+    """Put the candidate model to use if it passes the gates.
 
     Example: tenure promote
     """
@@ -154,7 +154,7 @@ def recalibrate(
         ),
     ] = False,
 ) -> None:
-    """Correct the level of the model in use from newer labels.
+    """Correct the chances of the model in use with newer outcomes.
 
     Example: tenure recalibrate
     """
@@ -206,7 +206,7 @@ def model_import(
     target: TargetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Put an exported model to use here, its hashes checked.
+    """Check an exported model and put it to use here.
 
     Example: tenure model import churn.zip
     """

@@ -11,16 +11,19 @@ if TYPE_CHECKING:
     from pipeline.workspace import Workspace
 
 ProjectOption = Annotated[Path, typer.Option("--project", help="Folder with tenure.toml.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Standard output holds only JSON.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON value and nothing else.")]
 DataOption = Annotated[
-    Path | None, typer.Option("--data", help="Folder that relative source locations start from.")
+    Path | None,
+    typer.Option("--data", help="Folder with your tables, where relative locations start."),
 ]
 TargetOption = Annotated[
     str | None, typer.Option("--target", help="Name of the target; default: the first.")
 ]
 AsOfOption = Annotated[
     datetime | None,
-    typer.Option("--as-of", formats=["%Y-%m-%d"], metavar="DATE", help="Date to score, 00:00 UTC."),
+    typer.Option(
+        "--as-of", formats=["%Y-%m-%d"], metavar="DATE", help="Date to score (00:00 UTC)."
+    ),
 ]
 RunDateOption = Annotated[
     datetime | None,
@@ -37,7 +40,7 @@ MetricsDateOption = Annotated[
         "--as-of",
         formats=["%Y-%m-%d"],
         metavar="DATE",
-        help="Date of the lists; default: the end of the data.",
+        help="Date to show; default: the end of the data.",
     ),
 ]
 JudgedOnOption = Annotated[
@@ -51,9 +54,11 @@ JudgedOnOption = Annotated[
 ]
 EngineOption = Annotated[
     Literal["duckdb", "spark"],
-    typer.Option("--engine", help="What adds facts up to features: both give the same table."),
+    typer.Option("--engine", help="Engine that computes signals; both give the same table."),
 ]
-PageOption = Annotated[bool, typer.Option("--page", help="Write the page beside the reports.")]
+PageOption = Annotated[
+    bool, typer.Option("--page", help="Also write a page, next to the other reports.")
+]
 AccountArgument = Annotated[str, typer.Argument(help="Account id or name.")]
 HERE = Path(".")
 

@@ -30,10 +30,11 @@ def init(
     project: ProjectOption = HERE,
     data: DataOption = None,
     contract: Annotated[
-        bool, typer.Option("--contract", help="Print the wanted columns and a SELECT per table.")
+        bool,
+        typer.Option("--contract", help="Print the columns we need and a SELECT for each table."),
     ] = False,
     account: Annotated[
-        str | None, typer.Option(help="Column that names the accounts, where init cannot tell.")
+        str | None, typer.Option(help="Column with the account ids, if init cannot tell.")
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace an existing tenure.toml.")
@@ -57,7 +58,7 @@ def init(
     file = project / "tenure.toml"
     if file.exists() and not force:
         raise ConfigError(
-            f"{file} exists. Move it away, choose another --project, or replace it with --force."
+            f"{file} already exists. Move it, choose another --project, or replace it with --force."
         )
     proposal = propose(location or str(data or project), data, project, account=account)
     project.mkdir(parents=True, exist_ok=True)
@@ -77,7 +78,7 @@ def check(
     target: TargetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Read the sources and say what a careful analyst would ask.
+    """Check your tables the way a careful analyst would.
 
     Example: tenure check --data exports/
     """
@@ -105,10 +106,11 @@ def run(
     as_json: JsonOption = False,
     engine: EngineOption = "duckdb",
     every_target: Annotated[
-        bool, typer.Option("--every-target", help="All targets of the project, in their order.")
+        bool,
+        typer.Option("--every-target", help="Do this for all targets of the project, in order."),
     ] = False,
 ) -> None:
-    """Run the whole flow, from your tables to the pages.
+    """Do everything, from reading your tables to writing the pages.
 
     Stage, features, train, evaluate, promote, score, report; `tenure flow` prints each step.
 
@@ -143,12 +145,13 @@ def _run_json(run: "WholeRun") -> dict[str, Any]:
 
 def demo(
     accounts: Annotated[
-        int, typer.Option("--accounts", min=50, help="Customers ever signed.")
+        int, typer.Option("--accounts", min=50, help="Number of customers ever signed.")
     ] = 1000,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the simulated company.")] = 1,
     project: Annotated[Path, typer.Option("--project", help="Folder to make.")] = Path("demo"),
     as_exported: Annotated[
-        bool, typer.Option("--as-exported", help="Damage the tables as a CRM export would.")
+        bool,
+        typer.Option("--as-exported", help="Add the faults of a typical CRM export to the tables."),
     ] = False,
     yearly_churn: Annotated[
         float | None,
@@ -156,14 +159,14 @@ def demo(
             "--yearly-churn",
             min=0.02,
             max=0.6,
-            help="Share of customers that leaves in a year; default: the company's own.",
+            help="Share of customers that leave in a year; default: the company's own.",
         ),
     ] = None,
     target: TargetOption = None,
     as_of: AsOfOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Simulate a company and run the whole flow on it.
+    """Simulate a company and do a whole run on it.
 
     Example: tenure demo --accounts 1000
     """
@@ -191,7 +194,7 @@ def demo(
 
 
 def flow(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
-    """Print the steps of a run, what each reads and writes.
+    """Print the steps of a run, and what each reads and writes.
 
     Example: tenure flow
     """

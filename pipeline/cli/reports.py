@@ -27,18 +27,19 @@ def forecast(
         typer.Option(
             "--account",
             metavar="ACCOUNT",
-            help="Account id or name: its own curve and remaining value.",
+            help="Account id or name: show its own curve and remaining value.",
         ),
     ] = None,
     months: Annotated[
-        int, typer.Option("--months", help="Remaining value looks so far ahead, 12 to 120.")
+        int,
+        typer.Option("--months", help="How many months ahead remaining value looks, 12 to 120."),
     ] = 36,
     discount: Annotated[
         float, typer.Option("--discount", help="Yearly discount of remaining value, e.g. 0.08.")
     ] = 0.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Chances by day, renewals by month, remaining value.
+    """Show chances by day, renewals by month and remaining value.
 
     Example: tenure forecast --months 24
     """
@@ -65,9 +66,9 @@ def pulse(
     as_page: PageOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Account managers' ratings beside the score: who was right.
+    """Compare the account managers' ratings with the score: who was right?
 
-    What the ratings weigh in the score, where they disagree with it, and who was right.
+    How much the ratings count in the score, where they disagree with it, and who was right.
 
     Example: tenure pulse --page
     """
@@ -93,7 +94,7 @@ def outcomes(
     as_of: JudgedOnOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Published scores against what happened since, run by run.
+    """Compare published scores with what happened since, run by run.
 
     Example: tenure outcomes --target churn_90d
     """
@@ -118,9 +119,9 @@ def patterns(
     as_page: PageOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """What accounts that left, or stayed, have in common.
+    """Find what accounts that left, or stayed, have in common.
 
-    Found on earlier dates and checked on the dates of the test.
+    Patterns are found on earlier dates and checked on the test dates.
 
     Example: tenure patterns --page
     """
@@ -146,9 +147,9 @@ def trajectory(
     as_of: RunDateOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Sudden drops, slow declines, and where scores will stand.
+    """Find sudden drops and slow declines, and project scores.
 
-    Every account of a run against its own past, and whether it will grow, stay or leave.
+    Compares every account with its own past, and says whether it will grow, stay or leave.
 
     Example: tenure trajectory --json
     """

@@ -32,18 +32,21 @@ def score(
     target: TargetOption = None,
     as_of: AsOfOption = None,
     candidate: Annotated[
-        bool, typer.Option("--candidate", help="Score with the candidate, not the model in use.")
+        bool,
+        typer.Option("--candidate", help="Score with the candidate model, not the one in use."),
     ] = False,
     allow_stale: Annotated[
         list[str] | None,
         typer.Option(
             "--allow-stale",
             metavar="SOURCE",
-            help="Score although this source is stale; its accounts become unknown.",
+            help="Score even though this source is stale; accounts that depend"
+            " on it become unknown.",
         ),
     ] = None,
     reason: Annotated[
-        str | None, typer.Option("--reason", help="Why stale sources are accepted; recorded.")
+        str | None,
+        typer.Option("--reason", help="Why you accept stale sources; the reason is recorded."),
     ] = None,
     accept_shift: Annotated[
         str | None,
@@ -56,7 +59,7 @@ def score(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Score, explain and publish every account of one date.
+    """Score every account on one date, explain the scores and publish them.
 
     Example: tenure score --as-of 2025-06-01
     """
@@ -72,7 +75,9 @@ def score(
     if allow_stale and not reason:
         raise ConfigError("--allow-stale needs --reason TEXT: it is recorded with the run.")
     if reason and not allow_stale:
-        raise ConfigError("--reason says why a stale source is accepted: add --allow-stale SOURCE.")
+        raise ConfigError(
+            "--reason goes with --allow-stale SOURCE: it says why you accept the stale source."
+        )
     workspace, chosen = open_project(project, target, data)
     story = Story(quiet=as_json)
     with workspace.store.writing(), connected() as connection:
@@ -97,11 +102,14 @@ def scale(
     project: ProjectOption = HERE,
     target: TargetOption = None,
     candidate: Annotated[
-        bool, typer.Option("--candidate", help="The candidate's scale, not the one in use.")
+        bool,
+        typer.Option(
+            "--candidate", help="Show the scale of the candidate model, not of the one in use."
+        ),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """What each ten points of the score mean, and what the test saw.
+    """Show what each ten points of the score mean, as tested.
 
     Example: tenure scale
     """
@@ -118,11 +126,13 @@ def scale(
 
 
 def rollback(
-    run_id: Annotated[str, typer.Argument(help="Run to go back to, or the start of its id.")],
+    run_id: Annotated[
+        str, typer.Argument(help="Id of the run to go back to; its first characters will do.")
+    ],
     project: ProjectOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
-    """Make an earlier run the current one again.
+    """Go back to an earlier run.
 
     Example: tenure rollback 3f9c0a
     """
@@ -145,7 +155,7 @@ def rollback(
 def forget(
     account: AccountArgument, project: ProjectOption = HERE, as_json: JsonOption = False
 ) -> None:
-    """Remove every row of an account from the store, for good.
+    """Delete every row of an account from the store for good.
 
     Example: tenure forget A-0000017
     """
@@ -179,7 +189,7 @@ def explain(
     target: TargetOption = None,
     as_of: RunDateOption = None,
     as_paragraph: Annotated[
-        bool, typer.Option("--paragraph", help="A few sentences, ready for a mail or a CRM.")
+        bool, typer.Option("--paragraph", help="A few sentences, ready for an email or a CRM.")
     ] = False,
     as_page: PageOption = False,
     as_json: JsonOption = False,
@@ -212,7 +222,10 @@ def explain(
 def verify(
     account: Annotated[
         str | None,
-        typer.Argument(help="Account id or name: which of its reasons another seed confirms."),
+        typer.Argument(
+            help="Account id or name: show which of its reasons hold up when"
+            " the model is retrained."
+        ),
     ] = None,
     project: ProjectOption = HERE,
     target: TargetOption = None,
@@ -221,8 +234,8 @@ def verify(
 ) -> None:
     """Check that the points add up, or one account's reasons.
 
-    Without an account: of all accounts, base and points must add to the score. With one: its page
-    says which reasons hold up when the model is trained from another seed.
+    Without an account: base and points must add up to the score for every account. With one: its
+    page says which reasons hold up when the model is retrained from another seed.
 
     Example: tenure verify
     """
@@ -245,7 +258,7 @@ def verify(
         print_json(checked)
         return
     say(
-        f"base and points add to the score for all {checked.accounts:,} scored accounts "
+        f"base and points add up to the score for all {checked.accounts:,} scored accounts "
         f"(largest gap {checked.largest_gap:.1e}; displayed integers add exactly)."
     )
     say(f"{bound_words(checked.bound)}.")
@@ -282,17 +295,17 @@ def changes(
     ] = None,
     last: Annotated[
         str | None,
-        typer.Option("--to", metavar="RUN|DATE", help="The later run; default: the current."),
+        typer.Option("--to", metavar="RUN|DATE", help="The later run; default: the current one."),
     ] = None,
     account: Annotated[
         str | None,
         typer.Option(
-            "--account", metavar="ACCOUNT", help="Account id or name: only why its score moved."
+            "--account", metavar="ACCOUNT", help="Account id or name: explain only its score."
         ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Split why scores moved: data, clock, behaviour, model, scale.
+    """Explain why scores moved since an earlier run.
 
     Example: tenure changes --from 2025-05-04
     """
@@ -321,16 +334,16 @@ def replay(
     run_id: Annotated[
         str,
         typer.Argument(
-            metavar="RUN", help="Run to derive again, the start of its id, or its date."
+            metavar="RUN", help="Run to recompute: its id, the start of its id, or its date."
         ),
     ],
     project: ProjectOption = HERE,
     target: TargetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Derive a published run again from the inputs kept with it.
+    """Recompute a published run from the inputs kept with it.
 
-    Exit code 1 where a value differs.
+    Exit code 1 if a value differs.
 
     Example: tenure replay 3f9c0a
     """

@@ -24,7 +24,7 @@ def features(
     engine: EngineOption = "duckdb",
     as_json: JsonOption = False,
 ) -> None:
-    """Build snapshots, labels and features from your tables.
+    """Build the signals and outcomes that models learn from.
 
     Example: tenure features --target churn_90d
     """
@@ -68,7 +68,7 @@ def metrics(
     as_of: MetricsDateOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Churn, retention, revenue, use and NPS by quarter.
+    """Show churn, retention, revenue, use and NPS by quarter.
 
     Also the way to first value, where people get stuck, and signals that lost their link to the
     outcome. All are worked out from the tables that were staged last.
@@ -103,7 +103,7 @@ def metrics(
 def worth(
     project: ProjectOption = HERE, target: TargetOption = None, as_json: JsonOption = False
 ) -> None:
-    """What each measure is worth on dates it was not chosen on.
+    """Show what each signal is worth, on dates not used to choose it.
 
     Reads the features in the store, never the test.
 
@@ -126,9 +126,9 @@ def worth(
 def ratios(
     project: ProjectOption = HERE, target: TargetOption = None, as_json: JsonOption = False
 ) -> None:
-    """Look for ratios of two signals that say more than both.
+    """Look for ratios that say more than the two signals they divide.
 
-    Each is tried on dates and accounts it was not chosen on and has to hold beyond chance; prints
+    Each is tried on dates and accounts not used to choose it, and must beat chance. Prints
     the lines for tenure.toml.
 
     Example: tenure ratios

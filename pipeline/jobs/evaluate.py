@@ -148,7 +148,7 @@ def points_gate(scored: Scored) -> Gate:
     return Gate(
         "points add",
         gap < 1e-9,
-        f"base and points add to the score within {gap:.1e} on {len(exact)} rows.",
+        f"base and points add up to the score within {gap:.1e} on {len(exact)} rows.",
     )
 
 

@@ -189,7 +189,7 @@ def absence_rows(evaluation: Mapping[str, Any]) -> list[dict[str, str]]:
     if leading:
         rows.append(
             _cost_row(
-                f"leading signals alone ({leading['lagging']} lagging left out), fitted anew",
+                f"leading signals alone, {leading['lagging']} lagging left out, fitted anew",
                 leading,
             )
         )

@@ -163,7 +163,7 @@ def test_page_says_what_is_wrong_how_sure_and_what_to_do_without_outside_hosts()
     text = page(explained())
     for wanted in (
         "Low use, sponsor lost",
-        "12.0% to leave within 90 days",
+        "12.0% likely to leave within 90 days",
         "Ask what changed",
         "success call (CSM 02)",
         "19 points below stable",

@@ -190,7 +190,7 @@ LEADING = {
 def test_what_leading_signals_alone_cost_is_on_the_card(part):
     text = model_card(some_inputs(evaluation={**EVALUATION, "leading_alone": LEADING}))[part]
     assert (
-        "leading signals alone (19 lagging left out), fitted anew" in text
+        "leading signals alone, 19 lagging left out, fitted anew" in text
         and "+0.0005 (-0.0034 to +0.0032)" in text
     )
     assert (
@@ -199,7 +199,9 @@ def test_what_leading_signals_alone_cost_is_on_the_card(part):
     )
 
 
-@pytest.mark.parametrize(("low", "said"), [(-0.0034, "within chance"), (0.0001, "beyond chance")])
+@pytest.mark.parametrize(
+    ("low", "said"), [(-0.0034, "could be chance"), (0.0001, "more than chance")]
+)
 def test_what_leading_signals_alone_cost_is_told_in_one_line(low, said):
     test = {**EVALUATION["test"], "mean_probability": 0.1, "rate": 0.1}
     lines = []
@@ -309,8 +311,7 @@ def test_bands_show_the_share_that_had_the_event_with_its_interval(part):
 def test_figures_of_a_refused_candidate_are_not_those_of_the_scorecard_that_is_published(part):
     text = model_card(some_inputs(is_of_refused=True))[part]
     assert (
-        "The gates and test figures below belong to of the test are those of the candidate that was refused"
-        in text
+        "The gates and test figures below belong to the candidate model that was refused." in text
         and "this model" not in text
     )
     assert "The gates and test figures below belong to" not in model_card(some_inputs())[part]

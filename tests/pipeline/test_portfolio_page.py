@@ -378,9 +378,7 @@ def test_one_name_stands_for_one_number(inputs):
     """
     text = re.sub(r"<[^>]+>", " ", portfolio_page(inputs))
     assert "value at risk" not in text
-    assert "expected loss over all of them" in text and re.search(
-        r"a year,\s+are at risk of leaving", text
-    )
+    assert ". Expected loss " in text and re.search(r"a year,\s+are at risk of leaving", text)
 
 
 def test_tiles_count_against_the_run_before(inputs):
