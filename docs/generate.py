@@ -55,7 +55,7 @@ _PLACES = {
     "Objective": "`[objective]`",
     "Features": "`[features]`",
     "Ratio": "`[[features.ratios]]`",
-    "Metrics": "`[metrics]`",
+    "MetricRules": "`[metrics]`",
     "Training": "`[training]`",
     "Checks": "`[checks]`",
     "Bench": "`[bench]`",

@@ -361,7 +361,7 @@ class Features:
 
 
 @dataclass(frozen=True, config=_strict)
-class Metrics:
+class MetricRules:
     """What the metrics of the whole portfolio mean here (`tenure metrics`)."""
 
     active_within_days: int = Field(default=28, ge=1)
@@ -528,7 +528,7 @@ class Project:
     """IANA zone of naive times with a time of day; pure dates need none."""
     roll_up: Literal["none", "parent"] = "none"
     """parent: every row of a child account counts for its topmost parent, which alone is scored."""
-    metrics: Metrics = Field(default_factory=Metrics)
+    metrics: MetricRules = Field(default_factory=MetricRules)
     sources: dict[str, Source] = Field(default_factory=dict)
     targets: tuple[Target, ...] = ()
     objective: Objective = Field(default_factory=Objective)

@@ -123,7 +123,7 @@ def trajectory_target(
     bundle = past_bundle(workspace, target, run)
     staged = load_staged(workspace, connection)
     user_days = _user_days(workspace, connection, staged, target, run.day)
-    inputs = _Inputs(
+    inputs = _TrajectoryInputs(
         past_scores(workspace, connection, target, bundle, run.run_id, run.day),
         bundle,
         target,
@@ -170,7 +170,7 @@ def _run(workspace: Workspace, target: Target, as_of: date | None) -> PastRun:
 
 
 @dataclass(frozen=True, eq=False)
-class _Inputs:
+class _TrajectoryInputs:
     """What every part reads: the past, the model, and where notes go."""
 
     panel: Panel
@@ -207,7 +207,7 @@ class _Inputs:
 # -----------------------------------------------------------------------------------------------
 
 
-def _own_past_columns(inputs: _Inputs) -> dict[str, Any]:
+def _own_past_columns(inputs: _TrajectoryInputs) -> dict[str, Any]:
     """Columns of the comparison with the own past."""
     panel, own_past = inputs.panel, against_own_past(inputs.panel.path)
     if panel.now < MIN_PAST:
@@ -234,7 +234,7 @@ def _own_past_columns(inputs: _Inputs) -> dict[str, Any]:
 # ---------------------------------------------------------------------------------------------
 
 
-def _projection(inputs: _Inputs, ahead: int) -> tuple[Projected | None, Measured | None]:
+def _projection(inputs: _TrajectoryInputs, ahead: int) -> tuple[Projected | None, Measured | None]:
     """Where accounts will stand; nothing where its coverage could not be measured."""
     panel, days = inputs.panel, STEP_DAYS * ahead
     pairs, health = past_pairs(panel, ahead)
@@ -261,7 +261,9 @@ def _projection(inputs: _Inputs, ahead: int) -> tuple[Projected | None, Measured
     )
 
 
-def _projection_columns(inputs: _Inputs, ahead: int, projected: Projected | None) -> dict[str, Any]:
+def _projection_columns(
+    inputs: _TrajectoryInputs, ahead: int, projected: Projected | None
+) -> dict[str, Any]:
     days, carried = STEP_DAYS * ahead, inputs.panel.carried[ahead][:, inputs.panel.now]
     health = (
         np.full((len(carried), 3), np.nan)
@@ -314,7 +316,7 @@ where d.known_day < {last} - {STEP_DAYS} * d.part
 group by 1, 2 order by 1, 2""").df()
 
 
-def _parts(inputs: _Inputs, use: pd.DataFrame) -> Floats:
+def _parts(inputs: _TrajectoryInputs, use: pd.DataFrame) -> Floats:
     """User-days per account of the panel and part, oldest first, as `use_on` wants them; what lies
     before the data is 0.
     """
@@ -330,7 +332,7 @@ def _parts(inputs: _Inputs, use: pd.DataFrame) -> Floats:
 
 
 def _three_ways(
-    inputs: _Inputs, user_days: pd.DataFrame
+    inputs: _TrajectoryInputs, user_days: pd.DataFrame
 ) -> tuple[dict[str, Any], ThreeWayMeasured | None]:
     """Chances of the three ways; without enough evidence only that of leaving."""
     panel = inputs.panel
@@ -416,7 +418,7 @@ def _past_table(panel: Panel) -> pd.DataFrame:
 
 
 def _summary(
-    inputs: _Inputs,
+    inputs: _TrajectoryInputs,
     run: PastRun,
     projections: Mapping[int, Measured | None],
     ways: ThreeWayMeasured | None,
@@ -446,7 +448,7 @@ def _summary(
     )
 
 
-def _tested_from(inputs: _Inputs) -> str | None:
+def _tested_from(inputs: _TrajectoryInputs) -> str | None:
     dates = inputs.panel.dates[inputs.first_origin :]
     return dates[0].isoformat() if dates else None
 
