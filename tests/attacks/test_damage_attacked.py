@@ -64,13 +64,6 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
     "portfolio is half": (_half("store/portfolio/**/*.parquet"), EXPLAIN),
     "forget on half a table": (_half("store/scores/**/*.parquet"), FORGET),
     "database is no database": (_overwrite("mlruns/mlflow.db", b"x" * 9_000), SCORE),
-    "database is empty": (_overwrite("mlruns/mlflow.db", b""), SCORE),
-    "database is half": (_half("mlruns/mlflow.db"), SCORE),
-    "database is gone": (_remove("mlruns/mlflow.db"), SCORE),
-    "models are gone": (_remove("mlruns/artifacts"), SCORE),
-    "models are no JSON": (_overwrite("mlruns/artifacts/models/*/**/bundle.json", b"{"), SCORE),
-    "models are half": (_half("mlruns/artifacts/models/*/**/model.json"), SCORE),
-    "features are half": (_half("store/features_churn_90d/*.parquet"), ("features",)),
 }
 
 
@@ -95,12 +88,9 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def test_damage_is_told_and_never_taken_for_nothing(damaged: dict[str, Attacked]) -> None:
-    # Features are derived data: the command that builds them builds them anew.
-    must = {what: answer for what, answer in damaged.items() if what != "features are half"}
-    count = counted(must)
+    count = counted(damaged)
     print(f"\ndamages: tried {len(damaged)}, {count}")
     assert not count.bad, count.bad
-    assert counted(damaged, must_refuse=False).classes["traceback"] == 0
 
 
 def test_a_lost_ledger_begins_no_new_history(damaged: dict[str, Attacked]) -> None:
