@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from features.definition import Signal
 from features.errors import ContractError
 from features.terms import term_name
-from models.methods.base import Floats, logit, sigmoid, softplus
+from models.methods.base import Floats, logit
+from models.methods.penalised import Regression, newton
 from models.targets import ENDS_OF_COVER
 
 RENEWAL, TERM = "days_to_renewal", "term_days"
@@ -132,7 +133,7 @@ class ContractCalendar:
         return self
 
     def _solve(self, rows: Floats, events: Floats) -> None:
-        """Newton's method on the cells; the intercept has no prior but half an event each way."""
+        """Fit the effects to the cells; the intercept has no prior but half an event each way."""
         leads, terms = rows.shape
         self.intercept_ = float(logit((events.sum() + 0.5) / (rows.sum() + 1.0)))
         design = np.hstack(
@@ -145,24 +146,11 @@ class ContractCalendar:
         )
         scales = [LEAD_SD] * leads + [TERM_SD] * terms + [TOGETHER_SD] * leads * terms
         pull = np.append(1e-6, 1.0 / np.square(scales))
-        n, k = rows.ravel(), events.ravel()
+        count, happened = rows.ravel(), events.ravel()
+        # A cell without rows has no rate; it weighs nothing.
+        rate = np.divide(happened, count, out=np.zeros_like(count), where=count > 0)
         centre = np.append(self.intercept_, np.zeros(len(scales)))
-
-        def loss(at: Floats) -> float:
-            z = design @ at
-            return float(n @ softplus(z) - k @ z + 0.5 * pull @ (at - centre) ** 2)
-
-        beta = centre.copy()
-        for _ in range(100):
-            p = sigmoid(design @ beta)
-            gradient = design.T @ (n * p - k) + pull * (beta - centre)
-            hessian = design.T @ (design * (n * p * (1.0 - p))[:, None]) + np.diag(pull)
-            step, size, now = np.linalg.solve(hessian, gradient), 1.0, loss(beta)
-            while loss(beta - size * step) > now and size > 1e-6:
-                size /= 2.0
-            beta = beta - size * step
-            if np.abs(size * step).max() < 1e-9:
-                break
+        beta = newton(Regression(design, rate, count, pull, centre=centre, has_level=False), centre)
         self.intercept_ = float(beta[0])
         self.lead_, self.term_ = beta[1 : 1 + leads], beta[1 + leads : 1 + leads + terms]
         self.together_ = beta[1 + leads + terms :].reshape(leads, terms)

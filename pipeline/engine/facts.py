@@ -1,6 +1,5 @@
 """From staged tables to what feature SQL reads: whole-number times, calendars, choices."""
 
-import json
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -335,8 +334,3 @@ def _run_steps(connection: Connection, plan: FeaturePlan) -> None:
 def _drop_steps(connection: Connection, plan: FeaturePlan) -> None:
     for step in plan.steps:
         connection.execute(f"drop table if exists {step.name}")
-
-
-def choices_to_json(choices: Mapping[str, Any]) -> str:
-    """Frozen choices as stable JSON."""
-    return json.dumps(choices, sort_keys=True)

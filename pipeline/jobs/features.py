@@ -15,7 +15,7 @@ from features.errors import ConfigError, IncompleteHorizon
 from features.facts import SourceFacts
 from features.feeds import coverage, stretches
 from features.naming import facts_table
-from features.snapshots import PopulationRule, population
+from features.snapshots import population
 from features.sources.subscriptions import is_paid
 from features.state_rows import FIRST_VALUE, KEY_FEATURES, TROUBLE
 from features.windows import NEVER, day_number, day_of, known, known_by
@@ -510,18 +510,3 @@ def _build(
         name: (facts, workspace.store.files(f"staged_{name}")) for name, facts in staged.items()
     }
     run_plan_on_spark(spark_session(), connection, plan, sources, "features")
-
-
-def population_words(rule: PopulationRule) -> str:
-    """Who is asked about, in words."""
-    return {
-        "customers": "paying customers",
-        "trials": "accounts on trial",
-        "accounts": "opened accounts",
-        "active": f"accounts active within {rule.active_within_days} days",
-    }[rule.kind]
-
-
-def as_of_words(day: int) -> str:
-    """A day number as people read it."""
-    return day_of(day).isoformat()

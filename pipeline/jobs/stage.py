@@ -9,7 +9,6 @@ import pandas as pd
 import pyarrow as pa
 
 from features.errors import ConfigError
-from features.sources import CONTRACTS
 from pipeline.engine.duckdb import Connection, columns_of, identifier, row, rows
 from pipeline.engine.facts import prepare
 from pipeline.staging import StagedSource, stage
@@ -166,8 +165,3 @@ def staged_versions(workspace: Workspace) -> dict[str, int]:
     """Staged table -> the version that is read now, so that a run can be derived again."""
     names = [f"staged_{name}" for name in workspace.store.read(STAGED_SOURCES)["source"]]
     return {name: workspace.store.version(name) for name in [*names, STAGED_SOURCES]}
-
-
-def contract_names() -> list[str]:
-    """Contracts a source can fill."""
-    return sorted(CONTRACTS)

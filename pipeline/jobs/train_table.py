@@ -17,9 +17,7 @@ from models.gates import Gate, verdict
 from models.health import band_table
 from models.health.words import anchor_words
 from models.leakage import LEAVERS_TO_AUDIT, LIMIT, LeakFinding
-from models.plan import TrainingPlan
 from models.table import TableOptions, TableRows, table_rows
-from models.table_quality import quality_of_rows
 from models.training import TrainingResult
 from pipeline.config.schema import Objective, Project, ScaleAnchors, Training
 from pipeline.jobs.evaluate import judge
@@ -223,26 +221,6 @@ def _with_declared_waivers(job: TableJob, table: pd.DataFrame) -> TableOptions:
         name: reason for name, reason in job.training.waivers.items() if name.lower() in others
     }
     return replace(options, waivers={**declared, **options.waivers})
-
-
-def quality_of_table(
-    file: Path,
-    label: str,
-    *,
-    positive: str | None = None,
-    account: str | None = None,
-    drop: Sequence[str] = (),
-    waivers: Mapping[str, str] | None = None,
-    plan: TrainingPlan | None = None,
-    folds: int = 5,
-) -> dict[str, Any]:
-    """Return `models.table_quality.quality_of_rows` of a file: figures of ours and simple models,
-    by cross-validation.
-    """
-    options = TableOptions(label, positive, account, drop=tuple(drop), waivers=dict(waivers or {}))
-    return quality_of_rows(
-        read_table(file, tuple(filter(None, (account,)))), options, plan, folds=folds
-    )
 
 
 def _tell_rows(say: Say, job: TableJob, rows: TableRows, rows_read: int) -> None:

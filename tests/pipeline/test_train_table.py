@@ -24,7 +24,7 @@ from pipeline.cli import app
 from pipeline.cli.moved import forwarded
 from pipeline.config.schema import Training
 from pipeline.jobs.read_table import read_table
-from pipeline.jobs.train_table import parse_waivers, quality_of_table, table_job, train_table
+from pipeline.jobs.train_table import parse_waivers, table_job, train_table
 
 NOW = pd.Timestamp("2025-06-02").to_pydatetime()
 
@@ -533,17 +533,3 @@ def test_half_of_bank_churners_without_the_leaks_comes_near_the_known_auc(
     ).test.metrics
     assert figures.auc.value > 0.98
     assert figures.log_loss.value < 0.11
-
-
-def test_quality_of_a_file_is_that_of_its_rows(tmp_path: Path) -> None:
-    some_table(300).to_csv(tmp_path / "t.csv", index=False)
-    found = quality_of_table(
-        tmp_path / "t.csv",
-        "status",
-        positive="Gone",
-        account="account",
-        folds=2,
-        plan=TrainingPlan(trials=0, threads=1),
-    )
-    assert found["accounts"] == 300
-    assert found["methods"]["ours"]["log_loss"] < found["methods"]["constant"]["log_loss"]
