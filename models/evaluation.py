@@ -36,7 +36,7 @@ class Figures:
     """Counts and metrics of some rows."""
 
     counts: Counts
-    metrics: metrics.Metrics
+    metrics: metrics.MetricValues
 
     def to_dict(self) -> dict[str, Any]:
         """Return both side by side, for JSON."""

@@ -35,7 +35,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Metrics:
+class MetricValues:
     """How good probabilities are, each figure with its interval."""
 
     log_loss: Estimate
@@ -285,7 +285,7 @@ def intervals(
     capacity_share: float | None = None,
     seed: int = 0,
     replicates: int = REPLICATES,
-) -> Metrics:
+) -> MetricValues:
     """Return every metric with a 95% percentile interval from resampling accounts.
 
     Parameters
@@ -308,7 +308,7 @@ def intervals(
         seed=seed,
         replicates=replicates,
     )
-    return Metrics(**{name: estimate(values[name], drawn[name]) for name in values})
+    return MetricValues(**{name: estimate(values[name], drawn[name]) for name in values})
 
 
 def resampled(

@@ -9,14 +9,14 @@ import pytest
 
 from models.evaluation import Beside, Counts, Evaluation, TestFigures
 from models.gates import Gate, gates, verdict
-from models.metrics import BrierParts, Estimate, Metrics
+from models.metrics import BrierParts, Estimate, MetricValues
 
 SURE = {
     each.name: Estimate(0.1, 0.1, 0.1)
-    for each in fields(Metrics)
+    for each in fields(MetricValues)
     if each.name != "lift_at_capacity"
 }
-FIGURES = Metrics(
+FIGURES = MetricValues(
     **SURE
     | {
         "log_loss": Estimate(0.38, 0.36, 0.40),
