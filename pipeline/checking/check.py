@@ -167,8 +167,8 @@ def refuse_training(report: CheckReport) -> None:
     ]
     raise (LeakageError if leaks else GateRefused)(
         f"training is refused: {len(stops)} finding{'s' if len(stops) > 1 else ''} about the"
-        f" sources would teach a model {' and '.join(taught)}.\n{told}\nMend the sources, or, if"
-        " you know better, accept a finding with its reason. The lines of"
+        f" sources would teach a model {' and '.join(taught)}.\n{told}\nFix the sources, or, if"
+        " you know better, accept a finding and give the reason. Lines for"
         f" tenure.toml:\n[checks.accept]\n{waived}"
     )
 

@@ -230,7 +230,7 @@ def _before_it_happened(evidence: Evidence, source: StagedSource) -> Iterator[Fi
         source.name,
         f"rows were known more than a day before they happened: {event} or known_at is not what it"
         " is called",
-        f"Ask which of the two is entered by hand; {event} must be when it happened.",
+        f"Find out which of the two is entered by hand; {event} must be when it happened.",
         hits,
         total,
         "rows",

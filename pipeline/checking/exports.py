@@ -127,7 +127,7 @@ from check_accounts where is_listed or has_contract or last_day is not null""")
             "",
             f"account ids are in other tables ({per_source}) but not "
             f"in the account table; {share:.0%} of them have gone, {usual:.0%} of those listed",
-            "Ask which accounts the table leaves out (tests, free users, merged accounts).",
+            "Find out which accounts the table leaves out (tests, free users, merged accounts).",
             missing,
             known,
             "accounts",
@@ -136,7 +136,7 @@ from check_accounts where is_listed or has_contract or last_day is not null""")
         return
     is_biased = _are_missing_from_population(evidence)
     effect = (
-        "nobody can be asked about them, so the model would learn from survivors"
+        "the model would never see them and would learn from survivors only"
         if is_biased
         else (
             "population and labels come from another table that has them, but their attributes are"
@@ -403,7 +403,7 @@ join {view(subscriptions)} f on f.account_id = e.account_id and f.starts_at_day 
             "outcome-log-disagrees",
             "warn",
             log.name,
-            "accounts in the log go on paying: their subscriptions run more than"
+            "accounts in the log keep paying: their subscriptions run more than"
             f" {STILL_COVERED_DAYS} days past their last logged event",
             "Ask what the log records (a request, a product, an account), or take "
             'labels from subscriptions: kind = "churn".',

@@ -49,7 +49,7 @@ def count_leavers(evidence: Evidence) -> Leavers:
             "no-labels",
             "stop",
             "",
-            f"no label can be had: {error}",
+            f"no outcome can be worked out: {error}",
             "Change dates, horizon or population as the message says.",
         )
         return Leavers((), (), None, None, (told,))
@@ -130,7 +130,7 @@ where l.label is not null order by 1, 2""").df()
                 "no-labels",
                 "stop",
                 "",
-                f"nothing can be learnt: {error}",
+                f"there is nothing to learn from: {error}",
                 "Change dates, horizon or population, or get more history.",
             )
         ]
@@ -163,7 +163,7 @@ def width_finding(leavers: int, accounts: int, width: float) -> Iterator[Finding
             "no-test-leavers",
             "warn",
             "",
-            f"{leavers} of {accounts} accounts of the test have the event: no metric can be had",
+            f"{leavers} of {accounts} accounts of the test have the event, so no test is possible",
             "Move the test, widen the population or the horizon, or get more history.",
             leavers,
             accounts,
@@ -171,7 +171,7 @@ def width_finding(leavers: int, accounts: int, width: float) -> Iterator[Finding
         )
         return
     segments = (
-        "; no calibration by segment can be shown"
+        "; that is too few to test segments"
         if leavers < LEAVERS_PER_SEGMENT
         else (
             f"; calibration by segment needs {LEAVERS_PER_SEGMENT} leavers in each, so at most "
@@ -226,7 +226,7 @@ select count(*) filter (cannot), count(*), sum(amount) filter (cannot), sum(amou
     advice = (
         'Consider horizon = "next_renewal": the chance of not renewing at the next contract end.'
         if is_most
-        else "Their score speaks of the next months only; renewals further off are outside it."
+        else "Their score covers the next months only, not renewals further off."
     )
     yield Finding(
         "cannot-leave-inside-horizon",

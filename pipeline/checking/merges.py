@@ -36,7 +36,7 @@ where h.until_us = {OPEN_END})"""
             "warn",
             source.name,
             "accounts that were merged into another have paid terms that run on under their old id,"
-            " while the account that was kept has none: nobody is asked about such customers, and"
+            " while the account that was kept has none: there is no score for such customers, and"
             " they count as leaving at the merge",
             "Load these terms under the id of the kept account.",
             hits,

@@ -102,7 +102,7 @@ def _finding(source: StagedSource, count: int, example: str, columns: str) -> It
         "warn" if count > COPIES_WARNING * source.rows_staged else "info",
         source.name,
         f"rows equal another in {columns}: copies of an export, or things that did happen twice?",
-        "Ask who makes the table. Copies count double in every total: drop_duplicates = true in"
+        "Ask whoever makes the table. Copies count double in every total: drop_duplicates = true in"
         f" [sources.{source.name}] leaves them out and counts them; as they are, all count.",
         count,
         source.rows_staged,

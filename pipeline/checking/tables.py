@@ -135,7 +135,7 @@ def _stale(evidence: Evidence, source: StagedSource) -> Iterator[Finding]:
             source.name,
             f"the newest row became known on {source.newest_known:%Y-%m-%d}, {age} days before the"
             f" data end on {evidence.end}",
-            "Ask whether the feed stopped; declare data_until if it ends there by design.",
+            "Find out whether the feed stopped; declare data_until if it is meant to end there.",
             age,
             None,
             "days",

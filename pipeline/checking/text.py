@@ -144,8 +144,6 @@ def _wrapped(head: str, text: str) -> list[str]:
 def _last_line(report: CheckReport) -> str:
     counts = ", ".join(f"{sum(f.severity == s for f in report.findings)} {s}" for s in SEVERITIES)
     step = (
-        "next: mend what stops, or accept it in [checks]."
-        if report.stops
-        else "next: `tenure run`."
+        "next: fix what stops, or accept it in [checks]." if report.stops else "next: `tenure run`."
     )
     return f"{counts}; {step}"
