@@ -20,7 +20,7 @@ def train(
     target: TargetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a candidate model: tune it, calibrate it and register it.
+    """Tune, calibrate and register a candidate model.
 
     Example: tenure train --target churn_90d
     """
@@ -76,7 +76,7 @@ def bench(
     target: TargetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare all methods and recommend the simplest that does as well.
+    """Compare all methods and recommend the simplest good one.
 
     Every method is judged on the same dates, later than those it learned from.
 

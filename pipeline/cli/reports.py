@@ -66,7 +66,7 @@ def pulse(
     as_page: PageOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare the account managers' ratings with the score: who was right?
+    """Compare the account managers' ratings with the score.
 
     How much the ratings count in the score, where they disagree with it, and who was right.
 
@@ -94,7 +94,7 @@ def outcomes(
     as_of: JudgedOnOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare published scores with what happened since, run by run.
+    """Compare published scores with what happened since.
 
     Example: tenure outcomes --target churn_90d
     """

@@ -59,7 +59,7 @@ def score(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Score every account on one date, explain the scores and publish them.
+    """Score every account on a date, explain and publish.
 
     Example: tenure score --as-of 2025-06-01
     """

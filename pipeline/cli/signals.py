@@ -103,7 +103,7 @@ def metrics(
 def worth(
     project: ProjectOption = HERE, target: TargetOption = None, as_json: JsonOption = False
 ) -> None:
-    """Show what each signal is worth, on dates not used to choose it.
+    """Show what each measure is worth on later dates.
 
     Reads the features in the store, never the test.
 
@@ -126,7 +126,7 @@ def worth(
 def ratios(
     project: ProjectOption = HERE, target: TargetOption = None, as_json: JsonOption = False
 ) -> None:
-    """Look for ratios that say more than the two signals they divide.
+    """Look for ratios that say more than their two signals.
 
     Each is tried on dates and accounts not used to choose it, and must beat chance. Prints
     the lines for tenure.toml.
