@@ -15,7 +15,7 @@ _CREDENTIALS = re.compile(r"[^\s/@]+:.*@", re.DOTALL)
 _SETTING = re.compile(
     r"""(?P<name>\b(?:pass|sig|sslkey)|[\w.-]*(?:password|passwd|passphrase|pwd|secret|token
         |credential|(?:api|access|account|shared|private)[_-]?key)[\w.-]*)
-        (?P<sign>\s*=\s*)(?P<value>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s&;,"']+)""",
+        (?P<sign>\s*=\s*)(?P<value>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\S+)?""",
     re.IGNORECASE | re.VERBOSE,
 )
 # Addresses of the local machine hold no secret: a path may hold an @ of its own.
