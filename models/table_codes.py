@@ -12,7 +12,7 @@ import pandas as pd
 
 from features.definition import Signal
 from features.errors import ContractError
-from features.naming import distinct_slugs, slug
+from features.naming import capital, distinct_slugs, slug
 from models.methods.base import Floats
 
 ONE_HOT_UP_TO = 8
@@ -180,10 +180,10 @@ def _without_collisions(codes: Sequence[ColumnCode]) -> tuple[ColumnCode, ...]:
 
 
 def _signals(code: ColumnCode) -> list[Signal]:
-    spoken = code.column.replace("_", " ")
+    spoken = capital(code.column.replace("_", " "))
     definition: dict[str, Any] = {"table_column": code.column, "encoding": code.kind}
     if code.kind == "number":
-        return [_signal(code, 0, code.column, "number", f"{spoken} {{value}}", definition)]
+        return [_signal(code, 0, code.column, "number", f"{spoken}: {{value}}", definition)]
     if code.kind == "flag":
         return [_signal(code, 0, code.column, "yes", f"{spoken}: {{value}}", definition)]
     if code.kind == "date":
@@ -193,7 +193,7 @@ def _signals(code: ColumnCode) -> list[Signal]:
                 0,
                 f"days from {code.column} to the row's date",
                 "days",
-                f"{spoken} {{value}} days before the date",
+                f"{spoken} was {{value}} days before the date",
                 definition,
             )
         ]
@@ -205,7 +205,7 @@ def _signals(code: ColumnCode) -> list[Signal]:
                 0,
                 f"frequency rank of {code.column}, 1 is the commonest",
                 "rank",
-                f"{spoken} is number {{value}} by frequency",
+                f"{spoken}: number {{value}} by frequency",
                 definition,
             )
         ]
@@ -215,8 +215,9 @@ def _signals(code: ColumnCode) -> list[Signal]:
             number,
             f"1 where {code.column} is {value}",
             "yes",
-            f"{spoken} is {value}: {{value}}",
+            f"{spoken} is {value}",
             {**definition, "category": value},
+            {"0": f"{spoken} is not {value}"},
         )
         for number, value in enumerate(_one_hot_values(code))
     ]
@@ -229,6 +230,7 @@ def _signal(
     unit: str,
     phrase: str,
     definition: Mapping[str, Any],
+    said_at: Mapping[str, str] | None = None,
 ) -> Signal:
     # Nothing says what a foreign column is about: all are filed under usage, none has a direction.
     return Signal(
@@ -239,5 +241,6 @@ def _signal(
         meaning=meaning,
         unit=unit,
         phrase=phrase,
+        said_at=said_at or {},
         definition=dict(definition),
     )

@@ -321,7 +321,7 @@ def test_codes_by_hand() -> None:
     assert [ColumnCode.from_dict(code.to_dict()) for code in codes] == list(codes)
     cards = signals_of(codes)
     assert {card.dimension for card in cards} == {"usage"}
-    assert cards[0].meaning == "Net Value" and cards[0].phrase == "Net Value {value}"
+    assert cards[0].meaning == "Net Value" and cards[0].phrase == "Net Value: {value}"
     assert [card.driver for card in cards[3:]] == ["plan"] * 3
 
 
