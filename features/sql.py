@@ -49,14 +49,31 @@ def _named(column: str, table: str | None) -> str:
 
 
 def literal(value: str | int | float | bool | date | None) -> str:
-    """The value as an SQL literal.
+    """The value as SQL that every engine reads alike.
+
+    A backslash begins an escape in Spark and is itself in DuckDB, so neither is shown one.
 
     Raises
     ------
     ContractError
         A text holds half of a character, which no database can keep.
 
-    >>> literal("O'Brien"), literal(True), literal(date(2024, 3, 1))
+    >>> print(literal("O'Brien"), literal(r"a\b"))
+    'O''Brien' ('a' || chr(92) || 'b')
+    """
+    quoted = standard_literal(value)
+    return "(" + quoted.replace("\\", "' || chr(92) || '") + ")" if "\\" in quoted else quoted
+
+
+def standard_literal(value: str | int | float | bool | date | None) -> str:
+    """The value as a literal of standard SQL, for DuckDB, which wants one in places such as ATTACH.
+
+    Raises
+    ------
+    ContractError
+        A text holds half of a character, which no database can keep.
+
+    >>> standard_literal("O'Brien"), standard_literal(True), standard_literal(date(2024, 3, 1))
     ("'O''Brien'", 'true', "DATE '2024-03-01'")
     """
     if value is None:

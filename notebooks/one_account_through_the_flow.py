@@ -174,7 +174,7 @@ with workspace.store.writing(), connected() as connection:
 explained = explain_account(workspace, target, account)
 score = explained.score
 print({name: score[name] for name in ("health", "band", "basis", "probability", "base_displayed")})
-explained.drivers[["dimension", "points", "points_displayed", "words"]]
+explained.drivers[["dimension", "points", "points_displayed", "said", "compared"]]
 
 # %% [markdown]
 # The points add: exactly for the score before rounding, and as whole numbers for the score that

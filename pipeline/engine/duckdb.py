@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 
 from features.sql import identifier as identifier
-from features.sql import literal as literal
+from features.sql import standard_literal as literal
 from features.windows import US_PER_DAY
 
 Connection = duckdb.DuckDBPyConnection

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 from features.build import FeaturePlan
 from features.errors import ConfigError
 from features.naming import facts_table, slug
-from pipeline.engine.duckdb import Connection, literal
+from features.sql import literal
+from pipeline.engine.duckdb import Connection
 from pipeline.engine.facts import account_ranges, facts_query
 from pipeline.staging.staged import StagedSource
 
@@ -29,9 +30,8 @@ if TYPE_CHECKING:
 SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.ansi.enabled": "true",
-    # Names in double quotes and backslashes that are backslashes, as `features/sql.py` writes them.
+    # Names in double quotes, as `features/sql.py` writes them.
     "spark.sql.ansi.doubleQuotedIdentifiers": "true",
-    "spark.sql.parser.escapedStringLiterals": "true",
     "spark.sql.parquet.inferTimestampNTZ.enabled": "true",
     # The last query joins some sixty tables: planning it anew after each of them takes longer than
     # all else, and the order that `_kept` gives them would not be seen.

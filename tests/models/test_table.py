@@ -262,7 +262,7 @@ def test_dates_written_as_text_are_read_and_others_refused() -> None:
 
 def test_dates_without_as_of_are_refused_by_name() -> None:
     with pytest.raises(
-        ConfigError, match="day, signed hold dates.*--as-of COLUMN.*--drop day --drop signed"
+        ConfigError, match="day, signed hold dates.*--date COLUMN.*--drop day --drop signed"
     ):
         labelled(dated(), TableOptions("left", account="account"))
     with pytest.raises(ConfigError, match="--as-of day needs --horizon-days"):

@@ -16,8 +16,11 @@ def _us(text: str) -> int:
 
 
 def _staged(done_is_mapped: bool) -> dict[str, SimpleNamespace]:
-    columns = {"done_at": {"is_mapped": done_is_mapped}, "assigned_at": {"is_mapped": True}}
-    return {"plays": SimpleNamespace(contract=CONTRACTS["interventions"], columns=columns)}
+    mapped = {"assigned_at"} | ({"done_at"} if done_is_mapped else set())
+    source = SimpleNamespace(
+        contract=CONTRACTS["interventions"], is_mapped=lambda column: column in mapped
+    )
+    return {"plays": source}
 
 
 def _rows(done_is_mapped: bool = True) -> list[bool]:
