@@ -49,7 +49,7 @@ def _named(column: str, table: str | None) -> str:
 
 
 def literal(value: str | int | float | bool | date | None) -> str:
-    """The value as SQL that every engine reads alike.
+    r"""The value as SQL that every engine reads alike.
 
     A backslash begins an escape in Spark and is itself in DuckDB, so neither is shown one.
 

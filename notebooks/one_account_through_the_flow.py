@@ -189,7 +189,7 @@ assert score["base_displayed"] + explained.drivers["points_displayed"].sum() == 
 
 # %%
 checked = check_points(workspace, target)
-assert checked["displayed_add"] and checked["accounts"] > 0
+assert checked.displayed_add and checked.accounts > 0
 print(checked)
 
 # %%

@@ -10,8 +10,11 @@ from typing import Any
 import duckdb
 
 from features.sql import identifier as identifier
-from features.sql import standard_literal as literal
+from features.sql import standard_literal
 from features.windows import US_PER_DAY
+
+literal = standard_literal
+"""DuckDB takes a literal of standard SQL everywhere."""
 
 Connection = duckdb.DuckDBPyConnection
 

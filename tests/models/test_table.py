@@ -265,7 +265,7 @@ def test_dates_without_as_of_are_refused_by_name() -> None:
         ConfigError, match="day, signed hold dates.*--date COLUMN.*--drop day --drop signed"
     ):
         labelled(dated(), TableOptions("left", account="account"))
-    with pytest.raises(ConfigError, match="--as-of day needs --horizon-days"):
+    with pytest.raises(ConfigError, match="--date day needs --horizon-days"):
         TableOptions("left", as_of="day")
     with pytest.raises(ConfigError, match="--horizon-days counts from a date"):
         TableOptions("left", horizon_days=30)

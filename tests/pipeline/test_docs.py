@@ -116,7 +116,7 @@ def test_help_of_every_command_has_an_example_that_parses(command: str) -> None:
 
 def assert_command_exists(line: str) -> None:
     """A `tenure ...` line names a command and options that exist."""
-    words = line.split("#")[0].split("|")[0].split()
+    words = line.split("#")[0].split("|")[0].partition(" -- ")[0].split()
     name = " ".join(words[:3]) if " ".join(words[:3]) in COMMANDS else " ".join(words[:2])
     assert name in COMMANDS, f"`{line}`: there is no command `{name}`"
     known = {option for parameter in COMMANDS[name].params for option in parameter.opts}
