@@ -104,7 +104,7 @@ def _judge(workspace: Workspace, target: Target, truth: pd.DataFrame) -> dict[st
     version = load_version(workspace, target, CHALLENGER)
     assert version is not None
     bundle, baselines = version.bundle, version.baselines
-    known = _truth_of(rows, truth)
+    known = truth_of(rows, truth)
     has_truth = ~np.isnan(known)
     is_test = rows.keys["is_test"].to_numpy(dtype=bool)
     test, true = rows.rows(is_test & has_truth), known[is_test & has_truth]
@@ -120,7 +120,7 @@ def _judge(workspace: Workspace, target: Target, truth: pd.DataFrame) -> dict[st
             losses[name] = expected_log_loss(true, baselines[name].probability(test.features))
     taught = ~is_test & has_truth
     losses["attainable"] = expected_log_loss(
-        true, _attainable(rows.rows(taught), known[taught], test)
+        true, attainable(rows.rows(taught), known[taught], test)
     )
     gain = losses["constant"] - losses["ours"]
     return {
@@ -136,7 +136,7 @@ def _judge(workspace: Workspace, target: Target, truth: pd.DataFrame) -> dict[st
     }
 
 
-def _truth_of(rows: TrainingSet, truth: pd.DataFrame) -> Floats:
+def truth_of(rows: TrainingSet, truth: pd.DataFrame) -> Floats:
     """True probability per row; NaN where the simulator wrote none, or notice was already given."""
     told = truth[~truth["notice_known"]].set_index(["account_id", "as_of"])["probability"]
     wanted = pd.MultiIndex.from_frame(
@@ -145,7 +145,7 @@ def _truth_of(rows: TrainingSet, truth: pd.DataFrame) -> Floats:
     return np.asarray(told.reindex(wanted).to_numpy(dtype=np.float64))
 
 
-def _attainable(train: TrainingSet, true: Floats, test: TrainingSet) -> Floats:
+def attainable(train: TrainingSet, true: Floats, test: TrainingSet) -> Floats:
     """What trees say that were taught the true probabilities of the training dates; rounds chosen
     on the latest of them.
     """

@@ -28,6 +28,7 @@ from models.health import (
     points_of_scorecard,
     scale_from_dict,
 )
+from models.methods import logit
 from models.model import Basis, Model
 
 BUNDLE_FILE, HASH_FILE = "bundle.json", "bundle.sha256"
@@ -73,6 +74,11 @@ class Bundle:
         return self.scorecard
 
     @property
+    def relationship(self) -> Model:
+        """The published model as health reads it: at each term's decision, where contracts end."""
+        return self.published.at_decision
+
+    @property
     def twins(self) -> Mapping[str, Mapping[str, str]]:
         """Drivers shown under the name of another, as `models.drivers.find_twins` found them at
         training.
@@ -88,21 +94,24 @@ class Bundle:
     @property
     def calibrator_version(self) -> str:
         """12 hex digits of the calibrator; `none` for a scorecard."""
-        calibrator = self.published.calibrator
+        calibrator, decision = self.published.calibrator, self.published.decision
         if calibrator is None:
             return "none"
-        return hashlib.sha256(
-            json.dumps(calibrator.to_dict(), sort_keys=True).encode()
-        ).hexdigest()[:12]
+        state = calibrator.to_dict() | (
+            {} if decision is None else {"decision": decision.calibrator.to_dict()}
+        )
+        return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True, eq=False)
 class Scored:
     """Scores of accounts, in the order of the feature rows.
 
-    `table` has probability, probability_low, probability_high, health, health_exact, health_low,
-    health_high, band; `points` is an array of shape (n_accounts, n_signals) that adds, with `base`,
-    to health_exact.
+    `table` has probability, probability_low, probability_high (at the account's own date),
+    health, health_exact, health_low, health_high, band; where health is read at the decision also
+    probability_at_decision with its ends, and `timing`, the log-odds of the first probability less
+    those of the second. `points` is an array of shape (n_accounts, n_signals) that adds, with
+    `base`, to health_exact.
     """
 
     table: pd.DataFrame
@@ -114,22 +123,35 @@ class Scored:
 def score(bundle: Bundle, features: pd.DataFrame) -> Scored:
     """Probabilities, health, bands and points of feature rows with the bundle's columns."""
     model, scale = bundle.published, bundle.scale
+    decision: dict[str, npt.NDArray[np.float64]] = {}
     if bundle.basis == "scorecard":
         base, raw_points = model.scorecard_points(features)
         points = points_of_scorecard(base, raw_points)
-        low = high = np.full(len(features), np.nan)
+        probability = low = high = np.full(len(features), np.nan)
         health_low = health_high = low
     else:
-        points = _calibrated_points(model, scale, features)
-        low, high = model.interval(features)
-        ends = np.sort(np.column_stack([scale.exact(low), scale.exact(high)]), axis=1)
+        relationship = bundle.relationship
+        points = _calibrated_points(relationship, scale, features)
+        probability = points.probability
+        low, high = ends_low, ends_high = relationship.interval(features)
+        if model.decision is not None:
+            probability = model.probability(features)
+            low, high = model.interval(features)
+            decision = {
+                "probability_at_decision": points.probability,
+                "probability_at_decision_low": ends_low,
+                "probability_at_decision_high": ends_high,
+                "timing": logit(probability) - logit(points.probability),
+            }
+        ends = np.sort(np.column_stack([scale.exact(ends_low), scale.exact(ends_high)]), axis=1)
         health_low, health_high = ends[:, 0], ends[:, 1]
     shown = displayed(points.health_exact)
     table = pd.DataFrame(
         {
-            "probability": points.probability,
+            "probability": probability,
             "probability_low": low,
             "probability_high": high,
+            **decision,
             "health": shown,
             "health_exact": points.health_exact,
             "health_low": health_low,
@@ -143,7 +165,7 @@ def score(bundle: Bundle, features: pd.DataFrame) -> Scored:
 
 def base_of(bundle: Bundle) -> tuple[float, int]:
     """Exact and displayed base, where every account's points start: one number per model."""
-    model = bundle.published
+    model = bundle.relationship
     nothing = pd.DataFrame(np.nan, index=[0], columns=model.columns)
     if bundle.basis == "scorecard":
         base = model.scorecard_points(nothing)[0]

@@ -26,6 +26,7 @@ from models.methods import (
     Scorecard,
     UsageDrop,
     WeightedAverage,
+    fit_members,
     leaving_window,
 )
 from models.methods.clusters import Clusters
@@ -323,17 +324,11 @@ def _fitted(method: Method, rows: TrainingSet, seed: int) -> Ranker:
 def refit(model: Model, rows: TrainingSet) -> Model:
     """Return a model of the same members and settings, fitted on these rows."""
     weights, seed = _age_weights(model, rows), int(model.training.get("plan", {}).get("seed", 0))
-    members = []
-    for method, weight in _unfitted(model):
-        # As in training: a straight line takes no age weights.
-        row_weight = weights if method.name == "gradient_boosting" else None
-        members.append(
-            Member(
-                method.fit(rows.features, rows.labels, rows.signals, seed=seed, weights=row_weight),
-                weight,
-            )
-        )
-    return Model(tuple(members), rows.signals)
+    unfitted = _unfitted(model)
+    methods = [method for method, _ in unfitted]
+    # As in training: a straight line takes no age weights.
+    fit_members(methods, rows.features, rows.labels, rows.signals, seed=seed, weights=weights)
+    return Model(tuple(Member(*each) for each in unfitted), rows.signals)
 
 
 def _unfitted(model: Model) -> list[tuple[Method, float]]:

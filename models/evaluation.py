@@ -271,7 +271,7 @@ def _can_leave(rows: TrainingSet, model: Model) -> NDArray[np.bool_] | None:
     window = leaving_window(model.target)
     if window is None or not is_contractual(model.target, rows.signals):
         return None
-    leavable = can_leave(rows.features, window)
+    leavable = can_leave(rows.features, rows.signals, window)
     return leavable if leavable.any() and not leavable.all() else None
 
 

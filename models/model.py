@@ -1,8 +1,8 @@
 """The fitted, calibrated model: what scores accounts, and all that travels with it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, cast
 
 import numpy as np
 import pandas as pd
@@ -11,11 +11,11 @@ from features.definition import Signal
 from features.errors import ArtifactMismatch, ContractError
 from models.calibration import Interval, Platt, read_calibrator
 from models.lines import Lines
-from models.methods import METHODS, Floats, Method, Season
+from models.methods import METHODS, ContractCalendar, Floats, Method, Season
 
 Basis = Literal["calibrated", "scorecard"]
-FORMAT, FORMAT_WITH_LINES = 1, 2
-"""A version that does not know lines must not read a model that has them."""
+FORMATS = FORMAT, FORMAT_WITH_LINES, FORMAT_WITH_DECISION = 1, 2, 3
+"""A version that does not know lines or decisions must not read a model that has them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +38,36 @@ class Member:
 
 
 @dataclass(frozen=True, eq=False)
+class Decision:
+    """What turns log-odds at the decision into the chance of leaving when the contract comes up."""
+
+    calibrator: Platt
+    interval_table: Interval | None = None
+
+    def moved(self, shift: float) -> "Decision":
+        """The same with its level `shift` log-odds higher."""
+        calibrator = self.calibrator
+        return replace(self, calibrator=replace(calibrator, intercept=calibrator.intercept + shift))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        table = self.interval_table
+        return {
+            "calibrator": self.calibrator.to_dict(),
+            "interval": None if table is None else table.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, state: Mapping[str, Any]) -> "Decision":
+        """Return what `to_dict` described."""
+        table = state["interval"]
+        return cls(
+            read_calibrator(state["calibrator"]),
+            None if table is None else Interval.from_dict(table),
+        )
+
+
+@dataclass(frozen=True, eq=False)
 class Model:
     """A blend in log-odds, its calibrator and the cards it understands.
 
@@ -52,6 +82,10 @@ class Model:
     target: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     """Plain facts of the training run: dates, counts, settings, notes, `latest_rate`."""
+    decision: "Decision | None" = None
+    """How chances are calibrated where every account is read at its term's decision; None where no
+    contract ends, and the score speaks of the account's own date.
+    """
     references: Mapping[str, float | None] = field(default_factory=dict)
     """Column -> median among training rows of accounts that stayed, for the words of a driver."""
 
@@ -61,8 +95,9 @@ class Model:
         weights: dict[str, float] = {}
         for member in self.members:
             weights[member.method.name] = weights.get(member.method.name, 0.0) + member.weight
-        # What the time of year adds has no share of the blend.
-        return "+".join(sorted(weights, key=lambda name: (name == Season.name, -weights[name])))
+        # What the calendar adds has no share of the blend.
+        beside = (ContractCalendar.name, Season.name)
+        return "+".join(sorted(weights, key=lambda name: (name in beside, -weights[name])))
 
     @property
     def basis(self) -> Basis:
@@ -76,6 +111,21 @@ class Model:
             column: float("nan") if median is None else float(median)
             for column, median in self.references.items()
         }
+
+    @property
+    def at_decision(self) -> "Model":
+        """The same model with every account read where its term decides: how a relationship stands,
+        whatever the date. The model itself where no contract ends.
+        """
+        if self.decision is None:
+            return self
+        return replace(
+            self,
+            members=at_decision(self.members),
+            calibrator=self.decision.calibrator,
+            interval_table=self.decision.interval_table,
+            decision=None,
+        )
 
     @property
     def columns(self) -> list[str]:
@@ -173,10 +223,10 @@ class Model:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values; boosters as LightGBM's text."""
+        plain = FORMAT if all(each.lines is None for each in self.members) else FORMAT_WITH_LINES
         return {
-            "format": (
-                FORMAT if all(each.lines is None for each in self.members) else FORMAT_WITH_LINES
-            ),
+            "format": plain if self.decision is None else FORMAT_WITH_DECISION,
+            **({} if self.decision is None else {"decision": self.decision.to_dict()}),
             "members": [_member_state(each) for each in self.members],
             "calibrator": None if self.calibrator is None else self.calibrator.to_dict(),
             "interval": None if self.interval_table is None else self.interval_table.to_dict(),
@@ -197,9 +247,9 @@ class Model:
         ArtifactMismatch
             When the format or a method is unknown to this version, or a card's fingerprint differs.
         """
-        if state.get("format") not in (FORMAT, FORMAT_WITH_LINES):
+        if state.get("format") not in FORMATS:
             raise ArtifactMismatch(
-                f"model format {state.get('format')!r} is not {FORMAT} or {FORMAT_WITH_LINES};"
+                f"model format {state.get('format')!r} is none of {', '.join(map(str, FORMATS))};"
                 " train with this version."
             )
         return cls(
@@ -213,8 +263,20 @@ class Model:
             ),
             target=state["target"],
             training=state["training"],
+            decision=Decision.from_dict(state["decision"]) if "decision" in state else None,
             references=state["references"],
         )
+
+
+def at_decision(members: tuple[Member, ...]) -> tuple[Member, ...]:
+    """The members with the contract calendar read where each term decides."""
+    return tuple(
+        # It is read only: never fitted, never written.
+        replace(each, method=cast(Method, each.method.at_decision()))
+        if isinstance(each.method, ContractCalendar)
+        else each
+        for each in members
+    )
 
 
 def references(features: pd.DataFrame, labels: Any) -> dict[str, float | None]:

@@ -37,6 +37,10 @@ class TrainingPlan:
     """
     few_events_below: int = 100
     """With fewer distinct leaving accounts nothing is tuned."""
+    beside_calendar: bool = False
+    """Whether behaviour is learned beside the contract calendar, and health read where terms
+    decide; `benchmarks/health.py` compares both.
+    """
     is_event_good: bool = False
     """Expansion, conversion: the directions of the cards turn round."""
     waivers: Mapping[str, str] = field(default_factory=dict)

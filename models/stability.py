@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from models.bundle import Bundle, score
 from models.calibration import Platt, straightened
-from models.model import Member, Model
+from models.model import Decision, Member, Model
 
 MOST_GRID_DATES = 60
 """More dates than this are not a grid: each account has its own."""
@@ -63,9 +63,11 @@ def portfolio_rows(keys: pd.DataFrame) -> NDArray[np.bool_]:
 
 
 def speaks_of_the_same(first: Model, second: Model) -> bool:
-    """Whether two models read the same signals, so that they can be judged on one frame and
-    blended.
+    """Whether two models read the same signals, and both at a decision or neither, so that they can
+    be judged on one frame and blended.
     """
+    if (first.decision is None) != (second.decision is None):
+        return False
     return [(s.column, s.fingerprint) for s in first.signals] == [
         (s.column, s.fingerprint) for s in second.signals
     ]
@@ -102,14 +104,36 @@ def stabilised(champion: Model, challenger: Model, share: float = 0.5) -> Model:
         # Knots are margins of the challenger; the blend's margins are calibrated log-odds less the
         # intercept.
         table = replace(table, margins=second.logit(table.margins) - intercept)
+    decision = None
+    if champion.decision is not None and challenger.decision is not None:
+        decision = _decision(champion, challenger, share)
     training = {**challenger.training, "stabilised_share": share}
     return replace(
         challenger,
         members=members,
         calibrator=Platt(1.0, intercept, second.events),
+        decision=decision,
         interval_table=table,
         training=training,
     )
+
+
+def _decision(champion: Model, challenger: Model, share: float) -> Decision:
+    """Calibrator of the blend at the decision: the mean of both, on margins that the members'
+    weights have already turned into calibrated log-odds of the own date.
+    """
+    slope, intercept = 0.0, 0.0
+    for model, weight in ((champion, share), (challenger, 1.0 - share)):
+        assert model.decision is not None and model.calibrator is not None
+        own = straightened(model.calibrator, np.zeros(0))
+        slope += weight * model.decision.calibrator.slope / own.slope
+        intercept += weight * model.decision.calibrator.intercept
+    assert challenger.decision is not None
+    table = challenger.decision.interval_table
+    if table is not None:
+        table = replace(table, margins=own.slope * table.margins)
+    events = challenger.decision.calibrator.events
+    return Decision(Platt(slope, intercept, events), table)
 
 
 def _weighted(model: Model, factor: float) -> tuple[Member, ...]:

@@ -36,6 +36,7 @@ from models.methods import (
     Method,
     Recency,
     Scorecard,
+    can_leave,
     fit_season,
     is_contractual,
     leaving_window,
@@ -44,9 +45,10 @@ from models.methods import (
     season_spread,
 )
 from models.methods.base import Floats, mean_log_loss
-from models.model import Member, Model, references
+from models.model import Decision, Member, Model, at_decision, references
 from models.plan import TrainingPlan
 from models.splits import Block, Folds, searched, temporal_folds, thinned
+from models.timing import CYCLE_AUC, Apart, apart, timing_of
 from models.tuning import (
     BlendSettings,
     OnTrial,
@@ -143,26 +145,30 @@ def train(
         for each in findings
     ]
     is_few = not is_tuned(folds, plan)
+    timing = _timing(training_set, folds, plan, target)
+    notes += _cycle_notes(timing, training_set)
     if is_few:
-        recipe, trials, facts = _few_events_recipe(training_set, folds, plan)
+        recipe, trials, facts = _few_events_recipe(training_set, folds, plan, timing)
         notes.append(
             f"only {folds.leaving_accounts} accounts left in the training data, too few to tune a"
             f" model with (that takes {plan.few_events_below}). Of"
             f" {len(facts['candidates'])} simple methods, {facts['chosen']} did best."
         )
     else:
-        tuned = tune(training_set, folds, plan, on_trial, journal=journal, stop=stop)
+        tuned = tune(training_set, folds, plan, on_trial, journal=journal, stop=stop, timing=timing)
         if len(tuned.trials) < plan.trials:
             notes.append(
                 f"the search ran out of time after {len(tuned.trials)} of {plan.trials} trials, so"
                 " the same data may give another model next time."
             )
         recipe, trials, facts = (
-            _blend_recipe(tuned.members, plan),
+            _blend_recipe(tuned.members, plan, timing),
             tuned.trials,
             _tuning_facts(tuned),
         )
-    line_l2 = float(facts["settings"]["logistic_l2"]) if "settings" in facts else None
+    # A line beside the contract calendar was chosen for another task than a line alone.
+    is_alone = "settings" in facts and timing is None
+    line_l2 = float(facts["settings"]["logistic_l2"]) if is_alone else None
     builder = _Builder(training_set, folds, plan, target or {})
     notes += builder.notes(is_few)
     model, validation = builder.build(recipe, facts, notes)
@@ -180,14 +186,20 @@ def train(
 
 
 def help_search(
-    training_set: TrainingSet, plan: TrainingPlan, journal: Path, stop: Callable[[], bool] = never
+    training_set: TrainingSet,
+    plan: TrainingPlan,
+    journal: Path,
+    stop: Callable[[], bool] = never,
+    *,
+    target: Mapping[str, Any] | None = None,
 ) -> None:
     """Add trials to the journal of a search, beside other processes; `train` with this journal goes
     on from them.
     """
     folds = folds_of(training_set, plan)
     if is_tuned(folds, plan):
-        help_tune(_with_worthy_season(training_set, folds)[0], folds, plan, journal, stop)
+        rows = _with_worthy_season(training_set, folds)[0]
+        help_tune(rows, folds, plan, journal, stop, _timing(rows, folds, plan, target))
 
 
 def folds_of(training_set: TrainingSet, plan: TrainingPlan) -> Folds:
@@ -228,6 +240,25 @@ def _with_worthy_season(training_set: TrainingSet, folds: Folds) -> tuple[Traini
     ]
 
 
+def _timing(
+    rows: TrainingSet, folds: Folds, plan: TrainingPlan, target: Mapping[str, Any] | None
+) -> ContractCalendar | None:
+    """The contract calendar that others learn beside, where the plan asks for it."""
+    return timing_of(rows.rows(folds.final), target or {}) if plan.beside_calendar else None
+
+
+def _cycle_notes(timing: ContractCalendar | None, rows: TrainingSet) -> list[str]:
+    """What is said of signals that are calendars in disguise."""
+    calendar = {s.column for s in rows.signals if s.is_calendar}
+    cycles = [] if timing is None else [c for c in timing.hidden if c not in calendar]
+    if not cycles:
+        return []
+    return [
+        f"left to the contract calendar, because it can be told from them when a term ends (AUC"
+        f" {CYCLE_AUC:g} and more among terms of one length): {', '.join(cycles)}."
+    ]
+
+
 def is_tuned(folds: Folds, plan: TrainingPlan) -> bool:
     """Whether there are leavers enough for a search."""
     return folds.leaving_accounts >= plan.few_events_below
@@ -262,9 +293,11 @@ def _tuning_facts(tuned: TuningResult) -> dict[str, Any]:
     }
 
 
-def _blend_recipe(chosen: tuple[BlendSettings, ...], plan: TrainingPlan) -> Recipe:
-    """The members of the blend: trees of each chosen setting, one seed each, and a straight
-    line.
+def _blend_recipe(
+    chosen: tuple[BlendSettings, ...], plan: TrainingPlan, timing: ContractCalendar | None
+) -> Recipe:
+    """The members of the blend: trees of each chosen setting, one seed each, and a straight line;
+    all of them beside the contract calendar, where there is one.
     """
     trees_in_all = sum(each.boosting.trees for each in chosen)
     # What the chosen leave of the budget goes to more seeds of each.
@@ -272,24 +305,46 @@ def _blend_recipe(chosen: tuple[BlendSettings, ...], plan: TrainingPlan) -> Reci
     line_share = sum(each.logistic_share for each in chosen) / len(chosen)
 
     def fit(rows: TrainingSet, seed: int) -> tuple[Member, ...]:
-        members = []
+        parts = apart(rows, timing)
+        members = _calendar_member(parts)
         for number, each in enumerate(chosen):
             if each.logistic_share < 1.0:
                 trees = GradientBoosting(
                     each.boosting, bags=bags, threads=plan.threads, is_event_good=plan.is_event_good
                 )
                 trees.fit(
-                    rows.features,
+                    parts.rows.features,
                     rows.labels,
                     rows.signals,
                     seed=seed + 1_000 * number,
                     weights=row_weights(rows.keys, each.half_life_days),
+                    offset=parts.offset,
                 )
                 members.append(Member(trees, (1.0 - each.logistic_share) / len(chosen)))
         if line_share > 0.0:
             line = Logistic(chosen[0].logistic_l2, is_event_good=plan.is_event_good)
-            members.append(Member(line.fit(rows.features, rows.labels, rows.signals), line_share))
+            line.fit(parts.rows.features, rows.labels, rows.signals, offset=parts.offset)
+            members.append(Member(line, line_share))
         return tuple(members)
+
+    return fit
+
+
+def _calendar_member(parts: Apart) -> list[Member]:
+    return [] if parts.calendar is None else [Member(parts.calendar, 1.0)]
+
+
+def _beside_calendar(
+    make: Callable[[], Logistic | GradientBoosting], timing: ContractCalendar | None
+) -> Recipe:
+    """One method, beside the contract calendar where there is one."""
+
+    def fit(rows: TrainingSet, seed: int) -> tuple[Member, ...]:
+        parts = apart(rows, timing)
+        method = make().fit(
+            parts.rows.features, rows.labels, rows.signals, seed=seed, offset=parts.offset
+        )
+        return (*_calendar_member(parts), Member(method, 1.0))
 
     return fit
 
@@ -302,7 +357,7 @@ def _single(make: Callable[[], Method]) -> Recipe:
 
 
 def _few_events_recipe(
-    training_set: TrainingSet, folds: Folds, plan: TrainingPlan
+    training_set: TrainingSet, folds: Folds, plan: TrainingPlan, timing: ContractCalendar | None
 ) -> tuple[Recipe, pd.DataFrame, dict[str, Any]]:
     """The best of three modest candidates on the pooled blocks; none of them has anything to
     overfit with.
@@ -315,13 +370,16 @@ def _few_events_recipe(
     pairs = [
         (training_set.rows(block.train), training_set.rows(block.validation)) for block in blocks
     ]
-    l2, _ = choose_l2(pairs, signed=True, is_event_good=plan.is_event_good)
+    l2, _ = choose_l2(pairs, signed=True, is_event_good=plan.is_event_good, timing=timing)
     candidates: dict[str, Recipe] = {
-        "signed logistic": _single(
-            lambda: Logistic(max(l2, 0.01), signed=True, is_event_good=plan.is_event_good)
+        "signed logistic": _beside_calendar(
+            lambda: Logistic(max(l2, 0.01), signed=True, is_event_good=plan.is_event_good), timing
         ),
-        "small LightGBM": _single(
-            lambda: GradientBoosting(MODEST, threads=plan.threads, is_event_good=plan.is_event_good)
+        "small LightGBM": _beside_calendar(
+            lambda: GradientBoosting(
+                MODEST, threads=plan.threads, is_event_good=plan.is_event_good
+            ),
+            timing,
         ),
     }
     if _has_scorecard(training_set.rows(folds.final)):
@@ -428,7 +486,7 @@ class _Builder:
         """Calibrate a recipe out of time, fit it on all rows, and return it with its validation
         table.
         """
-        margin, calibrator = self._calibrate(recipe)
+        margin, calibrator, decision = self._calibrate(recipe)
         if isinstance(calibrator, Bent):
             notes.append(
                 "calibration: a curve with bends, because bends found on earlier dates beat a plain"
@@ -446,7 +504,14 @@ class _Builder:
         )
         half_life = facts.get("settings", {}).get("half_life_days")
         return (
-            self._model(recipe, calibrator, table, {**facts, "notes": list(notes)}, half_life),
+            self._model(
+                recipe,
+                calibrator,
+                table,
+                {**facts, "notes": list(notes)},
+                half_life,
+                decision=decision,
+            ),
             validation,
         )
 
@@ -454,11 +519,13 @@ class _Builder:
         """The model as another seed would have made it, calibrated in the same way."""
         seed = self.plan.seed + RESEEDED
         half_life = facts.get("settings", {}).get("half_life_days")
-        return self._model(recipe, self._calibrate(recipe, seed)[1], None, {}, half_life, seed)
+        _, calibrator, decision = self._calibrate(recipe, seed)
+        return self._model(recipe, calibrator, None, {}, half_life, seed, decision=decision)
 
     def again(self, recipe: Recipe, half_life_days: float | None) -> Model:
         """Return the calibrated model of a recipe, without its interval."""
-        return self._model(recipe, self._calibrate(recipe)[1], None, {}, half_life_days)
+        _, calibrator, decision = self._calibrate(recipe)
+        return self._model(recipe, calibrator, None, {}, half_life_days, decision=decision)
 
     def baselines(self, line_l2: float | None) -> dict[str, Model]:
         """Fit the methods every model must be compared with; `line_l2` is the strength already
@@ -503,7 +570,10 @@ class _Builder:
             (Member(method, 1.0),), self.final.signals, Platt(), None, self.target, self._facts()
         )
 
-    def _calibrate(self, recipe: Recipe, seed: int | None = None) -> tuple[Floats, Platt]:
+    def _calibrate(
+        self, recipe: Recipe, seed: int | None = None
+    ) -> tuple[Floats, Platt, Decision | None]:
+        """Out-of-time margins, their calibrator, and that of health where contracts end."""
         seed = self.plan.seed if seed is None else seed
         members = [recipe(self.rows.rows(block.train), seed) for block in self.blocks]
         parts = [
@@ -514,14 +584,68 @@ class _Builder:
         straight = fit_platt(
             rows.margin, rows.labels, rows.weights, is_log_odds=_is_log_odds(members[0])
         )
+        decision = self._decision(members)
         if self.earlier is None or rows.leaving < ENOUGH_EVENTS:
-            return rows.margin, straight
-        before, validation = (
+            return rows.margin, straight, decision
+        before, held = (
             recipe(self.rows.rows(self.earlier.train), seed),
             self.rows.rows(self.earlier.validation),
         )
-        earlier = _scored(_margin(before, validation.features), validation.labels, validation.keys)
-        return rows.margin, bent_if_better(straight, rows, earlier)
+        earlier = _scored(_margin(before, held.features), held.labels, held.keys)
+        return rows.margin, bent_if_better(straight, rows, earlier), decision
+
+    def _decision(self, members: list[tuple[Member, ...]]) -> Decision | None:
+        """The calibrator and the interval of health: of rows whose decision falls inside the
+        window, read at the decision. None without a contract calendar.
+        """
+        if not any(isinstance(each.method, ContractCalendar) for each in members[0]):
+            return None
+        window = leaving_window(self.target)
+        some = [
+            np.ones(len(held), dtype=bool)
+            if window is None
+            else can_leave(held.features, held.signals, window)
+            for held in self.later
+        ]
+        if not any(each.any() for each in some):
+            return None
+        margin = np.concatenate(
+            [
+                _margin(at_decision(part), held.features)[inside]
+                for part, held, inside in zip(members, self.later, some, strict=True)
+            ]
+        )
+        inside = np.concatenate(some)
+        keys = self.later_keys[inside]
+        rows = _scored(margin, self.later_labels[inside], keys)
+        calibrator = fit_platt(rows.margin, rows.labels, rows.weights)
+        interval = fit_interval(
+            rows.margin, rows.labels, keys["account_id"], calibrator, seed=self.plan.seed
+        )
+        return Decision(calibrator, interval)
+
+    def _decision_at_level(
+        self, decision: Decision, members: tuple[Member, ...], weights: Floats | None
+    ) -> Decision:
+        """The decision's calibrator at the level of the final rows that can leave, and its interval
+        with how periods differ.
+        """
+        window = leaving_window(self.target)
+        inside = (
+            np.ones(len(self.final), dtype=bool)
+            if window is None
+            else can_leave(self.final.features, self.final.signals, window)
+        )
+        some = self.final.rows(inside)
+        margin = _margin(at_decision(members), some.features)
+        calibrator = at_level(
+            decision.calibrator, margin, some.labels, None if weights is None else weights[inside]
+        )
+        table = decision.interval_table
+        if table is not None and self.folds.is_temporal:
+            spread = period_sd(calibrator.logit(margin), some.labels, some.keys)
+            table = replace(table, period_sd=spread)
+        return Decision(calibrator, table)
 
     def _model(
         self,
@@ -533,11 +657,13 @@ class _Builder:
         seed: int | None = None,
         *,
         with_season: bool = True,
+        decision: Decision | None = None,
     ) -> Model:
         """Fit a recipe on all rows before the test; the calibrator keeps its slope and takes the
         level these rows have.
         """
         members = recipe(self.final, self.plan.seed if seed is None else seed)
+        drift = 0.0
         if calibrator is not None:
             weights = row_weights(self.final.keys, half_life_days)
             calibrator = at_level(
@@ -551,16 +677,22 @@ class _Builder:
             if self.folds.is_temporal:
                 newest = self.later[-1]
                 accounts = newest.keys["account_id"].nunique()
+                level = calibrator.intercept
                 calibrator = after_drift(
                     calibrator, _margin(members, newest.features), newest.labels, accounts
                 )
+                drift = calibrator.intercept - level
                 if table is not None:
                     logit = calibrator.logit(_margin(members, self.final.features))
                     table = replace(
                         table, period_sd=period_sd(logit, self.final.labels, self.final.keys)
                     )
+            if decision is not None:
+                # What moved the level of chances lately moved that of decisions as well.
+                decision = self._decision_at_level(decision, members, weights).moved(drift)
         return Model(
             members=members,
+            decision=decision,
             signals=self.final.signals,
             calibrator=calibrator,
             interval_table=table,

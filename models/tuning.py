@@ -15,11 +15,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from models.dataset import TrainingSet
+from models.methods import ContractCalendar
 from models.methods.base import Floats, mean_log_loss
 from models.methods.gradient_boosting import UNTUNED, BoostingSettings
 from models.methods.logistic import Logistic
 from models.plan import TrainingPlan
 from models.splits import Block, Folds
+from models.timing import apart
 
 if TYPE_CHECKING:
     import optuna
@@ -98,6 +100,7 @@ def tune(
     *,
     journal: Path | None = None,
     stop: Callable[[], bool] = never,
+    timing: ContractCalendar | None = None,
 ) -> TuningResult:
     """Search with Optuna's TPE for the blend with the smallest log loss on the tuning blocks.
 
@@ -114,8 +117,10 @@ def tune(
         File that keeps the trials of an interrupted search.
     stop
         Asked before every trial but the first: True ends the search early.
+    timing
+        Stands beside trees and line, which then learn what is left.
     """
-    blocks = _blocks(training_set, folds, plan)
+    blocks = _blocks(training_set, folds, plan, timing)
     study = _study(journal)
     # A killed process leaves a trial running for ever: it is failed here, and its number tried
     # again.
@@ -136,6 +141,7 @@ def help_tune(
     plan: TrainingPlan,
     journal: Path,
     stop: Callable[[], bool] = never,
+    timing: ContractCalendar | None = None,
 ) -> None:
     """Add trials to a journal that other processes write to as well, until there are enough of
     them.
@@ -143,7 +149,7 @@ def help_tune(
     `tune` with the same journal then finds them finished. Who sees whose trials depends on the
     clock, so a search with helpers does not give the same trials twice.
     """
-    blocks = _blocks(training_set, folds, plan)
+    blocks = _blocks(training_set, folds, plan, timing)
     study = _study(journal)
     while (
         len(_finished(study)) + len(_trials(study, "RUNNING")) < max(1, plan.trials) and not stop()
@@ -151,9 +157,11 @@ def help_tune(
         _one_trial(study, len(_trials(study)), blocks, training_set, plan)
 
 
-def _blocks(training_set: TrainingSet, folds: Folds, plan: TrainingPlan) -> list["_Prepared"]:
-    blocks = [_prepare(training_set, block, plan) for block in folds.tuning]
-    _choose_logistic(blocks, training_set, plan)
+def _blocks(
+    training_set: TrainingSet, folds: Folds, plan: TrainingPlan, timing: ContractCalendar | None
+) -> list["_Prepared"]:
+    blocks = [_prepare(training_set, block, plan, timing) for block in folds.tuning]
+    _choose_logistic(blocks, plan, timing)
     return blocks
 
 
@@ -169,6 +177,8 @@ class _Prepared:
     """Binned once for all trials; only its weights change."""
     validation_rows: lgb.Dataset
     logistic_margin: Floats
+    beside: Floats
+    """What the contract calendar says of the validation rows; 0 without one."""
     logistic_l2: float = 0.01
 
     @property
@@ -176,14 +186,19 @@ class _Prepared:
         return len(self.labels)
 
 
-def _prepare(training_set: TrainingSet, block: Block, plan: TrainingPlan) -> _Prepared:
+def _prepare(
+    training_set: TrainingSet, block: Block, plan: TrainingPlan, timing: ContractCalendar | None
+) -> _Prepared:
     train, validation = training_set.rows(block.train), training_set.rows(block.validation)
+    parts = apart(train, timing)
+    beside = np.zeros(len(validation)) + parts.beside(validation.features)
     parameters = replace(UNTUNED, bins=SEARCH_BINS).parameters(
         training_set.signals, seed=plan.seed, threads=plan.threads, is_event_good=plan.is_event_good
     )
     rows = lgb.Dataset(
-        train.features.to_numpy(),
+        parts.rows.features.to_numpy(),
         label=train.labels.astype(np.float64),
+        init_score=parts.offset,
         params=parameters,
         free_raw_data=False,
     ).construct()
@@ -191,6 +206,7 @@ def _prepare(training_set: TrainingSet, block: Block, plan: TrainingPlan) -> _Pr
         validation.features.to_numpy(),
         label=validation.labels.astype(np.float64),
         reference=rows,
+        init_score=None if timing is None else beside,
         params=parameters,
         free_raw_data=False,
     ).construct()
@@ -202,15 +218,18 @@ def _prepare(training_set: TrainingSet, block: Block, plan: TrainingPlan) -> _Pr
         rows,
         held_out,
         np.zeros(len(validation)),
+        beside,
     )
 
 
 def _choose_logistic(
-    blocks: list[_Prepared], training_set: TrainingSet, plan: TrainingPlan
+    blocks: list[_Prepared], plan: TrainingPlan, timing: ContractCalendar | None
 ) -> None:
     """Find the L2 strength with the smallest log loss and keep its margins on every block."""
     l2, margins = choose_l2(
-        [(block.train, block.validation) for block in blocks], is_event_good=plan.is_event_good
+        [(block.train, block.validation) for block in blocks],
+        is_event_good=plan.is_event_good,
+        timing=timing,
     )
     for block, margin in zip(blocks, margins, strict=True):
         block.logistic_margin, block.logistic_l2 = margin, l2
@@ -221,19 +240,23 @@ def choose_l2(
     *,
     signed: bool = False,
     is_event_good: bool = False,
+    timing: ContractCalendar | None = None,
 ) -> tuple[float, list[Floats]]:
     """Return the L2 strength with the smallest validation log loss, and its margins per pair."""
     paths = []
     for train, validation in pairs:
+        parts = apart(train, timing)
         fitted = Logistic.path(
-            train.features,
+            parts.rows.features,
             train.labels,
             train.signals,
             L2_GRID,
             signed=signed,
             is_event_good=is_event_good,
+            offset=parts.offset,
         )
-        paths.append([method.margin(validation.features) for method in fitted])
+        beside = parts.beside(validation.features)
+        paths.append([beside + method.margin(validation.features) for method in fitted])
     labels = [validation.labels for _, validation in pairs]
     losses = [
         pooled_log_loss([path[number] for path in paths], labels) for number in range(len(L2_GRID))
@@ -433,7 +456,7 @@ def staged_margins(
         valid_sets=[block.validation_rows],
         callbacks=[lgb.early_stopping(PATIENCE, verbose=False)],
     )
-    margin = np.zeros(block.size)
+    margin = block.beside
     staged = []
     for start in range(0, booster.current_iteration(), CHECK_EVERY):
         margin = margin + np.asarray(

@@ -177,6 +177,7 @@ STATES = (
         "{value} subscriptions ended in the last three months",
         "paid terms that ended in 91 days",
         needs=("ends_at",),
+        nature="calendar",
     ),
     StateCard(
         "days_since_trial",

@@ -8,6 +8,7 @@ from models.methods.constant import Constant
 from models.methods.contract_calendar import (
     ContractCalendar,
     can_leave,
+    fit_members,
     is_contractual,
     leaving_window,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "UsageDrop",
     "WeightedAverage",
     "can_leave",
+    "fit_members",
     "fit_season",
     "is_contractual",
     "leaving_window",

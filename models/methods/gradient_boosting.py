@@ -111,9 +111,13 @@ class GradientBoosting:
         *,
         seed: int = 0,
         weights: Floats | None = None,
+        offset: Floats | None = None,
     ) -> Self:
         """Learn one booster per bag; bags differ in seed, and in rows where `bagging_fraction` is
         below 1.
+
+        `offset` are log-odds that others say beside the trees, shape (n_rows,): the trees learn
+        what is left, and neither margin nor contributions hold them.
         """
         values = features.to_numpy(dtype=np.float64)
         self.boosters_ = []
@@ -126,7 +130,11 @@ class GradientBoosting:
             )
             # Arrays, not frames: LightGBM then names columns by position, and no name can upset it.
             rows = lgb.Dataset(
-                values, label=labels.astype(np.float64), weight=weights, params=parameters
+                values,
+                label=labels.astype(np.float64),
+                weight=weights,
+                init_score=offset,
+                params=parameters,
             )
             self.boosters_.append(lgb.train(parameters, rows, num_boost_round=self.settings.trees))
         self._tables, self.explained_by_ = [], "tables"

@@ -12,6 +12,7 @@ from features.errors import ContractError
 from models.declared import MODEL_SHARE
 from models.methods.actions import Actions
 from models.methods.base import Floats, Method, logit
+from models.methods.contract_calendar import ContractCalendar, fit_members
 from models.methods.gradient_boosting import GradientBoosting
 from models.methods.logistic import Logistic
 from models.methods.penalised import ridge_fit
@@ -21,7 +22,15 @@ from models.methods.weighted_average import WeightedAverage
 
 PARTS: dict[str, type[Any]] = {
     each.name: each
-    for each in (Scorecard, Rules, Actions, WeightedAverage, Logistic, GradientBoosting)
+    for each in (
+        Scorecard,
+        Rules,
+        Actions,
+        WeightedAverage,
+        Logistic,
+        GradientBoosting,
+        ContractCalendar,
+    )
 }
 
 
@@ -59,14 +68,8 @@ class Hybrid:
     ) -> Self:
         """Fit both sides on the same rows; age weights go to trees only, as in training."""
         self.points.fit(features, labels, signals, seed=seed)
-        for method, _ in self.model:
-            method.fit(
-                features,
-                labels,
-                signals,
-                seed=seed,
-                weights=weights if method.name == "gradient_boosting" else None,
-            )
+        members = [method for method, _ in self.model]
+        fit_members(members, features, labels, signals, seed=seed, weights=weights)
         self.slope_, self.intercept_ = _sigmoid(self.points.margin(features), labels)
         return self
 

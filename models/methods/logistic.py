@@ -138,8 +138,13 @@ class Logistic:
         *,
         seed: int = 0,
         weights: Floats | None = None,
+        offset: Floats | None = None,
     ) -> Self:
-        """Learn transform and weights; the result does not depend on `seed`."""
+        """Learn transform and weights; the result does not depend on `seed`.
+
+        `offset` are log-odds that others say beside the line, shape (n_rows,); the margin is
+        without them.
+        """
         values = features.to_numpy(dtype=np.float64)
         self.transform_ = fit_transform(values)
         weight = np.ones(len(labels)) if weights is None else weights
@@ -149,6 +154,7 @@ class Logistic:
             weight / weight.sum(),
             signals,
             None,
+            offset,
         )
         return self
 
@@ -162,6 +168,7 @@ class Logistic:
         *,
         signed: bool = False,
         is_event_good: bool = False,
+        offset: Floats | None = None,
     ) -> list[Self]:
         """Return one fit per L2 strength; they share the transform, and each starts where the last
         one ended.
@@ -174,7 +181,7 @@ class Logistic:
         for l2 in strengths:
             method = cls(l2, signed=signed, is_event_good=is_event_good)
             method.transform_ = transform
-            method._solve(design, labels.astype(np.float64), weight, signals, start)
+            method._solve(design, labels.astype(np.float64), weight, signals, start, offset)
             start = np.append(method.weights_, method.intercept_)
             fitted.append(method)
         return fitted
@@ -186,20 +193,25 @@ class Logistic:
         weight: Floats,
         signals: tuple[Signal, ...],
         start: Floats | None,
+        offset: Floats | None,
     ) -> None:
         """Set intercept and weights; `weight` sums to one, `start` has the intercept last."""
+        beside = 0.0 if offset is None else offset
         if start is None:
-            start = np.append(np.zeros(design.shape[1]), float(logit(float(weight @ target))))
+            level = 0.0 if offset is not None else float(logit(float(weight @ target)))
+            start = np.append(np.zeros(design.shape[1]), level)
         if self.signed:
             signs = _signs(signals, design.shape[1], self.is_event_good)
             coefficients = bounded(
-                ridge_regression(design, target, weight, self.l2),
+                ridge_regression(design, target, weight, self.l2, beside),
                 start,
                 [*(_SIDES[sign] for sign in signs.tolist()), FREE],
             )
             self.intercept_, self.weights_ = float(coefficients[-1]), coefficients[:-1]
         else:
-            self.intercept_, self.weights_ = ridge_fit(design, target, weight, self.l2, start)
+            self.intercept_, self.weights_ = ridge_fit(
+                design, target, weight, self.l2, start, beside
+            )
 
     def margin(self, features: pd.DataFrame) -> Floats:
         """Return intercept plus weighted prepared values."""

@@ -168,22 +168,29 @@ def bounded(
 
 
 def ridge_fit(
-    design: Floats, target: Floats, weight: Floats, l2: float, start: Floats
+    design: Floats,
+    target: Floats,
+    weight: Floats,
+    l2: float,
+    start: Floats,
+    offset: Floats | float = 0.0,
 ) -> tuple[float, Floats]:
     """Return level and weights pulled towards 0 alike; `start` has the level last, which is free.
 
     `weight` sums to one, so that `l2` means the same for any number of rows.
     """
-    regression = ridge_regression(design, target, weight, max(l2, 1e-8))
+    regression = ridge_regression(design, target, weight, max(l2, 1e-8), offset)
     coefficients = newton(regression, start, flat=NEARLY_FLAT)
     return float(coefficients[-1]), coefficients[:-1]
 
 
-def ridge_regression(design: Floats, target: Floats, weight: Floats, l2: float) -> Regression:
+def ridge_regression(
+    design: Floats, target: Floats, weight: Floats, l2: float, offset: Floats | float = 0.0
+) -> Regression:
     """Return the regression with the same pull on every column and none on the level."""
     penalty = np.full(design.shape[1] + 1, l2)
     penalty[-1] = 0.0
-    return Regression(design, target, weight, penalty)
+    return Regression(design, target, weight, penalty, offset=offset)
 
 
 def levels(

@@ -59,7 +59,8 @@ def carry(features: pd.DataFrame, signals: Sequence[Signal], days: int) -> pd.Da
 def _counts_up(signal: Signal) -> bool:
     # The season returns by itself; it is left where it is, and what it does counts as what cannot
     # be foreseen.
-    return signal.is_clock and signal.driver != SEASON and _name(signal) != _TO_RENEWAL
+    counts_days = signal.is_clock and signal.unit == "days"
+    return counts_days and signal.driver != SEASON and _name(signal) != _TO_RENEWAL
 
 
 def _name(signal: Signal) -> str:

@@ -3,13 +3,14 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from models.dataset import TrainingSet
 from models.plan import TrainingPlan
@@ -32,7 +33,12 @@ class Deadline:
 
 @contextmanager
 def searching(
-    settings: Training, folder: Path, name: str, rows: TrainingSet, plan: TrainingPlan
+    settings: Training,
+    folder: Path,
+    name: str,
+    rows: TrainingSet,
+    plan: TrainingPlan,
+    target: Mapping[str, Any],
 ) -> Iterator[tuple[Path, Callable[[], bool]]]:
     """Journal and deadline of a search; workers, where there are several, have added their trials
     by then.
@@ -46,7 +52,7 @@ def searching(
     drop_torn_line(journal)
     # The clock of other processes is the same one: `monotonic` counts from the machine's start.
     stop = Deadline(None if settings.minutes is None else time.monotonic() + 60 * settings.minutes)
-    _let_workers_search(settings, rows, plan, journal, stop)
+    _let_workers_search(settings, rows, plan, journal, stop, target)
     yield journal, stop
     journal.unlink(missing_ok=True)
 
@@ -77,16 +83,18 @@ def _let_workers_search(
     plan: TrainingPlan,
     journal: Path,
     stop: Callable[[], bool],
+    target: Mapping[str, Any],
 ) -> None:
     if settings.workers < 2 or plan.trials < 2:
         return
     each = replace(plan, threads=max(1, plan.threads // settings.workers))
     # The first trial is the untuned reference: one worker must have finished it before others
     # choose from what it saw.
-    help_search(rows, replace(plan, trials=1), journal)
+    help_search(rows, replace(plan, trials=1), journal, target=target)
     # Forked processes inherit locks of threads they do not have.
     with ProcessPoolExecutor(settings.workers, mp_context=get_context("spawn")) as pool:
         for helper in [
-            pool.submit(help_search, rows, each, journal, stop) for _ in range(settings.workers)
+            pool.submit(help_search, rows, each, journal, stop, target=target)
+            for _ in range(settings.workers)
         ]:
             helper.result()

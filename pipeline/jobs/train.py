@@ -165,10 +165,9 @@ def learn(
     if task.cohorts:
         cohort_signals(rows.signals, task.cohorts)  # refused before a long search, not after it
     models = task.models
-    with searching(task.training, models.folder, models.short_name, rows, task.plan) as (
-        journal,
-        stop,
-    ):
+    with searching(
+        task.training, models.folder, models.short_name, rows, task.plan, task.facts
+    ) as (journal, stop):
         result = train(rows, task.plan, on_trial, target=task.facts, journal=journal, stop=stop)
     if task.cohorts:
         result = with_cohorts(result, rows, task.cohorts, seed=task.plan.seed)

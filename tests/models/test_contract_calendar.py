@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.definition import Signal
+from features.definition import Nature, Signal
 from features.errors import ContractError
 from models.dataset import training_set
 from models.evaluation import evaluate
@@ -19,11 +19,15 @@ WINDOW = (0.0, 90.0)
 TARGET = {"name": "churn_90d", "kind": "churn", "horizon_days": 90, "gap_days": 0}
 
 
-def signal(column: str, source: str = "subscriptions") -> Signal:
-    return Signal(column, column, "contract", source, column, "days", "{value}")
+def signal(column: str, source: str = "subscriptions", nature: Nature = "leading") -> Signal:
+    return Signal(column, column, "contract", source, column, "days", "{value}", nature=nature)
 
 
-SIGNALS = (signal("days_to_renewal"), signal("term_days"), signal("logins_28d", "usage_events"))
+SIGNALS = (
+    signal("days_to_renewal", nature="calendar"),
+    signal("term_days"),
+    signal("logins_28d", "usage_events"),
+)
 
 
 def rows(count: int = 6_000, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
@@ -89,7 +93,7 @@ def test_window_edges_say_who_can_leave() -> None:
     days = pd.DataFrame({"days_to_renewal": [6.0, 7.0, 96.0, 97.0, np.nan]})
     window = leaving_window({"horizon_days": 90, "gap_days": 7})
     assert window == (7.0, 97.0)
-    assert can_leave(days, window).tolist() == [False, True, True, False, True]
+    assert can_leave(days, SIGNALS, window).tolist() == [False, True, True, False, True]
     assert leaving_window({"horizon_days": None}) is None
 
 
@@ -100,6 +104,19 @@ def test_without_a_known_end_there_is_no_contract_calendar() -> None:
     assert is_contractual(TARGET, SIGNALS)
     assert not is_contractual(TARGET, SIGNALS[2:])
     assert not is_contractual({"kind": "inactivity"}, SIGNALS)
+
+
+def test_a_source_of_another_name_has_its_contract_calendar() -> None:
+    named = tuple(
+        signal(f"billing__{column}", "billing", nature)
+        for column, nature in (("days_to_renewal", "calendar"), ("term_days", "standing"))
+    )
+    features, labels, _ = rows()
+    renamed = features.iloc[:, :2].set_axis([s.column for s in named], axis=1)
+    calendar = ContractCalendar(WINDOW).fit(renamed, labels, named)
+    assert calendar.columns == ("billing__days_to_renewal", "billing__term_days")
+    plain = ContractCalendar(WINDOW).fit(features, labels, SIGNALS)
+    np.testing.assert_allclose(calendar.margin(renamed), plain.margin(features))
 
 
 def test_a_model_is_judged_beside_the_calendar_and_among_those_who_can_leave() -> None:
