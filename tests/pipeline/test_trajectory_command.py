@@ -33,7 +33,7 @@ from pipeline.jobs.past_scores import STEP_DAYS
 from pipeline.jobs.score import score_target
 from pipeline.jobs.stage import stage_sources
 from pipeline.jobs.trajectory import ACCOUNT_COLUMNS, PAST_COLUMNS, Trajectory, trajectory_target
-from pipeline.ledger import append_run, current_run
+from pipeline.ledger import RUNS, append_run, current_run
 from pipeline.reports.trajectory import account_lines, account_view, band_moves, trajectory_lines
 from pipeline.storage import content_hash
 
@@ -224,7 +224,7 @@ def test_targets_without_a_trajectory_and_missing_runs_are_refused(
     append_run(workspace.store, {**run, "basis": "scorecard", "published_at": NOW.replace(hour=9)})
     with connected() as connection, pytest.raises(GateRefused, match="scorecard"):
         trajectory_target(workspace, connection, target)
-    shutil.rmtree(workspace.store.path("runs"))
+    workspace.store.write("runs", RUNS.empty_table())
     with connected() as connection, pytest.raises(NotFound, match="tenure score"):
         trajectory_target(workspace, connection, target)
     with connected() as connection, pytest.raises(ConfigError, match="horizon next_renewal"):
