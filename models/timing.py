@@ -23,9 +23,9 @@ from models.metrics import auc
 
 CYCLE_AUC = 0.75
 """AUC, either way round, from which a signal tells when a term ends."""
-FEWEST_ACCOUNTS = 50
+ACCOUNTS_A_SIDE = 50
 """Accounts with an end inside the window, and with one outside, that a length of term needs."""
-MOST_ROWS = 20_000
+ROWS_LOOKED_AT = 20_000
 """Rows of one length of term that are looked at; of more, as many at equal steps."""
 
 
@@ -85,9 +85,9 @@ def cycle_signals(rows: TrainingSet, window: tuple[float, float] | None) -> tupl
         places = np.flatnonzero(names == name)
         inside = ends[places]
         sides = (accounts[places[inside]], accounts[places[~inside]])
-        if min(len(set(side.tolist())) for side in sides) < FEWEST_ACCOUNTS:
+        if min(len(set(side.tolist())) for side in sides) < ACCOUNTS_A_SIDE:
             continue
-        some = places[:: max(1, len(places) // MOST_ROWS)]
+        some = places[:: max(1, len(places) // ROWS_LOOKED_AT)]
         telling |= _telling(rows.features.iloc[some], ends[some])
     return tuple(s.column for s in rows.signals if s.column in telling and s.column not in columns)
 
