@@ -12,6 +12,7 @@ from pipeline.checking.facts import source_checks
 from pipeline.checking.leaks import leak_findings
 from pipeline.checking.leavers import count_leavers
 from pipeline.checking.merges import merge_findings
+from pipeline.checking.questions import QUESTIONS, question_findings
 from pipeline.checking.repeats import repeat_findings
 from pipeline.checking.report import SEVERITIES, CheckReport, Finding
 from pipeline.checking.tables import table_findings
@@ -21,13 +22,14 @@ from pipeline.config.checks import nearest
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection, rows
 from pipeline.jobs.stage import load_staged, stage_sources
+from pipeline.staging.asking.question import sentence
 from pipeline.staging.staged import StagedSource
 from pipeline.workspace import Workspace
 
 # Training itself stops on this one, with the exit code of a wrong date.
 SAID_BY_TRAINING = ("no-labels",)
 # Numbers that are not what they say; every other refusal is of what cannot be known at the time.
-WRONG_NUMBERS = ("unit-changed",)
+WRONG_NUMBERS = ("unit-changed", *QUESTIONS)
 FINDINGS = frozenset(
     {
         "bad-rows",
@@ -38,6 +40,7 @@ FINDINGS = frozenset(
         "feed-silent",
         "label-feed-silent",
         "several-feeds",
+        "contracts-end-early",
         "overlapping-subscriptions",
         "nobody-ever-ended",
         "assumed-clock",
@@ -58,6 +61,9 @@ FINDINGS = frozenset(
         "no-labels",
         "no-test-leavers",
         "interval-to-expect",
+        "leaving-rate-jumps",
+        "dates-without-labels",
+        "leavers-never-labelled",
         "cannot-leave-inside-horizon",
         "term-never-labelled",
         "clock-repeats-another",
@@ -71,6 +77,7 @@ FINDINGS = frozenset(
         "future-moves-a-signal",
         "merged-still-covered",
         "unit-changed",
+        *QUESTIONS,
     }
 )
 
@@ -111,6 +118,7 @@ def check_sources(
     make_accounts(evidence)
     leavers = count_leavers(evidence)
     found = [
+        *question_findings(evidence),
         *export_findings(evidence),
         *leavers.findings,
         *timing_findings(evidence),
@@ -138,9 +146,14 @@ def check_sources(
     )
 
 
-def refuse_training(report: CheckReport) -> None:
+def refuse_training(report: CheckReport, *, is_trained: bool = True) -> None:
     """Stop where a model would learn from the future, from survivors only, or from numbers in two
     units.
+
+    Parameters
+    ----------
+    is_trained
+        Whether a training follows, which stops on dates without labels by itself.
 
     Raises
     ------
@@ -151,9 +164,13 @@ def refuse_training(report: CheckReport) -> None:
     """
     stops = [f for f in report.stops if f.name not in SAID_BY_TRAINING]
     if not stops:
+        if report.stops and not is_trained:
+            told = ", ".join(f.name for f in report.stops)
+            raise GateRefused(f"the check found what stops a training: {told}; see above.")
         return
     told = "\n".join(
-        f"- {f.name}{f' ({f.source})' if f.source else ''}: {f.what}. {_such_as(f)}{f.todo}"
+        f"- {f.name}{f' ({f.source})' if f.source else ''}: {sentence(f.what)}"
+        f" {_such_as(f)}{f.todo}"
         for f in stops
     )
     waived = "\n".join(

@@ -3,10 +3,11 @@ horizon.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import binom
 
 from features.errors import ChurnError
 from features.windows import US_PER_DAY, day_number, day_of
@@ -25,6 +26,22 @@ EXPECTED_AUC = 0.75
 """A usual result; the half-width moves little between 0.7 and 0.8."""
 WIDE = 0.08
 """An interval this wide cannot tell a good model from a middling one."""
+NEIGHBOURS = 3
+"""Dates on either side that say what is usual."""
+SEVERAL_TIMES = 4.0
+FEWEST_LEAVERS = 10
+NEVER_BY_CHANCE = 1e-6
+REASON_WORDS = {
+    "lapsed": "cover had ended, within the grace",
+    "notice": "notice was given before",
+    "incomplete": "the window is not over yet",
+    "ended_before": "cover had ended before, learnt later",
+    "left_in_gap": "left inside the gap",
+    "feed_silent": "the feed was dead",
+    "kind_unknown": "nobody says whether by choice",
+    "no_contract_end": "no end is agreed",
+    "stayed": "stayed in its window",
+}
 MOST = 0.5
 
 
@@ -58,6 +75,9 @@ def count_leavers(evidence: Evidence) -> Leavers:
     width = auc_half_width(EXPECTED_AUC, leavers, stayers)
     folds, untrainable = _folds(evidence)
     findings = [
+        *(rate_findings(dates) if is_dated else ()),
+        *_none_labelled(evidence, dates),
+        *_never_labelled(evidence),
         *width_finding(leavers, accounts, width),
         *_long_terms(evidence),
         *_unseen_terms(evidence),
@@ -194,6 +214,107 @@ def width_finding(leavers: int, accounts: int, width: float) -> Iterator[Finding
         leavers,
         accounts,
         "accounts",
+    )
+
+
+def rate_findings(dates: Sequence[DateCount]) -> Iterator[Finding]:
+    """Dates on which several times as many leave as on the dates around them, beyond chance.
+
+    A table that ended, or ends that were all written on one day, make leavers of customers who
+    stay.
+    """
+    jumps = []
+    for place, date in enumerate(dates):
+        around = [
+            d for d in dates[max(0, place - NEIGHBOURS) : place + NEIGHBOURS + 1] if d is not date
+        ]
+        labelled, left = sum(d.labelled for d in around), sum(d.leavers for d in around)
+        if date.leavers < FEWEST_LEAVERS or not labelled or date.labelled < FEWEST_LEAVERS:
+            continue
+        usual = (left + 1) / (labelled + 1)
+        chance = binom.sf(date.leavers - 1, date.labelled, min(1.0, usual))
+        if date.leavers / date.labelled >= SEVERAL_TIMES * usual and chance < NEVER_BY_CHANCE:
+            jumps.append((date, usual))
+    if not jumps:
+        return
+    worst, usual = max(jumps, key=lambda jump: jump[0].leavers / jump[0].labelled)
+    yield Finding(
+        "leaving-rate-jumps",
+        "stop",
+        "",
+        f"on {worst.period} {worst.leavers:,} of {worst.labelled:,} accounts leave"
+        f" ({worst.leavers / worst.labelled:.0%}), on the dates around it {usual:.1%}: a table that"
+        " ended, or ends that were written in one go, look like this",
+        "Ask whether so many really left then. Else export the table again, or end the dates before"
+        " (dates = { last = ... }, or data_until of the source).",
+        worst.leavers,
+        worst.labelled,
+        "accounts",
+        tuple(f"{d.period}: {d.leavers:,} of {d.labelled:,}" for d, _ in jumps[:EXAMPLES]),
+    )
+
+
+def _none_labelled(evidence: Evidence, dates: Sequence[DateCount]) -> Iterator[Finding]:
+    """Dates on which nobody can be labelled, with the reason."""
+    empty = [d for d in dates if d.asked and not d.labelled]
+    if not empty:
+        return
+    reasons = evidence.rows(
+        "select coalesce(l.label_reason, 'none'), count(*) from labels l group by 1"
+        " having count(l.label) = 0 order by 2 desc, 1"
+    )
+    told = ", ".join(
+        f"{REASON_WORDS.get(reason, reason)}: {n:,} rows" for reason, n in reasons[:EXAMPLES]
+    )
+    yield Finding(
+        "dates-without-labels",
+        "info" if len(empty) < len(dates) else "warn",
+        "",
+        f"no account can be labelled on {len(empty)} of {len(dates)} dates; of all rows without a"
+        f" label {told}",
+        "Where cover of everybody seems to have ended, compare ends_at with the next starts_at"
+        " (end_day); where the window is not over yet, choose earlier dates.",
+        len(empty),
+        len(dates),
+        "dates",
+        tuple(d.period for d in empty[:EXAMPLES]),
+    )
+
+
+def _never_labelled(evidence: Evidence) -> Iterator[Finding]:
+    """Accounts that left while dates were asked, and of which no row ever says so."""
+    if evidence.first("subscriptions") is None or evidence.target.kind not in CONTRACTUAL:
+        return
+    left, labelled = evidence.row(
+        """
+select count(*), count(*) filter (had_label) from (
+  select a.account_id, max(coalesce(l.label, 0)) = 1 as had_label from check_accounts a
+  join labels l using (account_id), (select min(as_of_day) as first_day,
+    max(as_of_day) as last_day from labels where label is not null) d
+  where a.has_left and a.left_day > d.first_day and a.left_day <= d.last_day group by 1)"""
+    )
+    if labelled == left:
+        return
+    reasons = evidence.rows(
+        """
+select reason, count(*) from (
+  select a.account_id, max_by(coalesce(l.label_reason, 'stayed'), l.as_of_day) as reason
+  from check_accounts a join labels l on l.account_id = a.account_id
+    and l.as_of_day < a.left_day where a.has_left
+  group by 1 having max(coalesce(l.label, 0)) = 0) group by 1 order by 2 desc, 1"""
+    )
+    told = ", ".join(f"{REASON_WORDS.get(reason, reason)}: {n:,}" for reason, n in reasons)
+    yield Finding(
+        "leavers-never-labelled",
+        "info",
+        "",
+        f"{left:,} accounts left between the first and the last date, and a row with the label says"
+        f" so of {labelled:,}; their last row before: {told or 'none'}",
+        "Whoever gives notice earlier than the horizon reaches is known to leave before any window"
+        " begins: a longer horizon, or dates further apart from the notice, would show them.",
+        left - labelled,
+        left,
+        "leavers",
     )
 
 

@@ -44,6 +44,7 @@ def table_findings(evidence: Evidence) -> Iterator[Finding]:
     if subscriptions is not None:
         yield from _overlaps(evidence, subscriptions)
         yield from _nobody_ended(evidence, subscriptions)
+        yield from _entry_ended(evidence, subscriptions)
     yield from _assumed_clocks(evidence)
 
 
@@ -234,6 +235,23 @@ def _nobody_ended(evidence: Evidence, source: StagedSource) -> Iterator[Finding]
         0,
         total,
         "subscriptions",
+    )
+
+
+def _entry_ended(evidence: Evidence, source: StagedSource) -> Iterator[Finding]:
+    if source.entered_until is None:
+        return
+    yield Finding(
+        "contracts-end-early",
+        "warn",
+        source.name,
+        f"the newest start is of {source.entered_until}, though other sources go on until"
+        f" {evidence.end}: no renewal was entered since, so labels reach to that day only",
+        "Export the table again; or declare data_until of the source, if nothing really began"
+        " since.",
+        (evidence.end - source.entered_until).days,
+        None,
+        "days",
     )
 
 

@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Iterator
 
 from pipeline.checking.report import SEVERITIES, CheckReport, DateCount, Finding, SourceCheck
+from pipeline.staging.asking.question import sentence
 
 FINDING_WIDTH = 110
 DATES_SHOWN = 12
@@ -77,7 +78,7 @@ def _date_lines(report: CheckReport) -> list[str]:
             if len(shown) < len(report.dates)
             else "leavers per date"
         ),
-        f"  {'date':<12}{'asked':>9}{'labelled':>10}{'leavers':>9}",
+        f"  {'date':<12}{'asked':>9}{'labelled':>10}{'leavers':>9}{'rate':>8}",
     ]
     lines += [_date_line(d) for d in shown]
     if report.folds:
@@ -93,8 +94,9 @@ def _date_lines(report: CheckReport) -> list[str]:
 
 
 def _date_line(date: DateCount) -> str:
+    rate = f"{date.leavers / date.labelled:.1%}" if date.labelled else "-"
     return (
-        f"  {date.period:<12}{date.asked:>9,}{date.labelled:>10,}{date.leavers:>9,}"
+        f"  {date.period:<12}{date.asked:>9,}{date.labelled:>10,}{date.leavers:>9,}{rate:>8}"
         f"{'  test' if date.is_test else ''}"
     )
 
@@ -102,9 +104,7 @@ def _date_line(date: DateCount) -> str:
 def _finding_lines(finding: Finding, report: CheckReport) -> Iterator[str]:
     source = f" [{finding.source}]" if finding.source else ""
     yield f"- {finding.name}{source}{_figure(finding)}"
-    yield from _wrapped(
-        "    ", _sentence(finding.what) + ("" if finding.what.endswith("?") else ".")
-    )
+    yield from _wrapped("    ", sentence(_sentence(finding.what)))
     if finding.column:
         yield from _wrapped(
             "    column: ", f"{finding.column}, known by the clock {finding.clock or 'of its row'}"

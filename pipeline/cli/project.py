@@ -95,7 +95,7 @@ def check(
         print_json(report.to_dict())
     else:
         say(check_text(report))
-    refuse_training(report)
+    refuse_training(report, is_trained=False)
 
 
 def run(

@@ -126,19 +126,46 @@ class Source:
     """Your columns that may be empty by design (guest orders without customer): such rows are left
     out and counted.
     """
-    drop_duplicates: bool = False
+    drop_duplicates: bool | None = None
     """Rows equal to another in every column of your table are copies: one of them stays, the others
-    are left out and counted.
+    are left out and counted. false: they happened twice, and all count.
     """
+    one_row_per: tuple[str, ...] = ()
+    """Your columns that together name one row (an insert id): of several rows with the same values
+    one stays, the others are left out and counted.
+    """
+    newest_by: str | None = None
+    """With `one_row_per`: the row that is largest in this column of yours stays."""
+    empty: dict[str, tuple[Scalar, ...]] = Field(default_factory=dict)
+    """Your column -> values that mean there is none, such as 9999-12-31 for what has no end."""
+    split: dict[str, str] = Field(default_factory=dict)
+    """Your column -> the mark between several ids in one cell; such a row counts for each of
+    them.
+    """
+    id_writing: tuple[Literal["first_15_letters", "small_letters", "no_leading_zeros"], ...] = ()
+    """How ids of accounts are brought to one writing, where the sources write them differently."""
     rows_from: date | None = None
     rows_until: date | None = None
     time_zone: str | None = None
     """IANA zone of naive times in this source; default: the project's."""
     delimiter: str | None = None
     encoding: str = "utf-8"
-    decimal: Literal[".", ","] = "."
+    decimal: Literal[".", ","] | None = None
+    """The mark before decimals; the other one groups thousands. Default: a point."""
+    minor_units: tuple[str, ...] | None = None
+    """Our columns of money that hold cents, pence, ... (hundredths); [] says that none does."""
+    turn_sign: tuple[str, ...] | None = None
+    """Our columns of money whose sign is turned: an export of costs; [] says that none is."""
     convention: Literal["fixed_term", "open_until_cancelled"] = "open_until_cancelled"
     """Subscriptions only: is the end in the contract from the start, or written when it happens?"""
+    end_day: Literal["included", "excluded"] | None = None
+    """Subscriptions only: is the day in ends_at the last one paid for (1 to 31 January), or the
+    first one that is not (1 January to 1 February)? Default: excluded.
+    """
+    trial_ends: str | None = None
+    """Subscriptions only: your column with the end of a trial inside the row; paid cover begins
+    there. "" says that such trials count as paid.
+    """
     immutable: tuple[str, ...] = ()
     """Attributes without history that never change, and so may be features."""
     kinds: tuple[str, ...] = ()

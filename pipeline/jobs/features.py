@@ -72,7 +72,8 @@ def data_until(
     """First day no longer covered, per feed, for the labels of a target.
 
     The label source's own, where it says so or where its rows are activity; a table of contracts
-    goes quiet without ending, so it is covered as far as the newest row of any source.
+    goes quiet without ending, so it is covered as far as the newest row of any source, unless
+    nothing was entered in it any more where it usually is.
     """
     source = staged[label_source(workspace, target)]
     if source.settings.data_until is not None or source.contract.table in ("usage_events",):
@@ -87,9 +88,8 @@ def data_until(
         for s in staged.values()
         if s.has_known_at or s.settings.data_until or s.contract.table not in PLANNED
     ]
-    return {
-        "": max(until for each in past or staged.values() for until in each.data_until.values())
-    }
+    until = max(until for each in past or staged.values() for until in each.data_until.values())
+    return {"": until if source.entered_until is None else min(until, source.entered_until)}
 
 
 def resolve_dates(

@@ -13,6 +13,7 @@ from pipeline.engine.duckdb import Connection, columns_of, identifier, row, rows
 from pipeline.engine.facts import prepare
 from pipeline.staging import StagedSource, stage
 from pipeline.staging.derived import derive
+from pipeline.staging.reach import RECORDS, entered_until
 from pipeline.staging.roll_up import families
 from pipeline.staging.sentiment import no_texts
 from pipeline.staging.staged import from_json
@@ -33,13 +34,18 @@ def stage_sources(
     earlier = _earlier(workspace, keep)
     names = [name for name in workspace.project.sources if name not in earlier]
     staged = stage(
-        workspace.project, workspace.data_dir, connection, only=names if earlier else None
+        workspace.project,
+        workspace.data_dir,
+        connection,
+        only=names if earlier else None,
+        started=workspace.now,
     )
     staged = _completed(workspace, connection, {name: staged[name] for name in names})
     staged = {
         name: replace(source, has_versions=_has_versions(connection, source.table))
         for name, source in staged.items()
     }
+    staged = _with_ends_of_entry(connection, staged, {**earlier, **staged})
     for source in staged.values():
         _write_rows(workspace, connection, source)
         connection.execute(f"drop table {source.table}")
@@ -60,6 +66,22 @@ def stage_sources(
         workspace.store.write(STAGED_SOURCES, pa.Table.from_pylist(entries))
     workspace.store.keep_versions(STAGED_SOURCES, workspace.project.store.replay_days)
     return staged
+
+
+def _with_ends_of_entry(
+    connection: Connection, facts: Mapping[str, StagedSource], every: Mapping[str, StagedSource]
+) -> dict[str, StagedSource]:
+    """Tables of contracts with the day on which they ended, where others go on."""
+    past = [s for s in every.values() if s.contract.table in RECORDS]
+    ends = [day for source in past for day in source.data_until.values()]
+    return {
+        name: (
+            replace(source, entered_until=entered_until(connection, f"staged_{name}", max(ends)))
+            if ends and source.contract.table == "subscriptions" and not source.has_known_at
+            else source
+        )
+        for name, source in facts.items()
+    }
 
 
 def _completed(

@@ -14,7 +14,8 @@ from pipeline.config.checks import PLAIN_NAME, SQL_WORDS, nearest
 from pipeline.engine.duckdb import Connection, identifier, row
 from pipeline.proposing import names
 from pipeline.proposing.tables import MONTH, SeenColumn, SeenTable
-from pipeline.staging.read import CSV_ENDINGS
+from pipeline.staging.asking import Question
+from pipeline.staging.read import TEXT_ENDINGS
 
 FEW_TERMS = 50
 """At most this many values in a column that completes a composite key: a site, a course, a brand.
@@ -34,6 +35,8 @@ SURVEY_SPANS = ((1, 5, "csat", "1-5"), (0, 10, "nps", "0-10"))
 # Technical columns that staging takes by name; a guess at them would do harm.
 MAP_THEMSELVES = ("row_key", "partition")
 EPOCH = "1970-01-01T00:00:00Z"
+DAY_ZERO = "1899-12-30"
+"""The day that spreadsheets count from."""
 Rule = str | dict[str, Any]
 
 
@@ -53,6 +56,8 @@ class ProposedSource:
     rows_until: tuple[str | None, ...] = ()
     comments: tuple[str, ...] = ()
     unmapped: tuple[str, ...] = ()
+    questions: tuple[Question, ...] = ()
+    """What the rows leave open; each reading is written as a line, commented out."""
 
     @property
     def table(self) -> SeenTable:
@@ -427,7 +432,7 @@ def proposed_source(
         "invoices": _invoices,
         "surveys": _surveys,
     }.get(contract, lambda s: s)(made)
-    made = _months(made)
+    made = _without_stand_ins(_months(made))
     if lookups:
         # Kept, so that `check` can compare a row with what it was looked up through.
         made = _with_lookup_id(made, lookups[0])
@@ -444,6 +449,8 @@ def _key_rule(table: SeenTable, key: tuple[str, ...], lookups: tuple[dict[str, A
 
 
 def _rule(column: SeenColumn) -> Rule:
+    if column.epoch_unit == "days":
+        return {"value": DAY_ZERO, "plus": column.name, "plus_unit": "days"}
     if column.epoch_unit:
         return {"value": EPOCH, "plus": column.name, "plus_unit": column.epoch_unit}
     return (
@@ -494,6 +501,14 @@ def _months(source: ProposedSource) -> ProposedSource:
         settings={**source.settings, "delay_days": LONGEST_MONTH},
         comments=(*source.comments, comment),
     )
+
+
+def _without_stand_ins(source: ProposedSource) -> ProposedSource:
+    """Far days that stand for no date, in the columns that are mapped."""
+    used = _used(source)
+    empty = {c.name: list(c.stand_ins) for c in source.table.times if c.stand_ins}
+    empty = {name: values for name, values in empty.items() if name in used}
+    return replace(source, settings={**source.settings, "empty": empty}) if empty else source
 
 
 def _subscriptions(source: ProposedSource) -> ProposedSource:
@@ -616,7 +631,7 @@ def _usage(source: ProposedSource) -> ProposedSource:
     used = _used(source)
     extra: dict[str, Rule] = {}
     # All of a CSV is text, and text of the user's own becomes no signal.
-    is_text = source.table.location.lower().endswith(CSV_ENDINGS)
+    is_text = source.table.location.lower().endswith(TEXT_ENDINGS)
     bill = price_and_quantity(source.table)
     if bill is not None:
         extra["amount"] = {"column": bill[1].name, "times": bill[0].name, "type": "money"}

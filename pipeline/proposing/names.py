@@ -27,6 +27,15 @@ ACCOUNT_KEYS = (
     "tenant_id",
     "workspace_id",
     "team_id",
+    "account_code",
+    "associated_company_id",
+    "associated_company_ids",
+    "kundennummer",
+    "kunden_nr",
+    "kundennr",
+    "kunde",
+    "debitor",
+    "debitorennummer",
     "subscriber_id",
     "member_id",
     "membership_id",
@@ -150,18 +159,28 @@ COLUMN_PATTERNS: dict[str, dict[str, tuple[str, ...]]] = {
         "starts_at": (
             rf"(starts?|begin|begins|started|valid_from|term_start|contract_start|subscription_start){_END}",
             r"(begin|start)date",
+            rf"(activated|current_term_start){_END}",
+            r"vertrags_?beginn|beginn|laufzeit_?beginn|g(ue|u|_)?ltig_(ab|von)|von",
             r"date_(purchased|started|bought)",
             rf"(purchased?){_END}",
             rf"created{_END}",
             rf"(transaction|payment){_END}",
         ),
+        # When cover ended, before when that was asked for.
         "ends_at": (
-            rf"(ends?|ended|expires?|expiry|expiration|valid_to|term_end|contract_end|cancelled|canceled|terminated"
-            rf"|subscription_end){_END}",
+            rf"(ended|ends?|expires?|expired|expiry|expiration|valid_to|valid_until|term_end|contract_end"
+            rf"|terminated|deactivated|subscription_end){_END}",
             "enddate",
             rf"(membership|subscription|plan|contract|policy|access)_(expires?|expiry|expiration|ends?){_END}",
+            rf"(cancelled|canceled){_END}",
+            # German exports: Vertragsende, gueltig bis, Laufzeitende, Kuendigung zum.
+            r"(vertrags|laufzeit|abo)_?ende|ende|enddatum|g(ue|u|_)?ltig_bis|k(ue|u|_)?ndigung_zum|bis",
         ),
-        "notice_at": (rf"(notice|notice_given|cancel_requested){_END}",),
+        "notice_at": (
+            rf"(notice|notice_given|cancel_requested|cancellation_requested){_END}",
+            rf"(cancelled|canceled|cancellation){_END}",
+            "cancel_schedule_created_at",
+        ),
         "amount_per_month": (
             "amount_per_month",
             "mrr",
@@ -198,7 +217,7 @@ COLUMN_PATTERNS: dict[str, dict[str, tuple[str, ...]]] = {
             rf"created{_END}",
             r"\w+_(at|date|time|on)",
         ),
-        "user_id": ("user_id", "member_id", "person_id"),
+        "user_id": ("user_id", "member_id", "person_id", "distinct_id", "anonymous_id"),
         "event_name": (
             "event_name",
             "event",

@@ -55,6 +55,9 @@ def proposed_targets(
         target, told = _churn(connection, subscriptions, sources)
         found.append(target)
         questions += told
+    elif subscriptions is not None and subscriptions.questions:
+        # The end is there and cannot be read yet: leaving is still the end of cover.
+        found.append(_asked_churn(subscriptions, sources))
     elif subscriptions is not None:
         questions.append(
             "when subscriptions end: no column of it was recognised, so nobody can leave; map"
@@ -161,6 +164,17 @@ def _churn(
     return (
         _dated(ProposedTarget(f"churn_{horizon}d", keys, tuple(comments)), watched, first),
         questions,
+    )
+
+
+def _asked_churn(source: ProposedSource, sources: Sequence[ProposedSource]) -> ProposedTarget:
+    """Churn by ends that are not readable yet; no figure of them can be had."""
+    everything = data_span(sources)
+    horizon = _fitting(90, everything)
+    keys = {"kind": "churn", "horizon_days": horizon, "population": {"kind": "customers"}}
+    comments = ("Leaving: no paid subscription covers the account any more.",)
+    return _dated(
+        ProposedTarget(f"churn_{horizon}d", keys, comments), _watched(source, sources), None
     )
 
 

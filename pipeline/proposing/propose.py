@@ -11,8 +11,10 @@ from urllib.parse import urlsplit
 from features.errors import ConfigError
 from features.sources import CONTRACTS
 from pipeline.edge.locations import has_secret
+from pipeline.config.toml_text import comment_lines, table_lines, toml_key, toml_value
 from pipeline.engine.duckdb import Connection, connected
 from pipeline.proposing import names
+from pipeline.proposing.answers import question_lines, with_answers, with_common_ids
 from pipeline.proposing.guess import (
     FEW_TERMS,
     ProposedSource,
@@ -32,7 +34,7 @@ from pipeline.proposing.guess import (
 from pipeline.proposing.leaving import with_leaving_events
 from pipeline.proposing.objective import ProposedTarget, proposed_targets
 from pipeline.proposing.tables import SeenTable, seen_tables
-from pipeline.proposing.toml_text import comment_lines, table_lines, toml_key, toml_value
+from pipeline.staging.asking.question import sentence
 
 ADDRESS_VARIABLE = "TENURE_DATABASE"
 SHOWN_NAMES = 5
@@ -87,7 +89,11 @@ def propose(
         left_out = [Refused(f.name, f.reason) for f in failed]
         key = named_key(tables, account) if account else account_key(connection, tables)
         sources, refused = _sources(connection, tables, key)
-        sources = with_leaving_events(connection, sources)
+        sources = [
+            with_answers(connection, s, base or Path.cwd())
+            for s in with_leaving_events(connection, sources)
+        ]
+        sources = with_common_ids(connection, sources, base or Path.cwd())
         left_out += refused
         _require_something(sources, left_out, "" if key else f"{NO_KEY}{key_candidates(tables)} ")
         targets, questions = proposed_targets(connection, sources)
@@ -305,6 +311,11 @@ def _open_questions(sources: Sequence[ProposedSource]) -> Iterator[str]:
             " another"
         )
     for source in sources:
+        for question in source.questions:
+            yield (
+                f"{source.name}: {sentence(question.words)} `check` and `run` stop until you"
+                " choose: " + (" or ".join(r.line for r in question.readings) or question.todo)
+            )
         told = _left_out_words(source)
         if told:
             yield f"{source.name}: {told} (drop_missing); ask who they are (guests, tests)"
@@ -316,6 +327,13 @@ def _open_questions(sources: Sequence[ProposedSource]) -> Iterator[str]:
                 yield (
                     f"{source.name}.{column}: `{raw.name}` reads as {raw.time_format} and as"
                     f" {raw.other_format}; the former is written"
+                )
+            if raw is not None and raw.epoch_unit == "seconds" and _is_mixpanel(source):
+                yield (
+                    f"{source.name}.{column}: Mixpanel counts `{raw.name}` on the clock of the"
+                    " project's zone in older projects, in UTC in newer ones; UTC is written. Else:"
+                    f' {column} = {{ value = "1970-01-01T00:00:00", plus = "{raw.name}", plus_unit'
+                    ' = "seconds", time_zone = "YOUR/ZONE" }'
                 )
         if source.contract == "subscriptions" and "amount_per_month" not in source.columns:
             yield (
@@ -334,6 +352,13 @@ def _open_questions(sources: Sequence[ProposedSource]) -> Iterator[str]:
             )
         if source.unmapped:
             yield f"{source.name}: columns not mapped: {', '.join(source.unmapped)}"
+
+
+def _is_mixpanel(source: ProposedSource) -> bool:
+    known = {c.snake for c in source.table.columns}
+    return {"distinct_id", "insert_id"} <= known or "$insert_id" in {
+        c.name.rpartition(".")[2] for c in source.table.columns
+    }
 
 
 def _currency(sources: Sequence[ProposedSource]) -> str | None:
@@ -419,6 +444,8 @@ def _source_lines(source: ProposedSource) -> Iterator[str]:
         head |= _place(source.table)
     yield f"[sources.{source.name}]"
     yield from (f"{toml_key(k)} = {toml_value(v)}" for k, v in {**head, **source.settings}.items())
+    for question in source.questions:
+        yield from question_lines(question)
     if source.unmapped:
         yield from comment_lines(f"not mapped: {', '.join(source.unmapped)}")
     columns = {c: r for c, r in source.columns.items() if not _maps_itself(c, r)}

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Literal
 
@@ -14,24 +15,40 @@ from pipeline.config.schema import Source
 from pipeline.edge.locations import said_of_address, shown_location
 from pipeline.engine.duckdb import Connection, identifier, literal, row, rows
 from pipeline.proposing.names import snake
-from pipeline.staging.casts import AWARE_TIME, FLOATS, INTEGERS, MICROSECONDS
+from pipeline.staging.asking.ends import MOST_WORDS, is_stand_in
+from pipeline.staging.casts import (
+    AWARE_TIME,
+    FLOATS,
+    INTEGERS,
+    MICROSECONDS,
+    NOTHING_WORDS,
+    is_nothing,
+)
+from pipeline.staging.number_writing import NEGATIVE, OTHER_MARK, written_number
 from pipeline.staging.read import (
+    ARCHIVE_ENDINGS,
     CSV_ENDINGS,
     DUCKDB_ENDINGS,
     JSON_ENDINGS,
     PARQUET_ENDINGS,
+    TEXT_ENDINGS,
+    WORKBOOK_ENDINGS,
     RawTable,
+    archive_members,
     open_raw,
+    sheet_names,
 )
 
 Kind = Literal["time", "number", "flag", "text"]
-EpochUnit = Literal["seconds", "milliseconds"]
+EpochUnit = Literal["seconds", "milliseconds", "days"]
 # Shares of non-empty values that must read as such: a few typing errors do not hide a date column.
 NEARLY_ALL = 0.95
 FLAG_WORDS = ("yes", "no", "y", "n", "true", "false", "t", "f", "0", "1")
 FEW_VALUES = 12
 FIRST_ROWS = 200
 FIRST_LINES = 20
+USUAL_YEARS = ("1971-01-01", "2038-01-01")
+"""Days outside are looked at one by one: they may stand for no date."""
 READ_ROWS = 20_000
 """Values that are tried as dates and numbers; each is tried in a dozen ways."""
 # Day first before month first: where both read every value, init asks.
@@ -60,23 +77,25 @@ TIME_FORMATS = (
 )
 # Of whole numbers, both ends of what may be a day or a moment: 1900 to 2100 as 20240131, 2000 to
 # 2100 since 1970.
-DAY_NUMBERS = (19_000_101, 21_001_231)
+DAY_NUMBERS, LAST_DAY = (19_000_101, 21_001_231), 99_991_231
 EPOCHS: dict[EpochUnit, tuple[int, int]] = {
     "seconds": (946_684_800, 4_102_444_800),
     "milliseconds": (946_684_800_000, 4_102_444_800_000),
 }
+# Days since 1899-12-30, as spreadsheets count them: 1982 to 2064.
+SERIAL_DAYS = (30_000, 60_000)
+SERIAL_NAME = re.compile(
+    r"(^|_)(date|datum|day|at|on|start|end|starts|ends|von|bis|from|until)$|date$"
+)
 TIME_NAME = re.compile(
     r"(^|_)(ts|time|timestamp|date|datetime|day|epoch|unix|at|on|ms|millis|when|since|created|updated"
     r"|registered|registration|joined|signup)(_|$)"
 )
 """Names that make ten or thirteen digits a moment, and not a telephone number."""
-_WORKBOOK = "an Excel workbook is not read: save each sheet as CSV (UTF-8)"
+_WORKBOOK = "an old Excel workbook is not read: save it as .xlsx, or each sheet as CSV (UTF-8)"
 _STATISTICS = "files of statistics programs are not read: write it as CSV or Parquet"
 OTHER_KINDS = {
-    ".xlsx": _WORKBOOK,
     ".xls": _WORKBOOK,
-    ".xlsm": _WORKBOOK,
-    ".zip": "an archive is not read: unpack it",
     ".7z": "an archive is not read: unpack it",
     ".sav": _STATISTICS,
     ".dta": _STATISTICS,
@@ -106,16 +125,27 @@ class SeenColumn:
     has_clock: bool = False
     has_decimal_comma: bool = False
     is_negative: bool = False
+    short: str = ""
+    """Of a nested column: the last part of its name, by which it is known."""
+    stand_ins: tuple[str, ...] = ()
+    """Values of a time that stand for none, as written; they are in none of the figures above."""
 
     @property
     def snake(self) -> str:
         """The name in small letters and underscores."""
-        return snake(self.name)
+        return self.short or snake(self.name)
 
     @property
     def time_sql(self) -> str:
         """SQL of a column of times as a timestamp; NULL where the value is none."""
         quoted = identifier(self.name)
+        if self.stand_ins:
+            listed = ", ".join(map(literal, self.stand_ins))
+            is_none = f"cast({quoted} as varchar) in ({listed})"
+            quoted = f"(case when {is_none} then null else {quoted} end)"
+        if self.epoch_unit == "days":
+            microseconds = f"try_cast({quoted} as double) * {MICROSECONDS['days']}"
+            return f"(timestamp '1899-12-30' + to_microseconds(cast({microseconds} as bigint)))"
         if self.epoch_unit is not None:
             return (
                 f"make_timestamp(cast(try_cast({quoted} as double) *"
@@ -207,6 +237,16 @@ def _folder_tables(
         if small.endswith(DUCKDB_ENDINGS):
             for table in _duckdb_tables(connection, file):
                 yield table.rpartition(".")[2], place, table
+        elif small.endswith(WORKBOOK_ENDINGS):
+            sheets = sheet_names(file)
+            stem = file.name.rpartition(".")[0]
+            for sheet in sheets:
+                yield sheet if len(sheets) > 1 else stem, place, sheet if len(sheets) > 1 else None
+        elif small.endswith(ARCHIVE_ENDINGS):
+            members = archive_members(file)
+            for member in members:
+                name = Path(member).name.split(".")[0]
+                yield name, place, member if len(members) > 1 else None
         elif small.endswith((*PARQUET_ENDINGS, *CSV_ENDINGS, *JSON_ENDINGS)) and not _is_prose(
             file
         ):
@@ -297,12 +337,23 @@ def _seen(
 ) -> SeenTable:
     raw, delimiter, encoding = _opened(connection, place, table, base, resources)
     count = row(connection, f"select count(*) from {raw.relation}")[0]
-    is_csv = place.lower().endswith(CSV_ENDINGS)
+    is_csv = place.lower().endswith(TEXT_ENDINGS)
     columns = tuple(
         _seen_column(connection, raw, column, type_, is_csv=is_csv)
         for column, type_ in raw.columns.items()
     )
+    if place.lower().endswith(JSON_ENDINGS):
+        columns = _short_names(columns)
     return SeenTable(name, place, table, raw.relation, count, columns, delimiter, encoding)
+
+
+def _short_names(columns: tuple[SeenColumn, ...]) -> tuple[SeenColumn, ...]:
+    """Nested columns known by the last part of their names, where no other column has it."""
+    parts = [snake(c.name.rpartition(".")[2]) for c in columns]
+    return tuple(
+        replace(c, short=part) if "." in c.name and parts.count(part) == 1 else c
+        for c, part in zip(columns, parts, strict=True)
+    )
 
 
 def _opened(
@@ -318,13 +369,59 @@ def _opened(
             return raw, source.delimiter, None if source.encoding == "utf-8" else source.encoding
         except ContractError as error:
             first = first or error
-            if not place.lower().endswith(CSV_ENDINGS):
+            if not place.lower().endswith((*CSV_ENDINGS, *ARCHIVE_ENDINGS)):
                 break
     assert first is not None
     raise first
 
 
 def _seen_column(
+    connection: Connection, raw: RawTable, name: str, type_: str, *, is_csv: bool
+) -> SeenColumn:
+    seen = _kind_of_column(connection, raw, name, type_, is_csv=is_csv)
+    return _without_stand_ins(connection, raw, seen) if seen.kind == "time" else seen
+
+
+def _without_stand_ins(connection: Connection, raw: RawTable, seen: SeenColumn) -> SeenColumn:
+    """The column without far days that stand for "no end", or for "no date"."""
+    inside = f"t between timestamp '{USUAL_YEARS[0]}' and timestamp '{USUAL_YEARS[1]}'"
+    times = (
+        f"(select cast({identifier(seen.name)} as varchar) as written, {seen.time_sql} as t from"
+        f" {raw.relation})"
+    )
+    far, first, last = row(
+        connection,
+        f"select count(*) filter (not ({inside})), cast(min(t) filter ({inside}) as date),"
+        f" cast(max(t) filter ({inside}) as date) from {times} where t is not null",
+    )
+    if not far or first is None:
+        return seen
+    found = rows(
+        connection,
+        f"select written, cast(min(t) as varchar) from {times} where t is not null"
+        f" and not ({inside}) group by 1 order by count(*) desc, 1 limit {FEW_VALUES}",
+    )
+    far_days = tuple(w for w, day in found if _stands_in(day, first, last))
+    if not far_days:
+        return seen
+    stand_ins = (*seen.stand_ins, *far_days)
+    listed = ", ".join(map(literal, stand_ins))
+    filled, distinct = row(
+        connection,
+        f"select count(t), count(distinct t) from {times} where written not in ({listed})",
+    )
+    found_without = replace(seen, stand_ins=stand_ins, filled=filled, distinct=distinct, values=())
+    return _with_ends(connection, raw, found_without)
+
+
+def _stands_in(stamp: str, first: date, last: date) -> bool:
+    try:
+        return is_stand_in(date.fromisoformat(stamp[:10]), first, last)
+    except ValueError:
+        return True  # beyond the year 9999
+
+
+def _kind_of_column(
     connection: Connection, raw: RawTable, name: str, type_: str, *, is_csv: bool
 ) -> SeenColumn:
     quoted = identifier(name)
@@ -389,20 +486,24 @@ def _read_number(connection: Connection, raw: RawTable, seen: SeenColumn) -> See
     """Numbers that are days (20240131) or moments (seconds or milliseconds since 1970), by their
     values and name.
     """
-    number, held = (
-        f"try_cast({identifier(seen.name)} as double)",
-        f"{identifier(seen.name)} is not null",
+    number = f"try_cast({identifier(seen.name)} as double)"
+    # Zero and the last day of the calendar stand for no day, and say nothing of the others.
+    held = (
+        f"{identifier(seen.name)} is not null and coalesce({number} not in (0, {LAST_DAY}), true)"
     )
     inside = ", ".join(
         f"count(*) filter ({number} between {low} and {high} and {number} = trunc({number}))"
         for low, high in (DAY_NUMBERS, *EPOCHS.values())
     )
+    inside += f", count(*) filter ({number} between {SERIAL_DAYS[0]} and {SERIAL_DAYS[1]})"
     count, *counts = row(
         connection,
         f"select count(*), {inside} from (select {identifier(seen.name)} from {raw.relation} "
         f"where {held} limit {READ_ROWS})",
     )
-    days, *epochs = (count and each >= NEARLY_ALL * count for each in counts)
+    days, *epochs, serials = (count and each >= NEARLY_ALL * count for each in counts)
+    if serials and SERIAL_NAME.search(seen.snake):
+        return _with_ends(connection, raw, replace(seen, kind="time", epoch_unit="days"))
     if days:
         as_days = replace(seen, time_format="%Y%m%d")
         read = row(
@@ -441,15 +542,70 @@ def _with_ends(connection: Connection, raw: RawTable, seen: SeenColumn) -> SeenC
 
 
 def _read_text(connection: Connection, raw: RawTable, quoted: str, seen: SeenColumn) -> SeenColumn:
-    """Times, numbers and flags that are written as text, as every column of a CSV is."""
+    """Times, numbers and flags that are written as text, as every column of a CSV is; words for
+    nothing among them say nothing of the kind.
+    """
+    said = f"(case when {is_nothing(f'trim({quoted})')} then null else {quoted} end)"
+    raw = replace(
+        raw, relation=f"(select * replace ({said} as {quoted}) from {raw.relation} as each_row)"
+    )
+    read = _kind_of_text(connection, raw, quoted, seen)
+    if read.kind == "text":
+        read = _among_words(connection, raw, quoted, seen)
+    words = row(connection, f"select count(*) from {raw.relation} where {quoted} is not null")[0]
+    if read.kind == "text" or read.stand_ins or words >= seen.filled:
+        return read
+    values = tuple(v for v in read.values if v.strip().lower() not in NOTHING_WORDS)
+    read = replace(read, filled=words, values=values)
+    if read.kind == "time":
+        return _with_ends(connection, raw, read)
+    lowest, highest = row(
+        connection,
+        f"select cast(min({quoted}) as varchar), cast(max({quoted}) as varchar) from"
+        f" {raw.relation}",
+    )
+    return replace(read, lowest=lowest or "", highest=highest or "")
+
+
+def _among_words(
+    connection: Connection, raw: RawTable, quoted: str, seen: SeenColumn
+) -> SeenColumn:
+    """Dates among a few words for no date (open, unbefristet); else the column as it is."""
+    is_word = f"not regexp_matches({quoted}, '[0-9]')"
+    found = rows(
+        connection,
+        f"select distinct {quoted} from {raw.relation} where {quoted} is not null and {is_word}"
+        f" limit {MOST_WORDS + 1}",
+    )
+    if not found or len(found) > MOST_WORDS:
+        return seen
+    dates = f"(case when {is_word} then null else {quoted} end)"
+    dated = replace(
+        raw, relation=f"(select * replace ({dates} as {quoted}) from {raw.relation} as each_row)"
+    )
+    count = row(connection, f"select count({quoted}) from {dated.relation}")[0]
+    read = _kind_of_text(connection, dated, quoted, seen) if count else seen
+    if read.kind != "time":
+        return seen
+    words = tuple(sorted(str(word) for (word,) in found))
+    return _with_ends(connection, dated, replace(read, stand_ins=words, filled=count, values=()))
+
+
+def _kind_of_text(
+    connection: Connection, raw: RawTable, quoted: str, seen: SeenColumn
+) -> SeenColumn:
     likely = _likely_formats(connection, raw, quoted)
     formats = "".join(f", count(try_strptime({quoted}, '{f}'))" for f in likely)
-    count, numbers, negatives, commas, iso, zoned, clocks, *by_format = row(
+    writings = {mark: literal(written_number(mark)) for mark in OTHER_MARK}
+    count, plain, negatives, points, commas, iso, zoned, clocks, *by_format = row(
         connection,
         f"""
-select count(*), count(try_cast({quoted} as double)), count(*) filter (try_cast({quoted}
-  as double) < 0),
-  count(*) filter (regexp_full_match({quoted}, '-?[0-9.]+,[0-9]+|-?[0-9]+')),
+select count(*), count(try_cast({quoted} as double)),
+  count(*) filter (regexp_matches({quoted}, {literal(NEGATIVE)})),
+  count(*) filter (regexp_matches({quoted}, '[0-9]')
+    and regexp_matches({quoted}, {writings["."]})),
+  count(*) filter (regexp_matches({quoted}, '[0-9]')
+    and regexp_matches({quoted}, {writings[","]})),
   count(*) filter (regexp_matches({quoted}, '^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}')
     and try_cast({quoted} as timestamp) is not null),
   count(*) filter (regexp_matches({quoted}, '(Z|[+-][0-9]{{2}}:?[0-9]{{2}})$')
@@ -476,8 +632,9 @@ from (select {quoted} from {raw.relation} where {quoted} is not null limit {READ
         )
     if {v.lower() for v in seen.values} <= set(FLAG_WORDS) and len(seen.values) == 2:
         return replace(seen, kind="flag")
-    if numbers >= enough:
+    # What fits both marks (1.029 beside 80) is asked about.
+    if plain >= enough or points >= enough:
         return replace(seen, kind="number", is_negative=negatives > 0)
     if commas >= enough:
-        return replace(seen, kind="number", has_decimal_comma=True)
+        return replace(seen, kind="number", has_decimal_comma=True, is_negative=negatives > 0)
     return seen

@@ -12,6 +12,7 @@ from features.errors import ContractError
 from features.sources import ColumnType
 from features.windows import US_PER_DAY
 from pipeline.engine.duckdb import literal
+from pipeline.staging.number_writing import NEGATIVE, written_number
 
 INTEGERS = (
     "TINYINT",
@@ -45,7 +46,13 @@ FALSE_WORDS = ("false", "f", "no", "n", "0")
 
 # A zone or offset counts only after a time of day: the end of 2024-01-05 is no offset.
 HAS_OFFSET = r"\d:\d{2}.*(Z|z| ?UTC|[+-]\d{2}(:?\d{2})?)$"
-GROUPED_COMMA_NUMBER = r"^[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?$"
+# Most text is a plain number, which needs no second look.
+PLAIN_NUMBER = {
+    ".": r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$",
+    ",": r"^[+-]?\d+$",
+}
+NOTHING_WORDS = ("null", "(null)", r"\n", "none", "nil", "nan", "nat", "n/a", "na", "#n/a", "-")
+"""What databases and programs write where there is no time, number or flag; no spelling of one."""
 MICROSECONDS = {
     "days": US_PER_DAY,
     "hours": 3_600_000_000,
@@ -156,7 +163,26 @@ def key_text(source: Physical) -> str:
     x = source.sql
     return (
         f"CASE WHEN regexp_matches({x}, '^\\s|\\s$|^$|\\.0+$') "
-        f"THEN regexp_replace({_trimmed(x)}, '^(-?\\d+)\\.0+$', '\\1') ELSE {x} END"
+        f"THEN regexp_replace({_trimmed(x)}, '^(-?\\d+)\\.0+$', '\\1') "
+        f"WHEN {x} IN ('NULL', '\\N', '(null)') THEN NULL ELSE {x} END"
+    )
+
+
+def value_text(source: Physical) -> str:
+    """As `text`; words for nothing (NULL, 0000-00-00) are NULL: of a time, number or flag they can
+    say no more.
+    """
+    as_text = text(source)
+    if not source.is_text:
+        return as_text
+    return f"CASE WHEN {is_nothing(as_text)} THEN NULL ELSE {as_text} END"
+
+
+def is_nothing(as_text: str) -> str:
+    """SQL that is true where a text is a word for nothing."""
+    return (
+        f"(lower({as_text}) IN {_words(NOTHING_WORDS)} OR starts_with({as_text}, '0000-00-00')"
+        f" OR {as_text} = '00.00.0000')"
     )
 
 
@@ -174,7 +200,7 @@ def flag(source: Physical) -> tuple[str, str]:
         return f"{source.sql} IS NOT NULL", source.sql
     if source.type in ("DATE", AWARE_TIME, *NAIVE_TIMES):
         raise ContractError(f"{source.name} is of type {source.type}, not true/false.")
-    as_text = text(source)
+    as_text = value_text(source)
     small = f"lower({as_text})"
     value = (
         f"CASE WHEN {small} IN {_words(TRUE_WORDS)} THEN true WHEN {small} IN {_words(FALSE_WORDS)}"
@@ -277,7 +303,7 @@ def _exact(source: Physical, decimal: str) -> str:
     """
     x = source.sql
     if source.is_text:
-        return _point_text(text(source)) if decimal == "," else text(source)
+        return _number_text(value_text(source), decimal)
     if source.type in FLOATS:
         return _float_text(x)
     if source.type == "BOOLEAN":
@@ -287,14 +313,23 @@ def _exact(source: Physical, decimal: str) -> str:
     raise ContractError(f"{source.name} is of type {source.type}, not a number.")
 
 
-def _point_text(as_text: str) -> str:
-    """Text with a decimal comma rewritten with a point; `1.5` is refused, since the point groups
-    thousands.
+def _number_text(as_text: str, mark: str) -> str:
+    """Text rewritten as SQL reads numbers; 'not a number' where it is none with this mark.
+
+    With a comma before decimals `1.5` is refused, since the point groups thousands.
     """
-    rewritten = f"replace(replace({as_text}, '.', ''), ',', '.')"
+    digits = f"regexp_replace({as_text}, '[^0-9{mark}]', '', 'g')"
+    if mark == ",":
+        digits = f"replace({digits}, ',', '.')"
+    sign = f"CASE WHEN regexp_matches({as_text}, {literal(NEGATIVE)}) THEN '-' ELSE '' END"
+    is_written = (
+        f"regexp_matches({as_text}, {literal(written_number(mark))}) AND"
+        f" regexp_matches({as_text}, '[0-9]')"
+    )
     return (
-        f"CASE WHEN {as_text} IS NULL THEN NULL WHEN regexp_matches({as_text},"
-        f" '{GROUPED_COMMA_NUMBER}') THEN {rewritten} ELSE 'not a number' END"
+        f"CASE WHEN {as_text} IS NULL THEN NULL"
+        f" WHEN regexp_matches({as_text}, {literal(PLAIN_NUMBER[mark])}) THEN {as_text}"
+        f" WHEN {is_written} THEN {sign} || {digits} ELSE 'not a number' END"
     )
 
 
@@ -303,7 +338,7 @@ def microseconds(
 ) -> tuple[str, str]:
     """(given, value) of a duration in microseconds, read from a number or through codes."""
     if codes:
-        as_text = text(source)
+        as_text = value_text(source)
         cases = " ".join(f"WHEN {literal(code)} THEN {amount}" for code, amount in codes.items())
         given, number = f"{as_text} IS NOT NULL", f"CAST(CASE {as_text} {cases} END AS DOUBLE)"
     else:
@@ -337,10 +372,13 @@ def local_time(source: Physical, format_: str | None) -> LocalTime:
             + source.name.strip("`")
             + '", plus_unit = "seconds" } (or milliseconds, days).'
         )
-    return _text_time(text(source), format_)
+    return _text_time(value_text(source), format_)
 
 
 def _text_time(as_text: str, format_: str | None) -> LocalTime:
+    if format_ is not None:
+        # Days as numbers write a day that is not there as zeros.
+        as_text = f"CASE WHEN regexp_matches({as_text}, '^0+$') THEN NULL ELSE {as_text} END"
     given = f"{as_text} IS NOT NULL"
     if format_ is not None:
         parsed = f"try_strptime({as_text}, {literal(format_)})"
@@ -386,7 +424,8 @@ def wall_clock(time: LocalTime, zone: str | None) -> str:
         parts.append(
             utc if zone in (None, "UTC") else f"timezone({literal(zone)}, timezone('UTC', {utc}))"
         )
-    return parts[0] if len(parts) == 1 else f"coalesce({', '.join(parts)})"
+    shown = parts[0] if len(parts) == 1 else f"coalesce({', '.join(parts)})"
+    return _shifted(shown, time.elapsed_shift)
 
 
 def _shifted(stamp: str, shift: str | None) -> str:

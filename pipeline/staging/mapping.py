@@ -31,6 +31,13 @@ from pipeline.staging.read import RawTable
 
 # Account keys: written as text whatever the table's type, `12346.0` as `12346`.
 KEY_COLUMNS = ("account_id", "parent_account_id", "merged_into")
+MINOR_UNITS = 100
+# Form of `id_writing` -> SQL of an id in it.
+ID_WRITINGS = {
+    "first_15_letters": "left({}, 15)",
+    "small_letters": "lower({})",
+    "no_leading_zeros": "coalesce(nullif(ltrim({0}, '0'), ''), left({0}, 1))",
+}
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,8 @@ class MappedColumn:
     """The zone declared for naive times: by the rule, the source or the project."""
     zone_is_own: bool = False
     """The rule itself names the zone, so dates without a time of day follow it too."""
+    from_column: str = ""
+    """The user's column that it starts from."""
     rescaled: Callable[[int], tuple[str, str]] | None = None
     """(given, value) for other decimals, where parts of a source must agree."""
 
@@ -129,12 +138,17 @@ class _Mapper:
     source: Source
     project_zone: str | None
 
+    @property
+    def _mark(self) -> str:
+        return self.source.decimal or "."
+
     def mapped(self, name: str, rule: Rule, type_: ColumnType | None) -> MappedColumn:
         """One column by its rule; errors say which column of ours they are about."""
         full = ColumnRule(column=rule) if isinstance(rule, str) else rule
         try:
             start = self._start(name, full)
-            return self._cast(name, full, start, type_ or full.type or _own_type(start, full))
+            cast = self._cast(name, full, start, type_ or full.type or _own_type(start, full))
+            return replace(cast, from_column=full.column or full.plus or "")
         except ContractError as error:
             raise ContractError(f"{self.raw.place}, column {name}: {error}") from error
 
@@ -142,7 +156,8 @@ class _Mapper:
         if rule.column is not None:
             start = self.raw.required(rule.column)
             if name in KEY_COLUMNS:
-                start = Physical(f"({key_text(start)})", "VARCHAR", start.name, is_clean=True)
+                written = _one_writing(key_text(start), self.source.id_writing)
+                start = Physical(f"({written})", "VARCHAR", start.name, is_clean=True)
         elif rule.join:
             parts = [key_text(self.raw.required(column)) for column in rule.join]
             # || gives NULL when a part is NULL: half a key is no key.
@@ -181,7 +196,7 @@ class _Mapper:
 
     def _scalar(self, value: Scalar) -> str:
         as_text = scalar_text(value)
-        if isinstance(value, float) and self.source.decimal == ",":
+        if isinstance(value, float) and self._mark == ",":
             as_text = as_text.replace(".", ",")
         return literal(as_text)
 
@@ -200,13 +215,18 @@ class _Mapper:
         self, name: str, rule: ColumnRule, start: Physical, type_: ColumnType, shown: str
     ) -> MappedColumn:
         factor = None if rule.times is None else self.raw.required(rule.times)
-        is_scaled = factor is not None or rule.scale != 1.0
+        scale = rule.scale
+        if name in (self.source.minor_units or ()):
+            scale /= MINOR_UNITS
+        if name in (self.source.turn_sign or ()):
+            scale = -scale
+        is_scaled = factor is not None or scale != 1.0
         decimals = rule.decimals
         if decimals is None:
             decimals = default_decimals(type_, start, is_scaled=is_scaled)
 
         def rescaled(to: int) -> tuple[str, str]:
-            return scaled(start, factor, rule.scale, to, self.source.decimal)
+            return scaled(start, factor, scale, to, self._mark)
 
         if factor is not None:
             shown = f"concat({shown}, ' x ', {text(factor)})"
@@ -219,21 +239,79 @@ class _Mapper:
         local = local_time(start, rule.format)
         if rule.plus is not None:
             column = self.raw.required(rule.plus)
-            given, shift = microseconds(
-                column, rule.plus_unit, rule.plus_codes, self.source.decimal
-            )
-            is_calendar = rule.plus_unit == "days"
+            given, shift = microseconds(column, rule.plus_unit, rule.plus_codes, self._mark)
+            # Seconds since a midnight in a zone were counted on the clock of that zone.
+            is_wall_clock = rule.value is not None and local.naive is not None and rule.time_zone
+            is_calendar = rule.plus_unit == "days" or bool(is_wall_clock)
             local = replace(
                 local,
                 shift_given=given,
                 calendar_shift=shift if is_calendar else None,
                 elapsed_shift=None if is_calendar else shift,
             )
-            shown = f"concat({shown}, ' + ', {text(column)})"
+            # A constant beside it says nothing: day zero of a number.
+            shown = (
+                text(column)
+                if rule.value is not None
+                else f"concat({shown}, ' + ', {text(column)})"
+            )
+        if name == "starts_at" and self.source.trial_ends:
+            local = self._after_trial(rule, local)
+        if name == "ends_at" and self.source.end_day == "included":
+            local = replace(
+                local,
+                aware=local.aware and _day_after(local.aware, local.elapsed_shift),
+                naive=local.naive and _day_after(local.naive, local.elapsed_shift),
+                elapsed_shift=None,
+            )
         zone = rule.time_zone or self.source.time_zone or self.project_zone
         return MappedColumn(
             name, "time", shown, local=local, zone=zone, zone_is_own=rule.time_zone is not None
         )
+
+    def _after_trial(self, rule: ColumnRule, start: LocalTime) -> LocalTime:
+        """The start of paid cover: the end of the trial where it lies later; written as the start
+        is.
+        """
+        own = (
+            replace(rule, plus=self.source.trial_ends)
+            if rule.value is not None
+            else replace(rule, column=self.source.trial_ends)
+        )
+        base = self._start("trial_ends", own)
+        trial = local_time(base, own.format)
+        if own.plus is None:
+            return replace(
+                start,
+                aware=start.aware and _later(start.aware, trial.aware),
+                naive=start.naive and _later(start.naive, trial.naive),
+            )
+        _, shift = microseconds(
+            self.raw.required(own.plus), own.plus_unit, own.plus_codes, self._mark
+        )
+        return replace(
+            start,
+            calendar_shift=start.calendar_shift and _later(start.calendar_shift, shift),
+            elapsed_shift=start.elapsed_shift and _later(start.elapsed_shift, shift),
+        )
+
+
+def _later(value: str, other: str | None) -> str:
+    """SQL: the larger of two, the first where the other is NULL; NULL where the first is."""
+    return f"CASE WHEN {value} < {other} THEN {other} ELSE {value} END"
+
+
+def _day_after(stamp: str, shift: str | None) -> str:
+    """SQL: the first moment after the day of a time."""
+    moved = stamp if shift is None else f"({stamp} + to_microseconds({shift}))"
+    return f"(date_trunc('day', {moved}) + INTERVAL 1 DAY)"
+
+
+def _one_writing(as_text: str, forms: tuple[str, ...]) -> str:
+    """SQL: an id in the writing that `id_writing` asks for."""
+    for form in forms:
+        as_text = ID_WRITINGS[form].format(as_text)
+    return as_text
 
 
 def scalar_text(value: Scalar) -> str:

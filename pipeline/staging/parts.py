@@ -11,7 +11,16 @@ from features.errors import ConfigError, ContractError
 from features.sources import Contract
 from pipeline.config.schema import Lookup, Project, Scalar, Source, SourcePart
 from pipeline.engine.duckdb import Connection, columns_of, identifier, literal, row, rows
-from pipeline.staging.casts import NAIVE_TIMES, Physical, key_text, text, time_value, wall_clock
+from pipeline.staging.casts import (
+    FALSE_WORDS,
+    NAIVE_TIMES,
+    TRUE_WORDS,
+    Physical,
+    key_text,
+    text,
+    time_value,
+    wall_clock,
+)
 from pipeline.staging.mapping import MappedColumn, mapped_columns, scalar_text
 from pipeline.staging.read import RawTable, open_raw
 
@@ -21,8 +30,8 @@ LAST_YEAR_WITH_ZONE_RULES = 2037
 QUOTED = 3
 
 
-COPY = "tenure_copy_number"
-"""Column beside the user's own, where copies are left out."""
+COPY, ROW_OF_KEY = "tenure_copy_number", "tenure_row_of_key"
+"""Columns beside the user's own, where copies are left out."""
 
 
 @dataclass(frozen=True)
@@ -62,20 +71,27 @@ def mapped_parts(
         )
         for lookup in source.lookups:
             raw = _looked_up(connection, raw, lookup, source, data_dir, resources, notes)
-        raw = _numbered(raw) if source.drop_duplicates else raw
-        columns = mapped_columns(
-            raw,
-            contract,
-            {**source.columns, **part.columns},
-            {**source.extra, **part.extra},
-            source,
-            project.time_zone,
-        )
-        mapped.append(
-            MappedPart(raw, columns, tuple(_row_rules(raw, source, part, columns, contract)))
-        )
+        mapped.append(mapped_part(raw, source, part, contract, project.time_zone))
     _refuse_names_of_no_part(source, [part.raw for part in mapped])
     return _with_zones(connection, _agreed(mapped), source, notes)
+
+
+def mapped_part(
+    raw: RawTable, source: Source, part: Part, contract: Contract, zone: str | None
+) -> MappedPart:
+    """One part, mapped; its time zones are not settled yet."""
+    raw = answered(raw, source)
+    raw = _numbered(raw) if source.drop_duplicates else raw
+    raw = _numbered_by(raw, source) if source.one_row_per else raw
+    columns = mapped_columns(
+        raw,
+        contract,
+        {**source.columns, **part.columns},
+        {**source.extra, **part.extra},
+        source,
+        zone,
+    )
+    return MappedPart(raw, columns, tuple(_row_rules(raw, source, part, columns, contract)))
 
 
 # --- lookups
@@ -132,7 +148,7 @@ def _looked_up(
             f"{unmatched:,} rows of {raw.place} have no match in {other.place}; their "
             f"{', '.join(lookup.take)} are empty."
         )
-    return RawTable(joined, columns_of(connection, joined), raw.place, raw.rejected)
+    return replace(raw, relation=joined, columns=columns_of(connection, joined))
 
 
 def _key(index: int) -> str:
@@ -183,7 +199,55 @@ def _numbered(raw: RawTable) -> RawTable:
         f"(SELECT *, row_number() OVER (PARTITION BY {listed}) AS {COPY} FROM {raw.relation} AS"
         " each_row)"
     )
-    return RawTable(numbered, raw.columns, raw.place, raw.rejected)
+    return replace(raw, relation=numbered)
+
+
+def _numbered_by(raw: RawTable, source: Source) -> RawTable:
+    """The rows with the place of each among those of one `one_row_per`: the newest first, then by
+    all columns, so that the order of the file does not matter.
+    """
+    own = [raw.required(name).sql for name in source.one_row_per]
+    keys, has_key = ", ".join(own), " AND ".join(f"{name} IS NOT NULL" for name in own)
+    newest = [] if source.newest_by is None else [raw.required(source.newest_by)]
+    order = ", ".join(
+        [
+            *(f"coalesce(TRY_CAST({c.sql} AS DOUBLE), 0) DESC, {c.sql} DESC" for c in newest),
+            *(identifier(name) for name in raw.columns),
+        ]
+    )
+    numbered = (
+        f"(SELECT *, CASE WHEN {has_key} THEN row_number() OVER (PARTITION BY {keys} ORDER BY"
+        f" {order}) ELSE 1 END AS {ROW_OF_KEY} FROM {raw.relation} AS each_row)"
+    )
+    return replace(raw, relation=numbered)
+
+
+def answered(raw: RawTable, source: Source) -> RawTable:
+    """The relation after what the project file says of single cells: `empty` and `split`."""
+    changed = {}
+    for name, values in source.empty.items():
+        column = raw.column(name)
+        if column is not None:
+            is_empty = f"coalesce({_is_one_of(column, values)}, false)"
+            changed[column.sql] = f"CASE WHEN {is_empty} THEN NULL ELSE {column.sql} END"
+    relation = raw.relation
+    if changed:
+        listed = ", ".join(f"{value} AS {name}" for name, value in changed.items())
+        relation = f"(SELECT * REPLACE ({listed}) FROM {relation} AS each_row)"
+    columns = dict(raw.columns)
+    for name, mark in source.split.items():
+        column = raw.column(name)
+        if column is not None:
+            each = f"unnest(string_split(CAST({column.sql} AS VARCHAR), {literal(mark)}))"
+            # An empty cell stays one row, to be judged as others are.
+            relation = (
+                f"(SELECT * REPLACE (trim({each}) AS {column.sql}) FROM {relation} AS each_row"
+                f" WHERE {column.sql} IS NOT NULL UNION ALL SELECT * REPLACE"
+                f" (CAST({column.sql} AS VARCHAR) AS {column.sql}) FROM {relation} AS each_row"
+                f" WHERE {column.sql} IS NULL)"
+            )
+            columns[column.name.strip("`")] = "VARCHAR"
+    return replace(raw, relation=relation, columns=columns)
 
 
 # --- rows left out by rule
@@ -214,6 +278,8 @@ def _row_rules(
         )
     if source.drop_duplicates:
         yield "drop_duplicates", f"{COPY} > 1"
+    if source.one_row_per:
+        yield f"one_row_per {', '.join(source.one_row_per)}", f"{ROW_OF_KEY} > 1"
 
 
 def _present(raw: RawTable, source: Source, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -226,18 +292,29 @@ def _present(raw: RawTable, source: Source, names: tuple[str, ...]) -> tuple[str
 
 
 def _refuse_names_of_no_part(source: Source, raws: list[RawTable]) -> None:
-    for name in (*source.drop_missing, *source.keep, *source.drop):
+    for name in (*source.drop_missing, *source.keep, *source.drop, *source.empty, *source.split):
         if not any(raw.column(name) is not None for raw in raws):
             raws[0].required(name)
 
 
 def _is_one_of(column: Physical, values: tuple[Scalar, ...]) -> str:
-    listed = ", ".join(literal(scalar_text(value)) for value in values)
+    spelled = [each for value in values if isinstance(value, bool) for each in _spellings(value)]
+    listed = ", ".join(
+        literal(scalar_text(value)) for value in values if not isinstance(value, bool)
+    )
     by_day = column.type in (*NAIVE_TIMES, "DATE") and all(
         isinstance(value, date) for value in values
     )
     as_text = f"CAST(CAST({column.sql} AS DATE) AS VARCHAR)" if by_day else key_text(column)
-    return f"{as_text} IN ({listed})"
+    found = [f"{as_text} IN ({listed})"] if listed else []
+    if spelled:
+        # True and false stand in a file in any of their usual spellings.
+        found.append(f"lower({as_text}) IN ({', '.join(map(literal, spelled))})")
+    return f"({' OR '.join(found) or 'false'})"
+
+
+def _spellings(value: bool) -> tuple[str, ...]:
+    return TRUE_WORDS if value else FALSE_WORDS
 
 
 def _period_rules(
@@ -436,4 +513,4 @@ def _moment_of_change(zone: ZoneInfo, low: datetime, high: datetime) -> datetime
     return high.replace(second=0, microsecond=0)
 
 
-__all__ = ["QUOTED", "MappedPart", "mapped_parts"]
+__all__ = ["QUOTED", "MappedPart", "mapped_part", "mapped_parts"]

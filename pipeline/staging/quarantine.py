@@ -3,6 +3,7 @@ many.
 """
 
 from dataclasses import dataclass
+from datetime import date
 
 from features.errors import ContractError
 from features.sources import Contract
@@ -33,11 +34,13 @@ def checks_of(
     *,
     excused: str,
     never_excused: frozenset[str],
+    end: tuple[date, str] | None = None,
 ) -> list[Check]:
     """Every check of a part, in the order in which a row gets its one reason.
 
     `excused` is SQL that is true for rows which may lack required values: a retraction only says
-    which row is gone. What identifies that row (`never_excused`) it needs all the same.
+    which row is gone. What identifies that row (`never_excused`) it needs all the same. `end` is
+    the first day on which no row may lie, and why.
     """
     order = {c.name: i for i, c in enumerate(contract.columns)}
     columns = sorted(
@@ -54,6 +57,10 @@ def checks_of(
             found.append(
                 (column, f"{column.name} is empty", f"NOT ({column.is_given}) AND NOT ({may_lack})")
             )
+    event = part.columns.get(contract.event_time or "")
+    if end is not None and event is not None:
+        day, why = end
+        found.append((event, f"{event.name} {why}", f"v_{event.name} >= {literal(day)}"))
     return [
         Check(i, c.name, reason, condition, c.shown)
         for i, (c, reason, condition) in enumerate(found)

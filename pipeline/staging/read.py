@@ -2,17 +2,23 @@
 PostgreSQL.
 """
 
+import codecs
 import csv
 import glob
 import gzip
 import io
 import itertools
+import re
 import tempfile
+import zipfile
 import zlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -28,10 +34,17 @@ CSV_ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz")
 PARQUET_ENDINGS = (".parquet", ".pq")
 JSON_ENDINGS = (".jsonl", ".ndjson", ".json", ".jsonl.gz", ".ndjson.gz", ".json.gz")
 DUCKDB_ENDINGS = (".duckdb", ".ddb")
+WORKBOOK_ENDINGS = (".xlsx", ".xlsm")
+ARCHIVE_ENDINGS = (".zip",)
+TEXT_ENDINGS = (*CSV_ENDINGS, *WORKBOOK_ENDINGS, *ARCHIVE_ENDINGS)
+"""Files whose values are text to us, whatever they look like."""
 READABLE = (
     "Parquet (.parquet), CSV (.csv, .tsv, .txt) and JSON lines (.jsonl, .ndjson, .json), each also"
-    " .gz, DuckDB (.duckdb), postgresql://..., env:NAME"
+    " .gz, a .zip of one of them, Excel workbooks (.xlsx), DuckDB (.duckdb), postgresql://...,"
+    " env:NAME"
 )
+FIRST_LINES = 20
+MOST_IN_A_TITLE = 2
 # DuckDB reads these itself; others are rewritten as UTF-8 first, since its add-on would be
 # downloaded.
 UTF8_NAMES = ("utf-8", "utf8", "utf-8-sig", "utf_8", "ascii")
@@ -47,6 +60,8 @@ class RawTable:
     rejected: dict[str, int] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     """Name of each file it was read from -> sha256 of its bytes."""
+    delimiter: str | None = None
+    """What parts the values of a CSV."""
 
     def column(self, name: str) -> Physical | None:
         """The column of that name, exactly written or regardless of case."""
@@ -114,6 +129,13 @@ def _opened(
 ) -> RawTable:
     kind = files[0].name.lower()
     try:
+        if kind.endswith(ARCHIVE_ENDINGS):
+            files = [_unpacked(files[0], table, resources)]
+            kind = files[0].name.lower()
+        if kind.endswith(WORKBOOK_ENDINGS):
+            return _closed_with(
+                resources, connection, sheet_table(connection, files[0], table, location)
+            )
         if kind.endswith(DUCKDB_ENDINGS):
             return _duckdb_table(connection, files[0], str(table), resources)
         if kind.endswith(CSV_ENDINGS):
@@ -183,11 +205,72 @@ def _json_table(connection: Connection, files: list[Path], location: str) -> Raw
     """A record per line, or one array of records; a key that a record lacks is empty."""
     relation = _free_name("raw_json")
     # All records decide on the types: a value of another kind late in the file is no surprise then.
-    connection.execute(
-        f"CREATE TEMP TABLE {relation} AS SELECT * FROM read_json({_list(files)}, sample_size = -1,"
-        " union_by_name = true)"
-    )
+    # Maps are read as structures, whose keys are columns.
+    how = "sample_size = -1, map_inference_threshold = -1"
+    read = f"read_json({_list(files)}, {how}, union_by_name = true)"
+    types = {name: _as_written(type_) for name, type_ in columns_of(connection, read).items()}
+    listed = ", ".join(f"{literal(name)}: {literal(type_)}" for name, type_ in types.items())
+    read = f"read_json({_list(files)}, columns = {{{listed}}})"
+    whole = _free_name("raw_json")
+    connection.execute(f"CREATE TEMP TABLE {whole} AS SELECT * FROM {read}")
+    try:
+        described = connection.sql(f"SELECT * FROM {_records(connection, whole)}")
+        leaves = [
+            leaf
+            for name, type_ in zip(described.columns, described.types, strict=True)
+            for leaf in _leaves((name,), type_)
+        ]
+        # What stands at the top comes first: it is what a name means before a nested one.
+        selected = ", ".join(
+            f"{sql} AS {identifier('.'.join(path))}"
+            for path, sql in sorted(leaves, key=lambda leaf: len(leaf[0]) > 1)
+        )
+        connection.execute(
+            f"CREATE TEMP TABLE {relation} AS SELECT {selected} FROM"
+            f" {_records(connection, whole)} AS record"
+        )
+    finally:
+        connection.execute(f"DROP TABLE {whole}")
     return RawTable(relation, columns_of(connection, relation), location)
+
+
+def _as_written(type_: str) -> str:
+    """A type of JSON values in which texts stay as they are written: a UUID would lose its
+    capitals, a date its zone.
+    """
+    pieces = type_.split('"')
+    guessed = re.compile(r"\b(UUID|DATE|TIME|TIMESTAMP( WITH TIME ZONE)?|TIMESTAMP_\w+)\b")
+    pieces[::2] = [guessed.sub("VARCHAR", piece) for piece in pieces[::2]]
+    return '"'.join(pieces)
+
+
+def _records(connection: Connection, whole: str) -> str:
+    """The records of a file: its rows, or those of the one list in an answer such as
+    {"object": "list", "data": [...]}.
+    """
+    found = connection.sql(f"SELECT * FROM {whole}")
+    lists = [
+        name
+        for name, type_ in zip(found.columns, found.types, strict=True)
+        if str(type_).startswith("STRUCT(") and str(type_).endswith("[]")
+    ]
+    if len(lists) != 1 or row(connection, f"SELECT count(*) FROM {whole}")[0] != 1:
+        return whole
+    return (
+        f"(SELECT unnest(each_one) FROM (SELECT unnest({identifier(lists[0])}) AS each_one"
+        f" FROM {whole}))"
+    )
+
+
+def _leaves(path: tuple[str, ...], type_: Any) -> Iterator[tuple[tuple[str, ...], str]]:
+    """(names from the top, SQL) of every single value in a column; a list is its JSON text."""
+    if type_.id == "struct":
+        for name, below in type_.children:
+            yield from _leaves((*path, name), below)
+        return
+    reached = "record" + "".join(f".{identifier(name)}" for name in path)
+    is_plain = type_.id not in ("list", "map", "union", "json")
+    yield path, reached if is_plain else f"CAST(to_json({reached}) AS VARCHAR)"
 
 
 def _duckdb_table(connection: Connection, file: Path, table: str, resources: ExitStack) -> RawTable:
@@ -242,14 +325,15 @@ def _csv_table(
     relation = _free_name("raw_csv")
     rejects = _free_name("csv_rejects")
     with tempfile.TemporaryDirectory(prefix="tenure-") as folder:
-        readable = [_as_utf8(path, source.encoding, Path(folder)) for path in files]
+        readable = [_as_utf8(path, _encoding_of(path, source), Path(folder)) for path in files]
         parts = [
-            _csv_select(list(group), header, delimiter, rejects)
-            for (header, delimiter), group in itertools.groupby(
+            _csv_select(list(group), header, delimiter, above, rejects)
+            for (header, delimiter, above), group in itertools.groupby(
                 readable, lambda path: _header(path, source, location)
             )
         ]
         connection.execute(f"CREATE TEMP TABLE {relation} AS " + " UNION ALL BY NAME ".join(parts))
+        delimiter = _header(readable[0], source, location)[1]
     if row(connection, f"SELECT count(*) FROM {rejects} WHERE error_type = 'INVALID ENCODING'")[0]:
         raise ContractError(
             _wrong_encoding(files[0], source.encoding, "some bytes are no characters of it")
@@ -261,24 +345,63 @@ def _csv_table(
         columns_of(connection, relation),
         location,
         {"line has a wrong number of fields or quotes": rejected} if rejected else {},
+        delimiter,
     )
 
 
-def _csv_select(files: list[Path], header: tuple[str, ...], delimiter: str, rejects: str) -> str:
+def _csv_select(
+    files: list[Path], header: tuple[str, ...], delimiter: str, above: int, rejects: str
+) -> str:
     names = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in header)
     return (
-        f"SELECT * FROM read_csv({_list(files)}, auto_detect = false, header = true, columns ="
+        f"SELECT * FROM read_csv({_list(files)}, auto_detect = false, header = true, skip ="
+        f" {above}, columns ="
         f" {{{names}}}, delim = {literal(delimiter)}, quote = '\"', escape = '\"', nullstr = '',"
         f" store_rejects = true, rejects_table = {literal(rejects)}, rejects_scan ="
         f" {literal(rejects + '_scans')}, rejects_limit = 0)"
     )
 
 
-def _header(path: Path, source: Source, location: str) -> tuple[tuple[str, ...], str]:
+def _encoding_of(path: Path, source: Source) -> str:
+    """The declared encoding; UTF-16 where the file says so in its first bytes."""
+    opener = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "rb") as content:
+        mark = content.read(2)
+    return "utf-16" if mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else source.encoding
+
+
+def lines_above(lines: Sequence[Sequence[str]]) -> int:
+    """How many lines stand above the names of columns: titles, dates of export, empty lines.
+
+    Such a line fills one field or two at most, those below it more.
+
+    >>> table = [["id", "day", "sum"], ["1", "2024-05-01", "3"]]
+    >>> lines_above([["Report of May"], [], *table])
+    2
+    >>> lines_above([["id", "day"], ["1", "2024-05-01"]])
+    0
+    """
+    filled = [sum(bool(value.strip()) for value in line) for line in lines]
+    usual = Counter(count for count in filled if count).most_common(1)
+    if not usual or usual[0][0] <= MOST_IN_A_TITLE:
+        return 0
+    place = next((i for i, count in enumerate(filled) if count > MOST_IN_A_TITLE), 0)
+    # Names are words; a first wide line of values belongs to a file without names.
+    is_named = all(not value[:1].isdigit() for value in lines[place])
+    return place if is_named and filled[place] >= usual[0][0] - 1 else 0
+
+
+def _header(path: Path, source: Source, location: str) -> tuple[tuple[str, ...], str, int]:
     delimiter = source.delimiter or ("\t" if ".tsv" in path.name.lower() else ",")
     opener = gzip.open if path.suffix == ".gz" else open
     try:
         with opener(path, "rt", encoding="utf-8-sig", newline="") as lines:
+            first = list(itertools.islice(lines, FIRST_LINES))
+            parsed = [next(csv.reader([line], delimiter=delimiter), []) for line in first]
+            above = lines_above(parsed)
+            lines.seek(0)
+            for _ in range(above):
+                lines.readline()
             header = tuple(
                 name.strip() for name in next(csv.reader(lines, delimiter=delimiter), [])
             )
@@ -320,7 +443,7 @@ def _header(path: Path, source: Source, location: str) -> tuple[tuple[str, ...],
             f"{path.name}: column names must differ regardless of case; found"
             f" {', '.join(repeated)}."
         )
-    return named, delimiter
+    return named, delimiter, above
 
 
 def _no_names(path: Path, first: str) -> str:
@@ -377,6 +500,110 @@ def _wrong_encoding(path: Path, encoding: str, detail: str) -> str:
 def _blocks(text: io.TextIOBase) -> Iterator[str]:
     while block := text.read(1 << 20):
         yield block
+
+
+# --- archives and workbooks
+# ----------------------------------------------------------------------------
+
+
+def _unpacked(archive: Path, member: str | None, resources: ExitStack) -> Path:
+    """The one table in an archive, or the member of that name, unpacked until `resources` close."""
+    with zipfile.ZipFile(archive) as content:
+        known = archive_members(archive)
+        found = [n for n in known if member is None or n == member or Path(n).stem == member]
+        if len(found) != 1:
+            raise ContractError(
+                f"{archive.name} holds {', '.join(known) or 'no table'}; say which with"
+                ' table = "...".'
+            )
+        folder = resources.enter_context(tempfile.TemporaryDirectory(prefix="tenure-"))
+        return Path(content.extract(found[0], folder))
+
+
+def archive_members(archive: Path) -> list[str]:
+    """Names of the tables in an archive."""
+    try:
+        with zipfile.ZipFile(archive) as content:
+            return sorted(
+                n
+                for n in content.namelist()
+                if n.lower().endswith((*CSV_ENDINGS, *JSON_ENDINGS, *PARQUET_ENDINGS))
+                and not n.startswith("__MACOSX")
+            )
+    except (zipfile.BadZipFile, OSError) as error:
+        raise ContractError(f"{archive.name} cannot be unpacked: {error}.") from error
+
+
+def sheet_names(workbook: Path) -> list[str]:
+    """Names of the sheets of a workbook."""
+    import openpyxl
+
+    try:
+        book = openpyxl.load_workbook(workbook, read_only=True, data_only=True)
+    except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
+        raise ContractError(f"{workbook.name} is no workbook that can be read: {error}.") from error
+    try:
+        return [sheet.title for sheet in book.worksheets]
+    finally:
+        book.close()
+
+
+def sheet_table(
+    connection: Connection, workbook: Path, sheet: str | None, location: str
+) -> RawTable:
+    """One sheet of a workbook, all values as text: times as ISO, whole numbers without a point."""
+    import openpyxl
+    import pyarrow as pa
+
+    known = sheet_names(workbook)
+    wanted = sheet or (known[0] if len(known) == 1 else None)
+    if wanted not in known:
+        raise ContractError(
+            f"{workbook.name} has the sheets {', '.join(known)}; say which with"
+            f' table = "{known[0]}".'
+        )
+    book = openpyxl.load_workbook(workbook, read_only=True, data_only=True)
+    try:
+        lines = [
+            [_cell_text(value) for value in line]
+            for line in book[wanted].iter_rows(values_only=True)
+        ]
+    finally:
+        book.close()
+    above = lines_above([[v or "" for v in line] for line in lines[:FIRST_LINES]])
+    body = [line for line in lines[above + 1 :] if any(line)]
+    if not lines or not any(lines[above]):
+        raise ContractError(f"{location} is empty: sheet {wanted} has no header line.")
+    header = [name or f"unnamed_{place}" for place, name in enumerate(lines[above])]
+    repeated = {n for n in header if [h.casefold() for h in header].count(n.casefold()) > 1}
+    if repeated:
+        raise ContractError(
+            f"{workbook.name}, sheet {wanted}: column names must differ regardless of case; found"
+            f" {', '.join(sorted(repeated))}."
+        )
+    columns = {
+        name: pa.array([line[i] if i < len(line) else None for line in body], pa.string())
+        for i, name in enumerate(header)
+    }
+    relation, given = _free_name("raw_sheet"), _free_name("cells")
+    connection.register(given, pa.table(columns))
+    connection.execute(f"CREATE TEMP TABLE {relation} AS SELECT * FROM {given}")
+    connection.unregister(given)
+    return RawTable(relation, columns_of(connection, relation), f"{location}:{wanted}")
+
+
+def _cell_text(value: Any) -> str | None:
+    """A cell as a CSV would have it."""
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, datetime):
+        is_day = (value.hour, value.minute, value.second) == (0, 0, 0)
+        return value.date().isoformat() if is_day else value.isoformat(sep=" ")
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip() or None
 
 
 _names = itertools.count(1)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 
-from features.errors import ConfigError, ContractError, EmptySource
+from features.errors import ConfigError, ContractError, EmptySource, GateRefused
 from features.sources import COMMON, Contract
 from features.windows import US_PER_DAY
 from pipeline.config.checks import contract_of, nearest
@@ -16,8 +16,11 @@ from pipeline.config.schema import Project, Source
 from pipeline.edge.faults import said
 from pipeline.engine.duckdb import Connection, literal, row, rows
 from pipeline.staging import quarantine, versions
+from pipeline.staging.asking import Opened, Question, questions_of
+from pipeline.staging.asking.question import refused
 from pipeline.staging.mapping import MappedColumn
 from pipeline.staging.parts import QUOTED, MappedPart, mapped_parts
+from pipeline.staging.reach import RECORDS, end_of_rows
 from pipeline.staging.staged import DUCKDB_TYPES, StagedColumn, StagedSource
 
 NO_CONSENT = "consent = false"
@@ -29,7 +32,12 @@ NOTHING = "CAST(NULL AS TIMESTAMP)"
 
 
 def stage(
-    project: Project, data_dir: Path, connection: Connection, *, only: Collection[str] | None = None
+    project: Project,
+    data_dir: Path,
+    connection: Connection,
+    *,
+    only: Collection[str] | None = None,
+    started: datetime | None = None,
 ) -> dict[str, StagedSource]:
     """Read the project's sources into `staged_<source>` and `quarantine_<source>` tables of a
     connection.
@@ -46,6 +54,8 @@ def stage(
     only
         Names of the sources wanted; default: all. Accounts without consent are left out of these
         too, so accounts are read in any case.
+    started
+        When the command began: what a source records cannot lie after it.
 
     Raises
     ------
@@ -64,7 +74,7 @@ def stage(
         *accounts,
         *(name for name in project.sources if name in wanted and name not in accounts),
     ):
-        staged[name] = _staged(project, name, data_dir, connection)
+        staged[name] = _staged(project, name, data_dir, connection, started)
     for name in set(staged) - wanted:
         drop_staged(connection, name)
     connection.execute(f"DROP TABLE {DENIED}")
@@ -96,14 +106,36 @@ def _contract(project: Project, name: str) -> Contract:
     return contract
 
 
-def _staged(project: Project, name: str, data_dir: Path, connection: Connection) -> StagedSource:
+def _staged(
+    project: Project,
+    name: str,
+    data_dir: Path,
+    connection: Connection,
+    started: datetime | None,
+) -> StagedSource:
     try:
         with ExitStack() as resources:  # inputs that changed meanwhile are told when it ends
             resources.callback(connection.execute, f"DROP TABLE IF EXISTS mapped_{name}")
             source, contract = project.sources[name], _contract(project, name)
             notes: list[str] = []
             parts = mapped_parts(project, source, contract, data_dir, connection, resources, notes)
-            return _Stager(project, name, source, contract, parts, connection, notes).staged()
+            opened = Opened(name, contract, source, tuple(parts), connection)
+            questions = questions_of(opened)
+            end = _end_of_rows(opened, started)
+            stager = _Stager(
+                project, name, source, contract, parts, connection, notes, questions, end
+            )
+            try:
+                return stager.staged()
+            except ContractError as error:
+                unanswered = [q for q in questions if not _is_accepted(project, q)]
+                if not unanswered:
+                    raise
+                # What stops the rows from being read is most likely what is asked.
+                raise refused(name, unanswered) from error
+    except GateRefused:
+        drop_staged(connection, name)
+        raise
     except (ContractError, ConfigError) as error:
         drop_staged(connection, name)
         raise type(error)(f"source {name}: {error}") from error
@@ -114,6 +146,25 @@ def _staged(project: Project, name: str, data_dir: Path, connection: Connection)
             f"source {name} cannot be read or converted: {said(error)}. Look at its columns in"
             " tenure.toml and at the file; `tenure check` reads it alone."
         ) from error
+
+
+def _end_of_rows(opened: Opened, started: datetime | None) -> tuple[date, str] | None:
+    """(first day on which no row may lie, why) of sources that record the past."""
+    event = opened.contract.event_time
+    if opened.contract.table not in RECORDS or event is None or not opened.is_mapped(event):
+        return None
+    if opened.source.data_until is not None:
+        return None  # whoever says where the rows end knows of those beyond
+    counts = opened.rows(
+        f"SELECT CAST(t AS DATE) AS day, count(*) FROM {opened.relation(t=event)}"
+        f" WHERE t BETWEEN TIMESTAMP '0001-01-01' AND TIMESTAMP '9999-12-31' GROUP BY 1 ORDER BY 1"
+    )
+    return end_of_rows(counts, started)
+
+
+def _is_accepted(project: Project, question: Question) -> bool:
+    keys = (question.name, f"{question.name}/{question.source}")
+    return any(key in project.checks.accept for key in keys)
 
 
 @dataclass(frozen=True)
@@ -127,6 +178,9 @@ class _Stager:
     parts: list[MappedPart]
     connection: Connection
     notes: list[str]
+    questions: tuple[Question, ...]
+    end: tuple[date, str] | None
+    """First day on which no row may lie, and why."""
 
     def staged(self) -> StagedSource:
         """The source, with its two tables made."""
@@ -295,6 +349,7 @@ class _Stager:
             frozenset(required),
             excused=retracts,
             never_excused=frozenset({*key, "known_at"}),
+            end=self.end,
         )
 
     def _part_select(
@@ -456,6 +511,7 @@ class _Stager:
             data_until=self._data_until(),
             notes=tuple(self.notes),
             files={name: mark for part in self.parts for name, mark in part.raw.files.items()},
+            questions=self.questions,
         )
 
     def _data_until(self) -> dict[str, date]:

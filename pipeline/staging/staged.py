@@ -9,6 +9,7 @@ from typing import Any
 
 from features.sources import CONTRACTS, ColumnType, Contract
 from pipeline.config.schema import Source
+from pipeline.staging.asking.question import Question, questions_from
 
 DUCKDB_TYPES: dict[ColumnType, str] = {
     "text": "VARCHAR",
@@ -55,6 +56,10 @@ class StagedSource:
         Whether some row was superseded by a later version.
     files
         Name of each file it was read from -> sha256 of its bytes.
+    questions
+        What its rows leave open: `check` and `run` stop until each is answered or accepted.
+    entered_until
+        Of contracts: the newest start, where the table ended before other sources did.
     """
 
     name: str
@@ -73,6 +78,8 @@ class StagedSource:
     notes: tuple[str, ...] = ()
     has_versions: bool = False
     files: dict[str, str] = field(default_factory=dict)
+    questions: tuple[Question, ...] = ()
+    entered_until: date | None = None
 
     @property
     def table(self) -> str:
@@ -112,4 +119,7 @@ def from_json(text: str, settings: Source) -> StagedSource:
         plain[name] = datetime.fromisoformat(plain[name]) if plain[name] else None
     plain["data_until"] = {k: date.fromisoformat(v) for k, v in plain["data_until"].items()}
     plain["notes"] = tuple(plain["notes"])
+    plain["questions"] = questions_from(plain.get("questions", ()))
+    if plain.get("entered_until"):
+        plain["entered_until"] = date.fromisoformat(plain["entered_until"])
     return StagedSource(settings=settings, **plain)

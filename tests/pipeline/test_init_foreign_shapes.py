@@ -341,9 +341,9 @@ def test_counts_are_measures_and_numbers_of_rows_are_none(tmp_path: Path, duck: 
 
 
 def test_workbooks_are_named_with_what_to_do(tmp_path: Path) -> None:
-    (tmp_path / "customers.xlsx").write_bytes(b"PK")
+    (tmp_path / "customers.xls").write_bytes(b"PK")
     with pytest.raises(
-        ConfigError, match="customers.xlsx: an Excel workbook is not read: save each sheet as CSV"
+        ConfigError, match="customers.xls: an old Excel workbook is not read: save it as .xlsx"
     ):
         propose(tmp_path, tmp_path)
 

@@ -14,9 +14,9 @@ from features.errors import ConfigError
 from features.sources import CONTRACTS
 from pipeline.config import read_project
 from pipeline.config.schema import Project
+from pipeline.config.toml_text import toml_key, toml_string
 from pipeline.engine.duckdb import Connection
 from pipeline.proposing import Proposal, contract_text, propose
-from pipeline.proposing.toml_text import toml_key, toml_string
 from pipeline.staging import StagedSource, stage
 
 

@@ -122,9 +122,9 @@ def test_empty_table_is_refused(world: World) -> None:
 
 
 def test_unknown_ending_says_what_is_readable(world: World) -> None:
-    world.text("u.xlsx", "x")
+    world.text("u.xls", "x")
     with pytest.raises(ContractError, match=r"ending that is not known. Readable: Parquet"):
-        world.stage(usage_events=Source(location="u.xlsx"))
+        world.stage(usage_events=Source(location="u.xls"))
 
 
 def test_broken_parquet_is_a_contract_error(world: World) -> None:
@@ -293,7 +293,7 @@ def test_decimals_follow_the_physical_type(world: World) -> None:
     assert [staged.columns[n].decimals for n in ("whole", "real", "exact", "many")] == [0, 3, 4, 5]
 
 
-@pytest.mark.parametrize("value", [1e17, float("inf"), "12 EUR", "1,5"])
+@pytest.mark.parametrize("value", [1e17, float("inf"), "12 pcs", "1,5"])
 def test_number_that_does_not_fit_is_a_bad_row(world: World, value: Any) -> None:
     good = ["1"] * 30 if isinstance(value, str) else [1.0] * 30
     place = world.parquet(

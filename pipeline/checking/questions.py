@@ -1,0 +1,50 @@
+"""Questions that staging found open on the rows of a source, as findings that stop."""
+
+from collections.abc import Iterator
+
+from pipeline.checking.evidence import Evidence, view
+from pipeline.checking.report import Finding
+from pipeline.staging.asking import questions_between
+
+# Every question there is; `[checks] accept` may name each.
+QUESTIONS = (
+    "open-ends",
+    "ends-not-read",
+    "ends-on-last-day",
+    "request-taken-for-end",
+    "trial-inside-the-row",
+    "never-active",
+    "thousands-or-decimals",
+    "minor-units",
+    "amounts-below-zero",
+    "currencies-mixed",
+    "ids-rounded",
+    "several-ids-in-a-cell",
+    "ids-in-two-writings",
+    "no-account-in-common",
+    "rows-under-one-id",
+    "every-row-twice",
+)
+
+
+def question_findings(evidence: Evidence) -> Iterator[Finding]:
+    """A finding of severity stop for each question that no line of the project file answers."""
+    asked = [question for source in evidence.staged.values() for question in source.questions]
+    accounts = evidence.first("accounts")
+    asked += questions_between(
+        evidence.connection,
+        {name: view(source) for name, source in evidence.staged.items()},
+        accounts.name if accounts is not None else None,
+    )
+    for question in asked:
+        yield Finding(
+            question.name,
+            "stop",
+            question.source,
+            question.words,
+            question.next_step,
+            question.count,
+            question.total,
+            question.unit,
+            question.examples,
+        )

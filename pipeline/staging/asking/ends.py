@@ -1,0 +1,374 @@
+"""What the end of a subscription means: the last day paid for or the first that is not, a day that
+stands for "no end", a request, a trial inside the row, a row that never became active.
+"""
+
+import re
+from collections.abc import Iterator
+from datetime import date, timedelta
+
+from pipeline.staging.asking.question import SHOWN, Opened, Question, Reading
+from pipeline.staging.casts import is_nothing, text
+
+FEWEST = 5
+"""Under five terms a pattern is chance."""
+FEW = 0.02
+SEVERAL = 0.2
+NEARLY_ALL = 0.9
+FAR_DAYS = 15 * 366
+"""A term that would end so long after the newest start is none that anybody agreed on."""
+# Days that programs write for "no end" or "no date": ends of calendars, first days of eras.
+STAND_INS = frozenset(
+    {
+        date(1, 1, 1),
+        date(1753, 1, 1),
+        date(1899, 12, 30),
+        date(1899, 12, 31),
+        date(1900, 1, 1),
+        date(1900, 1, 2),
+        date(1970, 1, 1),
+        date(2079, 6, 6),
+        date(2099, 1, 1),
+        date(2099, 12, 31),
+        date(2100, 1, 1),
+        date(2100, 12, 31),
+        date(2199, 12, 31),
+        date(2222, 2, 2),
+        date(2222, 12, 31),
+        date(2299, 12, 31),
+        date(2500, 12, 31),
+        date(2999, 12, 31),
+        date(3000, 1, 1),
+        date(3000, 12, 31),
+        date(3999, 12, 31),
+        date(4000, 12, 31),
+        date(9999, 1, 1),
+        date(9999, 12, 30),
+        date(9999, 12, 31),
+    }
+)
+TRIAL_END = re.compile(r"(trial_?(period_?)?(ends?|until|expires?|expiry)(_?(at|on|date|time))?)")
+STATUS = re.compile(r"(subscription_|contract_)?(status|state|stage)")
+NEVER_ACTIVE = re.compile(
+    r"incomplete|incomplete[ _]expired|draft|in[ _]approval([ _]process)?|abandoned|void(ed)?"
+    r"|future|failed|not[ _]started|never[ _]activ\w*|rejected|declined|pending([ _]\w+)?|quote"
+    r"|proposal",
+    re.IGNORECASE,
+)
+END_NAME = re.compile(
+    r"(\w+_)?(ends?|ended|valid_to|valid_until|expires?|expiry|expiration|terminated)"
+    r"(_?(at|on|date|time))?|\w*ende|enddatum|g(ue|u|_)?ltig_bis"
+)
+MOST_WORDS = 5
+# Later words are the surer ends: a request to cancel comes before what it asks for.
+REQUEST = re.compile(r"cancell?(ed|ation)(_?(at|on|date|time))?|cancel(_?(date|requested\w*))")
+REAL_END = re.compile(
+    r"(ended|terminated|expired|deactivated)(_?(at|on|date|time))?|expires?(_?(at|on|date))?"
+)
+
+
+def end_questions(opened: Opened) -> Iterator[Question]:
+    """Questions about the ends of subscriptions."""
+    if opened.contract.table != "subscriptions":
+        return
+    if not opened.is_mapped("ends_at"):
+        yield from _not_mapped(opened)
+    else:
+        yield from _words(opened)
+        yield from _stand_ins(opened)
+        if opened.source.end_day is None:
+            yield from _last_days(opened)
+        yield from _requests(opened)
+    yield from _trials(opened)
+    yield from _never_active(opened)
+
+
+def is_stand_in(day: date, first: date, last: date) -> bool:
+    """Whether a day far outside the others stands for none; `first` and `last` of the others.
+
+    >>> is_stand_in(date(2099, 12, 31), date(2022, 1, 1), date(2024, 5, 1))
+    True
+    >>> is_stand_in(date(2031, 12, 31), date(2022, 1, 1), date(2024, 5, 1))
+    False
+    """
+    far = timedelta(days=FAR_DAYS)
+    is_outside = day - last > far or first - day > far
+    return is_outside and (day in STAND_INS or day.year >= 2200 or day.year < 1800)
+
+
+def _not_mapped(opened: Opened) -> Iterator[Question]:
+    """A column that is called an end, of which no value may be read: nobody could ever leave."""
+    part = opened.parts[0]
+    used = {c.from_column for c in part.columns.values()}
+    for name in part.raw.columns:
+        if name in used or not (END_NAME.fullmatch(_small(name))):
+            continue
+        value = text(part.raw.required(name))
+        found = opened.rows(
+            f"SELECT {value}, count(*), sum(count(*)) OVER () FROM {part.raw.relation} AS"
+            f" source_row WHERE {part.kept} AND {value} IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1"
+            f" LIMIT {SHOWN}"
+        )
+        if not found:
+            continue
+        told = ", ".join(f"{v} ({n:,})" for v, n, _ in found)
+        yield Question(
+            "ends-not-read",
+            opened.name,
+            f"ends_at is not mapped, so nobody could ever leave, and `{name}` is called an end; its"
+            f" values are such as {told}",
+            todo=f"Under [sources.{opened.name}.columns] map ends_at from `{name}`: with format"
+            " where it writes dates in its own way, and with empty = { "
+            f'"{name}" = [...] }} under [sources.{opened.name}] for words that mean no end.',
+            count=int(found[0][2]),
+            unit="values",
+        )
+        return
+
+
+def _words(opened: Opened) -> Iterator[Question]:
+    """Words among the dates of ends: unbefristet, open, current."""
+    relation = opened.relation(ends="ends_at", shown="shown:ends_at")
+    found = opened.rows(
+        f"SELECT shown, count(*) FROM {relation} WHERE ends IS NULL AND shown IS NOT NULL"
+        f" AND NOT regexp_matches(shown, '[0-9]') AND NOT {is_nothing('shown')}"
+        f" GROUP BY shown ORDER BY 2 DESC, 1 LIMIT {MOST_WORDS + 1}"
+    )
+    if not found or len(found) > MOST_WORDS:
+        return
+    column = opened.raw_name("ends_at")
+    rows = sum(n for _, n in found)
+    yield Question(
+        "open-ends",
+        opened.name,
+        f"`{column}` holds words among its dates: "
+        + ", ".join(f"{word} on {n:,} rows" for word, n in found),
+        (
+            Reading(
+                "empty",
+                opened.with_values("empty", column, [word for word, _ in found]),
+                f"{rows:,} rows have no end yet",
+            ),
+        ),
+        ask="Words for what has no end?",
+        is_sure=True,
+        count=rows,
+        unit="ends",
+    )
+
+
+def _stand_ins(opened: Opened) -> Iterator[Question]:
+    """Ends on one far day for many, or long before the first start."""
+    relation = opened.relation(
+        account="account_id", starts="starts_at", ends="ends_at", shown="shown:ends_at"
+    )
+    first, last, filled = opened.row(
+        f"SELECT CAST(min(starts) AS DATE), CAST(max(starts) AS DATE), count(ends) FROM {relation}"
+    )
+    if first is None or not filled:
+        return
+    # Compared as text: DuckDB's calendar goes further than Python's.
+    found = opened.rows(
+        f"""SELECT shown, CAST(min(ends) AS VARCHAR), count(*), count(DISTINCT account)
+FROM {relation} WHERE ends > TIMESTAMP '{last + timedelta(days=FAR_DAYS)}'
+  OR ends < TIMESTAMP '{first - timedelta(days=min(FAR_DAYS, (first - date.min).days))}'
+GROUP BY shown ORDER BY 3 DESC, 1 LIMIT {SHOWN}"""
+    )
+    alike = [each for each in found if each[2] >= FEWEST or each[2] >= SEVERAL * filled]
+    sure = [each for each in found if _is_sure(each[1], first, last)]
+    values = list(dict.fromkeys([str(each[0]) for each in (*sure, *alike)]))
+    if not values:
+        return
+    rows = sum(each[2] for each in found if str(each[0]) in values)
+    column = opened.raw_name("ends_at")
+    told = ", ".join(f"{value} on {n:,} rows" for value, _, n, _ in found if str(value) in values)
+    yield Question(
+        "open-ends",
+        opened.name,
+        f"`{column}` holds {told} of {filled:,}",
+        (
+            Reading(
+                "empty",
+                opened.with_values("empty", column, values),
+                f"{rows:,} rows have no end yet",
+            ),
+        ),
+        ask="A day that stands for no end, or a real one? As an end it would never be reached, and"
+        " days until renewal would tell who stays",
+        is_sure=len(sure) >= len(values),
+        count=rows,
+        total=filled,
+        unit="ends",
+    )
+
+
+def _is_sure(stamp: str, first: date, last: date) -> bool:
+    try:
+        day = date.fromisoformat(stamp[:10])
+    except ValueError:
+        return True  # beyond the year 9999, or before our era
+    return is_stand_in(day, first, last)
+
+
+def _last_days(opened: Opened) -> Iterator[Question]:
+    """Terms whose successor begins the day after their end, or that last whole months less a
+    day.
+    """
+    local = opened.parts[0].columns["ends_at"].local if opened.parts else None
+    if local is not None and local.calendar_shift is not None:
+        return  # worked out from the length of a plan
+    relation = opened.relation(account="account_id", starts="starts_at", ends="ends_at")
+    touching, after, whole, short, dated = opened.row(
+        f"""
+WITH terms AS (SELECT * FROM {relation} WHERE ends >= starts AND account IS NOT NULL
+    AND ends < TIMESTAMP '2200-01-01'),
+steps AS (SELECT *, lead(starts) OVER (PARTITION BY account ORDER BY starts, ends) AS following,
+  ends = date_trunc('day', ends) OR CAST(ends AS TIME) >= TIME '23:59:00' AS is_day,
+  date_trunc('day', ends) + INTERVAL 1 DAY AS day_after FROM terms)
+SELECT count(*) FILTER (following = ends
+    OR ends = date_trunc('day', ends) AND CAST(following AS DATE) = CAST(ends AS DATE)),
+  count(*) FILTER (is_day AND CAST(following AS DATE) = CAST(day_after AS DATE)),
+  count(*) FILTER (ends > starts
+    AND starts + to_months(date_diff('month', starts, ends)) = ends),
+  count(*) FILTER (is_day AND day_after > starts + INTERVAL 20 DAY
+    AND date_trunc('day', starts) + to_months(date_diff('month', starts, day_after)) = day_after),
+  count(*) FROM steps"""
+    )
+    followed = touching + after
+    if followed >= FEWEST and after >= max(FEWEST, SEVERAL * followed):
+        is_sure = touching <= FEW * followed
+        told = (
+            f"{after:,} of {followed:,} terms that another one follows end on the day before it"
+            " begins" + (f", {touching:,} on the day itself" if touching else "")
+        )
+        included = f"the next term begins the day after on {after:,} of {followed:,}"
+        excluded = f"it begins on that day on {touching:,} of {followed:,}"
+    elif (
+        followed < FEWEST and short >= max(FEWEST, SEVERAL * dated) and whole <= FEW * dated < short
+    ):
+        is_sure = short >= NEARLY_ALL * dated
+        told = f"{short:,} of {dated:,} terms last whole months less a day (1 to 31 January)"
+        included = f"{short:,} of {dated:,} then last whole months"
+        excluded = f"{whole:,} of {dated:,} last whole months as they are"
+    else:
+        return
+    yield Question(
+        "ends-on-last-day",
+        opened.name,
+        f"`{opened.raw_name('ends_at')}`: {told}",
+        (
+            Reading("end_day", "included", included),
+            Reading("end_day", "excluded", excluded),
+        ),
+        ask="Is the day in it the last one paid for, or the first one that is not? Read wrongly,"
+        " every account seems to leave on the first of a term",
+        is_sure=is_sure,
+        count=after or short,
+        total=followed or dated,
+        unit="terms",
+    )
+
+
+def _requests(opened: Opened) -> Iterator[Question]:
+    """The request to cancel taken for the end, where the end stands beside it."""
+    column = opened.raw_name("ends_at")
+    if not column or not REQUEST.fullmatch(_small(column)) or opened.is_mapped("notice_at"):
+        return
+    part = opened.parts[0]
+    others = [
+        name
+        for name in part.raw.columns
+        if REAL_END.fullmatch(_small(name))
+        and name not in {c.from_column for c in part.columns.values()}
+    ]
+    for other in others:
+        required = part.raw.required(other)
+        mine = part.raw.required(column)
+        both, later = opened.row(
+            f"SELECT count(*), count(*) FILTER ({text(required)} <> {text(mine)}) FROM"
+            f" {part.raw.relation} AS source_row WHERE {part.kept} AND {text(required)} IS NOT NULL"
+            f" AND {text(mine)} IS NOT NULL"
+        )
+        if both and later:
+            yield Question(
+                "request-taken-for-end",
+                opened.name,
+                f"ends_at is filled from `{column}`, and `{other}` differs from it on {later:,} of"
+                f" {both:,} rows that have both: when leaving was asked for, and when cover ended",
+                todo=f"Under [sources.{opened.name}.columns] map ends_at from `{other}` and"
+                f" notice_at from `{column}`, or accept this finding with a reason.",
+                count=later,
+                total=both,
+            )
+            return
+
+
+def _trials(opened: Opened) -> Iterator[Question]:
+    """A trial inside the row of the subscription: cover counts as paid from its end on."""
+    if opened.source.trial_ends is not None or opened.is_mapped("is_trial"):
+        return
+    part = opened.parts[0]
+    used = {c.from_column for c in part.columns.values()}
+    name = next(
+        (n for n in part.raw.columns if TRIAL_END.fullmatch(_small(n)) and n not in used), None
+    )
+    if name is None or "starts_at" not in part.columns:
+        return
+    trial = text(part.raw.required(name))
+    filled, total = opened.row(
+        f"SELECT count({trial}), count(*) FROM {part.raw.relation} AS source_row WHERE {part.kept}"
+    )
+    if not filled:
+        return
+    yield Question(
+        "trial-inside-the-row",
+        opened.name,
+        f"`{name}` is filled on {filled:,} of {total:,} rows: a trial that is part of the row",
+        (
+            Reading("trial_ends", name, f"paid cover begins at the trial's end on {filled:,} rows"),
+            Reading("trial_ends", "", "the time of a trial counts as paid"),
+        ),
+        ask="Taken as paid, whoever only tried is a customer who leaves",
+        is_sure=True,
+        count=filled,
+        total=total,
+    )
+
+
+def _never_active(opened: Opened) -> Iterator[Question]:
+    """Rows whose status says that they never became a running subscription."""
+    part = opened.parts[0]
+    for name in part.raw.columns:
+        if not STATUS.fullmatch(_small(name)) or name in (*opened.source.keep,):
+            continue
+        status = text(part.raw.required(name))
+        found = opened.rows(
+            f"SELECT {status}, count(*) FROM {part.raw.relation} AS source_row WHERE {part.kept}"
+            " GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 30"
+        )
+        values = [(str(v), n) for v, n in found if v is not None and NEVER_ACTIVE.fullmatch(str(v))]
+        if not values or len(values) == len(found):
+            continue
+        rows, total = sum(n for _, n in values), sum(n for _, n in found)
+        told = ", ".join(f"{v} on {n:,} rows" for v, n in values)
+        yield Question(
+            "never-active",
+            opened.name,
+            f"`{name}` says {told} of {total:,}: subscriptions that never ran",
+            (
+                Reading(
+                    "drop",
+                    opened.with_values("drop", name, [v for v, _ in values]),
+                    f"{rows:,} rows are left out and counted",
+                ),
+            ),
+            ask="Without an end they would be customers for ever",
+            is_sure=True,
+            count=rows,
+            total=total,
+        )
+
+
+def _small(name: str) -> str:
+    """The name in small letters and underscores, the last part of a dotted one."""
+    spaced = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name.rpartition(".")[2])
+    return re.sub(r"[^a-z0-9]+", "_", spaced.lower()).strip("_")

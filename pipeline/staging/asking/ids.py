@@ -1,0 +1,255 @@
+"""Ids that no longer name one account: rounded by a spreadsheet, several in a cell, written in two
+ways.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from pipeline.engine.duckdb import Connection, literal, row, rows
+from pipeline.staging.asking.question import Opened, Question, Reading
+from pipeline.staging.casts import FLOATS
+from pipeline.staging.mapping import ID_WRITINGS
+
+FEWEST = 5
+"""Accounts under which two sources may share none by chance, and a pattern is none."""
+SEVERAL = 0.2
+MOSTLY = 0.5
+SHOWN = 3
+SCIENTIFIC = r"^[+-]?\d(\.\d+)?[eE]\+?\d+$"
+MARKS = (";", ",", "|")
+LARGEST_WHOLE = 2**53
+# Writing of `id_writing` -> what is alike then, in words.
+PATTERNS = {
+    "first_15_letters": "their first 15 letters are ids of",
+    "small_letters": "in small letters they are ids of",
+    "no_leading_zeros": "without leading zeros they are ids of",
+}
+# Writings that no key brings together: what they are, and SQL of the id without them.
+OTHER_PATTERNS = {
+    "without letters and signs before their figures they are ids of": (
+        "nullif(regexp_replace({}, '^[^0-9]+', ''), '')"
+    ),
+    "without signs between their letters they are ids of": (
+        "nullif(regexp_replace(lower({}), '[^a-z0-9]', '', 'g'), '')"
+    ),
+}
+
+
+def id_questions(opened: Opened) -> Iterator[Question]:
+    """Questions about the ids of accounts in one source."""
+    yield from _rounded(opened)
+    yield from _lists(opened)
+
+
+def _rounded(opened: Opened) -> Iterator[Question]:
+    """Ids in scientific notation, or too long for the number that holds them."""
+    for part in opened.parts:
+        column = part.columns.get("account_id")
+        raw = part.raw.column(column.from_column) if column and column.from_column else None
+        if column is None or raw is None or not (raw.is_text or raw.type in FLOATS):
+            continue
+        is_rounded = (
+            f"regexp_matches(x, {literal(SCIENTIFIC)})"
+            if raw.is_text
+            else f"abs(TRY_CAST(x AS DOUBLE)) >= {LARGEST_WHOLE}"
+        )
+        count, ids, total, example = opened.row(
+            f"SELECT count(*) FILTER ({is_rounded}), count(DISTINCT x) FILTER ({is_rounded}),"
+            f" count(*), min(x) FILTER ({is_rounded}) FROM (SELECT {column.shown} AS x FROM"
+            f" {part.raw.relation} AS source_row WHERE {part.kept})"
+        )
+        if not count:
+            continue
+        yield Question(
+            "ids-rounded",
+            opened.name,
+            f"`{column.from_column}` holds {ids:,} ids such as {example} on {count:,} of"
+            f" {total:,} rows: long numbers rounded on their way, so that several accounts may have"
+            " become one",
+            todo="The figures are lost in this file: export again with the ids as text (in a"
+            " spreadsheet format the column as text before it is filled). Accept the finding only"
+            " where such ids are real.",
+            count=count,
+            total=total,
+            examples=(str(example),),
+        )
+        return
+
+
+def _lists(opened: Opened) -> Iterator[Question]:
+    """Cells that name several accounts."""
+    for part in opened.parts:
+        column = part.columns.get("account_id")
+        raw = part.raw.column(column.from_column) if column and column.from_column else None
+        if column is None or raw is None or not raw.is_text or column.from_column == "":
+            continue
+        for mark in MARKS:
+            cells, total, known, tokens, example = opened.row(
+                f"""
+WITH ids AS (SELECT {column.value} AS x, count(*) AS n FROM {part.raw.relation} AS source_row
+    WHERE {part.kept} GROUP BY 1),
+lists AS (SELECT x, n FROM ids WHERE contains(x, {literal(mark)})),
+tokens AS (SELECT trim(unnest(string_split(x, {literal(mark)}))) AS token FROM lists)
+SELECT (SELECT sum(n) FROM lists), (SELECT sum(n) FROM ids),
+  (SELECT count(DISTINCT token) FROM tokens WHERE token IN (SELECT x FROM ids)
+    OR token IN (SELECT token FROM tokens GROUP BY 1 HAVING count(*) > 1)),
+  (SELECT count(DISTINCT token) FROM tokens), (SELECT min(x) FROM lists)"""
+            )
+            if not cells or not tokens or known < max(2, MOSTLY * tokens):
+                continue
+            yield Question(
+                "several-ids-in-a-cell",
+                opened.name,
+                f"`{column.from_column}` holds several ids between {mark!r} on {int(cells):,} of"
+                f" {int(total):,} rows, such as {example}; {known:,} of the {tokens:,} parts occur"
+                " elsewhere as ids",
+                (
+                    Reading(
+                        "split",
+                        {**dict(opened.source.split), column.from_column: mark},
+                        "such a row counts for each of its accounts",
+                    ),
+                ),
+                ask="One account with such a name, or several accounts?",
+                count=int(cells),
+                total=int(total),
+                examples=(str(example),),
+            )
+            return
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """Two sources and how many accounts they share."""
+
+    one: str
+    other: str
+    accounts: int
+    shared: int
+
+
+def questions_between(
+    connection: Connection, relations: Mapping[str, str], lists: str | None
+) -> Iterator[Question]:
+    """Sources that share no account, or fewer than they would in one writing.
+
+    Parameters
+    ----------
+    relations
+        Source -> SQL relation with the column account_id.
+    lists
+        The source that lists the accounts, if any; the others are compared with it first.
+    """
+    names = sorted(relations, key=lambda name: name != lists)
+    asked: set[str] = set()
+    for index, one in enumerate(names):
+        for other in names[index + 1 :]:
+            if other in asked:
+                continue
+            pair = _pair(connection, relations, one, other)
+            if pair is None or pair.shared == pair.accounts:
+                continue
+            question = _of_pair(connection, relations, pair)
+            if question is not None:
+                asked.add(other)
+                yield question
+
+
+def _ids(relation: str, form: str = "{0}") -> str:
+    value = form.format("account_id")
+    return f"SELECT DISTINCT {value} AS id FROM {relation} WHERE account_id IS NOT NULL"
+
+
+def _pair(
+    connection: Connection, relations: Mapping[str, str], one: str, other: str
+) -> _Pair | None:
+    mine, theirs, shared = row(
+        connection,
+        f"WITH a AS ({_ids(relations[one])}), b AS ({_ids(relations[other])}) SELECT (SELECT"
+        " count(*) FROM a), (SELECT count(*) FROM b), (SELECT count(*) FROM a JOIN b USING (id))",
+    )
+    if min(mine, theirs) < FEWEST:
+        return None
+    return _Pair(one, other, min(mine, theirs), shared)
+
+
+def _of_pair(connection: Connection, relations: Mapping[str, str], pair: _Pair) -> Question | None:
+    one, other = relations[pair.one], relations[pair.other]
+    best, words, gained = _best_pattern(connection, one, other, pair.shared)
+    is_pattern = gained >= max(FEWEST, SEVERAL * (pair.accounts - pair.shared))
+    if pair.shared and not is_pattern:
+        return None
+    told = "; ".join(
+        f"{name}: {', '.join(_examples(connection, relations[name], against))}"
+        for name, against in ((pair.one, other), (pair.other, one))
+    )
+    which = (
+        f"{pair.shared:,} of {pair.accounts:,} accounts"
+        if pair.shared
+        else f"none of {pair.accounts:,} accounts"
+    )
+    if not is_pattern:
+        return Question(
+            "no-account-in-common",
+            pair.other,
+            f"{pair.one} and {pair.other} share {which} ({told})",
+            todo=f"Map account_id of {pair.other} to the column that holds the ids of {pair.one},"
+            " or fetch it with a lookup; as they are, no row of one says anything of the other.",
+            count=0,
+            total=pair.accounts,
+            unit="accounts",
+        )
+    reads = (Reading("id_writing", [best], f"{gained:,} more are shared then"),) if best else ()
+    both = (
+        f"The same line under [sources.{pair.one}]."
+        if best
+        else "Bring them to one writing before tenure reads them."
+    )
+    return Question(
+        "ids-in-two-writings",
+        pair.other,
+        f"{pair.one} and {pair.other} share {which} as they are written, but of {gained:,} others"
+        f" {words} {pair.one} ({told})",
+        reads,
+        is_sure=bool(best) and not pair.shared and gained >= MOSTLY * pair.accounts,
+        todo=both,
+        count=gained,
+        total=pair.accounts,
+        unit="accounts",
+    )
+
+
+def _best_pattern(
+    connection: Connection, one: str, other: str, shared: int
+) -> tuple[str, str, int]:
+    """(form of `id_writing` or empty, in words, accounts that are shared in it and are not now);
+    a form that makes two ids of one table one is none.
+    """
+    best = ("", "", 0)
+    forms = [
+        *((name, words, ID_WRITINGS[name]) for name, words in PATTERNS.items()),
+        *(("", words, sql) for words, sql in OTHER_PATTERNS.items()),
+    ]
+    for name, words, sql in forms:
+        kept, before, found = row(
+            connection,
+            f"WITH a AS ({_ids(one)}), b AS ({_ids(other)}), x AS ({_ids(one, sql)}), y AS"
+            f" ({_ids(other, sql)}) SELECT (SELECT count(*) FROM x) + (SELECT count(*) FROM y),"
+            " (SELECT count(*) FROM a) + (SELECT count(*) FROM b),"
+            " (SELECT count(*) FROM x JOIN y USING (id))",
+        )
+        # Ids of one account in two writings inside one table fall together, others must not.
+        if found - shared > best[2] and before - kept <= found - shared:
+            best = (name, words, found - shared)
+    return best
+
+
+def _examples(connection: Connection, relation: str, against: str) -> Sequence[str]:
+    found = rows(
+        connection,
+        f"SELECT DISTINCT account_id AS id FROM {relation} WHERE account_id IS NOT NULL AND"
+        f" account_id NOT IN (SELECT account_id FROM {against} WHERE account_id IS NOT NULL)"
+        f" ORDER BY 1 LIMIT {SHOWN}",
+    )
+    return [re.sub(r"\s", " ", str(value)) for (value,) in found]

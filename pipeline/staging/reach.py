@@ -1,0 +1,124 @@
+"""How far rows reach: no single row sets the end of a source.
+
+A row dated years ahead is a typing error, and a day after the start of the command has not been
+yet. Of contracts, which may begin on days to come, the last day counts on which starts are entered
+as usually.
+"""
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+
+import numpy as np
+
+from pipeline.engine.duckdb import Connection, literal, row, rows
+
+# Rows that record the past; contracts, goals and milestones may speak of days to come.
+RECORDS = frozenset(
+    {
+        "usage_events",
+        "invoices",
+        "support_tickets",
+        "surveys",
+        "touchpoints",
+        "csm_notes",
+        "outcomes",
+        "interventions",
+    }
+)
+MOST_OUTLYING = 0.001
+"""Share of rows (or one row) beyond the body that may be errors; more are a part of the feed."""
+FEWEST_ROWS = 50
+SHORTEST_GAP = 14
+GAPS = 3.0
+"""Times the largest usual gap between days with rows after which a few rows stand alone."""
+FEWEST_STARTS = 12
+USUAL_DAYS = 730
+NEVER_BY_CHANCE = 0.001
+CLOCKS_DIFFER = timedelta(days=1)
+
+
+def first_outlying_day(counts: Sequence[tuple[date, int]]) -> date | None:
+    """The first of the days that a few rows lie alone on, far beyond the body; None: there is none.
+
+    >>> days = [(date(2024, 1, 1) + timedelta(days=i), 100) for i in range(60)]
+    >>> first_outlying_day([*days, (date(2035, 5, 1), 1)])
+    datetime.date(2035, 5, 1)
+    >>> first_outlying_day(days) is None
+    True
+    """
+    total = sum(n for _, n in counts)
+    if total < FEWEST_ROWS:
+        return None
+    days = sorted(counts)
+    may_err = max(1.0, MOST_OUTLYING * total)
+    beyond, outlying = 0, None
+    for place in range(len(days) - 1, 0, -1):
+        beyond += days[place][1]
+        if beyond > may_err:
+            break
+        gap = (days[place][0] - days[place - 1][0]).days
+        earlier = [d.toordinal() for d, _ in days[:place]]
+        usual = float(np.quantile(np.diff(earlier), 0.99)) if len(earlier) > 1 else float(gap)
+        if gap > max(SHORTEST_GAP, GAPS * usual):
+            outlying = days[place][0]
+    return outlying
+
+
+def end_of_rows(
+    counts: Sequence[tuple[date, int]], started: datetime | None
+) -> tuple[date, str] | None:
+    """(first day on which no row may lie, why) of a source that records the past; None: no row
+    does.
+    """
+    if started is not None:
+        tomorrow = (started + CLOCKS_DIFFER).date() + timedelta(days=1)
+        counts = [(day, n) for day, n in counts if day < tomorrow] or counts
+        if counts and max(counts)[0] >= tomorrow:
+            return None  # every row does: a clock of the machine, not of the table
+    outlying = first_outlying_day(counts)
+    if outlying is not None:
+        return outlying, "lies far beyond all other rows"
+    return None if started is None else (tomorrow, "lies after the start of this command")
+
+
+def entered_until(connection: Connection, table: str, until: date) -> date | None:
+    """The newest start in a table of contracts where it ended before `until`; None: it goes on.
+
+    It ended where the stretch without a start since is longer than any before, or where terms ran
+    out in it and fewer were renewed than chance allows.
+    """
+    found = rows(
+        connection,
+        f"SELECT DISTINCT CAST(starts_at AS DATE) AS day FROM {table} WHERE starts_at <"
+        f" {literal(until)} ORDER BY 1",
+    )
+    starts: list[date] = [day for (day,) in found]
+    if len(starts) < FEWEST_STARTS:
+        return None
+    newest = starts[-1]
+    silent = (until - newest).days
+    if silent < 2:
+        return None
+    usual = [d for d in starts if (newest - d).days <= USUAL_DAYS]
+    gaps = np.diff([d.toordinal() for d in usual])
+    if silent > max(SHORTEST_GAP, 2 * int(gaps.max())) and len(gaps) >= FEWEST_STARTS:
+        return newest
+    return newest if _none_renewed(connection, table, newest, until) else None
+
+
+def _none_renewed(connection: Connection, table: str, newest: date, until: date) -> bool:
+    """Whether so many terms ran out since the newest start that some would have been renewed."""
+    ended, renewed, waiting = row(
+        connection,
+        f"""
+WITH terms AS (SELECT account_id, ends_at, lead(starts_at) OVER (PARTITION BY account_id
+    ORDER BY starts_at, ends_at) AS following FROM {table} WHERE ends_at IS NOT NULL)
+SELECT count(*) FILTER (ends_at < {literal(newest)}),
+  count(*) FILTER (ends_at < {literal(newest)} AND following <= ends_at + INTERVAL 7 DAY),
+  count(DISTINCT account_id) FILTER (following IS NULL AND ends_at > {literal(newest)} + INTERVAL 1
+    DAY AND ends_at + INTERVAL 1 DAY < {literal(until)})
+FROM terms""",
+    )
+    if not ended or not renewed or not waiting:
+        return False
+    return bool((1 - renewed / (ended + 1)) ** waiting < NEVER_BY_CHANCE)

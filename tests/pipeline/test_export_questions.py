@@ -1,0 +1,586 @@
+"""What an export leaves open: proposed where its rows decide, asked where they do not.
+
+Inputs in the shape of exports as their vendors describe them, each made here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from features.errors import GateRefused
+from pipeline.checking import check_sources, refuse_training
+from pipeline.config import read_project
+from pipeline.engine.duckdb import Connection, connected, rows
+from pipeline.proposing import propose
+from pipeline.staging import StagedSource, stage
+from pipeline.workspace import open_workspace
+
+DAY = timedelta(days=1)
+FIRST = date(2023, 1, 1)
+
+
+@dataclass(frozen=True)
+class Export:
+    """A folder of tables with the file that `init` proposed for it."""
+
+    folder: Path
+    toml: str
+    unguessed: tuple[str, ...]
+
+    def staged(self, duck: Connection, *more: str) -> dict[str, StagedSource]:
+        """The sources by the proposed file, with lines put under the first table."""
+        toml = self.toml
+        for line in more:
+            toml = toml.replace("[sources.", f"{line}\n[sources.", 1) if "zone" in line else toml
+        (self.folder / "tenure.toml").write_text(toml, encoding="utf-8")
+        return stage(read_project(self.folder), self.folder, duck)
+
+
+def export(folder: Path, *, account: str | None = None, **tables: str) -> Export:
+    """Write tables (name -> text) and propose."""
+    for name, text in tables.items():
+        (folder / f"{name}.csv").write_text(text, encoding="utf-8")
+    proposal = propose(folder, folder, account=account)
+    return Export(folder, proposal.toml, proposal.unguessed)
+
+
+def table(header: str, lines: Sequence[str]) -> str:
+    return "\n".join([header, *lines]) + "\n"
+
+
+def logins(accounts: Sequence[str], name: str = "customer_id", days: int = 540) -> str:
+    return table(
+        f"{name},login_date",
+        [f"{a},{FIRST + k * DAY}" for i, a in enumerate(accounts) for k in range(i % 7, days, 9)],
+    )
+
+
+def months(count: int) -> list[date]:
+    """The first days of so many months."""
+    return [date(2023 + i // 12, i % 12 + 1, 1) for i in range(count + 1)]
+
+
+def names(questions: Sequence[Any]) -> list[str]:
+    return [question.name for question in questions]
+
+
+ACCOUNTS = [f"c{i:03d}" for i in range(24)]
+
+
+# --- the last day paid for
+# ------------------------------------------------------------------------
+
+
+def thirteenth_to_twelfth() -> str:
+    """Lago: a billable period runs from the 13th to the 12th."""
+    starts = [day.replace(day=13) for day in months(17)]
+    return table(
+        "customer_id,from_date,end_date,mrr",
+        [
+            f"{a},{begin},{end - DAY},30"
+            for a in ACCOUNTS
+            for begin, end in zip(starts, starts[1:], strict=False)
+        ],
+    ).replace("from_date", "start_date")
+
+
+def years_in_german() -> str:
+    """One contract a customer, 01.01. to 31.12., points between day, month and year."""
+    return table(
+        "customer_id;start_date;end_date;mrr",
+        [f"{a};01.{i % 12 + 1:02d}.2023;{_year_end(i)};30" for i, a in enumerate(ACCOUNTS)],
+    )
+
+
+def _year_end(i: int) -> str:
+    begin = date(2023, i % 12 + 1, 1)
+    return f"{begin.replace(year=2024) - DAY:%d.%m.%Y}"
+
+
+def last_second() -> str:
+    """Ends written as the last second of their day."""
+    days = months(17)
+    return table(
+        "customer_id,start_date,end_date,mrr",
+        [
+            f"{a},{begin} 00:00:00Z,{end - DAY} 23:59:59Z,30"
+            for a in ACCOUNTS
+            for begin, end in zip(days, days[1:], strict=False)
+        ],
+    )
+
+
+@pytest.mark.parametrize("contracts", [thirteenth_to_twelfth, years_in_german, last_second])
+def test_end_on_the_last_day_paid_for_is_proposed(
+    tmp_path: Path, duck: Connection, contracts: Any
+) -> None:
+    made = export(tmp_path, subscriptions=contracts(), logins=logins(ACCOUNTS))
+    assert 'end_day = "included"' in made.toml
+    made.staged(duck)
+    ends = rows(
+        duck,
+        "select count(*) from staged_subscriptions where ends_at <> date_trunc('day', ends_at)",
+    )
+    assert ends == [(0,)]
+    gaps = rows(
+        duck,
+        "select distinct following - ends_at from (select ends_at, lead(starts_at) over (partition"
+        " by account_id order by starts_at) as following from staged_subscriptions) where"
+        " following is not null",
+    )
+    assert gaps in ([], [(timedelta(0),)])
+
+
+def test_undeclared_last_days_stop_a_project_that_was_written_by_hand(
+    tmp_path: Path, duck: Connection
+) -> None:
+    made = export(tmp_path, subscriptions=thirteenth_to_twelfth(), logins=logins(ACCOUNTS))
+    toml = made.toml.replace('end_day = "included"\n', "")
+    (tmp_path / "tenure.toml").write_text(toml, encoding="utf-8")
+    staged = stage(read_project(tmp_path), tmp_path, duck)["subscriptions"]
+    assert names(staged.questions) == ["ends-on-last-day"]
+    workspace = open_workspace(tmp_path, tmp_path, datetime(2024, 8, 1))
+    with workspace.store.writing(), connected() as fresh:
+        report = check_sources(workspace, fresh)
+    with pytest.raises(GateRefused, match='end_day = "included"'):
+        refuse_training(report)
+
+
+def test_ends_of_both_kinds_are_asked_and_ends_on_the_next_start_are_not(tmp_path: Path) -> None:
+    days = months(17)
+    both = table(
+        "customer_id,start_date,end_date,mrr",
+        [
+            f"{a},{begin},{end - DAY * (i % 2)},30"
+            for i, a in enumerate(ACCOUNTS)
+            for begin, end in zip(days, days[1:], strict=False)
+        ],
+    )
+    made = export(tmp_path, subscriptions=both, logins=logins(ACCOUNTS))
+    assert '# end_day = "included"' in made.toml
+    assert '# end_day = "excluded"' in made.toml
+    assert '\nend_day = "' not in made.toml
+    folder = tmp_path / "plain"
+    folder.mkdir()
+    plain = table(
+        "customer_id,start_date,end_date,mrr",
+        [f"{a},{b},{e},30" for a in ACCOUNTS for b, e in zip(days, days[1:], strict=False)],
+    )
+    assert "end_day" not in export(folder, subscriptions=plain, logins=logins(ACCOUNTS)).toml
+
+
+# --- days and words for no end
+# --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "2099-12-31",
+        "9999-12-31",
+        "1900-01-01",
+        "0000-00-00",
+        "NULL",
+        "\\N",
+        "unbefristet",
+        "2999-12-31 00:00:00",
+    ],
+)
+def test_what_stands_for_no_end_is_no_end(tmp_path: Path, duck: Connection, written: str) -> None:
+    contracts = table(
+        "customer_id,valid_from,valid_to,mrr",
+        [
+            f"{a},{FIRST + i * DAY},{written if i % 3 else FIRST + (200 + i) * DAY},40"
+            for i, a in enumerate(ACCOUNTS)
+        ],
+    )
+    made = export(tmp_path, contracts=contracts, logins=logins(ACCOUNTS))
+    assert 'kind = "churn"' in made.toml
+    assert 'convention = "open_until_cancelled"' in made.toml
+    staged = made.staged(duck)["subscriptions"]
+    assert not staged.questions
+    assert not staged.rows_bad
+    assert rows(duck, "select count(ends_at), count(*) from staged_subscriptions") == [(8, 24)]
+
+
+@pytest.mark.parametrize("written", ["2099-12-31", "unbefristet", "1900-01-01"])
+def test_undeclared_stand_in_for_no_end_is_asked(
+    tmp_path: Path, duck: Connection, written: str
+) -> None:
+    contracts = table(
+        "account_id,starts_at,ends_at",
+        [f"{a},{FIRST},{written if i % 3 else FIRST + 200 * DAY}" for i, a in enumerate(ACCOUNTS)],
+    )
+    (tmp_path / "c.csv").write_text(contracts, encoding="utf-8")
+    (tmp_path / "tenure.toml").write_text(
+        'name = "p"\n[sources.subscriptions]\nlocation = "c.csv"\n'
+        '[[targets]]\nname = "t"\nkind = "churn"\nhorizon_days = 30\n',
+        encoding="utf-8",
+    )
+    try:
+        staged = stage(read_project(tmp_path), tmp_path, duck)
+        told = " ".join(q.next_step for q in staged["subscriptions"].questions)
+    except GateRefused as refusal:
+        told = str(refusal)
+    assert f'empty = {{ ends_at = ["{written}"] }}' in told
+
+
+def test_far_ends_that_differ_are_ends(tmp_path: Path) -> None:
+    contracts = table(
+        "customer_id,valid_from,valid_to,mrr",
+        [f"{a},{FIRST},{date(2033 + i, 5, 1 + i)},40" for i, a in enumerate(ACCOUNTS)],
+    )
+    made = export(tmp_path, contracts=contracts, logins=logins(ACCOUNTS))
+    assert "empty" not in made.toml
+
+
+# --- request and end, trials, what never ran
+# ------------------------------------------------------
+
+
+def stripe(i: int) -> str:
+    begin = datetime(2023, 1, 1) + i * 3 * DAY
+    trial = begin + 14 * DAY
+    asked, ended = begin + 100 * DAY, begin + 134 * DAY
+    status = "incomplete_expired" if i % 8 == 7 else "canceled" if i % 4 == 1 else "active"
+    left = f"{asked.timestamp():.0f},{ended.timestamp():.0f}" if i % 4 == 1 else ","
+    return f"{ACCOUNTS[i]},{begin.timestamp():.0f},{left},{status},{trial.timestamp():.0f}"
+
+
+def test_stripe_row_is_cover_from_the_trial_to_ended_at(tmp_path: Path, duck: Connection) -> None:
+    text = table(
+        "customer,start_date,canceled_at,ended_at,status,trial_end",
+        [stripe(i) for i in range(len(ACCOUNTS))],
+    )
+    made = export(tmp_path, subscriptions=text, logins=logins(ACCOUNTS, "customer"))
+    made.staged(duck)
+    found = rows(
+        duck,
+        "select count(*), count(ends_at), count(notice_at), min(starts_at),"
+        " max(ends_at - notice_at) from staged_subscriptions",
+    )
+    assert found == [(21, 6, 6, datetime(2023, 1, 15), timedelta(days=34))]
+
+
+def test_recurly_row_ends_when_it_expires_and_not_when_that_was_asked_for(
+    tmp_path: Path, duck: Connection
+) -> None:
+    text = table(
+        "account_code,uuid,state,activated_at,canceled_at,expires_at,trial_started_at,trial_ends_at",
+        [
+            f"{a},u{i},{'failed' if i == 3 else 'expired' if i % 2 else 'active'},2023-01-0{1 + i % 9}T00:00:00Z,"
+            + ("2023-05-01T10:00:00Z,2023-06-01T00:00:00Z" if i % 2 else ",")
+            + ",2023-01-01T00:00:00Z,2023-01-15T00:00:00Z"
+            for i, a in enumerate(ACCOUNTS)
+        ],
+    )
+    made = export(
+        tmp_path,
+        account="account_code",
+        subscriptions=text,
+        logins=logins(ACCOUNTS, "account_code"),
+    )
+    made.staged(duck)
+    found = rows(
+        duck,
+        "select count(*), count(ends_at), min(ends_at), min(notice_at), min(starts_at) from"
+        " staged_subscriptions",
+    )
+    assert found == [
+        (23, 11, datetime(2023, 6, 1), datetime(2023, 5, 1, 10), datetime(2023, 1, 15))
+    ]
+
+
+def test_request_mapped_as_the_end_is_asked(tmp_path: Path, duck: Connection) -> None:
+    lines = [f"{a},2023-01-01,2023-05-0{1 + i % 9},2023-06-01" for i, a in enumerate(ACCOUNTS)]
+    (tmp_path / "s.csv").write_text(
+        table("account_id,started,cancelled_at,terminated_on", lines), encoding="utf-8"
+    )
+    (tmp_path / "tenure.toml").write_text(
+        'name = "p"\n[sources.subscriptions]\nlocation = "s.csv"\n'
+        'columns = { starts_at = "started", ends_at = "cancelled_at" }\n'
+        '[[targets]]\nname = "t"\nkind = "churn"\nhorizon_days = 30\n',
+        encoding="utf-8",
+    )
+    questions = stage(read_project(tmp_path), tmp_path, duck)["subscriptions"].questions
+    assert names(questions) == ["request-taken-for-end"]
+    assert "`terminated_on`" in questions[0].next_step
+
+
+def test_end_that_cannot_be_read_is_asked_and_leaves_the_target_churn(tmp_path: Path) -> None:
+    contracts = table(
+        "customer_id,valid_from,valid_to,mrr",
+        [f"{a},{FIRST},Q{1 + i % 4}/20{24 + i % 3},40" for i, a in enumerate(ACCOUNTS)],
+    )
+    made = export(tmp_path, contracts=contracts, logins=logins(ACCOUNTS))
+    assert 'kind = "churn"' in made.toml
+    assert "ASKED (ends-not-read)" in made.toml
+    assert "Q1/2024" in made.toml
+
+
+# --- numbers
+# --------------------------------------------------------------------------------------
+
+
+def invoices(amounts: Sequence[str], delimiter: str = ";") -> str:
+    return table(
+        delimiter.join(("customer_id", "invoice_no", "invoice_date", "amount")),
+        [
+            delimiter.join((ACCOUNTS[i % 24], f"R{i}", f"{FIRST + i * DAY}", amount))
+            for i, amount in enumerate(amounts)
+        ],
+    )
+
+
+@pytest.mark.parametrize(
+    ("writing", "cents"),
+    [
+        ("$1,080.50", 108050),
+        ("($80.00)", -8000),
+        ("80.00-", -8000),
+        ("USD 12", 1200),
+        ("1 234.50", 123450),
+        ("CHF 1'234.50", 123450),
+        ("−7.25", -725),
+        ("12,34,567.00", 123456700),
+    ],
+)
+def test_amount_is_read_as_people_write_it(
+    tmp_path: Path, duck: Connection, writing: str, cents: int
+) -> None:
+    text = invoices([writing, *(["10.25"] * 40)])
+    made = export(tmp_path, invoices=text, logins=logins(ACCOUNTS))
+    staged = made.staged(duck)["invoices"]
+    assert not staged.questions
+    assert not staged.rows_bad
+    assert rows(duck, "select amount from staged_invoices where invoice_id = 'R0'") == [(cents,)]
+
+
+@pytest.mark.parametrize(
+    ("writing", "cents"), [("1.080,50 €", 108050), ("-80,00", -8000), ("1.029", 102900)]
+)
+def test_german_amounts_are_read_where_some_show_their_comma(
+    tmp_path: Path, duck: Connection, writing: str, cents: int
+) -> None:
+    text = invoices([writing, *(["10,25"] * 40)])
+    made = export(tmp_path, rechnungen_invoices=text, logins=logins(ACCOUNTS))
+    made.staged(duck)
+    assert rows(duck, "select amount from staged_invoices where invoice_id = 'R0'") == [(cents,)]
+
+
+@pytest.mark.parametrize(
+    "amounts",
+    [
+        ["1.029", "350", "932"] * 14,
+        ["12.500", "7.250"] * 20,
+        ["€ 1.200", "€ 80"] * 20,
+    ],
+)
+def test_point_before_three_figures_is_asked(
+    tmp_path: Path, duck: Connection, amounts: list[str]
+) -> None:
+    made = export(tmp_path, invoices=invoices(amounts), logins=logins(ACCOUNTS))
+    assert "ASKED (thousands-or-decimals)" in made.toml
+    assert names(made.staged(duck)["invoices"].questions) == ["thousands-or-decimals"]
+    for mark, cents in ((",", 1000), (".", 1)):
+        chosen = made.toml.replace(f'# decimal = "{mark}"  #', f'decimal = "{mark}"  #')
+        (tmp_path / "tenure.toml").write_text(chosen, encoding="utf-8")
+        staged = stage(read_project(tmp_path), tmp_path, duck)["invoices"]
+        assert not staged.questions
+        number = float(amounts[0].strip("€ "))
+        first = rows(duck, "select amount from staged_invoices where invoice_id = 'R0'")[0][0]
+        assert first == pytest.approx(number * cents * 100, abs=1)
+
+
+@pytest.mark.parametrize("amounts", [["0.350", "1.029"] * 20, ["1029", "1.029"] * 20])
+def test_point_that_can_only_begin_decimals_is_not_asked(
+    tmp_path: Path, amounts: list[str]
+) -> None:
+    made = export(tmp_path, invoices=invoices(amounts), logins=logins(ACCOUNTS))
+    assert "ASKED" not in made.toml
+
+
+def test_whole_amounts_beside_moments_are_asked(tmp_path: Path, duck: Connection) -> None:
+    lines = [f"{ACCOUNTS[i % 24]},in_{i},{1672531200 + i * 86400},{2900 + i}" for i in range(60)]
+    made = export(
+        tmp_path,
+        invoices=table("customer,invoice_id,created,amount", lines),
+        logins=logins(ACCOUNTS, "customer"),
+    )
+    assert '# minor_units = ["amount"]' in made.toml
+    assert "# minor_units = []" in made.toml
+    (tmp_path / "tenure.toml").write_text(
+        made.toml.replace('# minor_units = ["amount"]', 'minor_units = ["amount"]'), "utf-8"
+    )
+    assert not stage(read_project(tmp_path), tmp_path, duck)["invoices"].questions
+    assert rows(duck, "select min(amount) from staged_invoices") == [(2900,)]
+
+
+def test_amounts_below_zero_are_asked(tmp_path: Path, duck: Connection) -> None:
+    made = export(tmp_path, invoices=invoices(["-80.00"] * 40), logins=logins(ACCOUNTS))
+    assert "ASKED (amounts-below-zero)" in made.toml
+    (tmp_path / "tenure.toml").write_text(
+        made.toml.replace('# turn_sign = ["amount"]', 'turn_sign = ["amount"]'), "utf-8"
+    )
+    assert not stage(read_project(tmp_path), tmp_path, duck)["invoices"].questions
+    assert rows(duck, "select min(amount) from staged_invoices") == [(8000,)]
+
+
+# --- ids
+# ------------------------------------------------------------------------------------------
+
+
+def accounts_table(ids: Sequence[str]) -> str:
+    return table("customer_id,created_at", [f"{a},2022-0{1 + i % 9}-03" for i, a in enumerate(ids)])
+
+
+SALESFORCE = [f"0015g00000A{i:02d}Bc" + "dE" for i in range(24)]
+
+
+@pytest.mark.parametrize(
+    ("listed", "used", "writing"),
+    [
+        (SALESFORCE, [f"{a}AA{'ABCDE'[i % 5]}" for i, a in enumerate(SALESFORCE)], "first_15"),
+        (
+            [f"3F2504E0-4F89-11D3-9A0C-0305E82C3{i:03X}" for i in range(24)],
+            [f"3f2504e0-4f89-11d3-9a0c-0305e82c3{i:03x}" for i in range(24)],
+            "small_letters",
+        ),
+        ([f"{i:05d}" for i in range(10, 34)], [str(i) for i in range(10, 34)], "no_leading_zeros"),
+    ],
+)
+def test_ids_in_two_writings_are_brought_together(
+    tmp_path: Path, duck: Connection, listed: list[str], used: list[str], writing: str
+) -> None:
+    made = export(tmp_path, accounts=accounts_table(listed), logins=logins(used))
+    assert writing in made.toml
+    made.staged(duck)
+    shared = rows(
+        duck,
+        "select count(distinct account_id) from staged_usage_events join staged_accounts using"
+        " (account_id)",
+    )
+    assert shared == [(24,)]
+
+
+def test_float_ids_are_the_whole_ones(tmp_path: Path, duck: Connection) -> None:
+    made = export(
+        tmp_path,
+        accounts=accounts_table([str(i) for i in range(10, 34)]),
+        logins=logins([f"{i}.0" for i in range(10, 34)]),
+    )
+    made.staged(duck)
+    assert rows(duck, "select count(distinct account_id) from staged_usage_events") == [(24,)]
+    assert "ASKED" not in made.toml
+
+
+def test_sources_without_a_common_account_stop(tmp_path: Path) -> None:
+    made = export(
+        tmp_path,
+        accounts=accounts_table([f"acme-{i}" for i in range(24)]),
+        logins=logins([f"q{i * 7919 % 997}x" for i in range(24)]),
+    )
+    assert "ASKED (no-account-in-common)" in made.toml
+
+
+@pytest.mark.parametrize("written", ["4.5000E+11", "1.23457E+15", "6e+12"])
+def test_rounded_ids_are_refused(tmp_path: Path, duck: Connection, written: str) -> None:
+    made = export(tmp_path, orders=logins([written, "7.1000E+11", *ACCOUNTS[:9]]))
+    assert "ASKED (ids-rounded)" in made.toml
+    assert names(made.staged(duck)["usage_events"].questions) == ["ids-rounded"]
+
+
+@pytest.mark.parametrize("mark", [";", "|", ", "])
+def test_several_ids_in_a_cell_are_asked(tmp_path: Path, duck: Connection, mark: str) -> None:
+    lines = [
+        f'"{a}{mark}{ACCOUNTS[(i + 1) % 24]}",2023-0{1 + k}-05'
+        if k % 2
+        else f"{a},2023-0{1 + k}-05"
+        for i, a in enumerate(ACCOUNTS)
+        for k in range(9)
+    ]
+    made = export(tmp_path, deals=table("customer_id,close_date", lines))
+    line = f'split = {{ customer_id = "{mark.strip()}" }}'
+    assert f"# {line}" in made.toml
+    (tmp_path / "tenure.toml").write_text(made.toml.replace(f"# {line}", line), "utf-8")
+    assert not stage(read_project(tmp_path), tmp_path, duck)["usage_events"].questions
+    found = rows(duck, "select count(*), count(distinct account_id) from staged_usage_events")
+    assert found == [(24 * 5 + 2 * 24 * 4, 24)]
+
+
+# --- copies
+# ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "loaded"),
+    [
+        ("insert_id", "server_upload_time"),
+        ("messageId", "received_at"),
+        ("event_uuid", "_sdc_batched_at"),
+    ],
+)
+def test_one_id_delivered_twice_is_one_row(
+    tmp_path: Path, duck: Connection, key: str, loaded: str
+) -> None:
+    lines = [
+        f"{a},2023-0{1 + k}-05T10:00:00Z,open,{a}-{k},2023-0{1 + k}-05T10:0{n}:00Z"
+        for a in ACCOUNTS
+        for k in range(9)
+        for n in range(1 + k % 2)
+    ]
+    header = f"user_id,event_time,event_type,{key},{loaded}"
+    made = export(tmp_path, events=table(header, lines))
+    assert "one_row_per" in made.toml
+    made.staged(duck)
+    assert rows(duck, "select count(*) from staged_usage_events") == [(24 * 9,)]
+
+
+def test_lines_of_one_order_are_no_copies(tmp_path: Path) -> None:
+    lines = [
+        f"{a},o{i}-{k},2023-0{1 + k}-05,{n + 1}.50"
+        for i, a in enumerate(ACCOUNTS)
+        for k in range(9)
+        for n in range(1 + k % 2)
+    ]
+    made = export(tmp_path, orders=table("customer_id,transaction_id,order_date,price", lines))
+    assert "one_row_per" not in made.toml
+
+
+def test_every_row_twice_is_asked(tmp_path: Path, duck: Connection) -> None:
+    text = logins(ACCOUNTS)
+    header, _, body = text.partition("\n")
+    made = export(tmp_path, logins=f"{header}\n{body}{body}")
+    assert "# drop_duplicates = true" in made.toml
+    assert names(made.staged(duck)["usage_events"].questions) == ["every-row-twice"]
+    for line in ("drop_duplicates = true", "drop_duplicates = false"):
+        (tmp_path / "tenure.toml").write_text(made.toml.replace(f"# {line}", line), "utf-8")
+        assert not stage(read_project(tmp_path), tmp_path, duck)["usage_events"].questions
+
+
+# --- the inputs of the public reports
+# -------------------------------------------------------------
+
+
+CASES = {
+    "01-salesforce-15-18": "first_15_letters",
+    "07-german-grouped-integers": "ASKED (thousands-or-decimals)",
+    "09-stripe-canceled-vs-ended": 'trial_ends = "trial_end"',
+    "10-open-end-9999": 'empty = { valid_to = ["9999-12-31"] }',
+    "11-inclusive-period-ends": 'end_day = "included"',
+    "13-null-words-in-ends": 'ends_at = "valid_to"',
+    "14-scientific-ids-no-account-table": "ASKED (ids-rounded)",
+    "16-insert-id-duplicates": "one_row_per",
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_input_of_a_public_report(case: str, shared_data: Path) -> None:
+    folder = shared_data.parent / "cases" / case / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no folder {folder}")
+    assert CASES[case] in propose(folder, None).toml
