@@ -24,6 +24,7 @@ QUESTIONS = (
     "no-account-in-common",
     "rows-under-one-id",
     "every-row-twice",
+    "losses-in-few-accounts",
 )
 
 

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 from features.errors import ConfigError
 from features.sources import CONTRACTS
-from pipeline.edge.locations import has_secret
 from pipeline.config.toml_text import comment_lines, table_lines, toml_key, toml_value
+from pipeline.edge.locations import has_secret
 from pipeline.engine.duckdb import Connection, connected
 from pipeline.proposing import names
 from pipeline.proposing.answers import question_lines, with_answers, with_common_ids

@@ -3,7 +3,7 @@
 import itertools
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import date
@@ -238,12 +238,12 @@ def _folder_tables(
             for table in _duckdb_tables(connection, file):
                 yield table.rpartition(".")[2], place, table
         elif small.endswith(WORKBOOK_ENDINGS):
-            sheets = sheet_names(file)
+            sheets = _names_inside(sheet_names, file)
             stem = file.name.rpartition(".")[0]
             for sheet in sheets:
                 yield sheet if len(sheets) > 1 else stem, place, sheet if len(sheets) > 1 else None
         elif small.endswith(ARCHIVE_ENDINGS):
-            members = archive_members(file)
+            members = _names_inside(archive_members, file)
             for member in members:
                 name = Path(member).name.split(".")[0]
                 yield name, place, member if len(members) > 1 else None
@@ -251,6 +251,14 @@ def _folder_tables(
             file
         ):
             yield file.name.split(".")[0], place, None
+
+
+def _names_inside(names: Callable[[Path], list[str]], file: Path) -> list[str]:
+    """Tables inside a file; the file itself where it is broken, which opening it will say."""
+    try:
+        return names(file)
+    except ContractError:
+        return [file.name]
 
 
 def _other_kinds(folder: Path) -> Iterator[Unreadable]:

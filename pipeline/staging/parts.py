@@ -77,7 +77,7 @@ def mapped_parts(
 
 
 def mapped_part(
-    raw: RawTable, source: Source, part: Part, contract: Contract, zone: str | None
+    raw: RawTable, source: Source, part: SourcePart, contract: Contract, zone: str | None
 ) -> MappedPart:
     """One part, mapped; its time zones are not settled yet."""
     raw = answered(raw, source)

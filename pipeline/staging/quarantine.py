@@ -12,6 +12,8 @@ from pipeline.staging.mapping import MappedColumn
 from pipeline.staging.parts import QUOTED, MappedPart
 
 STORED_ROWS = 10_000
+# Optional, but an unreadable one would keep a customer for ever or let one leave.
+DECIDING = frozenset({"ends_at", "notice_at", "is_trial", "is_deleted", "consent", "merged_at"})
 SHOWN_LENGTH = 200
 TYPE_WORDS = {"time": "a time", "money": "an amount", "number": "a number", "flag": "true or false"}
 
@@ -48,7 +50,7 @@ def checks_of(
     )
     found: list[tuple[MappedColumn, str, str]] = []
     for column in columns:
-        if column.type != "text":
+        if column.type != "text" and must_be_read(column, required):
             found.append(
                 (column, f"{column.name} is not {TYPE_WORDS[column.type]}", _uncastable(column))
             )
@@ -65,6 +67,25 @@ def checks_of(
         Check(i, c.name, reason, condition, c.shown)
         for i, (c, reason, condition) in enumerate(found)
     ]
+
+
+def must_be_read(column: MappedColumn, required: frozenset[str]) -> bool:
+    """Whether a row without a readable value here is no row: what it is, and who has left, hang
+    on it.
+    """
+    return column.name in required or column.name in DECIDING
+
+
+def unread_value(part: MappedPart, required: frozenset[str]) -> str:
+    """SQL: the first optional column whose value cannot be read, in words; NULL where all can. The
+    row stays, and the value is empty.
+    """
+    cases = [
+        f"WHEN {_uncastable(c)} THEN {literal(f'{c.name} is not {TYPE_WORDS[c.type]}')}"
+        for c in sorted(part.columns.values(), key=lambda c: c.name)
+        if c.type != "text" and not must_be_read(c, required)
+    ]
+    return f"CASE {' '.join(cases)} END" if cases else "CAST(NULL AS VARCHAR)"
 
 
 def _uncastable(column: MappedColumn) -> str:

@@ -345,7 +345,7 @@ def _csv_table(
         columns_of(connection, relation),
         location,
         {"line has a wrong number of fields or quotes": rejected} if rejected else {},
-        delimiter,
+        delimiter=delimiter,
     )
 
 

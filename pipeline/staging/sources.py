@@ -25,6 +25,8 @@ from pipeline.staging.staged import DUCKDB_TYPES, StagedColumn, StagedSource
 
 NO_CONSENT = "consent = false"
 DENIED = "staging_denied_accounts"
+FEWEST_LOST = 3
+"""Rows of one account that say its losses are no chance."""
 # Columns that drive staging; known_at becomes known_from, is_deleted is applied, partition moves to
 # the end.
 INTERNAL = ("known_at", "row_key", "is_deleted", "partition")
@@ -192,6 +194,10 @@ class _Stager:
             bad |= {reason: bad.get(reason, 0) + n for reason, n in part.raw.rejected.items()}
         left_out = _counted(left_out)
         resolved = self._resolved()
+        unread = self._unread_values()
+        for reason, count in unread.items():
+            self.notes.append(f"{count:,} values left empty: {reason}.")
+        losses = self._losses()
         self._store_repeated(resolved)
         bad |= resolved.bad
         left_out |= resolved.left_out
@@ -199,7 +205,8 @@ class _Stager:
             self.connection,
             self.quarantine_table,
             self._places(),
-            bad,
+            # Of one column that is mapped wrongly hardly a value can be read.
+            bad | {r: n for r, n in unread.items() if n > self.source.max_bad_share * read},
             read - sum(left_out.values()),
             self.source.max_bad_share,
         )
@@ -209,7 +216,7 @@ class _Stager:
         self._write(resolved)
         self._refuse_contradictions()
         self._refuse_other_currencies()
-        return self._summary(read, left_out, bad, newest_known)
+        return self._summary(read, left_out, bad, newest_known, losses)
 
     # --- names and columns
 
@@ -232,7 +239,10 @@ class _Stager:
             if self._is_mapped("merged_into")
             else ""
         )
-        return f"(SELECT * EXCLUDE (problem){kept} FROM {self.mapped_table} WHERE problem IS NULL)"
+        return (
+            f"(SELECT * EXCLUDE (problem, unread){kept} FROM {self.mapped_table} WHERE problem IS"
+            " NULL)"
+        )
 
     def _places(self) -> str:
         return ", ".join(dict.fromkeys(part.raw.place for part in self.parts))
@@ -332,11 +342,54 @@ class _Stager:
             )
         return bad
 
-    def _checks(self, part: MappedPart) -> list[quarantine.Check]:
-        key = self._key()
+    def _required(self) -> frozenset[str]:
         required = {c.name for c in (*COMMON, *self.contract.columns) if c.required}
         # Half-filled keys and clocks would be guesses: where they are mapped, every row needs them.
-        required |= {"known_at"} | ({"row_key"} if "row_key" in key else set())
+        return frozenset(required | {"known_at"} | ({"row_key"} & set(self._key())))
+
+    def _unread_values(self) -> dict[str, int]:
+        """Values of optional columns that cannot be read, by reason; their rows stay."""
+        return dict(
+            rows(
+                self.connection,
+                f"SELECT unread, count(*) FROM {self.mapped_table} WHERE problem IS NULL AND unread"
+                " IS NOT NULL GROUP BY 1 ORDER BY 1",
+            )
+        )
+
+    def _losses(self) -> tuple[Question, ...]:
+        """Accounts that lose most of their rows, or of the values in them: few rows of all may be
+        every row of the largest customer.
+        """
+        found = rows(
+            self.connection,
+            f"""
+SELECT account_id, lost, n, count(*) OVER (), sum(lost) OVER () FROM (
+  SELECT account_id, count(*) FILTER (problem IS NOT NULL OR unread IS NOT NULL) AS lost,
+    count(*) AS n FROM {self.mapped_table} WHERE account_id IS NOT NULL GROUP BY 1)
+WHERE lost >= {FEWEST_LOST} AND 2 * lost > n ORDER BY lost DESC, 1 LIMIT {EXAMPLES}""",
+        )
+        if not found:
+            return ()
+        accounts, lost = found[0][3], found[0][4]
+        told = ", ".join(f"{account}: {part:,} of {n:,}" for account, part, n, _, _ in found)
+        return (
+            Question(
+                "losses-in-few-accounts",
+                self.name,
+                f"{accounts:,} accounts lose most of their rows or amounts, {int(lost):,} in all"
+                f" ({told}): what cannot be read is not spread by chance",
+                todo=f"Look at the table quarantine, source = '{self.name}', and at the notes of"
+                " the source: write what these rows need (decimal, format, codes), or accept the"
+                " finding with a reason.",
+                count=accounts,
+                unit="accounts",
+                examples=tuple(str(account) for account, *_ in found),
+            ),
+        )
+
+    def _checks(self, part: MappedPart) -> list[quarantine.Check]:
+        key = self._key()
         is_versioned = bool(key) and self._is_mapped("known_at")
         retracts = (
             "coalesce(v_is_deleted, false)"
@@ -346,7 +399,7 @@ class _Stager:
         return quarantine.checks_of(
             part,
             self.contract,
-            frozenset(required),
+            self._required(),
             excused=retracts,
             never_excused=frozenset({*key, "known_at"}),
             end=self.end,
@@ -364,6 +417,7 @@ class _Stager:
                 f"{mapped.staged if mapped else self._absent(name, column, part)} AS {name}"
             )
         outer.append(f"{quarantine.problem_code(checks)} AS problem")
+        outer.append(f"{quarantine.unread_value(part, self._required())} AS unread")
         if with_raw:
             inner += ["source_row AS raw_row", *(f"{c.shown} AS s_{c.code}" for c in checks)]
             outer += ["raw_row", *(f"s_{c.code}" for c in checks)]
@@ -490,6 +544,7 @@ class _Stager:
         left_out: dict[str, int],
         bad: dict[str, int],
         newest_known: datetime | None,
+        losses: tuple[Question, ...],
     ) -> StagedSource:
         count, first, last = row(
             self.connection,
@@ -511,7 +566,7 @@ class _Stager:
             data_until=self._data_until(),
             notes=tuple(self.notes),
             files={name: mark for part in self.parts for name, mark in part.raw.files.items()},
-            questions=self.questions,
+            questions=(*self.questions, *losses),
         )
 
     def _data_until(self) -> dict[str, date]:
