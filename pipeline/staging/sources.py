@@ -367,7 +367,7 @@ class _Stager:
 SELECT account_id, lost, n, count(*) OVER (), sum(lost) OVER () FROM (
   SELECT account_id, count(*) FILTER (problem IS NOT NULL OR unread IS NOT NULL) AS lost,
     count(*) AS n FROM {self.mapped_table} WHERE account_id IS NOT NULL GROUP BY 1)
-WHERE lost >= {FEWEST_LOST} AND 2 * lost > n ORDER BY lost DESC, 1 LIMIT {EXAMPLES}""",
+WHERE lost >= {FEWEST_LOST} AND 2 * lost > n ORDER BY lost DESC, 1 LIMIT {QUOTED}""",
         )
         if not found:
             return ()
