@@ -46,9 +46,9 @@ def deletion_findings(evidence: Evidence) -> Iterator[Finding]:
     if snapshots.empty:
         return
     day = int(snapshots["as_of_day"].max())
-    found = future_differences(evidence, snapshots, day)
-    for column in dict.fromkeys(each.signal.column for each in found):
-        mine = [each for each in found if each.signal.column == column]
+    differences = future_differences(evidence, snapshots, day)
+    for column in dict.fromkeys(each.signal.column for each in differences):
+        mine = [each for each in differences if each.signal.column == column]
         yield _finding(evidence, mine, len(snapshots), day)
 
 
@@ -112,10 +112,10 @@ def _without_future(source: StagedSource, relation: str, day: int) -> str:
         clock = facts.clock(column.name)
         if clock is not None and column.name in source.columns and clock in source.columns:
             blanked[column.name] = f"case when r.{clock} < {end} then r.{column.name} end"
-    told = ", ".join(f"{expression} as {name}" for name, expression in blanked.items())
+    blanks = ", ".join(f"{expression} as {name}" for name, expression in blanked.items())
     return (
-        f"(select * replace ({told}) from {relation} r where r.known_from is null or r.known_from <"
-        f" {end})"
+        f"(select * replace ({blanks}) from {relation} r"
+        f" where r.known_from is null or r.known_from < {end})"
     )
 
 
@@ -168,7 +168,7 @@ def _run(
 def _compared(
     full: pd.DataFrame, cut: pd.DataFrame, signals: tuple[Signal, ...]
 ) -> tuple[Difference, ...]:
-    found = []
+    differences = []
     for signal in signals:
         # A kind of event chosen because of its future has no column in the other table.
         now = full[signal.column].to_numpy(dtype=np.float64)
@@ -178,7 +178,7 @@ def _compared(
             else np.full(len(now), np.nan)
         )
         for row in np.flatnonzero(~((now == then) | (np.isnan(now) & np.isnan(then)))):
-            found.append(
+            differences.append(
                 Difference(
                     signal,
                     str(full["account_id"].iloc[row]),
@@ -187,7 +187,7 @@ def _compared(
                     float(then[row]),
                 )
             )
-    return tuple(found)
+    return tuple(differences)
 
 
 def _finding(evidence: Evidence, mine: list[Difference], snapshots: int, day: int) -> Finding:

@@ -67,11 +67,11 @@ class Evidence:
         hits, total = self.row(f"select count(*) filter ({condition}), count(*) from {relation}")
         if not hits:
             return 0, total, ()
-        found = self.rows(
+        ids = self.rows(
             f"select distinct cast({id_column} as varchar) as id from {relation} "
             f"where {condition} and {id_column} is not null order by 1 limit {EXAMPLES}"
         )
-        return hits, total, tuple(each for (each,) in found)
+        return hits, total, tuple(each for (each,) in ids)
 
 
 def view(source: StagedSource) -> str:
@@ -180,18 +180,18 @@ def _left_day(evidence: Evidence) -> str:
 
 
 def _signs_of_life(evidence: Evidence) -> str:
-    found = [
+    queries = [
         f"select f.account_id, min(f.{s.contract.event_time}_day) as first_day, "
         f"max(f.{s.contract.event_time}_day) as last_day from {view(s)} f "
         f"where {LATEST} and f.{s.contract.event_time}_day <= {evidence.end_day} group by 1"
         for s in evidence.of(*SIGNS_OF_LIFE)
     ]
-    if not found:
+    if not queries:
         return (
             "select '' as account_id, cast(0 as bigint) as first_day, cast(0 as bigint) as last_day"
             " where false"
         )
     return (
         "select account_id, min(first_day) as first_day, max(last_day) as last_day "
-        f"from ({' union all '.join(found)}) group by 1"
+        f"from ({' union all '.join(queries)}) group by 1"
     )

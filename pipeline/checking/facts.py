@@ -57,11 +57,11 @@ def _bad_examples(evidence: Evidence, source: StagedSource) -> tuple[tuple[str, 
     )[0]
     if not source.rows_bad or not is_here:
         return ()
-    found = rows(
+    bad_rows = rows(
         evidence.connection,
         f"""
 select reason, coalesce("value", '(empty)') from {quarantine}
 qualify row_number() over (partition by reason order by "value", "row") <= {BAD_EXAMPLES}
 order by 1, 2""",
     )
-    return tuple((reason, value) for reason, value in found)
+    return tuple((reason, value) for reason, value in bad_rows)

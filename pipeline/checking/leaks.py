@@ -46,7 +46,7 @@ NO_VALUES = NEVER_SIGNALS | {"parent_account_id", "partition", "row_key", "is_de
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _SignalColumn:
     """A column that signals may read, with the times of its rows."""
 
     source: StagedSource
@@ -89,12 +89,12 @@ def leak_findings(evidence: Evidence) -> Iterator[Finding]:
         yield from _identifiers(evidence, accounts)
     if evidence.target.kind not in LEAVING:
         return
-    for asked in _asked(evidence):
-        told = list(_only_leavers(evidence, asked))
-        yield from told or _first_values(evidence, asked)
+    for signal in _signal_columns(evidence):
+        leaks = list(_only_leavers(evidence, signal))
+        yield from leaks or _first_values(evidence, signal)
 
 
-def _asked(evidence: Evidence) -> Iterator[_Asked]:
+def _signal_columns(evidence: Evidence) -> Iterator[_SignalColumn]:
     """Every column that can become a signal and has no clock of its own."""
     horizon = evidence.target.horizon_days or USUAL_HORIZON_DAYS
     for source in evidence.staged.values():
@@ -120,7 +120,7 @@ def _asked(evidence: Evidence) -> Iterator[_Asked]:
                 or facts.clock(name) is not None
             ):
                 continue
-            yield _Asked(source, name, column.type, horizon)
+            yield _SignalColumn(source, name, column.type, horizon)
 
 
 def _attributes(accounts: StagedSource) -> list[str]:
@@ -142,61 +142,61 @@ def _attributes(accounts: StagedSource) -> list[str]:
 # -------------------------------------------------------------------------
 
 
-def _only_leavers(evidence: Evidence, asked: _Asked) -> Iterator[Finding]:
+def _only_leavers(evidence: Evidence, signal: _SignalColumn) -> Iterator[Finding]:
     """Values whose first appearance is followed (or was preceded) by the account's departure,
     nearly always.
     """
-    facts, column = view(asked.source), asked.column
-    if asked.source.contract.table in ("accounts", "subscriptions"):
+    facts, column = view(signal.source), signal.column
+    if signal.source.contract.table in ("accounts", "subscriptions"):
         return
-    most = FEW_NUMBERS if asked.type in ("number", "money") else MOST_VALUES
+    most = FEW_NUMBERS if signal.type in ("number", "money") else MOST_VALUES
     if not 1 < evidence.row(f"select count(distinct f.{column}) from {facts} f")[0] <= most:
         return
     # What happens in the last horizon before the end of the data is not decided yet.
-    found = evidence.rows(f"""
+    values = evidence.rows(f"""
 with firsts as (
-  select f.{column} as v, f.account_id, min({asked.seen_day}) as day from {facts} f
+  select f.{column} as v, f.account_id, min({signal.seen_day}) as day from {facts} f
   where {LATEST} and f.{column} is not null group by 1, 2),
 decided as (
-  select v, coalesce(a.left_day - day <= {asked.horizon}, false) as is_near
+  select v, coalesce(a.left_day - day <= {signal.horizon}, false) as is_near
   from firsts join check_accounts a using (account_id)
-    where day <= {evidence.end_day - asked.horizon}),
+    where day <= {evidence.end_day - signal.horizon}),
 usual as (select avg(cast(is_near as integer)) as rate from decided)
 select v, count(*) as n, count(*) filter (is_near) as near, any_value(rate)
 from decided, usual group by 1 order by 1""")
-    for value, n, near, usual in found:
+    for value, n, near, usual in values:
         if n >= ACCOUNTS_WITH_VALUE and near >= NEARLY_ALL * n and usual**near < BY_CHANCE:
-            yield _only_leavers_finding(evidence, asked, value, (near, n, usual))
+            yield _only_leavers_finding(evidence, signal, value, (near, n, usual))
 
 
 def _only_leavers_finding(
-    evidence: Evidence, asked: _Asked, value: object, counts: tuple[int, int, float]
+    evidence: Evidence, signal: _SignalColumn, value: object, counts: tuple[int, int, float]
 ) -> Finding:
     near, n, usual = counts
-    scale = asked.source.unit(asked.column) if isinstance(value, int) else 1
+    scale = signal.source.unit(signal.column) if isinstance(value, int) else 1
     shown = (
         f"{value / scale:g}"
         if isinstance(value, int) and not isinstance(value, bool)
         else f'"{value}"'
     )
-    same = f"f.{asked.column} = " + (
+    same = f"f.{signal.column} = " + (
         str(value) if isinstance(value, int | bool) else "'" + str(value).replace("'", "''") + "'"
     )
     return Finding(
         "only-leavers-have-it",
         "stop",
-        asked.source.name,
-        f"{asked.column} = {shown}: {near:,} of {n:,} accounts that have it were gone, or left"
-        f" within {asked.horizon} days ({usual:.0%} for other values of {asked.column}): it records"
-        " the departure, whatever its date says",
-        f"Leave such rows out (drop), map the true {asked.event} or a known_at, or move them to a"
+        signal.source.name,
+        f"{signal.column} = {shown}: {near:,} of {n:,} accounts that have it were gone, or left"
+        f" within {signal.horizon} days ({usual:.0%} for other values of {signal.column}): it"
+        " records the departure, whatever its date says",
+        f"Leave such rows out (drop), map the true {signal.event} or a known_at, or move them to a"
         " source of outcomes.",
         near,
         n,
         "accounts",
-        _examples(evidence, asked, same),
-        column=asked.column,
-        clock=asked.clock,
+        _examples(evidence, signal, same),
+        column=signal.column,
+        clock=signal.clock,
     )
 
 
@@ -204,32 +204,38 @@ def _only_leavers_finding(
 # -------------------------------------------------------------------------------------
 
 
-def _first_values(evidence: Evidence, asked: _Asked) -> Iterator[Finding]:
+def _first_values(evidence: Evidence, signal: _SignalColumn) -> Iterator[Finding]:
     """The first value of each account, and whether it has one in equal time, judged by who left in
     the end.
     """
-    told = list(
-        _told_by(
+    leaks = list(
+        _telling_values(
             evidence,
-            asked,
-            _first_value_table(evidence, asked, is_equal=False).dropna(subset=["value"]),
+            signal,
+            _first_value_table(evidence, signal, is_equal=False).dropna(subset=["value"]),
         )
     )
-    yield from told or _told_by(evidence, asked, _first_value_table(evidence, asked, is_equal=True))
+    yield from leaks or _telling_values(
+        evidence, signal, _first_value_table(evidence, signal, is_equal=True)
+    )
 
 
-def _told_by(evidence: Evidence, asked: _Asked, table: pd.DataFrame) -> Iterator[Finding]:
+def _telling_values(
+    evidence: Evidence, signal: _SignalColumn, table: pd.DataFrame
+) -> Iterator[Finding]:
     left = table["has_left"].to_numpy(dtype=np.int8)
     if int(left.sum()) < LEAVERS_TO_AUDIT or int((left == 0).sum()) < LEAVERS_TO_AUDIT:
         return
-    values = table[["value"]].rename(columns={"value": asked.column})
-    if values[asked.column].nunique(dropna=False) < 2:
+    values = table[["value"]].rename(columns={"value": signal.column})
+    if values[signal.column].nunique(dropna=False) < 2:
         return
     for proxy in proxies(values, left, table["account_id"]):
-        yield _first_value_finding(evidence, asked, proxy, table)
+        yield _first_value_finding(evidence, signal, proxy, table)
 
 
-def _first_value_table(evidence: Evidence, asked: _Asked, *, is_equal: bool) -> pd.DataFrame:
+def _first_value_table(
+    evidence: Evidence, signal: _SignalColumn, *, is_equal: bool
+) -> pd.DataFrame:
     """account_id, value (null: none yet), has_left, of accounts that were there a horizon after the
     source began.
 
@@ -238,13 +244,13 @@ def _first_value_table(evidence: Evidence, asked: _Asked, *, is_equal: bool) -> 
     every account is given one horizon to show a value: those that left had less time in all, so
     that "none yet" would tell of them however honest the source.
     """
-    facts, horizon, end = view(asked.source), asked.horizon, evidence.end_day
-    began = evidence.row(f"select coalesce(min({asked.seen_day}), {end}) from {facts} f")[0]
+    facts, horizon, end = view(signal.source), signal.horizon, evidence.end_day
+    began = evidence.row(f"select coalesce(min({signal.seen_day}), {end}) from {facts} f")[0]
     # Flags and numbers as doubles; ties go to the row known first, then the smaller value.
     value = (
-        f"cast(f.{asked.column} as double)"
-        if asked.type in ("number", "money", "flag")
-        else f"f.{asked.column}"
+        f"cast(f.{signal.column} as double)"
+        if signal.type in ("number", "money", "flag")
+        else f"f.{signal.column}"
     )
     return evidence.connection.execute(f"""
 with begun as (
@@ -257,8 +263,8 @@ there as (
     as until_day
   from begun where gone_day - {2 * horizon} >= start_day),
 seen as (
-  select f.account_id, {asked.seen_day} as day, f.known_from, {value} as value from {facts} f
-    where f.{asked.column} is not null),
+  select f.account_id, {signal.seen_day} as day, f.known_from, {value} as value from {facts} f
+    where f.{signal.column} is not null),
 firsts as (
   select s.account_id, arg_min(s.value, (s.day, s.known_from, s.value)) as value
   from seen s join there t on t.account_id = s.account_id and s.day <= t.until_day group by 1)
@@ -267,59 +273,59 @@ from there t left join firsts f using (account_id) order by 1""").df()
 
 
 def _first_value_finding(
-    evidence: Evidence, asked: _Asked, proxy: LeakFinding, table: pd.DataFrame
+    evidence: Evidence, signal: _SignalColumn, proxy: LeakFinding, table: pd.DataFrame
 ) -> Finding:
     said = {
         "value": (
-            f"the first {asked.column} of an account ranks those that left with an AUC of"
+            f"the first {signal.column} of an account ranks those that left with an AUC of"
             f" {proxy.figure:.3f}"
         ),
         "missing": (
-            f"whether an account has any {asked.column} ranks those that left with an AUC of"
+            f"whether an account has any {signal.column} ranks those that left with an AUC of"
             f" {proxy.figure:.3f}"
         ),
-        "filled": f"{proxy.figure:.1%} of the accounts with {asked.column} left",
-        "empty": f"{proxy.figure:.1%} of the accounts without {asked.column} left",
+        "filled": f"{proxy.figure:.1%} of the accounts with {signal.column} left",
+        "empty": f"{proxy.figure:.1%} of the accounts without {signal.column} left",
     }[proxy.kind]
     left = int(table["has_left"].sum())
     return Finding(
         "value-tells-outcome",
         "stop",
-        asked.source.name,
-        f"{said}, {asked.horizon} days and more before they did (the limit is {LIMIT}): it was"
+        signal.source.name,
+        f"{said}, {signal.horizon} days and more before they did (the limit is {LIMIT}): it was"
         " written, or rewritten, afterwards",
-        f"Map known_at or the true history of {asked.column}, leave it out of the mapping, or"
+        f"Map known_at or the true history of {signal.column}, leave it out of the mapping, or"
         " switch the source's signals off (features = false).",
         left,
         len(table),
         "accounts that left",
-        _examples(evidence, asked, f"f.{asked.column} is not null"),
-        column=asked.column,
-        clock=asked.clock,
+        _examples(evidence, signal, f"f.{signal.column} is not null"),
+        column=signal.column,
+        clock=signal.clock,
     )
 
 
-def _examples(evidence: Evidence, asked: _Asked, condition: str) -> tuple[str, ...]:
+def _examples(evidence: Evidence, signal: _SignalColumn, condition: str) -> tuple[str, ...]:
     """Rows of accounts that left: value, both times, and when the account left."""
     decimals = (
-        asked.source.columns[asked.column].decimals if asked.type in ("number", "money") else 0
+        signal.source.columns[signal.column].decimals if signal.type in ("number", "money") else 0
     )
     shown = (
-        f"cast(f.{asked.column} as double) / {10**decimals}" if decimals else f"f.{asked.column}"
+        f"cast(f.{signal.column} as double) / {10**decimals}" if decimals else f"f.{signal.column}"
     )
-    happened = moment(f"f.{asked.event}") if asked.event in asked.source.columns else "'?'"
-    found = evidence.rows(
+    happened = moment(f"f.{signal.event}") if signal.event in signal.source.columns else "'?'"
+    accounts = evidence.rows(
         f"""
 select f.account_id, cast({shown} as varchar), coalesce({happened}, 'empty'),
   {moment("f.known_from")}, a.left_day
-from {view(asked.source)} f join check_accounts a using (account_id)
+from {view(signal.source)} f join check_accounts a using (account_id)
 where {LATEST} and a.left_day is not null and {condition}
-order by f.account_id, f.{asked.event}, 2 limit {EXAMPLES}"""
+order by f.account_id, f.{signal.event}, 2 limit {EXAMPLES}"""
     )
     return tuple(
-        f"account {account}: {asked.column} = {value}, {asked.event} {happened_at}, known {known},"
-        f" left {day_of(left)}"
-        for account, value, happened_at, known, left in found
+        f"account {account}: {signal.column} = {value}, {signal.event} {happened_at},"
+        f" known {known}, left {day_of(left)}"
+        for account, value, happened_at, known, left in accounts
     )
 
 
@@ -342,26 +348,26 @@ def _identifiers(evidence: Evidence, accounts: StagedSource) -> Iterator[Finding
         f"select {chosen} from {facts_table(accounts.name)} f where {LATEST} group by f.account_id"
         " order by f.account_id"
     ).df()
-    for found in identifiers(table):
+    for identifier in identifiers(table):
         examples = tuple(
-            f"account {account}: {found.column} = {value}"
+            f"account {account}: {identifier.column} = {value}"
             for account, value in evidence.rows(
-                f"select f.account_id, cast(min(f.{found.column}) as varchar) from {view(accounts)}"
-                f" f where {LATEST} and f.{found.column} is not null group by 1 order by 1 limit"
-                f" {EXAMPLES}"
+                f"select f.account_id, cast(min(f.{identifier.column}) as varchar)"
+                f" from {view(accounts)} f where {LATEST} and f.{identifier.column} is not null"
+                f" group by 1 order by 1 limit {EXAMPLES}"
             )
         )
         yield Finding(
             "identifier-mapped",
             "stop",
             accounts.name,
-            f"{found.column} names accounts rather than describes them: {found.figure:.0%} of its"
-            " values are distinct",
-            f"Leave {found.column} out of extra and immutable.",
-            int(table[found.column].nunique()),
+            f"{identifier.column} names accounts rather than describes them:"
+            f" {identifier.figure:.0%} of its values are distinct",
+            f"Leave {identifier.column} out of extra and immutable.",
+            int(table[identifier.column].nunique()),
             len(table),
             "values",
             examples,
-            column=found.column,
+            column=identifier.column,
             clock="valid_from" if is_mapped(accounts, "valid_from") else "created_at",
         )

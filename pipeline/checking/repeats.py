@@ -62,8 +62,8 @@ def _raw_repeats(evidence: Evidence, source: StagedSource, mapped: int) -> tuple
             resources,
             [],
         ):
-            found, most, shown = _repeats_of(evidence, part)
-            count += found
+            repeats, most, shown = _repeats_of(evidence, part)
+            count += repeats
             if most > largest:
                 largest, example = most, shown
     return count, example, "every column of the table"
@@ -85,13 +85,13 @@ def _repeats_of(evidence: Evidence, part: MappedPart) -> tuple[int, int, str]:
     *values, times = rows(
         evidence.connection, f"select * from ({groups}) order by times desc, {listed} limit 1"
     )[0]
-    told = ", ".join(
+    examples = ", ".join(
         f"{name} = {str(value)[:SHOWN_LETTERS]}"
         for name, value in zip(names, values, strict=True)
         if value is not None
     )
     more = "" if len(names) <= SHOWN_COLUMNS else ", ..."
-    return count, times, f"{', '.join(told.split(', ')[:SHOWN_COLUMNS])}{more} ({times} times)"
+    return count, times, f"{', '.join(examples.split(', ')[:SHOWN_COLUMNS])}{more} ({times} times)"
 
 
 def _finding(source: StagedSource, count: int, example: str, columns: str) -> Iterator[Finding]:

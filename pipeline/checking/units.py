@@ -138,7 +138,7 @@ def unit_findings(evidence: Evidence) -> Iterator[Finding]:
 
 def _columns(source: StagedSource) -> dict[str, str]:
     """Mapped numeric columns, each with the time it belongs to: its own clock where it has one."""
-    found = {}
+    columns = {}
     for name, column in source.columns.items():
         own = source.contract.column(name)
         clock = (
@@ -153,8 +153,8 @@ def _columns(source: StagedSource) -> dict[str, str]:
             and time
             and source.is_mapped(time)
         ):
-            found[name] = time
-    return found
+            columns[name] = time
+    return columns
 
 
 def _kinds(source: StagedSource) -> list[str]:
@@ -162,12 +162,12 @@ def _kinds(source: StagedSource) -> list[str]:
     kinds = [s.kind for s in source.contract.streams if s.kind] + [
         c.name for c in source.contract.columns if c.name == "kind"
     ]
-    found = [
+    kind_columns = [
         name
         for name in dict.fromkeys((*kinds, "scale"))
         if name in source.columns and source.is_mapped(name)
     ]
-    return [*found, *(["partition_name"] if source.has_feeds else [])]
+    return [*kind_columns, *(["partition_name"] if source.has_feeds else [])]
 
 
 def _bin(column: str) -> str:
@@ -201,7 +201,7 @@ def _jumps(evidence: Evidence, source: StagedSource) -> list[_Jump]:
     )
     middle, wide = f"q{MEDIAN}", int(np.log10(OTHER_UNIT) * PER_DECADE) - 1
     last = evidence.end.year * MONTHS_A_YEAR + evidence.end.month - 1
-    found = evidence.rows(f"""
+    monthly = evidence.rows(f"""
 with sized as (select unnest([{names}]) as name, unnest([{months}]) as month, unnest([{bins}])
   as size{keys}
   from {view(source)} f where {LATEST}),
@@ -218,7 +218,7 @@ qualify max({middle}) over (partition by name{plain})
 order by all""")
     series: dict[tuple[Any, ...], list[tuple[Any, ...]]] = {}
     at = 1 + len(kinds)
-    for each in found:
+    for each in monthly:
         series.setdefault(each[:at], []).append(each[at:])
     return [
         jump
@@ -459,12 +459,12 @@ def _finding(source: StagedSource, changes: Sequence[_Change]) -> Finding:
 def _rule(source: StagedSource, column: str, factor: float) -> str:
     """The line of tenure.toml that brings the new numbers back to the old unit."""
     table = "extra" if source.columns[column].is_extra else "columns"
-    given = (source.settings.extra if table == "extra" else source.settings.columns).get(
+    rule = (source.settings.extra if table == "extra" else source.settings.columns).get(
         column, column
     )
-    if isinstance(given, ColumnRule):
-        return f"scale = {given.scale / factor:.9g} in the rule of {table}.{column}"
-    return f'{table}.{column} = {{ column = "{given}", scale = {1 / factor:.9g} }}'
+    if isinstance(rule, ColumnRule):
+        return f"scale = {rule.scale / factor:.9g} in the rule of {table}.{column}"
+    return f'{table}.{column} = {{ column = "{rule}", scale = {1 / factor:.9g} }}'
 
 
 def _figure(value: Any) -> str:

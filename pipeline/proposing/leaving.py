@@ -29,20 +29,22 @@ def with_leaving_events(
     """
     if any(s.contract in ("outcomes", "subscriptions") for s in sources):
         return list(sources)
-    made: list[ProposedSource] = []
+    completed: list[ProposedSource] = []
     for source in sources:
         events = final_events(connection, source) if source.contract == "usage_events" else []
         named = source.raw("event_name")
         if not events or named is None:
-            made.append(source)
+            completed.append(source)
             continue
-        made.append(replace(source, settings={**source.settings, "drop": {named.name: events}}))
+        completed.append(
+            replace(source, settings={**source.settings, "drop": {named.name: events}})
+        )
         columns = {
             "account_id": source.columns["account_id"],
             "event_time": source.columns["event_time"],
             "kind": source.columns["event_name"],
         }
-        made.append(
+        completed.append(
             ProposedSource(
                 f"{source.name}_left",
                 "outcomes",
@@ -58,7 +60,7 @@ def with_leaving_events(
                 ),
             )
         )
-    return made
+    return completed
 
 
 def final_events(connection: Connection, source: ProposedSource) -> list[str]:
@@ -68,7 +70,7 @@ def final_events(connection: Connection, source: ProposedSource) -> list[str]:
     name, event, account = (source.raw(c) for c in ("event_name", "event_time", "account_id"))
     if name is None or event is None or account is None or len(source.members) > 1:
         return []
-    found = rows(
+    events = rows(
         connection,
         f"""
 with events as (select {identifier(account.name)} as a, cast({identifier(name.name)} as varchar)
@@ -81,4 +83,4 @@ select v from events join ends using (a) where regexp_matches(v, {literal(LEAVIN
 having count(*) >= {EVENTS_TO_SHARE} and count(*) filter (ends.t <= events.t + interval 1 day)
   >= {FINAL_SHARE} * count(*) order by v""",
     )
-    return [value for (value,) in found]
+    return [value for (value,) in events]

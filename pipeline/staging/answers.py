@@ -38,7 +38,7 @@ def add_points(connection: Connection, source: StagedSource) -> StagedSource:
     """
     if source.contract.table != "surveys" or source.is_mapped(POINTS):
         return source
-    asked = [
+    scales = [
         _AnswerScale(kind, scale, scale_ends(kind, scale))
         for kind, scale in rows(
             connection, f"SELECT DISTINCT kind, scale FROM {source.table} ORDER BY ALL"
@@ -46,9 +46,9 @@ def add_points(connection: Connection, source: StagedSource) -> StagedSource:
     ]
     unit = source.unit("score")
     keeps_nps = source.is_mapped(NPS)
-    nps = NPS if keeps_nps else _nps_points(asked, source, unit)
+    nps = NPS if keeps_nps else _nps_points(scales, source, unit)
     connection.execute(
-        f"CREATE OR REPLACE TABLE {source.table} AS SELECT * REPLACE ({_points(asked, unit)} AS"
+        f"CREATE OR REPLACE TABLE {source.table} AS SELECT * REPLACE ({_points(scales, unit)} AS"
         f" {POINTS}, {nps} AS {NPS}) FROM {source.table}"
     )
     added = {POINTS: StagedColumn("number", DECIMALS, is_mapped=True)}
@@ -57,7 +57,7 @@ def add_points(connection: Connection, source: StagedSource) -> StagedSource:
     return replace(
         source,
         columns={**source.columns, **added},
-        notes=(*source.notes, *_notes(connection, source.table, asked)),
+        notes=(*source.notes, *_notes(connection, source.table, scales)),
     )
 
 
@@ -79,12 +79,12 @@ def scale_ends(kind: str | None, scale: str | None) -> tuple[int, int] | None:
     return int(found[1]), int(found[2])
 
 
-def _points(asked: list[_AnswerScale], unit: int) -> str:
+def _points(scales: list[_AnswerScale], unit: int) -> str:
     """Whole number of hundredths of a point, rounded half up; integers only, so that every machine
     agrees.
     """
     cases = []
-    for each in asked:
+    for each in scales:
         if each.ends is not None:
             low, high = each.ends
             part, whole = f"(score - {low * unit}) * {100 * 10**DECIMALS}", (high - low) * unit
@@ -95,7 +95,7 @@ def _points(asked: list[_AnswerScale], unit: int) -> str:
     return f"CAST(CASE {' '.join(cases)} END AS BIGINT)" if cases else "CAST(NULL AS BIGINT)"
 
 
-def _nps_points(asked: list[_AnswerScale], source: StagedSource, unit: int) -> str:
+def _nps_points(scales: list[_AnswerScale], source: StagedSource, unit: int) -> str:
     """Classes of answers to an NPS question on 0-10; the cuts are the project's, 9 and 7 by
     default.
     """
@@ -104,7 +104,7 @@ def _nps_points(asked: list[_AnswerScale], source: StagedSource, unit: int) -> s
         source.settings.passives_from * unit,
     )
     conditions = [
-        a.condition for a in asked if (a.kind or "").lower() == "nps" and a.ends == USUAL["nps"]
+        a.condition for a in scales if (a.kind or "").lower() == "nps" and a.ends == USUAL["nps"]
     ]
     if not conditions:
         return "CAST(NULL AS BIGINT)"
@@ -115,18 +115,18 @@ def _nps_points(asked: list[_AnswerScale], source: StagedSource, unit: int) -> s
     )
 
 
-def _notes(connection: Connection, table: str, asked: list[_AnswerScale]) -> list[str]:
+def _notes(connection: Connection, table: str, scales: list[_AnswerScale]) -> list[str]:
     unclear = sorted(
-        {f"{a.kind or 'no kind'} on {a.scale or 'no scale'}" for a in asked if a.ends is None}
+        {f"{a.kind or 'no kind'} on {a.scale or 'no scale'}" for a in scales if a.ends is None}
     )
-    told = []
+    notes = []
     if unclear:
-        told.append(
+        notes.append(
             f"answers without points, their scale is not clear: {', '.join(unclear)}. Scales are"
             " written 0-10, 1-5 or yes-no; map or translate the column scale with codes."
         )
-    known = " OR ".join(f"({a.condition})" for a in asked if a.ends is not None) or "false"
+    known = " OR ".join(f"({a.condition})" for a in scales if a.ends is not None) or "false"
     off = row(connection, f"SELECT count(*) FROM {table} WHERE points IS NULL AND ({known})")[0]
     if off:
-        told.append(f"{off:,} answers lie off their own scale and have no points.")
-    return told
+        notes.append(f"{off:,} answers lie off their own scale and have no points.")
+    return notes

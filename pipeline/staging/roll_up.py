@@ -43,10 +43,10 @@ def families(connection: Connection, accounts: StagedSource) -> pd.DataFrame:
         "HAVING count(DISTINCT coalesce(parent_account_id, '')) > 1 ORDER BY 1",
     )
     if changed:
-        told = "; ".join(f"{account}: {parents}" for account, parents in changed[:QUOTED])
+        conflicts = "; ".join(f"{account}: {parents}" for account, parents in changed[:QUOTED])
         raise ContractError(
-            f'{len(changed):,} accounts change their parent ({told}). With roll_up = "parent" a'
-            " parent must never change, else earlier dates would know of a later purchase. Give"
+            f'{len(changed):,} accounts change their parent ({conflicts}). With roll_up = "parent"'
+            " a parent must never change, else earlier dates would know of a later purchase. Give"
             ' such accounts a new id, or set roll_up = "none".'
         )
     known = dict(
@@ -58,8 +58,8 @@ def families(connection: Connection, accounts: StagedSource) -> pd.DataFrame:
     parents = {
         child: parent for child, parent in known.items() if parent in known and parent != child
     }
-    found = [(child, _root(child, parents)) for child in sorted(parents)]
-    return pd.DataFrame(found, columns=list(FAMILIES)).astype("str")
+    roots = [(child, _root(child, parents)) for child in sorted(parents)]
+    return pd.DataFrame(roots, columns=list(FAMILIES)).astype("str")
 
 
 def _root(child: str, parents: dict[str, str]) -> str:
@@ -75,9 +75,9 @@ def _root(child: str, parents: dict[str, str]) -> str:
     return path[-1]
 
 
-def roll_up(connection: Connection, source: StagedSource, found: pd.DataFrame) -> StagedSource:
+def roll_up(connection: Connection, source: StagedSource, roots: pd.DataFrame) -> StagedSource:
     """One source with children's rows under their root; of accounts only the roots stay."""
-    connection.register("families", found)
+    connection.register("families", roots)
     if source.contract.table == "accounts":
         kept = f"{_kept_accounts(source)} WHERE account_id NOT IN (SELECT account_id FROM families)"
         connection.execute(f"CREATE OR REPLACE TABLE {source.table} AS {kept}")

@@ -109,7 +109,7 @@ def no_texts() -> pd.DataFrame:
 
 
 def _judged(texts: Iterable[tuple[str, str]], lexicon: str) -> pd.DataFrame:
-    found = [(text_hash, lexicon, round(tone(text) * 10**DECIMALS)) for text_hash, text in texts]
-    return pd.DataFrame(found, columns=["text_hash", "lexicon", "sentiment"]).astype(
+    tones = [(text_hash, lexicon, round(tone(text) * 10**DECIMALS)) for text_hash, text in texts]
+    return pd.DataFrame(tones, columns=["text_hash", "lexicon", "sentiment"]).astype(
         {"text_hash": "str", "lexicon": "str", "sentiment": "int64"}
     )
