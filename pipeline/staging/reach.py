@@ -27,13 +27,13 @@ RECORDS = frozenset(
 )
 MOST_OUTLYING = 0.001
 """Share of rows (or one row) beyond the body that may be errors; more are a part of the feed."""
-FEWEST_ROWS = 50
+ROWS_OF_A_BODY = 50
 SHORTEST_GAP = 14
 GAPS = 3.0
 """Times the largest usual gap between days with rows after which a few rows stand alone."""
 FEWEST_STARTS = 12
 USUAL_DAYS = 730
-NEVER_BY_CHANCE = 0.001
+NO_ACCIDENT = 0.001
 CLOCKS_DIFFER = timedelta(days=1)
 
 
@@ -47,7 +47,7 @@ def first_outlying_day(counts: Sequence[tuple[date, int]]) -> date | None:
     True
     """
     total = sum(n for _, n in counts)
-    if total < FEWEST_ROWS:
+    if total < ROWS_OF_A_BODY:
         return None
     days = sorted(counts)
     may_err = max(1.0, MOST_OUTLYING * total)
@@ -121,4 +121,4 @@ FROM terms""",
     )
     if not ended or not renewed or not waiting:
         return False
-    return bool((1 - renewed / (ended + 1)) ** waiting < NEVER_BY_CHANCE)
+    return bool((1 - renewed / (ended + 1)) ** waiting < NO_ACCIDENT)

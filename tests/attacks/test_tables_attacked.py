@@ -83,7 +83,9 @@ def files() -> dict[str, tuple[str, bytes, bool]]:
             True,
         ),
         "other delimiter": ("u.csv", CSV.replace(b",", b";"), True),
-        "utf-16": ("u.csv", CSV.decode().encode("utf-16"), True),
+        # Read by its mark at the beginning; without one it is refused as any other odd encoding.
+        "utf-16": ("u.csv", CSV.decode().encode("utf-16"), False),
+        "utf-16 without a mark": ("u.csv", CSV.decode().encode("utf-16-le"), True),
         "utf-32": ("u.csv", CSV.decode().encode("utf-32"), True),
         "latin-1": ("u.csv", CSV.replace(b"login", "caf\u00e9".encode("latin-1")), True),
         "no gzip": ("u.csv.gz", CSV, True),

@@ -17,11 +17,11 @@ LOADED = re.compile(
     r"\w*(upload|load|ingest|insert|receiv|process|sync|extract|export|import|sent|updated|modified"
     r"|batch|sdc|fivetran|airbyte|arriv)\w*"
 )
-FEWEST = 10
+FEWEST_COPIES = 10
 WORTH_ASKING = 0.01
 MOST_TWICE = 0.3
 """Copies of so many rows are no double clicks."""
-NEARLY_ALL = 0.9
+ALL_BUT_A_FEW = 0.9
 IS_AN_ID = 0.4
 """Different values among the rows, above which a column names rows and not what they share."""
 
@@ -58,7 +58,7 @@ def _one_id(opened: Opened, part: MappedPart) -> Question | None:
             f" WHERE {part.kept}"
         )
         extra = total - ids
-        if extra < max(FEWEST, WORTH_ASKING * total) or ids < IS_AN_ID * total:
+        if extra < max(FEWEST_COPIES, WORTH_ASKING * total) or ids < IS_AN_ID * total:
             continue
         loaded = [n for n in part.raw.columns if LOADED.fullmatch(n.lower()) and n != name]
         others = [n for n in part.raw.columns if n not in (*loaded, name)]
@@ -108,7 +108,7 @@ def _every_row_twice(opened: Opened, part: MappedPart) -> Question | None:
     )
     copies = int(total) - distinct
     # Rows that tell hardly anything (an account and a day) are alike without being copies.
-    if copies < max(FEWEST, MOST_TWICE * total) or not _is_even(opened, part, listed):
+    if copies < max(FEWEST_COPIES, MOST_TWICE * total) or not _is_even(opened, part, listed):
         return None
     return Question(
         "every-row-twice",
@@ -130,4 +130,4 @@ def _is_even(opened: Opened, part: MappedPart, listed: str) -> bool:
         f"SELECT count(*) FILTER (n % 2 = 0), count(*) FROM (SELECT count(*) AS n FROM"
         f" {part.raw.relation} AS source_row WHERE {part.kept} GROUP BY {listed})"
     )
-    return bool(even >= NEARLY_ALL * different)
+    return bool(even >= ALL_BUT_A_FEW * different)

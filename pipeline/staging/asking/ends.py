@@ -12,8 +12,8 @@ from pipeline.staging.casts import is_nothing, text
 FEWEST = 5
 """Under five terms a pattern is chance."""
 FEW = 0.02
-SEVERAL = 0.2
-NEARLY_ALL = 0.9
+A_FIFTH = 0.2
+ALL_BUT_A_FEW = 0.9
 FAR_DAYS = 15 * 366
 """A term that would end so long after the newest start is none that anybody agreed on."""
 # Days that programs write for "no end" or "no date": ends of calendars, first days of eras.
@@ -173,7 +173,7 @@ FROM {relation} WHERE ends > TIMESTAMP '{last + timedelta(days=FAR_DAYS)}'
   OR ends < TIMESTAMP '{first - timedelta(days=min(FAR_DAYS, (first - date.min).days))}'
 GROUP BY shown ORDER BY 3 DESC, 1 LIMIT {SHOWN}"""
     )
-    alike = [each for each in found if each[2] >= FEWEST or each[2] >= SEVERAL * filled]
+    alike = [each for each in found if each[2] >= FEWEST or each[2] >= A_FIFTH * filled]
     sure = [each for each in found if _is_sure(each[1], first, last)]
     values = list(dict.fromkeys([str(each[0]) for each in (*sure, *alike)]))
     if not values:
@@ -234,7 +234,7 @@ SELECT count(*) FILTER (following = ends
   count(*) FROM steps"""
     )
     followed = touching + after
-    if followed >= FEWEST and after >= max(FEWEST, SEVERAL * followed):
+    if followed >= FEWEST and after >= max(FEWEST, A_FIFTH * followed):
         is_sure = touching <= FEW * followed
         told = (
             f"{after:,} of {followed:,} terms that another one follows end on the day before it"
@@ -243,9 +243,9 @@ SELECT count(*) FILTER (following = ends
         included = f"the next term begins the day after on {after:,} of {followed:,}"
         excluded = f"it begins on that day on {touching:,} of {followed:,}"
     elif (
-        followed < FEWEST and short >= max(FEWEST, SEVERAL * dated) and whole <= FEW * dated < short
+        followed < FEWEST and short >= max(FEWEST, A_FIFTH * dated) and whole <= FEW * dated < short
     ):
-        is_sure = short >= NEARLY_ALL * dated
+        is_sure = short >= ALL_BUT_A_FEW * dated
         told = f"{short:,} of {dated:,} terms last whole months less a day (1 to 31 January)"
         included = f"{short:,} of {dated:,} then last whole months"
         excluded = f"{whole:,} of {dated:,} last whole months as they are"

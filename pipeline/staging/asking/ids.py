@@ -13,9 +13,9 @@ from pipeline.staging.mapping import ID_WRITINGS
 
 FEWEST = 5
 """Accounts under which two sources may share none by chance, and a pattern is none."""
-SEVERAL = 0.2
+A_FIFTH = 0.2
 MOSTLY = 0.5
-SHOWN = 3
+IDS_QUOTED = 3
 SCIENTIFIC = r"^[+-]?\d(\.\d+)?[eE]\+?\d+$"
 MARKS = (";", ",", "|")
 LARGEST_WHOLE = 2**53
@@ -177,7 +177,7 @@ def _pair(
 def _of_pair(connection: Connection, relations: Mapping[str, str], pair: _Pair) -> Question | None:
     one, other = relations[pair.one], relations[pair.other]
     best, words, gained = _best_pattern(connection, one, other, pair.shared)
-    is_pattern = gained >= max(FEWEST, SEVERAL * (pair.accounts - pair.shared))
+    is_pattern = gained >= max(FEWEST, A_FIFTH * (pair.accounts - pair.shared))
     if pair.shared and not is_pattern:
         return None
     told = "; ".join(
@@ -250,6 +250,6 @@ def _examples(connection: Connection, relation: str, against: str) -> Sequence[s
         connection,
         f"SELECT DISTINCT account_id AS id FROM {relation} WHERE account_id IS NOT NULL AND"
         f" account_id NOT IN (SELECT account_id FROM {against} WHERE account_id IS NOT NULL)"
-        f" ORDER BY 1 LIMIT {SHOWN}",
+        f" ORDER BY 1 LIMIT {IDS_QUOTED}",
     )
     return [re.sub(r"\s", " ", str(value)) for (value,) in found]

@@ -12,7 +12,7 @@ from pipeline.staging.mapping import MappedColumn
 from pipeline.staging.number_writing import CURRENCY, OTHER_MARK, grouped_whole
 from pipeline.staging.parts import MappedPart
 
-FEWEST = 20
+FEWEST_CELLS = 20
 """Amounts from which on their signs say something."""
 NEARLY_ALL = 0.95
 MINOR_NAME = re.compile(r"(^|_)(cents|pence|minor(_units?)?|subunits?)(_|$)", re.IGNORECASE)
@@ -207,7 +207,7 @@ def _turned(opened: Opened, money: list[MappedColumn]) -> Iterator[Question]:
         below, total = opened.row(
             f"SELECT count(*) FILTER (v < 0), count(*) FROM {opened.relation(v=name)} WHERE v <> 0"
         )
-        if total < FEWEST or below < NEARLY_ALL * total:
+        if total < FEWEST_CELLS or below < NEARLY_ALL * total:
             continue
         yield Question(
             "amounts-below-zero",
