@@ -69,7 +69,7 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Apart:
+class NotJudged:
     """Published accounts that no promise speaks of, or whose outcome cannot be told; counted, never
     judged.
     """
@@ -96,7 +96,7 @@ class Record:
     auc_high: float | None
     treated: Tally | None
     untreated: Tally | None
-    apart: tuple[Apart, ...]
+    apart: tuple[NotJudged, ...]
     alarms: int
     alarms_stayed: int
     calm: int
@@ -277,8 +277,8 @@ def _ranking(
     return value, max(0.0, value - reach), min(1.0, value + reach)
 
 
-def _apart(rows: pd.DataFrame) -> tuple[Apart, ...]:
+def _apart(rows: pd.DataFrame) -> tuple[NotJudged, ...]:
     counts = rows[rows["apart"] != ""].groupby("apart", sort=True)["left"].agg(["size", "sum"])
     return tuple(
-        Apart(str(reason), int(size), int(left)) for reason, size, left in counts.itertuples()
+        NotJudged(str(reason), int(size), int(left)) for reason, size, left in counts.itertuples()
     )

@@ -53,7 +53,7 @@ class CannotExplain(ArtifactMismatch):
 
 
 @dataclass(frozen=True)
-class _Decision:
+class _NodeSplit:
     """`column <= threshold` of one inner node, in codes of the column."""
 
     column: int
@@ -219,7 +219,7 @@ class TreeShap:
             left[place][missing] = _LEFT_ALWAYS
         return right, left
 
-    def _coded(self, decision: _Decision) -> _Coded:
+    def _coded(self, decision: _NodeSplit) -> _Coded:
         limit = (
             int(np.searchsorted(self._thresholds[decision.column], decision.threshold, side="left"))
             + 1
@@ -243,9 +243,9 @@ def _pattern(
     return pattern
 
 
-def _parsed(structure: Tree) -> tuple[_Node, list[_Decision]]:
+def _parsed(structure: Tree) -> tuple[_Node, list[_NodeSplit]]:
     """A tree of LightGBM's dump as nodes that know their paths, and its decisions."""
-    decisions: list[_Decision] = []
+    decisions: list[_NodeSplit] = []
 
     def node(at: Tree, path: tuple[_PathEdge, ...]) -> _Node:
         if "split_index" not in at:
@@ -270,13 +270,13 @@ def _parsed(structure: Tree) -> tuple[_Node, list[_Decision]]:
     return root, decisions
 
 
-def _decision(at: Tree) -> _Decision:
+def _decision(at: Tree) -> _NodeSplit:
     if at["decision_type"] != "<=":
         raise CannotExplain("categorical splits are not covered.")
     if at["missing_type"] == "Zero":
         raise CannotExplain("zeros that mean missing are not covered.")
     knows_missing = at["missing_type"] == "NaN"
-    return _Decision(
+    return _NodeSplit(
         int(at["split_feature"]),
         float(at["threshold"]),
         knows_missing and bool(at["default_left"]),
@@ -288,14 +288,14 @@ def _rows(at: Tree) -> float:
     return float(at["internal_count"] if "split_index" in at else at["leaf_count"])
 
 
-def _share(leaf: _Node, column: int, decisions: list[_Decision]) -> float:
+def _share(leaf: _Node, column: int, decisions: list[_NodeSplit]) -> float:
     """Share of rows that goes the leaf's way at all decisions on one column."""
     return float(
         np.prod([step.share for step in leaf.path if decisions[step.decision].column == column])
     )
 
 
-def _thresholds(decisions: Iterator[_Decision]) -> dict[int, Floats]:
+def _thresholds(decisions: Iterator[_NodeSplit]) -> dict[int, Floats]:
     """Column -> its thresholds in the whole model, ascending."""
     seen: dict[int, set[float]] = {}
     for each in decisions:
@@ -375,7 +375,7 @@ def _leaf_tables(shares: Floats, values: Floats) -> Floats:
     return tables
 
 
-def _block(part: _Node, decisions: list[_Decision]) -> _TreePart:
+def _block(part: _Node, decisions: list[_NodeSplit]) -> _TreePart:
     """Sum the tables of a part's leaves over the patterns of all its decisions."""
     used, columns = _decisions_of(part), _columns_of(part)
     bit = {decision: place for place, decision in enumerate(used)}

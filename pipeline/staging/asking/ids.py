@@ -120,7 +120,7 @@ SELECT (SELECT sum(n) FROM lists), (SELECT sum(n) FROM ids),
 
 
 @dataclass(frozen=True)
-class _Pair:
+class _SourcePair:
     """Two sources and how many accounts they share."""
 
     one: str
@@ -163,7 +163,7 @@ def _ids(relation: str, form: str = "{0}") -> str:
 
 def _pair(
     connection: Connection, relations: Mapping[str, str], one: str, other: str
-) -> _Pair | None:
+) -> _SourcePair | None:
     mine, theirs, shared = row(
         connection,
         f"WITH a AS ({_ids(relations[one])}), b AS ({_ids(relations[other])}) SELECT (SELECT"
@@ -171,10 +171,12 @@ def _pair(
     )
     if min(mine, theirs) < FEWEST:
         return None
-    return _Pair(one, other, min(mine, theirs), shared)
+    return _SourcePair(one, other, min(mine, theirs), shared)
 
 
-def _of_pair(connection: Connection, relations: Mapping[str, str], pair: _Pair) -> Question | None:
+def _of_pair(
+    connection: Connection, relations: Mapping[str, str], pair: _SourcePair
+) -> Question | None:
     one, other = relations[pair.one], relations[pair.other]
     best, words, gained = _best_pattern(connection, one, other, pair.shared)
     is_pattern = gained >= max(FEWEST, A_FIFTH * (pair.accounts - pair.shared))
