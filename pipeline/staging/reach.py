@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 
 import numpy as np
 
-from pipeline.engine.duckdb import Connection, literal, row, rows
+from pipeline.engine.duckdb import Connection, literal, row
 
 # Rows that record the past; contracts, goals and milestones may speak of days to come.
 RECORDS = frozenset(
@@ -31,8 +31,6 @@ ROWS_OF_A_BODY = 50
 SHORTEST_GAP = 14
 GAPS = 3.0
 """Times the largest usual gap between days with rows after which a few rows stand alone."""
-FEWEST_STARTS = 12
-USUAL_DAYS = 730
 NO_ACCIDENT = 0.001
 CLOCKS_DIFFER = timedelta(days=1)
 
@@ -84,25 +82,15 @@ def end_of_rows(
 def entered_until(connection: Connection, table: str, until: date) -> date | None:
     """The newest start in a table of contracts where it ended before `until`; None: it goes on.
 
-    It ended where the stretch without a start since is longer than any before, or where terms ran
-    out in it and fewer were renewed than chance allows.
+    It ended where terms ran out since and fewer were renewed than chance allows. That nobody new
+    signs says nothing: a company may have all its customers.
     """
-    found = rows(
+    newest: date | None = row(
         connection,
-        f"SELECT DISTINCT CAST(starts_at AS DATE) AS day FROM {table} WHERE starts_at <"
-        f" {literal(until)} ORDER BY 1",
-    )
-    starts: list[date] = [day for (day,) in found]
-    if len(starts) < FEWEST_STARTS:
+        f"SELECT CAST(max(starts_at) AS DATE) FROM {table} WHERE starts_at < {literal(until)}",
+    )[0]
+    if newest is None or (until - newest).days < 2:
         return None
-    newest = starts[-1]
-    silent = (until - newest).days
-    if silent < 2:
-        return None
-    usual = [d for d in starts if (newest - d).days <= USUAL_DAYS]
-    gaps = np.diff([d.toordinal() for d in usual])
-    if silent > max(SHORTEST_GAP, 2 * int(gaps.max())) and len(gaps) >= FEWEST_STARTS:
-        return newest
     return newest if _none_renewed(connection, table, newest, until) else None
 
 

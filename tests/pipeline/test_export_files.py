@@ -197,3 +197,14 @@ def test_contracts_end_where_nobody_renews_any_more(
     newest = rows(duck, "select cast(max(starts_at) as date) from terms")[0][0]
     found = entered_until(duck, "terms", newest + until * DAY)
     assert found == (newest if ended else None)
+
+
+def test_contracts_go_on_where_nobody_new_signs(duck: Connection) -> None:
+    """Open contracts, and years that nobody had to renew yet."""
+    duck.execute("create table terms (account_id varchar, starts_at timestamp, ends_at timestamp)")
+    for i in range(60):
+        begin = datetime(2023, 1, 1) + i * DAY
+        end = begin + 365 * DAY if i % 2 else None
+        duck.execute("insert into terms values (?, ?, ?)", [f"c{i}", begin, end])
+    assert entered_until(duck, "terms", date(2023, 12, 1)) is None
+    assert entered_until(duck, "terms", date(2024, 12, 1)) is None
