@@ -206,7 +206,7 @@ def _interval(test: TrainingSet, probability: Floats, score: Floats) -> dict[str
     every = metrics.intervals(
         test.labels, probability, test.keys["account_id"], score=score, replicates=400
     )
-    return {"log_loss": every["log_loss"], "auc": every["auc"]}
+    return {"log_loss": every.log_loss, "auc": every.auc}
 
 
 def summary(

@@ -38,13 +38,13 @@ class Member:
 
 
 @dataclass(frozen=True, eq=False)
-class Decision:
+class ChanceAtDecision:
     """What turns log-odds at the decision into the chance of leaving when the contract comes up."""
 
     calibrator: Platt
     interval_table: Interval | None = None
 
-    def moved(self, shift: float) -> "Decision":
+    def moved(self, shift: float) -> "ChanceAtDecision":
         """The same with its level `shift` log-odds higher."""
         calibrator = self.calibrator
         return replace(self, calibrator=replace(calibrator, intercept=calibrator.intercept + shift))
@@ -58,7 +58,7 @@ class Decision:
         }
 
     @classmethod
-    def from_dict(cls, state: Mapping[str, Any]) -> "Decision":
+    def from_dict(cls, state: Mapping[str, Any]) -> "ChanceAtDecision":
         """Return what `to_dict` described."""
         table = state["interval"]
         return cls(
@@ -82,7 +82,7 @@ class Model:
     target: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     """Plain facts of the training run: dates, counts, settings, notes, `latest_rate`."""
-    decision: "Decision | None" = None
+    decision: "ChanceAtDecision | None" = None
     """How chances are calibrated where every account is read at its term's decision; None where no
     contract ends, and the score speaks of the account's own date.
     """
@@ -263,7 +263,7 @@ class Model:
             ),
             target=state["target"],
             training=state["training"],
-            decision=Decision.from_dict(state["decision"]) if "decision" in state else None,
+            decision=ChanceAtDecision.from_dict(state["decision"]) if "decision" in state else None,
             references=state["references"],
         )
 

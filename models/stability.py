@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from models.bundle import Bundle, score
 from models.calibration import Platt, straightened
-from models.model import Decision, Member, Model
+from models.model import ChanceAtDecision, Member, Model
 
 MOST_GRID_DATES = 60
 """More dates than this are not a grid: each account has its own."""
@@ -118,7 +118,7 @@ def stabilised(champion: Model, challenger: Model, share: float = 0.5) -> Model:
     )
 
 
-def _decision(champion: Model, challenger: Model, share: float) -> Decision:
+def _decision(champion: Model, challenger: Model, share: float) -> ChanceAtDecision:
     """Calibrator of the blend at the decision: the mean of both, on margins that the members'
     weights have already turned into calibrated log-odds of the own date.
     """
@@ -133,7 +133,7 @@ def _decision(champion: Model, challenger: Model, share: float) -> Decision:
     if table is not None:
         table = replace(table, margins=own.slope * table.margins)
     events = challenger.decision.calibrator.events
-    return Decision(Platt(slope, intercept, events), table)
+    return ChanceAtDecision(Platt(slope, intercept, events), table)
 
 
 def _weighted(model: Model, factor: float) -> tuple[Member, ...]:

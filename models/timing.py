@@ -30,7 +30,7 @@ ROWS_LOOKED_AT = 20_000
 
 
 @dataclass(frozen=True, eq=False)
-class Apart:
+class TimingApart:
     """Rows without what is a matter of timing, and what that says of them in log-odds."""
 
     rows: TrainingSet
@@ -54,14 +54,14 @@ def timing_of(rows: TrainingSet, target: Mapping[str, Any]) -> ContractCalendar 
     return ContractCalendar(window, hidden=tuple(hidden))
 
 
-def apart(rows: TrainingSet, timing: ContractCalendar | None) -> Apart:
+def apart(rows: TrainingSet, timing: ContractCalendar | None) -> TimingApart:
     """Return the rows and their timing apart; `timing` is fitted on these rows, and not changed."""
     if timing is None:
-        return Apart(rows, None, None)
+        return TimingApart(rows, None, None)
     calendar = ContractCalendar(timing.window, timing.columns, timing.hidden)
     calendar.fit(rows.features, rows.labels, rows.signals)
     rest = TrainingSet(rows.keys, calendar.rest(rows.features), rows.labels, rows.signals)
-    return Apart(rest, calendar.margin(rows.features), calendar)
+    return TimingApart(rest, calendar.margin(rows.features), calendar)
 
 
 def cycle_signals(rows: TrainingSet, window: tuple[float, float] | None) -> tuple[str, ...]:

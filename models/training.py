@@ -45,10 +45,10 @@ from models.methods import (
     season_spread,
 )
 from models.methods.base import Floats, mean_log_loss
-from models.model import Decision, Member, Model, at_decision, references
+from models.model import ChanceAtDecision, Member, Model, at_decision, references
 from models.plan import TrainingPlan
 from models.splits import Block, Folds, searched, temporal_folds, thinned
-from models.timing import CYCLE_AUC, Apart, apart, timing_of
+from models.timing import CYCLE_AUC, TimingApart, apart, timing_of
 from models.tuning import (
     BlendSettings,
     OnTrial,
@@ -330,7 +330,7 @@ def _blend_recipe(
     return fit
 
 
-def _calendar_member(parts: Apart) -> list[Member]:
+def _calendar_member(parts: TimingApart) -> list[Member]:
     return [] if parts.calendar is None else [Member(parts.calendar, 1.0)]
 
 
@@ -572,7 +572,7 @@ class _Builder:
 
     def _calibrate(
         self, recipe: Recipe, seed: int | None = None
-    ) -> tuple[Floats, Platt, Decision | None]:
+    ) -> tuple[Floats, Platt, ChanceAtDecision | None]:
         """Out-of-time margins, their calibrator, and that of health where contracts end."""
         seed = self.plan.seed if seed is None else seed
         members = [recipe(self.rows.rows(block.train), seed) for block in self.blocks]
@@ -594,7 +594,7 @@ class _Builder:
         earlier = _scored(_margin(before, held.features), held.labels, held.keys)
         return rows.margin, bent_if_better(straight, rows, earlier), decision
 
-    def _decision(self, members: list[tuple[Member, ...]]) -> Decision | None:
+    def _decision(self, members: list[tuple[Member, ...]]) -> ChanceAtDecision | None:
         """The calibrator and the interval of health: of rows whose decision falls inside the
         window, read at the decision. None without a contract calendar.
         """
@@ -622,11 +622,11 @@ class _Builder:
         interval = fit_interval(
             rows.margin, rows.labels, keys["account_id"], calibrator, seed=self.plan.seed
         )
-        return Decision(calibrator, interval)
+        return ChanceAtDecision(calibrator, interval)
 
     def _decision_at_level(
-        self, decision: Decision, members: tuple[Member, ...], weights: Floats | None
-    ) -> Decision:
+        self, decision: ChanceAtDecision, members: tuple[Member, ...], weights: Floats | None
+    ) -> ChanceAtDecision:
         """The decision's calibrator at the level of the final rows that can leave, and its interval
         with how periods differ.
         """
@@ -645,7 +645,7 @@ class _Builder:
         if table is not None and self.folds.is_temporal:
             spread = period_sd(calibrator.logit(margin), some.labels, some.keys)
             table = replace(table, period_sd=spread)
-        return Decision(calibrator, table)
+        return ChanceAtDecision(calibrator, table)
 
     def _model(
         self,
@@ -657,7 +657,7 @@ class _Builder:
         seed: int | None = None,
         *,
         with_season: bool = True,
-        decision: Decision | None = None,
+        decision: ChanceAtDecision | None = None,
     ) -> Model:
         """Fit a recipe on all rows before the test; the calibrator keeps its slope and takes the
         level these rows have.

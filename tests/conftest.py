@@ -21,6 +21,9 @@ from pipeline.engine.spark import require_spark
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+# Fixtures hold no doctests, and two files of one name cannot both be imported to look for them.
+collect_ignore_glob = ["*conftest.py"]
+
 # Threads of OpenMP that wait must not spin: two test processes on two cores would starve each
 # other.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

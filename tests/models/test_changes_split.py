@@ -73,7 +73,7 @@ def test_each_step_is_its_own_cause() -> None:
         and list(other["points"]) == [2.0]
     )
     words = lines[lines["account_id"] == "A"].set_index("cause")["words"]
-    assert words["data"] == "2 days of logins_7d, as known now; first scored as 1 day"
+    assert words["data"] == "2 days of logins_7d, as we know now; first scored as 1 day"
     assert words["clock"] == "11 months of age; before: 10 months"
     assert words["behaviour"] == "12 days of logins_28d; up from 4 days four weeks ago"
 

@@ -278,7 +278,7 @@ def test_the_bench_says_whether_segments_of_their_own_are_worth_it() -> None:
     }
     assert (
         verdicts["cohort"].is_worth_it
-        and "worth it, better than tuned beyond" in verdicts["cohort"].words
+        and "worth it, better than tuned by more than chance" in verdicts["cohort"].words
     )
     losses = found.validation.set_index("method")["log_loss"]
     assert verdicts["cohort"].validation.value == pytest.approx(losses["cohort"] - losses["tuned"])

@@ -157,7 +157,7 @@ def test_a_kept_model_reads_back_equal_and_older_versions_cannot_take_it_for_one
         Model.from_dict(state).margin(rows.features), apart.model.margin(rows.features)
     )
     with pytest.raises(ArtifactMismatch, match="train with this version"):
-        Model.from_dict({**state, "format": 3})
+        Model.from_dict({**state, "format": 4})
 
 
 def test_a_model_drawn_towards_the_one_in_use_keeps_its_lines() -> None:

@@ -97,19 +97,19 @@ def test_tables_fit_a_hundred_letters_and_hold_every_figure() -> None:
             -9.0,
             -1.0,
             (
-                "profit: contacts by tuned cost more than they save, -5 a date (95% -9 to -1). So"
-                " they do by every method."
+                "profit: calling the accounts that tuned names costs more than it saves: -5 a date"
+                " (95% -9 to -1). That is so for every method."
             ),
         ),
         (
             -9.0,
             4.0,
             (
-                "profit: that contacts by tuned pay at the declared costs is not shown, -5 a date"
-                " (95% -9 to 4)."
+                "profit: it is not clear that calling the accounts that tuned names pays: -5 a"
+                " date (95% -9 to 4)."
             ),
         ),
-        (1.0, 4.0, "profit: contacts by tuned pay at the declared costs"),
+        (1.0, 4.0, "profit: calling the accounts that tuned names pays: 2 a date"),
     ],
 )
 def test_whether_contacts_pay_is_said_with_its_interval(low: float, high: float, said: str) -> None:
@@ -182,7 +182,7 @@ def test_a_segment_of_few_is_named_with_its_leavers_and_the_verdict_stands_in_wo
         " chance gives." in text
     )
     assert (
-        "cohort: worth it, better than tuned beyond what chance gives. Log loss minus tuned:"
+        "cohort: worth it, better than tuned by more than chance. Log loss minus tuned:"
         " validation -0.0100" in text
     )
     plain = bench_json(benched, "churn_90d")["by_segment"]

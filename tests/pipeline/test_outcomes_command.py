@@ -371,8 +371,8 @@ def test_nothing_published_is_said(company_copy: Company, tenure: Command) -> No
 def test_page_says_what_became_of_earlier_scores(company: Company, followed_copy: Company) -> None:
     first = (company.folder / "reports" / "churn_90d" / "portfolio.html").read_text()
     assert (
-        "No earlier scores can be judged yet: those of 1 Jun 2025 when the data reach 13 Sep 2025."
-        in first
+        "No earlier scores can be judged yet: scores of 1 Jun 2025, when the data reach"
+        " 13 Sep 2025." in first
     )
     workspace, target = followed_copy.workspace()
     with connected() as connection:
