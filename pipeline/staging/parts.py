@@ -298,7 +298,7 @@ def _refuse_names_of_no_part(source: Source, raws: list[RawTable]) -> None:
 
 
 def _is_one_of(column: Physical, values: tuple[Scalar, ...]) -> str:
-    spelled = [each for value in values if isinstance(value, bool) for each in _spellings(value)]
+    spelled = [each for value in values if isinstance(value, bool) for each in spellings(value)]
     listed = ", ".join(
         literal(scalar_text(value)) for value in values if not isinstance(value, bool)
     )
@@ -313,7 +313,8 @@ def _is_one_of(column: Physical, values: tuple[Scalar, ...]) -> str:
     return f"({' OR '.join(found) or 'false'})"
 
 
-def _spellings(value: bool) -> tuple[str, ...]:
+def spellings(value: bool) -> tuple[str, ...]:
+    """How true or false is spelled in files, in small letters."""
     return TRUE_WORDS if value else FALSE_WORDS
 
 
@@ -513,4 +514,4 @@ def _moment_of_change(zone: ZoneInfo, low: datetime, high: datetime) -> datetime
     return high.replace(second=0, microsecond=0)
 
 
-__all__ = ["QUOTED", "MappedPart", "mapped_part", "mapped_parts"]
+__all__ = ["QUOTED", "MappedPart", "mapped_part", "mapped_parts", "spellings"]

@@ -18,6 +18,7 @@ from pipeline.engine.duckdb import Connection, literal, row, rows
 from pipeline.staging import quarantine, versions
 from pipeline.staging.asking import Opened, Question, questions_of
 from pipeline.staging.asking.question import refused
+from pipeline.staging.asking.rules import rule_notes
 from pipeline.staging.mapping import MappedColumn
 from pipeline.staging.parts import QUOTED, MappedPart, mapped_parts
 from pipeline.staging.reach import RECORDS, end_of_rows
@@ -123,6 +124,7 @@ def _staged(
             parts = mapped_parts(project, source, contract, data_dir, connection, resources, notes)
             opened = Opened(name, contract, source, tuple(parts), connection)
             questions = questions_of(opened)
+            notes.extend(rule_notes(opened))
             end = _end_of_rows(opened, started)
             stager = _Stager(
                 project, name, source, contract, parts, connection, notes, questions, end

@@ -562,6 +562,42 @@ def test_every_row_twice_is_asked(tmp_path: Path, duck: Connection) -> None:
         assert not stage(read_project(tmp_path), tmp_path, duck)["usage_events"].questions
 
 
+# --- rules that do nothing
+# ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        ("drop = { is_test = [true] }", None),
+        (
+            'drop = { is_test = ["ja"] }',
+            "drop is_test: no row has ja; rows have Yes (12), no (12).",
+        ),
+        ('keep = { plan = ["pro", "gold"] }', "keep plan: no row has gold; rows have pro (24)."),
+        (
+            'columns.event_name = { column = "plan", codes = { PRO = "a" } }',
+            "codes of event_name: no row has PRO; rows have pro (24).",
+        ),
+    ],
+)
+def test_rule_that_matches_no_row_is_told(
+    tmp_path: Path, duck: Connection, rule: str, told: str | None
+) -> None:
+    lines = [f"{a},2023-01-05,{'Yes' if i % 2 else 'no'},pro" for i, a in enumerate(ACCOUNTS)]
+    (tmp_path / "u.csv").write_text(table("account_id,event_time,is_test,plan", lines), "utf-8")
+    (tmp_path / "tenure.toml").write_text(
+        f'name = "p"\n[sources.usage_events]\nlocation = "u.csv"\n{rule}\n'
+        '[[targets]]\nname = "t"\nkind = "inactivity"\nhorizon_days = 30\n'
+        "population = { active_within_days = 30 }\n",
+        encoding="utf-8",
+    )
+    staged = stage(read_project(tmp_path), tmp_path, duck)["usage_events"]
+    assert staged.notes == (() if told is None else (told,))
+    if told is None:
+        assert staged.rows_left_out == {"drop is_test": 12}
+
+
 # --- the inputs of the public reports
 # -------------------------------------------------------------
 
