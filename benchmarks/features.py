@@ -43,7 +43,6 @@ from features.definition import (
     distinct,
     distinct_days,
     total,
-    windowed,
 )
 from features.sources import CONTRACTS, ColumnType
 from features.windows import day_of
@@ -82,7 +81,7 @@ def cards(load: Load) -> tuple[Card, ...]:
     """The measures of the benchmark, as the catalogue would declare them."""
 
     def card(name: str, measure: Any, days: tuple[int, ...], when_empty: float | None) -> Card:
-        return windowed(
+        return Card(
             name,
             dimension="usage",
             contract="usage_events",

@@ -15,7 +15,6 @@ from features.definition import (
     mean,
     share,
     total,
-    windowed,
 )
 from features.naming import capital, distinct_slugs, slug
 from features.sources import Contract
@@ -58,7 +57,7 @@ def automatic_cards(
         name, plain, words = names[kind], kind.replace("_", " "), _kind_words(dimension, kind)
         reason, worse = _reason_of_kind(dimension, name)
         card = partial(
-            windowed,
+            Card,
             dimension=dimension,
             contract=contract.table,
             reason=reason,
@@ -220,7 +219,7 @@ def _number_cards(
     words = _number_words(number)
     reason, worse = _reason_of_kind(dimension, name)
     card = partial(
-        windowed,
+        Card,
         dimension=dimension,
         contract=contract.table,
         reason=reason,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from features.automatic import ACTIVITY, automatic_cards
 from features.catalogue import CARDS, RATIOS, SEASON, STATES
-from features.definition import Card, DeclaredRatio, RatioCard, Signal
+from features.definition import Card, DeclaredRatio, RatioCard, Signal, signal_of
 from features.errors import ConfigError
 from features.facts import SourceFacts, SqlStep
 from features.naming import capital, slug
@@ -43,20 +43,11 @@ def _ratio_signals(
             taken.add(card.name)
             signals.append(
                 (
-                    Signal(
+                    signal_of(
+                        card,
                         column=card.name,
                         driver=card.name,
-                        dimension=card.dimension,
                         source=top.source,
-                        meaning=card.meaning,
-                        unit=card.unit,
-                        phrase=card.phrase,
-                        worse=card.worse,
-                        nature=card.nature,
-                        reason=card.reason,
-                        reason_worse=card.reason_worse,
-                        said_at=card.said_at,
-                        inverse=card.inverse,
                         definition=definition,
                     ),
                     f"({above}) / nullif({below}, 0e0)",

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import KW_ONLY, asdict, dataclass, field, fields
 from typing import Any, Literal
 
 Dimension = Literal[
@@ -40,6 +40,11 @@ ReasonCode = Literal[
     "notice",
 ]
 """Reasons of the short list; empty: the measure describes an account and is nothing to act on."""
+
+ONE_HOT_UP_TO = 8
+"""A category of at most this many values becomes a column for each; of more, one column holds the
+rank of its frequency.
+"""
 
 
 @dataclass(frozen=True)
@@ -253,19 +258,24 @@ def latest(column: str, *kinds: str) -> Measure:
 
 @dataclass(frozen=True)
 class Card:
-    """One windowed signal of one stream; see `windowed`."""
+    """One windowed signal of one stream.
+
+    `days` empty: over all history. `when_empty` is the value where the feed covered the window and
+    nothing happened; where the feed did not cover it the signal is null.
+    """
 
     name: str
+    _: KW_ONLY
     dimension: Dimension
     contract: str
-    stream: str
+    stream: str = ""
     measure: Measure
-    days: tuple[int, ...]
+    days: tuple[int, ...] = ()
     when_empty: float | None
     unit: str
-    worse: Direction | None
     phrase: str
     meaning: str
+    worse: Direction | None = None
     nature: Nature = "leading"
     reason: ReasonCode = ""
     reason_worse: Direction | None = None
@@ -273,54 +283,6 @@ class Card:
     said_at: Mapping[str, str] = field(default_factory=dict)
     below: str = ""
     inverse: str = ""
-
-
-def windowed(
-    name: str,
-    *,
-    dimension: Dimension,
-    contract: str,
-    stream: str = "",
-    measure: Measure,
-    days: tuple[int, ...] = (),
-    when_empty: float | None,
-    unit: str,
-    phrase: str,
-    meaning: str,
-    worse: Direction | None = None,
-    nature: Nature = "leading",
-    reason: ReasonCode = "",
-    reason_worse: Direction | None = None,
-    missing: str = "",
-    said_at: Mapping[str, str] | None = None,
-    below: str = "",
-    inverse: str = "",
-) -> Card:
-    """Declare a signal over the facts of one stream.
-
-    `days` empty: over all history. `when_empty` is the value where the feed covered the window and
-    nothing happened; where the feed did not cover it the signal is null.
-    """
-    return Card(
-        name,
-        dimension,
-        contract,
-        stream,
-        measure,
-        days,
-        when_empty,
-        unit,
-        worse,
-        phrase,
-        meaning,
-        nature,
-        reason,
-        reason_worse,
-        missing,
-        said_at or {},
-        below,
-        inverse,
-    )
 
 
 @dataclass(frozen=True)
@@ -393,3 +355,25 @@ class RatioCard:
     reason_worse: Direction | None = None
     said_at: Mapping[str, str] = field(default_factory=dict)
     inverse: str = ""
+
+
+def signal_of(
+    card: Card | StateCard | RatioCard,
+    *,
+    column: str,
+    driver: str,
+    source: str,
+    definition: dict[str, Any],
+    window_days: int | None = None,
+) -> Signal:
+    """Return the column a card becomes; all that people are told of it is the card's."""
+    built = {"column", "driver", "source", "definition", "window_days"}
+    declared = {each.name for each in fields(card)} & {each.name for each in fields(Signal)}
+    return Signal(
+        column=column,
+        driver=driver,
+        source=source,
+        definition=definition,
+        window_days=window_days,
+        **{name: getattr(card, name) for name in declared - built},
+    )

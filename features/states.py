@@ -6,16 +6,13 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
-from features.definition import Signal, StateCard
+from features.definition import ONE_HOT_UP_TO, Signal, StateCard, signal_of
 from features.facts import SourceFacts, SqlStep, as_known, finish
 from features.naming import capital, column_name, slug
 from features.sql import literal
 from features.state_rows import state_rows
 from features.windows import edge_column, happened
 
-# Categories with at most this many values become one column each; longer ones frequency-ordered
-# codes.
-ONE_HOT_UP_TO = 8
 # Attributes that are said after their value, as in "Food industry".
 _KINDS_OF_ACCOUNTS = ("industry", "sector", "segment", "region", "plan", "tier")
 
@@ -77,25 +74,13 @@ def _state(source: SourceFacts, card: StateCard, table: str, taken: set[str]) ->
         definition["rows"] = sha256(query.encode()).hexdigest()[:16]
     driver = card.driver or (_column(source, card.name, None) if card.window_days else name)
     return (
-        Signal(
+        signal_of(
+            card,
             column=name,
             driver=driver,
-            dimension=card.dimension,
             source=source.name,
-            meaning=card.meaning,
-            unit=card.unit,
-            phrase=card.phrase,
-            window_days=card.window_days,
-            when_empty=card.when_empty,
-            worse=card.worse,
-            nature=card.nature,
-            reason=card.reason,
-            reason_worse=card.reason_worse,
-            reason_until=card.reason_until,
-            missing=card.missing,
-            said_at=card.said_at,
-            below=card.below,
             definition=definition,
+            window_days=card.window_days,
         ),
         expression,
     )

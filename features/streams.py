@@ -20,7 +20,7 @@ import json
 from dataclasses import dataclass
 from functools import partial
 
-from features.definition import Card, Measure, Signal
+from features.definition import Card, Measure, Signal, signal_of
 from features.facts import SourceFacts, SqlStep, finish
 from features.naming import column_name, slug
 from features.sources import Contract, MinutesBetween, Stream
@@ -582,23 +582,11 @@ def _signal(card: Card, source: SourceFacts, column: str, window: int | None) ->
         "window_days": window,
         "decimals": source.decimals.get(measure.column or "", 0),
     }
-    return Signal(
+    return signal_of(
+        card,
         column=column,
         driver=driver,
-        dimension=card.dimension,
         source=source.name,
-        meaning=card.meaning,
-        unit=card.unit,
-        phrase=card.phrase,
-        window_days=window,
-        when_empty=card.when_empty,
-        worse=card.worse,
-        nature=card.nature,
-        reason=card.reason,
-        reason_worse=card.reason_worse,
-        missing=card.missing,
-        said_at=card.said_at,
-        below=card.below,
-        inverse=card.inverse,
         definition=definition,
+        window_days=window,
     )

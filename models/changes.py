@@ -33,7 +33,14 @@ import pandas as pd
 
 from features.definition import Signal
 from features.errors import ContractError
-from models.drivers import REST, change_words, sentence, signal_words, spoken_value
+from models.drivers import (
+    REST,
+    change_words,
+    largest_each_way,
+    sentence,
+    signal_words,
+    spoken_value,
+)
 from models.health import displayed_points
 from models.health.scale import Floats, Integers
 
@@ -182,7 +189,7 @@ def change_lines(
     ids = np.asarray(account_ids, dtype=object)
     change: Integers = np.asarray(shown_change, dtype=np.int64)
     points = split.points
-    listed = _largest(points, most) | np.array(
+    listed = largest_each_way(points, most) | np.array(
         [line.cause in (MODEL, SCALE) for line in split.lines]
     )
     listed &= points != 0
@@ -250,18 +257,6 @@ def _lines(cause: str, signals: Sequence[Signal], which: Sequence[int] | range) 
         Line(cause, d, name, np.array(columns, dtype=np.intp))
         for (d, name), columns in members.items()
     ]
-
-
-def _largest(points: Floats, most: int) -> npt.NDArray[np.bool_]:
-    """The `most` largest lines each way of every account."""
-    kept = np.zeros(points.shape, dtype=bool)
-    # Rounded, so that what is equal but for its last bits is a tie and the first wins.
-    rounded = np.round(points, 9)
-    for sign in (-1.0, 1.0):
-        top = np.argsort(-sign * rounded, axis=1, kind="stable")[:, :most]
-        right_way = sign * np.take_along_axis(points, top, axis=1) > 0
-        np.put_along_axis(kept, top, right_way | np.take_along_axis(kept, top, axis=1), axis=1)
-    return kept
 
 
 class _Speaker:

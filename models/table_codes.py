@@ -10,13 +10,11 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from features.definition import Signal
+from features.definition import ONE_HOT_UP_TO, Signal
 from features.errors import ContractError
 from features.naming import capital, distinct_slugs, slug
 from models.methods.base import Floats
 
-ONE_HOT_UP_TO = 8
-"""Categories with at most this many values become one column each; longer ones frequency ranks."""
 SOURCE = "table"
 
 Kind = Literal["number", "flag", "date", "category"]

@@ -2,9 +2,9 @@
 
 from functools import partial
 
-from features.definition import RatioCard, count, days_since, distinct, share, windowed
+from features.definition import Card, RatioCard, count, days_since, distinct, share
 
-_contact = partial(windowed, dimension="engagement", contract="touchpoints")
+_contact = partial(Card, dimension="engagement", contract="touchpoints")
 
 CARDS = (
     _contact(

@@ -1,12 +1,12 @@
 """Financial: bills, late and failed payments. Contract terms are in `contract.py`."""
 
-from features.definition import StateCard, count, mean, total, windowed
+from features.definition import Card, StateCard, count, mean, total
 from features.windows import days_since, happened
 
 _OVERDUE = f"{happened('t', 'due_at')} and t.paid_at is null"
 
 CARDS = (
-    windowed(
+    Card(
         "failed_payments",
         dimension="financial",
         contract="invoices",
@@ -22,7 +22,7 @@ CARDS = (
         reason="payment",
         said_at={"0": "No payment failed in the last {window}"},
     ),
-    windowed(
+    Card(
         "payment_delay",
         dimension="financial",
         contract="invoices",
@@ -39,7 +39,7 @@ CARDS = (
         said_at={"0": "Paid on the due date on average in the last {window}"},
         below="Paid {value} before the due date on average in the last {window}",
     ),
-    windowed(
+    Card(
         "invoiced",
         dimension="financial",
         contract="invoices",
@@ -54,7 +54,7 @@ CARDS = (
         reason_worse="down",
         said_at={"0": "Nothing invoiced in the last {window}"},
     ),
-    windowed(
+    Card(
         "overage",
         dimension="financial",
         contract="invoices",

@@ -1,10 +1,10 @@
 """Outcomes: the goals the customer bought for."""
 
-from features.definition import StateCard, count, total, windowed
+from features.definition import Card, StateCard, count, total
 from features.windows import days_since, happened
 
 CARDS = (
-    windowed(
+    Card(
         "goals_met",
         dimension="outcomes",
         contract="goals",
@@ -18,7 +18,7 @@ CARDS = (
         meaning="goals met",
         reason="poor_fit",
     ),
-    windowed(
+    Card(
         "value_realised",
         dimension="outcomes",
         contract="goals",

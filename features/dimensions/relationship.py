@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from features.definition import RatioCard, StateCard, count, days_since, latest, mean, windowed
+from features.definition import Card, RatioCard, StateCard, count, days_since, latest, mean
 from features.windows import covers, ended_within, happened
 from features.windows import days_since as days_from
 
@@ -109,7 +109,7 @@ def _survey(name: str, kind: str, phrase: str, meaning: str) -> StateCard:
 
 
 CARDS = (
-    windowed(
+    Card(
         "nps",
         dimension="relationship",
         contract="surveys",
@@ -124,7 +124,7 @@ CARDS = (
         nature="lagging",
         reason="unhappy",
     ),
-    windowed(
+    Card(
         "survey_answers",
         dimension="relationship",
         contract="surveys",
@@ -138,7 +138,7 @@ CARDS = (
         meaning="survey answers given",
         reason="low_engagement",
     ),
-    windowed(
+    Card(
         "days_since_survey",
         dimension="relationship",
         contract="surveys",
@@ -153,7 +153,7 @@ CARDS = (
         reason="low_engagement",
         said_at={"0": "Answered a survey within the last day"},
     ),
-    windowed(
+    Card(
         "comment_tone",
         dimension="relationship",
         contract="surveys",
@@ -168,7 +168,7 @@ CARDS = (
         nature="lagging",
         reason="unhappy",
     ),
-    windowed(
+    Card(
         "note_tone",
         dimension="relationship",
         contract="csm_notes",
@@ -182,7 +182,7 @@ CARDS = (
         meaning="mean tone of the account manager's notes",
         reason="unhappy",
     ),
-    windowed(
+    Card(
         "pulse_mean",
         dimension="relationship",
         contract="csm_notes",

@@ -3,6 +3,7 @@
 from functools import partial
 
 from features.definition import (
+    Card,
     RatioCard,
     StateCard,
     change,
@@ -12,12 +13,11 @@ from features.definition import (
     mean,
     share,
     silence_ratio,
-    windowed,
 )
 from features.windows import days_since as days_from
 from features.windows import happened
 
-_opened = partial(windowed, dimension="support", contract="support_tickets", stream="opened")
+_opened = partial(Card, dimension="support", contract="support_tickets", stream="opened")
 _SEVERE = ("high", "urgent", "critical")
 _SEVERE_LISTED = ", ".join(f"'{severity}'" for severity in _SEVERE)
 _OPEN_NOW = f"{happened('t', 'opened_at')} and t.closed_at is null"
@@ -76,7 +76,7 @@ CARDS = (
             "1": "Tickets in the last {window} but none in the {window} before",
         },
     ),
-    windowed(
+    Card(
         "reply_time",
         dimension="support",
         contract="support_tickets",
@@ -91,7 +91,7 @@ CARDS = (
         reason="slow_support",
         said_at={"0": "First answer within a minute on average in the last {window}"},
     ),
-    windowed(
+    Card(
         "resolve_time",
         dimension="support",
         contract="support_tickets",
@@ -106,7 +106,7 @@ CARDS = (
         reason="slow_support",
         said_at={"0": "Tickets solved within a minute on average in the last {window}"},
     ),
-    windowed(
+    Card(
         "ticket_rating",
         dimension="support",
         contract="support_tickets",
@@ -121,7 +121,7 @@ CARDS = (
         nature="lagging",
         reason="unhappy",
     ),
-    windowed(
+    Card(
         "last_ticket_rating",
         dimension="support",
         contract="support_tickets",

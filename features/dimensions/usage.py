@@ -5,6 +5,7 @@ stuck.
 from functools import partial
 
 from features.definition import (
+    Card,
     RatioCard,
     StateCard,
     age_days,
@@ -17,11 +18,10 @@ from features.definition import (
     mean_gap_days,
     silence_ratio,
     total,
-    windowed,
 )
 from features.windows import happened
 
-_activity = partial(windowed, dimension="usage", contract="usage_events")
+_activity = partial(Card, dimension="usage", contract="usage_events")
 # Read off one row per person; the window is the one of `active_users`, so its feed must have been
 # there.
 _people = partial(

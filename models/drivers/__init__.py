@@ -5,6 +5,7 @@ from models.drivers.drivers import (
     MOST_EACH_WAY,
     REST,
     driver_table,
+    largest_each_way,
     shown_driver,
 )
 from models.drivers.reasons import (
@@ -57,6 +58,7 @@ __all__ = [
     "find_twins",
     "format_value",
     "interval_in_words",
+    "largest_each_way",
     "paragraph",
     "reason_of",
     "reasons_in_words",

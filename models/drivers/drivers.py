@@ -169,7 +169,7 @@ def _chunk(
     most: int,
 ) -> pd.DataFrame:
     grouped, shown_signal = _merge(points, shared.groups)
-    published = _largest_each_way(grouped, most)
+    published = largest_each_way(grouped, most)
     left_out = (grouped != 0) & ~published
     rest, rest_counts = _rests(grouped, left_out, shared)
     every = np.hstack([np.where(published, grouped, 0.0), rest])
@@ -223,8 +223,10 @@ def _merge(points: Floats, groups: tuple[_Group, ...]) -> tuple[Floats, npt.NDAr
     return summed, chosen
 
 
-def _largest_each_way(points: Floats, most: int) -> npt.NDArray[np.bool_]:
+def largest_each_way(points: Floats, most: int) -> npt.NDArray[np.bool_]:
+    """Return which are the `most` largest of their row above 0, or below; shape of points."""
     kept = np.zeros(points.shape, dtype=bool)
+    # Rounded, so that what is equal but for its last bits is a tie and the first wins.
     rounded = np.round(points, 9)
     for sign in (-1.0, 1.0):
         top = np.argsort(-sign * rounded, axis=1, kind="stable")[:, :most]

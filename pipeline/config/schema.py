@@ -17,6 +17,7 @@ from models.declared import (
 )
 from models.declared import Rule as PointsRule
 from models.plan import LEAST, TrainingPlan
+from models.targets import TargetKind
 
 _strict = ConfigDict(extra="forbid")
 Scalar = str | int | float | bool | date
@@ -280,18 +281,6 @@ class Population:
     min_events_ever: int = Field(default=1, ge=1)
     min_age_days: int = Field(default=0, ge=0)
     max_age_days: int | None = Field(default=None, ge=1)
-
-
-TargetKind = Literal[
-    "churn",
-    "voluntary",
-    "involuntary",
-    "contraction",
-    "expansion",
-    "conversion",
-    "inactivity",
-    "event",
-]
 
 
 @dataclass(frozen=True, config=_strict)

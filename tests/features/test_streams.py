@@ -24,7 +24,7 @@ from benchmarks._events_log import event_log
 from benchmarks._features_pandas import build as pandas_build
 from benchmarks.features import Load, build
 from features.build import FeaturePlan, plan_features
-from features.definition import Card, count, distinct, distinct_days, total, windowed
+from features.definition import Card, count, distinct, distinct_days, total
 from features.windows import day_of
 from pipeline.engine.duckdb import connected
 from pipeline.engine.facts import CELLS_AT_ONCE, define_times, put_table, run_plan, source_facts
@@ -126,7 +126,7 @@ def test_nothing_is_null_where_a_card_says_so() -> None:
     }
     empties = {"null": None, "0": 0, "5": 5}
     cards = tuple(
-        windowed(
+        Card(
             f"{kind}_{name}",
             dimension="usage",
             contract="usage_events",
