@@ -5,14 +5,14 @@ dated facts come from `streams`, signals of state and attributes from `states`.
 """
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from features.automatic import ACTIVITY, automatic_cards
 from features.catalogue import CARDS, RATIOS, SEASON, STATES
-from features.definition import Card, DeclaredRatio, RatioCard, Signal, signal_of
+from features.definition import Card, DeclaredRatio, RatioCard, Signal, StateCard, signal_of
 from features.errors import ConfigError
-from features.facts import SourceFacts, SqlStep
+from features.facts import SourceFacts, SqlStep, words_step
 from features.naming import capital, slug
 from features.sql import identifier
 from features.states import attribute_signals, state_signals
@@ -156,6 +156,7 @@ def plan_features(
     taken: set[str] = {"account_id", "as_of", "as_of_day"}
     steps: list[SqlStep] = []
     joins: list[str] = []
+    crossed: list[str] = []
     streams: list[str] = []
     columns: list[tuple[Signal, str]] = []
     windows: dict[str, tuple[int, ...]] = {}
@@ -180,6 +181,10 @@ def plan_features(
             states = []
         state_steps, state_columns = state_signals(source, states, taken)
         attribute_steps, attribute_columns = attribute_signals(source, taken)
+        heard = words_step(source, _words_counted(source, chosen, states))
+        if heard is not None:
+            steps.append(heard)
+            crossed.append(heard.name)
         steps += [*stream_steps, *state_steps, *attribute_steps]
         streams += tables
         joins += [*(s.name for s in state_steps), *(s.name for s in attribute_steps)]
@@ -189,10 +194,19 @@ def plan_features(
     columns += _ratio_signals(_declared_cards(ratios, columns), columns, taken)
     columns += SEASON if season else ()
     columns = [(signal, expression) for signal, expression in columns if signal.column not in off]
-    query = _last_query(columns, joins, streams, list(windows))
+    query = _last_query(columns, joins, streams, list(windows), crossed)
     return FeaturePlan(
         (*_first_steps(windows), *steps), query, tuple(s for s, _ in columns), windows
     )
+
+
+def _words_counted(
+    source: SourceFacts, cards: list[Card], states: list[StateCard]
+) -> Iterator[tuple[str | None, tuple[str, ...]]]:
+    """Column and words of every card that counts facts of some words only."""
+    kinds = {stream.name: stream.kind for stream in source.contract.streams}
+    yield from ((kinds[c.stream], c.measure.kinds) for c in cards)
+    yield from (c.words_of for c in states)
 
 
 def _first_steps(windows: Mapping[str, tuple[int, ...]]) -> tuple[SqlStep, ...]:
@@ -233,7 +247,11 @@ def _cards_of(source: SourceFacts, window_days: tuple[int, ...]) -> list[Card]:
 
 
 def _last_query(
-    columns: list[tuple[Signal, str]], joins: list[str], streams: list[str], sources: list[str]
+    columns: list[tuple[Signal, str]],
+    joins: list[str],
+    streams: list[str],
+    sources: list[str],
+    crossed: list[str],
 ) -> str:
     chosen = ",\n  ".join(
         f"{expression} as {identifier(signal.column)}" for signal, expression in columns
@@ -248,4 +266,7 @@ def _last_query(
         f"left join {t} on {t}.{key} = s.{key} and {t}.as_of_day = s.as_of_day"
         for t, key in keys.items()
     )
-    return f"select s.account_id, s.as_of_day,\n  {chosen}\nfrom {ASKED} s\n{dates}\n{tables}"
+    alone = "\n".join(f"cross join {t}" for t in crossed)
+    return (
+        f"select s.account_id, s.as_of_day,\n  {chosen}\nfrom {ASKED} s\n{alone}\n{dates}\n{tables}"
+    )

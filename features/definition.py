@@ -323,6 +323,8 @@ class StateCard:
     """Windowed card of the same source: where its feed did not cover the window, this one is null
     too; without it, absent.
     """
+    words_of: tuple[str | None, tuple[str, ...]] = (None, ())
+    """Column and words of its closed list that are counted: null until one of them occurs."""
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,11 @@
 """What feature SQL is told of a source, and its rows as they were known at a date."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from features.naming import facts_table
+from features.naming import facts_table, slug
 from features.sources import Contract
+from features.sql import literal
 from features.windows import known, known_value
 
 
@@ -70,6 +71,54 @@ def as_known(source: SourceFacts, snapshots: str = "snapshots") -> str:
   from {snapshots} s
   join {source.table} r on r.account_id = s.account_id and {known("r", "s")}
 """
+
+
+def words_guard(source: SourceFacts, column: str | None, words: tuple[str, ...]) -> str | None:
+    """SQL that is null until the source held one of the words, at any account.
+
+    A measure of a word that never occurs says nothing of anybody: the column may write another for
+    it. None where the column has no closed list, or the words are the project's own.
+    """
+    name = _words_column(source, column, words)
+    table = words_table(source)
+    return f"case when {table}.{name} < s.as_of_day then 1 end" if name else None
+
+
+def words_step(
+    source: SourceFacts, groups: Iterable[tuple[str | None, tuple[str, ...]]]
+) -> SqlStep | None:
+    """One row with the day from which each group of words was known to occur in the source."""
+    firsts = {
+        name: f"min(case when f.{column} in ({', '.join(map(literal, words))})"
+        f" then f.known_from_day end) as {name}"
+        for column, words in groups
+        if (name := _words_column(source, column, words)) is not None
+    }
+    if not firsts:
+        return None
+    chosen = ",\n  ".join(firsts.values())
+    return SqlStep(words_table(source), f"select {chosen}\nfrom {source.table} f")
+
+
+def words_table(source: SourceFacts) -> str:
+    """Name of the step that `words_step` makes."""
+    return f"words_{slug(source.name)}"
+
+
+def _words_column(source: SourceFacts, column: str | None, words: tuple[str, ...]) -> str | None:
+    declared = source.contract.column(column) if column in source.mapped else None
+    if declared is None or not words or not set(words) <= set(declared.words):
+        return None
+    return "_".join((declared.name, *words))
+
+
+def both(first: str | None, second: str | None) -> str | None:
+    """SQL that is null where one of two guards is."""
+    return (
+        f"case when {first} is not null then {second} end"
+        if first and second
+        else (first or second)
+    )
 
 
 def finish(value: str, *, scale: float, when_empty: float | None, guard: str | None) -> str:

@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Any
 
 from features.definition import ONE_HOT_UP_TO, Signal, StateCard, signal_of
-from features.facts import SourceFacts, SqlStep, as_known, finish
+from features.facts import SourceFacts, SqlStep, as_known, both, finish, words_guard
 from features.naming import capital, column_name, slug
 from features.sql import literal
 from features.state_rows import state_rows
@@ -57,7 +57,8 @@ def _state(source: SourceFacts, card: StateCard, table: str, taken: set[str]) ->
     taken.add(name)
     scale = float(source.unit(card.scale_of or ""))
     dates = f"dates_{slug(source.name)}"
-    guard = f"{dates}.{edge_column(int(card.window_days or 0)) if card.beside else 'begun'}"
+    edge = edge_column(int(card.window_days or 0)) if card.beside else "begun"
+    guard = both(f"{dates}.{edge}", words_guard(source, *card.words_of))
     expression = finish(
         f"{table}.{_alias(card)}", scale=scale, when_empty=card.when_empty, guard=guard
     )

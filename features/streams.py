@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from features.definition import Card, Measure, Signal, signal_of
-from features.facts import SourceFacts, SqlStep, finish
+from features.facts import SourceFacts, SqlStep, both, finish, words_guard
 from features.naming import column_name, slug
 from features.sources import Contract, MinutesBetween, Stream
 from features.sql import literal
@@ -555,9 +555,8 @@ def stream_signals(
                 value = _blank_when_empty(builder, card.measure, window, value)
             if reach:
                 windows |= {int(window or 0), reach}
-            guard = (
-                f"{dates}.{edge_column(reach) if reach else _guard_of_all_history(card.measure)}"
-            )
+            edge = edge_column(reach) if reach else _guard_of_all_history(card.measure)
+            guard = both(f"{dates}.{edge}", words_guard(source, stream.kind, card.measure.kinds))
             name = column_name(source.name, source.contract.table, card.name, window, taken)
             taken.add(name)
             expression = finish(

@@ -13,6 +13,7 @@ def _role(name: str, role: str) -> tuple[StateCard, ...]:
     """Present now, lost and come within a quarter, and how long the place has been empty, for one
     role.
     """
+    words_of = ("role", (role,))
     here = f"count(case when t.role = '{role}' and {_HERE} then 1 end)"
     gone = f"min(case when t.role = '{role}' then {days_from('t', 'valid_to')} end)"
     return (
@@ -28,6 +29,7 @@ def _role(name: str, role: str) -> tuple[StateCard, ...]:
             f"contacts in the role {role} now",
             said_at={"0": f"No {name}", "1": f"One {name} in place"},
             reason="sponsor_lost",
+            words_of=words_of,
         ),
         StateCard(
             f"{name}_lost_91d",
@@ -42,6 +44,7 @@ def _role(name: str, role: str) -> tuple[StateCard, ...]:
             f"contacts in the role {role} who left in 91 days",
             needs=("valid_to",),
             reason="sponsor_lost",
+            words_of=words_of,
         ),
         StateCard(
             f"{name}_new_91d",
@@ -54,6 +57,7 @@ def _role(name: str, role: str) -> tuple[StateCard, ...]:
             None,
             f"{{value}} new {name}s in the last three months",
             f"contacts who took the role {role} in 91 days: a replacement, where one left",
+            words_of=words_of,
         ),
         StateCard(
             f"{name}_missing_days",
@@ -69,6 +73,7 @@ def _role(name: str, role: str) -> tuple[StateCard, ...]:
             needs=("valid_to",),
             said_at={"0": f"No {name} lost without a successor"},
             reason="sponsor_lost",
+            words_of=words_of,
         ),
     )
 

@@ -14,12 +14,12 @@ from features.definition import (
     share,
     silence_ratio,
 )
+from features.sources.support_tickets import SEVERE
 from features.windows import days_since as days_from
 from features.windows import happened
 
 _opened = partial(Card, dimension="support", contract="support_tickets", stream="opened")
-_SEVERE = ("high", "urgent", "critical")
-_SEVERE_LISTED = ", ".join(f"'{severity}'" for severity in _SEVERE)
+_SEVERE_LISTED = ", ".join(f"'{severity}'" for severity in SEVERE)
 _OPEN_NOW = f"{happened('t', 'opened_at')} and t.closed_at is null"
 
 CARDS = (
@@ -36,7 +36,7 @@ CARDS = (
     ),
     _opened(
         "severe_tickets",
-        measure=count(*_SEVERE),
+        measure=count(*SEVERE),
         days=(28, 91),
         when_empty=0,
         unit="tickets",
@@ -47,7 +47,7 @@ CARDS = (
     ),
     _opened(
         "severe_share",
-        measure=share(*_SEVERE),
+        measure=share(*SEVERE),
         days=(182,),
         when_empty=None,
         unit="share",
@@ -254,6 +254,7 @@ STATES = (
         "open tickets of severity high, urgent or critical",
         needs=("closed_at", "severity"),
         reason="bug_trouble",
+        words_of=("severity", SEVERE),
     ),
 )
 

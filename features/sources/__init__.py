@@ -15,7 +15,17 @@ from features.sources import (
     touchpoints,
     usage_events,
 )
-from features.sources.contract import COMMON, Column, ColumnType, Contract, MinutesBetween, Stream
+from features.sources.contract import (
+    COMMON,
+    WORD_GAPS,
+    Column,
+    ColumnType,
+    Contract,
+    MinutesBetween,
+    Stream,
+    word_among,
+    word_key,
+)
 
 CONTRACTS: dict[str, Contract] = {
     module.CONTRACT.table: module.CONTRACT
@@ -36,4 +46,15 @@ CONTRACTS: dict[str, Contract] = {
     )
 }
 
-__all__ = ["COMMON", "CONTRACTS", "Column", "ColumnType", "Contract", "MinutesBetween", "Stream"]
+__all__ = [
+    "COMMON",
+    "CONTRACTS",
+    "WORD_GAPS",
+    "Column",
+    "ColumnType",
+    "Contract",
+    "MinutesBetween",
+    "Stream",
+    "word_among",
+    "word_key",
+]

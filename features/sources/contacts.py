@@ -8,7 +8,13 @@ CONTRACT = Contract(
     event_time="valid_from",
     columns=(
         Column("person", "text", "who, as a pseudonym", required=True, is_personal=True),
-        Column("role", "text", "sponsor, champion, admin or user", required=True),
+        Column(
+            "role",
+            "text",
+            "sponsor, champion, admin or user",
+            required=True,
+            words=("sponsor", "champion", "admin", "user"),
+        ),
         Column("valid_from", "time", "since when", required=True),
         Column("valid_to", "time", "until when; empty: still there", clock="valid_to"),
     ),

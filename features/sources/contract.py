@@ -1,5 +1,6 @@
 """What a contract of a raw table says: columns, types, and when each value became known."""
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,6 +22,12 @@ class Column:
     clock: str | None = None
     unit: str = ""
     is_personal: bool = False
+    words: tuple[str, ...] = ()
+    """The words that measures read; see `word_among`."""
+    has_own_words: bool = False
+    """Besides `words`, others mean something too: they become kinds of their own, or say nothing
+    worse than "not severe".
+    """
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,28 @@ class Contract:
     def column(self, name: str) -> Column | None:
         """The column of that name, or None."""
         return next((c for c in (*self.columns, *COMMON) if c.name == name), None)
+
+
+WORD_GAPS = r"[\s_-]+"
+"""What parts a word of two: it may be written with blanks, hyphens or underscores."""
+
+
+def word_key(text: str) -> str:
+    """The text as closed lists compare it: small letters, its parts joined by underscores.
+
+    >>> word_key(" Business Review "), word_key("half-yearly")
+    ('business_review', 'half_yearly')
+    """
+    return re.sub(WORD_GAPS, "_", text.strip().lower())
+
+
+def word_among(text: str, words: tuple[str, ...]) -> str:
+    """The word of a closed list that a text is, however it is written; else the text itself.
+
+    >>> word_among("Champion", ("sponsor", "champion")), word_among("Buyer", ("sponsor",))
+    ('champion', 'Buyer')
+    """
+    return next((word for word in words if word_key(word) == word_key(text)), text)
 
 
 # Every contract has these besides its own.

@@ -2,6 +2,8 @@
 
 from features.sources.contract import Column, Contract, MinutesBetween, Stream
 
+SEVERE = ("high", "urgent", "critical")
+
 CONTRACT = Contract(
     table="support_tickets",
     meaning="one row per ticket; later steps fill their columns as they happen",
@@ -13,7 +15,14 @@ CONTRACT = Contract(
         Column("closed_at", "time", "when it was closed", clock="closed_at"),
         Column("reopened_at", "time", "when it was last reopened", clock="reopened_at"),
         Column("rated_at", "time", "when the customer rated it", clock="rated_at"),
-        Column("severity", "text", "low, medium, high, urgent or your own words"),
+        Column(
+            "severity",
+            "text",
+            "low, normal, medium, high, urgent, critical or your own words; the last three are"
+            " severe",
+            words=("low", "normal", "medium", *SEVERE),
+            has_own_words=True,
+        ),
         Column("category", "text", "bug, question, billing, ..."),
         Column("rating", "number", "customer's rating", clock="rated_at"),
         Column("text", "text", "what the customer wrote", is_personal=True),

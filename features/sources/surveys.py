@@ -9,7 +9,7 @@ CONTRACT = Contract(
     columns=(
         Column("answered_at", "time", "when it was answered", required=True),
         Column("person", "text", "who answered", is_personal=True),
-        Column("kind", "text", "nps, csat, ces or agree"),
+        Column("kind", "text", "nps, csat, ces or agree", words=("nps", "csat", "ces", "agree")),
         Column("scale", "text", "the scale asked on: 0-10, 1-5, 1-7, yes-no"),
         Column("version", "text", "wording of the question; versions are never pooled"),
         Column("channel", "text", "where it was asked"),

@@ -14,6 +14,16 @@ CONTRACT = Contract(
             "meeting, mail_sent, mail_opened, mail_answered, training, community_post, "
             "business_review",
             required=True,
+            words=(
+                "meeting",
+                "mail_sent",
+                "mail_opened",
+                "mail_answered",
+                "training",
+                "community_post",
+                "business_review",
+            ),
+            has_own_words=True,
         ),
         Column("person", "text", "who took part on the customer's side", is_personal=True),
     ),

@@ -77,6 +77,7 @@ FINDINGS = frozenset(
         "future-moves-a-signal",
         "merged-still-covered",
         "unit-changed",
+        "unknown-words",
         *QUESTIONS,
     }
 )

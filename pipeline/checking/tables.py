@@ -18,6 +18,7 @@ from pipeline.checking.evidence import (
 from pipeline.checking.report import Finding
 from pipeline.engine.facts import feed_counts
 from pipeline.staging.staged import StagedSource
+from pipeline.staging.wording import unknown_words
 from pipeline.workspace import label_source
 
 # An id column that is this distinct is meant to identify a row; below, it names something rows
@@ -36,6 +37,7 @@ def table_findings(evidence: Evidence) -> Iterator[Finding]:
         yield from _negative(evidence, source)
         yield from _duplicates(evidence, source)
         yield from _stale(evidence, source)
+        yield from _unknown_words(evidence, source)
         if source.contract.table in SIGNS_OF_LIFE:
             yield from _silent(evidence, source)
         if source.has_feeds:
@@ -61,6 +63,23 @@ def _bad_rows(source: StagedSource) -> Iterator[Finding]:
             " them out on purpose with drop_missing, keep or drop.",
             count,
             source.rows_read,
+        )
+
+
+def _unknown_words(evidence: Evidence, source: StagedSource) -> Iterator[Finding]:
+    """Values of closed lists that count nowhere; a list with words of your own is milder."""
+    now = f"(select * from {view(source)} f where {LATEST})"
+    found = unknown_words(evidence.connection, now, source.contract.table, source.settings)
+    for unknown in found:
+        is_mild = unknown.column.has_own_words and unknown.known > 0
+        yield Finding(
+            "unknown-words",
+            "info" if is_mild else "warn",
+            source.name,
+            unknown.what,
+            f"{unknown.todo}: under [sources.{source.name}.columns] write {unknown.line}",
+            unknown.count,
+            unknown.count + unknown.known,
         )
 
 

@@ -11,6 +11,7 @@ from features.build import FeaturePlan
 from features.facts import SourceFacts
 from features.feeds import coverage, daily_counts
 from features.naming import facts_table, slug
+from features.sources import word_among
 from features.windows import NEVER, calendar, window_edges
 from pipeline.engine.duckdb import Connection, literal, rows
 from pipeline.staging.staged import StagedSource
@@ -184,7 +185,9 @@ def _commonest_kinds(
     max_kinds: int,
 ) -> list[str]:
     if staged.settings.kinds:
-        return list(staged.settings.kinds)
+        column = staged.contract.column(kind)
+        words = column.words if column else ()
+        return [word_among(each, words) for each in staged.settings.kinds]
     counted = rows(
         connection,
         f"select {kind}, count(*) from {facts} where {kind} is not null and {event}_day <"

@@ -226,7 +226,7 @@ select cast(t.score as double) / {scores}.0 as score, cast(t.nps_points as doubl
   t.answered_at, case when {happened("t", "answered_at", within_days=182)} then 1 else 0 end
     as is_recent
 from ({as_known(facts, "asked")}) t
-where {happened("t", "answered_at")} and lower(t.kind) = 'nps' and t.score is not null
+where {happened("t", "answered_at")} and t.kind = 'nps' and t.score is not null
 order by t.answered_at desc, t.score desc""").df()
     if rows.empty:
         return NpsFact(float("nan"), float("nan"), None, None, 0)

@@ -266,7 +266,7 @@ from {facts_table(surveys.name)} a
 join periods p on a.answered_at >= epoch_us(p.period_start)
   and a.answered_at < epoch_us(p.period_end)
 left join segments s on s.account_id = a.account_id and s.period_end = p.period_end
-where {is_latest("a")} and lower(a.kind) = '{kind}' and a.{column} is not null
+where {is_latest("a")} and a.kind = '{kind}' and a.{column} is not null
 group by 1, 2, 3, 4 order by 1, 3, 4""").df()
         metrics += _by_segment(name, answers)
     return _table(metrics)

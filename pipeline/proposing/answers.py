@@ -18,6 +18,7 @@ from pipeline.staging.asking import Opened, Question, questions_between, questio
 from pipeline.staging.asking.question import sentence
 from pipeline.staging.parts import MappedPart, mapped_part, mapped_parts
 from pipeline.staging.read import RawTable
+from pipeline.staging.wording import unknown_words
 
 # Which clock was on the wall does not matter to any question.
 ANY_ZONE = "UTC"
@@ -32,7 +33,9 @@ def with_answers(connection: Connection, source: ProposedSource, base: Path) -> 
         questions = _questions(connection, source, base)
         sure = next((q for q in questions if q.is_sure and q.name not in answered), None)
         if sure is None:
-            return replace(source, questions=questions)
+            words = _unknown_words(connection, source, base)
+            comments = (*source.comments, *words)
+            return replace(source, questions=questions, comments=comments)
         answered.add(sure.name)
         first = sure.readings[0]
         source = replace(
@@ -109,6 +112,25 @@ def _questions(connection: Connection, source: ProposedSource, base: Path) -> tu
             return questions_of(opened)
         except ChurnError:
             return ()  # the table cannot be staged as proposed; `check` says why
+
+
+def _unknown_words(connection: Connection, source: ProposedSource, base: Path) -> tuple[str, ...]:
+    """Of each closed list, the values that count nowhere, and the line to write for them."""
+    draft, contract = drafted(source), CONTRACTS[source.contract]
+    listed = [c.name for c in contract.columns if c.words]
+    if not listed:
+        return ()
+    with ExitStack() as resources:
+        try:
+            parts = _parts(connection, source, draft, base, resources)
+        except ChurnError:
+            return ()  # the table cannot be staged as proposed; `check` says why
+        opened = Opened(source.name, contract, draft, tuple(parts), connection)
+        relation = opened.relation(**{name: name for name in listed})
+        return tuple(
+            f"{sentence(u.what)} {u.todo}; under [sources.{source.name}.columns]:\n{u.line}"
+            for u in unknown_words(connection, relation, source.contract, draft)
+        )
 
 
 def _parts(

@@ -523,8 +523,7 @@ def _subscriptions(source: ProposedSource) -> ProposedSource:
             f"No end is given; it is taken from the length of the plan in `{plan.name}`."
         )
     if plan is not None:
-        codes = {v: v.lower() for v in plan.values if v != v.lower()}
-        columns["billing_period"] = {"column": plan.name, "codes": codes} if codes else plan.name
+        columns["billing_period"] = plan.name
     ends = source.raw("ends_at")
     is_fixed = "ends_at" in columns and (
         ends is None or ends.filled >= (1 - OPEN_ENDS) * table.rows

@@ -70,7 +70,7 @@ def scale_ends(kind: str | None, scale: str | None) -> tuple[int, int] | None:
     ((0, 10), None)
     """
     if scale is None:
-        return USUAL.get((kind or "").lower())
+        return USUAL.get(kind or "")
     if scale.lower() in TWO_ANSWERS:
         return 0, 1
     found = re.fullmatch(r"(-?\d+)\s*(?:-|–|to|\.\.)\s*(-?\d+)", scale.strip())
@@ -103,9 +103,7 @@ def _nps_points(scales: list[_AnswerScale], source: StagedSource, unit: int) -> 
         source.settings.promoters_from * unit,
         source.settings.passives_from * unit,
     )
-    conditions = [
-        a.condition for a in scales if (a.kind or "").lower() == "nps" and a.ends == USUAL["nps"]
-    ]
+    conditions = [a.condition for a in scales if a.kind == "nps" and a.ends == USUAL["nps"]]
     if not conditions:
         return "CAST(NULL AS BIGINT)"
     is_nps = f"({' OR '.join(f'({c})' for c in conditions)}) AND score BETWEEN 0 AND {10 * unit}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from features.errors import ContractError
-from features.sources import COMMON, Column, ColumnType, Contract
+from features.sources import COMMON, WORD_GAPS, Column, ColumnType, Contract, word_key
 from pipeline.config.checks import nearest
 from pipeline.config.schema import ColumnRule, Rule, Scalar, Source
 from pipeline.engine.duckdb import literal
@@ -109,7 +109,9 @@ def mapped_columns(
     rules = {**_self_mapped(raw, wanted), **columns}
     _refuse_missing(raw, wanted, rules)
     mapped = {
-        c.name: mapper.mapped(c.name, rules[c.name], c.type) for c in wanted if c.name in rules
+        c.name: mapper.mapped(c.name, rules[c.name], c.type, c.words)
+        for c in wanted
+        if c.name in rules
     }
     for name, rule in extra.items():
         mapped[name] = replace(mapper.mapped(name, rule, None), is_extra=True)
@@ -142,12 +144,16 @@ class _Mapper:
     def _mark(self) -> str:
         return self.source.decimal or "."
 
-    def mapped(self, name: str, rule: Rule, type_: ColumnType | None) -> MappedColumn:
+    def mapped(
+        self, name: str, rule: Rule, type_: ColumnType | None, words: tuple[str, ...] = ()
+    ) -> MappedColumn:
         """One column by its rule; errors say which column of ours they are about."""
         full = ColumnRule(column=rule) if isinstance(rule, str) else rule
         try:
             start = self._start(name, full)
             cast = self._cast(name, full, start, type_ or full.type or _own_type(start, full))
+            if words:
+                cast = replace(cast, value=_in_words(cast.value, words))
             return replace(cast, from_column=full.column or full.plus or "")
         except ContractError as error:
             raise ContractError(f"{self.raw.place}, column {name}: {error}") from error
@@ -294,6 +300,13 @@ class _Mapper:
             calendar_shift=start.calendar_shift and _later(start.calendar_shift, shift),
             elapsed_shift=start.elapsed_shift and _later(start.elapsed_shift, shift),
         )
+
+
+def _in_words(as_text: str, words: tuple[str, ...]) -> str:
+    """SQL of `word_among`: a word of a closed list as the list writes it, other text as it is."""
+    key = f"regexp_replace(lower({as_text}), {literal(WORD_GAPS)}, '_', 'g')"
+    whens = " ".join(f"WHEN {literal(word_key(w))} THEN {literal(w)}" for w in words)
+    return f"CASE {key} {whens} ELSE {as_text} END"
 
 
 def _later(value: str, other: str | None) -> str:

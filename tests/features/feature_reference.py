@@ -70,6 +70,8 @@ def reference(world: World, signal: Signal, account: str, as_of: int, feed: str)
             began(source, as_of, feed) if window is None else covered(source, as_of, feed, window)
         ):
             return None
+        if not words_occur(source, *COUNTED.get(_card_name(signal), ("", ())), as_of):
+            return None
         value = STATES[_card_name(signal)](rows_as_known(source, account, as_of), as_of)
         return signal.when_empty if value is None else float(value)
     value = windowed(source, facts, account, as_of, feed)
@@ -85,6 +87,19 @@ def is_known(row: Row, as_of: int) -> bool:
     now = moment_of(as_of)
     return (row["known_from"] or EPOCH) < now and (
         row["known_until"] is None or row["known_until"] >= now
+    )
+
+
+def words_occur(source: TinySource, column: str, words: tuple[str, ...], as_of: int) -> bool:
+    """Whether some account's row had held one of the words by then; words of a project's own are
+    taken as they are.
+    """
+    declared = CONTRACTS[source.contract].column(column)
+    if declared is None or not words or not set(words) <= set(declared.words):
+        return True
+    return any(
+        row[column] in words and (row["known_from"] or EPOCH) < moment_of(as_of)
+        for row in source.rows
     )
 
 
@@ -170,7 +185,8 @@ def windowed(
         is_there = began(source, as_of, feed) and as_of - 1 not in silent(source, as_of, feed)
     else:
         is_there = began(source, as_of, feed)
-    if not is_there:
+    kind = next(s.kind for s in CONTRACTS[source.contract].streams if s.name == facts["stream"])
+    if not is_there or not words_occur(source, str(kind), tuple(facts["kinds"]), as_of):
         return None
     every = facts_of(source, facts["stream"], account, as_of)
     chosen = [f for f in every if not facts["kinds"] or f["kind"] in facts["kinds"]]
@@ -405,6 +421,13 @@ def _ratio(part: float, whole: float) -> float | None:
 def _role(rows: list[Row], role: str) -> list[Row]:
     return [r for r in rows if r["role"] == role]
 
+
+# States that count rows of some words.
+COUNTED = {"severe_open": ("severity", ("high", "urgent", "critical"))} | {
+    name.format(role): ("role", (role,))
+    for role in ("champion", "sponsor")
+    for name in ("{}s_present", "{}_lost_91d", "{}_new_91d", "{}_missing_days")
+}
 
 StateReference = Callable[[list[Row], int], float | None]
 STATES: dict[str, StateReference] = {
