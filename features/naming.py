@@ -2,7 +2,8 @@
 
 import hashlib
 import re
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Callable, Iterable
 
 # Longer names make SQL and charts unreadable; the hash keeps cut names apart.
 LONGEST = 60
@@ -18,6 +19,21 @@ def slug(text: str) -> str:
     return plain or "x" + _mark(text)
 
 
+def spelled_slug(text: str) -> str:
+    """As `slug`, with the letters of every script: `Größe (m²)` becomes `größe_m2`.
+
+    For names that no SQL ever sees; where nothing of the text is a letter or a digit, it stays as
+    it is.
+
+    >>> [spelled_slug(text) for text in ("Größe (m²)", "Тариф", "会社 名", "€")]
+    ['größe_m2', 'тариф', '会社_名', '€']
+    """
+    plain = unicodedata.normalize("NFKC", text).lower()
+    # Marks belong to the letter before them: most scripts of India write vowels so.
+    kept = "".join(c if unicodedata.category(c)[0] in "LMN" else " " for c in plain)
+    return "_".join(kept.split()) or text.strip() or "unnamed"
+
+
 def facts_table(source: str) -> str:
     """Name of a source's prepared table: times as microseconds and `_day` numbers."""
     return f"facts_{slug(source)}"
@@ -28,13 +44,13 @@ def capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def distinct_slugs(texts: Iterable[str]) -> dict[str, str]:
+def distinct_slugs(texts: Iterable[str], slug_of: Callable[[str], str] = slug) -> dict[str, str]:
     """A slug for each text; the later of two that would read alike (`Add-on`, `add on`) gets a
     hash.
     """
     slugs: dict[str, str] = {}
     for text in texts:
-        plain = slug(text)
+        plain = slug_of(text)
         slugs[text] = plain if plain not in slugs.values() else f"{plain}_{_mark(text)}"
     return slugs
 

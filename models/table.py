@@ -7,7 +7,7 @@ others.
 
 import difflib
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -302,13 +302,14 @@ def column_named(table: pd.DataFrame, name: str) -> str:
     same = [str(column) for column in table.columns if str(column).lower() == name.lower()]
     if len(same) == 1:
         return same[0]
-    near = difflib.get_close_matches(
-        name, [str(column) for column in table.columns], n=3, cutoff=0.5
-    )
-    listed = near or [str(column) for column in table.columns[:LISTED]]
-    raise ConfigError(
-        f"the table has no column {name!r}; {'near are' if near else 'it has'} {', '.join(listed)}."
-    )
+    raise ConfigError(f"the table has no column {name!r}; {near_names(name, table.columns)}.")
+
+
+def near_names(name: str, columns: Iterable[object]) -> str:
+    """Where a column may be that was not found: the nearest names, else the first ones."""
+    spelled = [str(column) for column in columns]
+    near = difflib.get_close_matches(name, spelled, n=3, cutoff=0.5)
+    return f"{'near are' if near else 'it has'} {', '.join(near or spelled[:LISTED])}"
 
 
 def _names(options: TableOptions) -> list[str]:
@@ -455,7 +456,7 @@ def _days(
                 f" the rows, or leave them out: {drops}."
             )
         return columns, None
-    day = _dates(as_of, str(as_of_name))
+    day = row_dates(as_of, str(as_of_name))
     plain = columns.copy()
     for name in times:
         plain[name] = (day - columns[name]).dt.total_seconds() / 86_400.0
@@ -468,8 +469,8 @@ def _times(columns: pd.DataFrame) -> list[str]:
     ]
 
 
-def _dates(values: pd.Series, name: str) -> pd.Series:
-    """Midnight of each date; text must be written as ISO dates."""
+def row_dates(values: pd.Series, name: str) -> pd.Series:
+    """Return the midnight of each row's date; text must be written as ISO dates."""
     times = values
     if not pd.api.types.is_datetime64_any_dtype(values):
         is_number = pd.api.types.is_numeric_dtype(values)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from features.definition import ONE_HOT_UP_TO, Signal
 from features.errors import ContractError
-from features.naming import capital, distinct_slugs, slug
+from features.naming import capital, distinct_slugs, spelled_slug
 from models.methods.base import Floats
 
 SOURCE = "table"
@@ -54,7 +54,7 @@ def freeze(columns: pd.DataFrame, dates: Collection[str] = ()) -> tuple[ColumnCo
     Text with two values is one column, with up to eight one column each, with more the rank of its
     frequency.
     """
-    names = distinct_slugs(str(column) for column in columns.columns)
+    names = distinct_slugs((str(column) for column in columns.columns), spelled_slug)
     codes = []
     for column in columns.columns:
         name = names[str(column)]
@@ -71,7 +71,7 @@ def freeze(columns: pd.DataFrame, dates: Collection[str] = ()) -> tuple[ColumnCo
             codes.append(ColumnCode(str(column), kind, (f"{name}_rank",), seen))
         else:
             spoken = [max(seen)] if len(seen) == 2 else list(seen)
-            parts = distinct_slugs(spoken)
+            parts = distinct_slugs(spoken, spelled_slug)
             codes.append(
                 ColumnCode(
                     str(column), kind, tuple(f"{name}_is_{parts[value]}" for value in spoken), seen
@@ -233,7 +233,8 @@ def _signal(
     # Nothing says what a foreign column is about: all are filed under usage, none has a direction.
     return Signal(
         column=code.signals[number],
-        driver=slug(code.column),
+        # As the file spells it: people find it there.
+        driver=code.column,
         dimension="usage",
         source=SOURCE,
         meaning=meaning,

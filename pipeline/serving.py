@@ -1,7 +1,8 @@
 """The registered model, as MLflow loads it: from this code over data files, never from a pickle.
 
-`mlflow.pyfunc.load_model(...).predict(frame)` takes a frame with the model's feature columns and
-returns probability, probability_low, probability_high, health, band and drivers (JSON text).
+`mlflow.pyfunc.load_model(...).predict(frame)` takes a frame with the model's feature columns, of a
+model trained on a table with the table's own columns as they were, and returns probability,
+probability_low, probability_high, health, band and drivers (JSON text).
 """
 
 from pathlib import Path
@@ -29,9 +30,11 @@ class HealthModel(PythonModel):
 
         from models.bundle import score
         from models.drivers import OTHER_CUSTOMERS, OTHERS, driver_table
+        from models.table_input import COLUMNS, table_input
 
         columns = self.bundle.published.columns
-        features = model_input.reindex(columns=columns).astype("float64")
+        if COLUMNS in self.bundle.choices:
+            model_input = table_input(model_input, self.bundle.choices).features
         missing = [c for c in columns if c not in model_input.columns]
         if missing:
             from features.errors import ArtifactMismatch
@@ -39,6 +42,7 @@ class HealthModel(PythonModel):
             raise ArtifactMismatch(
                 f"{len(missing)} feature columns are missing, first {missing[:3]}."
             )
+        features = model_input.reindex(columns=columns).astype("float64")
         scored = score(self.bundle, features)
         rows = [str(i) for i in range(len(features))]
         drivers = driver_table(
@@ -62,6 +66,7 @@ class HealthModel(PythonModel):
                 json.dumps(
                     grouped[r].astype(object).where(grouped[r].notna(), None).to_dict("records"),
                     default=str,
+                    ensure_ascii=False,
                 )
                 if r in grouped
                 else "[]"

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from features.errors import NotFound
 from features.snapshots import PopulationRule
 from models.targets import CONTRACTUAL, TargetRule
-from pipeline.config.schema import Project, Source, Target
+from pipeline.config.schema import Project, Source, StoreSettings, Target
 from pipeline.storage import Store
 
 Engine = Literal["duckdb", "spark"]
@@ -57,15 +57,20 @@ def open_workspace(
     from pipeline.config import read_project
 
     project = read_project(folder)
-    location = Path(project.store.uri)
     return Workspace(
         project=project,
         folder=folder,
         data_dir=(data_dir or folder).resolve(),
-        store=Store(location if location.is_absolute() else (folder / location).resolve()),
+        store=store_of(folder, project.store),
         now=now,
         engine=engine,
     )
+
+
+def store_of(folder: Path, settings: StoreSettings) -> Store:
+    """The store of a project folder."""
+    location = Path(settings.uri)
+    return Store(location if location.is_absolute() else (folder / location).resolve())
 
 
 def contract_of(name: str, source: Source) -> str:

@@ -53,6 +53,7 @@ MODEL_COMMANDS: Mapping[str, Callable[..., None]] = {
 }
 TABLE_COMMANDS: Mapping[str, Callable[..., None]] = {
     "train": table.table_train,
+    "score": table.table_score,
     "promote": table.table_promote,
 }
 MODEL_GROUP = "Model"

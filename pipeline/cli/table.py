@@ -2,12 +2,14 @@
 that says who left.
 """
 
+import shlex
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import HERE, DataOption, JsonOption, ProjectOption, now
+from pipeline.cli.options import HERE, DataOption, JsonOption, ProjectOption, day_of, now
 from pipeline.edge.terminal import say
 
 LabelOption = Annotated[
@@ -84,6 +86,86 @@ def table_train(
         print_json(dict(trained.evaluation))
 
 
+def table_score(
+    file: Annotated[Path, typer.Argument(help="Parquet or CSV with the columns of training.")],
+    label: LabelOption,
+    project: ProjectOption = HERE,
+    data: DataOption = None,
+    account: Annotated[
+        str | None,
+        typer.Option(
+            "--account",
+            metavar="COLUMN",
+            help="Column that names the accounts; default: the one of training.",
+        ),
+    ] = None,
+    date: Annotated[
+        str | None,
+        typer.Option(
+            "--date",
+            metavar="COLUMN",
+            help="Column that dates the rows; default: the one of training.",
+        ),
+    ] = None,
+    as_of: Annotated[
+        datetime | None,
+        typer.Option(
+            "--as-of",
+            formats=["%Y-%m-%d"],
+            metavar="DATE",
+            help="Date of all rows where no column dates them; default: today.",
+        ),
+    ] = None,
+    candidate: Annotated[
+        bool,
+        typer.Option("--candidate", help="Score with the candidate model, not the one in use."),
+    ] = False,
+    csv: Annotated[
+        Path | None,
+        typer.Option(
+            "--csv", metavar="FOLDER", help="Also write scores.csv and drivers.csv there."
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Score a new table with the model of a label; publish scores and drivers.
+
+    Example: tenure table score june.csv --label churned --csv june
+    """
+    from pipeline.console import Story, print_json
+    from pipeline.jobs.score_table import TableScoring, score_table
+    from pipeline.ledger import plain_run
+
+    start = data.resolve() if data is not None else Path.cwd()
+    job = TableScoring(
+        (start / file).resolve(),
+        label,
+        project.resolve(),
+        now(),
+        account=account,
+        date_column=date,
+        as_of=day_of(as_of),
+        use_candidate=candidate,
+        csv_folder=csv,
+    )
+    story = Story(quiet=as_json)
+    scored = score_table(job)
+    run = plain_run(scored.run)
+    for note in scored.notes:
+        story("note", note)
+    bands = ", ".join(f"{name} {count:,}" for name, count in run["counts"].items())
+    story(
+        "score",
+        f"{file.name}: {len(scored.scores):,} rows by version {scored.version} of"
+        f" {scored.models.name}; {bands}",
+    )
+    story("publish", f"run {run['run_id']} in the tables scores, drivers and runs of the store")
+    for path in scored.files:
+        story("look", str(path))
+    if as_json:
+        print_json({**run, "version": scored.version, "notes": scored.notes})
+
+
 def table_promote(
     label: LabelOption,
     project: ProjectOption = HERE,
@@ -108,5 +190,6 @@ def table_promote(
     name = promotion.registered_model
     say(f"version {promotion.version} of {name} is in use ({promotion.basis}).")
     address = f"MLflow loads it as models:/{name}@champion"
-    for line in (*promotion.reasons, *promotion.notes, address):
+    following = f"next: tenure table score FILE --label {shlex.quote(label)}"
+    for line in (*promotion.reasons, *promotion.notes, address, following):
         say(f"  {line}")

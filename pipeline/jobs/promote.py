@@ -13,7 +13,7 @@ from typing import Any
 from features.errors import ConfigError, GateRefused, NotFound
 from features.naming import slug
 from models.model import Basis
-from pipeline.config.schema import Target
+from pipeline.config.schema import Project, Target
 from pipeline.jobs.bench_advice import BenchAdvice, bench_advice
 from pipeline.jobs.in_use import IN_USE, Comparison
 from pipeline.jobs.registry import (
@@ -72,7 +72,20 @@ def promote_label(
     NotFound
         When no model was trained on a table for that label.
     """
-    project = project_of(folder)
+    models = label_models(folder, project_of(folder), label)
+    return promote(
+        models, _train_first(label), acknowledge=acknowledge, use_scorecard=use_scorecard
+    )
+
+
+def label_models(folder: Path, project: Project | None, label: str) -> RegisteredModel:
+    """The registered model that `tenure table train` made for a label.
+
+    Raises
+    ------
+    NotFound
+        When there is none, with the labels there are.
+    """
     is_local = project is None or project.mlflow.tracking_uri is None
     if is_local and not (folder / "mlruns" / "mlflow.db").is_file():
         raise NotFound(f"nothing was trained in {folder} yet. {_train_first(label)}")
@@ -81,9 +94,7 @@ def promote_label(
         known = _labels(models, label)
         others = f" There are models for {', '.join(known)}." if known else ""
         raise NotFound(f"label {label!r} has no candidate model yet.{others} {_train_first(label)}")
-    return promote(
-        models, _train_first(label), acknowledge=acknowledge, use_scorecard=use_scorecard
-    )
+    return models
 
 
 def promote(

@@ -4,9 +4,10 @@ or not.
 
 import codecs
 import gzip
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
@@ -52,6 +53,9 @@ DATE_FORMATS = tuple(
     for clock in ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 )
 
+WRITINGS = "table_writings"
+"""Choice of a bundle: how columns of the training file wrote numbers and dates."""
+
 Tell = Callable[[str], None]
 
 
@@ -59,15 +63,44 @@ def _nobody(text: str) -> None:
     """Tell nobody."""
 
 
+@dataclass(frozen=True)
+class Writing:
+    """How the text of one column writes numbers (`format` is the mark of decimals) or dates."""
+
+    kind: Literal["number", "date"]
+    format: str
+    nothing: str | None = None
+    """A word that stands where no number is known."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class TableFile:
+    """Rows of a file, and how its columns of text were read; another file of the kind is read
+    alike.
+    """
+
+    rows: pd.DataFrame
+    writings: Mapping[str, Writing]
+
+
 def read_table(
-    file: Path, text_columns: tuple[str, ...] = (), tell: Tell = _nobody
-) -> pd.DataFrame:
+    file: Path,
+    text_columns: tuple[str, ...] = (),
+    tell: Tell = _nobody,
+    writings: Mapping[str, Writing] | None = None,
+) -> TableFile:
     """Return the rows of a file; times are naive UTC or carry their zone.
 
     Parameters
     ----------
     text_columns
         Read as text in CSV, whatever they look like: `00123` is another account than `123`.
+    writings
+        Column -> how it writes numbers or dates, where that is known from another file.
     tell
         Is told, in sentences, what of a CSV had to be guessed: its encoding, numbers and dates in a
         spreadsheet's writing.
@@ -94,14 +127,17 @@ def read_table(
         )
     import pyarrow as pa
 
+    known = writings or {}
     try:
-        table = _parquet(file) if name.endswith(PARQUET) else _text(file, text_columns, tell)
+        table = (
+            _parquet(file) if name.endswith(PARQUET) else _text(file, (*text_columns, *known), tell)
+        )
     except (pa.ArrowException, OSError, UnicodeError) as error:
         raise ConfigError(f"--table {file} cannot be read: {error}.") from error
     frame = _frame(table, file)
-    return (
-        frame if name.endswith(PARQUET) else _as_meant(frame, text_columns, _delimiter(file), tell)
-    )
+    if name.endswith(PARQUET):
+        return TableFile(frame, {})
+    return _as_meant(frame, text_columns, _delimiter(file), known, tell)
 
 
 def _parquet(file: Path) -> "pa.Table":
@@ -161,41 +197,65 @@ def _header(file: Path) -> str:
 
 
 def _as_meant(
-    frame: pd.DataFrame, text_columns: tuple[str, ...], delimiter: str, tell: Tell
-) -> pd.DataFrame:
+    frame: pd.DataFrame,
+    text_columns: tuple[str, ...],
+    delimiter: str,
+    known: Mapping[str, Writing],
+    tell: Tell,
+) -> TableFile:
     """Columns of text that hold numbers or dates as spreadsheets write them, as numbers and
     dates.
     """
     kept = {name.lower() for name in text_columns}
-    meant = {}
+    by_name = {name.lower(): writing for name, writing in known.items()}
+    meant, writings = {}, {}
     for name in frame.columns:
         if not pd.api.types.is_string_dtype(frame[name]) or name.lower() in kept:
             continue
         text = frame[name].astype("string").str.strip()
         text = text.mask(text.isin(NULLS))
-        values = pd.Series(text.dropna().unique(), dtype="string")
-        word = _lone_word(values)
-        number = _number_writing(values[values != word] if word else values, delimiter)
-        formats = _date_formats(values) if number is None and len(values) else []
-        if number is not None:
-            meant[name] = _numbers(text.mask(text == word) if word else text, number)
-            tell(
-                f"{name} is read as numbers; "
-                + (
-                    f"{word!r} in {int((text == word).sum()):,} rows is read as null."
-                    if word
-                    else f"it writes them like {values.iloc[0]}."
-                )
+        writing = by_name.get(name.lower()) or _writing(name, text, delimiter, tell)
+        if writing is not None:
+            meant[name] = _read(text, writing)
+            writings[name] = writing
+    return TableFile(frame.assign(**meant), writings)
+
+
+def _writing(name: str, text: pd.Series, delimiter: str, tell: Tell) -> Writing | None:
+    """How a column of text writes numbers or dates, where all its values are some."""
+    values = pd.Series(text.dropna().unique(), dtype="string")
+    word = _lone_word(values)
+    number = _number_writing(values[values != word] if word else values, delimiter)
+    if number is not None:
+        tell(
+            f"{name} is read as numbers; "
+            + (
+                f"{word!r} in {int((text == word).sum()):,} rows is read as null."
+                if word
+                else f"it writes them like {values.iloc[0]}."
             )
-        elif formats:
-            meant[name] = pd.to_datetime(text, format=formats[0])
-            other = (
-                f", and fits {formats[1]} as well: write 2025-01-31 to be sure"
-                if len(formats) > 1
-                else ""
-            )
-            tell(f"{name} is read as dates written {formats[0]}{other}.")
-    return frame.assign(**meant)
+        )
+        return Writing("number", number, word)
+    formats = _date_formats(values) if len(values) else []
+    if not formats:
+        return None
+    other = (
+        f", and fits {formats[1]} as well: write 2025-01-31 to be sure" if len(formats) > 1 else ""
+    )
+    tell(f"{name} is read as dates written {formats[0]}{other}.")
+    return Writing("date", formats[0])
+
+
+def _read(text: pd.Series, writing: Writing) -> pd.Series:
+    """Numbers or dates; what is written in another way stays as it is, for others to name."""
+    if writing.nothing is not None:
+        text = text.mask(text == writing.nothing)
+    if writing.kind == "date":
+        read = pd.to_datetime(text, format=writing.format, errors="coerce")
+    else:
+        read = _numbers(text, writing.format)
+    strange = text.notna() & read.isna()
+    return read.astype(object).where(~strange, text) if strange.any() else read
 
 
 def _lone_word(values: pd.Series) -> str | None:
@@ -220,10 +280,13 @@ def _number_writing(values: pd.Series, delimiter: str) -> str | None:
 
 
 def _numbers(text: pd.Series, mark: str) -> pd.Series:
-    bare = text.str.replace(AROUND_NUMBER, "", regex=True).str.replace(
+    """Numbers of one writing; null where a text is written in another."""
+    bare = text.str.replace(AROUND_NUMBER, "", regex=True)
+    written = bare.str.fullmatch(POINT_NUMBER if mark == "." else COMMA_NUMBER).fillna(False)
+    plain = bare.where(written.astype(bool)).str.replace(
         "," if mark == "." else ".", "", regex=False
     )
-    return pd.to_numeric(bare.str.replace(",", ".", regex=False)).astype("float64")
+    return pd.to_numeric(plain.str.replace(",", ".", regex=False)).astype("float64")
 
 
 def _date_formats(values: pd.Series) -> list[str]:

@@ -20,6 +20,7 @@ from models.artifact import read_model, write_model
 from models.bundle import Bundle, read_bundle, write_bundle
 from models.dataset import TrainingSet
 from models.model import Basis, Model
+from models.table_input import COLUMNS, input_columns
 from models.training import TrainingResult
 from pipeline.config.schema import Project, Target
 from pipeline.tracking import (
@@ -262,7 +263,10 @@ def register(
                 pip_requirements=["tenure"],
                 registered_model_name=models.name,
                 signature=signature(bundle),
-                input_example=None if rows is None else rows.features.head(EXAMPLE_ROWS),
+                # Original columns of a table are people's data: none of them is kept as example.
+                input_example=None
+                if rows is None or COLUMNS in bundle.choices
+                else rows.features.head(EXAMPLE_ROWS),
             )
         number = str(logged.registered_model_version)
         models.tag(
@@ -275,9 +279,13 @@ def register(
 
 
 def signature(bundle: Bundle) -> Any:
-    """What the registered model reads and returns; doubles, because null is NaN."""
+    """What the registered model reads and returns.
+
+    Of a table the original columns, of whatever type; else signals as doubles, because null is NaN.
+    """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
+    from mlflow.types.schema import AnyType
 
     numbers = ("probability", "probability_low", "probability_high")
     returned = [
@@ -286,7 +294,10 @@ def signature(bundle: Bundle) -> Any:
         ColSpec("string", "band"),
         ColSpec("string", "drivers"),
     ]
-    inputs = [ColSpec("double", column) for column in bundle.model.columns]
+    inputs = [
+        ColSpec(AnyType(), column)  # type: ignore[no-untyped-call]
+        for column in input_columns(bundle.choices)
+    ] or [ColSpec("double", column) for column in bundle.model.columns]
     return ModelSignature(inputs=Schema(list(inputs)), outputs=Schema(list(returned)))
 
 

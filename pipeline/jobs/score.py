@@ -281,7 +281,7 @@ class _Scoring:
                     columns="place"
                 )
             )
-            yield from _table(drivers.assign(**common), DRIVERS).to_batches()
+            yield from published_table(drivers.assign(**common), DRIVERS).to_batches()
 
     def stream(self, common: Mapping[str, Any]) -> pa.RecordBatchReader:
         """The drivers as a stream; an error of ours that stops it is kept, since the store would
@@ -402,7 +402,7 @@ def _publish(
     )
     if shift is not None and previous is not None and limit is not None and accept_shift is None:
         refuse_shift(store, target.name, previous, shift, scoring.rows.frame, limit)
-    store.write("scores", _table(scores, SCORES), replace=where, partition_by=parts)
+    store.write("scores", published_table(scores, SCORES), replace=where, partition_by=parts)
     # Beside the inputs, not among them: where rows are kept and who computed them is no other
     # result.
     recorded = {**inputs, "staged": staged_versions(workspace), "libraries": library_versions()}
@@ -444,7 +444,7 @@ def _note(accepted: Mapping[str, str], bundle: Bundle, accept_shift: str | None)
     return json.dumps(told) if told else None
 
 
-def _table(rows: pd.DataFrame, columns: Sequence[tuple[str, pa.DataType]]) -> pa.Table:
+def published_table(rows: pd.DataFrame, columns: Sequence[tuple[str, pa.DataType]]) -> pa.Table:
     """Rows as the published table: its columns, in order, with its types."""
     schema = pa.schema(list(columns))
     frame = rows.reindex(columns=schema.names)

@@ -14,6 +14,7 @@ import pandas as pd
 
 from models.table import TableOptions, TableRows
 from models.table_codes import ColumnCode, encode, misfits
+from models.table_input import codes_of
 from pipeline.jobs.in_use import InUse
 from pipeline.jobs.registry import RegisteredModel, Version
 from pipeline.tracking import CHAMPION
@@ -51,7 +52,7 @@ def table_in_use(
     is_same = all(name in before and before[name] == table[name] for name in _OUTCOME)
     # It may read a column that the candidate was told to drop.
     columns = pd.concat([rows.source.columns, rows.source.dropped], axis=1)
-    codes = tuple(ColumnCode.from_dict(e) for e in version.bundle.choices["table_columns"])
+    codes = codes_of(version.bundle.choices)
     note = _not_comparable(version, before, codes, rows, table, columns)
     if note is not None:
         return InUse(version, None, note, is_same)

@@ -17,12 +17,13 @@ from models.gates import Gate, verdict
 from models.health import band_table
 from models.health.words import anchor_words
 from models.leakage import LEAVERS_TO_AUDIT, LIMIT, LeakFinding
-from models.table import TableOptions, TableRows, table_rows
+from models.table import TableOptions, TableRows, column_named, table_rows
+from models.table_input import COLUMNS, TableRoles
 from models.training import TrainingResult
 from pipeline.config.schema import Objective, Project, ScaleAnchors, Training
 from pipeline.jobs.evaluate import judge
 from pipeline.jobs.in_use import Comparison
-from pipeline.jobs.read_table import read_table
+from pipeline.jobs.read_table import WRITINGS, Writing, read_table
 from pipeline.jobs.registry import (
     EVALUATION,
     RegisteredModel,
@@ -142,18 +143,22 @@ def train_table(job: TableJob, say: Say = _silent) -> TrainedTable:
     ConfigError
         When file, columns or label cannot work as asked.
     """
-    table = read_table(
+    file = read_table(
         job.file, tuple(filter(None, (job.options.account,))), lambda text: say("note", text)
     )
+    table = file.rows
     options = _with_declared_waivers(job, table)
     rows = table_rows(table, options, advice=_advice)
     _tell_rows(say, job, rows, len(table))
     task, facts = table_task(job, rows), table_facts(job.file.name, options, rows)
     in_use = table_in_use(task.models, facts, rows)
     learned = learn(task, rows.training_set, in_use)
-    codes = {"table_columns": [code.to_dict() for code in rows.codes]}
     trained = register_learned(
-        task, learned, rows.training_set, codes, _bundle_facts(task, rows, learned.result)
+        task,
+        learned,
+        rows.training_set,
+        _choices(rows, options, table, file.writings),
+        _bundle_facts(task, rows, learned.result),
     )
     _tell_training(say, rows, trained)
     candidate = Version(trained.version, trained.bundle, trained.baselines, trained.result.reseeded)
@@ -182,6 +187,21 @@ def train_table(job: TableJob, say: Say = _silent) -> TrainedTable:
     return TrainedTable(
         trained.bundle, rows, trained.result, evaluation, scores, trained.version, files
     )
+
+
+def _choices(
+    rows: TableRows, options: TableOptions, table: pd.DataFrame, writings: Mapping[str, Writing]
+) -> dict[str, Any]:
+    """What another table needs to be read as this one was: codes, roles and writings of columns."""
+    roles = TableRoles(
+        *(None if n is None else column_named(table, n) for n in (options.account, options.as_of))
+    )
+    read = {code.column for code in rows.codes}
+    return {
+        COLUMNS: [code.to_dict() for code in rows.codes],
+        **roles.to_choices(),
+        WRITINGS: {name: w.to_dict() for name, w in writings.items() if name in read},
+    }
 
 
 def table_task(job: TableJob, rows: TableRows) -> LearningTask:

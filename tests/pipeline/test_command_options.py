@@ -37,14 +37,14 @@ def _bodies(group: Any, words: str = "") -> Iterator[tuple[str, Callable[..., No
 
 
 BODIES = dict(_bodies(typer.main.get_command(app)))
-READS_YOUR_TABLES = {"init", "check", "features", "run", "score", "table train"}
+READS_YOUR_TABLES = {"init", "check", "features", "run", "score", "table train", "table score"}
 OF_A_DATE = {
-    *("score", "run", "demo", "metrics"),
+    *("score", "run", "demo", "metrics", "table score"),
     *("explain", "verify", "pulse", "outcomes", "forecast", "trajectory"),
 }
 OF_NO_TARGET = {
     *("init", "flow", "catalogue", "rollback", "forget"),
-    *("table train", "table promote"),
+    *("table train", "table score", "table promote"),
 }
 # These say themselves what they do with tables, dates and targets.
 TABLES_TOO = {"train"}

@@ -195,15 +195,7 @@ def test_candidate_is_registered_and_answers_with_all_five(
     assert version is not None and version.tags["is_out_of_time"] == "false"
     assert tracker.get_experiment_by_name("accounts") is not None
     model = mlflow.pyfunc.load_model("models:/table-status@challenger")
-    frame = pd.DataFrame(
-        {
-            "logins": [1.0, 60.0],
-            "plan_is_basic": [1.0, 0.0],
-            "plan_is_pro": [0.0, 1.0],
-            "plan_is_team": [0.0, 0.0],
-            "seats": [3.0, 3.0],
-        }
-    )
+    frame = pd.DataFrame({"logins": [1.0, 60.0], "plan": ["Basic", "Pro"], "seats": [3, 3]})
     answer = model.predict(frame)
     assert list(answer.columns) == [
         "probability",
@@ -424,7 +416,7 @@ def test_text_files_keep_zeros_of_accounts_and_read_blank_numbers_as_null(
     (tmp_path / name).write_bytes(
         gzip.compress(content.encode()) if name.endswith("gz") else content.encode()
     )
-    table = read_table(tmp_path / name, ("account",))
+    table = read_table(tmp_path / name, ("account",)).rows
     assert table["Account"].tolist() == ["007", "008"]
     assert np.isnan(table["Total"][0]) and table["Total"][1] == 1.5
     assert table["Day"][0] == pd.Timestamp("2024-01-31") and table["flag"].tolist() == [True, False]
@@ -434,7 +426,7 @@ def test_a_spreadsheets_numbers_and_dates_are_read_and_told(tmp_path: Path) -> N
     text = "Prämie;Anteil;Beginn;Nummer;Ort\n1.361,50;12,5%;31.01.2022;1,250;Köln\n99,00;3%;01.02.2022;2,500;Zürich\n;;;;\n"
     (tmp_path / "t.txt").write_bytes(text.encode("cp1252"))
     told: list[str] = []
-    table = read_table(tmp_path / "t.txt", tell=told.append)
+    table = read_table(tmp_path / "t.txt", tell=told.append).rows
     assert table["Prämie"].tolist()[:2] == [1361.5, 99.0] and table["Anteil"].tolist()[:2] == [
         12.5,
         3.0,
@@ -456,7 +448,7 @@ def test_commas_in_a_comma_separated_file_group_thousands_and_doubtful_dates_are
         'balance,signup,code\n"$1,234",1/2/2019,A-1\n"12,345",3/4/2020,B-2\n', encoding="utf-8-sig"
     )
     told: list[str] = []
-    table = read_table(tmp_path / "t.csv", tell=told.append)
+    table = read_table(tmp_path / "t.csv", tell=told.append).rows
     assert table["balance"].tolist() == [1234.0, 12345.0] and table["code"].tolist() == [
         "A-1",
         "B-2",
@@ -475,7 +467,7 @@ def test_one_word_among_many_numbers_is_null_and_told(tmp_path: Path, word: str)
         "\n".join(["minutes,children,calls", *lines, f"{word},1,1", "\\N,1,1"]), encoding="utf-8"
     )
     told: list[str] = []
-    table = read_table(tmp_path / "t.csv", tell=told.append)
+    table = read_table(tmp_path / "t.csv", tell=told.append).rows
     assert table["minutes"].tolist()[:2] == [0.5, 1.5] and table["minutes"][60:].isna().all()
     # Few values are levels, and a word among them is one, too.
     assert "3+" in set(table["children"]) and word in set(table["calls"])
@@ -484,7 +476,7 @@ def test_one_word_among_many_numbers_is_null_and_told(tmp_path: Path, word: str)
 
 def test_files_in_sixteen_bits_are_read(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("name\ttotal\nÅsa\t1\n", encoding="utf-16")
-    table = read_table(tmp_path / "t.csv")
+    table = read_table(tmp_path / "t.csv").rows
     assert table["name"].tolist() == ["Åsa"] and table["total"].tolist() == [1]
 
 
@@ -524,7 +516,7 @@ def test_half_of_bank_churners_without_the_leaks_comes_near_the_known_auc(
     options = TableOptions(
         "Attrition_Flag", positive="Attrited Customer", account="CLIENTNUM", drop=tuple(leaks)
     )
-    rows = table_rows(read_table(file).iloc[::2], options)
+    rows = table_rows(read_table(file).rows.iloc[::2], options)
     figures = evaluate(
         train(rows.training_set, TrainingPlan(trials=0, threads=1)),
         None,

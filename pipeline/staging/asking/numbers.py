@@ -20,7 +20,7 @@ SECONDS = ("seconds", "milliseconds")
 
 
 @dataclass(frozen=True)
-class _Writing:
+class _MarkUse:
     """How the values of one column, or of several together, use one mark."""
 
     grouped: int = 0
@@ -86,7 +86,7 @@ def _thousands(opened: Opened) -> Iterator[Question]:
             return
 
 
-def _thousands_question(source: str, column: str, mark: str, writing: _Writing) -> Question:
+def _thousands_question(source: str, column: str, mark: str, writing: _MarkUse) -> Question:
     number = str(writing.example)
     whole = int(re.sub(r"[^0-9]", "", number))
     decimals = re.sub(rf"[^0-9{mark}]", "", number).replace(mark, ".", 1)
@@ -108,7 +108,7 @@ def _thousands_question(source: str, column: str, mark: str, writing: _Writing) 
     )
 
 
-def _writing(opened: Opened, part: MappedPart, column: MappedColumn, mark: str) -> _Writing:
+def _writing(opened: Opened, part: MappedPart, column: MappedColumn, mark: str) -> _MarkUse:
     value = value_text(part.raw.required(column.from_column))
     other = OTHER_MARK[mark]
     is_grouped = f"regexp_matches(x, {literal(grouped_whole(mark))}) AND NOT contains(x, '{other}')"
@@ -123,7 +123,7 @@ def _writing(opened: Opened, part: MappedPart, column: MappedColumn, mark: str) 
   min(x) FILTER (NOT contains(x, '{mark}') AND regexp_matches(x, '\\d'))
 FROM (SELECT {value} AS x FROM {part.raw.relation} AS source_row WHERE {part.kept})"""
     )
-    return _Writing(*found)
+    return _MarkUse(*found)
 
 
 def _minor_units(
