@@ -25,6 +25,7 @@ import argparse
 import json
 import tempfile
 import tomllib
+from dataclasses import asdict
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -178,19 +179,20 @@ def learned(workspace: Workspace, accounts: list[str]) -> dict[str, dict[str, An
     found = {}
     for target in workspace.project.targets:
         run = run_flow(workspace, target, lambda step, words: None)
-        test, notice = run.evaluation["test"], run.evaluation["under_notice"]
+        assert run.evaluation is not None
+        test, notice = run.evaluation.test, run.evaluation.under_notice
         found[target.name] = {
             "untouched": said(run.published.scores, accounts),
             "basis": run.published.run["basis"],
-            "auc": round(test["auc"], 3),
-            "log_loss": round(test["log_loss"], 4),
-            "log_loss_constant": round(test["log_loss_constant"], 4),
+            "auc": round(test.metrics.auc.value, 3),
+            "log_loss": round(test.metrics.log_loss.value, 4),
+            "log_loss_constant": round(test.log_loss_constant, 4),
             "with_notice": (
                 None
-                if not notice
-                else {name: round(value, 4) for name, value in notice["with"].items()}
+                if notice is None
+                else {name: round(value, 4) for name, value in asdict(notice.with_them).items()}
             ),
-            "refused": [gate["name"] for gate in run.evaluation["gates"] if not gate["passed"]],
+            "refused": [gate.name for gate in run.evaluation.refusals],
         }
     return found
 

@@ -38,7 +38,8 @@ from typing import Any
 from benchmarks._quality_others import Absent, Budget, Other, autogluon, bgnbd
 from models import metrics
 from models.dataset import TrainingSet
-from models.evaluation import evaluate
+from models.evaluation import Evaluation, evaluate
+from models.figures import side_by_side
 from models.methods.base import Floats
 from models.model import Model
 from models.training import TrainingResult, train
@@ -112,8 +113,10 @@ def _one(name: str, workspace: Workspace, target: Target, budget: Budget | None)
     training = time.monotonic()
     result = train(rows, plan_of(workspace, target), target=describe_target(target))
     training_seconds = time.monotonic() - training
-    found = evaluate(result, None, rows).to_dict()
-    entry = summary(name, target.name, found, _intervals(result.model, result.baselines, rows.test))
+    evaluation = evaluate(result, None, rows)
+    entry = summary(
+        name, target.name, evaluation, _intervals(result.model, result.baselines, rows.test)
+    )
     seconds = round(time.monotonic() - started)
     beside = dict.fromkeys(OTHERS) | {
         "absent": dict.fromkeys(_takes_part(name), "left out by --no-others")
@@ -212,21 +215,21 @@ def _interval(test: TrainingSet, probability: Floats, score: Floats) -> dict[str
 def summary(
     set_name: str,
     target: str,
-    found: Mapping[str, Any],
+    evaluation: Evaluation,
     intervals: Mapping[str, Mapping[str, metrics.Estimate]],
 ) -> dict[str, Any]:
     """What is printed of one evaluation; baselines that do not exist for a set are null."""
-    test = found["test"]
+    test = side_by_side(evaluation.test)
     reference = REFERENCES.get((set_name, target))
     methods: dict[str, dict[str, Any] | None] = {"ours": _method(intervals["ours"], None)}
     for name in METHODS:
-        beside = found["baselines"].get(name)
-        methods[name] = None if beside is None else _method(intervals[name], beside)
-    constant_high = found["baselines"]["constant"]["difference_high"]
+        beside = evaluation.baselines.get(name)
+        methods[name] = None if beside is None else _method(intervals[name], side_by_side(beside))
+    constant_high = evaluation.baselines["constant"].difference.high
     return {
         "set": set_name,
         "target": target,
-        "signal": constant_high is not None and constant_high < 0,
+        "signal": constant_high < 0,
         "test": {
             key: test[key]
             for key in (
@@ -247,7 +250,7 @@ def summary(
         | {"as_of": _ends(test["as_of"])},
         **methods,
         "reference": None if reference is None else asdict(reference),
-        "model": found["model"],
+        "model": evaluation.model,
     }
 
 

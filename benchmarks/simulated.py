@@ -95,7 +95,7 @@ def measure(accounts: int, seed: int, yearly_churn: float | None = None) -> dict
         "scored": len(health),
         "share_at_ends": round(float(((health <= 0) | (health >= 100)).mean()), 4),
         "red": int((scores["band"] == "at_risk").sum()),
-        "gates": [gate["name"] for gate in run.evaluation["gates"] if not gate["passed"]],
+        "gates": [gate.name for gate in run.evaluation.refusals] if run.evaluation else [],
     }
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -38,10 +38,6 @@ class Figures:
     counts: Counts
     metrics: metrics.MetricValues
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return both side by side, for JSON."""
-        return {**asdict(self.counts), **self.metrics.to_dict()}
-
 
 @dataclass(frozen=True, eq=False)
 class TestFigures(Figures):
@@ -64,18 +60,6 @@ class TestFigures(Figures):
     at_capacity: metrics.AtCapacity | None
     recency_auc: float | None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return all figures side by side, for JSON."""
-        grouped = {"counts", "metrics", "brier_parts", "reliability", "at_capacity"}
-        single = [each.name for each in fields(self) if each.name not in grouped]
-        return {
-            **super().to_dict(),
-            **{name: getattr(self, name) for name in single},
-            "reliability": self.reliability.to_dict("records"),
-            **{f"brier_{name}": value for name, value in asdict(self.brier_parts).items()},
-            **({} if self.at_capacity is None else asdict(self.at_capacity)),
-        }
-
 
 @dataclass(frozen=True)
 class Beside:
@@ -89,15 +73,6 @@ class Beside:
     auc_can_leave: float | None
     """AUC among rows whose term ends inside the label window; None where `can_leave` is."""
     difference: metrics.Estimate
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the figures side by side, for JSON."""
-        return {
-            "log_loss": self.log_loss,
-            "auc": self.auc,
-            "auc_can_leave": self.auc_can_leave,
-            **self.difference.named("difference"),
-        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,17 +92,6 @@ class Evaluation:
     test: TestFigures
     can_leave: Figures | None
     baselines: Mapping[str, Beside]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the shape of `tenure evaluate --json`: a number that does not exist is None."""
-        parts = {
-            "target": dict(self.target),
-            "model": self.model,
-            "test": self.test.to_dict(),
-            "can_leave": None if self.can_leave is None else self.can_leave.to_dict(),
-            "baselines": {name: each.to_dict() for name, each in self.baselines.items()},
-        }
-        return {name: plain(part) for name, part in parts.items()}
 
 
 def evaluate(
@@ -295,14 +259,3 @@ def _beside(
         None if leavable is None else metrics.auc(rows.labels[leavable], margin[leavable]),
         paired,
     )
-
-
-def plain(value: Any) -> Any:
-    """Return plain values for JSON: what is not a finite number becomes None."""
-    if isinstance(value, dict):
-        return {str(key): plain(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(part) for part in value]
-    if hasattr(value, "item"):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -3,7 +3,7 @@ rate, the worst gap by name.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -53,10 +53,6 @@ class SegmentCheck:
             and self.gap_high is not None
             and not self.gap_low <= 0.0 <= self.gap_high
         )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
 
 
 def by_segment(

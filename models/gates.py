@@ -1,9 +1,8 @@
 """What stops a bad model, in words a person understands."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from models.evaluation import Beside, Evaluation, TestFigures
 from models.fairness import SegmentCheck, worst
@@ -42,11 +41,9 @@ class Gate:
     @property
     def verdict(self) -> str:
         """`passed`, `REFUSED` or `not applicable`."""
-        return verdict(self.to_dict())
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
+        if not self.applies:
+            return "not applicable"
+        return "passed" if self.passed else "REFUSED"
 
 
 def gates(evaluation: Evaluation) -> tuple[Gate, ...]:
@@ -67,13 +64,6 @@ def gates(evaluation: Evaluation) -> tuple[Gate, ...]:
         _holds_against_scorecard(test, baselines.get("scorecard")),
         _calibrated(test),
     )
-
-
-def verdict(gate: Mapping[str, Any]) -> str:
-    """What a gate in an evaluation says, in one or two words."""
-    if not gate.get("applies", True):
-        return "not applicable"
-    return "passed" if gate["passed"] else "REFUSED"
 
 
 def _finite(test: TestFigures) -> Gate:

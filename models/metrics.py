@@ -3,7 +3,7 @@ rows.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,10 +29,6 @@ class Estimate:
     low: float
     high: float
 
-    def named(self, name: str) -> dict[str, float]:
-        """Return the number under its name, and its ends under `<name>_low` and `<name>_high`."""
-        return {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
-
 
 @dataclass(frozen=True)
 class MetricValues:
@@ -51,14 +47,6 @@ class MetricValues:
     mean_probability: Estimate
     lift_at_capacity: Estimate | None = None
     """None where nobody said how many accounts the team can work on."""
-
-    def to_dict(self) -> dict[str, float]:
-        """Return every figure under its name, with `_low` and `_high`."""
-        figures: dict[str, float] = {}
-        for each in fields(self):
-            if (estimate := getattr(self, each.name)) is not None:
-                figures |= estimate.named(each.name)
-        return figures
 
 
 def log_loss(labels: NDArray[Any], probability: Floats) -> float:
@@ -85,10 +73,10 @@ def brier(labels: NDArray[Any], probability: Floats) -> float:
 class BrierParts:
     """Reliability, resolution, uncertainty, and the remainder inside bins that binning hides."""
 
-    reliability: float
-    resolution: float
-    uncertainty: float
-    within: float
+    brier_reliability: float
+    brier_resolution: float
+    brier_uncertainty: float
+    brier_within: float
 
 
 def brier_parts(labels: NDArray[Any], probability: Floats, bins: int = BINS) -> BrierParts:

@@ -2,7 +2,7 @@
 the untouched test.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -32,16 +32,6 @@ class Compared:
     auc: float
     difference: metrics.Estimate
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the figures side by side, for JSON."""
-        return {
-            "n": self.n,
-            "events": self.events,
-            "log_loss": self.log_loss,
-            "auc": self.auc,
-            **self.difference.named("difference"),
-        }
-
 
 @dataclass(frozen=True)
 class OfAge:
@@ -49,10 +39,6 @@ class OfAge:
 
     age_days: int
     compared: Compared
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the figures side by side, for JSON."""
-        return {"age_days": self.age_days, **self.compared.to_dict()}
 
 
 @dataclass(frozen=True)
@@ -63,10 +49,6 @@ class WithoutSources:
     signals: int
     """How many columns are empty."""
     compared: Compared
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the figures side by side, for JSON."""
-        return {"without": list(self.without), "signals": self.signals, **self.compared.to_dict()}
 
 
 @dataclass(frozen=True)
@@ -79,12 +61,6 @@ class LeadingAlone:
     all_log_loss: float
     all_auc: float
     compared: Compared
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the figures side by side, for JSON."""
-        figures = {each.name: getattr(self, each.name) for each in fields(self)}
-        del figures["compared"]
-        return {**figures, **self.compared.to_dict()}
 
 
 def by_age(model: Model, test: TrainingSet) -> tuple[OfAge, ...]:

@@ -150,16 +150,16 @@ print(len(signals), "signals;", signal.column, "=", signal.meaning, "|", signal.
 
 # %%
 trained = train_target(workspace, target)
-found = evaluate_target(workspace, target)
-for gate in found["gates"]:
-    print("passed " if gate["passed"] else "REFUSED", gate["name"], "-", gate["reason"])
+evaluation = evaluate_target(workspace, target)
+for gate in evaluation.gates:
+    print("passed " if gate.passed else "REFUSED", gate.name, "-", gate.reason)
 
 # %% [markdown]
 # So small a company rarely carries a model through the gates. What is published then is the
 # scorecard: a score and reasons, no probability.
 
 # %%
-refused = [gate["name"] for gate in found["gates"] if not gate["passed"]]
+refused = [gate.name for gate in evaluation.refusals]
 problems = trained.bundle.facts["scale_problems"]
 accepted = "a notebook" if problems else None
 promotion = promote_target(workspace, target, use_scorecard=bool(refused), acknowledge=accepted)

@@ -3,7 +3,7 @@
 `tenure run` walks this table, `tenure flow` prints it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from pipeline.config.schema import Project, Target
 from pipeline.engine.duckdb import connected
+from pipeline.evaluations import VersionEvaluation
 from pipeline.jobs import run
 from pipeline.jobs.run import Preparation, Say, TargetRun
 from pipeline.jobs.score import PublishedRun
@@ -113,8 +114,8 @@ FLOW: tuple[Step[Any], ...] = (*PREPARE, *PUBLISH)
 class WholeRun:
     """What a whole run found and left."""
 
-    evaluation: Mapping[str, Any]
-    """Empty where too few left to train a model."""
+    evaluation: VersionEvaluation | None
+    """None where too few left to train a model."""
     refused: str | None
     published: PublishedRun
     pages: tuple[Path, ...]

@@ -54,7 +54,6 @@ def evaluate(
 
     Example: tenure evaluate --json
     """
-    from models.gates import verdict
     from pipeline.console import Story, print_json
     from pipeline.jobs.evaluate import evaluate_target
     from pipeline.jobs.run import tell_beside, tell_evaluation
@@ -62,13 +61,13 @@ def evaluate(
     workspace, chosen = open_project(project, target)
     story = Story(quiet=as_json)
     with workspace.store.writing():
-        found = evaluate_target(workspace, chosen)
-    tell_evaluation(story, found)
-    tell_beside(story, found)
-    for gate in found["gates"]:
-        story("gate", f"{verdict(gate)}  {gate['name']}: {gate['reason']}")
+        evaluation = evaluate_target(workspace, chosen)
+    tell_evaluation(story, evaluation)
+    tell_beside(story, evaluation)
+    for gate in evaluation.gates:
+        story("gate", f"{gate.verdict}  {gate.name}: {gate.reason}")
     if as_json:
-        print_json(found)
+        print_json(evaluation.to_dict())
 
 
 def bench(

@@ -136,7 +136,7 @@ def _run_json(run: "WholeRun") -> dict[str, Any]:
     from pipeline.ledger import plain_run
 
     return {
-        "evaluation": dict(run.evaluation),
+        "evaluation": {} if run.evaluation is None else run.evaluation.to_dict(),
         "refused": run.refused,
         "run": plain_run(run.published.run),
         "pages": [str(page) for page in run.pages],

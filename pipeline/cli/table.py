@@ -83,7 +83,7 @@ def table_train(
     job = table_job(file, options, project.resolve(), now(), data_dir=data, trials=trials)
     trained = train_table(job, Story(quiet=as_json))
     if as_json:
-        print_json(dict(trained.evaluation))
+        print_json(trained.evaluation.to_dict())
 
 
 def table_score(

@@ -1,8 +1,8 @@
 """Judge the newest candidate on the untouched test, beside the baselines and the model in use."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from features.errors import ConfigError
 from models.band_rates import band_rates
 from models.bundle import Bundle, Scored, score
-from models.calibration.prior import check_prior
+from models.calibration.prior import PriorCheck, check_prior
 from models.dataset import TrainingSet
 from models.evaluation import evaluate
 from models.fairness import SegmentCheck, by_segment
@@ -22,6 +22,7 @@ from models.health import band_table
 from models.robustness import by_age, leading_alone, without_sources
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import connected
+from pipeline.evaluations import Stability, Untreated, VersionEvaluation
 from pipeline.jobs.in_use import InUse, compare, reseeded_moves, target_in_use
 from pipeline.jobs.model_page import target_card
 from pipeline.jobs.portfolio import row_segments
@@ -40,13 +41,12 @@ from pipeline.workspace import Workspace
 class JudgedCandidate:
     """What the untouched test said of a candidate, and the scores of its rows."""
 
-    evaluation: dict[str, Any]
-    """The shape of `evaluate --json`."""
+    evaluation: VersionEvaluation
     scored: Scored
 
 
-def evaluate_target(workspace: Workspace, target: Target) -> dict[str, Any]:
-    """Evaluate the candidate and keep the result in the store; returns `evaluate --json`.
+def evaluate_target(workspace: Workspace, target: Target) -> VersionEvaluation:
+    """Evaluate the candidate and keep the result in the store.
 
     Raises
     ------
@@ -70,17 +70,17 @@ def evaluate_target(workspace: Workspace, target: Target) -> dict[str, Any]:
     checks = _checks(bundle, test, segments)
     in_use = target_in_use(task.models.load(CHAMPION), rows)
     judged = judge(task, candidate, rows, in_use, more_gates=(fair(checks),))
-    leading = leading_alone(bundle.model, rows, task.plan)
-    evaluation = judged.evaluation | {
-        "target": target.name,
-        "prior": _prior(bundle, test),
-        "untreated": _untreated(bundle, test, treated),
-        "segments": [check.to_dict() for check in checks],
-        "under_notice": beside_notice(workspace, target, bundle.model, test, features, labels),
-        "age": [each.to_dict() for each in by_age(bundle.model, test)],
-        "without_sources": [each.to_dict() for each in without_sources(bundle.model, test)],
-        "leading_alone": None if leading is None else leading.to_dict(),
-    }
+    evaluation = replace(
+        judged.evaluation,
+        target=target.name,
+        prior=_prior(bundle, test),
+        untreated=_untreated(bundle, test, treated),
+        segments=checks,
+        under_notice=beside_notice(workspace, target, bundle.model, test, features, labels),
+        age=by_age(bundle.model, test),
+        without_sources=without_sources(bundle.model, test),
+        leading_alone=leading_alone(bundle.model, rows, task.plan),
+    )
     tested = backtest(judged.scored, test, labels)
     bands = band_table(bundle.scale, tested["probability"].to_numpy(), tested["label"].to_numpy())
     card = target_card(workspace, target, bundle, evaluation, tested, bands)
@@ -110,12 +110,12 @@ def judge(
         Where a candidate that moves too many accounts sends the reader.
     """
     bundle, test = candidate.bundle, rows.test
-    evaluation = evaluate(bundle.model, candidate.baselines, rows, capacity=task.objective.capacity)
+    judged = evaluate(bundle.model, candidate.baselines, rows, capacity=task.objective.capacity)
     scored = score(bundle, test.features)
     comparison = None if in_use is None else compare(in_use, bundle, candidate.reseeded, rows)
     changed = None if comparison is None else comparison.band_changes
     noise = reseeded_moves(bundle, candidate.reseeded, test)
-    asked = [*first_gates, *gates(evaluation), *more_gates, points_gate(scored)]
+    asked = [*first_gates, *gates(judged), *more_gates, points_gate(scored)]
     if changed is not None and task.band_change_budget is not None:
         asked.append(
             stable(
@@ -126,19 +126,20 @@ def judge(
                 look=look,
             )
         )
-    beside = None if comparison is None else comparison.to_dict()
-    bands = band_rates(test.labels, scored.table["band"].tolist(), test.keys["account_id"])
-    whole = evaluation.to_dict() | {
-        "model_version": bundle.model_version,
-        "registered_version": candidate.number,
-        "in_use": beside,
-        # The key of releases before 0.2, for one more.
-        "champion": beside,
-        "bands": {band: asdict(rate) for band, rate in bands.items()},
-        "stability": {"changed": changed, "noise": noise, "budget": task.band_change_budget},
-        "gates": [gate.to_dict() for gate in asked],
-    }
-    return JudgedCandidate(whole, scored)
+    evaluation = VersionEvaluation(
+        target=str(bundle.model.target["name"]),
+        model=judged.model,
+        test=judged.test,
+        can_leave=judged.can_leave,
+        baselines=judged.baselines,
+        gates=tuple(asked),
+        model_version=bundle.model_version,
+        registered_version=candidate.number,
+        in_use=comparison,
+        bands=band_rates(test.labels, scored.table["band"].tolist(), test.keys["account_id"]),
+        stability=Stability(changed, noise, task.band_change_budget),
+    )
+    return JudgedCandidate(evaluation, scored)
 
 
 def points_gate(scored: Scored) -> Gate:
@@ -166,31 +167,26 @@ def _checks(
     )
 
 
-def _prior(bundle: Bundle, test: TrainingSet) -> dict[str, Any]:
+def _prior(bundle: Bundle, test: TrainingSet) -> PriorCheck:
     """Whether the base rate has moved since training."""
     assert bundle.model.calibrator is not None
-    check = check_prior(
+    return check_prior(
         bundle.model.calibrator.logit(bundle.model.margin(test.features)),
         test.labels,
         test.keys["account_id"],
     )
-    return {**check.to_dict(), "words": check.words}
 
 
 def _untreated(
     bundle: Bundle, test: TrainingSet, treated: NDArray[np.bool_] | None
-) -> dict[str, Any] | None:
-    """The same metrics on rows nobody worked on; None where no source tells, metrics None where too
-    few are left.
-    """
+) -> Untreated | None:
+    """The same metrics on rows nobody worked on; None where no source tells."""
     if treated is None:
         return None
-    share: dict[str, Any] = {"treated_share": float(treated.mean()), "n": int((~treated).sum())}
     rows = test.rows(~treated)
-    if len(set(rows.labels.tolist())) < 2:
-        return {**share, "metrics": None}
-    untreated = evaluate(bundle.model, {}, rows, replicates=200).to_dict()
-    return {**share, "metrics": untreated["test"]}
+    has_both = len(set(rows.labels.tolist())) == 2
+    figures = evaluate(bundle.model, {}, rows, replicates=200).test if has_both else None
+    return Untreated(float(treated.mean()), len(rows), figures)
 
 
 def backtest(scored: Scored, test: TrainingSet, labels: pd.DataFrame) -> pd.DataFrame:
@@ -217,7 +213,7 @@ def keep_evaluation(
     workspace: Workspace,
     target: Target,
     bundle: Bundle,
-    found: Mapping[str, Any],
+    evaluation: VersionEvaluation,
     table: pd.DataFrame,
 ) -> None:
     """Add what a test said of a model version to `evaluations`; its `backtest` becomes the
@@ -233,7 +229,7 @@ def keep_evaluation(
         "target": target.name,
         "model_version": bundle.model_version,
         "evaluated_at": workspace.now,
-        "evaluation": json.dumps(found, sort_keys=True),
+        "evaluation": json.dumps(evaluation.to_dict(), sort_keys=True),
     }
     store.write(
         "evaluations",
@@ -245,7 +241,7 @@ def keep_evaluation(
 
 def latest_evaluation(
     workspace: Workspace, target: Target, model_version: str | None = None
-) -> dict[str, Any] | None:
+) -> VersionEvaluation | None:
     """The newest evaluation of a target (of one model version), or None."""
     if not workspace.store.exists("evaluations"):
         return None
@@ -254,7 +250,5 @@ def latest_evaluation(
         rows = rows[rows["model_version"] == model_version]
     if rows.empty:
         return None
-    found: dict[str, Any] = json.loads(
-        rows.sort_values("evaluated_at", kind="stable")["evaluation"].iloc[-1]
-    )
-    return found
+    newest = rows.sort_values("evaluated_at", kind="stable")["evaluation"].iloc[-1]
+    return VersionEvaluation.from_dict(json.loads(newest))

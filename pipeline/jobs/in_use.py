@@ -3,9 +3,7 @@ how it does.
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -14,9 +12,8 @@ from models.bundle import Bundle
 from models.dataset import TrainingSet
 from models.model import Model
 from models.stability import band_changes, portfolio_rows
+from pipeline.evaluations import Comparison
 from pipeline.jobs.registry import Version
-
-IN_USE = "the model in use"
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,71 +34,6 @@ class InUse:
     def bundle(self) -> Bundle:
         """Its model, scale and facts."""
         return self.version.bundle
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """How a candidate does beside the model in use on the candidate's held-out rows.
-
-    Attributes
-    ----------
-    note
-        Why they were not compared, as the end of a sentence; then there are no figures.
-    log_loss, auc
-        Of the model in use.
-    difference
-        The candidate's log loss minus that of the model in use, negative where the candidate is
-        better; `difference_low` and `difference_high` are its 95% interval, paired, accounts
-        resampled.
-    band_changes
-        Share of accounts (0-1) that change band.
-    reseeded
-        The same between the candidate and its twin of another seed: what is noise.
-    """
-
-    registered_version: str
-    model_version: str
-    note: str | None = None
-    log_loss: float | None = None
-    auc: float | None = None
-    difference: float | None = None
-    difference_low: float | None = None
-    difference_high: float | None = None
-    band_changes: float | None = None
-    reseeded: float | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, state: Mapping[str, Any]) -> "Comparison":
-        """What `to_dict` described, by this or an earlier release."""
-        known = {each.name for each in fields(cls)}
-        return cls(**{name: value for name, value in state.items() if name in known})
-
-    @property
-    def words(self) -> str:
-        """All of it in a sentence."""
-        named = f"{IN_USE}, version {self.registered_version}"
-        if self.note is not None or self.log_loss is None:
-            return f"{named}: not compared, {self.note}."
-        low, high = self.difference_low, self.difference_high
-        span = verdict = ""
-        if low is not None and high is not None:
-            span = f" (95% {low:+.4f} to {high:+.4f})"
-            if low > 0 or high < 0:
-                which = "worse" if low > 0 else "better"
-                verdict = f": the candidate is {which} beyond what chance gives"
-        moves = ""
-        if self.band_changes is not None:
-            moves = f"; {self.band_changes:.1%} of accounts change band"
-        if self.reseeded is not None:
-            moves += f", another seed alone moves {self.reseeded:.1%}"
-        return (
-            f"{named}: log loss {self.log_loss:.4f} on the same held-out rows, AUC {self.auc:.3f};"
-            f" the candidate's log loss minus that {self.difference:+.4f}{span}{verdict}{moves}."
-        )
 
 
 def target_in_use(version: Version | None, rows: TrainingSet) -> InUse | None:

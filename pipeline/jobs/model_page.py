@@ -12,6 +12,7 @@ from models.bundle import Bundle
 from models.health.words import anchor_words
 from models.target_words import TARGET_WORDS
 from pipeline.config.schema import Target
+from pipeline.evaluations import VersionEvaluation
 from pipeline.jobs.bench_advice import bench_advice
 from pipeline.reports.model_card import ModelCardInputs, model_card
 from pipeline.workspace import Workspace, target_rule
@@ -23,7 +24,7 @@ def target_card(
     workspace: Workspace,
     target: Target,
     bundle: Bundle,
-    evaluation: Mapping[str, Any],
+    evaluation: VersionEvaluation | None,
     tested: pd.DataFrame,
     bands: pd.DataFrame,
 ) -> tuple[str, str]:
@@ -41,7 +42,6 @@ def target_card(
             project=workspace.project.name,
             target_words=target_words(target),
             evaluation=evaluation,
-            gates=evaluation.get("gates", []),
             model_info=_model_info(bundle, TARGET_WORDS[target.kind].gerund)
             | _bench(workspace, target, bundle),
             signals=bundle.published.signals,

@@ -5,7 +5,6 @@ A target's candidate and that of a table's label go the same way.
 
 import json
 import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,8 @@ from features.errors import ConfigError, GateRefused, NotFound
 from features.naming import slug
 from models.model import Basis
 from pipeline.config.schema import Project, Target
+from pipeline.evaluations import IN_USE, Comparison, VersionEvaluation
 from pipeline.jobs.bench_advice import BenchAdvice, bench_advice
-from pipeline.jobs.in_use import IN_USE, Comparison
 from pipeline.jobs.registry import (
     RegisteredModel,
     Version,
@@ -127,8 +126,7 @@ def promote(
     evaluation = models.evaluation(candidate.number)
     if evaluation is None:
         raise ConfigError(f"the candidate of {models.subject} was not evaluated. {evaluate_first}")
-    is_out_of_time = bool(evaluation.get("is_out_of_time", True))
-    notes = _notes(models, candidate, evaluation, is_out_of_time=is_out_of_time)
+    notes = _notes(models, candidate, evaluation)
     reasons = _refusals(candidate, evaluation, acknowledge)
     if reasons:
         models.tag(candidate.number, refused=json.dumps(reasons)[:5000])
@@ -141,10 +139,10 @@ def promote(
         candidate.number,
         "calibrated",
         # A gate that was not asked is no reason to trust a model.
-        tuple(f"{g['name']}: {g['reason']}" for g in evaluation["gates"] if g.get("applies", True)),
+        tuple(f"{gate.name}: {gate.reason}" for gate in evaluation.gates if gate.applies),
         models.name,
         notes,
-        is_out_of_time,
+        evaluation.is_out_of_time,
     )
 
 
@@ -171,10 +169,10 @@ def _scorecard(models: RegisteredModel, candidate: Version) -> Promotion:
 
 
 def _refusals(
-    candidate: Version, evaluation: Mapping[str, Any], acknowledge: str | None
+    candidate: Version, evaluation: VersionEvaluation, acknowledge: str | None
 ) -> list[str]:
     """The gates that are not passed, and problems of the scale that nobody accepted."""
-    reasons = [f"{g['name']}: {g['reason']}" for g in evaluation["gates"] if not g["passed"]]
+    reasons = [f"{gate.name}: {gate.reason}" for gate in evaluation.refusals]
     if acknowledge:
         return reasons
     return reasons + [
@@ -186,18 +184,11 @@ def _refusals(
 def _notes(
     models: RegisteredModel,
     candidate: Version,
-    evaluation: Mapping[str, Any],
-    *,
-    is_out_of_time: bool,
+    evaluation: VersionEvaluation,
 ) -> tuple[str, ...]:
-    # Releases before 0.2 called it `champion`.
-    state = evaluation.get("in_use", evaluation.get("champion"))
-    beside = beside_now(
-        None if state is None else Comparison.from_dict(state),
-        alias_version(models.tracker, models.name, CHAMPION),
-        candidate.number,
-    )
-    return (beside, *(() if is_out_of_time else (NOT_OUT_OF_TIME,)))
+    in_use = alias_version(models.tracker, models.name, CHAMPION)
+    beside = beside_now(evaluation.in_use, in_use, candidate.number)
+    return (beside,) if evaluation.is_out_of_time else (beside, NOT_OUT_OF_TIME)
 
 
 def beside_now(comparison: Comparison | None, in_use: Any | None, candidate: str) -> str:

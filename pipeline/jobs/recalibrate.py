@@ -2,7 +2,6 @@
 after it was trained.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +17,7 @@ from models.evaluation import evaluate
 from models.gates import gates
 from models.metrics import log_loss
 from pipeline.config.schema import Target
+from pipeline.evaluations import VersionEvaluation
 from pipeline.jobs.evaluate import backtest, keep_evaluation, points_gate
 from pipeline.jobs.prepare import load_training
 from pipeline.jobs.registry import Version, load_version, need_version, register, registered_model
@@ -98,16 +98,16 @@ def recalibrate_target(
     moved = _with(bundle, followed, check)
     if candidate and _anchors_are_free(workspace, target):
         moved = replace(moved, scale=bundle.scale.moved(check.shift))
-    found = _judged(workspace, target, moved, source, newest, check)
+    evaluation = _judged(workspace, target, moved, source, newest, check)
     if candidate:
-        _require(found, moved, newest)
+        _require(evaluation, moved, newest)
     models = registered_model(workspace, target)
     version = register(models, moved, baselines=source.baselines, reseeded=source.reseeded)
     keep_evaluation(
         workspace,
         target,
         moved,
-        {**found, "registered_version": version},
+        replace(evaluation, registered_version=version),
         backtest(score(moved, newest.features), newest, labels),
     )
     models.put_to_use(version, "calibrated", recalibrated=check.words)
@@ -131,27 +131,30 @@ def _judged(
     source: Version,
     newest: TrainingSet,
     check: PriorCheck,
-) -> dict[str, Any]:
+) -> VersionEvaluation:
     """The evaluation of the corrected model on the newest date, beside the baselines, with its
     gates.
     """
-    evaluation = evaluate(
+    judged = evaluate(
         bundle.model,
         source.baselines,
         newest,
         capacity=workspace.project.objective.capacity,
     )
-    asked = (*gates(evaluation), points_gate(score(bundle, newest.features)))
-    return evaluation.to_dict() | {
-        "target": target.name,
-        "model_version": bundle.model_version,
-        "prior": {**check.to_dict(), "words": check.words},
-        "gates": [gate.to_dict() for gate in asked],
-    }
+    return VersionEvaluation(
+        target=target.name,
+        model=judged.model,
+        test=judged.test,
+        can_leave=judged.can_leave,
+        baselines=judged.baselines,
+        gates=(*gates(judged), points_gate(score(bundle, newest.features))),
+        model_version=bundle.model_version,
+        prior=check,
+    )
 
 
-def _require(found: Mapping[str, Any], bundle: Bundle, newest: TrainingSet) -> None:
-    reasons = [f"{gate['name']}: {gate['reason']}" for gate in found["gates"] if not gate["passed"]]
+def _require(evaluation: VersionEvaluation, bundle: Bundle, newest: TrainingSet) -> None:
+    reasons = [f"{gate.name}: {gate.reason}" for gate in evaluation.refusals]
     reasons += [f"score scale: {problem}" for problem in bundle.facts.get("scale_problems", [])]
     if reasons:
         raise GateRefused(

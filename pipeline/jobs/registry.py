@@ -23,6 +23,7 @@ from models.model import Basis, Model
 from models.table_input import COLUMNS, input_columns
 from models.training import TrainingResult
 from pipeline.config.schema import Project, Target
+from pipeline.evaluations import VersionEvaluation
 from pipeline.tracking import (
     CHALLENGER,
     CHAMPION,
@@ -117,7 +118,7 @@ class RegisteredModel:
         self.tag(number, **tags, published_basis=basis)
         self.tracker.set_registered_model_alias(self.name, CHAMPION, number)
 
-    def evaluation(self, number: str) -> dict[str, Any] | None:
+    def evaluation(self, number: str) -> VersionEvaluation | None:
         """The newest evaluation of a version, gates and all, as its run keeps it; None where there
         is none.
         """
@@ -128,10 +129,10 @@ class RegisteredModel:
         if run_id is None:
             return None
         try:
-            kept: dict[str, Any] = mlflow.artifacts.load_dict(f"runs:/{run_id}/{EVALUATION}")
+            kept = mlflow.artifacts.load_dict(f"runs:/{run_id}/{EVALUATION}")
         except MlflowException:
             return None
-        return kept
+        return VersionEvaluation.from_dict(kept)
 
 
 def model_name(workspace: Workspace, target: Target) -> str:

@@ -56,11 +56,9 @@ def _folder(workspace: Workspace, target: Target, run: Mapping[str, Any]) -> Pat
 def write_reports(workspace: Workspace, target: Target, published: PublishedRun) -> list[Path]:
     """Write the pages of a run beside the project file; returns their paths."""
     folder = _folder(workspace, target, published.run)
-    evaluation = (
-        latest_evaluation(workspace, target, published.bundle.model_version)
-        or (latest_evaluation(workspace, target) if published.bundle.basis == "scorecard" else None)
-        or {}
-    )
+    evaluation = latest_evaluation(workspace, target, published.bundle.model_version)
+    if evaluation is None and published.bundle.basis == "scorecard":
+        evaluation = latest_evaluation(workspace, target)
     tested = _backtest(workspace, target, published)
     bands = _bands(published, tested)
     page = portfolio_page(
@@ -71,7 +69,7 @@ def write_reports(workspace: Workspace, target: Target, published: PublishedRun)
             portfolio=published.portfolio,
             run=published.run,
             backtest=tested,
-            evaluation=evaluation,
+            test=None if evaluation is None else evaluation.test,
             band_table=bands,
             source_freshness=_freshness(published),
             previous_counts=published.previous_counts,

@@ -3,8 +3,9 @@
 The order of the steps stands in `pipeline/flow.py`.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ from models.health.words import anchor_words
 from models.target_words import TARGET_WORDS
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection, connected
+from pipeline.evaluations import VersionEvaluation
 from pipeline.jobs.evaluate import evaluate_target, latest_evaluation
-from pipeline.jobs.in_use import Comparison
 from pipeline.jobs.prepare import TrainingCounts, prepare_training
 from pipeline.jobs.promote import candidate_advice, promote_target
 from pipeline.jobs.recalibrate import recalibrate_target
@@ -51,7 +52,7 @@ class TargetRun:
     as_of: date | None
     trained: Trained | None = None
     """None where too few left to train a model."""
-    evaluation: Mapping[str, Any] = field(default_factory=dict)
+    evaluation: VersionEvaluation | None = None
     refused: str | None = None
     """Why the candidate is not in use, if so."""
     published: PublishedRun | None = None
@@ -174,9 +175,8 @@ def _used_at_newer_level(workspace: Workspace, target: Target, say: Say) -> bool
     the same gates.
     """
     bundle = need_version(workspace, target, CHALLENGER).bundle
-    found = latest_evaluation(workspace, target, bundle.model_version)
-    refused = {gate["name"] for gate in found["gates"] if not gate["passed"]} if found else set()
-    if refused != {CALIBRATED}:
+    evaluation = latest_evaluation(workspace, target, bundle.model_version)
+    if evaluation is None or {gate.name for gate in evaluation.refusals} != {CALIBRATED}:
         return False
     try:
         done = recalibrate_target(workspace, target, candidate=True)
@@ -255,70 +255,69 @@ def tell_training(say: Say, target: Target, trained: Trained) -> None:
         say("note", note)
 
 
-def tell_evaluation(say: Say, found: Mapping[str, Any]) -> None:
+def tell_evaluation(say: Say, evaluation: VersionEvaluation) -> None:
     """Test metrics beside the constant and recency alone."""
-    test = found["test"]
+    test, figures = evaluation.test, evaluation.test.metrics
     recency = (
-        ""
-        if test.get("recency_auc") is None
-        else f" (date of last use alone: {test['recency_auc']:.3f})"
+        "" if test.recency_auc is None else f" (date of last use alone: {test.recency_auc:.3f})"
     )
     say(
         "test",
-        f"AUC {test['auc']:.3f} ({test['auc_low']:.3f}-{test['auc_high']:.3f}){recency}; log loss "
-        f"{test['log_loss']:.4f} (one rate for all: {test['log_loss_constant']:.4f})",
+        f"AUC {figures.auc.value:.3f} ({figures.auc.low:.3f}-{figures.auc.high:.3f}){recency};"
+        f" log loss {figures.log_loss.value:.4f} (one rate for all: {test.log_loss_constant:.4f})",
     )
-    among, calendar = found.get("can_leave"), found["baselines"].get("contract_calendar")
-    if among and among["auc"] is not None and calendar is not None:
+    among, calendar = evaluation.can_leave, evaluation.baselines.get("contract_calendar")
+    if among is not None and math.isfinite(among.metrics.auc.value) and calendar is not None:
         say(
             "test",
-            f"where the contract ends in time ({among['n']:,} scores) AUC {among['auc']:.3f}"
-            f" (contract calendar alone: {calendar['auc_can_leave']:.3f}); log loss of the"
-            f" calendar over all scores {calendar['log_loss']:.4f}",
+            f"where the contract ends in time ({among.counts.n:,} scores) AUC"
+            f" {among.metrics.auc.value:.3f} (contract calendar alone:"
+            f" {calendar.auc_can_leave:.3f}); log loss of the calendar over all scores"
+            f" {calendar.log_loss:.4f}",
         )
     say(
         "test",
-        f"{test['mean_probability']:.1%} expected, {test['rate']:.1%} happened; calibration slope "
-        f"{test['calibration_slope']:.2f}",
+        f"{figures.mean_probability.value:.1%} expected, {figures.rate.value:.1%} happened;"
+        f" calibration slope {figures.calibration_slope.value:.2f}",
     )
-    if found.get("in_use"):
-        say("beside", Comparison.from_dict(found["in_use"]).words)
-    if found.get("prior", {}).get("has_moved"):
-        say("drift", found["prior"]["words"])
+    if evaluation.in_use is not None:
+        say("beside", evaluation.in_use.words)
+    if evaluation.prior is not None and evaluation.prior.has_moved:
+        say("drift", evaluation.prior.words)
 
 
-def tell_beside(say: Say, found: Mapping[str, Any]) -> None:
+def tell_beside(say: Say, evaluation: VersionEvaluation) -> None:
     """What the same test says of other rows and fewer signals; a run leaves it to the model
     card.
     """
-    apart = found.get("untreated")
-    if apart and apart["treated_share"] and apart["metrics"]:
+    apart = evaluation.untreated
+    if apart is not None and apart.treated_share and apart.metrics is not None:
+        figures = apart.metrics.metrics
         say(
             "test",
-            f"somebody worked on {apart['treated_share']:.0%} of test rows before the outcome;"
-            f" without them AUC {apart['metrics']['auc']:.3f}, log loss"
-            f" {apart['metrics']['log_loss']:.4f}",
+            f"somebody worked on {apart.treated_share:.0%} of test rows before the outcome;"
+            f" without them AUC {figures.auc.value:.3f}, log loss {figures.log_loss.value:.4f}",
         )
-    notice = found.get("under_notice")
-    if notice:
+    notice = evaluation.under_notice
+    if notice is not None:
         say(
             "test",
             "accounts that had already given notice are not in the test"
-            f" ({notice['notice_rows']} rows, of which {notice['notice_left']} left in time); with"
-            f" them AUC {notice['with']['auc']:.3f},"
-            f" log loss {notice['with']['log_loss']:.4f}",
+            f" ({notice.notice_rows} rows, of which {notice.notice_left} left in time); with them"
+            f" AUC {notice.with_them.auc:.3f}, log loss {notice.with_them.log_loss:.4f}",
         )
-    leading = found.get("leading_alone")
-    if leading:
-        beyond = leading["difference_low"] > 0 or leading["difference_high"] < 0
+    leading = evaluation.leading_alone
+    if leading is not None:
+        alone = leading.compared
+        gap = alone.difference
+        is_beyond = gap.low > 0 or gap.high < 0
         say(
             "test",
-            f"leading signals alone ({leading['signals']} of"
-            f" {leading['signals'] + leading['lagging']}): log loss {leading['log_loss']:.4f}"
-            f" against {leading['all_log_loss']:.4f} with all, AUC {leading['auc']:.3f} against"
-            f" {leading['all_auc']:.3f}; difference {leading['difference']:+.4f} (95%"
-            f" {leading['difference_low']:+.4f} to {leading['difference_high']:+.4f}),"
-            f" {'more than chance' if beyond else 'could be chance'}",
+            f"leading signals alone ({leading.signals} of {leading.signals + leading.lagging}):"
+            f" log loss {alone.log_loss:.4f} against {leading.all_log_loss:.4f} with all, AUC"
+            f" {alone.auc:.3f} against {leading.all_auc:.3f}; difference {gap.value:+.4f} (95%"
+            f" {gap.low:+.4f} to {gap.high:+.4f}),"
+            f" {'more than chance' if is_beyond else 'could be chance'}",
         )
 
 

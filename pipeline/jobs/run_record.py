@@ -3,11 +3,11 @@ pictures, the model card.
 """
 
 import json
-from collections.abc import Mapping
-from typing import Any
 
 import pandas as pd
 
+from models.figures import plain, side_by_side
+from pipeline.evaluations import VersionEvaluation
 from pipeline.jobs.registry import EVALUATION, RegisteredModel
 from pipeline.reports.plots import lead_time_figure, lift_figure, reliability_figure
 
@@ -17,7 +17,7 @@ CARD, CARD_MD = "model_card.html", "model_card.md"
 def record_evaluation(
     models: RegisteredModel,
     number: str,
-    evaluation: Mapping[str, Any],
+    evaluation: VersionEvaluation,
     tested: pd.DataFrame,
     card: tuple[str, str],
 ) -> None:
@@ -26,8 +26,6 @@ def record_evaluation(
 
     Parameters
     ----------
-    evaluation
-        What `evaluate --json` prints.
     tested
         Scores of the untouched test: probability, label, band; left_at where events have a date.
     card
@@ -39,7 +37,7 @@ def record_evaluation(
     assert run is not None
     figures = {
         "test_reliability.png": reliability_figure(tested["label"], tested["probability"]),
-        "lift.png": lift_figure(tested, evaluation["test"]),
+        "lift.png": lift_figure(tested, evaluation.test.metrics.lift_top_decile),
         "lead_time.png": lead_time_figure(tested) if "left_at" in tested else None,
     }
     # In one go: the client's own calls are one transaction a metric.
@@ -47,7 +45,7 @@ def record_evaluation(
     for name, text in (
         (CARD, card[0]),
         (CARD_MD, card[1]),
-        (EVALUATION, json.dumps(evaluation, indent=1, sort_keys=True) + "\n"),
+        (EVALUATION, json.dumps(evaluation.to_dict(), indent=1, sort_keys=True) + "\n"),
     ):
         tracker.log_text(run, text, name)
     for name, figure in figures.items():
@@ -55,15 +53,14 @@ def record_evaluation(
             tracker.log_figure(run, figure, name)
 
 
-def _metrics(evaluation: Mapping[str, Any]) -> dict[str, float]:
+def _metrics(evaluation: VersionEvaluation) -> dict[str, float]:
     """Every number of the test, and the paired differences to the baselines, each with its
     interval.
     """
-    test = {f"test_{name}": value for name, value in evaluation["test"].items()}
-    gaps = {
-        f"test_log_loss_minus_{name}{end}": numbers[f"difference{end}"]
-        for name, numbers in evaluation["baselines"].items()
-        for end in ("", "_low", "_high")
-    }
-    numbers = {**test, **gaps, "band_changes": evaluation["stability"]["changed"]}
+    numbers = {f"test_{name}": value for name, value in side_by_side(evaluation.test).items()}
+    for name, baseline in evaluation.baselines.items():
+        gap = baseline.difference
+        for end, value in (("", gap.value), ("_low", gap.low), ("_high", gap.high)):
+            numbers[f"test_log_loss_minus_{name}{end}"] = plain(value)
+    numbers["band_changes"] = evaluation.stability.changed
     return {name: float(value) for name, value in numbers.items() if isinstance(value, int | float)}

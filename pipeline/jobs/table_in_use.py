@@ -7,7 +7,6 @@ the reason is said.
 
 import hashlib
 import json
-from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -15,6 +14,7 @@ import pandas as pd
 from models.table import TableOptions, TableRows
 from models.table_codes import ColumnCode, encode, misfits
 from models.table_input import codes_of
+from pipeline.evaluations import TableFacts
 from pipeline.jobs.in_use import InUse
 from pipeline.jobs.registry import RegisteredModel, Version
 from pipeline.tracking import CHAMPION
@@ -35,9 +35,7 @@ is that differs.
 """
 
 
-def table_in_use(
-    models: RegisteredModel, table: Mapping[str, Any], rows: TableRows
-) -> InUse | None:
+def table_in_use(models: RegisteredModel, table: TableFacts, rows: TableRows) -> InUse | None:
     """The model in use of a label as it reads the rows of a newer table; None where none is in use.
 
     Parameters
@@ -48,8 +46,10 @@ def table_in_use(
     version = models.load(CHAMPION)
     if version is None:
         return None
-    before = (models.evaluation(version.number) or {}).get("table", {})
-    is_same = all(name in before and before[name] == table[name] for name in _OUTCOME)
+    evaluation = models.evaluation(version.number)
+    kept = None if evaluation is None else evaluation.of_table
+    before = None if kept is None else kept.table
+    is_same = before is not None and not _differing(before, table)
     # It may read a column that the candidate was told to drop.
     columns = pd.concat([rows.source.columns, rows.source.dropped], axis=1)
     codes = codes_of(version.bundle.choices)
@@ -59,7 +59,7 @@ def table_in_use(
     return InUse(version, encode(columns, codes), None, is_same)
 
 
-def table_facts(file: str, options: TableOptions, rows: TableRows) -> dict[str, Any]:
+def table_facts(file: str, options: TableOptions, rows: TableRows) -> TableFacts:
     """What is kept of a candidate's table: its columns' roles, its size, and how its accounts are
     told apart and held out.
     """
@@ -72,38 +72,42 @@ def table_facts(file: str, options: TableOptions, rows: TableRows) -> dict[str, 
             f" ({hashlib.sha256(json.dumps(held_as).encode()).hexdigest()[:8]})"
         )
     )
-    return {
-        "file": file,
-        "label": options.label,
-        "positive": options.positive,
-        "account": options.account,
-        "as_of": options.as_of,
-        "horizon_days": options.horizon_days,
-        "test_share": options.test_share,
-        "accounts_by": by,
-        "columns": len(rows.codes),
-        "signals": len(rows.training_set.signals),
-        "rows": len(rows.training_set),
-    }
+    return TableFacts(
+        file=file,
+        label=options.label,
+        positive=options.positive,
+        account=options.account,
+        as_of=options.as_of,
+        horizon_days=options.horizon_days,
+        test_share=options.test_share,
+        accounts_by=by,
+        columns=len(rows.codes),
+        signals=len(rows.training_set.signals),
+        rows=len(rows.training_set),
+    )
+
+
+def _differing(before: TableFacts, table: TableFacts) -> list[str]:
+    """What of the outcome differs between two tables."""
+    return [name for name in _OUTCOME if getattr(before, name) != getattr(table, name)]
 
 
 def _not_comparable(
     version: Version,
-    before: Mapping[str, Any],
+    before: TableFacts | None,
     codes: tuple[ColumnCode, ...],
     rows: TableRows,
-    table: Mapping[str, Any],
+    table: TableFacts,
     columns: pd.DataFrame,
 ) -> str | None:
     """Why a figure of the model in use on these rows would mislead, as the end of a sentence; None
     where it would not.
     """
-    if not before:
+    if before is None:
         return "its run keeps no evaluation that says what it learned from"
-    for name, words in _OUTCOME.items():
-        if before.get(name) != table[name]:
-            then, here = (_told(name, each.get(name)) for each in (before, table))
-            return f"it {words} ({then}, here {here})"
+    for name in _differing(before, table):
+        then, here = (_outcome_words(name, getattr(each, name)) for each in (before, table))
+        return f"it {_OUTCOME[name]} ({then}, here {here})"
     wrong = misfits(columns[rows.is_test], codes, rows.source.dates)
     if wrong:
         more = f" and {len(wrong) - LISTED_COLUMNS} more" if len(wrong) > LISTED_COLUMNS else ""
@@ -114,15 +118,13 @@ def _not_comparable(
     return _seen(version, before, rows, table)
 
 
-def _told(name: str, value: Any) -> str:
+def _outcome_words(name: str, value: Any) -> str:
     if name == "horizon_days":
         return "no dates" if value is None else f"{value} days"
     return "none named" if value is None else repr(value)
 
 
-def _seen(
-    version: Version, before: Mapping[str, Any], rows: TableRows, table: Mapping[str, Any]
-) -> str | None:
+def _seen(version: Version, before: TableFacts, rows: TableRows, table: TableFacts) -> str | None:
     """Whether the model in use may have learned from held-out rows.
 
     With dates: not if its last label was complete when the first held-out row was dated. Without:
@@ -132,7 +134,7 @@ def _seen(
     unsure = "so it may have learned from some of these rows"
     if rows.has_dates:
         learned = pd.Timestamp(version.bundle.model.training["last_as_of"]) + pd.Timedelta(
-            days=int(table["horizon_days"])
+            days=int(table.horizon_days or 0)
         )
         first = rows.training_set.test.keys["as_of"].min()
         return (
@@ -143,11 +145,11 @@ def _seen(
                 f" held-out date {first:%Y-%m-%d}, {unsure}"
             )
         )
-    if before["accounts_by"] != table["accounts_by"]:
-        return f"its accounts were {before['accounts_by']}, here {table['accounts_by']}, {unsure}"
-    if before["test_share"] < table["test_share"]:
+    if before.accounts_by != table.accounts_by:
+        return f"its accounts were {before.accounts_by}, here {table.accounts_by}, {unsure}"
+    if before.test_share < table.test_share:
         return (
-            f"it held out {before['test_share']:.0%} of accounts, here {table['test_share']:.0%},"
+            f"it held out {before.test_share:.0%} of accounts, here {table.test_share:.0%},"
             f" {unsure}"
         )
     return None

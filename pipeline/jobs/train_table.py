@@ -1,6 +1,7 @@
 """Bring your own table: read, code and audit it; from there it goes the way of every target."""
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -13,16 +14,17 @@ import pandas as pd
 from features.errors import ConfigError
 from models.bundle import Bundle, Scored
 from models.drivers import driver_table
-from models.gates import Gate, verdict
+from models.gates import Gate
 from models.health import band_table
 from models.health.words import anchor_words
 from models.leakage import LEAVERS_TO_AUDIT, LIMIT, LeakFinding
+from models.metrics import Estimate
 from models.table import TableOptions, TableRows, column_named, table_rows
 from models.table_input import COLUMNS, TableRoles
 from models.training import TrainingResult
 from pipeline.config.schema import Objective, Project, ScaleAnchors, Training
+from pipeline.evaluations import OfTable, TableFacts, VersionEvaluation
 from pipeline.jobs.evaluate import judge
-from pipeline.jobs.in_use import Comparison
 from pipeline.jobs.read_table import WRITINGS, Writing, read_table
 from pipeline.jobs.registry import (
     EVALUATION,
@@ -85,7 +87,7 @@ class TrainedTable:
     bundle: Bundle
     rows: TableRows
     result: TrainingResult
-    evaluation: Mapping[str, Any]
+    evaluation: VersionEvaluation
     scores: pd.DataFrame
     version: str
     files: tuple[Path, ...]
@@ -268,43 +270,43 @@ def _tell_training(say: Say, rows: TableRows, trained: Trained) -> None:
         say("note", note)
 
 
-def _tell_evaluation(say: Say, evaluation: Mapping[str, Any]) -> None:
-    test = evaluation["test"]
+def _tell_evaluation(say: Say, evaluation: VersionEvaluation) -> None:
+    counts, figures = evaluation.test.counts, evaluation.test.metrics
     say(
         "test",
-        f"{test['n']:,} rows held out, {test['events']:,} with the event; AUC"
-        f" {_with_interval(test, 'auc', 3)}, log loss {_with_interval(test, 'log_loss', 4)}",
+        f"{counts.n:,} rows held out, {counts.events:,} with the event;"
+        f" AUC {_with_interval(figures.auc, '.3f')},"
+        f" log loss {_with_interval(figures.log_loss, '.4f')}",
     )
-    for name, part in evaluation["baselines"].items():
+    for name, part in evaluation.baselines.items():
         say(
             "beside",
-            f"{name}: log loss {part['log_loss']:.4f}, AUC {part['auc']:.3f}; ours minus theirs "
-            f"{_with_interval(part, 'difference', 4, sign=True)}",
+            f"{name}: log loss {part.log_loss:.4f}, AUC {part.auc:.3f}; ours minus theirs "
+            f"{_with_interval(part.difference, '+.4f')}",
         )
-    if evaluation["in_use"] is not None:
-        say("beside", Comparison.from_dict(evaluation["in_use"]).words)
+    if evaluation.in_use is not None:
+        say("beside", evaluation.in_use.words)
     say(
         "test",
-        f"calibration slope {_with_interval(test, 'calibration_slope', 2)};"
-        f" {test['mean_probability']:.1%} expected, {test['rate']:.1%} happened; expected error"
-        f" {test['ece']:.3f} where chance gives {test['ece_expected']:.3f}",
+        f"calibration slope {_with_interval(figures.calibration_slope, '.2f')};"
+        f" {figures.mean_probability.value:.1%} expected, {figures.rate.value:.1%} happened;"
+        f" expected error {figures.ece.value:.3f} where chance gives"
+        f" {evaluation.test.ece_expected:.3f}",
     )
-    for gate in evaluation["gates"]:
-        if verdict(gate) != "passed":
-            say("gate", f"{verdict(gate)}  {gate['name']}: {gate['reason']}")
-    passed = [gate["name"] for gate in evaluation["gates"] if verdict(gate) == "passed"]
+    for gate in evaluation.gates:
+        if gate.verdict != "passed":
+            say("gate", f"{gate.verdict}  {gate.name}: {gate.reason}")
+    passed = [gate.name for gate in evaluation.gates if gate.verdict == "passed"]
     say("gate", f"passed: {', '.join(passed) or 'none'}")
 
 
-def _with_interval(part: Mapping[str, Any], name: str, decimals: int, *, sign: bool = False) -> str:
-    shown = f"{'+' if sign else ''}.{decimals}f"
-    ends = (part.get(f"{name}_low"), part.get(f"{name}_high"))
-    value = part.get(name)
-    if value is None:
+def _with_interval(estimate: Estimate, shown: str) -> str:
+    value, low, high = estimate.value, estimate.low, estimate.high
+    if math.isnan(value):
         return "not defined"
-    return format(value, shown) + (
-        "" if None in ends else f" ({ends[0]:{shown}} to {ends[1]:{shown}})"
-    )
+    if math.isnan(low) or math.isnan(high):
+        return format(value, shown)
+    return f"{value:{shown}} ({low:{shown}} to {high:{shown}})"
 
 
 def _advice(findings: Sequence[LeakFinding]) -> str:
@@ -347,28 +349,30 @@ def _training_notes(rows: TableRows, result: TrainingResult) -> list[str]:
 
 
 def _of_table(
-    evaluation: Mapping[str, Any],
+    evaluation: VersionEvaluation,
     task: LearningTask,
     rows: TableRows,
     bundle: Bundle,
-    facts: Mapping[str, Any],
-) -> dict[str, Any]:
+    facts: TableFacts,
+) -> VersionEvaluation:
     """The evaluation with what is special about a table: without dates nothing is out of time."""
-    dated = dict(evaluation)
+    test, asked = evaluation.test, evaluation.gates
     if not rows.has_dates:
-        dated["test"] = {**evaluation["test"], "as_of": []}
-        dated["gates"] = [
-            {**gate, "name": gate["name"].replace("out of time", "on other accounts")}
-            for gate in evaluation["gates"]
-        ]
-    return dated | {
-        "target": str(task.facts["name"]),
-        "registered_model": task.models.name,
-        "is_out_of_time": rows.has_dates,
-        "notes": list(bundle.facts["notes"]),
-        "table": dict(facts),
-        "top_columns": _top_columns(rows, bundle),
-    }
+        test = replace(test, counts=replace(test.counts, as_of=()))
+        asked = tuple(
+            replace(gate, name=gate.name.replace("out of time", "on other accounts"))
+            for gate in asked
+        )
+    of_table = OfTable(
+        registered_model=task.models.name,
+        is_out_of_time=rows.has_dates,
+        notes=tuple(bundle.facts["notes"]),
+        top_columns=tuple(_top_columns(rows, bundle)),
+        table=facts,
+    )
+    return replace(
+        evaluation, target=str(task.facts["name"]), test=test, gates=asked, of_table=of_table
+    )
 
 
 def _audit_gate(rows: TableRows) -> Gate:
@@ -435,7 +439,7 @@ def _card(
     job: TableJob,
     rows: TableRows,
     bundle: Bundle,
-    evaluation: Mapping[str, Any],
+    evaluation: VersionEvaluation,
     scores: pd.DataFrame,
 ) -> tuple[str, str]:
     """The model card as a page and as Markdown."""
@@ -443,10 +447,9 @@ def _card(
 
     return model_card(
         ModelCardInputs(
-            project=evaluation["registered_model"],
+            project=job.models.name,
             target_words=_words(job),
             evaluation=evaluation,
-            gates=evaluation["gates"],
             model_info=_info(job, rows, bundle, evaluation),
             signals=bundle.model.signals,
             band_table=band_table(bundle.scale, scores["probability"], scores["label"]),
@@ -460,7 +463,7 @@ def _card(
 
 def _write(
     folder: Path,
-    evaluation: Mapping[str, Any],
+    evaluation: VersionEvaluation,
     card: tuple[str, str],
     scores: pd.DataFrame,
     drivers: pd.DataFrame,
@@ -470,7 +473,7 @@ def _write(
     texts = {
         CARD: card[0],
         CARD_MD: card[1],
-        EVALUATION: json.dumps(evaluation, indent=1, sort_keys=True) + "\n",
+        EVALUATION: json.dumps(evaluation.to_dict(), indent=1, sort_keys=True) + "\n",
     }
     for name, text in texts.items():
         (folder / f".{name}").write_text(text, encoding="utf-8")
@@ -489,7 +492,7 @@ def _words(job: TableJob) -> str:
 
 
 def _info(
-    job: TableJob, rows: TableRows, bundle: Bundle, evaluation: Mapping[str, Any]
+    job: TableJob, rows: TableRows, bundle: Bundle, evaluation: VersionEvaluation
 ) -> dict[str, Any]:
     training = bundle.model.training
     dates = (
@@ -497,7 +500,7 @@ def _info(
         if rows.has_dates
         else "none: not out of time"
     )
-    settings, beside = training.get("settings"), evaluation["in_use"]
+    settings, beside = training.get("settings"), evaluation.in_use
     return {
         "version": bundle.model_version,
         "method": bundle.model.name,
@@ -512,5 +515,5 @@ def _info(
         "accounts with the event": training["leaving_accounts"],
         "settings": json.dumps(settings, default=str) if settings else "no search",
         "training data": str(training["fingerprint"])[:16],
-        **({} if beside is None else {"beside": Comparison.from_dict(beside).words}),
+        **({} if beside is None else {"beside": beside.words}),
     }

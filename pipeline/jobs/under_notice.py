@@ -2,15 +2,16 @@
 metrics were with them.
 """
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from models import metrics
 from models.dataset import TrainingSet, training_set
+from models.methods.base import Floats
 from models.model import Model
 from pipeline.config.schema import Target
+from pipeline.evaluations import Accuracy, UnderNotice
 from pipeline.jobs.prepare import FeatureSet, signal_values
 from pipeline.workspace import Workspace
 
@@ -24,7 +25,7 @@ def beside_notice(
     test: TrainingSet,
     features: FeatureSet,
     labels: pd.DataFrame,
-) -> dict[str, Any] | None:
+) -> UnderNotice | None:
     """Log loss and AUC of the test without and with the accounts whose notice was known; None where
     there were none.
 
@@ -38,19 +39,16 @@ def beside_notice(
     probability = np.concatenate(
         [model.probability(test.features), model.probability(rows.features)]
     )
-    n = len(test)
-    return {
-        "notice_rows": len(rows),
-        "notice_left": int(rows.labels.sum()),
-        "without": {
-            "log_loss": metrics.log_loss(test.labels, probability[:n]),
-            "auc": metrics.auc(test.labels, probability[:n]),
-        },
-        "with": {
-            "log_loss": metrics.log_loss(label, probability),
-            "auc": metrics.auc(label, probability),
-        },
-    }
+    return UnderNotice(
+        len(rows),
+        int(rows.labels.sum()),
+        without_them=_accuracy(test.labels, probability[: len(test)]),
+        with_them=_accuracy(label, probability),
+    )
+
+
+def _accuracy(labels: NDArray[np.int8], probability: Floats) -> Accuracy:
+    return Accuracy(metrics.log_loss(labels, probability), metrics.auc(labels, probability))
 
 
 def _noticed(

@@ -1,6 +1,7 @@
 """The model's own page: what it predicts, on what it was tested, how well, and where it stops."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,6 +10,12 @@ import pandas as pd
 from markupsafe import Markup
 
 from features.definition import Signal
+from models.band_rates import BandRate
+from models.fairness import SegmentCheck
+from models.gates import FEW_TEST_EVENTS
+from models.metrics import Estimate, MetricValues
+from models.robustness import Compared
+from pipeline.evaluations import Accuracy, VersionEvaluation
 from pipeline.reports.reliability import reliability_rows, reliability_svg
 from pipeline.reports.render import render, script_and_policy, style
 
@@ -30,6 +37,14 @@ _METRICS = (
 )
 # Of the metrics above, those that also stand for accounts whose contract can end in the window.
 _AMONG_LEAVABLE = ("log_loss", "auc", "lift_top_decile", "calibration_slope")
+# Parts of the card that a test fills.
+_NOT_TESTED = dict.fromkeys(
+    (
+        *("test", "metrics", "leavable", "leavable_metrics", "comparisons", "borrowed", "ages"),
+        *("absences", "segments", "other_rows", "level", "gates"),
+    ),
+    (),
+)
 OWN, REFUSED = "this model", "the candidate model that was refused"
 
 
@@ -40,9 +55,7 @@ class ModelCardInputs:
     Parameters
     ----------
     evaluation
-        What `evaluate --json` prints: target, test, baselines.
-    gates
-        name, passed, reason of each gate, in order.
+        What the test said; None where there was none.
     model_info
         Facts shown as they are, in order: name -> text or number (version, method, training dates,
         calibrator, scale, seed, ...).
@@ -63,8 +76,7 @@ class ModelCardInputs:
 
     project: str
     target_words: str
-    evaluation: Mapping[str, Any]
-    gates: Sequence[Mapping[str, Any]]
+    evaluation: VersionEvaluation | None
     model_info: Mapping[str, Any]
     signals: Sequence[Signal]
     band_table: pd.DataFrame
@@ -77,130 +89,147 @@ class ModelCardInputs:
 
 def model_card(inputs: ModelCardInputs) -> tuple[str, str]:
     """The card as one self-contained HTML page, and the same as Markdown."""
-    test = dict(inputs.evaluation.get("test", {}))
-    subject = REFUSED if inputs.is_of_refused else OWN
+    evaluation = inputs.evaluation
+    tested = reliability_rows(inputs.backtest)
     view = {
         "project": inputs.project,
         "target_words": inputs.target_words,
         "now": inputs.now,
         "info": [(name, _fact(value)) for name, value in inputs.model_info.items()],
-        "test": test,
-        "metrics": metric_rows(inputs.evaluation),
-        "leavable": inputs.evaluation.get("can_leave") or {},
-        "leavable_metrics": leavable_rows(inputs.evaluation),
-        "comparisons": comparison_rows(inputs.evaluation, subject),
-        "borrowed": (
-            f"The gates and test figures below belong to {subject}."
-            if inputs.is_of_refused and test
-            else ""
-        ),
-        "ages": [
-            _cost_row(f"{each['age_days']} days old", each)
-            for each in inputs.evaluation.get("age", ())
-        ],
-        "absences": absence_rows(inputs.evaluation),
-        "segments": segment_rows(inputs.evaluation),
-        "other_rows": other_rows(inputs.evaluation),
-        "level": (inputs.evaluation.get("prior") or {}).get("words", ""),
-        "gates": list(inputs.gates),
         "dimensions": signals_by_dimension(inputs.signals),
-        "bands": band_rows(inputs.band_table, inputs.evaluation),
-        "limits": (*_own_limits(test), *inputs.limits),
+        "bands": band_rows(inputs.band_table, {} if evaluation is None else evaluation.bands),
+        "limits": (*_own_limits(evaluation), *inputs.limits),
         "waivers": inputs.waivers,
-        "reliability_rows": reliability_rows(inputs.backtest).to_dict("records"),
+        "reliability_rows": tested.to_dict("records"),
+        **_NOT_TESTED,
+        **({} if evaluation is None else _tested(evaluation, is_of_refused=inputs.is_of_refused)),
     }
-    picture = Markup(reliability_svg(reliability_rows(inputs.backtest), event="had it"))  # noqa: S704 - numbers, own words
+    picture = Markup(reliability_svg(tested, event="had it"))  # noqa: S704 - numbers, own words
     _, policy = script_and_policy("filter.js")
     page = render("model_card.html.j2", style=style(), policy=policy, reliability=picture, **view)
     return page, render("model_card.md.j2", **view)
 
 
-def metric_rows(evaluation: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Metrics of the test that exist: name, value, 95% interval, how to read it."""
-    test = evaluation.get("test", {})
+def _tested(evaluation: VersionEvaluation, *, is_of_refused: bool) -> dict[str, Any]:
+    """What the card says of the test."""
+    subject = REFUSED if is_of_refused else OWN
+    among = evaluation.can_leave
+    return {
+        "test": evaluation.test.counts,
+        "metrics": metric_rows(evaluation.test.metrics, evaluation.test.ece_expected),
+        "leavable": None if among is None else among.counts,
+        "leavable_metrics": [] if among is None else metric_rows(among.metrics, of=_AMONG_LEAVABLE),
+        "comparisons": comparison_rows(evaluation, subject),
+        "borrowed": (
+            f"The gates and test figures below belong to {subject}." if is_of_refused else ""
+        ),
+        "ages": [_cost_row(f"{each.age_days} days old", each.compared) for each in evaluation.age],
+        "absences": absence_rows(evaluation),
+        "segments": segment_rows(evaluation.segments),
+        "other_rows": other_rows(evaluation),
+        "level": "" if evaluation.prior is None else evaluation.prior.words,
+        "gates": evaluation.gates,
+    }
+
+
+def metric_rows(
+    figures: MetricValues, ece_expected: float = math.nan, of: Collection[str] = ()
+) -> list[dict[str, str]]:
+    """Metrics of the test that exist: name, value, 95% interval, how to read it; only those named
+    in `of`, where it names some.
+    """
     rows = []
     for key, name, reading, decimals in _METRICS:
-        if test.get(key) is not None:
-            # Resampling adds noise to a calibration error, so its percentiles lie above it and are
-            # no interval of it.
-            low, high = (
-                (None, None) if key == "ece" else (test.get(f"{key}_low"), test.get(f"{key}_high"))
-            )
-            interval = (
-                "" if low is None or high is None else f"{low:.{decimals}f} to {high:.{decimals}f}"
-            )
-            rows.append(
-                {
-                    "name": name,
-                    "value": f"{test[key]:.{decimals}f}",
-                    "interval": interval,
-                    "reading": reading,
-                }
-            )
-    if test.get("ece") is not None and test.get("ece_expected") is not None:
-        rows[-1]["reading"] += f"; sampling alone gives {test['ece_expected']:.4f}"
+        estimate: Estimate = getattr(figures, key)
+        if math.isnan(estimate.value) or (of and key not in of):
+            continue
+        # Resampling adds noise to a calibration error, so its percentiles lie above it and are no
+        # interval of it.
+        has_interval = key != "ece" and not math.isnan(estimate.low + estimate.high)
+        said = reading
+        if key == "ece" and not math.isnan(ece_expected):
+            said += f"; sampling alone gives {ece_expected:.4f}"
+        rows.append(
+            {
+                "name": name,
+                "value": f"{estimate.value:.{decimals}f}",
+                "interval": (
+                    f"{estimate.low:.{decimals}f} to {estimate.high:.{decimals}f}"
+                    if has_interval
+                    else ""
+                ),
+                "reading": said,
+            }
+        )
     return rows
 
 
-def leavable_rows(evaluation: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Metrics among the scores whose contract ends inside the window; none where all can leave."""
-    among = evaluation.get("can_leave") or {}
-    return metric_rows({"test": {k: v for k, v in among.items() if k.startswith(_AMONG_LEAVABLE)}})
-
-
-def comparison_rows(evaluation: Mapping[str, Any], subject: str = OWN) -> list[dict[str, str]]:
+def comparison_rows(evaluation: VersionEvaluation, subject: str = OWN) -> list[dict[str, str]]:
     """The model beside the constants and the baselines: log loss, AUC, and the paired difference of
     log loss.
     """
-    test = evaluation.get("test", {})
-    among = evaluation.get("can_leave") or {}
-    ours = {"auc_can_leave": among.get("auc")}
-    rows = [_comparison(subject, test.get("log_loss"), test.get("auc"), ours)]
-    if test.get("log_loss_constant") is not None:
-        rows.append(
-            _comparison("one rate for all: the last known", test["log_loss_constant"], 0.5, {})
+    test, among = evaluation.test, evaluation.can_leave
+    own = test.metrics
+    rows = [
+        _comparison(
+            subject,
+            own.log_loss.value,
+            own.auc.value,
+            auc_can_leave=None if among is None else among.metrics.auc.value,
         )
-    if test.get("log_loss_constant_hindsight") is not None:
+    ]
+    constant = evaluation.baselines.get("constant")
+    if not math.isnan(test.log_loss_constant):
         rows.append(
             _comparison(
-                "one rate for all: the test's own", test["log_loss_constant_hindsight"], 0.5, {}
+                "one rate for all: the last known",
+                test.log_loss_constant if constant is None else constant.log_loss,
+                0.5,
+                None if constant is None else constant.difference,
+                None if constant is None else constant.auc_can_leave,
             )
         )
-    for name, numbers in evaluation.get("baselines", {}).items():
-        if name != "constant" or test.get("log_loss_constant") is None:
-            spoken = f"{name.replace('_', ' ')} alone"
-            rows.append(_comparison(spoken, numbers.get("log_loss"), numbers.get("auc"), numbers))
-        else:
-            rows[1] = _comparison(
-                "one rate for all: the last known", numbers.get("log_loss"), 0.5, numbers
+    if not math.isnan(test.log_loss_constant_hindsight):
+        hindsight = test.log_loss_constant_hindsight
+        rows.append(_comparison("one rate for all: the test's own", hindsight, 0.5))
+    for name, baseline in evaluation.baselines.items():
+        # The constant stands above already, where its rate is known.
+        if name != "constant" or math.isnan(test.log_loss_constant):
+            rows.append(
+                _comparison(
+                    f"{name.replace('_', ' ')} alone",
+                    baseline.log_loss,
+                    baseline.auc,
+                    baseline.difference,
+                    baseline.auc_can_leave,
+                )
             )
-    if not evaluation.get("baselines") and test.get("recency_auc") is not None:
-        rows.append(_comparison("recency alone", None, test["recency_auc"], {}))
+    if not evaluation.baselines and test.recency_auc is not None:
+        rows.append(_comparison("recency alone", math.nan, test.recency_auc))
     return rows
 
 
-def absence_rows(evaluation: Mapping[str, Any]) -> list[dict[str, str]]:
+def absence_rows(evaluation: VersionEvaluation) -> list[dict[str, str]]:
     """What is lost without each source, and with leading signals alone."""
     rows = [
-        _cost_row("without " + ", ".join(each["without"]).replace("_", " "), each)
-        for each in evaluation.get("without_sources", ())
+        _cost_row("without " + ", ".join(each.without).replace("_", " "), each.compared)
+        for each in evaluation.without_sources
     ]
-    leading = evaluation.get("leading_alone")
-    if leading:
+    leading = evaluation.leading_alone
+    if leading is not None:
         rows.append(
             _cost_row(
-                f"leading signals alone, {leading['lagging']} lagging left out, fitted anew",
-                leading,
+                f"leading signals alone, {leading.lagging} lagging left out, fitted anew",
+                leading.compared,
             )
         )
     return rows
 
 
-def band_rows(table: pd.DataFrame, evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
+def band_rows(table: pd.DataFrame, rates: Mapping[str, BandRate]) -> list[dict[str, Any]]:
     """Rows of a band table, each with the share that had the event and its interval where the
-    evaluation tells it.
+    test tells it.
     """
-    rates = evaluation.get("bands") or {}
     return [
         {str(name): value for name, value in row.items()}
         | {"share": _share(rates.get(row["band"]))}
@@ -208,80 +237,69 @@ def band_rows(table: pd.DataFrame, evaluation: Mapping[str, Any]) -> list[dict[s
     ]
 
 
-def _share(rate: Mapping[str, Any] | None) -> str:
+def _share(rate: BandRate | None) -> str:
     if rate is None:
         return ""
-    return f"{rate['rate']:.1%} ({rate['rate_low']:.1%} to {rate['rate_high']:.1%})"
+    return f"{rate.rate:.1%} ({rate.rate_low:.1%} to {rate.rate_high:.1%})"
 
 
-def segment_rows(evaluation: Mapping[str, Any]) -> list[dict[str, str]]:
+def segment_rows(checks: Sequence[SegmentCheck]) -> list[dict[str, str]]:
     """Expected beside happened per segment, the gap in points of a hundred and the error; too small
     ones say so.
     """
     return [
         {
-            "name": str(each["segment"]),
-            "accounts": f"{each['accounts']:,}",
-            "leaving": f"{each['leaving_accounts']:,}",
-            "expected": f"{each['mean_probability']:.1%}",
-            "happened": f"{each['rate']:.1%}",
-            "gap": _judged(each, "gap", "{:+.1f}", 100),
-            "gain": _judged(each, "gain", "{:+.4f}"),
-            "log_loss": f"{each['error']:.4f}" if "error" in each else "not recorded",
+            "name": each.segment,
+            "accounts": f"{each.accounts:,}",
+            "leaving": f"{each.leaving_accounts:,}",
+            "expected": f"{each.mean_probability:.1%}",
+            "happened": f"{each.rate:.1%}",
+            "gap": _judged(each.gap, each.gap_low, each.gap_high, "{:+.1f}", 100),
+            "gain": _judged(each.gain, each.gain_low, each.gain_high, "{:+.4f}"),
+            "log_loss": "not recorded" if math.isnan(each.error) else f"{each.error:.4f}",
         }
-        for each in evaluation.get("segments") or ()
+        for each in checks
     ]
 
 
-def _judged(check: Mapping[str, Any], name: str, spoken: str, times: int = 1) -> str:
+def _judged(
+    value: float, low: float | None, high: float | None, spoken: str, times: int = 1
+) -> str:
     """A figure of a segment with its interval; no figure where too few accounts of it had the
     event.
     """
-    low, high = check.get(f"{name}_low"), check.get(f"{name}_high")
+    if math.isnan(value):
+        return "not recorded"
     if low is None or high is None:
-        return "too few to judge" if name in check else "not recorded"
-    return (
-        f"{spoken.format(times * check[name])} ({spoken.format(times * low)} to"
-        f" {spoken.format(times * high)})"
-    )
+        return "too few to judge"
+    figure, from_, to = (spoken.format(times * each) for each in (value, low, high))
+    return f"{figure} ({from_} to {to})"
 
 
-def other_rows(evaluation: Mapping[str, Any]) -> list[dict[str, str]]:
+def other_rows(evaluation: VersionEvaluation) -> list[dict[str, str]]:
     """The same model on rows nobody worked on, and with the accounts under notice that the test
     leaves out.
     """
-    treated, notice = evaluation.get("untreated") or {}, evaluation.get("under_notice") or {}
+    apart, notice = evaluation.untreated, evaluation.under_notice
     parts = []
-    if treated.get("metrics") and treated["treated_share"]:
-        parts.append(
-            (
-                f"without the {treated['treated_share']:.0%} of scores whose account your team"
-                " worked on",
-                treated["metrics"],
-            )
-        )
-    if notice:
-        count = notice["notice_rows"]
-        parts.append(
-            (
-                (
-                    f"with {count:,} {'score' if count == 1 else 'scores'} of accounts that had"
-                    " given notice"
-                ),
-                notice["with"],
-            )
-        )
+    if apart is not None and apart.metrics is not None and apart.treated_share:
+        name = f"without the {apart.treated_share:.0%} of scores whose account your team worked on"
+        parts.append((name, _accuracy(apart.metrics.metrics)))
+    if notice is not None:
+        scores = "score" if notice.notice_rows == 1 else "scores"
+        name = f"with {notice.notice_rows:,} {scores} of accounts that had given notice"
+        parts.append((name, notice.with_them))
     if not parts:
         return []
-    parts.insert(0, ("the test", evaluation.get("test", {})))
+    parts.insert(0, ("the test", _accuracy(evaluation.test.metrics)))
     return [
-        {
-            "name": name,
-            "log_loss": f"{each['log_loss']:.4f}",
-            "auc": "" if each["auc"] is None else f"{each['auc']:.3f}",
-        }
+        {"name": name, "log_loss": _figure(each.log_loss, ".4f"), "auc": _figure(each.auc)}
         for name, each in parts
     ]
+
+
+def _accuracy(figures: MetricValues) -> Accuracy:
+    return Accuracy(figures.log_loss.value, figures.auc.value)
 
 
 def _fact(value: Any) -> Any:
@@ -291,16 +309,13 @@ def _fact(value: Any) -> Any:
     return f"{value:,}" if isinstance(value, int) else value
 
 
-def _cost_row(name: str, numbers: Mapping[str, Any]) -> dict[str, str]:
+def _cost_row(name: str, compared: Compared) -> dict[str, str]:
     """What age or absence costs, as text; a cost above 0 is a loss."""
-    low, high = numbers["difference_low"], numbers["difference_high"]
-    interval = "" if low is None or high is None else f" ({low:+.4f} to {high:+.4f})"
-    auc = "" if numbers["auc"] is None else f"{numbers['auc']:.3f}"
     return {
         "name": name,
-        "log_loss": f"{numbers['log_loss']:.4f}",
-        "auc": auc,
-        "cost": f"{numbers['difference']:+.4f}{interval}",
+        "log_loss": f"{compared.log_loss:.4f}",
+        "auc": _figure(compared.auc),
+        "cost": _gap(compared.difference),
     }
 
 
@@ -332,35 +347,38 @@ def signals_by_dimension(signals: Sequence[Signal]) -> list[dict[str, Any]]:
 
 
 def _comparison(
-    name: str, log_loss: float | None, auc: float | None, numbers: Mapping[str, Any]
+    name: str,
+    log_loss: float,
+    auc: float,
+    difference: Estimate | None = None,
+    auc_can_leave: float | None = None,
 ) -> dict[str, str]:
-    low, high, gap = (
-        numbers.get(key) for key in ("difference_low", "difference_high", "difference")
-    )
-    difference = (
-        ""
-        if gap is None
-        else f"{gap:+.4f}" + ("" if low is None else f" ({low:+.4f} to {high:+.4f})")
-    )
     return {
         "name": name,
-        "log_loss": "" if log_loss is None else f"{log_loss:.4f}",
-        "auc": "" if auc is None else f"{auc:.3f}",
-        "auc_can_leave": _figure(numbers.get("auc_can_leave")),
-        "difference": difference,
+        "log_loss": _figure(log_loss, ".4f"),
+        "auc": _figure(auc),
+        "auc_can_leave": _figure(auc_can_leave),
+        "difference": "" if difference is None else _gap(difference),
     }
 
 
-def _figure(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
+def _gap(difference: Estimate) -> str:
+    if math.isnan(difference.low):
+        return f"{difference.value:+.4f}"
+    return f"{difference.value:+.4f} ({difference.low:+.4f} to {difference.high:+.4f})"
 
 
-def _own_limits(test: Mapping[str, Any]) -> list[str]:
+def _figure(value: float | None, shown: str = ".3f") -> str:
+    """A figure as text; empty where there is none."""
+    return "" if value is None or math.isnan(value) else format(value, shown)
+
+
+def _own_limits(evaluation: VersionEvaluation | None) -> list[str]:
     limits = []
-    leaving = test.get("leaving_accounts", test.get("events"))
-    if not test:
+    leaving = None if evaluation is None else evaluation.test.counts.leaving_accounts
+    if leaving is None:
         limits.append("No test result was recorded for this model.")
-    elif leaving is not None and leaving < 100:
+    elif leaving < FEW_TEST_EVENTS:
         limits.append(
             f"Only {leaving} accounts had the event in the test, so intervals are wide and small"
             " gains do not show."

@@ -1,6 +1,6 @@
 """Pictures for MLflow: reliability, lift, lead time, and importance by dimension and driver."""
 
-from collections.abc import Mapping
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -8,7 +8,7 @@ import pandas as pd
 
 from models.dataset import TrainingSet
 from models.intervals import wilson
-from models.metrics import lift
+from models.metrics import Estimate, lift
 from models.model import Model
 from pipeline.reports.hindsight import days_of_warning
 from pipeline.reports.reliability import reliability_rows
@@ -40,7 +40,7 @@ def reliability_figure(labels: Any, probability: Any) -> "Figure":
     return figure
 
 
-def lift_figure(tested: pd.DataFrame, test: Mapping[str, Any]) -> "Figure":
+def lift_figure(tested: pd.DataFrame, top_decile: Estimate) -> "Figure":
     """How many times more events than by chance among the scores worked on, highest probability
     first.
 
@@ -48,8 +48,8 @@ def lift_figure(tested: pd.DataFrame, test: Mapping[str, Any]) -> "Figure":
     ----------
     tested
         Scores of the untouched test with label and probability.
-    test
-        Figures of the test; gives the interval of the lift in the top tenth.
+    top_decile
+        Lift in the top tenth, with its interval.
     """
     figure, (axes,) = _axes(
         (
@@ -63,8 +63,8 @@ def lift_figure(tested: pd.DataFrame, test: Mapping[str, Any]) -> "Figure":
     axes.plot(
         shares, [lift(labels, probability, share) for share in shares], marker="o", markersize=4
     )
-    value, low, high = (test.get(f"lift_top_decile{end}") for end in ("", "_low", "_high"))
-    if value is not None and low is not None and high is not None:
+    value, low, high = top_decile.value, top_decile.low, top_decile.high
+    if math.isfinite(value) and math.isfinite(low) and math.isfinite(high):
         axes.errorbar(
             [0.1],
             [value],

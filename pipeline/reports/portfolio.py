@@ -12,6 +12,8 @@ from markupsafe import Markup
 
 from features.errors import ContractError
 from models.drivers import interval_in_words
+from models.evaluation import TestFigures
+from models.figures import side_by_side
 from models.health import Promise
 from models.health.words import base_words, horizon_words, sentence_of, unsure_band
 from models.target_words import TARGET_WORDS
@@ -40,8 +42,8 @@ class PortfolioInputs:
     backtest
         Scores of the untouched test dates: account_id, as_of, label, probability, health, band,
         left_at. Empty: the page says that nothing was tested.
-    evaluation
-        What `evaluate --json` prints for the model that scored; {} where there is none.
+    test
+        Figures of the test of the model that scored; None where there are none.
     band_table
         `models.health.band_table` of the test dates: band, accounts, expected, observed.
     source_freshness
@@ -75,7 +77,7 @@ class PortfolioInputs:
     portfolio: pd.DataFrame
     run: Mapping[str, Any]
     backtest: pd.DataFrame
-    evaluation: Mapping[str, Any]
+    test: TestFigures | None
     band_table: pd.DataFrame
     source_freshness: pd.DataFrame
     previous_counts: Mapping[str, int] | None
@@ -409,7 +411,7 @@ def _trust(inputs: PortfolioInputs, past: str) -> dict[str, Any]:
         "reliability": Markup(reliability_svg(table, event=past)),  # noqa: S704
         "reliability_rows": table.to_dict("records"),
         "bands": inputs.band_table.to_dict("records"),
-        "test": dict(inputs.evaluation.get("test", {})),
+        "test": {} if inputs.test is None else side_by_side(inputs.test),
     }
 
 

@@ -10,7 +10,6 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from models.gates import verdict
 from models.health.scale import BANDS_IN_WORDS
 from pipeline.edge.text import visible
 
@@ -134,7 +133,6 @@ def _environment() -> Environment:
         "day": day,
         "percent": percent,
         "markdown": markdown,
-        "verdict": verdict,
         "band_word": lambda band: BANDS_IN_WORDS.get(band, band),
         "band_shape": lambda band: BAND_SHAPES.get(band, "?"),
     }

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from models.evaluation import Beside, Counts, Evaluation, TestFigures
-from models.gates import Gate, gates, verdict
+from models.figures import from_side_by_side
+from models.gates import Gate, gates
 from models.metrics import BrierParts, Estimate, MetricValues
 
 SURE = {
@@ -76,7 +77,8 @@ def test_a_gain_beyond_chance_is_not_talked_down(events: int, high: float) -> No
 def test_recency_that_no_signal_can_tell_is_not_applicable() -> None:
     gate = asked(evaluation(200, high=-0.001, recency=False))["beats recency"]
     assert (gate.passed, gate.applies, gate.verdict) == (True, False, "not applicable")
-    assert verdict({"name": "kept before this was asked", "passed": True, "reason": ""}) == "passed"
+    kept = {"name": "kept before this was asked", "passed": True, "reason": ""}
+    assert from_side_by_side(Gate, kept).verdict == "passed"
 
 
 @pytest.mark.parametrize(("low", "passes"), [(-0.03, True), (-0.001, True), (0.002, False)])

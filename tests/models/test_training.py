@@ -16,7 +16,8 @@ from features.errors import ArtifactMismatch, ContractError, LeakageError
 from models import metrics
 from models.artifact import fingerprint, read_model, write_model
 from models.dataset import TrainingSet, training_set
-from models.evaluation import evaluate
+from models.evaluation import TestFigures, evaluate
+from models.figures import from_side_by_side, side_by_side
 from models.gates import gates
 from models.leakage import audit, identifiers, refuse
 from models.plan import TrainingPlan
@@ -172,7 +173,8 @@ def test_model_comes_close_to_the_truth_and_beats_its_baselines(
     assert evaluation.test.counts.as_of == ("2024-10-07", "2024-11-04")
     passed = gates(evaluation)
     assert all(gate.passed for gate in passed), passed
-    json.dumps(evaluation.to_dict(), allow_nan=False)
+    kept = json.loads(json.dumps(side_by_side(evaluation.test), allow_nan=False))
+    assert side_by_side(from_side_by_side(TestFigures, kept)) == kept
 
 
 def test_contributions_of_the_blend_add_to_its_margin(

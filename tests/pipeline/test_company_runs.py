@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,10 @@ from small_company import NOW, Command, Company
 
 from features.errors import GateRefused, StoreError
 from features.windows import day_number
+from models.gates import Gate
 from pipeline.engine.duckdb import connected
 from pipeline.flow import run_flow
+from pipeline.jobs.evaluate import latest_evaluation
 from pipeline.jobs.features import build_scoring
 from pipeline.jobs.prepare import load_training, prepare_training
 from pipeline.jobs.registry import RegisteredModel, model_name, need_version
@@ -441,11 +444,11 @@ def test_refused_candidate_keeps_its_reasons(
     from pipeline.jobs import promote
 
     workspace, target = company_copy.workspace()
-    failed = {
-        "gates": [
-            {"name": "beats the baselines", "passed": False, "reason": "recency alone does better."}
-        ]
-    }
+    evaluation = latest_evaluation(workspace, target)
+    assert evaluation is not None
+    failed = replace(
+        evaluation, gates=(Gate("beats the baselines", False, "recency alone does better."),)
+    )
     monkeypatch.setattr(RegisteredModel, "evaluation", lambda *_: failed)
     with pytest.raises(GateRefused, match="recency alone does better"):
         promote.promote_target(workspace, target)

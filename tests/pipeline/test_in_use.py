@@ -9,8 +9,9 @@ from small_company import Company
 
 from features.errors import GateRefused
 from models.calibration import Platt
+from models.figures import from_side_by_side
+from pipeline.evaluations import Comparison
 from pipeline.jobs.evaluate import evaluate_target
-from pipeline.jobs.in_use import Comparison
 from pipeline.jobs.promote import promote_target
 from pipeline.jobs.registry import need_version, register, registered_model
 from pipeline.tracking import CHAMPION
@@ -28,16 +29,16 @@ def test_a_worse_candidate_is_told_by_a_paired_interval_and_kept_out(company_cop
 
     evaluation = evaluate_target(workspace, target)
 
-    beside = evaluation["in_use"]
-    assert evaluation["champion"] == beside  # the key of the release before
-    comparison = Comparison.from_dict(beside)
+    plain, comparison = evaluation.to_dict(), evaluation.in_use
+    assert comparison is not None
+    assert plain["champion"] == plain["in_use"]  # the key of the release before
     assert comparison.registered_version == in_use.number and comparison.note is None
     assert comparison.log_loss is not None and comparison.difference is not None
     assert comparison.difference == pytest.approx(
-        evaluation["test"]["log_loss"] - comparison.log_loss, abs=1e-12
+        evaluation.test.metrics.log_loss.value - comparison.log_loss, abs=1e-12
     )
     assert comparison.difference_low is not None and comparison.difference_low > 0
-    assert comparison.band_changes == evaluation["stability"]["changed"]
+    assert comparison.band_changes == evaluation.stability.changed
     assert "the candidate is worse beyond what chance gives" in comparison.words
     with pytest.raises(GateRefused) as refusal:
         promote_target(workspace, target)
@@ -53,7 +54,7 @@ def test_a_comparison_of_the_release_before_is_still_read() -> None:
         "auc": 0.8,
         "difference": -0.01,
     }
-    assert Comparison.from_dict(kept).words == (
+    assert from_side_by_side(Comparison, kept).words == (
         "the model in use, version 1: log loss 0.1200 on the same held-out rows, AUC 0.800; the"
         " candidate's log loss minus that -0.0100."
     )

@@ -2,6 +2,7 @@
 it.
 """
 
+import json
 from datetime import datetime
 
 import numpy as np
@@ -9,7 +10,9 @@ import pandas as pd
 import pytest
 
 from features.definition import Signal
+from features.errors import ContractError
 from models.health import band_table, scale_from_anchors
+from pipeline.evaluations import VersionEvaluation
 from pipeline.jobs.run import tell_beside
 from pipeline.reports.model_card import (
     ModelCardInputs,
@@ -19,7 +22,11 @@ from pipeline.reports.model_card import (
     signals_by_dimension,
 )
 
+# As the first release kept it: no bands, segments or ages, and gates that all apply.
 EVALUATION = {
+    "target": {"name": "churn_90d"},
+    "model": "gradient_boosting",
+    "model_version": "7",
     "test": {
         "n": 400,
         "accounts": 120,
@@ -40,6 +47,10 @@ EVALUATION = {
         "recency_auc": 0.66,
         "brier": None,
     },
+    "gates": [
+        {"name": "beats recency", "passed": True, "reason": "0.2812 against 0.3100."},
+        {"name": "calibrated", "passed": False, "reason": "slope 2.4."},
+    ],
     "baselines": {
         "constant": {
             "log_loss": 0.3251,
@@ -84,17 +95,17 @@ SIGNALS = tuple(
 )
 
 
+def read(**changes):
+    return VersionEvaluation.from_dict({**EVALUATION, **changes})
+
+
 def some_inputs(**changes):
     rng = np.random.default_rng(1)
     p = rng.beta(1, 8, 400)
     facts = {
         "project": "Example Software",
         "target_words": "Will the account have left within 90 days?",
-        "evaluation": EVALUATION,
-        "gates": [
-            {"name": "beats recency", "passed": True, "reason": "0.2812 against 0.3100."},
-            {"name": "calibrated", "passed": False, "reason": "slope 2.4."},
-        ],
+        "evaluation": read(),
         "model_info": {"version": 7, "method": "LightGBM", "calibrator": None},
         "signals": SIGNALS,
         "band_table": band_table(scale_from_anchors(0.3, 0.1), p, rng.random(400) < p),
@@ -130,7 +141,7 @@ def test_hostile_text_stays_text_in_both_forms():
             limits=(bad,),
             waivers=(bad,),
             model_info={bad: bad},
-            gates=[{"name": bad, "passed": False, "reason": bad}],
+            evaluation=read(gates=[{"name": bad, "passed": False, "reason": bad}]),
             signals=(Signal("a", bad, "usage", bad, bad, "days", "{value}"),),
         )
     )
@@ -142,9 +153,7 @@ def test_hostile_text_stays_text_in_both_forms():
 
 def test_untested_model_says_so():
     page, markdown = model_card(
-        some_inputs(
-            evaluation={}, gates=[], signals=(), band_table=pd.DataFrame(), backtest=pd.DataFrame()
-        )
+        some_inputs(evaluation=None, signals=(), band_table=pd.DataFrame(), backtest=pd.DataFrame())
     )
     for text in (page, markdown):
         assert (
@@ -155,12 +164,12 @@ def test_untested_model_says_so():
 
 
 def test_missing_metrics_are_left_out_and_never_zero():
-    assert "Brier score" not in [row["name"] for row in metric_rows(EVALUATION)]
-    assert metric_rows({}) == []
+    names = [row["name"] for row in metric_rows(read().test.metrics)]
+    assert "Log loss" in names and "Brier score" not in names
 
 
 def test_model_stands_beside_constants_and_recency():
-    rows = comparison_rows(EVALUATION)
+    rows = comparison_rows(read())
     assert [row["name"] for row in rows] == [
         "this model",
         "one rate for all: the last known",
@@ -188,14 +197,14 @@ LEADING = {
 
 @pytest.mark.parametrize("part", [0, 1])
 def test_what_leading_signals_alone_cost_is_on_the_card(part):
-    text = model_card(some_inputs(evaluation={**EVALUATION, "leading_alone": LEADING}))[part]
+    text = model_card(some_inputs(evaluation=read(leading_alone=LEADING)))[part]
     assert (
         "leading signals alone, 19 lagging left out, fitted anew" in text
         and "+0.0005 (-0.0034 to +0.0032)" in text
     )
     assert (
         "leading signals alone"
-        not in model_card(some_inputs(evaluation={**EVALUATION, "leading_alone": None}))[1]
+        not in model_card(some_inputs(evaluation=read(leading_alone=None)))[1]
     )
 
 
@@ -207,7 +216,7 @@ def test_what_leading_signals_alone_cost_is_told_in_one_line(low, said):
     lines = []
     tell_beside(
         lambda step, text: lines.append(text),
-        {"test": test, "leading_alone": {**LEADING, "difference_low": low}},
+        read(test=test, leading_alone={**LEADING, "difference_low": low}),
     )
     line = next(each for each in lines if each.startswith("leading"))
     assert (
@@ -222,6 +231,17 @@ def test_signals_are_grouped_with_their_windows():
     assert financial["measures"][0]["leading"] == "lagging"
 
 
+PRIOR = {
+    "n": 400,
+    "leaving_accounts": 31,
+    "mean_probability": 0.1,
+    "rate": 0.1,
+    "shift": 0.0,
+    "shift_low": -0.1,
+    "shift_high": 0.1,
+    "has_moved": False,
+    "words": "",
+}
 SEGMENTS = [
     {
         "segment": "small",
@@ -258,13 +278,22 @@ SEGMENTS = [
 
 @pytest.mark.parametrize("part", [0, 1])
 def test_segments_level_and_other_rows_are_on_the_card(part):
-    evaluation = {
-        **EVALUATION,
-        "segments": SEGMENTS,
-        "prior": {"words": "the level holds."},
-        "untreated": {"treated_share": 0.2, "metrics": {"log_loss": 0.31, "auc": 0.8}},
-        "under_notice": {"notice_rows": 36, "with": {"log_loss": 0.4, "auc": None}},
-    }
+    figures = {"log_loss": 0.31, "auc": 0.8}
+    evaluation = read(
+        segments=SEGMENTS,
+        prior=PRIOR,
+        untreated={
+            "treated_share": 0.2,
+            "n": 320,
+            "metrics": {**EVALUATION["test"], **figures},
+        },
+        under_notice={
+            "notice_rows": 36,
+            "notice_left": 30,
+            "without": figures,
+            "with": {"log_loss": 0.4, "auc": None},
+        },
+    )
     text = model_card(some_inputs(evaluation=evaluation))[part]
     for wanted in (
         "-2.0 (-5.0 to +1.0)",
@@ -285,7 +314,7 @@ def test_no_interval_is_shown_for_the_calibration_error():
     0.0069.
     """
     test = {**EVALUATION["test"], "ece": 0.0069, "ece_low": 0.0072, "ece_high": 0.0196}
-    row = metric_rows({"test": test})[-1]
+    row = metric_rows(read(test=test).test.metrics)[-1]
     assert row["value"] == "0.0069" and row["interval"] == ""
 
 
@@ -299,11 +328,9 @@ def test_test_dates_are_said_once_and_counts_have_thousands(part):
 
 @pytest.mark.parametrize("part", [0, 1])
 def test_bands_show_the_share_that_had_the_event_with_its_interval(part):
-    bands = {"healthy": {"rate": 0.0201, "rate_low": 0.004, "rate_high": 0.041}}
-    assert (
-        "2.0% (0.4% to 4.1%)"
-        in model_card(some_inputs(evaluation={**EVALUATION, "bands": bands}))[part]
-    )
+    rate = {"n": 90, "accounts": 60, "events": 2}
+    bands = {"healthy": {**rate, "rate": 0.0201, "rate_low": 0.004, "rate_high": 0.041}}
+    assert "2.0% (0.4% to 4.1%)" in model_card(some_inputs(evaluation=read(bands=bands)))[part]
     assert "Share with the event" not in model_card(some_inputs())[0]
 
 
@@ -315,3 +342,22 @@ def test_figures_of_a_refused_candidate_are_not_those_of_the_scorecard_that_is_p
         and "this model" not in text
     )
     assert "The gates and test figures below belong to" not in model_card(some_inputs())[part]
+
+
+def test_what_this_release_keeps_of_an_evaluation_is_read_back() -> None:
+    """The first release kept fewer parts; EVALUATION has its shape."""
+    first = read()
+    assert first.segments == () and first.in_use is None and first.leading_alone is None
+    assert first.gates[0].applies and np.isnan(first.test.metrics.brier.value)
+    kept = json.loads(json.dumps(first.to_dict(), allow_nan=False))
+    assert VersionEvaluation.from_dict(kept).to_dict() == kept
+    parts = {"segments": SEGMENTS, "prior": PRIOR, "leading_alone": LEADING}
+    kept = json.loads(json.dumps(read(**parts).to_dict(), allow_nan=False))
+    assert VersionEvaluation.from_dict(kept).to_dict() == kept
+    assert kept["leading_alone"] == LEADING and kept["segments"] == SEGMENTS
+
+
+def test_an_evaluation_that_lacks_a_count_is_refused_by_name() -> None:
+    without = {name: value for name, value in EVALUATION["test"].items() if name != "n"}
+    with pytest.raises(ContractError, match="lack 'n'; evaluate the model again"):
+        read(test=without)

@@ -17,6 +17,8 @@ import pytest
 from features.definition import Signal
 from features.errors import ContractError
 from models.drivers import driver_table
+from models.evaluation import TestFigures
+from models.figures import from_side_by_side
 from models.health import band_table, displayed, points_from_contributions, propose_scale
 from pipeline.reports.hindsight import count_of, interval_of, look_back
 from pipeline.reports.portfolio import PortfolioInputs, band_tiles, portfolio_page
@@ -201,18 +203,20 @@ def some_inputs(n=60, owners=("CSM-01", "CSM-02", "CSM-03"), hostile=True):
             "model_version": "7",
         },
         backtest=some_backtest(rng, ids, scale),
-        evaluation={
-            "test": {
+        test=from_side_by_side(
+            TestFigures,
+            {
                 "n": 232,
                 "accounts": 60,
                 "events": 24,
+                "leaving_accounts": 24,
                 "auc": 0.81,
                 "auc_low": 0.72,
                 "auc_high": 0.89,
                 "recency_auc": 0.68,
                 "lift_top_decile": 3.4,
-            }
-        },
+            },
+        ),
         band_table=band_table(scale, p, rng.random(n) < p),
         source_freshness=pd.DataFrame(
             {
@@ -404,7 +408,7 @@ def test_page_without_tests_previous_run_values_and_evaluation_says_so(inputs):
         **{
             **vars(inputs),
             "backtest": inputs.backtest.iloc[:0],
-            "evaluation": {},
+            "test": None,
             "band_table": pd.DataFrame(),
             "previous_counts": None,
             "objective": {},

@@ -17,12 +17,14 @@ import pytest
 from small_company import Command
 
 from features.errors import ConfigError
+from models.figures import from_side_by_side, side_by_side
 from models.plan import TrainingPlan
 from models.table import TableOptions, table_rows
 from models.table_codes import ColumnCode, misfits
 from models.training import train
 from pipeline.config.schema import Training
-from pipeline.jobs.in_use import Comparison, compare
+from pipeline.evaluations import Comparison
+from pipeline.jobs.in_use import compare
 from pipeline.jobs.promote import beside_now, promote_label
 from pipeline.jobs.registry import RegisteredModel, project_of, registered_table
 from pipeline.jobs.table_in_use import NOT_OUT_OF_TIME, table_facts, table_in_use
@@ -77,6 +79,10 @@ def trained(folder: Path, table: pd.DataFrame, **options: Any) -> TrainedTable:
     return train_table(table_job(Path("t.parquet"), chosen, folder, NOW, data_dir=folder, trials=0))
 
 
+def log_loss(done: TrainedTable) -> float:
+    return done.evaluation.test.metrics.log_loss.value
+
+
 def models_of(folder: Path) -> RegisteredModel:
     return registered_table(folder, project_of(folder), "left")
 
@@ -88,8 +94,8 @@ def beside(folder: Path, done: TrainedTable, table: pd.DataFrame, **options: Any
     in_use = table_in_use(models_of(folder), table_facts("t.parquet", chosen, rows), rows)
     assert in_use is not None
     comparison = compare(in_use, done.bundle, None, rows.training_set)
-    assert json.loads(json.dumps(comparison.to_dict(), allow_nan=False)) == comparison.to_dict()
-    assert Comparison.from_dict(comparison.to_dict()) == comparison
+    kept = json.loads(json.dumps(side_by_side(comparison), allow_nan=False))
+    assert from_side_by_side(Comparison, kept) == comparison
     return comparison
 
 
@@ -129,7 +135,7 @@ def test_first_model_of_a_table_is_promoted_by_its_gates_and_says_it_is_not_out_
     tmp_path: Path, tenure: Command
 ) -> None:
     done = trained(tmp_path, some_table(seed=2))
-    assert done.evaluation["in_use"] is None and alias(tmp_path, CHAMPION) is None
+    assert done.evaluation.in_use is None and alias(tmp_path, CHAMPION) is None
     said = tenure(
         "table",
         "promote",
@@ -144,9 +150,9 @@ def test_first_model_of_a_table_is_promoted_by_its_gates_and_says_it_is_not_out_
     assert f"version 1 of {NAME} is in use (calibrated)." in said.out
     # What was not asked (no signal counts days) is no reason to trust a model, and is not listed
     # among them.
-    assert {gate["applies"] for gate in done.evaluation["gates"]} == {True, False}
-    for gate in done.evaluation["gates"]:
-        assert (f"{gate['name']}: {gate['reason']}" in said.out) == gate["applies"]
+    assert {gate.applies for gate in done.evaluation.gates} == {True, False}
+    for gate in done.evaluation.gates:
+        assert (f"{gate.name}: {gate.reason}" in said.out) == gate.applies
     assert NOT_OUT_OF_TIME in said.out and "there was none to compare with" in said.out
     assert "out of time:" not in said.out.replace(NOT_OUT_OF_TIME, "")
     assert f"models:/{NAME}@champion" in said.out
@@ -175,11 +181,11 @@ def test_refused_candidate_keeps_its_reasons_and_the_model_in_use_stays(
         PROJECT.replace("band_change_budget = 1", "band_change_budget = 0.001")
     )
     noise = some_table().assign(left=np.random.default_rng(5).integers(0, 2, 800))
-    gates = trained(in_use, noise).evaluation["gates"]
-    reasons = [f"{gate['name']}: {gate['reason']}" for gate in gates if not gate["passed"]]
+    evaluation = trained(in_use, noise).evaluation
+    reasons = [f"{gate.name}: {gate.reason}" for gate in evaluation.refusals]
     assert any(reason.startswith("beats the constant on other accounts") for reason in reasons)
     assert (
-        gates[-1]["name"] == "stable against the model in use"
+        evaluation.gates[-1].name == "stable against the model in use"
         and "Raise training.band_change_budget" in reasons[-1]
     )
     said = tenure("table", "promote", "--label", "left", "--project", in_use)
@@ -198,18 +204,16 @@ def test_next_candidate_is_judged_beside_the_model_in_use_on_the_same_held_out_r
 ) -> None:
     # The same accounts are held out, one column more is read: the model in use reads its own.
     done = trained(in_use, some_table().assign(visits=lambda t: t["logins"] * 2 + t["seats"]))
-    assert done.evaluation["champion"] == done.evaluation["in_use"]
-    found = done.evaluation["in_use"]
-    assert found["note"] is None and found["registered_version"] == "1"
-    assert found["log_loss"] == pytest.approx(first[1].evaluation["test"]["log_loss"], abs=1e-12)
-    assert found["difference"] == pytest.approx(
-        done.evaluation["test"]["log_loss"] - found["log_loss"], abs=1e-12
-    )
-    assert found["difference_low"] <= found["difference"] <= found["difference_high"]
-    assert 0 <= found["band_changes"] <= 1 and 0 <= found["reseeded"] <= 1
-    assert done.evaluation["gates"][-1]["name"] == "stable against the model in use"
+    comparison = done.evaluation.in_use
+    assert comparison is not None
+    assert comparison.note is None and comparison.registered_version == "1"
+    assert comparison.log_loss == pytest.approx(log_loss(first[1]), abs=1e-12)
+    assert comparison.difference == pytest.approx(log_loss(done) - comparison.log_loss, abs=1e-12)
+    assert comparison.difference_low <= comparison.difference <= comparison.difference_high
+    assert 0 <= comparison.band_changes <= 1 and 0 <= comparison.reseeded <= 1
+    assert done.evaluation.gates[-1].name == "stable against the model in use"
     assert done.bundle.scale == first[1].bundle.scale  # what 40 means stays
-    words = Comparison.from_dict(found).words
+    words = comparison.words
     assert "log loss minus that" in words
     assert words in (in_use / "reports" / f"acme-{NAME}" / "model_card.md").read_text().replace(
         "\\", ""
@@ -273,7 +277,7 @@ def test_model_in_use_reads_a_column_that_the_candidate_drops(
     assert in_use is not None
     found = compare(in_use, replace(first[1].bundle, model=done.model), None, rows.training_set)
     assert found.note is None
-    assert found.log_loss == pytest.approx(first[1].evaluation["test"]["log_loss"], abs=1e-12)
+    assert found.log_loss == pytest.approx(log_loss(first[1]), abs=1e-12)
     assert found.difference is not None and found.difference > 0  # the plan told something
 
 
@@ -327,11 +331,13 @@ def test_run_keeps_the_evaluation_and_how_accounts_were_held_out(
     first: tuple[Path, TrainedTable],
 ) -> None:
     kept = models_of(first[0]).evaluation("1")
-    assert kept is not None and kept["gates"] == first[1].evaluation["gates"]
-    assert kept["table"]["accounts_by"] == "named by account" and kept["table"]["test_share"] == 0.2
+    assert kept is not None and kept.gates == first[1].evaluation.gates
+    assert kept.of_table is not None and kept.of_table.table is not None
+    facts = kept.of_table.table
+    assert facts.accounts_by == "named by account" and facts.test_share == 0.2
     options, table = TableOptions("left"), some_table().drop(columns="account")
     by = [
-        table_facts("t.parquet", options, table_rows(each, options))["accounts_by"]
+        table_facts("t.parquet", options, table_rows(each, options)).accounts_by
         for each in (table, table[["left", "seats", "plan", "logins"]], table.drop(columns="seats"))
     ]
     assert by[0] == by[1] != by[2] and by[0].startswith("distinct rows of 3 columns (")

@@ -83,9 +83,9 @@ def test_a_candidate_refused_for_its_level_is_used_at_the_level_of_newer_labels(
         f"Version {version} is in use" in line and "newer outcomes corrected it" in line
         for line in told
     )
-    found = latest_evaluation(workspace, target, after.model_version)
-    assert found is not None and len(found["test"]["as_of"]) == 1  # judged on the newest date alone
-    assert all(gate["passed"] for gate in found["gates"])
+    evaluation = latest_evaluation(workspace, target, after.model_version)
+    assert evaluation is not None and not evaluation.refusals
+    assert len(evaluation.test.counts.as_of) == 1  # judged on the newest date alone
 
 
 def test_rows_that_set_a_candidates_level_were_complete_before_the_date_that_judges(

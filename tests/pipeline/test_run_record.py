@@ -3,6 +3,7 @@ pictures, the model card.
 """
 
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import pandas as pd
 import pytest
 from small_company import Company
 
+from models.figures import side_by_side
+from models.metrics import Estimate
 from pipeline.jobs.evaluate import latest_evaluation
 from pipeline.jobs.prepare import load_training
 from pipeline.reports.hindsight import days_of_warning
@@ -51,15 +54,17 @@ def test_the_run_holds_the_test_with_intervals_pictures_and_card(
     company: Company, recorded: tuple[Any, Any, Any]
 ) -> None:
     tracker, training, _ = recorded
-    found = latest_evaluation(*company.workspace())
-    assert found is not None
+    evaluation = latest_evaluation(*company.workspace())
+    assert evaluation is not None
+    figures = side_by_side(evaluation.test)
     metrics = training.data.metrics
     for name in ("log_loss", "auc", "calibration_slope"):
         assert (
             metrics[f"test_{name}_low"] <= metrics[f"test_{name}"] <= metrics[f"test_{name}_high"]
         )
-        assert metrics[f"test_{name}"] == found["test"][name]
-    assert metrics["test_log_loss_minus_recency"] == found["baselines"]["recency"]["difference"]
+        assert metrics[f"test_{name}"] == figures[name]
+    gap = evaluation.baselines["recency"].difference
+    assert metrics["test_log_loss_minus_recency"] == gap.value
     kept = {artifact.path for artifact in tracker.list_artifacts(training.info.run_id)}
     assert kept >= {
         "reliability.png",
@@ -112,5 +117,5 @@ def test_pictures_say_what_the_scores_hold() -> None:
         and "half of them 40 days or more" in lead.axes[0].get_title()
     )
     assert lead_time_figure(TESTED.assign(label=0)) is None
-    curve = lift_figure(TESTED, {}).axes[0].lines[1]
+    curve = lift_figure(TESTED, Estimate(math.nan, math.nan, math.nan)).axes[0].lines[1]
     assert curve.get_ydata()[-1] == pytest.approx(1.0)

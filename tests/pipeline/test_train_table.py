@@ -266,7 +266,7 @@ def test_project_file_gives_name_trials_rows_waivers_and_scale(tmp_path: Path) -
         "status", positive="Gone", account="account", waivers={"seats": "read from the contract"}
     )
     done = train_table(table_job(Path("t.parquet"), options, tmp_path, NOW, data_dir=tmp_path))
-    assert done.evaluation["registered_model"] == "acme-table-status"
+    assert done.evaluation.of_table.registered_model == "acme-table-status"
     assert (done.bundle.scale.p_at_risk, done.bundle.scale.p_healthy) == (0.6, 0.2)
     plan = done.bundle.model.training["plan"]
     assert (plan["max_rows"], plan["search_rows"]) == (1000, 2000)
