@@ -8,6 +8,7 @@ them from. All rows carry `account_id` and `as_of_day` and hold only what was kn
 from collections.abc import Callable
 
 from features.dimensions.adoption import PARTS
+from features.dimensions.relationship import QUARTER_DAYS, YEAR_DAYS
 from features.facts import SourceFacts, as_known
 from features.sql import literal
 from features.windows import covers, happened, known
@@ -56,6 +57,31 @@ select r.* from (
   select t.*, {wording} as wording, {newest} as newest_wording
   from ({as_known(source)}) t where {happened("t", "answered_at")}) r
 where r.wording = r.newest_wording"""
+
+
+def _one_question(source: SourceFacts) -> str:
+    """Answers of a year to one question: the one answered last of those answered in this quarter
+    and before it. Answers to different questions are never compared.
+    """
+    question = "coalesce(t.kind, '')" if "kind" in source.mapped else "''"
+    quarter = happened("t", "answered_at", within_days=QUARTER_DAYS)
+    year = happened("t", "answered_at", within_days=YEAR_DAYS)
+
+    def seen(condition: str) -> str:
+        return (
+            f"max(case when t.points is not null and {condition} then 1 else 0 end) over (partition"
+            f" by t.account_id, t.as_of_day, {question})"
+        )
+
+    return f"""
+select q.* from (
+  select p.*, first_value(p.question) over (partition by p.account_id, p.as_of_day
+    order by p.is_compared desc, p.answered_at desc, p.question) as chosen
+  from (
+    select t.*, {question} as question,
+      {seen(quarter)} * {seen(f"{year} and not ({quarter})")} as is_compared
+    from ({_one_wording(source)}) t) p) q
+where q.question = q.chosen"""
 
 
 def _people(source: SourceFacts) -> str:
@@ -176,6 +202,7 @@ def _listed(names: tuple[str, ...]) -> str:
 _MAKERS: dict[str, Callable[[SourceFacts], str | None]] = {
     "as_known": _as_known,
     "newest_note": _newest_note,
+    "one_question": _one_question,
     "one_wording": _one_wording,
     "people": _people,
     "stuck": _stuck,

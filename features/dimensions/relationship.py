@@ -6,6 +6,8 @@ from features.definition import Card, RatioCard, StateCard, count, days_since, l
 from features.windows import covers, ended_within, happened
 from features.windows import days_since as days_from
 
+QUARTER_DAYS, YEAR_DAYS = 91, 364
+"""Answers of a quarter are compared with those of the year before it."""
 _HERE = covers("t", "valid_from", "valid_to")
 
 
@@ -88,8 +90,8 @@ _answers = partial(
     needs=("points",),
 )
 _HALF_YEAR = happened("t", "answered_at", within_days=182)
-_QUARTER = happened("t", "answered_at", within_days=91)
-_YEAR = happened("t", "answered_at", within_days=364)
+_QUARTER = happened("t", "answered_at", within_days=QUARTER_DAYS)
+_YEAR = happened("t", "answered_at", within_days=YEAR_DAYS)
 
 
 def _mean_points(condition: str, column: str = "points") -> str:
@@ -119,13 +121,15 @@ CARDS = (
         dimension="relationship",
         contract="surveys",
         stream="answered",
-        measure=latest("score", "nps"),
+        measure=latest("points", "nps"),
         days=(182,),
         when_empty=None,
-        unit="rating",
+        unit="points",
         worse="down",
-        phrase="Last recommendation score is {value} of 10",
-        meaning="newest NPS answer, aged out after 182 days",
+        phrase="Last recommendation score is {value} of 100",
+        meaning=(
+            "newest NPS answer on 0-100, aged out after 182 days; one off its scale says nothing"
+        ),
         nature="lagging",
         reason="unhappy",
     ),
@@ -267,9 +271,10 @@ STATES = (
         phrase="Survey answers are {value} points better than in the year before",
         scale_of="points",
         meaning=(
-            "mean answer of 91 days minus that of the 273 days before, on 0-100, each kind in one"
-            " wording"
+            "mean answer of 91 days minus that of the 273 days before, on 0-100, to one question in"
+            " one wording: the one answered last of those answered in both"
         ),
+        rows="one_question",
         nature="lagging",
         reason="unhappy",
         said_at={"0": "Survey answers are as good as in the year before"},

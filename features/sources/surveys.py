@@ -12,7 +12,6 @@ CONTRACT = Contract(
         Column("kind", "text", "nps, csat, ces or agree", words=("nps", "csat", "ces", "agree")),
         Column("scale", "text", "the scale asked on: 0-10, 1-5, 1-7, yes-no"),
         Column("version", "text", "wording of the question; versions are never pooled"),
-        Column("channel", "text", "where it was asked"),
         Column("score", "number", "the answer as given", required=True),
         Column("comment", "text", "free text", is_personal=True),
         Column(
@@ -35,7 +34,7 @@ CONTRACT = Contract(
             "answered",
             "answered_at",
             kind="kind",
-            numbers=("score", "text_sentiment"),
+            numbers=("points", "text_sentiment"),
             words="survey answers",
         ),
     ),

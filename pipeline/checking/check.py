@@ -29,7 +29,7 @@ from pipeline.workspace import Workspace
 # Training itself stops on this one, with the exit code of a wrong date.
 SAID_BY_TRAINING = ("no-labels",)
 # Numbers that are not what they say; every other refusal is of what cannot be known at the time.
-WRONG_NUMBERS = ("unit-changed", *QUESTIONS)
+WRONG_NUMBERS = ("answers-off-scale", "unit-changed", *QUESTIONS)
 FINDINGS = frozenset(
     {
         "bad-rows",
@@ -76,6 +76,7 @@ FINDINGS = frozenset(
         "identifier-mapped",
         "future-moves-a-signal",
         "merged-still-covered",
+        "answers-off-scale",
         "unit-changed",
         "unknown-words",
         *QUESTIONS,

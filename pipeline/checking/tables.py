@@ -17,6 +17,7 @@ from pipeline.checking.evidence import (
 )
 from pipeline.checking.report import Finding
 from pipeline.engine.facts import feed_counts
+from pipeline.staging.answers import scale_ends
 from pipeline.staging.staged import StagedSource
 from pipeline.staging.wording import unknown_words
 from pipeline.workspace import label_source
@@ -38,6 +39,8 @@ def table_findings(evidence: Evidence) -> Iterator[Finding]:
         yield from _duplicates(evidence, source)
         yield from _stale(evidence, source)
         yield from _unknown_words(evidence, source)
+        if source.contract.table == "surveys":
+            yield from _answers_off_scale(evidence, source)
         if source.contract.table in SIGNS_OF_LIFE:
             yield from _silent(evidence, source)
         if source.has_feeds:
@@ -80,6 +83,35 @@ def _unknown_words(evidence: Evidence, source: StagedSource) -> Iterator[Finding
             f"{unknown.todo}: under [sources.{source.name}.columns] write {unknown.line}",
             unknown.count,
             unknown.count + unknown.known,
+        )
+
+
+def _answers_off_scale(evidence: Evidence, source: StagedSource) -> Iterator[Finding]:
+    """Answers below or above the scale they were asked on: no measure reads them.
+
+    A few are typing errors. More than the source may hold of bad rows are answers on another scale.
+    """
+    unit = source.unit("score")
+    counted = evidence.rows(f"""
+select kind, scale, count(*), count(*) filter (points is null), min(score), max(score)
+from {view(source)} f where {LATEST} and score is not null group by 1, 2 order by 1, 2""")
+    for kind, scale, total, off, low, high in counted:
+        ends = scale_ends(kind, scale)
+        if ends is None or not off:
+            continue
+        asked = f"{kind or 'answers'} on {ends[0]}-{ends[1]}"
+        yield Finding(
+            "answers-off-scale",
+            "stop" if off > source.settings.max_bad_share * total else "warn",
+            source.name,
+            f"scores of {asked} run from {low / unit:g} to {high / unit:g}; those off the scale say"
+            " nothing in any signal",
+            f"Under [sources.{source.name}.columns] write the scale of the answers"
+            ' (scale = { value = "0-100" }), or bring them to theirs'
+            ' (score = { column = "...", scale = 0.1 }).',
+            off,
+            total,
+            "answers",
         )
 
 

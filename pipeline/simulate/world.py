@@ -30,7 +30,12 @@ _ARROW = {
     "flag": pa.bool_(),
 }
 _WHOLE = ("seats", "quantity", "days_inactive")
-_EXTRA_TYPES = {"status": "text", "account_status": "text", "days_inactive": "number"}
+_EXTRA_TYPES = {
+    "channel": "text",
+    "status": "text",
+    "account_status": "text",
+    "days_inactive": "number",
+}
 PILOT_EFFECT_REPLICATES = 8
 
 

@@ -589,8 +589,31 @@ def _survey(rows: list[Row], as_of: int, kind: str, column: str = "points") -> f
     return None if mean is None else mean / 10
 
 
-def _survey_trend(rows: list[Row], as_of: int) -> float | None:
+def _one_question(rows: list[Row], as_of: int) -> list[Row]:
+    """Answers to one question: of those answered in this quarter and in the nine months before, the
+    one answered last.
+    """
     answers = _one_wording(rows, as_of)
+    questions: dict[str, list[Row]] = {}
+    for row in answers:
+        questions.setdefault(row["kind"] or "", []).append(row)
+
+    def is_compared(asked: list[Row]) -> bool:
+        ages = {
+            as_of - day(r["answered_at"]) <= 91
+            for r in asked
+            if r["points"] is not None and as_of - day(r["answered_at"]) <= 364
+        }
+        return ages == {True, False}
+
+    compared = {name: asked for name, asked in questions.items() if is_compared(asked)}
+    newest = {name: max(r["answered_at"] for r in asked) for name, asked in compared.items()}
+    latest = [n for n in sorted(newest) if newest[n] == max(newest.values())]
+    return compared[latest[0]] if latest else []
+
+
+def _survey_trend(rows: list[Row], as_of: int) -> float | None:
+    answers = _one_question(rows, as_of)
     now = _mean_of([r for r in answers if _lately(r["answered_at"], as_of, 91)], "points")
     before = _mean_of(
         [r for r in answers if moment_of(as_of - 364) <= r["answered_at"] < moment_of(as_of - 91)],

@@ -149,3 +149,39 @@ def test_init_lists_them_with_the_same_line(roles: Path) -> None:
     assert '"Executive sponsor" = "sponsor"' in line
     (roles / "tenure.toml").write_text(PROJECT.format(role=line.removeprefix("# ")), "utf-8")
     assert "sponsor" in str(read_project(roles).sources["contacts"].columns["role"])
+
+
+def scored(folder: Path, *scores: float) -> Path:
+    """The project with NPS answers."""
+    pd.DataFrame(
+        {
+            "account_id": "a",
+            "answered_at": [f"2024-02-{1 + i % 28:02}" for i in range(len(scores))],
+            "kind": "NPS",
+            "scale": "0-10",
+            "score": scores,
+        }
+    ).to_csv(folder / "surveys.csv", index=False)
+    text = PROJECT.format(role="") + '[sources.surveys]\nlocation = "surveys.csv"\n'
+    (folder / "tenure.toml").write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_answers_on_another_scale_stop_the_check_and_a_typing_error_does_not(
+    roles: Path, tmp_path: Path, duck: Connection
+) -> None:
+    tenfold = checked(scored(roles, *[90, 100, 70, 0, 30] * 8), tmp_path, duck)
+    finding = tenfold.finding("answers-off-scale", "surveys")
+    assert finding is not None and (finding.severity, finding.count, finding.total) == (
+        "stop",
+        32,
+        40,
+    )
+    assert "scores of nps on 0-10 run from 0 to 100" in finding.what
+    with connected(threads=1) as other:
+        typed = checked(scored(roles, *[9, 10, 7, 0, 3] * 8, 99), tmp_path, other)
+    finding = typed.finding("answers-off-scale", "surveys")
+    assert finding is not None and (finding.severity, finding.count) == ("warn", 1)
+    with connected(threads=1) as other:
+        clean = checked(scored(roles, *[9, 10, 7, 0, 3] * 8), tmp_path, other)
+    assert clean.finding("answers-off-scale") is None
