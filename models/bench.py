@@ -5,7 +5,7 @@ Choices look at validation dates only. The test stands beside them, for the read
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -82,7 +82,7 @@ class BenchResult:
     recommended
         The first method of `validation` that is adequate and gives reasons.
     details
-        Method -> plain facts: weights, actions, rules, clusters and their stability.
+        Method -> what it tells of itself, as a dataclass: weights, actions, rules, clusters.
     skipped
         Method -> why it could not run here.
     test
@@ -93,7 +93,7 @@ class BenchResult:
     validation: pd.DataFrame
     recommended: str
     reason: str
-    details: Mapping[str, Mapping[str, Any]]
+    details: Mapping[str, Any]
     skipped: Mapping[str, str]
     test: JudgedOn
     by_segment: tuple["SegmentVerdict", ...] = ()
@@ -145,7 +145,7 @@ class _Judged:
     validation_auc: float
     seconds: float
     inputs: int
-    details: dict[str, Any]
+    details: Any
     values: dict[str, float] = field(default_factory=dict)
     drawn: dict[str, Floats] = field(default_factory=dict)
 
@@ -223,7 +223,7 @@ def compare(
         validation=_with_costs(table, judged),
         recommended=recommended,
         reason=reason,
-        details={name: each.details for name, each in judged.items() if each.details},
+        details={name: each.details for name, each in judged.items() if each.details is not None},
         skipped=skipped,
         test=judge.judged_on(),
         by_segment=_verdicts(judged, judge.later.keys["account_id"], seed, replicates),
@@ -320,14 +320,14 @@ class _Judge:
         self._measure(judged, score, calibrator.calibrate(score))
         return judged
 
-    def _details(self, ranker: Ranker) -> dict[str, Any]:
-        describe = getattr(ranker, "describe", None)
-        details: dict[str, Any] = describe() if describe is not None else {}
+    def _details(self, ranker: Ranker) -> object:
+        """What a method tells of itself beyond its figures, a dataclass; None where it does not."""
         if isinstance(ranker, Clusters):
-            details["stability"] = ranker.stability(
-                self.final.features, self.final.keys["account_id"], seed=self.seed
-            )
-        return details
+            accounts = self.final.keys["account_id"]
+            stability = ranker.stability(self.final.features, accounts, seed=self.seed)
+            return replace(ranker.describe(), stability=stability)
+        describe = getattr(ranker, "describe", None)
+        return None if describe is None else describe()
 
     def _measure(self, judged: _Judged, score: Floats, probability: Floats) -> None:
         accounts = self.test.keys["account_id"]

@@ -3,7 +3,7 @@ made.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -30,7 +30,7 @@ from models.methods import (
     leaving_window,
 )
 from models.methods.clusters import Clusters
-from models.methods.cohort import Cohorts
+from models.methods.cohort import Cohorts, SegmentLine
 from models.methods.comparators import NeuralNetwork, RandomForest
 from models.methods.segment_weights import SegmentWeights
 from models.methods.survival import Survival
@@ -91,6 +91,13 @@ class Contender:
 
 
 @dataclass(frozen=True)
+class CohortDetails:
+    """Level and slope of each segment."""
+
+    segments: tuple[SegmentLine, ...]
+
+
+@dataclass(frozen=True)
 class Cohort:
     """The project's model with a level and a slope per segment."""
 
@@ -112,9 +119,9 @@ class Cohort:
         base, phi = self.model.contributions(features)
         return level + slope * base, slope[:, None] * phi
 
-    def describe(self) -> dict[str, Any]:
-        """Return the segments as plain values."""
-        return {"segments": [asdict(line) for line in self.cohorts.lines()]}
+    def describe(self) -> CohortDetails:
+        """Return the line of each segment."""
+        return CohortDetails(tuple(self.cohorts.lines()))
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@ the sum.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any, Self
+from dataclasses import asdict, dataclass
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -13,12 +13,20 @@ from numpy.typing import NDArray
 from features.definition import Signal
 from features.errors import ContractError
 from models.declared import Action, Rule
-from models.methods.base import Floats
+from models.methods.base import Floats, MethodState
 from models.methods.recency import recency_signals
 from models.methods.scorecard import MARGIN_PER_POINT, choose_indicators
 
 POINTS = 10
 """Points of a proposed action."""
+
+
+@dataclass(frozen=True)
+class ActionsDetails:
+    """The actions that count, and whether people declared them."""
+
+    actions: tuple[Action, ...]
+    is_declared: bool
 
 
 class Actions:
@@ -108,15 +116,11 @@ class Actions:
     def _age(self, features: pd.DataFrame, action: Action) -> Floats | None:
         return None if action.counted_from is None else self._values(features, action.counted_from)
 
-    def describe(self) -> dict[str, Any]:
-        """Return the actions that count, as plain values."""
-        kept = [
-            {key: value for key, value in asdict(action).items() if value not in (None, False)}
-            for action in self.actions_
-        ]
-        return {"actions": kept, "is_declared": bool(self.actions)}
+    def describe(self) -> ActionsDetails:
+        """Return the actions that count."""
+        return ActionsDetails(self.actions_, bool(self.actions))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> MethodState:
         """Return the actions and the columns they read from."""
         return {
             "declared": [asdict(action) for action in self.actions],
@@ -126,7 +130,7 @@ class Actions:
         }
 
     @classmethod
-    def from_dict(cls, state: dict[str, Any]) -> Self:
+    def from_dict(cls, state: MethodState) -> Self:
         """Return the method that `to_dict` described."""
         method = cls(
             [Action(**each) for each in state["declared"]],

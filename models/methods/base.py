@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from features.definition import Signal
 
 Floats = NDArray[np.float64]
+MethodState = dict[str, Any]
+"""A fitted method as plain values, for JSON: each method knows its own keys."""
 
 
 @runtime_checkable
@@ -42,12 +44,12 @@ class Method(Protocol):
         """Return the base `phi_0` and an array of shape (n_rows, n_signals)."""
         ...
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> MethodState:
         """Return the fitted state as plain values."""
         ...
 
     @classmethod
-    def from_dict(cls, state: dict[str, Any]) -> Self:
+    def from_dict(cls, state: MethodState) -> Self:
         """Return the method that `to_dict` described."""
         ...
 

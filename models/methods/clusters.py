@@ -2,7 +2,8 @@
 found again.
 """
 
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,16 @@ CENTRE_ROWS = 5000
 """Centres are sought among about this many rows, evenly picked; more move them by less than another
 start does.
 """
+
+
+@dataclass(frozen=True)
+class ClustersDetails:
+    """Rows and rate of the event of each cluster."""
+
+    rows: tuple[int, ...]
+    rates: tuple[float, ...]
+    stability: float | None = None
+    """Adjusted Rand index on resampled accounts; None where nobody asked."""
 
 
 class Clusters:
@@ -117,12 +128,12 @@ class Clusters:
     def _values(self, features: pd.DataFrame) -> Floats:
         return features.iloc[:, self.columns_].to_numpy(dtype=np.float64)
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> ClustersDetails:
         """Return size and rate of each cluster."""
-        return {
-            "rows": [int(size) for size in self.sizes_],
-            "rates": [round(float(rate), 4) for rate in self.rates_],
-        }
+        return ClustersDetails(
+            tuple(int(size) for size in self.sizes_),
+            tuple(round(float(rate), 4) for rate in self.rates_),
+        )
 
 
 def _centres(design: Floats, count: int, seed: int) -> Floats:

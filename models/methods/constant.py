@@ -1,13 +1,13 @@
 """Says the same for everybody: the floor every other method has to beat."""
 
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from features.definition import Signal
-from models.methods.base import Floats, logit
+from models.methods.base import Floats, MethodState, logit
 
 
 class Constant:
@@ -44,12 +44,12 @@ class Constant:
         """Return the log-odds of the rate, and zeros."""
         return float(logit(self.rate_)), np.zeros((len(features), self.signals_))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> MethodState:
         """Return rate and number of signals."""
         return {"rate": self.rate_, "signals": self.signals_}
 
     @classmethod
-    def from_dict(cls, state: dict[str, Any]) -> Self:
+    def from_dict(cls, state: MethodState) -> Self:
         """Return the method that `to_dict` described."""
         method = cls()
         method.rate_, method.signals_ = float(state["rate"]), int(state["signals"])

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from features.definition import Signal
 from features.errors import ContractError
 from features.terms import term_name
-from models.methods.base import Floats, logit
+from models.methods.base import Floats, MethodState, logit
 from models.methods.penalised import Regression, newton
 from models.targets import ENDS_OF_COVER
 
@@ -275,7 +275,7 @@ class ContractCalendar:
             )
         return self.columns
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> MethodState:
         """Return window, columns, terms and effects."""
         return {
             "window": None if self.window is None else list(self.window),
@@ -291,7 +291,7 @@ class ContractCalendar:
         }
 
     @classmethod
-    def from_dict(cls, state: dict[str, Any]) -> Self:
+    def from_dict(cls, state: MethodState) -> Self:
         """Return the method that `to_dict` described."""
         window = state["window"]
         renewal, term = state["columns"]

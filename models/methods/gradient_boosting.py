@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.definition import Signal
-from models.methods.base import Floats
+from models.methods.base import Floats, MethodState
 from models.methods.tree_shap import CannotExplain, TreeShap
 
 LARGEST_GAP = 1e-6
@@ -203,7 +203,7 @@ class GradientBoosting:
             booster.predict(values, num_threads=self.threads, **how), dtype=np.float64
         )
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> MethodState:
         """Return settings, and LightGBM's text of each bag under `boosters`."""
         return {
             "settings": asdict(self.settings),
@@ -214,7 +214,7 @@ class GradientBoosting:
         }
 
     @classmethod
-    def from_dict(cls, state: dict[str, Any]) -> Self:
+    def from_dict(cls, state: MethodState) -> Self:
         """Return the method that `to_dict` described."""
         method = cls(
             BoostingSettings(**state["settings"]),

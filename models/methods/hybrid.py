@@ -1,6 +1,7 @@
 """Points that people agreed on and a learned model, mixed in log-odds in a declared share."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -11,7 +12,7 @@ from features.definition import Signal
 from features.errors import ContractError
 from models.declared import MODEL_SHARE
 from models.methods.actions import Actions
-from models.methods.base import Floats, Method, logit
+from models.methods.base import Floats, Method, MethodState, logit
 from models.methods.contract_calendar import ContractCalendar, fit_members
 from models.methods.gradient_boosting import GradientBoosting
 from models.methods.logistic import Logistic
@@ -32,6 +33,15 @@ PARTS: dict[str, type[Any]] = {
         ContractCalendar,
     )
 }
+
+
+@dataclass(frozen=True)
+class HybridDetails:
+    """Share of the model (0-1), and the names of what is mixed."""
+
+    model_share: float
+    points: str
+    model: tuple[str, ...]
 
 
 class Hybrid:
@@ -89,15 +99,11 @@ class Hybrid:
             base, phi = base + self.share * weight * part_base, phi + self.share * weight * part
         return float(base), phi
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> HybridDetails:
         """Return the declared mix."""
-        return {
-            "model_share": self.share,
-            "points": self.points.name,
-            "model": [m.name for m, _ in self.model],
-        }
+        return HybridDetails(self.share, self.points.name, tuple(m.name for m, _ in self.model))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> MethodState:
         """Return both sides, the share and the sigmoid."""
         return {
             "points": _state(self.points),
@@ -108,7 +114,7 @@ class Hybrid:
         }
 
     @classmethod
-    def from_dict(cls, state: dict[str, Any]) -> Self:
+    def from_dict(cls, state: MethodState) -> Self:
         """Return the method that `to_dict` described."""
         model = [(_method(each), float(weight)) for each, weight in state["model"]]
         method = cls(_method(state["points"]), model, share=float(state["share"]))
@@ -116,11 +122,11 @@ class Hybrid:
         return method
 
 
-def _state(method: Method) -> dict[str, Any]:
+def _state(method: Method) -> MethodState:
     return {"name": method.name, "state": method.to_dict()}
 
 
-def _method(entry: dict[str, Any]) -> Method:
+def _method(entry: MethodState) -> Method:
     method: Method = PARTS[entry["name"]].from_dict(entry["state"])
     return method
 

@@ -4,14 +4,14 @@ own.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from features.definition import Signal
-from models.methods.base import Floats, logit
+from models.methods.base import Floats, MethodState, logit
 from models.methods.penalised import FREE, bounded, ridge_fit, ridge_regression
 
 CLIP = 5.0
@@ -233,7 +233,7 @@ class Logistic:
             phi[:, columns] += weight * (np.isnan(values[:, columns]) - mean) / len(columns)
         return self.intercept_, phi
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> MethodState:
         """Return transform, weights and settings as lists."""
         frozen = self.transform_
         return {
@@ -248,7 +248,7 @@ class Logistic:
         }
 
     @classmethod
-    def from_dict(cls, state: dict[str, Any]) -> Self:
+    def from_dict(cls, state: MethodState) -> Self:
         """Return the method that `to_dict` described."""
         method = cls(
             float(state["l2"]),

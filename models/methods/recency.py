@@ -2,7 +2,7 @@
 beat.
 """
 
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from features.definition import Signal
 from features.errors import ContractError
-from models.methods.base import Floats, mean_log_loss
+from models.methods.base import Floats, MethodState, mean_log_loss
 from models.methods.logistic import Logistic
 
 
@@ -81,7 +81,7 @@ class Recency:
         every[:, self.column_] = phi[:, 0]
         return base, every
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> MethodState:
         """Return the chosen column and its regression."""
         return {
             "column": self.column_,
@@ -90,7 +90,7 @@ class Recency:
         }
 
     @classmethod
-    def from_dict(cls, state: dict[str, Any]) -> Self:
+    def from_dict(cls, state: MethodState) -> Self:
         """Return the method that `to_dict` described."""
         method = cls()
         method.column_, method.signals_ = int(state["column"]), int(state["signals"])

@@ -3,7 +3,7 @@ is said.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -14,8 +14,17 @@ from features.definition import Signal
 from features.errors import ContractError
 from models.declared import Condition, Match, Rule
 from models.methods.actions import require_signals, require_sound
-from models.methods.base import Floats
+from models.methods.base import Floats, MethodState
 from models.methods.scorecard import MARGIN_PER_POINT, choose_indicators
+
+
+@dataclass(frozen=True)
+class RulesDetails:
+    """The rules that count, and whether people declared them."""
+
+    rules: tuple[Rule, ...]
+    match: Match
+    is_declared: bool
 
 
 class Rules:
@@ -99,22 +108,11 @@ class Rules:
     def _per_point(self) -> float:
         return MARGIN_PER_POINT if self.is_event_good else -MARGIN_PER_POINT
 
-    def describe(self) -> dict[str, Any]:
-        """Return the rules that count, as plain values."""
-        kept = [
-            {
-                "name": rule.name,
-                "points": rule.points,
-                "when": [
-                    {k: v for k, v in asdict(each).items() if v not in (None, False)}
-                    for each in rule.when
-                ],
-            }
-            for rule in self.rules_
-        ]
-        return {"rules": kept, "match": self.match, "is_declared": bool(self.rules)}
+    def describe(self) -> RulesDetails:
+        """Return the rules that count."""
+        return RulesDetails(self.rules_, self.match, bool(self.rules))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> MethodState:
         """Return the rules and the columns they read from."""
         return {
             "declared": [asdict(rule) for rule in self.rules],
@@ -125,7 +123,7 @@ class Rules:
         }
 
     @classmethod
-    def from_dict(cls, state: dict[str, Any]) -> Self:
+    def from_dict(cls, state: MethodState) -> Self:
         """Return the method that `to_dict` described."""
         method = cls(
             _read(state["declared"]),

@@ -3,7 +3,7 @@ place.
 """
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from features.definition import Signal
 from features.errors import ContractError
-from models.methods.base import Floats
+from models.methods.base import Floats, MethodState
 
 NEUTRAL = 50.0
 MAX_INDICATORS = 6
@@ -128,7 +128,7 @@ class Scorecard:
         _, points = self.points(features)
         return 0.0, points * (MARGIN_PER_POINT if self.is_event_good else -MARGIN_PER_POINT)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> MethodState:
         """Return the indicators as lists."""
         parts = [
             {
@@ -144,7 +144,7 @@ class Scorecard:
         return {"is_event_good": self.is_event_good, "signals": self.signals_, "indicators": parts}
 
     @classmethod
-    def from_dict(cls, state: dict[str, Any]) -> Self:
+    def from_dict(cls, state: MethodState) -> Self:
         """Return the method that `to_dict` described."""
         method = cls(is_event_good=bool(state["is_event_good"]))
         method.signals_ = int(state["signals"])

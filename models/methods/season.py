@@ -5,7 +5,7 @@ A model that has seen one such autumn cannot tell whether it returns; what train
 beyond its scores is carried over as far as what differs between dates may be expected to.
 """
 
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ from scipy.linalg import solve_triangular
 
 from features.definition import Signal
 from features.dimensions.season import DRIVER
-from models.methods.base import Floats
+from models.methods.base import Floats, MethodState
 from models.methods.penalised import levels
 
 DAYS_OF_YEAR = 365.25
@@ -81,12 +81,12 @@ class Season:
         phi[:, features.columns.get_loc(self.columns[0])] = self.margin(features)
         return 0.0, phi
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> MethodState:
         """Return columns and values at the knots."""
         return {"columns": list(self.columns), "values": self.values_.tolist()}
 
     @classmethod
-    def from_dict(cls, state: dict[str, Any]) -> Self:
+    def from_dict(cls, state: MethodState) -> Self:
         """Return the method that `to_dict` described."""
         first, second = state["columns"]
         return cls((first, second), np.asarray(state["values"], dtype=np.float64))

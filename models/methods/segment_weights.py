@@ -2,7 +2,8 @@
 chance.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -14,10 +15,32 @@ from models.declared import ScorePart
 from models.methods.base import Floats
 from models.methods.cohort import Departures, departures, segment_names
 from models.methods.penalised import ridge_fit
-from models.methods.weighted_average import WeightedAverage
+from models.methods.weighted_average import WeightedAverage, WeightsDetails
 
 RIDGE = 1e-6
 """Indicators may be collinear: enough to keep the common fit finite."""
+
+
+@dataclass(frozen=True)
+class SegmentShare:
+    """Weights of a segment; `own_share` (0-1) is how far they are its own, `pooled` why they are
+    the global ones, or empty.
+    """
+
+    segment: str
+    accounts: int
+    leaving_accounts: int
+    own_share: float
+    weights: Mapping[str, float]
+    pooled: str
+
+
+@dataclass(frozen=True)
+class SegmentWeightsDetails(WeightsDetails):
+    """The global weights, and those of the segments; `pull_leavers` None: pulled wholly."""
+
+    pull_leavers: float | None
+    segments: tuple[SegmentShare, ...]
 
 
 class SegmentWeights:
@@ -91,29 +114,25 @@ class SegmentWeights:
                 phi[rows] = method.contributions(features.loc[rows])[1]
         return base, phi
 
-    def describe(self) -> dict[str, Any]:
-        """Return the global weights, the pull in leaving accounts (None: infinite), and the
-        segments, the largest first.
-
-        Keys of a segment: accounts, leaving_accounts, own_share (0-1), weights, pooled (why these
-        are the global ones, or empty).
-        """
+    def describe(self) -> SegmentWeightsDetails:
+        """Return the global weights and those of the segments, the largest first."""
+        common = self.global_.describe()
         segments = [
-            {
-                "segment": name,
-                "accounts": each.accounts,
-                "leaving_accounts": each.leaving_accounts,
-                "own_share": each.own_share,
-                "weights": self.own_.get(name, self.global_).describe()["weights"],
-                "pooled": each.why_pooled,
-            }
+            SegmentShare(
+                segment=name,
+                accounts=each.accounts,
+                leaving_accounts=each.leaving_accounts,
+                own_share=each.own_share,
+                weights=self.own_.get(name, self.global_).describe().weights,
+                pooled=each.why_pooled,
+            )
             for name, each in self.departures_.by_segment.items()
         ]
         pull = self.departures_.pull_leavers
-        return {
-            **self.global_.describe(),
-            "pull_leavers": pull if np.isfinite(pull) else None,
-            "segments": sorted(
-                segments, key=lambda each: (-int(str(each["accounts"])), str(each["segment"]))
-            ),
-        }
+        return SegmentWeightsDetails(
+            weights=common.weights,
+            columns=common.columns,
+            is_declared=common.is_declared,
+            pull_leavers=pull if np.isfinite(pull) else None,
+            segments=tuple(sorted(segments, key=lambda each: (-each.accounts, each.segment))),
+        )

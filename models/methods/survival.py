@@ -2,7 +2,8 @@
 follows.
 """
 
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,14 @@ from models.methods.base import Floats, logit, sigmoid
 from models.methods.logistic import Logistic
 
 HAZARD_PIECES = 3
+
+
+@dataclass(frozen=True)
+class SurvivalDetails:
+    """How many pieces of the horizon there are, and how many hold events."""
+
+    pieces: int
+    pieces_with_events: int
 
 
 class Survival:
@@ -108,6 +117,6 @@ class Survival:
         """Return log-odds of the event within the whole horizon."""
         return logit(1.0 - np.prod(1.0 - self.hazards(features), axis=1))
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> SurvivalDetails:
         """Return how many pieces hold events."""
-        return {"pieces": self.pieces, "pieces_with_events": len(self.kept_)}
+        return SurvivalDetails(self.pieces, len(self.kept_))

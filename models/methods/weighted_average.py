@@ -2,8 +2,8 @@
 parts.
 """
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -14,7 +14,7 @@ from features.definition import Signal
 from features.errors import ContractError
 from models.declared import ScorePart, weights_problem
 from models.methods.actions import require_signals
-from models.methods.base import Floats
+from models.methods.base import Floats, MethodState
 from models.methods.scorecard import (
     MARGIN_PER_POINT,
     NEUTRAL,
@@ -26,6 +26,15 @@ from models.methods.scorecard import (
 MAX_FITTED = 10
 """Indicators that weights are fitted for: a table people can read."""
 MIN_FILLED = 0.5
+
+
+@dataclass(frozen=True)
+class WeightsDetails:
+    """Weight and columns of each part of the score, and whether people declared them."""
+
+    weights: Mapping[str, float]
+    columns: Mapping[str, tuple[str, ...]]
+    is_declared: bool
 
 
 class WeightedAverage:
@@ -157,15 +166,15 @@ class WeightedAverage:
             columns.append(np.where(np.isnan(values), np.nan, indicator.score(values)))
         return np.column_stack(columns)
 
-    def describe(self) -> dict[str, Any]:
-        """Return the weights that count, as plain values."""
-        return {
-            "weights": {part.name: round(part.weight, 2) for part in self.parts_},
-            "columns": {part.name: list(part.columns) for part in self.parts_},
-            "is_declared": bool(self.parts),
-        }
+    def describe(self) -> WeightsDetails:
+        """Return the weights that count."""
+        return WeightsDetails(
+            {part.name: round(part.weight, 2) for part in self.parts_},
+            {part.name: part.columns for part in self.parts_},
+            bool(self.parts),
+        )
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> MethodState:
         """Return parts and frozen percentiles as lists."""
         frozen = {
             column: {
@@ -185,7 +194,7 @@ class WeightedAverage:
         }
 
     @classmethod
-    def from_dict(cls, state: dict[str, Any]) -> Self:
+    def from_dict(cls, state: MethodState) -> Self:
         """Return the method that `to_dict` described."""
         method = cls(_read(state["declared"]), is_event_good=bool(state["is_event_good"]))
         method.parts_ = _read(state["parts"])

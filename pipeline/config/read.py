@@ -17,6 +17,7 @@ from features.errors import ConfigError
 from pipeline.config.checks import Problem, nearest, project_problems
 from pipeline.config.schema import ColumnRule, Project
 from pipeline.config.toml_lines import lines_of
+from pipeline.config.toml_text import TomlTable
 from pipeline.edge.locations import redacted, shown_location
 
 FILE_NAME = "tenure.toml"
@@ -104,7 +105,7 @@ def _text_of(file: Path) -> str:
         ) from error
 
 
-def _validated(raw: dict[str, Any]) -> tuple[Project | None, list[Problem]]:
+def _validated(raw: TomlTable) -> tuple[Project | None, list[Problem]]:
     try:
         return TypeAdapter(Project).validate_python(raw), []
     except ValidationError as error:
@@ -114,7 +115,7 @@ def _validated(raw: dict[str, Any]) -> tuple[Project | None, list[Problem]]:
         return None, sorted(found, key=lambda problem: (str(problem.path), problem.text))
 
 
-def _is_noise(details: ErrorDetails, raw: dict[str, Any]) -> bool:
+def _is_noise(details: ErrorDetails, raw: TomlTable) -> bool:
     """Whether the message is about the alternative the writer did not mean.
 
     A rule is a name or a table: for a table only its mistakes are told, for a name it cannot be
@@ -129,7 +130,7 @@ def _is_noise(details: ErrorDetails, raw: dict[str, Any]) -> bool:
     return tags[-1] in ("int", "float", "bool", "date") and details["type"] != "extra_forbidden"
 
 
-def _problem(details: ErrorDetails, raw: dict[str, Any]) -> Problem:
+def _problem(details: ErrorDetails, raw: TomlTable) -> Problem:
     path = _path_in(raw, details["loc"], keep_last=details["type"] == "missing")
     match details["type"]:
         case "unexpected_keyword_argument" | "extra_forbidden":

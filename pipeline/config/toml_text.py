@@ -16,6 +16,9 @@ _ESCAPES = {
     "\f": "\\f",
 }
 
+TomlTable = dict[str, Any]
+"""A table of a TOML file: keys and values as tomllib reads them."""
+
 
 def toml_string(text: str) -> str:
     r"""The text as a TOML basic string.

@@ -4,14 +4,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from pydantic import TypeAdapter
 
 from features.errors import ChurnError
 from features.sources import CONTRACTS
 from pipeline.config.schema import Project, Source
-from pipeline.config.toml_text import comment_lines
+from pipeline.config.toml_text import TomlTable, comment_lines
 from pipeline.engine.duckdb import Connection, columns_of
 from pipeline.proposing.guess import ProposedSource
 from pipeline.staging.asking import Opened, Question, questions_between, questions_of
@@ -90,7 +89,7 @@ def drafted(source: ProposedSource) -> Source:
         }
         for index, table in enumerate(source.members)
     ]
-    plain: dict[str, Any] = {
+    plain: TomlTable = {
         **source.settings,
         "contract": source.contract,
         "columns": source.columns,

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
 
 from features.sources import CONTRACTS
+from pipeline.config.toml_text import TomlTable
 from pipeline.engine.duckdb import Connection, identifier, literal, row, rows
 from pipeline.proposing.guess import ProposedSource, seen_column
 from pipeline.proposing.names import TIME_COLUMNS_NEEDED
@@ -25,7 +25,7 @@ class ProposedTarget:
     """One `[[targets]]` of the file to be."""
 
     name: str
-    keys: dict[str, Any]
+    keys: TomlTable
     comments: tuple[str, ...]
 
 
@@ -155,7 +155,7 @@ def _churn(
         )
         if renewal is not None:
             return renewal, questions
-    keys: dict[str, Any] = {
+    keys: TomlTable = {
         "kind": "churn",
         "horizon_days": horizon,
         **({"grace_days": GRACE_DAYS} if is_fixed else {}),
@@ -343,7 +343,7 @@ def _event(source: ProposedSource, sources: Sequence[ProposedSource]) -> Propose
     subscribed = any(s.contract == "subscriptions" for s in sources)
     everything = data_span(sources)
     horizon = _fitting(90, everything)
-    keys: dict[str, Any] = {"kind": "event", "source": source.name, "horizon_days": horizon}
+    keys: TomlTable = {"kind": "event", "source": source.name, "horizon_days": horizon}
     active = [s.name for s in sources if s.contract == "usage_events"]
     if created or subscribed:
         keys["population"] = (
@@ -367,7 +367,7 @@ def _inactivity(connection: Connection, source: ProposedSource, count: int) -> P
     late = source.settings.get("delay_days", 0)
     horizon = 90 if gap is None else min(NICE_HORIZONS, key=lambda h: abs(h - 2 * gap - late))
     horizon = _fitting(horizon, span(source, "event_time"))
-    population: dict[str, Any] = {"kind": "active"}
+    population: TomlTable = {"kind": "active"}
     if count > 1:
         population["source"] = source.name
     population["active_within_days"] = horizon
@@ -435,7 +435,7 @@ def _dated(target: ProposedTarget, span_: Span | None, first: date | None) -> Pr
     """The target with a grid of dates and a test of its last three."""
     days = span_.days if span_ is not None else SHORT_HISTORY_DAYS
     is_short = days < SHORT_HISTORY_DAYS or first is not None
-    dates: dict[str, Any] = {
+    dates: TomlTable = {
         "every_days": 7 if days < VERY_SHORT_HISTORY_DAYS else 14 if is_short else 28
     }
     if span_ is not None:

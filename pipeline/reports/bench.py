@@ -10,6 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from models.bench import METRICS, BenchResult
+from models.contenders import CohortDetails
+from models.methods.clusters import ClustersDetails
+from models.methods.segment_weights import SegmentWeightsDetails
 
 WIDTH = 100
 """Letters of a line in a terminal that a reader need not widen."""
@@ -50,12 +53,12 @@ def bench_lines(result: BenchResult) -> list[Any]:
     lines += [
         Text(f"not run: {name}: {why}", style="yellow") for name, why in result.skipped.items()
     ]
-    stability = result.details.get("clusters", {}).get("stability")
-    if stability is not None:
+    clusters = result.details.get("clusters")
+    if isinstance(clusters, ClustersDetails) and clusters.stability is not None:
         lines.append(
             Text(
-                f"clusters found again on resampled accounts: adjusted Rand index {stability:.2f}"
-                " (1 the same, 0 no more than chance)"
+                "clusters found again on resampled accounts: adjusted Rand index"
+                f" {clusters.stability:.2f} (1 the same, 0 no more than chance)"
             )
         )
     lines += _segment_lines(result)
@@ -99,15 +102,14 @@ def _segment_lines(result: BenchResult) -> list[Any]:
     lines: list[Any] = []
     for verdict in result.by_segment:
         details = result.details[verdict.method]
-        segments = details["segments"]
-        lines.append(_weights_table(details) if "weights" in details else _cohort_table(details))
-        if len(segments) > SEGMENTS_SHOWN:
-            lines.append(
-                Text(
-                    f"and {len(segments) - SEGMENTS_SHOWN} smaller segments (--json has all).",
-                    style="dim",
-                )
-            )
+        if isinstance(details, SegmentWeightsDetails):
+            lines.append(_weights_table(details))
+        else:
+            assert isinstance(details, CohortDetails)
+            lines.append(_cohort_table(details))
+        left_out = len(details.segments) - SEGMENTS_SHOWN
+        if left_out > 0:
+            lines.append(Text(f"and {left_out} smaller segments (--json has all).", style="dim"))
         gaps = [
             _gap(each.value, each.low, each.high, 4) for each in (verdict.validation, verdict.test)
         ]
@@ -120,7 +122,7 @@ def _segment_lines(result: BenchResult) -> list[Any]:
     return lines
 
 
-def _weights_table(details: Mapping[str, Any]) -> Table:
+def _weights_table(details: SegmentWeightsDetails) -> Table:
     table = Table(
         "segment",
         "accounts",
@@ -133,22 +135,22 @@ def _weights_table(details: Mapping[str, Any]) -> Table:
         title_justify="left",
         title_style="bold",
     )
-    common = details["weights"]
-    for each in details["segments"][:SEGMENTS_SHOWN]:
-        own = each["weights"]
+    common = details.weights
+    for each in details.segments[:SEGMENTS_SHOWN]:
+        own = each.weights
         moved = sorted(common, key=lambda name: -abs(own[name] - common[name]))[:WEIGHTS_SHOWN]
         said = ", ".join(f"{name} {own[name]:.0f} ({common[name]:.0f})" for name in moved)
         table.add_row(
-            each["segment"],
-            str(each["accounts"]),
-            str(each["leaving_accounts"]),
-            f"{each['own_share']:.0%}",
-            f"global weights: {each['pooled']}" if each["pooled"] else said,
+            each.segment,
+            str(each.accounts),
+            str(each.leaving_accounts),
+            f"{each.own_share:.0%}",
+            f"global weights: {each.pooled}" if each.pooled else said,
         )
     return table
 
 
-def _cohort_table(details: Mapping[str, Any]) -> Table:
+def _cohort_table(details: CohortDetails) -> Table:
     """Level as a shift in log-odds, slope beside the common one, each with the share of the
     segment's own estimate.
     """
@@ -167,16 +169,16 @@ def _cohort_table(details: Mapping[str, Any]) -> Table:
         title_justify="left",
         title_style="bold",
     )
-    for each in details["segments"][:SEGMENTS_SHOWN]:
+    for each in details.segments[:SEGMENTS_SHOWN]:
         table.add_row(
-            each["segment"],
-            str(each["accounts"]),
-            str(each["leaving_accounts"]),
-            f"{each['level']:+.2f}",
-            f"{each['level_share']:.0%}",
-            f"x {each['slope']:.2f}",
-            f"{each['slope_share']:.0%}",
-            f"pooled: {each['pooled']}" if each["pooled"] else "",
+            each.segment,
+            str(each.accounts),
+            str(each.leaving_accounts),
+            f"{each.level:+.2f}",
+            f"{each.level_share:.0%}",
+            f"x {each.slope:.2f}",
+            f"{each.slope_share:.0%}",
+            f"pooled: {each.pooled}" if each.pooled else "",
         )
     return table
 
@@ -324,8 +326,9 @@ def bench_json(result: BenchResult, target: str) -> dict[str, Any]:
     methods = []
     for row in result.validation.to_dict("records"):
         mine = result.figures[result.figures["method"] == row["method"]]
+        details = result.details.get(row["method"])
         methods.append(
-            {**row, "test": _by_metric(mine), "details": result.details.get(row["method"], {})}
+            {**row, "test": _by_metric(mine), "details": asdict(details) if details else {}}
         )
     return {
         "target": target,

@@ -112,13 +112,13 @@ def _gain(seed: int, *, turned: bool) -> float:
 
 def test_opposite_weights_are_found_and_pay_on_new_accounts() -> None:
     method = _weights(_company(0, turned=True))
-    found = {each["segment"]: each for each in method.describe()["segments"]}
-    large, small = found["large"]["weights"], found["small"]["weights"]
+    found = {each.segment: each for each in method.describe().segments}
+    large, small = found["large"].weights, found["small"].weights
     assert (
         large["trouble_0"] > 35 > 20 > large["trouble_3"]
         and small["trouble_3"] > 35 > 20 > small["trouble_0"]
     )
-    assert min(found[name]["own_share"] for name in ("large", "small")) > 0.6
+    assert min(found[name].own_share for name in ("large", "small")) > 0.6
     assert sum(small.values()) == pytest.approx(100.0, abs=0.05) and min(small.values()) >= 0
     assert min(_gain(seed, turned=True) for seed in range(3)) > 0.005
 
@@ -127,7 +127,7 @@ def test_equal_truth_keeps_the_global_weights_and_loses_next_to_nothing() -> Non
     shares, gains = [], []
     for seed in range(6):
         method = _weights(_company(seed))
-        shares.append(max(each["own_share"] for each in method.describe()["segments"]))
+        shares.append(max(each.own_share for each in method.describe().segments))
         gains.append(_gain(seed, turned=False))
     assert sum(share == 0.0 for share in shares) >= 5 and max(shares) < 0.2
     assert min(gains) > -0.0005
@@ -136,12 +136,12 @@ def test_equal_truth_keeps_the_global_weights_and_loses_next_to_nothing() -> Non
 def test_a_small_segment_has_exactly_the_global_weights_and_is_named() -> None:
     rows = _company(0, turned=True)
     method = _weights(rows)
-    tiny = next(each for each in method.describe()["segments"] if each["segment"] == "tiny")
-    assert 0 < tiny["leaving_accounts"] < LEAVERS_PER_SEGMENT and tiny["accounts"] == 16
+    tiny = next(each for each in method.describe().segments if each.segment == "tiny")
+    assert 0 < tiny.leaving_accounts < LEAVERS_PER_SEGMENT and tiny.accounts == 16
     assert (
-        tiny["pooled"] == "too few"
-        and tiny["own_share"] == 0.0
-        and tiny["weights"] == method.describe()["weights"]
+        tiny.pooled == "too few"
+        and tiny.own_share == 0.0
+        and tiny.weights == method.describe().weights
     )
     of_tiny = rows.rows(rows.keys[SEGMENT].to_numpy() == "tiny")
     common = method.global_.margin(of_tiny.features)
@@ -215,10 +215,8 @@ def test_accounts_without_a_segment_are_one_of_their_own() -> None:
 def test_one_segment_alone_departs_from_nothing() -> None:
     rows = _company(0, sizes=(200, 0, 0))
     method = _weights(rows)
-    assert [each["pooled"] for each in method.describe()["segments"]] == [
-        "no difference beyond chance"
-    ]
-    assert method.describe()["pull_leavers"] is None
+    assert [each.pooled for each in method.describe().segments] == ["no difference beyond chance"]
+    assert method.describe().pull_leavers is None
 
 
 def test_the_order_of_rows_does_not_matter() -> None:
@@ -246,11 +244,10 @@ def test_the_order_of_rows_does_not_matter() -> None:
     ]
     np.testing.assert_allclose(lines[0], lines[1], atol=1e-5)
     for one, other in zip(
-        _weights(rows).describe()["segments"], again.describe()["segments"], strict=True
+        _weights(rows).describe().segments, again.describe().segments, strict=True
     ):
         assert (
-            one["weights"] == pytest.approx(other["weights"], abs=0.02)
-            and one["segment"] == other["segment"]
+            one.weights == pytest.approx(other.weights, abs=0.02) and one.segment == other.segment
         )
     assert _weights(rows).describe() == _weights(rows).describe()
 

@@ -10,6 +10,9 @@ import pytest
 from rich.console import Console
 
 from models.bench import METRICS, BenchResult, JudgedOn, SegmentVerdict
+from models.contenders import CohortDetails
+from models.methods.cohort import SegmentLine
+from models.methods.segment_weights import SegmentShare, SegmentWeightsDetails
 from models.metrics import Estimate
 from pipeline.reports.bench import HEADINGS, WIDTH, bench_json, bench_lines
 
@@ -128,35 +131,30 @@ def test_whether_contacts_pay_is_said_with_its_interval(low: float, high: float,
 
 def test_a_segment_of_few_is_named_with_its_leavers_and_the_verdict_stands_in_words() -> None:
     weights = {"active_days_28d": 60.0, "days_since_use": 40.0}
-    tiny = {
-        "segment": "tiny",
-        "accounts": 16,
-        "leaving_accounts": 7,
-        "own_share": 0.0,
-        "pooled": "too few",
-    }
-    own = {
-        "segment": "large",
-        "accounts": 400,
-        "leaving_accounts": 90,
-        "own_share": 0.82,
-        "pooled": "",
-        "weights": {"active_days_28d": 31.0, "days_since_use": 69.0},
-    }
-    line = {"level_share": 0.7, "slope_share": 0.0}
-    cohorts = [
-        {**own, **line, "level": 0.31, "slope": 1.0},
-        {**tiny, **line, "level_share": 0.0, "level": 0.0, "slope": 1.0},
-    ]
+    own = {"active_days_28d": 31.0, "days_since_use": 69.0}
+    tiny = {"segment": "tiny", "accounts": 16, "leaving_accounts": 7}
+    facts = {"segment": "large", "accounts": 400, "leaving_accounts": 90}
+    cohorts = (
+        SegmentLine(**facts, level=0.31, level_share=0.7, slope=1.0, slope_share=0.0, pooled=""),
+        SegmentLine(
+            **tiny, level=0.0, level_share=0.0, slope=1.0, slope_share=0.0, pooled="too few"
+        ),
+    )
     gap = Estimate(-0.01, -0.02, -0.001)
     benched = replace(
         result(),
         details={
-            "segment_weights": {
-                "weights": weights,
-                "segments": [own, {**tiny, "weights": weights}],
-            },
-            "cohort": {"segments": cohorts},
+            "segment_weights": SegmentWeightsDetails(
+                weights=weights,
+                columns={},
+                is_declared=False,
+                pull_leavers=40.0,
+                segments=(
+                    SegmentShare(**facts, own_share=0.82, pooled="", weights=own),
+                    SegmentShare(**tiny, own_share=0.0, pooled="too few", weights=weights),
+                ),
+            ),
+            "cohort": CohortDetails(cohorts),
         },
         by_segment=(
             SegmentVerdict(
