@@ -35,6 +35,10 @@ RUNS = pa.schema(
     ]
 )
 SHOWN_RUNS = 8
+KEPT_STATES = ("published", "superseded")
+"""States of runs whose rows are there: one that `failed` never had any, of one that was `removed`
+they are gone.
+"""
 PUBLISHED = ("scores", "drivers", "portfolio")
 """Tables whose rows a row in `runs` makes current."""
 
@@ -200,10 +204,13 @@ def roll_back(store: Store, run_id: str, now: datetime) -> list[str]:
             f" {'Newest runs' if chosen.empty else 'They are'}:{listing or ' none yet.'}"
         )
     target_run = dict(chosen.iloc[0])
-    if target_run["state"] == "failed":
-        raise NotFound(
-            f"run {target_run['run_id']} failed and was never published; choose a published one."
+    if target_run["state"] not in KEPT_STATES:
+        why = (
+            "is too old: its rows are gone ([store] keep_runs_days)"
+            if target_run["state"] == "removed"
+            else "failed and was never published"
         )
+        raise NotFound(f"run {target_run['run_id']} {why}; choose a published one.")
     order = ["as_of", "published_at"]
     newer = rows[
         (rows["target"] == target_run["target"])

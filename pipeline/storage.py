@@ -9,6 +9,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -78,9 +79,12 @@ class Store:
             if isinstance(rows, pd.DataFrame)
             else rows
         )
-        predicate = replace if replace is not None and self.exists(table) else None
+        exists = self.exists(table)
+        predicate = replace if replace is not None and exists else None
         keys = list(partition_by) or None
         try:
+            if exists:
+                _log_no_values(self.delta(table))
             if append:
                 write_deltalake(
                     str(self.path(table)),
@@ -88,6 +92,7 @@ class Store:
                     mode="append",
                     partition_by=keys,
                     schema_mode="merge",
+                    configuration=NO_VALUES_IN_LOG,
                 )
             else:
                 write_deltalake(
@@ -97,6 +102,7 @@ class Store:
                     predicate=predicate,
                     partition_by=keys,
                     schema_mode="merge" if predicate else "overwrite",
+                    configuration=NO_VALUES_IN_LOG,
                 )
         except (OSError, DeltaError) as error:
             raise StoreError(_write_failure(self.path(table), error)) from error
@@ -155,36 +161,97 @@ class Store:
         """Columns of a table."""
         return [each.name for each in self.delta(table).schema().fields]
 
-    def erase(self, table: str, column: str, values: Sequence[str]) -> int:
-        """Remove the rows with one of these values for good: the versions before are given up.
-        Returns how many there were.
+    def erase(
+        self, table: str, gone: pc.Expression, *, blank: Mapping[str, pc.Expression] | None = None
+    ) -> int:
+        """Remove rows from the current version; returns how many there were. What earlier versions
+        hold goes with `give_up_versions`.
+
+        Parameters
+        ----------
+        gone
+            True for the rows to remove; null counts as false.
+        blank
+            Column -> where its value goes while the row stays.
 
         Raises
         ------
         StoreError
-            When the folder cannot be written, or another writer was faster.
+            When the disk is full, the folder cannot be written, or another writer was faster.
         """
         delta = self.delta(table)
         rows = delta.to_pyarrow_dataset()
-        # Read as text: a column of a category or a wide string compares with nothing else.
-        gone = pc.field(column).cast(pa.string()).isin(list(values))
-        count = int(rows.count_rows(filter=gone))
-        if not count:
+        gone = pc.coalesce(gone, pc.scalar(False))
+        with _whole(self.path(table)):
+            count = int(rows.count_rows(filter=gone))
+            blanked = {
+                name: condition
+                for name, condition in (blank or {}).items()
+                if rows.count_rows(filter=condition)
+            }
+        if not count and not blanked:
             return 0
+        columns = {
+            name: pc.if_else(
+                pc.coalesce(blanked[name], pc.scalar(False)),
+                pa.scalar(None, rows.schema.field(name).type),
+                pc.field(name),
+            )
+            if name in blanked
+            else pc.field(name)
+            for name in rows.schema.names
+        }
         try:
+            _log_no_values(delta)
             # Delta's own delete writes text in a type that filters of other readers cannot compare.
             write_deltalake(
                 str(self.path(table)),
-                rows.scanner(filter=~gone).to_reader(),
+                rows.scanner(columns=columns, filter=~gone).to_reader(),
                 mode="overwrite",
                 partition_by=delta.metadata().partition_columns or None,
-            )
-            self.delta(table).vacuum(
-                retention_hours=0, dry_run=False, enforce_retention_duration=False
             )
         except (OSError, DeltaError) as error:
             raise StoreError(_write_failure(self.path(table), error)) from error
         return count
+
+    def give_up_versions(self, table: str) -> None:
+        """Remove every file that the current version does not need, what a killed writer left
+        behind among them, and every older entry of the log. The number of the version goes on.
+
+        Raises
+        ------
+        StoreError
+            When the disk is full, or the folder cannot be written.
+        """
+        folder = self.path(table)
+        try:
+            _log_no_values(self.delta(table))
+            self.delta(table).vacuum(
+                retention_hours=0, dry_run=False, enforce_retention_duration=False, full=True
+            )
+            for aside in folder.rglob("*#*"):  # a file that was being written
+                aside.unlink()
+            delta = self.delta(table)
+            kept = f"{delta.version():020d}"
+            log = folder / "_delta_log"
+            older = sorted(
+                entry
+                for entry in log.iterdir()
+                if entry.name != "_last_checkpoint" and not entry.name.startswith(kept)
+            )
+            if older:
+                delta.create_checkpoint()
+            for entry in older:
+                entry.unlink()
+        except (OSError, DeltaError) as error:
+            raise StoreError(_write_failure(folder, error)) from error
+
+    def drop(self, table: str) -> None:
+        """Remove a table with all its versions."""
+        try:
+            shutil.rmtree(self.path(table))
+        except OSError as error:
+            raise StoreError(_write_failure(self.path(table), error)) from error
 
     def version(self, table: str) -> int:
         """Number of the version that a reader sees now."""
@@ -234,6 +301,18 @@ class Store:
             handle.write(str(os.getpid()))
             handle.flush()
             yield
+
+
+NO_VALUES_IN_LOG = {"delta.dataSkippingNumIndexedCols": "0"}
+"""Delta's log would keep the smallest and largest value of each column: names of accounts, where
+nobody who deletes a row looks for them.
+"""
+
+
+def _log_no_values(delta: DeltaTable) -> None:
+    """Keep values out of the log of a table that another release began."""
+    if not NO_VALUES_IN_LOG.items() <= delta.metadata().configuration.items():
+        delta.alter.set_table_properties(NO_VALUES_IN_LOG)
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """DuckDB as the engine: one in-memory connection per run."""
 
-import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ import duckdb
 from features.sql import identifier as identifier
 from features.sql import standard_literal
 from features.windows import US_PER_DAY
+from pipeline.edge.scratch import scratch_name
 
 literal = standard_literal
 """DuckDB takes a literal of standard SQL everywhere."""
@@ -37,7 +37,7 @@ def connect(
         Default: a folder of this process below the system's temporary folder, made only when
         needed.
     """
-    spill = spill_directory or Path(tempfile.gettempdir()) / f"tenure-spill-{os.getpid()}"
+    spill = spill_directory or Path(tempfile.gettempdir()) / scratch_name("spill")
     connection = duckdb.connect(
         ":memory:",
         config={"threads": threads, "memory_limit": memory_limit, "temp_directory": str(spill)},

@@ -2,11 +2,9 @@
 `changes`.
 """
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +28,7 @@ from models.changes import (
     split,
 )
 from pipeline.config.schema import Project, Target
+from pipeline.edge.scratch import scratch_folder
 from pipeline.engine.duckdb import connected
 from pipeline.jobs.accounts import account_named
 from pipeline.jobs.features import build_scoring
@@ -282,11 +281,11 @@ def _build(
 ) -> pd.DataFrame:
     """Feature rows of a date for a model's cards, from the data as staged for a run."""
     with (
-        tempfile.TemporaryDirectory(prefix="tenure-changes-") as folder,
+        scratch_folder("changes") as folder,
         connected() as connection,
         same_version_needed(data),
     ):
-        aside = past_workspace(workspace, project, data.staged, Path(folder))
+        aside = past_workspace(workspace, project, data.staged, folder)
         built = build_scoring(aside, connection, past_target(project, target), day, bundle.choices)
         bundle.published.check_signals(built.signals)
         columns = listed(bundle.published.columns)

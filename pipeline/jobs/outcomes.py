@@ -33,7 +33,7 @@ from pipeline.jobs.features import data_until, grid_candidates, take_labels
 from pipeline.jobs.past_runs import PastRun, past_project, past_target
 from pipeline.jobs.stage import load_staged
 from pipeline.jobs.treated import treated_rows
-from pipeline.ledger import current_run, nothing_published, run_dates, run_rows
+from pipeline.ledger import KEPT_STATES, current_run, nothing_published, run_dates, run_rows
 from pipeline.staging.staged import StagedSource
 from pipeline.workspace import Workspace, target_rule
 
@@ -217,7 +217,7 @@ def _runs(workspace: Workspace, target: Target) -> tuple[pd.DataFrame, int, int]
     run speaks for.
     """
     rows = run_rows(workspace.store)
-    mine = rows[(rows["target"] == target.name) & (rows["state"] != "failed")]
+    mine = rows[(rows["target"] == target.name) & rows["state"].isin(KEPT_STATES)]
     if mine.empty:
         return (
             mine.assign(scored_at=pd.Series(dtype="datetime64[us]"), in_time=pd.Series(dtype=bool)),

@@ -18,7 +18,7 @@ from features.errors import ArtifactMismatch, ConfigError, NotFound
 from models.bundle import Bundle, read_bundle
 from pipeline.config import config_from_text, config_hash, config_text, hash_of_text
 from pipeline.config.schema import Project, Target
-from pipeline.ledger import run_rows
+from pipeline.ledger import KEPT_STATES, run_rows
 from pipeline.storage import Store
 from pipeline.tracking import client
 from pipeline.workspace import Workspace
@@ -97,7 +97,7 @@ def find_run(workspace: Workspace, target: Target, wanted: str) -> PastRun:
         When there is none or several, listing the newest runs.
     """
     rows = run_rows(workspace.store)
-    mine = rows[(rows["target"] == target.name) & (rows["state"] != "failed")]
+    mine = rows[(rows["target"] == target.name) & rows["state"].isin(KEPT_STATES)]
     try:
         day = pd.Timestamp(date.fromisoformat(wanted))
     except ValueError:

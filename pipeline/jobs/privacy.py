@@ -1,25 +1,43 @@
-"""What is kept of accounts, and for how long: deletion on request, and the retention period of
-published tables.
+"""What is kept of accounts, and for how long: deletion on request, consent that was withdrawn, and
+the retention period of published rows.
+
+All three walk `pipeline/kept.py`.
 """
 
-from collections.abc import Mapping, Sequence
+import html
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import reduce
+from operator import or_
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from features.errors import NotFound
+from features.errors import ConfigError, NotFound
+from pipeline.edge.file_names import file_name
+from pipeline.edge.scratch import remove_left_behind
+from pipeline.edge.text import visible
 from pipeline.jobs.accounts import account_named
+from pipeline.kept import ACCOUNT, Kept, kept_as
+from pipeline.ledger import KEPT_STATES, append_run, run_rows
+from pipeline.staging.roll_up import INSIDE_ACCOUNT
 from pipeline.storage import Store
 from pipeline.workspace import Workspace
 
-ACCOUNT = "account_id"
+FORGOTTEN = "(forgotten)"
+NAME = "name"
 
 
 @dataclass(frozen=True)
 class Forgotten:
-    """Rows removed by table, and pages removed because they named the account."""
+    """Rows removed by table, and files removed because they named the account."""
 
     account_id: str
     rows: Mapping[str, int]
@@ -27,69 +45,284 @@ class Forgotten:
 
 
 def forget_account(workspace: Workspace, account: str) -> Forgotten:
-    """Remove every row of an account (its id or name) from the store, earlier versions of the
+    """Remove every trace of an account (its id or name) from the store, earlier versions of its
     tables with it, and the pages that name it.
 
-    Models are not trained anew: they hold no row of an account, only what all rows together taught.
+    Models and what MLflow keeps stay: they name no account, only what all rows together taught.
     The source is not touched: an account that is still there comes back with the next staging.
 
     Raises
     ------
     NotFound
         When no table holds the account, naming the nearest, or several accounts have that name.
+    ConfigError
+        When its rows are counted with its parent's.
     """
     store = workspace.store
-    tables = [name for name in store.tables() if ACCOUNT in store.columns(name)]
-    account_id = _id_of(store, tables, account)
-    names = {account_id, *_names_of(store, account_id)}
-    pages = _pages_that_name(workspace.folder / "reports", names)
-    rows = {name: store.erase(name, ACCOUNT, [account_id]) for name in tables}
-    for page in pages:
-        page.unlink()
-    return Forgotten(account_id, {name: count for name, count in rows.items() if count}, pages)
+    account_id = _id_of(store, account)
+    _refuse_child(store, account_id)
+    return _forget(workspace, [account_id])
 
 
-def _id_of(store: Store, tables: Sequence[str], account: str) -> str:
-    """The account's id: an id that any table holds, else the one published account of that name."""
-    for table in tables:
-        if len(store.read(table, columns=[ACCOUNT], filters=[(ACCOUNT, "=", account)])):
-            return account
-    if not store.exists("portfolio"):
+def forget_without_consent(workspace: Workspace, denied: Iterable[str]) -> Forgotten | None:
+    """Remove what is kept of accounts that withhold consent; None where nothing is."""
+    held = _held(workspace.store, denied)
+    return _forget(workspace, held) if held else None
+
+
+def _forget(workspace: Workspace, accounts: Sequence[str]) -> Forgotten:
+    store = workspace.store
+    ids = _with_merged(store, accounts)
+    words = _words_of(store, ids)
+    files = _files_that_name(workspace.folder / "reports", ids, words)
+    for file in files:
+        file.unlink()
+    rows = {}
+    for table in store.tables():
+        kept = _kept(store, table)
+        if kept.names_accounts:
+            rows[table] = _erase(store, table, kept, ids, words)
+    remove_left_behind()
+    return Forgotten(accounts[0], {name: count for name, count in rows.items() if count}, (*files,))
+
+
+def _erase(store: Store, table: str, kept: Kept, ids: Sequence[str], words: Sequence[str]) -> int:
+    """Take the accounts out of one table and its past; returns the rows that went."""
+    if kept.is_cache:
+        store.drop(table)
+        return 0
+    if table == "staged_sources":
+        return _erase_quotes(store, table, words)
+    columns = store.columns(table)
+    conditions = [
+        *(_is_one_of(name, ids) for name in kept.accounts if name in columns),
+        *(_names_one_of(name, words) for name in kept.texts if name in columns),
+    ]
+    blank = {name: _is_one_of(name, ids) for name in kept.mentions if name in columns}
+    count = store.erase(table, reduce(or_, conditions, pc.scalar(False)), blank=blank)
+    store.give_up_versions(table)
+    return count
+
+
+def _is_one_of(column: str, values: Sequence[str]) -> pc.Expression:
+    # Read as text: a column of a category or a wide string compares with nothing else.
+    return pc.field(column).cast(pa.string()).isin(list(values))
+
+
+def _names_one_of(column: str, words: Sequence[str]) -> pc.Expression:
+    """Whether a text holds one of the words whole, in any case, as it is or as JSON writes it."""
+    forms = {form for word in words for form in (word, json.dumps(word, ensure_ascii=False)[1:-1])}
+    return pc.match_substring_regex(pc.field(column), pattern=_whole_words(forms), ignore_case=True)
+
+
+def _whole_words(words: Iterable[str]) -> str:
+    """A pattern that RE2 and Python read alike; an id "1" is no part of "2019"."""
+    escaped = "|".join(re.sub(r"([!-/:-@\[-^`{-~])", r"\\\1", word) for word in sorted(words))
+    return rf"(^|[^\w])({escaped})($|[^\w])"
+
+
+def _erase_quotes(store: Store, table: str, words: Sequence[str]) -> int:
+    """Take the words out of notes and questions that quote values of a source."""
+    pattern = re.compile(_whole_words(words), re.IGNORECASE)
+
+    def without(value: Any) -> Any:
+        if isinstance(value, str):
+            return pattern.sub(rf"\1{FORGOTTEN}\3", value)
+        if isinstance(value, list):
+            return [without(each) for each in value]
+        if isinstance(value, dict):
+            return {key: without(each) for key, each in value.items()}
+        return value
+
+    entries = store.read(table)
+    facts = []
+    for text in entries["facts"]:
+        plain = json.loads(text)
+        quoting = {key: without(plain[key]) for key in ("notes", "questions") if key in plain}
+        facts.append(json.dumps({**plain, **quoting}, sort_keys=True))
+    if facts != list(entries["facts"]):
+        store.write(table, pa.Table.from_pandas(entries.assign(facts=facts), preserve_index=False))
+    store.give_up_versions(table)
+    return 0
+
+
+# --- whose words
+
+
+def _kept(store: Store, table: str) -> Kept:
+    return kept_as(table, tuple(store.columns(table)))
+
+
+def _id_of(store: Store, account: str) -> str:
+    """The account's id: an id that anything kept holds, else the one account of that name."""
+    if _held(store, [account]):
+        return account
+    people = pd.DataFrame(_named(store), columns=[ACCOUNT, NAME]).drop_duplicates()
+    if people.empty:
         raise NotFound(
             f"no table of {store.folder} holds account {account!r}. Ids are written as in your"
-            " tables; names are known once `tenure score` has published."
+            " tables; names are known once your accounts were read."
         )
-    people = store.read("portfolio", columns=[ACCOUNT, "name"]).drop_duplicates()
     return account_named(account, people, f"in the tables of {store.folder}")
 
 
-def drop_old_runs(store: Store, target: str, as_of: pd.Timestamp, keep_days: int) -> dict[str, int]:
-    """Remove published rows of dates more than `keep_days` before a run; returns rows removed by
-    table.
+def _refuse_child(store: Store, account_id: str) -> None:
+    if not store.exists("families"):
+        return
+    families = store.read("families")
+    roots = list(families["root_id"][families[ACCOUNT] == account_id])
+    if roots:
+        raise ConfigError(
+            f"the rows of {account_id} are counted with those of {roots[0]} and cannot be told"
+            " apart. Delete it at the source, run `tenure run`, then forget it: what is left of it"
+            f" are earlier versions. Or forget {roots[0]}, which removes all of the family."
+        )
 
-    The rows of `runs` stay: they say that and when a run was published, and hold no account.
-    """
-    published = store.read("scores", columns=["run_id", "as_of"], filters=[("target", "=", target)])
-    old = sorted(set(published["run_id"][published["as_of"] < as_of - timedelta(days=keep_days)]))
-    tables = [
-        name
-        for name in ("scores", "drivers", "portfolio", f"features_scored_{target}")
-        if store.exists(name)
+
+def _held(store: Store, accounts: Iterable[str]) -> list[str]:
+    """Those of the accounts of which any file of the store, of whatever version, holds a row."""
+    wanted = sorted(set(accounts))
+    if not wanted:
+        return []
+    rows = _kept_rows(store, (ACCOUNT,), lambda: _is_one_of(ACCOUNT, wanted))
+    return sorted({str(account) for (account,) in rows})
+
+
+def _named(store: Store) -> Iterator[tuple[str, str]]:
+    """Ids with every name they have or had."""
+    for account, name in _kept_rows(store, (ACCOUNT, NAME)):
+        yield str(account), str(name)
+
+
+def _with_merged(store: Store, accounts: Sequence[str]) -> list[str]:
+    """The accounts, and those that became part of them."""
+    became = set(_kept_rows(store, (ACCOUNT, "merged_into")))
+    ids = set(accounts)
+    while more := {part for part, whole in became if whole in ids} - ids:
+        ids |= more
+    return sorted(ids)
+
+
+def _words_of(store: Store, ids: Sequence[str]) -> list[str]:
+    """What tells who an account is: ids, names, and addresses of its people."""
+    words = set(ids)
+
+    def mine() -> pc.Expression:
+        return _is_one_of(ACCOUNT, ids)
+
+    words |= {str(name) for _, name in _kept_rows(store, (ACCOUNT, NAME), mine)}
+    for column in INSIDE_ACCOUNT:
+        # `u1` is somebody else elsewhere, an address is nobody else.
+        people = {str(person) for _, person in _kept_rows(store, (ACCOUNT, column), mine)}
+        words |= {person for person in people if "@" in person}
+    return sorted(word for word in words if word.strip())
+
+
+def _kept_rows(
+    store: Store, columns: tuple[str, ...], only: Callable[[], pc.Expression] | None = None
+) -> Iterator[tuple[Any, ...]]:
+    """Distinct values of some columns in every file of every version that has them all."""
+    for table in store.tables():
+        for file in sorted(store.path(table).rglob("*.parquet")):
+            if "_delta_log" in file.parts:
+                continue
+            try:
+                if not set(columns) <= set(pq.read_schema(file).names):
+                    continue
+                rows = pq.read_table(
+                    file, columns=list(columns), filters=only() if only else None, partitioning=None
+                )
+            except (OSError, pa.ArrowException):
+                continue  # half a file of a writer that was killed; readers are told of others
+            distinct = rows.group_by(list(columns)).aggregate([])
+            for row in zip(*(distinct[name].to_pylist() for name in columns), strict=True):
+                if None not in row:
+                    yield row
+
+
+def _files_that_name(folder: Path, ids: Sequence[str], words: Sequence[str]) -> list[Path]:
+    """Files in a folder that name one of the accounts, as text or as their own name."""
+    own = {file_name(account, ending) for account in ids for ending in (".html", ".json", ".csv")}
+    seen = {form for word in words for form in _as_drawn(word)}
+    return [
+        file
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and (file.name in own or any(form in _text_of(file) for form in seen))
     ]
-    removed = {name: store.erase(name, "run_id", old) for name in tables if old}
+
+
+def _as_drawn(word: str) -> set[str]:
+    """The word as pages and files write it."""
+    shown = visible(word, one_line=True)
+    forms = {word, shown, visible(word)}
+    forms |= {json.dumps(form)[1:-1] for form in tuple(forms)}
+    return forms | {form.replace('"', '""') for form in tuple(forms)}
+
+
+def _text_of(file: Path) -> str:
+    """The bytes as text, with the escapes of pages undone beside them."""
+    text = file.read_bytes().decode("utf-8", "replace")
+    return text + html.unescape(text) if "&" in text else text
+
+
+# --- for how long
+
+
+def drop_old_runs(workspace: Workspace, target: str, as_of: pd.Timestamp) -> dict[str, int]:
+    """Remove what was published of dates more than `[store] keep_runs_days` before a run, in tables
+    and as pages; returns rows removed by table.
+
+    The rows of `runs` stay, as `removed`: they say that and when a run was published, and hold no
+    account.
+    """
+    store, first = workspace.store, first_kept(workspace, as_of)
+    if first is None:
+        return {}
+    ledger = run_rows(store)
+    mine = ledger[(ledger["target"] == target) & ledger["state"].isin(KEPT_STATES)]
+    published = store.read("scores", columns=["run_id", "as_of"], filters=[("target", "=", target)])
+    old = sorted(
+        {run for rows in (mine, published) for run in rows["run_id"][rows["as_of"] < first]}
+    )
+    removed = {}
+    for table in store.tables():
+        columns = store.columns(table)
+        kept = kept_as(table, tuple(columns))
+        conditions = [_is_one_of(name, old) for name in kept.runs if old]
+        if kept.dated is not None:
+            before = pc.field(kept.dated) < pa.scalar(first.to_pydatetime(), pa.timestamp("us"))
+            of_target = _is_one_of("target", [target]) if "target" in columns else pc.scalar(True)
+            conditions.append(before & of_target)
+        if conditions:
+            removed[table] = store.erase(table, reduce(or_, conditions))
+            if removed[table]:
+                store.give_up_versions(table)
+    for page in _old_pages(workspace.folder / "reports" / target, old, first):
+        page.unlink()
+    runs: list[Any] = mine[mine["run_id"].isin(old)].to_dict("records")
+    for run in runs:
+        note = f"rows removed: older than {workspace.project.store.keep_runs_days} days"
+        append_run(store, {**run, "state": "removed", "note": note, "published_at": workspace.now})
     return {name: count for name, count in removed.items() if count}
 
 
-def _names_of(store: Store, account: str) -> set[str]:
-    """Names the account had; pages show them instead of its id."""
-    if not store.exists("portfolio"):
-        return set()
-    rows = store.read("portfolio", columns=[ACCOUNT, "name"])
-    return {str(name) for name in rows["name"][rows[ACCOUNT] == account].dropna()}
+def first_kept(workspace: Workspace, as_of: pd.Timestamp) -> pd.Timestamp | None:
+    """The earliest date of which rows are kept beside a run; None: all are."""
+    days = workspace.project.store.keep_runs_days
+    return None if days is None else as_of - timedelta(days=days)
 
 
-def _pages_that_name(folder: Path, names: set[str]) -> tuple[Path, ...]:
-    """Files under `reports/` that hold one of these names."""
-    files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
-    wanted = [name.encode() for name in names]
-    return tuple(file for file in files if any(name in file.read_bytes() for name in wanted))
+def _old_pages(folder: Path, runs: Sequence[str], first: pd.Timestamp) -> Iterator[Path]:
+    """Pages in folders of earlier dates, and those that name a run that is gone."""
+    for page in sorted(folder.rglob("*")):
+        if not page.is_file():
+            continue
+        dates = [part for part in page.relative_to(folder).parts[:-1] if _is_date(part)]
+        if any(pd.Timestamp(day) < first for day in dates):
+            yield page
+        elif runs and any(run in _text_of(page) for run in runs):
+            yield page
+
+
+def _is_date(name: str) -> bool:
+    return re.fullmatch(r"\d{4}-\d{2}-\d{2}", name) is not None

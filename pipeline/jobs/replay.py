@@ -3,16 +3,15 @@ published.
 """
 
 import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from pipeline.config.schema import Target
+from pipeline.edge.scratch import scratch_folder
 from pipeline.engine.duckdb import connected
 from pipeline.jobs.driver_rows import SPOKEN, keeps_one_sentence, read_drivers
 from pipeline.jobs.past_runs import (
@@ -114,8 +113,8 @@ def replay_run(workspace: Workspace, target: Target, wanted: str) -> Replay:
     run = find_run(workspace, target, wanted)
     bundle, project = past_bundle(workspace, target, run), past_project(workspace, run)
     then = past_target(project, target)
-    with tempfile.TemporaryDirectory(prefix="tenure-replay-") as folder:
-        aside = past_workspace(workspace, project, run.staged, Path(folder))
+    with scratch_folder("replay") as folder:
+        aside = past_workspace(workspace, project, run.staged, folder)
         with connected() as connection, same_version_needed(run):
             derived = score_target(
                 aside, connection, then, run.day, allow_stale=run.accepted_stale, bundle=bundle

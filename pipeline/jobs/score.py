@@ -421,8 +421,7 @@ def _publish(
         "published_at": workspace.now,
     }
     append_run(store, run)
-    if workspace.project.store.keep_runs_days is not None:
-        drop_old_runs(store, target.name, as_of, workspace.project.store.keep_runs_days)
+    drop_old_runs(workspace, target.name, as_of)
     # A run of a later date is no "last run" to compare with.
     is_before = previous is not None and previous["run_id"] != run_id and previous["as_of"] <= as_of
     before = json.loads(previous["counts"]) if previous is not None and is_before else None

@@ -1,21 +1,24 @@
 """Read every source, check it against its contract, and keep the result in the store."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import duckdb
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from features.errors import ConfigError
 from pipeline.engine.duckdb import Connection, columns_of, identifier, row, rows
 from pipeline.engine.facts import prepare
+from pipeline.jobs.privacy import forget_without_consent
 from pipeline.staging import StagedSource, stage
 from pipeline.staging.derived import derive
 from pipeline.staging.reach import RECORDS, entered_until
 from pipeline.staging.roll_up import families
 from pipeline.staging.sentiment import no_texts
+from pipeline.staging.sources import denied_accounts
 from pipeline.staging.staged import from_json
 from pipeline.workspace import Workspace
 
@@ -49,11 +52,7 @@ def stage_sources(
     for source in staged.values():
         _write_rows(workspace, connection, source)
         connection.execute(f"drop table {source.table}")
-        bad = connection.sql(f"select * from quarantine_{source.name}").to_arrow_table()
-        if bad.num_rows:
-            workspace.store.write(
-                QUARANTINE, bad, replace=f"source = '{source.name}'", partition_by=["source"]
-            )
+    _write_bad_rows(workspace, connection, [*staged])
     staged |= earlier
     entries = [
         {"source": name, "facts": staged[name].to_json()} for name in workspace.project.sources
@@ -65,7 +64,26 @@ def stage_sources(
     ):
         workspace.store.write(STAGED_SOURCES, pa.Table.from_pylist(entries))
     workspace.store.keep_versions(STAGED_SOURCES, workspace.project.store.replay_days)
+    forget_without_consent(workspace, denied_accounts(connection))
     return staged
+
+
+def _write_bad_rows(workspace: Workspace, connection: Connection, staged: Sequence[str]) -> None:
+    """Keep the bad rows of this reading, and none of an earlier one: they are raw, with all that
+    people wrote.
+    """
+    store = workspace.store
+    bad = pa.concat_tables(
+        connection.sql(f"select * from quarantine_{name}").to_arrow_table() for name in staged
+    )
+    if store.exists(QUARANTINE):
+        others = store.delta(QUARANTINE).to_pyarrow_table(filters=[("source", "not in", staged)])
+        kept = others.filter(pc.is_in(others["source"], pa.array([*workspace.project.sources])))
+        bad = pa.concat_tables([bad, kept.select(bad.column_names)], promote_options="permissive")
+    elif not bad.num_rows:
+        return
+    store.write(QUARANTINE, bad, partition_by=["source"])
+    store.give_up_versions(QUARANTINE)
 
 
 def _with_ends_of_entry(

@@ -9,7 +9,6 @@ import gzip
 import io
 import itertools
 import re
-import tempfile
 import zipfile
 import zlib
 from collections import Counter
@@ -26,6 +25,7 @@ from features.errors import ContractError
 from pipeline.config.checks import nearest
 from pipeline.config.schema import Source
 from pipeline.edge.locations import has_secret, shown_location
+from pipeline.edge.scratch import scratch_folder
 from pipeline.engine.duckdb import Connection, columns_of, identifier, literal, row, rows
 from pipeline.staging.casts import Physical
 from pipeline.staging.inputs import hashes, refuse_cut_off, unchanged
@@ -324,8 +324,8 @@ def _csv_table(
     """
     relation = _free_name("raw_csv")
     rejects = _free_name("csv_rejects")
-    with tempfile.TemporaryDirectory(prefix="tenure-") as folder:
-        readable = [_as_utf8(path, _encoding_of(path, source), Path(folder)) for path in files]
+    with scratch_folder("read") as folder:
+        readable = [_as_utf8(path, _encoding_of(path, source), folder) for path in files]
         parts = [
             _csv_select(list(group), header, delimiter, above, rejects)
             for (header, delimiter, above), group in itertools.groupby(
@@ -516,7 +516,7 @@ def _unpacked(archive: Path, member: str | None, resources: ExitStack) -> Path:
                 f"{archive.name} holds {', '.join(known) or 'no table'}; say which with"
                 ' table = "...".'
             )
-        folder = resources.enter_context(tempfile.TemporaryDirectory(prefix="tenure-"))
+        folder = resources.enter_context(scratch_folder("read"))
         return Path(content.extract(found[0], folder))
 
 

@@ -80,8 +80,12 @@ def stage(
         staged[name] = _staged(project, name, data_dir, connection, started)
     for name in set(staged) - wanted:
         drop_staged(connection, name)
-    connection.execute(f"DROP TABLE {DENIED}")
     return {name: staged[name] for name in project.sources if name in wanted}
+
+
+def denied_accounts(connection: Connection) -> set[str]:
+    """Accounts that withhold consent, as the tables staged last say."""
+    return {account for (account,) in rows(connection, f"SELECT account_id FROM {DENIED}")}
 
 
 def drop_staged(connection: Connection, name: str) -> None:
@@ -468,6 +472,12 @@ WHERE lost >= {FEWEST_LOST} AND 2 * lost > n ORDER BY lost DESC, 1 LIMIT {QUOTED
         count = row(self.connection, f"SELECT count(*) FROM {self.mapped_table} WHERE {denied}")[0]
         if count:
             self.connection.execute(f"DELETE FROM {self.mapped_table} WHERE {denied}")
+        if self.contract.table == "accounts" and self._is_mapped("parent_account_id"):
+            # A child stays, and no longer says whose it is.
+            self.connection.execute(
+                f"UPDATE {self.mapped_table} SET parent_account_id = NULL WHERE NOT"
+                f" {_not_denied('parent_account_id')}"
+            )
         return {NO_CONSENT: count}
 
     def _resolved(self) -> versions.Resolved:

@@ -3,6 +3,7 @@ their time is over.
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +13,7 @@ from small_company import Command, Company
 
 from features.errors import NotFound
 from pipeline.jobs.privacy import drop_old_runs, forget_account
+from pipeline.workspace import Workspace
 
 
 def _files_that_hold(folder: Path, account: str) -> list[Path]:
@@ -68,7 +70,12 @@ def test_runs_beyond_their_time_are_removed_and_the_ledger_stays(company_copy: C
     store.write("scores", old, append=True)
     runs = len(store.read("runs"))
 
-    assert drop_old_runs(store, target.name, newest, 400) == {}
-    assert drop_old_runs(store, target.name, newest, 399) == {"scores": len(old)}
+    def keeping(days: int) -> Workspace:
+        kept = replace(workspace.project.store, keep_runs_days=days)
+        return replace(workspace, project=replace(workspace.project, store=kept))
+
+    assert drop_old_runs(workspace, target.name, newest) == {}
+    assert drop_old_runs(keeping(400), target.name, newest) == {}
+    assert drop_old_runs(keeping(399), target.name, newest) == {"scores": len(old)}
 
     assert set(store.read("scores")["as_of"]) == {newest} and len(store.read("runs")) == runs
