@@ -8,6 +8,7 @@ import html
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import reduce
@@ -260,7 +261,13 @@ def _as_drawn(word: str) -> set[str]:
 
 
 def _text_of(file: Path) -> str:
-    """The bytes as text, with the escapes of pages undone beside them."""
+    """The bytes as text, with the escapes of pages undone beside them; of Parquet the values."""
+    if file.suffix == ".parquet":
+        with suppress(OSError, pa.ArrowException):
+            columns = pq.read_table(file, partitioning=None).columns
+            return "\n".join(
+                str(value) for column in columns for value in column.unique().to_pylist()
+            )
     text = file.read_bytes().decode("utf-8", "replace")
     return text + html.unescape(text) if "&" in text else text
 
