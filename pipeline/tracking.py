@@ -17,6 +17,14 @@ if TYPE_CHECKING:
 
 _TRIAL_METRICS = ("log_loss", "trees", "logistic_share")
 _ALIAS_UNKNOWN = re.compile(r"alias .* not found", re.IGNORECASE)
+# Where MLflow's database names files by their whole path.
+_PLACES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "storage_location"),
+)
+_LOCAL_ARTIFACTS = re.compile(r"file://.*/mlruns/artifacts")
 WAIT_SECONDS = 15
 """How long a locked database is waited for."""
 CHAMPION, CHALLENGER = "champion", "challenger"
@@ -57,6 +65,7 @@ def client(root: Path, tracking_uri: str | None) -> "MlflowClient":
     if tracking_uri is None:
         folder.mkdir(parents=True, exist_ok=True)
         refuse_damaged(folder)
+        settle(folder)
         tracking_uri = f"sqlite:///{folder}/mlflow.db"
     mlflow.set_tracking_uri(tracking_uri)
     return mlflow.MlflowClient(tracking_uri)
@@ -99,12 +108,56 @@ def refuse_damaged(folder: Path) -> None:
         )
 
 
+def settle(folder: Path) -> None:
+    """Have MLflow's records name the files beside them.
+
+    MLflow writes whole paths. In a copied or moved project they name the files of the original,
+    which training would write into.
+
+    Raises
+    ------
+    StoreError
+        The records name another folder and cannot be written.
+    """
+    database, here = folder / "mlflow.db", _artifacts(folder)
+    if not database.exists():
+        return
+    with closing(sqlite3.connect(database, timeout=WAIT_SECONDS)) as connection:
+        named = connection.execute("select distinct artifact_location from experiments").fetchall()
+        elsewhere = [place for (place,) in named if _is_copied_from(place, here)]
+        if not elsewhere:
+            return
+        try:
+            with connection:
+                for place in elsewhere:
+                    for table, column in _PLACES:
+                        connection.execute(
+                            f"update {table} set {column} = ? || substr({column}, ?)"
+                            f" where {column} = ? or substr({column}, 1, ?) = ?",
+                            (here, len(place) + 1, place, len(place) + 1, f"{place}/"),
+                        )
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"{database} names the models of another folder ({elsewhere[0]}), as after a copy,"
+                f" and cannot be set right ({error}). Give the project's folder write access."
+            ) from error
+
+
+def _artifacts(folder: Path) -> str:
+    return (folder / "artifacts").resolve().as_uri()
+
+
+def _is_copied_from(place: str | None, here: str) -> bool:
+    """Whether records of this product name a folder of another project."""
+    return place is not None and place != here and bool(_LOCAL_ARTIFACTS.fullmatch(place))
+
+
 def experiment_id(of: "MlflowClient", name: str, root: Path, tracking_uri: str | None) -> str:
     """The experiment of that name, made with artifacts below `root`/mlruns where it is new."""
     experiment = of.get_experiment_by_name(name)
     if experiment is not None:
         return str(experiment.experiment_id)
-    location = None if tracking_uri else (root / "mlruns" / "artifacts").resolve().as_uri()
+    location = None if tracking_uri else _artifacts(root / "mlruns")
     return str(of.create_experiment(name, artifact_location=location))
 
 
