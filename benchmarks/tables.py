@@ -18,9 +18,9 @@ from typing import Any
 
 import pandas as pd
 
+from benchmarks.table_quality import quality_of_rows
 from models.plan import TrainingPlan
 from models.table import TableOptions
-from models.table_quality import quality_of_rows
 
 DATA = Path(
     os.environ.get("TENURE_SHARED_DATA", Path(__file__).resolve().parents[2] / "shared" / "data")

@@ -40,13 +40,11 @@ class PopulationRule:
     max_age_days: int | None = None
 
 
-def activity_filter(rule: PopulationRule, row: str = "f") -> str:
+def activity_filter(rule: PopulationRule) -> str:
     """Condition that an event counts as activity; `true` when all do."""
-    conditions = [f"{row}.{column} > {value}" for column, value in rule.minimum]
+    conditions = [f"f.{column} > {value}" for column, value in rule.minimum]
     if rule.event_names:
-        conditions.append(
-            f"{row}.event_name in ({', '.join(literal(n) for n in rule.event_names)})"
-        )
+        conditions.append(f"f.event_name in ({', '.join(literal(n) for n in rule.event_names)})")
     return " and ".join(conditions) or "true"
 
 

@@ -79,7 +79,7 @@ class BrierParts:
     brier_within: float
 
 
-def brier_parts(labels: NDArray[Any], probability: Floats, bins: int = BINS) -> BrierParts:
+def brier_parts(labels: NDArray[Any], probability: Floats) -> BrierParts:
     """Return the parts of the Brier score over bins of equal count.
 
     brier = reliability - resolution + uncertainty + within, exactly; `within` is what binning
@@ -90,7 +90,7 @@ def brier_parts(labels: NDArray[Any], probability: Floats, bins: int = BINS) -> 
     [Murphy1973] A new vector partition of the probability score; [Stephenson2008, eq. 7] for the
     remainder.
     """
-    group = equal_count_bins(probability, bins)
+    group = equal_count_bins(probability, BINS)
     size = np.bincount(group)
     mean_p = np.bincount(group, weights=probability) / size
     rate = np.bincount(group, weights=labels) / size
@@ -173,25 +173,23 @@ def equal_count_bins(probability: Floats, bins: int = BINS) -> NDArray[np.intp]:
     return np.unique(number, return_inverse=True)[1].astype(np.intp)
 
 
-def ece(labels: NDArray[Any], probability: Floats, bins: int = BINS) -> float:
+def ece(labels: NDArray[Any], probability: Floats) -> float:
     """Return the expected calibration error: the mean distance of rate and probability over
     equal-count bins.
     """
-    group = equal_count_bins(probability, bins)
+    group = equal_count_bins(probability, BINS)
     return float(
         _ece(group, np.asarray(probability), np.asarray(labels, dtype=np.float64)[None, :])[0]
     )
 
 
-def ece_expected(
-    probability: Floats, bins: int = BINS, *, seed: int = 0, replicates: int = 200
-) -> float:
+def ece_expected(probability: Floats, *, seed: int = 0, replicates: int = 200) -> float:
     """Return the ECE that sampling alone gives when these probabilities are exactly right.
 
     An `ece` not above this is no evidence of miscalibration.
     """
     generator = np.random.default_rng(seed)
-    group = equal_count_bins(probability, bins)
+    group = equal_count_bins(probability, BINS)
     total, worlds = 0.0, 0
     step = max(1, _CHUNK_CELLS // max(1, len(probability)))
     while worlds < replicates:

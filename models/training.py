@@ -51,7 +51,6 @@ from models.splits import Block, Folds, searched, temporal_folds, thinned
 from models.timing import CYCLE_AUC, TimingApart, apart, timing_of
 from models.tuning import (
     BlendSettings,
-    OnTrial,
     TuningResult,
     choose_l2,
     help_tune,
@@ -107,7 +106,6 @@ Recipe = Callable[[TrainingSet, int], tuple[Member, ...]]
 def train(
     training_set: TrainingSet,
     plan: TrainingPlan | None = None,
-    on_trial: OnTrial | None = None,
     *,
     target: Mapping[str, Any] | None = None,
     journal: Path | None = None,
@@ -155,7 +153,7 @@ def train(
             f" {len(facts['candidates'])} simple methods, {facts['chosen']} did best."
         )
     else:
-        tuned = tune(training_set, folds, plan, on_trial, journal=journal, stop=stop, timing=timing)
+        tuned = tune(training_set, folds, plan, journal=journal, stop=stop, timing=timing)
         if len(tuned.trials) < plan.trials:
             notes.append(
                 f"the search ran out of time after {len(tuned.trials)} of {plan.trials} trials, so"

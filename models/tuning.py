@@ -26,7 +26,6 @@ from models.timing import apart
 if TYPE_CHECKING:
     import optuna
 
-OnTrial = Callable[[int, float], None]
 
 CHECK_EVERY = 10
 """Trees between two looks at the validation loss."""
@@ -96,7 +95,6 @@ def tune(
     training_set: TrainingSet,
     folds: Folds,
     plan: TrainingPlan,
-    on_trial: OnTrial | None = None,
     *,
     journal: Path | None = None,
     stop: Callable[[], bool] = never,
@@ -111,8 +109,6 @@ def tune(
     ----------
     plan
         `trials` bounds the search; 0 tries the reference only.
-    on_trial
-        Called after each trial with its number and the best log loss so far.
     journal
         File that keeps the trials of an interrupted search.
     stop
@@ -130,8 +126,6 @@ def tune(
         if number > 0 and stop():
             break
         _one_trial(study, number, blocks, training_set, plan)
-        if on_trial is not None:
-            on_trial(number, study.best_value)
     return _result(study, blocks, plan)
 
 

@@ -99,9 +99,7 @@ class Clusters:
         """Return log-odds of the cluster's rate."""
         return logit(self.rates_[self.assign(features)])
 
-    def stability(
-        self, features: pd.DataFrame, accounts: pd.Series, *, seed: int = 0, refits: int = REFITS
-    ) -> float:
+    def stability(self, features: pd.DataFrame, accounts: pd.Series, *, seed: int = 0) -> float:
         """Return how alike the groups are when found again on resampled accounts: 1 the same, 0 no
         more than chance.
 
@@ -118,7 +116,7 @@ class Clusters:
         codes, names = pd.factorize(accounts.astype(str), sort=True)
         generator = np.random.default_rng(seed)
         agreements = []
-        for number in range(refits):
+        for number in range(REFITS):
             times = np.bincount(generator.integers(0, len(names), len(names)), minlength=len(names))
             drawn = np.repeat(np.arange(len(codes)), times[codes])
             again = _nearest(design, _centres(design[drawn], self.count, seed + 1 + number))

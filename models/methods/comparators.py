@@ -16,6 +16,8 @@ from models.methods.logistic import Transform, fit_transform
 
 EDGE = 1e-3
 """Probabilities of a forest reach 0 and 1; log-odds stop at 1 in 1,000."""
+HIDDEN_UNITS = 32
+SHRINKAGE = 3.0
 
 
 class RandomForest:
@@ -67,10 +69,8 @@ class NeuralNetwork:
 
     name = "neural_network"
 
-    def __init__(self, *, hidden: int = 32, passes: int = 25, shrink: float = 3.0) -> None:
-        self.hidden = hidden
+    def __init__(self, *, passes: int = 25) -> None:
         self.passes = passes
-        self.shrink = shrink
         self.transform_: Transform
         self.network_: Any = None
 
@@ -90,7 +90,7 @@ class NeuralNetwork:
         values = features.to_numpy(dtype=np.float64)
         self.transform_ = fit_transform(values)
         self.network_ = MLPClassifier(
-            (self.hidden,), alpha=self.shrink, max_iter=self.passes, random_state=seed
+            (HIDDEN_UNITS,), alpha=SHRINKAGE, max_iter=self.passes, random_state=seed
         )
         with warnings.catch_warnings():
             # The number of passes is a choice made here, not a failure to converge.

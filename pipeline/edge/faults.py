@@ -90,11 +90,6 @@ def as_ours(error: BaseException) -> ChurnError:
     return _unforeseen(error)
 
 
-def is_foreseen(error: BaseException) -> bool:
-    """Whether `as_ours` knows what to do about the error."""
-    return isinstance(error, ChurnError) or any(_known(each) for each in _causes(error))
-
-
 def one_line(error: BaseException) -> str:
     """What is told of an error: no secret, nothing a screen obeys."""
     return visible(redacted(f"tenure: {error}"))

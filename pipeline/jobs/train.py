@@ -3,7 +3,7 @@
 A target's features in the store and a table that was read take the same way.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -126,9 +126,7 @@ def learning_task(workspace: Workspace, target: Target) -> LearningTask:
     )
 
 
-def train_target(
-    workspace: Workspace, target: Target, on_trial: Callable[..., None] | None = None
-) -> Trained:
+def train_target(workspace: Workspace, target: Target) -> Trained:
     """Tune, calibrate and register a model on the features in the store.
 
     Raises
@@ -138,7 +136,7 @@ def train_target(
     """
     rows, feature_set, _ = load_training(workspace, target)
     task = learning_task(workspace, target)
-    learned = learn(task, rows, target_in_use(task.models.load(CHAMPION), rows), on_trial)
+    learned = learn(task, rows, target_in_use(task.models.load(CHAMPION), rows))
     facts = {
         "train_dates": list(feature_set.train_dates),
         "test_dates": list(feature_set.test_dates),
@@ -153,7 +151,6 @@ def learn(
     task: LearningTask,
     rows: TrainingSet,
     in_use: InUse | None,
-    on_trial: Callable[..., None] | None = None,
 ) -> Learned:
     """Search, calibrate, and choose the scale.
 
@@ -168,7 +165,7 @@ def learn(
     with searching(
         task.training, models.folder, models.short_name, rows, task.plan, task.facts
     ) as (journal, stop):
-        result = train(rows, task.plan, on_trial, target=task.facts, journal=journal, stop=stop)
+        result = train(rows, task.plan, target=task.facts, journal=journal, stop=stop)
     if task.cohorts:
         result = with_cohorts(result, rows, task.cohorts, seed=task.plan.seed)
     result = _stabilised(task, result, rows, in_use)

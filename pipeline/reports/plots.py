@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # Rows explained for the importance picture; more move its bars by less than their width.
 EXPLAINED_ROWS = 2_000
 LIFT_STEPS = 20
+MOST_BARS = 20
 
 
 def reliability_figure(labels: Any, probability: Any) -> "Figure":
@@ -111,7 +112,7 @@ def lead_time_figure(tested: pd.DataFrame) -> "Figure | None":
     return figure
 
 
-def importance_figure(model: Model, rows: TrainingSet, most: int = 20) -> "Figure":
+def importance_figure(model: Model, rows: TrainingSet) -> "Figure":
     """Mean size of the contribution of each dimension, and of the drivers with the largest, in
     log-odds.
     """
@@ -126,7 +127,7 @@ def importance_figure(model: Model, rows: TrainingSet, most: int = 20) -> "Figur
     ):
         # Signals of one name add up account by account first, as points do: opposite ones cancel.
         parts = pd.DataFrame(phi.T).groupby(pd.Series(names)).sum()
-        top = parts.abs().mean(axis=1).sort_values(kind="stable").tail(most)
+        top = parts.abs().mean(axis=1).sort_values(kind="stable").tail(MOST_BARS)
         axes.barh([str(name).replace("_", " ") for name in top.index], top.to_numpy())
         axes.set_title(title, fontsize=10)
     return figure

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from plants import PLANTS, Plant, left_at, plant
 
 from features.catalogue import STATES
 from features.definition import StateCard
@@ -20,7 +21,6 @@ from pipeline.cli import main
 from pipeline.engine.duckdb import connected
 from pipeline.jobs.stage import stage_sources
 from pipeline.simulate import WorldOptions, simulate, write_world
-from pipeline.simulate.plants import PLANTS, Plant, left_at, plant
 from pipeline.workspace import open_workspace
 
 NOW = datetime(2025, 6, 1, 6)

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.table_quality import quality_of_rows
 from features.errors import ConfigError, ContractError, LeakageError
 from models.leakage import identifiers, proxies
 from models.plan import TrainingPlan
 from models.splits import temporal_folds
 from models.table import TableOptions, held_out, labelled, table_rows
 from models.table_codes import ColumnCode, encode, freeze, signals_of
-from models.table_quality import quality_of_rows
 
 LABEL = TableOptions("left")
 
