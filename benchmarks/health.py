@@ -117,7 +117,6 @@ def beside_calendar(
     late = rows.rows(unmatured(rows.keys))
     proposal = propose_scale(
         relationship.probability(late.features),
-        ALERT_SHARE,
         float(relationship.calibrator.calibrate(start)[0]),
     )
     return replace(present, model=model, scale=proposal.scale, basis="calibrated")

@@ -37,6 +37,7 @@ ReasonCode = Literal[
     "price",
     "spends_less",
     "renewal_near",
+    "renewal_off",
     "notice",
 ]
 """Reasons of the short list; empty: the measure describes an account and is nothing to act on."""

@@ -6,12 +6,21 @@ from typing import Any, Literal, cast
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from features.definition import Signal
 from features.errors import ArtifactMismatch, ContractError
 from models.calibration import Interval, Platt, read_calibrator
 from models.lines import Lines
-from models.methods import METHODS, ContractCalendar, Floats, Method, Season
+from models.methods import (
+    METHODS,
+    ContractCalendar,
+    Floats,
+    Method,
+    Season,
+    can_leave,
+    leaving_window,
+)
 
 Basis = Literal["calibrated", "scorecard"]
 FORMATS = FORMAT, FORMAT_WITH_LINES, FORMAT_WITH_DECISION = 1, 2, 3
@@ -126,6 +135,15 @@ class Model:
             interval_table=self.decision.interval_table,
             decision=None,
         )
+
+    def can_leave(self, features: pd.DataFrame) -> NDArray[np.bool_]:
+        """Which rows have a contract that comes up inside the label window, or no known end, shape
+        (n_rows,); all where the target has no such window.
+        """
+        window = leaving_window(self.target)
+        if self.decision is None or window is None:
+            return np.ones(len(features), dtype=bool)
+        return can_leave(features, self.signals, window)
 
     @property
     def columns(self) -> list[str]:

@@ -37,7 +37,7 @@ class TrainingPlan:
     """
     few_events_below: int = 100
     """With fewer distinct leaving accounts nothing is tuned."""
-    beside_calendar: bool = False
+    beside_calendar: bool = True
     """Whether behaviour is learned beside the contract calendar, and health read where terms
     decide; `benchmarks/health.py` compares both.
     """

@@ -13,7 +13,7 @@ from models.target_words import TargetWords
 from pipeline.edge.text import visible
 from pipeline.jobs.explain import Explained
 from pipeline.jobs.explain_scale import INTERVAL, ScaleExplained
-from pipeline.reports.account import foot_lines, open_action_lines, waterfall
+from pipeline.reports.account import chance_of, foot_lines, open_action_lines, waterfall
 from pipeline.reports.trajectory import account_lines
 
 BAR_WIDTH = 24
@@ -77,7 +77,6 @@ def explained_text(explained: Explained, horizon_days: int | None, verb: str) ->
     """Rich renderables of one account: headline, chance, and the points as a waterfall."""
     from rich.text import Text
 
-    from models.drivers import chance_in_words, interval_in_words
     from models.health.scale import BANDS_IN_WORDS
 
     score, account = explained.score, explained.account
@@ -106,20 +105,15 @@ def explained_text(explained: Explained, horizon_days: int | None, verb: str) ->
     if explained.to_edges:
         headline.append(f"; {explained.to_edges}")
     lines.append(headline)
+    if explained.scale_sentence:
+        lines.append(Text(explained.scale_sentence))
     if score["basis"] == "calibrated":
-        lines.append(
-            Text(
-                f"{score['probability']:.1%}:"
-                f" {chance_in_words(score['probability'], horizon_days, event=verb)}; "
-                + interval_in_words(
-                    score["probability_low"], score["probability_high"], horizon_days, event=verb
-                )
-            )
-        )
+        chance = chance_of(score, horizon_days, verb)
+        if explained.timing:
+            lines.append(Text(f"{explained.timing[0].upper()}{explained.timing[1:]}"))
+        lines.append(Text(f"{chance.value:.1%}: {chance.words}; {chance.interval_words}"))
     else:
         lines.append(Text("This is a scorecard: it ranks accounts, so there are no probabilities."))
-    if explained.scale_sentence:
-        lines.append(Text(explained.scale_sentence, style="dim"))
     lines += [
         Text(line)
         for line in (
@@ -210,9 +204,10 @@ def scale_lines(explained: ScaleExplained, words: TargetWords) -> list[Any]:
 
     from models.health import observed_words, scale_sentence
     from models.health.scale import BANDS_IN_WORDS
-    from models.health.words import NO_TEST, anchor_words, base_words, horizon_words
+    from models.health.words import NO_TEST, anchor_words, base_words, health_horizon_words
 
-    scale, within = explained.scale, horizon_words(explained.horizon_days)
+    scale = explained.scale
+    within = health_horizon_words(explained.horizon_days, at_decision=explained.at_decision)
     lines: list[Any] = [
         Text(
             f"{explained.target}: scores 0-100; {base_words(explained.base_displayed)}",

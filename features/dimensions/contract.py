@@ -149,7 +149,7 @@ STATES = (
         "Renews by itself",
         "1 when a running term renews by itself",
         needs=("auto_renew",),
-        reason="renewal_near",
+        reason="renewal_off",
         said_at={"0": "Does not renew by itself"},
     ),
     StateCard(

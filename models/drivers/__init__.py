@@ -12,6 +12,7 @@ from models.drivers.reasons import (
     LEAST_POINTS,
     NOT_EXPLAINED,
     REASONS,
+    UNALTERABLE,
     ReasonKind,
     account_reasons,
     reason_of,
@@ -23,6 +24,7 @@ from models.drivers.words import (
     OTHER_CUSTOMERS,
     OTHERS,
     Reason,
+    account_chance,
     chance_in_words,
     change_words,
     comparison,
@@ -37,6 +39,7 @@ from models.drivers.words import (
 )
 
 __all__ = [
+    "UNALTERABLE",
     "DRIVER_COLUMNS",
     "LEAST_POINTS",
     "MOST_EACH_WAY",
@@ -51,6 +54,7 @@ __all__ = [
     "ReasonKind",
     "Twins",
     "account_reasons",
+    "account_chance",
     "chance_in_words",
     "change_words",
     "comparison",

@@ -60,12 +60,20 @@ REASONS: dict[str, ReasonKind] = {
         "renewal near",
         "Start the renewal conversation now: find out who decides and what they need.",
     ),
+    "renewal_off": ReasonKind(
+        "auto-renewal off",
+        "Ask whether they mean to renew, and what would settle it, before the contract ends.",
+    ),
     "notice": ReasonKind(
         "notice given", "Ask what would make them stay, and win them back or learn why not."
     ),
 }
 """Code -> the reason."""
 
+UNALTERABLE = ("standing", "calendar")
+"""Natures of signals that nobody can do anything about: who the account is, when its contract
+ends. They move the score, and are no reason to call.
+"""
 NOT_EXPLAINED = "not explained"
 LEAST_POINTS = 1.0
 """A reason is named from one point below 0, summed over its drivers."""

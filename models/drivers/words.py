@@ -9,6 +9,7 @@ from features.definition import Signal
 from features.errors import ContractError
 from features.naming import capital
 from models.health.scale import BANDS_IN_WORDS
+from models.health.words import AT_DECISION, horizon_words
 
 _WEEKS = {
     1: "one week",
@@ -205,20 +206,40 @@ def chance_in_words(probability: float, horizon_days: int | None, *, event: str 
     ContractError
         The probability is missing or outside 0-1.
     """
-    return f"{_odds(_probability(probability))} {event} {_within(horizon_days)}"
+    return f"{_odds(_probability(probability))} {event} {horizon_words(horizon_days)}"
 
 
-def interval_in_words(
-    low: float, high: float, horizon_days: int | None, *, event: str = "leave"
+def account_chance(
+    probability: float,
+    horizon_days: int | None,
+    at_decision: float | None = None,
+    *,
+    is_later: bool = False,
+    event: str = "leave",
 ) -> str:
-    """`of accounts scored like this, 18% to 33% leave within 90 days`: the rate of a group, not of
-    one account.
+    """The chance that says most of an account: `about 1 in 4 leave within 90 days`, and where its
+    contract ends only later `about 1 in 4 leave when their contract comes up`; empty without one.
+
+    Parameters
+    ----------
+    probability, at_decision
+        Within the horizon, and when the contract comes up (0-1); NaN on a scorecard.
+    is_later
+        Whether the contract ends after the horizon (`models.health.words.is_decided_later`).
     """
+    if math.isnan(probability):
+        return ""
+    if is_later and at_decision is not None:
+        return f"{_odds(_probability(at_decision))} {event} {AT_DECISION}"
+    return chance_in_words(probability, horizon_days, event=event)
+
+
+def interval_in_words(low: float, high: float) -> str:
+    """`18% to 33% of accounts like this`: the rate of a group, not of one account."""
     first, last = _percent(_probability(low)), _percent(_probability(high))
     if low > high:
         raise ContractError(f"interval {low}-{high} is upside down.")
-    span = first if first == last else f"{first} to {last}"
-    return f"of accounts scored like this, {span} {event} {_within(horizon_days)}"
+    return f"{first if first == last else f'{first} to {last}'} of accounts like this"
 
 
 @dataclass(frozen=True)
@@ -233,16 +254,15 @@ def paragraph(
     name: str,
     health: int | None,
     band: str,
-    probability: float | None,
-    horizon_days: int | None,
+    chance: str,
     reasons: Sequence[Reason],
     *,
     band_reason: str = "",
-    event: str = "leave",
     most: int = 3,
     why: str = "",
     advice: str = "",
     interval: tuple[float, float] | None = None,
+    timing: str = "",
 ) -> str:
     """A few sentences about one account, for a mail.
 
@@ -250,22 +270,25 @@ def paragraph(
 
     Parameters
     ----------
+    chance
+        What accounts like this do (`account_chance`); empty without probabilities.
     why, advice
         Reasons from the short list (`low use, sponsor lost` or `not explained`), and what to do
         about the first.
     interval
-        Ends of the interval of the probability.
+        Ends of the interval of the chance.
+    timing
+        When the contract decides (`models.health.words.timing_words`).
     """
     called = BANDS_IN_WORDS.get(band, band)
     if health is None:
         return f"{name} has no score: {called}{f' ({band_reason})' if band_reason else ''}."
     sentences = [f"{name} scores {health} of 100 ({called})."]
-    if probability is not None and not math.isnan(probability):
+    if chance:
         span = "" if interval is None else f" ({_percent(interval[0])} to {_percent(interval[1])})"
-        sentences.append(
-            "Of accounts scored like this,"
-            f" {chance_in_words(probability, horizon_days, event=event)}{span}."
-        )
+        sentences.append(f"Of accounts like this, {chance}{span}.")
+    if timing:
+        sentences.append(f"{timing[0].upper()}{timing[1:]}.")
     if why:
         sentences.append(f"Why: {why}.")
     against = sorted((r for r in reasons if r.points < 0), key=lambda r: r.points)[:most]
@@ -419,12 +442,6 @@ def _days(value: float) -> str:
     else:
         unit, text = "year", _number(round(size / _DAYS_PER_YEAR, 1))
     return f"{sign if text != '0' else ''}{text} {unit}{'' if text == '1' else 's'}"
-
-
-def _within(horizon_days: int | None) -> str:
-    if horizon_days is None:
-        return "by the next renewal"
-    return f"within {horizon_days} {'day' if horizon_days == 1 else 'days'}"
 
 
 def _odds(p: float) -> str:

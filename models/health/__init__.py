@@ -9,10 +9,12 @@ from models.health.points import (
 from models.health.promises import (
     Promise,
     bands_of_range,
+    decided,
     observed_words,
     points_to_edges,
     promise_of,
     promises,
+    reads_decisions,
     scale_sentence,
     sub_scores,
 )
@@ -33,6 +35,7 @@ __all__ = [
     "Scale",
     "band_table",
     "bands_of_range",
+    "decided",
     "displayed",
     "displayed_points",
     "largest_remainder",
@@ -45,6 +48,7 @@ __all__ = [
     "promises",
     "propose_scale",
     "raised_probability",
+    "reads_decisions",
     "scale_from_anchors",
     "scale_from_dict",
     "scale_problems",

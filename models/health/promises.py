@@ -39,6 +39,29 @@ class Promise:
     observed_high: float
 
 
+def decided(tested: pd.DataFrame) -> pd.DataFrame:
+    """Rows that show what a health is worth, with the probability that health is made of.
+
+    Where health is read at the decision (`probability_at_decision` has values), those whose
+    contract came up inside the label window (`can_leave`): nobody else could have left. Else all.
+
+    Parameters
+    ----------
+    tested
+        Scores of the untouched test, with the columns of the table `backtest`.
+    """
+    if not reads_decisions(tested):
+        return tested
+    rows = tested[tested["can_leave"].astype(bool)]
+    return rows.assign(probability=rows["probability_at_decision"])
+
+
+def reads_decisions(rows: pd.DataFrame) -> bool:
+    """Whether the health of these published rows is read at the decision."""
+    column = "probability_at_decision"
+    return column in rows.columns and bool(rows[column].notna().any())
+
+
 def promises(
     tested: pd.DataFrame,
     *,
@@ -50,7 +73,8 @@ def promises(
     Parameters
     ----------
     tested
-        Scores of the untouched test: account_id, health (displayed), probability, label (0 or 1).
+        Scores of the untouched test: account_id, health (displayed), probability, label (0 or 1);
+        where health is read at the decision, only rows whose contract came up count (`decided`).
     edges
         Last displayed score of the first and of the second band. Ranges end there, and are joined
         across an edge only where a whole band has too few accounts.
@@ -62,7 +86,7 @@ def promises(
     tuple of Promise
         Empty without test scores; one range of 0-100 where all of them together are too few.
     """
-    rows = tested.dropna(subset=["health", "probability", "label"])
+    rows = decided(tested).dropna(subset=["health", "probability", "label"])
     if rows.empty:
         return ()
     tops = sorted({*_TOPS, *edges})

@@ -1,8 +1,11 @@
-"""Anchors for a first scale, from out-of-time probabilities and what the team can take on.
+"""Anchors for a first scale, from out-of-time probabilities.
 
 Anchors that fit one business are absurd in another: with 30% and 10% at a base rate of 2% two
 thirds of the accounts score 100 and none is red. So the first training proposes them, and prints
 what they mean: accounts and expected leavers per band.
+
+They follow from how the business's chances are spread and from nothing else. How many accounts the
+team can take on bounds the worklist, never a band: a company that doubles has the same health.
 """
 
 from dataclasses import dataclass
@@ -11,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from features.errors import ConfigError, ContractError
+from features.errors import ContractError
 from models.declared import AT_RISK_UNTIL, STABLE_UNTIL
 from models.health.scale import BANDS_IN_WORDS, Floats, Scale, displayed, scale_from_anchors
 
@@ -20,13 +23,18 @@ MOST_AT_THE_ENDS = 0.05
 ROOM_BEFORE_THE_ENDS = 5
 """Points before both ends that a proposal leaves to as few."""
 BASE_FROM, BASE_UNTIL = 45, 90
-DEFAULT_CAPACITY_SHARE = 0.10
+ALERT_SHARES = 0.06, 0.30
+"""The alert band holds about as many accounts as are expected to have the event, within these."""
+CALM_SHARE = 0.36
+"""Share of accounts that the calm band is sized for."""
 RAISED_RATE, RAISED_ODDS = 1.5, 2.0
 """A red account has at least 1.5 times the base rate; from a base rate of a third on, twice its
 odds.
 """
-FEWEST_CALM = 0.2
+FEWEST_CALM = 0.05
 MOST_CALM = 0.97
+EVEN_ODDS = 0.5
+"""Healthy accounts are more likely to stay than to leave, where enough of them are."""
 _GRID = 40
 _SAMPLED = 1000
 _RETRIED = 30
@@ -57,6 +65,8 @@ class _ScaleEffects:
     alert_edge: float
     raised: float
     mean: float
+    better_than_even: float
+    """Share of accounts that are more likely to be spared the event than not."""
 
 
 def band_table(
@@ -115,11 +125,7 @@ def raised_probability(base_rate: float) -> float:
 
 
 def scale_problems(
-    scale: Scale,
-    probabilities: npt.ArrayLike,
-    base_probability: float,
-    *,
-    capacity_share: float | None = None,
+    scale: Scale, probabilities: npt.ArrayLike, base_probability: float
 ) -> tuple[str, ...]:
     """What speaks against a scale, declared or proposed, in words; empty when nothing does.
 
@@ -129,8 +135,6 @@ def scale_problems(
         Out-of-time calibrated probabilities, one per account.
     base_probability
         Calibrated probability at `phi_0`, where every account's points start.
-    capacity_share
-        Share of accounts the team can take on; None: not judged.
     """
     facts = _facts(scale, _checked(probabilities), base_probability)
     alert, calm = (BANDS_IN_WORDS[band] for band in _alert_and_calm(scale))
@@ -152,16 +156,14 @@ def scale_problems(
         )
     if facts.alert_share == 0:
         problems.append(f"no account is in the {alert} band.")
-    elif capacity_share is not None and facts.alert_share > 1.5 * capacity_share:
-        problems.append(
-            f"{facts.alert_share:.1%} of accounts are in the {alert} band, but the team can take on"
-            f" only {capacity_share:.1%}."
-        )
-    # Not more is asked of the calm band than that it is no rarity: where most accounts on annual
-    # terms cannot leave inside the horizon, a majority in it would put a third of all at exactly
-    # 100.
+    # Not more is asked of the calm band than that it is no rarity.
     if facts.calm_share < FEWEST_CALM:
         problems.append(f"only {facts.calm_share:.1%} of accounts are in the {calm} band.")
+    if _calls_leavers_healthy(scale) and facts.better_than_even >= FEWEST_CALM:
+        problems.append(
+            f"the {calm} band goes up to a chance of {scale.p_healthy:.0%}; a healthy account"
+            " should be more likely to stay than to leave."
+        )
     if facts.calm_share > MOST_CALM:
         problems.append(
             f"{facts.calm_share:.1%} of accounts are in the {calm} band: the score hardly tells"
@@ -172,44 +174,34 @@ def scale_problems(
 
 def propose_scale(
     probabilities: npt.ArrayLike,
-    capacity_share: float | None,
     base_probability: float,
     *,
     at_risk_until: int = AT_RISK_UNTIL,
     stable_until: int = STABLE_UNTIL,
     good_event: bool = False,
 ) -> ScaleProposal:
-    """Scale whose first band holds about as many accounts as the team can take on.
+    """Scale whose bands are inhabited: about as many accounts in the alert band as are expected to
+    have the event (between 6% and 30%), about 36% in the calm one.
 
     Anchors are tried over a grid of quantiles, rounded so that people can say them. Fewest problems
-    (`scale_problems`) win, then the number of accounts nearest the capacity, then about two thirds
-    of accounts in the calm band.
+    (`scale_problems`) win, then the nearest sizes of the alert band, then of the calm band.
 
     Parameters
     ----------
     probabilities
         Out-of-time calibrated probabilities, one per account, shape (n_accounts,).
-    capacity_share
-        Share of accounts the team can take on at a time; None: 10%, and a note says so.
     base_probability
         Calibrated probability at `phi_0`.
     good_event
-        The event is wanted (expansion): the band sized by capacity is then `high`.
+        The event is wanted (expansion): the alert band is then `high`.
 
     Raises
     ------
-    ConfigError
-        The capacity is not a share.
     ContractError
         Probabilities are missing or all the same.
     """
     p = _checked(probabilities)
-    if capacity_share is not None and not 0 < capacity_share <= 1:
-        raise ConfigError(
-            f"capacity_share={capacity_share} must be above 0 and at most 1. "
-            "Divide [objective] capacity by the number of accounts."
-        )
-    share = DEFAULT_CAPACITY_SHARE if capacity_share is None else capacity_share
+    share = _alert_share(p)
     sample = np.quantile(p, (np.arange(_SAMPLED) + 0.5) / _SAMPLED) if p.size > _SAMPLED else p
     tried = []
     for alert_edge, calm_edge in _candidates(p, share):
@@ -227,17 +219,19 @@ def propose_scale(
         )
     tried.sort(key=lambda one: one[:3])
     # The search looks at a sample of quantiles; the best few are judged on every account.
-    judged = (
-        (scale_problems(one[3], p, base_probability, capacity_share=share), one[3])
-        for one in tried[:_RETRIED]
-    )
+    judged = ((scale_problems(one[3], p, base_probability), one[3]) for one in tried[:_RETRIED])
     problems, scale = min(judged, key=lambda one: len(one[0]))
     return ScaleProposal(
         scale=scale,
         table=band_table(scale, p),
         problems=problems,
-        notes=_notes(scale, p, capacity_share, base_probability),
+        notes=_notes(scale, p, base_probability),
     )
+
+
+def _alert_share(p: Floats) -> float:
+    """Share of accounts that the alert band is sized for."""
+    return float(np.clip(p.mean(), *ALERT_SHARES))
 
 
 def _facts(scale: Scale, p: Floats, base_probability: float) -> _ScaleEffects:
@@ -258,7 +252,13 @@ def _facts(scale: Scale, p: Floats, base_probability: float) -> _ScaleEffects:
         alert_edge=scale.p_healthy if scale.good_event else scale.p_at_risk,
         raised=raised_probability(mean),
         mean=mean,
+        better_than_even=float((p < EVEN_ODDS).mean()),
     )
+
+
+def _calls_leavers_healthy(scale: Scale) -> bool:
+    """Whether the calm band takes in accounts that are more likely to leave than to stay."""
+    return not scale.good_event and scale.p_healthy >= EVEN_ODDS
 
 
 def _alert_and_calm(scale: Scale) -> tuple[str, str]:
@@ -268,14 +268,14 @@ def _alert_and_calm(scale: Scale) -> tuple[str, str]:
     )
 
 
-def _candidates(p: Floats, capacity_share: float) -> list[tuple[float, float]]:
+def _candidates(p: Floats, alert_share: float) -> list[tuple[float, float]]:
     """Pairs of probabilities (edge of the alert band, edge of the calm band), easy to say.
 
-    The alert edge is never below the raised probability: capacity is filled with accounts that are
+    The alert edge is never below the raised probability: the band is filled with accounts that are
     in danger, not with whoever comes next.
     """
     raised = raised_probability(float(p.mean()))
-    shares = capacity_share * np.geomspace(0.1, 1.5, _GRID)
+    shares = alert_share * np.geomspace(0.1, 1.5, _GRID)
     alert = {
         _say(max(float(q), raised), floor=raised)
         for q in np.quantile(p, 1 - np.minimum(shares, 0.45))
@@ -298,41 +298,30 @@ def _say(p: float, floor: float = 0.0) -> float:
 
 
 def _cost(
-    scale: Scale, p: Floats, capacity_share: float, base_probability: float
+    scale: Scale, p: Floats, alert_share: float, base_probability: float
 ) -> tuple[int, float, float]:
-    """Problems first, then how far the alert band is from the capacity, then the calm band from two
-    thirds.
-    """
+    """Problems first, then how far the alert band is from its size, then the calm band from its."""
     facts = _facts(scale, p, base_probability)
-    problems = scale_problems(scale, p, base_probability, capacity_share=capacity_share)
+    problems = scale_problems(scale, p, base_probability)
     # The day's portfolio is not the sample, and the final model is a little bolder than those that
     # made it: a proposal that only just keeps the limit would break it, so room is left before both
     # ends.
     is_close = facts.near_ends > MOST_AT_THE_ENDS
-    # Within a tenth of the capacity all are alike, so that the calm band decides.
-    distance = round(abs(float(np.log(max(facts.alert_share, 1e-6) / capacity_share))), 1)
-    return len(problems) + is_close, distance, abs(facts.calm_share - 2 / 3)
+    # Within a tenth of the size all are alike, so that the calm band decides.
+    distance = round(abs(float(np.log(max(facts.alert_share, 1e-6) / alert_share))), 1)
+    return len(problems) + is_close, distance, abs(facts.calm_share - CALM_SHARE)
 
 
-def _notes(
-    scale: Scale, p: Floats, capacity_share: float | None, base_probability: float
-) -> tuple[str, ...]:
+def _notes(scale: Scale, p: Floats, base_probability: float) -> tuple[str, ...]:
     alert, calm = (BANDS_IN_WORDS[band] for band in _alert_and_calm(scale))
-    alert_share = _facts(scale, p, base_probability).alert_share
-    share = DEFAULT_CAPACITY_SHARE if capacity_share is None else capacity_share
+    facts = _facts(scale, p, base_probability)
     notes = []
-    if capacity_share is None:
+    if facts.alert_share < 0.5 * _alert_share(p):
         notes.append(
-            f"we assumed that your team can take on {share:.0%} of accounts; "
-            "set [objective] capacity to the real number."
+            f"only {facts.alert_share:.1%} of accounts are in the {alert} band: a wider band would"
+            " take in accounts hardly above the average, or leave many at exactly 100."
         )
-    if alert_share < 0.5 * share:
-        notes.append(
-            f"{alert_share:.1%} of accounts are in the {alert} band, although the team could take"
-            f" on {share:.1%}: a wider band would take in accounts hardly above the average, or"
-            " leave many at exactly 100."
-        )
-    if not scale.good_event and scale.p_healthy >= 0.5:
+    if _calls_leavers_healthy(scale):
         notes.append(
             f"the {calm} band goes up to a chance of {scale.p_healthy:.0%}: here it means better"
             " than most, not likely to stay."

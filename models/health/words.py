@@ -3,6 +3,7 @@ stands.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from typing import Any
 
 import pandas as pd
@@ -17,6 +18,8 @@ from models.health.promises import (
 from models.health.scale import BANDS_IN_WORDS, GOOD_EVENT_BANDS, HEALTH_BANDS, Scale
 
 NO_TEST = "No test shows yet what such a score means. Run `tenure evaluate`."
+AT_DECISION = "when their contract comes up"
+"""When accounts leave, where health is read at the decision."""
 TOO_LITTLE = "too little data to tell"
 """The range of a score reaches every band."""
 
@@ -26,8 +29,44 @@ def horizon_words(horizon_days: Any) -> str:
     return (
         "by the next renewal"
         if horizon_days is None or pd.isna(horizon_days)
-        else f"within {int(horizon_days)} days"
+        else f"within {int(horizon_days)} {'day' if int(horizon_days) == 1 else 'days'}"
     )
+
+
+def health_horizon_words(horizon_days: Any, *, at_decision: bool) -> str:
+    """When accounts leave, as health promises it: at the decision, or inside the horizon."""
+    return AT_DECISION if at_decision else horizon_words(horizon_days)
+
+
+def timing_words(as_of: date, decides_on: date | None, horizon_days: Any) -> str:
+    """When the contract decides; empty where no end is known or it has passed.
+
+    Examples
+    --------
+    >>> timing_words(date(2025, 6, 1), date(2025, 11, 14), 90)
+    'cannot leave before 14 Nov 2025, when the contract ends'
+    >>> timing_words(date(2025, 6, 1), date(2025, 6, 8), 90)
+    'the contract ends on 8 Jun 2025, in 7 days'
+    """
+    if decides_on is None or pd.isna(decides_on):
+        return ""
+    days = (pd.Timestamp(decides_on) - pd.Timestamp(as_of)).days
+    if days < 0:
+        return ""
+    named = f"{decides_on.day} {decides_on:%b %Y}"
+    if is_decided_later(as_of, decides_on, horizon_days):
+        return f"cannot leave before {named}, when the contract ends"
+    when = {0: "today", 1: "tomorrow"}.get(days, f"in {days} days")
+    return f"the contract ends on {named}, {when}"
+
+
+def is_decided_later(as_of: date, decides_on: date | None, horizon_days: Any) -> bool:
+    """Whether the contract ends only after the horizon, so that the chance within it says
+    nothing.
+    """
+    if decides_on is None or pd.isna(decides_on) or horizon_days is None or pd.isna(horizon_days):
+        return False
+    return (pd.Timestamp(decides_on) - pd.Timestamp(as_of)).days > int(horizon_days)
 
 
 def base_words(base_displayed: int) -> str:
@@ -42,22 +81,21 @@ def anchor_words(scale: Scale, gerund: str = "the event") -> str:
     --------
     >>> from models.health.scale import scale_from_anchors
     >>> anchor_words(scale_from_anchors(0.098, 0.008), "leaving")
-    'a score of 40 means about a 9.8% chance of leaving; 70 means 0.8%'
+    'a score of 40 means a chance of about 9.8% of leaving; 70 means 0.8%'
     """
     return (
-        f"a score of {scale.at_risk_until} means about a {scale.p_at_risk:.1%} chance of {gerund};"
-        f" {scale.stable_until} means {scale.p_healthy:.1%}"
+        f"a score of {scale.at_risk_until} means a chance of about {scale.p_at_risk:.1%} of"
+        f" {gerund}; {scale.stable_until} means {scale.p_healthy:.1%}"
     )
 
 
-def sentence_of(health: int, ranges: Sequence[Promise], horizon_days: Any, event: str) -> str:
-    """The sentence that stands beside a displayed score; says so where there was no test."""
-    found = promise_of(health, ranges)
-    return (
-        NO_TEST
-        if found is None
-        else scale_sentence(found, horizon_words(horizon_days), event=event)
-    )
+def sentence_of(health: int, ranges: Sequence[Promise], within: str, event: str) -> str:
+    """The sentence that stands beside a displayed score; says so where there was no test.
+
+    `within` says when accounts leave (`health_horizon_words`).
+    """
+    promise = promise_of(health, ranges)
+    return NO_TEST if promise is None else scale_sentence(promise, within, event=event)
 
 
 def band_names(bands: Iterable[str]) -> tuple[str, str, str]:

@@ -3,7 +3,6 @@
 import csv
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from features.dimensions.season import DRIVER as SEASON
@@ -11,12 +10,14 @@ from features.errors import ContractError
 from models.drivers import (
     REASONS,
     REST,
+    UNALTERABLE,
     Reason,
-    chance_in_words,
+    account_chance,
     paragraph,
     reasons_in_words,
     sentence,
 )
+from models.health.words import is_decided_later, timing_words
 from pipeline.edge.text import defused
 
 WORKLIST_COLUMNS = (
@@ -72,11 +73,13 @@ def worklist(
     DataFrame
         owner; rank (1 is first, per owner); account_id; name; segment; value_per_year; currency;
         renewal_date; health; band; probability; value_at_risk (value x probability; null on a
-        scorecard); priority (what the rank sorts by: value_at_risk, on a scorecard value x share of
-        accounts that score better); chance (in words); reason_1, reason_2 (the two signals that
-        move the account most towards the event, in words; empty where there is none); why (reasons
-        of the short list; without any, accounts at risk are `not explained`; empty for good events
-        and where none were given); paragraph (ready for a mail; accounts at risk only).
+        scorecard); priority (what the rank sorts by: value_at_risk; where the contract ends after
+        the horizon value x the chance then x horizon / days to the end; on a scorecard value x
+        share of accounts that score better); chance (in words: within the horizon, or when the
+        contract ends); reason_1, reason_2 (the two signals that move the account most towards the
+        event, in words; empty where there is none); why (reasons of the short list; without any,
+        accounts at risk are `not explained`; empty for good events and where none were given);
+        paragraph (ready for a mail; accounts at risk only).
 
     Raises
     ------
@@ -94,7 +97,13 @@ def worklist(
     assumed = value.fillna(value.median() if value.notna().any() else 1.0)
     probability = ranked["probability"].astype(float)
     ranked["value_at_risk"] = value * probability
-    ranked["priority"] = assumed * probability.fillna(_share_scoring_better(ranked))
+    ranked["is_decided_later"] = [
+        is_decided_later(*each)
+        for each in ranked.reindex(columns=["as_of", "decides_on", "horizon_days"]).itertuples(
+            index=False
+        )
+    ]
+    ranked["priority"] = assumed * _weight(ranked).fillna(_share_scoring_better(ranked))
     ranked["owner"] = ranked["owner"].fillna(NO_OWNER).replace("", NO_OWNER)
     ranked["name"] = ranked["name"].fillna(ranked["account_id"])
     ranked["chance"] = _chances(ranked, event)
@@ -102,12 +111,35 @@ def worklist(
     ranked = ranked.merge(reasons, left_on="account_id", right_index=True, how="left")
     ranked[["reason_1", "reason_2"]] = ranked[["reason_1", "reason_2"]].fillna("")
     ranked["why"] = _why(ranked, why)
-    ranked["paragraph"] = _paragraphs(ranked, drivers, why, event)
+    ranked["paragraph"] = _paragraphs(ranked, drivers, why)
     ranked = ranked.sort_values(
         ["owner", "priority", "account_id"], ascending=[True, False, True], kind="stable"
     )
     ranked["rank"] = ranked.groupby("owner").cumcount() + 1
     return ranked[list(WORKLIST_COLUMNS)].reset_index(drop=True)
+
+
+def _days_to_end(ranked: pd.DataFrame) -> "pd.Series[float]":
+    """Days to the contract's end where health is read there; null elsewhere."""
+    facts = ranked.reindex(columns=["as_of", "decides_on"])
+    days = (pd.to_datetime(facts["decides_on"]) - pd.to_datetime(facts["as_of"])).dt.days
+    return days.astype(float)
+
+
+def _weight(ranked: pd.DataFrame) -> "pd.Series[float]":
+    """What an account's value counts with: its chance within the horizon; where the contract ends
+    later, its chance then, times the horizon over the days until then.
+
+    There is more time to save what is decided later, and more will be known: at twice the horizon
+    it counts half. Null on a scorecard.
+    """
+    probability = ranked["probability"].astype(float)
+    later = ranked["is_decided_later"]
+    if not later.any():
+        return probability
+    then = ranked["probability_at_decision"].astype(float)
+    nearness = ranked["horizon_days"].astype(float) / _days_to_end(ranked)
+    return probability.where(~later, then * nearness)
 
 
 def largest_reasons(
@@ -117,12 +149,12 @@ def largest_reasons(
     counts from 1.
 
     Towards leaving is down (points below 0), towards a good event up. Rests are no reasons, nor is
-    what shows 0 points, nor the time of year: it tells nobody whom to call.
+    what shows 0 points. Nor are facts of who they are and when their contract ends: nobody can do
+    anything about them.
     """
     towards = drivers["points_displayed"].astype(int) * (1 if good_event else -1)
-    real = drivers[~drivers["driver"].isin((REST, SEASON)) & (towards > 0)].assign(
-        size=drivers["points"].abs()
-    )
+    is_told = ~drivers["driver"].isin((REST, SEASON)) & ~drivers["nature"].isin(UNALTERABLE)
+    real = drivers[is_told & (towards > 0)].assign(size=drivers["points"].abs())
     real = real.sort_values(
         ["account_id", "size", "driver"], ascending=[True, False, True], kind="stable"
     )
@@ -146,9 +178,7 @@ def _why(ranked: pd.DataFrame, why: pd.DataFrame | None) -> list[str]:
     ]
 
 
-def _paragraphs(
-    ranked: pd.DataFrame, drivers: pd.DataFrame, why: pd.DataFrame | None, event: str
-) -> list[str]:
+def _paragraphs(ranked: pd.DataFrame, drivers: pd.DataFrame, why: pd.DataFrame | None) -> list[str]:
     """What `tenure explain --paragraph` says, without what holds the score up; empty for accounts
     that are not at risk.
     """
@@ -172,10 +202,9 @@ def _paragraphs(
                 str(row["name"]),
                 int(row["health"]),
                 row["band"],
-                row["probability"],
-                None if pd.isna(row["horizon_days"]) else int(row["horizon_days"]),
+                row["chance"],
                 told.get(row["account_id"], []),
-                event=event,
+                timing=timing_words(row["as_of"], row.get("decides_on"), row["horizon_days"]),
                 why=row["why"],
                 advice=(
                     REASONS[first[row["account_id"]]].advice if row["account_id"] in first else ""
@@ -245,15 +274,19 @@ def _share_scoring_better(ranked: pd.DataFrame) -> pd.Series:
 
 
 def _chances(ranked: pd.DataFrame, event: str) -> list[str]:
-    spoken = []
-    for probability, horizon in zip(
-        ranked["probability"].astype(float), ranked["horizon_days"], strict=True
-    ):
-        days = None if pd.isna(horizon) else int(horizon)
-        spoken.append(
-            "" if np.isnan(probability) else chance_in_words(probability, days, event=event)
+    at_decision = ranked.reindex(columns=["probability_at_decision"])["probability_at_decision"]
+    return [
+        account_chance(
+            now, None if pd.isna(days) else int(days), then, is_later=is_later, event=event
         )
-    return spoken
+        for now, days, then, is_later in zip(
+            ranked["probability"].astype(float),
+            ranked["horizon_days"],
+            at_decision.astype(float),
+            ranked["is_decided_later"],
+            strict=True,
+        )
+    ]
 
 
 def _refuse_several_runs(scores: pd.DataFrame) -> None:

@@ -270,6 +270,7 @@ def _explained_json(explained: "Explained") -> dict[str, Any]:
         "account": explained.account,
         "dimensions": explained.dimensions.to_dict("records"),
         "scale_sentence": explained.scale_sentence,
+        "timing": explained.timing,
         "unsure_band": explained.unsure_band,
         "to_edges": explained.to_edges,
         "why": explained.why,

@@ -18,7 +18,7 @@ from models.dataset import TrainingSet
 from models.evaluation import evaluate
 from models.fairness import SegmentCheck, by_segment
 from models.gates import LOOK, Gate, fair, gates, stable
-from models.health import band_table
+from models.health import band_table, decided
 from models.robustness import by_age, leading_alone, without_sources
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import connected
@@ -81,8 +81,9 @@ def evaluate_target(workspace: Workspace, target: Target) -> VersionEvaluation:
         without_sources=without_sources(bundle.model, test),
         leading_alone=leading_alone(bundle.model, rows, task.plan),
     )
-    tested = backtest(judged.scored, test, labels)
-    bands = band_table(bundle.scale, tested["probability"].to_numpy(), tested["label"].to_numpy())
+    tested = backtest(bundle, judged.scored, test, labels)
+    shown = decided(tested)
+    bands = band_table(bundle.scale, shown["probability"].to_numpy(), shown["label"].to_numpy())
     card = target_card(workspace, target, bundle, evaluation, tested, bands)
     keep_evaluation(workspace, target, bundle, evaluation, tested)
     record_evaluation(task.models, candidate.number, evaluation, tested, card)
@@ -126,6 +127,7 @@ def judge(
                 look=look,
             )
         )
+    shown = _tested_bands(bundle, scored, test)
     evaluation = VersionEvaluation(
         target=str(bundle.model.target["name"]),
         model=judged.model,
@@ -136,10 +138,22 @@ def judge(
         model_version=bundle.model_version,
         registered_version=candidate.number,
         in_use=comparison,
-        bands=band_rates(test.labels, scored.table["band"].tolist(), test.keys["account_id"]),
+        bands=band_rates(shown["label"].to_numpy(), shown["band"].tolist(), shown["account_id"]),
         stability=Stability(changed, noise, task.band_change_budget),
     )
     return JudgedCandidate(evaluation, scored)
+
+
+def _tested_bands(bundle: Bundle, scored: Scored, test: TrainingSet) -> pd.DataFrame:
+    """Bands of the test and what happened: account_id, band, label; where health is read at the
+    decision, of the rows whose contract came up.
+    """
+    table = scored.table.set_axis(test.keys.index).assign(
+        account_id=test.keys["account_id"],
+        label=test.labels,
+        can_leave=bundle.published.can_leave(test.features),
+    )
+    return decided(table)
 
 
 def points_gate(scored: Scored) -> Gate:
@@ -189,17 +203,24 @@ def _untreated(
     return Untreated(float(treated.mean()), len(rows), figures)
 
 
-def backtest(scored: Scored, test: TrainingSet, labels: pd.DataFrame) -> pd.DataFrame:
+def backtest(
+    bundle: Bundle, scored: Scored, test: TrainingSet, labels: pd.DataFrame
+) -> pd.DataFrame:
     """Scores of the untouched test dates beside what happened: account_id, as_of, label, ...,
     left_at.
+
+    `probability_at_decision` is null where health is read at the account's own date; `can_leave`
+    says whether a contract came up inside the label window.
     """
     table = pd.concat(
         [
             test.keys[["account_id", "as_of"]],
-            scored.table[["probability", "health", "band"]].set_axis(test.keys.index),
+            scored.table.reindex(
+                columns=["probability", "health", "band", "probability_at_decision"]
+            ).set_axis(test.keys.index),
         ],
         axis=1,
-    )
+    ).assign(can_leave=bundle.published.can_leave(test.features))
     table.insert(2, "label", test.labels.astype("int64"))
     happened = labels[["account_id", "as_of", "event_at"]].rename(columns={"event_at": "left_at"})
     table = table.merge(happened, on=["account_id", "as_of"], how="left")

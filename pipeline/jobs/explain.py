@@ -22,9 +22,15 @@ from models.drivers import (
     shown_driver,
     sure_drivers,
 )
-from models.health import sub_scores
+from models.health import reads_decisions, sub_scores
 from models.health.scale import GOOD_EVENT_BANDS, HEALTH_BANDS
-from models.health.words import edge_words, sentence_of, unsure_band
+from models.health.words import (
+    edge_words,
+    health_horizon_words,
+    sentence_of,
+    timing_words,
+    unsure_band,
+)
 from models.model import Model
 from models.target_words import TARGET_WORDS
 from pipeline.config.schema import Target
@@ -74,6 +80,13 @@ class Explained:
     """Plays assigned and not done at the date: play, owner, assigned_at."""
     trajectory: AccountTrajectory | None = None
     """Own past and projection; None where `tenure trajectory` was not asked of the run."""
+
+    @property
+    def timing(self) -> str:
+        """When the contract decides, in words; empty where health is read at its own date."""
+        return timing_words(
+            self.score["as_of"], self.score.get("decides_on"), self.score["horizon_days"]
+        )
 
     @property
     def why(self) -> str:
@@ -296,7 +309,10 @@ def _on_the_scale(
     if score["basis"] != "calibrated":
         return "", "", edge_words(health, score["band"], edges)
     ranges = published_ranges(workspace, target, score["model_version"])
-    sentence = sentence_of(health, ranges, score["horizon_days"], TARGET_WORDS[target.kind].verb)
+    within = health_horizon_words(
+        score["horizon_days"], at_decision=reads_decisions(pd.DataFrame([score]))
+    )
+    sentence = sentence_of(health, ranges, within, TARGET_WORDS[target.kind].verb)
     return sentence, unsure_band(score, edges), edge_words(health, score["band"], edges)
 
 

@@ -27,6 +27,8 @@ class ScaleExplained:
     base: float
     base_displayed: int
     ranges: tuple[Promise, ...]
+    at_decision: bool
+    """Whether health is read where contracts decide, and so promises what happens there."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for `--json`."""
@@ -34,6 +36,7 @@ class ScaleExplained:
             "target": self.target,
             "horizon_days": self.horizon_days,
             "basis": self.basis,
+            "at_decision": self.at_decision,
             "model_version": self.model_version,
             "scale": self.scale.to_dict(),
             "bands": list(self.scale.bands),
@@ -80,6 +83,7 @@ def explain_scale(
         base,
         base_displayed,
         ranges,
+        bundle.published.decision is not None,
     )
 
 

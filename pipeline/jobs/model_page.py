@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from models.bundle import Bundle
-from models.health.words import anchor_words
+from models.health.words import AT_DECISION, anchor_words
 from models.target_words import TARGET_WORDS
 from pipeline.config.schema import Target
 from pipeline.evaluations import VersionEvaluation
@@ -42,7 +42,7 @@ def target_card(
             project=workspace.project.name,
             target_words=target_words(target),
             evaluation=evaluation,
-            model_info=_model_info(bundle, TARGET_WORDS[target.kind].gerund)
+            model_info=_model_info(bundle, health_event_words(target, bundle))
             | _bench(workspace, target, bundle),
             signals=bundle.published.signals,
             band_table=bands,
@@ -62,6 +62,12 @@ def target_words(target: Target) -> str:
     gap = f", not counting the first {rule.gap_days} days" if rule.gap_days else ""
     grace = f" A pause of up to {rule.grace_days} days is not leaving." if rule.grace_days else ""
     return f"Will the account {TARGET_WORDS[rule.kind].question} {when}{gap}?{grace}"
+
+
+def health_event_words(target: Target, bundle: Bundle) -> str:
+    """What a health is the chance of: `leaving`, or `leaving when their contract comes up`."""
+    gerund = TARGET_WORDS[target.kind].gerund
+    return gerund if bundle.published.decision is None else f"{gerund} {AT_DECISION}"
 
 
 def leader_limits(bundle: Bundle) -> tuple[str, ...]:
@@ -85,7 +91,7 @@ def _bench(workspace: Workspace, target: Target, bundle: Bundle) -> dict[str, st
     return {} if advice is None else {"bench": advice.words}
 
 
-def _model_info(bundle: Bundle, gerund: str) -> dict[str, Any]:
+def _model_info(bundle: Bundle, event: str) -> dict[str, Any]:
     training: Mapping[str, Any] = bundle.published.training
     facts = bundle.facts
     settings = training.get("settings")
@@ -96,7 +102,7 @@ def _model_info(bundle: Bundle, gerund: str) -> dict[str, Any]:
         "basis": bundle.basis,
         "calibrator": bundle.calibrator_version,
         "scale": (
-            anchor_words(bundle.scale, gerund)
+            anchor_words(bundle.scale, event)
             if has_chances
             else "points of the scorecard, without probabilities"
         ),

@@ -161,7 +161,7 @@ def _score(bundle: Bundle, rows: pd.DataFrame) -> pd.DataFrame:
     has_score = signals.notna().any(axis=1).to_numpy() & (rows["state"] == MEMBER).to_numpy()
     scores = rows[["account_id", "as_of_day", "label"]].assign(
         probability=probability,
-        health=bundle.scale.exact(probability),
+        health=bundle.scale.exact(bundle.relationship.probability(signals)),
         **_all_carried(bundle, rows),
     )
     values = ["probability", "health", *map(_carried, AHEAD)]
@@ -170,7 +170,7 @@ def _score(bundle: Bundle, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _all_carried(bundle: Bundle, rows: pd.DataFrame) -> dict[str, Floats]:
-    model = bundle.published
+    model = bundle.relationship
     signals = rows[model.columns].astype("float64")
     return {
         _carried(ahead): bundle.scale.exact(

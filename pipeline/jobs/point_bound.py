@@ -98,7 +98,7 @@ def check_bound(
 
 def _slope(bundle: Bundle) -> float:
     """1 for a scorecard: its rules give points, not log-odds."""
-    calibrator = bundle.published.calibrator
+    calibrator = bundle.relationship.calibrator
     return 1.0 if calibrator is None else steepest(calibrator, bundle.scale)
 
 
@@ -126,7 +126,7 @@ def _driver_contributions(
     """Contribution of every published driver, and what its account's contributions miss of the raw
     log-odds.
     """
-    model = bundle.published
+    model = bundle.relationship
     each, missed = _contributions(model, features)
     names = [(s.dimension, shown_driver(s, bundle.twins)) for s in model.signals]
     groups = list(dict.fromkeys(names))

@@ -108,7 +108,7 @@ def recalibrate_target(
         target,
         moved,
         replace(evaluation, registered_version=version),
-        backtest(score(moved, newest.features), newest, labels),
+        backtest(moved, score(moved, newest.features), newest, labels),
     )
     models.put_to_use(version, "calibrated", recalibrated=check.words)
     return Recalibrated(check, version, before, after)
@@ -203,4 +203,11 @@ def _with(bundle: Bundle, calibrator: Platt, check: PriorCheck) -> Bundle:
         "prior": check.to_dict(),
         "notes": [*bundle.facts.get("notes", []), note],
     }
-    return replace(bundle, model=replace(bundle.model, calibrator=calibrator), facts=facts)
+    decision = bundle.model.decision
+    model = replace(
+        bundle.model,
+        calibrator=calibrator,
+        # What moved the level of chances moved that of decisions as well.
+        decision=None if decision is None else decision.moved(check.shift),
+    )
+    return replace(bundle, model=model, facts=facts)

@@ -362,5 +362,5 @@ def _log(
         reliability_figure(result.validation["label"], result.validation["probability"]),
         "reliability.png",
     )
-    mlflow.log_figure(importance_figure(bundle.model, rows), "importance.png")
+    mlflow.log_figure(importance_figure(bundle.model.at_decision, rows), "importance.png")
     log_training_rows(rows, f"features_{models.short_name}")

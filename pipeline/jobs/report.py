@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from models.health import band_table, promises
+from models.health import band_table, decided, promises, reads_decisions
 from models.target_words import TARGET_WORDS
 from pipeline.actions.worklist import worklist, write_worklist_csv
 from pipeline.config.schema import Target
@@ -206,14 +206,17 @@ def _bands(published: PublishedRun, tested: pd.DataFrame) -> pd.DataFrame:
     if published.bundle.basis == "scorecard":
         return pd.DataFrame()
     if tested.empty:
-        probability = published.scores["probability"].dropna()
+        scores = published.scores
+        at_decision = "probability_at_decision" if reads_decisions(scores) else "probability"
+        probability = scores[at_decision].dropna()
         return (
             band_table(published.bundle.scale, probability.to_numpy())
             if len(probability)
             else pd.DataFrame()
         )
+    shown = decided(tested)
     return band_table(
-        published.bundle.scale, tested["probability"].to_numpy(), tested["label"].to_numpy()
+        published.bundle.scale, shown["probability"].to_numpy(), shown["label"].to_numpy()
     )
 
 

@@ -18,6 +18,7 @@ from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection, connected
 from pipeline.evaluations import VersionEvaluation
 from pipeline.jobs.evaluate import evaluate_target, latest_evaluation
+from pipeline.jobs.model_page import health_event_words
 from pipeline.jobs.prepare import TrainingCounts, prepare_training
 from pipeline.jobs.promote import candidate_advice, promote_target
 from pipeline.jobs.recalibrate import recalibrate_target
@@ -248,7 +249,7 @@ def tell_training(say: Say, target: Target, trained: Trained) -> None:
     scale = trained.bundle.scale
     say(
         "scale",
-        anchor_words(scale, TARGET_WORDS[target.kind].gerund)
+        anchor_words(scale, health_event_words(target, trained.bundle))
         + (" (proposed; declare them in [scale] to keep them)" if trained.proposal else ""),
     )
     for note in trained.result.notes:

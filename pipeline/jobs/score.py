@@ -53,6 +53,11 @@ SCORES = (
     ("probability", pa.float64()),
     ("probability_low", pa.float64()),
     ("probability_high", pa.float64()),
+    ("probability_at_decision", pa.float64()),
+    ("probability_at_decision_low", pa.float64()),
+    ("probability_at_decision_high", pa.float64()),
+    ("timing", pa.float64()),
+    ("decides_on", pa.timestamp("us")),
     ("health", pa.int64()),
     ("health_exact", pa.float64()),
     ("health_low", pa.float64()),
@@ -386,6 +391,9 @@ def _publish(
         scale_version=bundle.scale.version,
         scored_at=workspace.now,
     )
+    if bundle.published.decision is not None:
+        ends = people.set_index("account_id")["renewal_date"]
+        scores["decides_on"] = scores["account_id"].map(ends)
     no_health = scores["health_exact"].isna()
     scores.loc[no_health, ["base_points", "base_displayed"]] = np.nan
     counts = {str(k): int(v) for k, v in scores["band"].value_counts().items()}

@@ -17,12 +17,11 @@ from models.dataset import TrainingSet
 from models.drivers import find_twins
 from models.health import ScaleProposal, propose_scale, scale_from_anchors, scale_problems
 from models.health.scale import Scale
-from models.methods import Scorecard
+from models.methods import Floats, Scorecard
 from models.model import Member, Model
 from models.plan import TrainingPlan
 from models.splits import unmatured
 from models.stability import (
-    MOST_GRID_DATES,
     band_changes,
     portfolio_rows,
     speaks_of_the_same,
@@ -306,7 +305,7 @@ def choose_scale(
     with the proposal, and the problems it has.
     """
     declared, is_good = task.scale, task.plan.is_event_good
-    probability, share = _portfolio_probabilities(result, rows, task.objective.capacity)
+    probability = _portfolio_probabilities(result, rows)
     base = _base_probability(result.model)
     if declared.p_at_risk is not None and declared.p_healthy is not None and not is_good:
         scale = scale_from_anchors(
@@ -315,14 +314,13 @@ def choose_scale(
             at_risk_until=declared.at_risk_until,
             stable_until=declared.stable_until,
         )
-        return scale, None, tuple(scale_problems(scale, probability, base, capacity_share=share))
-    if in_use is not None and in_use.has_same_outcome:
+        return scale, None, tuple(scale_problems(scale, probability, base))
+    if in_use is not None and in_use.has_same_outcome and _reads_alike(in_use, result.model):
         # Anchors are fixed when first chosen: a retrain must not move what 40 means.
         scale = in_use.bundle.scale
-        return scale, None, tuple(scale_problems(scale, probability, base, capacity_share=share))
+        return scale, None, tuple(scale_problems(scale, probability, base))
     proposal = propose_scale(
         probability,
-        share,
         base,
         at_risk_until=declared.at_risk_until,
         stable_until=declared.stable_until,
@@ -331,39 +329,35 @@ def choose_scale(
     return proposal.scale, proposal, tuple(proposal.problems)
 
 
-def _portfolio_probabilities(
-    result: TrainingResult, rows: TrainingSet, capacity: int | None
-) -> tuple[np.ndarray[Any, Any], float | None]:
-    """Out-of-time probabilities as a portfolio shows them, and the share of it the team can take
-    on.
+def _reads_alike(in_use: InUse, model: Model) -> bool:
+    """Whether both models read health at the decision, or neither: else the anchors of one say
+    nothing of the other.
+    """
+    return (in_use.bundle.model.decision is None) == (model.decision is None)
+
+
+def _portfolio_probabilities(result: TrainingResult, rows: TrainingSet) -> Floats:
+    """Out-of-time probabilities as health reads them, of a portfolio as it is shown.
 
     Every date is one portfolio; taking each account's last row instead would fill the sample with
-    accounts on the day before they left. Where each account has its own dates, all its rows stand
-    for the accounts there are. Rows whose outcome was not known yet show best what the model will
-    publish: the calibration rows were scored by one of less history, bolder or more timid, and
-    anchors chosen on them left a small firm with two red accounts.
+    accounts on the day before they left. Rows whose outcome was not known yet show best what the
+    model will publish: the calibration rows were scored by one of less history, bolder or more
+    timid, and anchors chosen on them left a small firm with two red accounts.
     """
+    relationship = result.model.at_decision
     late = rows.rows(unmatured(rows.keys))
     if late.keys["account_id"].nunique() >= FEWEST_IN_PORTFOLIO:
-        shown = late.keys[["account_id", "as_of"]].assign(
-            probability=result.model.probability(late.features)
-        )
-    else:
-        shown = result.validation
-    # Equal rows of a table without dates follow each other by a microsecond.
-    per_date = shown.groupby(shown["as_of"].dt.normalize())["account_id"].nunique()
-    accounts = (
-        float(per_date.mean())
-        if len(per_date) <= MOST_GRID_DATES
-        else float(shown["account_id"].nunique())
-    )
-    share = min(1.0, capacity / max(1.0, accounts)) if capacity else None
-    return shown["probability"].to_numpy(dtype=np.float64), share
+        return relationship.probability(late.features)
+    if result.model.decision is None:
+        return result.validation["probability"].to_numpy(dtype=np.float64)
+    days = rows.keys["as_of"].isin(result.validation["as_of"]).to_numpy()
+    return relationship.probability(rows.rows(days).features)
 
 
 def _base_probability(model: Model) -> float:
     """Calibrated probability at `phi_0`, where every account's points start."""
-    nothing = pd.DataFrame(np.nan, index=[0], columns=model.columns)
-    phi_0, _ = model.contributions(nothing)
-    assert model.calibrator is not None
-    return float(model.calibrator.calibrate(np.array([phi_0]))[0])
+    relationship = model.at_decision
+    nothing = pd.DataFrame(np.nan, index=[0], columns=relationship.columns)
+    phi_0, _ = relationship.contributions(nothing)
+    assert relationship.calibrator is not None
+    return float(relationship.calibrator.calibrate(np.array([phi_0]))[0])

@@ -10,8 +10,17 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup, escape
 
-from models.drivers import REASONS, REST, Reason, interval_in_words, paragraph, sentence
-from models.health.words import band_names, base_words, horizon_words
+from models.drivers import (
+    REASONS,
+    REST,
+    UNALTERABLE,
+    Reason,
+    account_chance,
+    interval_in_words,
+    paragraph,
+    sentence,
+)
+from models.health.words import band_names, base_words, is_decided_later
 from pipeline.jobs.account_facts import AccountFacts
 from pipeline.jobs.driver_rows import keeps_one_sentence
 from pipeline.jobs.explain import Explained
@@ -107,6 +116,40 @@ def foot_lines(explained: Explained) -> list[str]:
     return lines
 
 
+@dataclass(frozen=True)
+class SpokenChance:
+    """The chance that says most of an account: within the horizon, or where its contract ends only
+    later, when it comes up.
+    """
+
+    value: float | None
+    words: str
+    interval: tuple[float, float] | None
+    interval_words: str
+
+
+def chance_of(score: Mapping[str, Any], horizon_days: int | None, verb: str) -> SpokenChance:
+    """The chance to speak of, from an account's published score; without words on a scorecard."""
+    is_later = is_decided_later(score["as_of"], score.get("decides_on"), horizon_days)
+    at = "probability_at_decision" if is_later else "probability"
+    if pd.isna(score[at]):
+        return SpokenChance(None, "", None, "")
+    low, high = score[f"{at}_low"], score[f"{at}_high"]
+    has_interval = not (pd.isna(low) or pd.isna(high))
+    return SpokenChance(
+        value=float(score[at]),
+        words=account_chance(
+            float(score["probability"]),
+            horizon_days,
+            score.get("probability_at_decision"),
+            is_later=is_later,
+            event=verb,
+        ),
+        interval=(float(low), float(high)) if has_interval else None,
+        interval_words=interval_in_words(low, high) if has_interval else "",
+    )
+
+
 def account_paragraph(explained: Explained, horizon_days: int | None, verb: str) -> str:
     """The account in a few sentences, ready for a mail or a CRM."""
     score = explained.score
@@ -118,24 +161,22 @@ def account_paragraph(explained: Explained, horizon_days: int | None, verb: str)
     reasons = [
         Reason(int(row["points_displayed"]), sentence(row["said"], row["compared"]))
         for row in listed.to_dict("records")
-        if row["points"] < 0 or row["protects"]
+        if row["protects"] or (row["points"] < 0 and row["nature"] not in UNALTERABLE)
     ]
     health = None if pd.isna(score["health"]) else int(score["health"])
-    low, high = score["probability_low"], score["probability_high"]
     reason = score["band_reason"] if isinstance(score["band_reason"], str) else ""
-    probability = None if pd.isna(score["probability"]) else float(score["probability"])
+    chance = chance_of(score, horizon_days, verb)
     return paragraph(
         str(explained.account["name"]),
         health,
         str(score["band"]),
-        probability,
-        horizon_days,
+        chance.words,
         reasons,
         band_reason=reason,
-        event=verb,
         why=explained.why,
         advice=" ".join(explained.advice),
-        interval=None if pd.isna(low) or pd.isna(high) else (float(low), float(high)),
+        interval=chance.interval,
+        timing=explained.timing,
     )
 
 
@@ -154,13 +195,6 @@ def account_page(
     has_score = not pd.isna(score["health"])
     rows = [_table_row(row) for row in drivers.to_dict("records") if int(row["points_displayed"])]
     steps = waterfall(drivers, int(score["base_displayed"])) if has_score else []
-    interval = (
-        ""
-        if not has_score or pd.isna(score["probability_low"])
-        else interval_in_words(
-            score["probability_low"], score["probability_high"], horizon_days, event=verb
-        )
-    )
     return render(
         "account.html.j2",
         style=style(),
@@ -174,10 +208,9 @@ def account_page(
         protects=explained.protects,
         unsure_band=explained.unsure_band,
         to_edges=explained.to_edges,
-        interval=interval,
+        chance=chance_of(score, horizon_days, verb),
         scale_sentence=explained.scale_sentence,
-        verb=verb,
-        horizon=horizon_words(horizon_days),
+        timing=explained.timing,
         actions=open_action_lines(explained.open_actions),
         history=[] if explained.history is None else explained.history.to_dict("records")[::-1],
         dimensions=explained.dimensions.to_dict("records"),

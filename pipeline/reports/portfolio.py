@@ -14,8 +14,16 @@ from features.errors import ContractError
 from models.drivers import interval_in_words
 from models.evaluation import TestFigures
 from models.figures import side_by_side
-from models.health import Promise
-from models.health.words import base_words, horizon_words, sentence_of, unsure_band
+from models.health import Promise, reads_decisions
+from models.health.words import (
+    base_words,
+    health_horizon_words,
+    horizon_words,
+    is_decided_later,
+    sentence_of,
+    timing_words,
+    unsure_band,
+)
 from models.target_words import TARGET_WORDS
 from pipeline.actions.worklist import NO_OWNER, is_good_event, largest_reasons, worklist
 from pipeline.jobs.outcomes import OutcomesReport
@@ -164,6 +172,10 @@ def portfolio_page(inputs: PortfolioInputs) -> str:
         is_scorecard=bool((inputs.scores["basis"] == "scorecard").any()),
         target_words=inputs.target_words,
         horizon=horizon_words(inputs.run.get("horizon_days")),
+        at_decision=reads_decisions(inputs.scores),
+        health_horizon=health_horizon_words(
+            inputs.run.get("horizon_days"), at_decision=reads_decisions(inputs.scores)
+        ),
         currency=_currency(inputs.portfolio),
         tiles=band_tiles(inputs.scores, inputs.portfolio, inputs.previous_counts),
         owners=owner_lists(
@@ -243,6 +255,7 @@ def owner_lists(
             "health_low",
             "health_high",
             "horizon_days",
+            "decides_on",
         ]
     )
     merged = ranked.merge(facts, on="account_id", how="left")
@@ -356,11 +369,20 @@ def _account_row(
         **{str(key): value for key, value in row.items()},
         "health": int(row["health"]),
         "interval": f"{100 * low:.0f}–{100 * high:.0f}%" if has_interval else "",
-        "interval_words": interval_in_words(low, high, horizon) if has_interval else "",
+        "interval_words": interval_in_words(low, high) if has_interval else "",
         "chance_short": str(row["chance"]).split(f" {verb} ")[0],
+        "is_decided_later": is_decided_later(inputs.run["as_of"], row["decides_on"], horizon),
         "promise": (
-            sentence_of(int(row["health"]), inputs.ranges, horizon, verb) if inputs.ranges else ""
+            sentence_of(
+                int(row["health"]),
+                inputs.ranges,
+                health_horizon_words(horizon, at_decision=reads_decisions(inputs.scores)),
+                verb,
+            )
+            if inputs.ranges
+            else ""
         ),
+        "timing": timing_words(inputs.run["as_of"], row.get("decides_on"), horizon),
         "unsure_band": unsure_band(row, inputs.edges),
         "reasons": reasons,
     }

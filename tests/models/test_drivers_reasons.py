@@ -344,15 +344,13 @@ def test_paragraph_says_why_how_sure_and_what_next():
         "Account 7",
         23,
         "at_risk",
-        0.25,
-        90,
+        "about 1 in 4 leave within 90 days",
         [],
         why="low use",
         advice="Ask what stopped.",
         interval=(0.1, 0.4),
     )
     assert (
-        told
-        == "Account 7 scores 23 of 100 (at risk). Of accounts scored like this, about 1 in 4 leave"
+        told == "Account 7 scores 23 of 100 (at risk). Of accounts like this, about 1 in 4 leave"
         " within 90 days (10% to 40%). Why: low use. Next: Ask what stopped."
     )

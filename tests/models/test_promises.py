@@ -156,3 +156,23 @@ def test_points_to_the_next_band(health, expected):
 )
 def test_a_range_reaches_the_bands_of_its_ends(low, high, expected):
     assert bands_of_range(low, high, BANDS) == expected
+
+
+def test_a_health_read_at_the_decision_promises_only_where_a_contract_came_up():
+    n = 80
+    tested = pd.DataFrame(
+        {
+            "account_id": [f"a{i}" for i in range(2 * n)],
+            "health": 30,
+            # Half of the accounts cannot leave: nobody of them does, and none of them counts.
+            "probability": [0.2] * n + [0.001] * n,
+            "probability_at_decision": 0.25,
+            "can_leave": [True] * n + [False] * n,
+            "label": [1] * 20 + [0] * (2 * n - 20),
+        }
+    )
+    (found,) = promises(tested)
+    assert (found.scores, found.events, found.promised) == (n, 20, 0.25)
+    own_date = tested.assign(probability_at_decision=float("nan"))
+    (found,) = promises(own_date)
+    assert (found.scores, found.promised) == (2 * n, pytest.approx(0.1005))

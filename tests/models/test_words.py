@@ -11,6 +11,7 @@ from features.definition import Signal
 from features.errors import ContractError
 from models.drivers import (
     Reason,
+    account_chance,
     chance_in_words,
     comparison,
     format_value,
@@ -226,26 +227,33 @@ def test_chance_by_the_next_renewal_and_without_probability():
 
 
 def test_interval_speaks_of_accounts_like_this():
-    assert (
-        interval_in_words(0.18, 0.33, 90)
-        == "of accounts scored like this, 18% to 33% leave within 90 days"
-    )
+    assert interval_in_words(0.18, 0.33) == "18% to 33% of accounts like this"
     with pytest.raises(ContractError, match="upside down"):
-        interval_in_words(0.4, 0.2, 90)
+        interval_in_words(0.4, 0.2)
 
 
 def test_paragraph_lists_the_largest_reasons_both_ways():
     reasons = [Reason(-4, "late"), Reason(-11, "silent"), Reason(3, "paid"), Reason(0, "nothing")]
     assert (
-        paragraph("Account 7", 23, "at_risk", 0.25, 90, reasons, most=1)
-        == "Account 7 scores 23 of 100 (at risk). Of accounts scored like this, about 1 in 4 leave"
+        paragraph("Account 7", 23, "at_risk", account_chance(0.25, 90), reasons, most=1)
+        == "Account 7 scores 23 of 100 (at risk). Of accounts like this, about 1 in 4 leave"
         " within 90 days. Pulls the score down: silent (-11). Holds it up: paid (+3)."
     )
 
 
+def test_an_account_that_cannot_leave_yet_is_told_by_its_chance_at_the_contracts_end():
+    later = account_chance(0.002, 90, 0.25, is_later=True)
+    assert later == "about 1 in 4 leave when their contract comes up"
+    told = paragraph(
+        "Account 7", 23, "at_risk", later, [], timing="cannot leave before 14 Nov 2025"
+    )
+    assert told.endswith("comes up. Cannot leave before 14 Nov 2025.")
+    assert account_chance(math.nan, 90) == ""
+
+
 def test_paragraph_of_an_unknown_account_gives_the_reason():
     assert (
-        paragraph("Account 7", None, "unknown", None, 90, [], band_reason="no usage feed")
+        paragraph("Account 7", None, "unknown", "", [], band_reason="no usage feed")
         == "Account 7 has no score: unknown (no usage feed)."
     )
 

@@ -84,6 +84,7 @@ def explained(**changed):
     score = {
         "account_id": "A<1>",
         "as_of": pd.Timestamp("2025-06-01"),
+        "horizon_days": 90,
         "health": 22,
         "base_displayed": 65,
         "band": "at_risk",
@@ -163,7 +164,7 @@ def test_page_says_what_is_wrong_how_sure_and_what_to_do_without_outside_hosts()
     text = page(explained())
     for wanted in (
         "Low use, sponsor lost",
-        "12.0% likely to leave within 90 days",
+        "About 1 in 8 leave within 90 days",
         "Ask what changed",
         "success call (CSM 02)",
         "19 points below stable",

@@ -126,7 +126,7 @@ def some_inputs(n=60, owners=("CSM-01", "CSM-02", "CSM-03"), hostile=True):
     phi = contributions_of(features)
     z = -1.9 + phi.sum(axis=1)
     p = sigmoid(z)
-    scale = propose_scale(p, 0.15, float(sigmoid(-1.9))).scale
+    scale = propose_scale(p, float(sigmoid(-1.9))).scale
     result = points_from_contributions(-1.9, phi, z, sigmoid, scale)
     health, base = displayed(result.health_exact), int(displayed(result.base))
     scores = pd.DataFrame(

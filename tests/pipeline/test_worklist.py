@@ -16,7 +16,12 @@ from pipeline.edge.text import defused, visible
 def scores_of(*rows, basis="calibrated"):
     table = pd.DataFrame(rows, columns=["account_id", "probability", "health", "band"])
     return table.assign(
-        run_id="r1", horizon_days=90, basis=basis, probability=table.probability.astype(float)
+        run_id="r1",
+        as_of=pd.Timestamp("2025-06-01"),
+        decides_on=pd.NaT,
+        horizon_days=90,
+        basis=basis,
+        probability=table.probability.astype(float),
     )
 
 
@@ -29,7 +34,9 @@ def portfolio_of(*rows):
 
 def drivers_of(*rows):
     table = pd.DataFrame(rows, columns=["account_id", "driver", "points", "said"])
-    return table.assign(compared=None, points_displayed=table.points.round().astype(int))
+    return table.assign(
+        nature="leading", compared=None, points_displayed=table.points.round().astype(int)
+    )
 
 
 SCORES = scores_of(
@@ -161,10 +168,41 @@ def test_reasons_of_the_short_list_and_a_paragraph_for_accounts_at_risk():
     }
     assert (
         ranked.loc["A", "paragraph"]
-        == "Alpha scores 20 of 100 (at risk). Of accounts scored like this, about 1 in 2 leave"
+        == "Alpha scores 20 of 100 (at risk). Of accounts like this, about 1 in 2 leave"
         " within 90 days. Why: bug trouble, low use. Pulls the score down: 5 tickets (-12); no"
         " mail opened (-9). Next: Give each open ticket an owner and a date, and tell the"
         " customer both."
     )
     assert "Why: not explained." in ranked.loc["D", "paragraph"]
     assert (ranked.loc[["B", "C"], "paragraph"] == "").all()
+
+
+def test_a_red_account_whose_contract_ends_later_is_listed_by_its_chance_then():
+    as_of = pd.Timestamp("2025-06-01")
+    scores = scores_of(
+        ("near", 0.02, 60, "stable"), ("red", 0.001, 20, "at_risk"), ("far", 0.001, 20, "at_risk")
+    ).assign(
+        decides_on=[as_of + pd.Timedelta(days=days) for days in (30, 120, 360)],
+        probability_at_decision=[0.03, 0.24, 0.24],
+    )
+    people = portfolio_of(*((each, each, "X", 1000.0) for each in ("near", "red", "far")))
+    ranked = worklist(scores, DRIVERS, people).set_index("account_id")
+    # At 120 days 0.24 x 90 / 120, at 360 days 0.24 x 90 / 360; inside the horizon the chance itself.
+    assert ranked["priority"].to_dict() == pytest.approx({"red": 180, "far": 60, "near": 20})
+    assert ranked["value_at_risk"].to_dict() == pytest.approx({"red": 1, "far": 1, "near": 20})
+    assert ranked.loc["red", "chance"] == "about 1 in 4 leave when their contract comes up"
+    assert ranked.loc["near", "chance"] == "about 1 in 50 leave within 90 days"
+    assert (
+        "Cannot leave before 29 Sep 2025, when the contract ends." in ranked.loc["red", "paragraph"]
+    )
+
+
+def test_who_an_account_is_and_when_it_renews_is_no_reason_to_call():
+    drivers = drivers_of(
+        ("A", "term_days", -15.0, "On a term of 12 months"),
+        ("A", "renewal_calendar", -9.0, "Renewal in 12 days"),
+        ("A", "tickets", -2.0, "5 tickets"),
+    ).assign(nature=["standing", "calendar", "leading"])
+    ranked = worklist(SCORES, drivers, PORTFOLIO).set_index("account_id")
+    assert ranked.loc["A", ["reason_1", "reason_2"]].tolist() == ["5 tickets (-2)", ""]
+    assert "term" not in ranked.loc["A", "paragraph"]
