@@ -3,9 +3,10 @@
     python -m benchmarks.health [--accounts 1000] [--seeds 1 2 3] [--json]
 
 Every seed is one simulated company, run through the whole flow as `tenure demo` does. Three
-readings are compared: the model in use (`present`), the same model asked about the days to renewal
-at which accounts of that term leave most often (`present_at_decision`), and a model that learns
-behaviour beside the contract calendar and reads it at the decision (`beside_calendar`). Judged are
+readings are compared: the model in use, which learns behaviour beside the contract calendar and is
+read at the decision (`in_use`), one model of all signals read at the account's own date
+(`own_date`), and the same asked about the days to renewal at which accounts of that term leave most
+often (`asked_at_decision`). Judged are
 the rows of dates that taught nothing (after the last training date, the test among them), of
 accounts that had not given notice, against whether the account was lost at its *next contract
 end*. The chance within the horizon is judged by `tenure evaluate`; here the question is whether a
@@ -26,7 +27,8 @@ score read today says how the contract will be decided, in weeks or in months.
 - `contradictions`: of the published drivers that take a point or more and have a worse direction,
   those whose value is on the better side of the reference shown.
 - `warned`: of accounts that left, the share that stood among the `capacity` lowest healths, or
-  highest chances, of a date at least so many days before their end.
+  highest chances, or first of a worklist of accounts of one value, of a date at least so many days
+  before their end.
 """
 
 import argparse
@@ -47,14 +49,12 @@ from features.terms import term_name
 from models import metrics
 from models.bundle import Bundle, score
 from models.dataset import TrainingSet
-from models.health import propose_scale
 from models.methods import ContractCalendar
-from models.splits import unmatured
 from models.training import train
 from pipeline.config.schema import Target
 from pipeline.flow import run_flow
 from pipeline.jobs.prepare import load_training
-from pipeline.jobs.train import plan_of
+from pipeline.jobs.train import choose_scale, learning_task, plan_of
 from pipeline.simulate import WorldOptions, simulate, write_world
 from pipeline.workspace import Workspace, describe_target, open_workspace
 
@@ -89,37 +89,28 @@ def compare(
 ) -> dict[str, dict[str, Any]]:
     """Figures of every candidate."""
     rows, _, _ = load_training(workspace, target)
-    beside = beside_calendar(workspace, target, present, rows)
+    own = own_date(workspace, target, present, rows)
     calendar = next(
-        each.method for each in beside.model.members if isinstance(each.method, ContractCalendar)
+        each.method for each in present.model.members if isinstance(each.method, ContractCalendar)
     )
-    at_decision = asked_at_decision(rows, calendar)
+    asked = asked_at_decision(rows, calendar)
     return {
-        "present": judge(workspace, target, present, rows, truth)
+        "in_use": judge(workspace, target, present, rows, truth)
         | {"contradictions": contradictions(workspace, target, present)},
-        "present_at_decision": judge(workspace, target, present, rows, truth, at_decision),
-        "beside_calendar": judge(workspace, target, beside, rows, truth),
+        "own_date": judge(workspace, target, own, rows, truth),
+        "asked_at_decision": judge(workspace, target, own, rows, truth, asked),
     }
 
 
-def beside_calendar(
-    workspace: Workspace, target: Target, present: Bundle, rows: TrainingSet
-) -> Bundle:
-    """A model that learns behaviour beside the contract calendar, on the same rows and with the
-    same plan, and a scale proposed for its health.
+def own_date(workspace: Workspace, target: Target, present: Bundle, rows: TrainingSet) -> Bundle:
+    """One model of all signals, on the same rows and with the same plan, and a scale proposed for
+    it.
     """
-    plan = replace(plan_of(workspace, target), beside_calendar=True)
-    model = train(rows, plan, target=describe_target(target)).model
-    relationship = model.at_decision
-    assert relationship.calibrator is not None
-    nothing = pd.DataFrame(np.nan, index=[0], columns=model.columns)
-    start = np.array([relationship.contributions(nothing)[0]])
-    late = rows.rows(unmatured(rows.keys))
-    proposal = propose_scale(
-        relationship.probability(late.features),
-        float(relationship.calibrator.calibrate(start)[0]),
-    )
-    return replace(present, model=model, scale=proposal.scale, basis="calibrated")
+    plan = replace(plan_of(workspace, target), beside_calendar=False)
+    result = train(rows, plan, target=describe_target(target))
+    task = learning_task(workspace, target)
+    scale, _, _ = choose_scale(task, result, rows, None)
+    return replace(present, model=result.model, scale=scale, basis="calibrated")
 
 
 def asked_at_decision(rows: TrainingSet, calendar: ContractCalendar) -> TrainingSet:
@@ -174,7 +165,11 @@ def judge(
         "shares": {str(k): round(float(v), 3) for k, v in _shares(table).items()},
         "warned": {
             name: warned(table, -table[column] if sign < 0 else table[column], capacity)
-            for name, column, sign in (("health", "health", -1), ("chance", "probability", 1))
+            for name, column, sign in (
+                ("health", "health", -1),
+                ("chance", "probability", 1),
+                ("worklist", "weight", 1),
+            )
         },
     }
 
@@ -193,6 +188,10 @@ def scored(
     table["band"] = health["band"].to_numpy()
     table["probability"] = bundle.published.probability(features)
     table["lead"] = features["days_to_renewal"].to_numpy()
+    horizon = float(target.horizon_days or 0)
+    then = bundle.relationship.probability(features)
+    is_later = (table["lead"] > horizon) & (bundle.published.decision is not None)
+    table["weight"] = np.where(is_later, then * horizon / table["lead"], table["probability"])
     days = features["term_days"].to_numpy()
     table["term"] = ["open" if np.isnan(d) else term_name(int(d)) for d in days]
     table["calendar"] = _calendar(bundle, features)
