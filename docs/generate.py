@@ -442,8 +442,16 @@ _COLUMNS = {
     "run_id": "the run that wrote the row; join it with `runs`",
     "basis": "`calibrated`: probability and score; `scorecard`: score only",
     "probability": "calibrated probability of the event, 0-1; high is bad unless the event is good",
-    "probability_low": "lower end of the event's rate among accounts scored like this (95%)",
+    "probability_low": "lower end of the event's rate among accounts like this (95%)",
     "probability_high": "upper end of the same",
+    "probability_at_decision": (
+        "calibrated probability when the account's contract comes up, which health is made of; null"
+        " where no contract decides, and health is made of `probability`"
+    ),
+    "probability_at_decision_low": "lower end of the rate among accounts like this then (95%)",
+    "probability_at_decision_high": "upper end of the same",
+    "timing": "log-odds of `probability` less those of `probability_at_decision`",
+    "decides_on": "day on which the account's contract ends; null where none is known",
     "health": "displayed score, whole, 0-100; high is good; null: no score",
     "health_exact": "score before rounding",
     "health_low": "the score at the worse end of the interval",

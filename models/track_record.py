@@ -101,6 +101,8 @@ class Record:
     alarms_stayed: int
     calm: int
     calm_left: int
+    is_of_decisions: bool
+    """Whether alarms and calm accounts are only those whose contract came up inside the window."""
 
     @property
     def ranking(self) -> str:
@@ -119,7 +121,8 @@ def record(rows: pd.DataFrame, bands: Sequence[str]) -> Record:
         Published rows with their outcome: account_id, as_of, probability (missing: none was
         published), health_exact, band, label (1 left, 0 stayed, missing: cannot be told), apart
         (why a row is not judged; empty: it is), left (whether the account left inside the window,
-        told for rows apart too), treated (null where no source tells).
+        told for rows apart too), treated (null where no source tells), decided_later (whether the
+        contract came up only after the window, so that the account could not leave inside it).
     bands
         Names of the bands, lowest scores first.
     """
@@ -128,7 +131,9 @@ def record(rows: pd.DataFrame, bands: Sequence[str]) -> Record:
     value, low, high = _ranking(mine, good_event="high" in bands)
     known = mine["treated"].notna().all() and len(mine) > 0
     is_treated = mine["treated"].fillna(False).to_numpy(dtype=bool)
-    red, calm = mine["band"].isin(ALARM_BANDS), mine["band"].isin(CALM_BANDS)
+    # Nobody who could not leave is a false alarm, or a customer that was kept.
+    could = ~mine["decided_later"].astype(bool)
+    red, calm = could & mine["band"].isin(ALARM_BANDS), could & mine["band"].isin(CALM_BANDS)
     return Record(
         total=count(mine),
         bands=tuple((band, count(mine[mine["band"] == band])) for band in bands),
@@ -142,6 +147,7 @@ def record(rows: pd.DataFrame, bands: Sequence[str]) -> Record:
         alarms_stayed=int((mine.loc[red, "label"] == 0).sum()),
         calm=int(calm.sum()),
         calm_left=int((mine.loc[calm, "label"] == 1).sum()),
+        is_of_decisions=bool((~could).any()),
     )
 
 

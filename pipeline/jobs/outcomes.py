@@ -23,6 +23,7 @@ import pandas as pd
 
 from features.errors import ChurnError, NotFound
 from models.health.scale import GOOD_EVENT_BANDS, HEALTH_BANDS
+from models.health.words import is_decided_later
 from models.track_record import Record, calm_leavers, judged, record
 from pipeline.actions.worklist import largest_reasons
 from pipeline.config.schema import Target
@@ -42,7 +43,17 @@ LATEST_DAYS = 31
 its outcome.
 """
 SHOWN_LEAVERS = 10
-_COLUMNS = ["account_id", "as_of", "probability", "health", "health_exact", "band", "band_reason"]
+_COLUMNS = [
+    "account_id",
+    "as_of",
+    "horizon_days",
+    "probability",
+    "decides_on",
+    "health",
+    "health_exact",
+    "band",
+    "band_reason",
+]
 _NO_LABEL = {
     "ended_before": "over before the date, learnt later",
     "left_in_gap": "left in the gap before the window",
@@ -321,8 +332,15 @@ def _published(workspace: Workspace, run: Mapping[str, Any]) -> pd.DataFrame:
         ("as_of", "=", run["as_of"]),
         ("run_id", "=", run["run_id"]),
     ]
-    rows = workspace.store.read("scores", columns=_COLUMNS, filters=filters)
-    return rows.assign(run_id=run["run_id"]).sort_values("account_id", ignore_index=True)
+    # Tables of earlier releases have no `decides_on`.
+    rows = workspace.store.read("scores", filters=filters).reindex(columns=_COLUMNS)
+    later = [
+        is_decided_later(*each)
+        for each in rows[["as_of", "decides_on", "horizon_days"]].itertuples(index=False)
+    ]
+    return rows.assign(run_id=run["run_id"], decided_later=later).sort_values(
+        "account_id", ignore_index=True
+    )
 
 
 def _labels(

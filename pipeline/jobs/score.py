@@ -391,9 +391,10 @@ def _publish(
         scale_version=bundle.scale.version,
         scored_at=workspace.now,
     )
-    ends = people.set_index("account_id")["renewal_date"]
-    decides_on = scores["account_id"].map(ends)
-    scores["decides_on"] = decides_on.where(bundle.published.decision is not None)
+    scores["decides_on"] = pd.Series(pd.NaT, index=scores.index, dtype="datetime64[us]")
+    if bundle.published.decision is not None:
+        ends = people.set_index("account_id")["renewal_date"]
+        scores["decides_on"] = scores["account_id"].map(ends)
     no_health = scores["health_exact"].isna()
     scores.loc[no_health, ["base_points", "base_displayed"]] = np.nan
     counts = {str(k): int(v) for k, v in scores["band"].value_counts().items()}

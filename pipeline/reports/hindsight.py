@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from models.health import decided
 from models.intervals import FEWEST_ACCOUNTS, wilson
 
 LEADS = (90, 60, 30)
@@ -90,7 +91,9 @@ def look_back(backtest: pd.DataFrame) -> Hindsight:
         _leaver(str(account), group, pd.Timestamp(left_at[account])) for account, group in gone
     ]
     leavers.sort(key=lambda one: (one.left_at, one.account_id))
-    red = rows[rows["band"].isin(_ALARM)]
+    # Where contracts decide, nobody is a false alarm whose contract did not come up.
+    red = decided(rows)
+    red = red[red["band"].isin(_ALARM)]
     alarms = [
         _alarm(str(account), group) for account, group in red.groupby("account_id", sort=True)
     ]

@@ -281,6 +281,7 @@ def calm_words(record: Record, words: TargetWords, bands: Sequence[str]) -> str:
     return (
         f"{calm.capitalize()} that {words.past}: {_of(record.calm_left, record.calm)}."
         f" {red.capitalize()} that {words.opposite}: {_of(record.alarms_stayed, record.alarms)}."
+        + (" Counted are accounts whose contract came up." if record.is_of_decisions else "")
     )
 
 

@@ -42,6 +42,7 @@ def rows(count: int, **columns: Any) -> pd.DataFrame:
             "apart": "",
             "left": False,
             "treated": pd.array([None] * count, dtype="boolean"),
+            "decided_later": False,
         }
     )
     return table.assign(**columns)
@@ -221,3 +222,14 @@ def test_order_of_rows_changes_nothing() -> None:
     one, other = record(table, BANDS), record(mixed, BANDS)
     assert one.total.promised == pytest.approx(other.total.promised)
     assert replace(one.total, promised=None) == replace(other.total, promised=None)
+
+
+def test_who_could_not_leave_is_neither_a_false_alarm_nor_a_customer_kept() -> None:
+    table = rows(40, label=[1.0] * 4 + [0.0] * 36).assign(
+        band=["at_risk"] * 20 + ["healthy"] * 20,
+        decided_later=[False] * 10 + [True] * 20 + [False] * 10,
+    )
+    made = record(table, BANDS)
+    assert (made.alarms, made.alarms_stayed, made.calm, made.calm_left) == (10, 6, 10, 0)
+    assert made.is_of_decisions and made.total.scores == 40
+    assert not record(table.assign(decided_later=False), BANDS).is_of_decisions
