@@ -216,7 +216,9 @@ class Logistic:
     def margin(self, features: pd.DataFrame) -> Floats:
         """Return intercept plus weighted prepared values."""
         design = self.transform_.apply(features.to_numpy(dtype=np.float64))
-        return np.asarray(self.intercept_ + design @ self.weights_, dtype=np.float64)
+        # A matrix product may add up a row in another order when it stands among other rows.
+        terms = np.ascontiguousarray(design * self.weights_)
+        return np.asarray(self.intercept_ + terms.sum(axis=1), dtype=np.float64)
 
     def contributions(self, features: pd.DataFrame) -> tuple[float, Floats]:
         """Return the intercept, and per signal its weighted value and its share of the missing

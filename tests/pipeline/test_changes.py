@@ -207,7 +207,7 @@ def test_everything_at_once_adds_for_every_account_and_what_is_missing_is_said(
     may = published(company_copy, MAY)
     late_rows(company_copy, MAY)
     file = company_copy.folder / "tenure.toml"
-    file.write_text(file.read_text().replace("p_at_risk = 0.1", "p_at_risk = 0.12"))
+    file.write_text(file.read_text().replace("p_at_risk = 0.17", "p_at_risk = 0.2"))
     put_to_use(
         company_copy,
         replace(another_model(in_use(company_copy)), scale=scale_from_anchors(0.15, 0.02)),
@@ -216,7 +216,8 @@ def test_everything_at_once_adds_for_every_account_and_what_is_missing_is_said(
     found = changes(company_copy, may[:8], "2025-06-01")
     assert (found.before.run_id, found.after.run_id) == (may, june)
     check_sums(company_copy, found)
-    assert all(size > 1 for size in sizes(found).values()), sizes(found)
+    # The calendar, the largest of the clocks, has no points: ages are left.
+    assert all(size > (0 if cause == "clock" else 1) for cause, size in sizes(found).items())
     assert {"gone", "new"} & set(found.accounts["moved_by"])
     workspace, target = company_copy.workspace()
     kept = workspace.store.read("changes")
@@ -246,7 +247,7 @@ def test_only_time_passed_is_clock_and_behaviour(company_copy: Company, tenure: 
     check_sums(company_copy, found)
     size = sizes(found)
     assert (
-        size["clock"] > 1
+        size["clock"] > 0
         and size["behaviour"] > 1
         and size["data"] == size["model"] == size["scale"] == 0
     )

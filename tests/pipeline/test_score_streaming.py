@@ -90,7 +90,7 @@ def test_the_sentence_and_the_sub_scores_stand_beside_a_score(company, tenure):
         score["base_displayed"] + sum(e["points_displayed"] for e in found["dimensions"])
         == score["health"]
     )
-    assert "leave within 90 days. When we tested it, " in found["scale_sentence"]
+    assert "leave when their contract comes up. When we tested it, " in found["scale_sentence"]
     told = " ".join(tenure("explain", account, "--project", company.folder).out.split())
     assert found["scale_sentence"] in told and found["to_edges"] in told
     page = (company.folder / "reports" / "churn_90d" / "portfolio.html").read_text()
