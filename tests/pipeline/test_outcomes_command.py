@@ -138,6 +138,11 @@ def test_counts_are_those_of_the_raw_tables(
         mine = rows[rows["band"] == band]
         assert (each.scores, each.left) == (len(mine), mine["left"].sum())
         assert each.promised == pytest.approx(mine["probability"].sum())
+    # Who could not leave inside the window is no false alarm, and was not kept.
+    ends = _scores(followed, found.run["run_id"]).set_index("account_id")["decides_on"]
+    due = ~(rows["account_id"].map(ends) > pd.Timestamp(day + timedelta(days=90)))
+    assert 0 < due.sum() < len(rows) and found.record.is_of_decisions
+    rows = rows[due]
     calm = rows[(rows["band"] == "healthy") & rows["left"]]
     assert found.record.calm_left == len(calm) and set(found.calm_left["account_id"]) <= set(
         calm["account_id"]

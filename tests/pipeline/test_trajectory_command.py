@@ -18,6 +18,7 @@ from rich.console import Console
 from small_company import NOW, Command, Company
 
 from features.errors import ConfigError, GateRefused, NotFound
+from models.health import scale_from_anchors
 from models.trajectory import AHEAD, FALLEN, SUDDEN, UNKNOWN
 from pipeline.engine.duckdb import connected
 from pipeline.jobs import past_scores
@@ -30,12 +31,14 @@ from pipeline.jobs.history import (
     summary_from_json,
 )
 from pipeline.jobs.past_scores import STEP_DAYS
+from pipeline.jobs.registry import need_version, register, registered_model
 from pipeline.jobs.score import score_target
 from pipeline.jobs.stage import stage_sources
 from pipeline.jobs.trajectory import ACCOUNT_COLUMNS, PAST_COLUMNS, Trajectory, trajectory_target
 from pipeline.ledger import RUNS, append_run, current_run
 from pipeline.reports.trajectory import account_lines, account_view, band_moves, trajectory_lines
 from pipeline.storage import content_hash
+from pipeline.tracking import CHAMPION
 
 BANDS = ("leaving", "at_risk", "stable", "healthy")
 DAYS = tuple(STEP_DAYS * ahead for ahead in AHEAD)
@@ -60,6 +63,15 @@ def fewer_dates() -> Iterator[None]:
         yield
 
 
+def use_a_steeper_scale(firm: Company) -> None:
+    """So small a company teaches little; here its silent accounts fall far enough."""
+    workspace, target = firm.workspace()
+    models = registered_model(workspace, target)
+    bundle = need_version(workspace, target, CHAMPION).bundle
+    steep = replace(bundle, scale=scale_from_anchors(0.13, 0.085))
+    models.put_to_use(register(models, steep), steep.basis)
+
+
 @pytest.fixture(scope="module")
 def stopped(company: Company, tmp_path_factory: pytest.TempPathFactory) -> Stopped:
     folder = tmp_path_factory.mktemp("trajectory") / "project"
@@ -73,6 +85,7 @@ def stopped(company: Company, tmp_path_factory: pytest.TempPathFactory) -> Stopp
         "usage_events", use[~(use["account_id"].isin(silent) & (use["event_time"] >= QUIET_FROM))]
     )
     workspace, target = firm.workspace(LATER)
+    use_a_steeper_scale(firm)
     with connected() as connection:
         stage_sources(workspace, connection)
         score_target(workspace, connection, target)
@@ -193,8 +206,10 @@ def test_later_rows_change_nothing_said_of_earlier_dates(
     """With and without the use that the eight had later: the scores of the dates before are equal
     to the last bit.
     """
-    workspace, target = company_copy.workspace()
+    use_a_steeper_scale(company_copy)
+    workspace, target = company_copy.workspace(LATER)
     with connected() as connection:
+        score_target(workspace, connection, target)
         before = trajectory_target(workspace, connection, target).past
     hashes = {
         content_hash(past[past["as_of"] <= QUIET_FROM], ["account_id", "as_of"], without=["run_id"])
