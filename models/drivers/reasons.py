@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from features.definition import ReasonCode, Signal
+from models.drivers.words import has_past
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,8 @@ UNALTERABLE = ("standing", "calendar")
 ends. They move the score, and are no reason to call.
 """
 NOT_EXPLAINED = "not explained"
+LEAST_FALL = 0.2
+"""Share of its value before by which a signal must be worse for a fall to be told."""
 LEAST_POINTS = 1.0
 """A reason is named from one point below 0, summed over its drivers."""
 
@@ -86,8 +89,9 @@ def reason_of(
     out.
 
     A reason has a direction, and so must the value: worse than among accounts that stayed, or worse
-    than before. "Low use" is not said of an account that uses it more than others, whatever its
-    points are.
+    than before by more than a fifth. "Low use" is not said of an account that uses it more than
+    others and has not fallen, whatever its points are. Ages and other lengths of time grow by
+    themselves, so they are compared with others only.
     """
     now, past, others = _known(value), _known(before), _known(reference)
     if not signal.reason:
@@ -99,10 +103,11 @@ def reason_of(
         # Never happened, or not in the years we know: that is the longest silence of all.
         return signal.reason if worse == "up" and signal.missing else ""
     sign = {"up": 1.0, "down": -1.0, None: 0.0}[worse]
-    # Clocks are not compared with their past: they move by themselves.
-    compared_with = (others,) if signal.is_clock else (others, past)
-    is_worse = any(then is not None and sign * (now - then) > 0 for then in compared_with)
-    return signal.reason if is_worse else ""
+    is_worse = others is not None and sign * (now - others) > 0
+    # A little less than before is noise where others do no better.
+    least = LEAST_FALL * abs(past) if past is not None else 0.0
+    has_fallen = past is not None and has_past(signal) and sign * (now - past) > least
+    return signal.reason if is_worse or has_fallen else ""
 
 
 def account_reasons(drivers: pd.DataFrame, least: float = LEAST_POINTS) -> pd.DataFrame:

@@ -162,7 +162,7 @@ def comparison(
     sign = -1.0 if signal.below and now < 0 else 1.0
     text = spoken_value(signal, sign * now, currency=currency)
     parts = []
-    if past is not None and argues(past) and _has_past(signal):
+    if past is not None and argues(past) and has_past(signal):
         then = spoken_value(signal, sign * past, currency=currency)
         if then != text:
             parts.append(_from(signal, sign * now, sign * past, then, _ago(before_days)))
@@ -359,7 +359,7 @@ def _is_alike(signal: Signal, value: float, other: float) -> bool:
     return not signal.inverse or min(value, other) >= 1
 
 
-def _has_past(signal: Signal) -> bool:
+def has_past(signal: Signal) -> bool:
     """Whether it is compared with its past: clocks and lengths of time move by themselves, and the
     change of a change says nothing.
     """

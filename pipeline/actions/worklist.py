@@ -150,10 +150,15 @@ def largest_reasons(
 
     Towards leaving is down (points below 0), towards a good event up. Rests are no reasons, nor is
     what shows 0 points. Nor are facts of who they are and when their contract ends: nobody can do
-    anything about them.
+    anything about them. A reason to call argues for its points: its value is worse than among
+    others, or has become worse.
     """
     towards = drivers["points_displayed"].astype(int) * (1 if good_event else -1)
     is_told = ~drivers["driver"].isin((REST, SEASON)) & ~drivers["nature"].isin(UNALTERABLE)
+    if not good_event:
+        # Rows of runs before version 0.2 name no signal, and keep what they compare in `said`.
+        argues = drivers[["reason", "compared"]].notna().any(axis=1)
+        is_told &= argues | drivers["signal"].isna()
     real = drivers[is_told & (towards > 0)].assign(size=drivers["points"].abs())
     real = real.sort_values(
         ["account_id", "size", "driver"], ascending=[True, False, True], kind="stable"

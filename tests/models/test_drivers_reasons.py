@@ -103,7 +103,11 @@ def test_a_reason_is_not_claimed_where_the_value_does_not_bear_it_out():
     assert (
         reason_of(events, 30.0, 60.0, 20.0) == "low_use"
     )  # more than others, half of its own past
+    assert reason_of(events, 30.0, 33.0, 20.0) == ""  # a tenth less than before is noise
     assert reason_of(events, None, None, 20.0) == ""  # unknown is not low
+    # Days since anything grow by themselves: only others tell whether they are many.
+    assert reason_of(card("days_since_goal_met"), 97.0, 69.0, 236.0) == ""
+    assert reason_of(card("days_since_goal_met"), 297.0, 269.0, 236.0) == "poor_fit"
     assert reason_of(card("plan_is_starter"), 1.0, 0.0, 0.0) == ""  # nothing to act on
     assert reason_of(card("mail_sent_count_28d"), 1.0, 5.0, 5.0) == ""  # what we do
 

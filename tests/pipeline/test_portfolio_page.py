@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.definition import Signal
+from features.definition import Direction, Signal
 from features.errors import ContractError
 from models.drivers import driver_table
 from models.evaluation import TestFigures
@@ -70,6 +70,7 @@ _SIGNALS = (
     ("meetings", "relationship", "meetings", "{value} meetings in the last {days} days", 91, 3),
     ("seats_used_share", "adoption", "share", "{value} of paid seats in use", None, 0.7),
 )
+_WORSE: tuple[Direction, ...] = ("down", "down", "down", "up", "up", "up", "down", "down")
 SIGNALS = tuple(
     Signal(
         column=name,
@@ -80,8 +81,9 @@ SIGNALS = tuple(
         unit=unit,
         phrase=phrase,
         window_days=days,
+        worse=worse,
     )
-    for name, dimension, unit, phrase, days, _ in _SIGNALS
+    for (name, dimension, unit, phrase, days, _), worse in zip(_SIGNALS, _WORSE, strict=True)
 )
 
 

@@ -35,7 +35,11 @@ def portfolio_of(*rows):
 def drivers_of(*rows):
     table = pd.DataFrame(rows, columns=["account_id", "driver", "points", "said"])
     return table.assign(
-        nature="leading", compared=None, points_displayed=table.points.round().astype(int)
+        signal=table.driver,
+        nature="leading",
+        reason="low_use",
+        compared=None,
+        points_displayed=table.points.round().astype(int),
     )
 
 
@@ -206,3 +210,11 @@ def test_who_an_account_is_and_when_it_renews_is_no_reason_to_call():
     ranked = worklist(SCORES, drivers, PORTFOLIO).set_index("account_id")
     assert ranked.loc["A", ["reason_1", "reason_2"]].tolist() == ["5 tickets (-2)", ""]
     assert "term" not in ranked.loc["A", "paragraph"]
+
+
+def test_a_line_whose_value_does_not_argue_for_its_points_is_no_reason():
+    drivers = drivers_of(
+        ("A", "goals_met", -9.0, "7 goals met on time"), ("A", "tickets", -2.0, "5 tickets")
+    ).assign(reason=[None, "bug_trouble"])
+    ranked = worklist(SCORES, drivers, PORTFOLIO).set_index("account_id")
+    assert ranked.loc["A", ["reason_1", "reason_2"]].tolist() == ["5 tickets (-2)", ""]
