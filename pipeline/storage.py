@@ -157,6 +157,10 @@ class Store:
             if path.is_dir() and DeltaTable.is_deltatable(str(path))
         )
 
+    def size(self, table: str) -> int:
+        """Bytes of a table's files, of all versions."""
+        return sum(file.stat().st_size for file in self.path(table).rglob("*") if file.is_file())
+
     def columns(self, table: str) -> list[str]:
         """Columns of a table."""
         return [each.name for each in self.delta(table).schema().fields]

@@ -21,7 +21,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from features.errors import ConfigError, NotFound
+from features.errors import ConfigError, NotFound, StoreError
+from pipeline.edge.faults import said
 from pipeline.edge.file_names import file_name
 from pipeline.edge.scratch import remove_left_behind
 from pipeline.edge.text import visible
@@ -60,13 +61,23 @@ def forget_account(workspace: Workspace, account: str) -> Forgotten:
         When its rows are counted with its parent's.
     """
     store = workspace.store
+    begun = _begun(store)
+    if begun is not None:
+        resumed = _remove(workspace, *begun)
+        if account in (resumed.account_id, *begun[1]):
+            return resumed
     account_id = _id_of(store, account)
     _refuse_child(store, account_id)
     return _forget(workspace, [account_id])
 
 
 def forget_without_consent(workspace: Workspace, denied: Iterable[str]) -> Forgotten | None:
-    """Remove what is kept of accounts that withhold consent; None where nothing is."""
+    """Remove what is kept of accounts that withhold consent, and go on with a deletion that was
+    stopped; None where there is neither.
+    """
+    begun = _begun(workspace.store)
+    if begun is not None:
+        _remove(workspace, *begun)
     held = _held(workspace.store, denied)
     return _forget(workspace, held) if held else None
 
@@ -74,17 +85,51 @@ def forget_without_consent(workspace: Workspace, denied: Iterable[str]) -> Forgo
 def _forget(workspace: Workspace, accounts: Sequence[str]) -> Forgotten:
     store = workspace.store
     ids = _with_merged(store, accounts)
-    words = _words_of(store, ids)
+    return _remove(workspace, ids, _words_of(store, ids))
+
+
+def _remove(workspace: Workspace, ids: Sequence[str], words: Sequence[str]) -> Forgotten:
+    """Remove files, then rows table by table. What stops half way is gone on with: whose words are
+    still there is noted in the store until the last of them is gone.
+    """
+    store = workspace.store
     files = _files_that_name(workspace.folder / "reports", ids, words)
-    for file in files:
-        file.unlink()
-    rows = {}
-    for table in store.tables():
-        kept = _kept(store, table)
-        if kept.names_accounts:
-            rows[table] = _erase(store, table, kept, ids, words)
+    rows: dict[str, int] = {}
+    left = [name for name in store.tables() if _kept(store, name).names_accounts]
+    # Pages and small tables first: on a full disk they make the room that large ones need.
+    left.sort(key=lambda name: (store.size(name), name))
+    try:
+        for file in files:
+            file.unlink()
+        _note(store).write_text(json.dumps({"ids": [*ids], "words": [*words]}), encoding="utf-8")
+        while left:
+            rows[left[0]] = _erase(store, left[0], _kept(store, left[0]), ids, words)
+            del left[0]
+        _note(store).unlink()
+    except OSError as error:
+        raise StoreError(
+            f"{len(rows)} tables are rid of {ids[0]}, and {len(left)} are not:"
+            f" {', '.join(left) or 'none'}. {said(error)}. Make room, then run `tenure forget"
+            f" {ids[0]}` again: it goes on there, as the next `tenure score` does."
+        ) from error
     remove_left_behind()
-    return Forgotten(accounts[0], {name: count for name, count in rows.items() if count}, (*files,))
+    return Forgotten(ids[0], {name: count for name, count in rows.items() if count}, (*files,))
+
+
+def _note(store: Store) -> Path:
+    return store.folder / ".forgetting"
+
+
+def _begun(store: Store) -> tuple[list[str], list[str]] | None:
+    """Ids and words of a deletion that was stopped."""
+    try:
+        note = json.loads(_note(store).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError:  # half a note: no table was touched yet
+        _note(store).unlink()
+        return None
+    return note["ids"], note["words"]
 
 
 def _erase(store: Store, table: str, kept: Kept, ids: Sequence[str], words: Sequence[str]) -> int:
@@ -198,10 +243,10 @@ def _named(store: Store) -> Iterator[tuple[str, str]]:
 def _with_merged(store: Store, accounts: Sequence[str]) -> list[str]:
     """The accounts, and those that became part of them."""
     became = set(_kept_rows(store, (ACCOUNT, "merged_into")))
-    ids = set(accounts)
-    while more := {part for part, whole in became if whole in ids} - ids:
-        ids |= more
-    return sorted(ids)
+    ids = list(accounts)
+    while more := sorted({part for part, whole in became if whole in ids} - {*ids}):
+        ids += more
+    return ids
 
 
 def _words_of(store: Store, ids: Sequence[str]) -> list[str]:

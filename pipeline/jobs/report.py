@@ -4,6 +4,7 @@ card.
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from pipeline.jobs.explain import Explained
 from pipeline.jobs.explain_scale import band_edges
 from pipeline.jobs.model_page import leader_limits, target_card, target_words
 from pipeline.jobs.outcomes import outcomes_report
+from pipeline.jobs.pages import PAGE, WORKLIST, draw
 from pipeline.jobs.patterns import PatternReport
 from pipeline.jobs.pulse import PulseReport
 from pipeline.jobs.run_record import CARD, CARD_MD
@@ -33,7 +35,6 @@ from pipeline.reports.portfolio import PortfolioInputs, portfolio_page
 from pipeline.reports.pulse import pulse_page
 from pipeline.workspace import Workspace
 
-PAGE, WORKLIST = "portfolio.html", "worklist.csv"
 CHANGES_PAGE, PULSE_PAGE, PATTERNS_PAGE = "changes.html", "pulse.html", "patterns.html"
 _EARLIER_RUNS, _EARLIER_SCORES = 6, 500_000
 """Matured runs on the portfolio page, fewer where they are large; `tenure outcomes` has all."""
@@ -98,12 +99,16 @@ def write_reports(workspace: Workspace, target: Target, published: PublishedRun)
         event=TARGET_WORDS[target.kind].verb,
         why=published.why,
     )
-    _replace(folder / PAGE, page)
-    _replace(folder / CARD, card)
-    _replace(folder / CARD_MD, markdown)
-    aside = folder / f".{WORKLIST}"
-    write_worklist_csv(ranked, aside)
-    aside.replace(folder / WORKLIST)
+    draw(
+        folder,
+        published.run["run_id"],
+        {
+            PAGE: partial(_write, page),
+            CARD: partial(_write, card),
+            CARD_MD: partial(_write, markdown),
+            WORKLIST: partial(write_worklist_csv, ranked),
+        },
+    )
     return [folder / PAGE, folder / WORKLIST, folder / CARD]
 
 
@@ -168,8 +173,12 @@ def write_account_page(workspace: Workspace, target: Target, explained: Explaine
 def _replace(path: Path, text: str) -> None:
     """Write aside, then swap: a reader never sees half a page."""
     aside = path.with_name(f".{path.name}")
-    aside.write_text(text, encoding="utf-8")
+    _write(text, aside)
     aside.replace(path)
+
+
+def _write(text: str, path: Path) -> None:
+    path.write_text(text, encoding="utf-8")
 
 
 def _backtest(workspace: Workspace, target: Target, published: PublishedRun) -> pd.DataFrame:

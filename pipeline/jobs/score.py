@@ -5,6 +5,7 @@ at all.
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
@@ -29,6 +30,7 @@ from pipeline.jobs.distribution import refuse_shift, shift_since
 from pipeline.jobs.driver_rows import DRIVERS
 from pipeline.jobs.features import BEFORE_DAYS, build_scoring, data_until, latest_anchored_date
 from pipeline.jobs.freshness import SourceState, covered_shares, freshness
+from pipeline.jobs.pages import put_back, set_aside
 from pipeline.jobs.past_runs import keep_configuration
 from pipeline.jobs.portfolio import portfolio
 from pipeline.jobs.privacy import drop_old_runs
@@ -429,13 +431,31 @@ def _publish(
         "started_at": workspace.now,
         "published_at": workspace.now,
     }
-    append_run(store, run)
+    with _with_its_pages(workspace, target, previous, as_of):
+        append_run(store, run)
     drop_old_runs(workspace, target.name, as_of)
     # A run of a later date is no "last run" to compare with.
     is_before = previous is not None and previous["run_id"] != run_id and previous["as_of"] <= as_of
     before = json.loads(previous["counts"]) if previous is not None and is_before else None
     reasons, why = (pd.concat(parts, ignore_index=True) for parts in (scoring.reasons, scoring.why))
     return PublishedRun(run, scores, reasons, why, people, states, {}, before, shift, bundle)
+
+
+@contextmanager
+def _with_its_pages(
+    workspace: Workspace, target: Target, previous: Mapping[str, Any] | None, as_of: pd.Timestamp
+) -> Iterator[None]:
+    """Take the pages of the run before out of sight while another one becomes current."""
+    folder = workspace.folder / "reports" / target.name
+    if previous is None or as_of < previous["as_of"]:
+        yield
+        return
+    set_aside(folder)
+    try:
+        yield
+    except BaseException:
+        put_back(folder)
+        raise
 
 
 def _note(accepted: Mapping[str, str], bundle: Bundle, accept_shift: str | None) -> str | None:
