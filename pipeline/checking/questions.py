@@ -14,6 +14,7 @@ QUESTIONS = (
     "request-taken-for-end",
     "trial-inside-the-row",
     "never-active",
+    "ended-without-an-end",
     "thousands-or-decimals",
     "minor-units",
     "amounts-below-zero",

@@ -299,6 +299,7 @@ def _rule_problems(path: Location, rule: Rule, type_: str | None) -> Iterator[Pr
     }
     for_numbers = {
         "times": rule.times is not None,
+        "per": rule.per is not None,
         "scale": rule.scale != 1.0,
         "decimals": rule.decimals is not None,
     }

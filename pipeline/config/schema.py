@@ -45,6 +45,12 @@ class ColumnRule:
     """Multiply by this column (quantity x unit price)."""
     scale: float = 1.0
     """Multiply by this constant (0.01 where the column holds cents)."""
+    per: str | None = None
+    """Divide by the length of the period in this column: an amount per year, per quarter, ..."""
+    per_codes: dict[str, float] = Field(default_factory=dict)
+    """Code in the `per` column -> its length (Yearly -> 12 months)."""
+    per_count: str | None = None
+    """Periods in this column (interval_count): the length is multiplied by it."""
     plus: str | None = None
     """Add a duration read from this column (times only)."""
     plus_unit: Literal["days", "hours", "minutes", "seconds", "milliseconds"] = "days"
@@ -65,6 +71,8 @@ class ColumnRule:
             raise ValueError("exactly one of column, join, value must be given")
         if self.plus_codes and self.plus is None:
             raise ValueError("plus_codes needs plus")
+        if (self.per_codes or self.per_count is not None) and self.per is None:
+            raise ValueError("per_codes and per_count need per")
         return self
 
 

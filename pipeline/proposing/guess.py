@@ -24,6 +24,12 @@ COMPANION = re.compile(
     r"code|site|project|brand|market|shop|store|tenant|course|module|presentation"
 )
 SHOWN_KEYS = 6
+FEWEST_SHARED = 5
+NEARLY_SHARED = 0.9
+SOME_SHARED = 0.5
+"""Of the values of a column, how many must name an account of another table: of one that is called
+something else, and of one that is called an account.
+"""
 LONGEST_MONTH = 31
 OPEN_ENDS = 0.02
 # Two extracts that share this part of their span at most were cut to follow each other.
@@ -34,6 +40,13 @@ SURVEY_SPANS = ((1, 5, "csat", "1-5"), (0, 10, "nps", "0-10"))
 """Lowest and highest score, and what such answers mostly are."""
 # Technical columns that staging takes by name; a guess at them would do harm.
 MAP_THEMSELVES = ("row_key", "partition")
+BILLING_WORDS = {
+    (1, "month"): "monthly",
+    (3, "month"): "quarterly",
+    (1, "quarter"): "quarterly",
+    (12, "month"): "annual",
+    (1, "year"): "annual",
+}
 EPOCH = "1970-01-01T00:00:00Z"
 DAY_ZERO = "1899-12-30"
 """The day that spreadsheets count from."""
@@ -136,6 +149,81 @@ def shared_key(tables: Sequence[SeenTable]) -> str | None:
         and any(c.distinct < t.rows for t, c in seen(n))
     ]
     return max(fitting, key=rank, default=None)
+
+
+def with_own_keys(
+    connection: Connection, tables: Sequence[SeenTable], key: tuple[str, ...]
+) -> tuple[list[SeenTable], list[str]]:
+    """The tables with the account column of each known by the key's name, and a sentence per table
+    whose column was found by its values.
+
+    One table calls it `Customer ID`, another `account_code`: what they share is the values.
+    """
+    if len(key) != 1:
+        return list(tables), []
+    leading = [(t, c) for t in tables if (c := find(t, key[0])) is not None]
+    known: list[SeenTable] = []
+    told: list[str] = []
+    for table in tables:
+        found = None
+        if leading and find(table, key[0]) is None and not lookups_to_key(table, key, tables):
+            found = _same_values(connection, table, leading)
+        if found is None:
+            known.append(table)
+            continue
+        column, other, theirs, share = found
+        told.append(
+            f"`{table.name}.{column.name}` names the accounts there: {share:.0%} of its values"
+            f" stand in `{other.name}.{theirs.name}`."
+        )
+        columns = tuple(replace(c, short=key[0]) if c is column else c for c in table.columns)
+        known.append(replace(table, columns=columns))
+    return known, told
+
+
+def _same_values(
+    connection: Connection, table: SeenTable, leading: Sequence[tuple[SeenTable, SeenColumn]]
+) -> tuple[SeenColumn, SeenTable, SeenColumn, float] | None:
+    """The column that shares most of its values with an account column of another table."""
+    best: tuple[SeenColumn, SeenTable, SeenColumn, float] | None = None
+    for column in table.columns:
+        is_named = names.squeezed(column.snake) in map(names.squeezed, names.ACCOUNT_KEYS)
+        # Small whole numbers agree by chance: such a column must be called an account's.
+        if column.kind not in ("text", "number") or column.distinct < FEWEST_SHARED:
+            continue
+        if column.kind == "number" and not is_named:
+            continue
+        for other, theirs in leading:
+            if theirs.kind not in ("text", "number"):
+                continue
+            share = _shared(connection, table, column, other, theirs)
+            enough = SOME_SHARED if is_named else NEARLY_SHARED
+            if share >= enough and (best is None or share > best[3]):
+                best = (column, other, theirs, share)
+    return best
+
+
+def _shared(
+    connection: Connection,
+    table: SeenTable,
+    column: SeenColumn,
+    other: SeenTable,
+    theirs: SeenColumn,
+) -> float:
+    """Share of the values of one column that stand in another."""
+
+    def values(of: SeenTable, name: str) -> str:
+        return (
+            f"(select distinct regexp_replace(trim(cast({identifier(name)} as varchar)),"
+            f" '\\.0+$', '') as v from {of.relation} where {identifier(name)} is not null)"
+        )
+
+    count, both = row(
+        connection,
+        f"select count(*), count(o.v) from {values(table, column.name)} m left join"
+        f" {values(other, theirs.name)} o using (v)",
+    )
+    return both / count if count else 0.0
 
 
 def named_key(tables: Sequence[SeenTable], name: str) -> tuple[str, ...]:
@@ -347,7 +435,7 @@ def plan_column(table: SeenTable) -> SeenColumn | None:
         (
             c
             for c in table.columns
-            if c.values and {v.lower() for v in c.values} <= set(names.PLAN_DAYS)
+            if c.kind == "text" and c.values and all(names.plan_length(v) for v in c.values)
         ),
         None,
     )
@@ -453,9 +541,10 @@ def _rule(column: SeenColumn) -> Rule:
         return {"value": DAY_ZERO, "plus": column.name, "plus_unit": "days"}
     if column.epoch_unit:
         return {"value": EPOCH, "plus": column.name, "plus_unit": column.epoch_unit}
-    return (
-        {"column": column.name, "format": column.time_format} if column.time_format else column.name
-    )
+    own: dict[str, Any] = {"format": column.time_format} if column.time_format else {}
+    if column.says_utc:
+        own["time_zone"] = "UTC"
+    return {"column": column.name, **own} if own else column.name
 
 
 def _settings(table: SeenTable, key: SeenColumn | None) -> dict[str, Any]:
@@ -515,15 +604,25 @@ def _subscriptions(source: ProposedSource) -> ProposedSource:
     table, columns, comments = source.table, dict(source.columns), []
     plan = plan_column(table)
     starts = source.raw("starts_at")
-    if "ends_at" not in columns and plan is not None and starts is not None:
-        days = {value: names.PLAN_DAYS[value.lower()] for value in plan.values}
-        columns["ends_at"] = {"column": starts.name, "plus": plan.name, "plus_codes": days}
+    if "ends_at" not in columns and plan is not None and starts is not None and _is_a_term(table):
+        columns["ends_at"] = {
+            "column": starts.name,
+            "plus": plan.name,
+            "plus_codes": {value: _plan_days(value) for value in plan.values},
+        }
         columns.setdefault("plan", plan.name)
         comments.append(
             f"No end is given; it is taken from the length of the plan in `{plan.name}`."
         )
     if plan is not None:
         columns["billing_period"] = plan.name
+        words = {value: BILLING_WORDS.get(_plan_length(value), value) for value in plan.values}
+        if _period_count(source) is not None:
+            del columns["billing_period"]  # a month of three is a quarter
+        elif any(value.lower() != word for value, word in words.items()):
+            columns["billing_period"] = {"column": plan.name, "codes": words}
+        if "amount_per_month" not in columns:
+            comments += _add_amount(source, columns, plan)
     ends = source.raw("ends_at")
     is_fixed = "ends_at" in columns and (
         ends is None or ends.filled >= (1 - OPEN_ENDS) * table.rows
@@ -540,6 +639,70 @@ def _subscriptions(source: ProposedSource) -> ProposedSource:
         settings={**source.settings, "convention": convention},
         comments=(*source.comments, *comments),
     )
+
+
+def _is_a_term(table: SeenTable) -> bool:
+    """Whether a row is one term: nothing says that it goes on from one to the next, or is counted
+    in several periods.
+    """
+    return not any(
+        names.CURRENT_PERIOD.fullmatch(c.snake)
+        or names.PERIOD_COUNT.fullmatch(c.snake)
+        or c.values
+        and {"active", "canceled", "cancelled"} & {v.lower() for v in c.values}
+        for c in table.columns
+    )
+
+
+def _plan_length(text: str) -> tuple[int, str]:
+    return names.plan_length(text) or (0, "day")
+
+
+def _plan_days(text: str) -> int:
+    count, unit = _plan_length(text)
+    return count * names.PLAN_DAYS[unit]
+
+
+def _plan_months(text: str) -> float:
+    count, unit = _plan_length(text)
+    return round(count * names.PLAN_MONTHS[unit], 6)
+
+
+def _period_count(source: ProposedSource) -> SeenColumn | None:
+    """The column that counts intervals, where one does: every 3 months."""
+    return next(
+        (
+            c
+            for c in source.table.columns
+            if c.kind == "number" and names.PERIOD_COUNT.fullmatch(c.snake)
+        ),
+        None,
+    )
+
+
+def _add_amount(source: ProposedSource, columns: dict[str, Rule], plan: SeenColumn) -> list[str]:
+    """The amount per month from an amount per period; the sentences that say so."""
+    numbers = [
+        c for c in source.table.columns if c.kind == "number" and c.name not in _used(source)
+    ]
+    unit = next((c for c in numbers if names.UNIT_AMOUNT.fullmatch(c.snake)), None)
+    amount = unit or next((c for c in numbers if names.PERIOD_AMOUNT.fullmatch(c.snake)), None)
+    if amount is None:
+        return []
+    months = {value: _plan_months(value) for value in plan.values}
+    rule: dict[str, Any] = {"column": amount.name, "per": plan.name, "per_codes": months}
+    count = _period_count(source)
+    if count is not None:
+        rule["per_count"] = count.name
+    seats = source.raw("seats")
+    told = f"`{amount.name}` is taken for the amount of a period of `{plan.name}`"
+    if count is not None:
+        told += f" x `{count.name}`"
+    if unit is not None and seats is not None and seats.kind == "number":
+        rule["times"] = seats.name
+        told += f" and of one of `{seats.name}`"
+    columns["amount_per_month"] = rule
+    return [f"{told}, and divided into months."]
 
 
 def _tickets(source: ProposedSource) -> ProposedSource:
@@ -696,9 +859,9 @@ def _used(source: ProposedSource) -> set[str]:
         if isinstance(rule, str):
             used.add(rule)
         else:
-            used |= {v for k, v in rule.items() if k in ("column", "plus", "times")} | set(
-                rule.get("join", ())
-            )
+            used |= {
+                v for k, v in rule.items() if k in ("column", "plus", "times", "per", "per_count")
+            } | set(rule.get("join", ()))
     return used
 
 

@@ -172,6 +172,8 @@ COLUMN_PATTERNS: dict[str, dict[str, tuple[str, ...]]] = {
             rf"|terminated|deactivated|subscription_end){_END}",
             "enddate",
             rf"(membership|subscription|plan|contract|policy|access)_(expires?|expiry|expiration|ends?){_END}",
+            # The end that a cancellation asks for, before the day it was asked.
+            r"cancels?_(at|on|effective(_date|_at|_on)?)",
             rf"(cancelled|canceled){_END}",
             # German exports: Vertragsende, gueltig bis, Laufzeitende, Kuendigung zum.
             r"(vertrags|laufzeit|abo)_?ende|ende|enddatum|g(ue|u|_)?ltig_bis|k(ue|u|_)?ndigung_zum|bis",
@@ -339,35 +341,97 @@ TIME_COLUMNS_NEEDED = {
 }
 UNIT_PRICES = ("price", "unit_price", "item_price")
 QUANTITIES = ("quantity", "qty", "units")
-# Lengths of plans in days; a month is 31 so that nobody seems to lapse on the last day.
-PLAN_DAYS = {
-    "weekly": 7,
-    "week": 7,
-    "monthly": 31,
-    "month": 31,
-    "quarterly": 92,
-    "quarter": 92,
-    "semiannual": 183,
-    "half-yearly": 183,
-    "annual": 366,
-    "annually": 366,
-    "yearly": 366,
-    "year": 366,
+UNIT_AMOUNT = re.compile(
+    r"(plan_|price_|unit_|item_|recurring_)(unit_)?(amount|price)(_decimal|_in_cents|_cents)?"
+    r"|price(_in_cents|_cents)?"
+)
+PERIOD_AMOUNT = re.compile(
+    r"(subscription_|billing_|contract_)?(amount|fee|total|charge)(_decimal|_in_cents|_cents)?"
+)
+PERIOD_COUNT = re.compile(
+    r"(plan_|price_|billing_|recurring_)?(interval|period|frequency)_(count|length)"
+    r"|billing_period"
+)
+CURRENT_PERIOD = re.compile(r"current_(period|term)_(starts?|ends?|started|ended)(_at|_on|_date)?")
+# Of a plan with so many months; a month of an end is 31 days, so that nobody seems to lapse on its
+# last day.
+PLAN_MONTHS = {
+    "day": 12 / 365.25,
+    "week": 12 * 7 / 365.25,
+    "month": 1,
+    "quarter": 3,
+    "half": 6,
+    "year": 12,
+}
+PLAN_DAYS = {"day": 1, "week": 7, "month": 31, "quarter": 92, "half": 183, "year": 366}
+_PLAN_WORDS = {
+    "daily": "day",
+    "weekly": "week",
+    "monthly": "month",
+    "quarterly": "quarter",
+    "semiannual": "half",
+    "semiannually": "half",
+    "halfyearly": "half",
+    "halfyear": "half",
+    "biannual": "half",
+    "annual": "year",
+    "annually": "year",
+    "annum": "year",
+    "yearly": "year",
+    "monatlich": "month",
+    "quartalsweise": "quarter",
+    "vierteljährlich": "quarter",
+    "halbjährlich": "half",
+    "jährlich": "year",
+    "monat": "month",
+    "monate": "month",
+    "jahr": "year",
+    "jahre": "year",
 }
 OUTCOME_COLUMN = re.compile(
     r"churn|attrit|cancel|unregist|final_result|is_lost|left_flag|retention", re.IGNORECASE
 )
+UTC_NAME = re.compile(r"(?<=.)_(utc|gmt)$")
 CURRENCY_SUFFIX = re.compile(r"_(usd|eur|gbp|chf|sek|nok|dkk|pln|jpy|aud|cad|inr|brl)$")
 
 
 def snake(name: str) -> str:
     """The name in small letters and underscores.
 
+    The zone that a time is written in is no part of it.
+
     >>> snake("CustomerID"), snake("Customer ID"), snake("BeginDate"), snake("MRR (USD)")
     ('customer_id', 'customer_id', 'begin_date', 'mrr_usd')
+    >>> snake("Ended At (UTC)")
+    'ended_at'
     """
     spaced = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name)
-    return re.sub(r"[^a-z0-9]+", "_", spaced.lower()).strip("_")
+    plain = re.sub(r"[^a-z0-9]+", "_", spaced.lower()).strip("_")
+    return UTC_NAME.sub("", plain)
+
+
+def plan_length(text: str) -> tuple[int, str] | None:
+    """How many of which unit a plan lasts, in words; None where nobody can tell.
+
+    >>> plan_length("Monthly"), plan_length("every 3 months"), plan_length("half-yearly")
+    ((1, 'month'), (3, 'month'), (1, 'half'))
+    >>> plan_length("P1Y"), plan_length("pro")
+    ((1, 'year'), None)
+    """
+    plain = re.sub(r"[-_ ]+", " ", text.strip().lower())
+    iso = re.fullmatch(r"p(\d+)([dwmy])", plain)
+    if iso is not None:
+        unit = {"d": "day", "w": "week", "m": "month", "y": "year"}[iso[2]]
+        return int(iso[1]), unit
+    found = re.fullmatch(r"(?:every |per |each |alle )?(\d+ )?([^\W\d]+(?: [^\W\d]+)?)", plain)
+    if found is None:
+        return None
+    word = found[2].replace(" ", "")
+    for known in (word, word.removesuffix("s")):
+        unit = _PLAN_WORDS.get(known, known)
+        if unit in PLAN_MONTHS:
+            return int(found[1] or 1), unit
+    return None
 
 
 def tokens(name: str) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ from pipeline.proposing.guess import (
     named_key,
     proposed_source,
     source_names,
+    with_own_keys,
 )
 from pipeline.proposing.leaving import with_leaving_events
 from pipeline.proposing.objective import ProposedTarget, proposed_targets
@@ -88,6 +89,7 @@ def propose(
         tables, failed = seen_tables(connection, str(location), base, resources)
         left_out = [Refused(f.name, f.reason) for f in failed]
         key = named_key(tables, account) if account else account_key(connection, tables)
+        tables, joined = with_own_keys(connection, tables, key)
         sources, refused = _sources(connection, tables, key)
         sources = [
             with_answers(connection, s, base or Path.cwd())
@@ -109,6 +111,7 @@ def propose(
             )
         unguessed = [
             *([] if account else _key_questions(key, sources)),
+            *joined,
             *questions,
             *_open_questions(sources),
             *(f"table {r.name}: left out, {r.reason}" for r in left_out),
@@ -284,7 +287,7 @@ def _clocked(sources: Sequence[ProposedSource]) -> list[str]:
     for source in sources:
         for column in (*source.columns, *source.extra):
             raw = source.raw(column)
-            if raw is not None and raw.kind == "time" and raw.has_clock:
+            if raw is not None and raw.kind == "time" and raw.has_clock and not raw.says_utc:
                 found.append(f"{source.table.name}.{raw.name}")
     return list(dict.fromkeys(found))
 

@@ -15,7 +15,7 @@ from pipeline.config.schema import Source
 from pipeline.edge.locations import said_of_address, shown_location
 from pipeline.engine.duckdb import Connection, identifier, literal, row, rows
 from pipeline.proposing.names import snake
-from pipeline.staging.asking.ends import MOST_WORDS, is_stand_in
+from pipeline.staging.asking.ends import LAST_SECOND, MOST_WORDS, is_last_second, is_stand_in
 from pipeline.staging.casts import (
     AWARE_TIME,
     FLOATS,
@@ -82,6 +82,10 @@ EPOCHS: dict[EpochUnit, tuple[int, int]] = {
     "seconds": (946_684_800, 4_102_444_800),
     "milliseconds": (946_684_800_000, 4_102_444_800_000),
 }
+NO_MOMENTS = (0, -1, LAST_DAY, LAST_SECOND, 1000 * LAST_SECOND)
+# Seconds from the year 2200 on are milliseconds, or no moment anybody means.
+FIRST_FAR_SECOND = 7_258_118_400
+FIRST_MILLISECOND, LAST_MILLISECOND = EPOCHS["milliseconds"]
 # Days since 1899-12-30, as spreadsheets count them: 1982 to 2064.
 SERIAL_DAYS = (30_000, 60_000)
 SERIAL_NAME = re.compile(
@@ -134,6 +138,11 @@ class SeenColumn:
     def snake(self) -> str:
         """The name in small letters and underscores."""
         return self.short or snake(self.name)
+
+    @property
+    def says_utc(self) -> bool:
+        """Whether the name says that its clock showed UTC."""
+        return self.has_clock and bool(re.search(r"(?i)(^|[^a-z])(utc|gmt)\W*$", self.name))
 
     @property
     def time_sql(self) -> str:
@@ -409,7 +418,7 @@ def _without_stand_ins(connection: Connection, raw: RawTable, seen: SeenColumn) 
         f"select written, cast(min(t) as varchar) from {times} where t is not null"
         f" and not ({inside}) group by 1 order by count(*) desc, 1 limit {FEW_VALUES}",
     )
-    far_days = tuple(w for w, day in found if _stands_in(day, first, last))
+    far_days = tuple(w for w, day in found if is_last_second(w) or _stands_in(day, first, last))
     if not far_days:
         return seen
     stand_ins = (*seen.stand_ins, *far_days)
@@ -495,9 +504,12 @@ def _read_number(connection: Connection, raw: RawTable, seen: SeenColumn) -> See
     values and name.
     """
     number = f"try_cast({identifier(seen.name)} as double)"
-    # Zero and the last day of the calendar stand for no day, and say nothing of the others.
+    # Zero and the last moments of calendars stand for no day, and say nothing of the others.
+    none = ", ".join(str(each) for each in NO_MOMENTS)
     held = (
-        f"{identifier(seen.name)} is not null and coalesce({number} not in (0, {LAST_DAY}), true)"
+        f"{identifier(seen.name)} is not null and coalesce({number} not in ({none})"
+        f" and {number} < {FIRST_FAR_SECOND} or {number} between {FIRST_MILLISECOND} and"
+        f" {LAST_MILLISECOND}, true)"
     )
     inside = ", ".join(
         f"count(*) filter ({number} between {low} and {high} and {number} = trunc({number}))"

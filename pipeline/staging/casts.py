@@ -229,20 +229,25 @@ def default_decimals(type_: ColumnType, source: Physical, *, is_scaled: bool) ->
 
 
 def scaled(
-    source: Physical, factor: Physical | None, scale: float, decimals: int, decimal: str
+    source: Physical,
+    factor: Physical | None,
+    scale: float,
+    decimals: int,
+    decimal: str,
+    divisor: tuple[str, str] | None = None,
 ) -> tuple[str, str]:
     """(given, value) of a number as DECIMAL(18, decimals), rounded half away from zero; see
     `as_bigint`.
 
     Binary floats go through their shortest decimal text, so 0.285 is 0.29 and not the 0.28 of the
     double 0.28499999999999998. DECIMAL(18, d) holds what fits BIGINT with room for the rounding;
-    beyond it: bad.
+    beyond it: bad. `divisor` is (given, value) of a double that the product is divided by.
     """
-    if factor is None and scale == 1.0 and source.type in FLOATS:
+    if factor is None and scale == 1.0 and divisor is None and source.type in FLOATS:
         return _rounded_float(source.sql, decimals)
     first = _exact(source, decimal)
     given = f"({first}) IS NOT NULL"
-    if factor is None and scale == 1.0:
+    if factor is None and scale == 1.0 and divisor is None:
         return given, f"TRY_CAST({first} AS DECIMAL(18, {decimals}))"
     # DECIMAL(19, 6) and not 18: DuckDB widens the product of the former to 38 digits, of the latter
     # not.
@@ -253,6 +258,9 @@ def scaled(
         product = f"({product} * TRY_CAST({second} AS DECIMAL(19, 6)))"
     if scale != 1.0:
         product = _times_constant(product, scale)
+    if divisor is not None:
+        given += f" AND {divisor[0]}"
+        product = f"CAST(CAST({product} AS DOUBLE) / {divisor[1]} AS VARCHAR)"
     return given, f"TRY_CAST({product} AS DECIMAL(18, {decimals}))"
 
 
@@ -331,6 +339,24 @@ def _number_text(as_text: str, mark: str) -> str:
         f" WHEN regexp_matches({as_text}, {literal(PLAIN_NUMBER[mark])}) THEN {as_text}"
         f" WHEN {is_written} THEN {sign} || {digits} ELSE 'not a number' END"
     )
+
+
+def period_length(
+    source: Physical, codes: dict[str, float], count: Physical | None, decimal: str
+) -> tuple[str, str]:
+    """(given, value) of the length of a period as a double; NULL where it is none."""
+    if codes:
+        as_text = value_text(source)
+        cases = " ".join(f"WHEN {literal(code)} THEN {length!r}" for code, length in codes.items())
+        given, value = f"{as_text} IS NOT NULL", f"CAST(CASE {as_text} {cases} END AS DOUBLE)"
+    else:
+        exact = _exact(source, decimal)
+        given, value = f"({exact}) IS NOT NULL", f"TRY_CAST({exact} AS DOUBLE)"
+    if count is not None:
+        exact = _exact(count, decimal)
+        given += f" AND ({exact}) IS NOT NULL"
+        value = f"{value} * TRY_CAST({exact} AS DOUBLE)"
+    return given, f"nullif({value}, 0)"
 
 
 def microseconds(

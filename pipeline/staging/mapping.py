@@ -24,6 +24,7 @@ from pipeline.staging.casts import (
     key_text,
     local_time,
     microseconds,
+    period_length,
     scaled,
     text,
 )
@@ -226,20 +227,30 @@ class _Mapper:
             scale /= MINOR_UNITS
         if name in (self.source.turn_sign or ()):
             scale = -scale
-        is_scaled = factor is not None or scale != 1.0
+        is_scaled = factor is not None or scale != 1.0 or rule.per is not None
         decimals = rule.decimals
         if decimals is None:
             decimals = default_decimals(type_, start, is_scaled=is_scaled)
 
+        divisor = self._period(rule)
+
         def rescaled(to: int) -> tuple[str, str]:
-            return scaled(start, factor, scale, to, self._mark)
+            return scaled(start, factor, scale, to, self._mark, divisor)
 
         if factor is not None:
             shown = f"concat({shown}, ' x ', {text(factor)})"
+        if rule.per is not None:
+            shown = f"concat({shown}, ' per ', {text(self.raw.required(rule.per))})"
         given, value = rescaled(decimals)
         return MappedColumn(
             name, type_, shown, decimals=decimals, given=given, value=value, rescaled=rescaled
         )
+
+    def _period(self, rule: ColumnRule) -> tuple[str, str] | None:
+        if rule.per is None:
+            return None
+        count = None if rule.per_count is None else self.raw.required(rule.per_count)
+        return period_length(self.raw.required(rule.per), rule.per_codes, count, self._mark)
 
     def _time(self, name: str, rule: ColumnRule, start: Physical, shown: str) -> MappedColumn:
         local = local_time(start, rule.format)
@@ -355,7 +366,7 @@ def _own_type(start: Physical, rule: ColumnRule) -> ColumnType:
     """The type of an extra column that declares none: that of the column itself."""
     if start.type in (*INTEGERS, *FLOATS) or start.is_decimal or isinstance(rule.value, float):
         return "number"
-    if rule.times is not None or rule.scale != 1.0 or rule.decimals is not None:
+    if rule.times or rule.per or rule.scale != 1.0 or rule.decimals is not None:
         return "number"
     if (
         start.type in ("DATE", AWARE_TIME, *NAIVE_TIMES)

@@ -4,8 +4,8 @@ Inputs in the shape of exports as their vendors describe them, each made here.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -560,6 +560,126 @@ def test_every_row_twice_is_asked(tmp_path: Path, duck: Connection) -> None:
     for line in ("drop_duplicates = true", "drop_duplicates = false"):
         (tmp_path / "tenure.toml").write_text(made.toml.replace(f"# {line}", line), "utf-8")
         assert not stage(read_project(tmp_path), tmp_path, duck)["usage_events"].questions
+
+
+# --- exports of billing systems
+# ------------------------------------------------------------------------
+
+
+def billing(form: str) -> str:
+    """One row a customer: monthly, every three months or yearly; every second one has ended."""
+    heads = {
+        # What Stripe's page of subscriptions exports.
+        "page": "id,Customer ID,Plan,Quantity,Currency,Interval,Interval Count,Amount,Status,"
+        "Created (UTC),Start (UTC),Current Period End (UTC),Trial End (UTC),Canceled At (UTC),"
+        "Ended At (UTC),Cancel At Period End",
+        # What its interface gives: seconds, and a last second for what has no end.
+        "interface": "id,customer,plan_amount,plan_interval,plan_interval_count,quantity,status,"
+        "start_date,current_period_end,trial_end,canceled_at,ended_at,cancel_at",
+        # Recurly: what was asked for is canceled_at, the end is expires_at.
+        "recurly": "uuid,account_code,unit_amount,plan_interval_unit,plan_interval_length,quantity,"
+        "state,activated_at,current_period_ends_at,trial_ends_at,canceled_at,expires_at",
+    }
+    lines = []
+    for i, account in enumerate(ACCOUNTS):
+        unit, count = (("month", 1), ("month", 3), ("year", 1))[i % 3]
+        start, end = FIRST + i * DAY, FIRST + (300 + i) * DAY if i % 2 else None
+        request = None if end is None else end - 20 * DAY
+        if form == "page":
+            shown = [f"{d} 00:00" if d else "" for d in (start, start, None, request, end)]
+            lines.append(
+                f"sub_{i},{account},gold,2,usd,{unit},{count},{10 * count}.00,"
+                f"{'canceled' if end else 'active'},{shown[0]},{shown[1]},,,{shown[3]},{shown[4]},"
+                "false"
+            )
+        elif form == "interface":
+            seconds = [
+                ""
+                if d is None
+                else str(int(datetime(d.year, d.month, d.day, tzinfo=UTC).timestamp()))
+                for d in (start, request, end)
+            ]
+            ended = seconds[2] or ("253402300799" if i % 4 else "2147483647")
+            lines.append(
+                f"sub_{i},{account},{1000 * count},{unit},{count},2,active,{seconds[0]},,,"
+                f"{seconds[1]},{ended},"
+            )
+        else:
+            length = count * (12 if unit == "year" else 1)
+            shown = [f"{d}T00:00:00Z" if d else "" for d in (start, request, end)]
+            lines.append(
+                f"u{i},{account},{10 * count}.00,months,{length},2,"
+                f"{'expired' if end else 'active'},{shown[0]},,,{shown[1]},{shown[2]}"
+            )
+    return table(heads[form], lines)
+
+
+@pytest.mark.parametrize(
+    ("form", "amounts"),
+    [
+        ("page", [1000, 1000, 83]),
+        ("interface", [2000, 2000, 167]),
+        ("recurly", [2000, 2000, 167]),
+    ],
+)
+def test_exports_of_billing_systems_are_read(
+    tmp_path: Path, duck: Connection, form: str, amounts: list[int]
+) -> None:
+    made = export(tmp_path, subscriptions=billing(form), logins=logins(ACCOUNTS, "klient_nr"))
+    toml = made.toml
+    if form == "interface":
+        assert "# minor_units" in toml
+        toml = toml.replace(
+            '# minor_units = ["amount_per_month"]', 'minor_units = ["amount_per_month"]'
+        )
+    made = replace(made, toml=toml)
+    assert any("names the accounts there" in each for each in made.unguessed)
+    staged = made.staged(duck)
+    assert not staged["subscriptions"].questions
+    found = rows(
+        duck,
+        "select account_id, cast(starts_at as date), cast(ends_at as date), cast(notice_at as date),"
+        " amount_per_month from staged_subscriptions order by 1",
+    )
+    assert [each[0] for each in found] == ACCOUNTS
+    for i, (_, starts, ends, notice, amount) in enumerate(found):
+        end = FIRST + (300 + i) * DAY if i % 2 else None
+        assert (starts, ends) == (FIRST + i * DAY, end)
+        assert notice == (None if end is None else end - 20 * DAY)
+        assert amount == amounts[i % 3]
+
+
+def test_a_status_that_ended_without_an_end_is_asked(tmp_path: Path, duck: Connection) -> None:
+    lines = [
+        f"{a},{FIRST},{FIRST + 200 * DAY if i < 6 else ''},{'Expired' if i < 14 else 'Active'},9"
+        for i, a in enumerate(ACCOUNTS)
+    ]
+    made = export(
+        tmp_path,
+        subscriptions=table("customer_id,start_date,end_date,status,mrr", lines),
+        logins=logins(ACCOUNTS),
+    )
+    [question] = made.staged(duck)["subscriptions"].questions
+    assert question.name == "ended-without-an-end"
+    assert "`status` says Expired on 8 of 14 rows that have no end in `end_date`" in question.what
+
+
+def test_account_columns_of_tables_are_found_by_their_values(tmp_path: Path) -> None:
+    """Four tables, four names; whole numbers that agree by chance name no account."""
+    tickets = table(
+        "betrieb,opened_at,prio",
+        [f"{a},2023-0{k % 9 + 1}-05,{k}" for a in ACCOUNTS for k in range(3)],
+    )
+    bills = table(
+        "client,issued_at,amount",
+        [f"{a},2023-0{k + 1}-05,10.50" for a in ACCOUNTS for k in range(5)],
+    )
+    stock = table("shelf,day,items", [f"{k},2023-01-{k + 1:02d},{k}" for k in range(28)])
+    made = export(tmp_path, logins=logins(ACCOUNTS), tickets=tickets, invoices=bills, stock=stock)
+    for rule in ('account_id = "betrieb"', 'account_id = "client"', 'account_id = "customer_id"'):
+        assert rule in made.toml
+    assert "[sources.stock" not in made.toml
+    assert any(each.startswith("table stock: left out") for each in made.unguessed)
 
 
 # --- rules that do nothing

@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 
 from pipeline.staging.asking.question import SHOWN, Opened, Question, Reading
-from pipeline.staging.casts import is_nothing, text
+from pipeline.staging.casts import is_nothing, text, wall_clock
+from pipeline.staging.mapping import MappedColumn
 
 FEWEST = 5
 """Under five terms a pattern is chance."""
 FEW = 0.02
+LAST_SECOND = 2_147_483_647
+"""The last moment that fits 32 bits."""
 A_FIFTH = 0.2
 ALL_BUT_A_FEW = 0.9
 FAR_DAYS = 15 * 366
@@ -58,6 +61,10 @@ END_NAME = re.compile(
     r"(\w+_)?(ends?|ended|valid_to|valid_until|expires?|expiry|expiration|terminated)"
     r"(_?(at|on|date|time))?|\w*ende|enddatum|g(ue|u|_)?ltig_bis"
 )
+ENDED = re.compile(
+    r"cancell?ed|expired|ended|terminated|churned|lapsed|closed|gek(ü|ue)ndigt|beendet|abgelaufen",
+    re.IGNORECASE,
+)
 MOST_WORDS = 5
 # Later words are the surer ends: a request to cancel comes before what it asks for.
 REQUEST = re.compile(r"cancell?(ed|ation)(_?(at|on|date|time))?|cancel(_?(date|requested\w*))")
@@ -78,6 +85,7 @@ def end_questions(opened: Opened) -> Iterator[Question]:
         if opened.source.end_day is None:
             yield from _last_days(opened)
         yield from _requests(opened)
+        yield from _ended_without_an_end(opened)
     yield from _trials(opened)
     yield from _never_active(opened)
 
@@ -93,6 +101,16 @@ def is_stand_in(day: date, first: date, last: date) -> bool:
     far = timedelta(days=FAR_DAYS)
     is_outside = day - last > far or first - day > far
     return is_outside and (day in STAND_INS or day.year >= 2200 or day.year < 1800)
+
+
+def is_last_second(written: str) -> bool:
+    """Whether a moment is the largest that a clock of 32 bits can write.
+
+    >>> is_last_second("2147483647"), is_last_second("2147483647000"), is_last_second("1704067200")
+    (True, True, False)
+    """
+    whole = written.strip().removesuffix(".0")
+    return whole in (str(LAST_SECOND), str(1000 * LAST_SECOND))
 
 
 def _not_mapped(opened: Opened) -> Iterator[Question]:
@@ -171,10 +189,11 @@ def _stand_ins(opened: Opened) -> Iterator[Question]:
         f"""SELECT shown, CAST(min(ends) AS VARCHAR), count(*), count(DISTINCT account)
 FROM {relation} WHERE ends > TIMESTAMP '{last + timedelta(days=FAR_DAYS)}'
   OR ends < TIMESTAMP '{first - timedelta(days=min(FAR_DAYS, (first - date.min).days))}'
+  OR shown IN ('{LAST_SECOND}', '{1000 * LAST_SECOND}')
 GROUP BY shown ORDER BY 3 DESC, 1 LIMIT {SHOWN}"""
     )
     alike = [each for each in found if each[2] >= FEWEST or each[2] >= A_FIFTH * filled]
-    sure = [each for each in found if _is_sure(each[1], first, last)]
+    sure = [each for each in found if is_last_second(each[0]) or _is_sure(each[1], first, last)]
     values = list(dict.fromkeys([str(each[0]) for each in (*sure, *alike)]))
     if not values:
         return
@@ -368,7 +387,55 @@ def _never_active(opened: Opened) -> Iterator[Question]:
         )
 
 
+def _ended_without_an_end(opened: Opened) -> Iterator[Question]:
+    """Rows whose status says that they are over, and that have no end."""
+    part = opened.parts[0]
+    ends = part.columns.get("ends_at")
+    if len(opened.parts) > 1 or ends is None:
+        return
+    for name in part.raw.columns:
+        if not STATUS.fullmatch(_small(name)):
+            continue
+        status = text(part.raw.required(name))
+        found = opened.rows(
+            f"SELECT {status}, count(*), count(*) FILTER (NOT ({_has_end(ends)})) FROM"
+            f" {part.raw.relation} AS source_row WHERE {part.kept} GROUP BY 1 ORDER BY 3 DESC, 1"
+            " LIMIT 30"
+        )
+        over = [(str(v), n, open_) for v, n, open_ in found if v and ENDED.fullmatch(str(v))]
+        without = sum(open_ for _, _, open_ in over)
+        if without < FEWEST:
+            continue
+        told = ", ".join(f"{v} on {open_:,} of {n:,} rows" for v, n, open_ in over if open_)
+        dated = [
+            n
+            for n in part.raw.columns
+            if (REQUEST.fullmatch(_small(n)) or END_NAME.fullmatch(_small(n)))
+            and n != ends.from_column
+        ]
+        other = f" (`{'`, `'.join(dated)}` may say when)" if dated else ""
+        yield Question(
+            "ended-without-an-end",
+            opened.name,
+            f"`{name}` says {told} that have no end in `{ends.from_column}`{other}: they would be"
+            " customers for ever",
+            todo=f"Under [sources.{opened.name}.columns] map ends_at from the column that says when"
+            " they ended, leave such rows out with drop, or accept this finding with a reason.",
+            count=without,
+            total=sum(n for _, n, _ in over),
+        )
+        return
+
+
+def _has_end(ends: MappedColumn) -> str:
+    """SQL that is true where a row has an end."""
+    if ends.local is None:
+        return ends.given
+    return wall_clock(ends.local, ends.zone) + " IS NOT NULL"
+
+
 def _small(name: str) -> str:
     """The name in small letters and underscores, the last part of a dotted one."""
     spaced = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name.rpartition(".")[2])
-    return re.sub(r"[^a-z0-9]+", "_", spaced.lower()).strip("_")
+    plain = re.sub(r"[^a-z0-9]+", "_", spaced.lower()).strip("_")
+    return re.sub(r"(?<=.)_(utc|gmt)$", "", plain)  # the zone is no part of what it is
