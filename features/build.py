@@ -169,7 +169,7 @@ def plan_features(
             else [c for c in cards if c.contract == source.contract.table]
         )
         chosen = [c for c in offered if not {c.name, c.dimension} & off]
-        stream_steps, tables, found, needed = stream_signals(
+        stream_steps, tables, stream_columns, needed = stream_signals(
             source, chosen, taken, own_dates=own_dates
         )
         states = [
@@ -188,7 +188,7 @@ def plan_features(
         steps += [*stream_steps, *state_steps, *attribute_steps]
         streams += tables
         joins += [*(s.name for s in state_steps), *(s.name for s in attribute_steps)]
-        columns += [*found, *state_columns, *attribute_columns]
+        columns += [*stream_columns, *state_columns, *attribute_columns]
         windows[source.name] = tuple(sorted(needed))
     columns += _ratio_signals(RATIOS, columns, taken)
     columns += _ratio_signals(_declared_cards(ratios, columns), columns, taken)

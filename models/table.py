@@ -147,8 +147,8 @@ def table_rows(
     ContractError
         When training or test lack one of the two outcomes.
     """
-    found = labelled(table, options)
-    return encoded(found, held_out(found, options.test_share), options, advice=advice)
+    usable = labelled(table, options)
+    return encoded(usable, held_out(usable, options.test_share), options, advice=advice)
 
 
 def labelled(table: pd.DataFrame, options: TableOptions) -> LabelledTable:
@@ -196,7 +196,7 @@ def labelled(table: pd.DataFrame, options: TableOptions) -> LabelledTable:
     dropped, _ = _days(dropped, moments, as_of)
     labels = events.iloc[rows].to_numpy(dtype=np.int8)
     ids = account_ids(table[account].iloc[rows]).reset_index(drop=True) if account else None
-    keys, told = _keys(plain, labels, ids, days, options.horizon_days)
+    keys, repeats = _keys(plain, labels, ids, days, options.horizon_days)
     order = keys.sort_values(["account_id", "as_of"], kind="stable").index.to_numpy()
     keys = keys.assign(row=rows).iloc[order].reset_index(drop=True)
     return LabelledTable(
@@ -205,25 +205,25 @@ def labelled(table: pd.DataFrame, options: TableOptions) -> LabelledTable:
         plain.iloc[order].reset_index(drop=True),
         dates,
         days is not None,
-        (*notes, *more, *told),
+        (*notes, *more, *repeats),
         dropped.iloc[order].reset_index(drop=True),
     )
 
 
-def held_out(found: LabelledTable, share: float) -> NDArray[np.bool_]:
+def held_out(table: LabelledTable, share: float) -> NDArray[np.bool_]:
     """Return which rows are the untouched test.
 
     With dates: the last ones, until they hold the share of rows. Without: accounts whose hash falls
     below it, so the choice moves neither with the order of rows nor when other accounts come or go.
     """
-    if not found.has_dates:
-        accounts = found.keys["account_id"]
+    if not table.has_dates:
+        accounts = table.keys["account_id"]
         parts = {
             a: int(hashlib.sha256(f"test|{a}".encode()).hexdigest()[:8], 16) / 2**32
             for a in accounts.unique()
         }
         return np.asarray(accounts.map(parts).to_numpy(dtype=np.float64) < share)
-    as_of = found.keys["as_of"]
+    as_of = table.keys["as_of"]
     counts = as_of.value_counts().sort_index(ascending=False)
     if len(counts) < 2:
         raise ContractError(
@@ -237,7 +237,7 @@ def held_out(found: LabelledTable, share: float) -> NDArray[np.bool_]:
 
 
 def encoded(
-    found: LabelledTable,
+    table: LabelledTable,
     is_test: NDArray[np.bool_],
     options: TableOptions,
     *,
@@ -246,35 +246,35 @@ def encoded(
     """Audit and encode the columns on the training rows, and return the training set with its test
     marked.
     """
-    _require_outcomes(found, is_test)
+    _require_outcomes(table, is_test)
     train = ~is_test
-    columns, notes = _varying(found.columns, train)
+    columns, notes = _varying(table.columns, train)
     by_name = {str(column).lower(): str(column) for column in columns.columns}
     waivers = {
         by_name[n.lower()]: reason for n, reason in options.waivers.items() if n.lower() in by_name
     }
-    findings = _audit(found, columns, train, waivers, advice)
+    findings = _audit(table, columns, train, waivers, advice)
     if (
-        int(found.keys["account_id"][train & (found.labels == 1)].nunique())
+        int(table.keys["account_id"][train & (table.labels == 1)].nunique())
         < leakage.LEAVERS_TO_AUDIT
     ):
         notes.append(
             f"fewer than {leakage.LEAVERS_TO_AUDIT} accounts have the event in training: the audit"
             " for columns that know the outcome could not be asked."
         )
-    codes = freeze(columns[train], found.dates)
+    codes = freeze(columns[train], table.dates)
     features = encode(columns, codes)
     notes += unseen(columns[is_test], codes)
-    keys = found.keys.assign(is_test=is_test)
-    rows = training_set(keys, features, found.labels, signals_of(codes))
+    keys = table.keys.assign(is_test=is_test)
+    rows = training_set(keys, features, table.labels, signals_of(codes))
     return TableRows(
         rows,
         codes,
         findings,
-        found.has_dates,
-        found.keys["row"].to_numpy(dtype=np.int64),
-        (*found.notes, *notes),
-        found,
+        table.has_dates,
+        table.keys["row"].to_numpy(dtype=np.int64),
+        (*table.notes, *notes),
+        table,
     )
 
 
@@ -313,8 +313,8 @@ def near_names(name: str, columns: Iterable[object]) -> str:
 
 
 def _names(options: TableOptions) -> list[str]:
-    given = [options.label, options.account, options.as_of, *options.drop, *options.waivers]
-    return [name for name in given if name is not None]
+    named = [options.label, options.account, options.as_of, *options.drop, *options.waivers]
+    return [name for name in named if name is not None]
 
 
 def _labels(values: pd.Series, column: str, positive: str | None) -> tuple[pd.Series, list[str]]:
@@ -557,9 +557,9 @@ def _duplicates(content: pd.Series, labels: NDArray[np.int8], columns: pd.DataFr
     ]
 
 
-def _require_outcomes(found: LabelledTable, is_test: NDArray[np.bool_]) -> None:
+def _require_outcomes(table: LabelledTable, is_test: NDArray[np.bool_]) -> None:
     for what, rows in (("training", ~is_test), ("held-out", is_test)):
-        events = int(found.labels[rows].sum())
+        events = int(table.labels[rows].sum())
         if events < 2 or int(rows.sum()) - events < 2:
             raise ContractError(
                 f"of {int(rows.sum()):,} {what} rows {events:,} have the event; at least 2 with and"
@@ -581,7 +581,7 @@ def _varying(columns: pd.DataFrame, train: NDArray[np.bool_]) -> tuple[pd.DataFr
 
 
 def _audit(
-    found: LabelledTable,
+    table: LabelledTable,
     columns: pd.DataFrame,
     train: NDArray[np.bool_],
     waivers: Mapping[str, str],
@@ -591,8 +591,8 @@ def _audit(
     kept = columns[train].reset_index(drop=True)
     named = leakage.identifiers(kept, waivers)
     others = kept.drop(columns=[finding.column for finding in named])
-    accounts = found.keys["account_id"][train].reset_index(drop=True)
-    findings = (*named, *leakage.proxies(others, found.labels[train], accounts, waivers))
+    accounts = table.keys["account_id"][train].reset_index(drop=True)
+    findings = (*named, *leakage.proxies(others, table.labels[train], accounts, waivers))
     refused = [finding for finding in findings if finding.waived is None]
     if refused and advice is not None:
         leakage.refuse(refused, advice(refused))

@@ -166,15 +166,15 @@ def _without_collisions(codes: Sequence[ColumnCode]) -> tuple[ColumnCode, ...]:
     mark.
     """
     taken: set[str] = set()
-    found = []
+    distinct = []
     for code in codes:
         names = []
         for name in code.signals:
             mark = hashlib.sha256(f"{code.column}|{name}".encode()).hexdigest()[:6]
             names.append(name if name not in taken else f"{name}_{mark}")
             taken.add(names[-1])
-        found.append(ColumnCode(code.column, code.kind, tuple(names), code.values))
-    return tuple(found)
+        distinct.append(ColumnCode(code.column, code.kind, tuple(names), code.values))
+    return tuple(distinct)
 
 
 def _signals(code: ColumnCode) -> list[Signal]:

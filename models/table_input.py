@@ -88,12 +88,12 @@ def table_input(
         values = table[named[code.column]].reset_index(drop=True)
         days = None if as_of is None else as_of.reset_index(drop=True)
         read = _read(values, code, days)
-        given = _given(values)
-        lost = given & read.isna()
+        is_filled = _filled(values)
+        lost = is_filled & read.isna()
         if lost.any() and code.kind != "category":
-            _refuse_unreadable(code, values[lost], int(given.sum()))
+            _refuse_unreadable(code, values[lost], int(is_filled.sum()))
         if lost.any():
-            notes.append(_told(code, values[lost]))
+            notes.append(_lost_words(code, values[lost]))
         parts[code.column] = read
     plain = pd.DataFrame(parts, index=pd.RangeIndex(len(table)))
     features = encode(plain, codes).set_axis(table.index, axis=0)
@@ -156,7 +156,7 @@ def _folded(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold().strip()
 
 
-def _given(values: pd.Series) -> pd.Series:
+def _filled(values: pd.Series) -> pd.Series:
     """Which cells hold something, words for nothing aside."""
     filled = values.notna()
     if not _is_text(values):
@@ -244,17 +244,17 @@ def _spelled(cell: str, known: set[str]) -> str | None:
     return None
 
 
-def _refuse_unreadable(code: ColumnCode, lost: pd.Series, given: int) -> None:
-    if len(lost) < given:
+def _refuse_unreadable(code: ColumnCode, lost: pd.Series, filled: int) -> None:
+    if len(lost) < filled:
         return
     kind = {"number": "numbers", "flag": "true and false", "date": "dates"}[code.kind]
     raise ArtifactMismatch(
-        f"{code.column!r} held {kind} when the model was trained, and none of its {given:,} values"
+        f"{code.column!r} held {kind} when the model was trained, and none of its {filled:,} values"
         f" here, such as {lost.iloc[0]!r}, can be read so. Bring the column as it was."
     )
 
 
-def _told(code: ColumnCode, lost: pd.Series) -> str:
+def _lost_words(code: ColumnCode, lost: pd.Series) -> str:
     values = ", ".join(map(repr, lost.drop_duplicates().head(3).tolist()))
     if code.kind == "category":
         return (

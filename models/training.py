@@ -446,8 +446,8 @@ class _Builder:
         # The rows that teach are taken out of the table when a recipe is fitted, and dropped again:
         # they are most of it.
         self.later = [training_set.rows(block.validation) for block in self.blocks]
-        self.later_labels = np.concatenate([held.labels for held in self.later])
-        self.later_keys = pd.concat([held.keys for held in self.later], ignore_index=True)
+        self.later_labels = np.concatenate([part.labels for part in self.later])
+        self.later_keys = pd.concat([part.keys for part in self.later], ignore_index=True)
         self.latest_rate = _latest_rate(self.later_labels)
         self.earlier = self._earlier_block()
 
@@ -585,11 +585,11 @@ class _Builder:
         decision = self._decision(members)
         if self.earlier is None or rows.leaving < ENOUGH_EVENTS:
             return rows.margin, straight, decision
-        before, held = (
+        before, judged = (
             recipe(self.rows.rows(self.earlier.train), seed),
             self.rows.rows(self.earlier.validation),
         )
-        earlier = _scored(_margin(before, held.features), held.labels, held.keys)
+        earlier = _scored(_margin(before, judged.features), judged.labels, judged.keys)
         return rows.margin, bent_if_better(straight, rows, earlier), decision
 
     def _decision(self, members: list[tuple[Member, ...]]) -> ChanceAtDecision | None:
@@ -600,17 +600,17 @@ class _Builder:
             return None
         window = leaving_window(self.target)
         some = [
-            np.ones(len(held), dtype=bool)
+            np.ones(len(later), dtype=bool)
             if window is None
-            else can_leave(held.features, held.signals, window)
-            for held in self.later
+            else can_leave(later.features, later.signals, window)
+            for later in self.later
         ]
         if not any(each.any() for each in some):
             return None
         margin = np.concatenate(
             [
-                _margin(at_decision(part), held.features)[inside]
-                for part, held, inside in zip(members, self.later, some, strict=True)
+                _margin(at_decision(part), later.features)[inside]
+                for part, later, inside in zip(members, self.later, some, strict=True)
             ]
         )
         inside = np.concatenate(some)

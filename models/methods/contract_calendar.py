@@ -363,5 +363,5 @@ def fit_members(
         if isinstance(method, ContractCalendar):
             continue
         beside = {} if offset is None else {"offset": offset}
-        held = weights if method.name == "gradient_boosting" else None
-        method.fit(rest, labels, signals, seed=seed, weights=held, **beside)
+        row_weights = weights if method.name == "gradient_boosting" else None
+        method.fit(rest, labels, signals, seed=seed, weights=row_weights, **beside)

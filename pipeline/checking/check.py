@@ -119,7 +119,7 @@ def check_sources(
     evidence = Evidence(workspace, connection, staged, chosen, _end(staged.values()))
     make_accounts(evidence)
     leavers = count_leavers(evidence)
-    found = [
+    findings = [
         *question_findings(evidence),
         *export_findings(evidence),
         *leavers.findings,
@@ -132,14 +132,14 @@ def check_sources(
         *unit_findings(evidence),
     ]
     if restage:  # what was staged last may have lost its files
-        found += repeat_findings(evidence)
+        findings += repeat_findings(evidence)
     return CheckReport(
         project=workspace.project.name,
         target=chosen.name,
         data_end=evidence.end,
         accounts_of="the accounts table" if evidence.first("accounts") else "all sources",
         sources=source_checks(evidence),
-        findings=tuple(sorted(found, key=_gravest_first)),
+        findings=tuple(sorted(findings, key=_gravest_first)),
         dates=leavers.dates,
         folds=leavers.folds,
         test_leavers=leavers.test_leavers,
@@ -167,10 +167,10 @@ def refuse_training(report: CheckReport, *, is_trained: bool = True) -> None:
     stops = [f for f in report.stops if f.name not in SAID_BY_TRAINING]
     if not stops:
         if report.stops and not is_trained:
-            told = ", ".join(f.name for f in report.stops)
-            raise GateRefused(f"the check found what stops a training: {told}; see above.")
+            listing = ", ".join(f.name for f in report.stops)
+            raise GateRefused(f"the check found what stops a training: {listing}; see above.")
         return
-    told = "\n".join(
+    listing = "\n".join(
         f"- {f.name}{f' ({f.source})' if f.source else ''}: {sentence(f.what)}"
         f" {_such_as(f)}{f.todo}"
         for f in stops
@@ -186,7 +186,7 @@ def refuse_training(report: CheckReport, *, is_trained: bool = True) -> None:
     ]
     raise (LeakageError if leaks else GateRefused)(
         f"training is refused: {len(stops)} finding{'s' if len(stops) > 1 else ''} about the"
-        f" sources would teach a model {' and '.join(taught)}.\n{told}\nFix the sources, or, if"
+        f" sources would teach a model {' and '.join(taught)}.\n{listing}\nFix the sources, or, if"
         " you know better, accept a finding and give the reason. Lines for"
         f" tenure.toml:\n[checks.accept]\n{waived}"
     )

@@ -62,14 +62,14 @@ def count_leavers(evidence: Evidence) -> Leavers:
         is_dated = _label(evidence)
     except ChurnError as error:
         # Training says the same and with its own exit code; a check goes on to its other questions.
-        told = Finding(
+        no_labels = Finding(
             "no-labels",
             "stop",
             "",
             f"no outcome can be worked out: {error}",
             "Change dates, horizon or population as the message says.",
         )
-        return Leavers((), (), None, None, (told,))
+        return Leavers((), (), None, None, (no_labels,))
     dates = _dates(evidence, is_dated=is_dated)
     leavers, stayers, accounts = _test_accounts(evidence)
     width = auc_half_width(EXPECTED_AUC, leavers, stayers)
@@ -109,16 +109,16 @@ def _label(evidence: Evidence) -> bool:
 def _dates(evidence: Evidence, *, is_dated: bool) -> tuple[DateCount, ...]:
     """Counts per date, or per month where every account has its own date."""
     period = "s.as_of_day" if is_dated else f"strftime({midnight('s.as_of_day')}, '%Y-%m')"
-    found = evidence.rows(f"""
+    counts = evidence.rows(f"""
 select {period} as period, s.is_test, count(*), count(l.label), count(distinct case when l.label = 1
   then s.account_id end)
 from snapshots s join labels l on l.account_id = s.account_id and l.as_of_day = s.as_of_day
 group by 1, 2 order by 1, 2""")
     return tuple(
         DateCount(
-            day_of(p).isoformat() if is_dated else str(p), bool(test), asked, labelled, leavers
+            day_of(p).isoformat() if is_dated else str(p), bool(test), all_rows, labelled, leavers
         )
-        for p, test, asked, labelled, leavers in found
+        for p, test, all_rows, labelled, leavers in counts
     )
 
 
@@ -263,7 +263,7 @@ def _none_labelled(evidence: Evidence, dates: Sequence[DateCount]) -> Iterator[F
         "select coalesce(l.label_reason, 'none'), count(*) from labels l group by 1"
         " having count(l.label) = 0 order by 2 desc, 1"
     )
-    told = ", ".join(
+    listing = ", ".join(
         f"{REASON_WORDS.get(reason, reason)}: {n:,} rows" for reason, n in reasons[:EXAMPLES]
     )
     yield Finding(
@@ -271,7 +271,7 @@ def _none_labelled(evidence: Evidence, dates: Sequence[DateCount]) -> Iterator[F
         "info" if len(empty) < len(dates) else "warn",
         "",
         f"no account can be labelled on {len(empty)} of {len(dates)} dates; of all rows without a"
-        f" label {told}",
+        f" label {listing}",
         "Where cover of everybody seems to have ended, compare ends_at with the next starts_at"
         " (end_day); where the window is not over yet, choose earlier dates.",
         len(empty),
@@ -303,13 +303,13 @@ select reason, count(*) from (
     and l.as_of_day < a.left_day where a.has_left
   group by 1 having max(coalesce(l.label, 0)) = 0) group by 1 order by 2 desc, 1"""
     )
-    told = ", ".join(f"{REASON_WORDS.get(reason, reason)}: {n:,}" for reason, n in reasons)
+    listing = ", ".join(f"{REASON_WORDS.get(reason, reason)}: {n:,}" for reason, n in reasons)
     yield Finding(
         "leavers-never-labelled",
         "info",
         "",
         f"{left:,} accounts left between the first and the last date, and a row with the label says"
-        f" so of {labelled:,}; their last row before: {told or 'none'}",
+        f" so of {labelled:,}; their last row before: {listing or 'none'}",
         "Whoever gives notice earlier than the horizon reaches is known to leave before any window"
         " begins: a longer horizon, or dates further apart from the notice, would show them.",
         left - labelled,

@@ -56,12 +56,12 @@ def table_findings(evidence: Evidence) -> Iterator[Finding]:
 def _bad_rows(source: StagedSource) -> Iterator[Finding]:
     count = sum(source.rows_bad.values())
     if count:
-        told = "; ".join(f"{reason}: {n:,}" for reason, n in sorted(source.rows_bad.items()))
+        listing = "; ".join(f"{reason}: {n:,}" for reason, n in sorted(source.rows_bad.items()))
         yield Finding(
             "bad-rows",
             "warn",
             source.name,
-            f"rows were set aside ({told})",
+            f"rows were set aside ({listing})",
             f"Look at the table quarantine, source = '{source.name}': mend the mapping, or leave"
             " them out on purpose with drop_missing, keep or drop.",
             count,
@@ -72,8 +72,8 @@ def _bad_rows(source: StagedSource) -> Iterator[Finding]:
 def _unknown_words(evidence: Evidence, source: StagedSource) -> Iterator[Finding]:
     """Values of closed lists that count nowhere; a list with words of your own is milder."""
     now = f"(select * from {view(source)} f where {LATEST})"
-    found = unknown_words(evidence.connection, now, source.contract.table, source.settings)
-    for unknown in found:
+    unknowns = unknown_words(evidence.connection, now, source.contract.table, source.settings)
+    for unknown in unknowns:
         is_mild = unknown.column.has_own_words and unknown.known > 0
         yield Finding(
             "unknown-words",
@@ -99,13 +99,13 @@ from {view(source)} f where {LATEST} and score is not null group by 1, 2 order b
         ends = scale_ends(kind, scale)
         if ends is None or not off:
             continue
-        asked = f"{kind or 'answers'} on {ends[0]}-{ends[1]}"
+        answers = f"{kind or 'answers'} on {ends[0]}-{ends[1]}"
         yield Finding(
             "answers-off-scale",
             "stop" if off > source.settings.max_bad_share * total else "warn",
             source.name,
-            f"scores of {asked} run from {low / unit:g} to {high / unit:g}; those off the scale say"
-            " nothing in any signal",
+            f"scores of {answers} run from {low / unit:g} to {high / unit:g}; those off the scale"
+            " say nothing in any signal",
             f"Under [sources.{source.name}.columns] write the scale of the answers"
             ' (scale = { value = "0-100" }), or bring them to theirs'
             ' (score = { column = "...", scale = 0.1 }).',
@@ -203,7 +203,7 @@ def _silent(evidence: Evidence, source: StagedSource) -> Iterator[Finding]:
         if not len(days):
             continue
         silences = stretches(days)
-        told = ", ".join(
+        periods = ", ".join(
             f"{day_of(first)} to {day_of(last)}" for first, last in silences[:EXAMPLES]
         )
         name = f" of {feed!s}" if feed else ""
@@ -211,7 +211,7 @@ def _silent(evidence: Evidence, source: StagedSource) -> Iterator[Finding]:
             "label-feed-silent" if is_label else "feed-silent",
             "warn",
             source.name,
-            f"the feed{name} was silent: {told}"
+            f"the feed{name} was silent: {periods}"
             + (f" and {len(silences) - EXAMPLES} more times" if len(silences) > EXAMPLES else ""),
             "No label rests on such days, and windows that touch them have no value. Ask for the"
             " missing rows; raise silent_after_days if the business really rests that long.",

@@ -26,11 +26,11 @@ def check_text(report: CheckReport) -> str:
         lines += [*_source_lines(source, report.accounts_of), ""]
     lines += _date_lines(report)
     for severity in SEVERITIES:
-        found = [f for f in report.findings if f.severity == severity]
-        if found:
+        findings = [f for f in report.findings if f.severity == severity]
+        if findings:
             lines += [
                 HEADINGS[severity],
-                *(line for f in found for line in _finding_lines(f, report)),
+                *(line for f in findings for line in _finding_lines(f, report)),
                 "",
             ]
     return "\n".join([*lines, _last_line(report)])

@@ -22,16 +22,16 @@ def forwarded(arguments: Sequence[str]) -> list[str]:
     """Return `train --table FILE ...` as `table train FILE ...`, and `promote --label ...` as
     `table promote --label ...`, saying so on standard error; others as they are.
     """
-    name, *given = arguments
+    name, *rest = arguments
     marker = TABLE_OPTION.get(name)
-    if marker is None or not any(each.split("=")[0] == marker for each in given):
+    if marker is None or not any(each.split("=")[0] == marker for each in rest):
         return list(arguments)
     say(
         f"tenure: `tenure {name} {marker}` will go with the next release; use `tenure table"
         f" {name}`.",
         err=True,
     )
-    options = [part for each in given for part in _apart(each)]
+    options = [part for each in rest for part in _apart(each)]
     if name == "promote":
         return ["table", name, *options]
     place = options.index(marker)

@@ -54,8 +54,8 @@ def catalogue(project: ProjectOption = HERE, as_json: JsonOption = False) -> Non
     from features.catalogue import DEFAULT_WINDOWS, catalogue_text, entries
     from pipeline.console import print_json
 
-    found = project_if_any(project)
-    window_days = DEFAULT_WINDOWS if found is None else found.features.window_days
+    declared = project_if_any(project)
+    window_days = DEFAULT_WINDOWS if declared is None else declared.features.window_days
     if as_json:
         print_json([asdict(entry) for entry in entries(window_days)])
         return

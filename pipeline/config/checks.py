@@ -142,10 +142,10 @@ def _source_problems(project: Project, name: str, source: Source) -> Iterator[Pr
     contract = contract_of(name, source)
     if contract is None:
         where = (*path, "contract") if source.contract else path
-        asked = source.contract or name
+        contract_name = source.contract or name
         yield Problem(
             where,
-            f'"{asked}" is not a contract{nearest(asked, CONTRACTS)} '
+            f'"{contract_name}" is not a contract{nearest(contract_name, CONTRACTS)} '
             f'Allowed: {", ".join(CONTRACTS)}. Say which with contract = "...".',
         )
         return
@@ -372,8 +372,8 @@ def _nearest_zone(zone: str) -> str:
         for name in sorted(zone_names())
         if name.split("/")[-1].lower() == zone.lower().replace(" ", "_")
     ]
-    found = places or [by_small[match] for match in matches]
-    return f'; did you mean "{found[0]}"?' if found else "."
+    nearest_zones = places or [by_small[match] for match in matches]
+    return f'; did you mean "{nearest_zones[0]}"?' if nearest_zones else "."
 
 
 # --- targets
@@ -536,12 +536,12 @@ def _test_problems(path: Location, test: Test, dates: Dates) -> Iterator[Problem
         yield Problem((*path, "last"), f"{test.last} is before first = {test.first}.")
     ways = [
         key
-        for key, given in (
+        for key, is_set in (
             ("list", bool(test.list)),
             ("count", test.count is not None),
             ("first", test.first is not None),
         )
-        if given
+        if is_set
     ]
     if len(ways) > 1:
         yield Problem(
@@ -621,11 +621,11 @@ def _speaks_of_value(phrase: str) -> bool:
 
 
 def _bench_problems(project: Project) -> Iterator[Problem]:
-    found = {
+    problems_of = {
         "actions": [action.problem() for action in project.actions],
         "rules": [rule.problem() for rule in project.rules],
     }
-    for table, problems in found.items():
+    for table, problems in problems_of.items():
         yield from (Problem((table, index), wrong) for index, wrong in enumerate(problems) if wrong)
     wrong = weights_problem(project.bench.weights) if project.bench.weights else None
     if wrong:

@@ -109,10 +109,10 @@ def _validated(raw: TomlTable) -> tuple[Project | None, list[Problem]]:
     try:
         return TypeAdapter(Project).validate_python(raw), []
     except ValidationError as error:
-        found = {
+        problems = {
             _problem(details, raw) for details in error.errors() if not _is_noise(details, raw)
         }
-        return None, sorted(found, key=lambda problem: (str(problem.path), problem.text))
+        return None, sorted(problems, key=lambda problem: (str(problem.path), problem.text))
 
 
 def _is_noise(details: ErrorDetails, raw: TomlTable) -> bool:

@@ -65,10 +65,10 @@ def _place_of(rest: str) -> str:
 
 
 def _cut(rest: str) -> tuple[str, str, str]:
-    found = re.search(r"[?#;]", rest)
-    if found is None:
+    mark = re.search(r"[?#;]", rest)
+    if mark is None:
         return rest, "", ""
-    return rest[: found.start()], found[0], rest[found.end() :]
+    return rest[: mark.start()], mark[0], rest[mark.end() :]
 
 
 def has_secret(location: str) -> bool:

@@ -146,10 +146,10 @@ def _line_l2(workspace: Workspace, rows: TrainingSet) -> float:
 
 def _left_at(rows: TrainingSet, labels: pd.DataFrame) -> pd.Series:
     """Moment of the event per row."""
-    found = rows.keys[["account_id", "as_of"]].merge(
+    dated = rows.keys[["account_id", "as_of"]].merge(
         labels[["account_id", "as_of", "event_at"]], on=["account_id", "as_of"], how="left"
     )
-    return found["event_at"]
+    return dated["event_at"]
 
 
 def _elapsed(rows: TrainingSet, left_at: pd.Series, target: Target) -> pd.Series:

@@ -224,10 +224,10 @@ def _add_declared(
             TROUBLE: source.settings.trouble_events,
             FIRST_VALUE: source.settings.first_value_events,
         }
-        found = choices[name].setdefault("categories", {})
-        found |= {key: list(events) for key, events in lists.items() if events}
+        categories = choices[name].setdefault("categories", {})
+        categories |= {key: list(events) for key, events in lists.items() if events}
         if source.contract.table == "milestones":
-            found |= onboarding_pace(connection, source_facts(source, {}))
+            categories |= onboarding_pace(connection, source_facts(source, {}))
 
 
 def _sees_the_season(connection: Connection, target: Target) -> bool:

@@ -62,7 +62,7 @@ def holders(merges: Merges) -> pd.DataFrame:
     """account_id, holder_id, from_us, until_us: of every merged account, whose rows are its own
     when.
     """
-    found = []
+    spells = []
     for account in sorted(merges):
         path = [account]
         since = -OPEN_END
@@ -75,12 +75,12 @@ def holders(merges: Merges) -> pd.DataFrame:
                     " kept has none."
                 )
             until = max(since, merged_us)
-            found.append((account, path[-1], since, until))
+            spells.append((account, path[-1], since, until))
             path.append(kept)
             since = until
-        found.append((account, path[-1], since, OPEN_END))
+        spells.append((account, path[-1], since, OPEN_END))
     table = pd.DataFrame(
-        [f for f in found if f[2] < f[3]],
+        [f for f in spells if f[2] < f[3]],
         columns=["account_id", "holder_id", "from_us", "until_us"],
     )
     return table.astype(

@@ -180,20 +180,20 @@ def signal_values(
     """Signals of the rows of `keys`, read in batches into the one array that holds them."""
     wanted = pd.MultiIndex.from_frame(keys[["account_id", "as_of"]])
     values = np.full((len(keys), len(columns)), np.nan)
-    found = 0
+    filled = 0
     for batch in store.batches(table):
         of_batch = batch.select(["account_id", "as_of"]).to_pandas()
         to = wanted.get_indexer(
             pd.MultiIndex.from_frame(of_batch.astype({"as_of": keys["as_of"].dtype}))
         )
         labelled = np.flatnonzero(to >= 0)
-        found += len(labelled)
+        filled += len(labelled)
         for number, column in enumerate(columns):
             read = batch.column(column).to_numpy(zero_copy_only=False)
             values[to[labelled], number] = read[labelled]
-    if found != len(keys):
+    if filled != len(keys):
         raise StoreError(
-            f"{len(keys) - found} labelled rows have no features in {table!r}. Run `tenure"
+            f"{len(keys) - filled} labelled rows have no features in {table!r}. Run `tenure"
             " features` again."
         )
     return values

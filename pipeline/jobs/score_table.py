@@ -88,9 +88,9 @@ def score_table(job: TableScoring) -> ScoredTable:
     accounts = table_accounts(table, account)
     days = _days(job, table, dated)
     _refuse_repeats(accounts, days, account)
-    found = table_input(table, bundle.choices, days)
+    as_read = table_input(table, bundle.choices, days)
     keys = pd.DataFrame({"account_id": accounts, "as_of": days}).reset_index(drop=True)
-    features = found.features.reset_index(drop=True)
+    features = as_read.features.reset_index(drop=True)
     run = _run(job, project, models, bundle, keys, features)
     scores, drivers = _scored(bundle, keys, features, run)
     counts = {str(band): int(n) for band, n in scores["band"].value_counts().items()}
@@ -99,7 +99,9 @@ def score_table(job: TableScoring) -> ScoredTable:
     with store.writing():
         _publish(store, run, scores, drivers)
     files = _write_csv(job.csv_folder, scores, drivers)
-    return ScoredTable(models, version.number, run, scores, drivers, (*notes, *found.notes), files)
+    return ScoredTable(
+        models, version.number, run, scores, drivers, (*notes, *as_read.notes), files
+    )
 
 
 def _rows(job: TableScoring, bundle: Bundle, account: str | None, notes: list[str]) -> pd.DataFrame:

@@ -56,8 +56,8 @@ def take_metrics(
             store.write(name, table)
     if not store.exists(f"features_{target.name}"):
         return taken
-    training, found, _ = load_training(workspace, target)
-    links = signal_links(training, found.signals).assign(target=target.name)
+    training, feature_set, _ = load_training(workspace, target)
+    links = signal_links(training, feature_set.signals).assign(target=target.name)
     store.write("signal_links", links, replace=f"target = '{target.name}'", partition_by=["target"])
     return replace(taken, links=links)
 

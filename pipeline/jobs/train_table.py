@@ -356,12 +356,12 @@ def _of_table(
     facts: TableFacts,
 ) -> VersionEvaluation:
     """The evaluation with what is special about a table: without dates nothing is out of time."""
-    test, asked = evaluation.test, evaluation.gates
+    test, gates = evaluation.test, evaluation.gates
     if not rows.has_dates:
         test = replace(test, counts=replace(test.counts, as_of=()))
-        asked = tuple(
+        gates = tuple(
             replace(gate, name=gate.name.replace("out of time", "on other accounts"))
-            for gate in asked
+            for gate in gates
         )
     of_table = OfTable(
         registered_model=task.models.name,
@@ -371,7 +371,7 @@ def _of_table(
         table=facts,
     )
     return replace(
-        evaluation, target=str(task.facts["name"]), test=test, gates=asked, of_table=of_table
+        evaluation, target=str(task.facts["name"]), test=test, gates=gates, of_table=of_table
     )
 
 

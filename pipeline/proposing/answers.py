@@ -49,10 +49,10 @@ def with_common_ids(
     connection: Connection, sources: Sequence[ProposedSource], base: Path
 ) -> list[ProposedSource]:
     """The sources with ids in one writing where that is sure; what is not is asked."""
-    made = list(sources)
+    joined = list(sources)
     with ExitStack() as resources:
         relations = {}
-        for source in made:
+        for source in joined:
             try:
                 parts = _parts(connection, source, drafted(source), base, resources)
             except ChurnError:
@@ -60,22 +60,22 @@ def with_common_ids(
             contract = CONTRACTS[source.contract]
             opened = Opened(source.name, contract, drafted(source), tuple(parts), connection)
             relations[source.name] = opened.relation(account_id="account_id")
-        lists = next((s.name for s in made if s.contract == "accounts"), None)
+        lists = next((s.name for s in joined if s.contract == "accounts"), None)
         questions = list(questions_between(connection, relations, lists))
     for question in questions:
         writing = question.readings[0] if question.readings else None
-        for index, source in enumerate(made):
+        for index, source in enumerate(joined):
             if question.is_sure and writing is not None:
                 # One writing for all: a source that has it already loses nothing.
                 settings = {**source.settings, writing.key: writing.value}
-                told = f"{sentence(question.what)} So {writing.line}: {writing.words}."
-                comments = (told,) if source.name == question.source else ()
-                made[index] = replace(
+                comment = f"{sentence(question.what)} So {writing.line}: {writing.words}."
+                comments = (comment,) if source.name == question.source else ()
+                joined[index] = replace(
                     source, settings=settings, comments=(*source.comments, *comments)
                 )
             elif source.name == question.source:
-                made[index] = replace(source, questions=(*source.questions, question))
-    return made
+                joined[index] = replace(source, questions=(*source.questions, question))
+    return joined
 
 
 def drafted(source: ProposedSource) -> Source:

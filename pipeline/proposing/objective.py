@@ -49,15 +49,15 @@ def proposed_targets(
     subscriptions = next((s for s in sources if s.contract == "subscriptions"), None)
     outcomes = next((s for s in sources if s.contract == "outcomes"), None)
     usage = _busiest(connection, [s for s in sources if s.contract == "usage_events"])
-    found: list[ProposedTarget] = []
+    targets: list[ProposedTarget] = []
     questions: list[str] = []
     if subscriptions is not None and "ends_at" in subscriptions.columns:
-        target, told = _churn(connection, subscriptions, sources)
-        found.append(target)
-        questions += told
+        target, comments = _churn(connection, subscriptions, sources)
+        targets.append(target)
+        questions += comments
     elif subscriptions is not None and subscriptions.questions:
         # The end is there and cannot be read yet: leaving is still the end of cover.
-        found.append(_asked_churn(subscriptions, sources))
+        targets.append(_asked_churn(subscriptions, sources))
     elif subscriptions is not None:
         questions.append(
             "when subscriptions end: no column of it was recognised, so nobody can leave; map"
@@ -65,14 +65,14 @@ def proposed_targets(
         )
     if outcomes is not None:
         # Who keeps a log of outcomes means that; the end of subscriptions is the second opinion.
-        found.insert(0, _event(outcomes, sources))
-    if usage is not None and not found:
-        found.append(
+        targets.insert(0, _event(outcomes, sources))
+    if usage is not None and not targets:
+        targets.append(
             _inactivity(
                 connection, usage, len([s for s in sources if s.contract == "usage_events"])
             )
         )
-    return found, questions
+    return targets, questions
 
 
 def span(source: ProposedSource, column: str) -> Span | None:
@@ -98,7 +98,7 @@ EVENT_COLUMNS = {
 
 def data_span(sources: Sequence[ProposedSource]) -> Span | None:
     """From the first to the last dated row of all sources."""
-    found = [
+    spans = [
         s
         for s in (
             span(each, EVENT_COLUMNS[each.contract])
@@ -107,7 +107,7 @@ def data_span(sources: Sequence[ProposedSource]) -> Span | None:
         )
         if s
     ]
-    return Span(min(s.first for s in found), max(s.last for s in found)) if found else None
+    return Span(min(s.first for s in spans), max(s.last for s in spans)) if spans else None
 
 
 def _busiest(connection: Connection, usage: Sequence[ProposedSource]) -> ProposedSource | None:
@@ -204,7 +204,7 @@ def _next_renewal(
     )
     if not length:
         return None
-    told = [
+    why = [
         f"{share.words}: they cannot leave inside {horizon} days.",
         (
             "So the question is whether an account renews at its next contract end. To ask about a"
@@ -214,7 +214,7 @@ def _next_renewal(
         f"The last date asked leaves terms of {length} days the time to end in these data.",
     ]
     if max(usual) > length:
-        told.append(
+        why.append(
             f"Terms of {max(usual)} days never do: such accounts will be published as unknown"
             " (`tenure check` counts them)."
         )
@@ -224,9 +224,11 @@ def _next_renewal(
         "grace_days": GRACE_DAYS,
         "population": {"kind": "customers"},
     }
-    made = _dated(ProposedTarget("renewal", keys, (*comments, *told)), watched, None)
+    target = _dated(ProposedTarget("renewal", keys, (*comments, *why)), watched, None)
     return ProposedTarget(
-        made.name, {**made.keys, "dates": {**made.keys["dates"], "last": last}}, made.comments
+        target.name,
+        {**target.keys, "dates": {**target.keys["dates"], "last": last}},
+        target.comments,
     )
 
 
@@ -296,7 +298,7 @@ def terms(connection: Connection, source: ProposedSource) -> list[tuple[int, flo
     times = _times(source)
     if times is None:
         return []
-    found = rows(
+    lengths = rows(
         connection,
         f"""
 select max(days), count(*) / sum(count(*)) over () from (
@@ -304,7 +306,7 @@ select max(days), count(*) / sum(count(*)) over () from (
     where days > 0
 group by days // 7 order by 1""",
     )
-    return [(int(days), float(part)) for days, part in found]
+    return [(int(days), float(part)) for days, part in lengths]
 
 
 def _times(source: ProposedSource) -> tuple[str, str] | None:
@@ -415,7 +417,7 @@ def _usual_gap(connection: Connection, source: ProposedSource) -> float | None:
     if event is None or name is None:
         return None
     day = f"cast({event.time_sql} as date)"
-    found = row(
+    gap = row(
         connection,
         f"""
 select median(gap) from (select date_diff('day', min(d), max(d)) / (count(*) - 1) as gap from (
@@ -423,7 +425,7 @@ select median(gap) from (select date_diff('day', min(d), max(d)) / (count(*) - 1
     where {identifier(name)} is not null)
   group by a having count(*) >= 3)""",
     )[0]
-    return None if found is None else max(1.0, float(found))
+    return None if gap is None else max(1.0, float(gap))
 
 
 def _last_join(source: ProposedSource) -> str | None:

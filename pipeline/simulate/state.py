@@ -413,12 +413,12 @@ def _decisions(
     uniform = draws.uniform["notice"]
     spread = np.maximum(uniform - p.SILENT_LEAVER_SHARE, 1e-6) / (1 - p.SILENT_LEAVER_SHARE)
     notice = day + 1 + np.floor(-np.log(spread) * p.NOTICE_MEAN_DELAY[state.term]).astype(np.int64)
-    given = decided & (uniform >= p.SILENT_LEAVER_SHARE) & (notice < state.term_end)
+    has_notice = decided & (uniform >= p.SILENT_LEAVER_SHARE) & (notice < state.term_end)
     after = replace(
         state,
         decided=state.decided | decided,
         end_day=np.where(decided, state.term_end, state.end_day),
-        notice_day=np.where(given, notice, state.notice_day),
+        notice_day=np.where(has_notice, notice, state.notice_day),
     )
     return after, hazard, decided
 

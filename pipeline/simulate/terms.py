@@ -210,10 +210,10 @@ def _endings(
     reason[facts["account"]] = said
     reason[suspended] = "non_payment"
     notice = path.end.notice_day[account]
-    given = last & (notice < p.NEVER) & (notice < end)
+    has_notice = last & (notice < p.NEVER) & (notice < end)
     return {
         "notice_at": company.moment(
-            np.where(given, notice, NO_DAY), office_minute(generator, len(rows))
+            np.where(has_notice, notice, NO_DAY), office_minute(generator, len(rows))
         ),
         "end_reason": np.where(last, reason[account], None),
         "is_voluntary": np.where(last, ~suspended[account], None),

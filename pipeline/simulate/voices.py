@@ -116,10 +116,12 @@ def _answers(
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Accounts and days of answers to something asked every so often; the engaged answer more."""
     offset = generator.integers(0, every_days, company.path.size)
-    asked = (np.arange(company.options.days) + offset[:, None]) % every_days == 0
+    is_asked = (np.arange(company.options.days) + offset[:, None]) % every_days == 0
     willing = share * (0.6 + 0.8 / (1 + np.exp(-1.5 * (company.path.use - p.USE_LOGIT_MEAN))))
     answers = (
-        asked & company.is_paying & (generator.random(asked.shape, dtype=np.float32) < willing)
+        is_asked
+        & company.is_paying
+        & (generator.random(is_asked.shape, dtype=np.float32) < willing)
     )
     account, day = np.nonzero(answers)
     return account, np.minimum(
@@ -157,14 +159,14 @@ def _csat(tickets: pd.DataFrame, generator: np.random.Generator) -> pd.DataFrame
     """A longer form sent after some closed tickets; most people who rate a ticket do not fill it
     in.
     """
-    asked = tickets[tickets["rating"].notna()]
-    asked = asked[generator.random(len(asked)) < 0.45]
-    shift = generator.choice([-1, 0, 0, 0, 1], len(asked))
+    rated = tickets[tickets["rating"].notna()]
+    rated = rated[generator.random(len(rated)) < 0.45]
+    shift = generator.choice([-1, 0, 0, 0, 1], len(rated))
     return pd.DataFrame(
         {
-            "account_id": asked["account_id"].to_numpy(),
+            "account_id": rated["account_id"].to_numpy(),
             "answered_at": (
-                (asked["rated_at"] + np.timedelta64(40 * 60, "s"))
+                (rated["rated_at"] + np.timedelta64(40 * 60, "s"))
                 .to_numpy()
                 .astype("datetime64[us]")
             ),
@@ -173,7 +175,7 @@ def _csat(tickets: pd.DataFrame, generator: np.random.Generator) -> pd.DataFrame
             "scale": "1-5",
             "version": "1",
             "channel": "mail",
-            "score": np.clip(asked["rating"].to_numpy() + shift, 1, 5),
+            "score": np.clip(rated["rating"].to_numpy() + shift, 1, 5),
             "comment": None,
         }
     )
