@@ -42,7 +42,7 @@ def _role(name: str, role: str) -> tuple[StateCard, ...]:
             0,
             "people",
             "up",
-            f"{{value}} {name}s left in the last three months",
+            f"{{value}} {name}s departed in the last three months",
             f"contacts in the role {role} who left in 91 days",
             needs=("valid_to",),
             reason="sponsor_lost",
@@ -73,7 +73,7 @@ def _role(name: str, role: str) -> tuple[StateCard, ...]:
             f"days since the last contact in the role {role} left, 0 while there is one or"
             " never was",
             needs=("valid_to",),
-            said_at={"0": f"No {name} lost without a successor"},
+            said_at={"0": f"No {name} missing"},
             reason="sponsor_lost",
             words_of=words_of,
         ),
@@ -126,7 +126,7 @@ CARDS = (
         when_empty=None,
         unit="points",
         worse="down",
-        phrase="Last recommendation score is {value} of 100",
+        phrase="Last NPS answer was {value} out of 100",
         meaning=(
             "newest NPS answer on 0-100, aged out after 182 days; one off its scale says nothing"
         ),
@@ -201,7 +201,7 @@ CARDS = (
         when_empty=None,
         unit="rating",
         worse="down",
-        phrase="The account manager's rating averaged {value} of 5 in the last {window}",
+        phrase="The account manager's rating averaged {value} out of 5 in the last {window}",
         meaning="mean pulse rating",
         reason="unhappy",
     ),
@@ -230,7 +230,7 @@ STATES = (
         None,
         "rating",
         "down",
-        "The account manager's rating is {value} of 5",
+        "The account manager's rating is {value} out of 5",
         "newest pulse rating, unless it expired or is older than 91 days",
         needs=("pulse",),
         scale_of="pulse",
@@ -241,7 +241,7 @@ STATES = (
         "nps_balance",
         expression=_mean_points(f"{_HALF_YEAR} and t.kind = 'nps'", "nps_points"),
         unit="points",
-        phrase="Promoters minus detractors come to {value} in the last six months",
+        phrase="NPS is {value} over the last six months",
         scale_of="nps_points",
         meaning=(
             "percent promoters (9-10) minus percent detractors (0-6) among the account's NPS"
@@ -251,17 +251,22 @@ STATES = (
         nature="lagging",
         reason="unhappy",
     ),
-    _survey("csat", "csat", "Satisfaction is {value} of 100 in the last six months", "mean CSAT"),
+    _survey(
+        "csat",
+        "csat",
+        "Satisfaction averaged {value} out of 100 in the last six months",
+        "mean CSAT",
+    ),
     _survey(
         "effort",
         "ces",
-        "Ease of getting things done is {value} of 100 in the last six months",
+        "Ease of getting things done averaged {value} out of 100 in the last six months",
         "mean CES, high is easy",
     ),
     _survey(
         "agreement",
         "agree",
-        "Agreement in surveys is {value} of 100 in the last six months",
+        "Agreement in surveys averaged {value} out of 100 in the last six months",
         "mean of agree/disagree and yes/no answers",
     ),
     _answers(
