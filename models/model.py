@@ -18,8 +18,6 @@ from models.methods import (
     Floats,
     Method,
     Season,
-    can_leave,
-    leaving_window,
 )
 
 Basis = Literal["calibrated", "scorecard"]
@@ -136,14 +134,11 @@ class Model:
             decision=None,
         )
 
-    def can_leave(self, features: pd.DataFrame) -> NDArray[np.bool_]:
-        """Which rows have a contract that comes up inside the label window, or no known end, shape
-        (n_rows,); all where the target has no such window.
+    def decides(self, features: pd.DataFrame) -> NDArray[np.bool_]:
+        """Which rows stand where their contract decides, and so show what a health is worth, shape
+        (n_rows,); all where health is read at the account's own date.
         """
-        window = leaving_window(self.target)
-        if self.decision is None or window is None:
-            return np.ones(len(features), dtype=bool)
-        return can_leave(features, self.signals, window)
+        return decides(self.members, self._frame(features))
 
     @property
     def columns(self) -> list[str]:
@@ -284,6 +279,14 @@ class Model:
             decision=ChanceAtDecision.from_dict(state["decision"]) if "decision" in state else None,
             references=state["references"],
         )
+
+
+def decides(members: tuple[Member, ...], features: pd.DataFrame) -> NDArray[np.bool_]:
+    """Which rows stand where their contract decides; all without a contract calendar."""
+    for each in members:
+        if isinstance(each.method, ContractCalendar):
+            return each.method.near_decision(features)
+    return np.ones(len(features), dtype=bool)
 
 
 def at_decision(members: tuple[Member, ...]) -> tuple[Member, ...]:

@@ -36,7 +36,6 @@ from models.methods import (
     Method,
     Recency,
     Scorecard,
-    can_leave,
     fit_season,
     is_contractual,
     leaving_window,
@@ -45,7 +44,7 @@ from models.methods import (
     season_spread,
 )
 from models.methods.base import Floats, mean_log_loss
-from models.model import ChanceAtDecision, Member, Model, at_decision, references
+from models.model import ChanceAtDecision, Member, Model, at_decision, decides, references
 from models.plan import TrainingPlan
 from models.splits import Block, Folds, searched, temporal_folds, thinned
 from models.timing import CYCLE_AUC, TimingApart, apart, timing_of
@@ -593,17 +592,13 @@ class _Builder:
         return rows.margin, bent_if_better(straight, rows, earlier), decision
 
     def _decision(self, members: list[tuple[Member, ...]]) -> ChanceAtDecision | None:
-        """The calibrator and the interval of health: of rows whose decision falls inside the
-        window, read at the decision. None without a contract calendar.
+        """The calibrator and the interval of health: of rows that stand where their contract
+        decides, read at the decision. None without a contract calendar.
         """
         if not any(isinstance(each.method, ContractCalendar) for each in members[0]):
             return None
-        window = leaving_window(self.target)
         some = [
-            np.ones(len(later), dtype=bool)
-            if window is None
-            else can_leave(later.features, later.signals, window)
-            for later in self.later
+            decides(part, later.features) for part, later in zip(members, self.later, strict=True)
         ]
         if not any(each.any() for each in some):
             return None
@@ -625,15 +620,10 @@ class _Builder:
     def _decision_at_level(
         self, decision: ChanceAtDecision, members: tuple[Member, ...], weights: Floats | None
     ) -> ChanceAtDecision:
-        """The decision's calibrator at the level of the final rows that can leave, and its interval
-        with how periods differ.
+        """The decision's calibrator at the level of the final rows that stand where their contract
+        decides, and its interval with how periods differ.
         """
-        window = leaving_window(self.target)
-        inside = (
-            np.ones(len(self.final), dtype=bool)
-            if window is None
-            else can_leave(self.final.features, self.final.signals, window)
-        )
+        inside = decides(members, self.final.features)
         some = self.final.rows(inside)
         margin = _margin(at_decision(members), some.features)
         calibrator = at_level(

@@ -42,8 +42,9 @@ class Promise:
 def decided(tested: pd.DataFrame) -> pd.DataFrame:
     """Rows that show what a health is worth, with the probability that health is made of.
 
-    Where health is read at the decision (`probability_at_decision` has values), those whose
-    contract came up inside the label window (`can_leave`): nobody else could have left. Else all.
+    Where health is read at the decision (`probability_at_decision` has values), those that stood
+    where their contract decides (`decides`): others could not leave inside the window, or had
+    decided. Else all.
 
     Parameters
     ----------
@@ -52,7 +53,7 @@ def decided(tested: pd.DataFrame) -> pd.DataFrame:
     """
     if not reads_decisions(tested):
         return tested
-    rows = tested[tested["can_leave"].astype(bool)]
+    rows = tested[tested["decides"].astype(bool)]
     return rows.assign(probability=rows["probability_at_decision"])
 
 

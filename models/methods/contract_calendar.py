@@ -31,6 +31,8 @@ what the two have beyond their sum. No cell is estimated by itself, so none is e
 """
 LEAST_SHARE = 0.02
 """Share of a term's rows in the window that a piece needs to be where its accounts decide."""
+NEAR_DECISION = 0.5
+"""Log-odds below those of its term's decision from which a row has not the decision before it."""
 OPEN = "open-ended"
 """Accounts without a known end."""
 
@@ -225,6 +227,20 @@ class ContractCalendar:
         inner = np.clip(piece, 1, len(self.edges) - 1)
         middle = 0.5 * (edges[inner - 1] + edges[inner])
         return np.asarray(np.where(is_known, middle, np.nan), dtype=np.float64)
+
+    def near_decision(self, features: pd.DataFrame) -> NDArray[np.bool_]:
+        """Return which rows have nearly the rate of their term's decision, or no known end, shape
+        (n_rows,); all without a window.
+
+        Nearer to the end only those are left that gave no notice, so of them fewer leave than of
+        those who had the decision before them.
+        """
+        if self.window is None:
+            return np.ones(len(features), dtype=bool)
+        by_lead, by_term = self._effects(features)
+        at_decision = self.decision_effects()[self.term_places(features)]
+        is_unknown = features[self.named_columns()[0]].isna().to_numpy()
+        return np.asarray(is_unknown | (by_lead + by_term >= at_decision - NEAR_DECISION))
 
     def rest(self, features: pd.DataFrame) -> pd.DataFrame:
         """Return the features without values in the hidden columns."""

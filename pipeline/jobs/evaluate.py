@@ -146,12 +146,12 @@ def judge(
 
 def _tested_bands(bundle: Bundle, scored: Scored, test: TrainingSet) -> pd.DataFrame:
     """Bands of the test and what happened: account_id, band, label; where health is read at the
-    decision, of the rows whose contract came up.
+    decision, of the rows whose contract was about to come up.
     """
     table = scored.table.set_axis(test.keys.index).assign(
         account_id=test.keys["account_id"],
         label=test.labels,
-        can_leave=bundle.published.can_leave(test.features),
+        decides=bundle.published.decides(test.features),
     )
     return decided(table)
 
@@ -209,8 +209,8 @@ def backtest(
     """Scores of the untouched test dates beside what happened: account_id, as_of, label, ...,
     left_at.
 
-    `probability_at_decision` is null where health is read at the account's own date; `can_leave`
-    says whether a contract came up inside the label window.
+    `probability_at_decision` is null where health is read at the account's own date; `decides` says
+    whether the account stood where its contract decides.
     """
     table = pd.concat(
         [
@@ -220,7 +220,7 @@ def backtest(
             ).set_axis(test.keys.index),
         ],
         axis=1,
-    ).assign(can_leave=bundle.published.can_leave(test.features))
+    ).assign(decides=bundle.published.decides(test.features))
     table.insert(2, "label", test.labels.astype("int64"))
     happened = labels[["account_id", "as_of", "event_at"]].rename(columns={"event_at": "left_at"})
     table = table.merge(happened, on=["account_id", "as_of"], how="left")

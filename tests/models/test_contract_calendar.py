@@ -159,3 +159,26 @@ def test_a_model_is_judged_beside_the_calendar_and_among_those_who_can_leave() -
         if g.name == "no worse than the contract calendar"
     )
     assert untold.passed and not untold.applies
+
+
+def test_rows_near_the_decision_have_it_before_them() -> None:
+    """Annual accounts leave by notice 60 days ahead: nearer to the end those are left that stay."""
+    features, labels, _ = rows(20_000)
+    annual = features["term_days"] > 100
+    labels = np.where(annual & (features["days_to_renewal"] < 60), 0, labels).astype(np.int8)
+    calendar = ContractCalendar(WINDOW).fit(features, labels, SIGNALS)
+    days = pd.DataFrame(
+        {"days_to_renewal": [70.0, 20.0, 200.0, np.nan], "term_days": 365.0, "logins_28d": 0.0}
+    )
+    assert calendar.near_decision(days).tolist() == [True, False, False, True]
+    # At the decision the rate is the one seen there, not that of all whose term ends soon.
+    near = calendar.near_decision(features) & annual.to_numpy()
+    said = sigmoid(calendar.at_decision().margin(features[near]))
+    assert abs(said.mean() - labels[near].mean()) < 0.02
+    assert labels[near].mean() > 2 * labels[annual & (features["days_to_renewal"] < 90)].mean()
+
+
+def test_without_a_window_every_row_has_its_decision_before_it() -> None:
+    features, labels, _ = rows()
+    calendar = ContractCalendar(None).fit(features, labels, SIGNALS)
+    assert calendar.near_decision(features).all()

@@ -167,7 +167,7 @@ def test_a_health_read_at_the_decision_promises_only_where_a_contract_came_up():
             # Half of the accounts cannot leave: nobody of them does, and none of them counts.
             "probability": [0.2] * n + [0.001] * n,
             "probability_at_decision": 0.25,
-            "can_leave": [True] * n + [False] * n,
+            "decides": [True] * n + [False] * n,
             "label": [1] * 20 + [0] * (2 * n - 20),
         }
     )
