@@ -65,7 +65,7 @@ def quick_training(file: Path) -> None:
     )
     assert "max_trees" in text and "folds = 2" in text
     file.write_text(
-        text + "\n[scale]\np_at_risk = 0.17\np_healthy = 0.07\n\n[features]\nwindow_days = [28,"
+        text + "\n[scale]\np_at_risk = 0.25\np_healthy = 0.1\n\n[features]\nwindow_days = [28,"
         ' 91]\nmax_kinds = 2\noff = ["engagement", "outcomes", "adoption"]\n'
     )
 

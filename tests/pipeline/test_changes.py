@@ -207,7 +207,7 @@ def test_everything_at_once_adds_for_every_account_and_what_is_missing_is_said(
     may = published(company_copy, MAY)
     late_rows(company_copy, MAY)
     file = company_copy.folder / "tenure.toml"
-    file.write_text(file.read_text().replace("p_at_risk = 0.17", "p_at_risk = 0.2"))
+    file.write_text(file.read_text().replace("p_at_risk = 0.25", "p_at_risk = 0.28"))
     put_to_use(
         company_copy,
         replace(another_model(in_use(company_copy)), scale=scale_from_anchors(0.15, 0.02)),

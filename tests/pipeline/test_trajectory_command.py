@@ -68,7 +68,7 @@ def use_a_steeper_scale(firm: Company) -> None:
     workspace, target = firm.workspace()
     models = registered_model(workspace, target)
     bundle = need_version(workspace, target, CHAMPION).bundle
-    steep = replace(bundle, scale=scale_from_anchors(0.13, 0.085))
+    steep = replace(bundle, scale=scale_from_anchors(0.19, 0.127))
     models.put_to_use(register(models, steep), steep.basis)
 
 
