@@ -392,8 +392,8 @@ class _ResampleFacts:
     ) -> "_ResampleFacts":
         if not len(labels) == len(probability) == len(score) or not len(labels):
             raise ContractError(
-                "labels, probabilities and scores must be as long as each other and not empty, "
-                f"found {len(labels)}, {len(probability)}, {len(score)}."
+                "labels, probabilities and scores must have the same length and not be empty; they"
+                f" have {len(labels)}, {len(probability)} and {len(score)} values."
             )
         order = np.argsort(-score, kind="stable")
         y, p = (

@@ -175,8 +175,9 @@ def find_patterns(rows: TrainingSet, *, currency: str = "", seed: int = 0) -> Pa
     earlier, later = _Period.of(early), _Period.of(late)
     if earlier.events < FEWEST_EARLIER:
         raise ContractError(
-            f"{earlier.events} accounts had the event before the test, {FEWEST_EARLIER} are needed"
-            " to look for what they have in common. Wait for more, or start the dates earlier."
+            f"{earlier.events} accounts had the event before the test; at least {FEWEST_EARLIER}"
+            " are needed to find what they have in common. Wait for more, or start the dates"
+            " earlier."
         )
     traits = candidate_traits(early.features, rows.signals)
     screened = _screen(early, earlier, traits, FEWEST_EARLIER)

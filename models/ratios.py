@@ -169,8 +169,8 @@ def search_ratios(training_set: TrainingSet, plan: TrainingPlan) -> RatioSearch:
 def _blocks(folds: Folds) -> tuple[Block, ...]:
     if not folds.is_temporal:
         raise TooFewEvents(
-            "a ratio is judged on later dates than taught it: the dates before the test are too few"
-            " to keep label windows apart, or too few accounts left on them. Ask for more dates"
+            "a ratio is judged on later dates than it was learned from, and there are too few dates"
+            " before the test to keep label windows apart, or too few accounts left. Add more dates"
             " ([targets.dates]) and run `tenure features`."
         )
     # One block may both tune and calibrate.

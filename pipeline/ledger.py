@@ -71,7 +71,7 @@ def _refuse_lost_ledger(store: Store) -> None:
     if orphans:
         raise StoreError(
             f"the ledger `runs` of the store {store.folder} is gone while {', '.join(orphans)}"
-            " hold rows: which of them was published cannot be told. Put the folder `runs` back"
+            " hold rows: so nobody can tell which of them was published. Put the folder `runs` back"
             " from a copy, or move the store aside and run `tenure run`."
         )
 

@@ -182,8 +182,8 @@ def _run_before(workspace: Workspace, after: PastRun) -> PastRun:
     ]
     if not earlier:
         raise NotFound(
-            f"no run was published before {after.run_id} ({after.day}), so nothing can have"
-            " changed. Score again later, or name two runs with --from and --to."
+            f"no run was published before {after.run_id} ({after.day}), so there is nothing to"
+            " compare it with. Score again later, or name two runs with --from and --to."
         )
     return PastRun({str(key): value for key, value in earlier[-1].items()})
 
@@ -416,9 +416,9 @@ def _refuse_other_scores(
     if float(gap.max(initial=0.0)) > 1e-9:
         worst = int(np.argmax(gap))
         raise ContractError(
-            f"the kept inputs of account {ids.iloc[worst]} do not give its score in run"
-            f" {run.run_id} (off by {gap[worst]:.2g}), so its difference cannot be split. `tenure"
-            f" replay {run.run_id}` says where."
+            f"the kept inputs of account {ids.iloc[worst]} no longer give its score in run"
+            f" {run.run_id} (off by {gap[worst]:.2g}), so the change cannot be split into"
+            f" causes. `tenure replay {run.run_id}` says where."
         )
 
 

@@ -61,10 +61,11 @@ def refuse_shift(
     )
     moved = "; ".join(_moved(row) for row in moved_signals(before, signals()).to_dict("records"))
     raise GateRefused(
-        f"the scores moved by a stability index of {shift.index:.2f} since run {previous['run_id']}"
-        f" of {previous['as_of']:%Y-%m-%d} ({limit:g} is allowed by score.largest_shift), with the"
-        f" same model and scale: {bands}. Signals that moved most: {moved}. Nothing was published;"
-        " readers keep the run before. Mend the source, or accept with --accept-shift REASON."
+        f"scores moved too far since run {previous['run_id']} of {previous['as_of']:%Y-%m-%d},"
+        f" under the same model and scale: stability index {shift.index:.2f}, and"
+        f" score.largest_shift allows {limit:g}. Bands: {bands}. Signals that moved most: {moved}."
+        " Nothing was published; readers keep the previous run. Fix the source, or accept with"
+        " --accept-shift REASON."
     )
 
 

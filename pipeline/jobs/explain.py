@@ -350,7 +350,7 @@ def check_points(workspace: Workspace, target: Target, as_of: date | None = None
         worst = str(gap.idxmax() if gap.max() > 1e-9 else shown.abs().idxmax())
         raise ContractError(
             f"points of account {worst} do not add to its score: exact gap {gap[worst]:.2g},"
-            f" displayed gap {shown[worst]}. Score again; if it stays, this is a fault of tenure."
+            f" displayed gap {shown[worst]}. Score again; if it stays, this is a bug in tenure."
         )
     return PointsCheck(
         accounts=len(scores),

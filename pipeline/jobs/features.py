@@ -480,8 +480,8 @@ def _features(
     )
     if not plan.signals:
         raise ConfigError(
-            "no signal can be built: every source is off or lacks its columns. Look at [features]"
-            " off."
+            "no signal can be built: every source is switched off or lacks the columns it needs."
+            " See [features] off."
         )
     used = {s.name: staged[s.name] for s in sources if s.name in plan.windows}
     define_times(

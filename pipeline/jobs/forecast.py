@@ -279,8 +279,8 @@ def forecast_account(workspace: Workspace, forecast: Forecast, wanted: str) -> s
 def _refuse_kind(target: Target) -> None:
     if target.kind in ("contraction", "expansion"):
         raise ConfigError(
-            f"target {target.name!r} of kind {target.kind} compares amounts at two dates, so it has"
-            " no moment that horizons could be about. Choose a target of another kind with"
+            f"target {target.name!r} of kind {target.kind} compares amounts at two dates, so there"
+            " is no single moment to forecast. Choose a target of another kind with"
             " --target."
         )
 

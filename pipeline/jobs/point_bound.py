@@ -84,7 +84,7 @@ def check_bound(
             raise ContractError(
                 f"driver {worst['driver']} of account {worst['account_id']} has"
                 f" {worst['points']:.3g} points, more than its contribution times the score's"
-                f" largest slope {slope:.3g} allows. Score again; if it stays, this is a fault of"
+                f" largest slope {slope:.3g} allows. Score again; if it stays, this is a bug in"
                 " tenure."
             )
         bound = slope * np.abs(phi)

@@ -140,7 +140,7 @@ def feature_set(workspace: Workspace, target: Target) -> FeatureSet:
     rows = workspace.store.read("feature_sets", filters=[("target", "=", target.name)])
     if rows.empty or rows["facts"].iloc[0] == HALF_BUILT:
         raise StoreError(
-            f"the features of target {target.name!r} are not built to the end. "
+            f"the features of target {target.name!r} are incomplete. "
             f"Run `tenure features --target {target.name}`."
         )
     facts = json.loads(rows["facts"].iloc[0])

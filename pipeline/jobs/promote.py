@@ -162,7 +162,7 @@ def _scorecard(models: RegisteredModel, candidate: Version) -> Promotion:
     """Publish the scorecard of a version instead of its model."""
     if candidate.bundle.scorecard is None:
         raise ConfigError(
-            "there is no scorecard: no signal of this project says which direction is worse."
+            "there is no scorecard: no signal of this project says which direction is bad."
         )
     models.put_to_use(candidate.number, "scorecard")
     return Promotion(candidate.number, "scorecard", ("the scorecard was chosen",), models.name)

@@ -76,8 +76,8 @@ def pulse_report(workspace: Workspace, target: Target, as_of: date | None = None
     """
     if target_rule(target).is_good:
         raise ConfigError(
-            f"target {target.name!r} is about growing; a pulse speaks of staying. Choose a target"
-            " about leaving with --target."
+            f"target {target.name!r} is about growth, and pulse ratings are about staying."
+            " Choose a target about leaving with --target."
         )
     row = published_run(workspace.store, target.name, as_of)
     scores = published_rows(workspace, target, "scores", as_of)

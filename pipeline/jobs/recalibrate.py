@@ -70,8 +70,8 @@ def recalibrate_target(
     bundle = source.bundle
     if bundle.basis != "calibrated":
         raise ConfigError(
-            f"target {target.name!r} publishes a scorecard: it promises no probabilities that could"
-            " be corrected."
+            f"target {target.name!r} publishes a scorecard, so there are no probabilities to"
+            " correct."
         )
     rows, _, labels = load_training(workspace, target)
     bundle.model.check_signals(rows.signals)
@@ -187,7 +187,8 @@ def _newer(
         raise ConfigError(
             f"no outcome of target {target.name!r} is newer than the training (until {last_as_of})"
             f" and was known before the newest date ({pd.Timestamp(dates[-1]):%Y-%m-%d}), so"
-            " nothing can set the level and be judged. Hold out more dates in [targets.test]."
+            " there is no outcome to correct the level with and judge it on. Hold out more dates in"
+            " [targets.test]."
         )
     return rows.rows(corrects), rows.rows(is_newest)
 

@@ -136,7 +136,7 @@ def _refuse_repeats(accounts: pd.Series, days: pd.Series, account: str | None) -
     if repeated.any():
         raise ArtifactMismatch(
             f"{int(repeated.sum()):,} rows repeat an account of {account!r} on one date, such as"
-            f" {accounts[repeated].iloc[0]!r}: which of its scores counts cannot be told. Keep one"
+            f" {accounts[repeated].iloc[0]!r}: so it is unclear which score counts. Keep one"
             " row of each, or name the column that dates them with --date COLUMN."
         )
 

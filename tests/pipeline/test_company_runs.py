@@ -357,7 +357,7 @@ def test_features_built_halfway_are_not_trained_on(
     monkeypatch.setattr(Store, "write", stop_at_labels)
     with connected() as connection, pytest.raises(KeyboardInterrupt):
         prepare_training(workspace, connection, target)
-    with pytest.raises(StoreError, match="not built to the end. Run `tenure features"):
+    with pytest.raises(StoreError, match="are incomplete. Run `tenure features"):
         load_training(workspace, target)
 
 

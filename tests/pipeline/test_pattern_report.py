@@ -64,7 +64,7 @@ def test_little_is_said_plainly(report: PatternReport) -> None:
     )
     assert thread_words(nothing) == ""
     page = pattern_page(nothing, now=report.search.later_dates[0].to_pydatetime())
-    assert page.count("None beyond chance.") == 2
+    assert page.count("Nothing that could not be chance.") == 2
     failed = tuple(replace(each, verdict="not_confirmed") for each in report.search.patterns)
     assert "none held later" in headline(
         replace(report, search=replace(report.search, patterns=failed))

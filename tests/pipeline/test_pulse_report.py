@@ -158,7 +158,7 @@ def test_a_target_about_growing_and_a_project_without_pulse_are_refused(
     company_copy: Company, tenure: Command
 ) -> None:
     growth = tenure("pulse", "--project", company_copy.folder, "--target", "expansion_90d")
-    assert growth.code == 2 and "a pulse speaks of staying" in growth.err
+    assert growth.code == 2 and "pulse ratings are about staying" in growth.err
     file = company_copy.folder / "tenure.toml"
     lines = file.read_text().replace(
         '[sources.csm_notes]\nlocation = "data/csm_notes.parquet"\ndata_until = 2025-06-01\n', ""
