@@ -78,6 +78,9 @@ class UnknownWords:
         more = len(self.values) - VALUES_SHOWN
         told = f"{shown} and {more} more" if more > 0 else shown
         none = "" if self.known else "; none of its words occurs, so its measures are empty"
+        if self.column.has_own_words and self.known:
+            beyond = f"{self.column.name} holds words beyond its list: {told}"
+            return f"{beyond}. Its measures leave them out"
         return f"{self.column.name} holds values that no measure reads: {told}{none}"
 
     @property
