@@ -166,14 +166,24 @@ def score(bundle: Bundle, features: pd.DataFrame) -> Scored:
 def base_of(bundle: Bundle) -> tuple[float, int]:
     """Exact and displayed base, where every account's points start: one number per model."""
     model = bundle.relationship
-    nothing = pd.DataFrame(np.nan, index=[0], columns=model.columns)
     if bundle.basis == "scorecard":
-        base = model.scorecard_points(nothing)[0]
+        base = model.scorecard_points(_nothing(model))[0]
     else:
-        assert model.calibrator is not None
-        phi_0, _ = model.contributions(nothing)
-        base = float(bundle.scale.exact(model.calibrator.calibrate(np.array([phi_0])))[0])
+        base = float(bundle.scale.exact(base_probability(model)))
     return base, int(displayed(np.array([base]))[0])
+
+
+def base_probability(model: Model) -> float:
+    """Calibrated probability that health starts from, at `phi_0`, of a model with a calibrator."""
+    relationship = model.at_decision
+    assert relationship.calibrator is not None
+    phi_0, _ = relationship.contributions(_nothing(relationship))
+    return float(relationship.calibrator.calibrate(np.array([phi_0]))[0])
+
+
+def _nothing(model: Model) -> pd.DataFrame:
+    """One row of which nothing is known."""
+    return pd.DataFrame(np.nan, index=[0], columns=model.columns)
 
 
 def _calibrated_points(model: Model, scale: Scale, features: pd.DataFrame) -> Points:

@@ -33,6 +33,8 @@ odds.
 """
 FEWEST_CALM = 0.05
 MOST_CALM = 0.97
+FEWEST_IN_PORTFOLIO = 50
+"""Accounts that show what a scale does; of fewer nothing is asked."""
 EVEN_ODDS = 0.5
 """Healthy accounts are more likely to stay than to leave, where enough of them are."""
 _GRID = 40

@@ -80,7 +80,10 @@ def write_reports(workspace: Workspace, target: Target, published: PublishedRun)
             target_kind=target.kind,
             target_words=target_words(target),
             names=_former_names(workspace),
-            limits=leader_limits(published.bundle),
+            limits=(
+                *leader_limits(published.bundle),
+                *(f"The bands fit badly: {each}" for each in published.scale_problems),
+            ),
             ranges=promises(
                 tested,
                 edges=(published.bundle.scale.at_risk_until, published.bundle.scale.stable_until),

@@ -345,6 +345,8 @@ def tell_score(say: Say, published: PublishedRun) -> None:
             f"scores against the last run: stability index {published.shift.index:.2f} (0.25 and"
             " more is a major shift)",
         )
+    for problem in published.scale_problems:
+        say("note", f"the scale no longer fits these accounts: {problem}")
     say(
         "score",
         f"run {published.run['run_id']} is published; stale sources: {', '.join(stale) or 'none'}",

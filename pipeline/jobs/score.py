@@ -18,8 +18,10 @@ from features.definition import Signal
 from features.errors import ChurnError, ConfigError, GateRefused, StoreError
 from features.naming import facts_table
 from features.windows import day_number
-from models.bundle import Bundle, Scored, base_of, score
+from models.bundle import Bundle, Scored, base_of, base_probability, score
 from models.drivers import OTHER_CUSTOMERS, OTHERS, account_reasons, driver_table
+from models.health import reads_decisions, scale_problems
+from models.health.proposal import FEWEST_IN_PORTFOLIO
 from models.methods import GradientBoosting
 from models.shift import ScoreShift
 from pipeline.actions.worklist import largest_reasons
@@ -94,6 +96,19 @@ class PublishedRun:
     shift: ScoreShift | None
     """Against the last run; None where none of the same model and scale can be compared."""
     bundle: Bundle
+
+    @property
+    def scale_problems(self) -> tuple[str, ...]:
+        """What speaks against the scale for the accounts of this run, in words; nothing of a
+        scorecard, or of fewer accounts than show a portfolio.
+        """
+        scored = self.scores[~self.scores["band"].isin(["leaving", "unknown"])]
+        if self.bundle.basis != "calibrated" or len(scored) < FEWEST_IN_PORTFOLIO:
+            return ()
+        at_decision = reads_decisions(scored)
+        column = "probability_at_decision" if at_decision else "probability"
+        base = base_probability(self.bundle.model)
+        return scale_problems(self.bundle.scale, scored[column], base)
 
 
 def default_as_of(

@@ -8,14 +8,14 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from features.errors import ConfigError, ContractError
-from models.bundle import Bundle
+from models.bundle import Bundle, base_probability
 from models.cohorts import cohort_signals, with_cohorts
 from models.dataset import TrainingSet
 from models.drivers import find_twins
 from models.health import ScaleProposal, propose_scale, scale_from_anchors, scale_problems
+from models.health.proposal import FEWEST_IN_PORTFOLIO
 from models.health.scale import Scale
 from models.methods import Floats, Scorecard
 from models.model import Member, Model
@@ -36,9 +36,6 @@ from pipeline.jobs.registry import RegisteredModel, register, registered_model
 from pipeline.jobs.search import searching
 from pipeline.tracking import CHAMPION
 from pipeline.workspace import Workspace, describe_target, target_rule
-
-# With fewer accounts on unmatured rows the calibration rows show the portfolio.
-FEWEST_IN_PORTFOLIO = 50
 
 
 @dataclass(frozen=True)
@@ -306,7 +303,7 @@ def choose_scale(
     """
     declared, is_good = task.scale, task.plan.is_event_good
     probability = _portfolio_probabilities(result, rows)
-    base = _base_probability(result.model)
+    base = base_probability(result.model)
     if declared.p_at_risk is not None and declared.p_healthy is not None and not is_good:
         scale = scale_from_anchors(
             declared.p_at_risk,
@@ -352,12 +349,3 @@ def _portfolio_probabilities(result: TrainingResult, rows: TrainingSet) -> Float
         return result.validation["probability"].to_numpy(dtype=np.float64)
     days = rows.keys["as_of"].isin(result.validation["as_of"]).to_numpy()
     return relationship.probability(rows.rows(days).features)
-
-
-def _base_probability(model: Model) -> float:
-    """Calibrated probability at `phi_0`, where every account's points start."""
-    relationship = model.at_decision
-    nothing = pd.DataFrame(np.nan, index=[0], columns=relationship.columns)
-    phi_0, _ = relationship.contributions(nothing)
-    assert relationship.calibrator is not None
-    return float(relationship.calibrator.calibrate(np.array([phi_0]))[0])

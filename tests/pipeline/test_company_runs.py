@@ -21,12 +21,19 @@ from features.errors import GateRefused, StoreError
 from features.windows import day_number
 from models.bundle import score
 from models.gates import Gate
+from models.health import scale_from_anchors
 from pipeline.engine.duckdb import connected
 from pipeline.flow import run_flow
 from pipeline.jobs.evaluate import latest_evaluation
 from pipeline.jobs.features import build_scoring
 from pipeline.jobs.prepare import load_training, prepare_training
-from pipeline.jobs.registry import RegisteredModel, model_name, need_version
+from pipeline.jobs.registry import (
+    RegisteredModel,
+    model_name,
+    need_version,
+    register,
+    registered_model,
+)
 from pipeline.jobs.stage import stage_sources
 from pipeline.storage import Store, content_hash
 from pipeline.tracking import CHAMPION, client
@@ -515,3 +522,23 @@ def test_scores_that_moved_too_far_are_not_published_until_accepted(
         for each in (company, company_copy)
     ]
     assert (health[1] - health[0]).abs().mean() > 2
+
+
+def test_a_scale_that_no_longer_fits_is_said_at_scoring(
+    company: Company, company_copy: Company, tenure: Command
+) -> None:
+    """Anchors far from these accounts: nobody is healthy, and people are told."""
+    workspace, target = company_copy.workspace()
+    bundle = need_version(workspace, target, CHAMPION).bundle
+    models = registered_model(workspace, target)
+    unfit = replace(bundle, scale=scale_from_anchors(0.2, 0.001))
+    models.put_to_use(register(models, unfit), unfit.basis)
+    told = tenure("score", "--project", company_copy.folder, "--accept-shift", "another scale")
+    assert told.code == 0, told.err
+    assert "the scale no longer fits these accounts: only 0.0% of accounts are in the healthy" in (
+        told.out
+    )
+    page = (company_copy.folder / "reports" / "churn_90d" / "portfolio.html").read_text()
+    assert "The bands fit badly: only 0.0% of accounts are in the healthy band" in page
+    first = company.folder / "reports" / "churn_90d" / "portfolio.html"
+    assert "The bands fit badly" not in first.read_text()
