@@ -408,7 +408,6 @@ def _publish(
         scale_version=bundle.scale.version,
         scored_at=workspace.now,
     )
-    scores["decides_on"] = pd.Series(pd.NaT, index=scores.index, dtype="datetime64[us]")
     if bundle.published.decision is not None:
         ends = people.set_index("account_id")["renewal_date"]
         scores["decides_on"] = scores["account_id"].map(ends)
@@ -494,4 +493,6 @@ def published_table(rows: pd.DataFrame, columns: Sequence[tuple[str, pa.DataType
     for name, kind in columns:
         if pa.types.is_int64(kind):
             frame[name] = frame[name].astype("Int64")
+        if pa.types.is_timestamp(kind):
+            frame[name] = pd.to_datetime(frame[name])
     return pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
