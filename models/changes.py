@@ -2,21 +2,17 @@
 
 The way from the old score to the new one is walked in a fixed order, one thing changed at a step:
 
-=============  =================  ============  =========
-    ==================================================
-state          inputs             model, cards  scale      the step before it
-=============  =================  ============  =========
-    ==================================================
-stored         as published then  old           old
-rebuilt        old date, known    old           old        late or corrected data
-               now
-moved          new date           old           old        clock (cards that move by themselves),
-    behaviour
-remodelled     new date           new           old        model and calibrator; a shift of the base
-    apart
-published      new date           new           new        scale and configuration
-=============  =================  ============  =========
-    ==================================================
+==========  ===================  ============  =====  ======================================
+state       inputs               model, cards  scale  the step before it
+==========  ===================  ============  =====  ======================================
+stored      as published then    old           old
+rebuilt     old date, known now  old           old    data: late or corrected
+moved       new date             old           old    clock (cards that move by themselves),
+                                                      behaviour apart
+remodelled  new date             new           old    model and calibrator; a shift of the
+                                                      base apart
+published   new date             new           new    scale and configuration
+==========  ===================  ============  =====  ======================================
 
 Under one model and one scale the base is a constant, so differences of points are differences of
 the score. Another order would share out differently what two causes do together; this one asks

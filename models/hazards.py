@@ -216,6 +216,7 @@ class Hazards:
         weights = self.weights if replicate is None else self.replicates[replicate]
         eta = self._log_odds(known, weights)
         is_own = np.array([not own or cause in own for cause in self.causes])
+        # Only hazards before the horizon answer for the chance there.
         inside = np.arange(eta.shape[2])[None, :] < anchors[:, None]
         shift = _solve(eta, inside, probability, is_own)
         eta = eta + is_own[:, None, None] * (inside * shift[:, None])[None, :, :]
@@ -235,6 +236,7 @@ class Hazards:
         log_odds = np.empty((len(self.causes), len(known), count))
         for number in range(count):
             design, offset = _design(known, self.edges, number, self.line, self.last_day)
+            # Half as far as the anchor's shift may reach, so that the shift can always undo it.
             log_odds[:, :, number] = np.clip(weights @ design.T + offset, -_FAR / 2, _FAR / 2)
         return log_odds
 

@@ -124,6 +124,7 @@ def auc_standard_error(labels: NDArray[Any], score: Floats) -> float:
     if len(left) < 2 or len(stayed) < 2:
         return float("nan")
 
+    # Each row's share of rows of the other class that it beats: the AUC is its mean.
     def beaten(values: Floats, others: Floats) -> Floats:
         below, up_to = (
             np.searchsorted(others, values, "left"),
@@ -169,6 +170,7 @@ def equal_count_bins(probability: Floats, bins: int = BINS) -> NDArray[np.intp]:
     probabilities.
     """
     rank = pd.Series(probability).rank(method="average").to_numpy()
+    # The mean rank of equal probabilities is the same, so they fall into one bin.
     number = np.minimum(((rank - 0.5) / len(probability) * bins).astype(np.intp), bins - 1)
     return np.unique(number, return_inverse=True)[1].astype(np.intp)
 
@@ -449,6 +451,7 @@ def _auc_sorted(labels: NDArray[Any], score: Floats, weights: Floats) -> Floats:
     others = np.cumsum(weights * (1 - labels), axis=1)[:, ends]
     step_events = np.diff(events, axis=1, prepend=0.0)
     step_others = np.diff(others, axis=1, prepend=0.0)
+    # Sums over runs of equal scores, so that the order inside a tie cannot matter: a tie wins half.
     wins = (step_events * (others - step_others / 2.0)).sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(wins / (events[:, -1] * others[:, -1]), dtype=np.float64)
@@ -473,6 +476,7 @@ def _lift_sorted(labels: NDArray[Any], score: Floats, weights: Floats, share: fl
     edge = share * ranked[:, -1:]
     size = np.diff(ranked, axis=1, prepend=0.0)
     with np.errstate(invalid="ignore", divide="ignore"):
+        # The share of each run that lies above the edge: 1 before it, 0 behind it, a part at it.
         taken = np.clip((edge - (ranked - size)) / size, 0.0, 1.0)
         caught = np.nansum(
             np.where(size > 0, taken, 0.0) * np.diff(events, axis=1, prepend=0.0), axis=1

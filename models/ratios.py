@@ -192,6 +192,7 @@ def _candidates(first: TrainingSet, plan: TrainingPlan) -> list[_Pair]:
     amounts = [
         place for place, signal in enumerate(signals) if _is_amount(signal, values[:, place])
     ]
+    # A ratio that somebody declared already is a signal; tried again it would only repeat itself.
     known = [
         {str(s.definition["numerator"]), str(s.definition["divisor"])}
         for s in signals
@@ -326,6 +327,7 @@ def _gains(
             if not judge.any():
                 continue
             learn, ask = sides[0][teach], sides[1][judge]
+            # Without the ratio's rank and its square, which are the last two columns.
             without = _logistic(learn[:, :-2], labels[teach])
             whole = _logistic(learn, labels[teach])
             gain[judge] = log_losses(
@@ -350,6 +352,7 @@ def _margins(
     before, after = np.zeros(len(taught)), np.zeros(len(judged))
     for group in range(GROUPS):
         own, judged_rows = of_taught == group, of_judged == group
+        # Other accounts teach, or the margin would know the labels that the ratio is to explain.
         others = taught.rows(~own)
         model = GradientBoosting(threads=plan.threads, is_event_good=plan.is_event_good)
         model.fit(others.features, others.labels, others.signals, seed=plan.seed)
@@ -394,6 +397,7 @@ def _logistic(columns: Floats, labels: Floats) -> Floats:
 
 def _error_of_mean(values: Floats, accounts: NDArray[np.intp]) -> float:
     """Standard error of a mean whose rows share accounts [Liang1986]."""
+    # Summed by account first: rows of one account are no independent witnesses.
     sums = np.bincount(accounts, weights=values - values.mean())
     sums = sums[np.unique(accounts)]
     return float(np.sqrt((sums**2).sum() * len(sums) / max(len(sums) - 1, 1)) / len(values))

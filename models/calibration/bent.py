@@ -103,8 +103,10 @@ def bent_if_better(straight: Platt, rows: ScoredPeriod, earlier: ScoredPeriod) -
     """
     if min(rows.leaving, earlier.leaving) < ENOUGH_LEAVING:
         return straight
+    # Both are drawn on the earlier period: a curve judged on its own rows would always win.
     line = fit_platt(earlier.margin, earlier.labels, earlier.weights)
     bent = _fit(line, earlier)
+    # At the later level, since a base rate that moved says nothing of the curve's shape.
     losses = [
         _loss(at_level(each, rows.margin, rows.labels, rows.weights), rows) for each in (line, bent)
     ]
@@ -136,7 +138,9 @@ def _fit(straight: Platt, rows: ScoredPeriod) -> Bent:
     knots = np.unique(np.quantile(rows.margin, BENDS_AT))
     pieces = _pieces(rows.margin, knots)
     count = pieces.shape[1]
+    # In units of the margin's spread, so that the pull means the same for every method.
     pull = (float(rows.margin.std()) or 1.0) ** 2 / BEND_SD**2
+    # Neighbouring slopes are pulled together, not towards 0: without evidence there is no bend.
     apart = np.diff(np.eye(count), axis=0)
     penalty = np.zeros((count + 1, count + 1))
     penalty[:-1, :-1] = pull * apart.T @ apart

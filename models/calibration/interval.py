@@ -146,6 +146,7 @@ def period_sd(logit: Floats, labels: NDArray[np.int8], keys: pd.DataFrame) -> fl
     [Roever2021] On weakly informative prior distributions for the heterogeneity parameter in
     Bayesian random-effects meta-analysis, section 3.
     """
+    # Accounts may have windows of their own length (until the next renewal); the usual one counts.
     window = pd.Timedelta((keys["label_until"] - keys["as_of"]).median())
     if not window > pd.Timedelta(0):
         return 0.0
@@ -172,6 +173,7 @@ def _between(shift: Floats, variance: Floats) -> float:
     """Root of the posterior mean variance between levels, the common level integrated out, on a
     grid.
     """
+    # Eight prior deviations hold all of the posterior that a double can show.
     tau = np.linspace(0.0, 8.0 * PERIOD_SD, 321)
     weight = 1.0 / (variance + tau[:, None] ** 2)
     mean = (weight @ shift) / weight.sum(axis=1)
@@ -181,11 +183,13 @@ def _between(shift: Floats, variance: Floats) -> float:
         - (weight * (shift - mean[:, None]) ** 2).sum(axis=1)
     )
     log_posterior = log_likelihood - 0.5 * (tau / PERIOD_SD) ** 2
+    # Less the largest, so that the exponential neither overflows nor is zero everywhere.
     posterior = np.exp(log_posterior - log_posterior.max())
     return float(np.sqrt(posterior @ tau**2 / posterior.sum()))
 
 
 def _knots(margin: Floats) -> Floats:
+    # By rank, so that knots are dense where accounts are; the ends are the outermost rows.
     inner = np.quantile(margin, np.linspace(0.005, 0.995, KNOTS))
     knots = np.unique(np.concatenate([[margin.min()], inner, [margin.max()]]))
     return np.asarray(knots, dtype=np.float64)

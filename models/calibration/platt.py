@@ -100,6 +100,7 @@ def at_level(
     straight = calibrator.logit(margin) - calibrator.intercept
     # Half an event each way keeps the root finite where every label is the same.
     wanted = (weight @ labels + 0.5) / (weight.sum() + 1.0)
+    # At 40 log-odds beyond any row every chance is 0 or 1 to the last bit, so the root is inside.
     reach = float(np.abs(straight).max()) + 40.0
     level = brentq(
         lambda at: float(weight @ sigmoid(straight + at)) / weight.sum() - wanted,
@@ -130,6 +131,7 @@ def after_drift(
     logit = calibrator.logit(margin)
     shift = at_level(Platt(), logit, labels).intercept
     p = sigmoid(logit)
+    # Rows of one account tell much the same: the information is that of as many accounts.
     variance = len(logit) / accounts / max(float((p * (1.0 - p)).sum()), 1e-12)
     kept = max(0.0, 1.0 - 4.0 * variance / max(shift**2, 1e-12))
     return replace(calibrator, intercept=calibrator.intercept + kept * shift)

@@ -200,6 +200,7 @@ def _information(rows: _Rows, margin: Floats, effect: float) -> Floats:
     own = (rows.design * curvature).T @ rows.design
     if not rows.free.shape[1]:
         return np.asarray(own, dtype=np.float64)
+    # What the free columns could explain as well is no information about the others (Schur).
     cross = (rows.design * curvature).T @ rows.free
     free = (rows.free * curvature).T @ rows.free
     return np.asarray(own - cross @ np.linalg.solve(free, cross.T), dtype=np.float64)
@@ -237,6 +238,7 @@ def _between(changes: list[Floats], informations: list[Floats], unit: Floats) ->
     if len(changes) < 2:
         return 0.0
     spread = np.linalg.inv(unit)
+    # A segment that knows a direction exactly would make the sum of weights singular.
     small = np.eye(len(unit)) * SMALL
     within = [np.linalg.inv(information + unit) for information in informations]
     most = float(chi2.ppf(LEVEL, (len(changes) - 1) * len(unit)))
@@ -252,6 +254,7 @@ def _between(changes: list[Floats], informations: list[Floats], unit: Floats) ->
 
     if excess(0.0) <= 0.0:
         return 0.0
+    # The excess falls as the variance grows; doubling finds an end at which it is negative.
     widest = 1.0
     while excess(widest) > 0.0:
         widest *= 2.0

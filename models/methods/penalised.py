@@ -126,11 +126,13 @@ def newton(
     for _ in range(MOST_STEPS):
         probability = sigmoid(margin)
         gradient = regression.gradient(probability, at)
+        # The gradient is a sum over weights, so what counts as flat grows with them.
         if np.abs(gradient).max() <= flat * total:
             break
         step = np.linalg.solve(regression.curvature(probability) + ridge, gradient)
         if 0.5 * gradient @ step <= enough:
             return at - step
+        # Where the curvature changes fast, a whole step may land beyond the minimum, and higher.
         size = 1.0
         while size > SMALLEST_STEP:
             further = at - size * step
@@ -139,6 +141,7 @@ def newton(
             if further_loss <= loss:
                 break
             size /= 2.0
+        # No part of the step lowers the loss: rounding is all that is left to gain.
         else:
             break
         at, loss = further, further_loss
@@ -179,6 +182,7 @@ def ridge_fit(
 
     `weight` sums to one, so that `l2` means the same for any number of rows.
     """
+    # Without any pull, columns that separate the classes would have no finite coefficients.
     regression = ridge_regression(design, target, weight, max(l2, 1e-8), offset)
     coefficients = newton(regression, start, flat=NEARLY_FLAT)
     return float(coefficients[-1]), coefficients[:-1]
@@ -212,6 +216,7 @@ def levels(
         at = sigmoid(shift)
         gradient = np.bincount(group, weight * (target - p), len(shift)) + 0.5 - at
         curvature = np.bincount(group, weight * p * (1.0 - p), len(shift)) + at * (1.0 - at)
+        # Far from the root the curvature is nearly zero, and a whole step would overshoot it.
         step = np.clip(gradient / curvature, -1.0, 1.0)
         shift = shift + step
         if np.abs(step).max() < 1e-10:
@@ -234,11 +239,13 @@ def lines(x: Floats, y: Floats, weights: Floats) -> tuple[Floats, Floats]:
         error, curvature = weights * (p - y), weights * p * (1.0 - p)
         g_slope, g_intercept = error @ x, error.sum(axis=1)
         h_ss, h_si, h_ii = curvature @ x**2, curvature @ x, curvature.sum(axis=1)
+        # Clipped, as in `levels`: a resample may be all but separated, and its steps enormous.
         determinant = np.maximum(h_ss * h_ii - h_si**2, 1e-12)
         step_slope = np.clip((h_ii * g_slope - h_si * g_intercept) / determinant, -2.0, 2.0)
         step_intercept = np.clip((h_ss * g_intercept - h_si * g_slope) / determinant, -5.0, 5.0)
         slope, intercept = slope - step_slope, intercept - step_intercept
         if max(np.abs(step_slope).max(), np.abs(step_intercept).max()) < 1e-9:
             break
+    # No finite fit has such a slope: its steps were on their way to infinity.
     is_separated = (np.abs(slope) > 100) | (np.abs(intercept) > 500)
     return np.where(is_separated, np.nan, slope), np.where(is_separated, np.nan, intercept)

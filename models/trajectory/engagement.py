@@ -206,6 +206,7 @@ def measure_ways(ways: Ways, first_origin: int, ahead: int) -> ThreeWayMeasured 
     """
     said, split, constant = (np.full((len(ways.rose), 3), np.nan) for _ in range(3))
     for origin in np.unique(ways.origin[ways.origin >= first_origin]):
+        # Only outcomes complete at the date: a later one would teach what it is judged on.
         earlier, mine = ways.rows(ways.origin + ahead <= origin), ways.origin == origin
         model = earlier.model()
         if model is not None:

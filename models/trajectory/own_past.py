@@ -5,20 +5,17 @@ Backwards from today, `path(t) = path(t + 1) - (health(t + 1) - carried(t))`, wh
 score that the signals of t give at the calendar of t + 1. A renewal that comes near moves the
 score, and not the path.
 
-==============  ==============================================================
-    ==============================
-movement        rule                                                            minimum evidence
-==============  ==============================================================
-    ==============================
-sudden_drop     now lies `MIN_FALL` points and 3 own deviations below the       4 past dates
-                median of the own past
-slow_decline    Mann-Kendall test at 1%, and `MIN_DECLINE` points along the     5 dates in a row
-                Theil-Sen line
-rising          the same upwards                                                5 dates in a row
-steady          none of these                                                   4 past dates
-unknown         too little past                                                 -
-==============  ==============================================================
-    ==============================
+============  =================================================================  ==============
+movement      rule                                                               minimum evidence
+============  =================================================================  ==============
+sudden_drop   now lies `MIN_FALL` points and 3 own deviations below the median   4 past dates
+              of the own past
+slow_decline  Mann-Kendall test at 1%, and `MIN_DECLINE` points along the        5 dates in a row
+              Theil-Sen line
+rising        the same upwards                                                   5 dates in a row
+steady        none of these                                                      4 past dates
+unknown       too little past                                                    -
+============  =================================================================  ==============
 
 A fall of which one step made the larger part is sudden, also where the test of the slope would see
 it.
@@ -151,6 +148,7 @@ def _wobble(past: Floats, usual: Floats, dates: NDArray[np.intp]) -> Floats:
     """
     own = _TO_DEVIATION * _median(np.abs(past - usual[:, None]))
     known = own[np.isfinite(own)]
+    # Three quiet dates do not make an account that never moves, so it borrows from the others.
     typical = float(np.median(known)) if len(known) else np.nan
     return np.asarray(
         np.sqrt((dates * own**2 + _BORROWED_DATES * typical**2) / (dates + _BORROWED_DATES))
@@ -161,6 +159,7 @@ def _largest_step_down(recent: Floats, dates: int) -> tuple[Floats, NDArray[np.i
     """Size of the largest step down, and the place among all dates on which it had been taken."""
     if recent.shape[1] < 2:
         return np.zeros(len(recent)), np.full(len(recent), -1, dtype=np.intp)
+    # A step next to a missing date is no step: minus infinity can never be the largest.
     down = np.nan_to_num(-np.diff(recent, axis=1), nan=-np.inf)
     place = np.argmax(down, axis=1)
     return np.maximum(down[np.arange(len(down)), place], 0.0), (
@@ -182,6 +181,7 @@ def _trend(recent: Floats) -> tuple[Floats, NDArray[np.bool_]]:
     concordance = np.abs(np.nansum(np.sign(steps), axis=1))
     wanted = np.array([critical_s(n) for n in range(recent.shape[1] + 1)])
     enough = (count >= MIN_DATES) & np.isfinite(recent[:, -1])
+    # The median of all pairs' slopes: one odd date among them cannot tilt the line.
     slope = _median(np.where(enough[:, None], steps, np.nan))
     return slope, enough & (concordance >= wanted[count])
 
