@@ -5,12 +5,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import Any
 
 from features.errors import ConfigError
 from features.naming import ROW_NAMES
 from features.sources import COMMON, CONTRACTS, ColumnType
 from pipeline.config.checks import PLAIN_NAME, SQL_WORDS, nearest
+from pipeline.config.toml_text import TomlTable
 from pipeline.engine.duckdb import Connection, identifier, row
 from pipeline.proposing import names
 from pipeline.proposing.tables import MONTH, SeenColumn, SeenTable
@@ -50,7 +50,7 @@ BILLING_WORDS = {
 EPOCH = "1970-01-01T00:00:00Z"
 DAY_ZERO = "1899-12-30"
 """The day that spreadsheets count from."""
-Rule = str | dict[str, Any]
+Rule = str | TomlTable
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class ProposedSource:
     members: tuple[SeenTable, ...]
     columns: dict[str, Rule]
     extra: dict[str, Rule] = field(default_factory=dict)
-    lookups: tuple[dict[str, Any], ...] = ()
-    settings: dict[str, Any] = field(default_factory=dict)
+    lookups: tuple[TomlTable, ...] = ()
+    settings: TomlTable = field(default_factory=dict)
     part_columns: tuple[dict[str, Rule], ...] = ()
     part_extra: tuple[dict[str, Rule], ...] = ()
     rows_until: tuple[str | None, ...] = ()
@@ -489,7 +489,7 @@ def proposed_source(
     contract: str,
     table: SeenTable,
     key: tuple[str, ...],
-    lookups: tuple[dict[str, Any], ...],
+    lookups: tuple[TomlTable, ...],
 ) -> ProposedSource:
     """The mapping of one table."""
     columns: dict[str, Rule] = {"account_id": _key_rule(table, key, lookups)}
@@ -527,7 +527,7 @@ def proposed_source(
     return replace(made, unmapped=_unmapped(made, key))
 
 
-def _key_rule(table: SeenTable, key: tuple[str, ...], lookups: tuple[dict[str, Any], ...]) -> Rule:
+def _key_rule(table: SeenTable, key: tuple[str, ...], lookups: tuple[TomlTable, ...]) -> Rule:
     looked_up = {names.squeezed(names.snake(c)): c for lookup in lookups for c in lookup["take"]}
     found = []
     for part in key:
@@ -541,14 +541,14 @@ def _rule(column: SeenColumn) -> Rule:
         return {"value": DAY_ZERO, "plus": column.name, "plus_unit": "days"}
     if column.epoch_unit:
         return {"value": EPOCH, "plus": column.name, "plus_unit": column.epoch_unit}
-    own: dict[str, Any] = {"format": column.time_format} if column.time_format else {}
+    own: TomlTable = {"format": column.time_format} if column.time_format else {}
     if column.says_utc:
         own["time_zone"] = "UTC"
     return {"column": column.name, **own} if own else column.name
 
 
-def _settings(table: SeenTable, key: SeenColumn | None) -> dict[str, Any]:
-    settings: dict[str, Any] = {}
+def _settings(table: SeenTable, key: SeenColumn | None) -> TomlTable:
+    settings: TomlTable = {}
     if table.delimiter:
         settings["delimiter"] = table.delimiter
     if table.encoding:
@@ -690,7 +690,7 @@ def _add_amount(source: ProposedSource, columns: dict[str, Rule], plan: SeenColu
     if amount is None:
         return []
     months = {value: _plan_months(value) for value in plan.values}
-    rule: dict[str, Any] = {"column": amount.name, "per": plan.name, "per_codes": months}
+    rule: TomlTable = {"column": amount.name, "per": plan.name, "per_codes": months}
     count = _period_count(source)
     if count is not None:
         rule["per_count"] = count.name
@@ -845,7 +845,7 @@ def _is_id(column: SeenColumn) -> bool:
     )
 
 
-def _with_lookup_id(source: ProposedSource, lookup: dict[str, Any]) -> ProposedSource:
+def _with_lookup_id(source: ProposedSource, lookup: TomlTable) -> ProposedSource:
     mine = next(iter(lookup["on"]))
     name = names.snake(mine)
     if CONTRACTS[source.contract].column(name) is not None or name in source.extra:
@@ -883,7 +883,7 @@ def _unmapped(source: ProposedSource, key: tuple[str, ...]) -> tuple[str, ...]:
 
 def lookups_to_key(
     table: SeenTable, key: tuple[str, ...], tables: Sequence[SeenTable]
-) -> tuple[dict[str, Any], ...]:
+) -> tuple[TomlTable, ...]:
     """How to fetch the missing columns of the key: through a table that has them, or one that leads
     to such a table.
 
@@ -903,7 +903,7 @@ def lookups_to_key(
 
 def _lookup(
     table: SeenTable, key: tuple[str, ...], tables: Sequence[SeenTable]
-) -> dict[str, Any] | None:
+) -> TomlTable | None:
     """How to fetch the missing columns of the key through an id that is unique in a table which has
     them.
     """
@@ -921,7 +921,7 @@ def _lookup(
                 continue
             fetched = [find(other, part) for part in missing]
             if all(fetched):
-                found: dict[str, Any] = {
+                found: TomlTable = {
                     "location": other.location,
                     "on": {column.name: theirs.name},
                     "take": [c.name for c in fetched if c is not None],

@@ -5,12 +5,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from features.errors import ConfigError
 from features.sources import CONTRACTS
-from pipeline.config.toml_text import comment_lines, table_lines, toml_key, toml_value
+from pipeline.config.toml_text import TomlTable, comment_lines, table_lines, toml_key, toml_value
 from pipeline.edge.locations import has_secret
 from pipeline.engine.duckdb import Connection, connected
 from pipeline.proposing import names
@@ -126,7 +125,7 @@ def _sources(
 ) -> tuple[list[ProposedSource], list[Refused]]:
     refused: list[Refused] = []
     chosen: list[tuple[SeenTable, str]] = []
-    lookups: dict[str, tuple[dict[str, Any], ...]] = {}
+    lookups: dict[str, tuple[TomlTable, ...]] = {}
     unique = {t.name: is_one_per_account(connection, t, key) for t in tables}
     repeats = any(not unique[t.name] and find(t, key[-1]) is not None for t in tables if key)
     for table in tables:
@@ -440,7 +439,7 @@ def _source_lines(source: ProposedSource) -> Iterator[str]:
         yield from comment_lines(comment)
     told = _left_out_words(source)
     yield from comment_lines(f"{told}: guests or tests? Else mend the extract.") if told else ()
-    head: dict[str, Any] = {}
+    head: TomlTable = {}
     if source.name != source.contract:
         head["contract"] = source.contract
     if len(source.members) == 1:
@@ -471,7 +470,7 @@ def _maps_itself(column: str, rule: object) -> bool:
 def _part_lines(source: ProposedSource) -> Iterator[str]:
     for index, table in enumerate(source.members):
         until = source.rows_until[index]
-        part: dict[str, Any] = _place(table)
+        part: TomlTable = _place(table)
         yield from table_lines(f"[[sources.{source.name}.parts]]", part)
         if until is not None:
             yield f"rows_until = {until}  # from then on the next part is used: they overlap"
@@ -479,8 +478,8 @@ def _part_lines(source: ProposedSource) -> Iterator[str]:
         yield from table_lines(f"[sources.{source.name}.parts.extra]", source.part_extra[index])
 
 
-def _place(table: SeenTable) -> dict[str, Any]:
-    place: dict[str, Any] = {"location": _location(table.location)}
+def _place(table: SeenTable) -> TomlTable:
+    place: TomlTable = {"location": _location(table.location)}
     return {**place, "table": table.table} if table.table else place
 
 

@@ -138,6 +138,36 @@ class OwnerList:
     shown_share: float | None
 
 
+@dataclass(frozen=True)
+class ListedReason:
+    """A reason beside an account: its points, what is so now, and what that is compared with."""
+
+    points: int
+    said: str
+    compared: str | None
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """How many accounts of a band have no place in the lists, and why."""
+
+    band: str
+    reason: str
+    accounts: int
+
+
+@dataclass(frozen=True)
+class SourceRow:
+    """How fresh a source is; `share` of accounts have rows in it (0-1)."""
+
+    source: str
+    newest: datetime | None
+    age_days: int | None
+    rows: int
+    share: float
+    note: str
+
+
 def portfolio_page(inputs: PortfolioInputs) -> str:
     """One self-contained HTML page: no outside hosts, works without its script, prints, fits a
     phone.
@@ -224,24 +254,20 @@ def band_tiles(
     return [tile if tile.accounts else _without_value(tile) for tile in tiles]
 
 
-def reasons_of(drivers: pd.DataFrame, *, good_event: bool) -> dict[str, list[dict[str, Any]]]:
-    """Account -> its two reasons: points, what is so now, and what it is compared with."""
-    reasons: dict[str, list[dict[str, Any]]] = {}
+def reasons_of(drivers: pd.DataFrame, *, good_event: bool) -> dict[str, list[ListedReason]]:
+    """Account -> its two reasons."""
+    reasons: dict[str, list[ListedReason]] = {}
     for row in largest_reasons(drivers, good_event=good_event).to_dict("records"):
-        reasons.setdefault(row["account_id"], []).append(
-            {
-                "points": int(row["points_displayed"]),
-                "said": row["said"],
-                "compared": None if pd.isna(row["compared"]) else row["compared"],
-            }
-        )
+        compared = None if pd.isna(row["compared"]) else row["compared"]
+        reason = ListedReason(int(row["points_displayed"]), row["said"], compared)
+        reasons.setdefault(row["account_id"], []).append(reason)
     return reasons
 
 
 def owner_lists(
     ranked: pd.DataFrame,
     inputs: PortfolioInputs,
-    reasons: Mapping[str, list[dict[str, Any]]],
+    reasons: Mapping[str, list[ListedReason]],
     verb: str,
 ) -> list[OwnerList]:
     """The first `SHOWN_PER_OWNER` accounts to call of each owner; owners with most at risk
@@ -298,7 +324,7 @@ def owner_lists(
 
 
 def _is_to_call(
-    ranked: pd.DataFrame, reasons: Mapping[str, list[dict[str, Any]]]
+    ranked: pd.DataFrame, reasons: Mapping[str, list[ListedReason]]
 ) -> "pd.Series[bool]":
     """At risk (or of high chance) in any case; of the middle band those with a reason; nobody else,
     however much they pay.
@@ -309,7 +335,7 @@ def _is_to_call(
     )
 
 
-def left_out(scores: pd.DataFrame) -> list[dict[str, Any]]:
+def left_out(scores: pd.DataFrame) -> list[LeftOut]:
     """Accounts without a place in the lists, by band and reason."""
     outside = scores[scores["band"].isin(["leaving", "unknown"])]
     counted = (
@@ -318,12 +344,12 @@ def left_out(scores: pd.DataFrame) -> list[dict[str, Any]]:
         .size()
     )
     return [
-        {"band": band, "reason": str(reason).replace("_", " "), "accounts": int(n)}
+        LeftOut(band, str(reason).replace("_", " "), int(n))
         for band, reason, n in counted.reset_index(name="accounts").itertuples(index=False)
     ]
 
 
-def source_rows(freshness: pd.DataFrame, as_of: Any) -> list[dict[str, Any]]:
+def source_rows(freshness: pd.DataFrame, as_of: Any) -> list[SourceRow]:
     """Sources with the age of their newest row at `as_of`; a source without rows has none, and says
     so.
     """
@@ -338,14 +364,14 @@ def source_rows(freshness: pd.DataFrame, as_of: Any) -> list[dict[str, Any]]:
         )
         note = source.get("note")
         rows.append(
-            {
-                "source": source["source"],
-                "newest": newest if known else None,
-                "age_days": age,
-                "rows": int(source["rows"]),
-                "share": source["share"],
-                "note": "" if note is None or pd.isna(note) else str(note),
-            }
+            SourceRow(
+                source=source["source"],
+                newest=newest if known else None,
+                age_days=age,
+                rows=int(source["rows"]),
+                share=source["share"],
+                note="" if note is None or pd.isna(note) else str(note),
+            )
         )
     return rows
 
@@ -360,7 +386,7 @@ def _base_words(scores: pd.DataFrame) -> str:
 
 
 def _account_row(
-    row: dict[Any, Any], reasons: list[dict[str, Any]], verb: str, inputs: PortfolioInputs
+    row: dict[Any, Any], reasons: list[ListedReason], verb: str, inputs: PortfolioInputs
 ) -> dict[str, Any]:
     low, high = row["probability_low"], row["probability_high"]
     horizon = None if pd.isna(row["horizon_days"]) else int(row["horizon_days"])
