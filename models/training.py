@@ -282,8 +282,8 @@ def _labels_without_test(training_set: TrainingSet) -> np.ndarray[Any, np.dtype[
 
 def _tuning_facts(tuned: TuningResult) -> dict[str, Any]:
     return {
-        "settings": tuned.settings.to_dict(),
-        "members": [each.to_dict() for each in tuned.members],
+        "settings": asdict(tuned.settings),
+        "members": [asdict(each) for each in tuned.members],
         "log_loss_tuning": tuned.log_loss,
         "log_loss_tuning_first_trial": tuned.log_loss_first,
         "log_loss_tuning_logistic": tuned.log_loss_logistic,

@@ -50,10 +50,6 @@ class BlendSettings:
     half_life_days: float | None = None
     """Weight of a training row halves with this much age; None: all count alike."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
-
 
 @dataclass(frozen=True, eq=False)
 class TuningResult:

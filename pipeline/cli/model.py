@@ -114,6 +114,8 @@ def promote(
 
     Example: tenure promote
     """
+    from dataclasses import asdict
+
     from pipeline.console import print_json
     from pipeline.jobs.bench_advice import NO_BENCH
     from pipeline.jobs.promote import candidate_advice, promote_target
@@ -131,7 +133,7 @@ def promote(
                 "basis": done.basis,
                 "reasons": list(done.reasons),
                 "notes": list(done.notes),
-                "bench": None if advice is None else advice.to_dict(),
+                "bench": None if advice is None else asdict(advice),
             }
         )
         return

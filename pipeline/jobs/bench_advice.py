@@ -4,9 +4,8 @@ advice, never a gate.
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import pandas as pd
 
@@ -48,10 +47,6 @@ class BenchAdvice:
     agrees: bool
     benched_at: datetime
     words: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
 
 
 def bench_advice(workspace: Workspace, target: Target, bundle: Bundle) -> BenchAdvice | None:

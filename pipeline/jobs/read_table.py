@@ -5,9 +5,9 @@ or not.
 import codecs
 import gzip
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
@@ -71,10 +71,6 @@ class Writing:
     format: str
     nothing: str | None = None
     """A word that stands where no number is known."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -202,7 +202,7 @@ def _choices(
     return {
         COLUMNS: [code.to_dict() for code in rows.codes],
         **roles.to_choices(),
-        WRITINGS: {name: w.to_dict() for name, w in writings.items() if name in read},
+        WRITINGS: {name: asdict(w) for name, w in writings.items() if name in read},
     }
 
 
