@@ -85,6 +85,8 @@ def read_model(folder: str | Path) -> Model:
         )
     with as_written(path):
         names = json.loads((path / HASH_FILE).read_text(encoding="utf-8"))
+    if any(Path(name).name != name for name in names):
+        raise ArtifactMismatch(f"{path / HASH_FILE} names files elsewhere; export the model again.")
     absent = [name for name in names if not (path / name).is_file()]
     if absent:
         raise ArtifactMismatch(f"{path} lacks {', '.join(absent)}; copy the whole folder again.")

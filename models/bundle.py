@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from features.errors import ArtifactMismatch
+from models.artifact import HASH_FILE as MODEL_HASHES
 from models.artifact import as_written, read_model, write_model
 from models.artifact import fingerprint as model_fingerprint
 from models.health import (
@@ -44,6 +45,9 @@ _NO_PACKED_MODEL = (
     zlib.error,
 )
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
+_BLOCK = 2**20
+MOST_FILES, LARGEST_MODEL = 400, 256 * 2**20
+"""Of a packed model, unpacked; 300 trees of 63 leaves are 2 MB."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -265,13 +269,9 @@ def unpack_bundle(file: Path, folder: Path) -> Bundle:
     """
     try:
         with zipfile.ZipFile(file) as archive, tempfile.TemporaryDirectory() as aside:
-            # Names come from outside: only files of the expected shape are unpacked.
-            for name in archive.namelist():
-                parts = Path(name).parts
-                if len(parts) > 2 or ".." in parts or Path(name).is_absolute():
-                    raise ArtifactMismatch(f"{file} is not a packed model: it holds {name!r}.")
-                archive.extract(name, aside)
+            _unpack(archive, file, Path(aside))
             bundle = read_bundle(Path(aside))
+            _refuse_others(Path(aside), file)
             shutil.copytree(aside, folder, dirs_exist_ok=True)
     except ArtifactMismatch:
         raise
@@ -280,6 +280,49 @@ def unpack_bundle(file: Path, folder: Path) -> Bundle:
             f"{file} is not a packed model: {error}. Name a file that `tenure model export` wrote."
         ) from error
     return bundle
+
+
+def _unpack(archive: zipfile.ZipFile, file: Path, folder: Path) -> None:
+    """Write the files of an archive; its names and sizes come from outside, so that neither is
+    believed.
+    """
+    entries = archive.infolist()
+    if len(entries) > MOST_FILES:
+        raise ArtifactMismatch(
+            f"{file} is not a packed model: it holds {len(entries):,} files, a model at most"
+            f" {MOST_FILES}."
+        )
+    room = LARGEST_MODEL
+    for entry in entries:
+        parts = Path(entry.filename).parts
+        path = folder / entry.filename
+        is_odd = not 1 <= len(parts) <= 2 or ".." in parts or Path(entry.filename).is_absolute()
+        if is_odd or path.exists() or entry.is_dir():
+            raise ArtifactMismatch(f"{file} is not a packed model: it holds {entry.filename!r}.")
+        path.parent.mkdir(exist_ok=True)
+        with archive.open(entry) as packed, path.open("wb") as unpacked:
+            while block := packed.read(min(_BLOCK, room + 1)):
+                room -= len(block)
+                if room < 0:
+                    raise ArtifactMismatch(
+                        f"{file} is not a packed model: unpacked it is larger than"
+                        f" {LARGEST_MODEL // 2**20} MB."
+                    )
+                unpacked.write(block)
+
+
+def _refuse_others(folder: Path, file: Path) -> None:
+    """Refuse files that no hash speaks of: nobody wrote them, and nobody would look at them."""
+    hashed = {BUNDLE_FILE, HASH_FILE}
+    for part in (MODEL, SCORECARD):
+        hashes = folder / part / MODEL_HASHES
+        if hashes.is_file():
+            hashed |= {f"{part}/{name}" for name in (MODEL_HASHES, *json.loads(hashes.read_text()))}
+    found = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+    if found - hashed:
+        raise ArtifactMismatch(
+            f"{file} is not a packed model: no hash speaks of {', '.join(sorted(found - hashed))}."
+        )
 
 
 def _hash(folder: Path) -> str:

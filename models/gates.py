@@ -1,8 +1,10 @@
 """What stops a bad model, in words a person understands."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
+from typing import Any
 
 from models.evaluation import Beside, Evaluation, TestFigures
 from models.fairness import SegmentCheck, worst
@@ -63,6 +65,17 @@ def gates(evaluation: Evaluation) -> tuple[Gate, ...]:
         _holds_against_calendar(test, baselines.get("contract_calendar")),
         _holds_against_scorecard(test, baselines.get("scorecard")),
         _calibrated(test),
+    )
+
+
+def untouched(training: Mapping[str, Any], first_test: date) -> Gate:
+    """Whether a model that was trained elsewhere says it learned from nothing the test asks."""
+    name, last = "learned before the test", str(training.get("last_as_of", "an unknown date"))[:10]
+    words = f"it was trained elsewhere, on rows until {last}; the test begins {first_test}."
+    if last < first_test.isoformat():
+        return Gate(name, True, words)
+    return Gate(
+        name, False, f"{words} What it learned by heart would pass for knowledge: train here."
     )
 
 

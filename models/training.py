@@ -182,6 +182,14 @@ def train(
     )
 
 
+def baselines_of(
+    training_set: TrainingSet, plan: TrainingPlan, target: Mapping[str, Any]
+) -> dict[str, Model]:
+    """The methods a model that was trained elsewhere is compared with, fitted on these rows."""
+    folds = folds_of(training_set, plan)
+    return _Builder(training_set, folds, plan, target).baselines(None)
+
+
 def help_search(
     training_set: TrainingSet,
     plan: TrainingPlan,

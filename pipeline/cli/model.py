@@ -207,7 +207,7 @@ def model_import(
     target: TargetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check an exported model and put it to use here.
+    """Check an exported model and make it the candidate here.
 
     Example: tenure model import churn.zip
     """
@@ -218,6 +218,10 @@ def model_import(
     with workspace.store.writing():
         version = import_model(workspace, chosen, file)
     if as_json:
-        print_json({"model_version": version})
+        print_json({"model_version": version, "is_in_use": False})
     else:
-        say(f"model {version} is in use for {chosen.name}.")
+        say(
+            f"model {version} is the candidate of {chosen.name}, and not in use. `tenure evaluate`"
+            " judges it on your own test, `tenure promote` puts it to use if it passes the gates;"
+            " `tenure score --candidate` shows what it says."
+        )

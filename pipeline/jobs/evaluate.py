@@ -17,9 +17,10 @@ from models.calibration.prior import PriorCheck, check_prior
 from models.dataset import TrainingSet
 from models.evaluation import evaluate
 from models.fairness import SegmentCheck, by_segment
-from models.gates import LOOK, Gate, fair, gates, stable
+from models.gates import LOOK, Gate, fair, gates, stable, untouched
 from models.health import band_table, decided
 from models.robustness import by_age, leading_alone, without_sources
+from models.training import baselines_of
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import connected
 from pipeline.evaluations import Stability, Untreated, VersionEvaluation
@@ -111,7 +112,14 @@ def judge(
         Where a candidate that moves too many accounts sends the reader.
     """
     bundle, test = candidate.bundle, rows.test
-    judged = evaluate(bundle.model, candidate.baselines, rows, capacity=task.objective.capacity)
+    if candidate.is_imported:
+        first_gates = (
+            *first_gates,
+            untouched(bundle.model.training, test.keys["as_of"].min().date()),
+        )
+    # What another project compared it with says nothing of these accounts.
+    baselines = candidate.baselines or baselines_of(rows, task.plan, task.facts)
+    judged = evaluate(bundle.model, baselines, rows, capacity=task.objective.capacity)
     scored = score(bundle, test.features)
     comparison = None if in_use is None else compare(in_use, bundle, candidate.reseeded, rows)
     changed = None if comparison is None else comparison.band_changes

@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 from features.errors import ArtifactMismatch
-from models.bundle import pack_bundle, unpack_bundle, write_bundle
+from models.bundle import LARGEST_MODEL, pack_bundle, unpack_bundle, write_bundle
 from pipeline.config.schema import Target
 from pipeline.jobs.registry import need_version, register, registered_model
 from pipeline.tracking import CHAMPION
@@ -24,13 +24,20 @@ def export_model(workspace: Workspace, target: Target, file: Path) -> str:
 
 
 def import_model(workspace: Workspace, target: Target, file: Path) -> str:
-    """Register an exported model here and put it to use; returns its version.
+    """Register an exported model here as the candidate; returns its version. Like one that was
+    trained here it is put to use by its gates alone: hashes find damage, not who wrote the file.
 
     Raises
     ------
     ArtifactMismatch
         When the file is not what was exported, or the model predicts another target.
     """
+    size = file.stat().st_size if file.is_file() else 0
+    if size > LARGEST_MODEL:
+        raise ArtifactMismatch(
+            f"{file} is {size / 2**20:,.0f} MB; an exported model is at most"
+            f" {LARGEST_MODEL // 2**20} MB."
+        )
     with tempfile.TemporaryDirectory() as aside:
         bundle = unpack_bundle(file, Path(aside) / "bundle")
     made_for = bundle.model.target.get("name")
@@ -40,5 +47,5 @@ def import_model(workspace: Workspace, target: Target, file: Path) -> str:
             " train."
         )
     models = registered_model(workspace, target)
-    models.put_to_use(register(models, bundle), bundle.basis)
+    models.tag(register(models, bundle), imported=file.name)
     return bundle.model_version

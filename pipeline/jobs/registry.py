@@ -55,6 +55,8 @@ class Version:
     """`constant`, `logistic`, ...: what it is judged beside."""
     reseeded: Model | None = None
     """The model as another seed would have made it; None where it was not kept."""
+    is_imported: bool = False
+    """Whether it was trained elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -317,7 +319,7 @@ def _read(name: str, entry: Any) -> Version:
         else {}
     )
     reseeded = beside.pop(RESEEDED, None)
-    return Version(str(entry.version), bundle, beside, reseeded)
+    return Version(str(entry.version), bundle, beside, reseeded, "imported" in entry.tags)
 
 
 def _log(

@@ -6,6 +6,8 @@ import os
 import shutil
 import sqlite3
 import struct
+import tempfile
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +16,11 @@ import pytest
 from attack_run import Attacked, counted, run_command
 
 from features.errors import StoreError
-from models.bundle import unpack_bundle
+from models.bundle import LARGEST_MODEL, Bundle, unpack_bundle, write_bundle
+from models.calibration import Platt
+from models.health import scale_from_anchors
+from models.methods import Constant
+from models.model import Member, Model
 from pipeline import tracking
 from pipeline.edge.faults import as_ours, one_line
 
@@ -163,6 +169,47 @@ def hashed(bundle: bytes, **models: bytes) -> bytes:
     return packed({**files, "bundle.sha256": digest.hexdigest().encode()})
 
 
+def packed_twice() -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        archive.writestr("bundle.json", b"{}")
+        archive.writestr("bundle.json", b"[]")
+    return out.getvalue()
+
+
+def bomb(said: int | None = None) -> bytes:
+    """A gigabyte of nothing in a megabyte; `said` stands as its size."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        with archive.open("bundle.json", "w", force_zip64=True) as entry:
+            for _ in range(LARGEST_MODEL // 2**20 + 8):
+                entry.write(bytes(2**20))
+    content = bytearray(out.getvalue())
+    if said is not None:
+        place = bytes(content).rindex(b"PK\x01\x02") + 24
+        content[place : place + 4] = struct.pack("<I", said)
+    return bytes(content)
+
+
+def stranger() -> bytes:
+    """A whole model with one file more."""
+    with tempfile.TemporaryDirectory() as aside:
+        method = Constant()
+        method.rate_, method.signals_ = 0.1, 0
+        model = Model((Member(method, 1.0),), (), Platt(), None, {}, {})
+        folder = Path(aside) / "bundle"
+        write_bundle(Bundle(model, None, scale_from_anchors(0.3, 0.1), {}, {}), folder)
+        (folder / "model" / "more.txt").write_text("x")
+        return packed(
+            {
+                p.relative_to(folder).as_posix(): p.read_bytes()
+                for p in folder.rglob("*")
+                if p.is_file()
+            }
+        )
+
+
 IMPORTS = {
     "empty": b"",
     "no zip": b"model",
@@ -187,6 +234,12 @@ IMPORTS = {
     "right hash, hashes name a path": hashed(
         b'{"has_scorecard": false}', model=b'{"../../etc/passwd": "0"}'
     ),
+    "ten thousand files": packed({f"model/{place}": b"" for place in range(10_000)}),
+    "the same file twice": packed_twice(),
+    "a folder for a file": packed({"bundle.json/": b""}),
+    "a bomb": bomb(),
+    "a bomb that lies about its size": bomb(said=100),
+    "a file that no hash speaks of": stranger(),
     "nul in a name": packed({"bundle.json": b"{}"}).replace(b"bundle.json", b"bundle\0json"),
 }
 

@@ -414,7 +414,14 @@ def test_model_carried_to_another_folder_scores_the_same_bytes(
     file = tmp_path / "out" / "churn.zip"
     assert tenure("model", "export", file, "--project", company_copy.folder).code == 0
     imported = tenure("model", "import", file, "--project", other.folder)
-    assert imported.code == 0, imported.err
+    assert imported.code == 0 and "candidate" in imported.out, imported.err
+    # Whoever sent it, it is in use once it passed the gates on this project's own test.
+    waits = tenure("score", "--project", other.folder)
+    assert waits.code == 3 and "no model in use" in waits.err
+    for command in ("features", "evaluate", "promote"):
+        done = tenure(command, "--project", other.folder)
+        assert done.code == 0, (command, done.err)
+    assert "learned before the test" in done.out
     other.score(LATER)
     assert hashes(other) == hashes(company)
 
