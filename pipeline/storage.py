@@ -263,7 +263,9 @@ class Store:
 
     def keep_versions(self, table: str, days: int) -> None:
         """Keep replaced versions of a table for so many days, and remove files that are older than
-        that.
+        that, also those of killed writers that no version knows.
+
+        Many small files become one, and a log that grew long is summed up.
         """
         wanted = {
             "delta.logRetentionDuration": f"interval {days} days",
@@ -272,9 +274,31 @@ class Store:
         delta = self.delta(table)
         if not wanted.items() <= delta.metadata().configuration.items():
             delta.alter.set_table_properties(wanted)
+        self._put_together(table)
+        delta, hours = self.delta(table), 24 * days
         # Asked first: vacuum itself commits two versions, also where it removes nothing.
-        if delta.vacuum(retention_hours=24 * days, enforce_retention_duration=False):
-            delta.vacuum(retention_hours=24 * days, dry_run=False, enforce_retention_duration=False)
+        if delta.vacuum(retention_hours=hours, enforce_retention_duration=False, full=True):
+            delta.vacuum(
+                retention_hours=hours, dry_run=False, enforce_retention_duration=False, full=True
+            )
+        log = self.path(table) / "_delta_log"
+        checkpoints = [int(entry.name[:20]) for entry in log.glob("*.checkpoint.parquet")]
+        delta = self.delta(table)
+        if delta.version() - max(checkpoints, default=0) >= LONGEST_LOG:
+            delta.create_checkpoint()
+            delta.cleanup_metadata()
+
+    def _put_together(self, table: str) -> None:
+        """Write a table that was appended to again and again as one file."""
+        delta = self.delta(table)
+        if delta.metadata().partition_columns or len(delta.file_uris()) < MOST_PARTS:
+            return
+        # Delta's own compaction writes text in a type that filters of other readers cannot compare.
+        write_deltalake(
+            str(self.path(table)),
+            delta.to_pyarrow_dataset().scanner().to_reader(),
+            mode="overwrite",
+        )
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -307,6 +331,8 @@ class Store:
             yield
 
 
+MOST_PARTS, LONGEST_LOG = 20, 20
+"""Files of a table, and entries of its log, from which they are put together."""
 NO_VALUES_IN_LOG = {"delta.dataSkippingNumIndexedCols": "0"}
 """Delta's log would keep the smallest and largest value of each column: names of accounts, where
 nobody who deletes a row looks for them.

@@ -35,6 +35,8 @@ from pipeline.workspace import Workspace
 
 FORGOTTEN = "(forgotten)"
 NAME = "name"
+READERS_DAYS = 2
+"""The longest that a command may go on reading a version that was replaced meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -356,6 +358,17 @@ def drop_old_runs(workspace: Workspace, target: str, as_of: pd.Timestamp) -> dic
         note = f"rows removed: older than {workspace.project.store.keep_runs_days} days"
         append_run(store, {**run, "state": "removed", "note": note, "published_at": workspace.now})
     return {name: count for name, count in removed.items() if count}
+
+
+def keep_tidy(workspace: Workspace) -> None:
+    """Remove what no reader needs any more: of tables that are replayed the versions older than
+    `[store] replay_days`, of others all but what a command that runs now may be reading.
+    """
+    store = workspace.store
+    for table in store.tables():
+        is_replayed = _kept(store, table).is_replayed
+        days = workspace.project.store.replay_days if is_replayed else READERS_DAYS
+        store.keep_versions(table, days)
 
 
 def first_kept(workspace: Workspace, as_of: pd.Timestamp) -> pd.Timestamp | None:

@@ -35,7 +35,7 @@ from pipeline.jobs.freshness import SourceState, covered_shares, freshness
 from pipeline.jobs.pages import put_back, set_aside
 from pipeline.jobs.past_runs import keep_configuration
 from pipeline.jobs.portfolio import portfolio
-from pipeline.jobs.privacy import drop_old_runs
+from pipeline.jobs.privacy import drop_old_runs, keep_tidy
 from pipeline.jobs.registry import need_version
 from pipeline.jobs.scoring_rows import ScoringRows, scoring_rows
 from pipeline.jobs.stage import load_staged, staged_versions
@@ -448,6 +448,7 @@ def _publish(
     with _with_its_pages(workspace, target, previous, as_of):
         append_run(store, run)
     drop_old_runs(workspace, target.name, as_of)
+    keep_tidy(workspace)
     # A run of a later date is no "last run" to compare with.
     is_before = previous is not None and previous["run_id"] != run_id and previous["as_of"] <= as_of
     before = json.loads(previous["counts"]) if previous is not None and is_before else None

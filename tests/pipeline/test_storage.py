@@ -2,8 +2,10 @@
 
 import errno
 import multiprocessing
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -165,3 +167,39 @@ def test_content_hash_is_the_same_after_a_round_trip(store: Store) -> None:
     )
     store.write("t", pa.Table.from_pandas(table, preserve_index=False))
     assert content_hash(store.read("t"), ["k"]) == content_hash(table, ["k"])
+
+
+def test_a_table_written_every_night_does_not_grow(store: Store) -> None:
+    """Sixty nights: replaced whole, appended to, and a partition a night that is written twice."""
+    for night in range(60):
+        store.write("replaced", pd.DataFrame({"n": [night]}))
+        store.write("appended", pd.DataFrame({"n": [night]}), append=True)
+        for _ in range(2):
+            store.write(
+                "nightly",
+                pd.DataFrame({"n": [night], "night": [str(night)]}),
+                replace=f"night = '{night}'",
+                partition_by=["night"],
+            )
+        for table in ("replaced", "appended", "nightly"):
+            store.keep_versions(table, 0)
+    files = {
+        table: len(list(store.path(table).rglob("*.parquet")))
+        for table in ("replaced", "appended", "nightly")
+    }
+    assert files["replaced"] <= 4 and files["appended"] <= 23 and files["nightly"] <= 64, files
+    for table in files:
+        assert len(list((store.path(table) / "_delta_log").glob("*.json"))) <= 26, table
+    assert sorted(store.read("appended")["n"]) == list(range(60))
+    assert len(store.read("nightly")) == 60 and list(store.read("replaced")["n"]) == [59]
+
+
+def test_files_that_a_killed_writer_left_go_after_the_kept_days(store: Store) -> None:
+    store.write("t", pd.DataFrame({"n": [1]}))
+    left, fresh = (store.path("t") / f"part-{name}.parquet" for name in ("left", "fresh"))
+    for file in (left, fresh):
+        file.write_bytes(b"half")
+    long_ago = time.time() - 10 * 86_400
+    os.utime(left, (long_ago, long_ago))
+    store.keep_versions("t", 9)
+    assert not left.exists() and fresh.exists() and list(store.read("t")["n"]) == [1]
