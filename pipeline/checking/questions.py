@@ -17,6 +17,8 @@ QUESTIONS = (
     "ended-without-an-end",
     "thousands-or-decimals",
     "minor-units",
+    "debit-or-credit",
+    "terms-without-payment",
     "amounts-below-zero",
     "currencies-mixed",
     "ids-rounded",

@@ -165,6 +165,18 @@ class Source:
     """Our columns of money that hold cents, pence, ... (hundredths); [] says that none does."""
     turn_sign: tuple[str, ...] | None = None
     """Our columns of money whose sign is turned: an export of costs; [] says that none is."""
+    negative_letters: tuple[str, ...] | None = None
+    """Letters behind an amount that make it negative (H of S and H, CR of DR and CR); others of
+    their kind only end it. [] says that none does.
+    """
+    negative_where: dict[str, tuple[Scalar, ...]] | None = None
+    """Your column -> values of it that make the amounts of their row negative; {} says that none
+    does.
+    """
+    paid_above: float | None = None
+    """Subscriptions only: a term whose amount per month is not above this is no paid cover, as a
+    trial is none. 0: free is not paying; -1: a free plan is a customer, too.
+    """
     convention: Literal["fixed_term", "open_until_cancelled"] = "open_until_cancelled"
     """Subscriptions only: is the end in the contract from the start, or written when it happens?"""
     end_day: Literal["included", "excluded"] | None = None

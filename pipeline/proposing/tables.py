@@ -24,7 +24,12 @@ from pipeline.staging.casts import (
     NOTHING_WORDS,
     is_nothing,
 )
-from pipeline.staging.number_writing import NEGATIVE, OTHER_MARK, written_number
+from pipeline.staging.number_writing import (
+    LETTERED,
+    NEGATIVE,
+    OTHER_MARK,
+    written_number,
+)
 from pipeline.staging.read import (
     ARCHIVE_ENDINGS,
     CSV_ENDINGS,
@@ -480,10 +485,31 @@ def _kind_of_column(
     if type_ != "VARCHAR" or not filled:
         return seen
     read = _read_text(connection, raw, quoted, seen)
+    if read.kind == "text":
+        read = _without_letters(connection, raw, quoted, seen, read)
     if read.kind == "number" and not read.has_decimal_comma:
         read = _read_number(connection, raw, read)
     # Where a table has types, digits kept as text are a number of an invoice rather than an amount.
     return read if is_csv or read.kind != "number" else seen
+
+
+def _without_letters(
+    connection: Connection, raw: RawTable, quoted: str, seen: SeenColumn, read: SeenColumn
+) -> SeenColumn:
+    """Amounts with a letter for debit or credit behind them; else the column as it was read."""
+    lettered, filled = row(
+        connection,
+        f"select count(*) filter (regexp_matches({quoted}, {literal(LETTERED)})), count({quoted})"
+        f" from (select {quoted} from {raw.relation} where {quoted} is not null limit {READ_ROWS})",
+    )
+    if lettered < NEARLY_ALL * filled:
+        return read
+    bare = f"regexp_replace({quoted}, {literal(LETTERED)}, '\\1')"
+    stripped = replace(
+        raw, relation=f"(select * replace ({bare} as {quoted}) from {raw.relation} as each_row)"
+    )
+    found = _kind_of_text(connection, stripped, quoted, seen)
+    return found if found.kind == "number" else read
 
 
 def _likely_formats(connection: Connection, raw: RawTable, quoted: str) -> list[str]:

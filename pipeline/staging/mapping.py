@@ -28,6 +28,7 @@ from pipeline.staging.casts import (
     scaled,
     text,
 )
+from pipeline.staging.number_writing import LETTERED
 from pipeline.staging.read import RawTable
 
 # Account keys: written as text whatever the table's type, `12346.0` as `12346`.
@@ -114,6 +115,8 @@ def mapped_columns(
         for c in wanted
         if c.name in rules
     }
+    if source.paid_above is not None and "amount_per_month" in mapped:
+        mapped["is_trial"] = _unpaid(mapped, source.paid_above)
     for name, rule in extra.items():
         mapped[name] = replace(mapper.mapped(name, rule, None), is_extra=True)
     return mapped
@@ -132,6 +135,20 @@ def _refuse_missing(raw: RawTable, wanted: tuple[Column, ...], rules: dict[str, 
     raise ContractError(
         f"{raw.place} lacks required columns: {told}. Columns there: {', '.join(raw.columns)}. "
         f'Map them, such as columns = {{ {missing[0].name} = "your column" }}.'
+    )
+
+
+def _unpaid(mapped: dict[str, MappedColumn], above: float) -> MappedColumn:
+    """Terms that nobody pays for: trials, and those whose amount is not above the declared one."""
+    amount, trial = mapped["amount_per_month"], mapped.get("is_trial")
+    is_trial = "false" if trial is None else f"coalesce({trial.value}, false)"
+    return MappedColumn(
+        "is_trial",
+        "flag",
+        amount.shown if trial is None else trial.shown,
+        given="true" if trial is None else f"({trial.value} IS NOT NULL OR NOT ({trial.given}))",
+        value=f"({is_trial} OR coalesce({amount.value} <= {above!r}, false))",
+        from_column=amount.from_column if trial is None else trial.from_column,
     )
 
 
@@ -233,9 +250,20 @@ class _Mapper:
             decimals = default_decimals(type_, start, is_scaled=is_scaled)
 
         divisor = self._period(rule)
+        letters = self.source.negative_letters
+        if type_ == "money" and letters is not None and start.is_text:
+            start = _with_sign(start, letters)
+        is_negative = self._negative_rows() if type_ == "money" else None
 
         def rescaled(to: int) -> tuple[str, str]:
-            return scaled(start, factor, scale, to, self._mark, divisor)
+            given, value = scaled(start, factor, scale, to, self._mark, divisor)
+            if name.endswith("_share") and start.is_text:
+                # 5% of a share is 0.05, however other rows write it.
+                percent = f"TRY_CAST(({value}) / 100 AS DECIMAL(18, {to}))"
+                value = f"CASE WHEN contains({start.sql}, '%') THEN {percent} ELSE {value} END"
+            if is_negative is not None:
+                value = f"CASE WHEN {is_negative} THEN -({value}) ELSE {value} END"
+            return given, value
 
         if factor is not None:
             shown = f"concat({shown}, ' x ', {text(factor)})"
@@ -245,6 +273,14 @@ class _Mapper:
         return MappedColumn(
             name, type_, shown, decimals=decimals, given=given, value=value, rescaled=rescaled
         )
+
+    def _negative_rows(self) -> str | None:
+        """SQL that is true for rows whose amounts another column makes negative."""
+        found = []
+        for name, values in (self.source.negative_where or {}).items():
+            listed = ", ".join(literal(scalar_text(value)) for value in values)
+            found.append(f"coalesce({key_text(self.raw.required(name))} IN ({listed}), false)")
+        return f"({' OR '.join(found)})" if found else None
 
     def _period(self, rule: ColumnRule) -> tuple[str, str] | None:
         if rule.per is None:
@@ -311,6 +347,15 @@ class _Mapper:
             calendar_shift=start.calendar_shift and _later(start.calendar_shift, shift),
             elapsed_shift=start.elapsed_shift and _later(start.elapsed_shift, shift),
         )
+
+
+def _with_sign(amount: Physical, negative: tuple[str, ...]) -> Physical:
+    """Amounts without the letters behind them, which become a sign."""
+    bare = f"regexp_replace({amount.sql}, {literal(LETTERED)}, '\\1')"
+    listed = ", ".join(literal(letter.upper()) for letter in negative) or "''"
+    letter = f"upper(regexp_extract({amount.sql}, {literal(LETTERED)}, 2))"
+    signed = f"CASE WHEN {letter} IN ({listed}) THEN '-' || {bare} ELSE {bare} END"
+    return replace(amount, sql=f"({signed})")
 
 
 def _in_words(as_text: str, words: tuple[str, ...]) -> str:

@@ -16,6 +16,10 @@ _GROUPED = {
     ".": rf"(?:\d{{1,3}}(?:[,'’]\d{{3}}|{SPACE}\d{{3}})+|\d{{1,2}}(?:,\d{{2}})+,\d{{3}})",
     ",": rf"\d{{1,3}}(?:[.'’]\d{{3}}|{SPACE}\d{{3}})+",
 }
+SIGN_LETTERS = (("S", "H"), ("DR", "CR"))
+"""Pairs of letters that accountants write behind amounts: debit and credit."""
+LETTERED = r"(?i)([0-9)])\s*(S|H|DR|CR)\s*$"
+"""A number that ends in such a letter; its first group is the number's last sign."""
 OTHER_MARK = {".": ",", ",": "."}
 NEGATIVE = rf"^[^0-9]*(?:{MINUS}|\()|{MINUS}{SPACE}*$"
 """A minus before or behind, or an opening bracket."""

@@ -682,6 +682,68 @@ def test_account_columns_of_tables_are_found_by_their_values(tmp_path: Path) -> 
     assert any(each.startswith("table stock: left out") for each in made.unguessed)
 
 
+# --- debit, credit, percent, and what costs nothing
+# ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_beside", [False, True])
+def test_debit_and_credit_are_asked_and_read(
+    tmp_path: Path, duck: Connection, is_beside: bool
+) -> None:
+    """DATEV: S and H behind the amount, or in a column of their own."""
+    lines = [
+        f"{a};R{i}-{k};{FIRST + 30 * k * DAY:%d.%m.%Y};1.2{k:02d},50"
+        f"{';' if is_beside else ' '}{'H' if k == 3 else 'S'}"
+        for i, a in enumerate(ACCOUNTS)
+        for k in range(8)
+    ]
+    head = "customer_id;Beleg;invoice_date;amount" + (";Soll/Haben" if is_beside else "")
+    made = export(tmp_path, invoices=table(head, lines), logins=logins(ACCOUNTS))
+    key = 'negative_where = { "Soll/Haben" = ["H"] }' if is_beside else 'negative_letters = ["H"]'
+    assert f"# {key}  # 24 amounts are below zero" in made.toml
+    staged = replace(made, toml=made.toml.replace(f"# {key}", key)).staged(duck)
+    assert not staged["invoices"].questions
+    found = rows(duck, "select amount, count(*) from staged_invoices group by 1 order by 1")
+    assert found[0] == (-120350, 24) and found[1] == (120050, 24) and len(found) == 8
+
+
+def test_percent_of_a_share_is_a_hundredth(tmp_path: Path, duck: Connection) -> None:
+    lines = [
+        f"{a},{FIRST},{FIRST + 90 * DAY if i % 3 else ''},100,{('5%', '0.1', '', '12.5 %')[i % 4]}"
+        for i, a in enumerate(ACCOUNTS)
+    ]
+    head = "customer_id,start_date,end_date,mrr,discount_rate"
+    export(tmp_path, subscriptions=table(head, lines), logins=logins(ACCOUNTS)).staged(duck)
+    found = rows(duck, "select distinct discount_share from staged_subscriptions order by 1")
+    assert [share for (share,) in found] == [50, 100, 125, None]
+
+
+@pytest.mark.parametrize(("above", "unpaid"), [(0, 30), (-1, 0), (50, 192)])
+def test_terms_that_cost_nothing_are_asked(
+    tmp_path: Path, duck: Connection, above: int, unpaid: int
+) -> None:
+    """Every third account moves to a free plan; every fourth has one month as a gift."""
+    lines = [
+        f"{a},{begin},{end},{0 if (i % 3 == 0 and k >= 5) or (i % 4 == 1 and k == 3) else 50}"
+        for i, a in enumerate(ACCOUNTS)
+        for k, (begin, end) in enumerate(zip(months(8), months(8)[1:], strict=False))
+    ]
+    made = export(
+        tmp_path,
+        subscriptions=table("customer_id,start_date,end_date,mrr", lines),
+        logins=logins(ACCOUNTS),
+    )
+    [question] = made.staged(duck)["subscriptions"].questions
+    assert question.name == "terms-without-payment"
+    assert "is 0 on 30 of 192 terms of 12 accounts; 8 accounts paid before" in question.what
+    assert question.todo.startswith("6 lie between two paid terms")
+    key = "[sources.subscriptions]\n"
+    made = replace(made, toml=made.toml.replace(key, f"{key}paid_above = {above}\n", 1))
+    assert not made.staged(duck)["subscriptions"].questions
+    counted = rows(duck, "select count(*) filter (is_trial) from staged_subscriptions")
+    assert counted == [(unpaid,)]
+
+
 # --- rules that do nothing
 # ------------------------------------------------------------------------
 
@@ -698,6 +760,14 @@ def test_account_columns_of_tables_are_found_by_their_values(tmp_path: Path) -> 
         (
             'columns.event_name = { column = "plan", codes = { PRO = "a" } }',
             "codes of event_name: no row has PRO; rows have pro (24).",
+        ),
+        (
+            'columns.event_name = { column = "plan", prefixes = { p = "a", Pr = "b" } }',
+            "prefixes of event_name: no row begins with Pr; rows have pro (24).",
+        ),
+        (
+            'columns.event_name = "plan"\nkey_features = ["pro", "export"]',
+            "key_features: no row has export; rows have pro (24).",
         ),
     ],
 )

@@ -86,6 +86,8 @@ def end_questions(opened: Opened) -> Iterator[Question]:
             yield from _last_days(opened)
         yield from _requests(opened)
         yield from _ended_without_an_end(opened)
+    if opened.source.paid_above is None and opened.is_mapped("amount_per_month"):
+        yield from _unpaid(opened)
     yield from _trials(opened)
     yield from _never_active(opened)
 
@@ -323,7 +325,8 @@ def _requests(opened: Opened) -> Iterator[Question]:
 
 def _trials(opened: Opened) -> Iterator[Question]:
     """A trial inside the row of the subscription: cover counts as paid from its end on."""
-    if opened.source.trial_ends is not None or opened.is_mapped("is_trial"):
+    says_trial = opened.is_mapped("is_trial") and opened.source.paid_above is None
+    if opened.source.trial_ends is not None or says_trial:
         return
     part = opened.parts[0]
     used = {c.from_column for c in part.columns.values()}
@@ -350,6 +353,54 @@ def _trials(opened: Opened) -> Iterator[Question]:
         is_sure=True,
         count=filled,
         total=total,
+    )
+
+
+def _unpaid(opened: Opened) -> Iterator[Question]:
+    """Terms that cost nothing: a free plan, a month as a gift, a paused collection."""
+    relation = opened.relation(
+        account="account_id",
+        starts="starts_at",
+        ends="ends_at",
+        amount="amount_per_month",
+        trial="is_trial",
+    )
+    free, accounts, turned, between, paid = opened.row(
+        f"""
+WITH terms AS (SELECT *, amount <= 0 AS is_free FROM {relation}
+    WHERE amount IS NOT NULL AND NOT coalesce(trial, false)),
+steps AS (SELECT *,
+  coalesce(bool_or(NOT is_free) OVER (PARTITION BY account ORDER BY starts, ends
+    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), false) AS paid_before,
+  coalesce(bool_or(NOT is_free) OVER (PARTITION BY account ORDER BY starts, ends
+    ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING), false) AS paid_after FROM terms)
+SELECT count(*) FILTER (is_free), count(DISTINCT account) FILTER (is_free),
+  count(DISTINCT account) FILTER (is_free AND paid_before AND NOT paid_after),
+  count(*) FILTER (is_free AND paid_before AND paid_after), count(*) FILTER (NOT is_free)
+FROM steps"""
+    )
+    if free < FEWEST or not paid:
+        return
+    bridged = (
+        f"{between:,} lie between two paid terms, as a gift or a pause does: with [[targets]]"
+        " grace_days as long as one of them, nobody leaves there."
+        if between
+        else ""
+    )
+    yield Question(
+        "terms-without-payment",
+        opened.name,
+        f"`{opened.raw_name('amount_per_month')}` is 0 on {free:,} of {free + paid:,} terms of"
+        f" {accounts:,} accounts; {turned:,} accounts paid before and never again",
+        (
+            Reading("paid_above", 0, f"free is not paying: these {turned:,} accounts left"),
+            Reading("paid_above", -1, f"a free plan is a customer, too: these {turned:,} stayed"),
+        ),
+        ask="Is whoever has a free term a customer?",
+        todo=bridged,
+        count=free,
+        total=free + paid,
+        unit="terms",
     )
 
 

@@ -7,15 +7,24 @@ from dataclasses import dataclass, replace
 from features.sources import Contract
 from pipeline.engine.duckdb import literal
 from pipeline.staging.asking.question import Opened, Question, Reading
-from pipeline.staging.casts import value_text
+from pipeline.staging.casts import key_text, value_text
 from pipeline.staging.mapping import MappedColumn
-from pipeline.staging.number_writing import CURRENCY, OTHER_MARK, grouped_whole
+from pipeline.staging.number_writing import (
+    CURRENCY,
+    LETTERED,
+    OTHER_MARK,
+    SIGN_LETTERS,
+    grouped_whole,
+)
 from pipeline.staging.parts import MappedPart
 
 FEWEST_CELLS = 20
 """Amounts from which on their signs say something."""
 NEARLY_ALL = 0.95
 MINOR_NAME = re.compile(r"(^|_)(cents|pence|minor(_units?)?|subunits?)(_|$)", re.IGNORECASE)
+FEWEST_LETTERS = 5
+# Debit, credit: as programs name them in a column of its own.
+SIGN_WORDS = (("s", "h"), ("soll", "haben"), ("debit", "credit"), ("dr", "cr"), ("d", "c"))
 SECONDS = ("seconds", "milliseconds")
 
 
@@ -45,6 +54,10 @@ def number_questions(opened: Opened) -> Iterator[Question]:
     ]
     if opened.source.minor_units is None:
         yield from _minor_units(opened, money)
+    if opened.source.negative_letters is None:
+        yield from _letters(opened, money)
+    if opened.source.negative_where is None:
+        yield from _signs_beside(opened, money)
     yield from _currencies(opened)
     if opened.source.turn_sign is None:
         yield from _turned(opened, [c for _, c in money])
@@ -170,6 +183,87 @@ def _minor_units(
 def _is_scaled(opened: Opened, column: MappedColumn) -> bool:
     rules = [opened.source.columns, *(part.columns for part in opened.source.parts)]
     return any(getattr(each.get(column.name), "scale", 1.0) != 1.0 for each in rules)
+
+
+def _letters(opened: Opened, money: list[tuple[MappedPart, MappedColumn]]) -> Iterator[Question]:
+    """`1.234,50 H`: a letter behind the amount says whether it is a debit or a credit."""
+    for part, column in money:
+        raw = part.raw.column(column.from_column) if column.from_column else None
+        if raw is None or not raw.is_text:
+            continue
+        found = opened.rows(
+            f"SELECT upper(regexp_extract(x, {literal(LETTERED)}, 2)) AS letter, count(*), min(x)"
+            f" FROM (SELECT {value_text(raw)} AS x FROM {part.raw.relation} AS source_row WHERE"
+            f" {part.kept}) WHERE regexp_matches(x, {literal(LETTERED)}) GROUP BY 1 ORDER BY 1"
+        )
+        counts = {str(letter): int(n) for letter, n, _ in found}
+        pair = next((p for p in SIGN_LETTERS if set(p) & set(counts)), None)
+        if pair is None or sum(counts.values()) < FEWEST_LETTERS:
+            continue
+        told = ", ".join(f"{letter} on {n:,} rows" for letter, n in counts.items())
+        yield Question(
+            "debit-or-credit",
+            opened.name,
+            f"`{column.from_column}` ends its amounts in letters, such as {found[0][2]}: {told}",
+            tuple(
+                Reading(
+                    "negative_letters",
+                    [letter],
+                    f"{counts.get(letter, 0):,} amounts are below zero",
+                )
+                for letter in pair[::-1]
+            ),
+            ask=f"Which of them are credits? On accounts of customers it is mostly {pair[1]}",
+            count=sum(counts.values()),
+            unit="amounts",
+        )
+        return
+
+
+def _signs_beside(
+    opened: Opened, money: list[tuple[MappedPart, MappedColumn]]
+) -> Iterator[Question]:
+    """A column that says debit or credit beside amounts that are all above zero."""
+    if not _has_positive_amounts(opened.contract):
+        return
+    for part, column in money:
+        used = {c.from_column for c in part.columns.values()}
+        for name in part.raw.columns:
+            if name in used:
+                continue
+            value = f"lower({key_text(part.raw.required(name))})"
+            found = opened.rows(
+                f"SELECT {value} AS v, count(*), min(x), min({key_text(part.raw.required(name))})"
+                f" FROM (SELECT *, {column.value} AS x FROM {part.raw.relation} AS source_row WHERE"
+                f" {part.kept}) AS source_row WHERE {value} IS NOT NULL GROUP BY 1 ORDER BY 1"
+                " LIMIT 3"
+            )
+            written = {str(v): (int(n), str(own)) for v, n, _, own in found}
+            pair = next((p for p in SIGN_WORDS if set(written) == set(p)), None)
+            if pair is None or any(lowest is not None and lowest < 0 for _, _, lowest, _ in found):
+                continue
+            told = ", ".join(f"{own} on {n:,} rows" for n, own in written.values())
+            yield Question(
+                "debit-or-credit",
+                opened.name,
+                f"`{name}` says {told}, and no amount in `{column.from_column}` is below zero",
+                (
+                    *(
+                        Reading(
+                            "negative_where",
+                            {name: [written[word][1]]},
+                            f"{written[word][0]:,} amounts are below zero",
+                        )
+                        for word in pair[::-1]
+                    ),
+                    Reading("negative_where", {}, "it says nothing of the sign"),
+                ),
+                ask="Which of them are credits? On accounts of customers it is mostly"
+                f" {written[pair[1]][1]}",
+                count=written[pair[1]][0],
+                unit="amounts",
+            )
+            return
 
 
 def _currencies(opened: Opened) -> Iterator[Question]:

@@ -1,13 +1,16 @@
 """Rules of the project file whose values occur nowhere: a rule that does nothing is told."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from pipeline.config.schema import ColumnRule, Scalar
 from pipeline.engine.duckdb import literal
 from pipeline.staging.asking.question import SHOWN, Opened
-from pipeline.staging.casts import key_text
+from pipeline.staging.casts import key_text, text
 from pipeline.staging.mapping import scalar_text
 from pipeline.staging.parts import spellings
+
+EVENT_LISTS = ("kinds", "key_features", "trouble_events", "first_value_events")
+"""Keys of a source that name events."""
 
 
 def rule_notes(opened: Opened) -> Iterator[str]:
@@ -23,6 +26,60 @@ def rule_notes(opened: Opened) -> Iterator[str]:
             yield from _unmatched(
                 opened, f"codes of {ours}", how.column, [c for c in how.codes if c]
             )
+        if isinstance(how, ColumnRule) and how.column is not None and how.prefixes:
+            yield from _no_such_beginning(opened, ours, how.column, tuple(how.prefixes))
+    if opened.is_mapped("event_name"):
+        for key in EVENT_LISTS:
+            yield from _no_such_event(opened, key, getattr(source, key))
+
+
+def _no_such_beginning(
+    opened: Opened, ours: str, name: str, prefixes: Sequence[str]
+) -> Iterator[str]:
+    found: dict[str, int] = {}
+    begins = dict.fromkeys(prefixes, False)
+    for part in opened.parts:
+        column = part.raw.column(name)
+        if column is None:
+            continue
+        counted = ", ".join(
+            f"coalesce(bool_or(starts_with(v, {literal(prefix)})), false)" for prefix in prefixes
+        )
+        values = f"(SELECT {text(column)} AS v FROM {part.raw.relation})"
+        for prefix, occurs in zip(
+            prefixes, opened.row(f"SELECT {counted} FROM {values}"), strict=True
+        ):
+            begins[prefix] = begins[prefix] or occurs
+        found |= dict(_commonest(opened, values))
+    absent = [prefix for prefix, occurs in begins.items() if not occurs]
+    if absent and found:
+        told = ", ".join(absent)
+        yield f"prefixes of {ours}: no row begins with {told}; rows have {_shown(found)}."
+
+
+def _no_such_event(opened: Opened, key: str, wanted: Sequence[str]) -> Iterator[str]:
+    """Names of events that a key lists and no row has."""
+    if not wanted:
+        return
+    relation = opened.relation(v="event_name")
+    listed = ", ".join(map(literal, wanted))
+    there = {v for (v,) in opened.rows(f"SELECT DISTINCT v FROM {relation} WHERE v IN ({listed})")}
+    absent = [name for name in wanted if name not in there]
+    found = dict(_commonest(opened, relation))
+    if absent and found:
+        yield f"{key}: no row has {', '.join(absent)}; rows have {_shown(found)}."
+
+
+def _commonest(opened: Opened, values: str) -> list[tuple[str, int]]:
+    counted = opened.rows(
+        f"SELECT v, count(*) FROM {values} WHERE v IS NOT NULL GROUP BY v ORDER BY 2 DESC, 1"
+        f" LIMIT {SHOWN}"
+    )
+    return [(str(v), int(n)) for v, n in counted]
+
+
+def _shown(found: Mapping[str, int]) -> str:
+    return ", ".join(f"{v} ({n:,})" for v, n in list(found.items())[:SHOWN])
 
 
 def _unmatched(opened: Opened, rule: str, name: str, values: Sequence[Scalar]) -> Iterator[str]:
@@ -44,8 +101,7 @@ def _unmatched(opened: Opened, rule: str, name: str, values: Sequence[Scalar]) -
     if not absent or not found:
         return
     told = ", ".join(scalar_text(v) for v in absent)
-    shown = ", ".join(f"{v} ({n:,})" for v, n in list(found.items())[:SHOWN])
-    yield f"{rule}: no row has {told}; rows have {shown}."
+    yield f"{rule}: no row has {told}; rows have {_shown(found)}."
 
 
 def _written(value: Scalar) -> Sequence[str]:
