@@ -44,11 +44,14 @@ class TimingApart:
 
 def timing_of(rows: TrainingSet, target: Mapping[str, Any]) -> ContractCalendar | None:
     """Return a contract calendar, not fitted yet, that hides what is timing among these signals;
-    None where no contract ends with the target.
+    None where no contract ends with the target, or every row stands equally far from its end, so
+    that time tells nothing apart.
     """
     if not is_contractual(target, rows.signals):
         return None
     window = leaving_window(target)
+    if ContractCalendar(window, calendar_columns(rows.signals)).pieces(rows.features) < 2:
+        return None
     hidden = [s.column for s in rows.signals if s.is_calendar and s.driver != SEASON]
     hidden += [column for column in cycle_signals(rows, window) if column not in hidden]
     return ContractCalendar(window, hidden=tuple(hidden))

@@ -228,6 +228,10 @@ class ContractCalendar:
         middle = 0.5 * (edges[inner - 1] + edges[inner])
         return np.asarray(np.where(is_known, middle, np.nan), dtype=np.float64)
 
+    def pieces(self, features: pd.DataFrame) -> int:
+        """Number of pieces of the way to the end in which rows stand."""
+        return len(np.unique(self._places(features)[0]))
+
     def near_decision(self, features: pd.DataFrame) -> NDArray[np.bool_]:
         """Return which rows have nearly the rate of their term's decision, or no known end, shape
         (n_rows,); all without a window.

@@ -8,11 +8,12 @@ import pytest
 
 from features.definition import Nature, Signal
 from features.errors import ContractError
-from models.dataset import training_set
+from models.dataset import TrainingSet, training_set
 from models.evaluation import evaluate
 from models.gates import gates
 from models.methods import ContractCalendar, can_leave, is_contractual, leaving_window, sigmoid
 from models.plan import TrainingPlan
+from models.timing import timing_of
 from models.training import train
 
 WINDOW = (0.0, 90.0)
@@ -182,3 +183,19 @@ def test_without_a_window_every_row_has_its_decision_before_it() -> None:
     features, labels, _ = rows()
     calendar = ContractCalendar(None).fit(features, labels, SIGNALS)
     assert calendar.near_decision(features).all()
+
+
+def test_rows_equally_far_from_their_end_have_no_timing_to_set_apart() -> None:
+    features, labels, _ = rows(2_000)
+    keys = pd.DataFrame(
+        {
+            "account_id": [f"a{i:05d}" for i in range(len(labels))],
+            "as_of": pd.Timestamp("2024-01-01"),
+            "label_until": pd.Timestamp("2024-04-01"),
+            "is_test": False,
+        }
+    )
+    anywhere = TrainingSet(keys, features, labels, SIGNALS)
+    before_the_end = TrainingSet(keys, features.assign(days_to_renewal=3.0), labels, SIGNALS)
+    assert timing_of(anywhere, TARGET) is not None
+    assert timing_of(before_the_end, TARGET) is None
