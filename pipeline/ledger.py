@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from features.errors import NotFound, StoreError
+from features.errors import GateRefused, NotFound, StoreError
 from pipeline.storage import Store
 
 RUNS = pa.schema(
@@ -178,13 +178,49 @@ def run_history(store: Store, target: str) -> pd.DataFrame:
     )
 
 
-def roll_back(store: Store, run_id: str, now: datetime) -> list[str]:
-    """Make an earlier run the current one of its target; returns the runs it supersedes.
+def run_before(store: Store, run: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The published run that came before another one, by date and then by when it was published."""
+    rows = run_rows(store)
+    order = ["as_of", "published_at"]
+    mine = rows[(rows["target"] == run["target"]) & (rows["state"] == "published")]
+    earlier = [
+        {str(key): value for key, value in each.items()}
+        for each in mine.sort_values(order, kind="stable").to_dict("records")
+        if each["run_id"] != run["run_id"]
+        and tuple(each[c] for c in order) < tuple(run[c] for c in order)
+    ]
+    return earlier[-1] if earlier else None
+
+
+def refuse_taken_back(store: Store, run_id: str) -> None:
+    """Stop before a run that was taken back is published again by the same inputs.
+
+    Raises
+    ------
+    GateRefused
+        It was, saying by what, and how to publish it on purpose.
+    """
+    rows = run_rows(store)
+    mine = rows[rows["run_id"] == run_id]
+    if mine.empty or mine["state"].iloc[0] != "superseded":
+        return
+    taken = mine.iloc[0]
+    raise GateRefused(
+        f"run {run_id} of {taken['as_of']:%Y-%m-%d} was taken back on"
+        f" {taken['published_at']:%Y-%m-%d} ({taken['note']}), and the same tables, settings and"
+        " model give the same scores. Nothing was published; readers keep the run before. Load"
+        " other tables or put another model to use, or publish it all the same with"
+        f" `tenure rollback {run_id}`."
+    )
+
+
+def chosen_run(store: Store, run_id: str) -> dict[str, Any]:
+    """The one run whose id starts so, with its last state.
 
     Raises
     ------
     NotFound
-        When there is no such run, listing the newest ones.
+        There is none or several, listing the newest ones, or its rows are not there.
     """
     rows = run_rows(store)
     chosen = rows[rows["run_id"].str.startswith(run_id)] if run_id else rows.iloc[:0]
@@ -211,6 +247,18 @@ def roll_back(store: Store, run_id: str, now: datetime) -> list[str]:
             else "failed and was never published"
         )
         raise NotFound(f"run {target_run['run_id']} {why}; choose a published one.")
+    return target_run
+
+
+def roll_back(store: Store, run_id: str, now: datetime) -> list[str]:
+    """Make an earlier run the current one of its target; returns the runs it supersedes.
+
+    Raises
+    ------
+    NotFound
+        When there is no such run, listing the newest ones.
+    """
+    target_run, rows = chosen_run(store, run_id), run_rows(store)
     order = ["as_of", "published_at"]
     newer = rows[
         (rows["target"] == target_run["target"])

@@ -132,24 +132,43 @@ def rollback(
     project: ProjectOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
-    """Go back to an earlier run.
+    """Go back to an earlier run and draw its pages again.
 
     Example: tenure rollback 3f9c0a
     """
     from pipeline.console import print_json
-    from pipeline.ledger import roll_back
+    from pipeline.jobs.rollback import roll_back_run
 
     workspace, _ = open_project(project)
     with workspace.store.writing():
-        superseded = roll_back(workspace.store, run_id, workspace.now)
+        rolled = roll_back_run(workspace, run_id)
     if as_json:
-        print_json({"superseded": superseded})
+        print_json(
+            {
+                "run_id": rolled.run["run_id"],
+                "superseded": list(rolled.superseded),
+                "pages": [str(page) for page in rolled.pages],
+                "removed": [str(page) for page in rolled.removed],
+            }
+        )
         return
     say(
-        f"readers see run {run_id} again; superseded: {', '.join(superseded) or 'none'}. The"
-        " pages still show the run they were drawn for; `tenure score --as-of DATE` draws them"
-        " anew."
+        f"readers see run {rolled.run['run_id']} of {rolled.run['as_of']:%Y-%m-%d} again;"
+        f" taken back: {', '.join(rolled.superseded) or 'none'}. Pages drawn again:"
+        f" {', '.join(str(page) for page in rolled.pages)}"
     )
+    for page in rolled.removed:
+        say(f"  removed, it showed a run that was taken back: {page}")
+    if rolled.superseded:
+        say(
+            "  The same tables, settings and model do not publish it again; only `tenure rollback`"
+            " with its id does."
+        )
+    if rolled.model_in_use is not None:
+        say(
+            f"  Model {rolled.model_in_use} stays in use and scores the next date. Promote another"
+            " (`tenure train`, `tenure evaluate`, `tenure promote`) where it was the fault."
+        )
 
 
 def forget(

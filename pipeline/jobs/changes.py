@@ -41,7 +41,7 @@ from pipeline.jobs.past_runs import (
     past_workspace,
     same_version_needed,
 )
-from pipeline.ledger import markers, published_run, run_rows
+from pipeline.ledger import markers, published_run, run_before
 from pipeline.workspace import Workspace
 
 NEW, GONE, UNKNOWN, LEAVING = "new", "gone", "unknown", "leaving"
@@ -170,22 +170,13 @@ def _two_runs(
 
 def _run_before(workspace: Workspace, after: PastRun) -> PastRun:
     """The published run that came before another one, by date and then by when it was published."""
-    rows = run_rows(workspace.store)
-    order = ["as_of", "published_at"]
-    mine = rows[
-        (rows["target"] == after.row["target"]) & (rows["state"] == "published")
-    ].sort_values(order, kind="stable")
-    earlier = [
-        r
-        for r in mine.to_dict("records")
-        if tuple(r[c] for c in order) < tuple(after.row[c] for c in order)
-    ]
-    if not earlier:
+    before = run_before(workspace.store, after.row)
+    if before is None:
         raise NotFound(
             f"no run was published before {after.run_id} ({after.day}), so there is nothing to"
             " compare it with. Score again later, or name two runs with --from and --to."
         )
-    return PastRun({str(key): value for key, value in earlier[-1].items()})
+    return PastRun(before)
 
 
 def _side(workspace: Workspace, target: Target, run: PastRun) -> _Side:

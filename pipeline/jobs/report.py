@@ -35,6 +35,7 @@ from pipeline.reports.portfolio import PortfolioInputs, portfolio_page
 from pipeline.reports.pulse import pulse_page
 from pipeline.workspace import Workspace
 
+ACCOUNTS_FOLDER = "accounts"
 CHANGES_PAGE, PULSE_PAGE, PATTERNS_PAGE = "changes.html", "pulse.html", "patterns.html"
 _EARLIER_RUNS, _EARLIER_SCORES = 6, 500_000
 """Matured runs on the portfolio page, fewer where they are large; `tenure outcomes` has all."""
@@ -153,7 +154,7 @@ def write_account_page(workspace: Workspace, target: Target, explained: Explaine
     """Write the brief of one account; returns its path. Ids may hold any character and be of any
     length.
     """
-    folder = _folder(workspace, target, explained.score) / "accounts"
+    folder = _folder(workspace, target, explained.score) / ACCOUNTS_FOLDER
     folder.mkdir(exist_ok=True)
     path = folder / file_name(str(explained.score["account_id"]), ".html")
     _replace(

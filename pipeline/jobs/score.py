@@ -40,7 +40,7 @@ from pipeline.jobs.registry import need_version
 from pipeline.jobs.scoring_rows import ScoringRows, scoring_rows
 from pipeline.jobs.stage import load_staged, staged_versions
 from pipeline.jobs.terms import SEEN, TERMS, unseen_reason, unseen_terms
-from pipeline.ledger import append_run, current_run, open_ledger
+from pipeline.ledger import append_run, current_run, open_ledger, refuse_taken_back
 from pipeline.libraries import library_versions
 from pipeline.staging.staged import StagedSource
 from pipeline.storage import content_hash
@@ -371,6 +371,7 @@ def _publish(
         "accepted_stale": json.dumps(dict(accepted), sort_keys=True),
     }
     run_id = run_id_of(workspace, target, bundle, day, inputs)
+    refuse_taken_back(workspace.store, run_id)
     as_of = pd.Timestamp(day)
     common: dict[str, Any] = {
         "as_of": as_of,

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from features.errors import NotFound
-from pipeline.ledger import append_run, current_run, roll_back, run_rows
+from features.errors import GateRefused, NotFound
+from pipeline.ledger import append_run, current_run, refuse_taken_back, roll_back, run_rows
 from pipeline.storage import Store
 
 START = datetime(2025, 6, 1, 6)
@@ -122,13 +122,28 @@ def test_rollback_leaves_other_targets_alone(store: Store) -> None:
     assert current(store, "expansion") == "x"
 
 
-def test_scoring_again_after_a_rollback_publishes_again(store: Store) -> None:
+def test_a_run_taken_back_stays_back_unless_it_is_named(store: Store) -> None:
     """The same inputs give the same run_id, which then was superseded."""
     publish(store, "a")
     publish(store, "b", as_of_day=2, hour=1)
+    refuse_taken_back(store, "b")
     roll_back(store, "a", later(2))
-    publish(store, "b", as_of_day=2, hour=3)
+    with pytest.raises(GateRefused, match="run b of 2025-06-02 was taken back .*rolled back to a"):
+        refuse_taken_back(store, "b")
+    refuse_taken_back(store, "c")  # other inputs are another run
+    roll_back(store, "b", later(3))
+    refuse_taken_back(store, "b")
     assert current(store) == "b"
+
+
+def test_naming_one_run_leaves_others_back(store: Store) -> None:
+    for hour, run_id in enumerate("abc"):
+        publish(store, run_id, as_of_day=hour + 1, hour=hour)
+    roll_back(store, "a", later(4))
+    roll_back(store, "c", later(5))
+    assert current(store) == "c"
+    with pytest.raises(GateRefused):
+        refuse_taken_back(store, "b")
 
 
 def test_start_of_an_id_is_enough_unless_it_fits_several(store: Store) -> None:
