@@ -27,7 +27,7 @@ from features.sources.subscriptions import is_paid, is_running
 from features.sql import literal
 from features.terms import current_terms
 from features.windows import OPEN_END, US_PER_DAY, is_latest
-from models.targets import ENDS_OF_COVER, TargetRule
+from models.targets import CAUSES, ENDS_OF_COVER, Cause, TargetRule
 
 _PAID = is_paid("f")
 # Shares of an amount are compared as whole millionths, so that a tenth of 1,000 is 100 exactly.
@@ -235,33 +235,111 @@ group by 1, 2"""
 
 def _amount_change(target: TargetRule, source: SourceFacts) -> str:
     """Whether the monthly amount at the window's end is lower (or higher) than at its start, for
-    those still there.
+    those still there, by a cause that counts.
 
     A change of exactly `change_share` counts.
     """
     assert target.horizon_days is not None
-    as_of = f"s.as_of_day * {US_PER_DAY}"
     start = f"(s.as_of_day + {target.gap_days}) * {US_PER_DAY}"
     end = f"(s.as_of_day + {target.gap_days + target.horizon_days}) * {US_PER_DAY}"
-
-    def amount_at(instant: str) -> str:
-        return (
-            f"sum(case when f.starts_at < {instant} and (f.ends_at is null or f.ends_at >="
-            f" {instant}) then f.amount_per_month end)"
-        )
-
-    then, later = amount_at(start), amount_at(end)
-    change = f"{then} - {later}" if target.kind == "contraction" else f"{later} - {then}"
-    share = round(target.change_share * _MILLIONTHS)
-    changed = f"{change} > 0 and ({change}) * {_MILLIONTHS} >= {then} * {share}"
+    counted = _counted(target, source)
     return f"""
 select s.account_id, s.as_of_day,
-  case when {then} is null then max({start}) - 1 when {changed} then max({end}) - 1 end as event_us,
-  case when {amount_at(as_of)} is null then 1 else 0 end as ended_before,
+  case when s.amount_then is null then {start} - 1
+       when {_has_changed(target)} and {counted} then {end} - 1 end as event_us,
+  case when s.amount_now is null then 1 else 0 end as ended_before,
   cast(null as bigint) as contract_end_us, 1 as is_kind
+from ({_then_and_later(target, source)}) s"""
+
+
+def change_causes(target: TargetRule, source: SourceFacts) -> str:
+    """SELECT of account_id, as_of_day, cause: what the amount of each snapshot changed by inside
+    the label window, whether or not the target counts it; snapshots without a change are left out.
+    """
+    flags = _causes(target, source)
+    whens = " ".join(f"when {flags[cause]} then {literal(cause)}" for cause in CAUSES[:-1])
+    return f"""
+select s.account_id, s.as_of_day, case {whens} else {literal(CAUSES[-1])} end as cause
+from ({_then_and_later(target, source)}) s where {_has_changed(target)}"""
+
+
+def _then_and_later(target: TargetRule, source: SourceFacts) -> str:
+    """One row per snapshot: what ran at its date, at the window's start (`_then`) and at its end
+    (`_later`).
+    """
+    assert target.horizon_days is not None
+    instants = {
+        "now": f"s.as_of_day * {US_PER_DAY}",
+        "then": f"(s.as_of_day + {target.gap_days}) * {US_PER_DAY}",
+        "later": f"(s.as_of_day + {target.gap_days + target.horizon_days}) * {US_PER_DAY}",
+    }
+    values = {
+        "amount": ("sum", "f.amount_per_month"),
+        "seats": ("sum", "f.seats"),
+        "plan_first": ("min", "f.plan"),
+        "plan_last": ("max", "f.plan"),
+        "terms": ("count", "1"),
+        "discount": ("max", "f.discount_share"),
+    }
+    columns = [
+        f"{function}(case when f.starts_at < {instant} and (f.ends_at is null or f.ends_at >="
+        f" {instant}) then {value} end) as {name}_{when}"
+        for name, (function, value) in values.items()
+        for when, instant in instants.items()
+    ]
+    return f"""
+select s.account_id, s.as_of_day,
+  {f",{chr(10)}  ".join(columns)}
 from snapshots s
 left join {source.table} f on f.account_id = s.account_id and {_PAID} and {_LATEST}
 group by 1, 2"""
+
+
+def _has_changed(target: TargetRule) -> str:
+    return _is_more(target, "amount")
+
+
+def _is_more(target: TargetRule, name: str) -> str:
+    """SQL: of this there is more at the end (less, of a contraction), by `change_share` or more."""
+    then, later = f"s.{name}_then", f"s.{name}_later"
+    change = f"{then} - {later}" if target.kind == "contraction" else f"{later} - {then}"
+    share = round(target.change_share * _MILLIONTHS)
+    return f"({change} > 0 and ({change}) * {_MILLIONTHS} >= {then} * {share})"
+
+
+def _causes(target: TargetRule, source: SourceFacts) -> dict[Cause, str]:
+    """SQL for each cause but `price`: whether it is there.
+
+    Seats must make the change by themselves: one seat more beside a new price is a new price.
+    """
+    more, less = (">", "<") if target.kind == "contraction" else ("<", ">")
+    flags: dict[Cause, str] = {
+        "seats": _is_more(target, "seats"),
+        "plan": (
+            "(s.plan_first_later <> s.plan_first_then or s.plan_last_later <> s.plan_last_then)"
+        ),
+        "product": f"(s.terms_then {more} s.terms_later)",
+        "discount": f"(coalesce(s.discount_then, 0) {less} coalesce(s.discount_later, 0))",
+    }
+    needs: dict[Cause, str] = {"seats": "seats", "plan": "plan", "discount": "discount_share"}
+    return {
+        cause: flag if needs.get(cause, "amount_per_month") in source.mapped else "false"
+        for cause, flag in flags.items()
+    }
+
+
+def _counted(target: TargetRule, source: SourceFacts) -> str:
+    """SQL: the change is by a cause that counts; without seats and plans nothing tells them
+    apart.
+    """
+    if not target.causes or not {"seats", "plan"} & source.mapped:
+        return "true"
+    flags = _causes(target, source)
+    others = " or ".join(f"coalesce({flag}, false)" for flag in flags.values())
+    chosen = [f"coalesce({flags[cause]}, false)" for cause in target.causes if cause in flags]
+    if "price" in target.causes:
+        chosen.append(f"not ({others})")
+    return f"({' or '.join(chosen)})"
 
 
 def _first_event(condition: str, time: str, source: SourceFacts, *, is_once: bool) -> str:

@@ -19,6 +19,14 @@ CONTRACTUAL = frozenset(
     {"churn", "voluntary", "involuntary", "contraction", "expansion", "conversion"}
 )
 
+Cause = Literal["seats", "plan", "product", "discount", "price"]
+CAUSES: tuple[Cause, ...] = ("seats", "plan", "product", "discount", "price")
+"""What a monthly amount changed by; of several the first is the main one. `price` is what none of
+the others explains.
+"""
+CUSTOMERS_OWN: tuple[Cause, ...] = ("seats", "plan", "product")
+"""Causes that the customer chooses; a price and a discount are the vendor's own doing."""
+
 
 @dataclass(frozen=True)
 class TargetRule:
@@ -26,6 +34,7 @@ class TargetRule:
     into.
 
     `horizon_days` None means the next contract end. `event_names` keeps only those outcomes.
+    `causes` keeps only changes of the amount by one of them; empty: every change.
     """
 
     name: str
@@ -36,6 +45,7 @@ class TargetRule:
     event_names: tuple[str, ...] = ()
     first_event_only: bool = False
     change_share: float = 0.0
+    causes: tuple[Cause, ...] = ()
 
     @property
     def is_good(self) -> bool:

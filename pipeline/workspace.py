@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from features.errors import NotFound
 from features.snapshots import PopulationRule
-from models.targets import CONTRACTUAL, TargetRule
+from models.targets import CONTRACTUAL, CUSTOMERS_OWN, Cause, TargetRule
 from pipeline.config.schema import Project, Source, StoreSettings, Target
 from pipeline.storage import Store
 
@@ -89,7 +89,23 @@ def target_rule(target: Target) -> TargetRule:
         event_names=target.event_names,
         first_event_only=target.first_event_only,
         change_share=target.change_share,
+        causes=_causes(target),
     )
+
+
+def _causes(target: Target) -> tuple[Cause, ...]:
+    if target.causes is not None:
+        return target.causes
+    return CUSTOMERS_OWN if target.kind == "expansion" else ()
+
+
+def purpose_of(project: Project, target: Target) -> str:
+    """What the scores of a target are for: its own words, else those of the project, which speak
+    of what is to be avoided.
+    """
+    if target.purpose is not None:
+        return target.purpose
+    return "" if target_rule(target).is_good else project.objective.purpose
 
 
 def label_source(workspace: Workspace, target: Target) -> str:

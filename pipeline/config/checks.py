@@ -15,6 +15,7 @@ from zoneinfo import available_timezones
 from features.naming import LONGEST
 from features.sources import COMMON, CONTRACTS, Contract
 from models.declared import weights_problem
+from models.targets import CAUSES
 from pipeline.config.ranges import out_of_range
 from pipeline.config.schema import (
     ColumnRule,
@@ -415,6 +416,10 @@ def _target_source_problems(project: Project, path: Location, target: Target) ->
         yield Problem(
             (*path, "change_share"), 'goes with kind = "contraction" or "expansion" only.'
         )
+    if target.causes is not None and target.kind not in ("contraction", "expansion"):
+        yield Problem((*path, "causes"), 'goes with kind = "contraction" or "expansion" only.')
+    if target.causes == ():
+        yield Problem((*path, "causes"), f"is empty; choose of {', '.join(CAUSES)}.")
     needs = ("churn", "voluntary", "involuntary", "contraction", "expansion")
     if (
         target.kind in needs

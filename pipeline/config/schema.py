@@ -17,7 +17,7 @@ from models.declared import (
 )
 from models.declared import Rule as PointsRule
 from models.plan import LEAST, TrainingPlan
-from models.targets import TargetKind
+from models.targets import Cause, TargetKind
 
 _strict = ConfigDict(extra="forbid")
 Scalar = str | int | float | bool | date
@@ -321,6 +321,15 @@ class Target:
     """kind = "event": accounts that had one before the date are out of the population."""
     change_share: float = Field(default=0.0, ge=0, lt=1)
     """contraction and expansion: smallest change of the monthly amount that counts."""
+    causes: tuple[Cause, ...] | None = None
+    """contraction and expansion: changes that count, of seats, plan, product (a further term beside
+    the others), discount and price. Default of an expansion: seats, plan and product, for a price
+    rise is the vendor's own; of a contraction: all.
+    """
+    purpose: str | None = None
+    """What the scores of this target are for; default: `[objective] purpose`, which of a good event
+    is not said.
+    """
     population: Population = Field(default_factory=Population)
     dates: Dates = Field(default_factory=Dates)
     test: Test = Field(default_factory=Test)

@@ -33,7 +33,7 @@ from pipeline.reports.changes import changes_page
 from pipeline.reports.patterns import pattern_page
 from pipeline.reports.portfolio import PortfolioInputs, portfolio_page
 from pipeline.reports.pulse import pulse_page
-from pipeline.workspace import Workspace
+from pipeline.workspace import Workspace, purpose_of
 
 ACCOUNTS_FOLDER = "accounts"
 CHANGES_PAGE, PULSE_PAGE, PATTERNS_PAGE = "changes.html", "pulse.html", "patterns.html"
@@ -75,7 +75,10 @@ def write_reports(workspace: Workspace, target: Target, published: PublishedRun)
             band_table=bands,
             source_freshness=_freshness(published),
             previous_counts=published.previous_counts,
-            objective=asdict(workspace.project.objective),
+            objective={
+                **asdict(workspace.project.objective),
+                "purpose": purpose_of(workspace.project, target),
+            },
             now=workspace.now,
             project=workspace.project.name,
             target_kind=target.kind,

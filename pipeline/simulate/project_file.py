@@ -91,6 +91,9 @@ kind = "expansion"
 horizon_days = {horizon}
 grace_days = {grace}
 change_share = 0.05
+# A price rise is the vendor's own doing; what customers choose counts.
+causes = ["seats", "plan", "product"]
+purpose = "Offer seats or a larger plan to the accounts most likely to want them"
 population = {{ kind = "customers" }}
 dates = {{ every_days = {every}, first = {first}, last = {last} }}
 test = {{ count = 3 }}
