@@ -23,6 +23,7 @@ from pipeline.jobs.score import score_target
 from pipeline.jobs.stage import stage_sources
 from pipeline.ledger import current_run
 
+WRONG_OWNER = "CSM-99"
 NEXT_DAY = LATER + timedelta(days=1)
 MADE = re.compile(r"page made [^·<]*")
 
@@ -47,8 +48,8 @@ def draw_single_pages(company: Company, account: str) -> None:
 
 
 def score_badly(company: Company) -> str:
-    """A run on a table that went wrong: owners and names of accounts are gone."""
-    accounts = company.table("accounts").assign(owner="nobody", name="lost")
+    """A run on a table that went wrong: every account has one owner."""
+    accounts = company.table("accounts").assign(owner=WRONG_OWNER)
     company.replace_table("accounts", accounts)
     workspace, target = company.workspace(LATER)
     with connected() as connection:
@@ -74,14 +75,14 @@ def test_page_worklist_and_every_page_of_a_current_run_are_those_of_the_run_befo
     workspace, target = company_copy.workspace(LATER)
     write_changes_page(workspace, target, find_changes(workspace, target))
     shown = pages_of(company_copy)
-    assert bad in shown["portfolio.html"] and "nobody" in shown["worklist.csv"]
+    assert bad in shown["portfolio.html"] and WRONG_OWNER in shown["worklist.csv"]
     rolled = roll_back_run(company_copy.workspace(NEXT_DAY)[0], good[:8])
     assert rolled.superseded == (bad,) and rolled.run["run_id"] == good
     after = pages_of(company_copy)
     # With one run left nothing can have changed: the page of changes goes.
     assert {path.name for path in rolled.removed} == {"changes.html"}
     assert after.keys() == before.keys()
-    assert not [name for name, text in after.items() if bad in text or "nobody" in text]
+    assert not [name for name, text in after.items() if bad in text or WRONG_OWNER in text]
     assert after["worklist.csv"] == before["worklist.csv"]
     assert after["portfolio.html"] == before["portfolio.html"]
     assert after[f"accounts/{account}.html"] == before[f"accounts/{account}.html"]
