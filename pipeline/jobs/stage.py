@@ -72,6 +72,8 @@ def _write_bad_rows(workspace: Workspace, connection: Connection, staged: Sequen
     """Keep the bad rows of this reading, and none of an earlier one: they are raw, with all that
     people wrote.
     """
+    if not staged:
+        return
     store = workspace.store
     bad = pa.concat_tables(
         connection.sql(f"select * from quarantine_{name}").to_arrow_table() for name in staged

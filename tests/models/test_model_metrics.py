@@ -179,7 +179,7 @@ def test_one_class_gives_no_number_instead_of_a_false_one() -> None:
 
 
 def test_empty_input_is_refused() -> None:
-    with pytest.raises(ContractError, match="not empty"):
+    with pytest.raises(ContractError, match="not be empty"):
         metrics.intervals(np.zeros(0), np.zeros(0), pd.Series([], dtype=str))
 
 
