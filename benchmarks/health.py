@@ -89,6 +89,8 @@ def compare(
 ) -> dict[str, dict[str, Any]]:
     """Figures of every candidate."""
     rows, _, _ = load_training(workspace, target)
+    # A candidate that the gates refuse is judged all the same, not the scorecard in its place.
+    present = replace(present, basis="calibrated")
     own = own_date(workspace, target, present, rows)
     calendar = next(
         each.method for each in present.model.members if isinstance(each.method, ContractCalendar)
