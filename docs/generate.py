@@ -64,6 +64,9 @@ _PLACES = {
     "RuleCondition": "A condition: `when = [{ ... }]`",
     "ScaleAnchors": "`[scale]`",
     "Score": "`[score]`",
+    "AlertRule": "`[[alerts]]`",
+    "Alerting": "`[alerting]`",
+    "Sender": "`[[alerting.senders]]`",
     "StoreSettings": "`[store]`",
     "Mlflow": "`[mlflow]`",
 }
@@ -144,6 +147,17 @@ _MEANINGS = {
         "how long replaced versions of staged tables are kept, so that `replay` and `changes` can"
         " go back"
     ),
+    ("AlertRule", "name"): "names the rule in lists and messages; each needs its own",
+    ("AlertRule", "kind"): "what it waits for; see [alerts](../how-to/alerts.md)",
+    ("Sender", "name"): "names the sender in `deliveries`; each needs its own",
+    (
+        "Sender",
+        "kind",
+    ): "JSON lines, a JSON post for each alert, the same as Slack reads it, or mail",
+    ("Sender", "port"): "mail: its port",
+    ("Sender", "user"): "mail: who signs in; default: nobody does",
+    ("Alerting", "senders"): "see [senders](#alertingsenders)",
+    ("Project", "alerting"): "see [alerting](#alerting)",
     ("Mlflow", "tracking_uri"): "address of an MLflow server; default: everything under `mlruns/`",
     **{
         ("Project", table): f"see [{table}](#{table})"
@@ -156,6 +170,7 @@ _MEANINGS = {
             "actions",
             "rules",
             "scale",
+            "alerts",
             "store",
             "mlflow",
             "targets",

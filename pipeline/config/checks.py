@@ -28,7 +28,7 @@ from pipeline.config.schema import (
     Target,
     Test,
 )
-from pipeline.edge.locations import shown_location
+from pipeline.edge.locations import has_secret, shown_location
 
 # Names become table and column names in SQL that runs on DuckDB and Spark without quotes.
 PLAIN_NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -85,6 +85,7 @@ def project_problems(project: Project) -> list[Problem]:
             for p in _target_problems(project, index, target)
         ),
         *_bench_problems(project),
+        *_alert_problems(project),
     ]
 
 
@@ -635,6 +636,35 @@ def _bench_problems(project: Project) -> Iterator[Problem]:
     wrong = weights_problem(project.bench.weights) if project.bench.weights else None
     if wrong:
         yield Problem(("bench", "weights"), wrong)
+
+
+# --- alerts
+# ----------------------------------------------------------------------------------------
+
+
+def _alert_problems(project: Project) -> Iterator[Problem]:
+    senders = project.alerting.senders
+    lists: tuple[tuple[Location, list[str]], ...] = (
+        (("alerts",), [rule.name for rule in project.alerts]),
+        (("alerting", "senders"), [sender.name for sender in senders]),
+    )
+    for path, names in lists:
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                yield Problem(
+                    (*path, index, "name"), f'"{name}" is used twice; each needs a name of its own.'
+                )
+    for index, sender in enumerate(senders):
+        place: Location = ("alerting", "senders", index, "url")
+        if sender.url is None or sender.url.startswith("env:"):
+            continue
+        if not sender.url.startswith(("http://", "https://")):
+            yield Problem(place, 'must begin with https:// or http://, or be "env:NAME".')
+        elif has_secret(sender.url) or sender.kind == "slack":
+            yield Problem(
+                place,
+                'may hold a secret; keep it in an environment variable and write "env:NAME".',
+            )
 
 
 def _sorted_problems(path: Location, days: tuple[date, ...]) -> Iterator[Problem]:

@@ -20,6 +20,15 @@ from models.plan import LEAST, TrainingPlan
 from models.targets import Cause, TargetKind
 
 _strict = ConfigDict(extra="forbid")
+AlertKind = Literal[
+    "crossing",
+    "sudden_drop",
+    "slow_decline",
+    "renewal_ahead",
+    "strategic",
+    "notice",
+    "payment",
+]
 Scalar = str | int | float | bool | date
 
 
@@ -542,6 +551,113 @@ class Score:
 
 
 @dataclass(frozen=True, config=_strict)
+class AlertRule:
+    """When the owner of an account is told. Without any, six default rules hold; a declared list
+    replaces them.
+    """
+
+    name: str
+    kind: AlertKind
+    enter: int | None = Field(default=None, ge=0, le=100)
+    """An episode begins at this score or below; default: the last score of band at_risk."""
+    leave: int | None = Field(default=None, ge=0, le=100)
+    """It is over at this score or above; default: ten points above `enter`."""
+    points: float | None = Field(default=None, gt=0, le=100)
+    """Least fall below what is usual for the account, by what the customer did. Default: 8, of a
+    sudden drop 15, of a slow decline 12. An account that wobbles more by itself must fall further.
+    """
+    within_days: int | None = Field(default=None, ge=1)
+    """Days in which the fall happened (sudden_drop 28, slow_decline 182), or until the contract
+    ends (renewal_ahead 90).
+    """
+    overdue_days: int = Field(default=14, ge=1)
+    """payment: an invoice is unpaid so many days after it was due."""
+    value_at_least: float | None = Field(default=None, ge=0)
+    """Only accounts that are worth so much a year."""
+    segments: tuple[str, ...] = ()
+    """Only accounts of these segments."""
+    to: str | None = None
+    """Who is told, instead of the account's owner; strategic needs it."""
+    play: str | None = None
+    """What to do, in your words or as the name of a play; it stands in the message."""
+    due_days: int = Field(default=7, ge=0)
+    """Days until the owner should have acted."""
+    cooldown_days: int = Field(default=28, ge=0)
+    """After an episode the account is left in peace by this rule for so many days."""
+
+    @model_validator(mode="after")
+    def _edges(self) -> "AlertRule":
+        if self.enter is not None and self.leave is not None and self.leave <= self.enter:
+            raise ValueError("leave must be above enter, or a score that jitters opens it again")
+        if self.kind == "strategic" and not (self.to and (self.value_at_least or self.segments)):
+            raise ValueError(
+                'kind = "strategic" needs to (who is told) and value_at_least or segments'
+            )
+        return self
+
+
+@dataclass(frozen=True, config=_strict)
+class Sender:
+    """Where alerts go. Passwords, tokens and addresses that are secret come from the environment:
+    `"env:NAME"`.
+    """
+
+    name: str
+    kind: Literal["file", "webhook", "slack", "mail"]
+    path: str | None = None
+    """file: JSON lines are appended to it, relative to tenure.toml."""
+    url: str | None = None
+    """webhook and slack: where to post, or `env:NAME`; an address that holds a secret must be
+    `env:NAME`.
+    """
+    token: str | None = None
+    """webhook: `env:NAME` of a bearer token."""
+    host: str | None = None
+    """mail: the server."""
+    port: int = Field(default=587, ge=1, le=65535)
+    user: str | None = None
+    password: str | None = None
+    """mail: `env:NAME`."""
+    encryption: Literal["starttls", "tls", "none"] = "starttls"
+    """mail: `none` sends no password."""
+    sender: str | None = None
+    """mail: the address that digests come from."""
+    to: str | None = None
+    """mail: who gets the digest of an owner without an address."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Sender":
+        needed = {
+            "file": ("path",),
+            "webhook": ("url",),
+            "slack": ("url",),
+            "mail": ("host", "sender", "to"),
+        }
+        missing = [key for key in needed[self.kind] if getattr(self, key) is None]
+        if missing:
+            raise ValueError(f'kind = "{self.kind}" needs {" and ".join(missing)}')
+        for key in ("token", "password"):
+            if getattr(self, key) is not None and not getattr(self, key).startswith("env:"):
+                raise ValueError(f'{key} must be "env:NAME": secrets stay out of the file')
+        if self.password is not None and self.encryption == "none":
+            raise ValueError('password needs encryption = "starttls" or "tls"')
+        return self
+
+
+@dataclass(frozen=True, config=_strict)
+class Alerting:
+    """How many alerts there may be, and where they go; nothing here moves a score."""
+
+    per_owner_and_week: int = Field(default=5, ge=1)
+    """The most urgent are told first, by value at risk; the others wait and are counted."""
+    operator: str = "operator"
+    """Who is told of feeds and models: an address, or a name in `addresses`."""
+    addresses: dict[str, str] = Field(default_factory=dict)
+    """Owner -> mail address; an owner that is an address needs none."""
+    senders: tuple[Sender, ...] = ()
+
+
+@dataclass(frozen=True, config=_strict)
 class StoreSettings:
     """Where everything the pipeline writes goes."""
 
@@ -585,5 +701,7 @@ class Project:
     rules: tuple[ScoringRule, ...] = ()
     scale: ScaleAnchors = Field(default_factory=ScaleAnchors)
     score: Score = Field(default_factory=Score)
+    alerts: tuple[AlertRule, ...] = ()
+    alerting: Alerting = Field(default_factory=Alerting)
     store: StoreSettings = Field(default_factory=StoreSettings)
     mlflow: Mlflow = Field(default_factory=Mlflow)

@@ -1,5 +1,6 @@
 """The project file: every mistake told with file, line, what is allowed and the nearest name."""
 
+import re
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -332,3 +333,49 @@ def test_lines_survive_all_of_toml() -> None:
         ("h", 1, "o"): 16,
     }
     assert {path: lines[path] for path in expected} == expected
+
+
+ALERTS = """
+[[alerts]]
+name = "at risk"
+kind = "crossing"
+enter = 30
+[alerting]
+per_owner_and_week = 3
+[[alerting.senders]]
+name = "hook"
+kind = "webhook"
+url = "https://hooks.example.com/tenure"
+token = "env:HOOK_TOKEN"
+"""
+
+
+def test_alerts_move_no_result(tmp_path: Path) -> None:
+    file = tmp_path / "tenure.toml"
+    file.write_text(SMALLEST)
+    before = config_hash(read_project(tmp_path))
+    file.write_text(SMALLEST + ALERTS)
+    project = read_project(tmp_path)
+    assert project.alerts[0].enter == 30 and project.alerting.senders[0].name == "hook"
+    assert config_hash(project) == before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('"env:HOOK_TOKEN"', '"s3cret"', 'token must be "env:NAME": secrets stay out of the file'),
+        ("https://hooks", "https://ann:s3cret@hooks", "url: may hold a secret"),
+        ("https://hooks", "ftp://hooks", "url: must begin with https://"),
+        ('"webhook"', '"slack"', "url: may hold a secret"),
+        ('"webhook"', '"file"', 'kind = "file" needs path'),
+        ("enter = 30", "enter = 30\nleave = 30", "leave must be above enter"),
+        ('"crossing"', '"strategic"', 'kind = "strategic" needs to'),
+        ("[alerting]", '[[alerts]]\nname = "at risk"\nkind = "notice"\n[alerting]', "used twice"),
+    ],
+)
+def test_mistakes_about_alerts_are_told(tmp_path: Path, old: str, new: str, words: str) -> None:
+    assert old in ALERTS
+    (tmp_path / "tenure.toml").write_text(SMALLEST + ALERTS.replace(old, new))
+    with pytest.raises(ConfigError, match=re.escape(words)) as told:
+        read_project(tmp_path)
+    assert "s3cret" not in str(told.value)
