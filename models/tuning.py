@@ -14,9 +14,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from models.calibration import CalibratedLoss
 from models.dataset import TrainingSet
 from models.methods import ContractCalendar
-from models.methods.base import Floats, mean_log_loss
+from models.methods.base import Floats
 from models.methods.gradient_boosting import UNTUNED, BoostingSettings
 from models.methods.logistic import Logistic
 from models.plan import TrainingPlan
@@ -56,7 +57,7 @@ class TuningResult:
     """The chosen settings, and every trial.
 
     `trials` has one row per trial: `trial`, `state` (complete or pruned), `log_loss` (mean over
-    tuning blocks, weighted by rows; raw margins, not yet calibrated), `trees`, `logistic_share` and
+    tuning blocks after a cross-fitted sigmoid, weighted by rows), `trees`, `logistic_share` and
     the settings.
     """
 
@@ -98,7 +99,8 @@ def tune(
 ) -> TuningResult:
     """Search with Optuna's TPE for the blend with the smallest log loss on the tuning blocks.
 
-    The first trial is the untuned reference, so the result is never worse than it on these blocks.
+    Trials are judged as they will be used, after a cross-fitted sigmoid on each block. The first
+    trial is the untuned reference, so the result is never worse than it on these blocks.
     A trial's number seeds its sampler: a search resumed from `journal` equals an uninterrupted one.
 
     Parameters
@@ -162,10 +164,9 @@ class _Prepared:
     train: TrainingSet
     validation: TrainingSet
     values: Floats
-    labels: NDArray[np.int8]
+    judge: CalibratedLoss
     train_rows: lgb.Dataset
     """Binned once for all trials; only its weights change."""
-    validation_rows: lgb.Dataset
     logistic_margin: Floats
     beside: Floats
     """What the contract calendar says of the validation rows; 0 without one."""
@@ -173,7 +174,7 @@ class _Prepared:
 
     @property
     def size(self) -> int:
-        return len(self.labels)
+        return len(self.validation)
 
 
 def _prepare(
@@ -192,21 +193,12 @@ def _prepare(
         params=parameters,
         free_raw_data=False,
     ).construct()
-    held_out = lgb.Dataset(
-        validation.features.to_numpy(),
-        label=validation.labels.astype(np.float64),
-        reference=rows,
-        init_score=None if timing is None else beside,
-        params=parameters,
-        free_raw_data=False,
-    ).construct()
     return _Prepared(
         train,
         validation,
         validation.features.to_numpy(),
-        validation.labels,
+        _judge(validation),
         rows,
-        held_out,
         np.zeros(len(validation)),
         beside,
     )
@@ -247,17 +239,16 @@ def choose_l2(
         )
         beside = parts.beside(validation.features)
         paths.append([beside + method.margin(validation.features) for method in fitted])
-    labels = [validation.labels for _, validation in pairs]
-    losses = [
-        pooled_log_loss([path[number] for path in paths], labels) for number in range(len(L2_GRID))
-    ]
+    losses = sum(
+        _judge(validation).of(np.asarray(path)) * len(validation)
+        for path, (_, validation) in zip(paths, pairs, strict=True)
+    )
     best = int(np.argmin(losses))
     return L2_GRID[best], [path[best] for path in paths]
 
 
-def pooled_log_loss(margins: list[Floats], labels: list[NDArray[np.int8]]) -> float:
-    """Return the mean log loss over blocks, each weighted by its rows."""
-    return mean_log_loss(np.concatenate(margins), np.concatenate(labels))
+def _judge(validation: TrainingSet) -> CalibratedLoss:
+    return CalibratedLoss(validation.labels, validation.keys["account_id"])
 
 
 def _study(journal: Path | None) -> "optuna.Study":
@@ -388,10 +379,9 @@ def _evaluate(
     tables: list[NDArray[np.float64]] = []
     # The largest block first: what is hopeless there is given up before the others are fitted.
     for step, block in enumerate(sorted(blocks, key=lambda each: -each.size)):
-        staged = staged_margins(
-            boosting, block, training_set, plan, row_weights(block.train.keys, half_life)
-        )
-        tables.append(_losses(staged, block) * block.size)
+        weights = row_weights(block.train.keys, half_life)
+        staged = staged_losses(boosting, block, training_set, plan, weights)
+        tables.append(staged * block.size)
         if len(blocks) > 1:
             trial.report(float(tables[-1].min() / block.size), step)
             if step + 1 < len(blocks) and trial.should_prune():
@@ -407,17 +397,6 @@ def _evaluate(
     return float(mean[stage, share]), trees, SHARES[int(share)]
 
 
-def _losses(staged: list[Floats], block: _Prepared) -> Floats:
-    """Log loss per number of trees and linear share, shape (n_stages, n_shares)."""
-    line, labels = block.logistic_margin, block.labels
-    return np.asarray(
-        [
-            [mean_log_loss(share * line + (1 - share) * trees, labels) for share in SHARES]
-            for trees in staged
-        ]
-    )
-
-
 def _most_trees(boosting: BoostingSettings, plan: TrainingPlan) -> int:
     """Trees after which a learning rate has had its say: 9 / rate (180 at 0.05), within the
     budget.
@@ -425,41 +404,42 @@ def _most_trees(boosting: BoostingSettings, plan: TrainingPlan) -> int:
     return min(plan.max_trees, math.ceil(9.0 / boosting.learning_rate / CHECK_EVERY) * CHECK_EVERY)
 
 
-def staged_margins(
+def staged_losses(
     boosting: BoostingSettings,
     block: _Prepared,
     training_set: TrainingSet,
     plan: TrainingPlan,
     weights: Floats | None,
-) -> list[Floats]:
-    """Return validation margins after every `CHECK_EVERY` trees, until the loss has stopped
-    falling.
+) -> Floats:
+    """Return the validation loss after every `CHECK_EVERY` trees at each linear share, until that
+    of the trees alone has stopped falling: shape (n_stages, n_shares).
     """
     parameters = boosting.parameters(
         training_set.signals, seed=plan.seed, threads=plan.threads, is_event_good=plan.is_event_good
     )
     block.train_rows.set_weight(weights)
-    booster = lgb.train(
-        {**parameters, "metric": "binary_logloss"},
-        block.train_rows,
-        num_boost_round=_most_trees(boosting, plan),
-        valid_sets=[block.validation_rows],
-        callbacks=[lgb.early_stopping(PATIENCE, verbose=False)],
-    )
-    margin = block.beside
-    staged = []
-    for start in range(0, booster.current_iteration(), CHECK_EVERY):
+    booster = lgb.Booster(parameters, block.train_rows)
+    shares = np.asarray(SHARES)
+    margin, losses = block.beside, []
+    for _ in range(0, _most_trees(boosting, plan), CHECK_EVERY):
+        first = booster.current_iteration()
+        for _ in range(CHECK_EVERY):
+            booster.update()
         margin = margin + np.asarray(
             booster.predict(
                 block.values,
                 raw_score=True,
-                start_iteration=start,
+                start_iteration=first,
                 num_iteration=CHECK_EVERY,
                 num_threads=plan.threads,
             )
         )
-        staged.append(margin)
-    return staged
+        blends = np.outer(1.0 - shares, margin) + np.outer(shares, block.logistic_margin)
+        losses.append(block.judge.of(blends))
+        alone = [loss[0] for loss in losses]
+        if len(alone) - 1 - int(np.argmin(alone)) >= PATIENCE // CHECK_EVERY:
+            break
+    return np.asarray(losses)
 
 
 def _settings(trial: Any, l2: float) -> BlendSettings:
@@ -516,7 +496,10 @@ def _result(study: "optuna.Study", blocks: list[_Prepared], plan: TrainingPlan) 
         pd.DataFrame(rows),
         float(study.best_value),
         float(finished[0].value),
-        pooled_log_loss(
-            [block.logistic_margin for block in blocks], [block.labels for block in blocks]
-        ),
+        _log_loss_of_lines(blocks),
     )
+
+
+def _log_loss_of_lines(blocks: list[_Prepared]) -> float:
+    losses = [float(block.judge.of(block.logistic_margin[None, :])[0]) for block in blocks]
+    return float(np.average(losses, weights=[block.size for block in blocks]))

@@ -7,12 +7,14 @@ from models.calibration.bent import (
     read_calibrator,
     straightened,
 )
+from models.calibration.cross_fitted import CalibratedLoss, fit_sigmoids
 from models.calibration.interval import Interval, fit_interval, period_sd
 from models.calibration.platt import Platt, after_drift, at_level, fit_platt
 from models.methods.base import logit
 
 __all__ = [
     "Bent",
+    "CalibratedLoss",
     "Interval",
     "Platt",
     "ScoredPeriod",
@@ -21,6 +23,7 @@ __all__ = [
     "bent_if_better",
     "fit_interval",
     "fit_platt",
+    "fit_sigmoids",
     "logit",
     "period_sd",
     "read_calibrator",
