@@ -284,12 +284,7 @@ def _calibrated(test: TestFigures) -> Gate:
             else "the model expects too few events"
         )
     if not wrong:
-        said = (
-            f"with fewer than {FEW_TEST_EVENTS} accounts with the event only a large error would"
-            " show, and none does"
-            if is_few
-            else "the chances came true on the test"
-        )
+        said = _what_held(test, is_few=is_few)
         return Gate(name, True, f"{said}: {figures}.")
     return Gate(
         name,
@@ -297,6 +292,25 @@ def _calibrated(test: TestFigures) -> Gate:
         f"{' and '.join(wrong)}: {figures}. Move the training dates closer to today, or correct the"
         " level with newer outcomes: `tenure recalibrate` (with --candidate for a candidate).",
     )
+
+
+def _what_held(test: TestFigures, *, is_few: bool) -> str:
+    """What chances that pass may be praised for: an error that is allowed is named all the same."""
+    if is_few:
+        return (
+            f"with fewer than {FEW_TEST_EVENTS} accounts with the event only a large error would"
+            " show, and none does"
+        )
+    mean, rate = test.metrics.mean_probability.value, test.metrics.rate
+    slope = test.metrics.calibration_slope
+    off = []
+    if not rate.low <= mean <= rate.high:
+        off.append("too high" if mean > rate.value else "too low")
+    if not slope.low <= 1.0 <= slope.high:
+        off.append("too extreme" if slope.value < 1 else "too timid")
+    if not off:
+        return "the chances came true on the test"
+    return f"the chances are {' and '.join(off)}, by more than luck but less than would refuse them"
 
 
 def _slope_holds(test: TestFigures) -> bool:

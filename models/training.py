@@ -14,7 +14,6 @@ from features.errors import ContractError
 from models import leakage
 from models.calibration import (
     Bent,
-    CalibratedLoss,
     Interval,
     Platt,
     ScoredPeriod,
@@ -44,7 +43,7 @@ from models.methods import (
     season_columns,
     season_spread,
 )
-from models.methods.base import Floats
+from models.methods.base import Floats, mean_log_loss
 from models.model import ChanceAtDecision, Member, Model, at_decision, decides, references
 from models.plan import TrainingPlan
 from models.splits import Block, Folds, searched, temporal_folds, thinned
@@ -409,19 +408,16 @@ def _few_events_recipe(
 def _pooled_calibrated_loss(
     recipe: Recipe, pairs: list[tuple[TrainingSet, TrainingSet]], seed: int
 ) -> float:
-    """Log loss after one cross-fitted sigmoid for all blocks, since a scorecard's margin has no
-    scale of its own.
+    """Log loss after one sigmoid for all blocks, since a scorecard's margin has no scale of its
+    own.
     """
     members = [recipe(train, seed) for train, _ in pairs]
     margin = np.concatenate(
         [_margin(part, later.features) for part, (_, later) in zip(members, pairs, strict=True)]
     )
-    judge = CalibratedLoss(
-        np.concatenate([later.labels for _, later in pairs]),
-        pd.concat([later.keys["account_id"] for _, later in pairs]),
-        is_log_odds=_is_log_odds(members[0]),
-    )
-    return float(judge.of(margin[None, :])[0])
+    labels = np.concatenate([later.labels for _, later in pairs])
+    calibrator = fit_platt(margin, labels, is_log_odds=_is_log_odds(members[0]))
+    return mean_log_loss(calibrator.logit(margin), labels)
 
 
 def _margin(members: tuple[Member, ...], features: pd.DataFrame) -> Floats:

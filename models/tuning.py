@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from models.calibration import CalibratedLoss
+from models.calibration import losses_at_level
 from models.dataset import TrainingSet
 from models.methods import ContractCalendar
 from models.methods.base import Floats
@@ -57,7 +57,7 @@ class TuningResult:
     """The chosen settings, and every trial.
 
     `trials` has one row per trial: `trial`, `state` (complete or pruned), `log_loss` (mean over
-    tuning blocks after a cross-fitted sigmoid, weighted by rows), `trees`, `logistic_share` and
+    tuning blocks at their level, weighted by rows), `trees`, `logistic_share` and
     the settings.
     """
 
@@ -99,9 +99,9 @@ def tune(
 ) -> TuningResult:
     """Search with Optuna's TPE for the blend with the smallest log loss on the tuning blocks.
 
-    Trials are judged as they will be used, after a cross-fitted sigmoid on each block. The first
-    trial is the untuned reference, so the result is never worse than it on these blocks.
-    A trial's number seeds its sampler: a search resumed from `journal` equals an uninterrupted one.
+    Trials are judged at the level of each block (`losses_at_level`). The first trial is the untuned
+    reference, so the result is never worse than it on these blocks. A trial's number seeds its
+    sampler: a search resumed from `journal` equals an uninterrupted one.
 
     Parameters
     ----------
@@ -164,7 +164,6 @@ class _Prepared:
     train: TrainingSet
     validation: TrainingSet
     values: Floats
-    judge: CalibratedLoss
     train_rows: lgb.Dataset
     """Binned once for all trials; only its weights change."""
     logistic_margin: Floats
@@ -197,7 +196,6 @@ def _prepare(
         train,
         validation,
         validation.features.to_numpy(),
-        _judge(validation),
         rows,
         np.zeros(len(validation)),
         beside,
@@ -240,15 +238,11 @@ def choose_l2(
         beside = parts.beside(validation.features)
         paths.append([beside + method.margin(validation.features) for method in fitted])
     losses = sum(
-        _judge(validation).of(np.asarray(path)) * len(validation)
+        losses_at_level(np.asarray(path), validation.labels) * len(validation)
         for path, (_, validation) in zip(paths, pairs, strict=True)
     )
     best = int(np.argmin(losses))
     return L2_GRID[best], [path[best] for path in paths]
-
-
-def _judge(validation: TrainingSet) -> CalibratedLoss:
-    return CalibratedLoss(validation.labels, validation.keys["account_id"])
 
 
 def _study(journal: Path | None) -> "optuna.Study":
@@ -435,7 +429,7 @@ def staged_losses(
             )
         )
         blends = np.outer(1.0 - shares, margin) + np.outer(shares, block.logistic_margin)
-        losses.append(block.judge.of(blends))
+        losses.append(losses_at_level(blends, block.validation.labels))
         alone = [loss[0] for loss in losses]
         if len(alone) - 1 - int(np.argmin(alone)) >= PATIENCE // CHECK_EVERY:
             break
@@ -501,5 +495,8 @@ def _result(study: "optuna.Study", blocks: list[_Prepared], plan: TrainingPlan) 
 
 
 def _log_loss_of_lines(blocks: list[_Prepared]) -> float:
-    losses = [float(block.judge.of(block.logistic_margin[None, :])[0]) for block in blocks]
+    losses = [
+        losses_at_level(block.logistic_margin[None, :], block.validation.labels)[0]
+        for block in blocks
+    ]
     return float(np.average(losses, weights=[block.size for block in blocks]))

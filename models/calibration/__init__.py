@@ -7,14 +7,12 @@ from models.calibration.bent import (
     read_calibrator,
     straightened,
 )
-from models.calibration.cross_fitted import CalibratedLoss, fit_sigmoids
 from models.calibration.interval import Interval, fit_interval, period_sd
-from models.calibration.platt import Platt, after_drift, at_level, fit_platt
+from models.calibration.platt import Platt, after_drift, at_level, fit_platt, losses_at_level
 from models.methods.base import logit
 
 __all__ = [
     "Bent",
-    "CalibratedLoss",
     "Interval",
     "Platt",
     "ScoredPeriod",
@@ -23,8 +21,8 @@ __all__ = [
     "bent_if_better",
     "fit_interval",
     "fit_platt",
-    "fit_sigmoids",
     "logit",
+    "losses_at_level",
     "period_sd",
     "read_calibrator",
     "straightened",

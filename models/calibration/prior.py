@@ -71,6 +71,23 @@ class PriorCheck:
             f" {self.shift_high:+.2f})."
         )
 
+    def warning(self, past: str) -> str | None:
+        """What readers of chances must know, with the next step; None where the level holds.
+
+        Parameters
+        ----------
+        past
+            What those with the event did: "left".
+        """
+        if not self.has_moved:
+            return None
+        side = "low" if self.shift > 0 else "high"
+        return (
+            f"Chances read too {side}: where the outcome is known since the model learned,"
+            f" {self.mean_probability:.1%} were expected and {self.rate:.1%} {past}. To correct"
+            " this, run `tenure recalibrate`."
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         return asdict(self) | {"has_moved": self.has_moved}

@@ -34,7 +34,7 @@ class Recalibrated:
     check: PriorCheck
     version: str | None
     log_loss_before: float | None
-    """On the newest date, which the correction has not seen."""
+    """On the rows that judge, which the correction has not seen."""
     log_loss_after: float | None
 
 
@@ -44,8 +44,9 @@ def recalibrate_target(
     """Shift the calibrator's intercept to labels newer than the training, if they have moved beyond
     chance.
 
-    All newer dates but the last correct; the last one judges. The trees, their points' proportions
-    and the scale stay: the new version differs in its calibrator alone.
+    All newer dates but the last correct; the last one judges. Where only one date is newer, half of
+    its accounts correct and the others judge. The trees, their points' proportions and the scale
+    stay: the new version differs in its calibrator alone.
 
     Parameters
     ----------
@@ -57,7 +58,7 @@ def recalibrate_target(
     Raises
     ------
     ConfigError
-        When the version publishes a scorecard, or fewer than two dates are newer than the training.
+        When the version publishes a scorecard, or no outcome is newer than the training.
     GateRefused
         When the level moved and the newest date does not confirm it, or refuses the candidate all
         the same.
@@ -166,31 +167,37 @@ def _require(evaluation: VersionEvaluation, bundle: Bundle, newest: TrainingSet)
 def _newer(
     rows: TrainingSet, last_as_of: str, target: Target, *, complete: bool
 ) -> tuple[TrainingSet, TrainingSet]:
-    """Labelled rows after the training: those that correct, and those of the newest date, that
-    judge.
+    """Labelled rows after the training: those that correct, and those that judge.
 
-    With `complete` only rows whose outcome was known before the newest date correct.
+    The newest date judges; where it is the only one, every second account does. With `complete`
+    only rows whose outcome was known before the newest date correct: who asks to be used is judged
+    on a date that nothing has been learned from.
     """
     as_of = rows.keys["as_of"]
     dates = np.sort(as_of[as_of > pd.Timestamp(last_as_of)].unique())
-    if len(dates) < 2:
+    if len(dates) == 0:
         raise ConfigError(
-            f"{len(dates)} dates of target {target.name!r} have labels newer than the training"
-            f" (until {last_as_of}); two are needed, one to correct and one to judge. Run `tenure"
-            " features` when newer labels are complete."
+            f"no outcome of target {target.name!r} is newer than the training (until"
+            f" {last_as_of}), so there is nothing to correct its level with. Run `tenure features`"
+            " when newer outcomes are known."
         )
-    is_newest = (as_of == dates[-1]).to_numpy()
-    corrects = (as_of > pd.Timestamp(last_as_of)).to_numpy() & ~is_newest
+    judges = (as_of == dates[-1]).to_numpy()
     if complete:
+        corrects = (as_of > pd.Timestamp(last_as_of)).to_numpy() & ~judges
         corrects &= (rows.keys["label_until"] <= dates[-1]).to_numpy()
-    if not corrects.any():
+    elif len(dates) == 1:
+        is_other = pd.factorize(rows.keys["account_id"], sort=True)[0] % 2 == 1
+        corrects, judges = judges & ~is_other, judges & is_other
+    else:
+        corrects = (as_of > pd.Timestamp(last_as_of)).to_numpy() & ~judges
+    if not corrects.any() or not judges.any():
         raise ConfigError(
             f"no outcome of target {target.name!r} is newer than the training (until {last_as_of})"
             f" and was known before the newest date ({pd.Timestamp(dates[-1]):%Y-%m-%d}), so"
             " there is no outcome to correct the level with and judge it on. Hold out more dates in"
             " [targets.test]."
         )
-    return rows.rows(corrects), rows.rows(is_newest)
+    return rows.rows(corrects), rows.rows(judges)
 
 
 def _loss(bundle: Bundle, calibrator: Platt, rows: TrainingSet) -> float:

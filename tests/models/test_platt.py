@@ -4,7 +4,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.calibration import Interval, Platt, after_drift, at_level, fit_interval, fit_platt
+from models.calibration import (
+    Interval,
+    Platt,
+    after_drift,
+    at_level,
+    fit_interval,
+    fit_platt,
+    losses_at_level,
+)
+from models.methods.base import mean_log_loss
 
 
 def _margins(rows: int, slope: float = 1.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -119,3 +128,23 @@ def test_few_accounts_move_no_level() -> None:
     margin = np.full(60, -1.0)
     labels = np.array([1, 0, 0] * 20, dtype=np.int8)
     assert after_drift(Platt(), margin, labels, accounts=6).intercept == 0.0
+
+
+def test_candidates_are_judged_at_the_level_of_the_rows_and_nothing_else_is_taken_out() -> None:
+    margin, labels = _margins(4_000)
+    candidates = np.array([margin, margin + 3.0, 0.5 * margin, np.full(4_000, 2.0)])
+    right, moved, shy, constant = losses_at_level(candidates, labels)
+    level = at_level(Platt(), margin, labels).intercept
+    assert right == pytest.approx(mean_log_loss(margin + level, labels), abs=1e-9)
+    assert moved == pytest.approx(right, abs=1e-7)
+    assert right + 0.01 < shy < constant
+    rate = labels.mean()
+    entropy = -rate * np.log(rate) - (1 - rate) * np.log(1 - rate)
+    assert constant == pytest.approx(entropy, abs=1e-6)
+
+
+@pytest.mark.parametrize("outcome", [0, 1])
+def test_candidates_are_judged_where_all_rows_have_one_outcome(outcome: int) -> None:
+    margin, _ = _margins(200)
+    losses = losses_at_level(margin[None, :], np.full(200, outcome, dtype=np.int8))
+    assert 0.0 < losses[0] < 0.1

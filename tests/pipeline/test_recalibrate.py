@@ -103,7 +103,7 @@ def test_rows_that_set_a_candidates_level_were_complete_before_the_date_that_jud
     assert (earlier.keys["label_until"] <= newest.keys["as_of"].iloc[0]).all()
     with pytest.raises(
         ConfigError,
-        match=r"1 dates .* two are needed|no outcome .* was known before the newest date",
+        match="no outcome .* was known before the newest date",
     ):
         recalibrate._newer(
             rows,
@@ -182,3 +182,29 @@ def test_correction_the_newest_date_does_not_confirm_is_refused(
         recalibrate_target(workspace, target)
 
     assert need_version(workspace, target, CHAMPION).number == version
+
+
+def test_one_newer_date_corrects_with_half_of_its_accounts_and_judges_with_the_others(
+    company_copy: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.calibration.prior.LEAVERS_TO_CORRECT", 2)
+    _promise(company_copy, 2.5)
+    workspace, target = company_copy.workspace()
+    rows, summary, labels = recalibrate.load_training(workspace, target)
+    dates = sorted(rows.keys["as_of"].unique())
+    known = rows.rows((rows.keys["as_of"] <= dates[-1]).to_numpy())
+    bundle = need_version(workspace, target, CHAMPION).bundle
+    last = str(bundle.model.training["last_as_of"])
+    newer = [date for date in dates if date > pd.Timestamp(last)]
+    kept = ~known.keys["as_of"].isin(newer[:-1]).to_numpy()
+    monkeypatch.setattr(
+        recalibrate, "load_training", lambda *_: (known.rows(kept), summary, labels)
+    )
+    corrects, judges = recalibrate._newer(known.rows(kept), last, target, complete=False)
+
+    done = recalibrate_target(workspace, target)
+
+    assert set(corrects.keys["as_of"]) == set(judges.keys["as_of"]) == {newer[-1]}
+    assert not set(corrects.keys["account_id"]) & set(judges.keys["account_id"])
+    assert done.check.n == len(corrects) and done.check.shift < -1.0
+    assert done.version is not None and done.log_loss_after < done.log_loss_before
