@@ -105,6 +105,11 @@ class Signal:
         return self.nature == "calendar"
 
     @property
+    def is_behaviour(self) -> bool:
+        """Whether it measures dated facts: without a value there were none to measure."""
+        return "stream" in self.definition and self.definition.get("measure") != "latest"
+
+    @property
     def bad_direction(self) -> Direction | None:
         """Direction that is trouble to people, whether or not the model is held to it."""
         return self.worse or self.reason_worse

@@ -8,6 +8,7 @@ from typing import Any
 
 from models.evaluation import Beside, Evaluation, TestFigures
 from models.fairness import SegmentCheck, worst
+from models.leakage import LeakFinding, advice, leaks_in_words
 from models.methods.cohort import LEAVERS_PER_SEGMENT
 from models.metrics import Estimate
 
@@ -22,6 +23,8 @@ nothing passes.
 LOOK = "Look at the accounts with `tenure changes`, raise"
 CALIBRATED = "calibrated"
 """The gate that newer labels can put right."""
+NEARLY_CERTAIN = 0.95
+"""AUC that honest data hardly reach."""
 SLOPE_RANGE = (0.5, 2.0)
 RATE_TOLERANCE = 0.20
 SEGMENT_TOLERANCE = 0.30
@@ -77,6 +80,40 @@ def untouched(training: Mapping[str, Any], first_test: date) -> Gate:
     return Gate(
         name, False, f"{words} What it learned by heart would pass for knowledge: train here."
     )
+
+
+def told_apart(
+    suspects: Sequence[LeakFinding], evaluation: Evaluation, *, certain: float = NEARLY_CERTAIN
+) -> Gate:
+    """Whether any signal knows the outcome on the test dates, where history is newest and most
+    often rewritten.
+
+    Parameters
+    ----------
+    suspects
+        What the leakage audit says of the test rows, waived or not.
+    certain
+        AUC of model or baseline from which it is said, even where no single signal carries it.
+    """
+    name = "no signal knows the outcome"
+    refused = [each for each in suspects if each.waived is None]
+    aucs = {
+        "the model": evaluation.test.metrics.auc.value,
+        **{f"{each} alone": beside.auc for each, beside in evaluation.baselines.items()},
+    }
+    high = [f"{who} {value:.3f}" for who, value in aucs.items() if value >= certain]
+    told = f" AUC on the test: {', '.join(high)}." if high else ""
+    if refused:
+        words = f"on the test dates {leaks_in_words(refused)}."
+        return Gate(name, False, f"{words}{told} {advice(refused)}")
+    if high:
+        return Gate(
+            name,
+            True,
+            f"no single signal does.{told} Few outcomes can be told so well: make sure that what"
+            " counts most was known on the date.",
+        )
+    return Gate(name, True, "no single signal nearly tells it on the test dates.")
 
 
 def _finite(test: TestFigures) -> Gate:

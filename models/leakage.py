@@ -1,8 +1,9 @@
 """Columns that know the outcome: found before any model can profit from them."""
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,10 @@ ONE_SIDED = 0.99
 """A column filled in (or left empty) for practically nobody but those with the event was written
 afterwards.
 """
+MOST_BLOCKS = 4
+"""Blocks of dates that are asked apart, the newest one beside them."""
+ACCOUNTS_NAMED = 3
+"""Accounts named with a finding."""
 PROXY_BINS = 24
 ID_WORDS = ("id", "key", "uuid", "guid", "nr", "no", "num", "number", "code")
 PERSON_WORDS = (
@@ -54,6 +59,14 @@ class LeakFinding:
     values.
     """
     waived: str | None = None
+    leavers: int = 0
+    """Accounts with the event that it gives away; 0 of an identifier."""
+    examples: tuple[str, ...] = ()
+    """Some of them."""
+    dates: tuple[str, str] | None = None
+    """First and last date it shows on; None: on all together."""
+    rows: str = ""
+    """Names the rows that are filled, empty or missing: columns of one export share them."""
 
 
 def audit(
@@ -63,7 +76,9 @@ def audit(
     alone.
 
     Rate per bin of the column is learned on four fifths of the accounts and judged on the rest, so
-    a column of noise scores 0.5 and an unordered code is found, too.
+    a column of noise scores 0.5 and an unordered code is found, too. All rows are asked together,
+    then block by block of dates: what was written over the newest history alone is diluted by the
+    rest.
 
     Parameters
     ----------
@@ -75,19 +90,84 @@ def audit(
     LeakageError
         Naming every column found, its figure, and what to do.
     """
+    findings = suspects(training_set, waivers)
+    refuse(findings)
+    return findings
+
+
+def suspects(
+    training_set: TrainingSet, waivers: Mapping[str, str] | None = None
+) -> tuple[LeakFinding, ...]:
+    """Return every column that nearly tells the label alone, waived or not; nothing is refused."""
     waived = waivers or {}
+    labels, accounts = training_set.labels, training_set.keys["account_id"]
     if training_set.leaving_accounts() < LEAVERS_TO_AUDIT:
         return ()
-    labels = training_set.labels
-    group = account_groups(training_set.keys["account_id"], labels)
+    as_of = training_set.keys["as_of"]
+    everything = np.ones(len(labels), dtype=bool)
+    blocks = _date_blocks(training_set)
+    parts = [(everything, None), *((rows, _span(as_of[rows])) for rows in blocks)]
+    groups = [account_groups(accounts[rows], labels[rows]) for rows, _ in parts]
     findings = []
     for signal in training_set.signals:
         values = training_set.features[signal.column].to_numpy()
-        finding = _proxy(values, _out_of_fold_auc(values, labels, group), labels)
-        if finding is not None:
-            findings.append(LeakFinding(signal.column, *finding, waived.get(signal.column)))
-    refuse(findings)
+        for (rows, dates), group in zip(parts, groups, strict=True):
+            figure = _out_of_fold_auc(values[rows], labels[rows], group)
+            suspect = _proxy(values[rows], figure, labels[rows], is_behaviour=signal.is_behaviour)
+            if suspect is not None:
+                finding = LeakFinding(signal.column, *suspect, waived.get(signal.column))
+                findings.append(_told(finding, values[rows], labels[rows], accounts[rows], dates))
+                break
     return tuple(findings)
+
+
+def _date_blocks(training_set: TrainingSet) -> list[NDArray[np.bool_]]:
+    """Rows of consecutive dates with `LEAVERS_TO_AUDIT` leaving accounts or more, the newest
+    first; one block would be all rows again.
+    """
+    keys, labels = training_set.keys, training_set.labels
+    as_of = keys["as_of"].to_numpy()
+    dates = np.unique(as_of)[::-1]
+    least_rows = len(keys) / MOST_BLOCKS
+    blocks: list[NDArray[np.bool_]] = []
+    rows = np.zeros(len(keys), dtype=bool)
+    for date in dates:
+        rows = rows | (as_of == date)
+        is_newest = not blocks
+        leavers = keys["account_id"][rows & (labels == 1)].nunique()
+        # Only the newest block is as short as it can be: that is where history is rewritten.
+        if leavers >= LEAVERS_TO_AUDIT and (is_newest or rows.sum() >= least_rows):
+            blocks.append(rows)
+            rows = np.zeros(len(keys), dtype=bool)
+    if blocks and rows.any():
+        blocks[-1] = blocks[-1] | rows
+    return blocks if len(blocks) > 1 else []
+
+
+def _span(as_of: pd.Series) -> tuple[str, str]:
+    return f"{as_of.min():%Y-%m-%d}", f"{as_of.max():%Y-%m-%d}"
+
+
+def _told(
+    finding: LeakFinding,
+    values: Floats,
+    labels: NDArray[np.int8],
+    accounts: pd.Series,
+    dates: tuple[str, str] | None = None,
+) -> LeakFinding:
+    """The finding with whom it is about; `values` are codes where the column is text."""
+    missing = np.isnan(values)
+    everything = np.ones(len(values), dtype=bool)
+    about = {"filled": ~missing, "empty": missing}.get(finding.kind, everything)
+    leavers = sorted(set(accounts[about & (labels == 1)].astype(str)))
+    pattern = "" if finding.kind == "value" else hashlib.sha256(missing.tobytes()).hexdigest()[:16]
+    return replace(
+        finding,
+        leavers=len(leavers),
+        examples=tuple(leavers[:ACCOUNTS_NAMED]),
+        dates=dates,
+        rows=pattern,
+    )
 
 
 def audit_folds(keys: pd.DataFrame, folds: Folds) -> None:
@@ -172,9 +252,10 @@ def proxies(
             codes = pd.factorize(table[column], sort=True)[0]
             values = np.where(codes < 0, np.nan, codes.astype(np.float64))
             figure = _rate_auc(np.where(codes < 0, codes.max() + 1, codes), labels, group)
-        finding = _proxy(values, figure, labels)
-        if finding is not None:
-            findings.append(LeakFinding(str(column), *finding, (waivers or {}).get(str(column))))
+        suspect = _proxy(values, figure, labels)
+        if suspect is not None:
+            finding = LeakFinding(str(column), *suspect, (waivers or {}).get(str(column)))
+            findings.append(_told(finding, values, labels, accounts))
     return tuple(findings)
 
 
@@ -268,8 +349,17 @@ def _rate_auc(number: NDArray[np.intp], labels: NDArray[np.int8], group: NDArray
     return float(np.nanmean(judged))
 
 
-def _proxy(values: Floats, value_auc: float, labels: NDArray[np.int8]) -> tuple[str, float] | None:
-    """Kind and figure of what gives a column away, or None."""
+def _proxy(
+    values: Floats, value_auc: float, labels: NDArray[np.int8], *, is_behaviour: bool = False
+) -> tuple[str, float] | None:
+    """Kind and figure of what gives a column away, or None.
+
+    Parameters
+    ----------
+    is_behaviour
+        Whether it counts dated rows: then empty means "never", and those who never used what they
+        bought may well be those who left.
+    """
     if value_auc >= LIMIT:
         return "value", value_auc
     missing_auc = _missing_auc(values, labels)
@@ -278,7 +368,8 @@ def _proxy(values: Floats, value_auc: float, labels: NDArray[np.int8]) -> tuple[
     # A cancellation reason kept for a third of the leavers has an AUC of 0.67 only, and gives them
     # away all the same.
     missing = np.isnan(values)
-    for kind, rows in (("filled", ~missing), ("empty", missing)):
+    sides = [("filled", ~missing)] if is_behaviour else [("filled", ~missing), ("empty", missing)]
+    for kind, rows in sides:
         events = int(labels[rows].sum())
         if (
             missing.any()
@@ -296,42 +387,70 @@ def _missing_auc(values: Floats, labels: NDArray[np.int8]) -> float:
     return max(figure, 1.0 - figure)
 
 
-def refuse(findings: Sequence[LeakFinding], advice: str | None = None) -> None:
+def refuse(findings: Sequence[LeakFinding], lines: str | None = None) -> None:
     """Raise `LeakageError` naming every finding that is not waived, its figure, and what to do.
 
     Parameters
     ----------
-    advice
+    lines
         The last sentence; default: the lines of tenure.toml that leave the columns out, or waive
         them.
     """
     refused = [finding for finding in findings if finding.waived is None]
     if not refused:
         return
-    said = {
-        "value": "{column} alone ranks accounts with an AUC of {figure:.3f}",
-        "missing": "whether {column} is null alone ranks accounts with an AUC of {figure:.3f}",
-        "filled": (
-            "{column} is filled in where the event happened and hardly elsewhere ({figure:.1%} of"
-            " such rows)"
-        ),
-        "empty": (
-            "{column} is empty where the event happened and hardly elsewhere ({figure:.1%} of such"
-            " rows)"
-        ),
-        "identifier": "{column} is an identifier: {figure:.0%} of its values are distinct",
-    }
-    parts = [said[each.kind].format(column=each.column, figure=each.figure) for each in refused]
     why = ""
     if any(each.kind in ("value", "missing") for each in refused):
         why = (
             f" From {LIMIT} on a column is taken for the outcome in disguise; make sure it is known"
             " before the date."
         )
-    raise LeakageError(f"{'; '.join(parts)}.{why} {advice or _lines_to_paste(refused)}")
+    raise LeakageError(f"{leaks_in_words(refused)}.{why} {lines or advice(refused)}")
 
 
-def _lines_to_paste(refused: Sequence[LeakFinding]) -> str:
+def leaks_in_words(findings: Sequence[LeakFinding]) -> str:
+    """Return what is wrong with these columns: one part per pattern of rows."""
+    # Columns of one export are filled and empty in the same rows, and say one thing.
+    alike: dict[tuple[str, ...], list[LeakFinding]] = {}
+    for each in findings:
+        key = (each.kind, each.rows) if each.rows else (each.kind, each.column)
+        alike.setdefault(key, []).append(each)
+    return "; ".join(_sentence(group) for group in alike.values())
+
+
+SAID = {
+    "value": "{columns} alone ranks accounts with an AUC of {figure:.3f}",
+    "missing": "whether {columns} is null alone ranks accounts with an AUC of {figure:.3f}",
+    "filled": (
+        "{columns} is filled in where the event happened and hardly elsewhere ({figure:.1%} of such"
+        " rows)"
+    ),
+    "empty": (
+        "{columns} is empty where the event happened and hardly elsewhere ({figure:.1%} of such"
+        " rows)"
+    ),
+    "identifier": "{columns} is an identifier: {figure:.0%} of its values are distinct",
+}
+
+
+def _sentence(alike: Sequence[LeakFinding]) -> str:
+    """What is said of columns whose finding is one."""
+    first = max(alike, key=lambda each: each.figure)
+    columns = first.column
+    if len(alike) > 1:
+        others = ", ".join(each.column for each in alike if each is not first)
+        columns = f"{columns} (in the same rows: {others})"
+    words = SAID[first.kind].format(columns=columns, figure=first.figure)
+    if first.dates is not None:
+        words += f" on the dates {first.dates[0]} to {first.dates[1]}"
+    if first.leavers:
+        account = "account" if first.leavers == 1 else "accounts"
+        words += f"; {first.leavers} {account} with the event, such as {', '.join(first.examples)}"
+    return words
+
+
+def advice(refused: Sequence[LeakFinding]) -> str:
+    """Return the lines of tenure.toml that leave columns out, or waive them."""
     off = ", ".join(f'"{each.column}"' for each in refused)
     waived = "\n".join(f'{each.column} = "why it is known on the date"' for each in refused)
     it = "it" if len(refused) == 1 else "them"

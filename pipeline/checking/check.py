@@ -58,6 +58,7 @@ FINDINGS = frozenset(
         "flag-tells-outcome",
         "outcome-log-disagrees",
         "outcome-columns-mapped",
+        "outcome-words",
         "no-labels",
         "no-test-leavers",
         "interval-to-expect",

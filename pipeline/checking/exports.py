@@ -60,6 +60,12 @@ STAYED_NAME = re.compile(r"(?<!in)active|retain", re.IGNORECASE)
 LEFT_VALUE = re.compile(
     r"churn|cancel|inactive|closed|left|lost|ended|expired|terminat|attrit|withdrawn", re.IGNORECASE
 )
+OUTCOME_WORD = re.compile(
+    r"^\W*(active|inactive|current|former|cancell?ed|churned|expired|lapsed|terminated|closed|lost"
+    r"|ended|past[ _-]?due|unpaid|trialing|paused)\W*$",
+    re.IGNORECASE,
+)
+"""The whole of a value that is a state of a subscription, and nothing that people do."""
 OUTCOME_NAME = re.compile(
     r"churn|cancel|attrit|unregist|end_reason|reason_left|left_at|lost|final_result|renewed|refund",
     re.IGNORECASE,
@@ -96,6 +102,7 @@ def export_findings(evidence: Evidence) -> Iterator[Finding]:
         yield from _subscription_flags(evidence, subscriptions)
         yield from _log_against_subscriptions(evidence, subscriptions)
     yield from _outcome_columns(evidence)
+    yield from _outcome_words(evidence)
 
 
 # --- accounts that the account table does not list
@@ -436,6 +443,36 @@ def _outcome_columns(evidence: Evidence) -> Iterator[Finding]:
                 "columns",
                 tuple(named),
             )
+
+
+def _outcome_words(evidence: Evidence) -> Iterator[Finding]:
+    """Kinds of event that are states of a subscription: a status of today, read as if it happened
+    on every day that a row stands for.
+    """
+    for source in evidence.staged.values():
+        if "event_name" not in source.columns or source.contract.table != "usage_events":
+            continue
+        kinds = evidence.rows(
+            f"select f.event_name, count(distinct f.account_id) from {view(source)} f"
+            f" where {LATEST} and f.event_name is not null group by 1 order by 2 desc, 1"
+        )
+        states = {str(kind): accounts for kind, accounts in kinds if OUTCOME_WORD.match(str(kind))}
+        if not states:
+            continue
+        named = tuple(f"{kind} ({accounts:,} accounts)" for kind, accounts in states.items())
+        yield Finding(
+            "outcome-words",
+            "warn",
+            source.name,
+            f"{len(states)} of {len(kinds)} kinds of event are words for a state:"
+            f" {', '.join(named[:EXAMPLES])}",
+            "If the column is a status as of today, it tells the outcome: map another column as"
+            " event_name, or leave these out with drop = { event_name = [...] }.",
+            len(states),
+            len(kinds),
+            "kinds",
+            named[:EXAMPLES],
+        )
 
 
 def _is_signal(source: StagedSource, name: str) -> bool:

@@ -17,8 +17,9 @@ from models.calibration.prior import PriorCheck, check_prior
 from models.dataset import TrainingSet
 from models.evaluation import evaluate
 from models.fairness import SegmentCheck, by_segment
-from models.gates import LOOK, Gate, fair, gates, stable, untouched
+from models.gates import LOOK, Gate, fair, gates, stable, told_apart, untouched
 from models.health import band_table, decided
+from models.leakage import LeakFinding, suspects
 from models.robustness import by_age, leading_alone, without_sources
 from models.training import baselines_of
 from pipeline.config.schema import Target
@@ -70,7 +71,14 @@ def evaluate_target(workspace: Workspace, target: Target) -> VersionEvaluation:
         treated = treated_rows(connection, staged, test.keys)
     checks = _checks(bundle, test, segments)
     in_use = target_in_use(task.models.load(CHAMPION), rows)
-    judged = judge(task, candidate, rows, in_use, more_gates=(fair(checks),))
+    judged = judge(
+        task,
+        candidate,
+        rows,
+        in_use,
+        more_gates=(fair(checks),),
+        suspects=suspects(test, task.plan.waivers),
+    )
     evaluation = replace(
         judged.evaluation,
         target=target.name,
@@ -99,6 +107,7 @@ def judge(
     *,
     first_gates: Sequence[Gate] = (),
     more_gates: Sequence[Gate] = (),
+    suspects: Sequence[LeakFinding] | None = None,
     look: str = LOOK,
 ) -> JudgedCandidate:
     """Judge a candidate on its test rows, beside its baselines and the model in use, and ask the
@@ -108,6 +117,8 @@ def judge(
     ----------
     first_gates, more_gates
         What only this kind of candidate can be asked, before and after the gates of the test.
+    suspects
+        Signals that nearly tell the outcome of the test rows; None where that is not asked.
     look
         Where a candidate that moves too many accounts sends the reader.
     """
@@ -124,7 +135,13 @@ def judge(
     comparison = None if in_use is None else compare(in_use, bundle, candidate.reseeded, rows)
     changed = None if comparison is None else comparison.band_changes
     noise = reseeded_moves(bundle, candidate.reseeded, test)
-    asked = [*first_gates, *gates(judged), *more_gates, points_gate(scored)]
+    asked = [
+        *first_gates,
+        *gates(judged),
+        *(() if suspects is None else (told_apart(suspects, judged),)),
+        *more_gates,
+        points_gate(scored),
+    ]
     if changed is not None and task.band_change_budget is not None:
         asked.append(
             stable(

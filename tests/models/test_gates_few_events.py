@@ -9,7 +9,8 @@ import pytest
 
 from models.evaluation import Beside, Counts, Evaluation, TestFigures
 from models.figures import from_side_by_side
-from models.gates import Gate, gates
+from models.gates import Gate, gates, told_apart
+from models.leakage import LeakFinding
 from models.metrics import BrierParts, Estimate, MetricValues
 
 SURE = {
@@ -117,3 +118,36 @@ def test_with_few_events_only_a_gross_error_of_calibration_stops(
         gate = asked(replace(sound, test=test))["calibrated"]
         assert gate.passed is passes, gate.reason
         assert ("only a large error would show" in gate.reason) is (passes and events == 40)
+
+
+def test_signal_that_knows_the_outcome_on_the_test_dates_is_a_question_with_its_lines() -> None:
+    leak = LeakFinding("status_active_28d", "value", 0.97, leavers=41, examples=("a1", "a2"))
+    sure = evaluation(150)
+    almost = replace(sure, baselines={"recency": replace(BETTER, auc=0.984)})
+
+    refused = told_apart((leak,), almost)
+    waived = told_apart((replace(leak, waived="known on the day"),), almost)
+
+    assert not refused.passed
+    assert "status_active_28d alone ranks accounts with an AUC of 0.970" in refused.reason
+    assert "41 accounts with the event, such as a1, a2" in refused.reason
+    assert "recency alone 0.984" in refused.reason and "[training.waivers]" in refused.reason
+    assert waived.passed and "recency alone 0.984" in waived.reason
+    assert told_apart((), sure).passed and "AUC" not in told_apart((), sure).reason
+
+
+def test_an_error_that_a_gate_allows_is_named() -> None:
+    many = evaluation(150)
+    low = replace(
+        many.test,
+        metrics=replace(
+            FIGURES,
+            mean_probability=Estimate(0.381, 0.37, 0.39),
+            rate=Estimate(0.437, 0.41, 0.46),
+        ),
+    )
+    gate = asked(replace(many, test=low))["calibrated"]
+    assert gate.passed and gate.reason.startswith("the chances are too low, by more than luck")
+    assert "38.1% expected and 43.7% happened" in gate.reason
+    came_true = asked(many)["calibrated"]
+    assert came_true.reason.startswith("the chances came true on the test")

@@ -19,7 +19,7 @@ from models.dataset import TrainingSet, training_set
 from models.evaluation import TestFigures, evaluate
 from models.figures import from_side_by_side, side_by_side
 from models.gates import gates
-from models.leakage import audit, identifiers, refuse
+from models.leakage import audit, identifiers, refuse, suspects
 from models.plan import TrainingPlan
 from models.training import TrainingResult, train
 
@@ -345,6 +345,9 @@ def test_column_that_knows_the_outcome_is_refused_and_can_be_waived(
     with pytest.raises(LeakageError, match="s6_28d alone ranks accounts with an AUC of 0.9"):
         train(leaky, QUICK)
     assert audit(leaky, {"s6_28d": "known at the date"})[0].waived == "known at the date"
+    told = "alone ranks accounts.*accounts with the event, such as a0"
+    with pytest.raises(LeakageError, match=told):
+        audit(leaky)
     hidden = training_set(
         rows.keys,
         rows.features.assign(s7_28d=np.where(rows.labels, np.nan, noise)),
@@ -389,3 +392,44 @@ def test_a_level_that_fell_does_not_decide_between_settings() -> None:
     # Judged before calibration, a few trees won here (0.02 worse): fewer trees are less wrong about
     # a level that has moved.
     assert chosen < untuned + 0.003
+
+
+def test_column_rewritten_over_the_newest_dates_alone_is_found_there(
+    world: tuple[TrainingSet, np.ndarray],
+) -> None:
+    rows = world[0]
+    noise = np.random.default_rng(0).normal(size=len(rows))
+    dates = sorted(rows.keys["as_of"].unique())
+    newest = (rows.keys["as_of"] >= dates[-2]).to_numpy()
+    rewritten = training_set(
+        rows.keys,
+        rows.features.assign(s6_28d=np.where(newest, rows.labels * 4.0, 0.0) + noise),
+        rows.labels,
+        rows.signals,
+    )
+
+    (finding,) = suspects(rewritten)
+
+    assert finding.column == "s6_28d" and finding.dates is not None
+    assert finding.dates[1] == f"{dates[-1]:%Y-%m-%d}"
+    with pytest.raises(LeakageError, match=r"s6_28d alone .* on the dates 2024-\d\d-\d\d to 2024"):
+        audit(rewritten)
+
+
+def test_columns_empty_in_the_same_rows_are_one_finding_and_behaviour_may_be_absent(
+    world: tuple[TrainingSet, np.ndarray],
+) -> None:
+    rows = world[0]
+    gone = (rows.labels == 1) & (np.arange(len(rows)) % 3 == 0)
+    both = rows.features.assign(
+        s6_28d=np.where(gone, np.nan, rows.features["s6_28d"]),
+        s7_28d=np.where(gone, np.nan, rows.features["s7_28d"]),
+    )
+    with pytest.raises(LeakageError, match=r"s6_28d \(in the same rows: s7_28d\) is empty"):
+        audit(training_set(rows.keys, both, rows.labels, rows.signals))
+    # Who never did something has no days since it, and may well be who left.
+    counted = [
+        replace(signal, definition={"measure": "days_since", "stream": "logins"})
+        for signal in rows.signals
+    ]
+    assert audit(training_set(rows.keys, both, rows.labels, counted)) == ()

@@ -122,6 +122,20 @@ def test_tiny_tables_are_counted_as_by_hand(tiny: Path, tmp_path: Path, duck: Co
     assert report.finding("flag-disagrees") is None
 
 
+def test_states_of_a_subscription_as_kinds_of_event_are_told(
+    tiny: Path, tmp_path: Path, duck: Connection
+) -> None:
+    usage = pd.read_csv(tiny / "usage.csv")
+    kinds = ["login", "Canceled", "active", "cancel page seen", "reactivated"]
+    usage["event_name"] = [kinds[row % len(kinds)] for row in range(len(usage))]
+    usage.to_csv(tiny / "usage.csv", index=False)
+    report = checked(tiny, tmp_path, duck)
+    assert figures(report, "outcome-words", "usage_events") == (2, 5)
+    finding = report.finding("outcome-words")
+    assert finding is not None and finding.severity == "warn"
+    assert "Canceled" in finding.what and "cancel page" not in finding.what
+
+
 def test_identical_rows_are_asked_about_and_left_out_only_when_declared(
     tiny: Path, tmp_path: Path, duck: Connection
 ) -> None:
