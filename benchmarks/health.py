@@ -1,6 +1,10 @@
 """Whether health speaks of the relationship: against the next contract end, whenever that is.
 
-    python -m benchmarks.health [--accounts 1000] [--seeds 1 2 3] [--json]
+    python -m benchmarks.health [--accounts 1000] [--seeds 1 2 3] [--world today early] [--json]
+
+`--world early` is a company whose customers remember: what drives them to leave adds up over four
+months, so that a decline can be seen before it decides; in the world of the demo they decide by how
+things stand in the last quarter.
 
 Every seed is one simulated company, run through the whole flow as `tenure demo` does. Three
 readings are compared: the model in use, which learns behaviour beside the contract calendar and is
@@ -16,9 +20,12 @@ score read today says how the contract will be decided, in weeks or in months.
   `test_log_loss`, `test_auc`: of the chance within the horizon.
 - `auc`, `auc_low`, `auc_high`: health against the next contract end, 95% over resampled accounts;
   `auc_calendar`: the contract calendar alone.
-- `auc_ends_inside`, `auc_attainable`: the same among rows whose contract ends inside the horizon,
-  and there the AUC of trees that were taught the simulator's true probabilities.
-- `by_term`, `by_lead`: within each length of term, and by days to the contract end.
+- `auc_attainable`: of trees that were taught the simulator's truth of the decision (the probability
+  of not renewing, did the contract come up on the date) on the dates before; nobody can do better
+  with these signals.
+- `auc_decided_truth`: of that truth itself, which knows what no table records.
+- `by_term`, `by_lead`: within each length of term, and by days to the contract end; beside them
+  `by_term_attainable`, `by_lead_attainable`.
 - `spread_sd`: largest less smallest mean health over days to the end, within annual terms, in
   standard deviations of health. 0: the date moves nothing.
 - `rank_28d`: rank correlation of health with that of 28 days earlier; `band_changes_a_year`: share
@@ -69,19 +76,45 @@ FEWEST_LOST = 5
 """Lost accounts without which an AUC is luck."""
 REPLICATES = 400
 DAY = pd.Timedelta(days=1)
+HEADLINES = (
+    "auc",
+    "auc_low",
+    "auc_attainable",
+    "by_term",
+    "by_lead",
+    "spread_sd",
+    "band_changes_a_year",
+    "rank_28d",
+    "contradictions",
+    "warned",
+)
+"""Figures of the model in use that stand beside the company."""
 
 
-def measure(accounts: int, seed: int) -> dict[str, Any]:
+WORLDS = {
+    "today": WorldOptions(),
+    "early": WorldOptions(memory_days=120.0, yearly_churn=0.19),
+}
+"""The demo's, and one in which trouble shows early, at the same rate of leaving."""
+
+
+def measure(accounts: int, seed: int, world: str = "today") -> dict[str, Any]:
     """Simulate one company, run the flow, and judge the health it gives."""
     with tempfile.TemporaryDirectory() as aside:
         folder = Path(aside) / "demo"
-        write_world(simulate(accounts, seed, options=WorldOptions()), folder)
+        write_world(simulate(accounts, seed, options=WORLDS[world]), folder)
         workspace = open_workspace(folder, None, datetime(2026, 1, 1))
         target = workspace.target(None)
         run = run_flow(workspace, target, lambda step, words: None)
-        truth = pd.read_parquet(folder / "truth" / "churn_90d.parquet")
+        truth = pd.read_parquet(folder / "truth" / "decision.parquet")
         candidates = compare(workspace, target, run.published.bundle, truth)
-    return {"accounts": accounts, "seed": seed, "candidates": candidates}
+    return {
+        "accounts": accounts,
+        "seed": seed,
+        "world": world,
+        **{name: candidates["in_use"][name] for name in HEADLINES},
+        "candidates": candidates,
+    }
 
 
 def compare(
@@ -143,7 +176,8 @@ def judge(
     year = scored(workspace, target, bundle, rows.rows(late), health)
     table = year[year["as_of"] > taught].reset_index(drop=True)
     capacity = workspace.project.objective.capacity or max(1, len(table) // 10)
-    known = table[table["lost"].notna()]
+    known = table[table["lost"].notna()].reset_index(drop=True)
+    known["attainable"], known["truth"] = _attainable(rows, truth, known)
     test = rows.test
     chance = bundle.model.probability(test.features)
     return {
@@ -154,13 +188,9 @@ def judge(
         "lost": int(known["lost"].sum()),
         **_pooled(known),
         "auc_calendar": _auc(known, "calendar"),
-        **_attainable(rows, truth, known, target),
-        "by_term": {str(term): _auc(part) for term, part in known.groupby("term") if _enough(part)},
-        "by_lead": {
-            f"{low}-{high}": _auc(part)
-            for low, high in zip(LEADS, LEADS[1:], strict=False)
-            if _enough(part := known[(known["lead"] >= low) & (known["lead"] < high)])
-        },
+        "auc_attainable": _auc(known, "attainable"),
+        "auc_decided_truth": _auc(known[known["truth"].notna()], "truth"),
+        **_within(known),
         "spread_sd": spread_sd(table),
         "rank_28d": rank_28d(table),
         "band_changes_a_year": band_changes_a_year(year),
@@ -251,20 +281,33 @@ def _pooled(known: pd.DataFrame) -> dict[str, float]:
 
 
 def _attainable(
-    rows: TrainingSet, truth: pd.DataFrame, known: pd.DataFrame, target: Target
-) -> dict[str, float]:
-    """AUC of health, and of trees taught the truth, among contracts that end inside the horizon."""
+    rows: TrainingSet, truth: pd.DataFrame, known: pd.DataFrame
+) -> tuple[Floats, Floats]:
+    """Per known row what trees say that were taught the truth on earlier dates, and the truth."""
     true = truth_of(rows, truth)
-    last = known["as_of"].min()
-    taught = (rows.keys["as_of"] < last).to_numpy() & ~np.isnan(true)
-    inside = known[known["lead"] < float(target.horizon_days or 0)]
+    taught = (rows.keys["as_of"] < known["as_of"].min()).to_numpy() & ~np.isnan(true)
     pairs = pd.MultiIndex.from_frame(rows.keys[["account_id", "as_of"]])
-    place = pairs.get_indexer(pd.MultiIndex.from_frame(inside[["account_id", "as_of"]]))
-    best = attainable(rows.rows(taught), true[taught], rows.rows(np.sort(place)))
-    ordered = inside.iloc[np.argsort(place)]
+    place = pairs.get_indexer(pd.MultiIndex.from_frame(known[["account_id", "as_of"]]))
+    # Rows of a training set are sorted, those that are known here may stand in another order.
+    order = np.argsort(place)
+    best = np.empty(len(place))
+    best[order] = attainable(rows.rows(taught), true[taught], rows.rows(place[order]))
+    return best, true[place]
+
+
+def _within(known: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """AUC of health, and the attainable one, within terms and by days to the end."""
+    parts = {
+        "by_term": {str(term): part for term, part in known.groupby("term")},
+        "by_lead": {
+            f"{low}-{high}": known[(known["lead"] >= low) & (known["lead"] < high)]
+            for low, high in zip(LEADS, LEADS[1:], strict=False)
+        },
+    }
     return {
-        "auc_ends_inside": _auc(ordered),
-        "auc_attainable": round(metrics.auc(ordered["lost"].to_numpy(), best), 3),
+        name + suffix: {k: _auc(part, column) for k, part in each.items() if _enough(part)}
+        for name, each in parts.items()
+        for suffix, column in (("", "health"), ("_attainable", "attainable"))
     }
 
 
@@ -327,6 +370,15 @@ def warned(table: pd.DataFrame, risk: "pd.Series[float]", capacity: int) -> dict
     return found
 
 
+def _mean(values: list[Any]) -> Any:
+    """Mean over companies, key by key; of those that have a figure."""
+    if isinstance(values[0], dict):
+        keys = dict.fromkeys(key for each in values for key in each)
+        return {key: _mean([each[key] for each in values if key in each]) for key in keys}
+    known = [value for value in values if value is not None]
+    return round(float(np.mean(known)), 3) if known else None
+
+
 def main() -> None:
     """Measure, then print a table or JSON."""
     parser = argparse.ArgumentParser(
@@ -334,15 +386,20 @@ def main() -> None:
     )
     parser.add_argument("--accounts", type=int, default=1_000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
+    parser.add_argument("--world", nargs="+", choices=list(WORLDS), default=["today"])
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
-    companies = [measure(asked.accounts, seed) for seed in asked.seeds]
+    companies = [
+        measure(asked.accounts, seed, world) for world in asked.world for seed in asked.seeds
+    ]
     if asked.json:
-        print(json.dumps({"companies": companies}))
+        headlines = {name: _mean([c[name] for c in companies]) for name in HEADLINES}
+        print(json.dumps(headlines | {"companies": companies}))
         return
     for company in companies:
         for name, figures in company["candidates"].items():
-            print(f"seed {company['seed']}, {name.replace('_', ' ')}")
+            place = f"seed {company['seed']}, world {company['world']}"
+            print(f"{place}, {name.replace('_', ' ')}")
             for figure, value in figures.items():
                 print(f"  {figure.replace('_', ' '):<20} {value}")
 

@@ -138,7 +138,8 @@ def _judge(workspace: Workspace, target: Target, truth: pd.DataFrame) -> dict[st
 
 def truth_of(rows: TrainingSet, truth: pd.DataFrame) -> Floats:
     """True probability per row; NaN where the simulator wrote none, or notice was already given."""
-    told = truth[~truth["notice_known"]].set_index(["account_id", "as_of"])["probability"]
+    told = truth[~truth["notice_known"]] if "notice_known" in truth else truth
+    told = told.set_index(["account_id", "as_of"])["probability"]
     wanted = pd.MultiIndex.from_frame(
         rows.keys[["account_id", "as_of"]].astype({"as_of": truth["as_of"].dtype})
     )

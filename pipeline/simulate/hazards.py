@@ -53,8 +53,18 @@ def factors(state: "State", day: int) -> dict[str, Floats]:
         "unobserved": p.WEIGHT_BUDGET_CUT * (state.budget_left > 0).astype(np.float32),
         "young": p.WEIGHT_YOUNG * np.exp(-age / 150),
         "small": -p.WEIGHT_SMALL * np.log(state.seats / np.float32(10)),
-        "play": np.where((state.effect_from <= day) & (day < state.effect_until), state.effect, 0),
     }
+
+
+def pressure(state: "State", day: int) -> Floats:
+    """Sum of the factors on a day, shape (n_accounts,)."""
+    return np.asarray(sum(factors(state, day).values()))
+
+
+def play_effect(state: "State", day: int) -> Floats:
+    """What a play takes off the log hazard while it lasts."""
+    lasts = (state.effect_from <= day) & (day < state.effect_until)
+    return np.asarray(np.where(lasts, state.effect, 0))
 
 
 def may_decide(state: "State", day: int) -> NDArray[np.bool_]:
@@ -64,9 +74,16 @@ def may_decide(state: "State", day: int) -> NDArray[np.bool_]:
     return np.asarray(inside & state.is_customer(day) & ~state.decided & ~state.signed)
 
 
-def daily_probability(state: "State", day: int, base: float) -> Floats:
-    """Probability of deciding to leave on this day; zero outside the window to decide."""
-    total = base + sum(factors(state, day).values())
+def daily_probability(state: "State", day: int, base: float, *, remembers: bool = False) -> Floats:
+    """Probability of deciding to leave on this day; zero outside the window to decide.
+
+    Parameters
+    ----------
+    remembers
+        Whether what drives leaving is the memory of the last months, not the day alone.
+    """
+    driven_by = state.burden if remembers else pressure(state, day)
+    total = base + (driven_by + play_effect(state, day))
     hazard = np.minimum(p.TERM_SCALE[state.term] * np.exp(total), p.LARGEST_HAZARD)
     return np.where(may_decide(state, day), hazard, 0).astype(np.float32)
 

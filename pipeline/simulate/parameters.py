@@ -183,6 +183,10 @@ class WorldOptions:
         Date on which a competitor enters and the hazard rises for everybody.
     dead_feed
         A source that falls silent.
+    memory_days
+        Days over which troubles add up before customers decide by them: at 120 a decision follows
+        months of decline that can be seen. 0: they decide by how things stand on the day, so that a
+        trouble is forgiven as soon as it has passed.
     planted_leaks
         Adds columns of the account table that hold values as of `last_day`.
     """
@@ -199,6 +203,7 @@ class WorldOptions:
     late_share: float = 0.05
     regime_change_at: date | None = None
     dead_feed: DeadFeed | None = None
+    memory_days: float = 0.0
     planted_leaks: bool = False
 
     def __post_init__(self) -> None:
@@ -226,6 +231,11 @@ class WorldOptions:
             raise ConfigError(
                 f"yearly_churn={self.yearly_churn} is not possible here. Give a value from 0.02 to"
                 " 0.6."
+            )
+        if self.memory_days and self.memory_days < 1:
+            raise ConfigError(
+                f"memory_days={self.memory_days} is shorter than a day. Give at least 1, or 0 for"
+                " customers who decide by the day."
             )
         if self.truth_replicates < 1:
             raise ConfigError(

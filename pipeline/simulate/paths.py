@@ -26,6 +26,7 @@ Ints = NDArray[np.int64]
 
 # Streams of randomness: each use of a seed has its own, so that one does not move another.
 STREAM_WAVES, STREAM_START, STREAM_DAYS, STREAM_PILOT, STREAM_TABLES, STREAM_TRUTH = range(6)
+STREAM_DECISION = 6
 
 
 def stream(seed: int, which: int, block: int = 0, part: int = 0) -> np.random.Generator:
@@ -105,12 +106,12 @@ def waves(seed: int, days: int) -> NDArray[np.bool_]:
     return np.asarray(stream(seed, STREAM_WAVES).random((days, len(p.AREA_NAMES))) < p.WAVE_DAILY)
 
 
-def base_on(day: int, base: float, options: p.WorldOptions) -> float:
-    """Base log hazard in force on a day."""
+def rules_on(day: int, base: float, options: p.WorldOptions) -> WorldRules:
+    """The rules in force on a day."""
     changed = options.regime_change_at
-    return base + (
-        p.REGIME_LOG_HAZARD if changed is not None and day >= options.day_index(changed) else 0.0
-    )
+    has_changed = changed is not None and day >= options.day_index(changed)
+    level = base + (p.REGIME_LOG_HAZARD if has_changed else 0.0)
+    return WorldRules(options.first_day, level, memory_days=options.memory_days)
 
 
 def pilot_days(options: p.WorldOptions) -> tuple[int, ...]:
@@ -140,9 +141,7 @@ def walk(
         if day in pilots:
             state, pilot = _pilot(state, day, stream(seed, STREAM_PILOT, block, day))
         draws = DayDraws.fresh(generator, starts[day][state.area])
-        state, seen = step(
-            state, day, draws, WorldRules(options.first_day, base_on(day, base, options))
-        )
+        state, seen = step(state, day, draws, rules_on(day, base, options))
         if observe is not None:
             observe(day, before, state, seen, pilot)
     return start, state

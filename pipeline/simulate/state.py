@@ -69,6 +69,8 @@ class State:
     """Cannot pay at present."""
     budget_left: Ints
     """Days left of a cut ordered by the parent firm; no table shows it."""
+    burden: Floats
+    """Mean of what drives leaving over the last `memory_days`; 0 where nothing is remembered."""
     # What it bought.
     plan: Ints
     seats: Ints
@@ -162,6 +164,8 @@ class WorldRules:
     first_day: date
     base: float
     """Log hazard at all factors zero, with a regime change added once it is in force."""
+    memory_days: float = 0.0
+    """Days over which troubles add up before customers decide by them."""
     allow_decisions: bool = True
     """False: nobody decides to leave; the hazard is reported (see `truth`)."""
 
@@ -204,6 +208,7 @@ def initial_state(n: int, options: p.WorldOptions, generator: np.random.Generato
         sponsor_absent=zero,
         trouble=no,
         budget_left=zero,
+        burden=calm,
         plan=plan,
         seats=seats,
         unit_price=price,
@@ -296,6 +301,7 @@ def step(state: State, day: int, draws: DayDraws, rules: WorldRules) -> tuple[St
     after, people = _people(state, draws)
     after = _troubles(after, draws)
     after = _slow_state(after, day, draws)
+    after = _remember(after, day, rules)
     after, hazard, decided = _decisions(after, day, draws, rules)
     after, suspended = _payments(after, day)
     notice = (
@@ -402,11 +408,20 @@ def _slow_state(state: State, day: int, draws: DayDraws) -> State:
     )
 
 
+def _remember(state: State, day: int, rules: WorldRules) -> State:
+    """What drives leaving today moves the memory of the last months by a day's share."""
+    if not rules.memory_days:
+        return state
+    today = hazards.pressure(state, day)
+    burden = state.burden + np.float32(1 / rules.memory_days) * (today - state.burden)
+    return replace(state, burden=burden.astype(np.float32))
+
+
 def _decisions(
     state: State, day: int, draws: DayDraws, rules: WorldRules
 ) -> tuple[State, Floats, Flags]:
     """Some decide to leave at the end of the term; most of them give notice some days later."""
-    hazard = hazards.daily_probability(state, day, rules.base)
+    hazard = hazards.daily_probability(state, day, rules.base, remembers=rules.memory_days > 0)
     if not rules.allow_decisions:
         return state, hazard, np.zeros(state.size, dtype=np.bool_)
     decided = draws.uniform["decide"] < hazard

@@ -90,6 +90,93 @@ def _leaves(
     return np.asarray(leaves.reshape(replicates, n).mean(axis=0))
 
 
+def decision_probability(
+    world_state: WorldState, replicates: int, generator: np.random.Generator
+) -> Floats:
+    """Probability of not renewing, did the contract come up now: how the relationship stands.
+
+    The term's end is moved to where the window to decide begins on the date, with the price review
+    that belongs to it, and a decision already made is taken back. Each replicate then runs the days
+    of the window with fresh randomness, as `true_probability` does. Unpaid invoices end customers
+    at any time, and are no part of it.
+
+    Parameters
+    ----------
+    world_state
+        The full state at the as-of date.
+
+    Returns
+    -------
+    array of shape (n_accounts,)
+        NaN for accounts that are not customers on the date.
+    """
+    state, day = world_state.state, world_state.day
+    result = np.full(state.size, np.nan)
+    customers = np.flatnonzero(state.is_customer(day))
+    asked = state.take(customers)
+    end = day + p.DECIDE_FROM[asked.term]
+    never = np.full(asked.size, p.NEVER, dtype=np.int64)
+    asked = replace(
+        asked,
+        term_end=end,
+        # A rise that was due at the end of the term is due at this one.
+        last_price_day=asked.last_price_day + end - asked.term_end,
+        signed=np.zeros(asked.size, dtype=np.bool_),
+        decided=np.zeros(asked.size, dtype=np.bool_),
+        notice_day=never,
+        end_day=never,
+    )
+    rules = replace(world_state.rules, allow_decisions=False)
+    per_part = max(1, _AT_ONCE // replicates)
+    for first in range(0, asked.size, per_part):
+        part = np.arange(first, min(first + per_part, asked.size))
+        result[customers[part]] = _not_renewed(asked.take(part), day, rules, replicates, generator)
+    return result
+
+
+def _not_renewed(
+    state: State, first: int, rules: WorldRules, replicates: int, generator: np.random.Generator
+) -> Floats:
+    """Mean over replicates of the probability of deciding against the term that comes up."""
+    n, end = state.size, np.tile(state.term_end, replicates)
+    state = state.take(np.tile(np.arange(n), replicates))
+    replicate = np.repeat(np.arange(replicates), n)
+    log_stays = np.zeros(n * replicates)
+    for day in range(first, first + int((p.DECIDE_FROM - p.DECIDE_UNTIL).max()) + 1):
+        starts = generator.random((replicates, len(p.AREA_NAMES))) < p.WAVE_DAILY
+        # A monthly customer's next term begins while a yearly one still makes up its mind.
+        is_asked = state.term_end == end
+        state, seen = step(
+            state, day, DayDraws.fresh(generator, starts[replicate, state.area]), rules
+        )
+        log_stays += np.where(is_asked, np.log1p(-seen.hazard.astype(np.float64)), 0)
+    leaves = -np.expm1(log_stays)
+    return np.asarray(leaves.reshape(replicates, n).mean(axis=0))
+
+
+def decision_rows(
+    world_state: WorldState,
+    account_id: NDArray[np.str_],
+    as_of: date,
+    replicates: int,
+    generator: np.random.Generator,
+) -> pd.DataFrame:
+    """One row per customer of a date: account_id, as_of, probability (of not renewing, did the
+    contract come up now), has_decided.
+    """
+    state = world_state.state
+    probability = decision_probability(world_state, replicates, generator)
+    rows = np.flatnonzero(state.is_customer(world_state.day))
+    return pd.DataFrame(
+        {
+            "account_id": account_id[rows],
+            "as_of": np.full(len(rows), np.datetime64(as_of, "us")),
+            "probability": probability[rows],
+            "has_decided": state.decided[rows],
+        }
+    )
+
+
 TROUBLES = (
     "champion_lost",
     "bug_trouble",

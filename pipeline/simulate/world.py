@@ -18,7 +18,6 @@ from pipeline.simulate import billing, faults, paths, relations, terms, truth, u
 from pipeline.simulate import parameters as p
 from pipeline.simulate.company import Company
 from pipeline.simulate.project_file import project_file
-from pipeline.simulate.state import WorldRules
 
 # What is lost is read off the terms: the simulated company keeps no log of outcomes.
 TABLES = tuple(name for name in CONTRACTS if name != "outcomes")
@@ -48,6 +47,10 @@ class Truth:
     churn
         account_id; as_of; probability: true probability of leaving in `[as_of, as_of + 90 days)`;
         notice_known: notice was given before as_of. One row per customer and date.
+    decision
+        account_id; as_of; probability: true probability of not renewing, did the contract come up
+        now; has_decided: the customer has made up its mind already, which this probability knows
+        nothing of.
     drivers
         account_id; as_of; one flag per planted trouble: champion_lost, bug_trouble,
         payment_trouble, low_value_fit, price_rise, unobserved.
@@ -57,6 +60,7 @@ class Truth:
     """
 
     churn: pd.DataFrame
+    decision: pd.DataFrame
     drivers: pd.DataFrame
     effects: dict[str, Any]
 
@@ -75,31 +79,38 @@ class AccountBlock:
         for part in usage.usage_events(self.company):
             yield faults.silence("usage_events", part, self.company.options)
 
-    def truth_tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """The block's rows of `Truth.churn` and `Truth.drivers`."""
+    def truth_tables(self) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+        """The block's rows of `Truth.churn`, `Truth.decision` and `Truth.drivers`."""
         company, options = self.company, self.company.options
-        churn, drivers = [], []
+        churn, decision, drivers = [], [], []
         for as_of in options.truth_grid:
             generator = paths.stream(
                 company.seed, paths.STREAM_TRUTH, company.path.number, options.day_index(as_of)
             )
-            rows = truth.truth_rows(
-                self.state_at(options.day_index(as_of)),
-                company.account_id,
-                as_of,
-                options.truth_replicates,
-                generator,
-            )
+            state = self.state_at(options.day_index(as_of))
+            replicates = options.truth_replicates
+            rows = truth.truth_rows(state, company.account_id, as_of, replicates, generator)
             churn.append(rows[0])
             drivers.append(rows[1])
+            # A stream of its own, so that this truth moves no other.
+            generator = paths.stream(
+                company.seed, paths.STREAM_DECISION, company.path.number, options.day_index(as_of)
+            )
+            decision.append(
+                truth.decision_rows(state, company.account_id, as_of, replicates, generator)
+            )
         if not churn:
-            return pd.DataFrame(), pd.DataFrame()
-        return pd.concat(churn, ignore_index=True), pd.concat(drivers, ignore_index=True)
+            return pd.DataFrame(), pd.DataFrame(), pd.DataFrame()
+        return (
+            pd.concat(churn, ignore_index=True),
+            pd.concat(decision, ignore_index=True),
+            pd.concat(drivers, ignore_index=True),
+        )
 
     def state_at(self, day: int) -> truth.WorldState:
         """The full state at 00:00 of a day whose copy was kept."""
         options = self.company.options
-        rules = WorldRules(options.first_day, paths.base_on(day, self.base, options))
+        rules = paths.rules_on(day, self.base, options)
         return truth.WorldState(day, self.company.path.states[day], rules)
 
 
@@ -153,6 +164,7 @@ class World:
         return Truth(
             pd.concat([r[0] for r in rows], ignore_index=True),
             pd.concat([r[1] for r in rows], ignore_index=True),
+            pd.concat([r[2] for r in rows], ignore_index=True),
             self.effects(self._all_blocks[0]),
         )
 
@@ -265,8 +277,8 @@ def write_world(world: World, folder: FilePath | str, *, with_truth: bool = True
 
 def _write_truth(world: World, block: AccountBlock, folder: FilePath, writers: "_Writers") -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    churn, drivers = block.truth_tables()
-    for name, rows in (("churn_90d", churn), ("drivers", drivers)):
+    churn, decision, drivers = block.truth_tables()
+    for name, rows in (("churn_90d", churn), ("decision", decision), ("drivers", drivers)):
         if len(rows):
             writers.write(
                 folder / f"{name}.parquet",

@@ -11,9 +11,11 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.simulate import World, WorldOptions, WorldState, simulate, true_probability
+from pipeline.simulate.hazards import pressure
 from pipeline.simulate.parameters import BASE_LOG_HAZARD, NEVER, PLAY_NAMES
+from pipeline.simulate.paths import walk
 from pipeline.simulate.state import DayDraws, step
-from pipeline.simulate.truth import TROUBLES
+from pipeline.simulate.truth import TROUBLES, decision_probability
 
 DATES = tuple(date(2023, 7, 9) + timedelta(days=84 * i) for i in range(8))
 OPTIONS = WorldOptions(truth_dates=DATES, truth_replicates=8)
@@ -121,6 +123,69 @@ def test_conditional_expectation_equals_letting_people_decide(world: World) -> N
         )
     slow = (state.end_day < world_state.day + 60).mean()
     assert fast.mean() == pytest.approx(slow, abs=0.005)
+
+
+def test_decision_truth_is_that_of_contracts_that_come_up(world: World) -> None:
+    """Where the window to decide begins on the date, both truths are about the same decision."""
+    world_state = world._all_blocks[0].state_at(OPTIONS.day_index(DATES[4]))
+    state, day = world_state.state, world_state.day
+    free = state.is_customer(day) & ~state.decided & ~state.signed & ~state.trouble
+    yearly = state.take(np.flatnonzero(free & (state.term == 0)))
+    moved = day + 90 - yearly.term_end
+    coming = replace(
+        yearly,
+        term_end=yearly.term_end + moved,
+        last_price_day=yearly.last_price_day + moved,
+    )
+    there = true_probability(replace(world_state, state=coming), 91, 24, np.random.default_rng(1))
+    asked = decision_probability(replace(world_state, state=yearly), 24, np.random.default_rng(2))
+    assert asked.mean() == pytest.approx(there.mean(), abs=0.01)
+    assert np.corrcoef(asked, there)[0, 1] > 0.95
+
+
+def test_decision_truth_foretells_the_next_contract_end(world: World) -> None:
+    company = world._all_blocks[0].company
+    end = pd.Series(company.path.end.end_day, index=company.account_id)
+    parts = []
+    for as_of in DATES[:6]:
+        day = OPTIONS.day_index(as_of)
+        state = company.path.states[day]
+        rows = world.truth.decision
+        rows = rows[(rows["as_of"] == pd.Timestamp(as_of)) & ~rows["has_decided"]]
+        term_end = rows["account_id"].map(pd.Series(state.term_end, index=company.account_id))
+        term = rows["account_id"].map(pd.Series(state.term, index=company.account_id))
+        is_lost = (rows["account_id"].map(end) <= term_end).astype(float)
+        parts.append(rows.assign(lost=is_lost, lead=term_end - day, term=term))
+    judged = pd.concat(parts, ignore_index=True)
+    far = judged[(judged["term"] == 0) & (judged["lead"] > 90) & (judged["lead"] < 200)]
+    assert far["lost"].sum() > 20
+    value = auc(far["lost"].to_numpy(), far["probability"].to_numpy())
+    print(f"AUC of the decision's truth, yearly contracts 90 to 200 days ahead: {value:.3f}")
+    assert value > 0.62
+
+
+def test_where_customers_remember_troubles_show_before_they_decide() -> None:
+    options = replace(OPTIONS, memory_days=120.0, truth_dates=DATES[:1])
+    start, _ = walk(300, 5, 0, options, -7.5)
+    plain, _ = walk(300, 5, 0, replace(options, memory_days=0.0), -7.5)
+    assert start.burden.max() == plain.burden.max() == 0.0
+    seen: dict[float, list[np.ndarray]] = {120.0: [], 0.0: []}
+    for memory, moves in seen.items():
+        chances: list[np.ndarray] = []
+        walk(
+            300,
+            5,
+            0,
+            replace(options, memory_days=memory),
+            -7.5,
+            lambda day, before, after, *_, into=chances, remembers=memory > 0: into.append(
+                (after.burden if remembers else pressure(after, day)).astype(float)
+            ),
+        )
+        later = np.array(chances[200:700:50])
+        moves.extend(np.corrcoef(a, b)[0, 1] for a, b in zip(later, later[1:], strict=False))
+    # What drives a decision in seven weeks can be told from what drives it today.
+    assert np.mean(seen[120.0]) > np.mean(seen[0.0]) + 0.05
 
 
 def test_effects_of_plays_are_told(world: World) -> None:
