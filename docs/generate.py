@@ -69,6 +69,8 @@ _PLACES = {
     "Sender": "`[[alerting.senders]]`",
     "StoreSettings": "`[store]`",
     "Mlflow": "`[mlflow]`",
+    "Night": "`[night]`",
+    "Notify": "`[notify]`",
 }
 
 # Keys whose name and type say nearly all; the schema explains the others.
@@ -173,6 +175,8 @@ _MEANINGS = {
             "alerts",
             "store",
             "mlflow",
+            "night",
+            "notify",
             "targets",
         )
     },
@@ -519,6 +523,29 @@ _COLUMNS = {
     "note": "accepted stale sources with their reason (JSON), or a roll-back in words",
     "started_at": "when the command started, UTC",
     "published_at": "when the row was written, UTC",
+    "table_hashes": (
+        "JSON: sha256 of the run's rows in `scores`, `drivers` and `portfolio`; `rows_removed` says"
+        " why they are fewer than were published"
+    ),
+    "previous_hash": "`row_hash` of the row before; null on the first",
+    "row_hash": (
+        "sha256 over the row as canonical JSON, without this column and without what is null;"
+        " `tenure ledger verify` compares it"
+    ),
+}
+
+_OF_NIGHT_STEPS = {
+    "started_at": "when the night was started, UTC; one night has one",
+    "target": "name of the target; empty for steps of all targets",
+    "inputs": "hash of tables, settings and model; a step done with the same is left out",
+    "run_id": "the run that the night published, once it has",
+    "step": "name of the step: `tenure night` says them as they begin",
+    "state": "`running`, `done`, `skipped` (this target has none), `refused`, `failed`",
+    "reason": "why it was skipped, refused or failed",
+    "rows": "rows that it made: accounts, runs judged, pages",
+    "seconds": "how long it took",
+    "peak": "most memory held by the command until then, MiB",
+    "recorded_at": "when the row was written, UTC; the last row of a step counts",
 }
 
 _OF_CHANGES = {
@@ -595,6 +622,7 @@ def tables() -> str:
     """The published tables, from the schemas that the jobs write."""
     from pipeline.jobs.changes import CHANGES
     from pipeline.jobs.driver_rows import DRIVERS
+    from pipeline.jobs.night_steps import SCHEMA as NIGHT_STEPS
     from pipeline.jobs.portfolio import PORTFOLIO_COLUMNS
     from pipeline.jobs.score import SCORES
     from pipeline.jobs.trajectory import ACCOUNT_COLUMNS, PAST_COLUMNS
@@ -641,6 +669,10 @@ def tables() -> str:
             ),
             [(n, str(t)) for n, t in PAST_COLUMNS],
         ),
+        "night_steps": (
+            "A step of a night as it begins and as it ends; written by `tenure night`.",
+            [(f.name, str(f.type)) for f in NIGHT_STEPS],
+        ),
     }
     parts = []
     for name, (grain, columns) in published.items():
@@ -648,6 +680,7 @@ def tables() -> str:
             "changes": _OF_CHANGES,
             "trajectory": _of_trajectory(),
             "past_scores": _OF_TRAJECTORY,
+            "night_steps": _OF_NIGHT_STEPS,
         }
         meanings = {**_COLUMNS, **own.get(name, {})}
         unknown = [c for c, _ in columns if c not in meanings]

@@ -4,20 +4,39 @@ import json
 import math
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from datetime import datetime
 from typing import Any
 
 from models.intervals import FEWEST_ACCOUNTS
 from models.target_words import TargetWords
+from pipeline.chain import LedgerCheck
 from pipeline.edge.text import visible
 from pipeline.jobs.explain import Explained
 from pipeline.jobs.explain_scale import INTERVAL, ScaleExplained
+from pipeline.jobs.night_steps import ListedRun, TargetStatus
 from pipeline.reports.account import chance_of, foot_lines, open_action_lines, waterfall
 from pipeline.reports.trajectory import account_lines
 
 BAR_WIDTH = 24
 """Cells of the widest bar of a waterfall in the terminal."""
+
+
+def ledger_lines(checked: LedgerCheck) -> list[str]:
+    """What the check of the ledger says."""
+    lines = [*checked.problems]
+    if not lines:
+        lines.append(
+            f"all {checked.hashed:,} rows of `runs` follow one another, and the published tables of"
+            f" {checked.runs:,} runs are as they were written."
+        )
+    before = checked.rows - checked.hashed
+    if before:
+        since = "" if checked.begins is None else f"; the chain begins on {checked.begins:%Y-%m-%d}"
+        lines.append(f"{before:,} rows are of a release that wrote no hashes{since}.")
+    lines.append(f"head: {checked.head or 'none'}")
+    return lines
 
 
 class Story:
@@ -36,6 +55,53 @@ class Story:
             file=self._stream,
             flush=True,
         )
+
+
+class Log:
+    """Prints a night's lines as `date time  step  text`, UTC; on standard error when standard
+    output is for JSON.
+    """
+
+    def __init__(self, clock: Callable[[], datetime], *, quiet: bool) -> None:
+        self._clock = clock
+        self._stream = sys.stderr if quiet else sys.stdout
+
+    def __call__(self, step: str, text: str) -> None:
+        """Print one line."""
+        print(
+            f"{self._clock():%Y-%m-%d %H:%M:%S}  {step:<10} {visible(text, one_line=True)}",
+            file=self._stream,
+            flush=True,
+        )
+
+
+def status_lines(statuses: Sequence[TargetStatus]) -> list[str]:
+    """How each target stands, since when, and what comes next."""
+    lines = []
+    for each in statuses:
+        since = "" if each.since is None else f" since {each.since:%Y-%m-%d %H:%M} UTC"
+        lines.append(f"{each.target}: {each.state}{since}: {each.words}")
+        shown = (
+            "no run is published"
+            if each.run_id is None or each.as_of is None
+            else f"readers see run {each.run_id} of {each.as_of:%Y-%m-%d}"
+        )
+        lines.append(f"  {shown}; next: {each.next_step}")
+    return lines
+
+
+def run_lines(runs: Sequence[ListedRun]) -> list[str]:
+    """Runs in a table, a line each and its reason below."""
+    lines = [f"{'when, UTC':<17} {'as of':<11} {'run':<17} {'state':<20} {'model':<13} target"]
+    for each in runs:
+        as_of = "" if each.as_of is None else f"{each.as_of:%Y-%m-%d}"
+        lines.append(
+            f"{each.at:%Y-%m-%d %H:%M}  {as_of:<11} {each.run_id or '':<17} {each.state:<20}"
+            f" {(each.version or '')[:12]:<13} {each.target}"
+        )
+        if each.reason is not None:
+            lines.append(f"{'':<17} {each.reason}")
+    return lines
 
 
 def print_json(value: object) -> None:

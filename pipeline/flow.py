@@ -1,6 +1,6 @@
 """The order of everything: each step, the function that runs it, what it reads, what it writes.
 
-`tenure run` walks this table, `tenure flow` prints it.
+`tenure run` walks the first table, which `tenure flow` prints; `tenure night` the second.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,24 +9,30 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from features.errors import GateRefused
 from pipeline.config.schema import Project, Target
+from pipeline.edge.faults import as_ours, one_line
 from pipeline.engine.duckdb import connected
 from pipeline.evaluations import VersionEvaluation
-from pipeline.jobs import run
+from pipeline.jobs import night, run
+from pipeline.jobs.night import Night, TargetNight
+from pipeline.jobs.night_steps import EVERY_TARGET, FAILED, REFUSED, SKIPPED, StepRecord
+from pipeline.jobs.notify import COMPLETED, STARTED, TROUBLED, ping, write_metrics
 from pipeline.jobs.run import Preparation, Say, TargetRun
 from pipeline.jobs.score import PublishedRun
+from pipeline.ledger import current_run
 from pipeline.workspace import Workspace
 
-Progress = TypeVar("Progress", Preparation, TargetRun)
+Progress = TypeVar("Progress", Preparation, TargetRun, Night, TargetNight)
 
 
 @dataclass(frozen=True)
 class Step(Generic[Progress]):
-    """One step of a run; `command` runs it alone."""
+    """One step of a run; `command` runs it alone. Steps of a night tell how many rows they made."""
 
     name: str
     command: str
-    run: Callable[[Progress], None]
+    run: Callable[[Progress], int | None]
     reads: tuple[str, ...]
     writes: tuple[str, ...]
     what: str
@@ -109,6 +115,65 @@ PUBLISH: tuple[Step[TargetRun], ...] = (
 
 FLOW: tuple[Step[Any], ...] = (*PREPARE, *PUBLISH)
 
+PREPARE_NIGHT: tuple[Step[Night], ...] = (
+    Step("check", "tenure status", night.check, (), (), "is there a model in use to score with"),
+    Step(
+        "stage",
+        "tenure check",
+        night.stage,
+        ("your tables",),
+        ("staged_*", "quarantine"),
+        "rename, type, convert to UTC, set bad rows aside",
+    ),
+)
+"""Before the first target; always done, for they find out whether anything is new."""
+
+NIGHT: tuple[Step[TargetNight], ...] = (
+    Step(
+        "score",
+        "tenure score",
+        night.score,
+        ("staged_*", "model in use"),
+        ("scores", "drivers", "portfolio", "runs"),
+        "are feeds fresh, signals, scores, gate, publication in one commit",
+    ),
+    Step(
+        "trajectory",
+        "tenure trajectory",
+        night.trajectory,
+        ("staged_*", "scores"),
+        ("trajectory", "past_scores", "trajectory_checks"),
+        "drops, declines, expected scores",
+    ),
+    Step(
+        "forecast",
+        "tenure forecast",
+        night.forecast,
+        ("staged_*", "scores"),
+        ("horizons", "renewals", "renewal_forecast", "remaining_value"),
+        "chances by day, renewals, remaining value",
+    ),
+    Step(
+        "outcomes",
+        "tenure outcomes",
+        night.outcomes,
+        ("staged_*", "scores", "runs"),
+        (),
+        "what became of earlier scores",
+    ),
+    Step(
+        "pages",
+        "tenure score",
+        night.pages,
+        ("scores", "drivers", "portfolio", "backtest"),
+        ("portfolio.html", "worklist.csv", "model_card.html"),
+        "pages and worklist people read",
+    ),
+)
+"""Target by target. What fails before a publication stops its target; what fails after it does
+not.
+"""
+
 
 @dataclass(frozen=True)
 class WholeRun:
@@ -153,6 +218,107 @@ def _publish(progress: TargetRun, *, is_named: bool) -> WholeRun:
         step.run(progress)
     assert progress.published is not None  # the step that scores has run
     return WholeRun(progress.evaluation, progress.refused, progress.published, progress.pages)
+
+
+@dataclass(frozen=True)
+class WholeNight:
+    """How a night ended."""
+
+    exit_code: int
+    """The gravest of its steps: 0 done, 1 fault, 2 wrong use, 3 refused."""
+    steps: tuple[dict[str, Any], ...]
+    """Rows of `night_steps`, one for each step that ended in this night."""
+    published: tuple[dict[str, Any], ...]
+    """The rows of `runs` that readers see of its targets."""
+
+
+def run_night(
+    workspace: Workspace,
+    target: Target | None,
+    say: Say,
+    as_of: date | None = None,
+    *,
+    backfill: bool = False,
+) -> WholeNight:
+    """Every step of a night for a target, or for all with a model in use; what an earlier night of
+    the same inputs has done is left out.
+
+    Refusals and faults are recorded and told, not raised; the exit code speaks of the gravest.
+    """
+    ping(workspace, say, STARTED)
+    try:
+        whole = _night(workspace, target, say, as_of, backfill=backfill)
+    except BaseException as stopped:  # whatever stops a night, the switch is told
+        ping(workspace, say, TROUBLED, f"stopped: {type(stopped).__name__}")
+        raise
+    write_metrics(workspace, say, whole.steps, whole.exit_code)
+    words = f"exit code {whole.exit_code}"
+    ping(workspace, say, TROUBLED if whole.exit_code else COMPLETED, words)
+    say("night", f"ended, {words}")
+    return whole
+
+
+def _night(
+    workspace: Workspace, named: Target | None, say: Say, as_of: date | None, *, backfill: bool
+) -> WholeNight:
+    with workspace.store.writing():
+        record = StepRecord(workspace, say, EVERY_TARGET)
+        whole = Night(workspace, named, say, record)
+        records, codes = [record], []
+        try:
+            for step in PREPARE_NIGHT:
+                record.begin(step.name)
+                record.end(rows=step.run(whole))
+        except Exception as error:
+            return WholeNight(_ended_badly(record, error), tuple(record.rows), ())
+        for target in whole.targets:
+            code, steps = _night_of(whole, target, as_of, backfill=backfill)
+            codes.append(code)
+            records.append(steps)
+        runs = [current_run(workspace.store, each.name) for each in whole.targets]
+    return WholeNight(
+        exit_code=next((code for code in (1, 2, 3) if code in codes), 0),
+        steps=tuple(row for each in records for row in each.rows),
+        published=tuple(run for run in runs if run is not None),
+    )
+
+
+def _night_of(
+    whole: Night, target: Target, as_of: date | None, *, backfill: bool
+) -> tuple[int, StepRecord]:
+    """The steps of one target; returns the exit code and what was recorded."""
+    record = StepRecord(whole.workspace, whole.say, target.name, as_of)
+    record.begin(night.SCORE_PARTS[0])
+    try:
+        progress = night.target_night(whole, target, record, as_of, backfill=backfill)
+    except Exception as error:
+        return _ended_badly(record, error), record
+    over, codes = record.over(), []
+    for step in NIGHT:
+        last_part = night.SCORE_PARTS[-1] if step.name == "score" else step.name
+        if last_part in over:
+            record.run_id = record.run_id or over[last_part]
+            record.leave_out(step.name)
+            continue
+        if step.name != "score":
+            record.begin(step.name)
+        try:
+            record.end(rows=step.run(progress))
+        except night.LeftOut as reason:
+            record.end(SKIPPED, reason=str(reason))
+        except Exception as error:
+            codes.append(_ended_badly(record, error))
+            if step.name == "score":
+                break
+    return next((code for code in (1, 2, 3) if code in codes), 0), record
+
+
+def _ended_badly(record: StepRecord, error: Exception) -> int:
+    """Record a step that was refused or failed; returns the exit code of its kind."""
+    ours = as_ours(error)
+    reason = one_line(ours).removeprefix("tenure: ")
+    record.end(REFUSED if ours.exit_code == GateRefused.exit_code else FAILED, reason=reason)
+    return ours.exit_code
 
 
 def flow_of(project: Project | None = None) -> tuple[Step[Any], ...]:

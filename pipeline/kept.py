@@ -74,6 +74,7 @@ KEPT: tuple[Kept, ...] = (
     Kept("trajectory", accounts=_WHOSE, runs=_RUN),
     Kept("trajectory_checks", runs=_RUN),
     Kept("past_scores", accounts=_WHOSE, runs=_RUN, dated="as_of"),
+    Kept("night_steps", runs=_RUN),
     Kept("changes", accounts=_WHOSE, runs=("from_run", "to_run")),
     # Of the day on which `metrics` was asked.
     Kept("first_value", accounts=_WHOSE, dated="as_of"),

@@ -1,18 +1,30 @@
 """The run ledger: one row in `runs` makes a run's scores and drivers the ones that readers see.
 
 Rows are only ever appended. The last row of a run_id gives its state; the current run of a target
-is the published one with the newest as_of, then the newest published_at.
+is the published one with the newest as_of, then the newest published_at. Rows are chained by
+hashes (`pipeline/chain.py`).
 """
 
 import json
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
 from features.errors import GateRefused, NotFound, StoreError
+from pipeline.chain import (
+    HASH,
+    PREVIOUS,
+    TABLES,
+    LedgerCheck,
+    chained,
+    check_ledger,
+    hashes_after_removal,
+    ledger_rows,
+    table_hashes,
+)
 from pipeline.storage import Store
 
 RUNS = pa.schema(
@@ -32,6 +44,9 @@ RUNS = pa.schema(
         ("note", pa.string()),
         ("started_at", pa.timestamp("us")),
         ("published_at", pa.timestamp("us")),
+        (TABLES, pa.string()),
+        (PREVIOUS, pa.string()),
+        (HASH, pa.string()),
     ]
 )
 SHOWN_RUNS = 8
@@ -43,14 +58,49 @@ PUBLISHED = ("scores", "drivers", "portfolio")
 """Tables whose rows a row in `runs` makes current."""
 
 
-def append_run(store: Store, run: dict[str, Any]) -> None:
-    """Append one row; this is the commit of a run."""
+def append_run(store: Store, run: dict[str, Any]) -> dict[str, Any]:
+    """Append one row, as the next of the chain; this is the commit of a run. Returns the row."""
     # A row read back has NaN where it had no value (a horizon until the next renewal has no days).
     row = {
         name: None if run.get(name) is None or pd.isna(run[name]) else run[name]
         for name in RUNS.names
     }
-    store.write("runs", pa.Table.from_pylist([row], schema=RUNS), append=True)
+    plain = pa.Table.from_pylist([row], schema=RUNS).to_pylist()[0]
+    linked = chained(plain, ledger_rows(store))
+    store.write("runs", pa.Table.from_pylist([linked], schema=RUNS), append=True)
+    return linked
+
+
+def published_hashes(store: Store, run: Mapping[str, Any]) -> str:
+    """Hashes of the rows that a run is about to make current, as JSON for its row in `runs`."""
+    return json.dumps(table_hashes(store, PUBLISHED, run), sort_keys=True)
+
+
+def note_removed_rows(store: Store) -> None:
+    """Say of every run whose rows were removed on purpose which rows it has now."""
+    if not store.exists("runs"):
+        return
+    for run in _kept_runs(store):
+        hashes = hashes_after_removal(store, PUBLISHED, run)
+        if hashes is not None:
+            # Its place among the other runs stays what it was.
+            place = run["published_at"] + timedelta(microseconds=1)
+            append_run(store, {**run, TABLES: hashes, "published_at": place})
+
+
+def verify_ledger(store: Store, noted: str | None = None) -> LedgerCheck:
+    """Whether `runs` and the tables that it makes current are as they were written."""
+    kept = _kept_runs(store) if store.exists("runs") else []
+    return check_ledger(store, PUBLISHED, kept, noted)
+
+
+def _kept_runs(store: Store) -> list[dict[str, Any]]:
+    """Last rows of the runs whose rows are there and have hashes."""
+    rows = run_rows(store)
+    if TABLES not in rows:  # of releases before the chain
+        return []
+    kept = rows[rows["state"].isin(KEPT_STATES) & rows[TABLES].notna()]
+    return [{str(name): value for name, value in row.items()} for row in kept.to_dict("records")]
 
 
 def open_ledger(store: Store) -> None:
@@ -141,7 +191,13 @@ def plain_run(run: Mapping[str, Any]) -> dict[str, Any]:
     inputs = json.loads(run["input_fingerprints"])
     if "accepted_stale" in inputs:
         inputs["accepted_stale"] = json.loads(inputs["accepted_stale"])
-    return {**run, "input_fingerprints": inputs, "counts": json.loads(run["counts"])}
+    hashes = run.get(TABLES)
+    return {
+        **run,
+        "input_fingerprints": inputs,
+        "counts": json.loads(run["counts"]),
+        TABLES: json.loads(hashes) if isinstance(hashes, str) else None,
+    }
 
 
 def markers(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:

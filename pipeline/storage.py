@@ -115,12 +115,24 @@ class Store:
         filters: Sequence[tuple[str, str, object]] = (),
     ) -> pd.DataFrame:
         """Rows of a table as pandas; times are naive UTC."""
-        chosen = list(columns) if columns else None
-        delta = self.delta(table)
+        rows = self.read_arrow(table, columns=columns, filters=filters)
         with _whole(self.path(table)):
-            rows = delta.to_pyarrow_table(columns=chosen, filters=list(filters) or None)
             frame: pd.DataFrame = rows.to_pandas()
         return frame
+
+    def read_arrow(
+        self,
+        table: str,
+        *,
+        columns: Sequence[str] | None = None,
+        filters: Sequence[tuple[str, str, object]] = (),
+    ) -> pa.Table:
+        """Rows of a table as Arrow has them."""
+        delta = self.delta(table)
+        with _whole(self.path(table)):
+            return delta.to_pyarrow_table(
+                columns=list(columns) if columns else None, filters=list(filters) or None
+            )
 
     def batches(self, table: str) -> Iterator[pa.RecordBatch]:
         """Rows of a table piece by piece, for tables that should not be held twice."""
@@ -299,6 +311,17 @@ class Store:
             delta.to_pyarrow_dataset().scanner().to_reader(),
             mode="overwrite",
         )
+
+    def is_being_written(self) -> bool:
+        """Whether a command holds the store."""
+        try:
+            with (self.folder / ".lock").open("r") as handle:
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
 
     @contextmanager
     def writing(self) -> Iterator[None]:

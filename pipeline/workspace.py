@@ -1,5 +1,6 @@
 """Where a command works: the project file, its data, its store, and the moment it was started."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,8 +24,15 @@ class Workspace:
     data_dir: Path
     store: Store
     now: datetime
+    """When the command was started."""
     engine: Engine = "duckdb"
     """What adds the facts up to features; everything else is DuckDB's."""
+    clock: Callable[[], datetime] | None = None
+    """Tells what time it is while the command works; None: time stands still."""
+
+    def moment(self) -> datetime:
+        """What time it is, for records of when something happened: no result may depend on it."""
+        return self.now if self.clock is None else self.clock()
 
     def target(self, name: str | None) -> Target:
         """The target of that name; None: the first.
@@ -51,7 +59,11 @@ class Workspace:
 
 
 def open_workspace(
-    folder: Path, data_dir: Path | None, now: datetime, engine: Engine = "duckdb"
+    folder: Path,
+    data_dir: Path | None,
+    now: datetime,
+    engine: Engine = "duckdb",
+    clock: Callable[[], datetime] | None = None,
 ) -> Workspace:
     """Read the project file and say where everything is."""
     from pipeline.config import read_project
@@ -64,6 +76,7 @@ def open_workspace(
         store=store_of(folder, project.store),
         now=now,
         engine=engine,
+        clock=clock,
     )
 
 

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import model, project, reports, scores, signals, table
+from pipeline.cli import model, nightly, project, reports, scores, signals, table
 from pipeline.cli.accounts import TakesAccount
 from pipeline.cli.moved import Commands
 from pipeline.edge.terminal import say
@@ -39,6 +39,7 @@ GROUPS: Mapping[str, tuple[Callable[..., None], ...]] = {
         scores.rollback,
         scores.forget,
     ),
+    "Night": (nightly.night, nightly.status, nightly.runs),
     "Outlook and hindsight": (
         reports.outcomes,
         reports.forecast,
@@ -56,6 +57,7 @@ TABLE_COMMANDS: Mapping[str, Callable[..., None]] = {
     "score": table.table_score,
     "promote": table.table_promote,
 }
+LEDGER_COMMANDS: Mapping[str, Callable[..., None]] = {"verify": nightly.ledger_verify}
 MODEL_GROUP = "Model"
 
 
@@ -90,6 +92,11 @@ table_app = typer.Typer(
 for name, command in TABLE_COMMANDS.items():
     table_app.command(name)(command)
 app.add_typer(table_app, name="table", rich_help_panel=MODEL_GROUP)
+
+ledger_app = typer.Typer(no_args_is_help=True, help="Check the record of what was published.")
+for name, command in LEDGER_COMMANDS.items():
+    ledger_app.command(name)(command)
+app.add_typer(ledger_app, name="ledger", rich_help_panel="Scores")
 
 
 def _print_version(is_asked: bool) -> None:

@@ -1,5 +1,6 @@
 """What commands share: their common options, the clock, and the project they open."""
 
+import sys
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -59,12 +60,21 @@ EngineOption = Annotated[
 PageOption = Annotated[
     bool, typer.Option("--page", help="Also write a page, next to the other reports.")
 ]
+YesOption = Annotated[
+    bool, typer.Option("--yes", help="Do it without asking; needed where no terminal can ask.")
+]
+BackfillOption = Annotated[
+    bool,
+    typer.Option(
+        "--backfill", help="Also score a date before the first one that the model learned from."
+    ),
+]
 AccountArgument = Annotated[str, typer.Argument(help="Account id or name.")]
 HERE = Path(".")
 
 
 def now() -> datetime:
-    """The moment the command was started; read here and nowhere else."""
+    """What time it is, UTC; the clock is read here and nowhere else."""
     return datetime.now(UTC).replace(tzinfo=None)
 
 
@@ -81,7 +91,7 @@ def open_project(
         from pipeline.engine.spark import require_spark
 
         require_spark()  # before anything is staged
-    workspace = open_workspace(project.resolve(), data, now(), engine)
+    workspace = open_workspace(project.resolve(), data, now(), engine, clock=now)
     return workspace, workspace.target(target)
 
 
@@ -92,6 +102,23 @@ def project_if_any(project: Path) -> "Project | None":
     if project == HERE and not (HERE / "tenure.toml").exists():
         return None
     return read_project(project.resolve())
+
+
+def confirm(what: str, is_confirmed: bool) -> None:
+    """Ask before something that cannot be undone.
+
+    Raises
+    ------
+    ConfigError
+        Where no terminal can ask and `--yes` does not say so.
+    """
+    from features.errors import ConfigError
+
+    if is_confirmed:
+        return
+    if not sys.stdin.isatty():
+        raise ConfigError(f"{what}? Nothing was done. Say --yes to do it.")
+    typer.confirm(f"{what}?", abort=True, err=True)
 
 
 def day_of(as_of: datetime | None) -> date | None:

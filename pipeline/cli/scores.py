@@ -8,12 +8,15 @@ from pipeline.cli.options import (
     HERE,
     AccountArgument,
     AsOfOption,
+    BackfillOption,
     DataOption,
     JsonOption,
     PageOption,
     ProjectOption,
     RunDateOption,
     TargetOption,
+    YesOption,
+    confirm,
     day_of,
     open_project,
 )
@@ -57,6 +60,7 @@ def score(
             "moved more than score.largest_shift; the reason is recorded.",
         ),
     ] = None,
+    backfill: BackfillOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Score every account on a date, explain and publish.
@@ -90,6 +94,7 @@ def score(
             use_candidate=candidate,
             allow_stale={name: str(reason) for name in allow_stale or []},
             accept_shift=accept_shift,
+            backfill=backfill,
         )
         pages = write_reports(workspace, chosen, published)
     tell_score(story, published)
@@ -130,16 +135,18 @@ def rollback(
         str, typer.Argument(help="Id of the run to go back to; its first characters will do.")
     ],
     project: ProjectOption = HERE,
+    yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Go back to an earlier run and draw its pages again.
 
-    Example: tenure rollback 3f9c0a
+    Example: tenure rollback 3f9c0a --yes
     """
     from pipeline.console import print_json
     from pipeline.jobs.rollback import roll_back_run
 
     workspace, _ = open_project(project)
+    confirm(f"Take back every run after {run_id} and draw the pages again", yes)
     with workspace.store.writing():
         rolled = roll_back_run(workspace, run_id)
     if as_json:
@@ -172,16 +179,20 @@ def rollback(
 
 
 def forget(
-    account: AccountArgument, project: ProjectOption = HERE, as_json: JsonOption = False
+    account: AccountArgument,
+    project: ProjectOption = HERE,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Delete every row of an account from the store for good.
 
-    Example: tenure forget A-0000017
+    Example: tenure forget A-0000017 --yes
     """
     from pipeline.console import print_json
     from pipeline.jobs.privacy import forget_account
 
     workspace, _ = open_project(project)
+    confirm(f"Delete every row of {account} from the store, with all earlier versions", yes)
     with workspace.store.writing():
         forgotten = forget_account(workspace, account)
     if as_json:

@@ -142,6 +142,7 @@ def table_score(
         label,
         project.resolve(),
         now(),
+        now,
         account=account,
         date_column=date,
         as_of=day_of(as_of),

@@ -22,6 +22,11 @@ from pipeline.edge.locations import redacted, shown_location
 
 FILE_NAME = "tenure.toml"
 Location = tuple[str | int, ...]
+_ASIDE = (
+    *("store", "mlflow", "bench", "actions", "rules"),
+    *("alerts", "alerting", "night", "notify"),
+)
+"""Settings that move no score."""
 
 
 def read_project(folder: Path) -> Project:
@@ -56,8 +61,9 @@ def read_project(folder: Path) -> Project:
 def config_hash(project: Project) -> str:
     """16 hex digits that change when a setting does that can move a result.
 
-    Where results are kept (`store`, `mlflow`), what only the bench compares, who is told, and the
-    password inside an address are left out: moving a store or changing a password moves no score.
+    Where results are kept (`store`, `mlflow`), what only the bench compares, what a night does,
+    who is told, and the password inside an address are left out: moving a store or changing a
+    password moves no score.
     """
     return hash_of_text(config_text(project))
 
@@ -72,7 +78,7 @@ def config_text(project: Project) -> str:
     back.
     """
     settings = asdict(project)
-    for aside in ("store", "mlflow", "bench", "actions", "rules", "alerts", "alerting"):
+    for aside in _ASIDE:
         del settings[aside]
     for source in settings["sources"].values():
         for place in (source, *source["parts"], *source["lookups"]):

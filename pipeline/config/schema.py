@@ -680,6 +680,33 @@ class Mlflow:
 
 
 @dataclass(frozen=True, config=_strict)
+class Night:
+    """What `tenure night` may do by itself, and when `tenure status` calls it late."""
+
+    allow_stale: dict[str, str] = Field(default_factory=dict)
+    """Source -> why a night may score although it is stale; accounts that depend on it become
+    unknown, and the reason is recorded with the run.
+    """
+    late_after_hours: float = Field(default=36.0, gt=0)
+    """Hours after the last whole night from which `tenure status` says late."""
+
+
+@dataclass(frozen=True, config=_strict)
+class Notify:
+    """Who is told that a night began, ended or failed."""
+
+    ping_url: str | None = None
+    """Address of a dead man's switch, or `env:NAME` for one kept in an environment variable. It is
+    asked for `/start` when a night begins, for itself when it is done, for `/fail` when it failed
+    or was refused.
+    """
+    metrics_file: str | None = None
+    """File for Prometheus' textfile collector, written anew after every night; relative to
+    tenure.toml.
+    """
+
+
+@dataclass(frozen=True, config=_strict)
 class Project:
     """A whole `tenure.toml`."""
 
@@ -705,3 +732,5 @@ class Project:
     alerting: Alerting = Field(default_factory=Alerting)
     store: StoreSettings = Field(default_factory=StoreSettings)
     mlflow: Mlflow = Field(default_factory=Mlflow)
+    night: Night = Field(default_factory=Night)
+    notify: Notify = Field(default_factory=Notify)

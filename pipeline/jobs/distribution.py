@@ -18,12 +18,10 @@ SAME = ("model_version", "calibrator_version", "scale_version")
 def shift_since(
     store: Store, previous: Mapping[str, Any] | None, run: Mapping[str, Any], scores: pd.DataFrame
 ) -> ScoreShift | None:
-    """How far scores moved since the run readers see; None where there is none to compare with, or
-    too few accounts.
+    """How far scores moved since the run before; None where there is none to compare with, or too
+    few accounts.
     """
-    if previous is None or previous["run_id"] == run["run_id"] or previous["as_of"] > run["as_of"]:
-        return None
-    if any(previous[name] != run[name] for name in SAME):
+    if previous is None or any(previous[name] != run[name] for name in SAME):
         return None
     before = store.read(
         "scores", filters=[("run_id", "=", previous["run_id"])], columns=["health_exact", "band"]

@@ -17,6 +17,15 @@ OF_A_RUN = (PAGE, WORKLIST, CARD, CARD_MD)
 _BEFORE = ".before-"
 
 
+def with_head(page: str, head: str) -> str:
+    """A page with the head of the ledger in its foot, as a copy of it outside the store.
+
+    >>> with_head('<footer class="foot">Run 1.</footer>', "3f9c0a")
+    '<footer class="foot">Run 1. Ledger 3f9c0a.</footer>'
+    """
+    return page.replace("</footer>", f" Ledger {head}.</footer>")
+
+
 def set_aside(folder: Path) -> None:
     """Take the pages of the run before out of sight; nothing is lost until others are drawn."""
     for name in OF_A_RUN:

@@ -28,7 +28,7 @@ from pipeline.edge.scratch import remove_left_behind
 from pipeline.edge.text import visible
 from pipeline.jobs.accounts import account_named
 from pipeline.kept import ACCOUNT, Kept, kept_as
-from pipeline.ledger import KEPT_STATES, append_run, run_rows
+from pipeline.ledger import KEPT_STATES, append_run, note_removed_rows, run_rows
 from pipeline.staging.roll_up import INSIDE_ACCOUNT
 from pipeline.storage import Store
 from pipeline.workspace import Workspace
@@ -107,6 +107,7 @@ def _remove(workspace: Workspace, ids: Sequence[str], words: Sequence[str]) -> F
         while left:
             rows[left[0]] = _erase(store, left[0], _kept(store, left[0]), ids, words)
             del left[0]
+        note_removed_rows(store)
         _note(store).unlink()
     except OSError as error:
         raise StoreError(
@@ -356,7 +357,9 @@ def drop_old_runs(workspace: Workspace, target: str, as_of: pd.Timestamp) -> dic
     runs: list[Any] = mine[mine["run_id"].isin(old)].to_dict("records")
     for run in runs:
         note = f"rows removed: older than {workspace.project.store.keep_runs_days} days"
-        append_run(store, {**run, "state": "removed", "note": note, "published_at": workspace.now})
+        append_run(
+            store, {**run, "state": "removed", "note": note, "published_at": workspace.moment()}
+        )
     return {name: count for name, count in removed.items() if count}
 
 

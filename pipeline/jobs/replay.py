@@ -117,7 +117,13 @@ def replay_run(workspace: Workspace, target: Target, wanted: str) -> Replay:
         aside = past_workspace(workspace, project, run.staged, folder)
         with connected() as connection, same_version_needed(run):
             derived = score_target(
-                aside, connection, then, run.day, allow_stale=run.accepted_stale, bundle=bundle
+                aside,
+                connection,
+                then,
+                run.day,
+                allow_stale=run.accepted_stale,
+                bundle=bundle,
+                backfill=True,
             )
         values, difference = compare_runs(workspace.store, aside.store, then.name, run, derived.run)
     return Replay(run.run_id, run.day.isoformat(), values, difference, _changed_libraries(run))

@@ -13,6 +13,7 @@ import pandas as pd
 from models.health import band_table, decided, promises, reads_decisions
 from models.target_words import TARGET_WORDS
 from pipeline.actions.worklist import worklist, write_worklist_csv
+from pipeline.chain import shown_head
 from pipeline.config.schema import Target
 from pipeline.edge.file_names import file_name
 from pipeline.jobs.account_facts import account_facts
@@ -22,7 +23,7 @@ from pipeline.jobs.explain import Explained
 from pipeline.jobs.explain_scale import band_edges
 from pipeline.jobs.model_page import leader_limits, target_card, target_words
 from pipeline.jobs.outcomes import outcomes_report
-from pipeline.jobs.pages import PAGE, WORKLIST, draw
+from pipeline.jobs.pages import PAGE, WORKLIST, draw, with_head
 from pipeline.jobs.patterns import PatternReport
 from pipeline.jobs.pulse import PulseReport
 from pipeline.jobs.run_record import CARD, CARD_MD
@@ -106,12 +107,13 @@ def write_reports(workspace: Workspace, target: Target, published: PublishedRun)
         event=TARGET_WORDS[target.kind].verb,
         why=published.why,
     )
+    head = shown_head(workspace.store)
     draw(
         folder,
         published.run["run_id"],
         {
-            PAGE: partial(_write, page),
-            CARD: partial(_write, card),
+            PAGE: partial(_write, with_head(page, head)),
+            CARD: partial(_write, with_head(card, head)),
             CARD_MD: partial(_write, markdown),
             WORKLIST: partial(write_worklist_csv, ranked),
         },
@@ -124,6 +126,7 @@ def write_changes_page(workspace: Workspace, target: Target, changes: ScoreChang
     folder = workspace.folder / "reports" / target.name
     folder.mkdir(parents=True, exist_ok=True)
     _replace(
+        workspace,
         folder / CHANGES_PAGE,
         changes_page(changes, project=workspace.project.name, now=workspace.now),
     )
@@ -134,6 +137,7 @@ def write_pulse_page(workspace: Workspace, target: Target, report: PulseReport) 
     """Write the page of pulse and score; returns its path."""
     folder = _folder(workspace, target, report.run)
     _replace(
+        workspace,
         folder / PULSE_PAGE,
         pulse_page(
             report,
@@ -149,7 +153,7 @@ def write_pattern_page(workspace: Workspace, target: Target, report: PatternRepo
     """Write the page of patterns; returns its path."""
     folder = workspace.folder / "reports" / target.name
     folder.mkdir(parents=True, exist_ok=True)
-    _replace(folder / PATTERNS_PAGE, pattern_page(report, now=workspace.now))
+    _replace(workspace, folder / PATTERNS_PAGE, pattern_page(report, now=workspace.now))
     return folder / PATTERNS_PAGE
 
 
@@ -161,6 +165,7 @@ def write_account_page(workspace: Workspace, target: Target, explained: Explaine
     folder.mkdir(exist_ok=True)
     path = folder / file_name(str(explained.score["account_id"]), ".html")
     _replace(
+        workspace,
         path,
         account_page(
             explained,
@@ -177,10 +182,10 @@ def write_account_page(workspace: Workspace, target: Target, explained: Explaine
     return path
 
 
-def _replace(path: Path, text: str) -> None:
+def _replace(workspace: Workspace, path: Path, page: str) -> None:
     """Write aside, then swap: a reader never sees half a page."""
     aside = path.with_name(f".{path.name}")
-    _write(text, aside)
+    _write(with_head(page, shown_head(workspace.store)), aside)
     aside.replace(path)
 
 

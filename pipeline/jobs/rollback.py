@@ -70,7 +70,7 @@ def roll_back_run(workspace: Workspace, run_id: str) -> RolledBack:
     published = published_again(workspace, target, PastRun(row))
     pages = _Pages(workspace, target, workspace.folder / "reports" / target.name)
     set_aside(pages.folder)
-    superseded = roll_back(workspace.store, str(row["run_id"]), workspace.now)
+    superseded = roll_back(workspace.store, str(row["run_id"]), workspace.moment())
     drawn = write_reports(workspace, target, published)
     pages.drawn += drawn
     pages.draw_single_pages()

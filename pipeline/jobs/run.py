@@ -14,6 +14,7 @@ from features.errors import ConfigError, GateRefused, TooFewEvents
 from models.gates import CALIBRATED
 from models.health.words import anchor_words
 from models.target_words import TARGET_WORDS
+from pipeline.chain import HASH, SHOWN_DIGITS
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection, connected
 from pipeline.evaluations import VersionEvaluation
@@ -349,5 +350,6 @@ def tell_score(say: Say, published: PublishedRun) -> None:
         say("note", f"the scale no longer fits these accounts: {problem}")
     say(
         "score",
-        f"run {published.run['run_id']} is published; stale sources: {', '.join(stale) or 'none'}",
+        f"run {published.run['run_id']} is published; stale sources: {', '.join(stale) or 'none'};"
+        f" head of the ledger {str(published.run[HASH])[:SHOWN_DIGITS]}",
     )

@@ -4,7 +4,7 @@ at all.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -25,6 +25,7 @@ from models.health.proposal import FEWEST_IN_PORTFOLIO
 from models.methods import GradientBoosting
 from models.shift import ScoreShift
 from pipeline.actions.worklist import largest_reasons
+from pipeline.chain import TABLES
 from pipeline.config import config_hash
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection
@@ -40,10 +41,18 @@ from pipeline.jobs.registry import need_version
 from pipeline.jobs.scoring_rows import ScoringRows, scoring_rows
 from pipeline.jobs.stage import load_staged, staged_versions
 from pipeline.jobs.terms import SEEN, TERMS, unseen_reason, unseen_terms
-from pipeline.ledger import append_run, current_run, open_ledger, refuse_taken_back
+from pipeline.ledger import (
+    append_run,
+    current_run,
+    open_ledger,
+    published_hashes,
+    refuse_taken_back,
+    run_before,
+    run_rows,
+)
 from pipeline.libraries import library_versions
 from pipeline.staging.staged import StagedSource
-from pipeline.storage import content_hash
+from pipeline.storage import Store, content_hash
 from pipeline.tracking import CHALLENGER, CHAMPION
 from pipeline.workspace import Workspace
 
@@ -134,6 +143,8 @@ def score_target(
     allow_stale: Mapping[str, str] | None = None,
     bundle: Bundle | None = None,
     accept_shift: str | None = None,
+    backfill: bool = False,
+    begins: Callable[[str], None] = lambda part: None,
 ) -> PublishedRun:
     """Score one date and publish scores, drivers and portfolio under one run.
 
@@ -145,6 +156,10 @@ def score_target(
         The model to score with; default: the one in use.
     accept_shift
         Reason to publish although scores moved more than `score.largest_shift`.
+    backfill
+        Also score a date before the first one that the model learned from.
+    begins
+        Called with `features`, `score`, `gate` and `publish` as each of them begins.
 
     Raises
     ------
@@ -163,9 +178,12 @@ def score_target(
     staged = load_staged(workspace, connection)
     day = as_of or default_as_of(workspace, connection, staged, target)
     _refuse_beyond_data(staged, day)
+    if not backfill:
+        _refuse_before_training(bundle, day)
     states = freshness(connection, staged, day)
     accepted = dict(allow_stale or {})
     _refuse_stale(states, accepted)
+    begins("features")
     built = build_scoring(workspace, connection, target, day, bundle.choices)
     bundle.published.check_signals(built.signals)
     snapshots = connection.execute(
@@ -180,9 +198,10 @@ def score_target(
     cards = {signal.column: signal for signal in built.signals}
     signals = tuple(cards[column] for column in bundle.published.columns)
     scoring = _Scoring(bundle, signals, rows, unknown, workspace.project.currency)
+    begins("score")
     people = portfolio(workspace, connection, staged, target, day, snapshots["account_id"])
     published = _publish(
-        workspace, target, scoring, snapshots, people, states, accepted, accept_shift
+        workspace, target, scoring, snapshots, people, states, accepted, accept_shift, begins
     )
     return replace(published, covered=covered_shares(connection, staged, day))
 
@@ -193,6 +212,19 @@ def _refuse_beyond_data(staged: Mapping[str, StagedSource], day: date) -> None:
         raise ConfigError(
             f"as_of {day} lies after the data, which end on {newest}. Choose an --as-of on or"
             f" before {newest}, or stage newer data."
+        )
+
+
+def _refuse_before_training(bundle: Bundle, day: date) -> None:
+    """Stop where a date lies before everything the model learned from: it would be told by what
+    came after it.
+    """
+    first = bundle.published.training.get("first_as_of")
+    if first is not None and day < date.fromisoformat(str(first)[:10]):
+        raise ConfigError(
+            f"as_of {day} lies before the dates the model learned from, {str(first)[:10]} to"
+            f" {str(bundle.published.training['last_as_of'])[:10]}: scores of it are hindsight."
+            " Choose a later --as-of, or score it all the same with --backfill."
         )
 
 
@@ -360,6 +392,7 @@ def _publish(
     states: tuple[SourceState, ...],
     accepted: Mapping[str, str],
     accept_shift: str | None,
+    begins: Callable[[str], None],
 ) -> PublishedRun:
     """Write portfolio, drivers and scores, then the row in `runs` that makes them the ones readers
     see.
@@ -380,7 +413,11 @@ def _publish(
         "run_id": run_id,
     }
     store = workspace.store
-    previous = current_run(store, target.name)
+    current = current_run(store, target.name)
+    # By its place among the runs, the newest of its date: scored again, a run is compared with the
+    # one before it and not with itself.
+    previous = run_before(store, {**common, "published_at": pd.Timestamp.max})
+    accept_shift = accept_shift or _accepted_shift(store, run_id)
     open_ledger(store)
     where = f"target = '{target.name}' and as_of = '{as_of}' and run_id = '{run_id}'"
     parts = ["target", "as_of"]
@@ -422,12 +459,14 @@ def _publish(
         "calibrator_version": bundle.calibrator_version,
         "scale_version": bundle.scale.version,
     }
+    begins("gate")
     shift, limit = (
         shift_since(store, previous, versions, scores),
         workspace.project.score.largest_shift,
     )
     if shift is not None and previous is not None and limit is not None and accept_shift is None:
         refuse_shift(store, target.name, previous, shift, scoring.rows.frame, limit)
+    begins("publish")
     store.write("scores", published_table(scores, SCORES), replace=where, partition_by=parts)
     # Beside the inputs, not among them: where rows are kept and who computed them is no other
     # result.
@@ -444,26 +483,35 @@ def _publish(
         "counts": json.dumps(counts, sort_keys=True),
         "note": _note(accepted, bundle, accept_shift),
         "started_at": workspace.now,
-        "published_at": workspace.now,
+        TABLES: published_hashes(store, common),
     }
-    with _with_its_pages(workspace, target, previous, as_of):
-        append_run(store, run)
+    with _with_its_pages(workspace, target, current, as_of):
+        run = append_run(store, {**run, "published_at": workspace.moment()})
     drop_old_runs(workspace, target.name, as_of)
     keep_tidy(workspace)
-    # A run of a later date is no "last run" to compare with.
-    is_before = previous is not None and previous["run_id"] != run_id and previous["as_of"] <= as_of
-    before = json.loads(previous["counts"]) if previous is not None and is_before else None
+    before = None if previous is None else json.loads(previous["counts"])
     reasons, why = (pd.concat(parts, ignore_index=True) for parts in (scoring.reasons, scoring.why))
     return PublishedRun(run, scores, reasons, why, people, states, {}, before, shift, bundle)
 
 
+def _accepted_shift(store: Store, run_id: str) -> str | None:
+    """Why a shift of this run was accepted when it was published; it is not asked again."""
+    runs = run_rows(store)
+    notes = runs["note"][(runs["run_id"] == run_id) & (runs["state"] == "published")].dropna()
+    try:
+        reason = json.loads(notes.iloc[0])["accept_shift"] if len(notes) else None
+    except (ValueError, KeyError, TypeError):  # a note in words: it was rolled back to
+        return None
+    return None if reason is None else str(reason)
+
+
 @contextmanager
 def _with_its_pages(
-    workspace: Workspace, target: Target, previous: Mapping[str, Any] | None, as_of: pd.Timestamp
+    workspace: Workspace, target: Target, current: Mapping[str, Any] | None, as_of: pd.Timestamp
 ) -> Iterator[None]:
     """Take the pages of the run before out of sight while another one becomes current."""
     folder = workspace.folder / "reports" / target.name
-    if previous is None or as_of < previous["as_of"]:
+    if current is None or as_of < current["as_of"]:
         yield
         return
     set_aside(folder)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from models.drivers import OTHER_CUSTOMERS, OTHERS, driver_table
 from models.table import row_dates
 from models.table_input import TableRoles, codes_of, table_accounts, table_input
 from pipeline.actions.worklist import write_worklist_csv
+from pipeline.chain import TABLES
 from pipeline.config import config_hash
 from pipeline.config.schema import Project, StoreSettings
 from pipeline.jobs.driver_rows import DRIVERS
@@ -24,7 +25,7 @@ from pipeline.jobs.promote import label_models
 from pipeline.jobs.read_table import WRITINGS, Writing, read_table
 from pipeline.jobs.registry import RegisteredModel, project_of
 from pipeline.jobs.score import SCORES, published_table
-from pipeline.ledger import append_run, open_ledger
+from pipeline.ledger import append_run, open_ledger, published_hashes
 from pipeline.storage import Store, content_hash
 from pipeline.tracking import CHALLENGER, CHAMPION
 from pipeline.workspace import store_of
@@ -40,6 +41,8 @@ class TableScoring:
     label: str
     folder: Path
     now: datetime
+    clock: Callable[[], datetime]
+    """Tells when the scores are published."""
     account: str | None = None
     """Column that names the accounts; None: the one of the training table."""
     date_column: str | None = None
@@ -97,7 +100,7 @@ def score_table(job: TableScoring) -> ScoredTable:
     run["counts"] = json.dumps(counts, sort_keys=True)
     store = store_of(job.folder, StoreSettings() if project is None else project.store)
     with store.writing():
-        _publish(store, run, scores, drivers)
+        run = _publish(store, run, scores, drivers, job.clock)
     files = _write_csv(job.csv_folder, scores, drivers)
     return ScoredTable(
         models, version.number, run, scores, drivers, (*notes, *as_read.notes), files
@@ -170,7 +173,6 @@ def _run(
         "horizon_days": bundle.model.target.get("horizon_days"),
         "state": "published",
         "started_at": job.now,
-        "published_at": job.now,
     }
 
 
@@ -228,8 +230,12 @@ def _drivers(
 
 
 def _publish(
-    store: Store, run: Mapping[str, Any], scores: pd.DataFrame, drivers: pd.DataFrame
-) -> None:
+    store: Store,
+    run: Mapping[str, Any],
+    scores: pd.DataFrame,
+    drivers: pd.DataFrame,
+    clock: Callable[[], datetime],
+) -> dict[str, Any]:
     """Scores and drivers first, then the row in `runs` that makes them current."""
     open_ledger(store)
     where = f"target = '{run['target']}' and run_id = '{run['run_id']}'"
@@ -240,7 +246,8 @@ def _publish(
     )
     for name, rows in tables:
         store.write(name, rows, replace=where, partition_by=parts)
-    append_run(store, dict(run))
+    hashes = published_hashes(store, run)
+    return append_run(store, {**run, TABLES: hashes, "published_at": clock()})
 
 
 def _write_csv(

@@ -203,6 +203,19 @@ def _files(workspace: Workspace, name: str) -> str:
     return f"read_parquet([{files}])"
 
 
+def staged_fingerprints(workspace: Workspace, connection: Connection) -> dict[str, str]:
+    """Staged table -> count and hashes of its rows: the same where the rows are, whatever version
+    they are kept in.
+    """
+    names = [str(name) for name in workspace.store.read(STAGED_SOURCES)["source"]]
+    return {
+        f"staged_{name}": " ".join(
+            str(part) for part in _fingerprint(connection, _files(workspace, name))
+        )
+        for name in names
+    }
+
+
 def staged_versions(workspace: Workspace) -> dict[str, int]:
     """Staged table -> the version that is read now, so that a run can be derived again."""
     names = [f"staged_{name}" for name in workspace.store.read(STAGED_SOURCES)["source"]]

@@ -55,7 +55,7 @@ def _remove(pattern: str) -> Callable[[Path], None]:
     return damage
 
 
-EXPLAIN, FORGET, SCORE = ("explain", "a/b"), ("forget", "a/b"), ("evaluate",)
+EXPLAIN, FORGET, SCORE = ("explain", "a/b"), ("forget", "a/b", "--yes"), ("evaluate",)
 DAMAGES: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
     "ledger gone": (_remove("store/runs"), EXPLAIN),
     "ledger's log gone": (_remove("store/runs/_delta_log"), EXPLAIN),

@@ -131,7 +131,7 @@ def test_an_account_is_forgotten_by_its_odd_id(hostile_company: Path, tmp_path: 
     copy = tmp_path / "copy"
     shutil.copytree(hostile_company, copy)
     account = "[/b]"
-    answer = run_command("forget", account, "--project", copy)
+    answer = run_command("forget", account, "--yes", "--project", copy)
     assert answer.code == 0 and not_in_terminal(answer) == [], answer.err
     assert account not in set(scored(copy)["account_id"])
     assert not list(through(answer.said, tuple(OBEYED)))

@@ -37,13 +37,17 @@ def _bodies(group: Any, words: str = "") -> Iterator[tuple[str, Callable[..., No
 
 
 BODIES = dict(_bodies(typer.main.get_command(app)))
-READS_YOUR_TABLES = {"init", "check", "features", "run", "score", "table train", "table score"}
+READS_YOUR_TABLES = {
+    *("init", "check", "features", "run", "score", "night"),
+    *("table train", "table score"),
+}
 OF_A_DATE = {
-    *("score", "run", "demo", "metrics", "table score"),
+    *("score", "run", "demo", "metrics", "table score", "night"),
     *("explain", "verify", "pulse", "outcomes", "forecast", "trajectory"),
 }
 OF_NO_TARGET = {
     *("init", "flow", "catalogue", "rollback", "forget"),
+    *("status", "runs", "ledger verify"),
     *("table train", "table score", "table promote"),
 }
 # These say themselves what they do with tables, dates and targets.
@@ -206,8 +210,8 @@ def test_every_command_about_an_account_takes_its_name(
     )
     told = json.loads(tenure("forecast", "--account", name, "--project", folder, "--json").out)
     assert told["account"]["account_id"] == account
-    assert tenure("forget", name[:-1], "--project", folder).code == 2
-    forgotten = json.loads(tenure("forget", name, "--project", folder, "--json").out)
+    assert tenure("forget", name[:-1], "--yes", "--project", folder).code == 2
+    forgotten = json.loads(tenure("forget", name, "--yes", "--project", folder, "--json").out)
     assert forgotten["account_id"] == account and forgotten["rows"]["scores"] >= 1
     assert account not in set(company_copy.published("scores")["account_id"])
 

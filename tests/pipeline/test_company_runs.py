@@ -379,10 +379,10 @@ def test_rollback_shows_the_earlier_run_again(
     company_copy.replace_table("accounts", company_copy.table("accounts").assign(owner="CSM-99"))
     company_copy.score(LATER)
     assert hashes(company_copy) != hashes(company)
-    done = tenure("rollback", first[:6], "--project", company_copy.folder, "--json")
+    done = tenure("rollback", first[:6], "--yes", "--project", company_copy.folder, "--json")
     assert done.code == 0 and len(json.loads(done.out)["superseded"]) == 1
     assert hashes(company_copy) == hashes(company)
-    missing = tenure("rollback", "nothing", "--project", company_copy.folder)
+    missing = tenure("rollback", "nothing", "--yes", "--project", company_copy.folder)
     assert missing.code == 2 and first in missing.err
 
 

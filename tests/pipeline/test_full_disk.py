@@ -53,7 +53,7 @@ def test_a_deletion_that_met_a_full_disk_is_gone_on_with(
     rows = zip(portfolio["account_id"], portfolio["name"], strict=True)
     account, name = next(row for row in rows if row[1] in shown)
     with largest_file(30_000):
-        stopped = tenure("forget", name, "--project", company_copy.folder)
+        stopped = tenure("forget", name, "--yes", "--project", company_copy.folder)
 
     assert stopped.code == 1 and "Traceback" not in stopped.err
     assert f"tables are rid of {account}" in stopped.err
@@ -61,7 +61,7 @@ def test_a_deletion_that_met_a_full_disk_is_gone_on_with(
     assert not page.exists()
     assert account not in set(store.read("portfolio")["account_id"]), "small tables came first"
 
-    done = tenure("forget", name, "--project", company_copy.folder, "--json")
+    done = tenure("forget", name, "--yes", "--project", company_copy.folder, "--json")
 
     assert done.code == 0, done.err
     for part in ("store", "mlruns", "reports"):
@@ -71,7 +71,7 @@ def test_a_deletion_that_met_a_full_disk_is_gone_on_with(
 def test_the_next_score_goes_on_with_a_deletion(company_copy: Company, tenure: Command) -> None:
     account = company_copy.published("portfolio")["account_id"].iloc[0]
     with largest_file(30_000):
-        assert tenure("forget", account, "--project", company_copy.folder).code == 1
+        assert tenure("forget", account, "--yes", "--project", company_copy.folder).code == 1
     for source in ("accounts", "subscriptions"):
         rows = company_copy.table(source)
         company_copy.replace_table(source, rows[rows["account_id"] != account])
@@ -137,7 +137,7 @@ def test_run_and_pages_are_of_one_day_whenever_the_disk_is_full(
     assert tenure("score", "--as-of", "2025-05-19", "--project", project.folder).code == 0
     runs = workspace.store.read("runs")
     (earlier,) = set(runs["run_id"]) - {first["run_id"]}
-    assert tenure("rollback", earlier, "--project", project.folder).code == 0
+    assert tenure("rollback", earlier, "--yes", "--project", project.folder).code == 0
     assert tenure("score", "--as-of", "2025-05-19", "--project", project.folder).code == 0
     stopped = 0
     for place, room in enumerate((0, 60_000, 400_000, 1_200_000, 2_500_000)):

@@ -155,7 +155,7 @@ def test_every_table_stands_in_the_registry(planted: Path) -> None:
         assert named <= {*kept.accounts, *kept.mentions}, table
         runs = {name for name in columns if name.endswith(("run_id", "_run"))}
         assert runs <= set(kept.runs) or table == "runs", table
-    assert {kept.table for kept in KEPT} - {"bench", "families"} == {
+    assert {kept.table for kept in KEPT} - {"bench", "families", "night_steps"} == {
         kept_as(table, ()).table for table in store.tables()
     }
 
@@ -175,7 +175,9 @@ def test_forgotten_accounts_are_in_no_file(copied: Path) -> None:
         word for account in known for word in words_of(copied, account)
     }
     for account, (name, _) in known.items():
-        done = run_command("forget", name if account == list(known)[1] else account, *_on(copied))
+        done = run_command(
+            "forget", name if account == list(known)[1] else account, "--yes", *_on(copied)
+        )
         assert done.code == 0, done.err
 
     left = left_of(copied, known)
@@ -234,7 +236,11 @@ def test_nothing_published_outlives_the_retention_period(copied: Path) -> None:
     assert set(states.loc[list(old), "state"]) == {"removed"}
     assert "older than 40 days" in states.loc[list(old), "note"].iloc[0]
     (run,) = old
-    for command in (("rollback", run), ("replay", run), ("explain", "A", "--as-of", LONG_BEFORE)):
+    for command in (
+        ("rollback", run, "--yes"),
+        ("replay", run),
+        ("explain", "A", "--as-of", LONG_BEFORE),
+    ):
         refused = run_command(*command, *_on(copied))
         assert refused.code == 2, (command, refused.said)
 

@@ -33,7 +33,7 @@ def test_a_forgotten_account_is_gone_everywhere(company_copy: Company, tenure: C
     before = {name: store.read(name) for name in ("scores", "staged_usage_events", "labels")}
     assert _files_that_hold(store.folder, account)
 
-    done = tenure("forget", account, "--project", company_copy.folder, "--json")
+    done = tenure("forget", account, "--yes", "--project", company_copy.folder, "--json")
 
     assert done.code == 0, done.err
     told = json.loads(done.out)

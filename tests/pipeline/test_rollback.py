@@ -25,7 +25,7 @@ from pipeline.ledger import current_run
 
 WRONG_OWNER = "CSM-99"
 NEXT_DAY = LATER + timedelta(days=1)
-MADE = re.compile(r"page made [^·<]*")
+MADE = re.compile(r"page made [^·<]*| Ledger [0-9a-f]*\.")
 
 
 def pages_of(company: Company) -> dict[str, str]:
@@ -95,7 +95,7 @@ def test_the_run_taken_back_is_not_published_again_unless_it_is_named(
     good = str(company_copy.published("scores")["run_id"].iloc[0])
     bad = score_badly(company_copy)
     folder = ("--project", company_copy.folder)
-    said = tenure("rollback", good, *folder)
+    said = tenure("rollback", good, "--yes", *folder)
     assert said.code == 0 and bad in said.out and "worklist.csv" in said.out
     # What is printed is nothing that would bring the run back.
     assert "tenure score" not in said.out
@@ -106,7 +106,7 @@ def test_the_run_taken_back_is_not_published_again_unless_it_is_named(
         current = current_run(company_copy.workspace()[0].store, target.name)
         assert current is not None and current["run_id"] == good
     assert bad not in pages_of(company_copy)["portfolio.html"]
-    named = tenure("rollback", bad, *folder)
+    named = tenure("rollback", bad, "--yes", *folder)
     assert named.code == 0 and bad in pages_of(company_copy)["portfolio.html"]
 
 

@@ -1,0 +1,130 @@
+"""Commands for operators: the night, how things stand, and whether the record of it is whole."""
+
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.options import (
+    HERE,
+    AsOfOption,
+    BackfillOption,
+    DataOption,
+    JsonOption,
+    ProjectOption,
+    TargetOption,
+    day_of,
+    open_project,
+)
+from pipeline.edge.terminal import say
+
+SHOWN_RUNS = 20
+
+
+def night(
+    project: ProjectOption = HERE,
+    data: DataOption = None,
+    target: TargetOption = None,
+    as_of: AsOfOption = None,
+    backfill: BackfillOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Do what a schedule should: stage, score, publish, draw.
+
+    For every target with a model in use, or for one: forecasts and pages, too. A night that was
+    killed goes on at the first step that is not done; the same tables, settings and model are not
+    computed again.
+
+    Example: tenure night --data exports/
+    """
+    from pipeline.console import Log, print_json
+    from pipeline.flow import run_night
+    from pipeline.ledger import plain_run
+
+    workspace, chosen = open_project(project, target, data)
+    whole = run_night(
+        workspace,
+        None if target is None else chosen,
+        Log(workspace.moment, quiet=as_json),
+        day_of(as_of),
+        backfill=backfill,
+    )
+    if as_json:
+        print_json(
+            {
+                "exit_code": whole.exit_code,
+                "steps": list(whole.steps),
+                "runs": [plain_run(run) for run in whole.published],
+            }
+        )
+    if whole.exit_code:
+        raise typer.Exit(whole.exit_code)
+
+
+def status(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
+    """Say whether scores are fresh, and what to do if not.
+
+    Exit code 0 if every target is fresh, 3 if one is late, refused or stopped.
+
+    Example: tenure status
+    """
+    from pipeline.console import print_json, status_lines
+    from pipeline.jobs.night_steps import statuses
+
+    workspace, _ = open_project(project)
+    found = statuses(workspace)
+    if as_json:
+        print_json(list(found))
+    else:
+        for line in status_lines(found):
+            say(line)
+    if not all(each.is_fresh for each in found):
+        raise typer.Exit(3)
+
+
+def runs(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
+    """List runs, and nights that published nothing.
+
+    Example: tenure runs
+    """
+    from pipeline.console import print_json, run_lines
+    from pipeline.jobs.night_steps import listed_runs
+
+    workspace, _ = open_project(project)
+    listed = listed_runs(workspace)
+    if as_json:
+        print_json(listed)
+        return
+    for line in run_lines(listed[:SHOWN_RUNS]):
+        say(line)
+    if len(listed) > SHOWN_RUNS:
+        say(f"{len(listed) - SHOWN_RUNS:,} older ones: --json")
+
+
+def ledger_verify(
+    project: ProjectOption = HERE,
+    head: Annotated[
+        str | None,
+        typer.Option(
+            "--head", metavar="HASH", help="A head noted elsewhere: it must stand in the ledger."
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check that runs and published tables are as they were written.
+
+    Exit code 1 names each row or table that was changed.
+
+    Example: tenure ledger verify --head 3f9c0a12
+    """
+    from pipeline.console import ledger_lines, print_json
+    from pipeline.ledger import verify_ledger
+
+    workspace, _ = open_project(project)
+    checked = verify_ledger(workspace.store, head)
+    if as_json:
+        print_json(checked)
+    else:
+        for line in ledger_lines(checked):
+            say(line)
+    if checked.problems:
+        raise typer.Exit(1)
