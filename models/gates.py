@@ -27,6 +27,11 @@ NEARLY_CERTAIN = 0.95
 """AUC that honest data hardly reach."""
 SLOPE_RANGE = (0.5, 2.0)
 RATE_TOLERANCE = 0.20
+WORSE_BY = 0.01
+"""A log loss that is higher by this share than that of the model in use is worse; what lies below
+it is what another seed gives.
+"""
+NO_WORSE, STABLE = "no worse than the model in use", "stable against the model in use"
 SEGMENT_TOLERANCE = 0.30
 """A segment's mean may be off by this share of its rate before it stops a model, if beyond chance.
 """
@@ -42,6 +47,8 @@ class Gate:
     passed: bool
     reason: str
     applies: bool = True
+    may_be_accepted: bool = False
+    """Whether a person may let the model pass all the same, with a reason."""
 
     @property
     def verdict(self) -> str:
@@ -417,6 +424,49 @@ def fair(checks: Sequence[SegmentCheck]) -> Gate:
     )
 
 
+def no_worse_than_in_use(log_loss: float, in_use: float, difference: Estimate) -> Gate:
+    """Whether the candidate holds its own against the model in use on the same accounts and dates.
+
+    Parameters
+    ----------
+    log_loss, in_use
+        Of the candidate and of the model in use.
+    difference
+        The first less the second, paired.
+    """
+    figures = f"log loss {log_loss:.4f} against {in_use:.4f}, difference {_interval(difference)}"
+    if difference.low > 0:
+        return Gate(
+            NO_WORSE,
+            False,
+            f"the model in use does better than the candidate by more than chance ({figures})."
+            " Where it knew what it should not have, accept the candidate with --acknowledge"
+            " REASON.",
+            may_be_accepted=True,
+        )
+    if difference.value > WORSE_BY * in_use:
+        return Gate(
+            NO_WORSE,
+            False,
+            f"the model in use does better than the candidate, though it may be chance ({figures})."
+            " Train on more history, or accept it with --acknowledge REASON.",
+            may_be_accepted=True,
+        )
+    side = "better" if difference.high < 0 else "no worse"
+    return Gate(NO_WORSE, True, f"the candidate does {side} than the model in use ({figures}).")
+
+
+def not_compared(words: str) -> Gate:
+    """The same gate where the two were not judged on the same rows; `words` say why."""
+    return Gate(
+        NO_WORSE,
+        False,
+        f"{words} So nothing shows that the candidate is as good. Accept it with --acknowledge"
+        " REASON.",
+        may_be_accepted=True,
+    )
+
+
 def stable(
     changed: float,
     noise: float | None,
@@ -436,7 +486,7 @@ def stable(
     look
         Where a refusal sends the reader, as a sentence's beginning.
     """
-    name = "stable against the model in use"
+    name = STABLE
     beside = "" if noise is None else f"; retraining from another seed alone moves {noise:.1%}"
     how = " after averaging with the model in use" if is_stabilised else ""
     figures = (

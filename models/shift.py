@@ -38,28 +38,34 @@ class ScoreShift:
     bands_before: Mapping[str, float]
     bands_now: Mapping[str, float]
     """Shares (0-1) of the accounts that have a score."""
+    changed_band: float = 0.0
+    """Share (0-1) of the accounts scored both times that are in another band now."""
 
     def is_beyond(self, limit: float) -> bool:
         """Whether the shift is larger than allowed, and more than chance."""
         return self.index > limit and self.chance < CHANCE
 
 
-def score_shift(before: pd.DataFrame, now: pd.DataFrame) -> ScoreShift | None:
-    """Compare `health_exact` and `band` of two runs; None with under 50 scored accounts on either
+def score_shift(
+    before: pd.DataFrame, now: pd.DataFrame, column: str = "health_exact"
+) -> ScoreShift | None:
+    """Compare a column and the bands of two runs; None with under 50 scored accounts on either
     side.
 
     Parameters
     ----------
     before, now
-        Published scores; rows without a health are left out.
+        Published scores with account_id; rows without a health are left out.
+    column
+        What both runs measure alike: a health of one scale, or a chance.
     """
     first, second = (rows[rows["health_exact"].notna()] for rows in (before, now))
     if min(len(first), len(second)) < FEWEST_COMPARED:
         return None
-    index, chance = stability_index(
-        first["health_exact"].to_numpy(float), second["health_exact"].to_numpy(float)
-    )
-    return ScoreShift(index, chance, _shares(first["band"]), _shares(second["band"]))
+    index, chance = stability_index(first[column].to_numpy(float), second[column].to_numpy(float))
+    both = first.merge(second, on="account_id", suffixes=("", "_now"))
+    changed = float((both["band"] != both["band_now"]).mean()) if len(both) else 0.0
+    return ScoreShift(index, chance, _shares(first["band"]), _shares(second["band"]), changed)
 
 
 def moved_signals(before: pd.DataFrame, now: pd.DataFrame, most: int = 3) -> pd.DataFrame:

@@ -104,7 +104,12 @@ def promote(
     target: TargetOption = None,
     as_json: JsonOption = False,
     acknowledge: Annotated[
-        str | None, typer.Option("--acknowledge", help="Why you accept the problems of the scale.")
+        str | None,
+        typer.Option(
+            "--acknowledge",
+            help="Why you accept problems of the scale, or a candidate that is not shown to be as"
+            " good as the model in use.",
+        ),
     ] = None,
     scorecard: Annotated[
         bool, typer.Option("--scorecard", help="Publish the scorecard instead of the model.")
@@ -178,6 +183,8 @@ def recalibrate(
             f"Version {done.version} of {chosen.name} is in use: log loss on the newest date"
             f" {done.log_loss_after:.4f}, before {done.log_loss_before:.4f}."
         )
+        if done.beside is not None:
+            say(f"  {done.beside}")
 
 
 def model_export(

@@ -171,7 +171,12 @@ def table_promote(
     label: LabelOption,
     project: ProjectOption = HERE,
     acknowledge: Annotated[
-        str | None, typer.Option("--acknowledge", help="Why the scale's problems are accepted.")
+        str | None,
+        typer.Option(
+            "--acknowledge",
+            help="Why you accept problems of the scale, or a candidate that is not shown to be as"
+            " good as the model in use.",
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -545,7 +545,7 @@ class Score:
     """What is asked of scores before readers see them."""
 
     largest_shift: float | None = Field(default=0.25, gt=0)
-    """Population stability index against the last run of the same model and scale beyond which
+    """Population stability index against the last run, whichever model made it, beyond which
     nothing is published.
     """
 

@@ -277,7 +277,14 @@ def _build(
         same_version_needed(data),
     ):
         aside = past_workspace(workspace, project, data.staged, folder)
-        built = build_scoring(aside, connection, past_target(project, target), day, bundle.choices)
+        built = build_scoring(
+            aside,
+            connection,
+            past_target(project, target),
+            day,
+            bundle.choices,
+            bundle.published.signals,
+        )
         bundle.published.check_signals(built.signals)
         columns = listed(bundle.published.columns)
         rows = connection.execute(

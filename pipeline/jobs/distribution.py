@@ -11,28 +11,37 @@ from features.errors import GateRefused
 from models.shift import OTHER_UNIT, ScoreShift, moved_signals, score_shift
 from pipeline.storage import Store
 
-SAME = ("model_version", "calibrator_version", "scale_version")
-"""Where one of these changed, a shift is what was promoted on purpose; the gates have judged it."""
+CHANCES = ("probability_at_decision", "probability")
+"""What two runs on different scales have in common, the one that health reads first."""
 
 
 def shift_since(
     store: Store, previous: Mapping[str, Any] | None, run: Mapping[str, Any], scores: pd.DataFrame
 ) -> ScoreShift | None:
-    """How far scores moved since the run before; None where there is none to compare with, or too
-    few accounts.
+    """How far scores moved since the run before, whichever model made them; None where there
+    is none to compare with, or too few accounts.
+
+    Health of one scale is compared, of two scales the chances behind it. Points of a scorecard and
+    health from a chance have nothing in common, so that nothing is asked between them.
     """
-    if previous is None or any(previous[name] != run[name] for name in SAME):
+    if previous is None or previous["basis"] != run["basis"]:
         return None
-    before = store.read(
-        "scores", filters=[("run_id", "=", previous["run_id"])], columns=["health_exact", "band"]
-    )
-    return score_shift(before, scores)
+    kept = store.columns("scores")
+    columns = ["account_id", "health_exact", "band", *(name for name in CHANCES if name in kept)]
+    before = store.read("scores", filters=[("run_id", "=", previous["run_id"])], columns=columns)
+    if previous["scale_version"] == run["scale_version"]:
+        return score_shift(before, scores)
+    for chance in CHANCES:
+        if all(rows.get(chance, pd.Series(dtype=float)).notna().any() for rows in (before, scores)):
+            return score_shift(before, scores, chance)
+    return None
 
 
 def refuse_shift(
     store: Store,
     target: str,
     previous: Mapping[str, Any],
+    run: Mapping[str, Any],
     shift: ScoreShift,
     signals: Callable[[], pd.DataFrame],
     limit: float,
@@ -60,11 +69,21 @@ def refuse_shift(
     moved = "; ".join(_moved(row) for row in moved_signals(before, signals()).to_dict("records"))
     raise GateRefused(
         f"scores moved too far since run {previous['run_id']} of {previous['as_of']:%Y-%m-%d},"
-        f" under the same model and scale: stability index {shift.index:.2f}, and"
-        f" score.largest_shift allows {limit:g}. Bands: {bands}. Signals that moved most: {moved}."
+        f" {_under(previous, run)}: stability index {shift.index:.2f}, and"
+        f" score.largest_shift allows {limit:g}. {shift.changed_band:.0%} of accounts change band:"
+        f" {bands}. Signals that moved most: {moved}."
         " Nothing was published; readers keep the previous run. Fix the source, or accept with"
         " --accept-shift REASON."
     )
+
+
+def _under(previous: Mapping[str, Any], run: Mapping[str, Any]) -> str:
+    """What made the scores, beside the last run."""
+    if previous["model_version"] != run["model_version"]:
+        return f"under another model ({run['model_version']}, before {previous['model_version']})"
+    if previous["scale_version"] != run["scale_version"]:
+        return "under the same model on another scale"
+    return "under the same model and scale"
 
 
 def _moved(row: Mapping[Any, Any]) -> str:

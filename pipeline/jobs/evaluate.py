@@ -25,7 +25,14 @@ from models.training import baselines_of
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import connected
 from pipeline.evaluations import Stability, Untreated, VersionEvaluation
-from pipeline.jobs.in_use import InUse, compare, reseeded_moves, target_in_use
+from pipeline.jobs.in_use import (
+    InUse,
+    compare,
+    fed_its_own,
+    in_use_gate,
+    reseeded_moves,
+    target_in_use,
+)
 from pipeline.jobs.model_page import target_card
 from pipeline.jobs.portfolio import row_segments
 from pipeline.jobs.prepare import load_training
@@ -70,7 +77,7 @@ def evaluate_target(workspace: Workspace, target: Target) -> VersionEvaluation:
         segments = row_segments(connection, staged, test.keys)
         treated = treated_rows(connection, staged, test.keys)
     checks = _checks(bundle, test, segments)
-    in_use = target_in_use(task.models.load(CHAMPION), rows)
+    in_use = fed_its_own(workspace, target, target_in_use(task.models.load(CHAMPION), test), test)
     judged = judge(
         task,
         candidate,
@@ -132,7 +139,7 @@ def judge(
     baselines = candidate.baselines or baselines_of(rows, task.plan, task.facts)
     judged = evaluate(bundle.model, baselines, rows, capacity=task.objective.capacity)
     scored = score(bundle, test.features)
-    comparison = None if in_use is None else compare(in_use, bundle, candidate.reseeded, rows)
+    comparison = None if in_use is None else compare(in_use, bundle, candidate.reseeded, test)
     changed = None if comparison is None else comparison.band_changes
     noise = reseeded_moves(bundle, candidate.reseeded, test)
     asked = [
@@ -142,6 +149,8 @@ def judge(
         *more_gates,
         points_gate(scored),
     ]
+    if comparison is not None:
+        asked.append(in_use_gate(comparison, judged.test.metrics.log_loss.value))
     if changed is not None and task.band_change_budget is not None:
         asked.append(
             stable(

@@ -169,12 +169,18 @@ def build_scoring(
     target: Target,
     as_of: date,
     choices: Mapping[str, Any],
+    needed: Sequence[Signal] = (),
 ) -> BuiltFeatures:
     """Build `snapshots` and `features` for one date, and the date before it, with a model's frozen
     choices.
 
     The rows of `BEFORE_DAYS` earlier give the "was" of each reason; accounts that were not in the
     population then have none.
+
+    Parameters
+    ----------
+    needed
+        Signals the model reads, as `_features` has them.
     """
     staged = load_staged(workspace, connection)
     day = day_number(as_of)
@@ -190,7 +196,12 @@ def build_scoring(
             "Choose another --as-of, or look at [targets.population]."
         )
     signals = _features(
-        workspace, connection, staged, choices, own_dates=target.dates.anchor is not None
+        workspace,
+        connection,
+        staged,
+        choices,
+        own_dates=target.dates.anchor is not None,
+        needed=needed,
     )
     return BuiltFeatures(signals, choices, None, count)
 
@@ -201,6 +212,7 @@ def build_past_dates(
     target: Target,
     dates: Sequence[date],
     choices: Mapping[str, Any],
+    needed: Sequence[Signal] = (),
 ) -> tuple[Signal, ...]:
     """Build `snapshots`, `labels` and `features` of several dates of a grid, with a model's frozen
     choices.
@@ -209,7 +221,28 @@ def build_past_dates(
     grid_candidates(connection, workspace, staged, target, [day_number(each) for each in dates])
     take_snapshots(workspace, connection, staged, target, choices)
     take_labels(workspace, connection, staged, target)
-    return _features(workspace, connection, staged, choices, own_dates=False)
+    return _features(workspace, connection, staged, choices, own_dates=False, needed=needed)
+
+
+def build_rows(
+    workspace: Workspace,
+    connection: Connection,
+    target: Target,
+    snapshots: pd.DataFrame,
+    choices: Mapping[str, Any],
+    needed: Sequence[Signal],
+) -> tuple[Signal, ...]:
+    """Build `features` of chosen accounts and dates, with a model's frozen choices.
+
+    Parameters
+    ----------
+    snapshots
+        account_id, as_of_day, partition_name.
+    """
+    staged = load_staged(workspace, connection)
+    put_table(connection, "snapshots", snapshots)
+    own_dates = target.dates.anchor is not None
+    return _features(workspace, connection, staged, choices, own_dates=own_dates, needed=needed)
 
 
 def _add_declared(
@@ -459,8 +492,16 @@ def _features(
     choices: Mapping[str, Any],
     *,
     own_dates: bool,
+    needed: Sequence[Signal] = (),
 ) -> tuple[Signal, ...]:
-    """The table `features`: account_id, as_of_day and one double per signal."""
+    """The table `features`: account_id, as_of_day and one double per signal.
+
+    Parameters
+    ----------
+    needed
+        Signals of a model. It goes on reading what `[features]` has switched off since it was
+        trained, until another is put to use.
+    """
     settings = workspace.project.features
     sources: list[SourceFacts] = []
     for source in staged.values():
@@ -470,14 +511,20 @@ def _features(
     ratios = tuple(
         DeclaredRatio(**each) for each in choices.get(OWN_RATIOS, {}).get("declared", ())
     )
-    plan = plan_features(
-        sources,
-        window_days=settings.window_days,
-        off=off,
-        ratios=ratios,
-        season=bool(choices.get(CALENDAR, {}).get("season", False)),
-        own_dates=own_dates,
-    )
+
+    def planned(off: frozenset[str]) -> FeaturePlan:
+        return plan_features(
+            sources,
+            window_days=settings.window_days,
+            off=off,
+            ratios=ratios,
+            season=bool(choices.get(CALENDAR, {}).get("season", False)),
+            own_dates=own_dates,
+        )
+
+    plan = planned(off)
+    if {each.column for each in needed} - {each.column for each in plan.signals}:
+        plan = planned(frozenset())
     if not plan.signals:
         raise ConfigError(
             "no signal can be built: every source is switched off or lacks the columns it needs."

@@ -133,7 +133,12 @@ def _scored(
     for start in range(0, len(dates), at_once):
         bundle.published.check_signals(
             build_past_dates(
-                workspace, connection, target, dates[start : start + at_once], bundle.choices
+                workspace,
+                connection,
+                target,
+                dates[start : start + at_once],
+                bundle.choices,
+                bundle.published.signals,
             )
         )
         [(count,)] = connection.execute("select count(*) from snapshots").fetchall()

@@ -5,12 +5,14 @@ A target's candidate and that of a table's label go the same way.
 
 import json
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from features.errors import ConfigError, GateRefused, NotFound
 from features.naming import slug
+from models.gates import NO_WORSE, STABLE, Gate, not_compared
 from models.model import Basis
 from pipeline.config.schema import Project, Target
 from pipeline.evaluations import IN_USE, Comparison, VersionEvaluation
@@ -110,8 +112,8 @@ def promote(
     evaluate_first
         What to do where the candidate was not evaluated.
     acknowledge
-        Why the problems of the scale (too many accounts at 0 or 100, base out of range) are
-        accepted.
+        Why problems of the scale (too many accounts at 0 or 100, base out of range), or a
+        candidate that is not shown to be as good as the model in use, are accepted.
     use_scorecard
         Publish the scorecard of this version instead of its model; it needs no gates.
 
@@ -126,8 +128,10 @@ def promote(
     evaluation = models.evaluation(candidate.number)
     if evaluation is None:
         raise ConfigError(f"the candidate of {models.subject} was not evaluated. {evaluate_first}")
-    notes = _notes(models, candidate, evaluation)
-    reasons = _refusals(candidate, evaluation, acknowledge)
+    in_use = alias_version(models.tracker, models.name, CHAMPION)
+    notes = _notes(in_use, candidate, evaluation)
+    gates = _gates(in_use, candidate, evaluation, notes[0])
+    reasons = _refusals(candidate, gates, acknowledge)
     if reasons:
         models.tag(candidate.number, refused=json.dumps(reasons)[:5000])
         words = reasons + [note for note in notes if note != NONE_IN_USE]
@@ -135,13 +139,18 @@ def promote(
     models.put_to_use(candidate.number, "calibrated")
     if acknowledge:
         models.tag(candidate.number, acknowledged=acknowledge)
+    accepted = tuple(
+        f"accepted because {acknowledge}: {gate.name}: {gate.reason}"
+        for gate in gates
+        if not gate.passed
+    )
     return Promotion(
         candidate.number,
         "calibrated",
         # A gate that was not asked is no reason to trust a model.
-        tuple(f"{gate.name}: {gate.reason}" for gate in evaluation.gates if gate.applies),
+        tuple(f"{gate.name}: {gate.reason}" for gate in gates if gate.applies and gate.passed),
         models.name,
-        notes,
+        (*notes, *accepted),
         evaluation.is_out_of_time,
     )
 
@@ -168,11 +177,32 @@ def _scorecard(models: RegisteredModel, candidate: Version) -> Promotion:
     return Promotion(candidate.number, "scorecard", ("the scorecard was chosen",), models.name)
 
 
-def _refusals(
-    candidate: Version, evaluation: VersionEvaluation, acknowledge: str | None
-) -> list[str]:
-    """The gates that are not passed, and problems of the scale that nobody accepted."""
-    reasons = [f"{gate.name}: {gate.reason}" for gate in evaluation.refusals]
+def _gates(
+    in_use: Any | None, candidate: Version, evaluation: VersionEvaluation, beside: str
+) -> tuple[Gate, ...]:
+    """The gates of the evaluation, held against the model that is in use now."""
+    now = None if in_use is None else str(in_use.version)
+    compared = evaluation.in_use
+    if now == candidate.number or not _has_chances(in_use):
+        return tuple(gate for gate in evaluation.gates if gate.name not in (NO_WORSE, STABLE))
+    if compared is not None and compared.registered_version == now:
+        return evaluation.gates
+    others = (gate for gate in evaluation.gates if gate.name != NO_WORSE)
+    return (*others, not_compared(beside))
+
+
+def _has_chances(in_use: Any | None) -> bool:
+    """Whether what is in use promises chances; a scorecard promises none to compare with."""
+    return in_use is not None and in_use.tags.get("published_basis") != "scorecard"
+
+
+def _refusals(candidate: Version, gates: Sequence[Gate], acknowledge: str | None) -> list[str]:
+    """The gates that are not passed, and what may be accepted and nobody did."""
+    reasons = [
+        f"{gate.name}: {gate.reason}"
+        for gate in gates
+        if not gate.passed and not (acknowledge and gate.may_be_accepted)
+    ]
     if acknowledge:
         return reasons
     return reasons + [
@@ -182,11 +212,9 @@ def _refusals(
 
 
 def _notes(
-    models: RegisteredModel,
-    candidate: Version,
-    evaluation: VersionEvaluation,
+    in_use: Any | None, candidate: Version, evaluation: VersionEvaluation
 ) -> tuple[str, ...]:
-    in_use = alias_version(models.tracker, models.name, CHAMPION)
+    """First how it does beside the model in use."""
     beside = beside_now(evaluation.in_use, in_use, candidate.number)
     return (beside,) if evaluation.is_out_of_time else (beside, NOT_OUT_OF_TIME)
 
@@ -200,6 +228,8 @@ def beside_now(comparison: Comparison | None, in_use: Any | None, candidate: str
     now = str(in_use.version)
     if now == candidate:
         return f"version {now} was in use already."
+    if not _has_chances(in_use):
+        return f"version {now} in use is a scorecard: it promises no chances to compare with."
     if comparison is None or comparison.registered_version != now:
         return (
             f"{IN_USE}, version {now}: not compared, it was put to use after the candidate was"

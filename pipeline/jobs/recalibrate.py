@@ -19,6 +19,7 @@ from models.metrics import log_loss
 from pipeline.config.schema import Target
 from pipeline.evaluations import VersionEvaluation
 from pipeline.jobs.evaluate import backtest, keep_evaluation, points_gate
+from pipeline.jobs.in_use import compare, fed_its_own, in_use_gate, target_in_use
 from pipeline.jobs.prepare import load_training
 from pipeline.jobs.registry import Version, load_version, need_version, register, registered_model
 from pipeline.tracking import CHALLENGER, CHAMPION
@@ -36,6 +37,8 @@ class Recalibrated:
     log_loss_before: float | None
     """On the rows that judge, which the correction has not seen."""
     log_loss_after: float | None
+    beside: str | None = None
+    """The new version beside the model in use on that date, in words."""
 
 
 def recalibrate_target(
@@ -112,7 +115,9 @@ def recalibrate_target(
         backtest(moved, score(moved, newest.features), newest, labels),
     )
     models.put_to_use(version, "calibrated", recalibrated=check.words)
-    return Recalibrated(check, version, before, after)
+    comparison = evaluation.in_use
+    words = None if comparison is None else comparison.words
+    return Recalibrated(check, version, before, after, words)
 
 
 def _anchors_are_free(workspace: Workspace, target: Target) -> bool:
@@ -142,14 +147,22 @@ def _judged(
         newest,
         capacity=workspace.project.objective.capacity,
     )
+    in_use = fed_its_own(
+        workspace, target, target_in_use(load_version(workspace, target, CHAMPION), newest), newest
+    )
+    comparison = None if in_use is None else compare(in_use, bundle, None, newest)
+    asked = [*gates(judged), points_gate(score(bundle, newest.features))]
+    if comparison is not None:
+        asked.append(in_use_gate(comparison, judged.test.metrics.log_loss.value))
     return VersionEvaluation(
         target=target.name,
         model=judged.model,
         test=judged.test,
         can_leave=judged.can_leave,
         baselines=judged.baselines,
-        gates=(*gates(judged), points_gate(score(bundle, newest.features))),
+        gates=tuple(asked),
         model_version=bundle.model_version,
+        in_use=comparison,
         prior=check,
     )
 

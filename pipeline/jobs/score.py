@@ -103,7 +103,7 @@ class PublishedRun:
     covered: Mapping[str, float]
     previous_counts: dict[str, int] | None
     shift: ScoreShift | None
-    """Against the last run; None where none of the same model and scale can be compared."""
+    """Against the last run; None where there is none to compare with."""
     bundle: Bundle
 
     @property
@@ -184,7 +184,9 @@ def score_target(
     accepted = dict(allow_stale or {})
     _refuse_stale(states, accepted)
     begins("features")
-    built = build_scoring(workspace, connection, target, day, bundle.choices)
+    built = build_scoring(
+        workspace, connection, target, day, bundle.choices, bundle.published.signals
+    )
     bundle.published.check_signals(built.signals)
     snapshots = connection.execute(
         f"select account_id, state from snapshots where as_of_day = {day_number(day)} order by"
@@ -458,6 +460,7 @@ def _publish(
         "model_version": bundle.model_version,
         "calibrator_version": bundle.calibrator_version,
         "scale_version": bundle.scale.version,
+        "basis": bundle.basis,
     }
     begins("gate")
     shift, limit = (
@@ -465,7 +468,7 @@ def _publish(
         workspace.project.score.largest_shift,
     )
     if shift is not None and previous is not None and limit is not None and accept_shift is None:
-        refuse_shift(store, target.name, previous, shift, scoring.rows.frame, limit)
+        refuse_shift(store, target.name, previous, versions, shift, scoring.rows.frame, limit)
     begins("publish")
     store.write("scores", published_table(scores, SCORES), replace=where, partition_by=parts)
     # Beside the inputs, not among them: where rows are kept and who computed them is no other
@@ -477,7 +480,6 @@ def _publish(
         **versions,
         "as_of": as_of.to_pydatetime(),
         "state": "published",
-        "basis": bundle.basis,
         "config_hash": config_hash(workspace.project),
         "input_fingerprints": json.dumps(recorded, sort_keys=True),
         "counts": json.dumps(counts, sort_keys=True),

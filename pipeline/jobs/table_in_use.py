@@ -56,7 +56,9 @@ def table_in_use(models: RegisteredModel, table: TableFacts, rows: TableRows) ->
     note = _not_comparable(version, before, codes, rows, table, columns)
     if note is not None:
         return InUse(version, None, note, is_same)
-    return InUse(version, encode(columns, codes), None, is_same)
+    is_test = rows.training_set.keys["is_test"].to_numpy(dtype=bool)
+    test_features = encode(columns, codes)[is_test].reset_index(drop=True)
+    return InUse(version, test_features, None, is_same)
 
 
 def table_facts(file: str, options: TableOptions, rows: TableRows) -> TableFacts:

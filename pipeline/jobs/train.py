@@ -132,7 +132,7 @@ def train_target(workspace: Workspace, target: Target) -> Trained:
     """
     rows, feature_set, _ = load_training(workspace, target)
     task = learning_task(workspace, target)
-    learned = learn(task, rows, target_in_use(task.models.load(CHAMPION), rows))
+    learned = learn(task, rows, target_in_use(task.models.load(CHAMPION), rows.test))
     facts = {
         "train_dates": list(feature_set.train_dates),
         "test_dates": list(feature_set.test_dates),
@@ -271,7 +271,7 @@ def _stabilised(
     than allowed.
     """
     budget = task.band_change_budget
-    if budget is None or in_use is None or in_use.features is None:
+    if budget is None or in_use is None or in_use.test_features is None:
         return result
     before = in_use.bundle
     if not speaks_of_the_same(before.model, result.model):

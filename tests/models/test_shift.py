@@ -12,7 +12,11 @@ from models.shift import moved_signals, score_shift, stability_index
 def scores(health: np.ndarray) -> pd.DataFrame:
     bands = np.select([health <= 40, health <= 70], ["at_risk", "stable"], "healthy")
     return pd.DataFrame(
-        {"health_exact": health, "band": np.where(np.isnan(health), "unknown", bands)}
+        {
+            "account_id": [f"a{n}" for n in range(len(health))],
+            "health_exact": health,
+            "band": np.where(np.isnan(health), "unknown", bands),
+        }
     )
 
 
@@ -47,6 +51,23 @@ def test_a_portfolio_that_turned_is_beyond_and_a_small_move_is_not() -> None:
         and turned.bands_now["healthy"] < turned.bands_before["healthy"]
     )
     assert nudged is not None and nudged.index < 0.1 and not nudged.is_beyond(0.25)
+
+
+def test_accounts_that_change_band_are_counted_among_those_scored_both_times() -> None:
+    before = scores(np.full(100, 80.0))
+    now = scores(np.concatenate([np.full(25, 30.0), np.full(50, 80.0), np.full(25, np.nan)]))
+    shift = score_shift(before, now)
+    assert shift is not None and shift.changed_band == pytest.approx(25 / 75)
+
+
+def test_runs_on_two_scales_are_compared_by_the_chances_behind_them() -> None:
+    health = drawn(75, 900, 1)
+    before = scores(health).assign(probability=1 - health / 100)
+    other_scale = before.assign(health_exact=before["health_exact"] / 2)
+    moved = score_shift(before, other_scale)
+    assert moved is not None and moved.is_beyond(0.25)
+    same = score_shift(before, other_scale, "probability")
+    assert same is not None and same.index == pytest.approx(0.0, abs=1e-12)
 
 
 def test_accounts_without_a_score_are_left_out_and_few_are_not_judged() -> None:

@@ -93,7 +93,7 @@ def beside(folder: Path, done: TrainedTable, table: pd.DataFrame, **options: Any
     rows = table_rows(table, chosen)
     in_use = table_in_use(models_of(folder), table_facts("t.parquet", chosen, rows), rows)
     assert in_use is not None
-    comparison = compare(in_use, done.bundle, None, rows.training_set)
+    comparison = compare(in_use, done.bundle, None, rows.training_set.test)
     kept = json.loads(json.dumps(side_by_side(comparison), allow_nan=False))
     assert from_side_by_side(Comparison, kept) == comparison
     return comparison
@@ -275,7 +275,9 @@ def test_model_in_use_reads_a_column_that_the_candidate_drops(
     done = train(rows.training_set, TrainingPlan(trials=0, threads=1, bags=1, max_trees=40))
     in_use = table_in_use(models_of(first[0]), table_facts("t.parquet", chosen, rows), rows)
     assert in_use is not None
-    found = compare(in_use, replace(first[1].bundle, model=done.model), None, rows.training_set)
+    found = compare(
+        in_use, replace(first[1].bundle, model=done.model), None, rows.training_set.test
+    )
     assert found.note is None
     assert found.log_loss == pytest.approx(log_loss(first[1]), abs=1e-12)
     assert found.difference is not None and found.difference > 0  # the plan told something
@@ -304,10 +306,13 @@ def test_dated_tables_are_compared_only_on_dates_after_the_last_label_learned(
 def test_a_comparison_with_a_model_that_is_no_longer_in_use_is_not_repeated() -> None:
     then = Comparison("1", "abc")
     assert "version 3: not compared, it was put to use after" in beside_now(
-        then, SimpleNamespace(version=3), "2"
+        then, SimpleNamespace(version=3, tags={}), "2"
     )
-    assert "version 3: not compared" in beside_now(None, SimpleNamespace(version=3), "2")
-    assert beside_now(then, SimpleNamespace(version=2), "2") == "version 2 was in use already."
+    assert "version 3: not compared" in beside_now(None, SimpleNamespace(version=3, tags={}), "2")
+    same = SimpleNamespace(version=2, tags={})
+    assert beside_now(then, same, "2") == "version 2 was in use already."
+    scorecard = SimpleNamespace(version=3, tags={"published_basis": "scorecard"})
+    assert "promises no chances to compare with" in beside_now(then, scorecard, "2")
 
 
 def test_what_was_not_trained_is_named_with_the_next_step(

@@ -57,7 +57,9 @@ def _gates_pass_but_for_level(monkeypatch: pytest.MonkeyPatch) -> None:
 def _without_champion(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if this were the project's first training."""
     monkeypatch.setattr(run, "is_in_use", lambda *_: False)
-    monkeypatch.setattr("pipeline.jobs.evaluate.target_in_use", lambda *_: None)
+    for job in ("evaluate", "recalibrate"):
+        monkeypatch.setattr(f"pipeline.jobs.{job}.target_in_use", lambda *_: None)
+    monkeypatch.setattr("pipeline.jobs.promote.alias_version", lambda *_: None)
 
 
 def test_a_candidate_refused_for_its_level_is_used_at_the_level_of_newer_labels(
