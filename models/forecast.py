@@ -5,6 +5,8 @@ shocks that all share.
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -194,53 +196,121 @@ def common_factors(variances: Floats, months: int, generator: np.random.Generato
 
 @dataclass(frozen=True, eq=False)
 class Renewals:
-    """Which period of which account holds a contract end, and in which month; arrays of shape
-    (n_accounts, n_periods).
+    """Contract ends of each account, and what is paid for a term.
 
-    `month` numbers the months of the forecast, -1 where the period lies after them; `group` numbers
-    segments, shape (n_accounts,); `value` is what the account pays a year.
+    Attributes
+    ----------
+    period, month
+        Number of the period, and of the month of the forecast, that holds each end; shape
+        (n_accounts, n_ends), -1 where there is none or the forecast does not reach it.
+    shared_month
+        Month whose common factor a period takes part in, shape (n_accounts, n_periods); -1 after
+        the last.
+    value
+        What the account pays a year, shape (n_accounts,).
+    term_share
+        What one term pays of that, at most 1: a month a twelfth, two years 1.
+    group
+        Number of its segment.
     """
 
-    is_due: NDArray[np.bool_]
+    period: NDArray[np.intp]
     month: NDArray[np.intp]
+    shared_month: NDArray[np.intp]
     value: Floats
+    term_share: Floats
     group: NDArray[np.intp]
 
     def rows(self, picked: slice) -> "Renewals":
         """Return some of the accounts."""
         return Renewals(
-            self.is_due[picked], self.month[picked], self.value[picked], self.group[picked]
+            self.period[picked],
+            self.month[picked],
+            self.shared_month[picked],
+            self.value[picked],
+            self.term_share[picked],
+            self.group[picked],
+        )
+
+    @cached_property
+    def place(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """How many ends of the same period lie before an end, and how many it holds, each of shape
+        (n_accounts, n_ends): a period of 30 days may hold two ends of monthly terms.
+        """
+        same = (self.period[:, :, None] == self.period[:, None, :]) & (self.period >= 0)[:, :, None]
+        before = np.tril(same, -1).sum(axis=2)
+        return before, np.maximum(same.sum(axis=2), 1)
+
+    @property
+    def due_if_all_renew(self) -> Floats:
+        """What all ends inside the months pay for their next terms, shape (n_accounts,)."""
+        return np.asarray(
+            np.nan_to_num(self.value * self.term_share) * (self.month >= 0).sum(axis=1),
+            dtype=np.float64,
         )
 
 
 def simulate_month_values(
     hazard: Floats, renewals: Renewals, factor: Floats, groups: int, generator: np.random.Generator
 ) -> Floats:
-    """Return one simulated future: value due and value renewed, shape (2, n_months, n_groups).
+    """Return one simulated future: value due, renewed, and lost a year, shape (3, n_months,
+    n_groups).
 
     An account leaves in a period with its hazard times the factor of that month; a later contract
-    end counts only where it is still there.
+    end counts only where it is still there. Where a period holds several ends, whoever leaves in it
+    does so at any of them.
     """
     months = len(factor)
-    periods = renewals.month.shape[1]
-    shared = np.where(renewals.month >= 0, factor[np.maximum(renewals.month, 0)], 1.0)
+    periods = renewals.shared_month.shape[1]
+    shared = renewals.shared_month
+    factors = np.where(shared >= 0, factor[np.maximum(shared, 0)], 1.0)
     leaves = generator.random((len(hazard), periods)) < np.minimum(
-        hazard[:, :periods] * shared, 1.0
+        hazard[:, :periods] * factors, 1.0
     )
-    gone = np.logical_or.accumulate(leaves, axis=1)
-    gone_before = np.concatenate([np.zeros((len(hazard), 1), dtype=bool), gone[:, :-1]], axis=1)
-    due = renewals.is_due & ~gone_before & (renewals.month >= 0)
+    before, count = renewals.place
+    leaves_here = _at_ends(leaves, renewals, False)
+    gone_before = np.concatenate(
+        [
+            np.zeros((len(hazard), 1), dtype=bool),
+            np.logical_or.accumulate(leaves, axis=1)[:, :-1],
+        ],
+        axis=1,
+    )
+    is_there = ~_at_ends(gone_before, renewals, True)
+    if (count > 1).any():
+        at = _at_ends(generator.random((len(hazard), periods)), renewals, 0.0)
+        leaves_at = np.floor(at * count)
+    else:
+        leaves_at = np.zeros(count.shape)
+    due = is_there & (~leaves_here | (before <= leaves_at))
+    renewed = is_there & (~leaves_here | (before < leaves_at))
+    return _three(due.astype(np.float64), renewed.astype(np.float64), renewals, months, groups)
+
+
+def _at_ends(by_period: NDArray[Any], renewals: Renewals, none: Any) -> NDArray[Any]:
+    """A value of each period at the ends it holds; `none` where there is no end."""
+    taken = np.take_along_axis(by_period, np.maximum(renewals.period, 0), axis=1)
+    return np.where(renewals.period >= 0, taken, none)
+
+
+def _three(due: Floats, renewed: Floats, renewals: Renewals, months: int, groups: int) -> Floats:
+    """Money due, renewed, and lost a year, of the shares of each end."""
+    term, year = renewals.value * renewals.term_share, renewals.value
     return np.stack(
         [
-            month_values(each.astype(np.float64), renewals, months, groups)
-            for each in (due, due & ~leaves)
+            month_values(share, money, renewals, months, groups)
+            for share, money in ((due, term), (renewed, term), (due - renewed, year))
         ]
     )
 
 
-def month_values(share: Floats, renewals: Renewals, months: int, groups: int) -> Floats:
-    """Return value times share, summed by month and group, shape (n_months, n_groups)."""
-    money = share * np.nan_to_num(renewals.value)[:, None]
+def month_values(
+    share: Floats, value: Floats, renewals: Renewals, months: int, groups: int
+) -> Floats:
+    """Return value (n_accounts,) times share (n_accounts, n_ends), summed by month and group, shape
+    (n_months, n_groups).
+    """
+    money = share * np.nan_to_num(value)[:, None]
     inside = renewals.month >= 0
     cell = renewals.month * groups + renewals.group[:, None]
     summed = np.bincount(cell[inside], weights=money[inside], minlength=months * groups).astype(
@@ -305,8 +375,8 @@ class AccountForecast:
 
     `low` and `high`, shape (n_causes + 1, n_accounts, n_edges), hold each cause and last the total.
     `days` and `value` are triples of middle, low, high, shape (3, n_accounts). `months`, shape (3,
-    2, n_months, n_groups + 1): middle, low, high of value due and value renewed, the last group
-    being all together.
+    3, n_months, n_groups + 1): middle, low, high of value due, value renewed and value lost a year,
+    the last group being all together.
     """
 
     curves: Curves
@@ -339,8 +409,8 @@ def forecast_accounts(
     """
     generator = np.random.default_rng(draws.seed + 1)
     factors = common_factors(draws.variances, months, generator)
-    sums = np.zeros((len(factors), 2, months, groups))
-    middle_months = np.zeros((2, months, groups))
+    sums = np.zeros((len(factors), 3, months, groups))
+    middle_months = np.zeros((3, months, groups))
     pieces = []
     for part in chunks(len(known)):
         some, value = known.rows(part), renewals.rows(part)
@@ -372,12 +442,14 @@ def _with_all(by_group: Floats) -> Floats:
 
 
 def _expected_months(curves: Curves, renewals: Renewals, months: int, groups: int) -> Floats:
-    """Expected value due and renewed."""
-    periods = renewals.month.shape[1]
-    before, after = curves.survival[:, :periods], curves.survival[:, 1 : periods + 1]
-    return np.stack(
-        [month_values(at * renewals.is_due, renewals, months, groups) for at in (before, after)]
-    )
+    """Expected value due, renewed, and lost a year."""
+    periods = renewals.shared_month.shape[1]
+    entered = _at_ends(curves.survival[:, :periods], renewals, 0.0)
+    left = _at_ends(curves.survival[:, 1 : periods + 1], renewals, 0.0)
+    before, count = renewals.place
+    lost = (entered - left) / count
+    due = entered - before * lost
+    return _three(due, due - lost, renewals, months, groups)
 
 
 def _piece(

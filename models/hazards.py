@@ -34,6 +34,7 @@ from features.errors import ContractError
 from models.intervals import FEWER_REPLICATES
 from models.methods.base import Floats, logit, sigmoid
 from models.methods.penalised import Regression, newton
+from models.term_dates import TermMonths, ends_before
 
 STEP_DAYS = 30
 MIN_EVENTS = 10
@@ -74,6 +75,9 @@ class Known:
         known.
     anchor_days
         The primary horizon of the row.
+    terms
+        The same length in months, by which later ends are counted where there is one; None: in days
+        everywhere.
     """
 
     log_odds: Floats
@@ -81,6 +85,7 @@ class Known:
     renewal_days: Floats
     term_days: Floats
     anchor_days: Floats
+    terms: TermMonths | None = None
 
     def __len__(self) -> int:
         return len(self.log_odds)
@@ -93,6 +98,7 @@ class Known:
             self.renewal_days[picked],
             self.term_days[picked],
             self.anchor_days[picked],
+            None if self.terms is None else self.terms.rows(picked),
         )
 
 
@@ -165,9 +171,7 @@ def contract_ends(known: Known, start: float, end: float) -> Floats:
     """
 
     def before(day: float) -> Floats:
-        return np.where(
-            day > known.renewal_days, np.ceil((day - known.renewal_days) / known.term_days), 0.0
-        )
+        return ends_before(day, known.renewal_days, known.term_days, known.terms)
 
     return np.asarray(np.nan_to_num(before(end) - before(start)), dtype=np.float64)
 

@@ -11,14 +11,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.errors import NotFound
-from features.facts import SourceFacts, as_known
+from features.facts import SourceFacts
 from features.feeds import coverage
 from features.snapshots import activity_filter
-from features.sources.subscriptions import is_paid, is_running
+from features.sources.subscriptions import is_paid
+from features.terms import open_terms
 from features.windows import US_PER_DAY, is_latest
 from models.forecast import past_log_odds
 from models.hazards import Known, Outcomes
 from models.methods.base import Floats
+from models.term_dates import TermMonths, whole_months
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection
 from pipeline.engine.facts import feed_counts, put_table, source_facts
@@ -37,6 +39,9 @@ MOST_ROWS = 100_000
 id.
 """
 BILLING_DAYS = {"monthly": 30, "quarterly": 91, "annual": 365}
+BILLING_MONTHS = {30: 1, 91: 3, 365: 12}
+PART_DAYS = 3
+"""February is this much shorter than what `BILLING_DAYS` says of a month."""
 _EPOCH = pd.Timestamp(0)
 
 
@@ -304,12 +309,12 @@ def terms_on(
 
 
 def _contract_terms(facts: SourceFacts) -> str:
-    """The running term that ends first, and the first start that was known.
+    """The term that ends first of those nobody has signed beyond, and the first start that was
+    known.
 
     Seats added in mid-term begin a row of their own that ends with the old term, so a term is taken
     to be at least as long as its billing period.
     """
-    running = is_running("t")
     billed = " ".join(f"when '{name}' then {days}" for name, days in BILLING_DAYS.items())
     billed_days = (
         f"case r.billing_period {billed} else 0 end" if "billing_period" in facts.mapped else "0"
@@ -317,17 +322,36 @@ def _contract_terms(facts: SourceFacts) -> str:
     return f"""
 select r.account_id, r.as_of_day, max(r.as_of_day - r.first_day) as age_days,
   cast(max(r.ends_at) as double) / {US_PER_DAY} - r.as_of_day as renewal_days,
-  max(greatest(cast(r.ends_at - r.starts_at as double) / {US_PER_DAY}, {billed_days})) as term_days
+  max(greatest(cast(r.ends_at - r.begins_at as double) / {US_PER_DAY}, {billed_days})) as term_days,
+  cast(min(r.begins_at) as double) / {US_PER_DAY} as begin_day,
+  cast(max(r.ends_at) as double) / {US_PER_DAY} as end_day,
+  cast(max({billed_days}) as double) as billed_days
 from (
-  select t.*,
-    min(case when {is_paid("t")} then t.starts_at_day end)
-      over (partition by t.account_id, t.as_of_day) as first_day,
-    case when {running} then 1 else 0 end as is_running,
-    min(case when {running} then t.ends_at end) over (partition by t.account_id, t.as_of_day)
-      as first_end
-  from ({as_known(facts, "asked")}) t) r
-where r.is_running = 1 and (r.first_end is null or r.ends_at = r.first_end)
+  select t.*, min(t.ends_at) over (partition by t.account_id, t.as_of_day) as first_end,
+    max(t.is_running) over (partition by t.account_id, t.as_of_day) as has_running
+  from ({open_terms(facts, "asked")}) t) r
+where r.has_running = 1 and (r.first_end is null or r.ends_at = r.first_end)
 group by 1, 2"""
+
+
+def _months_of(terms: pd.DataFrame, origin_day: Floats) -> TermMonths | None:
+    """The terms in months; None without contracts."""
+    if "begin_day" not in terms:
+        return None
+    begin, end, billed = (
+        terms[name].to_numpy(dtype=np.float64) for name in ("begin_day", "end_day", "billed_days")
+    )
+    months, month_day = whole_months(np.floor(begin), np.floor(end))
+    # A row shorter than what is billed at once is part of a term that begins a bill before its end.
+    is_part = (end - begin) < billed - PART_DAYS
+    by_bill = pd.Series(billed).map(BILLING_MONTHS).to_numpy(dtype=np.float64)
+    known_end = np.where(np.isnan(end), 0.0, np.floor(end)).astype("int64")
+    day_of_end = pd.DatetimeIndex(known_end.astype("datetime64[D]")).day.to_numpy(dtype=np.float64)
+    return TermMonths(
+        origin_day,
+        np.where(is_part, by_bill, months),
+        np.where(is_part, day_of_end, month_day),
+    )
 
 
 def known_rows(target: Target, terms: pd.DataFrame, log_odds: Floats) -> Known:
@@ -341,6 +365,12 @@ def known_rows(target: Target, terms: pd.DataFrame, log_odds: Floats) -> Known:
         else np.floor(renewal) + 1.0
     )
     renewal = np.where(np.isnan(term), np.nan, renewal)
+    origin_day = terms["as_of_day"].to_numpy(dtype=np.float64) + target.gap_days
     return Known(
-        log_odds, np.nan_to_num(terms["age_days"].to_numpy(dtype=np.float64)), renewal, term, anchor
+        log_odds,
+        np.nan_to_num(terms["age_days"].to_numpy(dtype=np.float64)),
+        renewal,
+        term,
+        anchor,
+        _months_of(terms, origin_day),
     )

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from features.errors import ConfigError, GateRefused
 from models.forecast import (
@@ -20,9 +21,10 @@ from models.forecast import (
     forecast_accounts,
     shock_variances,
 )
-from models.hazards import STEP_DAYS, Hazards, Known, contract_ends, fit_hazards, period_edges
+from models.hazards import STEP_DAYS, Hazards, Known, fit_hazards, period_edges
 from models.methods.base import Floats, logit
 from models.methods.cohort import NO_SEGMENT
+from models.term_dates import ends_before, nth_end, share_of_year
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection
 from pipeline.jobs.accounts import account_named
@@ -35,6 +37,8 @@ LEAVING = frozenset({"churn", "voluntary", "involuntary", "inactivity"})
 """Targets after which nothing more is paid."""
 CURVE_DAYS = 360
 MONTHS_OF_RENEWALS = 12
+REACH_DAYS = 390
+"""An edge after the last day of the twelfth month, which is 366 days away at most."""
 ALL = "(all)"
 _TEXT, _NUMBER, _TIME, _WHOLE = pa.string(), pa.float64(), pa.timestamp("us"), pa.int64()
 HORIZONS = (
@@ -97,6 +101,9 @@ MONTHLY = (
     ("renewed_low", _NUMBER),
     ("renewed_high", _NUMBER),
     ("lost", _NUMBER),
+    ("lost_per_year", _NUMBER),
+    ("lost_per_year_low", _NUMBER),
+    ("lost_per_year_high", _NUMBER),
     ("value_under_notice", _NUMBER),
 )
 
@@ -121,6 +128,31 @@ class ForecastOptions:
     def value_days(self) -> int:
         """The cap of remaining value in days."""
         return round(self.months * 365 / 12)
+
+
+@dataclass(frozen=True)
+class Recurring:
+    """What all accounts of a run pay a year, by whether it comes up for renewal in the months of
+    the forecast; the parts add up to `per_year`.
+
+    Parameters
+    ----------
+    comes_up
+        What is due if every account renews.
+    ends_later
+        Of terms that end after these months.
+    no_known_end, under_notice, not_scored
+        Of accounts without a known end, of those that have given notice or lapsed, and of those
+        without a chance.
+    """
+
+    currency: str
+    per_year: float
+    comes_up: float
+    ends_later: float
+    no_known_end: float
+    under_notice: float
+    not_scored: float
 
 
 @dataclass(frozen=True)
@@ -155,6 +187,7 @@ class ForecastSummary:
     observed_until_day: float
     shock_deviation: float | None
     has_calendar: bool
+    recurring: "Recurring"
     notes: tuple[str, ...]
 
 
@@ -254,7 +287,17 @@ def forecast_target(
         _remaining(target, account_forecast, member, options).assign(**common),
         _calendar(target, account_forecast, now, people, member, day).assign(**common),
         _monthly(target, account_forecast, people, segments, day).assign(**common),
-        _summary(target, run, hazards, history, variances, options, member, now),
+        _summary(
+            target,
+            run,
+            hazards,
+            history,
+            variances,
+            options,
+            member,
+            now,
+            _recurring(people, member, now, renewals),
+        ),
     )
     _publish(workspace, run, forecast)
     return forecast
@@ -328,7 +371,7 @@ def hazard_edges(horizon_days: int | None, until_day: int, *, first_day: int = 0
 
 
 def _edges(target: Target, options: ForecastOptions, furthest: float) -> Floats:
-    until = max(options.value_days, int(np.ceil(furthest / STEP_DAYS)) * STEP_DAYS)
+    until = max(options.value_days, REACH_DAYS, int(np.ceil(furthest / STEP_DAYS)) * STEP_DAYS)
     edges = hazard_edges(target.horizon_days, until, first_day=_first_day(target))
     return np.union1d(edges, [float(options.value_days)])
 
@@ -363,26 +406,42 @@ def _due(
     segments: list[str],
     day: pd.Timestamp,
 ) -> Renewals:
-    """Contract ends by period, in the month in which the first of the period falls."""
-    count = int(np.searchsorted(edges, CURVE_DAYS))
-    is_due = np.zeros((len(now), count), dtype=bool)
-    at = np.zeros((len(now), count))
-    for period in range(count):
-        start, end = float(edges[period]), float(edges[period + 1])
-        is_due[:, period] = contract_ends(now, start, end) > 0
-        step = np.ceil(np.maximum(start - now.renewal_days, 0.0) / now.term_days)
-        at[:, period] = np.where(
-            is_due[:, period], now.renewal_days + step * now.term_days, 0.5 * (start + end)
-        )
-    dates = day + pd.to_timedelta(np.nan_to_num(at.ravel()) + target.gap_days, unit="D")
-    month = ((dates.year - day.year) * 12 + dates.month - day.month).to_numpy().reshape(at.shape)
+    """Contract ends until the last month is over, each in its period and its month."""
+    first = day.to_period("M")
+    over = ((first + MONTHS_OF_RENEWALS).start_time - day).days - target.gap_days
+    count = int(np.searchsorted(edges, over))
+    most = int(np.nan_to_num(_ends_until(now, float(over))).max(initial=0.0))
+    ends = np.full((len(now), most), np.nan)
+    for number in range(most):
+        ends[:, number] = nth_end(number, now.renewal_days, now.term_days, now.terms)
+    is_inside = ends < over
+    at = np.where(is_inside, ends, 0.0)
+    period = np.where(is_inside, np.searchsorted(edges, at, side="right") - 1, -1)
+    middle = np.tile(0.5 * (edges[:count] + edges[1 : count + 1]), (len(now), 1))
+    # What all share in a month reaches a period in the month of the first end that it holds.
+    for number in reversed(range(most)):
+        rows = np.flatnonzero(is_inside[:, number])
+        middle[rows, period[rows, number]] = ends[rows, number]
     group = pd.Categorical(member["segment"].fillna(NO_SEGMENT), categories=segments).codes
     return Renewals(
-        is_due,
-        np.where(month < MONTHS_OF_RENEWALS, month, -1).astype(np.intp),
-        member["value_per_year"].to_numpy(dtype=np.float64),
-        np.asarray(group, dtype=np.intp),
+        period=period.astype(np.intp),
+        month=np.where(is_inside, _months_ahead(at, day, target.gap_days), -1).astype(np.intp),
+        shared_month=_months_ahead(middle, day, target.gap_days),
+        value=member["value_per_year"].to_numpy(dtype=np.float64),
+        term_share=np.nan_to_num(share_of_year(now.term_days, now.terms)),
+        group=np.asarray(group, dtype=np.intp),
     )
+
+
+def _ends_until(now: Known, day: float) -> Floats:
+    return ends_before(day, now.renewal_days, now.term_days, now.terms)
+
+
+def _months_ahead(at: Floats, day: pd.Timestamp, gap_days: int) -> NDArray[np.intp]:
+    """Number of the month that holds each day; -1 after the last month of the forecast."""
+    dates = day + pd.to_timedelta(at.ravel() + gap_days, unit="D")
+    months = ((dates.year - day.year) * 12 + dates.month - day.month).to_numpy().reshape(at.shape)
+    return np.where(months < MONTHS_OF_RENEWALS, months, -1).astype(np.intp)
 
 
 def _horizons(
@@ -518,8 +577,13 @@ def _monthly(
     segments: list[str],
     day: pd.Timestamp,
 ) -> pd.DataFrame:
-    """A row per month and segment, and one of all segments together with an interval of its own."""
-    due, renewed = account_forecast.months[0]
+    """A row per month and segment, and one of all segments together with an interval of its own.
+
+    Due, renewed and lost are what the terms that end are paid, at most a year's money of each: a
+    monthly contract counts a twelfth a month, and twelve months add up to a year. `lost_per_year`
+    and `value_under_notice` are recurring money a year.
+    """
+    due = account_forecast.months[0, 0]
     if target.kind not in ("churn", "voluntary", "involuntary") or not due.sum():
         return _empty(MONTHLY)
     first = pd.Timestamp(year=day.year, month=day.month, day=1)
@@ -549,10 +613,37 @@ def _monthly(
                     "renewed_low": triples[1, 1],
                     "renewed_high": triples[2, 1],
                     "lost": triples[0, 0] - triples[0, 1],
+                    "lost_per_year": triples[0, 2],
+                    "lost_per_year_low": triples[1, 2],
+                    "lost_per_year_high": triples[2, 2],
                     "value_under_notice": float(of_notice["value_per_year"].sum()),
                 }
             )
     return pd.DataFrame(records)
+
+
+def _recurring(
+    people: pd.DataFrame, member: pd.DataFrame, now: Known, renewals: Renewals
+) -> Recurring:
+    """Where the money of all accounts of the run stands in the forecast."""
+    paid = people.set_index("account_id")["value_per_year"].fillna(0.0)
+    has_end = np.isfinite(now.renewal_days)
+    mine = paid.loc[member["account_id"]].to_numpy()
+    comes_up = renewals.due_if_all_renew
+    of_notice = paid[(people["band"] == "leaving").to_numpy()].sum()
+    no_end = mine[~has_end].sum()
+    others = paid[~paid.index.isin(member["account_id"]) & (people["band"] != "leaving").to_numpy()]
+    # Accounts with a chance that are not in the forecast have no end to be about.
+    has_chance = people.set_index("account_id")["probability"].notna().loc[others.index]
+    return Recurring(
+        currency=str(people["currency"].iloc[0]),
+        per_year=float(paid.sum()),
+        comes_up=float(comes_up.sum()),
+        ends_later=float(mine[has_end].sum() - comes_up.sum()),
+        no_known_end=float(no_end + others[has_chance].sum()),
+        under_notice=float(of_notice),
+        not_scored=float(others[~has_chance].sum()),
+    )
 
 
 def _summary(
@@ -564,6 +655,7 @@ def _summary(
     options: ForecastOptions,
     member: pd.DataFrame,
     now: Known,
+    recurring: Recurring,
 ) -> ForecastSummary:
     """The summary, with notes on what the forecast cannot say."""
     notes = []
@@ -615,6 +707,7 @@ def _summary(
         observed_until_day=last,
         shock_deviation=None if np.isnan(variances[0]) else float(np.sqrt(variances[0])),
         has_calendar=has_calendar,
+        recurring=recurring,
         notes=tuple(notes),
     )
 

@@ -11,6 +11,7 @@ import pandas as pd
 from features.facts import SourceFacts, as_known
 from features.naming import facts_table
 from features.sources.subscriptions import is_running
+from features.terms import open_terms
 from features.windows import day_number, happened
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection
@@ -130,15 +131,18 @@ where r.position = 1""").df()
 
 
 def _contracts(connection: Connection, facts: SourceFacts) -> pd.DataFrame:
-    """Next end of a running paid term, and twelve times what running terms pay a month."""
+    """Next end that nobody has signed beyond, and twelve times what running terms pay a month."""
     now = is_running("t")
     money = facts.unit("amount_per_month")
     amount = f"cast(sum(case when {now} then t.amount_per_month end) as double) * 12 / {money}.0"
     value = f", {amount} as value_of_contracts" if "amount_per_month" in facts.mapped else ""
-    return connection.execute(f"""
-select t.account_id, make_timestamp(cast(min(case when {now} then t.ends_at end) as bigint))
-  as renewal_date{value}
-from ({as_known(facts, "asked")}) t group by 1""").df()
+    ends = connection.execute(f"""
+select t.account_id, make_timestamp(cast(min(t.ends_at) as bigint)) as renewal_date
+from ({open_terms(facts, "asked")}) t group by 1 having max(t.is_running) = 1""").df()
+    paid = connection.execute(
+        f"select t.account_id{value} from ({as_known(facts, 'asked')}) t group by 1"
+    ).df()
+    return paid.merge(ends, on="account_id", how="left")
 
 
 def _spent(connection: Connection, name: str, source: StagedSource, day_no: int) -> pd.DataFrame:

@@ -7,7 +7,7 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.jobs.forecast import ALL, Forecast
+from pipeline.jobs.forecast import ALL, Forecast, Recurring
 
 SHOWN_RENEWALS = 15
 SHOWN_DAYS = (30, 60, 90, 180, 270, 360)
@@ -34,7 +34,7 @@ def forecast_lines(forecast: Forecast, account_id: str | None = None) -> list[An
         return [*lines, *_remaining_lines(forecast, account_id), *_notes(forecast)]
     lines += _remaining_lines(forecast, None)
     if len(forecast.monthly):
-        lines.append(_month_table(forecast))
+        lines += [_month_table(forecast), _recurring_line(forecast.summary.recurring)]
     if len(forecast.renewals):
         lines.append(_calendar_table(forecast))
     return lines + _notes(forecast)
@@ -155,11 +155,16 @@ def _month_table(forecast: Forecast) -> Table:
         "95% interval",
         "expected to renew",
         "95% interval",
-        "expected loss",
+        "lost a year",
+        "95% interval",
         "under notice",
         box=None,
         pad_edge=False,
-        title=f"value a year up for renewal, all segments, {forecast.monthly['currency'].iloc[0]}",
+        title=(
+            "renewals by month, all segments,"
+            f" {forecast.monthly['currency'].iloc[0]}: what the terms that end are paid, at most a"
+            " year's money of each; lost and under notice are recurring money a year"
+        ),
         title_justify="left",
         title_style="bold",
         caption=f"swing that all accounts of a month share: {shared}",
@@ -172,10 +177,24 @@ def _month_table(forecast: Forecast) -> Table:
             f"{_money(row['value_due_low'])} to {_money(row['value_due_high'])}",
             _money(row["renewed"]),
             f"{_money(row['renewed_low'])} to {_money(row['renewed_high'])}",
-            _money(row["lost"]),
+            _money(row["lost_per_year"]),
+            f"{_money(row['lost_per_year_low'])} to {_money(row['lost_per_year_high'])}",
             _money(row["value_under_notice"]) if row["value_under_notice"] else "",
         )
     return table
+
+
+def _recurring_line(recurring: Recurring) -> Text:
+    """How the months add up to what is paid a year."""
+    parts = [
+        (recurring.comes_up, "comes up for renewal in these months if everybody renews"),
+        (recurring.ends_later, "ends later"),
+        (recurring.no_known_end, "has no known end"),
+        (recurring.under_notice, "is under notice or lapsed"),
+        (recurring.not_scored, "belongs to accounts without a chance"),
+    ]
+    said = ", ".join(f"{_money(amount)} {words}" for amount, words in parts if round(amount))
+    return Text(f"of {recurring.currency} {_money(recurring.per_year)} a year, {said}")
 
 
 def _calendar_table(forecast: Forecast) -> Table:

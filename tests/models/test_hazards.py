@@ -153,6 +153,28 @@ def test_contract_ends_are_counted_once_and_repeat_every_term() -> None:
     assert contract_ends(rows, 0, 360).tolist() == [4, 12, 0]
 
 
+def test_two_ends_of_one_period_are_both_due_and_lose_half_each() -> None:
+    """A month of 28 days: terms of a month end twice within 30 days."""
+    size = 4_000
+    ends = np.zeros((size, 2), dtype=np.intp)
+    shared = np.zeros((size, 1), dtype=np.intp)
+    renewals = Renewals(
+        ends,
+        ends,
+        shared,
+        np.full(size, 12.0),
+        np.full(size, 1 / 12),
+        np.zeros(size, dtype=np.intp),
+    )
+    assert renewals.due_if_all_renew.sum() == pytest.approx(2 * size)
+    hazard, rng = np.full((size, 1), 0.2), np.random.default_rng(4)
+    due, renewed, lost = simulate_month_values(hazard, renewals, np.ones(1), 1, rng)[:, 0, 0]
+    # 0.2 leave in all: half of them at the first end, so that 0.1 are not due at the second.
+    assert due / size == pytest.approx(1.9, abs=0.02)
+    assert renewed / size == pytest.approx(1.7, abs=0.03)
+    assert lost / size == pytest.approx(12 * 0.2, abs=0.2)
+
+
 def test_a_constant_hazard_is_found_again_however_much_is_censored() -> None:
     """Chance 0.1 in 30 days; four of five accounts are watched for less than a year."""
     rng = np.random.default_rng(0)
@@ -341,12 +363,8 @@ def test_money_intervals_hold_the_realised_month_at_the_stated_rate(deviation: f
             draws=100,
         )
         value = rng.lognormal(9.0, 1.0, size)
-        month = Renewals(
-            np.ones((size, 1), dtype=bool),
-            np.zeros((size, 1), dtype=np.intp),
-            value,
-            np.zeros(size, dtype=np.intp),
-        )
+        here = np.zeros((size, 1), dtype=np.intp)
+        month = Renewals(here, here, here, value, np.ones(size), np.zeros(size, dtype=np.intp))
         realised = value[~leaves[30]].sum()
         for chosen, kept in ((variances[1:], inside), (np.zeros(100), without))[
             : 2 if deviation else 1
@@ -375,9 +393,9 @@ def test_a_forecast_adds_accounts_to_months_and_holds_its_middle(
     due = np.column_stack(
         [contract_ends(rows, s, e) > 0 for s, e in zip(EDGES[:6], EDGES[1:7], strict=True)]
     )
-    renewals = Renewals(
-        due, np.broadcast_to(np.arange(6), due.shape), np.full(700, 1000.0), np.arange(700) % 2
-    )
+    periods = np.broadcast_to(np.arange(6), due.shape)
+    ends = np.where(due, periods, -1)
+    renewals = Renewals(ends, ends, periods, np.full(700, 1000.0), np.ones(700), np.arange(700) % 2)
     draws = draws_of(hazards, np.zeros(41))
     found = forecast_accounts(
         hazards,

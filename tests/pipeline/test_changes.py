@@ -36,7 +36,8 @@ def published(company: Company, day: date = JUNE, *, hours: int = 1, stage: bool
     with connected() as connection:
         if stage:
             stage_sources(workspace, connection)
-        return str(score_target(workspace, connection, target, day).run["run_id"])
+        run = score_target(workspace, connection, target, day, accept_shift="on purpose").run
+    return str(run["run_id"])
 
 
 def first_run(company: Company) -> str:

@@ -5,6 +5,7 @@ history is censored.
 import json
 import shutil
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,13 @@ import pytest
 from small_company import Command, Company
 
 from features.errors import ConfigError
+from features.terms import open_terms
+from features.windows import day_number
 from models.hazards import Outcomes, fit_hazards
 from models.methods.base import sigmoid
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import connected
+from pipeline.engine.facts import source_facts
 from pipeline.jobs.event_history import History, event_history, events_after, with_cover
 from pipeline.jobs.forecast import (
     ALL,
@@ -32,9 +36,9 @@ from pipeline.jobs.forecast import (
 )
 from pipeline.jobs.prepare import prepare_training
 from pipeline.jobs.score import score_target
-from pipeline.jobs.stage import load_staged
+from pipeline.jobs.stage import load_staged, stage_sources
 from pipeline.jobs.train import train_target
-from pipeline.workspace import Workspace
+from pipeline.workspace import Workspace, open_workspace
 
 JUNE = pd.Timestamp("2025-06-01")
 
@@ -131,9 +135,67 @@ def test_months_add_up_over_segments_and_hold_the_known_contracts(made: Forecast
     calendar = made.renewals[made.renewals["probability"].notna()]
     june = calendar[calendar["renewal_date"] < "2025-07-01"]
     first = months[(months["segment"] == ALL) & (months["month"] == JUNE)].iloc[0]
-    # A second end of a monthly contract can fall into June too, so the first ends are a lower
-    # bound.
-    assert first["value_due"] >= june["value_per_year"].sum() * (1 - 1e-9)
+    # Of each contract one term is due, at most a year's money.
+    assert 0 < first["value_due"] <= june["value_per_year"].sum() * (1 + 1e-9)
+
+
+def test_money_of_the_months_adds_up_to_what_is_paid_a_year(firm: Company, made: Forecast) -> None:
+    """Twelve months of a monthly contract are one year of its money, not twelve."""
+    parts = made.summary.recurring
+    people = firm.published("portfolio")
+    assert parts.per_year == pytest.approx(people["value_per_year"].sum())
+    assert parts.per_year == pytest.approx(
+        parts.comes_up
+        + parts.ends_later
+        + parts.no_known_end
+        + parts.under_notice
+        + parts.not_scored
+    )
+    months = made.monthly[made.monthly["segment"] == ALL]
+    assert 0 < months["value_due"].sum() <= parts.comes_up <= parts.per_year
+    assert months["lost"].to_numpy() == pytest.approx(
+        (months["value_due"] - months["renewed"]).to_numpy()
+    )
+    assert (months["lost_per_year"] >= months["lost"] - 1e-9).all()
+    assert (months["lost_per_year_low"] <= months["lost_per_year"]).all()
+
+
+def test_an_account_that_signed_its_next_term_is_not_up_for_renewal(
+    tmp_path: Path, tenure: Command
+) -> None:
+    """As of 2025-06-15: s has signed on, o has not, l signed on after the date, p has a second
+    contract that runs on.
+    """
+    (tmp_path / "subscriptions.csv").write_text(
+        "account_id,subscription_id,starts_at,ends_at,known_at\n"
+        "s,1,2024-07-01,2025-07-01,2024-06-20\n"
+        "s,2,2025-07-01,2026-07-01,2025-06-01\n"
+        "o,3,2024-07-01,2025-07-01,2024-06-20\n"
+        "l,4,2024-07-01,2025-07-01,2024-06-20\n"
+        "l,5,2025-07-01,2026-07-01,2025-06-20\n"
+        "p,6,2024-07-01,2025-07-01,2024-06-20\n"
+        "p,7,2025-01-01,2026-01-01,2024-12-20\n"
+    )
+    (tmp_path / "tenure.toml").write_text(
+        'name = "signed"\n[sources.subscriptions]\nlocation = "subscriptions.csv"\n'
+        'convention = "fixed_term"\ndata_until = 2025-06-15\n[[targets]]\nname = "churn"\n'
+        'kind = "churn"\nhorizon_days = 90\npopulation = { kind = "customers" }\n'
+    )
+    workspace = open_workspace(tmp_path, None, JUNE.to_pydatetime())
+    day = day_number(date(2025, 6, 15))
+    with connected() as connection:
+        stage_sources(workspace, connection)
+        facts = source_facts(load_staged(workspace, connection)["subscriptions"], {})
+        connection.execute(
+            "create or replace temp table asked as select account_id,"
+            f" {day} as as_of_day from (values ('s'), ('o'), ('l'), ('p')) t(account_id)"
+        )
+        rows = connection.execute(
+            "select account_id, cast(make_timestamp(cast(min(ends_at) as bigint)) as date)"
+            f" from ({open_terms(facts, 'asked')}) group by 1"
+        ).fetchall()
+    july = date(2025, 7, 1)
+    assert dict(rows) == {"s": date(2026, 7, 1), "o": july, "l": july, "p": july}
 
 
 def test_the_calendar_is_sorted_and_shows_notices_without_a_chance(
@@ -335,7 +397,8 @@ def test_the_command_prints_and_answers_in_json(
     assert {row["days"] for row in told["account"]["horizons"]} == set(range(30, 361, 30))
     assert len(told["renewal_forecast"]) == len(made.monthly)
     shown = tenure("forecast", "--project", firm.folder, "--months", "24", "--discount", "0.1")
-    assert "value a year up for renewal" in shown.out and "next renewals" in shown.out
+    assert "what the terms that end are paid" in shown.out and "has no known end" in shown.out
+    assert "next renewals" in shown.out
 
 
 def test_what_cannot_be_forecast_is_refused_with_the_next_step(

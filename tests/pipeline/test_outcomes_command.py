@@ -50,7 +50,10 @@ def _score(
     """
     workspace, target = company.workspace(now or datetime(day.year, day.month, day.day, 6))
     with connected() as connection:
-        return str(score_target(workspace, connection, target, day, bundle=bundle).run["run_id"])
+        run = score_target(
+            workspace, connection, target, day, bundle=bundle, accept_shift="on purpose"
+        ).run
+    return str(run["run_id"])
 
 
 @pytest.fixture(scope="module")
