@@ -534,6 +534,26 @@ _COLUMNS = {
     ),
 }
 
+_OF_MONITOR = {
+    "what": (
+        "`expected_leavers`, `expected_log_loss`, `expected_auc`: promised by the chances alone;"
+        " `leavers`, `log_loss`, `auc`: what came of a run whose outcome is known; `level`: leavers"
+        " of all runs published in time; `signal_index`, `signal_points`, `source_points`: drift"
+        " since training"
+    ),
+    "segment": "segment of accounts, signal or source; empty for all accounts",
+    "value": (
+        "the figure; of an index the population stability index, of points the change of the mean"
+        " score"
+    ),
+    "low": "lower end of where it lies in 95 of 100 cases if the chances are right, or the limit",
+    "high": "upper end of the same",
+    "verdict": (
+        "`waiting`; `inside`, `below` or `above` the range; of a level `held`, `more` or `fewer`; of"
+        " drift `moves scores`, `moves no score` (values moved far) or `steady`"
+    ),
+}
+
 _OF_NIGHT_STEPS = {
     "started_at": "when the night was started, UTC; one night has one",
     "target": "name of the target; empty for steps of all targets",
@@ -622,6 +642,7 @@ def tables() -> str:
     """The published tables, from the schemas that the jobs write."""
     from pipeline.jobs.changes import CHANGES
     from pipeline.jobs.driver_rows import DRIVERS
+    from pipeline.jobs.monitor import COLUMNS as MONITOR
     from pipeline.jobs.night_steps import SCHEMA as NIGHT_STEPS
     from pipeline.jobs.portfolio import PORTFOLIO_COLUMNS
     from pipeline.jobs.score import SCORES
@@ -669,6 +690,10 @@ def tables() -> str:
             ),
             [(n, str(t)) for n, t in PAST_COLUMNS],
         ),
+        "monitor": (
+            "What was measured of a run, and where it should lie; written by `tenure monitor`.",
+            [(n, str(t)) for n, t in MONITOR],
+        ),
         "night_steps": (
             "A step of a night as it begins and as it ends; written by `tenure night`.",
             [(f.name, str(f.type)) for f in NIGHT_STEPS],
@@ -681,6 +706,7 @@ def tables() -> str:
             "trajectory": _of_trajectory(),
             "past_scores": _OF_TRAJECTORY,
             "night_steps": _OF_NIGHT_STEPS,
+            "monitor": _OF_MONITOR,
         }
         meanings = {**_COLUMNS, **own.get(name, {})}
         unknown = [c for c, _ in columns if c not in meanings]

@@ -101,12 +101,12 @@ def stability_index(before: Floats, now: Floats) -> tuple[float, float]:
     """Population stability index over tenths of `before`, and the chance of as large a difference
     (G-test).
     """
-    edges = (
-        np.unique(np.quantile(before[~np.isnan(before)], np.linspace(0, 1, INDEX_BINS + 1)[1:-1]))
-        if _some(before)
-        else np.empty(0)
-    )
-    counts = np.array([_counts(before, edges), _counts(now, edges)])
+    edges = bin_edges(before)
+    return index_of_counts(np.array([bin_counts(before, edges), bin_counts(now, edges)]))
+
+
+def index_of_counts(counts: Floats) -> tuple[float, float]:
+    """`stability_index` of two rows of counts in the same bins, before and now."""
     counts = counts[:, counts.sum(axis=0) > 0]
     share = (counts + 0.5) / (counts + 0.5).sum(axis=1, keepdims=True)
     index = float(((share[1] - share[0]) * np.log(share[1] / share[0])).sum())
@@ -115,11 +115,24 @@ def stability_index(before: Floats, now: Floats) -> tuple[float, float]:
     return index, float(chi2.sf(g, max(1, counts.shape[1] - 1)))
 
 
-def _counts(values: Floats, edges: Floats) -> Floats:
+def bin_edges(values: Floats) -> Floats:
+    """Inner edges of tenths of the values; fewer where values repeat."""
+    if not _some(values):
+        return np.empty(0)
+    tenths = np.linspace(0, 1, INDEX_BINS + 1)[1:-1]
+    return np.unique(np.quantile(values[~np.isnan(values)], tenths))
+
+
+def bin_of(values: Floats, edges: Floats) -> NDArray[np.intp]:
+    """Bin of each value (up to and with its edge), empty ones in the last."""
+    return np.where(
+        np.isnan(values), len(edges) + 1, np.searchsorted(edges, values, side="left")
+    ).astype(np.intp)
+
+
+def bin_counts(values: Floats, edges: Floats) -> Floats:
     """How many values lie in each bin (up to and with its edge), empty ones last."""
-    filled = values[~np.isnan(values)]
-    inside = np.bincount(np.searchsorted(edges, filled, side="left"), minlength=len(edges) + 1)
-    return np.append(inside, len(values) - len(filled)).astype(np.float64)
+    return np.bincount(bin_of(values, edges), minlength=len(edges) + 2).astype(np.float64)
 
 
 def _some(values: Floats) -> bool:

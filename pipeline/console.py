@@ -28,13 +28,13 @@ def ledger_lines(checked: LedgerCheck) -> list[str]:
     lines = [*checked.problems]
     if not lines:
         lines.append(
-            f"all {checked.hashed:,} rows of `runs` follow one another, and the published tables of"
-            f" {checked.runs:,} runs are as they were written."
+            f"`runs` is as it was written (rows of the chain: {checked.hashed:,}), and so are the"
+            f" published tables (runs compared: {checked.runs:,})."
         )
     before = checked.rows - checked.hashed
     if before:
         since = "" if checked.begins is None else f"; the chain begins on {checked.begins:%Y-%m-%d}"
-        lines.append(f"{before:,} rows are of a release that wrote no hashes{since}.")
+        lines.append(f"Rows of a release that wrote no hashes: {before:,}{since}.")
     lines.append(f"head: {checked.head or 'none'}")
     return lines
 

@@ -162,6 +162,14 @@ NIGHT: tuple[Step[TargetNight], ...] = (
         "what became of earlier scores",
     ),
     Step(
+        "monitor",
+        "tenure monitor",
+        night.monitor,
+        ("scores", "features_*", "runs"),
+        ("monitor", "monitor_bins"),
+        "what scores promise, how promises did, what moved since training",
+    ),
+    Step(
         "pages",
         "tenure score",
         night.pages,

@@ -53,6 +53,7 @@ _WHOSE, _RUN = (ACCOUNT,), ("run_id",)
 KEPT: tuple[Kept, ...] = (
     # What staging keeps. `staged_sources` quotes values in its notes.
     Kept("staged_sources", texts=("facts",), is_replayed=True),
+    Kept("staged_inputs", is_cache=True),
     Kept(
         "staged_*",
         accounts=_WHOSE,
@@ -75,6 +76,7 @@ KEPT: tuple[Kept, ...] = (
     Kept("trajectory_checks", runs=_RUN),
     Kept("past_scores", accounts=_WHOSE, runs=_RUN, dated="as_of"),
     Kept("night_steps", runs=_RUN),
+    Kept("monitor", runs=_RUN),
     Kept("changes", accounts=_WHOSE, runs=("from_run", "to_run")),
     # Of the day on which `metrics` was asked.
     Kept("first_value", accounts=_WHOSE, dated="as_of"),
@@ -90,6 +92,7 @@ KEPT: tuple[Kept, ...] = (
     Kept("evaluations"),
     Kept("feature_sets"),
     Kept("metrics"),
+    Kept("monitor_bins"),
     Kept("runs"),
     Kept("signal_links"),
 )

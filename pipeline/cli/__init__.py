@@ -20,7 +20,14 @@ from pipeline.edge.terminal import say
 from pipeline.libraries import library_versions
 
 GROUPS: Mapping[str, tuple[Callable[..., None], ...]] = {
-    "Start": (project.init, project.check, project.demo, project.run, project.flow),
+    "Start": (
+        project.init,
+        project.check,
+        project.demo,
+        project.run,
+        project.flow,
+        project.data_use,
+    ),
     "Signals": (
         signals.features,
         signals.catalogue,
@@ -42,6 +49,7 @@ GROUPS: Mapping[str, tuple[Callable[..., None], ...]] = {
     "Night": (nightly.night, nightly.status, nightly.runs),
     "Outlook and hindsight": (
         reports.outcomes,
+        reports.monitor,
         reports.forecast,
         reports.trajectory,
         reports.pulse,

@@ -193,6 +193,23 @@ def demo(
     story("next", f"tenure explain {worst['account_id'].iloc[0]} --project {project}")
 
 
+def data_use(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
+    """Print which fields are read, why, how long, and what leaves.
+
+    Example: tenure data-use --project crm
+    """
+    from pipeline.console import print_json
+    from pipeline.jobs.data_use import data_use as statement_of
+    from pipeline.jobs.data_use import data_use_markdown
+
+    workspace, _ = open_project(project)
+    statement = statement_of(workspace)
+    if as_json:
+        print_json(statement)
+    else:
+        say(data_use_markdown(statement).rstrip())
+
+
 def flow(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
     """Print the steps of a run, and what each reads and writes.
 

@@ -113,6 +113,34 @@ def outcomes(
     show(outcomes_lines(report, TARGET_WORDS[chosen.kind]))
 
 
+def monitor(
+    project: ProjectOption = HERE,
+    target: TargetOption = None,
+    as_of: RunDateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what scores promise, and what moved since training.
+
+    Leavers, log loss and AUC before outcomes are known; how earlier promises did; which signals and
+    sources moved the mean score.
+
+    Example: tenure monitor
+    """
+    from models.target_words import TARGET_WORDS
+    from pipeline.console import print_json
+    from pipeline.jobs.monitor import monitor_target
+    from pipeline.reports.monitor import monitor_json, monitor_lines
+
+    workspace, chosen = open_project(project, target)
+    with workspace.store.writing():
+        report = monitor_target(workspace, chosen, day_of(as_of))
+    if as_json:
+        print_json(monitor_json(report))
+        return
+    for line in monitor_lines(report, TARGET_WORDS[chosen.kind]):
+        say(line)
+
+
 def patterns(
     project: ProjectOption = HERE,
     target: TargetOption = None,

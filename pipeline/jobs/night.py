@@ -13,11 +13,13 @@ from functools import cached_property
 
 from features.errors import ChurnError, EmptySource, NoModel
 from models.bundle import Bundle
+from models.monitoring import MOVED
 from pipeline.config import config_hash
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import connected
 from pipeline.jobs.forecast import forecast_target
 from pipeline.jobs.freshness import freshness
+from pipeline.jobs.monitor import monitor_target
 from pipeline.jobs.night_steps import StepRecord
 from pipeline.jobs.outcomes import outcomes_report
 from pipeline.jobs.past_runs import PastRun
@@ -108,7 +110,7 @@ def stage(night: Night) -> int:
     allowed = workspace.project.night.allow_stale
     with connected() as connection:
         try:
-            staged = stage_sources(workspace, connection)
+            staged = stage_sources(workspace, connection, only_changed=True)
         except EmptySource as empty:
             if not allowed:
                 raise
@@ -197,6 +199,19 @@ def outcomes(run: TargetNight) -> int:
         f" `tenure outcomes --target {run.target.name}` says how they did",
     )
     return len(report.judged)
+
+
+def monitor(run: TargetNight) -> int:
+    """What the scores promise, how earlier promises did, what moved since training."""
+    report = monitor_target(run.workspace, run.target, run.day)
+    moved = report.sources[report.sources["verdict"] == MOVED]
+    for row in moved.to_dict("records"):
+        run.say(
+            "monitor",
+            f"{row['source']} moved the mean score by {row['points']:+.1f} points since training,"
+            f" most of all by {row['signal']}",
+        )
+    return len(report.rows)
 
 
 def pages(run: TargetNight) -> int:

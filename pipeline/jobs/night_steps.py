@@ -94,7 +94,7 @@ class StepRecord:
         self._running = None
         self._write(row)
         self.rows.append(row)
-        counted = "" if rows is None else f", {rows:,} rows"
+        counted = "" if rows is None else f", {rows:,} {'row' if rows == 1 else 'rows'}"
         why = "" if reason is None else f": {reason}"
         self.say(step, f"{self._named(state)}{counted}, {seconds:.1f} s, {row['peak']:,} MB{why}")
 

@@ -88,6 +88,8 @@ class JudgedRun:
     """Whether its model is that of the run readers see now."""
     record: Record
     calm_left: pd.DataFrame
+    rows: pd.DataFrame
+    """The judged rows: account_id, probability (missing: a scorecard) and label."""
 
 
 @dataclass(frozen=True)
@@ -462,6 +464,7 @@ def _judge(workspace: Workspace, followed: _Followed, in_use: str | None) -> Jud
         in_use=run["model_version"] == in_use,
         record=record(rows, _bands(followed.target)),
         calm_left=_calm_left(workspace, followed),
+        rows=judged(rows)[["account_id", "probability", "label"]].reset_index(drop=True),
     )
 
 

@@ -1,6 +1,6 @@
 """Read every source, check it against its contract, and keep the result in the store."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,14 @@ from features.errors import ConfigError
 from pipeline.engine.duckdb import Connection, columns_of, identifier, row, rows
 from pipeline.engine.facts import prepare
 from pipeline.jobs.privacy import forget_without_consent
-from pipeline.staging import StagedSource, stage
+from pipeline.jobs.restage import (
+    denied_hash,
+    input_hashes,
+    is_denied_unchanged,
+    keep_hashes,
+    unchanged_sources,
+)
+from pipeline.staging import StagedSource, drop_staged, stage
 from pipeline.staging.derived import derive
 from pipeline.staging.reach import RECORDS, entered_until
 from pipeline.staging.roll_up import families
@@ -28,13 +35,30 @@ JUDGED_TEXTS, FAMILIES = "judged_texts", "families"
 
 
 def stage_sources(
-    workspace: Workspace, connection: Connection, keep: Collection[str] = ()
+    workspace: Workspace,
+    connection: Connection,
+    keep: Collection[str] = (),
+    *,
+    only_changed: bool = False,
 ) -> dict[str, StagedSource]:
     """Stage all sources and write them; nothing is written unless every source is good.
 
     Sources named in `keep` are accepted as stale: what was staged of them last is used again.
+
+    Parameters
+    ----------
+    only_changed
+        Leave the tables of sources as they are that another reading would give again.
     """
-    earlier = _earlier(workspace, keep)
+    inputs = input_hashes(workspace)
+    before = staged_before(workspace) if keep or only_changed else {}
+    accepted = {name: before[name] for name in keep if name in before}
+    unchanged = (
+        {name: before[name] for name in unchanged_sources(workspace, before, inputs)}
+        if only_changed
+        else {}
+    )
+    earlier = unchanged | accepted
     names = [name for name in workspace.project.sources if name not in earlier]
     staged = stage(
         workspace.project,
@@ -43,12 +67,24 @@ def stage_sources(
         only=names if earlier else None,
         started=workspace.now,
     )
+    denied = denied_hash(denied_accounts(connection))
+    if not is_denied_unchanged(workspace, unchanged, denied):
+        for name in names:
+            drop_staged(connection, name)
+        return stage_sources(workspace, connection, keep)
     staged = _completed(workspace, connection, {name: staged[name] for name in names})
     staged = {
         name: replace(source, has_versions=_has_versions(connection, source.table))
         for name, source in staged.items()
     }
-    staged = _with_ends_of_entry(connection, staged, {**earlier, **staged})
+    every = {**earlier, **staged}
+    staged = _with_ends_of_entry(connection, staged, every)
+    kept = {name: source for name, source in unchanged.items() if name not in accepted}
+    earlier |= _with_ends_of_entry(
+        connection, kept, every, table=lambda source: _files(workspace, source.name)
+    )
+    if staged:  # a stage that is killed from here on leaves no hash of what it may have replaced
+        keep_hashes(workspace, {name: inputs[name] for name in kept}, denied, kept)
     for source in staged.values():
         _write_rows(workspace, connection, source)
         connection.execute(f"drop table {source.table}")
@@ -64,8 +100,10 @@ def stage_sources(
     ):
         workspace.store.write(STAGED_SOURCES, pa.Table.from_pylist(entries))
     workspace.store.keep_versions(STAGED_SOURCES, workspace.project.store.replay_days)
+    read = {name: hashed for name, hashed in inputs.items() if name not in accepted}
+    keep_hashes(workspace, read, denied, kept)
     forget_without_consent(workspace, denied_accounts(connection))
-    return staged
+    return {name: staged[name] for name in workspace.project.sources}
 
 
 def _write_bad_rows(workspace: Workspace, connection: Connection, staged: Sequence[str]) -> None:
@@ -89,14 +127,17 @@ def _write_bad_rows(workspace: Workspace, connection: Connection, staged: Sequen
 
 
 def _with_ends_of_entry(
-    connection: Connection, facts: Mapping[str, StagedSource], every: Mapping[str, StagedSource]
+    connection: Connection,
+    facts: Mapping[str, StagedSource],
+    every: Mapping[str, StagedSource],
+    table: Callable[[StagedSource], str] = lambda source: source.table,
 ) -> dict[str, StagedSource]:
     """Tables of contracts with the day on which they ended, where others go on."""
     past = [s for s in every.values() if s.contract.table in RECORDS]
     ends = [day for source in past for day in source.data_until.values()]
     return {
         name: (
-            replace(source, entered_until=entered_until(connection, f"staged_{name}", max(ends)))
+            replace(source, entered_until=entered_until(connection, table(source), max(ends)))
             if ends and source.contract.table == "subscriptions" and not source.has_known_at
             else source
         )
@@ -166,15 +207,15 @@ def _fingerprint(connection: Connection, relation: str) -> tuple[Any, ...]:
     return row(connection, f"select count(*), sum({hashed}), bit_xor({hashed}) from {relation}")
 
 
-def _earlier(workspace: Workspace, keep: Collection[str]) -> dict[str, StagedSource]:
-    """What was staged before of the sources to keep; those never staged are read anew."""
-    if not keep or not workspace.store.exists(STAGED_SOURCES):
+def staged_before(workspace: Workspace) -> dict[str, StagedSource]:
+    """What was staged before of the project's sources."""
+    if not workspace.store.exists(STAGED_SOURCES):
         return {}
     entries = workspace.store.read(STAGED_SOURCES)
     return {
         name: from_json(facts, workspace.project.sources[name])
         for name, facts in zip(entries["source"], entries["facts"], strict=True)
-        if name in keep and name in workspace.project.sources
+        if name in workspace.project.sources
     }
 
 

@@ -128,7 +128,8 @@ def overall_words(report: OutcomesReport, words: TargetWords) -> list[str]:
             " outcomes are known."
         ]
     return [
-        f"{verdict_words(report.overall.total, words)} {ranking_words(report.overall, words)}",
+        f"{verdict_words(report.overall.total, words)}{_unlike_bands(report.overall, words)}"
+        f" {ranking_words(report.overall, words)}",
         next_step(report.overall, words, in_use=newest.in_use),
     ]
 
@@ -160,6 +161,23 @@ def verdict_words(total: Tally, words: TargetWords, *, in_time: bool = True) -> 
     }[total.verdict]
     few = total.verdict == HELD and max(total.left_accounts, total.promised) < LEAVERS_TO_RANK
     return f"{said}: {figures}{' With so few, we would only notice a large error.' if few else ''}"
+
+
+def _unlike_bands(record: Record, words: TargetWords) -> str:
+    """Where the chances held in total and not in every band, which ones; else empty.
+
+    The chances of one band may be too high and of another too low: they add up, and each is wrong.
+    """
+    if record.total.verdict != HELD:
+        return ""
+    off = [
+        f"among {band.replace('_', ' ')} accounts {'more' if tally.verdict == MORE else 'fewer'}"
+        f" {words.past} than expected ({tally.left:,}, and luck alone makes {tally.chance_low} to"
+        f" {tally.chance_high})"
+        for band, tally in record.bands
+        if tally.verdict in (MORE, FEWER)
+    ]
+    return f" They held in total only: {'; '.join(off)}." if off else ""
 
 
 def _happened(total: Tally, words: TargetWords) -> str:

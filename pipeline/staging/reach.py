@@ -32,6 +32,8 @@ SHORTEST_GAP = 14
 GAPS = 3.0
 """Times the largest usual gap between days with rows after which a few rows stand alone."""
 NO_ACCIDENT = 0.001
+AFTER_START = "lies after the start of this command"
+FAR_BEYOND = "lies far beyond all other rows"
 CLOCKS_DIFFER = timedelta(days=1)
 
 
@@ -75,8 +77,8 @@ def end_of_rows(
             return None  # every row does: a clock of the machine, not of the table
     outlying = first_outlying_day(counts)
     if outlying is not None:
-        return outlying, "lies far beyond all other rows"
-    return None if started is None else (tomorrow, "lies after the start of this command")
+        return outlying, FAR_BEYOND
+    return None if started is None else (tomorrow, AFTER_START)
 
 
 def entered_until(connection: Connection, table: str, until: date) -> date | None:

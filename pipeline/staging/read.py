@@ -102,7 +102,7 @@ def open_raw(
     ContractError
         Nothing is there, it cannot be read, or it lacks the table asked for.
     """
-    if location.startswith(("postgresql://", "postgres://", "env:")):
+    if _is_database(location):
         # Loaded here: psycopg is an optional part and most projects read files.
         from pipeline.staging.postgres import copy_table
 
@@ -160,6 +160,21 @@ def _closed_with(resources: ExitStack, connection: Connection, raw: RawTable) ->
 
 def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0].rstrip(".")
+
+
+def _is_database(location: str) -> bool:
+    return location.startswith(("postgresql://", "postgres://", "env:"))
+
+
+def files_of(location: str, data_dir: Path) -> list[Path] | None:
+    """The files that a location reads, in order of name; None where it is no file.
+
+    Raises
+    ------
+    ContractError
+        Nothing is there, or files of several kinds.
+    """
+    return None if _is_database(location) else _files(location, data_dir)
 
 
 def _files(location: str, data_dir: Path) -> list[Path]:

@@ -43,11 +43,11 @@ READS_YOUR_TABLES = {
 }
 OF_A_DATE = {
     *("score", "run", "demo", "metrics", "table score", "night"),
-    *("explain", "verify", "pulse", "outcomes", "forecast", "trajectory"),
+    *("explain", "verify", "pulse", "outcomes", "forecast", "trajectory", "monitor"),
 }
 OF_NO_TARGET = {
     *("init", "flow", "catalogue", "rollback", "forget"),
-    *("status", "runs", "ledger verify"),
+    *("status", "runs", "ledger verify", "data-use"),
     *("table train", "table score", "table promote"),
 }
 # These say themselves what they do with tables, dates and targets.
@@ -95,7 +95,7 @@ def test_help_lists_every_command_under_its_heading(tenure: Command) -> None:
     blocks = {block.partition(":")[0]: block for block in said.out.split("\n\n")}
     for heading, commands in GROUPS.items():
         for command in commands:
-            assert f"\n  {command.__name__} " in blocks[heading]
+            assert f"\n  {command.__name__.replace('_', '-')} " in blocks[heading]
     assert "\n  model " in blocks["Model"]
     assert "..." not in said.out.partition("Start:")[2], "a first line is too long for the list"
 

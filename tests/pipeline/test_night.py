@@ -24,7 +24,7 @@ from pipeline.jobs.night_steps import NIGHT_STEPS, listed_runs, night_rows, stat
 from pipeline.ledger import run_rows
 
 PARTS = ["fresh", "features", "score", "gate", "publish"]
-AFTER = ["trajectory", "forecast", "outcomes", "pages"]
+AFTER = ["trajectory", "forecast", "outcomes", "monitor", "pages"]
 
 
 class Said:
