@@ -18,6 +18,11 @@ ENDS_OF_COVER = frozenset({"churn", "voluntary", "involuntary"})
 CONTRACTUAL = frozenset(
     {"churn", "voluntary", "involuntary", "contraction", "expansion", "conversion"}
 )
+WITHOUT_MOMENT = frozenset({"inactivity", "contraction", "expansion"})
+"""Kinds whose event has no moment that anybody sees: a silence has only the last sign of life
+before it, and amounts are compared at the two ends of the window. Whether it came is known when the
+window is over; no page counts days before it.
+"""
 
 Cause = Literal["seats", "plan", "product", "discount", "price"]
 CAUSES: tuple[Cause, ...] = ("seats", "plan", "product", "discount", "price")

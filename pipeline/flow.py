@@ -18,6 +18,7 @@ from pipeline.jobs import night, run
 from pipeline.jobs.night import Night, TargetNight
 from pipeline.jobs.night_steps import EVERY_TARGET, FAILED, REFUSED, SKIPPED, StepRecord
 from pipeline.jobs.notify import COMPLETED, STARTED, TROUBLED, ping, write_metrics
+from pipeline.jobs.report import AT_RISK, Briefs
 from pipeline.jobs.run import Preparation, Say, TargetRun
 from pipeline.jobs.score import PublishedRun
 from pipeline.ledger import current_run
@@ -107,7 +108,7 @@ PUBLISH: tuple[Step[TargetRun], ...] = (
         "tenure score",
         run.report,
         ("scores", "drivers", "portfolio", "backtest"),
-        ("portfolio.html", "worklist.csv", "model_card.html"),
+        ("portfolio.html", "accounts.html", "worklist.csv", "model_card.html"),
         "pages people read",
     ),
 )
@@ -194,17 +195,27 @@ class WholeRun:
     pages: tuple[Path, ...]
 
 
-def run_flow(workspace: Workspace, target: Target, say: Say, as_of: date | None = None) -> WholeRun:
+def run_flow(
+    workspace: Workspace,
+    target: Target,
+    say: Say,
+    as_of: date | None = None,
+    briefs: Briefs = AT_RISK,
+) -> WholeRun:
     """Run every step, each as its own command would.
 
     A candidate that its gates refuse is not promoted: the model in use goes on, or, where there is
     none yet, the scorecard is published. So it is where too few left to train anything.
     """
-    return run_flows(workspace, (target,), say, as_of)[0]
+    return run_flows(workspace, (target,), say, as_of, briefs)[0]
 
 
 def run_flows(
-    workspace: Workspace, targets: Sequence[Target], say: Say, as_of: date | None = None
+    workspace: Workspace,
+    targets: Sequence[Target],
+    say: Say,
+    as_of: date | None = None,
+    briefs: Briefs = AT_RISK,
 ) -> tuple[WholeRun, ...]:
     """The whole flow for several targets, on tables staged once."""
     with workspace.store.writing():
@@ -213,7 +224,9 @@ def run_flows(
             for step in PREPARE:
                 step.run(preparation)
         return tuple(
-            _publish(TargetRun(workspace, target, say, as_of), is_named=len(targets) > 1)
+            _publish(
+                TargetRun(workspace, target, say, as_of, briefs=briefs), is_named=len(targets) > 1
+            )
             for target in targets
         )
 

@@ -18,6 +18,7 @@ from models.trajectory.engagement import (
 from models.trajectory.own_past import (
     FALLEN,
     LOOK_BACK,
+    MIN_FALL,
     MIN_PAST,
     MOVEMENTS,
     RISING,
@@ -58,6 +59,7 @@ __all__ = [
     "DIRECTIONS",
     "FALLEN",
     "LOOK_BACK",
+    "MIN_FALL",
     "MARGIN_DAYS",
     "MARGIN_SHARE",
     "MIN_PAST",

@@ -69,6 +69,13 @@ BackfillOption = Annotated[
         "--backfill", help="Also score a date before the first one that the model learned from."
     ),
 ]
+PagesOption = Annotated[
+    Literal["all", "at-risk", "none"],
+    typer.Option(
+        "--pages",
+        help="Accounts that get a page of their own; at-risk: also those leaving and on the list.",
+    ),
+]
 AccountArgument = Annotated[str, typer.Argument(help="Account id or name.")]
 HERE = Path(".")
 

@@ -11,6 +11,7 @@ from pipeline.cli.options import (
     DataOption,
     EngineOption,
     JsonOption,
+    PagesOption,
     ProjectOption,
     TargetOption,
     day_of,
@@ -109,6 +110,7 @@ def run(
         bool,
         typer.Option("--every-target", help="Do this for all targets of the project, in order."),
     ] = False,
+    pages: PagesOption = "at-risk",
 ) -> None:
     """Do everything, from reading your tables to writing the pages.
 
@@ -126,7 +128,7 @@ def run(
         )
     workspace, chosen = open_project(project, target, data, engine)
     targets = workspace.project.targets if every_target else (chosen,)
-    runs = run_flows(workspace, targets, Story(quiet=as_json), day_of(as_of))
+    runs = run_flows(workspace, targets, Story(quiet=as_json), day_of(as_of), pages)
     if as_json:
         by_target = {each.name: _run_json(run) for each, run in zip(targets, runs, strict=True)}
         print_json(by_target if every_target else by_target[chosen.name])
@@ -164,6 +166,7 @@ def demo(
     ] = None,
     target: TargetOption = None,
     as_of: AsOfOption = None,
+    pages: PagesOption = "at-risk",
     as_json: JsonOption = False,
 ) -> None:
     """Simulate a company and do a whole run on it.
@@ -172,6 +175,7 @@ def demo(
     """
     from pipeline.console import Story, print_json
     from pipeline.flow import run_flow
+    from pipeline.jobs.report import first_to_call
     from pipeline.simulate import WorldOptions, simulate, write_world
 
     story = Story(quiet=as_json)
@@ -183,14 +187,13 @@ def demo(
     )
     story("simulate", f"a company of {accounts:,} customers (seed {seed}) in {project}")
     workspace, chosen = open_project(project, target)
-    run = run_flow(workspace, chosen, story, day_of(as_of))
+    run = run_flow(workspace, chosen, story, day_of(as_of), pages)
     if as_json:
         print_json(_run_json(run))
         return
-    worst = run.published.scores.dropna(subset=["health_exact"]).sort_values(
-        ["health_exact", "account_id"]
-    )
-    story("next", f"tenure explain {worst['account_id'].iloc[0]} --project {project}")
+    first = first_to_call(chosen, run.published)
+    if first is not None:
+        story("next", f"tenure explain {first} --project {project}")
 
 
 def data_use(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:

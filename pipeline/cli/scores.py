@@ -12,6 +12,7 @@ from pipeline.cli.options import (
     DataOption,
     JsonOption,
     PageOption,
+    PagesOption,
     ProjectOption,
     RunDateOption,
     TargetOption,
@@ -61,6 +62,7 @@ def score(
         ),
     ] = None,
     backfill: BackfillOption = False,
+    pages: PagesOption = "at-risk",
     as_json: JsonOption = False,
 ) -> None:
     """Score every account on a date, explain and publish.
@@ -96,11 +98,13 @@ def score(
             accept_shift=accept_shift,
             backfill=backfill,
         )
-        pages = write_reports(workspace, chosen, published)
+        written = write_reports(workspace, chosen, published, pages)
     tell_score(story, published)
-    story("look", f"{pages[0]}  {pages[1].name}  {pages[2].name}; next: tenure explain ACCOUNT")
+    story(
+        "look", f"{written[0]}  {written[1].name}  {written[2].name}; next: tenure explain ACCOUNT"
+    )
     if as_json:
-        print_json({"run": plain_run(published.run), "pages": [str(page) for page in pages]})
+        print_json({"run": plain_run(published.run), "pages": [str(page) for page in written]})
 
 
 def scale(

@@ -2,7 +2,8 @@
 it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -25,7 +26,15 @@ from pipeline.workspace import Workspace
 
 USE_DAYS = 28
 """Daily active time is a mean over these days."""
+WEEKS = 26
+"""Weeks of the small histories."""
+_WEEKLY = (
+    ("usage_events", "event_time", "Active each week"),
+    ("support_tickets", "opened_at", "Tickets opened each week"),
+    ("touchpoints", "event_time", "Contacts each week"),
+)
 _EPOCH = datetime(1970, 1, 1)
+_S = TypeVar("_S")
 _T = TypeVar("_T")
 
 
@@ -93,6 +102,54 @@ class Tickets:
 
 
 @dataclass(frozen=True)
+class Person:
+    """Somebody on the customer's side; `until` None: still there."""
+
+    person: str
+    role: str
+    since: datetime | None
+    until: datetime | None
+
+
+@dataclass(frozen=True)
+class LastTouch:
+    """When somebody last talked to them, and how; `at` None: never so far."""
+
+    at: datetime | None
+    kind: str
+
+
+@dataclass(frozen=True)
+class Payments:
+    """Invoices past due and not paid, what they sum to, and the last failed payment of a year."""
+
+    overdue: int
+    amount: float | None
+    oldest_due_at: datetime | None
+    failed_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Goals:
+    """Goals that were met, are open, and are open past their date."""
+
+    met: int
+    open: int
+    overdue: int
+
+
+@dataclass(frozen=True)
+class Weekly:
+    """A number for each of the last `WEEKS` weeks, the oldest first; the last one ends at the
+    date.
+    """
+
+    name: str
+    unit: str
+    values: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class AccountFacts:
     """Facts of one account as known on `as_of`; None: the project has no such source."""
 
@@ -104,56 +161,106 @@ class AccountFacts:
     sources: tuple[Freshness, ...]
     absent: tuple[str, ...]
     """Tables that tenure can read and the project does not have."""
+    people: tuple[Person, ...] | None = None
+    last_touch: LastTouch | None = None
+    payments: Payments | None = None
+    goals: Goals | None = None
+    weekly: tuple[Weekly, ...] = ()
 
 
 def account_facts(workspace: Workspace, account_id: str, as_of: datetime) -> AccountFacts:
     """Read the staged tables for one account; nothing that became known on or after `as_of`
     counts.
     """
+    with facts_reader(workspace, [account_id], as_of) as read:
+        return read(account_id)
+
+
+@contextmanager
+def facts_reader(
+    workspace: Workspace, account_ids: Sequence[str], as_of: datetime
+) -> Iterator[Callable[[str], AccountFacts]]:
+    """Facts of several accounts, for which large tables are read once."""
     day = day_number(as_of.date())
     with connected() as connection:
         staged = load_staged(workspace, connection)
-        put_table(
-            connection, "asked", pd.DataFrame({"account_id": [account_id], "as_of_day": [day]})
-        )
-        by_table = {source.contract.table: source for source in reversed(staged.values())}
-        return AccountFacts(
-            as_of=as_of,
-            use=_if(by_table.get("usage_events"), lambda s: _use(connection, s, account_id, day)),
-            pulse=_if(
-                by_table.get("csm_notes"), lambda s: _pulse(connection, s, account_id, as_of)
-            ),
-            nps=_if(by_table.get("surveys"), lambda s: _nps(connection, s)),
-            tickets=_if(by_table.get("support_tickets"), lambda s: _tickets(connection, s)),
-            sources=tuple(
-                _freshness(connection, source, account_id, day) for source in staged.values()
-            ),
-            absent=tuple(
-                table for table in CONTRACTS if table not in by_table and table != "outcomes"
-            ),
-        )
+        put_table(connection, "wanted", pd.DataFrame({"account_id": list(account_ids)}))
+        narrowed = {name: _narrowed(connection, source, day) for name, source in staged.items()}
+        yield lambda account_id: _facts(connection, list(narrowed.values()), account_id, as_of)
 
 
-def _if(source: StagedSource | None, read: Callable[[StagedSource], _T]) -> _T | None:
+@dataclass(frozen=True)
+class _Narrowed:
+    """A source of which only the wanted accounts' rows are left, and what was true of all."""
+
+    source: StagedSource
+    newest_of_all: Any
+    feed_counts: pd.DataFrame | None
+
+
+def _narrowed(connection: Connection, source: StagedSource, day: int) -> _Narrowed:
+    table = facts_table(source.name)
+    (newest,) = row(connection, f"select max(known_from) from {table} where known_from_day < {day}")
+    counts = feed_counts(connection, source) if source.contract.table == "usage_events" else None
+    connection.execute(
+        f"create temp table mine_{table} as select * from {table} where account_id in (select"
+        " account_id from wanted)"
+    )
+    connection.execute(f"create or replace temp view {table} as select * from mine_{table}")
+    return _Narrowed(source, newest, counts)
+
+
+def _facts(
+    connection: Connection, narrowed: Sequence[_Narrowed], account_id: str, as_of: datetime
+) -> AccountFacts:
+    day = day_number(as_of.date())
+    put_table(connection, "asked", pd.DataFrame({"account_id": [account_id], "as_of_day": [day]}))
+    by_table = {each.source.contract.table: each for each in reversed(narrowed)}
+    sources = {name: each.source for name, each in by_table.items()}
+    return AccountFacts(
+        as_of=as_of,
+        use=_if(by_table.get("usage_events"), lambda n: _use(connection, n, account_id, day)),
+        pulse=_if(sources.get("csm_notes"), lambda s: _pulse(connection, s, account_id, as_of)),
+        nps=_if(sources.get("surveys"), lambda s: _nps(connection, s)),
+        tickets=_if(sources.get("support_tickets"), lambda s: _tickets(connection, s)),
+        sources=tuple(_freshness(connection, each, account_id, day) for each in narrowed),
+        absent=tuple(table for table in CONTRACTS if table not in by_table and table != "outcomes"),
+        people=_if(sources.get("contacts"), lambda s: _people(connection, s)),
+        last_touch=_if(sources.get("touchpoints"), lambda s: _last_touch(connection, s)),
+        payments=_if(sources.get("invoices"), lambda s: _payments(connection, s)),
+        goals=_if(sources.get("goals"), lambda s: _goals(connection, s)),
+        weekly=tuple(
+            _weekly(connection, sources[table], column, name)
+            for table, column, name in _WEEKLY
+            if table in sources
+        ),
+    )
+
+
+def _if(source: _S | None, read: Callable[[_S], _T]) -> _T | None:
     return None if source is None else read(source)
 
 
-def _freshness(
-    connection: Connection, source: StagedSource, account_id: str, day: int
-) -> Freshness:
+def _freshness(connection: Connection, narrowed: _Narrowed, account_id: str, day: int) -> Freshness:
+    source = narrowed.source
     table, mine = facts_table(source.name), f"account_id = {literal(account_id)}"
     counted = f"case when {mine} and {not_superseded('f', day)} then 1 end"
-    newest, newest_of_all, rows = row(
+    newest, rows = row(
         connection,
-        f"select max(case when {mine} then known_from end), max(known_from), count({counted}) from"
+        f"select max(case when {mine} then known_from end), count({counted}) from"
         f" {table} f where known_from_day < {day}",
     )
     return Freshness(
-        source.name, int(rows), _moment(newest), _moment(newest_of_all), undated=newest == 0
+        source.name,
+        int(rows),
+        _moment(newest),
+        _moment(narrowed.newest_of_all),
+        undated=newest == 0,
     )
 
 
-def _use(connection: Connection, source: StagedSource, account_id: str, day: int) -> RecentUse:
+def _use(connection: Connection, narrowed: _Narrowed, account_id: str, day: int) -> RecentUse:
+    source = narrowed.source
     facts = source_facts(source, {})
     has_minutes = source.is_mapped("session_minutes")
     spent = (
@@ -173,7 +280,7 @@ def _use(connection: Connection, source: StagedSource, account_id: str, day: int
     )
     spent_minutes = None if not has_minutes else float(total or 0.0)
     return RecentUse(
-        _is_covered(connection, source, account_id, day),
+        _is_covered(connection, narrowed, account_id, day),
         int(days),
         spent_minutes,
         None if persons is None else int(persons),
@@ -181,9 +288,10 @@ def _use(connection: Connection, source: StagedSource, account_id: str, day: int
     )
 
 
-def _is_covered(connection: Connection, source: StagedSource, account_id: str, day: int) -> bool:
+def _is_covered(connection: Connection, narrowed: _Narrowed, account_id: str, day: int) -> bool:
     """Whether the feed was there on all the days, as the cards ask it."""
-    counts = feed_counts(connection, source)
+    source, counts = narrowed.source, narrowed.feed_counts
+    assert counts is not None  # a source of use
     if source.has_feeds:
         feeds = connection.execute(
             f"select distinct partition_name from {facts_table(source.name)}"
@@ -252,6 +360,103 @@ from ({as_known(facts, "asked")}) t""",
     )
     tells = "closed_at" in facts.mapped
     return Tickets(int(count) if tells else None, _moment(oldest) if tells else None, _moment(last))
+
+
+def _people(connection: Connection, source: StagedSource) -> tuple[Person, ...] | None:
+    """Sponsors and champions, those still there first."""
+    facts = source_facts(source, {})
+    if "role" not in facts.mapped:
+        return None
+    rows = connection.execute(f"""
+select t.person, t.role, t.valid_from, case when {happened("t", "valid_to")} then t.valid_to end
+  as valid_to
+from ({as_known(facts, "asked")}) t
+where {happened("t", "valid_from")} and t.role in ('sponsor', 'champion')
+order by valid_to is not null, valid_to desc, t.valid_from desc, t.person""").fetchall()
+    return tuple(
+        Person(str(person), str(role), _moment(since), _moment(until))
+        for person, role, since, until in rows
+    )
+
+
+def _last_touch(connection: Connection, source: StagedSource) -> LastTouch:
+    facts = source_facts(source, {})
+    kind = "t.kind" if "kind" in facts.mapped else "''"
+    rows = connection.execute(f"""
+select t.event_time, {kind} as kind
+from ({as_known(facts, "asked")}) t
+where {happened("t", "event_time")} and {kind} not in ('mail_sent', 'mail_opened')
+order by t.event_time desc, kind limit 1""").fetchall()
+    return LastTouch(_moment(rows[0][0]), str(rows[0][1])) if rows else LastTouch(None, "")
+
+
+def _payments(connection: Connection, source: StagedSource) -> Payments | None:
+    facts = source_facts(source, {})
+    if not {"due_at", "paid_at"} <= facts.mapped:
+        return None
+    amount = (
+        f"cast(sum(case when {{late}} then t.amount end) as double) / {facts.unit('amount')}.0"
+        if "amount" in facts.mapped
+        else "null"
+    )
+    late = f"{happened('t', 'due_at')} and t.paid_at is null"
+    late += " and t.amount > 0" if "amount" in facts.mapped else ""
+    failed = (
+        f"max(case when {happened('t', 'failed_at', within_days=364)} then t.failed_at end)"
+        if "failed_at" in facts.mapped
+        else "null"
+    )
+    overdue, owed, oldest, failed_at = row(
+        connection,
+        f"""
+select count(case when {late} then 1 end), {amount.format(late=late)},
+  min(case when {late} then t.due_at end), {failed}
+from ({as_known(facts, "asked")}) t""",
+    )
+    return Payments(
+        int(overdue), None if owed is None else float(owed), _moment(oldest), _moment(failed_at)
+    )
+
+
+def _goals(connection: Connection, source: StagedSource) -> Goals:
+    facts = source_facts(source, {})
+    is_open = "t.met_at is null"
+    overdue = (
+        f"count(case when {is_open} and {happened('t', 'due_at')} then 1 end)"
+        if "due_at" in facts.mapped
+        else "0"
+    )
+    met, still_open, late = row(
+        connection,
+        f"""
+select count(t.met_at), count(case when {is_open} then 1 end), {overdue}
+from ({as_known(facts, "asked")}) t
+where t.set_at is null or {happened("t", "set_at")}""",
+    )
+    return Goals(int(met), int(still_open), int(late))
+
+
+def _weekly(connection: Connection, source: StagedSource, column: str, name: str) -> Weekly:
+    """People active in each week where the source names them, else rows."""
+    facts = source_facts(source, {})
+    people = source.contract.table == "usage_events" and "user_id" in facts.mapped
+    days = source.contract.table == "usage_events" and not people
+    counted = (
+        "count(distinct t.user_id)"
+        if people
+        else f"count(distinct t.{column}_day)"
+        if days
+        else "count(*)"
+    )
+    rows = connection.execute(f"""
+select (t.as_of_day - 1 - t.{column}_day) // 7 as back, {counted} as counted
+from ({as_known(facts, "asked")}) t
+where {happened("t", column, within_days=7 * WEEKS)}
+group by 1""").fetchall()
+    by_week = {int(back): int(number) for back, number in rows}
+    shown = f"{name}: people" if people else f"{name}: days" if days else name
+    unit = "people" if people else "days" if days else ""
+    return Weekly(shown, unit, tuple(by_week.get(back, 0) for back in range(WEEKS - 1, -1, -1)))
 
 
 def _moment(microseconds: Any) -> datetime | None:

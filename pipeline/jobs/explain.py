@@ -1,12 +1,13 @@
 """One account of the published run: its score, its reasons, and whether the points add."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from features.catalogue import DIMENSIONS
 from features.definition import Signal
@@ -22,7 +23,7 @@ from models.drivers import (
     shown_driver,
     sure_drivers,
 )
-from models.health import reads_decisions, sub_scores
+from models.health import Promise, reads_decisions, sub_scores
 from models.health.scale import GOOD_EVENT_BANDS, HEALTH_BANDS
 from models.health.words import (
     edge_words,
@@ -35,9 +36,9 @@ from models.model import Model
 from models.target_words import TARGET_WORDS
 from pipeline.config.schema import Target
 from pipeline.jobs.accounts import account_named
-from pipeline.jobs.driver_rows import keeps_one_sentence, read_drivers
+from pipeline.jobs.driver_rows import DRIVERS, SPOKEN, keeps_one_sentence, read_drivers
 from pipeline.jobs.explain_scale import band_edges, published_ranges
-from pipeline.jobs.history import AccountTrajectory, account_trajectory
+from pipeline.jobs.history import AccountTrajectory, account_trajectories
 from pipeline.jobs.past_runs import PastRun
 from pipeline.jobs.point_bound import BoundCheck, check_bound
 from pipeline.jobs.registry import load_version
@@ -47,9 +48,28 @@ from pipeline.workspace import Workspace
 
 OPEN_DAYS = 91
 """A play not done after a quarter was dropped, whatever the table says."""
+MOVES = 4
+"""Drivers that are told of what moved since the run before."""
 ADVISED = 2
 """Reasons with a next step; more than two steps is a list that nobody does."""
 _FACTS = ("standing", "clock", "calendar")
+_NO_DRIVERS: pd.DataFrame = (
+    pa.schema(list(DRIVERS)).empty_table().to_pandas().astype(dict.fromkeys(SPOKEN, "str"))
+)
+
+
+@dataclass(frozen=True)
+class SinceLast:
+    """What moved since the run before.
+
+    `moves` are the drivers that moved by whole points, the largest first: points gained, and what
+    is so now; empty where another model gave the score before.
+    """
+
+    as_of: pd.Timestamp
+    health: int | None
+    band: str
+    moves: tuple[tuple[int, str], ...]
 
 
 @dataclass(frozen=True)
@@ -80,6 +100,8 @@ class Explained:
     """Plays assigned and not done at the date: play, owner, assigned_at."""
     trajectory: AccountTrajectory | None = None
     """Own past and projection; None where `tenure trajectory` was not asked of the run."""
+    since: "SinceLast | None" = None
+    """What moved since the run before; None for the first run of the account."""
 
     @property
     def timing(self) -> str:
@@ -165,30 +187,94 @@ def explain_account(
     people = published_rows(workspace, target, "portfolio", as_of)
     where = "in the current run" if as_of is None else f"in the run of {as_of}"
     found = account_named(account, people, where)
-    scores = published_rows(workspace, target, "scores", as_of)
-    score = dict(scores[scores["account_id"] == found].iloc[0])
-    mine = read_drivers(
-        workspace.store, [("run_id", "=", score["run_id"]), ("account_id", "=", found)]
-    )
-    told, reseeded_health = _read(mine.reset_index(drop=True)), None
-    if ask_model:
-        told, reseeded_health = _verified(workspace, target, score, told)
-    reasons = tuple(
-        (str(row["reason"]), float(row["points"]))
-        for row in account_reasons(told).to_dict("records")
-    )
-    return Explained(
-        score,
-        told,
-        dict(people[people["account_id"] == found].iloc[0]),
-        sub_scores(mine["points"], mine["points_displayed"], list(mine["dimension"]), DIMENSIONS),
-        *_on_the_scale(workspace, target, score),
-        reasons,
-        reseeded_health,
-        _history(workspace, target, found, score["as_of"]),
-        _open_actions(workspace, found, score["as_of"]),
-        account_trajectory(workspace, str(score["run_id"]), found),
-    )
+    return next(explain_accounts(workspace, target, [found], as_of, ask_model=ask_model))
+
+
+def explain_accounts(
+    workspace: Workspace,
+    target: Target,
+    accounts: Sequence[str],
+    as_of: date | None = None,
+    *,
+    ask_model: bool = False,
+) -> Iterator[Explained]:
+    """What was published of several accounts of a run, by their ids; every table is read once."""
+    people = published_rows(workspace, target, "portfolio", as_of).set_index("account_id")
+    scores = published_rows(workspace, target, "scores", as_of).set_index("account_id", drop=False)
+    run_id, day = str(scores["run_id"].iloc[0]), scores["as_of"].iloc[0]
+    mine = ("account_id", "in", list(accounts))
+    drivers = _by_account(read_drivers(workspace.store, [("run_id", "=", run_id), mine]))
+    history = _by_account(_history(workspace, target, accounts, day))
+    actions = _open_actions(workspace, accounts, day)
+    trajectories = account_trajectories(workspace, run_id, accounts)
+    ranges = published_ranges(workspace, target, str(scores["model_version"].iloc[0]))
+    before = _by_account(_drivers_before(workspace, history, mine))
+    for account in accounts:
+        score = {str(k): v for k, v in scores.loc[account].items()}
+        published = drivers.get(account, _NO_DRIVERS)
+        told, reseeded_health = _read(published), None
+        if ask_model:
+            told, reseeded_health = _verified(workspace, target, score, told)
+        reasons = tuple(
+            (str(row["reason"]), float(row["points"]))
+            for row in account_reasons(told).to_dict("records")
+        )
+        runs = history[account]
+        yield Explained(
+            score,
+            told,
+            {"account_id": account, **{str(k): v for k, v in people.loc[account].items()}},
+            sub_scores(
+                published["points"],
+                published["points_displayed"],
+                list(published["dimension"]),
+                DIMENSIONS,
+            ),
+            *_on_the_scale(workspace, target, score, ranges),
+            reasons,
+            reseeded_health,
+            runs[["as_of", "health", "band", "marker"]],
+            actions.get(account, ()),
+            trajectories.get(account),
+            _since_last(runs, told, before.get(account, _NO_DRIVERS)),
+        )
+
+
+def _by_account(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    return {
+        str(account): mine.reset_index(drop=True)
+        for account, mine in rows.groupby("account_id", sort=False)
+    }
+
+
+def _drivers_before(
+    workspace: Workspace, history: Mapping[str, pd.DataFrame], mine: tuple[str, str, object]
+) -> pd.DataFrame:
+    """Drivers of the accounts in the run before, each of its own."""
+    last = {str(runs["run_id"].iloc[-2]) for runs in history.values() if len(runs) > 1}
+    if not last:
+        return _NO_DRIVERS
+    rows = read_drivers(workspace.store, [("run_id", "in", sorted(last)), mine])
+    own = {account: runs["run_id"].iloc[-2] for account, runs in history.items() if len(runs) > 1}
+    return rows[rows["run_id"] == rows["account_id"].map(own)]
+
+
+def _since_last(
+    runs: pd.DataFrame, drivers: pd.DataFrame, before: pd.DataFrame
+) -> SinceLast | None:
+    if len(runs) < 2:
+        return None
+    last, now = runs.iloc[-2], runs.iloc[-1]
+    moves: list[tuple[int, str]] = []
+    if last["model_version"] == now["model_version"] and len(before):
+        points = before.groupby(["dimension", "driver"])["points_displayed"].sum()
+        then = points.reindex(pd.MultiIndex.from_frame(drivers[["dimension", "driver"]]))
+        moved = drivers["points_displayed"].astype(int) - then.fillna(0).to_numpy(dtype=int)
+        named = moved[(drivers["driver"] != REST) & (moved != 0)]
+        largest = named.abs().sort_values(ascending=False, kind="stable").index[:MOVES]
+        moves = [(int(moved[each]), str(drivers.loc[each, "said"])) for each in largest]
+    health = None if pd.isna(last["health"]) else int(last["health"])
+    return SinceLast(last["as_of"], health, str(last["band"]), tuple(moves))
 
 
 def _read(drivers: pd.DataFrame) -> pd.DataFrame:
@@ -257,31 +343,34 @@ def _model_of(
 
 
 def _history(
-    workspace: Workspace, target: Target, account_id: str, until: pd.Timestamp
+    workspace: Workspace, target: Target, accounts: Sequence[str], until: pd.Timestamp
 ) -> pd.DataFrame:
-    """Scores of an account in the runs that readers see of dates until one: as_of, health, band,
-    marker (what changed since).
+    """Scores of accounts in the runs that readers see of dates until one: account_id, run_id,
+    as_of, health, band, model_version, marker (what changed since).
     """
     runs = run_history(workspace.store, target.name)[["run_id", "marker"]]
     rows = workspace.store.read(
         "scores",
-        columns=["account_id", "run_id", "as_of", "health", "band"],
-        filters=[("account_id", "=", account_id), ("target", "=", target.name)],
+        columns=["account_id", "run_id", "as_of", "health", "band", "model_version"],
+        filters=[("account_id", "in", list(accounts)), ("target", "=", target.name)],
     )
     seen = rows.merge(runs, on="run_id").sort_values("as_of", kind="stable")
-    seen = seen[seen["as_of"] <= until]
-    return seen[["as_of", "health", "band", "marker"]].reset_index(drop=True)
+    return seen[seen["as_of"] <= until]
 
 
-def _open_actions(workspace: Workspace, account_id: str, as_of: Any) -> tuple[dict[str, Any], ...]:
-    """Plays assigned in the `OPEN_DAYS` before the date and not done then, the newest first; none
-    without that source.
+def _open_actions(
+    workspace: Workspace, accounts: Sequence[str], as_of: Any
+) -> dict[str, tuple[dict[str, Any], ...]]:
+    """Account -> plays assigned in the `OPEN_DAYS` before the date and not done then, the newest
+    first; none without that source.
     """
     name = workspace.source_named("interventions")
     if name is None or not workspace.store.exists(f"staged_{name}"):
-        return ()
-    rows = workspace.store.read(f"staged_{name}", filters=[("account_id", "=", account_id)])
-    rows = rows.reindex(columns=["play", "owner", "assigned_at", "done_at", "is_holdout"])
+        return {}
+    rows = workspace.store.read(f"staged_{name}", filters=[("account_id", "in", list(accounts))])
+    rows = rows.reindex(
+        columns=["account_id", "play", "owner", "assigned_at", "done_at", "is_holdout"]
+    )
     is_recent = (rows["assigned_at"] < as_of) & (
         rows["assigned_at"] >= as_of - timedelta(days=OPEN_DAYS)
     )
@@ -291,14 +380,14 @@ def _open_actions(workspace: Workspace, account_id: str, as_of: Any) -> tuple[di
     newest = rows[is_open].sort_values(
         ["assigned_at", "play"], ascending=[False, True], kind="stable"
     )
-    return tuple(
-        {str(k): v for k, v in row.items()}
-        for row in newest[["play", "owner", "assigned_at"]].to_dict("records")
-    )
+    return {
+        account: tuple(_records(mine[["play", "owner", "assigned_at"]]))
+        for account, mine in _by_account(newest).items()
+    }
 
 
 def _on_the_scale(
-    workspace: Workspace, target: Target, score: dict[str, Any]
+    workspace: Workspace, target: Target, score: dict[str, Any], ranges: Sequence[Promise]
 ) -> tuple[str, str, str]:
     """Scale sentence, unsure band and points to the neighbouring bands; empty where there is no
     score.
@@ -308,7 +397,6 @@ def _on_the_scale(
     health, edges = int(score["health"]), band_edges(workspace)
     if score["basis"] != "calibrated":
         return "", "", edge_words(health, score["band"], edges)
-    ranges = published_ranges(workspace, target, score["model_version"])
     within = health_horizon_words(
         score["horizon_days"], at_decision=reads_decisions(pd.DataFrame([score]))
     )

@@ -3,7 +3,7 @@ of earlier dates.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -145,20 +145,29 @@ def trajectory_summary(workspace: Workspace, run_id: str) -> TrajectorySummary |
     return None if rows.empty else summary_from_json(rows["facts"].iloc[0])
 
 
-def account_trajectory(
-    workspace: Workspace, run_id: str, account_id: str
-) -> AccountTrajectory | None:
-    """Trajectory of an account in a run; None where `tenure trajectory` was not asked of that
+def account_trajectories(
+    workspace: Workspace, run_id: str, accounts: Sequence[str]
+) -> dict[str, AccountTrajectory]:
+    """Trajectories of accounts in a run; none where `tenure trajectory` was not asked of that
     run.
     """
     summary = trajectory_summary(workspace, run_id)
-    mine = [("run_id", "=", run_id), ("account_id", "=", account_id)]
-    rows = pd.DataFrame() if summary is None else workspace.store.read(TRAJECTORY, filters=mine)
-    if summary is None or rows.empty:
-        return None
-    past = workspace.store.read(PAST_SCORES, columns=["as_of", "health_exact"], filters=mine)
-    return AccountTrajectory(
-        {str(k): v for k, v in rows.iloc[0].items()},
-        past.sort_values("as_of", kind="stable", ignore_index=True),
-        summary,
-    )
+    if summary is None:
+        return {}
+    mine = [("run_id", "=", run_id), ("account_id", "in", list(accounts))]
+    rows = workspace.store.read(TRAJECTORY, filters=mine)
+    past = workspace.store.read(
+        PAST_SCORES, columns=["account_id", "as_of", "health_exact"], filters=mine
+    ).sort_values("as_of", kind="stable")
+    scores = {str(account): each for account, each in past.groupby("account_id")}
+    none = past.iloc[:0]
+    return {
+        str(row["account_id"]): AccountTrajectory(
+            {str(k): v for k, v in row.items()},
+            scores.get(str(row["account_id"]), none)[["as_of", "health_exact"]].reset_index(
+                drop=True
+            ),
+            summary,
+        )
+        for row in rows.to_dict("records")
+    }

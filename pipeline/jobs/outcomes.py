@@ -24,6 +24,7 @@ import pandas as pd
 from features.errors import ChurnError, NotFound
 from models.health.scale import GOOD_EVENT_BANDS, HEALTH_BANDS
 from models.health.words import is_decided_later
+from models.targets import WITHOUT_MOMENT
 from models.track_record import Record, calm_leavers, judged, record
 from pipeline.actions.worklist import largest_reasons
 from pipeline.config.schema import Target
@@ -65,9 +66,6 @@ _NO_LABEL = {
 }
 # Kinds of which the end of cover of an account under notice tells whether the event came.
 _SAID_BY_NOTICE = ("churn", "voluntary")
-# A silence has no moment but the last sign of life before it, amounts are compared at the window's
-# two ends.
-_WITHOUT_MOMENT = ("inactivity", "contraction", "expansion")
 _NOTICE = {"notice": "under notice already", "lapsed": "lapsed already"}
 
 
@@ -401,7 +399,7 @@ def _happened(target: Target, rows: pd.DataFrame) -> dict[str, Any]:
         & (target.kind in _SAID_BY_NOTICE)
     )
     left = (rows["label"] == 1) | ((rows["band"] == "leaving") & went)
-    at = rows["left_at"].where(left & (target.kind not in _WITHOUT_MOMENT))
+    at = rows["left_at"].where(left & (target.kind not in WITHOUT_MOMENT))
     return {"left": left, "left_at": at, "workable_until": over.where(at.isna() | (at > over), at)}
 
 

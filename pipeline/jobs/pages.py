@@ -5,7 +5,8 @@ written aside and then take their names. Whatever stops that, no page of another
 name at which people look for today's.
 """
 
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from features.errors import StoreError
@@ -13,7 +14,20 @@ from pipeline.edge.faults import said
 from pipeline.jobs.run_record import CARD, CARD_MD
 
 PAGE, WORKLIST = "portfolio.html", "worklist.csv"
-OF_A_RUN = (PAGE, WORKLIST, CARD, CARD_MD)
+ALL_ACCOUNTS, ALL_ACCOUNTS_CSV = "accounts.html", "accounts.csv"
+TABLES, ACCOUNTS_FOLDER = "tables", "accounts"
+"""Folders of a run: the table behind each chart, and briefs of single accounts."""
+OF_A_RUN = (
+    PAGE,
+    ALL_ACCOUNTS,
+    ALL_ACCOUNTS_CSV,
+    WORKLIST,
+    CARD,
+    CARD_MD,
+    TABLES,
+    ACCOUNTS_FOLDER,
+)
+_FURTHER = "accounts-*.html"
 _BEFORE = ".before-"
 
 
@@ -26,42 +40,62 @@ def with_head(page: str, head: str) -> str:
     return page.replace("</footer>", f" Ledger {head}.</footer>")
 
 
+def further_page(number: int) -> str:
+    """Name of the second and later pages of all accounts."""
+    return _FURTHER.replace("*", str(number))
+
+
 def set_aside(folder: Path) -> None:
     """Take the pages of the run before out of sight; nothing is lost until others are drawn."""
-    for name in OF_A_RUN:
-        if (folder / name).exists():
-            (folder / name).replace(folder / f"{_BEFORE}{name}")
+    for path in _standing(folder):
+        before = path.with_name(f"{_BEFORE}{path.name}")
+        _remove(before)
+        path.replace(before)
 
 
 def put_back(folder: Path) -> None:
     """Show the pages that were set aside again."""
-    for name in OF_A_RUN:
-        if (folder / f"{_BEFORE}{name}").exists():
-            (folder / f"{_BEFORE}{name}").replace(folder / name)
+    for path in folder.glob(f"{_BEFORE}*"):
+        path.replace(path.with_name(path.name.removeprefix(_BEFORE)))
 
 
 def draw(folder: Path, run_id: str, pages: Mapping[str, Callable[[Path], None]]) -> None:
-    """Write every page aside, then let all take their names.
+    """Write every page aside, then let all take their names; pages that stood there and are not
+    among them go.
 
     Raises
     ------
     StoreError
         When the disk is full or the folder cannot be written: no page of the run stands there then.
     """
-    asides = {name: folder / f".{name}" for name in pages}
+    aside = folder / ".aside"
     try:
         for name, write in pages.items():
-            write(asides[name])
+            (aside / name).parent.mkdir(parents=True, exist_ok=True)
+            write(aside / name)
     except OSError as error:
-        for aside in asides.values():
-            aside.unlink(missing_ok=True)
+        shutil.rmtree(aside, ignore_errors=True)
         raise StoreError(
             f"run {run_id} is published, and its pages are not drawn: {said(error)}. Those of the"
             f" run before are out of sight, as {_BEFORE}* in {folder}. Make room, or make the"
             " folder writable, and run `tenure score` again: the same tables give the same run and"
             " its pages."
         ) from error
-    for name, aside in asides.items():
-        aside.replace(folder / name)
-    for name in OF_A_RUN:
-        (folder / f"{_BEFORE}{name}").unlink(missing_ok=True)
+    for path in (*_standing(folder), *folder.glob(f"{_BEFORE}*")):
+        if not (aside / path.name).is_file():
+            _remove(path)
+    for path in sorted(aside.iterdir()):
+        path.replace(folder / path.name)
+    aside.rmdir()
+
+
+def _standing(folder: Path) -> Iterator[Path]:
+    yield from (folder / name for name in OF_A_RUN if (folder / name).exists())
+    yield from folder.glob(_FURTHER)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

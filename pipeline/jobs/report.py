@@ -2,11 +2,13 @@
 card.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+from urllib.parse import quote
 
 import pandas as pd
 
@@ -16,28 +18,45 @@ from pipeline.actions.worklist import worklist, write_worklist_csv
 from pipeline.chain import shown_head
 from pipeline.config.schema import Target
 from pipeline.edge.file_names import file_name
-from pipeline.jobs.account_facts import account_facts
+from pipeline.evaluations import VersionEvaluation
+from pipeline.jobs.account_facts import AccountFacts, account_facts, facts_reader
 from pipeline.jobs.changes import ScoreChanges
 from pipeline.jobs.evaluate import latest_evaluation
-from pipeline.jobs.explain import Explained
+from pipeline.jobs.explain import Explained, explain_accounts
 from pipeline.jobs.explain_scale import band_edges
+from pipeline.jobs.fallen import fallen_accounts
 from pipeline.jobs.model_page import leader_limits, target_card, target_words
 from pipeline.jobs.outcomes import outcomes_report
-from pipeline.jobs.pages import PAGE, WORKLIST, draw, with_head
+from pipeline.jobs.pages import (
+    ACCOUNTS_FOLDER,
+    ALL_ACCOUNTS,
+    ALL_ACCOUNTS_CSV,
+    PAGE,
+    TABLES,
+    WORKLIST,
+    draw,
+    further_page,
+    with_head,
+)
 from pipeline.jobs.patterns import PatternReport
 from pipeline.jobs.pulse import PulseReport
 from pipeline.jobs.run_record import CARD, CARD_MD
 from pipeline.jobs.score import PublishedRun
 from pipeline.ledger import current_run
 from pipeline.reports.account import account_page
+from pipeline.reports.account_list import account_pages, table_of
+from pipeline.reports.account_rows import ListInputs, account_rows, to_call
 from pipeline.reports.changes import changes_page
 from pipeline.reports.patterns import pattern_page
-from pipeline.reports.portfolio import PortfolioInputs, portfolio_page
+from pipeline.reports.portfolio import PortfolioInputs, list_length, list_rows, portfolio_page
+from pipeline.reports.portfolio_tables import portfolio_tables
 from pipeline.reports.pulse import pulse_page
 from pipeline.workspace import Workspace, purpose_of
 
-ACCOUNTS_FOLDER = "accounts"
 CHANGES_PAGE, PULSE_PAGE, PATTERNS_PAGE = "changes.html", "pulse.html", "patterns.html"
+Briefs = Literal["all", "at-risk", "none"]
+"""Which accounts get a page of their own."""
+AT_RISK: Briefs = "at-risk"
 _EARLIER_RUNS, _EARLIER_SCORES = 6, 500_000
 """Matured runs on the portfolio page, fewer where they are large; `tenure outcomes` has all."""
 
@@ -56,49 +75,24 @@ def _folder(workspace: Workspace, target: Target, run: Mapping[str, Any]) -> Pat
     return folder
 
 
-def write_reports(workspace: Workspace, target: Target, published: PublishedRun) -> list[Path]:
-    """Write the pages of a run beside the project file; returns their paths."""
+def write_reports(
+    workspace: Workspace, target: Target, published: PublishedRun, briefs: Briefs = AT_RISK
+) -> list[Path]:
+    """Write the pages of a run beside the project file; returns their paths.
+
+    Parameters
+    ----------
+    briefs
+        Accounts that get a page of their own: `all`, `none`, or those `at-risk`: at risk, leaving,
+        on the one list or fallen suddenly.
+    """
     folder = _folder(workspace, target, published.run)
     evaluation = latest_evaluation(workspace, target, published.bundle.model_version)
     if evaluation is None and published.bundle.basis == "scorecard":
         evaluation = latest_evaluation(workspace, target)
     tested = _backtest(workspace, target, published)
     bands = _bands(published, tested)
-    page = portfolio_page(
-        PortfolioInputs(
-            scores=published.scores,
-            drivers=published.reasons,
-            why=published.why,
-            portfolio=published.portfolio,
-            run=published.run,
-            backtest=tested,
-            test=None if evaluation is None else evaluation.test,
-            band_table=bands,
-            source_freshness=_freshness(published),
-            previous_counts=published.previous_counts,
-            objective={
-                **asdict(workspace.project.objective),
-                "purpose": purpose_of(workspace.project, target),
-            },
-            now=workspace.now,
-            project=workspace.project.name,
-            target_kind=target.kind,
-            target_words=target_words(target),
-            names=_former_names(workspace),
-            limits=(
-                *leader_limits(published.bundle),
-                *(f"The bands fit badly: {each}" for each in published.scale_problems),
-            ),
-            ranges=promises(
-                tested,
-                edges=(published.bundle.scale.at_risk_until, published.bundle.scale.stable_until),
-            ),
-            edges=(published.bundle.scale.at_risk_until, published.bundle.scale.stable_until),
-            earlier=outcomes_report(
-                workspace, target, on=published.run["as_of"], newest=_earlier_runs(published)
-            ),
-        )
-    )
+    inputs = _portfolio_inputs(workspace, target, published, evaluation, tested, bands)
     card, markdown = target_card(workspace, target, published.bundle, evaluation, tested, bands)
     ranked = worklist(
         published.scores,
@@ -107,18 +101,137 @@ def write_reports(workspace: Workspace, target: Target, published: PublishedRun)
         event=TARGET_WORDS[target.kind].verb,
         why=published.why,
     )
+    asked = accounts_with_briefs(inputs, briefs)
+    inputs = replace(inputs, pages={account: _address(account) for account in asked})
     head = shown_head(workspace.store)
-    draw(
-        folder,
-        published.run["run_id"],
-        {
-            PAGE: partial(_write, with_head(page, head)),
-            CARD: partial(_write, with_head(card, head)),
-            CARD_MD: partial(_write, markdown),
-            WORKLIST: partial(write_worklist_csv, ranked),
-        },
-    )
+    lists = account_pages(inputs, lambda n: ALL_ACCOUNTS if n == 1 else further_page(n))
+    with _briefs(workspace, target, published, asked) as drawn:
+        pages: dict[str, Callable[[Path], None]] = {
+            f"{ACCOUNTS_FOLDER}/{_brief_name(account)}": lambda path: _write(
+                with_head(next(drawn), head), path
+            )
+            for account in asked
+        }
+        pages |= {name: partial(_write, with_head(page, head)) for name, page in lists.items()}
+        pages |= {
+            f"{TABLES}/{name}.csv": partial(write_worklist_csv, table)
+            for name, table in portfolio_tables(inputs).items()
+        }
+        draw(
+            folder,
+            published.run["run_id"],
+            pages
+            | {
+                PAGE: partial(_write, with_head(portfolio_page(inputs), head)),
+                CARD: partial(_write, with_head(card, head)),
+                CARD_MD: partial(_write, markdown),
+                WORKLIST: partial(write_worklist_csv, ranked),
+                ALL_ACCOUNTS_CSV: partial(write_worklist_csv, table_of(inputs)),
+            },
+        )
     return [folder / PAGE, folder / WORKLIST, folder / CARD]
+
+
+def accounts_with_briefs(inputs: PortfolioInputs, briefs: Briefs) -> list[str]:
+    """Accounts that get a page of their own, in the order of the lists."""
+    if briefs == "none":
+        return []
+    length = list_length(inputs)
+    return [
+        row.account_id
+        for row in list_rows(inputs)
+        if briefs == "all"
+        or row.band in ("at_risk", "high", "leaving")
+        or row.fall is not None
+        or (row.place is not None and row.place <= length)
+    ]
+
+
+@contextmanager
+def _briefs(
+    workspace: Workspace, target: Target, published: PublishedRun, accounts: Sequence[str]
+) -> Iterator[Iterator[str]]:
+    """Pages of single accounts, each drawn when it is asked for: all of a large company would not
+    fit in memory.
+    """
+    if not accounts:
+        yield iter(())
+        return
+    as_of = published.run["as_of"]
+    with facts_reader(workspace, accounts, as_of) as read:
+        yield (
+            _account_page(workspace, target, explained, read(account), f"../{PAGE}")
+            for account, explained in zip(
+                accounts,
+                explain_accounts(workspace, target, accounts, as_of.date()),
+                strict=True,
+            )
+        )
+
+
+def _brief_name(account: str) -> str:
+    return file_name(account, ".html")
+
+
+def _address(account: str) -> str:
+    """Where the first page finds an account's own; a name of a file may hold percent signs."""
+    return quote(f"{ACCOUNTS_FOLDER}/{_brief_name(account)}")
+
+
+def first_to_call(target: Target, published: PublishedRun) -> str | None:
+    """The account that the one list begins with; None where there is nobody to call."""
+    rows = account_rows(
+        ListInputs(
+            scores=published.scores,
+            drivers=published.reasons,
+            portfolio=published.portfolio,
+            verb=TARGET_WORDS[target.kind].verb,
+            why=published.why,
+        )
+    )
+    return next((row.account_id for row in to_call(rows)), None)
+
+
+def _portfolio_inputs(
+    workspace: Workspace,
+    target: Target,
+    published: PublishedRun,
+    evaluation: VersionEvaluation | None,
+    tested: pd.DataFrame,
+    bands: pd.DataFrame,
+) -> PortfolioInputs:
+    edges = (published.bundle.scale.at_risk_until, published.bundle.scale.stable_until)
+    return PortfolioInputs(
+        scores=published.scores,
+        drivers=published.reasons,
+        why=published.why,
+        portfolio=published.portfolio,
+        run=published.run,
+        backtest=tested,
+        test=None if evaluation is None else evaluation.test,
+        band_table=bands,
+        source_freshness=_freshness(published),
+        previous_counts=published.previous_counts,
+        objective={
+            **asdict(workspace.project.objective),
+            "purpose": purpose_of(workspace.project, target),
+        },
+        now=workspace.now,
+        project=workspace.project.name,
+        target_kind=target.kind,
+        target_words=target_words(target),
+        names=_former_names(workspace),
+        limits=(
+            *leader_limits(published.bundle),
+            *(f"The bands fit badly: {each}" for each in published.scale_problems),
+        ),
+        ranges=promises(tested, edges=edges),
+        edges=edges,
+        earlier=outcomes_report(
+            workspace, target, on=published.run["as_of"], newest=_earlier_runs(published)
+        ),
+        fallen=fallen_accounts(workspace, target, published),
+    )
 
 
 def write_changes_page(workspace: Workspace, target: Target, changes: ScoreChanges) -> Path:
@@ -163,23 +276,27 @@ def write_account_page(workspace: Workspace, target: Target, explained: Explaine
     """
     folder = _folder(workspace, target, explained.score) / ACCOUNTS_FOLDER
     folder.mkdir(exist_ok=True)
-    path = folder / file_name(str(explained.score["account_id"]), ".html")
-    _replace(
-        workspace,
-        path,
-        account_page(
-            explained,
-            horizon_days=target.horizon_days,
-            verb=TARGET_WORDS[target.kind].verb,
-            edges=band_edges(workspace),
-            project=workspace.project.name,
-            now=workspace.now,
-            facts=account_facts(
-                workspace, str(explained.score["account_id"]), explained.score["as_of"]
-            ),
-        ),
-    )
+    account = str(explained.score["account_id"])
+    path = folder / _brief_name(account)
+    facts = account_facts(workspace, account, explained.score["as_of"])
+    first_page = f"../{PAGE}" if (folder.parent / PAGE).exists() else ""
+    _replace(workspace, path, _account_page(workspace, target, explained, facts, first_page))
     return path
+
+
+def _account_page(
+    workspace: Workspace, target: Target, explained: Explained, facts: AccountFacts, first_page: str
+) -> str:
+    return account_page(
+        explained,
+        horizon_days=target.horizon_days,
+        verb=TARGET_WORDS[target.kind].verb,
+        edges=band_edges(workspace),
+        project=workspace.project.name,
+        now=workspace.now,
+        facts=facts,
+        first_page=first_page,
+    )
 
 
 def _replace(workspace: Workspace, path: Path, page: str) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import json
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +23,11 @@ from pipeline.jobs.changes import find_changes
 from pipeline.jobs.driver_rows import read_drivers
 from pipeline.jobs.explain import explain_account
 from pipeline.jobs.freshness import SourceState, covered_shares, freshness
-from pipeline.jobs.pages import set_aside
+from pipeline.jobs.pages import ACCOUNTS_FOLDER, set_aside
 from pipeline.jobs.past_runs import PastRun, past_bundle, past_project, past_workspace
 from pipeline.jobs.pulse import pulse_report
 from pipeline.jobs.registry import load_version
 from pipeline.jobs.report import (
-    ACCOUNTS_FOLDER,
     CHANGES_PAGE,
     PULSE_PAGE,
     write_account_page,
@@ -69,12 +68,13 @@ def roll_back_run(workspace: Workspace, run_id: str) -> RolledBack:
     target = workspace.target(str(row["target"]))
     published = published_again(workspace, target, PastRun(row))
     pages = _Pages(workspace, target, workspace.folder / "reports" / target.name)
+    briefs = sorted((pages.folder / ACCOUNTS_FOLDER).glob("*.html"))
     set_aside(pages.folder)
     superseded = roll_back(workspace.store, str(row["run_id"]), workspace.moment())
     drawn = write_reports(workspace, target, published)
     pages.drawn += drawn
     pages.draw_single_pages()
-    pages.draw_accounts(published.scores["account_id"])
+    pages.draw_accounts(published.scores["account_id"], briefs)
     pages.draw_dated_folders(superseded)
     in_use = load_version(workspace, target, CHAMPION)
     return RolledBack(
@@ -162,10 +162,10 @@ class _Pages:
             with self._drawing(self.folder / CHANGES_PAGE):
                 write_changes_page(workspace, target, find_changes(workspace, target))
 
-    def draw_accounts(self, accounts: "pd.Series[str]") -> None:
-        """The pages of single accounts that stand there."""
+    def draw_accounts(self, accounts: "pd.Series[str]", briefs: Sequence[Path]) -> None:
+        """The pages of single accounts that stood there."""
         names = {file_name(account, ".html"): account for account in accounts}
-        for page in sorted((self.folder / ACCOUNTS_FOLDER).glob("*.html")):
+        for page in briefs:
             with self._drawing(page):
                 if page.name not in names:
                     raise NotFound(f"{page.name} is of no account in this run.")

@@ -24,7 +24,7 @@ from pipeline.jobs.prepare import TrainingCounts, prepare_training
 from pipeline.jobs.promote import candidate_advice, promote_target
 from pipeline.jobs.recalibrate import recalibrate_target
 from pipeline.jobs.registry import is_in_use, need_version, registered_model
-from pipeline.jobs.report import write_reports
+from pipeline.jobs.report import AT_RISK, Briefs, write_reports
 from pipeline.jobs.score import PublishedRun, score_target
 from pipeline.jobs.stage import stage_sources
 from pipeline.jobs.train import Trained, register_scorecard, train_target
@@ -59,6 +59,8 @@ class TargetRun:
     """Why the candidate is not in use, if so."""
     published: PublishedRun | None = None
     pages: tuple[Path, ...] = ()
+    briefs: Briefs = AT_RISK
+    """Accounts that get a page of their own."""
 
 
 def stage(run: Preparation) -> None:
@@ -108,7 +110,7 @@ def score(run: TargetRun) -> None:
 def report(run: TargetRun) -> None:
     """Draw the pages of what was published."""
     assert run.published is not None  # the step before
-    run.pages = tuple(write_reports(run.workspace, run.target, run.published))
+    run.pages = tuple(write_reports(run.workspace, run.target, run.published, run.briefs))
     run.say("look", f"{run.pages[0]}  {run.pages[1].name}  {run.pages[2].name}")
 
 

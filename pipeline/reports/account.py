@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 
 import pandas as pd
-from markupsafe import Markup, escape
 
 from models.drivers import (
     REASONS,
@@ -20,16 +19,15 @@ from models.drivers import (
     paragraph,
     sentence,
 )
-from models.health.words import band_names, base_words, is_decided_later
+from models.health.words import base_words, is_decided_later
 from pipeline.jobs.account_facts import AccountFacts
 from pipeline.jobs.driver_rows import keeps_one_sentence
 from pipeline.jobs.explain import Explained
-from pipeline.reports.account_facts import fact_tiles, source_lines
+from pipeline.reports.account_facts import fact_tiles, source_lines, unknown_lines, weekly_pictures
+from pipeline.reports.account_rows import state_words
 from pipeline.reports.render import day, render, style
 from pipeline.reports.trajectory import account_view
 
-_WIDTH, _ROW, _TOP, _LABELS, _RIGHT = 860, 24, 26, 372, 44
-_LABEL_LETTERS = 56
 SCORE_AGAIN = (
     "This run was published by an earlier version, without reasons. Run `tenure score` to get them."
 )
@@ -49,13 +47,21 @@ class WaterfallBar:
     row: Mapping[str, Any] | None = None
 
 
-def waterfall(drivers: pd.DataFrame, base_displayed: int) -> list[WaterfallBar]:
+def waterfall(
+    drivers: pd.DataFrame, base_displayed: int, *, alterable_first: bool = False
+) -> list[WaterfallBar]:
     """The base, then what pulls down, what holds up and what is not listed, each by size; the last
     end is the score.
+
+    Parameters
+    ----------
+    alterable_first
+        Who the account is and when its contract ends come after what a team can do something about.
     """
     rows = drivers[drivers["points_displayed"] != 0]
+    is_given = rows["nature"].isin(UNALTERABLE) if alterable_first else False
     rows = rows.assign(
-        kind=(rows["points"] > 0).astype(int) + 2 * (rows["driver"] == REST),
+        kind=(rows["points"] > 0).astype(int) + 4 * (rows["driver"] == REST) + 2 * is_given,
         size=-rows["points"].abs(),
     )
     steps = [WaterfallBar(base_displayed, base_displayed, base_words(base_displayed))]
@@ -68,6 +74,69 @@ def waterfall(drivers: pd.DataFrame, base_displayed: int) -> list[WaterfallBar]:
         compared = None if pd.isna(row["compared"]) else row["compared"]
         steps.append(WaterfallBar(start, end, row["said"], compared, _reason_words(row), row))
     return steps
+
+
+@dataclass(frozen=True)
+class PointsRow:
+    """A line of the table of points: its words, its points, and where its bar lies from 0 to
+    100%.
+    """
+
+    said: str
+    compared: str
+    reason: str
+    dimension: str
+    points: str
+    kind: str
+    left: float
+    width: float
+    is_unsure: bool = False
+    is_lagging: bool = False
+    starts_group: str = ""
+
+
+def points_rows(steps: Sequence[WaterfallBar]) -> list[PointsRow]:
+    """The waterfall as lines of a table, the base first and the score last."""
+    ends = [end for step in steps for end in (step.start, step.end)]
+    low, high = min(0, *ends), max(100, *ends)
+
+    def share(points: float) -> float:
+        return round(100 * (points - low) / (high - low), 2)
+
+    def total(said: str, points: int) -> PointsRow:
+        width = round(share(points) - share(0), 2)
+        return PointsRow(said, "", "", "", str(points), "total", share(0), width)
+
+    rows, group = [total(steps[0].said, steps[0].end)], ""
+    for step in steps[1:]:
+        assert step.row is not None  # only the first step has none
+        named = _group_of(step.row)
+        left, right = sorted((share(step.start), share(step.end)))
+        rows.append(
+            PointsRow(
+                said=step.said,
+                compared=step.compared or "",
+                reason=step.reason,
+                dimension=step.row["dimension"],
+                points=f"{step.end - step.start:+d}".replace("-", "−"),
+                kind="down" if step.end < step.start else "up",
+                left=left,
+                width=max(0.6, round(right - left, 2)),
+                is_unsure=step.row["is_sure"] is False,
+                is_lagging=step.row["nature"] == "lagging",
+                starts_group=named if named != group else "",
+            )
+        )
+        group = named
+    return [*rows, total("The score", steps[-1].end)]
+
+
+def _group_of(row: Mapping[str, Any]) -> str:
+    if row["driver"] == REST:
+        return "Many small things together"
+    if row["nature"] in UNALTERABLE:
+        return "Who they are, and their contract"
+    return "What a team can do something about"
 
 
 def _reason_words(row: Mapping[Any, Any]) -> str:
@@ -189,12 +258,20 @@ def account_page(
     project: str,
     now: datetime,
     facts: AccountFacts | None = None,
+    first_page: str = "",
 ) -> str:
-    """One self-contained HTML page about one account: no outside hosts, no script."""
+    """One self-contained HTML page about one account: no outside hosts, no script.
+
+    Parameters
+    ----------
+    first_page
+        Address of the first page; empty: it has none beside it.
+    """
     score, drivers = explained.score, explained.drivers
     has_score = not pd.isna(score["health"])
-    rows = [_table_row(row) for row in drivers.to_dict("records") if int(row["points_displayed"])]
-    steps = waterfall(drivers, int(score["base_displayed"])) if has_score else []
+    steps = (
+        waterfall(drivers, int(score["base_displayed"]), alterable_first=True) if has_score else []
+    )
     return render(
         "account.html.j2",
         style=style(),
@@ -214,97 +291,25 @@ def account_page(
         actions=open_action_lines(explained.open_actions),
         history=[] if explained.history is None else explained.history.to_dict("records")[::-1],
         dimensions=explained.dimensions.to_dict("records"),
-        rows=rows,
+        rows=points_rows(steps) if steps else [],
+        edges=edges,
+        since=explained.since,
+        state=state_words(str(score["band"]), score["band_reason"]),
+        first_page=first_page,
         foot=foot_lines(explained),
         **_facts(facts, explained.account),
         trajectory=account_view(explained.trajectory, explained.history, edges, verb),
-        picture=waterfall_svg(steps, edges, band_names([score["band"]])) if has_score else "",
     )
 
 
 def _facts(facts: AccountFacts | None, account: Mapping[str, Any]) -> dict[str, Any]:
     """Tiles and sources for the page; none where the sources were not asked."""
     if facts is None:
-        return {"tiles": [], "sources": []}
+        return {"tiles": [], "sources": [], "weekly": [], "unknown": []}
     currency = account["currency"] if isinstance(account["currency"], str) else ""
     return {
         "tiles": fact_tiles(facts, account["value_per_year"], currency),
         "sources": source_lines(facts),
+        "weekly": weekly_pictures(facts),
+        "unknown": unknown_lines(facts),
     }
-
-
-def _table_row(row: Mapping[Any, Any]) -> dict[str, Any]:
-    return {
-        **row,
-        "compared": "" if pd.isna(row["compared"]) else row["compared"],
-        "reason": _reason_words(row),
-        "unsure": row["is_sure"] is False,
-        "lagging": row["nature"] == "lagging",
-    }
-
-
-def waterfall_svg(
-    steps: Sequence[WaterfallBar], edges: tuple[int, int], names: Sequence[str]
-) -> Markup:
-    """Bars from the base to the score over the three bands; whole words as tooltips, no libraries,
-    no script.
-    """
-    health = steps[-1].end
-    low = min(0, *(min(s.start, s.end) for s in steps))
-    high = max(100, *(max(s.start, s.end) for s in steps))
-    height = _TOP + _ROW * (len(steps) + 1) + 8
-
-    def across(points: float) -> float:
-        return round(_LABELS + (points - low) / (high - low) * (_WIDTH - _LABELS - _RIGHT), 1)
-
-    parts = [
-        f'<svg class="waterfall" viewBox="0 0 {_WIDTH} {height}" role="img" '
-        f'aria-label="Points from {steps[0].end} to the score {health}">'
-    ]
-    bands = zip(
-        names,
-        (low, edges[0] + 0.5, edges[1] + 0.5),
-        (edges[0] + 0.5, edges[1] + 0.5, high),
-        strict=True,
-    )
-    parts += [
-        f'<rect class="{band}" x="{across(left)}" y="{_TOP - 6}"'
-        f' width="{round(across(right) - across(left), 1)}" height="{height - _TOP}"'
-        ' fill="var(--b)"/>'
-        for band, left, right in bands
-    ]
-    parts += [
-        f'<text x="{across(tick)}" y="13" text-anchor="middle">{tick}</text>'
-        for tick in (0, edges[0], edges[1], 100)
-    ]
-    for place, step in enumerate(steps):
-        parts += _bar_svg(
-            place,
-            step.said,
-            sentence(step.said, step.compared),
-            step.start,
-            step.end,
-            across,
-            is_total=step.row is None,
-        )
-    parts += _bar_svg(
-        len(steps), "the score", f"the score: {health}", health, health, across, is_total=True
-    )
-    # Numbers of ours, and labels escaped one by one.
-    return Markup("".join([*parts, "</svg>"]))  # noqa: S704
-
-
-def _bar_svg(
-    place: int, label: str, words: str, start: int, end: int, across: Any, *, is_total: bool
-) -> list[str]:
-    top = _TOP + _ROW * place
-    left, right = sorted((across(0 if is_total else start), across(end)))
-    kind = "total" if is_total else "down" if end < start else "up"
-    shown = label if len(label) <= _LABEL_LETTERS else f"{label[: _LABEL_LETTERS - 1].rstrip()}…"
-    points = str(end) if is_total else f"{end - start:+d}".replace("-", "−")
-    return [
-        f'<g><title>{escape(words)}</title><text class="label" x="{_LABELS - 10}" y="{top + 13}"'
-        f' text-anchor="end">{escape(shown)}</text><rect class="{kind}" x="{left}" y="{top + 2}"'
-        f' width="{max(1.5, round(right - left, 1))}" height="{_ROW - 8}" rx="2"/><text'
-        f' class="points" x="{right + 5}" y="{top + 14}">{points}</text></g>'
-    ]

@@ -5,15 +5,21 @@ as zero.
 from dataclasses import dataclass
 from typing import Any
 
+from markupsafe import Markup
+
 from models.drivers import format_value
 from models.pulse import CURRENT, EXPIRED, NEVER
 from pipeline.jobs.account_facts import (
     USE_DAYS,
     AccountFacts,
+    Goals,
+    LastTouch,
     NpsFact,
+    Payments,
     PulseFact,
     RecentUse,
     Tickets,
+    Weekly,
 )
 from pipeline.reports.render import counted, day, money
 
@@ -42,7 +48,126 @@ def fact_tiles(facts: AccountFacts, value_per_year: float | None, currency: str)
         _pulse_tile(facts.pulse),
         _nps_tile(facts.nps),
         _ticket_tile(facts.tickets),
+        *_people_tiles(facts),
+        *([] if facts.last_touch is None else [_touch_tile(facts.last_touch)]),
+        *([] if facts.payments is None else [_payment_tile(facts.payments, currency)]),
+        *([] if facts.goals is None else [_goal_tile(facts.goals)]),
     ]
+
+
+def unknown_lines(facts: AccountFacts) -> list[str]:
+    """What the score cannot know of the account, from what no source says."""
+    silent = [each.source.replace("_", " ") for each in facts.sources if each.newest is None]
+    undated = {each.source.replace("_", " ") for each in facts.sources if each.undated}
+    nothing = [name for name in silent if name not in undated]
+    lines = []
+    if facts.use is not None and not facts.use.covered:
+        lines.append(
+            f"The feed of use was not there on all of the last {USE_DAYS} days, so a fall in use"
+            " may be one of the feed."
+        )
+    if nothing:
+        lines.append(f"Nothing is on record about this account in: {', '.join(nothing)}.")
+    if facts.absent:
+        absent = ", ".join(name.replace("_", " ") for name in facts.absent)
+        lines.append(f"The project has no table of: {absent}.")
+    lines.append("What nobody recorded: a new director, a rival's offer, a call without a note.")
+    return lines
+
+
+@dataclass(frozen=True)
+class WeeklyPicture:
+    """A small history: its name, its bars, and the same in a sentence."""
+
+    name: str
+    picture: Markup
+    words: str
+
+
+def weekly_pictures(facts: AccountFacts) -> list[WeeklyPicture]:
+    """Weekly bars of what the sources say; histories that are empty throughout are left out."""
+    return [
+        WeeklyPicture(each.name, _bars(each), _weekly_words(each))
+        for each in facts.weekly
+        if any(each.values)
+    ]
+
+
+def _weekly_words(weekly: Weekly) -> str:
+    half = len(weekly.values) // 2
+    now, before = sum(weekly.values[half:]) / half, sum(weekly.values[:half]) / half
+    return (
+        f"{_mean(now)} a week over the last three months, {_mean(before)} in the three before; last"
+        f" week {weekly.values[-1]}"
+    )
+
+
+def _mean(value: float) -> str:
+    return f"{value:.1f}" if value < 10 and value != round(value) else f"{value:.0f}"
+
+
+def _bars(weekly: Weekly) -> Markup:
+    """Bars from the oldest week to the last; numbers of ours only."""
+    width, height, gap = 10, 48, 2
+    top = max(weekly.values)
+    parts = [
+        f'<svg class="weeks" viewBox="0 0 {width * len(weekly.values)} {height}" role="img"'
+        f' aria-label="{len(weekly.values)} weeks, at most {top} in one">'
+    ]
+    for place, value in enumerate(weekly.values):
+        tall = max(1.0, round(value / top * (height - 2), 1))
+        ago = len(weekly.values) - 1 - place
+        when = "last week" if ago == 0 else f"{ago + 1} weeks ago"
+        kind = "some" if value else "none"
+        parts.append(
+            f'<rect class="{kind}" x="{place * width}" y="{round(height - tall, 1)}"'
+            f' width="{width - gap}" height="{tall}"><title>{when}: {value}</title></rect>'
+        )
+    return Markup("".join([*parts, "</svg>"]))  # noqa: S704 - numbers only
+
+
+def _people_tiles(facts: AccountFacts) -> list[Tile]:
+    """Sponsor and champion: who it is, or since when there is none."""
+    if facts.people is None:
+        return []
+    tiles = []
+    for role in ("sponsor", "champion"):
+        mine = [person for person in facts.people if person.role == role]
+        there = [person for person in mine if person.until is None]
+        name = role.capitalize()
+        if there:
+            since = f"since {day(there[0].since)}" if there[0].since else ""
+            more = f"; {len(there) - 1} more" if len(there) > 1 else ""
+            tiles.append(Tile(name, there[0].person, f"{since}{more}"))
+        elif mine:
+            tiles.append(Tile(name, "none", f"the last one left {day(mine[0].until)}"))
+        else:
+            tiles.append(Tile(name, "none", "none on record so far"))
+    return tiles
+
+
+def _touch_tile(touch: LastTouch) -> Tile:
+    name = "Last contact"
+    if touch.at is None:
+        return Tile(name, "none", "none on record so far")
+    return Tile(name, day(touch.at), touch.kind.replace("_", " "))
+
+
+def _payment_tile(payments: Payments, currency: str) -> Tile:
+    name = "Payments"
+    failed = f"a payment failed {day(payments.failed_at)}" if payments.failed_at else ""
+    if not payments.overdue:
+        return Tile(name, "nothing overdue", failed or "no failed payment in the last year")
+    owed = money(payments.amount, currency) if payments.amount else ""
+    parts = [owed, f"oldest due {day(payments.oldest_due_at)}", failed]
+    return Tile(name, f"{payments.overdue} overdue", "; ".join(part for part in parts if part))
+
+
+def _goal_tile(goals: Goals) -> Tile:
+    if not goals.met and not goals.open:
+        return Tile("Goals", "none", "no goal was agreed so far")
+    late = f"{goals.overdue} past their date; " if goals.overdue else ""
+    return Tile("Goals", f"{goals.met} of {goals.met + goals.open} met", f"{late}{goals.open} open")
 
 
 def source_lines(facts: AccountFacts) -> list[dict[str, Any]]:

@@ -27,10 +27,10 @@ class Look:
 
 @dataclass(frozen=True)
 class Leaver:
-    """An account that left inside the horizon of a test date."""
+    """An account that left inside the horizon of a test date; `left_at` None: when is not known."""
 
     account_id: str
-    left_at: pd.Timestamp
+    left_at: pd.Timestamp | None
     looks: tuple[Look, ...]
     last_band: str
     """Band on the last test date whose horizon held the departure."""
@@ -85,12 +85,10 @@ def look_back(backtest: pd.DataFrame) -> Hindsight:
     events = rows[rows["label"] == 1]
     has_dates = bool(events["left_at"].notna().any()) or events.empty
     # Who left long after the last test date would be looked up far too early, and is nobody's miss.
-    left_at = events.dropna(subset=["left_at"]).groupby("account_id")["left_at"].min()
+    left_at = events.groupby("account_id")["left_at"].min()
     gone = rows[rows["account_id"].isin(left_at.index)].groupby("account_id", sort=True)
-    leavers = [
-        _leaver(str(account), group, pd.Timestamp(left_at[account])) for account, group in gone
-    ]
-    leavers.sort(key=lambda one: (one.left_at, one.account_id))
+    leavers = [_leaver(str(account), group, left_at[account]) for account, group in gone]
+    leavers.sort(key=lambda one: (one.left_at or pd.Timestamp.max, one.account_id))
     # Where contracts decide, nobody is a false alarm whose contract did not come up.
     red = decided(rows)
     red = red[red["band"].isin(_ALARM)]
@@ -149,6 +147,8 @@ def interval_of(part: int, whole: int) -> str:
 
 def _leaver(account: str, group: pd.DataFrame, left_at: pd.Timestamp) -> Leaver:
     last_band = str(group.loc[group["label"] == 1, "band"].iloc[-1])
+    if pd.isna(left_at):
+        return Leaver(account, None, tuple(Look(lead, None, None, "") for lead in LEADS), last_band)
     return Leaver(
         account, left_at, tuple(_looked(group, left_at, lead) for lead in LEADS), last_band
     )

@@ -17,7 +17,7 @@ from models.metrics import Estimate, MetricValues
 from models.robustness import Compared
 from pipeline.evaluations import Accuracy, VersionEvaluation
 from pipeline.reports.reliability import reliability_rows, reliability_svg
-from pipeline.reports.render import render, script_and_policy, style
+from pipeline.reports.render import NO_SCRIPT, render, style
 
 # key, name people know, whether the larger number is the better one, decimals
 _METRICS = (
@@ -105,8 +105,9 @@ def model_card(inputs: ModelCardInputs) -> tuple[str, str]:
         **({} if evaluation is None else _tested(evaluation, is_of_refused=inputs.is_of_refused)),
     }
     picture = Markup(reliability_svg(tested, event="had it"))  # noqa: S704 - numbers, own words
-    _, policy = script_and_policy("filter.js")
-    page = render("model_card.html.j2", style=style(), policy=policy, reliability=picture, **view)
+    page = render(
+        "model_card.html.j2", style=style(), policy=NO_SCRIPT, reliability=picture, **view
+    )
     return page, render("model_card.md.j2", **view)
 
 

@@ -2,7 +2,7 @@
 not know.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,6 @@ import pandas as pd
 from markupsafe import Markup
 
 from features.errors import ContractError
-from models.drivers import interval_in_words
 from models.evaluation import TestFigures
 from models.figures import side_by_side
 from models.health import Promise, reads_decisions
@@ -19,20 +18,33 @@ from models.health.words import (
     base_words,
     health_horizon_words,
     horizon_words,
-    is_decided_later,
-    sentence_of,
-    timing_words,
-    unsure_band,
 )
 from models.target_words import TARGET_WORDS
-from pipeline.actions.worklist import NO_OWNER, is_good_event, largest_reasons, worklist
+from models.targets import WITHOUT_MOMENT
+from pipeline.actions.worklist import NO_OWNER, is_good_event
 from pipeline.jobs.outcomes import OutcomesReport
+from pipeline.reports.account_rows import (
+    ALARM_BANDS,
+    AccountRow,
+    Fallen,
+    ListInputs,
+    account_rows,
+    fallen,
+    leaving,
+    of_band,
+    shown_columns,
+    state_words,
+    to_call,
+    total,
+)
 from pipeline.reports.hindsight import LEADS, Hindsight, count_of, interval_of, look_back
 from pipeline.reports.outcomes import page_view
 from pipeline.reports.reliability import reliability_rows, reliability_svg
-from pipeline.reports.render import render, script_and_policy, style
+from pipeline.reports.render import NO_SCRIPT, render, style
 
 SHOWN_PER_OWNER = 10
+DEFAULT_LENGTH = 20
+"""Accounts on the one list where the project does not say how many the team can take on."""
 _SHOWN_ALARMS = 12
 _LISTED_LEAVERS = 40
 
@@ -78,6 +90,10 @@ class PortfolioInputs:
         Reasons of the short list per account: account_id, reason, points; None: not told.
     earlier
         What became of earlier scores of the target; None: not told.
+    fallen
+        Accounts whose score fell suddenly; None: not known.
+    pages
+        Account -> address of its own page, for those that have one.
     """
 
     scores: pd.DataFrame
@@ -100,6 +116,8 @@ class PortfolioInputs:
     edges: tuple[int, int] = (40, 70)
     why: pd.DataFrame | None = None
     earlier: OutcomesReport | None = None
+    fallen: Fallen | None = None
+    pages: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -115,36 +133,33 @@ class BandTile:
 
 @dataclass(frozen=True)
 class OwnerList:
-    """The first accounts of one owner's call list.
+    """All accounts of one owner, and the first of those to call.
 
     Attributes
     ----------
-    accounts, to_call
-        Ranked accounts of the owner, and how many of them are at risk, or stable with a reason to
-        call.
-    expected
-        Sum of value per year times chance over all of them: what is expected to be lost (or won).
-    shown_share
-        Share of `expected` that the rows carry.
+    number
+        Place of the owner among all, from 1: names may hold anything, anchors may not.
+    rows
+        The first accounts to call.
+    accounts, at_risk, to_call, listed, leaving
+        How many accounts the owner has, how many are at risk, worth a call, on the one list, and
+        leaving.
+    value
+        Value per year of all of them; None where none is known.
+    at_stake
+        Sum of value times the chance that is shown; None where none is known.
     """
 
     owner: str
-    anchor: str
-    rows: list[dict[str, Any]]
+    number: int
+    rows: tuple[AccountRow, ...]
     accounts: int
     at_risk: int
     to_call: int
-    expected: float | None
-    shown_share: float | None
-
-
-@dataclass(frozen=True)
-class ListedReason:
-    """A reason beside an account: its points, what is so now, and what that is compared with."""
-
-    points: int
-    said: str
-    compared: str | None
+    listed: int
+    leaving: int
+    value: float | None
+    at_stake: float | None
 
 
 @dataclass(frozen=True)
@@ -169,8 +184,7 @@ class SourceRow:
 
 
 def portfolio_page(inputs: PortfolioInputs) -> str:
-    """One self-contained HTML page: no outside hosts, works without its script, prints, fits a
-    phone.
+    """One self-contained HTML page: no outside hosts, no script, prints, fits a phone.
 
     Raises
     ------
@@ -180,16 +194,14 @@ def portfolio_page(inputs: PortfolioInputs) -> str:
     if inputs.scores.empty:
         raise ContractError("no scores to show. Run `tenure score` first, then draw the page.")
     words = TARGET_WORDS[inputs.target_kind]
-    ranked = worklist(
-        inputs.scores, inputs.drivers, inputs.portfolio, event=words.verb, why=inputs.why
-    )
-    good_event = is_good_event(inputs.scores)
-    script, policy = script_and_policy("filter.js")
+    rows = list_rows(inputs)
+    calls = to_call(rows)
+    listed = calls[: list_length(inputs)]
+    owners = owner_lists(rows, len(listed))
     return render(
         "portfolio.html.j2",
         style=style(),
-        script=script,
-        policy=policy,
+        policy=NO_SCRIPT,
         project=inputs.project,
         run=inputs.run,
         now=inputs.now,
@@ -198,28 +210,60 @@ def portfolio_page(inputs: PortfolioInputs) -> str:
         gerund=words.gerund,
         past=words.past,
         opposite=words.opposite,
-        good_event=good_event,
+        good_event=is_good_event(inputs.scores),
         is_scorecard=bool((inputs.scores["basis"] == "scorecard").any()),
         target_words=inputs.target_words,
         horizon=horizon_words(inputs.run.get("horizon_days")),
+        horizon_days=inputs.run.get("horizon_days"),
         at_decision=reads_decisions(inputs.scores),
         health_horizon=health_horizon_words(
             inputs.run.get("horizon_days"), at_decision=reads_decisions(inputs.scores)
         ),
         currency=_currency(inputs.portfolio),
         tiles=band_tiles(inputs.scores, inputs.portfolio, inputs.previous_counts),
-        owners=owner_lists(
-            ranked, inputs, reasons_of(inputs.drivers, good_event=good_event), words.verb
-        ),
+        accounts_in_all=len(rows),
+        shown_per_owner=SHOWN_PER_OWNER,
+        shown=shown_columns(rows),
+        listed=listed,
+        to_call=len(calls),
+        listed_value=total(row.value for row in listed),
+        listed_at_stake=total(row.at_stake for row in listed),
+        leaving=leaving(rows),
+        leaving_value=total(row.value for row in leaving(rows)),
+        fallen=inputs.fallen,
+        falls=fallen(rows),
+        owners=owners if len(owners) > 1 else [],
         base_words=_base_words(inputs.scores),
         left_out=left_out(inputs.scores),
-        shown=SHOWN_PER_OWNER,
         sources=source_rows(inputs.source_freshness, inputs.run.get("as_of")),
         limits=inputs.limits,
         earlier=page_view(inputs.earlier, words),
         **_looking_back(inputs),
         **_trust(inputs, words.past),
     )
+
+
+def list_rows(inputs: PortfolioInputs) -> tuple[AccountRow, ...]:
+    """Every account of the run, as the lists show it."""
+    return account_rows(
+        ListInputs(
+            scores=inputs.scores,
+            drivers=inputs.drivers,
+            portfolio=inputs.portfolio,
+            verb=TARGET_WORDS[inputs.target_kind].verb,
+            why=inputs.why,
+            ranges=inputs.ranges,
+            edges=inputs.edges,
+            fallen=inputs.fallen,
+            pages=inputs.pages,
+        )
+    )
+
+
+def list_length(inputs: PortfolioInputs) -> int:
+    """How many accounts the one list has: as many as the team can take on."""
+    capacity = inputs.objective.get("capacity")
+    return DEFAULT_LENGTH if capacity is None else int(capacity)
 
 
 def band_tiles(
@@ -254,97 +298,56 @@ def band_tiles(
     return [tile if tile.accounts else _without_value(tile) for tile in tiles]
 
 
-def reasons_of(drivers: pd.DataFrame, *, good_event: bool) -> dict[str, list[ListedReason]]:
-    """Account -> its two reasons."""
-    reasons: dict[str, list[ListedReason]] = {}
-    for row in largest_reasons(drivers, good_event=good_event).to_dict("records"):
-        compared = None if pd.isna(row["compared"]) else row["compared"]
-        reason = ListedReason(int(row["points_displayed"]), row["said"], compared)
-        reasons.setdefault(row["account_id"], []).append(reason)
-    return reasons
+def owner_lists(rows: Sequence[AccountRow], listed: int) -> list[OwnerList]:
+    """Accounts by owner, the owner with most at stake first; those of nobody come last.
 
-
-def owner_lists(
-    ranked: pd.DataFrame,
-    inputs: PortfolioInputs,
-    reasons: Mapping[str, list[ListedReason]],
-    verb: str,
-) -> list[OwnerList]:
-    """The first `SHOWN_PER_OWNER` accounts to call of each owner; owners with most at risk
-    first.
+    Parameters
+    ----------
+    rows
+        Every account of the run.
+    listed
+        Length of the one list.
     """
-    facts = inputs.scores.reindex(
-        columns=[
-            "account_id",
-            "probability_low",
-            "probability_high",
-            "health_low",
-            "health_high",
-            "horizon_days",
-            "decides_on",
-        ]
-    )
-    merged = ranked.merge(facts, on="account_id", how="left")
-    # Asked once: for every owner anew, all accounts' reasons took minutes with thousands of owners.
-    to_call = _is_to_call(merged, reasons)
-    lists = []
-    for owner, group in merged.groupby("owner", sort=True):
-        callable_ = group[to_call[group.index]].sort_values("rank")
-        first = callable_.head(SHOWN_PER_OWNER)
-        total = group["value_at_risk"].sum(min_count=1)
-        lists.append(
-            (
-                float(group["priority"].sum()),
-                OwnerList(
-                    owner=str(owner),
-                    anchor="",
-                    rows=[
-                        _account_row(row, reasons.get(row["account_id"], []), verb, inputs)
-                        | {"place": place}
-                        for place, row in enumerate(first.to_dict("records"), 1)
-                    ],
-                    accounts=len(group),
-                    at_risk=int(group["band"].isin(["at_risk", "high"]).sum()),
-                    to_call=len(callable_),
-                    expected=None if pd.isna(total) else float(total),
-                    shown_share=(
-                        None
-                        if pd.isna(total) or total == 0
-                        else float(first["value_at_risk"].sum() / total)
-                    ),
-                ),
-            )
-        )
-    lists.sort(key=lambda pair: (pair[1].owner == NO_OWNER, -pair[0], pair[1].owner))
-    # Anchors are numbers: an owner's name may hold anything.
+    groups: dict[str, list[AccountRow]] = {}
+    for row in rows:
+        groups.setdefault(row.owner, []).append(row)
+    numbers = owner_numbers(rows)
     return [
-        OwnerList(**{**vars(one), "anchor": f"owner-{place}"})
-        for place, (_, one) in enumerate(lists, 1)
+        OwnerList(
+            owner=owner or NO_OWNER,
+            number=numbers[owner],
+            rows=tuple(to_call(mine)[:SHOWN_PER_OWNER]),
+            accounts=len(mine),
+            at_risk=len(of_band(mine, *ALARM_BANDS)),
+            to_call=len(to_call(mine)),
+            listed=sum((row.place or listed + 1) <= listed for row in mine),
+            leaving=len(of_band(mine, "leaving")),
+            value=total(row.value for row in mine),
+            at_stake=total(row.at_stake for row in mine),
+        )
+        for owner, mine in sorted(groups.items(), key=lambda each: numbers[each[0]])
     ]
 
 
-def _is_to_call(
-    ranked: pd.DataFrame, reasons: Mapping[str, list[ListedReason]]
-) -> "pd.Series[bool]":
-    """At risk (or of high chance) in any case; of the middle band those with a reason; nobody else,
-    however much they pay.
-    """
-    has_reason = ranked["account_id"].isin(list(reasons))
-    return ranked["band"].isin(["at_risk", "high"]) | (
-        ranked["band"].isin(["stable", "medium"]) & has_reason
-    )
+def owner_numbers(rows: Sequence[AccountRow]) -> dict[str, int]:
+    """Owner -> place, from 1: most at stake first, accounts without an owner last."""
+    at_stake: dict[str, float] = {}
+    for row in rows:
+        at_stake[row.owner] = at_stake.get(row.owner, 0.0) + (row.at_stake or 0.0)
+    ordered = sorted(at_stake, key=lambda owner: (not owner, -at_stake[owner], owner))
+    return {owner: number for number, owner in enumerate(ordered, 1)}
 
 
 def left_out(scores: pd.DataFrame) -> list[LeftOut]:
     """Accounts without a place in the lists, by band and reason."""
     outside = scores[scores["band"].isin(["leaving", "unknown"])]
     counted = (
-        outside.assign(band_reason=outside["band_reason"].fillna("no reason recorded"))
+        outside.assign(band_reason=outside["band_reason"].fillna(""))
         .groupby(["band", "band_reason"], sort=True)
         .size()
     )
     return [
-        LeftOut(band, str(reason).replace("_", " "), int(n))
+        LeftOut(band, state_words(band, reason), int(n))
         for band, reason, n in counted.reset_index(name="accounts").itertuples(index=False)
     ]
 
@@ -385,43 +388,22 @@ def _base_words(scores: pd.DataFrame) -> str:
     return base_words(int(base.iloc[0])) if len(base) else ""
 
 
-def _account_row(
-    row: dict[Any, Any], reasons: list[ListedReason], verb: str, inputs: PortfolioInputs
-) -> dict[str, Any]:
-    low, high = row["probability_low"], row["probability_high"]
-    horizon = None if pd.isna(row["horizon_days"]) else int(row["horizon_days"])
-    has_interval = not (pd.isna(low) or pd.isna(high))
-    return {
-        **{str(key): value for key, value in row.items()},
-        "health": int(row["health"]),
-        "interval": f"{100 * low:.0f}–{100 * high:.0f}%" if has_interval else "",
-        "interval_words": interval_in_words(low, high) if has_interval else "",
-        "chance_short": str(row["chance"]).split(f" {verb} ")[0],
-        "is_decided_later": is_decided_later(inputs.run["as_of"], row["decides_on"], horizon),
-        "promise": (
-            sentence_of(
-                int(row["health"]),
-                inputs.ranges,
-                health_horizon_words(horizon, at_decision=reads_decisions(inputs.scores)),
-                verb,
-            )
-            if inputs.ranges
-            else ""
-        ),
-        "timing": timing_words(inputs.run["as_of"], row.get("decides_on"), horizon),
-        "unsure_band": unsure_band(row, inputs.edges),
-        "reasons": reasons,
-    }
+def dated_backtest(inputs: PortfolioInputs) -> pd.DataFrame:
+    """Scores of the test with the moment of leaving; without it where the kind has none."""
+    if inputs.target_kind not in WITHOUT_MOMENT:
+        return inputs.backtest
+    return inputs.backtest.assign(left_at=pd.NaT)
 
 
 def _looking_back(inputs: PortfolioInputs) -> dict[str, Any]:
     if inputs.backtest.empty:
         return {"hindsight": None}
-    seen = look_back(inputs.backtest)
+    seen = look_back(dated_backtest(inputs))
     listed = inputs.portfolio.dropna(subset=["name"])
     names = {**inputs.names, **dict(zip(listed["account_id"], listed["name"], strict=True))}
     return {
         "hindsight": seen,
+        "has_moment": inputs.target_kind not in WITHOUT_MOMENT,
         "leads": LEADS,
         "name_of": lambda account: names.get(account, account),
         "shown_leavers": seen.leavers[:_LISTED_LEAVERS] if any(seen.scored.values()) else (),

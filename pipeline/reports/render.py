@@ -30,6 +30,10 @@ _MARKDOWN_SPECIAL = str.maketrans(
 )
 
 
+NO_SCRIPT = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+"""Policy of a page that runs nothing and asks nobody."""
+
+
 def render(template: str, **view: Any) -> str:
     """Text of a template; names ending in `.html.j2` are escaped for HTML, others are not."""
     return _environment().get_template(template).render(**view)
@@ -41,10 +45,7 @@ def script_and_policy(name: str) -> tuple[Markup, str]:
     """
     text = _source(name)
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-    policy = (
-        f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
-        "base-uri 'none'; form-action 'none'"
-    )
+    policy = f"{NO_SCRIPT}; script-src 'sha256-{digest}'"
     return Markup(text), policy  # noqa: S704 - our own file, no input in it
 
 

@@ -16,6 +16,7 @@ from pipeline.jobs.account_facts import (
     RecentUse,
     Tickets,
     account_facts,
+    facts_reader,
 )
 from pipeline.reports.account_facts import fact_tiles, source_lines
 
@@ -66,6 +67,43 @@ def test_facts_agree_with_the_raw_tables_as_known_then(company: Company, as_of: 
         assert all(
             each.newest_of_all is None or each.newest_of_all < as_of for each in found.sources
         )
+
+
+def test_people_payments_goals_and_weeks_agree_with_the_raw_tables(company: Company) -> None:
+    workspace, _ = company.workspace()
+    accounts = [str(each) for each in company.published("scores")["account_id"].iloc[:4]]
+    with facts_reader(workspace, accounts, JUNE) as read:
+        for account in accounts:
+            facts = read(account)
+            alone = account_facts(workspace, account, JUNE)
+            assert (facts.sources, facts.use) == (alone.sources, alone.use)
+            touches = known(company, "touchpoints", account, JUNE)
+            touches = touches[
+                (touches["event_time"] < JUNE)
+                & (touches["event_time"] >= JUNE - pd.Timedelta(weeks=26))
+            ]
+            weeks = {each.name: each.values for each in facts.weekly}
+            assert sum(weeks["Contacts each week"]) == len(touches)
+            talks = touches[~touches["kind"].isin(["mail_sent", "mail_opened"])]
+            assert facts.last_touch is not None
+            if len(talks):
+                assert facts.last_touch.at == talks["event_time"].max()
+            invoices = known(company, "invoices", account, JUNE)
+            is_paid = invoices["paid_at"] < JUNE
+            late = (invoices["due_at"] < JUNE) & ~is_paid & (invoices["amount"] > 0)
+            assert facts.payments is not None and facts.payments.overdue == late.sum()
+            goals = known(company, "goals", account, JUNE)
+            assert facts.goals is not None and facts.goals.met == (goals["met_at"] < JUNE).sum()
+            assert facts.people is not None
+            contacts = known(company, "contacts", account, JUNE)
+            there = contacts[
+                contacts["role"].isin(["sponsor", "champion"])
+                & (contacts["valid_from"] < JUNE)
+                & ~(contacts["valid_to"] < JUNE)
+            ]
+            assert {each.person for each in facts.people if each.until is None} == {
+                *there["person"]
+            }
 
 
 def test_use_is_that_of_the_signals(company: Company) -> None:

@@ -2,7 +2,6 @@
 score.
 """
 
-import re
 from datetime import datetime
 from html.parser import HTMLParser
 
@@ -11,16 +10,16 @@ import pandas as pd
 import pytest
 
 from pipeline.console import explained_text
-from pipeline.jobs.explain import Explained
+from pipeline.jobs.account_facts import AccountFacts, Weekly
+from pipeline.jobs.explain import Explained, SinceLast
 from pipeline.reports.account import (
     account_page,
     account_paragraph,
     foot_lines,
+    points_rows,
     waterfall,
-    waterfall_svg,
 )
-
-BANDS = ("at_risk", "stable", "healthy")
+from pipeline.reports.account_facts import unknown_lines, weekly_pictures
 
 
 def _drivers():
@@ -150,14 +149,51 @@ def test_waterfall_goes_down_then_up_then_the_rest_and_ends_at_the_score():
     assert all(one.end == two.start for one, two in zip(steps, steps[1:], strict=False))
 
 
-def test_picture_has_a_bar_per_step_and_escapes_words():
-    picture = waterfall_svg(waterfall(_drivers(), 65), (40, 70), BANDS)
-    assert len(re.findall(r'<rect class="(?:down|up|total)"', picture)) == 7
-    assert "<b>active" not in picture and "&lt;b&gt;active" in picture
-    for left, width in re.findall(
-        r'class="(?:down|up|total)" x="([\d.]+)" y="\d+" width="([\d.]+)"', picture
-    ):
-        assert 372 <= float(left) and float(left) + float(width) <= 860
+def test_what_a_team_can_do_something_about_comes_first():
+    steps = waterfall(_drivers(), 65, alterable_first=True)
+    rows = points_rows(steps)
+    assert [row.points for row in rows] == ["65", "−31", "−9", "−2", "+3", "−4", "22"]
+    assert [row.starts_group for row in rows if row.starts_group] == [
+        "What a team can do something about",
+        "Who they are, and their contract",
+        "Many small things together",
+    ]
+
+
+def test_bars_lie_between_0_and_100_and_meet():
+    rows = points_rows(waterfall(_drivers(), 65, alterable_first=True))
+    assert all(0 <= row.left and row.left + row.width <= 100 for row in rows)
+    assert (rows[0].left, rows[0].width, rows[-1].width) == (0, 65, 22)
+    assert (rows[1].left, rows[1].width) == (34, 31)
+    low = points_rows(waterfall(_drivers().assign(points_displayed=-30), 65))
+    assert all(0 <= row.left and row.left + row.width <= 100 for row in low)
+
+
+def test_small_histories_say_what_their_bars_show():
+    facts = AccountFacts(
+        as_of=datetime(2025, 6, 1),
+        use=None,
+        pulse=None,
+        nps=None,
+        tickets=None,
+        sources=(),
+        absent=("surveys",),
+        weekly=(Weekly("Tickets", "", (0,) * 13 + (4,) * 13), Weekly("None", "", (0,) * 26)),
+    )
+    (picture,) = weekly_pictures(facts)
+    assert picture.words == (
+        "4 a week over the last three months, 0 in the three before; last week 4"
+    )
+    assert picture.picture.count("<rect") == 26 and picture.picture.count('"none"') == 13
+    assert "The project has no table of: surveys." in unknown_lines(facts)
+
+
+def test_what_moved_since_the_run_before_is_told():
+    since = SinceLast(pd.Timestamp("2025-05-04"), 40, "at_risk", ((-7, "No <b>champion</b>"),))
+    text = page(explained(since=since))
+    assert "Since 4 May 2025" in text and "−7" in text
+    assert "No &lt;b&gt;champion&lt;/b&gt;" in text
+    assert "Since" not in page(explained())
 
 
 def test_page_says_what_is_wrong_how_sure_and_what_to_do_without_outside_hosts():
@@ -171,7 +207,8 @@ def test_page_says_what_is_wrong_how_sure_and_what_to_do_without_outside_hosts()
         "Mill &amp; &lt;Sons&gt;",
         "−31",
         "country is GB: yes (+3)",
-        "financial, lagging",
+        "payment trouble · lagging",
+        "&lt;b&gt;active&lt;/b&gt; on 0",
     ):
         assert wanted in text, wanted
     assert (

@@ -26,7 +26,7 @@ from pipeline.jobs.explain import explain_account
 from pipeline.jobs.history import (
     AccountTrajectory,
     TrajectorySummary,
-    account_trajectory,
+    account_trajectories,
     score_history,
     summary_from_json,
 )
@@ -312,7 +312,7 @@ def test_without_a_trajectory_nothing_is_said(company: Company) -> None:
     account = str(company.published("scores").dropna(subset=["health"])["account_id"].iloc[0])
     explained = explain_account(workspace, target, account)
     assert explained.trajectory is None and account_view(None, None, (40, 70), "leave") is None
-    assert account_trajectory(workspace, "nothing", account) is None
+    assert account_trajectories(workspace, "nothing", [account]) == {}
     assert [each.health for each in score_history(workspace, target, account)]
 
 
