@@ -18,7 +18,7 @@ from pipeline.jobs import night, run
 from pipeline.jobs.night import Night, TargetNight
 from pipeline.jobs.night_steps import EVERY_TARGET, FAILED, REFUSED, SKIPPED, StepRecord
 from pipeline.jobs.notify import COMPLETED, STARTED, TROUBLED, ping, write_metrics
-from pipeline.jobs.report import AT_RISK, Briefs
+from pipeline.jobs.report import NO_BRIEFS, Briefs
 from pipeline.jobs.run import Preparation, Say, TargetRun
 from pipeline.jobs.score import PublishedRun
 from pipeline.ledger import current_run
@@ -200,7 +200,7 @@ def run_flow(
     target: Target,
     say: Say,
     as_of: date | None = None,
-    briefs: Briefs = AT_RISK,
+    briefs: Briefs = NO_BRIEFS,
 ) -> WholeRun:
     """Run every step, each as its own command would.
 
@@ -215,7 +215,7 @@ def run_flows(
     targets: Sequence[Target],
     say: Say,
     as_of: date | None = None,
-    briefs: Briefs = AT_RISK,
+    briefs: Briefs = NO_BRIEFS,
 ) -> tuple[WholeRun, ...]:
     """The whole flow for several targets, on tables staged once."""
     with workspace.store.writing():

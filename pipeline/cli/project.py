@@ -110,7 +110,7 @@ def run(
         bool,
         typer.Option("--every-target", help="Do this for all targets of the project, in order."),
     ] = False,
-    pages: PagesOption = "at-risk",
+    pages: PagesOption = "none",
 ) -> None:
     """Do everything, from reading your tables to writing the pages.
 

@@ -62,7 +62,7 @@ def score(
         ),
     ] = None,
     backfill: BackfillOption = False,
-    pages: PagesOption = "at-risk",
+    pages: PagesOption = "none",
     as_json: JsonOption = False,
 ) -> None:
     """Score every account on a date, explain and publish.

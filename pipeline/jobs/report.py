@@ -2,6 +2,7 @@
 card.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -47,6 +48,7 @@ from pipeline.reports.account import account_page
 from pipeline.reports.account_list import account_pages, table_of
 from pipeline.reports.account_rows import ListInputs, account_rows, to_call
 from pipeline.reports.changes import changes_page
+from pipeline.reports.index import IndexedTarget, Link, index_page
 from pipeline.reports.patterns import pattern_page
 from pipeline.reports.portfolio import PortfolioInputs, list_length, list_rows, portfolio_page
 from pipeline.reports.portfolio_tables import portfolio_tables
@@ -56,7 +58,18 @@ from pipeline.workspace import Workspace, purpose_of
 CHANGES_PAGE, PULSE_PAGE, PATTERNS_PAGE = "changes.html", "pulse.html", "patterns.html"
 Briefs = Literal["all", "at-risk", "none"]
 """Which accounts get a page of their own."""
-AT_RISK: Briefs = "at-risk"
+NO_BRIEFS: Briefs = "none"
+INDEX = "index.html"
+_INDEXED = {
+    PAGE: "Whom to work on now, and can I believe it?",
+    ALL_ACCOUNTS: "Every account",
+    WORKLIST: "The worklist as a table (CSV)",
+    CHANGES_PAGE: "What changed since the run before",
+    PULSE_PAGE: "What account managers say, and the score",
+    PATTERNS_PAGE: "What accounts that left have in common",
+    CARD: "Model card: how it was made and tested",
+}
+"""Pages of a target that the index names."""
 _EARLIER_RUNS, _EARLIER_SCORES = 6, 500_000
 """Matured runs on the portfolio page, fewer where they are large; `tenure outcomes` has all."""
 
@@ -76,7 +89,7 @@ def _folder(workspace: Workspace, target: Target, run: Mapping[str, Any]) -> Pat
 
 
 def write_reports(
-    workspace: Workspace, target: Target, published: PublishedRun, briefs: Briefs = AT_RISK
+    workspace: Workspace, target: Target, published: PublishedRun, briefs: Briefs = NO_BRIEFS
 ) -> list[Path]:
     """Write the pages of a run beside the project file; returns their paths.
 
@@ -129,7 +142,34 @@ def write_reports(
                 ALL_ACCOUNTS_CSV: partial(write_worklist_csv, table_of(inputs)),
             },
         )
+    write_index(workspace)
     return [folder / PAGE, folder / WORKLIST, folder / CARD]
+
+
+def write_index(workspace: Workspace) -> Path:
+    """Write the page that leads to all others; returns its path."""
+    reports = workspace.folder / "reports"
+    targets = []
+    for target in workspace.project.targets:
+        run = current_run(workspace.store, target.name)
+        links = tuple(
+            Link(quote(f"{target.name}/{name}"), words)
+            for name, words in _INDEXED.items()
+            if (reports / target.name / name).exists()
+        )
+        if run is not None and links:
+            targets.append(
+                IndexedTarget(
+                    target.name,
+                    target_words(target),
+                    run["as_of"],
+                    json.loads(run["counts"]),
+                    links,
+                )
+            )
+    page = index_page(targets, project=workspace.project.name, now=workspace.now)
+    _replace(workspace, reports / INDEX, page)
+    return reports / INDEX
 
 
 def accounts_with_briefs(inputs: PortfolioInputs, briefs: Briefs) -> list[str]:
@@ -243,6 +283,7 @@ def write_changes_page(workspace: Workspace, target: Target, changes: ScoreChang
         folder / CHANGES_PAGE,
         changes_page(changes, project=workspace.project.name, now=workspace.now),
     )
+    write_index(workspace)
     return folder / CHANGES_PAGE
 
 
@@ -259,6 +300,7 @@ def write_pulse_page(workspace: Workspace, target: Target, report: PulseReport) 
             now=workspace.now,
         ),
     )
+    write_index(workspace)
     return folder / PULSE_PAGE
 
 
@@ -267,6 +309,7 @@ def write_pattern_page(workspace: Workspace, target: Target, report: PatternRepo
     folder = workspace.folder / "reports" / target.name
     folder.mkdir(parents=True, exist_ok=True)
     _replace(workspace, folder / PATTERNS_PAGE, pattern_page(report, now=workspace.now))
+    write_index(workspace)
     return folder / PATTERNS_PAGE
 
 

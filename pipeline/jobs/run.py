@@ -24,7 +24,7 @@ from pipeline.jobs.prepare import TrainingCounts, prepare_training
 from pipeline.jobs.promote import candidate_advice, promote_target
 from pipeline.jobs.recalibrate import recalibrate_target
 from pipeline.jobs.registry import is_in_use, need_version, registered_model
-from pipeline.jobs.report import AT_RISK, Briefs, write_reports
+from pipeline.jobs.report import NO_BRIEFS, Briefs, write_reports
 from pipeline.jobs.score import PublishedRun, score_target
 from pipeline.jobs.stage import stage_sources
 from pipeline.jobs.train import Trained, register_scorecard, train_target
@@ -59,7 +59,7 @@ class TargetRun:
     """Why the candidate is not in use, if so."""
     published: PublishedRun | None = None
     pages: tuple[Path, ...] = ()
-    briefs: Briefs = AT_RISK
+    briefs: Briefs = NO_BRIEFS
     """Accounts that get a page of their own."""
 
 

@@ -62,12 +62,13 @@ def waterfall(
     is_given = rows["nature"].isin(UNALTERABLE) if alterable_first else False
     rows = rows.assign(
         kind=(rows["points"] > 0).astype(int) + 4 * (rows["driver"] == REST) + 2 * is_given,
+        shown=-rows["points_displayed"].astype(int).abs() if alterable_first else 0,
         size=-rows["points"].abs(),
     )
     steps = [WaterfallBar(base_displayed, base_displayed, base_words(base_displayed))]
-    ordered: list[Any] = rows.sort_values(["kind", "size", "driver"], kind="stable").to_dict(
-        "records"
-    )
+    ordered: list[Any] = rows.sort_values(
+        ["kind", "shown", "size", "driver"], kind="stable"
+    ).to_dict("records")
     for row in ordered:
         start = steps[-1].end
         end = start + int(row["points_displayed"])

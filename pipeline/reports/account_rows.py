@@ -243,7 +243,8 @@ def _summaries(why: pd.DataFrame | None) -> dict[str, list[str]]:
     if why is None:
         return {}
     words = why["reason"].map(lambda reason: REASONS[reason].words)
-    return words.groupby(why["account_id"], sort=False).agg(list).to_dict()
+    grouped = words.groupby(why["account_id"], sort=False)
+    return {str(account): list(mine) for account, mine in grouped}
 
 
 def _account_row(

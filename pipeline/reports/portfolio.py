@@ -392,7 +392,7 @@ def dated_backtest(inputs: PortfolioInputs) -> pd.DataFrame:
     """Scores of the test with the moment of leaving; without it where the kind has none."""
     if inputs.target_kind not in WITHOUT_MOMENT:
         return inputs.backtest
-    return inputs.backtest.assign(left_at=pd.NaT)
+    return inputs.backtest.assign(left_at=None).astype({"left_at": "datetime64[us]"})
 
 
 def _looking_back(inputs: PortfolioInputs) -> dict[str, Any]:
