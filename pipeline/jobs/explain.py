@@ -53,6 +53,8 @@ MOVES = 4
 ADVISED = 2
 """Reasons with a next step; more than two steps is a list that nobody does."""
 _FACTS = ("standing", "clock", "calendar")
+_HISTORY = ["account_id", "run_id", "as_of", "health", "band", "model_version"]
+_NO_HISTORY = pd.DataFrame(columns=[*_HISTORY, "marker"])
 _NO_DRIVERS: pd.DataFrame = (
     pa.schema(list(DRIVERS)).empty_table().to_pandas().astype(dict.fromkeys(SPOKEN, "str"))
 )
@@ -207,7 +209,11 @@ def explain_accounts(
     history = _by_account(_history(workspace, target, accounts, day))
     actions = _open_actions(workspace, accounts, day)
     trajectories = account_trajectories(workspace, run_id, accounts)
-    ranges = published_ranges(workspace, target, str(scores["model_version"].iloc[0]))
+    ranges = (
+        published_ranges(workspace, target, str(scores["model_version"].iloc[0]))
+        if (scores["basis"] == "calibrated").any()
+        else ()
+    )
     before = _by_account(_drivers_before(workspace, history, mine))
     for account in accounts:
         score = {str(k): v for k, v in scores.loc[account].items()}
@@ -219,7 +225,7 @@ def explain_accounts(
             (str(row["reason"]), float(row["points"]))
             for row in account_reasons(told).to_dict("records")
         )
-        runs = history[account]
+        runs = history.get(account, _NO_HISTORY)
         yield Explained(
             score,
             told,
@@ -351,7 +357,7 @@ def _history(
     runs = run_history(workspace.store, target.name)[["run_id", "marker"]]
     rows = workspace.store.read(
         "scores",
-        columns=["account_id", "run_id", "as_of", "health", "band", "model_version"],
+        columns=_HISTORY,
         filters=[("account_id", "in", list(accounts)), ("target", "=", target.name)],
     )
     seen = rows.merge(runs, on="run_id").sort_values("as_of", kind="stable")

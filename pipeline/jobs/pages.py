@@ -69,6 +69,7 @@ def draw(folder: Path, run_id: str, pages: Mapping[str, Callable[[Path], None]])
         When the disk is full or the folder cannot be written: no page of the run stands there then.
     """
     aside = folder / ".aside"
+    shutil.rmtree(aside, ignore_errors=True)  # of a command that was killed
     try:
         for name, write in pages.items():
             (aside / name).parent.mkdir(parents=True, exist_ok=True)

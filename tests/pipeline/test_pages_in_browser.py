@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
-# The same sixty accounts as the test of what the page says.
+# The same accounts as the tests of what the pages say.
+from test_account_page import explained
+from test_account_page import page as account_brief
 from test_portfolio_page import CHROMIUM, HOSTILE, some_inputs
 
 from pipeline.reports.account_list import account_pages
@@ -62,6 +64,7 @@ def folder(inputs: PortfolioInputs, tmp_path_factory: pytest.TempPathFactory) ->
     (path / "portfolio.html").write_text(portfolio_page(inputs), encoding="utf-8")
     for name, page in account_pages(inputs, lambda _: "accounts.html").items():
         (path / name).write_text(page, encoding="utf-8")
+    (path / "account.html").write_text(account_brief(explained()), encoding="utf-8")
     return path
 
 
@@ -90,7 +93,7 @@ def faults(page: Any) -> list[str]:
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["portfolio.html", "accounts.html"])
+@pytest.mark.parametrize("name", ["portfolio.html", "accounts.html", "account.html"])
 def test_nothing_keeps_anybody_from_reading(
     browser: Any, folder: Path, name: str, scheme: str, size: str
 ) -> None:

@@ -591,6 +591,15 @@ def test_missing_dates_of_leaving_are_said(inputs):
     assert "we cannot say how early it warned" in text
 
 
+def test_a_kind_without_a_moment_counts_no_days_before_it(inputs):
+    silent = replace(inputs, target_kind="inactivity")
+    text = portfolio_page(silent)
+    seen = look_back(inputs.backtest)
+    assert "Nobody sees on which day an account fell silent" in text
+    assert "days before" not in text and "No account fell silent" not in text
+    assert count_of(seen.missed, len(seen.leavers)) in text
+
+
 def test_counts_under_thirty_have_no_percentage():
     assert count_of(14, 23) == "14 of 23"
     assert count_of(45, 60) == "45 of 60 (75%)"
