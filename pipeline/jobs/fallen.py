@@ -8,13 +8,12 @@ import pandas as pd
 
 from models.target_words import TARGET_WORDS
 from models.trajectory import LOOK_BACK, MIN_FALL, SUDDEN, MovementRecord
+from pipeline.actions.account_rows import Fall, Fallen
 from pipeline.config.schema import Target
 from pipeline.jobs.history import TRAJECTORY, trajectory_summary
 from pipeline.jobs.past_scores import STEP_DAYS
 from pipeline.jobs.score import PublishedRun
 from pipeline.ledger import run_before
-from pipeline.reports.account_rows import Fall, Fallen
-from pipeline.reports.render import counted, day
 from pipeline.workspace import Workspace
 
 _FEWEST = 30
@@ -93,7 +92,8 @@ def _since_run_before(workspace: Workspace, published: PublishedRun) -> Fallen |
             str(row["account_id"]): Fall(round(row["health_exact_before"]), None)
             for row in fell.to_dict("records")
         },
-        f"By {counted(round(MIN_FALL), 'point')} or more since the run of {day(before['as_of'])}.",
+        f"By {MIN_FALL:.0f} points or more since the run of {before['as_of'].day}"
+        f" {before['as_of']:%b %Y}.",
     )
 
 

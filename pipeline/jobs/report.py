@@ -15,6 +15,15 @@ import pandas as pd
 
 from models.health import band_table, decided, promises, reads_decisions
 from models.target_words import TARGET_WORDS
+from pipeline.actions.account_rows import (
+    ALARM_BANDS,
+    AccountRow,
+    Fallen,
+    ListInputs,
+    account_rows,
+    list_length,
+    to_call,
+)
 from pipeline.actions.worklist import worklist, write_worklist_csv
 from pipeline.chain import shown_head
 from pipeline.config.schema import Target
@@ -45,12 +54,11 @@ from pipeline.jobs.run_record import CARD, CARD_MD
 from pipeline.jobs.score import PublishedRun
 from pipeline.ledger import current_run
 from pipeline.reports.account import account_page
-from pipeline.reports.account_list import account_pages, table_of
-from pipeline.reports.account_rows import ListInputs, account_rows, to_call
+from pipeline.reports.account_list import account_pages
 from pipeline.reports.changes import changes_page
-from pipeline.reports.index import IndexedTarget, Link, index_page
+from pipeline.reports.index import IndexInputs, index_page
 from pipeline.reports.patterns import pattern_page
-from pipeline.reports.portfolio import PortfolioInputs, list_length, list_rows, portfolio_page
+from pipeline.reports.portfolio import PortfolioInputs, portfolio_page
 from pipeline.reports.portfolio_tables import portfolio_tables
 from pipeline.reports.pulse import pulse_page
 from pipeline.workspace import Workspace, purpose_of
@@ -60,6 +68,8 @@ Briefs = Literal["all", "at-risk", "none"]
 """Which accounts get a page of their own."""
 NO_BRIEFS: Briefs = "none"
 INDEX = "index.html"
+EVERYBODY = "accounts"
+"""Name of the table of every account, which stands beside the pages."""
 _INDEXED = {
     PAGE: "Whom to work on now, and can I believe it?",
     ALL_ACCOUNTS: "Every account",
@@ -114,8 +124,9 @@ def write_reports(
         event=TARGET_WORDS[target.kind].verb,
         why=published.why,
     )
-    asked = accounts_with_briefs(inputs, briefs)
+    asked = accounts_with_briefs(workspace, target, published, inputs.fallen, briefs)
     inputs = replace(inputs, pages={account: _address(account) for account in asked})
+    tables = portfolio_tables(inputs)
     head = shown_head(workspace.store)
     lists = account_pages(inputs, lambda n: ALL_ACCOUNTS if n == 1 else further_page(n))
     with _briefs(workspace, target, published, asked) as drawn:
@@ -128,7 +139,8 @@ def write_reports(
         pages |= {name: partial(_write, with_head(page, head)) for name, page in lists.items()}
         pages |= {
             f"{TABLES}/{name}.csv": partial(write_worklist_csv, table)
-            for name, table in portfolio_tables(inputs).items()
+            for name, table in tables.items()
+            if name != EVERYBODY
         }
         draw(
             folder,
@@ -139,7 +151,7 @@ def write_reports(
                 CARD: partial(_write, with_head(card, head)),
                 CARD_MD: partial(_write, markdown),
                 WORKLIST: partial(write_worklist_csv, ranked),
-                ALL_ACCOUNTS_CSV: partial(write_worklist_csv, table_of(inputs)),
+                ALL_ACCOUNTS_CSV: partial(write_worklist_csv, tables[EVERYBODY]),
             },
         )
     write_index(workspace)
@@ -153,13 +165,13 @@ def write_index(workspace: Workspace) -> Path:
     for target in workspace.project.targets:
         run = current_run(workspace.store, target.name)
         links = tuple(
-            Link(quote(f"{target.name}/{name}"), words)
+            (quote(f"{target.name}/{name}"), words)
             for name, words in _INDEXED.items()
             if (reports / target.name / name).exists()
         )
         if run is not None and links:
             targets.append(
-                IndexedTarget(
+                IndexInputs(
                     target.name,
                     target_words(target),
                     run["as_of"],
@@ -172,16 +184,22 @@ def write_index(workspace: Workspace) -> Path:
     return reports / INDEX
 
 
-def accounts_with_briefs(inputs: PortfolioInputs, briefs: Briefs) -> list[str]:
+def accounts_with_briefs(
+    workspace: Workspace,
+    target: Target,
+    published: PublishedRun,
+    fallen: Fallen | None,
+    briefs: Briefs,
+) -> list[str]:
     """Accounts that get a page of their own, in the order of the lists."""
     if briefs == "none":
         return []
-    length = list_length(inputs)
+    length = list_length(workspace.project.objective.capacity)
     return [
         row.account_id
-        for row in list_rows(inputs)
+        for row in _rows(target, published, fallen)
         if briefs == "all"
-        or row.band in ("at_risk", "high", "leaving")
+        or row.band in (*ALARM_BANDS, "leaving")
         or row.fall is not None
         or (row.place is not None and row.place <= length)
     ]
@@ -220,16 +238,20 @@ def _address(account: str) -> str:
 
 def first_to_call(target: Target, published: PublishedRun) -> str | None:
     """The account that the one list begins with; None where there is nobody to call."""
-    rows = account_rows(
+    return next((row.account_id for row in to_call(_rows(target, published, None))), None)
+
+
+def _rows(target: Target, published: PublishedRun, fallen: Fallen | None) -> tuple[AccountRow, ...]:
+    return account_rows(
         ListInputs(
             scores=published.scores,
             drivers=published.reasons,
             portfolio=published.portfolio,
             verb=TARGET_WORDS[target.kind].verb,
             why=published.why,
+            fallen=fallen,
         )
     )
-    return next((row.account_id for row in to_call(rows)), None)
 
 
 def _portfolio_inputs(

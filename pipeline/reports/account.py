@@ -20,11 +20,11 @@ from models.drivers import (
     sentence,
 )
 from models.health.words import base_words, is_decided_later
+from pipeline.actions.account_rows import state_words
 from pipeline.jobs.account_facts import AccountFacts
 from pipeline.jobs.driver_rows import keeps_one_sentence
 from pipeline.jobs.explain import Explained
 from pipeline.reports.account_facts import fact_tiles, source_lines, unknown_lines, weekly_pictures
-from pipeline.reports.account_rows import state_words
 from pipeline.reports.render import day, render, style
 from pipeline.reports.trajectory import account_view
 

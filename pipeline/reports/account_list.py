@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 
 from models.health.scale import BANDS_IN_WORDS
+from pipeline.actions.account_rows import AccountRow, list_length, shown_columns
 from pipeline.actions.worklist import NO_OWNER
-from pipeline.reports.account_rows import AccountRow, shown_columns
-from pipeline.reports.portfolio import PortfolioInputs, list_length, list_rows, owner_numbers
+from pipeline.reports.portfolio import PortfolioInputs, list_rows, owner_numbers
 from pipeline.reports.render import render, script_and_policy, style
 
 ROWS_OF_A_FILE = 5_000
@@ -66,7 +66,7 @@ def account_pages(inputs: PortfolioInputs, name_of: Callable[[int], str]) -> dic
         "filters": filters,
         "shown": shown_columns(rows),
         "accounts_in_all": len(rows),
-        "listed": list_length(inputs),
+        "listed": list_length(inputs.objective.get("capacity")),
         "files": names,
     }
     return {

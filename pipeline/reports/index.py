@@ -10,22 +10,16 @@ from pipeline.reports.render import NO_SCRIPT, render, style
 
 
 @dataclass(frozen=True)
-class Link:
-    """A page of a target: its address, seen from the index, and what is there."""
-
-    address: str
-    words: str
-
-
-@dataclass(frozen=True)
-class IndexedTarget:
-    """A target with published scores, and its pages."""
+class IndexInputs:
+    """A target with published scores, and its pages: address, seen from the index, and words for
+    what is there.
+    """
 
     name: str
     question: str
     as_of: datetime
     counts: Mapping[str, Any]
-    links: tuple[Link, ...]
+    links: tuple[tuple[str, str], ...]
 
     @property
     def bands(self) -> list[tuple[str, int]]:
@@ -33,7 +27,7 @@ class IndexedTarget:
         return [(band, int(self.counts[band])) for band in BANDS_IN_WORDS if self.counts.get(band)]
 
 
-def index_page(targets: Sequence[IndexedTarget], *, project: str, now: datetime) -> str:
+def index_page(targets: Sequence[IndexInputs], *, project: str, now: datetime) -> str:
     """One self-contained HTML page that links to the pages of every target."""
     return render(
         "index.html.j2",

@@ -21,9 +21,7 @@ from models.health.words import (
 )
 from models.target_words import TARGET_WORDS
 from models.targets import WITHOUT_MOMENT
-from pipeline.actions.worklist import NO_OWNER, is_good_event
-from pipeline.jobs.outcomes import OutcomesReport
-from pipeline.reports.account_rows import (
+from pipeline.actions.account_rows import (
     ALARM_BANDS,
     AccountRow,
     Fallen,
@@ -31,20 +29,21 @@ from pipeline.reports.account_rows import (
     account_rows,
     fallen,
     leaving,
+    list_length,
     of_band,
     shown_columns,
     state_words,
     to_call,
     total,
 )
+from pipeline.actions.worklist import NO_OWNER, is_good_event
+from pipeline.jobs.outcomes import OutcomesReport
 from pipeline.reports.hindsight import LEADS, Hindsight, count_of, interval_of, look_back
 from pipeline.reports.outcomes import page_view
 from pipeline.reports.reliability import reliability_rows, reliability_svg
 from pipeline.reports.render import NO_SCRIPT, render, style
 
 SHOWN_PER_OWNER = 10
-DEFAULT_LENGTH = 20
-"""Accounts on the one list where the project does not say how many the team can take on."""
 _SHOWN_ALARMS = 12
 _LISTED_LEAVERS = 40
 
@@ -196,7 +195,7 @@ def portfolio_page(inputs: PortfolioInputs) -> str:
     words = TARGET_WORDS[inputs.target_kind]
     rows = list_rows(inputs)
     calls = to_call(rows)
-    listed = calls[: list_length(inputs)]
+    listed = calls[: list_length(inputs.objective.get("capacity"))]
     owners = owner_lists(rows, len(listed))
     return render(
         "portfolio.html.j2",
@@ -258,12 +257,6 @@ def list_rows(inputs: PortfolioInputs) -> tuple[AccountRow, ...]:
             pages=inputs.pages,
         )
     )
-
-
-def list_length(inputs: PortfolioInputs) -> int:
-    """How many accounts the one list has: as many as the team can take on."""
-    capacity = inputs.objective.get("capacity")
-    return DEFAULT_LENGTH if capacity is None else int(capacity)
 
 
 def band_tiles(

@@ -4,12 +4,13 @@ from dataclasses import asdict
 
 import pandas as pd
 
+from pipeline.actions.account_rows import list_length
+from pipeline.reports.account_list import table_of
 from pipeline.reports.hindsight import look_back
 from pipeline.reports.portfolio import (
     PortfolioInputs,
     band_tiles,
     dated_backtest,
-    list_length,
     list_rows,
     owner_lists,
 )
@@ -18,8 +19,9 @@ from pipeline.reports.reliability import reliability_rows
 
 def portfolio_tables(inputs: PortfolioInputs) -> dict[str, pd.DataFrame]:
     """Name -> table; only those with rows."""
-    owners = owner_lists(list_rows(inputs), list_length(inputs))
+    owners = owner_lists(list_rows(inputs), list_length(inputs.objective.get("capacity")))
     tables = {
+        "accounts": table_of(inputs),
         "bands": pd.DataFrame(
             [
                 asdict(tile)

@@ -130,7 +130,7 @@ def test_absent_sources_are_no_zeros(facts: AccountFacts) -> None:
     tiles = {
         tile.name: tile
         for tile in fact_tiles(
-            replace(facts, use=None, pulse=None, nps=None, tickets=None), None, "USD"
+            AccountFacts(JUNE, None, None, None, None, facts.sources, facts.absent), None, "USD"
         )
     }
     assert [tile.value for tile in tiles.values()] == ["unknown", *["no data"] * 4]

@@ -17,8 +17,8 @@ from test_account_page import explained
 from test_account_page import page as account_brief
 from test_portfolio_page import CHROMIUM, HOSTILE, some_inputs
 
+from pipeline.actions.account_rows import Fall, Fallen
 from pipeline.reports.account_list import account_pages
-from pipeline.reports.account_rows import Fall, Fallen
 from pipeline.reports.portfolio import PortfolioInputs, list_rows, portfolio_page
 
 pytestmark = pytest.mark.browser

@@ -20,8 +20,8 @@ from models.drivers import driver_table
 from models.evaluation import TestFigures
 from models.figures import from_side_by_side
 from models.health import band_table, displayed, points_from_contributions, propose_scale
+from pipeline.actions.account_rows import Fall, Fallen, to_call
 from pipeline.reports.account_list import account_pages, table_of
-from pipeline.reports.account_rows import Fall, Fallen, to_call
 from pipeline.reports.hindsight import count_of, interval_of, look_back
 from pipeline.reports.portfolio import (
     PortfolioInputs,
@@ -596,7 +596,7 @@ def test_a_kind_without_a_moment_counts_no_days_before_it(inputs):
     text = portfolio_page(silent)
     seen = look_back(inputs.backtest)
     assert "Nobody sees on which day an account fell silent" in text
-    assert "days before" not in text and "No account fell silent" not in text
+    assert "90 days before<" not in text and "No account fell silent" not in text
     assert count_of(seen.missed, len(seen.leavers)) in text
 
 

@@ -17,7 +17,6 @@ from models.health.words import (
     unsure_band,
 )
 from pipeline.actions.worklist import NO_OWNER, is_good_event, largest_reasons, worklist
-from pipeline.reports.render import day
 
 ALARM_BANDS, MIDDLE_BANDS = ("at_risk", "high"), ("stable", "medium")
 _BAND_ORDER = ("at_risk", "high", "stable", "medium", "healthy", "low", "leaving", "unknown")
@@ -26,6 +25,8 @@ _BAND_REASONS = {
     "lapsed": "contract ended, not renewed so far",
 }
 NOT_RECORDED = "no reason recorded"
+DEFAULT_LENGTH = 20
+"""Accounts on the one list where the project does not say how many the team can take on."""
 
 
 @dataclass(frozen=True)
@@ -171,6 +172,11 @@ def account_rows(inputs: ListInputs) -> tuple[AccountRow, ...]:
     return tuple(rows)
 
 
+def list_length(capacity: int | None) -> int:
+    """How many accounts the one list has: as many as the team can take on."""
+    return DEFAULT_LENGTH if capacity is None else capacity
+
+
 def to_call(rows: Iterable[AccountRow]) -> list[AccountRow]:
     """The accounts to work on, the first one first."""
     return [row for row in rows if row.place is not None]
@@ -306,7 +312,10 @@ def _chance_note(row: Mapping[Any, Any], at: str, *, is_later: bool, has_chance:
     if not has_chance or low is None or high is None or pd.isna(low) or pd.isna(high):
         return ""
     span = interval_in_words(low, high)
-    return f"when the contract ends on {day(row['decides_on'])}; {span}" if is_later else span
+    if not is_later:
+        return span
+    ends = pd.Timestamp(row["decides_on"])
+    return f"when the contract ends on {ends.day} {ends:%b %Y}; {span}"
 
 
 def state_words(band: str, reason: Any) -> str:
