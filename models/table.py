@@ -27,6 +27,9 @@ can exist.
 LISTED = 8
 FEWEST_NUMBERED = 20
 """With fewer rows whole numbers without gap or repeat can be chance."""
+TEST_WORDS = ("test", "testing", "holdout", "hold-out")
+TRAIN_WORDS = ("train", "training", "valid", "validation", "dev")
+"""What a column that splits a table says, whatever the case."""
 FLAGS = {"true": "1", "false": "0"}
 YES_AND_NO = (("yes", "no"), ("y", "n"), ("true", "false"), ("t", "f"))
 """Pairs of label values of which the first is the event, unless --positive says otherwise."""
@@ -52,6 +55,14 @@ class TableOptions:
     waivers: Mapping[str, str] = field(default_factory=dict)
     """Column -> reason why it is known at the date although the audit refuses it."""
     test_share: float = 0.2
+    split: str | None = None
+    """Column that says which rows are the test, by the word test, or as `COLUMN=VALUE`; None: they
+    are held out by date or account.
+    """
+    cost_if_missed: str | None = None
+    """Column of what is lost if the event is missed, beyond what is lost where somebody acts."""
+    cost_of_contact: str | None = None
+    """Column of what acting on the row costs."""
 
     def __post_init__(self) -> None:
         if not 0.0 < self.test_share < 1.0:
@@ -68,6 +79,11 @@ class TableOptions:
         if self.as_of is None and self.horizon_days is not None:
             raise ConfigError(
                 "--horizon-days counts from a date; name its column with --date COLUMN."
+            )
+        if (self.cost_if_missed is None) != (self.cost_of_contact is None):
+            raise ConfigError(
+                "costs of rows come in pairs: name both columns, --cost-if-missed COLUMN (lost"
+                " where nobody acts) and --cost-of-contact COLUMN (spent where somebody does)."
             )
         if self.horizon_days is not None and self.horizon_days < 1:
             raise ConfigError(f"--horizon-days {self.horizon_days} must be at least 1.")
@@ -91,6 +107,10 @@ class LabelledTable:
     """Columns left out on request, which no signal comes from: an older model of the table may read
     them.
     """
+    declared_test: NDArray[np.bool_] | None = None
+    """Rows that the table itself says are the test."""
+    costs: pd.DataFrame | None = None
+    """`if_missed` and `of_contact` of each row, where the table has them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,18 +168,21 @@ def table_rows(
         When training or test lack one of the two outcomes.
     """
     usable = labelled(table, options)
-    return encoded(usable, held_out(usable, options.test_share), options, advice=advice)
+    is_test = usable.declared_test
+    if is_test is None:
+        is_test = held_out(usable, options.test_share)
+    return encoded(usable, is_test, options, advice=advice)
 
 
 def labelled(table: pd.DataFrame, options: TableOptions) -> LabelledTable:
     """Return rows with a label, their keys, and the columns left once label, keys and dropped ones
     are away.
     """
-    named = {name: column_named(table, name) for name in _names(options)}
+    named = {name: column_named(table, name) for name in roles_of(options)}
     label = named[options.label]
     events, notes = _labels(table[label], label, options.positive)
     known = events.notna().to_numpy()
-    taken = {named[name] for name in _names(options) if name not in options.waivers}
+    taken = {named[name] for name in roles_of(options) if name not in options.waivers}
     account = named[options.account] if options.account is not None else None
     as_of = named[options.as_of] if options.as_of is not None else None
     for column, what in ((account, "account"), (as_of, "date")):
@@ -207,7 +230,64 @@ def labelled(table: pd.DataFrame, options: TableOptions) -> LabelledTable:
         days is not None,
         (*notes, *more, *repeats),
         dropped.iloc[order].reset_index(drop=True),
+        None if options.split is None else _declared_test(table, options.split, rows)[order],
+        _costs(table, options, rows[order]),
     )
+
+
+def _split_column(split: str) -> str:
+    return split.partition("=")[0].strip()
+
+
+def _declared_test(table: pd.DataFrame, split: str, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Which of these rows a column says are the test: those with the value after `=`, else those
+    that say test.
+    """
+    name, _, value = (part.strip() for part in split.partition("="))
+    column = column_named(table, name)
+    words = _canonical(table[column]).iloc[rows].fillna("").str.strip().str.lower()
+    if value:
+        is_test = (words == _canonical(pd.Series([value])).iloc[0].lower()).to_numpy(dtype=bool)
+    else:
+        unknown = sorted(set(words) - set(TRAIN_WORDS) - set(TEST_WORDS))
+        if unknown:
+            listed = ", ".join(repr(word) for word in unknown[:LISTED])
+            raise ConfigError(
+                f"--split {name}: {listed} is neither training nor test. Rows say"
+                f" {', '.join(TEST_WORDS)} or {', '.join(TRAIN_WORDS)}; of folds name the one that"
+                f" is the test, as --split {name}=VALUE."
+            )
+        is_test = words.isin(TEST_WORDS).to_numpy(dtype=bool)
+    if is_test.all() or not is_test.any():
+        counts = ", ".join(f"{word!r} ({n:,})" for word, n in words.value_counts().items())
+        raise ConfigError(
+            f"--split {split} leaves {'nothing to learn from' if is_test.all() else 'no test'};"
+            f" the column holds {counts}."
+        )
+    return np.asarray(is_test, dtype=bool)
+
+
+def _costs(
+    table: pd.DataFrame, options: TableOptions, rows: NDArray[np.intp]
+) -> pd.DataFrame | None:
+    """Costs of these rows; refused where one is missing, no number or below 0."""
+    if options.cost_if_missed is None or options.cost_of_contact is None:
+        return None
+    columns = {}
+    for name, asked in (
+        ("if_missed", options.cost_if_missed),
+        ("of_contact", options.cost_of_contact),
+    ):
+        column = column_named(table, asked)
+        cost = pd.to_numeric(table[column].iloc[rows], errors="coerce").astype(np.float64)
+        wrong = table[column].iloc[rows][(~(cost >= 0)).to_numpy()].astype(str)
+        if len(wrong):
+            raise ConfigError(
+                f"{len(wrong):,} rows have no cost in {column} ({wrong.iloc[0]!r}, for one); it"
+                " takes a number from 0 in every row. Fill it, or leave these rows out."
+            )
+        columns[name] = cost.to_numpy()
+    return pd.DataFrame(columns)
 
 
 def held_out(table: LabelledTable, share: float) -> NDArray[np.bool_]:
@@ -254,6 +334,13 @@ def encoded(
         by_name[n.lower()]: reason for n, reason in options.waivers.items() if n.lower() in by_name
     }
     findings = _audit(table, columns, train, waivers, advice)
+    accounts = table.keys["account_id"]
+    shared = set(accounts[train]) & set(accounts[is_test])
+    if shared and not table.has_dates:
+        notes.append(
+            f"{len(shared):,} accounts stand on both sides of your split, such as {min(shared)}:"
+            " what was learned of them is asked again in the test, which flatters the model."
+        )
     if (
         int(table.keys["account_id"][train & (table.labels == 1)].nunique())
         < leakage.LEAVERS_TO_AUDIT
@@ -312,8 +399,12 @@ def near_names(name: str, columns: Iterable[object]) -> str:
     return f"{'near are' if near else 'it has'} {', '.join(near or spelled[:LISTED])}"
 
 
-def _names(options: TableOptions) -> list[str]:
-    named = [options.label, options.account, options.as_of, *options.drop, *options.waivers]
+def roles_of(options: TableOptions) -> list[str]:
+    """Return the names of columns that a command says something about."""
+    split = None if options.split is None else _split_column(options.split)
+    roles = (options.label, options.account, options.as_of, split)
+    costs = (options.cost_if_missed, options.cost_of_contact)
+    named = [*roles, *costs, *options.drop, *options.waivers]
     return [name for name in named if name is not None]
 
 

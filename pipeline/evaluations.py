@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from models.band_rates import BandRate
 from models.calibration.prior import PriorCheck
+from models.costs import Savings
 from models.evaluation import Beside, Figures, TestFigures
 from models.fairness import SegmentCheck
 from models.figures import from_side_by_side, side_by_side
@@ -128,6 +129,8 @@ class TableFacts:
     columns: int
     signals: int
     rows: int
+    split: str | None = None
+    """Column that says which rows are the test; None: they were held out by date or account."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,8 @@ class OfTable:
     top_columns: tuple[str, ...]
     """Columns that move the log-odds of the test most."""
     table: TableFacts | None
+    savings: Savings | None = None
+    """What acting on the test by chance and cost saves, where rows have costs."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -149,6 +154,7 @@ class OfTable:
             "notes": list(self.notes),
             "top_columns": list(self.top_columns),
             "table": _plain(self.table),
+            "savings": _plain(self.savings),
         }
 
     @classmethod
@@ -160,6 +166,7 @@ class OfTable:
             notes=tuple(kept["notes"]),
             top_columns=tuple(kept["top_columns"]),
             table=_part(TableFacts, kept.get("table")),
+            savings=_part(Savings, kept.get("savings")),
         )
 
 

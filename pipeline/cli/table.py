@@ -54,6 +54,30 @@ def table_train(
     test_share: Annotated[
         float, typer.Option("--test-share", help="Share of rows held out.")
     ] = 0.2,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            "--split",
+            metavar="COLUMN[=VALUE]",
+            help="Column that says which rows are the test: by the word test, or this value.",
+        ),
+    ] = None,
+    cost_if_missed: Annotated[
+        str | None,
+        typer.Option(
+            "--cost-if-missed",
+            metavar="COLUMN",
+            help="Column of what is lost where nobody acts; never a signal.",
+        ),
+    ] = None,
+    cost_of_contact: Annotated[
+        str | None,
+        typer.Option(
+            "--cost-of-contact",
+            metavar="COLUMN",
+            help="Column of what acting on the row costs; never a signal.",
+        ),
+    ] = None,
     trials: Annotated[
         int | None,
         typer.Option(
@@ -79,6 +103,9 @@ def table_train(
         drop=tuple(drop or ()),
         waivers=parse_waivers(waive or ()),
         test_share=test_share,
+        split=split,
+        cost_if_missed=cost_if_missed,
+        cost_of_contact=cost_of_contact,
     )
     job = table_job(file, options, project.resolve(), now(), data_dir=data, trials=trials)
     trained = train_table(job, Story(quiet=as_json))

@@ -82,6 +82,7 @@ def table_facts(file: str, options: TableOptions, rows: TableRows) -> TableFacts
         as_of=options.as_of,
         horizon_days=options.horizon_days,
         test_share=options.test_share,
+        split=options.split,
         accounts_by=by,
         columns=len(rows.codes),
         signals=len(rows.training_set.signals),
@@ -134,6 +135,9 @@ def _seen(version: Version, before: TableFacts, rows: TableRows, table: TableFac
     larger share too, in any table that names them in the same way.
     """
     unsure = "so it may have learned from some of these rows"
+    if before.split != table.split:
+        then, here = (each.split or "accounts and dates" for each in (before, table))
+        return f"its test rows were told by {then}, here by {here}, {unsure}"
     if rows.has_dates:
         learned = pd.Timestamp(version.bundle.model.training["last_as_of"]) + pd.Timedelta(
             days=int(table.horizon_days or 0)

@@ -13,13 +13,14 @@ import pandas as pd
 
 from features.errors import ConfigError
 from models.bundle import Bundle, Scored
+from models.costs import Savings, savings
 from models.drivers import driver_table
 from models.gates import Gate
 from models.health import band_table
 from models.health.words import anchor_words
 from models.leakage import LEAVERS_TO_AUDIT, LIMIT, LeakFinding
 from models.metrics import Estimate
-from models.table import TableOptions, TableRows, column_named, table_rows
+from models.table import TableOptions, TableRows, column_named, roles_of, table_rows
 from models.table_input import COLUMNS, TableRoles
 from models.training import TrainingResult
 from pipeline.config.schema import Objective, Project, ScaleAnchors, Training
@@ -236,8 +237,7 @@ def _with_declared_waivers(job: TableJob, table: pd.DataFrame) -> TableOptions:
     nothing about.
     """
     options = job.options
-    roles = (options.label, options.account, options.as_of)
-    named = {name.lower() for name in (*roles, *options.drop, *options.waivers) if name}
+    named = {name.lower() for name in roles_of(options)}
     others = {str(column).lower() for column in table.columns} - named
     declared = {
         name: reason for name, reason in job.training.waivers.items() if name.lower() in others
@@ -293,6 +293,8 @@ def _tell_evaluation(say: Say, evaluation: VersionEvaluation) -> None:
         f" expected error {figures.ece.value:.3f} where chance gives"
         f" {evaluation.test.ece_expected:.3f}",
     )
+    if evaluation.of_table is not None and evaluation.of_table.savings is not None:
+        say("costs", evaluation.of_table.savings.words)
     for gate in evaluation.gates:
         if gate.verdict != "passed":
             say("gate", f"{gate.verdict}  {gate.name}: {gate.reason}")
@@ -369,9 +371,26 @@ def _of_table(
         notes=tuple(bundle.facts["notes"]),
         top_columns=tuple(_top_columns(rows, bundle)),
         table=facts,
+        savings=_savings(rows, bundle),
     )
     return replace(
         evaluation, target=str(task.facts["name"]), test=test, gates=gates, of_table=of_table
+    )
+
+
+def _savings(rows: TableRows, bundle: Bundle) -> Savings | None:
+    """What acting on the test by chance and cost saves; None without costs."""
+    costs = rows.source.costs
+    if costs is None:
+        return None
+    test, some = rows.training_set.test, costs[rows.is_test]
+    return savings(
+        test.labels,
+        bundle.model.probability(test.features),
+        some["if_missed"].to_numpy(),
+        some["of_contact"].to_numpy(),
+        test.keys["account_id"],
+        constant=float(bundle.model.training["latest_rate"]),
     )
 
 
@@ -501,6 +520,7 @@ def _info(
         else "none: not out of time"
     )
     settings, beside = training.get("settings"), evaluation.in_use
+    saved = None if evaluation.of_table is None else evaluation.of_table.savings
     return {
         "version": bundle.model_version,
         "method": bundle.model.name,
@@ -515,5 +535,6 @@ def _info(
         "accounts with the event": training["leaving_accounts"],
         "settings": json.dumps(settings, default=str) if settings else "no search",
         "training data": str(training["fingerprint"])[:16],
+        **({} if saved is None else {"costs of the test rows": saved.words}),
         **({} if beside is None else {"beside": beside.words}),
     }

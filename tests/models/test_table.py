@@ -509,3 +509,63 @@ def test_honest_tables_are_not_refused(shared_data: Path) -> None:
     # limit, so only a reader knows.
     saas = pd.read_parquet(shared_data / "pysurvival_saas_churn" / "churn.parquet")
     assert refused(saas, TableOptions("churned")) == set()
+
+
+# --- a split and costs of the table's own ---------------------------------------------------------
+
+
+def test_a_column_says_which_rows_are_the_test_and_is_no_signal() -> None:
+    table = some_table().assign(part=["Train ", "test", "valid", "TRAIN"] * 150)
+    rows = table_rows(table, TableOptions("left", split="part"))
+    assert sorted(rows.row[rows.is_test]) == list(range(1, 600, 4))
+    assert "part" not in {code.column for code in rows.codes}
+
+
+@pytest.mark.parametrize("fold", [3, 3.0, "3"])
+def test_one_fold_of_the_tables_own_is_the_test(fold: object) -> None:
+    folds = [number % 5 if not isinstance(fold, str) else str(number % 5) for number in range(600)]
+    rows = table_rows(some_table().assign(fold=folds), TableOptions("left", split="fold=3"))
+    assert sorted(rows.row[rows.is_test]) == list(range(3, 600, 5))
+
+
+@pytest.mark.parametrize(
+    ("split", "words"),
+    [
+        ("fold", "'0', '1', '2', '3', '4' is neither training nor test.*--split fold=VALUE"),
+        ("fold=7", "leaves no test; the column holds '0' .120."),
+        ("flod", "no column 'flod'; near are fold"),
+    ],
+)
+def test_a_split_that_says_nothing_is_refused(split: str, words: str) -> None:
+    table = some_table().assign(fold=[number % 5 for number in range(600)])
+    with pytest.raises(ConfigError, match=words):
+        table_rows(table, TableOptions("left", split=split))
+
+
+def test_accounts_on_both_sides_of_a_split_are_told() -> None:
+    table = some_table().assign(
+        part=["train", "test"] * 300, who=[f"c{number // 2:03d}" for number in range(600)]
+    )
+    rows = table_rows(table, TableOptions("left", split="part", account="who"))
+    assert any("300 accounts stand on both sides" in note for note in rows.notes)
+
+
+def test_costs_of_rows_are_no_signals_and_follow_them() -> None:
+    table = some_table()
+    table["lost"], table["call"] = np.arange(600.0), "5"
+    options = TableOptions("left", cost_if_missed="lost", cost_of_contact="call")
+    rows = table_rows(table, options)
+    assert rows.source.costs is not None
+    assert rows.source.costs["if_missed"].tolist() == rows.row.tolist()
+    assert set(rows.source.costs["of_contact"]) == {5.0}
+    assert not {"lost", "call"} & {code.column for code in rows.codes}
+
+
+def test_costs_that_are_missing_or_stand_alone_are_refused() -> None:
+    with pytest.raises(ConfigError, match="come in pairs"):
+        TableOptions("left", cost_if_missed="lost")
+    table = some_table().assign(lost=1.0, call=1.0)
+    table.loc[3, "call"] = -1.0
+    options = TableOptions("left", cost_if_missed="lost", cost_of_contact="call")
+    with pytest.raises(ConfigError, match="1 rows have no cost in call .'-1.0', for one"):
+        table_rows(table, options)
