@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -171,6 +172,10 @@ class _Prepared:
     """What the contract calendar says of the validation rows; 0 without one."""
     logistic_l2: float = 0.01
 
+    @cached_property
+    def accounts(self) -> int:
+        return int(self.validation.keys["account_id"].nunique())
+
     @property
     def size(self) -> int:
         return len(self.validation)
@@ -238,11 +243,16 @@ def choose_l2(
         beside = parts.beside(validation.features)
         paths.append([beside + method.margin(validation.features) for method in fitted])
     losses = sum(
-        losses_at_level(np.asarray(path), validation.labels) * len(validation)
+        _losses(np.asarray(path), validation) * len(validation)
         for path, (_, validation) in zip(paths, pairs, strict=True)
     )
     best = int(np.argmin(losses))
     return L2_GRID[best], [path[best] for path in paths]
+
+
+def _losses(margins: Floats, validation: TrainingSet) -> Floats:
+    accounts = validation.keys["account_id"].nunique()
+    return losses_at_level(margins, validation.labels, accounts)
 
 
 def _study(journal: Path | None) -> "optuna.Study":
@@ -429,7 +439,7 @@ def staged_losses(
             )
         )
         blends = np.outer(1.0 - shares, margin) + np.outer(shares, block.logistic_margin)
-        losses.append(losses_at_level(blends, block.validation.labels))
+        losses.append(losses_at_level(blends, block.validation.labels, block.accounts))
         alone = [loss[0] for loss in losses]
         if len(alone) - 1 - int(np.argmin(alone)) >= PATIENCE // CHECK_EVERY:
             break
@@ -495,8 +505,5 @@ def _result(study: "optuna.Study", blocks: list[_Prepared], plan: TrainingPlan) 
 
 
 def _log_loss_of_lines(blocks: list[_Prepared]) -> float:
-    losses = [
-        losses_at_level(block.logistic_margin[None, :], block.validation.labels)[0]
-        for block in blocks
-    ]
+    losses = [_losses(block.logistic_margin[None, :], block.validation)[0] for block in blocks]
     return float(np.average(losses, weights=[block.size for block in blocks]))

@@ -113,13 +113,14 @@ def at_level(
     return replace(calibrator, intercept=float(level))
 
 
-def losses_at_level(margins: Floats, labels: NDArray[np.int8]) -> Floats:
-    """Return the log loss of each candidate at the level of these rows.
+def losses_at_level(margins: Floats, labels: NDArray[np.int8], accounts: int) -> Floats:
+    """Return the log loss of each candidate at the level of these rows, as far as that lies beyond
+    chance from its own.
 
-    A published model takes its level from the rows that taught it last, so what a candidate lacks
-    in level on the rows that judge it must not decide: where the rate has fallen, a few trees are
-    less wrong than many, and know less. Taking the slope of a sigmoid out as well was tried in
-    simulated worlds, cross-fitted and not, and chose a little worse.
+    A published model follows the level of newer rows (`after_drift`), so what a candidate lacks
+    there must not decide: where the rate has fallen, a few trees are less wrong than many, and know
+    less. Within chance the level stays, as a candidate's own level tells good from bad as well.
+    Taking every shift out, and the slope of a sigmoid too, was tried and chose worse.
 
     Parameters
     ----------
@@ -127,24 +128,28 @@ def losses_at_level(margins: Floats, labels: NDArray[np.int8]) -> Floats:
         Log-odds of one candidate per row, shape (n_candidates, n_rows).
     labels
         0 or 1, shape (n_rows,).
+    accounts
+        Distinct accounts among the rows: rows of one account count as one.
 
     Returns
     -------
     array of shape (n_candidates,)
     """
     wanted = (labels.sum() + 0.5) / (len(labels) + 1.0)
-    level = np.zeros(len(margins))
+    shift = np.zeros(len(margins))
+    chance = sigmoid(margins)
+    variance = _shift_variance(chance, accounts)
     for _ in range(MOST_LEVEL_STEPS):
-        chance = sigmoid(margins + level[:, None])
-        missing = wanted - chance.mean(axis=1)
         curvature = (chance * (1.0 - chance)).mean(axis=1)
         # Far from the root the curvature is nearly zero, and a whole step would overshoot it.
-        step = np.clip(missing / np.maximum(curvature, 1e-12), -1.0, 1.0)
-        level += step
+        step = (wanted - chance.mean(axis=1)) / np.maximum(curvature, 1e-12)
+        step = np.clip(step, -1.0, 1.0)
+        shift += step
+        chance = sigmoid(margins + shift[:, None])
         # The loss is flat at its level: what is left of it moves the loss by its square.
         if np.abs(step).max() < LEVEL_STEP:
             break
-    logits = margins + level[:, None]
+    logits = margins + (_beyond_chance(shift, variance) * shift)[:, None]
     loss = softplus(logits).sum(axis=1) - logits @ labels.astype(np.float64)
     return np.asarray(loss / len(labels), dtype=np.float64)
 
@@ -168,11 +173,23 @@ def after_drift(
     """
     logit = calibrator.logit(margin)
     shift = at_level(Platt(), logit, labels).intercept
-    p = sigmoid(logit)
-    # Rows of one account tell much the same: the information is that of as many accounts.
-    variance = len(logit) / accounts / max(float((p * (1.0 - p)).sum()), 1e-12)
-    kept = max(0.0, 1.0 - 4.0 * variance / max(shift**2, 1e-12))
+    variance = _shift_variance(sigmoid(logit), accounts)
+    kept = float(_beyond_chance(np.asarray(shift), variance))
     return replace(calibrator, intercept=calibrator.intercept + kept * shift)
+
+
+def _shift_variance(probability: Floats, accounts: int) -> Floats:
+    """Variance of a level estimated from rows with these chances, over their last axis.
+
+    Rows of one account tell much the same: the information is that of as many accounts.
+    """
+    information = (probability * (1.0 - probability)).sum(axis=-1)
+    return np.asarray(probability.shape[-1] / accounts / np.maximum(information, 1e-12))
+
+
+def _beyond_chance(shift: Floats, variance: Floats) -> Floats:
+    """Share of a shift that two standard errors do not explain."""
+    return np.asarray(np.maximum(0.0, 1.0 - 4.0 * variance / np.maximum(shift**2, 1e-12)))
 
 
 def _fit(

@@ -133,10 +133,10 @@ def test_few_accounts_move_no_level() -> None:
 def test_candidates_are_judged_at_the_level_of_the_rows_and_nothing_else_is_taken_out() -> None:
     margin, labels = _margins(4_000)
     candidates = np.array([margin, margin + 3.0, 0.5 * margin, np.full(4_000, 2.0)])
-    right, moved, shy, constant = losses_at_level(candidates, labels)
+    right, moved, shy, constant = losses_at_level(candidates, labels, 1_000_000)
     level = at_level(Platt(), margin, labels).intercept
-    assert right == pytest.approx(mean_log_loss(margin + level, labels), abs=1e-9)
-    assert moved == pytest.approx(right, abs=1e-7)
+    assert right == pytest.approx(mean_log_loss(margin + level, labels), abs=1e-6)
+    assert moved == pytest.approx(right, abs=1e-5)
     assert right + 0.01 < shy < constant
     rate = labels.mean()
     entropy = -rate * np.log(rate) - (1 - rate) * np.log(1 - rate)
@@ -146,5 +146,14 @@ def test_candidates_are_judged_at_the_level_of_the_rows_and_nothing_else_is_take
 @pytest.mark.parametrize("outcome", [0, 1])
 def test_candidates_are_judged_where_all_rows_have_one_outcome(outcome: int) -> None:
     margin, _ = _margins(200)
-    losses = losses_at_level(margin[None, :], np.full(200, outcome, dtype=np.int8))
+    losses = losses_at_level(margin[None, :], np.full(200, outcome, dtype=np.int8), 200)
     assert 0.0 < losses[0] < 0.1
+
+
+def test_a_candidates_level_counts_where_chance_explains_what_it_lacks() -> None:
+    margin, labels = _margins(4_000)
+    near = margin + at_level(Platt(), margin, labels).intercept + 0.1
+    few, many = (losses_at_level(near[None, :], labels, n)[0] for n in (40, 1_000_000))
+    assert few == pytest.approx(mean_log_loss(near, labels), abs=1e-9)
+    assert many == pytest.approx(mean_log_loss(near - 0.1, labels), abs=1e-4)
+    assert many < few
