@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
@@ -140,7 +141,7 @@ class Store:
 
     def files(self, table: str) -> list[str]:
         """Parquet files of the newest version of a table without partitions."""
-        return sorted(self.delta(table).file_uris())
+        return _files_of(self.delta(table))
 
     def delta(self, table: str) -> DeltaTable:
         """The Delta table itself.
@@ -383,6 +384,11 @@ def _whole(path: Path) -> Iterator[None]:
         ) from error
 
 
+def _files_of(delta: DeltaTable) -> list[str]:
+    """Paths of a version's files; Delta writes a blank in the name of a folder as %20."""
+    return sorted(unquote(uri.removeprefix("file://")) for uri in delta.file_uris())
+
+
 def _at_version(folder: Path, version: int) -> DeltaTable:
     """A table as it was; every file of that version is there.
 
@@ -393,9 +399,7 @@ def _at_version(folder: Path, version: int) -> DeltaTable:
     """
     try:
         delta = DeltaTable(str(folder), version=version)
-        missing = [
-            uri for uri in delta.file_uris() if not Path(uri.removeprefix("file://")).exists()
-        ]
+        missing = [file for file in _files_of(delta) if not Path(file).exists()]
     except (DeltaError, OSError) as error:
         raise NotFound(
             f"version {version} of `{folder.name}` cannot be restored:"

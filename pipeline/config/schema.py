@@ -237,6 +237,10 @@ class Source:
     """Activity sources: `score` refuses when the last day has under half of its weekday's usual
     rows.
     """
+    fewest_rows: int | None = Field(default=None, ge=1)
+    """Fewer rows are refused. So many and more are read although the source has lost rows since it
+    was staged last, as a broken export has.
+    """
     max_bad_share: float = Field(default=0.05, ge=0, le=1)
     features: bool = True
     """false: read for labels and checks only."""

@@ -20,6 +20,7 @@ from pipeline.jobs.restage import (
     keep_hashes,
     unchanged_sources,
 )
+from pipeline.jobs.shrunk import refuse_shrunk
 from pipeline.staging import StagedSource, drop_staged, stage
 from pipeline.staging.derived import derive
 from pipeline.staging.reach import RECORDS, entered_until
@@ -72,6 +73,7 @@ def stage_sources(
         for name in names:
             drop_staged(connection, name)
         return stage_sources(workspace, connection, keep)
+    refuse_shrunk(connection, staged, _staged_last(workspace, names))
     staged = _completed(workspace, connection, {name: staged[name] for name in names})
     staged = {
         name: replace(source, has_versions=_has_versions(connection, source.table))
@@ -205,6 +207,15 @@ def _fingerprint(connection: Connection, relation: str) -> tuple[Any, ...]:
     """Count and two sums of the rows' hashes: equal for equal rows in any order."""
     hashed = f"hash({', '.join(identifier(name) for name in columns_of(connection, relation))})"
     return row(connection, f"select count(*), sum({hashed}), bit_xor({hashed}) from {relation}")
+
+
+def _staged_last(workspace: Workspace, names: Sequence[str]) -> dict[str, tuple[StagedSource, str]]:
+    """What was staged of the sources before this reading, with the relation that holds it."""
+    return {
+        name: (source, _files(workspace, name))
+        for name, source in staged_before(workspace).items()
+        if name in names and workspace.store.exists(source.table)
+    }
 
 
 def staged_before(workspace: Workspace) -> dict[str, StagedSource]:

@@ -49,9 +49,19 @@ class Company:
         """A raw table."""
         return pd.read_parquet(self.folder / "data" / f"{name}.parquet")
 
+    def declare(self, source: str, line: str) -> None:
+        """Add a line about a source to the project file, once."""
+        file, heading = self.folder / "tenure.toml", f"[sources.{source}]\n"
+        text = file.read_text()
+        assert heading in text
+        if f"{heading}{line}\n" not in text:
+            file.write_text(text.replace(heading, f"{heading}{line}\n"))
+
     def replace_table(self, name: str, rows: pd.DataFrame) -> None:
-        """Put other rows in the place of a raw table."""
+        """Put other rows in the place of a raw table; that they may be fewer is declared."""
         path = self.folder / "data" / f"{name}.parquet"
+        if 0 < len(rows) < len(self.table(name)):
+            self.declare(name, "fewest_rows = 1")
         path.unlink()  # copies share files
         rows.to_parquet(path, index=False)
 

@@ -203,3 +203,12 @@ def test_files_that_a_killed_writer_left_go_after_the_kept_days(store: Store) ->
     os.utime(left, (long_ago, long_ago))
     store.keep_versions("t", 9)
     assert not left.exists() and fresh.exists() and list(store.read("t")["n"]) == [1]
+
+
+def test_a_store_may_lie_in_a_folder_with_a_blank(tmp_path: Path) -> None:
+    store = Store(tmp_path / "my store ü")
+    store.write("rows", pd.DataFrame({"a": [1]}))
+    (file,) = store.files("rows")
+    assert Path(file).exists()
+    pinned = Store(tmp_path / "aside", pinned={"rows": (store.path("rows"), 0)})
+    assert list(pinned.read("rows")["a"]) == [1]
