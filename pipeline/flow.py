@@ -216,8 +216,16 @@ def run_flows(
     say: Say,
     as_of: date | None = None,
     briefs: Briefs = NO_BRIEFS,
+    *,
+    is_again: bool = False,
 ) -> tuple[WholeRun, ...]:
-    """The whole flow for several targets, on tables staged once."""
+    """The whole flow for several targets, on tables staged once.
+
+    Parameters
+    ----------
+    is_again
+        Whether models are trained although what they learn from did not change.
+    """
     with workspace.store.writing():
         with connected() as connection:
             preparation = Preparation(workspace, connection, targets, say)
@@ -225,7 +233,8 @@ def run_flows(
                 step.run(preparation)
         return tuple(
             _publish(
-                TargetRun(workspace, target, say, as_of, briefs=briefs), is_named=len(targets) > 1
+                TargetRun(workspace, target, say, as_of, is_again=is_again, briefs=briefs),
+                is_named=len(targets) > 1,
             )
             for target in targets
         )

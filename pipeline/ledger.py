@@ -289,6 +289,7 @@ def chosen_run(store: Store, run_id: str) -> dict[str, Any]:
         )
         listing = "".join(
             f"\n  {run['run_id']}  as of {run['as_of']:%Y-%m-%d}  {run['target']}  {run['state']}"
+            + (f" ({run['note']})" if run["state"] == "removed" else "")
             for run in listed.iloc[::-1].to_dict("records")
         )
         raise NotFound(
@@ -321,12 +322,10 @@ def roll_back(store: Store, run_id: str, now: datetime) -> list[str]:
         & (rows["state"] == "published")
         & (rows["run_id"] != target_run["run_id"])
     ]
-    newer = newer[
-        [
-            tuple(r) > tuple(target_run[c] for c in order)
-            for r in newer[order].itertuples(index=False)
-        ]
+    is_later = [
+        tuple(r) > tuple(target_run[c] for c in order) for r in newer[order].itertuples(index=False)
     ]
+    newer = newer[pd.Series(is_later, index=newer.index, dtype=bool)]
     if target_run["state"] != "published":
         append_run(
             store,

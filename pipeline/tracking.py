@@ -2,10 +2,13 @@
 
 import os
 import re
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from features.errors import StoreError
 
@@ -54,13 +57,10 @@ def client(root: Path, tracking_uri: str | None) -> "MlflowClient":
     import mlflow
 
     # Its loggers announce every table of a new database; setting levels must follow the import.
-    for name in (
-        "mlflow",
-        "mlflow.store.db.utils",
-        "mlflow.tracking._model_registry.fluent",
-        "alembic",
-    ):
+    for name in ("mlflow", "mlflow.tracking._model_registry.fluent", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    # It writes the traceback of each error of the database, which it raises as well.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     folder = (root / "mlruns").resolve()
     if tracking_uri is None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -177,6 +177,56 @@ def alias_version(of: "MlflowClient", model_name: str, alias: str) -> Any | None
         if error.error_code == "RESOURCE_DOES_NOT_EXIST" or _ALIAS_UNKNOWN.search(str(error)):
             return None
         raise  # the command line says what to do
+
+
+def remove_run(of: "MlflowClient", run_id: str, *, is_own: bool) -> None:
+    """Remove a run with its trials and logged models.
+
+    Parameters
+    ----------
+    is_own
+        Whether runs are kept in the project's folder: their files go before their records, so that
+        what a kill leaves is found again. A server marks them for its own `mlflow gc`.
+    """
+    run = of.get_run(run_id)
+    within = [run.info.experiment_id]
+    trials = of.search_runs(within, f"tags.`mlflow.parentRunId` = '{run_id}'", max_results=50_000)
+    store = of._tracking_client.store
+    for model in of.search_logged_models(within, f"source_run_id = '{run_id}'"):
+        if is_own:
+            _remove_files(model.artifact_location)
+            store._hard_delete_logged_model(model.model_id)
+        else:
+            of.delete_logged_model(model.model_id)
+    for each in (*trials, run):
+        if is_own:
+            _remove_files(each.info.artifact_uri)
+            store._hard_delete_run(each.info.run_id)
+        else:
+            of.delete_run(each.info.run_id)
+
+
+def _remove_files(location: str) -> None:
+    """Remove a folder `.../ID/artifacts` of the project with the one that is named for its ID."""
+    shutil.rmtree(_path_of(location).parent, ignore_errors=True)
+
+
+def _path_of(location: str) -> Path:
+    """The folder that a `file:` address names."""
+    return Path(url2pathname(urlsplit(location).path))
+
+
+def version_folder(of: "MlflowClient", name: str, number: str) -> Path:
+    """The folder with the files of a registered version: where they are, or a copy of a server's.
+
+    MLflow's own download writes into the folder it reads.
+    """
+    import mlflow
+
+    place = of.get_model_version_download_uri(name, number)
+    if place.startswith("file:"):
+        return _path_of(place)
+    return Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{number}"))
 
 
 def log_trials(trials: "pd.DataFrame", experiment: str) -> None:

@@ -7,6 +7,7 @@ import typer
 
 from pipeline.cli.options import (
     HERE,
+    AgainOption,
     JsonOption,
     ProjectOption,
     TargetOption,
@@ -19,25 +20,30 @@ def train(
     project: ProjectOption = HERE,
     target: TargetOption = None,
     as_json: JsonOption = False,
+    again: AgainOption = False,
 ) -> None:
     """Tune, calibrate and register a candidate model.
+
+    Where rows, settings and libraries are those of the candidate there is, nothing is trained.
 
     Example: tenure train --target churn_90d
     """
     from pipeline.console import Story, print_json
+    from pipeline.jobs.registry import Version
     from pipeline.jobs.run import refuse_leaking_store, tell_training
-    from pipeline.jobs.train import train_target
+    from pipeline.jobs.train import train_if_changed, train_target
 
     workspace, chosen = open_project(project, target)
     story = Story(quiet=as_json)
     with workspace.store.writing():
         refuse_leaking_store(workspace, chosen)
-        trained = train_target(workspace, chosen)
+        trained = (train_target if again else train_if_changed)(workspace, chosen)
     tell_training(story, chosen, trained)
     if as_json:
         print_json(
             {
-                "version": trained.version,
+                "version": trained.number if isinstance(trained, Version) else trained.version,
+                "is_new": not isinstance(trained, Version),
                 "model_version": trained.bundle.model_version,
                 "training": dict(trained.bundle.model.training),
                 "scale": trained.bundle.scale.to_dict(),

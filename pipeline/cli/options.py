@@ -57,6 +57,9 @@ EngineOption = Annotated[
     Literal["duckdb", "spark"],
     typer.Option("--engine", help="Engine that computes signals; both give the same table."),
 ]
+AgainOption = Annotated[
+    bool, typer.Option("--again", help="Train a model even where nothing changed since the last.")
+]
 PageOption = Annotated[
     bool, typer.Option("--page", help="Also write a page, next to the other reports.")
 ]

@@ -7,6 +7,7 @@ import typer
 
 from pipeline.cli.options import (
     HERE,
+    AgainOption,
     AsOfOption,
     DataOption,
     EngineOption,
@@ -111,8 +112,11 @@ def run(
         typer.Option("--every-target", help="Do this for all targets of the project, in order."),
     ] = False,
     pages: PagesOption = "none",
+    again: AgainOption = False,
 ) -> None:
     """Do everything, from reading your tables to writing the pages.
+
+    Where what a model learns from did not change, none is trained.
 
     Stage, features, train, evaluate, promote, score, report; `tenure flow` prints each step.
 
@@ -128,7 +132,8 @@ def run(
         )
     workspace, chosen = open_project(project, target, data, engine)
     targets = workspace.project.targets if every_target else (chosen,)
-    runs = run_flows(workspace, targets, Story(quiet=as_json), day_of(as_of), pages)
+    story = Story(quiet=as_json)
+    runs = run_flows(workspace, targets, story, day_of(as_of), pages, is_again=again)
     if as_json:
         by_target = {each.name: _run_json(run) for each, run in zip(targets, runs, strict=True)}
         print_json(by_target if every_target else by_target[chosen.name])

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pandas as pd
@@ -20,8 +20,11 @@ from pipeline.config import config_from_text, config_hash, config_text, hash_of_
 from pipeline.config.schema import Project, Target
 from pipeline.ledger import KEPT_STATES, run_rows
 from pipeline.storage import Store
-from pipeline.tracking import client
+from pipeline.tracking import client, version_folder
 from pipeline.workspace import Workspace
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 CONFIGURATIONS = "configurations"
 _AGAIN = "Score again: runs published from now on record it."
@@ -217,7 +220,7 @@ def past_bundle(workspace: Workspace, target: Target, run: PastRun) -> Bundle:
     registered = tracker.search_model_versions(f"name='{name}'")
     wanted = tuple(run.row[key] for key in ("model_version", "calibrator_version", "scale_version"))
     for entry in sorted(registered, key=lambda each: -int(each.version)):
-        bundle = _registered_bundle(name, str(entry.version), str(run.row["basis"]))
+        bundle = _registered_bundle(tracker, name, str(entry.version), str(run.row["basis"]))
         if (
             bundle is not None
             and (bundle.model_version, bundle.calibrator_version, bundle.scale.version) == wanted
@@ -230,18 +233,16 @@ def past_bundle(workspace: Workspace, target: Target, run: PastRun) -> Bundle:
     )
 
 
-def _registered_bundle(name: str, version: str, basis: str) -> Bundle | None:
+def _registered_bundle(
+    tracker: "MlflowClient", name: str, version: str, basis: str
+) -> Bundle | None:
     """A registered bundle with the basis that a run published; None where it has none or its files
     are gone.
     """
     import mlflow
 
     try:
-        bundle = read_bundle(
-            Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{version}"))
-            / "artifacts"
-            / "bundle"
-        )
+        bundle = read_bundle(version_folder(tracker, name, version) / "artifacts" / "bundle")
     except (OSError, ArtifactMismatch, mlflow.exceptions.MlflowException):
         return None
     if basis == "scorecard" and bundle.scorecard is None:

@@ -365,13 +365,25 @@ def drop_old_runs(workspace: Workspace, target: str, as_of: pd.Timestamp) -> dic
 
 def keep_tidy(workspace: Workspace) -> None:
     """Remove what no reader needs any more: of tables that are replayed the versions older than
-    `[store] replay_days`, of others all but what a command that runs now may be reading.
+    `[store] replay_days`, of others all but what a command that runs now may be reading. Pages that
+    a person asked for go when they are as old.
     """
     store = workspace.store
     for table in store.tables():
         is_replayed = _kept(store, table).is_replayed
         days = workspace.project.store.replay_days if is_replayed else READERS_DAYS
         store.keep_versions(table, days)
+    oldest = pd.Timestamp(workspace.now - timedelta(days=workspace.project.store.replay_days))
+    for page in _single_pages(workspace.folder / "reports"):
+        if pd.Timestamp(page.stat().st_mtime, unit="s") < oldest:
+            page.unlink()
+
+
+def _single_pages(folder: Path) -> Iterator[Path]:
+    """Pages of one account and of earlier dates: a person asked for them, no run draws them."""
+    for page in sorted(folder.glob("*/*/**/*")):
+        if page.is_file():
+            yield page
 
 
 def first_kept(workspace: Workspace, as_of: pd.Timestamp) -> pd.Timestamp | None:

@@ -32,6 +32,7 @@ from pipeline.tracking import (
     experiment_id,
     log_training_rows,
     log_trials,
+    version_folder,
 )
 from pipeline.workspace import Workspace
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 BASELINES = "baselines"
 RESEEDED = "reseeded"
 EVALUATION = "evaluation.json"
+MODEL_VERSION = "model_version"
 EXAMPLE_ROWS = 3
 """Rows kept beside a registered model to show what it reads."""
 
@@ -78,14 +80,31 @@ class RegisteredModel:
     """What its runs are found by."""
 
     @property
+    def run_name(self) -> str:
+        """Name of the runs that register its versions."""
+        return f"train {self.short_name}"
+
+    @property
     def is_in_use(self) -> bool:
         """Whether one of its versions is."""
-        return alias_version(self.tracker, self.name, CHAMPION) is not None
+        return self.number_of(CHAMPION) is not None
+
+    def number_of(self, alias: str) -> str | None:
+        """Number of the version behind an alias, or None."""
+        entry = alias_version(self.tracker, self.name, alias)
+        return None if entry is None else str(entry.version)
 
     def load(self, alias: str) -> Version | None:
-        """The version behind an alias, or None."""
+        """The version behind an alias, or None; the one in use with what is published of it."""
         entry = alias_version(self.tracker, self.name, alias)
-        return None if entry is None else _read(self.name, entry)
+        if entry is None:
+            return None
+        version = _read(self, entry)
+        basis = entry.tags.get("published_basis", version.bundle.basis)
+        # A candidate is judged as what it is, also while its scorecard is in use.
+        if alias != CHAMPION or basis == version.bundle.basis:
+            return version
+        return replace(version, bundle=replace(version.bundle, basis=basis))
 
     def need(self, alias: str, next_step: str = "") -> Version:
         """As `load`, or an error with the next step: without a model in use the caller's, without a
@@ -244,7 +263,7 @@ def register(
     )
     beside = {**(baselines or {}), **({} if reseeded is None else {RESEEDED: reseeded})}
     with (
-        mlflow.start_run(experiment_id=experiment, run_name=f"train {models.short_name}") as run,
+        mlflow.start_run(experiment_id=experiment, run_name=models.run_name) as run,
         tempfile.TemporaryDirectory() as aside,
     ):
         folder = Path(aside)
@@ -275,6 +294,7 @@ def register(
         models.tag(
             number,
             run_id=run.info.run_id,
+            **{MODEL_VERSION: bundle.model_version},
             is_out_of_time=str(bundle.facts.get("is_out_of_time", True)).lower(),
         )
     models.tracker.set_registered_model_alias(models.name, CHALLENGER, number)
@@ -304,14 +324,9 @@ def signature(bundle: Bundle) -> Any:
     return ModelSignature(inputs=Schema(list(inputs)), outputs=Schema(list(returned)))
 
 
-def _read(name: str, entry: Any) -> Version:
-    import mlflow
-
-    folder = Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{entry.version}"))
+def _read(models: RegisteredModel, entry: Any) -> Version:
+    folder = version_folder(models.tracker, models.name, str(entry.version))
     bundle = read_bundle(folder / "artifacts" / "bundle")
-    basis = entry.tags.get("published_basis", bundle.basis)
-    if basis != bundle.basis:
-        bundle = replace(bundle, basis=basis)
     kept = folder / "artifacts" / BASELINES
     beside = (
         {part.name: read_model(part) for part in sorted(kept.iterdir()) if part.is_dir()}

@@ -37,7 +37,14 @@ from pipeline.jobs.report import (
 )
 from pipeline.jobs.score import PublishedRun
 from pipeline.jobs.stage import load_staged
-from pipeline.ledger import chosen_run, current_run, roll_back, run_before, run_history
+from pipeline.ledger import (
+    chosen_run,
+    current_run,
+    roll_back,
+    run_before,
+    run_history,
+    run_rows,
+)
 from pipeline.tracking import CHAMPION
 from pipeline.workspace import Workspace
 
@@ -75,7 +82,10 @@ def roll_back_run(workspace: Workspace, run_id: str) -> RolledBack:
     pages.drawn += drawn
     pages.draw_single_pages()
     pages.draw_accounts(published.scores["account_id"], briefs)
-    pages.draw_dated_folders(superseded)
+    runs = run_rows(workspace.store)
+    taken_back = runs["run_id"][(runs["target"] == target.name) & (runs["state"] == "superseded")]
+    # Not only those of this call: one that was killed after the ledger was written is gone on with.
+    pages.draw_dated_folders([*taken_back])
     in_use = load_version(workspace, target, CHAMPION)
     return RolledBack(
         run=row,
@@ -174,7 +184,7 @@ class _Pages:
                 )
                 write_account_page(self.workspace, self.target, explained)
 
-    def draw_dated_folders(self, superseded: Collection[str]) -> None:
+    def draw_dated_folders(self, taken_back: Collection[str]) -> None:
         """Folders of earlier dates that show a run taken back: of the run that readers see of that
         date now, or none.
         """
@@ -182,7 +192,7 @@ class _Pages:
         current = current_run(self.workspace.store, self.target.name) or {}
         for folder in sorted(p for p in self.folder.glob("????-??-??") if p.is_dir()):
             texts = [page.read_text(encoding="utf-8") for page in folder.rglob("*.html")]
-            if not any(run_id in text for text in texts for run_id in superseded):
+            if not any(run_id in text for text in texts for run_id in taken_back):
                 continue
             shutil.rmtree(folder)
             self.removed.append(folder)

@@ -23,12 +23,18 @@ from pipeline.jobs.model_page import health_event_words
 from pipeline.jobs.prepare import TrainingCounts, prepare_training
 from pipeline.jobs.promote import candidate_advice, promote_target
 from pipeline.jobs.recalibrate import recalibrate_target
-from pipeline.jobs.registry import is_in_use, need_version, registered_model
+from pipeline.jobs.registry import (
+    Version,
+    is_in_use,
+    load_version,
+    need_version,
+    registered_model,
+)
 from pipeline.jobs.report import NO_BRIEFS, Briefs, write_reports
 from pipeline.jobs.score import PublishedRun, score_target
 from pipeline.jobs.stage import stage_sources
-from pipeline.jobs.train import Trained, register_scorecard, train_target
-from pipeline.tracking import CHALLENGER
+from pipeline.jobs.train import Trained, register_scorecard, train_if_changed, train_target
+from pipeline.tracking import CHALLENGER, CHAMPION
 from pipeline.workspace import Workspace
 
 Say = Callable[[str, str], None]
@@ -52,8 +58,12 @@ class TargetRun:
     target: Target
     say: Say
     as_of: date | None
-    trained: Trained | None = None
-    """None where too few left to train a model."""
+    is_again: bool = False
+    """Whether a model is trained although nothing changed."""
+    candidate: Trained | Version | None = None
+    """What was trained, or the version that the same inputs made before; None where too few left to
+    train a model.
+    """
     evaluation: VersionEvaluation | None = None
     refused: str | None = None
     """Why the candidate is not in use, if so."""
@@ -78,26 +88,43 @@ def build_features(run: Preparation) -> None:
 
 def train(run: TargetRun) -> None:
     """Train a candidate, or publish the scorecard where too few left to train one."""
+    training = train_target if run.is_again else train_if_changed
     try:
-        run.trained = train_target(run.workspace, run.target)
+        run.candidate = training(run.workspace, run.target)
     except TooFewEvents as few:
         run.refused = _publish_scorecard(run.workspace, run.target, run.say, few)
         return
-    tell_training(run.say, run.target, run.trained)
+    tell_training(run.say, run.target, run.candidate)
 
 
 def evaluate(run: TargetRun) -> None:
     """Judge the candidate, where there is one."""
-    if run.trained is None:
+    if run.candidate is None:
         return
+    if _is_used_version(run):
+        assert isinstance(run.candidate, Version)
+        kept = latest_evaluation(run.workspace, run.target, run.candidate.bundle.model_version)
+        if kept is not None:
+            run.evaluation = kept
+            return
     run.evaluation = evaluate_target(run.workspace, run.target)
     tell_evaluation(run.say, run.evaluation)
 
 
 def promote(run: TargetRun) -> None:
     """Put the candidate to use, where there is one and its gates let it."""
-    if run.trained is not None:
+    in_use = load_version(run.workspace, run.target, CHAMPION) if _is_used_version(run) else None
+    if in_use is not None and in_use.bundle.basis == "calibrated":
+        run.say("promote", "the model in use stays.")
+    elif run.candidate is not None:
         run.refused = _promote(run.workspace, run.target, run.say)
+
+
+def _is_used_version(run: TargetRun) -> bool:
+    """Whether the candidate was made before and put to use, itself or its scorecard."""
+    if not isinstance(run.candidate, Version):
+        return False
+    return registered_model(run.workspace, run.target).number_of(CHAMPION) == run.candidate.number
 
 
 def score(run: TargetRun) -> None:
@@ -240,8 +267,15 @@ def tell_features(say: Say, target: Target, counts: TrainingCounts) -> None:
     )
 
 
-def tell_training(say: Say, target: Target, trained: Trained) -> None:
+def tell_training(say: Say, target: Target, trained: Trained | Version) -> None:
     """What was chosen, and on what."""
+    if isinstance(trained, Version):
+        say(
+            "train",
+            f"nothing changed since version {trained.number}: the same rows, settings and"
+            " libraries; --again trains anew",
+        )
+        return
     training = trained.bundle.model.training
     say(
         "train",

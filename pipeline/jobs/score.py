@@ -33,6 +33,7 @@ from pipeline.jobs.distribution import refuse_shift, shift_since
 from pipeline.jobs.driver_rows import DRIVERS
 from pipeline.jobs.features import BEFORE_DAYS, build_scoring, data_until, latest_anchored_date
 from pipeline.jobs.freshness import SourceState, covered_shares, freshness
+from pipeline.jobs.old_models import drop_old_versions
 from pipeline.jobs.pages import put_back, set_aside
 from pipeline.jobs.past_runs import keep_configuration
 from pipeline.jobs.portfolio import portfolio
@@ -490,6 +491,7 @@ def _publish(
     with _with_its_pages(workspace, target, current, as_of):
         run = append_run(store, {**run, "published_at": workspace.moment()})
     drop_old_runs(workspace, target.name, as_of)
+    drop_old_versions(workspace, target)
     keep_tidy(workspace)
     before = None if previous is None else json.loads(previous["counts"])
     reasons, why = (pd.concat(parts, ignore_index=True) for parts in (scoring.reasons, scoring.why))

@@ -3,6 +3,8 @@
 A target's features in the store and a table that was read take the same way.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -31,11 +33,15 @@ from models.training import TrainingResult, train
 from pipeline.config import config_hash
 from pipeline.config.schema import Objective, ScaleAnchors, Target, Training
 from pipeline.jobs.in_use import InUse, target_in_use
-from pipeline.jobs.prepare import load_training
-from pipeline.jobs.registry import RegisteredModel, register, registered_model
+from pipeline.jobs.prepare import FeatureSet, load_training
+from pipeline.jobs.registry import RegisteredModel, Version, register, registered_model
 from pipeline.jobs.search import searching
-from pipeline.tracking import CHAMPION
+from pipeline.libraries import library_versions
+from pipeline.tracking import CHALLENGER, CHAMPION
 from pipeline.workspace import Workspace, describe_target, target_rule
+
+INPUTS = "inputs"
+"""The fact of a version that says what it was made of."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +137,45 @@ def train_target(workspace: Workspace, target: Target) -> Trained:
         When a signal nearly tells the label alone.
     """
     rows, feature_set, _ = load_training(workspace, target)
+    return _train(workspace, learning_task(workspace, target), rows, feature_set)
+
+
+def train_if_changed(workspace: Workspace, target: Target) -> Trained | Version:
+    """As `train_target`; the candidate there is where the same inputs made it, since they would
+    make it again.
+    """
+    rows, feature_set, _ = load_training(workspace, target)
     task = learning_task(workspace, target)
+    candidate = task.models.load(CHALLENGER)
+    if candidate is not None and candidate.bundle.facts.get(INPUTS) == _inputs(
+        task, rows, feature_set
+    ):
+        return candidate
+    return _train(workspace, task, rows, feature_set)
+
+
+def _inputs(task: LearningTask, rows: TrainingSet, feature_set: FeatureSet) -> str:
+    """A digest of all that a candidate is made of: rows and cards, what the project file says of
+    learning, and the libraries.
+
+    The model in use is none of it, although its scale goes on: else each promotion would ask for
+    another training, and that for another promotion.
+    """
+    facts = {
+        "rows": rows.fingerprint(),
+        "choices": dict(feature_set.choices),
+        "target": dict(task.facts),
+        "plan": asdict(task.plan),
+        "training": asdict(task.training),
+        "scale": asdict(task.scale),
+        "libraries": library_versions(),
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _train(
+    workspace: Workspace, task: LearningTask, rows: TrainingSet, feature_set: FeatureSet
+) -> Trained:
     learned = learn(task, rows, target_in_use(task.models.load(CHAMPION), rows.test))
     facts = {
         "train_dates": list(feature_set.train_dates),
@@ -139,6 +183,7 @@ def train_target(workspace: Workspace, target: Target) -> Trained:
         "config_hash": config_hash(workspace.project),
         "project": workspace.project.name,
         "currency": workspace.project.currency,
+        INPUTS: _inputs(task, rows, feature_set),
     }
     return register_learned(task, learned, rows, feature_set.choices, facts)
 
