@@ -7,7 +7,8 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,44 @@ def skip_or_fail(capability: str, reason: str) -> None:
     if capability in REQUIRED:
         pytest.fail(f"TENURE_REQUIRE names {capability}, but {reason}", pytrace=False)
     pytest.skip(f"{capability}: {reason}")
+
+
+COUNTS = "counts"
+
+
+@pytest.fixture
+def tally(record_property: Callable[[str, object], None]) -> Iterator[Callable[..., None]]:
+    """`tally("damages", tried=13, clear=13)`: a row of the tables that stand below the test report;
+    counts of one name are added up.
+    """
+    rows: dict[str, Counter[str]] = {}
+
+    def add(what: str, **counts: int) -> None:
+        # Counter's `+` would lose the noughts, which are the point.
+        rows.setdefault(what, Counter()).update(counts)
+
+    yield add
+    record_property(COUNTS, {what: dict(counts) for what, counts in rows.items()})
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """One table for each set of columns that tests counted."""
+    tables: dict[tuple[str, ...], dict[str, Counter[str]]] = {}
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if getattr(report, "when", None) != "teardown":
+                continue
+            for name, rows in report.user_properties:
+                for what, counts in rows.items() if name == COUNTS else ():
+                    table = tables.setdefault(tuple(counts), {})
+                    table.setdefault(what, Counter()).update(counts)
+    for columns, table in tables.items():
+        width = max(map(len, table))
+        terminalreporter.section("counted by attack")
+        terminalreporter.line(f"{'':<{width}}" + "".join(f"{each:>12}" for each in columns))
+        for what, counts in sorted(table.items()):
+            cells = "".join(f"{counts[each]:>12,}" for each in columns)
+            terminalreporter.line(f"{what:<{width}}{cells}")
 
 
 @pytest.fixture

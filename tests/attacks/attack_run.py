@@ -7,11 +7,12 @@ import sys
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from pipeline.cli import main
 
+Tally = Callable[..., None]
 NOT_FORESEEN = "This is not foreseen"
 
 
@@ -86,8 +87,10 @@ class Count:
     classes: Mapping[str, int]
     bad: Mapping[str, str]
 
-    def __str__(self) -> str:
-        return ", ".join(f"{name} {self.classes.get(name, 0)}" for name in CLASSES)
+    def row(self) -> dict[str, int]:
+        """Columns of the table of counts."""
+        tried = sum(self.classes.values())
+        return {"tried": tried} | {name: self.classes.get(name, 0) for name in CLASSES}
 
 
 CLASSES = ("clear", "unclear", "traceback", "silent")

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from attack_run import Attacked, counted, run_command
+from attack_run import Attacked, Tally, counted, run_command
 
 from features.errors import StoreError
 from models.bundle import LARGEST_MODEL, Bundle, unpack_bundle, write_bundle
@@ -93,9 +93,11 @@ def _copy(source: Path, target: Path) -> None:
     shutil.copy2(source, target)
 
 
-def test_damage_is_told_and_never_taken_for_nothing(damaged: dict[str, Attacked]) -> None:
+def test_damage_is_told_and_never_taken_for_nothing(
+    damaged: dict[str, Attacked], tally: Tally
+) -> None:
     count = counted(damaged)
-    print(f"\ndamages: tried {len(damaged)}, {count}")
+    tally("damages of store and MLflow", **count.row())
     assert not count.bad, count.bad
 
 
@@ -178,18 +180,22 @@ def packed_twice() -> bytes:
     return out.getvalue()
 
 
-def bomb(said: int | None = None) -> bytes:
-    """A gigabyte of nothing in a megabyte; `said` stands as its size."""
+def lying(packed_model: bytes, said: int) -> bytes:
+    """The same with `said` as the size of its last file."""
+    content = bytearray(packed_model)
+    place = packed_model.rindex(b"PK\x01\x02") + 24
+    content[place : place + 4] = struct.pack("<I", said)
+    return bytes(content)
+
+
+def bomb() -> bytes:
+    """More than a model may hold, of nothing, in a megabyte."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         with archive.open("bundle.json", "w", force_zip64=True) as entry:
             for _ in range(LARGEST_MODEL // 2**20 + 8):
                 entry.write(bytes(2**20))
-    content = bytearray(out.getvalue())
-    if said is not None:
-        place = bytes(content).rindex(b"PK\x01\x02") + 24
-        content[place : place + 4] = struct.pack("<I", said)
-    return bytes(content)
+    return out.getvalue()
 
 
 def stranger() -> bytes:
@@ -210,6 +216,7 @@ def stranger() -> bytes:
         )
 
 
+BOMB = bomb()
 IMPORTS = {
     "empty": b"",
     "no zip": b"model",
@@ -237,14 +244,14 @@ IMPORTS = {
     "ten thousand files": packed({f"model/{place}": b"" for place in range(10_000)}),
     "the same file twice": packed_twice(),
     "a folder for a file": packed({"bundle.json/": b""}),
-    "a bomb": bomb(),
-    "a bomb that lies about its size": bomb(said=100),
+    "a bomb": BOMB,
+    "a bomb that lies about its size": lying(BOMB, 100),
     "a file that no hash speaks of": stranger(),
     "nul in a name": packed({"bundle.json": b"{}"}).replace(b"bundle.json", b"bundle\0json"),
 }
 
 
-def test_model_files_that_are_none_are_refused_in_words(tmp_path: Path) -> None:
+def test_model_files_that_are_none_are_refused_in_words(tmp_path: Path, tally: Tally) -> None:
     answers = {}
     for place, (what, content) in enumerate(IMPORTS.items()):
         file = tmp_path / f"{place}.zip"
@@ -257,6 +264,6 @@ def test_model_files_that_are_none_are_refused_in_words(tmp_path: Path) -> None:
             answers[what] = Attacked(ours.exit_code, "", one_line(ours))
         assert not (tmp_path / f"{place}").exists(), what
     count = counted(answers)
-    print(f"\nmodel files: tried {len(answers)}, {count}")
+    tally("model files that are none", **count.row())
     assert not count.bad, count.bad
     assert not (tmp_path.parent / "evil.txt").exists()

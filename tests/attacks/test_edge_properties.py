@@ -5,8 +5,9 @@ from datetime import date
 from urllib.parse import quote
 
 import pytest
+from attack_run import Tally
 from hostile_words import EVENTS, IDS, NAMES, OBEYED
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from features.errors import ContractError
@@ -168,24 +169,25 @@ ADDRESSES = (
 )
 
 
-@settings(max_examples=60)
-@given(SECRETS)
-@example("p@ss/w?rd#1")
-@example("hunter2 hunter3")
-@example("'0000123")
-@example(",;&0000123")
-@example("quo\"te'd@word")
-@example("12345678")
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(secret=SECRETS)
+@example(secret="p@ss/w?rd#1")
+@example(secret="hunter2 hunter3")
+@example(secret="'0000123")
+@example(secret=",;&0000123")
+@example(secret="quo\"te'd@word")
+@example(secret="12345678")
 @pytest.mark.parametrize("address", ADDRESSES)
-def test_no_address_shows_its_password(address: str, secret: str) -> None:
+def test_no_address_shows_its_password(address: str, secret: str, tally: Tally) -> None:
     for written in (secret, quote(secret, safe="")):
         location = address.format(written)
         shown = shown_location(location)
-        assert secret not in shown and written not in shown
         # A user alone is none: nobody can tell that it was meant as a password.
         assert has_secret(location) or "//{}@" in address
         said = said_of_address(location, f'connection to "{location}" failed: bad "{written}"')
-        assert secret not in said and written not in said
+        printed = any(word in text for word in (secret, written) for text in (shown, said))
+        tally("passwords in addresses", tried=1, printed=int(printed))
+        assert not printed, (shown, said)
 
 
 @settings(max_examples=60)

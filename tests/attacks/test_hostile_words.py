@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from attack_run import Attacked, run_command, through
+from attack_run import Attacked, Tally, run_command, through
 from hostile_words import EVENTS, IDS, NAMES, OBEYED
 
 from pipeline.edge.text import visible
@@ -85,7 +85,7 @@ def test_a_misspelt_option_is_still_told(hostile_company: Path) -> None:
     assert answer.code == 2 and "--jsn" in answer.err
 
 
-def test_pages_and_tables_hold_words_as_text(hostile_company: Path) -> None:
+def test_pages_and_tables_hold_words_as_text(hostile_company: Path, tally: Tally) -> None:
     """Every file under reports: nothing a browser or a spreadsheet would obey."""
     files = [file for file in (hostile_company / "reports").rglob("*") if file.is_file()]
     assert {file.suffix for file in files} >= {".html", ".csv", ".md"}
@@ -99,7 +99,8 @@ def test_pages_and_tables_hold_words_as_text(hostile_company: Path) -> None:
             assert "<img src=x" not in text and "<script>alert" not in text, file.name
             assert not re.search(r"<[^>]+\son\w+\s*=", text), file.name
             got_through += text.count("<script>alert") + tags.count("iframe")
-    print(f"\npayloads: tried {len(PAYLOADS)}, files looked at {len(files)}, through {got_through}")
+    tally("payloads in pages, tables and commands", tried=len(PAYLOADS), through=got_through)
+    assert not got_through
 
 
 def test_no_cell_of_the_worklist_is_a_formula(hostile_company: Path) -> None:

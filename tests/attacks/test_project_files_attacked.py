@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
-from attack_run import Attacked, counted, run_command
+from attack_run import Attacked, Tally, counted, run_command
 
 from pipeline.config.schema import Project
 
@@ -135,21 +135,25 @@ def asked(folder: Path, content: bytes) -> Attacked:
     return run_command("check", "--project", folder)
 
 
-def test_values_that_a_key_cannot_have_are_refused_with_their_line(folder: Path) -> None:
+def test_values_that_a_key_cannot_have_are_refused_with_their_line(
+    folder: Path, tally: Tally
+) -> None:
     files = mutated_keys()
     answers = {name: asked(folder, text.encode()) for name, text in files.items()}
     count = counted(answers, naming=r"tenure\.toml(:\d+)?: ")
-    print(f"\nproject files, values: tried {len(answers)}, {count}")
+    tally("values in project files", **count.row())
     assert len(answers) >= 200
     assert not count.bad, dict(list(count.bad.items())[:8])
     for name, answer in answers.items():
         assert all(len(line) < 1_500 for line in answer.err.splitlines()), name
 
 
-def test_damaged_text_of_a_project_file_never_ends_in_a_traceback(folder: Path) -> None:
+def test_damaged_text_of_a_project_file_never_ends_in_a_traceback(
+    folder: Path, tally: Tally
+) -> None:
     answers = {name: asked(folder, content) for name, content in damaged_files().items()}
     count = counted(answers)
-    print(f"\nproject files, text: tried {len(answers)}, {count}")
+    tally("damaged project files", **count.row())
     assert not count.bad, dict(list(count.bad.items())[:8])
 
 

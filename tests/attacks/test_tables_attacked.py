@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from attack_run import Attacked, counted
+from attack_run import Attacked, Tally, counted
 from hostile_words import EVENTS, IDS, NAMES
 
 from pipeline.config import read_project
@@ -186,16 +186,15 @@ def attack(folder: Path, name: str, content: bytes) -> Attacked:
     return staged(folder)
 
 
-def test_tables_are_staged_whole_or_refused_in_words(tmp_path: Path) -> None:
+def test_tables_are_staged_whole_or_refused_in_words(tmp_path: Path, tally: Tally) -> None:
     bad: dict[str, Attacked] = {}
     odd: dict[str, Attacked] = {}
     for place, (what, (name, content, must_refuse)) in enumerate(files().items()):
         answer = attack(tmp_path / str(place), name, content)
         (bad if must_refuse else odd)[what] = answer
     must, may = counted(bad), counted(odd, must_refuse=False)
-    refused = sum(answer.code != 0 for answer in odd.values())
-    print(f"\ntables that are none: tried {len(bad)}, {must}")
-    print(f"tables that are odd: tried {len(odd)}, {may} ({refused} of them refused)")
+    tally("tables that are none", **must.row())
+    tally("tables that are odd", **may.row())
     assert len(bad) + len(odd) >= 100
     assert not must.bad and not may.bad, {**must.bad, **may.bad}
 
@@ -254,7 +253,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(
     assert staged(tmp_path).code == 0
 
 
-def test_a_writer_in_a_loop_is_never_read_half(tmp_path: Path) -> None:
+def test_a_writer_in_a_loop_is_never_read_half(tmp_path: Path, tally: Tally) -> None:
     """Rows of one export only: all A, or all B, or a refusal."""
     exports = [ROWS.assign(account_id=each).to_csv(index=False).encode() for each in ("AA", "BB")]
     file = project_of(tmp_path, "u.csv", exports[0])
@@ -288,5 +287,5 @@ def test_a_writer_in_a_loop_is_never_read_half(tmp_path: Path) -> None:
     finally:
         stop.set()
         writer.join()
-    print(f"\na file rewritten in a loop: 12 readings, {whole} whole, {mixed} mixed")
+    tally("readings of a file that is rewritten in a loop", tried=12, mixed=mixed)
     assert mixed == 0

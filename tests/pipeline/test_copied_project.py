@@ -43,7 +43,7 @@ def test_training_in_a_copy_does_not_write_into_the_original(
     TABLE.to_csv(tmp_path / "left.csv", index=False)
     for command in (
         ("table", "train", tmp_path / "left.csv", "--label", "left", "--account", "account"),
-        ("train",),
+        ("train", "--again"),
         ("evaluate",),
     ):
         answer = tenure(*command, "--project", copy)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.compute as pc
 import pytest
-from attack_run import run_command
+from attack_run import Tally, run_command
 from deltalake import write_deltalake
 from everywhere import files_with
 from small_company import Company
@@ -171,7 +171,7 @@ def test_no_log_holds_a_value_of_a_column(planted: Path) -> None:
             assert '\\"minValues\\":{}' in entry.read_text() or '"add"' not in entry.read_text()
 
 
-def test_forgotten_accounts_are_in_no_file(copied: Path) -> None:
+def test_forgotten_accounts_are_in_no_file(copied: Path, tally: Tally) -> None:
     """By id, and by name where nobody has an id at hand; one had left before the first score."""
     known = victims(copied)
     before = left_of(copied, known)
@@ -186,22 +186,32 @@ def test_forgotten_accounts_are_in_no_file(copied: Path) -> None:
 
     left = left_of(copied, known)
 
-    print(f"\nidentifiers: {3 * len(known)} in {len(before)} files, left in {len(left)} files")
+    tally(
+        "identifiers after `forget`", tried=3 * len(known), files_before=len(before), left=len(left)
+    )
     assert not left
     scores = Store(copied / "store").read("scores")
     assert len(scores) and not scores["account_id"].isin(list(known)).any()
 
 
-def test_who_withdraws_consent_later_is_in_no_file(copied: Path) -> None:
+def test_who_withdraws_consent_later_is_in_no_file(copied: Path, tally: Tally) -> None:
     known, accounts = victims(copied), _table(copied, "accounts")
     withdrawn = accounts["account_id"].isin(list(known))
     assert accounts["parent_account_id"].isin(list(known)).any()
+    before = left_of(copied, known)
     _replace(copied, "accounts", accounts.assign(consent=~withdrawn))
 
     done = run_command("score", *_on(copied))
 
     assert done.code == 0, done.err
-    assert not left_of(copied, known)
+    left = left_of(copied, known)
+    tally(
+        "identifiers after consent withdrawn",
+        tried=3 * len(known),
+        files_before=len(before),
+        left=len(left),
+    )
+    assert not left
     store = Store(copied / "store")
     version = store.version("staged_accounts")
     with connected() as connection:
