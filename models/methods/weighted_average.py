@@ -284,7 +284,7 @@ FOUR = (
         ("seats_used_share", "active_days_28d", "active_days_91d", "events_28d", "events_91d"),
     ),
     ("NPS", ("nps_182d",)),
-    ("pulse", ("pulse_91d",)),
+    ("pulse", ("pulse", "pulse_mean_364d")),
 )
 """Product set-up, product usage rate, net promoter score, account manager's pulse: four that most
 firms have.

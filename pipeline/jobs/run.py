@@ -3,6 +3,7 @@
 The order of the steps stands in `pipeline/flow.py`.
 """
 
+import difflib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +16,12 @@ from models.gates import CALIBRATED
 from models.health.words import anchor_words
 from models.target_words import TARGET_WORDS
 from pipeline.chain import HASH, SHOWN_DIGITS
-from pipeline.config.schema import Target
+from pipeline.config.schema import Project, Target
 from pipeline.engine.duckdb import Connection, connected
 from pipeline.evaluations import VersionEvaluation
 from pipeline.jobs.evaluate import evaluate_target, latest_evaluation
 from pipeline.jobs.model_page import health_event_words
-from pipeline.jobs.prepare import TrainingCounts, prepare_training
+from pipeline.jobs.prepare import TrainingCounts, feature_set, prepare_training
 from pipeline.jobs.promote import candidate_advice, promote_target
 from pipeline.jobs.recalibrate import recalibrate_target
 from pipeline.jobs.registry import (
@@ -84,6 +85,7 @@ def build_features(run: Preparation) -> None:
         refuse_bad_sources(run.workspace, run.connection, target)
         counts = prepare_training(run.workspace, run.connection, target)
         tell_features(run.say, target, counts)
+    refuse_unknown_signals(run.workspace, run.targets)
 
 
 def train(run: TargetRun) -> None:
@@ -146,6 +148,44 @@ def refuse_bad_sources(workspace: Workspace, connection: Connection, target: Tar
     from pipeline.checking import check_sources, refuse_training
 
     refuse_training(check_sources(workspace, connection, target))
+
+
+def refuse_unknown_signals(workspace: Workspace, targets: Sequence[Target]) -> None:
+    """Stop before training where actions, rules or parts of a counted score name a signal that no
+    target has: a misspelt one would count for nobody.
+
+    Raises
+    ------
+    ConfigError
+        Naming the table of the project file, the signal and the nearest ones.
+    """
+    columns = sorted(
+        {each.column for target in targets for each in feature_set(workspace, target).signals}
+    )
+    for table, names in named_signals(workspace.project).items():
+        for name in names:
+            if name not in columns:
+                close = difflib.get_close_matches(name, columns, n=3, cutoff=0.5)
+                nearest = f" Nearest: {', '.join(close)}." if close else ""
+                raise ConfigError(
+                    f"{table} names the signal {name!r}, which no target of this project has."
+                    f"{nearest} `tenure catalogue` lists all signals."
+                )
+
+
+def named_signals(project: Project) -> dict[str, tuple[str, ...]]:
+    """Table of the project file -> the signals that it names for counted scores."""
+    bench = project.bench
+    actions = [
+        name for each in project.actions for name in (each.signal, each.counted_from) if name
+    ]
+    rules = [condition.signal for rule in project.rules for condition in rule.when]
+    return {
+        "[[actions]]": tuple(actions),
+        "[[rules]]": tuple(rules),
+        "[bench.weights]": tuple(bench.weights),
+        "[bench] frequency, breadth or depth": (*bench.frequency, *bench.breadth, *bench.depth),
+    }
 
 
 def refuse_leaking_store(workspace: Workspace, target: Target) -> None:

@@ -17,6 +17,7 @@ from pipeline.jobs.bench import hindsight, with_segments
 from pipeline.jobs.bench_advice import bench_advice
 from pipeline.jobs.prepare import load_training
 from pipeline.jobs.registry import need_version
+from pipeline.jobs.run import refuse_unknown_signals
 from pipeline.jobs.stage import load_staged
 from pipeline.tracking import CHALLENGER
 
@@ -162,3 +163,33 @@ def test_what_only_the_bench_compares_leaves_the_configuration_s_hash(tmp_path: 
     before = config_hash(read_project(tmp_path))
     file.write_text(SMALLEST + DECLARED)
     assert config_hash(read_project(tmp_path)) == before
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (
+            '[[actions]]\nname = "used"\nsignal = "events_27d"\npoints = 5\n',
+            r"\[\[actions\]\] names the signal 'events_27d'.*Nearest: .*events_28d",
+        ),
+        (
+            '[[rules]]\nname = "calm"\npoints = -5\nwhen = [{ signal = "no_such", at_most = 1 }]\n',
+            r"\[\[rules\]\] names the signal 'no_such'",
+        ),
+        ("[bench]\nweights = { no_such = 100 }\n", r"\[bench.weights\] names the signal 'no_such'"),
+        (
+            '[bench]\ndepth = ["no_such"]\n',
+            "frequency, breadth or depth names the signal 'no_such'",
+        ),
+    ],
+)
+def test_a_name_that_is_no_signal_stops_the_run_before_training(
+    company_copy: Company, lines: str, said: str
+) -> None:
+    toml = company_copy.folder / "tenure.toml"
+    workspace, target = company_copy.workspace()
+    refuse_unknown_signals(workspace, [target])
+    toml.write_text(f"{toml.read_text()}\n{lines}")
+    workspace, target = company_copy.workspace()
+    with pytest.raises(ConfigError, match=said):
+        refuse_unknown_signals(workspace, [target])
