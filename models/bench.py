@@ -584,8 +584,8 @@ def recommend(table: pd.DataFrame) -> tuple[str, str]:
     )
     if chosen["method"] == CONSTANT:
         reason += (
-            " No method is shown to know more than the rate; more leavers or other signals are"
-            " needed to tell."
+            " No method is shown to know more than the rate; more accounts with the event or"
+            " other signals are needed to tell."
         )
     return str(chosen["method"]), reason
 

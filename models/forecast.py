@@ -48,7 +48,7 @@ def past_log_odds(model: Model, rows: TrainingSet, *, seed: int = 0) -> Floats:
     if not known.any():
         raise ContractError(
             "no past date can be predicted without its own outcome: too few dates, or too few"
-            " accounts left."
+            " accounts with the event."
         )
     labels = rows.labels[known]
     weights = np.full(len(labels), rows.keys["account_id"][known].nunique() / len(labels))

@@ -170,8 +170,8 @@ def _blocks(folds: Folds) -> tuple[Block, ...]:
     if not folds.is_temporal:
         raise TooFewEvents(
             "a ratio is judged on later dates than it was learned from, and there are too few dates"
-            " before the test to keep label windows apart, or too few accounts left. Add more dates"
-            " ([targets.dates]) and run `tenure features`."
+            " before the test to keep label windows apart, or too few accounts with the event."
+            " Add more dates ([targets.dates]) and run `tenure features`."
         )
     # One block may both tune and calibrate.
     return tuple(

@@ -102,7 +102,7 @@ def temporal_folds(keys: pd.DataFrame, count: int, labels: NDArray[np.int8]) -> 
         groups = _account_blocks(keys, labels, final)
         notes.append(
             f"validated on {len(groups)} groups of accounts, not out of time: there are too few"
-            " training dates to keep outcomes apart, or too few accounts left."
+            " training dates to keep outcomes apart, or too few accounts with the event."
         )
         return Folds(groups, groups, final, purged, False, leaving, tuple(notes))
     tuning, calibration = blocks[:-1], blocks[-1:]
@@ -110,12 +110,12 @@ def temporal_folds(keys: pd.DataFrame, count: int, labels: NDArray[np.int8]) -> 
         tuning = calibration
         notes.append(
             f"the same dates ({_span(blocks[0])}) were used for tuning and calibration; there were"
-            " too few dates or leavers for two sets."
+            " too few dates or accounts with the event for two sets."
         )
     elif len(blocks) < count:
         notes.append(
             f"validated on {len(blocks)} sets of dates instead of {count}: there is not enough"
-            f" history for more, or not {LEAVERS_PER_BLOCK} leaving accounts for each."
+            f" history for more, or not {LEAVERS_PER_BLOCK} accounts with the event for each."
         )
     return Folds(tuning, calibration, final, purged, True, leaving, tuple(notes))
 

@@ -47,6 +47,7 @@ from models.methods.base import Floats, mean_log_loss
 from models.model import ChanceAtDecision, Member, Model, at_decision, decides, references
 from models.plan import TrainingPlan
 from models.splits import Block, Folds, searched, temporal_folds, thinned
+from models.target_words import TARGET_WORDS
 from models.timing import CYCLE_AUC, TimingApart, apart, timing_of
 from models.tuning import (
     BlendSettings,
@@ -147,8 +148,8 @@ def train(
     if is_few:
         recipe, trials, facts = _few_events_recipe(training_set, folds, plan, timing)
         notes.append(
-            f"only {folds.leaving_accounts} accounts left in the training data, too few to tune a"
-            f" model with (that takes {plan.few_events_below}). Of"
+            f"only {folds.leaving_accounts} accounts {_past(target)} in the training data, too few"
+            f" to tune a model with (that takes {plan.few_events_below}). Of"
             f" {len(facts['candidates'])} simple methods, {facts['chosen']} did best."
         )
     else:
@@ -243,6 +244,11 @@ def _with_worthy_season(training_set: TrainingSet, folds: Folds) -> tuple[Traini
         "the time of year is left out: it hardly matters here (dates differ by"
         f" {spread:.2f} log-odds; it would count from {WORTH_TELLING})."
     ]
+
+
+def _past(target: Mapping[str, Any] | None) -> str:
+    """What accounts with the event did; a table says only that they had it."""
+    return TARGET_WORDS.get(str((target or {}).get("kind")), TARGET_WORDS["event"]).past
 
 
 def _timing(
@@ -482,7 +488,7 @@ class _Builder:
         pooled = ", all validation dates taken together" if is_few and len(self.blocks) > 1 else ""
         return [
             "calibration: a sigmoid, shrunk towards no correction because only"
-            f" {events} accounts left{pooled} (it takes {ENOUGH_EVENTS})."
+            f" {events} accounts {_past(self.target)}{pooled} (it takes {ENOUGH_EVENTS})."
         ]
 
     def build(

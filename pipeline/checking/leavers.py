@@ -15,6 +15,7 @@ from models.gates import FEWEST_TEST_EVENTS
 from models.intervals import auc_half_width
 from models.methods.cohort import LEAVERS_PER_SEGMENT
 from models.splits import temporal_folds
+from models.target_words import TARGET_WORDS, TargetWords
 from models.targets import CONTRACTUAL
 from pipeline.checking.evidence import EXAMPLES, LATEST, PAID, Evidence, view
 from pipeline.checking.report import DateCount, Finding, FoldCount
@@ -71,14 +72,15 @@ def count_leavers(evidence: Evidence) -> Leavers:
         )
         return Leavers((), (), None, None, (no_labels,))
     dates = _dates(evidence, is_dated=is_dated)
+    words = TARGET_WORDS[evidence.target.kind]
     leavers, stayers, accounts = _test_accounts(evidence)
     width = auc_half_width(EXPECTED_AUC, leavers, stayers)
     folds, untrainable = _folds(evidence)
     findings = [
-        *(rate_findings(dates) if is_dated else ()),
+        *(rate_findings(dates, words) if is_dated else ()),
         *_none_labelled(evidence, dates),
         *_never_labelled(evidence),
-        *width_finding(leavers, accounts, width),
+        *width_finding(leavers, accounts, width, words),
         *_long_terms(evidence),
         *_unseen_terms(evidence),
         *untrainable,
@@ -176,7 +178,9 @@ where l.label is not null order by 1, 2""").df()
     return tuple(counts), []
 
 
-def width_finding(leavers: int, accounts: int, width: float) -> Iterator[Finding]:
+def width_finding(
+    leavers: int, accounts: int, width: float, words: TargetWords
+) -> Iterator[Finding]:
     """What a test with so many leavers can show, and what it cannot, before anything is trained."""
     if math.isinf(width):
         yield Finding(
@@ -194,8 +198,8 @@ def width_finding(leavers: int, accounts: int, width: float) -> Iterator[Finding
         "; that is too few to test segments"
         if leavers < LEAVERS_PER_SEGMENT
         else (
-            f"; calibration by segment needs {LEAVERS_PER_SEGMENT} leavers in each, so at most "
-            f"{leavers // LEAVERS_PER_SEGMENT} segments"
+            f"; calibration by segment needs {LEAVERS_PER_SEGMENT} accounts that {words.past} in"
+            f" each, so at most {leavers // LEAVERS_PER_SEGMENT} segments"
         )
     )
     if leavers < FEWEST_TEST_EVENTS:
@@ -207,17 +211,17 @@ def width_finding(leavers: int, accounts: int, width: float) -> Iterator[Finding
         "interval-to-expect",
         "warn" if width > WIDE else "info",
         "",
-        f"{leavers:,} leavers in the test: an AUC of {EXPECTED_AUC} would be known to +-"
+        f"{leavers:,} accounts {words.past} in the test: an AUC of {EXPECTED_AUC} would be known to +-"
         f" {width:.2f}{segments}",
         "More test dates or a longer horizon narrow it; snapshots of one account are not new"
-        " leavers.",
+        " accounts.",
         leavers,
         accounts,
         "accounts",
     )
 
 
-def rate_findings(dates: Sequence[DateCount]) -> Iterator[Finding]:
+def rate_findings(dates: Sequence[DateCount], words: TargetWords) -> Iterator[Finding]:
     """Dates on which several times as many leave as on the dates around them, beyond chance.
 
     A table that ended, or ends that were all written on one day, make leavers of customers who
@@ -242,10 +246,10 @@ def rate_findings(dates: Sequence[DateCount]) -> Iterator[Finding]:
         "leaving-rate-jumps",
         "stop",
         "",
-        f"on {worst.period} {worst.leavers:,} of {worst.labelled:,} accounts leave"
+        f"on {worst.period} {worst.leavers:,} of {worst.labelled:,} accounts {words.verb}"
         f" ({worst.leavers / worst.labelled:.0%}), on the dates around it {usual:.1%}: a table that"
         " ended, or ends that were written in one go, look like this",
-        "Ask whether so many really left then. Else export the table again, or end the dates before"
+        f"Ask whether so many really {words.past} then. Else export the table again, or end the dates before"
         " (dates = { last = ... }, or data_until of the source).",
         worst.leavers,
         worst.labelled,

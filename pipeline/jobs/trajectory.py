@@ -252,8 +252,8 @@ def _projection(inputs: _TrajectoryInputs, ahead: int) -> tuple[Projected | None
     projector = fit_projector(pairs, inputs.bundle.scale)
     if np.isnan(projector.exponent):
         inputs.notes.append(
-            f"no chances of bands in {days} days: too few accounts left within {days} days of a"
-            " past date."
+            f"no chances of bands in {days} days: too few accounts with the event within {days}"
+            " days of a past date."
         )
     everyone = np.arange(len(panel.account_ids))
     return (

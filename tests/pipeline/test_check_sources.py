@@ -11,9 +11,11 @@ import pytest
 
 from features.errors import ConfigError, LeakageError
 from models.intervals import auc_half_width
+from models.target_words import TARGET_WORDS
 from pipeline.checking import CheckReport, check_sources, check_text, refuse_training
 from pipeline.checking.check import FINDINGS
-from pipeline.checking.leavers import width_finding
+from pipeline.checking.leavers import rate_findings, width_finding
+from pipeline.checking.report import DateCount
 from pipeline.engine.duckdb import Connection, connected
 from pipeline.simulate import WorldOptions, simulate, write_world
 from pipeline.storage import Store
@@ -310,8 +312,19 @@ def test_width_shrinks_with_leavers() -> None:
 def test_too_few_leavers_for_any_gate_are_told_before_training(
     leavers: int, published: bool
 ) -> None:
-    (finding,) = width_finding(leavers, 79, 0.4)
+    (finding,) = width_finding(leavers, 79, 0.4, TARGET_WORDS["churn"])
     assert ("the scorecard will be published" in finding.what) is published
+
+
+def test_findings_of_growth_speak_of_growth() -> None:
+    words = TARGET_WORDS["expansion"]
+    (finding,) = width_finding(137, 700, 0.1, words)
+    assert finding.what.startswith("137 accounts grew in the test: an AUC of")
+    usual = [DateCount(f"2025-0{month}-01", False, 100, 100, 5) for month in range(1, 8)]
+    jump = DateCount("2025-08-01", False, 100, 100, 90)
+    (rate,) = rate_findings([*usual, jump], words)
+    assert "90 of 100 accounts grow (90%)" in rate.what and "really grew then" in rate.todo
+    assert not any(word in finding.what + rate.what for word in ("leave", "left"))
 
 
 def test_every_finding_found_has_a_listed_name(
