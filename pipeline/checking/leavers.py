@@ -211,7 +211,8 @@ def width_finding(
         "interval-to-expect",
         "warn" if width > WIDE else "info",
         "",
-        f"{leavers:,} accounts {words.past} in the test: an AUC of {EXPECTED_AUC} would be known to +-"
+        f"{leavers:,} accounts {words.past} in the test: an AUC of {EXPECTED_AUC} would be known to"
+        " +-"
         f" {width:.2f}{segments}",
         "More test dates or a longer horizon narrow it; snapshots of one account are not new"
         " accounts.",
@@ -249,8 +250,8 @@ def rate_findings(dates: Sequence[DateCount], words: TargetWords) -> Iterator[Fi
         f"on {worst.period} {worst.leavers:,} of {worst.labelled:,} accounts {words.verb}"
         f" ({worst.leavers / worst.labelled:.0%}), on the dates around it {usual:.1%}: a table that"
         " ended, or ends that were written in one go, look like this",
-        f"Ask whether so many really {words.past} then. Else export the table again, or end the dates before"
-        " (dates = { last = ... }, or data_until of the source).",
+        f"Ask whether so many really {words.past} then. Else export the table again, or end the"
+        " dates before (dates = { last = ... }, or data_until of the source).",
         worst.leavers,
         worst.labelled,
         "accounts",

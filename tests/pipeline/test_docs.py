@@ -284,14 +284,18 @@ def test_capability_names_what_exists(row: list[str]) -> None:
     if state in ("works", "partly"):
         assert "`" in where, "say where"
     if state == "works":
-        assert "`" in test, "name its test"
+        assert "::" in test, "name the test whose name is the sentence that holds"
     if state in ("not yet", "out of scope"):
         assert (where, test) == ("-", "-")
     for named in re.findall(r"`([^`]+)`", f"{where} {test}"):
         if named.startswith("tenure "):
             assert_command_exists(named)
-        else:
-            assert (ROOT / named).is_file(), f"{named} does not exist"
+            continue
+        file, _, function = named.partition("::")
+        assert (ROOT / file).is_file(), f"{file} does not exist"
+        if function:
+            text = (ROOT / file).read_text(encoding="utf-8")
+            assert re.search(rf"^def {function}\(", text, re.M), f"{file} has no {function}"
 
 
 # --- the package
