@@ -594,6 +594,53 @@ _OF_CHANGES = {
 }
 
 
+_OF_ALERTS = {
+    "alert_id": "hash of target, account, rule and episode: the same reason has the same id",
+    "account_id": "the account; empty where the operator is told of a feed or a model",
+    "rule": "name of the rule",
+    "kind": "kind of the rule, or `operator`",
+    "episode": "date of the run at which it began",
+    "state": (
+        "`waiting` (for room in the owner's week), `open` (told), `acknowledged`, `snoozed`, `done`,"
+        " `suppressed` (another alert says that the score fell), `silenced` (true, and no news),"
+        " `closed` (by the data)"
+    ),
+    "owner": "who is told",
+    "reason": "why, in words",
+    "evidence": "JSON: the figures it rests on, and the edge at which it will be over",
+    "value_at_risk": "value per year times the chance of leaving",
+    "play": "what the rule proposes to do",
+    "due": "day by which the owner should have acted; null before it was told",
+    "as_of": "date of the run that gave it this state, or that the person saw",
+    "run_id": "that run",
+    "by": "`data`, or who acknowledged, snoozed or did it",
+    "note": "why it was closed or snoozed, and what people noted",
+    "until": "end of a snooze",
+    "told_on": "date of the run at which it was told last",
+    "telling": "how many times it was told",
+    "recorded_at": "when the row was written, UTC; the last row of an alert counts",
+}
+_OF_DELIVERIES = {
+    "key": "the message: header `Idempotency-Key` of a webhook, Message-ID of a mail",
+    "sender": "name of the sender",
+    "owner": "who it is for",
+    "account_id": "the account; empty for a digest of several",
+    "alerts": "JSON: alert_id and telling of each alert in it",
+    "as_of": "day of the message",
+    "state": "`sending` (written before it is handed over), `sent`, `failed`; the last row counts",
+    "attempts": "tries of that command",
+    "said": "why it failed, in words",
+    "recorded_at": "when the command started, UTC",
+}
+_OF_WATCH = {
+    "health": "score before the next run, as displayed; null without one",
+    "path": (
+        "points that customers' behaviour alone added up to since watching began; null where the run"
+        " was not trusted"
+    ),
+    "is_trusted": "whether later runs are compared with it: no source was stale",
+    "evaluated_at": "when its alerts were raised, UTC",
+}
 _OF_TRAJECTORY = {
     "movement": (
         "against the own past: `sudden_drop`, `slow_decline`, `rising`, `steady`, `unknown` (too"
@@ -640,6 +687,7 @@ def _of_trajectory() -> dict[str, str]:
 
 def tables() -> str:
     """The published tables, from the schemas that the jobs write."""
+    from pipeline.alerts.tables import ALERTS, DELIVERIES, WATCH
     from pipeline.jobs.changes import CHANGES
     from pipeline.jobs.driver_rows import DRIVERS
     from pipeline.jobs.monitor import COLUMNS as MONITOR
@@ -698,6 +746,21 @@ def tables() -> str:
             "A step of a night as it begins and as it ends; written by `tenure night`.",
             [(f.name, str(f.type)) for f in NIGHT_STEPS],
         ),
+        "alerts": (
+            (
+                "Append only: a row for every state of an alert, the last one counts; written by"
+                " `tenure alerts run`."
+            ),
+            [(n, str(t)) for n, t in ALERTS],
+        ),
+        "deliveries": (
+            "Append only: what became of each message of each sender.",
+            [(n, str(t)) for n, t in DELIVERIES],
+        ),
+        "alert_watch": (
+            ("What the next run is compared with: account x run; its rows make a run evaluated."),
+            [(n, str(t)) for n, t in WATCH],
+        ),
     }
     parts = []
     for name, (grain, columns) in published.items():
@@ -707,6 +770,9 @@ def tables() -> str:
             "past_scores": _OF_TRAJECTORY,
             "night_steps": _OF_NIGHT_STEPS,
             "monitor": _OF_MONITOR,
+            "alerts": _OF_ALERTS,
+            "deliveries": _OF_DELIVERIES,
+            "alert_watch": _OF_WATCH,
         }
         meanings = {**_COLUMNS, **own.get(name, {})}
         unknown = [c for c, _ in columns if c not in meanings]

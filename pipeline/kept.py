@@ -78,6 +78,9 @@ KEPT: tuple[Kept, ...] = (
     Kept("night_steps", runs=_RUN),
     Kept("monitor", runs=_RUN),
     Kept("changes", accounts=_WHOSE, runs=("from_run", "to_run")),
+    Kept("alerts", accounts=_WHOSE, runs=_RUN),
+    Kept("deliveries", accounts=_WHOSE),
+    Kept("alert_watch", accounts=_WHOSE, runs=_RUN),
     # Of the day on which `metrics` was asked.
     Kept("first_value", accounts=_WHOSE, dated="as_of"),
     Kept("stuck", accounts=_WHOSE, dated="as_of"),

@@ -114,9 +114,9 @@ class Night:
     ----------
     kinds
         Kinds of rules that may be asked; a stale source takes those that rest on it away.
-    is_silent
-        What holds now is not told: the first run, or a run with other settings. Facts are kept as
-        silenced, so that they are not news tomorrow.
+    facts_are_news
+        Not on the first run, nor where settings changed: what is true now was perhaps true before.
+        It is kept as silenced, so that it is not told tomorrow.
     """
 
     target: str
@@ -124,7 +124,7 @@ class Night:
     day: date
     now: datetime
     kinds: frozenset[str]
-    is_silent: bool = False
+    facts_are_news: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,14 +258,10 @@ def _opened(
                 counts["cooling"] += 1
                 continue
             owner = rule.to or str(account["owner"])
-            if night.is_silent:
-                if rule.kind in SCORE_KINDS:
-                    continue
-                state = SILENCED
-            elif rule.kind in SCORE_KINDS and (key[0], owner) in busy:
-                state = SUPPRESSED
+            if rule.kind in SCORE_KINDS:
+                state = SUPPRESSED if (key[0], owner) in busy else WAITING
             else:
-                state = WAITING
+                state = WAITING if night.facts_are_news else SILENCED
             counts[{WAITING: "opened"}.get(state, state)] += 1
             if state == WAITING and rule.kind in SCORE_KINDS:
                 busy.add((key[0], owner))

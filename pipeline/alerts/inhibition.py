@@ -4,7 +4,8 @@
 cause               what happens to alerts of accounts
 ==================  ===========================================================================
 stale source        rules that rest on it wait; the next good run is compared with the last one
-                    that could be trusted, so that what really happened is told then
+                    that could be trusted, so that what really happened is told then. A source with
+                    rows on few days holds no rule about the score up
 new model, level    the path does not move: only behaviour fires
 or scale
 new settings        as for a model; facts that are true now are not news
@@ -47,6 +48,8 @@ class Trust:
         No run was evaluated before.
     not_split
         Why the difference could not be split into causes; empty where it was.
+    score_is_whole
+        No source that the score rests on is stale.
     accounts, moved_by_data
         Accounts of the run, and those that late or corrected rows moved by a point or more.
     """
@@ -55,13 +58,14 @@ class Trust:
     markers: tuple[str, ...] = ()
     is_first: bool = False
     not_split: str = ""
+    score_is_whole: bool = True
     accounts: int = 0
     moved_by_data: int = 0
 
     @property
     def is_trusted(self) -> bool:
         """Whether the next run may be compared with this one."""
-        return not self.stale and not self.not_split
+        return self.score_is_whole and not self.not_split
 
     @property
     def has_new_settings(self) -> bool:
@@ -72,7 +76,8 @@ class Trust:
 def operator_alerts(
     history: Sequence[Alert], trust: Trust, night: Night, *, operator: str, silenced: int
 ) -> tuple[Alert, ...]:
-    """Rows about feeds and models: at most one new alert, and those that are over.
+    """Rows about feeds and models: new alerts, at most one about sources and one about what moved
+    the scores, and those that are over.
 
     Parameters
     ----------
@@ -86,10 +91,14 @@ def operator_alerts(
     going_on = [alert for alert in active if alert not in over]
     covered = {s for alert in going_on for s in alert.evidence.get("sources", ())}
     stale = {name: words for name, words in trust.stale.items() if name not in covered}
-    told = _message(trust, stale, silenced)
-    if told is not None:
-        rule, words = told
-        evidence = {"sources": sorted(stale), "silenced": silenced}
+    messages = [_of_stale(trust, stale, silenced)]
+    if trust.score_is_whole:
+        messages.append(_of_cause(trust, silenced))
+    for message in messages:
+        if message is None:
+            continue
+        rule, words = message
+        evidence = {"sources": sorted(stale) if rule == STALE else [], "silenced": silenced}
         alert = operator_alert(night, operator, rule, words, evidence)
         if alert.alert_id not in current:
             rows.append(alert)
@@ -156,16 +165,24 @@ def _closed(alert: Alert, night: Night) -> Alert:
     )
 
 
-def _message(trust: Trust, stale: Mapping[str, str], silenced: int) -> tuple[str, str] | None:
-    """Rule and words of tonight's message; None where there is nothing to say."""
-    if stale:
-        sources = "; ".join(f"{name}: {words}" for name, words in stale.items())
+def _of_stale(trust: Trust, stale: Mapping[str, str], silenced: int) -> tuple[str, str] | None:
+    """Rule and words about sources that were not stale before."""
+    if not stale:
+        return None
+    sources = "; ".join(f"{name}: {words}" for name, words in stale.items())
+    if trust.score_is_whole:
         return STALE, (
-            f"{sources}. Rules that rest on it wait until it is whole again."
-            f"{_instead(silenced)} Load the missing rows and run again."
+            f"{sources}. The score is read all the same: no night rests on it. Look whether rows"
+            " are missing."
         )
-    if trust.stale:
-        return None  # the outage was told on an earlier night
+    return STALE, (
+        f"{sources}. Rules that rest on it wait until it is whole again.{_instead(silenced)} Load"
+        " the missing rows and run again."
+    )
+
+
+def _of_cause(trust: Trust, silenced: int) -> tuple[str, str] | None:
+    """Rule and words about what moved scores, where no customer did."""
     if trust.not_split:
         return NOT_SPLIT, (
             f"why scores moved cannot be told: {trust.not_split}. No alert is raised from the score"

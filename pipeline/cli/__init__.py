@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import model, nightly, project, reports, scores, signals, table
+from pipeline.cli import alerts, model, nightly, project, reports, scores, signals, table
 from pipeline.cli.accounts import TakesAccount
 from pipeline.cli.moved import Commands
 from pipeline.edge.terminal import say
@@ -50,6 +50,7 @@ GROUPS: Mapping[str, tuple[Callable[..., None], ...]] = {
     "Outlook and hindsight": (
         reports.outcomes,
         reports.monitor,
+        reports.postmortem,
         reports.forecast,
         reports.trajectory,
         reports.pulse,
@@ -66,7 +67,14 @@ TABLE_COMMANDS: Mapping[str, Callable[..., None]] = {
     "promote": table.table_promote,
 }
 LEDGER_COMMANDS: Mapping[str, Callable[..., None]] = {"verify": nightly.ledger_verify}
-MODEL_GROUP = "Model"
+ALERT_COMMANDS: Mapping[str, Callable[..., None]] = {
+    "list": alerts.alerts_list,
+    "run": alerts.alerts_run,
+    "acknowledge": alerts.alerts_acknowledge,
+    "snooze": alerts.alerts_snooze,
+    "done": alerts.alerts_done,
+}
+MODEL_GROUP, SCORE_GROUP = "Model", "Scores"
 
 
 app = typer.Typer(
@@ -82,9 +90,10 @@ app = typer.Typer(
         " done, 1 fault, 2 wrong use, 3 refused by a gate."
     ),
 )
+_TAKE_ACCOUNTS = (scores.explain, scores.verify, scores.forget, reports.postmortem)
 for heading, commands in GROUPS.items():
     for command in commands:
-        takes_account = command in (scores.explain, scores.verify, scores.forget)
+        takes_account = command in _TAKE_ACCOUNTS
         app.command(rich_help_panel=heading, cls=TakesAccount if takes_account else None)(command)
 
 model_app = typer.Typer(
@@ -104,7 +113,14 @@ app.add_typer(table_app, name="table", rich_help_panel=MODEL_GROUP)
 ledger_app = typer.Typer(no_args_is_help=True, help="Check the record of what was published.")
 for name, command in LEDGER_COMMANDS.items():
     ledger_app.command(name)(command)
-app.add_typer(ledger_app, name="ledger", rich_help_panel="Scores")
+app.add_typer(ledger_app, name="ledger", rich_help_panel=SCORE_GROUP)
+
+alerts_app = typer.Typer(
+    no_args_is_help=True, help="Tell owners what changed with their accounts, once."
+)
+for name, command in ALERT_COMMANDS.items():
+    alerts_app.command(name)(command)
+app.add_typer(alerts_app, name="alerts", rich_help_panel=SCORE_GROUP)
 
 
 def _print_version(is_asked: bool) -> None:

@@ -1,5 +1,6 @@
 """Commands that look over all accounts, forward and back."""
 
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -201,3 +202,44 @@ def trajectory(
             TARGET_WORDS[chosen.kind].verb,
         )
     )
+
+
+def postmortem(
+    account: Annotated[
+        str | None,
+        typer.Argument(help="Account id or name that left; default: all that left in the month."),
+    ] = None,
+    month: Annotated[
+        datetime | None,
+        typer.Option(
+            "--month",
+            formats=["%Y-%m"],
+            metavar="YYYY-MM",
+            help="Month to report; default: the last whole one before the current run, of one"
+            " account the year before it.",
+        ),
+    ] = None,
+    project: ProjectOption = HERE,
+    target: TargetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say who was warned before each account left, and what it took.
+
+    First warning, days of notice, path of the score, what was known, what was tried, and the rule
+    that came nearest.
+
+    Example: tenure postmortem --month 2025-05
+    """
+    from pipeline.console import print_json
+    from pipeline.jobs.postmortem import post_mortems, span_of
+    from pipeline.reports.postmortem import account_lines, month_lines
+
+    workspace, chosen = open_project(project, target)
+    first, until = span_of(workspace, chosen, day_of(month), whole_year=account is not None)
+    lost = post_mortems(workspace, chosen, first, until, account)
+    if as_json:
+        print_json({"from": first, "until": until, "accounts": lost})
+        return
+    words = f"from {first} on and before {until}"
+    for line in account_lines(lost[0]) if account is not None else month_lines(lost, words):
+        say(line)

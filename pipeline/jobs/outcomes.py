@@ -544,3 +544,60 @@ def _months(followed: Sequence[_Followed]) -> tuple[tuple[str, Record], ...]:
         for month, part in months.items()
         if (combined := _together(part)) is not None
     )
+
+
+# --- accounts that left
+# ---------------------------------------------------------------------------------------
+
+RUNS_APART_DAYS = 28
+
+
+def lost_accounts(workspace: Workspace, target: Target, first: date, until: date) -> pd.DataFrame:
+    """Accounts of published runs that left from `first` on and before `until`, as is known now.
+
+    Runs of one month are asked for the first of them: who left was scored some weeks before, or
+    was never scored.
+
+    Returns
+    -------
+    DataFrame
+        account_id, left_at (where the event has no moment of its own the date of the first run
+        whose label says so), sorted by both.
+
+    Raises
+    ------
+    NotFound
+        When nothing was published for the target.
+    """
+    runs, _, _ = _runs(workspace, target)
+    if runs.empty:
+        raise nothing_published(target.name)
+    runs = runs[runs["as_of"] < pd.Timestamp(until)]
+    definitions, _ = _definitions(workspace, target, runs)
+    chosen: list[dict[str, Any]] = []
+    for run in runs.to_dict("records"):
+        apart = RUNS_APART_DAYS if chosen else 0
+        is_later = not chosen or (run["as_of"] - chosen[-1]["as_of"]).days >= apart
+        if run["config_hash"] in definitions and is_later:
+            chosen.append({str(key): value for key, value in run.items()})
+    pieces = []
+    with connected() as connection:
+        staged = load_staged(workspace, connection)
+        for described, then in definitions.items():
+            mine = [run for run in chosen if run["config_hash"] == described]
+            if not mine:
+                continue
+            rows = pd.concat([_published(workspace, run) for run in mine], ignore_index=True)
+            labels = _labels(workspace, connection, staged, then, rows)
+            rows = rows.merge(labels, on=["account_id", "as_of"], how="left")
+            rows = rows.assign(**_happened(then, rows))
+            pieces.append(rows[rows["left"]])
+    empty = pd.DataFrame({"account_id": [], "left_at": pd.Series(dtype="datetime64[us]")})
+    lost = pd.concat(pieces, ignore_index=True) if pieces else empty
+    if lost.empty:
+        return empty
+    lost = lost.assign(left_at=lost["left_at"].fillna(lost["as_of"]))
+    firsts = lost.groupby("account_id", as_index=False)["left_at"].min()
+    inside = (firsts["left_at"] >= pd.Timestamp(first)) & (firsts["left_at"] < pd.Timestamp(until))
+    left: pd.DataFrame = firsts[inside].sort_values(["left_at", "account_id"], ignore_index=True)
+    return left

@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.errors import ConfigError
@@ -26,7 +26,7 @@ from pipeline.alerts.episodes import (
     turn,
 )
 from pipeline.alerts.feeds import silence
-from pipeline.alerts.inhibition import STALE, Trust, operator_alerts, refusal
+from pipeline.alerts.inhibition import CHANGED, STALE, Trust, operator_alerts, refusal
 from pipeline.alerts.rules import DEFAULT_RULES, Edges, read_rule, rules_of
 from pipeline.alerts.watch import Watched, median, watched, watched_dates
 from pipeline.config.schema import AlertRule
@@ -298,8 +298,8 @@ def test_notice_and_payment_are_told_once_and_end_with_the_fact() -> None:
 
 
 def test_what_is_true_at_the_start_is_no_news() -> None:
-    seen = table([[60.0] * 6 + [38]], overdue_days=[30.0])
-    first = a_turn(seen, rules=DEFAULT_RULES, is_silent=True)
+    seen = table([[38.0]], overdue_days=[30.0])
+    first = a_turn(seen, rules=DEFAULT_RULES, facts_are_news=False)
     assert [(a.kind, a.state) for a in first] == [("payment", SILENCED)]
     assert a_turn(table([[60.0] * 7], overdue_days=[31.0]), first, DEFAULT_RULES) == ()
 
@@ -339,6 +339,7 @@ def test_most_urgent_are_told_and_the_rest_wait() -> None:
     assert {a.account_id: a.state for a in again} == {"A0": OPEN, "A2": OPEN}
 
 
+@settings(max_examples=20)
 @given(st.data())
 def test_budget_of_a_week_is_never_exceeded(data: st.DataObject) -> None:
     budget = data.draw(st.integers(1, 3))
@@ -361,7 +362,7 @@ def the_operators(trust: Trust, history: Sequence[Alert] = (), day: date = MONDA
 
 
 def test_outage_is_one_alert_until_rows_arrive() -> None:
-    stale = Trust(stale={"usage_events": "no new row since 28 May"})
+    stale = Trust(stale={"usage_events": "no new row since 28 May"}, score_is_whole=False)
     (alert,) = the_operators(stale)
     assert (alert.rule, alert.owner, alert.state) == (STALE, "ops", OPEN)
     assert "30 accounts moved far enough for an alert, and none was raised" in alert.reason
@@ -389,6 +390,12 @@ def test_each_cause_is_one_message_of_its_run(trust: Trust) -> None:
     ]  # the same run again: said already, and over
     tuesday = MONDAY + timedelta(days=1)
     assert [a.state for a in the_operators(Trust(stale={}), (alert,), tuesday)] == [CLOSED]
+
+
+def test_sparse_source_is_said_and_holds_nothing_up() -> None:
+    trust = Trust(stale={"milestones": "no new row"}, markers=("model a -> b",))
+    assert trust.is_trusted
+    assert [a.rule for a in the_operators(trust)] == [STALE, CHANGED]
 
 
 def test_few_late_rows_are_no_message() -> None:

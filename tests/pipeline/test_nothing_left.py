@@ -33,7 +33,9 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("features",),
     ("score", "--as-of", str(LONG_BEFORE)),
     ("score", "--as-of", str(BEFORE)),
+    ("alerts", "run"),
     ("score",),
+    ("alerts", "run"),
     ("changes",),
     ("trajectory",),
     ("forecast",),
@@ -127,6 +129,10 @@ def planted(company: Company, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert "[sources.invoices]\n" in text
     file.write_text(
         text.replace("[sources.invoices]\n", "[sources.invoices]\nmax_bad_share = 0.5\n")
+    )
+    file.write_text(
+        file.read_text()
+        + '\n[[alerting.senders]]\nname = "out"\nkind = "file"\npath = "reports/alerts.jsonl"\n'
     )
     there = list(known)[-1]
     for command in COMMANDS:
