@@ -9,6 +9,7 @@ from pipeline.staging.asking import questions_between
 # Every question there is; `[checks] accept` may name each.
 QUESTIONS = (
     "open-ends",
+    "starts-not-read",
     "ends-not-read",
     "ends-on-last-day",
     "request-taken-for-end",

@@ -29,7 +29,11 @@ def with_answers(connection: Connection, source: ProposedSource, base: Path) -> 
     """The source with every sure answer among its settings, and the open questions beside them."""
     answered: set[str] = set()
     for _ in range(MOST_ROUNDS):
-        questions = _questions(connection, source, base)
+        try:
+            questions = _questions(connection, source, base)
+        except ChurnError as error:
+            told = f"`check` will stop, since it cannot be staged as it is: {error}"
+            return replace(source, comments=(*source.comments, told))
         sure = next((q for q in questions if q.is_sure and q.name not in answered), None)
         if sure is None:
             words = _unknown_words(connection, source, base)
@@ -103,14 +107,9 @@ def drafted(source: ProposedSource) -> Source:
 def _questions(connection: Connection, source: ProposedSource, base: Path) -> tuple[Question, ...]:
     draft = drafted(source)
     with ExitStack() as resources:
-        try:
-            parts = _parts(connection, source, draft, base, resources)
-            opened = Opened(
-                source.name, CONTRACTS[source.contract], draft, tuple(parts), connection
-            )
-            return questions_of(opened)
-        except ChurnError:
-            return ()  # the table cannot be staged as proposed; `check` says why
+        parts = _parts(connection, source, draft, base, resources)
+        opened = Opened(source.name, CONTRACTS[source.contract], draft, tuple(parts), connection)
+        return questions_of(opened)
 
 
 def _unknown_words(connection: Connection, source: ProposedSource, base: Path) -> tuple[str, ...]:

@@ -151,6 +151,22 @@ def shared_key(tables: Sequence[SeenTable]) -> str | None:
     return max(fitting, key=rank, default=None)
 
 
+def with_own_id(tables: Sequence[SeenTable]) -> list[SeenTable]:
+    """The tables, of which one tells what accounts are and calls their id `id`, as interfaces do:
+    it is known as `account_id` there.
+    """
+    leading = [
+        (t, c)
+        for t in tables
+        if _says_account(t) and (c := find(t, "id")) is not None and c.distinct == t.rows
+    ]
+    if len(leading) != 1:
+        return list(tables)
+    table, own = leading[0]
+    columns = tuple(replace(c, short="account_id") if c is own else c for c in table.columns)
+    return [replace(t, columns=columns) if t is table else t for t in tables]
+
+
 def with_own_keys(
     connection: Connection, tables: Sequence[SeenTable], key: tuple[str, ...]
 ) -> tuple[list[SeenTable], list[str]]:
@@ -187,7 +203,10 @@ def _same_values(
     """The column that shares most of its values with an account column of another table."""
     best: tuple[SeenColumn, SeenTable, SeenColumn, float] | None = None
     for column in table.columns:
-        is_named = names.squeezed(column.snake) in map(names.squeezed, names.ACCOUNT_KEYS)
+        is_own_id = column.snake == "id" and column.distinct == table.rows and _says_account(table)
+        is_named = is_own_id or names.squeezed(column.snake) in map(
+            names.squeezed, names.ACCOUNT_KEYS
+        )
         # Small whole numbers agree by chance: such a column must be called an account's.
         if column.kind not in ("text", "number") or column.distinct < FEWEST_SHARED:
             continue
@@ -197,6 +216,9 @@ def _same_values(
             if theirs.kind not in ("text", "number"):
                 continue
             share = _shared(connection, table, column, other, theirs)
+            if is_own_id:
+                # A list of accounts holds those that the other table never meets, too.
+                share = max(share, _shared(connection, other, theirs, table, column))
             enough = SOME_SHARED if is_named else NEARLY_SHARED
             if share >= enough and (best is None or share > best[3]):
                 best = (column, other, theirs, share)
@@ -341,7 +363,7 @@ def contract_of_table(
     panel = _panel(table, key)
     if panel is not None:
         return panel
-    if _has(table, "subscriptions", "starts_at") and _has(table, "subscriptions", "ends_at"):
+    if _has_term(table) and not came_and_went(table):
         return "subscriptions"
     if words & set(names.TABLE_WORDS["subscriptions"]):
         return (
@@ -429,6 +451,43 @@ def _has(table: SeenTable, contract: str, column: str) -> bool:
     return _matching(table, contract, column, set()) is not None
 
 
+def _has_term(table: SeenTable) -> bool:
+    return _has(table, "subscriptions", "starts_at") and _has(table, "subscriptions", "ends_at")
+
+
+def is_of_contracts(table: SeenTable) -> bool:
+    """Whether a table is called contracts, or has the start and end of terms."""
+    return _has_term(table) or bool(
+        set(names.tokens(table.name)) & set(names.TABLE_WORDS["subscriptions"])
+    )
+
+
+def came_and_went(table: SeenTable) -> bool:
+    """Whether start and end of a term are there, one of them by a word for accounts only: joined,
+    left.
+    """
+    pairs = (("starts_at", names.JOINED), ("ends_at", names.LEFT))
+    found = [(_matching(table, "subscriptions", column, set()), words) for column, words in pairs]
+    return all(column is not None for column, _ in found) and any(
+        column is not None and any(re.fullmatch(word, column.snake) for word in words)
+        for column, words in found
+    )
+
+
+def is_in_order(connection: Connection, table: SeenTable) -> bool:
+    """Whether hardly any end of a term lies before its start."""
+    starts = _matching(table, "subscriptions", "starts_at", set())
+    ends = _matching(table, "subscriptions", "ends_at", set())
+    if starts is None or ends is None or starts is ends:
+        return False
+    before, both = row(
+        connection,
+        f"select count(*) filter ({ends.time_sql} < {starts.time_sql}), count(*) from"
+        f" {table.relation} where {ends.time_sql} is not null and {starts.time_sql} is not null",
+    )
+    return bool(both and before <= USUAL_BAD_SHARE * both)
+
+
 def plan_column(table: SeenTable) -> SeenColumn | None:
     """A column whose values are lengths of plans (Monthly, Annual)."""
     return next(
@@ -472,8 +531,11 @@ def _matching(table: SeenTable, contract: str, column: str, taken: set[str]) -> 
         return None
     for pattern in (re.escape(column), *names.patterns(contract).get(column, ())):
         for candidate in table.columns:
+            # Values that are not read are asked about where leaving hangs on them.
+            is_asked = wanted.required or column == "ends_at"
             fits = (
                 candidate.kind in _ALLOWED[wanted.type]
+                and (is_asked or not candidate.is_mixed)
                 and candidate.name not in taken
                 and candidate.filled > 0
             )
@@ -802,9 +864,7 @@ def _usage(source: ProposedSource) -> ProposedSource:
         is_measure = column.kind == "number" and column.distinct > 1 and not _is_id(column)
         if is_measure and column.name not in used:
             if not names.OUTCOME_COLUMN.search(column.snake):
-                extra[_extra_name(source, column)] = (
-                    {"column": column.name, "type": "number"} if is_text else column.name
-                )
+                extra[_extra_name(source, column)] = _measure(column, is_text=is_text)
     kept_out = [
         c.name
         for c in source.table.columns
@@ -814,6 +874,13 @@ def _usage(source: ProposedSource) -> ProposedSource:
         f"Rows that are no customer's doing? drop = {{ {name} = [true] }}" for name in kept_out
     ]
     return replace(source, extra=extra, comments=tuple(comments))
+
+
+def _measure(column: SeenColumn, *, is_text: bool) -> Rule:
+    """The rule of a number that is measured; money where its name says so and it has decimals."""
+    if names.MONEY_NAME.search(column.snake) and column.has_decimals:
+        return {"column": column.name, "type": "money"}
+    return {"column": column.name, "type": "number"} if is_text else column.name
 
 
 def _extra_name(source: ProposedSource, column: SeenColumn) -> str:
@@ -833,14 +900,12 @@ def _invoices(source: ProposedSource) -> ProposedSource:
 
 
 def _is_id(column: SeenColumn) -> bool:
-    """Whether a name says that numbers name something: `order_number` and `no_of_order` differ by
-    where the word stands.
+    """Whether a name says that numbers name something, or stand on the calendar: `order_number`
+    and `no_of_order` differ by where the word stands.
     """
     return bool(
-        re.search(
-            r"(^|_)(id|code|zip|offset)(_|$)|_(no|number)$|^(no|number|invoice|order|transaction)$",
-            column.snake,
-        )
+        names.NAMING_NUMBER.search(column.snake)
+        or names.CALENDAR_NUMBER.fullmatch(column.snake)
         or ROW_NAMES.fullmatch(column.snake)
     )
 
@@ -928,6 +993,52 @@ def _lookup(
                 }
                 return {**found, "table": other.table} if other.table else found
     return None
+
+
+def with_category(source: ProposedSource, tables: Sequence[SeenTable]) -> ProposedSource:
+    """A log of things bought, without names of events, told apart by the category that another
+    table has of each thing.
+    """
+    if source.contract != "usage_events" or "event_name" in source.columns or source.lookups:
+        return source
+    for column in source.table.columns:
+        if column.name in _used(source) or not re.search(
+            r"(^|_)id(_|$)|(nr|nummer|sku)$", column.snake
+        ):
+            continue
+        for other in tables:
+            theirs = find(other, column.snake)
+            if other is source.table or theirs is None or theirs.distinct < other.rows:
+                continue
+            category = next(
+                (
+                    c
+                    for c in other.columns
+                    if names.CATEGORY_NAME.fullmatch(c.snake)
+                    and c.kind == "text"
+                    and 1 < c.distinct <= FEW_TERMS
+                ),
+                None,
+            )
+            if category is None or source.table.column(category.name) is not None:
+                continue
+            lookup: TomlTable = {
+                "location": other.location,
+                "on": {column.name: theirs.name},
+                "take": [category.name],
+            }
+            lookup |= {"table": other.table} if other.table else {}
+            comment = (
+                f"Rows are told apart by `{category.name}`, which {other.name} has of each"
+                f" `{column.name}`."
+            )
+            return replace(
+                source,
+                columns={**source.columns, "event_name": category.name},
+                lookups=(lookup,),
+                comments=(*source.comments, comment),
+            )
+    return source
 
 
 def joined_parts(sources: Sequence[ProposedSource]) -> list[ProposedSource]:

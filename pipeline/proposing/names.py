@@ -64,6 +64,9 @@ TABLE_WORDS: dict[str, tuple[str, ...]] = {
         "purchases",
         "licences",
         "licenses",
+        "vertraege",
+        "vertrage",
+        "abos",
     ),
     "support_tickets": (
         "ticket",
@@ -71,6 +74,8 @@ TABLE_WORDS: dict[str, tuple[str, ...]] = {
         "support",
         "case",
         "cases",
+        "conversation",
+        "conversations",
         "complaints",
         "question",
         "questions",
@@ -123,12 +128,26 @@ TABLE_WORDS: dict[str, tuple[str, ...]] = {
 # Contract -> column -> patterns, surest first. `_END` is the ending of a date: nothing, _date, _at,
 # _on, ...
 _END = r"(_date|_at|_on|_time|_timestamp|_utc)?"
+JOINED = (
+    rf"(join|joined|signup|sign_up|signed_up|registered|registration|onboarded){_END}",
+    rf"(customer|member|subscriber|client)_since{_END}",
+    rf"(membership|customer|service)_(starts?|begins?|started){_END}",
+    r"eintritt(sdatum)?|(kunde|mitglied|aktiv)_seit|beitritt(sdatum)?",
+)
+"""When an account came, and when it went: a term where a table says both of an account."""
+LEFT = (
+    rf"(left|leave|leaving|churn|churned|quit|exit|closed|lost|unsubscribed|withdrawal|withdrawn){_END}",
+    rf"(membership|customer|service)_(ends?|ended|until){_END}",
+    rf"(member|customer|subscriber|active)_(until|to){_END}",
+    r"austritt(sdatum)?|k(ue|u|_)?ndigungsdatum|gek(ue|u|_)?ndigt_(am|zum)",
+)
 COLUMN_PATTERNS: dict[str, dict[str, tuple[str, ...]]] = {
     "accounts": {
         "created_at": (
             rf"(created|signup|sign_up|signed_up|registered|registration|joined|opened|onboarded)(_init)?{_END}",
             r"date_(registered|created|joined|opened|signup)",
             r"(customer|member)_since",
+            "create_?date",
         ),
         "name": (r"(account|customer|company|client|organisation|organization)_name", "name"),
         "owner": ("owner", "csm", "csm_name", "account_owner", "account_manager", "owner_id"),
@@ -165,6 +184,7 @@ COLUMN_PATTERNS: dict[str, dict[str, tuple[str, ...]]] = {
             rf"(purchased?){_END}",
             rf"created{_END}",
             rf"(transaction|payment){_END}",
+            *JOINED,
         ),
         # When cover ended, before when that was asked for.
         "ends_at": (
@@ -177,6 +197,7 @@ COLUMN_PATTERNS: dict[str, dict[str, tuple[str, ...]]] = {
             rf"(cancelled|canceled){_END}",
             # German exports: Vertragsende, gueltig bis, Laufzeitende, Kuendigung zum.
             r"(vertrags|laufzeit|abo)_?ende|ende|enddatum|g(ue|u|_)?ltig_bis|k(ue|u|_)?ndigung_zum|bis",
+            *LEFT,
         ),
         "notice_at": (
             rf"(notice|notice_given|cancel_requested|cancellation_requested){_END}",
@@ -241,7 +262,16 @@ COLUMN_PATTERNS: dict[str, dict[str, tuple[str, ...]]] = {
             "duration",
             "n_events",
         ),
-        "session_id": ("session_id",),
+        "session_id": (
+            "session_id",
+            "visit_id",
+            "basket_id",
+            "basket",
+            "cart_id",
+            "receipt_id",
+            "receipt_no",
+            "bon_?(id|nr|nummer)",
+        ),
     },
     "invoices": {
         "invoice_id": (
@@ -279,8 +309,11 @@ COLUMN_PATTERNS: dict[str, dict[str, tuple[str, ...]]] = {
             r"date_\w*(asked|opened|created|submitted)",
             "date",
         ),
-        "first_reply_at": (rf"(first_reply|first_response|replied|responded){_END}",),
-        "closed_at": (rf"(closed|resolved|solved){_END}",),
+        "first_reply_at": (
+            rf"(first_reply|first_response|first_responded|first_replied|replied|responded){_END}",
+            rf"first_(admin|agent|contact)_(reply|response){_END}",
+        ),
+        "closed_at": (rf"((last_)?(closed?|resolved|solved)){_END}",),
         "reopened_at": (rf"reopened{_END}",),
         "rated_at": (rf"rated{_END}",),
         "severity": ("severity", "priority", "urgency"),
@@ -339,6 +372,31 @@ TIME_COLUMNS_NEEDED = {
         "outcomes",
     )
 }
+NAMING_NUMBER = re.compile(
+    r"(^|_)(ids?|codes?|zip|zipcode|offset|postcode|plz|iban|bic|ean|gtin|upc|isbn|uuid|guid)(_|$)"
+    r"|(^|_)(phone|telephone|mobile|fax|tel|telefon|postal|sku|asin|barcode|vat|ip|port|lat|lon|lng"
+    r"|latitude|longitude|version|build|serial|group|class|category|segment|type|cluster|region"
+    r"|district|department|warengruppe|no|num|number|key)$|nr$|nummer$|code$"
+    r"|^(invoice|order|transaction|store|branch|shop|filiale|product|article|artikel|item)$"
+)
+"""Names of numbers that name something, of which sums and means say nothing."""
+CALENDAR_NUMBER = re.compile(
+    r"((birth|start|end|order|login|event|invoice|transaction|purchase|fiscal|calendar|iso)_)?"
+    r"(year|month|week|weekday|quarter|hour|(day|week|month)_?of_?(the_)?(year|month|week)|day_?no"
+    r"|year_?month|year_?week|yyyymm|yyyyww|period|dow|doy|jahr|monat|woche|wochentag|kw"
+    r"|kalenderwoche|stunde|quartal)(_?(no|nr|num|number|id|key))?"
+)
+"""Names of numbers that say when, and not how much."""
+MONEY_NAME = re.compile(
+    r"(^|_)(value|sales|revenue|amount|price|spend|spent|paid|turnover|cost|total|fee|charge|gmv"
+    r"|umsatz|betrag|preis|summe|netto|brutto|dollars?|euros?|usd|eur|gbp|chf)(_|$)"
+)
+"""Names of numbers that are money, where they have decimals."""
+CATEGORY_NAME = re.compile(
+    r"(\w+_)?(category|department|product_(type|group|line|family)|commodity|kategorie|warengruppe"
+    r"|sparte)(_(name|desc|description))?"
+)
+"""Names of columns that say what kind of thing was bought."""
 UNIT_PRICES = ("price", "unit_price", "item_price")
 QUANTITIES = ("quantity", "qty", "units")
 UNIT_AMOUNT = re.compile(

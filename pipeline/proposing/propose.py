@@ -1,9 +1,9 @@
 """The proposal as a whole: look at the tables, guess, and write a commented tenure.toml."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,9 +19,12 @@ from pipeline.proposing.guess import (
     ProposedSource,
     Refused,
     account_key,
+    came_and_went,
     common_prefix,
     contract_of_table,
     find,
+    is_in_order,
+    is_of_contracts,
     is_one_per_account,
     joined_parts,
     key_candidates,
@@ -29,6 +32,8 @@ from pipeline.proposing.guess import (
     named_key,
     proposed_source,
     source_names,
+    with_category,
+    with_own_id,
     with_own_keys,
 )
 from pipeline.proposing.leaving import with_leaving_events
@@ -88,6 +93,9 @@ def propose(
         tables, failed = seen_tables(connection, str(location), base, resources)
         left_out = [Refused(f.name, f.reason) for f in failed]
         key = named_key(tables, account) if account else account_key(connection, tables)
+        if not key:
+            tables = with_own_id(tables)
+            key = account_key(connection, tables)
         tables, joined = with_own_keys(connection, tables, key)
         sources, refused = _sources(connection, tables, key)
         sources = [
@@ -108,7 +116,9 @@ def propose(
                 f" out: {_told(left_out)}. Write tenure.toml by hand; `tenure init --contract` says"
                 " what is wanted."
             )
+        targets, contracts_out = _told_of_contracts(tables, targets, left_out)
         unguessed = [
+            *contracts_out,
             *([] if account else _key_questions(key, sources)),
             *joined,
             *questions,
@@ -143,6 +153,10 @@ def _sources(
         else:
             chosen.append((table, contract))
             lookups[table.name] = way
+    terms = _terms_of_accounts(connection, chosen, unique)
+    # A row per account is no log of what it did.
+    chosen = [(t, c) for t, c in chosen if c == "accounts" or (t, "subscriptions") not in terms]
+    chosen += terms
     chosen, more = _usable(chosen)
     sources = [
         proposed_source(name, contract, table, key, lookups[table.name])
@@ -162,8 +176,43 @@ def _sources(
                     f"it looks like {source.contract}, but no column was recognised as {needed}",
                 )
             )
+    complete = [with_category(source, tables) for source in complete]
     made = sorted(joined_parts(complete), key=lambda s: (list(CONTRACTS).index(s.contract), s.name))
     return made, [*refused, *more]
+
+
+def _terms_of_accounts(
+    connection: Connection, chosen: Sequence[tuple[SeenTable, str]], unique: Mapping[str, bool]
+) -> list[tuple[SeenTable, str]]:
+    """Lists of accounts that say when each came and went, where no other table tells of leaving:
+    the same table fills subscriptions.
+    """
+    if any(contract in ("subscriptions", "outcomes") for _, contract in chosen):
+        return []
+    return [
+        (table, "subscriptions")
+        for table, _ in chosen
+        if unique[table.name] and came_and_went(table) and is_in_order(connection, table)
+    ]
+
+
+def _told_of_contracts(
+    tables: Sequence[SeenTable], targets: Sequence[ProposedTarget], left_out: Sequence[Refused]
+) -> tuple[list[ProposedTarget], list[str]]:
+    """Where tables of contracts were left out, falling silent is no more than a makeshift: said at
+    the target and first of all questions.
+    """
+    contracts = {t.name for t in tables if is_of_contracts(t)}
+    lost = [refused for refused in left_out if refused.name in contracts]
+    if not lost or any(target.keys["kind"] != "inactivity" for target in targets):
+        return list(targets), []
+    told = (
+        "Contracts are there and could not be used, so leaving is taken as falling silent: "
+        + "; ".join(f"{each.name}: {each.reason}" for each in lost)
+        + ". Map them as [sources.subscriptions] to ask who ends a contract."
+    )
+    first = replace(targets[0], comments=(*targets[0].comments, told))
+    return [first, *targets[1:]], [f"target: {told}"]
 
 
 def _usable(

@@ -48,6 +48,8 @@ Kind = Literal["time", "number", "flag", "text"]
 EpochUnit = Literal["seconds", "milliseconds", "days"]
 # Shares of non-empty values that must read as such: a few typing errors do not hide a date column.
 NEARLY_ALL = 0.95
+MOSTLY = 0.5
+"""The same of a column that is called a time: what it does not read is asked about."""
 FLAG_WORDS = ("yes", "no", "y", "n", "true", "false", "t", "f", "0", "1")
 FEW_VALUES = 12
 FIRST_ROWS = 200
@@ -94,7 +96,9 @@ FIRST_MILLISECOND, LAST_MILLISECOND = EPOCHS["milliseconds"]
 # Days since 1899-12-30, as spreadsheets count them: 1982 to 2064.
 SERIAL_DAYS = (30_000, 60_000)
 SERIAL_NAME = re.compile(
-    r"(^|_)(date|datum|day|at|on|start|end|starts|ends|von|bis|from|until)$|date$"
+    r"(^|_)(date|datum|day|at|on|start|end|starts|ends|begin|begins|von|bis|from|until|time|when"
+    r"|since|created|updated|joined|left|opened|closed|started|ended|paid|due|expires|beginn|ende"
+    r"|seit|eintritt|austritt|erstellt|ablauf)$|date$|datum$"
 )
 TIME_NAME = re.compile(
     r"(^|_)(ts|time|timestamp|date|datetime|day|epoch|unix|at|on|ms|millis|when|since|created|updated"
@@ -138,11 +142,19 @@ class SeenColumn:
     """Of a nested column: the last part of its name, by which it is known."""
     stand_ins: tuple[str, ...] = ()
     """Values of a time that stand for none, as written; they are in none of the figures above."""
+    is_mixed: bool = False
+    """A time of which more than a few values are written in another way."""
 
     @property
     def snake(self) -> str:
         """The name in small letters and underscores."""
         return self.short or snake(self.name)
+
+    @property
+    def has_decimals(self) -> bool:
+        """Whether its lowest or highest number, or one of its few, is no whole one."""
+        shown = (self.lowest, self.highest, *self.values)
+        return self.kind == "number" and any(re.search(r"[.,]\d{1,2}\D*$", v) for v in shown)
 
     @property
     def says_utc(self) -> bool:
@@ -158,7 +170,8 @@ class SeenColumn:
             is_none = f"cast({quoted} as varchar) in ({listed})"
             quoted = f"(case when {is_none} then null else {quoted} end)"
         if self.epoch_unit == "days":
-            microseconds = f"try_cast({quoted} as double) * {MICROSECONDS['days']}"
+            number = f"replace({quoted}, ',', '.')" if self.has_decimal_comma else quoted
+            microseconds = f"try_cast({number} as double) * {MICROSECONDS['days']}"
             return f"(timestamp '1899-12-30' + to_microseconds(cast({microseconds} as bigint)))"
         if self.epoch_unit is not None:
             return (
@@ -487,7 +500,7 @@ def _kind_of_column(
     read = _read_text(connection, raw, quoted, seen)
     if read.kind == "text":
         read = _without_letters(connection, raw, quoted, seen, read)
-    if read.kind == "number" and not read.has_decimal_comma:
+    if read.kind == "number":
         read = _read_number(connection, raw, read)
     # Where a table has types, digits kept as text are a number of an invoice rather than an amount.
     return read if is_csv or read.kind != "number" else seen
@@ -529,7 +542,10 @@ def _read_number(connection: Connection, raw: RawTable, seen: SeenColumn) -> See
     """Numbers that are days (20240131) or moments (seconds or milliseconds since 1970), by their
     values and name.
     """
-    number = f"try_cast({identifier(seen.name)} as double)"
+    written = identifier(seen.name)
+    if seen.has_decimal_comma:
+        written = f"replace({written}, ',', '.')"
+    number = f"try_cast({written} as double)"
     # Zero and the last moments of calendars stand for no day, and say nothing of the others.
     none = ", ".join(str(each) for each in NO_MOMENTS)
     held = (
@@ -548,6 +564,8 @@ def _read_number(connection: Connection, raw: RawTable, seen: SeenColumn) -> See
         f"where {held} limit {READ_ROWS})",
     )
     days, *epochs, serials = (count and each >= NEARLY_ALL * count for each in counts)
+    if seen.has_decimal_comma:
+        days, epochs = False, [False for _ in epochs]  # a comma begins decimals of a day
     if serials and SERIAL_NAME.search(seen.snake):
         return _with_ends(connection, raw, replace(seen, kind="time", epoch_unit="days"))
     if days:
@@ -596,8 +614,9 @@ def _read_text(connection: Connection, raw: RawTable, quoted: str, seen: SeenCol
         raw, relation=f"(select * replace ({said} as {quoted}) from {raw.relation} as each_row)"
     )
     read = _kind_of_text(connection, raw, quoted, seen)
-    if read.kind == "text":
-        read = _among_words(connection, raw, quoted, seen)
+    if read.kind == "text" or read.is_mixed:
+        among = _among_words(connection, raw, quoted, seen)
+        read = among if among.kind == "time" and not among.is_mixed else read
     words = row(connection, f"select count(*) from {raw.relation} where {quoted} is not null")[0]
     if read.kind == "text" or read.stand_ins or words >= seen.filled:
         return read
@@ -683,4 +702,10 @@ from (select {quoted} from {raw.relation} where {quoted} is not null limit {READ
         return replace(seen, kind="number", is_negative=negatives > 0)
     if commas >= enough:
         return replace(seen, kind="number", has_decimal_comma=True, is_negative=negatives > 0)
+    most, written = max(
+        [(iso, None), *zip(by_format, likely, strict=True)], key=lambda each: each[0]
+    )
+    if most >= MOSTLY * count and (SERIAL_NAME.search(seen.snake) or TIME_NAME.search(seen.snake)):
+        mixed = replace(seen, kind="time", time_format=written, is_mixed=True)
+        return _with_ends(connection, raw, mixed)
     return seen

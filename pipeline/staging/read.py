@@ -12,7 +12,7 @@ import re
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -230,10 +230,15 @@ def _json_table(connection: Connection, files: list[Path], location: str) -> Raw
     connection.execute(f"CREATE TEMP TABLE {whole} AS SELECT * FROM {read}")
     try:
         described = connection.sql(f"SELECT * FROM {_records(connection, whole)}")
+
+        def longest(found: str) -> int:
+            records = f"{_records(connection, whole)} AS record"
+            return int(row(connection, f"SELECT coalesce(max(len({found})), 0) FROM {records}")[0])
+
         leaves = [
             leaf
             for name, type_ in zip(described.columns, described.types, strict=True)
-            for leaf in _leaves((name,), type_)
+            for leaf in _leaves((name,), type_, longest)
         ]
         # What stands at the top comes first: it is what a name means before a nested one.
         selected = ", ".join(
@@ -277,14 +282,22 @@ def _records(connection: Connection, whole: str) -> str:
     )
 
 
-def _leaves(path: tuple[str, ...], type_: Any) -> Iterator[tuple[tuple[str, ...], str]]:
-    """(names from the top, SQL) of every single value in a column; a list is its JSON text."""
+def _leaves(
+    path: tuple[str, ...], type_: Any, longest: Callable[[str], int], reached: str | None = None
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    """(names from the top, SQL) of every single value in a column; a list is its JSON text, unless
+    no record has more than one in it.
+    """
+    reached = reached or f"record.{identifier(path[-1])}"
     if type_.id == "struct":
         for name, below in type_.children:
-            yield from _leaves((*path, name), below)
+            yield from _leaves((*path, name), below, longest, f"{reached}.{identifier(name)}")
         return
-    reached = "record" + "".join(f".{identifier(name)}" for name in path)
-    is_plain = type_.id not in ("list", "map", "union", "json")
+    if type_.id == "list" and type_.child.id == "struct" and longest(reached) == 1:
+        yield from _leaves(path, type_.child, longest, f"{reached}[1]")
+        return
+    # The type of what is empty in every record has another name, and no single value either.
+    is_plain = type_.id not in ("list", "map", "union") and str(type_) != "JSON"
     yield path, reached if is_plain else f"CAST(to_json({reached}) AS VARCHAR)"
 
 

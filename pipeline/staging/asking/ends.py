@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from datetime import date, timedelta
 
+from pipeline.config.toml_text import toml_key
 from pipeline.staging.asking.question import SHOWN, Opened, Question, Reading
 from pipeline.staging.casts import is_nothing, text, wall_clock
 from pipeline.staging.mapping import MappedColumn
@@ -77,9 +78,11 @@ def end_questions(opened: Opened) -> Iterator[Question]:
     """Questions about the ends of subscriptions."""
     if opened.contract.table != "subscriptions":
         return
+    yield from _not_read(opened, "starts_at")
     if not opened.is_mapped("ends_at"):
         yield from _not_mapped(opened)
     else:
+        yield from _not_read(opened, "ends_at")
         yield from _words(opened)
         yield from _stand_ins(opened)
         if opened.source.end_day is None:
@@ -143,6 +146,43 @@ def _not_mapped(opened: Opened) -> Iterator[Question]:
             unit="values",
         )
         return
+
+
+def _not_read(opened: Opened, column: str) -> Iterator[Question]:
+    """Dates that most rows write in one way and more than a few in another."""
+    relation = opened.relation(read=column, shown=f"shown:{column}")
+    is_unread = (
+        f"read IS NULL AND NOT {is_nothing('shown')} AND regexp_matches(shown, '[0-9]')"
+        if column == "ends_at"  # words for no end are asked about apart
+        else "read IS NULL AND shown IS NOT NULL"
+    )
+    unread, filled = opened.row(
+        f"SELECT count(*) FILTER ({is_unread}), count(shown) FROM {relation}"
+    )
+    if unread < max(FEWEST, FEW * filled):
+        return
+    found = opened.rows(
+        f"SELECT shown, count(*) FROM {relation} WHERE {is_unread} GROUP BY 1 ORDER BY 2 DESC, 1"
+        f" LIMIT {SHOWN}"
+    )
+    name = opened.raw_name(column)
+    effect = (
+        "Rows without a start are left out, and their customers with them"
+        if column == "starts_at"
+        else "Without an end such rows would be customers for ever"
+    )
+    yield Question(
+        f"{column.removesuffix('_at')}-not-read",
+        opened.name,
+        f"`{name}` holds {unread:,} of {filled:,} values that are no date as the others are"
+        f" written, such as {', '.join(f'{v} ({n:,})' for v, n in found)}",
+        todo=f"{effect}. Write them as the others are, in the source or with codes of {column}; or"
+        f" say with empty = {{ {toml_key(name)} = [...] }} under [sources.{opened.name}] which of"
+        " them mean none. Accept the finding where they may be left out.",
+        count=unread,
+        total=filled,
+        unit="values",
+    )
 
 
 def _words(opened: Opened) -> Iterator[Question]:

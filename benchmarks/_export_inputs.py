@@ -1,0 +1,550 @@
+"""Small folders in the shape of exports as their vendors describe them, and what is true of them."""
+
+import json
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+DAY = timedelta(days=1)
+FIRST = date(2023, 1, 1)
+ACCOUNTS = [f"c{i:03d}" for i in range(24)]
+SERIAL_ZERO = date(1899, 12, 30)
+LOGIN_DAYS = 540
+
+
+@dataclass(frozen=True)
+class ExportInput:
+    """One folder of tables.
+
+    Attributes
+    ----------
+    truth
+        SQL over the staged tables -> the rows it must give.
+    asks
+        Questions that are right to ask of it.
+    answers
+        Lines of the proposed file that answer them.
+    allowed
+        Verdicts that are none of them wrong.
+    """
+
+    kind: str
+    name: str
+    write: Callable[[Path], None]
+    truth: Mapping[str, Any] = field(default_factory=dict)
+    asks: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()
+    allowed: tuple[str, ...] = ("right", "asked")
+    account: str | None = None
+
+
+def table(header: str, lines: Sequence[str]) -> str:
+    """Text of a CSV."""
+    return "\n".join([header, *lines]) + "\n"
+
+
+def login_pairs(days: int = LOGIN_DAYS) -> list[tuple[str, date]]:
+    """Account and day of each login."""
+    return [(a, FIRST + k * DAY) for i, a in enumerate(ACCOUNTS) for k in range(i % 7, days, 9)]
+
+
+def logins(name: str = "customer_id") -> str:
+    """A log of logins."""
+    return table(f"{name},login_date", [f"{a},{d}" for a, d in login_pairs()])
+
+
+def files(**texts: str) -> Callable[[Path], None]:
+    """A writer of CSV files, name -> text."""
+
+    def write(folder: Path) -> None:
+        for name, text in texts.items():
+            (folder / f"{name}.csv").write_text(text, encoding="utf-8")
+
+    return write
+
+
+def seconds(day: date) -> int:
+    """Seconds since 1970 at the start of a day, UTC."""
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
+
+
+def serial(day: date) -> int:
+    """A day as a spreadsheet counts it."""
+    return (day - SERIAL_ZERO).days
+
+
+def end_of(i: int) -> date | None:
+    """When account number i left: every second one did."""
+    return FIRST + (200 + 7 * i) * DAY if i % 2 else None
+
+
+def start_of(i: int) -> date:
+    """When account number i began."""
+    return FIRST + i * DAY
+
+
+STARTS_ENDS = "select account_id, cast(starts_at as date), cast(ends_at as date) from staged_subscriptions order by 1, 2"
+TRUE_TERMS = [(a, start_of(i), end_of(i)) for i, a in enumerate(ACCOUNTS)]
+LOGINS_TRUE = {
+    "select count(*), count(distinct account_id), min(cast(event_time as date)) from"
+    " staged_usage_events": [(len(login_pairs()), 24, FIRST)]
+}
+
+# --- files as they come
+# ---------------------------------------------------------------------------------------------
+
+
+def stripe_list(folder: Path) -> None:
+    """GET /v1/subscriptions: an answer with a list, prices nested in items."""
+    data = [
+        {
+            "id": f"sub_{i}",
+            "object": "subscription",
+            "customer": a,
+            "status": "canceled" if end_of(i) else "active",
+            "created": seconds(start_of(i)),
+            "start_date": seconds(start_of(i)),
+            "current_period_end": seconds(start_of(i) + 400 * DAY),
+            "cancel_at": None,
+            "canceled_at": seconds(end_of(i) - 10 * DAY) if end_of(i) else None,
+            "ended_at": seconds(end_of(i)) if end_of(i) else None,
+            "cancel_at_period_end": False,
+            "items": {"object": "list", "data": [{"price": {"unit_amount": 2900}, "quantity": 1}]},
+            "plan": {"amount": 2900, "interval": "month", "interval_count": 1},
+            "metadata": {},
+        }
+        for i, a in enumerate(ACCOUNTS)
+    ]
+    answer = {"object": "list", "url": "/v1/subscriptions", "has_more": False, "data": data}
+    (folder / "subscriptions.json").write_text(json.dumps(answer), encoding="utf-8")
+    (folder / "logins.csv").write_text(logins("customer"), encoding="utf-8")
+
+
+def hubspot_objects(folder: Path) -> None:
+    """GET /crm/v3/objects: results with properties, all of them text."""
+    companies = {
+        "results": [
+            {
+                "id": a,
+                "properties": {
+                    "createdate": f"{start_of(i)}T08:00:00.000Z",
+                    "hs_lastmodifieddate": f"{start_of(i) + 300 * DAY}T08:00:00.000Z",
+                    "industry": "COMPUTER_SOFTWARE" if i % 2 else "RETAIL",
+                    "name": f"Company {i}",
+                },
+                "archived": False,
+            }
+            for i, a in enumerate(ACCOUNTS)
+        ]
+    }
+    (folder / "companies.json").write_text(json.dumps(companies), encoding="utf-8")
+    events = [
+        {
+            "id": f"e{i}-{d}",
+            "eventType": "e_visited_page",
+            "occurredAt": f"{d}T10:00:00Z",
+            "objectType": "COMPANY",
+            "objectId": a,
+            "properties": {"hs_url": "https://example.org", "hs_city": "Bonn"},
+        }
+        for i, (a, d) in enumerate(login_pairs())
+    ]
+    lines = "\n".join(map(json.dumps, events))
+    (folder / "events.jsonl").write_text(lines, encoding="utf-8")
+
+
+def intercom_conversations(folder: Path) -> None:
+    """GET /conversations: seconds, statistics and the company nested."""
+    found = [
+        {
+            "type": "conversation",
+            "id": str(21500 + k),
+            "created_at": seconds(d),
+            "updated_at": seconds(d + DAY),
+            "state": "closed",
+            "priority": "priority" if k % 5 == 0 else "not_priority",
+            "company": {"company_id": a},
+            "statistics": {
+                "first_admin_reply_at": seconds(d) + 900,
+                "last_close_at": seconds(d) + 7200,
+            },
+        }
+        for k, (a, d) in enumerate(login_pairs())
+        if k % 3 == 0
+    ]
+    (folder / "conversations.json").write_text(json.dumps(found), encoding="utf-8")
+    (folder / "logins.csv").write_text(logins("company_id"), encoding="utf-8")
+
+
+def shopify_orders(folder: Path) -> None:
+    """GET /admin/orders.json: customer nested, prices as text."""
+    orders = {
+        "orders": [
+            {
+                "id": 450789469 + k,
+                "created_at": f"{d}T16:15:47-05:00",
+                "total_price": "409.94",
+                "currency": "USD",
+                "order_number": 1000 + k,
+                "customer": {"id": 207119551 + int(a[1:]), "email": f"{a}@example.org"},
+                "shipping_address": {"zip": "40202", "city": "Louisville"},
+                "line_items": [{"product_id": 632910392, "quantity": 1}],
+            }
+            for k, (a, d) in enumerate(login_pairs())
+        ]
+    }
+    (folder / "orders.json").write_text(json.dumps(orders), encoding="utf-8")
+
+
+def workbook_of_sheets(folder: Path) -> None:
+    """A workbook with titles above, a total below, and notes on another sheet."""
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    sheet = book.active
+    assert sheet is not None
+    sheet.title = "Contracts"
+    sheet.append(["Contracts of Example Ltd", None, None, None])
+    sheet.append(["As of 31 Dec 2024"])
+    sheet.append([])
+    sheet.append(["Customer ID", "Start Date", "End Date", "MRR"])
+    for i, a in enumerate(ACCOUNTS):
+        end = end_of(i)
+        sheet.append([a, _midnight(start_of(i)), _midnight(end) if end else None, 49.5])
+    sheet.append([])
+    sheet.append(["Total", None, None, 49.5 * 24])
+    more = book.create_sheet("Logins")
+    more.append(["Customer ID", "Login Date"])
+    for a, d in login_pairs():
+        more.append([a, _midnight(d)])
+    book.create_sheet("Notes").append(["Ask Maria about the April figures"])
+    book.save(folder / "export.xlsx")
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day)
+
+
+def totals_below(folder: Path) -> None:
+    """A report as CSV: title above, sums below, of which nobody wants to be a customer."""
+    body = [f"{a},{start_of(i)},{end_of(i) or ''},49.50" for i, a in enumerate(ACCOUNTS)]
+    text = ["Contract report", "Printed 2024-12-31", "", "Customer ID,Start Date,End Date,MRR"]
+    text += [*body, "", f"Total,,,{49.5 * 24}", "24 records,,,", "Generated by Example,,,"]
+    (folder / "contracts.csv").write_text("\n".join(text) + "\n", encoding="utf-8")
+    (folder / "logins.csv").write_text(logins("Customer ID"), encoding="utf-8")
+
+
+def german_sums_below(folder: Path) -> None:
+    """SAP list: semicolons, comma decimals, a line `Summe` without a date."""
+    body = [
+        f"{a};{start_of(i):%d.%m.%Y};{f'{end_of(i):%d.%m.%Y}' if end_of(i) else ''};1.049,50"
+        for i, a in enumerate(ACCOUNTS)
+    ]
+    text = [
+        "Kundennummer;Vertragsbeginn;Vertragsende;MRR",
+        *body,
+        ";;;25.188,00",
+        "Summe;;;25.188,00",
+    ]
+    (folder / "vertraege.csv").write_text("\n".join(text) + "\n", encoding="cp1252")
+    (folder / "logins.csv").write_text(logins("Kundennummer"), encoding="utf-8")
+
+
+def sums_of_groups(folder: Path) -> None:
+    """Subtotals between the rows: `Total c003` beside a sum of the days."""
+    lines = []
+    for a in ACCOUNTS:
+        own = [d for b, d in login_pairs() if b == a]
+        lines += [f"{a},{d},1" for d in own]
+        lines.append(f"Total {a},,{len(own)}")
+    lines.append(f"Grand Total,,{len(login_pairs())}")
+    (folder / "logins.csv").write_text(table("customer_id,login_date,logins", lines), "utf-8")
+
+
+def unicode_text(folder: Path) -> None:
+    """Excel's "Unicode text": UTF-16 with tabs, ending .txt."""
+    text = table("Customer ID\tLogin Date", [f"{a}\t{d}" for a, d in login_pairs()])
+    (folder / "logins.txt").write_text(text, encoding="utf-16")
+
+
+def utf16_semicolons(folder: Path) -> None:
+    """UTF-16, semicolons, German days."""
+    text = table("Kunde;Anmeldedatum", [f"{a};{d:%d.%m.%Y}" for a, d in login_pairs()])
+    (folder / "anmeldungen.csv").write_text(text, encoding="utf-16")
+
+
+def zip_of_two(folder: Path) -> None:
+    """A zip with two tables, a folder inside and a readme."""
+    body = [f"{a},{start_of(i)},{end_of(i) or ''},49.50" for i, a in enumerate(ACCOUNTS)]
+    with zipfile.ZipFile(folder / "export_2024-12-31.zip", "w") as archive:
+        archive.writestr(
+            "export/subscriptions.csv", table("customer_id,start_date,end_date,mrr", body)
+        )
+        archive.writestr("export/logins.csv", logins())
+        archive.writestr("export/README.txt", "Exported for you.\n")
+
+
+def serial_moments(folder: Path) -> None:
+    """Days with a fraction, as Excel saves a column of times as numbers."""
+    lines = [f"{a},{serial(d)}.5" for a, d in login_pairs()]
+    (folder / "logins.csv").write_text(table("customer_id,Login Date", lines), "utf-8")
+
+
+def serial_moments_comma(folder: Path) -> None:
+    """The same in German: 44927,5 beside semicolons."""
+    lines = [f"{a};{serial(d)},5" for a, d in login_pairs()]
+    (folder / "logins.csv").write_text(table("Kundennummer;Datum", lines), "utf-8")
+
+
+def serial_contracts(folder: Path) -> None:
+    """Starts and ends as days of a spreadsheet, some ends empty."""
+    lines = [
+        f"{a},{serial(start_of(i))},{serial(end) if (end := end_of(i)) else ''},49.5"
+        for i, a in enumerate(ACCOUNTS)
+    ]
+    (folder / "contracts.csv").write_text(table("customer_id,Start,End,MRR", lines), "utf-8")
+    (folder / "logins.csv").write_text(logins(), encoding="utf-8")
+
+
+SUBSCRIPTIONS_TRUE = {STARTS_ENDS: TRUE_TERMS}
+BOTH_TRUE = {**SUBSCRIPTIONS_TRUE, **LOGINS_TRUE}
+
+FILES = (
+    ExportInput(
+        "files",
+        "stripe-list",
+        stripe_list,
+        BOTH_TRUE | {"select distinct amount_per_month from staged_subscriptions": [(2900,)]},
+        ("minor-units",),
+        ('minor_units = ["amount_per_month"]',),
+    ),
+    ExportInput(
+        "files",
+        "hubspot-objects",
+        hubspot_objects,
+        LOGINS_TRUE
+        | {"select count(*), min(cast(created_at as date)) from staged_accounts": [(24, FIRST)]},
+    ),
+    ExportInput(
+        "files",
+        "intercom-conversations",
+        intercom_conversations,
+        LOGINS_TRUE
+        | {
+            "select distinct date_diff('second', opened_at, first_reply_at), date_diff('second', opened_at, closed_at) from staged_support_tickets": [
+                (900, 7200)
+            ]
+        },
+    ),
+    ExportInput("files", "shopify-orders", shopify_orders, LOGINS_TRUE),
+    ExportInput("files", "workbook-of-sheets", workbook_of_sheets, BOTH_TRUE),
+    ExportInput("files", "totals-below", totals_below, BOTH_TRUE),
+    ExportInput(
+        "files", "german-sums-below", german_sums_below, BOTH_TRUE, ("thousands-or-decimals",)
+    ),
+    ExportInput("files", "sums-of-groups", sums_of_groups, LOGINS_TRUE),
+    ExportInput("files", "unicode-text", unicode_text, LOGINS_TRUE),
+    ExportInput("files", "utf16-semicolons", utf16_semicolons, LOGINS_TRUE),
+    ExportInput("files", "zip-of-two", zip_of_two, BOTH_TRUE),
+    ExportInput("files", "serial-moments", serial_moments, LOGINS_TRUE),
+    ExportInput("files", "serial-moments-comma", serial_moments_comma, LOGINS_TRUE),
+    ExportInput("files", "serial-contracts", serial_contracts, BOTH_TRUE),
+)
+
+# --- what a table is, whatever it is called
+# ---------------------------------------------------------------------------------------------
+
+
+def terms_file(header: str, name: str, form: str = "{a},{s},{e},49.50") -> Callable[[Path], None]:
+    """A row per customer with start and end under any names."""
+
+    def write(folder: Path) -> None:
+        lines = [
+            form.format(a=a, s=start_of(i), e=end_of(i) or "", i=i) for i, a in enumerate(ACCOUNTS)
+        ]
+        (folder / name).write_text(table(header, lines), encoding="utf-8")
+        key = header.replace(";", ",").split(",")[0]
+        (folder / "logins.csv").write_text(logins(key), encoding="utf-8")
+
+    return write
+
+
+def unread_ends(folder: Path) -> None:
+    """One end in ten is a remark, which must not turn churn into inactivity."""
+    remarks = ("end of Q3", "2024-13-45", "see mail 12", "3 months notice", "31.06.2024")
+    lines = [
+        f"{a},{start_of(i)},{remarks[i // 5 % 5] if i % 5 == 1 else end_of(i) or ''},49.50"
+        for i, a in enumerate(ACCOUNTS)
+    ]
+    (folder / "contracts.csv").write_text(
+        table("customer_id,start_date,end_date,mrr", lines), "utf-8"
+    )
+    (folder / "logins.csv").write_text(logins(), encoding="utf-8")
+
+
+def unread_starts(folder: Path) -> None:
+    """Starts in two ways of writing: neither reads nearly all."""
+    lines = [
+        f"{a},{start_of(i) if i % 3 else format(start_of(i), '%d.%m.%Y')},{end_of(i) or ''},49.50"
+        for i, a in enumerate(ACCOUNTS)
+    ]
+    (folder / "subscriptions.csv").write_text(
+        table("customer_id,start_date,end_date,mrr", lines), "utf-8"
+    )
+    (folder / "logins.csv").write_text(logins(), encoding="utf-8")
+
+
+def mixed_ends(folder: Path) -> None:
+    """Ends half as days, half as `Dec 2024`."""
+    lines = [
+        f"{a},{start_of(i)},{f'{end:%b %Y}' if (end := end_of(i)) and i % 4 == 1 else end or ''},49.50"
+        for i, a in enumerate(ACCOUNTS)
+    ]
+    (folder / "memberships.csv").write_text(
+        table("customer_id,start_date,end_date,mrr", lines), "utf-8"
+    )
+    (folder / "logins.csv").write_text(logins(), encoding="utf-8")
+
+
+def four_keys(folder: Path) -> None:
+    """Four tables, four usual names of the account."""
+    folder.joinpath("companies.csv").write_text(
+        table(
+            "company_id,signup_date,industry",
+            [f"{a},{start_of(i)},food" for i, a in enumerate(ACCOUNTS)],
+        ),
+        "utf-8",
+    )
+    folder.joinpath("subscriptions.csv").write_text(
+        table(
+            "customer_id,start_date,end_date,mrr",
+            [f"{a},{start_of(i)},{end_of(i) or ''},49.50" for i, a in enumerate(ACCOUNTS)],
+        ),
+        "utf-8",
+    )
+    folder.joinpath("tickets.csv").write_text(
+        table(
+            "organization_id,ticket_id,created_at,priority",
+            [f"{a},t{k},{d},high" for k, (a, d) in enumerate(login_pairs()) if k % 9 == 0],
+        ),
+        "utf-8",
+    )
+    folder.joinpath("events.csv").write_text(
+        table("account,event_date,event", [f"{a},{d},login" for a, d in login_pairs()]), "utf-8"
+    )
+
+
+def codes_and_calendar(folder: Path) -> None:
+    """Codes, ids and calendar numbers beside one measure."""
+    lines = [
+        f"{a},{d},{k % 7},{d.year},{d.month},{d.isocalendar().week},{k % 24},{40202 + k % 9},"
+        f"{4900 + k % 13},{10 + k % 3},{k % 5 + 1},{7000 + k},{d.year * 100 + d.month}"
+        for k, (a, d) in enumerate(login_pairs())
+    ]
+    header = (
+        "customer_id,login_date,minutes_used,year,month,week,hour,postcode,store_nr,"
+        "product_group,weekday,session_no,year_month"
+    )
+    (folder / "logins.csv").write_text(table(header, lines), "utf-8")
+
+
+def german_codes(folder: Path) -> None:
+    """German codes: PLZ, Filialnr, Artikelnummer, Kalenderwoche, Jahr."""
+    lines = [
+        f"{a};{d:%d.%m.%Y};{k % 7 + 1};{50000 + k % 99};{12 + k % 4};{900100 + k % 50};{d.isocalendar().week};{d.year}"
+        for k, (a, d) in enumerate(login_pairs())
+    ]
+    header = "Kundennummer;Kaufdatum;Menge;PLZ;Filialnr;Artikelnummer;KW;Jahr"
+    (folder / "verkaeufe.csv").write_text(table(header, lines), "utf-8")
+
+
+def shop_baskets(folder: Path) -> None:
+    """Lines of baskets, products in a table of their own, a column of money."""
+    lines = [
+        f"{a},b{k // 2},{d},{100 + k % 5},{3 + k % 4}.50" for k, (a, d) in enumerate(login_pairs())
+    ]
+    (folder / "basket_lines.csv").write_text(
+        table("customer_id,basket_id,purchase_date,product_id,sales_value", lines), "utf-8"
+    )
+    (folder / "products.csv").write_text(
+        table("product_id,department,brand", [f"{100 + k},dep{k % 3},own" for k in range(5)]),
+        "utf-8",
+    )
+
+
+NO_MEASURES = {
+    "select count(*) from (describe staged_usage_events) where lower(column_name) in"
+    " ('year', 'year_value', 'month', 'month_value', 'week', 'week_value', 'hour', 'hour_value', 'postcode',"
+    " 'store_nr', 'product_group', 'weekday', 'session_no', 'year_month', 'plz', 'filialnr', 'artikelnummer',"
+    " 'kw', 'jahr')": [(0,)]
+}
+TABLES = (
+    ExportInput(
+        "names",
+        "export-start-cancelled",
+        terms_file("Customer ID,Start Date,Cancelled Date,MRR", "export_2024.csv"),
+        BOTH_TRUE,
+    ),
+    ExportInput(
+        "names",
+        "members-joined-left",
+        terms_file("member_id,join_date,left_date,fee", "members.csv"),
+        BOTH_TRUE,
+    ),
+    ExportInput(
+        "names",
+        "german-customers",
+        terms_file(
+            "Kundennummer;Eintritt;Austritt;Beitrag", "kundenliste.csv", "{a};{s};{e};49,50"
+        ),
+        BOTH_TRUE,
+    ),
+    ExportInput(
+        "names",
+        "customers-signup-churn",
+        terms_file("customer_id,signup_date,churn_date,mrr", "customers.csv"),
+        BOTH_TRUE,
+    ),
+    ExportInput(
+        "names",
+        "recurring-activated-deactivated",
+        terms_file("account_code,activated_at,deactivated_at,mrr", "data.csv"),
+        BOTH_TRUE,
+    ),
+    ExportInput(
+        "names", "unread-ends", unread_ends, BOTH_TRUE, ("ends-not-read",), allowed=("asked",)
+    ),
+    ExportInput("names", "unread-starts", unread_starts, BOTH_TRUE, allowed=("asked", "refused")),
+    ExportInput(
+        "names", "mixed-ends", mixed_ends, BOTH_TRUE, ("ends-not-read",), allowed=("asked",)
+    ),
+    ExportInput(
+        "names",
+        "four-keys",
+        four_keys,
+        BOTH_TRUE
+        | {
+            "select count(*) from staged_accounts": [(24,)],
+            "select count(distinct account_id) from staged_support_tickets": [(24,)],
+        },
+    ),
+    ExportInput("names", "codes-and-calendar", codes_and_calendar, LOGINS_TRUE | NO_MEASURES),
+    ExportInput("names", "german-codes", german_codes, LOGINS_TRUE | NO_MEASURES),
+    ExportInput(
+        "names",
+        "shop-baskets",
+        shop_baskets,
+        LOGINS_TRUE
+        | {
+            "select count(distinct session_id), count(distinct event_name) from staged_usage_events": [
+                ((len(login_pairs()) + 1) // 2, 3)
+            ],
+            "select sum(sales_value) > 0 from staged_usage_events": [(True,)],
+        },
+    ),
+)
+
+INPUTS: tuple[ExportInput, ...] = (*FILES, *TABLES)
