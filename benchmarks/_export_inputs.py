@@ -109,8 +109,8 @@ def stripe_list(folder: Path) -> None:
             "start_date": seconds(start_of(i)),
             "current_period_end": seconds(start_of(i) + 400 * DAY),
             "cancel_at": None,
-            "canceled_at": seconds(end_of(i) - 10 * DAY) if end_of(i) else None,
-            "ended_at": seconds(end_of(i)) if end_of(i) else None,
+            "canceled_at": seconds(end - 10 * DAY) if (end := end_of(i)) else None,
+            "ended_at": seconds(end) if end else None,
             "cancel_at_period_end": False,
             "items": {"object": "list", "data": [{"price": {"unit_amount": 2900}, "quantity": 1}]},
             "plan": {"amount": 2900, "interval": "month", "interval_count": 1},
@@ -547,4 +547,309 @@ TABLES = (
     ),
 )
 
-INPUTS: tuple[ExportInput, ...] = (*FILES, *TABLES)
+# --- what an end means
+# ---------------------------------------------------------------------------------------------
+
+
+def with_terms(
+    lines: Sequence[str], header: str = "customer_id,start_date,end_date,mrr"
+) -> Callable[[Path], None]:
+    """A table of terms beside logins of all accounts."""
+    return files(subscriptions=table(header, lines), logins=logins())
+
+
+def month_starts(count: int) -> list[date]:
+    """The first days of so many months."""
+    return [date(2023 + i // 12, i % 12 + 1, 1) for i in range(count + 1)]
+
+
+def monthly(
+    end: Callable[[date], object], amount: Callable[[int, int], object] = lambda i, k: 30
+) -> list[str]:
+    """Twelve months of every account, ends written by `end`."""
+    days = month_starts(12)
+    return [
+        f"{a},{begin},{end(following)},{amount(i, k)}"
+        for i, a in enumerate(ACCOUNTS)
+        for k, (begin, following) in enumerate(zip(days, days[1:], strict=False))
+    ]
+
+
+NO_GAPS = {
+    "select count(*) from (select starts_at - lag(ends_at) over (partition by account_id order by starts_at) as gap"
+    " from staged_subscriptions) where gap <> interval 0 day": [(0,)]
+}
+ENDS_TRUE = {"select count(ends_at), count(*) from staged_subscriptions": [(12, 24)]}
+
+
+def stand_in(written: str) -> Callable[[Path], None]:
+    """Open terms that end on a day or a word that stands for none."""
+    return with_terms(
+        [f"{a},{start_of(i)},{end_of(i) or written},49" for i, a in enumerate(ACCOUNTS)]
+    )
+
+
+def chargebee(folder: Path) -> None:
+    """Chargebee: Cancelled At is the end, trial in the row, amounts in cents beside seconds."""
+    lines = [
+        f"cb{i},{a},pro,{2900},month,1,{'cancelled' if end_of(i) else 'active'},{seconds(start_of(i))},"
+        f"{seconds(start_of(i) + 14 * DAY)},{seconds(end) if (end := end_of(i)) else ''}"
+        for i, a in enumerate(ACCOUNTS)
+    ]
+    header = "id,customer_id,plan_id,plan_amount,billing_period_unit,billing_period,status,started_at,trial_end,cancelled_at"
+    files(subscriptions=table(header, lines), logins=logins())(folder)
+
+
+TRIALS_LATER = [(a, start_of(i) + 14 * DAY, end_of(i)) for i, a in enumerate(ACCOUNTS)]
+ENDS = (
+    ExportInput("ends", "last-day-of-month", with_terms(monthly(lambda d: d - DAY)), NO_GAPS),
+    ExportInput("ends", "first-day-not-covered", with_terms(monthly(lambda d: d)), NO_GAPS),
+    ExportInput(
+        "ends",
+        "last-second-of-month",
+        with_terms(monthly(lambda d: f"{d - DAY} 23:59:59Z")),
+        NO_GAPS,
+    ),
+    ExportInput("ends", "sentinel-9999", stand_in("9999-12-31"), ENDS_TRUE),
+    ExportInput("ends", "sentinel-mysql-zero", stand_in("0000-00-00"), ENDS_TRUE),
+    ExportInput("ends", "word-unbefristet", stand_in("unbefristet"), ENDS_TRUE),
+    ExportInput("ends", "mysql-null", stand_in("\\N"), ENDS_TRUE),
+    ExportInput(
+        "ends",
+        "chargebee-trial-and-cents",
+        chargebee,
+        {STARTS_ENDS: TRIALS_LATER},
+        ("minor-units",),
+        ('minor_units = ["amount_per_month"]',),
+    ),
+)
+
+# --- ids
+# ---------------------------------------------------------------------------------------------
+
+
+def listed(write_id: Callable[[str], str], other: Callable[[str], str]) -> Callable[[Path], None]:
+    """Accounts under one writing of their ids, logins under another."""
+
+    def write(folder: Path) -> None:
+        ids = [f"{int(a[1:]) + 101:05d}" for a in ACCOUNTS]
+        lines = [f"{write_id(x)},{start_of(i)},{end_of(i) or ''},49" for i, x in enumerate(ids)]
+        body = [f"{other(ids[int(a[1:])])},{d}" for a, d in login_pairs()]
+        files(
+            subscriptions=table("customer_id,start_date,end_date,mrr", lines),
+            logins=table("customer_id,login_date", body),
+        )(folder)
+
+    return write
+
+
+def salesforce_suffix(x: str) -> str:
+    """An id of 18 characters whose first 15 are those of the report."""
+    return f"0015000000{x}" + "AAB"
+
+
+SAME_ACCOUNTS = {
+    "select count(distinct account_id) from staged_usage_events join staged_subscriptions using (account_id)": [
+        (24,)
+    ]
+}
+IDS = (
+    ExportInput(
+        "ids",
+        "salesforce-15-18",
+        listed(salesforce_suffix, lambda x: salesforce_suffix(x)[:15]),
+        SAME_ACCOUNTS,
+    ),
+    ExportInput("ids", "leading-zeros", listed(str, lambda x: str(int(x))), SAME_ACCOUNTS),
+    ExportInput(
+        "ids",
+        "spreadsheet-floats",
+        listed(lambda x: str(int(x)), lambda x: f"{int(x)}.0"),
+        SAME_ACCOUNTS,
+    ),
+    ExportInput(
+        "ids", "letter-case", listed(lambda x: f"AC-{x}-XY", lambda x: f"ac-{x}-xy"), SAME_ACCOUNTS
+    ),
+    ExportInput(
+        "ids",
+        "scientific",
+        listed(lambda x: f"4.5{x[3:]}E+14", lambda x: f"4.5{x[3:]}E+14"),
+        {},
+        ("ids-rounded",),
+        allowed=("asked",),
+    ),
+    ExportInput(
+        "ids",
+        "other-program",
+        listed(str, lambda x: f"q{int(x) * 7919 % 99991}z"),
+        {},
+        ("no-account-in-common",),
+        allowed=("asked",),
+    ),
+)
+
+# --- numbers
+# ---------------------------------------------------------------------------------------------
+
+
+def amounts(written: Callable[[int], str], delimiter: str = ",") -> Callable[[Path], None]:
+    """Invoices of 1,080.50 and less, written in one way."""
+
+    def write(folder: Path) -> None:
+        lines = [
+            delimiter.join((a, f"{a}-{k}", str(FIRST + 30 * k * DAY), written(k)))
+            for a in ACCOUNTS
+            for k in range(12)
+        ]
+        header = delimiter.join(("customer_id", "invoice_id", "invoice_date", "amount"))
+        files(invoices=table(header, lines), logins=logins())(folder)
+
+    return write
+
+
+SUM = "select sum(amount) from staged_invoices"
+NUMBERS = (
+    ExportInput(
+        "numbers",
+        "currency-signs",
+        amounts(lambda k: f'"$1,0{k + 10}.50"'),
+        {SUM: [(24 * sum(101050 + 100 * k for k in range(12)),)]},
+    ),
+    ExportInput(
+        "numbers",
+        "german-grouped",
+        amounts(lambda k: f"1.0{k + 10},50 €", ";"),
+        {SUM: [(24 * sum(101050 + 100 * k for k in range(12)),)]},
+    ),
+    ExportInput(
+        "numbers",
+        "swiss-apostrophes",
+        amounts(lambda k: f"CHF 1'0{k + 10}.50"),
+        {SUM: [(24 * sum(101050 + 100 * k for k in range(12)),)]},
+    ),
+    ExportInput(
+        "numbers",
+        "brackets-for-credits",
+        amounts(lambda k: f"({k + 10}.50)" if k == 3 else f"{k + 10}.50"),
+        {SUM: [(24 * (sum(1050 + 100 * k for k in range(12)) - 2 * 1350),)]},
+    ),
+    ExportInput(
+        "numbers",
+        "grouped-integers",
+        amounts(lambda k: f"1.0{k + 10}" if k % 2 else str(900 + k), ";"),
+        {},
+        ("thousands-or-decimals",),
+        allowed=("asked",),
+    ),
+    ExportInput(
+        "numbers",
+        "all-below-zero",
+        amounts(lambda k: f"-{k + 10}.50"),
+        {SUM: [(24 * sum(1050 + 100 * k for k in range(12)),)]},
+        ("amounts-below-zero",),
+        ('turn_sign = ["amount"]',),
+    ),
+)
+
+# --- copies, losses, free terms, time
+# ---------------------------------------------------------------------------------------------
+
+
+def delivered_twice(folder: Path) -> None:
+    """Mixpanel: one insert id, other upload times."""
+    lines = [
+        f"{a},{d}T10:00:00Z,login,{a}-{d},{d}T10:0{n}:00Z"
+        for k, (a, d) in enumerate(login_pairs())
+        for n in range(1 + k % 2)
+    ]
+    files(events=table("user_id,event_time,event_type,insert_id,server_upload_time", lines))(folder)
+
+
+def twice(folder: Path) -> None:
+    """A file appended to itself."""
+    body = [f"{a},{d}" for a, d in login_pairs()]
+    files(logins=table("customer_id,login_date", body + body))(folder)
+
+
+def lost_in_two(folder: Path) -> None:
+    """Two large customers write days in another way."""
+    lines = [f"{a},{d:%d/%m/%Y}" if a in ("c003", "c007") else f"{a},{d}" for a, d in login_pairs()]
+    files(logins=table("customer_id,login_date", lines))(folder)
+
+
+def month_totals(folder: Path) -> None:
+    """A row per month, on its first day."""
+    lines = [f"{a},{d},{10 + k}" for a in ACCOUNTS for k, d in enumerate(month_starts(17))]
+    files(usage=table("customer_id,event_date,minutes", lines))(folder)
+
+
+def one_far_row(folder: Path) -> None:
+    """One login of 2035 among 1,440."""
+    files(logins=logins() + "c001,2035-05-01\n")(folder)
+
+
+def free_month(folder: Path) -> None:
+    """Every fourth account has one month as a gift."""
+    with_terms(monthly(lambda d: d, lambda i, k: 0 if i % 4 == 1 and k == 5 else 50))(folder)
+
+
+def free_plan(folder: Path) -> None:
+    """A third moves to a free plan."""
+    with_terms(monthly(lambda d: d, lambda i, k: 0 if i % 3 == 0 and k >= 6 else 50))(folder)
+
+
+def paused(folder: Path) -> None:
+    """Collection paused for two months: amount 0, then paid again."""
+    with_terms(monthly(lambda d: d, lambda i, k: 0 if i % 4 == 0 and k in (4, 5) else 50))(folder)
+
+
+UNPAID = "select count(*) filter (is_trial) from staged_subscriptions"
+OTHERS = (
+    ExportInput("copies", "one-insert-id", delivered_twice, LOGINS_TRUE),
+    ExportInput(
+        "copies",
+        "file-twice",
+        twice,
+        LOGINS_TRUE,
+        ("every-row-twice",),
+        ("drop_duplicates = true",),
+    ),
+    ExportInput(
+        "copies",
+        "lost-in-two-accounts",
+        lost_in_two,
+        {},
+        ("losses-in-few-accounts",),
+        allowed=("asked", "refused"),
+    ),
+    ExportInput(
+        "free",
+        "gift",
+        free_month,
+        {UNPAID: [(6,)]},
+        ("terms-without-payment",),
+        ("paid_above = 0",),
+    ),
+    ExportInput(
+        "free",
+        "free-plan",
+        free_plan,
+        {UNPAID: [(48,)]},
+        ("terms-without-payment",),
+        ("paid_above = 0",),
+    ),
+    ExportInput(
+        "free", "paused", paused, {UNPAID: [(0,)]}, ("terms-without-payment",), ("paid_above = -1",)
+    ),
+    ExportInput(
+        "time",
+        "month-totals",
+        month_totals,
+        {"select count(*) from staged_usage_events": [(24 * 18,)]},
+        ("totals-of-a-month",),
+        ("delay_days = 31",),
+    ),
+    ExportInput("time", "one-far-row", one_far_row, LOGINS_TRUE),
+)
+
+INPUTS: tuple[ExportInput, ...] = (*FILES, *TABLES, *ENDS, *IDS, *NUMBERS, *OTHERS)

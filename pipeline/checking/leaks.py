@@ -98,29 +98,30 @@ def _signal_columns(evidence: Evidence) -> Iterator[_SignalColumn]:
     """Every column that can become a signal and has no clock of its own."""
     horizon = evidence.target.horizon_days or USUAL_HORIZON_DAYS
     for source in evidence.staged.values():
-        if (
-            source.contract.table in UNREAD
-            or not source.settings.features
-            or source.contract.event_time is None
-        ):
-            continue
-        facts = source_facts(source, {})
-        readable = (
-            _attributes(source) if source.contract.table == "accounts" else list(source.columns)
-        )
-        for name in readable:
-            column, declared = source.columns[name], source.contract.column(name)
-            is_person = declared is not None and declared.is_personal
-            is_id = name.endswith("_id") or name in NO_VALUES
-            if (
-                not column.is_mapped
-                or column.type == "time"
-                or is_person
-                or is_id
-                or facts.clock(name) is not None
-            ):
-                continue
-            yield _SignalColumn(source, name, column.type, horizon)
+        for name in unclocked_columns(source):
+            yield _SignalColumn(source, name, source.columns[name].type, horizon)
+
+
+def unclocked_columns(source: StagedSource) -> tuple[str, ...]:
+    """Columns of a source that can become signals, and count from the clock of their row on."""
+    if (
+        source.contract.table in UNREAD
+        or not source.settings.features
+        or source.contract.event_time is None
+    ):
+        return ()
+    facts = source_facts(source, {})
+    is_list = source.contract.table == "accounts"
+    readable = _attributes(source) if is_list else list(source.columns)
+    found = []
+    for name in readable:
+        column, declared = source.columns[name], source.contract.column(name)
+        is_person = declared is not None and declared.is_personal
+        is_id = name.endswith("_id") or name in NO_VALUES
+        is_value = column.is_mapped and column.type != "time" and not is_person and not is_id
+        if is_value and facts.clock(name) is None:
+            found.append(name)
+    return tuple(found)
 
 
 def _attributes(accounts: StagedSource) -> list[str]:

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
+from pipeline.checking.cut_off import cut_off_findings
 from pipeline.checking.evidence import Evidence, view
-from pipeline.checking.report import Finding
-from pipeline.staging.asking import questions_between
+from pipeline.checking.report import Finding, Severity
+from pipeline.staging.asking import Question, questions_between, thin_overlaps
 
 # Every question there is; `[checks] accept` may name each.
 QUESTIONS = (
@@ -28,6 +29,8 @@ QUESTIONS = (
     "no-account-in-common",
     "rows-under-one-id",
     "every-row-twice",
+    "totals-of-a-month",
+    "rows-cut-off",
     "losses-in-few-accounts",
 )
 
@@ -36,20 +39,26 @@ def question_findings(evidence: Evidence) -> Iterator[Finding]:
     """A finding of severity stop for each question that no line of the project file answers."""
     asked = [question for source in evidence.staged.values() for question in source.questions]
     accounts = evidence.first("accounts")
-    asked += questions_between(
-        evidence.connection,
-        {name: view(source) for name, source in evidence.staged.items()},
-        accounts.name if accounts is not None else None,
+    relations = {name: view(source) for name, source in evidence.staged.items()}
+    lists = accounts.name if accounts is not None else None
+    asked += questions_between(evidence.connection, relations, lists)
+    yield from (_finding(question, "stop") for question in asked)
+    yield from (
+        _finding(question, "warn")
+        for question in thin_overlaps(evidence.connection, relations, lists)
     )
-    for question in asked:
-        yield Finding(
-            question.name,
-            "stop",
-            question.source,
-            question.words,
-            question.next_step,
-            question.count,
-            question.total,
-            question.unit,
-            question.examples,
-        )
+    yield from cut_off_findings(evidence)
+
+
+def _finding(question: Question, severity: Severity) -> Finding:
+    return Finding(
+        question.name,
+        severity,
+        question.source,
+        question.words,
+        question.next_step,
+        question.count,
+        question.total,
+        question.unit,
+        question.examples,
+    )

@@ -84,12 +84,19 @@ def table_train(
             "--trials", min=0, help="Trials of the search; default as tenure.toml has it."
         ),
     ] = None,
+    decimal: Annotated[
+        str | None,
+        typer.Option(
+            "--decimal", metavar="MARK", help="Mark before decimals, point or comma, if in doubt."
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train on a ready feature table, judge the model and register it; needs no tenure.toml.
 
     Example: tenure table train accounts.csv --label churned --account id
     """
+    from features.errors import ConfigError
     from models.table import TableOptions
     from pipeline.console import Story, print_json
     from pipeline.jobs.train_table import parse_waivers, table_job, train_table
@@ -107,7 +114,11 @@ def table_train(
         cost_if_missed=cost_if_missed,
         cost_of_contact=cost_of_contact,
     )
-    job = table_job(file, options, project.resolve(), now(), data_dir=data, trials=trials)
+    if decimal not in (None, ".", ","):
+        raise ConfigError(f'--decimal "{decimal}" must be "." or ",".')
+    job = table_job(
+        file, options, project.resolve(), now(), data_dir=data, trials=trials, decimal=decimal
+    )
     trained = train_table(job, Story(quiet=as_json))
     if as_json:
         print_json(trained.evaluation.to_dict())

@@ -11,9 +11,11 @@ import pandas as pd
 from models.bundle import Bundle
 from models.health.words import AT_DECISION, anchor_words
 from models.target_words import TARGET_WORDS
+from pipeline.checking.assumptions import assumptions
 from pipeline.config.schema import Target
 from pipeline.evaluations import VersionEvaluation
 from pipeline.jobs.bench_advice import bench_advice
+from pipeline.jobs.stage import staged_facts
 from pipeline.reports.model_card import ModelCardInputs, model_card
 from pipeline.workspace import Workspace, target_rule
 
@@ -51,6 +53,7 @@ def target_card(
             limits=limits_of(bundle),
             waivers=tuple(f"{k}: {v}" for k, v in workspace.project.training.waivers.items()),
             is_of_refused=bundle.basis != "calibrated",
+            assumptions=assumptions(staged_facts(workspace)),
         )
     )
 

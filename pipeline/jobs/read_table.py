@@ -4,14 +4,22 @@ or not.
 
 import codecs
 import gzip
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import pandas as pd
 
 from features.errors import ConfigError
+from pipeline.staging.asking.question import Unanswered
+from pipeline.staging.number_writing import (
+    NEGATIVE,
+    OTHER_MARK,
+    grouped_whole,
+    written_number,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,10 +38,7 @@ OTHER_KINDS = {
     ".json": "write it as CSV or Parquet",
     ".jsonl": "write it as CSV or Parquet",
 }
-# How spreadsheets write numbers and dates; day first before month first, as init has it.
-COMMA_NUMBER = r"[-+]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?"
-POINT_NUMBER = r"[-+]?(\d+|\d{1,3}(,\d{3})+)(\.\d+)?"
-AROUND_NUMBER = r"^[$€£]\s*|\s*[%$€£]$"
+# How spreadsheets write dates: day first before month first, as init has it.
 DATE_FORMATS = tuple(
     f"{day}{clock}"
     for day in (
@@ -88,6 +93,7 @@ def read_table(
     text_columns: tuple[str, ...] = (),
     tell: Tell = _nobody,
     writings: Mapping[str, Writing] | None = None,
+    decimal: str | None = None,
 ) -> TableFile:
     """Return the rows of a file; times are naive UTC or carry their zone.
 
@@ -97,6 +103,8 @@ def read_table(
         Read as text in CSV, whatever they look like: `00123` is another account than `123`.
     writings
         Column -> how it writes numbers or dates, where that is known from another file.
+    decimal
+        The mark before decimals, where the numbers themselves leave it open.
     tell
         Is told, in sentences, what of a CSV had to be guessed: its encoding, numbers and dates in a
         spreadsheet's writing.
@@ -106,6 +114,8 @@ def read_table(
     ConfigError
         When the file does not exist, cannot be read, or holds lists, structures or two columns of
         one name.
+    Unanswered
+        When nobody can tell whether 1.029 is a little over one or a thousand and twenty-nine.
     """
     if file.is_dir():
         raise ConfigError(f"--table {file} is a folder. Name a Parquet or CSV file in it.")
@@ -124,16 +134,23 @@ def read_table(
     import pyarrow as pa
 
     known = writings or {}
+    doubtful: tuple[str, ...] = ()
     try:
-        table = (
-            _parquet(file) if name.endswith(PARQUET) else _text(file, (*text_columns, *known), tell)
-        )
+        if name.endswith(PARQUET):
+            table = _parquet(file)
+        else:
+            table = _text(file, (*text_columns, *known), tell)
+            if writings is None:
+                doubtful = _doubtful(file, table)
+            if doubtful:
+                table = _text(file, (*text_columns, *doubtful), _nobody)
     except (pa.ArrowException, OSError, UnicodeError) as error:
         raise ConfigError(f"--table {file} cannot be read: {error}.") from error
     frame = _frame(table, file)
     if name.endswith(PARQUET):
         return TableFile(frame, {})
-    return _as_meant(frame, text_columns, _delimiter(file), known, tell)
+    mark = decimal if writings is None else "."
+    return _as_meant(frame, text_columns, _delimiter(file), known, tell, mark)
 
 
 def _parquet(file: Path) -> "pa.Table":
@@ -159,6 +176,32 @@ def _text(file: Path, text_columns: tuple[str, ...], tell: Tell) -> "pa.Table":
         parse_options=csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
         convert_options=csv.ConvertOptions(null_values=NULLS, column_types=types),
     )
+
+
+def _doubtful(file: Path, table: "pa.Table") -> tuple[str, ...]:
+    """Columns of numbers whose every point is followed by three figures: 1.029 beside 932."""
+    import pyarrow as pa
+
+    names = [
+        str(n)
+        for n, c in zip(table.column_names, table.schema, strict=True)
+        if c.type == pa.float64()
+    ]
+    likely = [name for name in names if _has_thousandths(table[name].to_numpy())]
+    if not likely:
+        return ()
+    text = _text(file, tuple(names), _nobody).select(names).to_pandas()
+    if any(_mark_use(text[name].dropna(), ".").decisive for name in names):
+        return ()  # 0.5 somewhere in the file: a point begins decimals
+    return tuple(name for name in likely if _mark_use(text[name].dropna(), ".").is_open)
+
+
+def _has_thousandths(values: "np.ndarray[Any, Any]") -> bool:
+    """Whether some number is broken, and none finer than a thousandth."""
+    numbers = values[np.isfinite(values)]
+    thousandths = numbers * 1000
+    is_coarse = np.abs(thousandths - np.round(thousandths)) < 1e-6
+    return bool(len(numbers) and is_coarse.all() and (numbers != np.round(numbers)).any())
 
 
 def _encoding(file: Path) -> str:
@@ -198,30 +241,49 @@ def _as_meant(
     delimiter: str,
     known: Mapping[str, Writing],
     tell: Tell,
+    decimal: str | None,
 ) -> TableFile:
     """Columns of text that hold numbers or dates as spreadsheets write them, as numbers and
     dates.
     """
     kept = {name.lower() for name in text_columns}
     by_name = {name.lower(): writing for name, writing in known.items()}
+    texts = {
+        name: frame[name].astype("string").str.strip()
+        for name in frame.columns
+        if pd.api.types.is_string_dtype(frame[name]) and name.lower() not in kept
+    }
+    texts = {name: text.mask(text.isin(NULLS)) for name, text in texts.items()}
+    begins = decimal or _decimal_mark(list(texts.values()))
     meant, writings = {}, {}
-    for name in frame.columns:
-        if not pd.api.types.is_string_dtype(frame[name]) or name.lower() in kept:
-            continue
-        text = frame[name].astype("string").str.strip()
-        text = text.mask(text.isin(NULLS))
-        writing = by_name.get(name.lower()) or _writing(name, text, delimiter, tell)
+    for name, text in texts.items():
+        writing = by_name.get(name.lower()) or _writing(name, text, delimiter, tell, begins)
         if writing is not None:
             meant[name] = _read(text, writing)
             writings[name] = writing
     return TableFile(frame.assign(**meant), writings)
 
 
-def _writing(name: str, text: pd.Series, delimiter: str, tell: Tell) -> Writing | None:
+def _decimal_mark(texts: Sequence[pd.Series]) -> str | None:
+    """The mark that begins decimals beyond doubt in some column of numbers (1,5); None where none
+    does, or both do.
+    """
+    marks = {
+        mark
+        for text in texts
+        for mark in OTHER_MARK
+        if _is_number(values := text.dropna(), mark) and _mark_use(values, mark).decisive
+    }
+    return marks.pop() if len(marks) == 1 else None
+
+
+def _writing(
+    name: str, text: pd.Series, delimiter: str, tell: Tell, begins: str | None
+) -> Writing | None:
     """How a column of text writes numbers or dates, where all its values are some."""
     values = pd.Series(text.dropna().unique(), dtype="string")
     word = _lone_word(values)
-    number = _number_writing(values[values != word] if word else values, delimiter)
+    number = _number_writing(name, values[values != word] if word else values, delimiter, begins)
     if number is not None:
         tell(
             f"{name} is read as numbers; "
@@ -260,29 +322,93 @@ def _lone_word(values: pd.Series) -> str | None:
     return str(words.iloc[0]) if len(words) == 1 and len(values) > MANY_NUMBERS else None
 
 
-def _number_writing(values: pd.Series, delimiter: str) -> str | None:
-    """The mark of decimals, where all values are numbers of one writing; of `1,234` the delimiter
-    decides.
+@dataclass(frozen=True)
+class _MarkUse:
+    """How numbers use one mark: a thousand and more between its groups, decimals beyond doubt, or
+    neither, as of 1029 without any.
     """
-    bare = values.str.replace(AROUND_NUMBER, "", regex=True)
-    fits = [
-        mark
-        for mark, pattern in ((".", POINT_NUMBER), (",", COMMA_NUMBER))
-        if len(bare) and bare.str.fullmatch(pattern).all()
-    ]
-    if len(fits) == 2:
-        return "." if delimiter == "," else ","
-    return fits[0] if fits else None
+
+    grouped: int
+    decisive: bool
+    is_long: bool
+    example: str = ""
+    shortest: str = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it may group thousands, and may begin decimals."""
+        return self.grouped > 0 and not self.decisive and not self.is_long
+
+
+def _mark_use(values: pd.Series, mark: str) -> _MarkUse:
+    other = OTHER_MARK[mark]
+    has_mark = values.str.contains(mark, regex=False).astype(bool)
+    has_other = values.str.contains(other, regex=False).astype(bool)
+    grouped = values.str.contains(grouped_whole(mark), regex=True).astype(bool) & ~has_other
+    # 1.080,50 has a point that begins nothing.
+    decisive = (
+        has_mark & ~grouped & ~(has_other & values.str.contains(rf"[{mark}]\d{{3}}[{other}]"))
+    )
+    bare = values[~has_mark & ~has_other]
+    return _MarkUse(
+        int(grouped.sum()),
+        bool(decisive.any()),
+        bool(bare.str.contains(r"\d{4}").any()),
+        str(values[grouped].min()) if grouped.any() else "",
+        str(bare.min()) if len(bare) else "",
+    )
+
+
+def _is_number(values: pd.Series, mark: str) -> bool:
+    """Whether all values are numbers with this mark before their decimals."""
+    return bool(
+        len(values)
+        and values.str.contains(r"\d").all()
+        and values.str.contains(written_number(mark), regex=True).all()
+    )
+
+
+def _number_writing(name: str, values: pd.Series, delimiter: str, begins: str | None) -> str | None:
+    """The mark of decimals, where all values are numbers of one writing.
+
+    Raises
+    ------
+    Unanswered
+        Each of both marks fits, and the numbers differ by it.
+    """
+    fits = [mark for mark in (".", ",") if _is_number(values, mark)]
+    if len(fits) < 2:
+        return fits[0] if fits else None
+    if begins is not None:
+        return begins
+    for mark in (".", ","):
+        use = _mark_use(values, mark)
+        # Between commas a comma inside quotes was put there by whoever groups thousands.
+        if use.is_open and not (mark == "," and delimiter == ","):
+            raise Unanswered(_asked(name, use, mark))
+    return "." if delimiter == "," else ","
+
+
+def _asked(name: str, use: _MarkUse, mark: str) -> str:
+    number, other = use.example, OTHER_MARK[mark]
+    beside = f" beside {use.shortest}" if use.shortest else ""
+    whole = int("".join(c for c in number if c.isdigit()))
+    return (
+        f"column {name} holds {use.grouped:,} values such as {number}{beside}: every {mark!r} in it"
+        f" is followed by three figures. Does it group thousands, or begin decimals? Say --decimal"
+        f' "{other}" ({number} is {whole:,}) or --decimal "{mark}" ({number} is'
+        f" {number.replace(mark, '.')})."
+    )
 
 
 def _numbers(text: pd.Series, mark: str) -> pd.Series:
     """Numbers of one writing; null where a text is written in another."""
-    bare = text.str.replace(AROUND_NUMBER, "", regex=True)
-    written = bare.str.fullmatch(POINT_NUMBER if mark == "." else COMMA_NUMBER).fillna(False)
-    plain = bare.where(written.astype(bool)).str.replace(
-        "," if mark == "." else ".", "", regex=False
-    )
-    return pd.to_numeric(plain.str.replace(",", ".", regex=False)).astype("float64")
+    written = text.str.contains(written_number(mark), regex=True) & text.str.contains(r"\d")
+    read = text.where(written.fillna(False).astype(bool))
+    figures = read.str.replace(rf"[^0-9{mark}]", "", regex=True).str.replace(mark, ".", regex=False)
+    sign = read.str.contains(NEGATIVE, regex=True).fillna(False).astype(bool)
+    values = pd.to_numeric(figures).astype("float64")
+    return values.where(~sign, -values)
 
 
 def _date_formats(values: pd.Series) -> list[str]:

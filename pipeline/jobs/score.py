@@ -194,9 +194,8 @@ def score_target(
         " account_id"
     ).df()
     rows = scoring_rows(connection, bundle.published.columns, day)
-    unknown = _of_unseen_terms(
-        workspace, connection, staged, target, bundle, day
-    ) | _unknown_accounts(connection, staged, accepted, day)
+    unknown = _of_unseen_terms(workspace, connection, staged, target, bundle, day)
+    unknown |= of_lost_rows(staged) | _unknown_accounts(connection, staged, accepted, day)
     # Said by the cards of today: those of an older model give the same values in older words.
     cards = {signal.column: signal for signal in built.signals}
     signals = tuple(cards[column] for column in bundle.published.columns)
@@ -266,6 +265,17 @@ def _unknown_accounts(
         ).fetchall():
             found.setdefault(account, f"stale: {name}")
     return found
+
+
+def of_lost_rows(staged: Mapping[str, StagedSource]) -> dict[str, str]:
+    """Accounts most of whose rows in a source could not be read, with the reason: what is left
+    reads as a decline that never was.
+    """
+    return {
+        account: f"most rows in {source.name} cannot be read"
+        for source in staged.values()
+        for account in source.losing_accounts
+    }
 
 
 def _of_unseen_terms(

@@ -236,16 +236,21 @@ def _has_versions(connection: Connection, table: str) -> bool:
 
 def load_staged(workspace: Workspace, connection: Connection) -> dict[str, StagedSource]:
     """The sources as they were last staged, with the views `facts_<source>` ready to query."""
+    staged = staged_facts(workspace)
+    for name, source in staged.items():
+        prepare(connection, source, _files(workspace, name))
+    return staged
+
+
+def staged_facts(workspace: Workspace) -> dict[str, StagedSource]:
+    """What is known of the sources as they were last staged, without their rows."""
     entries = workspace.store.read(STAGED_SOURCES)
     sources = workspace.project.sources
-    staged = {
+    return {
         name: from_json(facts, sources[name])
         for name, facts in zip(entries["source"], entries["facts"], strict=True)
         if name in sources
     }
-    for name, source in staged.items():
-        prepare(connection, source, _files(workspace, name))
-    return staged
 
 
 def _files(workspace: Workspace, name: str) -> str:

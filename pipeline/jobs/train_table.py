@@ -62,6 +62,8 @@ class TableJob:
     training: Training
     project: Project | None = None
     """What tenure.toml says, where there is one."""
+    decimal: str | None = None
+    """The mark before decimals, where the numbers themselves leave it open."""
 
     @property
     def models(self) -> RegisteredModel:
@@ -102,6 +104,7 @@ def table_job(
     *,
     data_dir: Path | None = None,
     trials: int | None = None,
+    decimal: str | None = None,
 ) -> TableJob:
     """Return the job for a file, with the settings of the folder's tenure.toml where there is
     one.
@@ -111,7 +114,7 @@ def table_job(
     if trials is not None:
         training = replace(training, trials=trials)
     start = data_dir.resolve() if data_dir is not None else Path.cwd()
-    return TableJob((start / file).resolve(), options, folder, now, training, project)
+    return TableJob((start / file).resolve(), options, folder, now, training, project, decimal)
 
 
 def parse_waivers(texts: Sequence[str]) -> dict[str, str]:
@@ -147,7 +150,10 @@ def train_table(job: TableJob, say: Say = _silent) -> TrainedTable:
         When file, columns or label cannot work as asked.
     """
     file = read_table(
-        job.file, tuple(filter(None, (job.options.account,))), lambda text: say("note", text)
+        job.file,
+        tuple(filter(None, (job.options.account,))),
+        lambda text: say("note", text),
+        decimal=job.decimal,
     )
     table = file.rows
     options = _with_declared_waivers(job, table)

@@ -85,6 +85,8 @@ class ModelCardInputs:
     limits: tuple[str, ...] = ()
     waivers: tuple[str, ...] = ()
     is_of_refused: bool = False
+    assumptions: tuple[str, ...] = ()
+    """What no table can show, in sentences."""
 
 
 def model_card(inputs: ModelCardInputs) -> tuple[str, str]:
@@ -100,6 +102,7 @@ def model_card(inputs: ModelCardInputs) -> tuple[str, str]:
         "bands": band_rows(inputs.band_table, {} if evaluation is None else evaluation.bands),
         "limits": (*_own_limits(evaluation), *inputs.limits),
         "waivers": inputs.waivers,
+        "assumptions": inputs.assumptions,
         "reliability_rows": tested.to_dict("records"),
         **_NOT_TESTED,
         **({} if evaluation is None else _tested(evaluation, is_of_refused=inputs.is_of_refused)),

@@ -363,22 +363,22 @@ class _Stager:
             )
         )
 
-    def _losses(self) -> tuple[Question, ...]:
-        """Accounts that lose most of their rows, or of the values in them: few rows of all may be
-        every row of the largest customer.
+    def _losses(self) -> tuple[Question | None, tuple[str, ...]]:
+        """Accounts that lose most of their rows, or of the values in them, and the question about
+        them: few rows of all may be every row of the largest customer.
         """
         found = rows(
             self.connection,
             f"""
-SELECT account_id, lost, n, count(*) OVER (), sum(lost) OVER () FROM (
+SELECT account_id, lost, n FROM (
   SELECT account_id, count(*) FILTER (problem IS NOT NULL OR unread IS NOT NULL) AS lost,
     count(*) AS n FROM {self.mapped_table} WHERE account_id IS NOT NULL GROUP BY 1)
-WHERE lost >= {FEWEST_LOST} AND 2 * lost > n ORDER BY lost DESC, 1 LIMIT {QUOTED}""",
+WHERE lost >= {FEWEST_LOST} AND 2 * lost > n ORDER BY lost DESC, 1""",
         )
         if not found:
-            return ()
-        accounts, lost = found[0][3], found[0][4]
-        told = ", ".join(f"{account}: {part:,} of {n:,}" for account, part, n, _, _ in found)
+            return None, ()
+        accounts, lost, quoted = len(found), sum(part for _, part, _ in found), found[:QUOTED]
+        told = ", ".join(f"{account}: {part:,} of {n:,}" for account, part, n in quoted)
         return (
             Question(
                 "losses-in-few-accounts",
@@ -387,11 +387,12 @@ WHERE lost >= {FEWEST_LOST} AND 2 * lost > n ORDER BY lost DESC, 1 LIMIT {QUOTED
                 f" ({told}): what cannot be read is not spread by chance",
                 todo=f"Look at the table quarantine, source = '{self.name}', and at the notes of"
                 " the source: write what these rows need (decimal, format, codes), or accept the"
-                " finding with a reason.",
+                " finding with a reason: these accounts are then published as unknown.",
                 count=accounts,
                 unit="accounts",
-                examples=tuple(str(account) for account, *_ in found),
+                examples=tuple(str(account) for account, *_ in quoted),
             ),
+            tuple(str(account) for account, *_ in found),
         )
 
     def _checks(self, part: MappedPart) -> list[quarantine.Check]:
@@ -556,7 +557,7 @@ WHERE lost >= {FEWEST_LOST} AND 2 * lost > n ORDER BY lost DESC, 1 LIMIT {QUOTED
         left_out: dict[str, int],
         bad: dict[str, int],
         newest_known: datetime | None,
-        losses: tuple[Question, ...],
+        losses: tuple[Question | None, tuple[str, ...]],
     ) -> StagedSource:
         count, first, last = row(
             self.connection,
@@ -578,7 +579,8 @@ WHERE lost >= {FEWEST_LOST} AND 2 * lost > n ORDER BY lost DESC, 1 LIMIT {QUOTED
             data_until=self._data_until(),
             notes=tuple(self.notes),
             files={name: mark for part in self.parts for name, mark in part.raw.files.items()},
-            questions=(*self.questions, *losses),
+            questions=(*self.questions, *filter(None, losses[:1])),
+            losing_accounts=losses[1],
         )
 
     def _data_until(self) -> dict[str, date]:

@@ -60,6 +60,8 @@ class StagedSource:
         What its rows leave open: `check` and `run` stop until each is answered or accepted.
     entered_until
         Of contracts: the newest start, where the table ended before other sources did.
+    losing_accounts
+        Accounts most of whose rows or values cannot be read.
     """
 
     name: str
@@ -80,6 +82,7 @@ class StagedSource:
     files: dict[str, str] = field(default_factory=dict)
     questions: tuple[Question, ...] = ()
     entered_until: date | None = None
+    losing_accounts: tuple[str, ...] = ()
 
     @property
     def table(self) -> str:
@@ -119,6 +122,7 @@ def from_json(text: str, settings: Source) -> StagedSource:
         plain[name] = datetime.fromisoformat(plain[name]) if plain[name] else None
     plain["data_until"] = {k: date.fromisoformat(v) for k, v in plain["data_until"].items()}
     plain["notes"] = tuple(plain["notes"])
+    plain["losing_accounts"] = tuple(plain.get("losing_accounts", ()))
     plain["questions"] = questions_from(plain.get("questions", ()))
     if plain.get("entered_until"):
         plain["entered_until"] = date.fromisoformat(plain["entered_until"])

@@ -400,6 +400,99 @@ WORKED: tuple[tuple[str, list[Row], dict[str, Any], tuple[int | None, str | None
         (0, None),
     ),
     (
+        "contraction: fewer seats at the same price",
+        [
+            term("2024-01-01", "05-01", amount_per_month=10000, seats=10),
+            term("05-01", amount_per_month=8000, seats=8),
+        ],
+        {"kind": "contraction", "causes": ("seats",)},
+        (1, None),
+    ),
+    (
+        "contraction: a discount, asked about seats",
+        [
+            term("2024-01-01", "05-01", amount_per_month=10000, seats=10),
+            term("05-01", amount_per_month=8000, seats=10),
+        ],
+        {"kind": "contraction", "causes": ("seats",)},
+        (0, None),
+    ),
+    (
+        "fewer seats, asked about leaving",
+        [
+            term("2024-01-01", "05-01", amount_per_month=10000, seats=10),
+            term("05-01", amount_per_month=8000, seats=8),
+        ],
+        {},
+        (0, None),
+    ),
+    (
+        "end dated back to before as_of, entered later",
+        [term("2024-01-01", until="04-20"), term("2024-01-01", "03-15", known="04-20")],
+        {},
+        (None, "ended_before"),
+    ),
+    (
+        "end dated back into the window, entered later",
+        [term("2024-01-01", until="05-20"), term("2024-01-01", "04-30", known="05-20")],
+        {},
+        (1, None),
+    ),
+    (
+        "canceled and signed again on the same day",
+        [term("2024-01-01", "05-01T09:00"), term("05-01T16:30")],
+        {"grace_days": 1},
+        (0, None),
+    ),
+    (
+        "the same hours without cover, without grace",
+        [term("2024-01-01", "05-01T09:00"), term("05-01T16:30")],
+        {},
+        (1, None),
+    ),
+    (
+        "yearly from 29 February, renewed on 28 February",
+        [term("2023-03-01", "02-29"), term("02-29", "2025-02-28"), term("2025-02-28")],
+        {},
+        (0, None),
+    ),
+    (
+        "yearly until 29 February, not renewed",
+        [term("2023-02-28", "02-29"), term("02-29", "05-29")],
+        {},
+        (1, None),
+    ),
+    (
+        "paused for a month, with the grace",
+        [term("2024-01-01", "05-01"), term("06-01")],
+        {"grace_days": 31},
+        (0, None),
+    ),
+    (
+        "paused for a month, without",
+        [term("2024-01-01", "05-01"), term("06-01")],
+        {},
+        (1, None),
+    ),
+    (
+        "a free month as a gift, free is not paying",
+        [term("2024-01-01", "05-01"), term("05-01", "06-01", is_trial=True), term("06-01")],
+        {},
+        (1, None),
+    ),
+    (
+        "the same with a grace as long as the gift",
+        [term("2024-01-01", "05-01"), term("05-01", "06-01", is_trial=True), term("06-01")],
+        {"grace_days": 31},
+        (0, None),
+    ),
+    (
+        "a free month as a gift, a free plan is a customer",
+        [term("2024-01-01", "05-01"), term("05-01", "06-01", is_trial=False), term("06-01")],
+        {},
+        (0, None),
+    ),
+    (
         "expansion: pays more at the end",
         [
             term("2024-01-01", "05-01", amount_per_month=10000),

@@ -13,10 +13,13 @@ import pytest
 
 from features.errors import GateRefused
 from pipeline.checking import check_sources, refuse_training
+from pipeline.checking.assumptions import assumptions
 from pipeline.config import read_project
 from pipeline.engine.duckdb import Connection, connected, rows
+from pipeline.jobs.score import of_lost_rows
 from pipeline.proposing import propose
 from pipeline.staging import StagedSource, stage
+from pipeline.staging.staged import from_json
 from pipeline.workspace import open_workspace
 
 DAY = timedelta(days=1)
@@ -810,3 +813,96 @@ def test_input_of_a_public_report(case: str, shared_data: Path) -> None:
     if not folder.is_dir():
         pytest.skip(f"no folder {folder}")
     assert CASES[case] in propose(folder, None).toml
+
+
+# --- rows that are not there
+# ------------------------------------------------------------------------
+
+
+def checked(folder: Path, *, accept: str = "") -> dict[str, str]:
+    """Findings of `check` by name, with what each says."""
+    toml = (folder / "tenure.toml").read_text(encoding="utf-8")
+    (folder / "tenure.toml").write_text(toml + accept, encoding="utf-8")
+    workspace = open_workspace(folder, folder, datetime(2025, 1, 1))
+    with workspace.store.writing(), connected() as fresh:
+        report = check_sources(workspace, fresh)
+    return {finding.name: finding.what for finding in report.findings}
+
+
+def with_contracts(folder: Path, accounts: Sequence[str], active: Sequence[str]) -> None:
+    """Contracts of all accounts, and logins of some."""
+    lines = [
+        f"{a},{FIRST},{FIRST + 400 * DAY if i % 9 == 0 else ''},9" for i, a in enumerate(accounts)
+    ]
+    made = export(
+        folder,
+        subscriptions=table("customer_id,start_date,end_date,mrr", lines),
+        logins=logins(active),
+    )
+    (folder / "tenure.toml").write_text(made.toml, encoding="utf-8")
+
+
+@pytest.mark.parametrize("form", ["c{:03d}", "{}", "sub-{:02d}-x"])
+def test_half_of_a_file_stops(tmp_path: Path, form: str) -> None:
+    accounts = [form.format(i + 1) for i in range(60)]
+    with_contracts(tmp_path, accounts, accounts[:35])
+    found = checked(tmp_path)
+    assert found["rows-cut-off"].startswith("25 customers with ids from ")
+
+
+@pytest.mark.parametrize("absent", [set(range(0, 60, 5)), set(range(55, 60)), set()])
+def test_customers_without_a_row_here_and_there_are_no_half_of_a_file(
+    tmp_path: Path, absent: set[int]
+) -> None:
+    accounts = [f"c{i:03d}" for i in range(60)]
+    with_contracts(tmp_path, accounts, [a for i, a in enumerate(accounts) if i not in absent])
+    assert "rows-cut-off" not in checked(tmp_path)
+
+
+def test_a_source_of_mostly_other_accounts_is_told(tmp_path: Path) -> None:
+    accounts = [f"c{i:03d}" for i in range(40)]
+    with_contracts(
+        tmp_path, accounts, [*accounts[::5], *[f"lead{i * 37 % 101}" for i in range(30)]]
+    )
+    found = checked(tmp_path)
+    assert found["few-accounts-in-common"].startswith(
+        "subscriptions and usage_events share 8 accounts, of 38"
+    )
+
+
+def test_accounts_that_lose_most_rows_are_published_as_unknown(
+    tmp_path: Path, duck: Connection
+) -> None:
+    """Days of two accounts stand in another writing; accepted, nobody scores what is left of them."""
+    text = logins(ACCOUNTS).splitlines()
+    mixed = [
+        f"{a},{d[8:]}/{d[5:7]}/{d[:4]}" if a in ("c003", "c007") else f"{a},{d}"
+        for a, d in (line.split(",") for line in text[1:])
+    ]
+    made = export(tmp_path, logins=table(text[0], mixed))
+    made = replace(
+        made,
+        toml=made.toml.replace(
+            'location = "logins.csv"', 'location = "logins.csv"\nmax_bad_share = 0.2'
+        ),
+    )
+    source = made.staged(duck)["usage_events"]
+    assert names(source.questions) == ["losses-in-few-accounts"]
+    kept = from_json(source.to_json(), source.settings)
+    assert kept.losing_accounts == ("c003", "c007")
+    assert of_lost_rows({"usage_events": kept}) == dict.fromkeys(
+        ("c003", "c007"), "most rows in usage_events cannot be read"
+    )
+
+
+def test_what_no_table_can_show_is_an_assumption_per_column(
+    tmp_path: Path, duck: Connection
+) -> None:
+    lines = [
+        f"{a},{d},3" for a, d in (line.split(",") for line in logins(ACCOUNTS).splitlines()[1:])
+    ]
+    made = export(tmp_path, logins=table("customer_id,login_date,minutes", lines))
+    assert assumptions(made.staged(duck)) == (
+        "known_at is assumed for usage_events: quantity of its rows are taken as known from"
+        " event_time on. Nobody changed them later, and none was deleted when an account left.",
+    )

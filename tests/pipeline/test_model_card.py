@@ -116,6 +116,13 @@ def some_inputs(**changes):
 
 
 @pytest.mark.parametrize("part", [0, 1])
+def test_what_is_assumed_of_the_data_stands_on_both_forms(part):
+    told = "is assumed for usage"
+    assert told in model_card(some_inputs(assumptions=(told,)))[part]
+    assert "Assumed of the data" not in model_card(some_inputs())[part]
+
+
+@pytest.mark.parametrize("part", [0, 1])
 def test_both_forms_hold_metrics_gates_and_limits(part):
     text = model_card(some_inputs())[part]
     said = (

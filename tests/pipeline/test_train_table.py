@@ -25,6 +25,7 @@ from pipeline.cli.moved import forwarded
 from pipeline.config.schema import Training
 from pipeline.jobs.read_table import read_table
 from pipeline.jobs.train_table import parse_waivers, table_job, train_table
+from pipeline.staging.asking import Unanswered
 
 NOW = pd.Timestamp("2025-06-02").to_pydatetime()
 
@@ -458,6 +459,51 @@ def test_commas_in_a_comma_separated_file_group_thousands_and_doubtful_dates_are
         "signup is read as dates written %d/%m/%Y, and fits %m/%d/%Y as well: write 2025-01-31 to"
         " be sure." in told
     )
+
+
+OPEN = {
+    "points": "id,spend\na,1.029\nb,932\nc,12.500\n",
+    "commas beside semicolons": "id;spend\na;1,029\nb;932\nc;12,500\n",
+    "points beside semicolons": "id;spend;seats\na;1.029;3\nb;932;4\nc;12.500;5\n",
+}
+
+
+@pytest.mark.parametrize("form", OPEN)
+def test_thousands_or_decimals_are_asked_of_a_table(tmp_path: Path, form: str) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text(OPEN[form], encoding="utf-8")
+    mark = "," if form.startswith("commas") else "."
+    other = "." if mark == "," else ","
+    with pytest.raises(Unanswered, match="spend holds 2 values.*beside 932.*--decimal"):
+        read_table(file)
+    assert read_table(file, decimal=other).rows["spend"].tolist() == [1029, 932, 12500]
+    assert read_table(file, decimal=mark).rows["spend"].tolist() == [1.029, 932, 12.5]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "id,spend\na,1.029\nb,932\nc,12.5\n",  # 12.5 begins decimals
+        "id,spend\na,1.029\nb,0.932\nc,12.500\n",  # so does 0.932
+        "id,spend\na,1.029\nb,1932\nc,12.500\n",  # whoever groups would write 1.932
+        "id,spend,rate\na,1.029,0.5\nb,932,0.25\nc,12.500,1.5\n",
+    ],
+)
+def test_points_that_begin_decimals_are_not_asked(tmp_path: Path, text: str) -> None:
+    (tmp_path / "t.csv").write_text(text, encoding="utf-8")
+    assert read_table(tmp_path / "t.csv").rows["spend"][0] == 1.029
+
+
+def test_marks_of_another_column_decide(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("id;spend;rate\na;1.029;0,5\nb;932;1,25\n", encoding="utf-8")
+    rows = read_table(tmp_path / "t.csv").rows
+    assert rows["spend"].tolist() == [1029, 932] and rows["rate"].tolist() == [0.5, 1.25]
+
+
+def test_amounts_are_read_as_sources_read_them(tmp_path: Path) -> None:
+    text = "id;amount\na;(1.080,50 €)\nb;80,00-\nc;EUR 12\nd;-1'080,25\n"
+    (tmp_path / "t.csv").write_text(text, encoding="utf-8")
+    assert read_table(tmp_path / "t.csv").rows["amount"].tolist() == [-1080.5, -80, 12, -1080.25]
 
 
 @pytest.mark.parametrize("word", ["?", "-", "unknown"])

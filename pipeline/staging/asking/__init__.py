@@ -1,7 +1,15 @@
 """What a table leaves open, found on its rows: questions with their readings and figures."""
 
 from pipeline.staging.asking.ask import questions_of
-from pipeline.staging.asking.ids import questions_between
+from pipeline.staging.asking.ids import questions_between, thin_overlaps
 from pipeline.staging.asking.question import Opened, Question, Reading, Unanswered
 
-__all__ = ["Opened", "Question", "Reading", "Unanswered", "questions_between", "questions_of"]
+__all__ = [
+    "Opened",
+    "Question",
+    "Reading",
+    "Unanswered",
+    "questions_between",
+    "questions_of",
+    "thin_overlaps",
+]

@@ -156,6 +156,37 @@ def questions_between(
                 yield question
 
 
+def thin_overlaps(
+    connection: Connection, relations: Mapping[str, str], lists: str | None
+) -> Iterator[Question]:
+    """Sources of which the smaller one shares under half of its accounts with the other, and no
+    other writing of the ids brings them together.
+    """
+    names = sorted(relations, key=lambda name: name != lists)
+    for index, one in enumerate(names):
+        for other in names[index + 1 :]:
+            pair = _pair(connection, relations, one, other)
+            if pair is None or not 0 < pair.shared < MOSTLY * pair.accounts:
+                continue
+            if _of_pair(connection, relations, pair) is not None:
+                continue
+            told = "; ".join(
+                f"{name}: {', '.join(_examples(connection, relations[name], relations[against]))}"
+                for name, against in ((one, other), (other, one))
+            )
+            yield Question(
+                "few-accounts-in-common",
+                other,
+                f"{one} and {other} share {pair.shared:,} accounts, of {pair.accounts:,} in the"
+                f" smaller of them; others are such as {told}",
+                todo="Compare such ids: another company, people without a contract (leave them out"
+                " with keep or drop), or ids of another program (fetch ours with a lookup).",
+                count=pair.shared,
+                total=pair.accounts,
+                unit="accounts",
+            )
+
+
 def _ids(relation: str, form: str = "{0}") -> str:
     value = form.format("account_id")
     return f"SELECT DISTINCT {value} AS id FROM {relation} WHERE account_id IS NOT NULL"
