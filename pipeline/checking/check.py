@@ -15,6 +15,7 @@ from pipeline.checking.merges import merge_findings
 from pipeline.checking.questions import QUESTIONS, question_findings
 from pipeline.checking.repeats import repeat_findings
 from pipeline.checking.report import SEVERITIES, CheckReport, Finding
+from pipeline.checking.rewritten import rewritten_findings
 from pipeline.checking.tables import table_findings
 from pipeline.checking.timing import timing_findings
 from pipeline.checking.units import unit_findings
@@ -80,6 +81,12 @@ FINDINGS = frozenset(
         "answers-off-scale",
         "unit-changed",
         "unknown-words",
+        "few-accounts-in-common",
+        "filled-apart",
+        "value-goes-with-leaving",
+        "value-never-changes",
+        "total-on-every-row",
+        "set-at-closing",
         *QUESTIONS,
     }
 )
@@ -129,6 +136,7 @@ def check_sources(
         *clock_findings(evidence),
         *leak_findings(evidence),
         *deletion_findings(evidence),
+        *rewritten_findings(evidence),
         *merge_findings(evidence),
         *unit_findings(evidence),
     ]
