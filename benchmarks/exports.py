@@ -113,6 +113,12 @@ def measured(exports: Sequence[ExportInput], keep: Path | None) -> list[Verdict]
             folder = Path(place) if keep is None else keep / export.kind / export.name
             folder.mkdir(parents=True, exist_ok=True)
             found.append(judged(export, folder))
+            v = found[-1]
+            print(
+                f"{v.verdict:<8} {v.kind}/{v.name}: {'; '.join(v.why)}",
+                file=sys.stderr,
+                flush=True,
+            )
     return found
 
 
@@ -143,9 +149,7 @@ def main() -> None:
     if given.json:
         print(json.dumps({"counts": table, "inputs": [vars(v) for v in verdicts]}))
     else:
-        for v in verdicts:
-            print(f"{v.verdict:<8} {v.kind}/{v.name}: {'; '.join(v.why)}")
-        print(f"\n{'kind':<10}" + "".join(f"{word:>9}" for word in VERDICTS))
+        print(f"{'kind':<10}" + "".join(f"{word:>9}" for word in VERDICTS))
         for kind, counts in table.items():
             print(f"{kind:<10}" + "".join(f"{counts[word]:>9}" for word in VERDICTS))
     sys.exit(1 if any(v.verdict == "wrong" for v in verdicts) else 0)

@@ -691,7 +691,7 @@ def _subscriptions(source: ProposedSource) -> ProposedSource:
     )
     convention = "fixed_term" if is_fixed else "open_until_cancelled"
     comments.append(
-        "Every row has an end, so ends are taken as agreed from the start."
+        f"{_with_end(table, ends)}, so ends are taken as agreed from the start."
         if is_fixed
         else "Rows without an end are still running; an end is taken as written when it happens."
     )
@@ -701,6 +701,13 @@ def _subscriptions(source: ProposedSource) -> ProposedSource:
         settings={**source.settings, "convention": convention},
         comments=(*source.comments, *comments),
     )
+
+
+def _with_end(table: SeenTable, ends: SeenColumn | None) -> str:
+    """How many rows have an end, in words."""
+    if ends is None or ends.filled >= table.rows:
+        return "Every row has an end"
+    return f"{ends.filled:,} of {table.rows:,} rows have an end"
 
 
 def _is_a_term(table: SeenTable) -> bool:

@@ -379,8 +379,8 @@ def _inactivity(connection: Connection, source: ProposedSource, count: int) -> P
     comments = [f"Leaving: active in the last {horizon} days, then nothing for {horizon}."]
     if gap is not None:
         comments.append(
-            f"Accounts usually pause {gap:.0f} days between active days; the horizon is about twice"
-            " that."
+            f"Accounts usually pause {gap:.0f} days between active days; the horizon is"
+            f" {_about(horizon / gap)} that."
         )
     if (
         "amount" in (source.part_extra[0] if source.part_extra else source.extra) | source.extra
@@ -397,6 +397,11 @@ def _inactivity(connection: Connection, source: ProposedSource, count: int) -> P
         span(source, "event_time"),
         None,
     )
+
+
+def _about(times: float) -> str:
+    """How many times a pause a horizon is, in words."""
+    return "about twice" if 1.75 <= times <= 2.25 else f"{times:.1f} times"
 
 
 def _fitting(horizon: int, watched: Span | None) -> int:

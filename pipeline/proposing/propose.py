@@ -397,8 +397,8 @@ def _open_questions(sources: Sequence[ProposedSource]) -> Iterator[str]:
             and source.raw("ends_at")
         ):
             yield (
-                f"{source.name}: every row has an end, so ends are taken as agreed from the start"
-                " (fixed_term); if they are written when somebody leaves, say convention ="
+                f"{source.name}: nearly every row has an end, so ends are taken as agreed from the"
+                " start (fixed_term); if they are written when somebody leaves, say convention ="
                 ' "open_until_cancelled"; else the model knows who leaves'
             )
         if source.unmapped:
