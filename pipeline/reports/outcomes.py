@@ -128,8 +128,7 @@ def overall_words(report: OutcomesReport, words: TargetWords) -> list[str]:
             " outcomes are known."
         ]
     return [
-        f"{verdict_words(report.overall.total, words)}{_unlike_bands(report.overall, words)}"
-        f" {ranking_words(report.overall, words)}",
+        f"{_level_words(report.overall, words)} {ranking_words(report.overall, words)}",
         next_step(report.overall, words, in_use=newest.in_use),
     ]
 
@@ -163,21 +162,26 @@ def verdict_words(total: Tally, words: TargetWords, *, in_time: bool = True) -> 
     return f"{said}: {figures}{' With so few, we would only notice a large error.' if few else ''}"
 
 
-def _unlike_bands(record: Record, words: TargetWords) -> str:
-    """Where the chances held in total and not in every band, which ones; else empty.
+def _level_words(record: Record, words: TargetWords, *, in_time: bool = True) -> str:
+    """`verdict_words`, and where the chances held in total alone the bands in which they did not.
 
     The chances of one band may be too high and of another too low: they add up, and each is wrong.
     """
-    if record.total.verdict != HELD:
-        return ""
+    verdict = verdict_words(record.total, words, in_time=in_time)
     off = [
         f"among {band.replace('_', ' ')} accounts {'more' if tally.verdict == MORE else 'fewer'}"
         f" {words.past} than expected ({tally.left:,}, and luck alone makes {tally.chance_low} to"
         f" {tally.chance_high})"
-        for band, tally in record.bands
-        if tally.verdict in (MORE, FEWER)
+        for band, tally in _off_bands(record)
     ]
-    return f" They held in total only: {'; '.join(off)}." if off else ""
+    return f"{verdict} They held in total only: {'; '.join(off)}." if off and in_time else verdict
+
+
+def _off_bands(record: Record) -> list[tuple[str, Tally]]:
+    """Bands whose chances did not hold although those of all together did."""
+    if record.total.verdict != HELD:
+        return []
+    return [(band, tally) for band, tally in record.bands if tally.verdict in (MORE, FEWER)]
 
 
 def _happened(total: Tally, words: TargetWords) -> str:
@@ -209,7 +213,8 @@ def ranking_words(record: Record, words: TargetWords) -> str:
 
 def next_step(record: Record, words: TargetWords, *, in_use: bool) -> str:
     """What to do about a record, in a sentence."""
-    if record.ranking != NOT_RANKED and record.total.verdict in (HELD, ""):
+    off = _off_bands(record)
+    if record.ranking != NOT_RANKED and record.total.verdict in (HELD, "") and not off:
         return NOTHING_TO_DO
     if not in_use:
         return "That model is no longer in use: wait for the outcomes of the current one."
@@ -217,6 +222,11 @@ def next_step(record: Record, words: TargetWords, *, in_use: bool) -> str:
         return (
             "Next: the ranking does not hold, so train on what has become known since:"
             " `tenure run`."
+        )
+    if off:
+        return (
+            "Next: the level holds and the chances of single bands do not, which another level"
+            " cannot mend: train on what has become known since, `tenure run`."
         )
     helped = record.total.verdict == (MORE if _is_good(record) else FEWER)
     worked = helped and record.treated is not None and record.treated.scores
@@ -241,7 +251,7 @@ def run_words(each: JudgedRun, words: TargetWords) -> str:
         ranks = {RANKED: "ranks", NOT_RANKED: "does not rank", TOO_FEW: "too early to say"}
         return f"scorecard: {ranks[record.ranking]}"
     said = {
-        HELD: "the chances held",
+        HELD: "the chances held in total only" if _off_bands(record) else "the chances held",
         MORE: f"more {words.past} than expected",
         FEWER: f"fewer {words.past} than expected",
     }
@@ -338,9 +348,8 @@ def _told(each: JudgedRun, words: TargetWords) -> list[Any]:
             " so this is no test."
         )
     )
-    verdict = (
-        f"{verdict_words(record.total, words, in_time=each.in_time)} {ranking_words(record, words)}"
-    )
+    level = _level_words(record, words, in_time=each.in_time)
+    verdict = f"{level} {ranking_words(record, words)}"
     head = f"Scores of {run['as_of']:%Y-%m-%d}, run {run['run_id']}, model {run['model_version']}"
     lines: list[Any] = [
         Text(head, style="bold"),

@@ -8,6 +8,8 @@ import shutil
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +19,7 @@ from small_company import NOW, Command, Company
 from features.errors import NotFound
 from models.bundle import Bundle
 from models.target_words import TARGET_WORDS
-from models.track_record import chance_interval, judged
+from models.track_record import chance_interval, judged, record
 from pipeline.engine.duckdb import connected
 from pipeline.jobs.outcomes import JudgedRun, OutcomesReport, _follow, _open_until, outcomes_report
 from pipeline.jobs.registry import need_version
@@ -25,7 +27,7 @@ from pipeline.jobs.report import write_reports
 from pipeline.jobs.score import score_target
 from pipeline.jobs.stage import load_staged, stage_sources
 from pipeline.ledger import append_run, roll_back
-from pipeline.reports.outcomes import outcomes_lines, verdict_words
+from pipeline.reports.outcomes import next_step, outcomes_lines, overall_words, verdict_words
 from pipeline.tracking import CHAMPION
 
 # 90 days of horizon and 14 of grace: data until 1 June complete the labels of 17 February, not
@@ -412,3 +414,30 @@ def test_next_renewal_is_judged_contract_by_contract(
     assert _open_until(found) is None
     first = _open_until(early)  # two weeks on, no contract is over with its grace
     assert first is not None and first > EARLY + timedelta(days=14)
+
+
+def test_chances_that_held_in_total_alone_are_not_said_to_hold_in_every_band() -> None:
+    """Red accounts left half as often as promised and calm ones more often: the sums agree."""
+    red, calm, left = 200, 400, [40, 40]
+    rows = pd.DataFrame(
+        {
+            "account_id": [f"A-{place}" for place in range(red + calm)],
+            "as_of": pd.Timestamp("2025-01-01"),
+            "probability": [0.36] * red + [0.02] * calm,
+            "health_exact": [20.0] * red + [90.0] * calm,
+            "band": ["at_risk"] * red + ["healthy"] * calm,
+            "label": [1] * left[0] + [0] * (red - left[0]) + [1] * left[1] + [0] * (calm - left[1]),
+            "apart": "",
+            "left": False,
+            "treated": pd.array([pd.NA] * (red + calm), dtype="boolean"),
+            "decided_later": False,
+        }
+    )
+    overall = record(rows, ("at_risk", "stable", "healthy"))
+    assert overall.total.verdict == "held"
+    report: Any = SimpleNamespace(judged=(1,), newest=SimpleNamespace(in_use=True), overall=overall)
+    words = overall_words(report, TARGET_WORDS["churn"])[0]
+    assert "The chances held" in words and "They held in total only" in words
+    assert "among at risk accounts fewer left" in words
+    assert "among healthy accounts more left" in words
+    assert "tenure run" in next_step(overall, TARGET_WORDS["churn"], in_use=True)
