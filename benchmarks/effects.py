@@ -1,6 +1,6 @@
 """What plays do: is the interval honest, is the rest refused, and what does knowing it cost?
 
-    python -m benchmarks.effects [--worlds 200] [--observed-worlds 50] [--data DIR] [--json]
+    python -m benchmarks.effects [--worlds 1000] [--observed-worlds 50] [--data DIR] [--json]
     python -m benchmarks.effects --only lot real
 
 - `lot`: light worlds of a year (a score, a hidden reason, hazards, values, a worklist with the lot
@@ -13,15 +13,19 @@
   the truth, and how many would if nothing were refused.
 - `worklist`: a year of worklists under hours with two plays, in simulated money: by saved value, by
   expected loss, by risk; and the largest shortfall against brute force on small cases.
+- `simulated`: the full simulator once, without usage: what `tenure effects` says of its randomised
+  pilot beside the truth, and what it says of the plays that people chose.
 - `real`: the experiments `hillstrom_email` and `cookie_cats_ab`, where `--data` holds them.
 """
 
 import argparse
 import itertools
 import json
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +43,11 @@ from models.plays import (
     randomised_effect,
     saved_value,
 )
+from pipeline.engine.duckdb import connected
+from pipeline.jobs.effects import effects_report
+from pipeline.jobs.stage import stage_sources
+from pipeline.simulate import WorldOptions, parameters, simulate
+from pipeline.workspace import open_workspace
 
 Floats = NDArray[np.float64]
 SIZES = (1_000, 10_000, 100_000)
@@ -408,6 +417,72 @@ def _cookie_cats(players: pd.DataFrame) -> dict[str, Any]:
     return {"reference": -0.82, "by_lot": _points(effect), "sample_ratio_p": effect.ratio_p}
 
 
+_SIMULATED = """
+name = "simulated"
+time_zone = "UTC"
+[sources.accounts]
+location = "accounts.parquet"
+data_until = {until}
+[sources.subscriptions]
+location = "subscriptions.parquet"
+convention = "fixed_term"
+data_until = {until}
+[sources.interventions]
+location = "interventions.parquet"
+data_until = {until}
+[[targets]]
+name = "churn_90d"
+kind = "churn"
+horizon_days = {horizon}
+grace_days = {grace}
+population = {{ kind = "customers" }}
+[[plays]]
+name = "pilot_call"
+holdout = 0.5
+"""
+
+
+def measure_simulated(accounts: int, seed: int = 1) -> dict[str, Any]:
+    """Verdicts on the simulator's four plays beside its truth (points)."""
+    options = WorldOptions(truth_dates=())
+    tables: dict[str, list[pd.DataFrame]] = {}
+    world, truth = simulate(accounts, seed, options=options), None
+    for block in world.blocks():
+        truth = truth or world.effects(block)
+        for name in ("accounts", "subscriptions", "interventions"):
+            tables.setdefault(name, []).append(block.tables[name])
+    assert truth is not None
+    with tempfile.TemporaryDirectory() as aside:
+        folder = Path(aside)
+        for name, parts in tables.items():
+            pd.concat(parts, ignore_index=True).to_parquet(folder / f"{name}.parquet")
+        (folder / "tenure.toml").write_text(
+            _SIMULATED.format(
+                until=options.last_day, horizon=parameters.HORIZON_DAYS, grace=parameters.GRACE_DAYS
+            )
+        )
+        workspace = open_workspace(folder, None, datetime(2026, 1, 1))
+        with workspace.store.writing():
+            with connected() as connection:
+                stage_sources(workspace, connection)
+            report = effects_report(workspace, workspace.target(None))
+    return {
+        each.effect.play: {
+            "truth_were_it_always_done": round(
+                100 * truth["plays"][each.effect.play]["risk_difference_90d"], 2
+            ),
+            "truth_as_assigned": round(
+                100 * truth["done_share"] * truth["plays"][each.effect.play]["risk_difference_90d"],
+                2,
+            ),
+            "design": each.effect.design,
+            "rows": [each.effect.treated, each.effect.untreated],
+            **_points(each.effect),
+        }
+        for each in report.plays
+    }
+
+
 def _points(effect: Effect) -> dict[str, Any]:
     return {
         "verdict": effect.verdict,
@@ -418,14 +493,15 @@ def _points(effect: Effect) -> dict[str, Any]:
     }
 
 
-PARTS = ("lot", "observed", "worklist", "real")
+PARTS = ("lot", "observed", "worklist", "real", "simulated")
 
 
 def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=str(__doc__).split("\n")[0])
-    parser.add_argument("--worlds", type=int, default=200)
+    parser.add_argument("--worlds", type=int, default=1_000)
     parser.add_argument("--observed-worlds", type=int, default=50, help="for each way of choosing")
+    parser.add_argument("--accounts", type=int, default=20_000, help="of `simulated`")
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder of real data")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--json", action="store_true")
@@ -438,6 +514,7 @@ def main() -> None:
         "observed": lambda: measure_observed(asked.observed_worlds),
         "worklist": lambda: measure_worklist(3),
         "real": lambda: measure_real(asked.data),
+        "simulated": lambda: measure_simulated(asked.accounts),
     }
     figures = {name: measures[name]() for name in asked.only}
     if asked.json:

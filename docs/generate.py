@@ -67,6 +67,8 @@ _PLACES = {
     "AlertRule": "`[[alerts]]`",
     "Alerting": "`[alerting]`",
     "Sender": "`[[alerting.senders]]`",
+    "Play": "`[[plays]]`",
+    "WorklistRules": "`[worklist]`",
     "StoreSettings": "`[store]`",
     "Mlflow": "`[mlflow]`",
     "Night": "`[night]`",
@@ -160,6 +162,7 @@ _MEANINGS = {
     ("Sender", "user"): "mail: who signs in; default: nobody does",
     ("Alerting", "senders"): "see [senders](#alertingsenders)",
     ("Project", "alerting"): "see [alerting](#alerting)",
+    ("Project", "worklist"): "see [worklist](#worklist)",
     ("Mlflow", "tracking_uri"): "address of an MLflow server; default: everything under `mlruns/`",
     **{
         ("Project", table): f"see [{table}](#{table})"
@@ -173,6 +176,7 @@ _MEANINGS = {
             "rules",
             "scale",
             "alerts",
+            "plays",
             "store",
             "mlflow",
             "night",
@@ -641,6 +645,40 @@ _OF_WATCH = {
     "is_trusted": "whether later runs are compared with it: no source was stale",
     "evaluated_at": "when its alerts were raised, UTC",
 }
+_OF_PLAYS = {
+    "owner": "whose list it is",
+    "play": "name of the play",
+    "rank": "place in the owner's list, 1 is first",
+    "priority": "expected value saved a year: value x chance x share kept - cost",
+    "minutes": "working time of the play",
+    "propensity": "chance of being on the list: 1 above the lot's zone, 0 below it, 0.5 inside",
+    "on_list": "whether the play is to be done; false: left alone by lot",
+    "evidence": "what the share kept rests on: `lot`, `holdout`, `observed`, `prior`",
+    "save_share": "share of leavers that the play keeps; null where it is not known",
+    "assigned_on": "date of the list on which the account was first",
+    "made_at": "when the list was made",
+    "design": "`lot`, `holdout`, `observed` or `none`",
+    "verdict": "`effect`, `association` or `refused`",
+    "reason": "why it is no effect, or what to keep in mind of one",
+    "treated": "rows assigned to the play, an account once a date",
+    "untreated": "rows to compare with",
+    "treated_events": "of the treated, how many had the event",
+    "untreated_events": "of the untreated, how many had the event",
+    "accounts": "different accounts in both",
+    "estimate": "difference of shares, treated less untreated; below 0: fewer leave",
+    "low": "lower end of the estimate (95%)",
+    "high": "upper end of the same",
+    "naive": "treated less untreated as they are",
+    "ratio_p": "chance of sides as unequal as these under the shares drawn",
+    "overlap": "share of the treated with a propensity of 0.02-0.98; observed only",
+    "strongest": "what would move the estimate furthest were it hidden; observed only",
+    "strongest_moves": "by how much",
+    "prior_save_share": "the share counted on until it is measured",
+    "waiting": "rows whose horizon is not over",
+    "known_in_months": "months from the first assignment until it is known to within 2 points",
+    "data_until": "first day the data do not cover",
+    "measured_at": "when `tenure effects` was run",
+}
 _OF_TRAJECTORY = {
     "movement": (
         "against the own past: `sudden_drop`, `slow_decline`, `rising`, `steady`, `unknown` (too"
@@ -690,8 +728,10 @@ def tables() -> str:
     from pipeline.alerts.tables import ALERTS, DELIVERIES, WATCH
     from pipeline.jobs.changes import CHANGES
     from pipeline.jobs.driver_rows import DRIVERS
+    from pipeline.jobs.effects import EFFECT_COLUMNS
     from pipeline.jobs.monitor import COLUMNS as MONITOR
     from pipeline.jobs.night_steps import SCHEMA as NIGHT_STEPS
+    from pipeline.jobs.plan_plays import ASSIGNED
     from pipeline.jobs.portfolio import PORTFOLIO_COLUMNS
     from pipeline.jobs.score import SCORES
     from pipeline.jobs.trajectory import ACCOUNT_COLUMNS, PAST_COLUMNS
@@ -762,9 +802,25 @@ def tables() -> str:
             [(n, str(t)) for n, t in WATCH],
         ),
     }
+    published |= {
+        "assignments": (
+            (
+                "Who a worklist gives which play, and who was drawn by lot: account x run; written"
+                " by `tenure score` and `tenure worklist` where plays are declared."
+            ),
+            list(ASSIGNED),
+        ),
+        "effects": (
+            "What each play does, or why that cannot be told: play x target; written by `tenure"
+            " effects`.",
+            list(EFFECT_COLUMNS),
+        ),
+    }
     parts = []
     for name, (grain, columns) in published.items():
         own = {
+            "assignments": _OF_PLAYS,
+            "effects": _OF_PLAYS,
             "changes": _OF_CHANGES,
             "trajectory": _of_trajectory(),
             "past_scores": _OF_TRAJECTORY,

@@ -8,8 +8,8 @@ is given a play and the share that leaves move over the year.
     under 20 events in an arm                            refused: too few to tell
     arms not as large as drawn (p < 0.001)               refused: somebody chose
     over 20% of the treated outside 0.02-0.98 propensity refused: no comparable accounts  (observed)
-    the strongest measured group of signals moves the    association, not effect          (observed)
-      estimate by what separates it from 0
+    a hidden reason as strong as what is measured would  association, not effect          (observed)
+      explain it away
     all others                                           effect, with its interval
 """
 
@@ -64,7 +64,9 @@ class Effect:
     overlap: float = float("nan")
     """Share of the treated with a propensity of 0.02-0.98; nan where a lot decided."""
     strongest: str = ""
-    """The group of signals without which the estimate moves furthest; observed only."""
+    """What would move the estimate furthest were it hidden: a group of signals, or the reason that
+    is always reckoned with; observed only.
+    """
     strongest_moves: float = float("nan")
     """By how much."""
 

@@ -73,7 +73,9 @@ def draw_lot(
     propensity = on_list.astype(np.float64)
     may = np.ones(count, dtype=np.bool_) if may_draw is None else may_draw
     above, below = np.flatnonzero(on_list & may)[::-1], np.flatnonzero(~on_list & may)
-    wide = math.ceil(share * min(capacity, count)) if share > 0 else 0
+    # Rounded by chance: a list of one is drawn at every seventh time, not always.
+    chance = int.from_bytes(_lot_number("", key)[:8], "big") / 2**64
+    wide = math.floor(share * min(capacity, count) + chance)
     width = min(wide, len(above), len(below))
     if width == 0:
         return Lot(on_list, propensity)

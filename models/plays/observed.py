@@ -1,9 +1,9 @@
-"""What a play seems to do where people chose: doubly robust, and refused unless it would survive a
-hidden reason as strong as the strongest that is measured.
+"""What a play seems to do where people chose: doubly robust, and an association unless it would
+survive a hidden reason as strong as what is measured.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,6 +26,11 @@ do not say why such an account was chosen; above, nobody like it was left out.
 """
 MOST_OUTSIDE = 0.2
 """Share of the treated outside `OVERLAP` from which an effect is refused."""
+HIDDEN_LOG_ODDS = float(np.log(2.0))
+"""How strongly people are taken to act on what no table holds: each standard deviation doubles the
+odds of being chosen.
+"""
+HIDDEN = "a reason that tells leavers as well as all signals together and doubles the odds"
 _LEAST = 1e-3
 
 
@@ -55,7 +60,11 @@ def observed_effect(
     other accounts, `tau = sum [T - (1-T) e/(1-e)] (y - m) / sum T`. It is right where either `m` or
     `e` is; where people know something that no signal holds, neither is. So the estimate is made
     again without each group of signals: what the strongest group moves is what one hidden reason
-    as strong would move. An interval that is not further than that from 0 is an association.
+    as strong would move. Where people choose by hardly anything that is measured, that says little;
+    so a hidden reason is taken for at least one that tells the outcome as well as all signals
+    together, and by which people choose with twice the odds for each standard deviation: by ln 2
+    times the deviation of `m`. An interval that is not further than the larger of the two from 0 is
+    an association.
 
     Parameters
     ----------
@@ -82,13 +91,14 @@ def observed_effect(
     if refusal:
         return replace(effect, reason=refusal)
     fold = _folds(account, seed)
-    estimate, error, propensity = _cross_fitted(outcome, assigned, account, signals, fold, seed)
-    inside = (propensity[assigned] >= OVERLAP[0]) & (propensity[assigned] <= OVERLAP[1])
+    fitted = _cross_fitted(outcome, assigned, account, signals, fold, seed)
+    propensity = fitted.propensity[assigned]
+    inside = (propensity >= OVERLAP[0]) & (propensity <= OVERLAP[1])
     effect = replace(
         effect,
-        estimate=estimate,
-        low=estimate - Z95 * error,
-        high=estimate + Z95 * error,
+        estimate=fitted.estimate,
+        low=fitted.estimate - Z95 * fitted.error,
+        high=fitted.estimate + Z95 * fitted.error,
         overlap=float(inside.mean()),
     )
     if 1 - effect.overlap > MOST_OUTSIDE:
@@ -99,20 +109,14 @@ def observed_effect(
                 f" chance of being chosen below {OVERLAP[0]:.0%} or above {OVERLAP[1]:.0%}."
             ),
         )
-    moves = {
-        name: abs(
-            _cross_fitted(
-                outcome, assigned, account, np.delete(signals, list(columns), 1), fold, seed
-            )[0]
-            - estimate
-        )
-        for name, columns in groups.items()
-        if len(columns) < signals.shape[1]
-    }
-    strongest = max(moves, key=lambda name: moves[name], default="")
-    effect = replace(
-        effect, strongest=strongest, strongest_moves=moves.get(strongest, float("nan"))
-    )
+    moves = {HIDDEN: HIDDEN_LOG_ODDS * fitted.explained}
+    for name, columns in groups.items():
+        fewer = np.delete(signals, list(columns), axis=1)
+        if fewer.shape[1]:
+            without = _cross_fitted(outcome, assigned, account, fewer, fold, seed)
+            moves[name] = abs(without.estimate - fitted.estimate)
+    strongest = max(moves, key=lambda name: moves[name])
+    effect = replace(effect, strongest=strongest, strongest_moves=moves[strongest])
     distance = max(effect.low, -effect.high)
     if not distance > effect.strongest_moves:
         return replace(effect, verdict="association", reason=_association(effect))
@@ -120,20 +124,29 @@ def observed_effect(
         effect,
         verdict="effect",
         reason=(
-            "People chose who gets it. A hidden reason would have to be stronger than"
-            f" {strongest} to explain this away."
+            "People chose who gets it, so this is no proof. A hidden reason would have to be"
+            f" stronger than {strongest} to explain it away."
         ),
     )
 
 
 def _association(effect: Effect) -> str:
-    if not effect.strongest:
-        return "Association, not effect: nothing measured says how strong a hidden reason may be."
     return (
         "Association, not effect: people chose who gets it, and a hidden reason as strong as"
         f" {effect.strongest} (which moves the figure by {100 * effect.strongest_moves:.1f} points)"
         " would explain it away."
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    """A doubly robust estimate."""
+
+    estimate: float
+    error: float
+    propensity: Floats
+    explained: float
+    """Standard deviation of the chance without the play: how far signals tell the outcome."""
 
 
 def _folds(account: NDArray[Any], seed: int) -> NDArray[np.int64]:
@@ -150,8 +163,8 @@ def _cross_fitted(
     signals: Floats,
     fold: NDArray[np.int64],
     seed: int,
-) -> tuple[float, float, Floats]:
-    """Effect on the treated, its error clustered by account, and each row's propensity."""
+) -> _Fit:
+    """Effect on the treated, its error clustered by account."""
     everyone = np.ones(len(outcome), dtype=np.bool_)
     propensity = _chances(signals, assigned, everyone, fold, seed)
     without = _chances(signals, outcome, ~assigned, fold, seed)
@@ -164,7 +177,8 @@ def _cross_fitted(
     _, cluster = np.unique(account, return_inverse=True)
     sums = np.bincount(cluster, influence)
     correction = len(sums) / max(len(sums) - 1, 1)
-    return estimate, float(np.sqrt(correction * (sums**2).sum())) / len(outcome), propensity
+    error = float(np.sqrt(correction * (sums**2).sum())) / len(outcome)
+    return _Fit(estimate, error, propensity, float(without.std()))
 
 
 def _chances(

@@ -38,6 +38,7 @@ GROUPS: Mapping[str, tuple[Callable[..., None], ...]] = {
     "Model": (model.train, model.evaluate, model.bench, model.promote, model.recalibrate),
     "Scores": (
         scores.score,
+        scores.worklist,
         scores.explain,
         scores.verify,
         scores.scale,
@@ -51,6 +52,7 @@ GROUPS: Mapping[str, tuple[Callable[..., None], ...]] = {
         reports.outcomes,
         reports.monitor,
         reports.postmortem,
+        reports.effects,
         reports.forecast,
         reports.trajectory,
         reports.pulse,

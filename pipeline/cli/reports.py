@@ -142,6 +142,31 @@ def monitor(
         say(line)
 
 
+def effects(
+    project: ProjectOption = HERE, target: TargetOption = None, as_json: JsonOption = False
+) -> None:
+    """Show what each play does, or why that cannot be told yet.
+
+    By the lot of the worklist, by a holdout, or from what people chose; refused where neither is
+    enough, with the time until more is known.
+
+    Example: tenure effects
+    """
+    from models.target_words import TARGET_WORDS
+    from pipeline.console import print_json
+    from pipeline.jobs.effects import effects_report
+    from pipeline.reports.effects import effects_json, effects_lines
+
+    workspace, chosen = open_project(project, target)
+    with workspace.store.writing():
+        report = effects_report(workspace, chosen)
+    if as_json:
+        print_json(effects_json(report))
+        return
+    declared = {play.name: play for play in workspace.project.plays}
+    show(effects_lines(report, declared, TARGET_WORDS[chosen.kind]))
+
+
 def patterns(
     project: ProjectOption = HERE,
     target: TargetOption = None,

@@ -107,6 +107,48 @@ def score(
         print_json({"run": plain_run(published.run), "pages": [str(page) for page in written]})
 
 
+def worklist(
+    project: ProjectOption = HERE,
+    target: TargetOption = None,
+    as_of: RunDateOption = None,
+    owner: Annotated[
+        str | None, typer.Option("--owner", help="Only the list of this owner.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Plan who gets which play, under the hours of each owner.
+
+    Needs [[plays]] in tenure.toml. Says what the list saves, what the lot near its end costs, and
+    when it will tell what a play does.
+
+    Example: tenure worklist --owner "CSM 06"
+    """
+    from features.errors import ConfigError, NotFound
+    from pipeline.console import print_json
+    from pipeline.jobs.past_runs import PastRun
+    from pipeline.jobs.plan_plays import plan_worklist
+    from pipeline.jobs.rollback import published_again
+    from pipeline.ledger import published_run
+    from pipeline.reports.plan import plan_json, plan_lines
+
+    workspace, chosen = open_project(project, target)
+    with workspace.store.writing():
+        run = PastRun(published_run(workspace.store, chosen.name, day_of(as_of)))
+        planned = plan_worklist(workspace, chosen, published_again(workspace, chosen, run))
+    if planned is None:
+        raise ConfigError(
+            f"target {chosen.name!r} has no planned worklist: it needs [[plays]] in tenure.toml, a"
+            " target about leaving and a model in use. worklist.csv ranks by value at risk."
+        )
+    owners = sorted(each.owner for each in planned.plan.owners)
+    if owner is not None and owner not in owners:
+        raise NotFound(f"no owner {owner!r} in this run; there are: {', '.join(owners)}.")
+    if as_json:
+        print_json(plan_json(planned, owner))
+        return
+    show(plan_lines(planned, workspace.project, chosen, owner))
+
+
 def scale(
     project: ProjectOption = HERE,
     target: TargetOption = None,

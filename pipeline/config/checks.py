@@ -86,6 +86,7 @@ def project_problems(project: Project) -> list[Problem]:
         ),
         *_bench_problems(project),
         *_alert_problems(project),
+        *_play_problems(project),
     ]
 
 
@@ -665,6 +666,27 @@ def _alert_problems(project: Project) -> Iterator[Problem]:
                 place,
                 'may hold a secret; keep it in an environment variable and write "env:NAME".',
             )
+
+
+# --- plays
+# -----------------------------------------------------------------------------------------
+
+
+def _play_problems(project: Project) -> Iterator[Problem]:
+    rules = [rule.name for rule in project.alerts]
+    for index, play in enumerate(project.plays):
+        path: Location = ("plays", index)
+        if play.name in (other.name for other in project.plays[:index]):
+            yield Problem(
+                (*path, "name"), f'"{play.name}" is used twice; each needs a name of its own.'
+            )
+        for place, name in enumerate(play.alerts):
+            if rules and name not in rules:
+                yield Problem(
+                    (*path, "alerts", place),
+                    f'"{name}" is no rule of [[alerts]]{nearest(name, rules)} Allowed:'
+                    f" {', '.join(rules)}.",
+                )
 
 
 def _sorted_problems(path: Location, days: tuple[date, ...]) -> Iterator[Problem]:

@@ -24,7 +24,7 @@ FILE_NAME = "tenure.toml"
 Location = tuple[str | int, ...]
 _ASIDE = (
     *("store", "mlflow", "bench", "actions", "rules"),
-    *("alerts", "alerting", "night", "notify"),
+    *("alerts", "alerting", "plays", "worklist", "night", "notify"),
 )
 """Settings that move no score."""
 
@@ -62,8 +62,8 @@ def config_hash(project: Project) -> str:
     """16 hex digits that change when a setting does that can move a result.
 
     Where results are kept (`store`, `mlflow`), what only the bench compares, what a night does,
-    who is told, and the password inside an address are left out: moving a store or changing a
-    password moves no score.
+    who is told, plays and their worklist, and the password inside an address are left out: none of
+    them moves a score.
     """
     return hash_of_text(config_text(project))
 

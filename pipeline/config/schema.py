@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
+from features.definition import ReasonCode
 from models.declared import (
     AT_RISK_UNTIL,
     CLUSTERS,
@@ -29,6 +30,7 @@ AlertKind = Literal[
     "notice",
     "payment",
 ]
+Band = Literal["at_risk", "stable", "healthy"]
 Scalar = str | int | float | bool | date
 
 
@@ -662,6 +664,64 @@ class Alerting:
 
 
 @dataclass(frozen=True, config=_strict)
+class Play:
+    """What is done with an account, with whom, and what it costs. What it achieves is measured
+    (`tenure effects`); nothing here moves a score.
+
+    An account is meant by a play where every list that is given holds it.
+    """
+
+    name: str
+    """As in the source of interventions."""
+    bands: tuple[Band, ...] = ()
+    """Only accounts of these bands; default: of all."""
+    reasons: tuple[ReasonCode, ...] = ()
+    """Only accounts with one of these reasons in the short list."""
+    segments: tuple[str, ...] = ()
+    """Only accounts of these segments."""
+    alerts: tuple[str, ...] = ()
+    """Alert rules that ask for this play; said beside it."""
+    role: str = ""
+    """Who carries it out, in your words; default: the account's owner."""
+    due_days: int = Field(default=7, ge=0)
+    """Days until it should be done."""
+    minutes: int = Field(default=45, ge=1, le=6000)
+    """Working time it takes of the owner's hours."""
+    cost: float | None = Field(default=None, ge=0)
+    """Money it costs; default: `[objective] cost_per_contact`, else 0."""
+    save_share: float | None = Field(default=None, ge=0, le=1)
+    """Share of leavers it keeps, as you believe it, until its effect is known; default:
+    `[objective] save_share`, else 0.2.
+    """
+    cooldown_days: int = Field(default=90, ge=0)
+    """Days after a play of any kind in which the account is left in peace."""
+    strategic_from: float | None = Field(default=None, ge=0)
+    """Accounts worth so much a year or more come first whatever it saves, and no lot leaves them
+    alone.
+    """
+    consent: str | None = None
+    """Column of the accounts (an `extra` of type flag) that must be true."""
+    holdout: float | None = Field(default=None, gt=0, lt=1)
+    """Share of the accounts in its source that were left alone by lot (`is_holdout`); with it the
+    sizes of both sides are checked.
+    """
+
+
+@dataclass(frozen=True, config=_strict)
+class WorklistRules:
+    """What a list may take, and how much of it teaches; used where `[[plays]]` are declared."""
+
+    hours: float = Field(default=10.0, gt=0, le=1000)
+    """Hours of an owner for one list."""
+    owner_hours: dict[str, float] = Field(default_factory=dict)
+    """Owner -> hours of their own."""
+    lot_share: float = Field(default=0.15, ge=0, le=0.5)
+    """Part of each list that is drawn by lot on each side of its end, so that effects become known;
+    0: nobody.
+    """
+
+
+@dataclass(frozen=True, config=_strict)
 class StoreSettings:
     """Where everything the pipeline writes goes."""
 
@@ -734,6 +794,8 @@ class Project:
     score: Score = Field(default_factory=Score)
     alerts: tuple[AlertRule, ...] = ()
     alerting: Alerting = Field(default_factory=Alerting)
+    plays: tuple[Play, ...] = ()
+    worklist: WorklistRules = Field(default_factory=WorklistRules)
     store: StoreSettings = Field(default_factory=StoreSettings)
     mlflow: Mlflow = Field(default_factory=Mlflow)
     night: Night = Field(default_factory=Night)

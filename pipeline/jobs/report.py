@@ -49,6 +49,7 @@ from pipeline.jobs.pages import (
     with_head,
 )
 from pipeline.jobs.patterns import PatternReport
+from pipeline.jobs.plan_plays import plan_worklist
 from pipeline.jobs.pulse import PulseReport
 from pipeline.jobs.run_record import CARD, CARD_MD
 from pipeline.jobs.score import PublishedRun
@@ -117,12 +118,17 @@ def write_reports(
     bands = _bands(published, tested)
     inputs = _portfolio_inputs(workspace, target, published, evaluation, tested, bands)
     card, markdown = target_card(workspace, target, published.bundle, evaluation, tested, bands)
-    ranked = worklist(
-        published.scores,
-        published.reasons,
-        published.portfolio,
-        event=TARGET_WORDS[target.kind].verb,
-        why=published.why,
+    planned = plan_worklist(workspace, target, published)
+    ranked = (
+        worklist(
+            published.scores,
+            published.reasons,
+            published.portfolio,
+            event=TARGET_WORDS[target.kind].verb,
+            why=published.why,
+        )
+        if planned is None
+        else planned.ranked
     )
     asked = accounts_with_briefs(workspace, target, published, inputs.fallen, briefs)
     inputs = replace(inputs, pages={account: _address(account) for account in asked})

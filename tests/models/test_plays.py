@@ -124,7 +124,15 @@ def test_observed_effect_that_a_hidden_reason_would_not_explain_away() -> None:
     effect = observed_effect("call", **observed_rows(0, selection=0.6), groups=GROUPS)
     assert effect.verdict == "effect"
     assert effect.low < -0.15 < effect.high
-    assert effect.strongest == "use" and "stronger than use" in effect.reason
+    assert "no proof" in effect.reason and effect.strongest_moves < -effect.high
+
+
+def test_nothing_measured_behind_the_choice_is_no_licence() -> None:
+    """People act on what no table holds, and no signal says how strongly: still no effect."""
+    effect = observed_effect(
+        "call", **observed_rows(4, selection=0.0, hidden=1.0, effect=-0.08), groups=GROUPS
+    )
+    assert effect.verdict == "association" and "doubles the odds" in effect.reason
 
 
 def test_observed_effect_that_a_hidden_reason_would_explain_away_is_an_association() -> None:
@@ -161,9 +169,16 @@ def test_the_lot_keeps_the_number_of_calls_and_draws_near_the_line() -> None:
 
 def test_the_lot_draws_each_account_half_of_the_time() -> None:
     accounts = [f"A{number:03d}" for number in range(60)]
-    drawn = np.mean([draw_lot(accounts, 30, key=str(k)).on_list for k in range(600)], axis=0)
-    assert drawn[25:35] == pytest.approx(np.full(10, 0.5), abs=0.07)
-    assert (drawn[:25] == 1).all() and (drawn[35:] == 0).all()
+    drawn = np.mean([draw_lot(accounts, 40, key=str(k)).on_list for k in range(600)], axis=0)
+    assert drawn[34:46] == pytest.approx(np.full(12, 0.5), abs=0.07)
+    assert (drawn[:34] == 1).all() and (drawn[46:] == 0).all()
+
+
+def test_a_short_list_draws_its_share_on_average() -> None:
+    """15% of one new account a night is a draw every seventh night, not every night."""
+    accounts = [f"A{number:03d}" for number in range(10)]
+    widths = [draw_lot(accounts, 1, key=str(k)).drawn.sum() / 2 for k in range(1_000)]
+    assert np.mean(widths) == pytest.approx(0.15, abs=0.04)
 
 
 def test_strategic_accounts_are_never_drawn() -> None:

@@ -379,3 +379,45 @@ def test_mistakes_about_alerts_are_told(tmp_path: Path, old: str, new: str, word
     with pytest.raises(ConfigError, match=re.escape(words)) as told:
         read_project(tmp_path)
     assert "s3cret" not in str(told.value)
+
+
+PLAYS = """
+[[plays]]
+name = "call"
+bands = ["at_risk"]
+reasons = ["low_use"]
+minutes = 30
+[worklist]
+hours = 6
+"""
+
+
+def test_plays_move_no_result(tmp_path: Path) -> None:
+    file = tmp_path / "tenure.toml"
+    file.write_text(SMALLEST)
+    before = config_hash(read_project(tmp_path))
+    file.write_text(SMALLEST + PLAYS)
+    project = read_project(tmp_path)
+    assert project.plays[0].minutes == 30 and project.worklist.lot_share == 0.15
+    assert config_hash(project) == before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("[worklist]", '[[plays]]\nname = "call"\n[worklist]', "used twice"),
+        ('"at_risk"', '"atrisk"', "did you mean `at_risk`?"),
+        ('"low_use"', '"low_usage"', "did you mean `low_use`?"),
+        ("[worklist]", "[worklist]\nlot_share = 0.9", "lot_share"),
+        (
+            "minutes = 30",
+            'minutes = 30\nalerts = ["rsk"]\n[[alerts]]\nname = "risk"\nkind = "crossing"',
+            '"rsk" is no rule of [[alerts]]',
+        ),
+    ],
+)
+def test_mistakes_about_plays_are_told(tmp_path: Path, old: str, new: str, words: str) -> None:
+    assert old in PLAYS
+    (tmp_path / "tenure.toml").write_text(SMALLEST + PLAYS.replace(old, new))
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        read_project(tmp_path)

@@ -1,0 +1,418 @@
+"""What each play does, by its surest records: the lot of the worklist, a declared holdout, what
+people chose.
+
+Lot and holdout: an account counts from the first midnight after it was assigned, and what became of
+it within the target's horizon is known by now. Rows whose horizon is not over wait.
+
+Observed: two dates of the training grid that follow each other. Assigned means a play between them,
+signals are those of the first date, the outcome is counted from the second. So nobody is assigned
+because they were still there, which would flatter every play.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import date
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from features.errors import ConfigError, NotFound
+from models.plays import (
+    FEWEST_EVENTS,
+    Effect,
+    months_until_known,
+    no_comparison,
+    observed_effect,
+    randomised_effect,
+)
+from models.plays.power import DAYS_PER_MONTH
+from pipeline.config.schema import Play, Project, Target
+from pipeline.engine.duckdb import Connection, connected, midnight
+from pipeline.engine.facts import put_table
+from pipeline.jobs.features import data_until, grid_candidates, take_labels, take_snapshots
+from pipeline.jobs.prepare import feature_set, signal_values
+from pipeline.jobs.score import published_table
+from pipeline.jobs.stage import load_staged
+from pipeline.ledger import run_rows
+from pipeline.staging.staged import StagedSource
+from pipeline.workspace import Workspace, target_rule
+
+ASSIGNMENTS, EFFECTS = "assignments", "effects"
+WITHIN = 0.02
+"""An effect is known where its interval is no wider than so much on each side."""
+PRIOR_SAVE_SHARE = 0.2
+MOST_SIGNALS = 40
+"""Signals that explain who was chosen or who left; of more, those that go furthest with either."""
+LONGEST_STEP = pd.Timedelta(days=45)
+"""Dates further apart do not follow each other."""
+EFFECT_COLUMNS = (
+    ("target", pa.string()),
+    ("play", pa.string()),
+    ("design", pa.string()),
+    ("verdict", pa.string()),
+    ("reason", pa.string()),
+    ("estimate", pa.float64()),
+    ("low", pa.float64()),
+    ("high", pa.float64()),
+    ("save_share", pa.float64()),
+    ("prior_save_share", pa.float64()),
+    ("naive", pa.float64()),
+    ("treated", pa.int64()),
+    ("untreated", pa.int64()),
+    ("treated_events", pa.int64()),
+    ("untreated_events", pa.int64()),
+    ("accounts", pa.int64()),
+    ("ratio_p", pa.float64()),
+    ("overlap", pa.float64()),
+    ("strongest", pa.string()),
+    ("strongest_moves", pa.float64()),
+    ("waiting", pa.int64()),
+    ("known_in_months", pa.int64()),
+    ("data_until", pa.timestamp("us")),
+    ("measured_at", pa.timestamp("us")),
+)
+"""The table `effects`."""
+_INTERVENTIONS = ["account_id", "play", "assigned_at", "is_holdout", "known_until"]
+
+
+@dataclass(frozen=True)
+class PlayEffect:
+    """A play's effect or its refusal, and when more will be known."""
+
+    effect: Effect
+    waiting: int
+    """Rows of its lot or holdout whose horizon is not over."""
+    per_arm_per_month: float
+    """Accounts of the smaller side in a month; nan where no lot decides."""
+    known_in_months: int | None
+    """Until the effect is known to within two points, from the first assignment on; None: not at
+    this pace.
+    """
+    prior: float
+    """Share of leavers it is believed to keep until then."""
+
+    @property
+    def save_share(self) -> float:
+        """What the worklist counts on: the measured share, else the believed one."""
+        measured = self.effect.save_share
+        return self.prior if np.isnan(measured) else max(measured, 0.0)
+
+
+@dataclass(frozen=True)
+class EffectsReport:
+    """The plays of a target, in the order of the project file, then by name."""
+
+    target: str
+    kind: str
+    horizon_days: int | None
+    until: date
+    plays: tuple[PlayEffect, ...]
+
+
+def prior_of(project: Project, play: Play | None) -> float:
+    """Share of leavers that a play is believed to keep."""
+    for share in (None if play is None else play.save_share, project.objective.save_share):
+        if share is not None:
+            return share
+    return PRIOR_SAVE_SHARE
+
+
+def effects_report(workspace: Workspace, target: Target) -> EffectsReport:
+    """Measure every play that is declared or was ever recorded.
+
+    Raises
+    ------
+    NotFound
+        Where no play is declared and no source records any.
+    ConfigError
+        The target is about something good: there a play wins accounts, and has no save share.
+    """
+    if target_rule(target).is_good:
+        raise ConfigError(
+            f"target {target.name!r} is about growth; effects are counted in accounts kept. Choose"
+            " a target about leaving with --target."
+        )
+    with connected() as connection:
+        staged = load_staged(workspace, connection)
+        recorded = recorded_plays(workspace, staged)
+        assigned = assigned_by_lot(workspace, target)
+        names = [
+            *(play.name for play in workspace.project.plays),
+            *sorted({*recorded["play"], *assigned["play"]}),
+        ]
+        if not names:
+            raise NotFound(
+                "no play is declared and none is recorded. Declare [[plays]] in tenure.toml, and"
+                " add [sources.interventions] with account_id, play, assigned_at and is_holdout."
+            )
+        labelled = _labelled(workspace, connection, staged, target, recorded, assigned)
+        observed = _ObservedRows(workspace, target, recorded)
+        measured = [
+            _measure(workspace, target, name, labelled, observed) for name in dict.fromkeys(names)
+        ]
+        until = max(data_until(workspace, staged, target).values())
+    report = EffectsReport(target.name, target.kind, target.horizon_days, until, tuple(measured))
+    workspace.store.write(
+        EFFECTS,
+        published_table(effect_rows(report).assign(measured_at=workspace.now), EFFECT_COLUMNS),
+        replace=f"target = '{target.name}'",
+        partition_by=["target"],
+    )
+    return report
+
+
+def effect_rows(report: EffectsReport) -> pd.DataFrame:
+    """The table `effects`: a row for each play of a target."""
+    rows = pd.DataFrame(
+        [
+            {
+                "target": report.target,
+                **asdict(each.effect),
+                "save_share": each.effect.save_share,
+                "prior_save_share": each.prior,
+                "waiting": each.waiting,
+                "known_in_months": each.known_in_months,
+                "data_until": pd.Timestamp(report.until),
+            }
+            for each in report.plays
+        ]
+    )
+    return rows.astype({"known_in_months": "Int64"})
+
+
+def recorded_plays(workspace: Workspace, staged: Mapping[str, StagedSource]) -> pd.DataFrame:
+    """What sources record of plays: account_id, play, assigned_at, is_holdout, as known now."""
+    parts = [
+        workspace.store.read(f"staged_{name}").reindex(columns=_INTERVENTIONS)
+        for name, source in staged.items()
+        if source.contract.table == "interventions"
+    ]
+    if not parts:
+        return pd.DataFrame(columns=_INTERVENTIONS[:-1])
+    rows = pd.concat(parts, ignore_index=True)
+    rows = rows[rows["known_until"].isna() & rows["play"].notna()]
+    return rows.drop(columns="known_until").assign(
+        is_holdout=rows["is_holdout"].astype("boolean").fillna(False).astype(bool)
+    )
+
+
+def assigned_by_lot(workspace: Workspace, target: Target) -> pd.DataFrame:
+    """Rows of `assignments` that a lot decided about, of runs that were not taken back."""
+    columns = ["account_id", "as_of", "play", "on_list", "propensity"]
+    if not workspace.store.exists(ASSIGNMENTS):
+        return pd.DataFrame(columns=columns)
+    rows = workspace.store.read(ASSIGNMENTS, filters=[("target", "=", target.name)])
+    runs = run_rows(workspace.store)
+    kept = set(runs.loc[runs["state"] == "published", "run_id"])
+    is_drawn = (rows["propensity"] > 0) & (rows["propensity"] < 1)
+    # A later list repeats who is still on it; drawn was on the first.
+    is_first = rows["as_of"] == rows["assigned_on"]
+    rows = rows[rows["run_id"].isin(kept) & is_drawn & is_first].sort_values(["as_of", "made_at"])
+    return rows.drop_duplicates(["account_id", "as_of"], keep="last")[columns]
+
+
+def _labelled(
+    workspace: Workspace,
+    connection: Connection,
+    staged: Mapping[str, StagedSource],
+    target: Target,
+    recorded: pd.DataFrame,
+    assigned: pd.DataFrame,
+) -> pd.DataFrame:
+    """Rows that a lot or a holdout decided about, with their label: account_id, as_of, play,
+    design, is_assigned, propensity, label (null: not over, or no customer any more), is_open.
+    """
+    declared = {play.name: play for play in workspace.project.plays}
+    by_holdout = recorded[recorded["play"].isin(recorded.loc[recorded["is_holdout"], "play"])]
+    shares = by_holdout["play"].map(
+        {name: 1 - play.holdout for name, play in declared.items() if play.holdout is not None}
+    )
+    rows = pd.concat(
+        [
+            assigned.rename(columns={"on_list": "is_assigned"}).assign(design="lot"),
+            pd.DataFrame(
+                {
+                    "account_id": by_holdout["account_id"],
+                    "as_of": pd.to_datetime(by_holdout["assigned_at"]).dt.ceil("D"),
+                    "play": by_holdout["play"],
+                    "is_assigned": ~by_holdout["is_holdout"].astype(bool),
+                    "propensity": shares.astype(float),
+                    "design": "holdout",
+                }
+            ),
+        ],
+        ignore_index=True,
+    ).drop_duplicates(["account_id", "as_of", "play", "design"])
+    if rows.empty:
+        return rows.assign(label=pd.Series(dtype=float), is_open=pd.Series(dtype=bool))
+    labels = labels_on(workspace, connection, staged, target, rows)
+    rows = rows.astype({"as_of": labels["as_of"].dtype}).merge(
+        labels, on=["account_id", "as_of"], how="left"
+    )
+    return rows.assign(is_open=rows["label_reason"].eq("incomplete"))
+
+
+def labels_on(
+    workspace: Workspace,
+    connection: Connection,
+    staged: Mapping[str, StagedSource],
+    target: Target,
+    keys: pd.DataFrame,
+) -> pd.DataFrame:
+    """What became of accounts after dates: account_id, as_of, label, label_reason; no line for
+    whoever was not in the population on the date.
+    """
+    days = (pd.to_datetime(keys["as_of"]) - pd.Timestamp(0)).dt.days.astype("int64")
+    grid_candidates(connection, workspace, staged, target, sorted(set(days.tolist())))
+    take_snapshots(workspace, connection, staged, target, {})
+    asked = pd.DataFrame({"account_id": keys["account_id"].astype("str"), "as_of_day": days})
+    put_table(connection, "assigned_rows", asked.drop_duplicates())
+    connection.execute("""
+create or replace temp table snapshots as
+select s.* from snapshots s join assigned_rows a
+  on a.account_id = s.account_id and a.as_of_day = s.as_of_day
+where s.state = 'member'""")
+    take_labels(workspace, connection, staged, target)
+    labels = connection.execute(f"""
+select account_id, {midnight("as_of_day")} as as_of, cast(label as double) as label, label_reason
+from labels order by account_id, as_of_day""").df()
+    return labels.astype({"as_of": "datetime64[us]"})
+
+
+def _measure(
+    workspace: Workspace,
+    target: Target,
+    name: str,
+    labelled: pd.DataFrame,
+    observed: "_ObservedRows",
+) -> PlayEffect:
+    """The effect of one play by the first design that its records allow."""
+    play = next((each for each in workspace.project.plays if each.name == name), None)
+    prior = prior_of(workspace.project, play)
+    mine = labelled[labelled["play"] == name]
+    for design in ("lot", "holdout"):
+        rows = mine[mine["design"] == design]
+        if rows["is_assigned"].nunique() < 2:
+            continue
+        over = rows.dropna(subset=["label"])
+        propensity = over["propensity"].to_numpy(dtype=np.float64)
+        effect = randomised_effect(
+            name,
+            "lot" if design == "lot" else "holdout",
+            outcome=over["label"].to_numpy() == 1,
+            assigned=over["is_assigned"].to_numpy(dtype=np.bool_),
+            account=over["account_id"].to_numpy(),
+            month=over["as_of"].dt.to_period("M").astype("str").to_numpy(),
+            propensity=None if np.isnan(propensity).any() else propensity,
+        )
+        pace = _pace(rows)
+        share = effect.untreated_share
+        months = (
+            None
+            if not share > 0
+            else months_until_known(
+                share, share * (1 - prior), pace, target.horizon_days or 365, WITHIN
+            )
+        )
+        return PlayEffect(effect, int(rows["is_open"].sum()), pace, months, prior)
+    effect = observed.effect(name)
+    return PlayEffect(effect, 0, float("nan"), None, prior)
+
+
+def _pace(rows: pd.DataFrame) -> float:
+    """Accounts of the smaller side in a month, over the months in which any were assigned."""
+    span = (rows["as_of"].max() - rows["as_of"].min()).days / DAYS_PER_MONTH
+    return float(rows["is_assigned"].value_counts().min() / max(span + 1, 1.0))
+
+
+class _ObservedRows:
+    """Pairs of dates of the training grid with who got which play between them."""
+
+    def __init__(self, workspace: Workspace, target: Target, recorded: pd.DataFrame) -> None:
+        self._workspace, self._target, self._recorded = workspace, target, recorded
+        self._pairs: pd.DataFrame | None = None
+
+    def effect(self, play: str) -> Effect:
+        """The effect of one play on those that people chose for it."""
+        mine = self._recorded[(self._recorded["play"] == play) & ~self._recorded["is_holdout"]]
+        if mine.empty or not self._workspace.store.exists(f"features_{self._target.name}"):
+            return no_comparison(play, len(mine))
+        if self._pairs is None:
+            self._pairs = self._all_pairs()
+        others = self._between(self._recorded[self._recorded["play"] != play])
+        is_assigned = self._between(mine)
+        pairs = self._pairs[~others | is_assigned]
+        assigned = is_assigned[~others | is_assigned]
+        outcome = pairs["label"].to_numpy() == 1
+        signals, groups = np.empty((len(pairs), 0)), {}
+        if min((outcome & assigned).sum(), (outcome & ~assigned).sum()) >= FEWEST_EVENTS:
+            signals, groups = self._signals(pairs, assigned, outcome)
+        return observed_effect(
+            play,
+            outcome=outcome,
+            assigned=assigned,
+            account=pairs["account_id"].to_numpy(),
+            signals=signals,
+            groups=groups,
+        )
+
+    def _all_pairs(self) -> pd.DataFrame:
+        """account_id, as_of (the first date), then (the second), label (from the second on)."""
+        labels = self._workspace.store.read(
+            "labels",
+            columns=["account_id", "as_of", "label"],
+            filters=[("target", "=", self._target.name)],
+        ).sort_values(["account_id", "as_of"], ignore_index=True)
+        by_account = labels.groupby("account_id")
+        pairs = labels.assign(
+            then=by_account["as_of"].shift(-1), label=by_account["label"].shift(-1)
+        )
+        is_next = pairs["then"] - pairs["as_of"] <= LONGEST_STEP
+        return pairs[is_next & pairs["label"].notna()].reset_index(drop=True)
+
+    def _between(self, plays: pd.DataFrame) -> NDArray[np.bool_]:
+        """Which pairs hold one of these plays, shape (n_pairs,)."""
+        assert self._pairs is not None
+        joined = (
+            self._pairs[["account_id", "as_of", "then"]]
+            .reset_index()
+            .merge(plays[["account_id", "assigned_at"]], on="account_id")
+        )
+        inside = (joined["assigned_at"] >= joined["as_of"]) & (
+            joined["assigned_at"] < joined["then"]
+        )
+        return np.asarray(self._pairs.index.isin(joined.loc[inside, "index"]))
+
+    def _signals(
+        self, pairs: pd.DataFrame, assigned: NDArray[np.bool_], outcome: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float64], dict[str, list[int]]]:
+        """The signals that go furthest with the choice or the outcome, and the month; by
+        dimension.
+        """
+        cards = feature_set(self._workspace, self._target).signals
+        values = signal_values(
+            self._workspace.store,
+            f"features_{self._target.name}",
+            pairs[["account_id", "as_of"]].reset_index(drop=True),
+            [card.column for card in cards],
+        )
+        known = ~np.isnan(values)
+        means = np.where(known, values, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+        filled = np.where(known, values, means)
+        spread = filled.std(axis=0)
+        usable = np.flatnonzero(spread > 0)
+        centred = (filled[:, usable] - filled[:, usable].mean(axis=0)) / spread[usable]
+        strength = np.maximum(
+            *(
+                np.abs(centred.T @ (each - each.mean())) / max(float(each.std()), 1e-9)
+                for each in (assigned.astype(float), outcome.astype(float))
+            )
+        )
+        chosen = usable[np.argsort(-strength, kind="stable")[:MOST_SIGNALS]]
+        groups: dict[str, list[int]] = {}
+        for place, column in enumerate(chosen):
+            groups.setdefault(f"signals of {cards[column].dimension}", []).append(place)
+        month = (pairs["as_of"] - pairs["as_of"].min()).dt.days.to_numpy(dtype=np.float64)
+        return np.column_stack([values[:, chosen], month]), groups

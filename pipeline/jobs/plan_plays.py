@@ -1,0 +1,200 @@
+"""The worklist's plays of a published run: planned once, kept in `assignments`, the same for page,
+CSV and command.
+"""
+
+from dataclasses import dataclass
+
+import pandas as pd
+import pyarrow as pa
+
+from features.errors import ConfigError
+from models.target_words import TARGET_WORDS
+from pipeline.actions.plays import Belief, Past, PlayPlan, plan_plays
+from pipeline.actions.worklist import worklist
+from pipeline.config.schema import Play, Target
+from pipeline.engine.duckdb import connected
+from pipeline.jobs.effects import (
+    ASSIGNMENTS,
+    EFFECTS,
+    prior_of,
+    recorded_plays,
+)
+from pipeline.jobs.score import PublishedRun, published_table
+from pipeline.jobs.stage import load_staged
+from pipeline.ledger import run_rows
+from pipeline.workspace import Workspace, target_rule
+
+ASSIGNED = (
+    ("account_id", pa.string()),
+    ("as_of", pa.timestamp("us")),
+    ("target", pa.string()),
+    ("run_id", pa.string()),
+    ("owner", pa.string()),
+    ("play", pa.string()),
+    ("rank", pa.int64()),
+    ("priority", pa.float64()),
+    ("minutes", pa.int64()),
+    ("propensity", pa.float64()),
+    ("on_list", pa.bool_()),
+    ("evidence", pa.string()),
+    ("save_share", pa.float64()),
+    ("assigned_on", pa.timestamp("us")),
+    ("made_at", pa.timestamp("us")),
+)
+"""The table `assignments`."""
+
+
+@dataclass(frozen=True, eq=False)
+class PlannedWorklist:
+    """A run's list: `ranked` is the worklist with the plan's columns."""
+
+    ranked: pd.DataFrame
+    plan: PlayPlan
+
+
+def plan_worklist(
+    workspace: Workspace, target: Target, published: PublishedRun
+) -> PlannedWorklist | None:
+    """Plan the plays of a run and keep who was assigned; None where no plays are declared, or a
+    score has no probability to count with.
+
+    Planned again for the same run, the lists before it are the same, so the plan is.
+    """
+    plays = workspace.project.plays
+    if not plays or target_rule(target).is_good or published.bundle.basis != "calibrated":
+        return None
+    ranked = worklist(
+        published.scores,
+        published.reasons,
+        published.portfolio,
+        event=TARGET_WORDS[target.kind].verb,
+        why=published.why,
+    )
+    as_of = pd.Timestamp(published.run["as_of"])
+    run_id = str(published.run["run_id"])
+    reasons = published.why.groupby("account_id")["reason"].agg(frozenset).to_dict()
+    plan = plan_plays(
+        ranked,
+        plays,
+        workspace.project.worklist,
+        _beliefs(workspace, target),
+        {play.name: _cost(workspace, play) for play in plays},
+        _past(workspace, target, as_of, run_id),
+        as_of=as_of,
+        key=f"{workspace.project.name}/{target.name}/{as_of:%Y-%m-%d}",
+        reasons=reasons,
+        consents={
+            column: _consenting(workspace, column)
+            for column in {play.consent for play in plays if play.consent is not None}
+        },
+    )
+    rows = plan.assigned.assign(target=target.name, run_id=run_id, made_at=workspace.now)
+    workspace.store.write(
+        ASSIGNMENTS,
+        published_table(rows, ASSIGNED),
+        replace=f"target = '{target.name}' and run_id = '{run_id}'",
+        partition_by=["target"],
+    )
+    return PlannedWorklist(with_plan(ranked, plan), plan)
+
+
+def with_plan(ranked: pd.DataFrame, plan: PlayPlan) -> pd.DataFrame:
+    """The worklist in the order of the plan: what is on the list first, then by value saved."""
+    joined = ranked.merge(plan.accounts, on="account_id", how="left", validate="1:1")
+    joined["is_listed"] = joined["listed"].eq("on the list")
+    joined = joined.sort_values(
+        ["owner", "is_listed", "value_saved", "priority", "account_id"],
+        ascending=[True, False, False, False, True],
+        kind="stable",
+        na_position="last",
+    )
+    joined["rank"] = joined.groupby("owner").cumcount() + 1
+    return joined.drop(columns="is_listed").reset_index(drop=True)
+
+
+def _cost(workspace: Workspace, play: Play) -> float:
+    if play.cost is not None:
+        return play.cost
+    return workspace.project.objective.cost_per_contact or 0.0
+
+
+def _beliefs(workspace: Workspace, target: Target) -> dict[str, Belief]:
+    """What each play is counted on: its measured share, else the declared or assumed one."""
+    measured: dict[str, tuple[str, float]] = {}
+    if workspace.store.exists(EFFECTS):
+        rows = workspace.store.read(EFFECTS, filters=[("target", "=", target.name)])
+        rows = rows[rows["save_share"].notna()]
+        measured = {
+            row["play"]: (row["design"], max(float(row["save_share"]), 0.0))
+            for row in rows.to_dict("records")
+        }
+    beliefs = {}
+    for play in workspace.project.plays:
+        design, share = measured.get(play.name, ("prior", prior_of(workspace.project, play)))
+        beliefs[play.name] = Belief(share, design)  # type: ignore[arg-type]
+    return beliefs
+
+
+def _past(workspace: Workspace, target: Target, as_of: pd.Timestamp, run_id: str) -> Past:
+    """What was assigned by earlier lists, and done by what sources record."""
+    plays = {play.name: play for play in workspace.project.plays}
+    with connected() as connection:
+        recorded = recorded_plays(workspace, load_staged(workspace, connection))
+    recorded = recorded[~recorded["is_holdout"]]
+    at = pd.to_datetime(recorded["assigned_at"])
+    recorded = recorded.assign(assigned_at=at)[at < as_of]
+    lists = _earlier_lists(workspace, target, as_of, run_id)
+    open_plays = {}
+    for row in lists[lists["on_list"]].to_dict("records"):
+        play, start = plays.get(row["play"]), row["assigned_on"]
+        is_done = (
+            recorded["account_id"].eq(row["account_id"]) & (recorded["assigned_at"] >= start)
+        ).any()
+        if play is not None and not is_done and start + pd.Timedelta(days=play.due_days) >= as_of:
+            open_plays[row["account_id"]] = (row["play"], start, float(row["propensity"]))
+    horizon = pd.Timedelta(days=target.horizon_days or 90)
+    drawn = (lists["propensity"] > 0) & (lists["propensity"] < 1) & ~lists["on_list"]
+    held = lists.loc[drawn & (lists["assigned_on"] + horizon > as_of), "account_id"]
+    resting = {}
+    for name, play in plays.items():
+        since = as_of - pd.Timedelta(days=play.cooldown_days)
+        resting[name] = frozenset(
+            {
+                *recorded.loc[recorded["assigned_at"] >= since, "account_id"],
+                *lists.loc[lists["on_list"] & (lists["assigned_on"] >= since), "account_id"],
+            }
+        ) - frozenset(open_plays)
+    return Past(open_plays, resting, frozenset(held) - frozenset(open_plays))
+
+
+def _earlier_lists(
+    workspace: Workspace, target: Target, as_of: pd.Timestamp, run_id: str
+) -> pd.DataFrame:
+    """First assignments of earlier lists of published runs, the newest of each account."""
+    columns = ["account_id", "play", "on_list", "propensity", "assigned_on"]
+    if not workspace.store.exists(ASSIGNMENTS):
+        return (
+            pd.DataFrame(columns=columns)
+            .astype({"on_list": bool, "propensity": float})
+            .assign(assigned_on=pd.Series(dtype="datetime64[us]"))
+        )
+    rows = workspace.store.read(ASSIGNMENTS, filters=[("target", "=", target.name)])
+    runs = run_rows(workspace.store)
+    published = set(runs.loc[runs["state"] == "published", "run_id"]) - {run_id}
+    rows = rows[rows["run_id"].isin(published) & (rows["as_of"] < as_of)]
+    rows = rows.sort_values(["as_of", "made_at"], kind="stable")
+    return rows.drop_duplicates("account_id", keep="last")[columns].reset_index(drop=True)
+
+
+def _consenting(workspace: Workspace, column: str) -> frozenset[str]:
+    """Accounts of which a flag of the accounts source is true now."""
+    name = workspace.source_named("accounts")
+    if name is not None and workspace.store.exists(f"staged_{name}"):
+        rows = workspace.store.read(f"staged_{name}")
+        if column in rows:
+            now = rows[rows["known_until"].isna()]
+            return frozenset(now.loc[now[column].eq(True), "account_id"])
+    raise ConfigError(
+        f"[[plays]] consent = {column!r}: the accounts have no such column. Add it under"
+        ' [sources.accounts.extra] with type = "flag".'
+    )

@@ -1,0 +1,144 @@
+"""The planned worklist, in words and as plain values."""
+
+from typing import Any
+
+import pandas as pd
+from rich.table import Table
+from rich.text import Text
+
+from models.plays import half_width, months_until_known
+from pipeline.actions.plays import LEFT_ALONE, ON_LIST, PLAN_COLUMNS, PlayPlan
+from pipeline.config.schema import Project, Target
+from pipeline.jobs.effects import WITHIN
+from pipeline.jobs.plan_plays import PlannedWorklist
+from pipeline.reports.render import counted, day, money, percent
+
+EVIDENCE_WORDS = {
+    "lot": "measured by lot",
+    "holdout": "measured by a holdout",
+    "observed": "seen where people chose, no proof",
+    "prior": "assumed",
+}
+SHOWN = 15
+"""Accounts of a list in the terminal; --json and worklist.csv have all."""
+_JSON = ("account_id", "name", "owner", "rank", "health", "band", "probability", *PLAN_COLUMNS)
+
+
+def plan_lines(
+    planned: PlannedWorklist, project: Project, target: Target, owner: str | None
+) -> list[Any]:
+    """Renderables: what the lists save, what the lot costs and teaches, the list itself."""
+    plan, ranked = planned.plan, planned.ranked
+    listed = ranked[ranked["listed"] == ON_LIST]
+    lines: list[Any] = [Text(words) for words in plan_words(plan, listed, project, target)]
+    shown = listed if owner is None else listed[listed["owner"] == owner]
+    title = "All lists" if owner is None else f"List of {owner}"
+    order = ["value_saved"] if owner is None else ["rank"]
+    shown = shown.sort_values(order, ascending=owner is not None, kind="stable")
+    lines.append(Text(f"{title}: {counted(len(shown), 'account')}", style="bold"))
+    lines.append(_table(shown.head(SHOWN), project.currency))
+    if len(shown) > SHOWN:
+        lines.append(Text(f"  {SHOWN} of {len(shown)}; all are in worklist.csv and --json."))
+    alone = ranked[ranked["listed"] == LEFT_ALONE]
+    alone = alone if owner is None else alone[alone["owner"] == owner]
+    if len(alone):
+        names = ", ".join(alone["name"].head(5))
+        lines.append(
+            Text(
+                f"Left alone by lot, please do not call: {names}"
+                f"{f' and {len(alone) - 5} more' if len(alone) > 5 else ''}. They come back when"
+                " they get clearly worse."
+            )
+        )
+    return lines
+
+
+def plan_words(plan: PlayPlan, listed: pd.DataFrame, project: Project, target: Target) -> list[str]:
+    """Sentences about all lists together."""
+    lines = [
+        f"{counted(len(listed), 'account')} on the lists of {counted(len(plan.owners), 'owner')}."
+        f" Newly listed ones are expected to save {money(plan.saved, project.currency)} a year;"
+        f" calling the riskiest first in the same hours would save"
+        f" {percent(plan.regret_of_risk)} less."
+    ]
+    for name, part in listed.groupby("play", sort=True):
+        evidence, share = str(part["evidence"].iloc[0]), _save_share(plan, str(name))
+        lines.append(
+            f"{name}: {counted(len(part), 'account')}; counts on keeping {percent(share)} of"
+            f" those who would leave, {EVIDENCE_WORDS.get(evidence, evidence)}."
+        )
+    drawn = sum(each.drawn for each in plan.owners)
+    if not drawn:
+        return [*lines, "Nobody was drawn by lot this time."]
+    lines.append(
+        f"The lot near the end of the lists decides about {counted(drawn, 'account')} and costs"
+        f" {percent(plan.lot_share, 1)} of the value saved ([worklist] lot_share = 0 turns it"
+        " off)."
+    )
+    return [*lines, *_promises(plan, listed, target)]
+
+
+def _save_share(plan: PlayPlan, play: str) -> float:
+    rows = plan.assigned[plan.assigned["play"] == play]
+    return float(rows["save_share"].iloc[0]) if len(rows) else float("nan")
+
+
+def _promises(plan: PlayPlan, listed: pd.DataFrame, target: Target) -> list[str]:
+    """When the lot will tell what a play does, if each month draws as many."""
+    rows = plan.assigned
+    drawn = rows[(rows["propensity"] > 0) & (rows["propensity"] < 1)]
+    chances = listed.set_index("account_id")["probability"].astype(float)
+    lines = []
+    for name, part in drawn.groupby("play", sort=True):
+        near = chances.reindex(part["account_id"]).dropna()
+        if near.empty:
+            continue
+        chance, share = float(near.mean()), float(part["save_share"].iloc[0])
+        per_arm = len(part) / 2
+        months = months_until_known(
+            chance, chance * (1 - share), per_arm, target.horizon_days or 365, WITHIN
+        )
+        width = 100 * half_width(chance, chance * (1 - share), 12 * per_arm)
+        known = (
+            f"you will know {name} to within {100 * WITHIN:.0f} points in"
+            f" {counted(months, 'month')}"
+            if months is not None
+            else f"{name} will not be known to within {100 * WITHIN:.0f} points in ten years"
+        )
+        lines.append(
+            f"With a list like this every month {known}; a year of lists tells it to within"
+            f" {width:.1f} points."
+        )
+    return lines
+
+
+def _table(rows: pd.DataFrame, currency: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in ("#", "account", "owner", "do", "by", f"saves ({currency})", "counted on", "lot"):
+        table.add_column(name, justify="right" if name.startswith(("#", "saves")) else "left")
+    for place, row in enumerate(rows.to_dict("records"), 1):
+        table.add_row(
+            str(place),
+            str(row["name"]),
+            str(row["owner"]),
+            str(row["play"]),
+            day(row["due"]),
+            money(row["value_saved"]),
+            EVIDENCE_WORDS.get(row["evidence"], ""),
+            "drawn" if row["drawn"] else "",
+        )
+    return table
+
+
+def plan_json(planned: PlannedWorklist, owner: str | None) -> dict[str, Any]:
+    """Everything as plain values."""
+    ranked, plan = planned.ranked, planned.plan
+    rows = ranked if owner is None else ranked[ranked["owner"] == owner]
+    plain = rows[list(_JSON)].astype(object)
+    return {
+        "saved": plan.saved,
+        "regret_of_risk": plan.regret_of_risk,
+        "lot_share": plan.lot_share,
+        "owners": [vars(each) for each in plan.owners if owner in (None, each.owner)],
+        "accounts": plain.where(plain.notna(), None).to_dict("records"),
+    }

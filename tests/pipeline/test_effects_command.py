@@ -1,0 +1,109 @@
+"""`tenure effects`: holdouts and lots followed to their labels, refusals, and the words."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from small_company import NOW, Command, Company
+
+from models.plays import Effect
+from models.target_words import TARGET_WORDS
+from pipeline.jobs.effects import PlayEffect, effects_report
+from pipeline.reports.effects import play_words
+
+CHURN = TARGET_WORDS["churn"]
+KNOWN = Effect(
+    play="call",
+    design="lot",
+    verdict="effect",
+    reason="",
+    treated=2_000,
+    untreated=1_990,
+    treated_events=160,
+    untreated_events=220,
+    accounts=3_900,
+    estimate=-0.031,
+    low=-0.049,
+    high=-0.013,
+)
+
+
+def said(effect: Effect, **changes: object) -> str:
+    facts = {"waiting": 0, "per_arm_per_month": 130.0, "known_in_months": 16, "prior": 0.2}
+    each = PlayEffect(effect, **{**facts, **changes})  # type: ignore[arg-type]
+    return " ".join(play_words(each, CHURN, 90, is_declared=True))
+
+
+def test_an_effect_is_said_in_accounts_of_a_hundred() -> None:
+    words = said(KNOWN)
+    assert "Of 100 accounts it is given to, 3.1 fewer leave within 90 days (1.3 to 4.9 fewer)." in (
+        words
+    )
+    assert "2,000 assignments and 1,990 without, by the lot near the end of the list" in words
+    assert "assumes" not in words and "will know" not in words
+
+
+def test_an_effect_that_may_be_none_is_said_to_be_unclear() -> None:
+    words = said(replace(KNOWN, estimate=-0.01, low=-0.04, high=0.02))
+    assert "(between 2.0 more and 4.0 fewer: no clear effect)" in words
+    assert "to within 2 points 16 months after its first assignment" in words
+
+
+def test_a_refusal_holds_no_figure_of_an_effect() -> None:
+    words = said(replace(KNOWN, verdict="refused", reason="Too few outcomes."), waiting=12)
+    assert words.startswith("Cannot be told. Too few outcomes.")
+    assert "Of 100 accounts" not in words
+    assert "12 more: outcome not known yet." in words
+    assert "assumes that it keeps 20% of those who would leave" in words
+
+
+def test_what_the_worklist_counts_on() -> None:
+    measured = PlayEffect(KNOWN, 0, 130.0, 16, prior=0.5)
+    assert measured.save_share == pytest.approx(0.031 / (220 / 1_990))
+    refused = PlayEffect(replace(KNOWN, verdict="refused"), 0, 130.0, 16, prior=0.5)
+    assert refused.save_share == 0.5
+    harmful = PlayEffect(replace(KNOWN, estimate=0.02), 0, 130.0, 16, prior=0.5)
+    assert harmful.save_share == 0.0
+
+
+def test_the_pilots_holdout_is_followed_to_its_labels(
+    company_copy: Company, tenure: Command
+) -> None:
+    answer = tenure("effects", "--project", company_copy.folder, "--json")
+    plays = {each["play"]: each for each in json.loads(answer.out)["plays"]}
+    assert set(plays) == {"pilot_call", "success_call", "training_offer", "discount_offer"}
+    pilot = plays["pilot_call"]
+    assert (pilot["design"], pilot["verdict"]) == ("holdout", "refused")
+    rows = company_copy.table("interventions")
+    rows = rows[rows["play"] == "pilot_call"]
+    assert 0.8 * len(rows) < pilot["treated"] + pilot["untreated"] <= len(rows)
+    assert plays["success_call"]["design"] == "observed"
+    kept = company_copy.workspace()[0].store.read("effects")
+    assert sorted(kept["play"]) == sorted(plays) and (kept["measured_at"].notna()).all()
+    text = tenure("effects", "--project", company_copy.folder).out
+    assert "Cannot be told. Too few outcomes" in text
+
+
+def test_rows_of_a_lot_count_by_their_draw(company_copy: Company) -> None:
+    """Drawn rows of a published run, with outcomes known; a run taken back counts for nothing."""
+    workspace, target = company_copy.workspace()
+    labels = workspace.store.read("labels", filters=[("target", "=", target.name)])
+    labels = labels[(labels["as_of"] == labels["as_of"].max()) & labels["label"].notna()]
+    run = company_copy.published("scores")["run_id"].iloc[0]
+    rows = labels[["account_id", "as_of", "target"]].assign(
+        run_id=run,
+        assigned_on=labels["as_of"],
+        play="call",
+        on_list=np.arange(len(labels)) % 2 == 0,
+        propensity=0.5,
+        made_at=NOW,
+    )
+    taken_back = rows.assign(run_id="nobody", play="other")
+    workspace.store.write("assignments", pd.concat([rows, taken_back], ignore_index=True))
+    plays = {each.effect.play: each.effect for each in effects_report(workspace, target).plays}
+    assert "other" not in plays
+    lot = plays["call"]
+    assert lot.design == "lot" and lot.treated + lot.untreated == len(labels)
+    assert lot.treated_events + lot.untreated_events == int(labels["label"].sum())
