@@ -808,12 +808,12 @@ def tables() -> str:
                 "Who a worklist gives which play, and who was drawn by lot: account x run; written"
                 " by `tenure score` and `tenure worklist` where plays are declared."
             ),
-            list(ASSIGNED),
+            [(n, str(t)) for n, t in ASSIGNED],
         ),
         "effects": (
             "What each play does, or why that cannot be told: play x target; written by `tenure"
             " effects`.",
-            list(EFFECT_COLUMNS),
+            [(n, str(t)) for n, t in EFFECT_COLUMNS],
         ),
     }
     parts = []

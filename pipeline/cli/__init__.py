@@ -53,6 +53,8 @@ GROUPS: Mapping[str, tuple[Callable[..., None], ...]] = {
         reports.monitor,
         reports.postmortem,
         reports.effects,
+        reports.peers,
+        reports.onboarding,
         reports.forecast,
         reports.trajectory,
         reports.pulse,

@@ -1,7 +1,7 @@
 """Commands that look over all accounts, forward and back."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -165,6 +165,53 @@ def effects(
         return
     declared = {play.name: play for play in workspace.project.plays}
     show(effects_lines(report, declared, TARGET_WORDS[chosen.kind]))
+
+
+def peers(
+    project: ProjectOption = HERE,
+    target: TargetOption = None,
+    by: Annotated[
+        Literal["owner", "segment"], typer.Option("--by", help="What is compared.")
+    ] = "owner",
+    as_json: JsonOption = False,
+) -> None:
+    """Compare owners, or segments, on the accounts they have.
+
+    How many left beside how many were expected to, and who stands out by more than chance.
+
+    Example: tenure peers --by segment
+    """
+    from models.target_words import TARGET_WORDS
+    from pipeline.console import print_json
+    from pipeline.jobs.peers import peers_report
+    from pipeline.reports.peers import peers_json, peers_lines
+
+    workspace, chosen = open_project(project, target)
+    report = peers_report(workspace, chosen, by)
+    if as_json:
+        print_json(peers_json(report))
+        return
+    show(peers_lines(report, TARGET_WORDS[chosen.kind]))
+
+
+def onboarding(
+    project: ProjectOption = HERE, target: TargetOption = None, as_json: JsonOption = False
+) -> None:
+    """Show how many accounts reach each onboarding step, and who leaves.
+
+    Example: tenure onboarding
+    """
+    from models.target_words import TARGET_WORDS
+    from pipeline.console import print_json
+    from pipeline.jobs.funnel import onboarding_funnel
+    from pipeline.reports.funnel import funnel_json, funnel_lines
+
+    workspace, chosen = open_project(project, target)
+    report = onboarding_funnel(workspace, chosen)
+    if as_json:
+        print_json(funnel_json(report))
+        return
+    show(funnel_lines(report, TARGET_WORDS[chosen.kind]))
 
 
 def patterns(

@@ -346,7 +346,8 @@ class _ObservedRows:
         pairs = self._pairs[~others | is_assigned]
         assigned = is_assigned[~others | is_assigned]
         outcome = pairs["label"].to_numpy() == 1
-        signals, groups = np.empty((len(pairs), 0)), {}
+        signals = np.empty((len(pairs), 0))
+        groups: dict[str, list[int]] = {}
         if min((outcome & assigned).sum(), (outcome & ~assigned).sum()) >= FEWEST_EVENTS:
             signals, groups = self._signals(pairs, assigned, outcome)
         return observed_effect(

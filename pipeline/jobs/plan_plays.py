@@ -72,7 +72,10 @@ def plan_worklist(
     )
     as_of = pd.Timestamp(published.run["as_of"])
     run_id = str(published.run["run_id"])
-    reasons = published.why.groupby("account_id")["reason"].agg(frozenset).to_dict()
+    reasons = {
+        str(account): frozenset(part)
+        for account, part in published.why.groupby("account_id")["reason"]
+    }
     plan = plan_plays(
         ranked,
         plays,
