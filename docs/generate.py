@@ -676,6 +676,9 @@ _OF_PLAYS = {
     "prior_save_share": "the share counted on until it is measured",
     "waiting": "rows whose horizon is not over",
     "known_in_months": "months from the first assignment until it is known to within 2 points",
+    "score_points": "points that its score moved further than of those left alone; by lot only",
+    "score_points_low": "lower end of the same (95%)",
+    "score_points_high": "upper end of the same",
     "data_until": "first day the data do not cover",
     "measured_at": "when `tenure effects` was run",
 }

@@ -55,7 +55,7 @@ def onboarding_steps(rows: pd.DataFrame) -> tuple[Step, ...]:
 def _step(name: str, rows: pd.DataFrame) -> Step:
     in_time = rows["reached_at"] <= rows["due_at"]
     never = rows["reached_at"].isna()
-    shares = {}
+    shares: dict[str, float] = {}
     for key, part in (("in_time", rows[in_time]), ("missed", rows[~in_time])):
         known = part["label"].dropna()
         share = float(known.mean()) if len(known) else float("nan")

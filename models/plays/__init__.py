@@ -4,9 +4,11 @@ from models.plays.effects import (
     DESIGNS,
     FEWEST_EVENTS,
     Effect,
+    ScoreEffect,
     no_comparison,
     randomised_effect,
     sample_ratio,
+    score_effect,
 )
 from models.plays.lot import LOT_SHARE, Lot, comes_back, draw_lot, lot_cost
 from models.plays.observed import observed_effect
@@ -20,6 +22,7 @@ __all__ = [
     "Choice",
     "Effect",
     "Lot",
+    "ScoreEffect",
     "accounts_per_arm",
     "choose_plays",
     "comes_back",
@@ -32,4 +35,5 @@ __all__ = [
     "randomised_effect",
     "sample_ratio",
     "saved_value",
+    "score_effect",
 ]

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 from scipy.stats import t as student
 
-from models.intervals import LEVEL
+from models.intervals import FEWEST_ACCOUNTS, LEVEL
 from models.methods.base import Floats
 
 Design = Literal["lot", "holdout", "observed", "none"]
@@ -168,13 +168,47 @@ def randomised_effect(
     return replace(effect, verdict="effect", reason=noticed)
 
 
+@dataclass(frozen=True)
+class ScoreEffect:
+    """How many points further the score of those assigned moved than of the others, with its 95%
+    interval.
+
+    Low scores rise and high ones fall by themselves; the others' did so, too, and it cancels out.
+    """
+
+    accounts: int
+    estimate: float
+    low: float
+    high: float
+
+
+def score_effect(
+    moved: Floats, assigned: NDArray[np.bool_], account: NDArray[Any], month: NDArray[Any]
+) -> ScoreEffect | None:
+    """What a play does to the score, where a lot or a holdout decided; None under 30 rows a side.
+
+    Parameters
+    ----------
+    moved
+        Score afterwards less score before, shape (n_rows,); of those that left the score afterwards
+        is 0.
+    """
+    if min(int(assigned.sum()), int((~assigned).sum())) < FEWEST_ACCOUNTS:
+        return None
+    estimate, error, accounts = stratified_difference(moved, assigned, account, month)
+    if not np.isfinite(error):
+        return None
+    half = float(student.ppf((1 + LEVEL) / 2, max(accounts - 1, 1))) * error
+    return ScoreEffect(accounts, estimate, estimate - half, estimate + half)
+
+
 def stratified_difference(
-    outcome: NDArray[np.bool_],
+    outcome: NDArray[np.bool_] | Floats,
     assigned: NDArray[np.bool_],
     account: NDArray[Any],
     month: NDArray[Any],
 ) -> tuple[float, float, int]:
-    """Difference of shares within months, its standard error clustered by account, and how many
+    """Difference of means within months, its standard error clustered by account, and how many
     accounts there are; an infinite error where no month holds both arms.
     """
     _, stratum = np.unique(month, return_inverse=True)

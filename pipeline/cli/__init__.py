@@ -55,6 +55,7 @@ GROUPS: Mapping[str, tuple[Callable[..., None], ...]] = {
         reports.effects,
         reports.peers,
         reports.onboarding,
+        reports.advocates,
         reports.forecast,
         reports.trajectory,
         reports.pulse,

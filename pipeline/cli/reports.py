@@ -214,6 +214,29 @@ def onboarding(
     show(funnel_lines(report, TARGET_WORDS[chosen.kind]))
 
 
+def advocates(
+    project: ProjectOption = HERE, target: TargetOption = None, as_json: JsonOption = False
+) -> None:
+    """List healthy accounts that may speak for you.
+
+    Example: tenure advocates
+    """
+    from pipeline.console import print_json
+    from pipeline.jobs.advocates import find_advocates
+    from pipeline.reports.render import counted
+
+    workspace, chosen = open_project(project, target)
+    rows = find_advocates(workspace, chosen)
+    if as_json:
+        plain = rows.astype(object)
+        print_json({"advocates": plain.where(plain.notna(), None).to_dict("records")})
+        return
+    say(f"{counted(len(rows), 'account')} may speak for you; ask their managers first.")
+    for row in rows.to_dict("records"):
+        who = f"{row['name']} ({row['owner']}, health {row['health']})"
+        say(f"  {row['rank']}. {who}: {row['signs']}")
+
+
 def patterns(
     project: ProjectOption = HERE,
     target: TargetOption = None,

@@ -12,6 +12,7 @@ because they were still there, which would flatter every play.
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,10 +23,12 @@ from features.errors import ConfigError, NotFound
 from models.plays import (
     FEWEST_EVENTS,
     Effect,
+    ScoreEffect,
     months_until_known,
     no_comparison,
     observed_effect,
     randomised_effect,
+    score_effect,
 )
 from models.plays.power import DAYS_PER_MONTH
 from pipeline.config.schema import Play, Project, Target
@@ -45,6 +48,8 @@ WITHIN = 0.02
 PRIOR_SAVE_SHARE = 0.2
 MOST_SIGNALS = 40
 """Signals that explain who was chosen or who left; of more, those that go furthest with either."""
+SCORED_WITHIN = pd.Timedelta(days=7)
+"""A score is that at the assignment where it is no older; afterwards is later than so."""
 LONGEST_STEP = pd.Timedelta(days=45)
 """Dates further apart do not follow each other."""
 EFFECT_COLUMNS = (
@@ -70,6 +75,9 @@ EFFECT_COLUMNS = (
     ("strongest_moves", pa.float64()),
     ("waiting", pa.int64()),
     ("known_in_months", pa.int64()),
+    ("score_points", pa.float64()),
+    ("score_points_low", pa.float64()),
+    ("score_points_high", pa.float64()),
     ("data_until", pa.timestamp("us")),
     ("measured_at", pa.timestamp("us")),
 )
@@ -92,6 +100,8 @@ class PlayEffect:
     """
     prior: float
     """Share of leavers it is believed to keep until then."""
+    score: ScoreEffect | None = None
+    """What it does to the score; None where no lot decides or too few were scored afterwards."""
 
     @property
     def save_share(self) -> float:
@@ -174,6 +184,9 @@ def effect_rows(report: EffectsReport) -> pd.DataFrame:
                 "prior_save_share": each.prior,
                 "waiting": each.waiting,
                 "known_in_months": each.known_in_months,
+                "score_points": None if each.score is None else each.score.estimate,
+                "score_points_low": None if each.score is None else each.score.low,
+                "score_points_high": None if each.score is None else each.score.high,
                 "data_until": pd.Timestamp(report.until),
             }
             for each in report.plays
@@ -304,7 +317,7 @@ def _measure(
             outcome=over["label"].to_numpy() == 1,
             assigned=over["is_assigned"].to_numpy(dtype=np.bool_),
             account=over["account_id"].to_numpy(),
-            month=over["as_of"].dt.to_period("M").astype("str").to_numpy(),
+            month=_months_of(over),
             propensity=None if np.isnan(propensity).any() else propensity,
         )
         pace = _pace(rows)
@@ -316,9 +329,61 @@ def _measure(
                 share, share * (1 - prior), pace, target.horizon_days or 365, WITHIN
             )
         )
-        return PlayEffect(effect, int(rows["is_open"].sum()), pace, months, prior)
+        return PlayEffect(
+            effect,
+            int(rows["is_open"].sum()),
+            pace,
+            months,
+            prior,
+            _score_effect(workspace, target, rows),
+        )
     effect = observed.effect(name)
     return PlayEffect(effect, 0, float("nan"), None, prior)
+
+
+def _score_effect(workspace: Workspace, target: Target, rows: pd.DataFrame) -> ScoreEffect | None:
+    """How scores moved from the run at the assignment to the last within the horizon."""
+    runs = run_rows(workspace.store)
+    published = set(runs.loc[runs["state"] == "published", "run_id"])
+    scores = (
+        workspace.store.read(
+            "scores",
+            columns=["account_id", "as_of", "run_id", "health_exact"],
+            filters=[("target", "=", target.name)],
+        )
+        if workspace.store.exists("scores")
+        else pd.DataFrame()
+    )
+    if scores.empty:
+        return None
+    scores = scores[scores["run_id"].isin(published)].dropna(subset=["health_exact"])
+    scores = scores.drop(columns="run_id").sort_values("as_of")
+    horizon = pd.Timedelta(days=target.horizon_days or 365)
+    keys = {name: scores[name].dtype for name in ("account_id", "as_of")}
+    ordered = rows.astype(keys).sort_values("as_of")
+    before = pd.merge_asof(
+        ordered, scores, on="as_of", by="account_id", tolerance=SCORED_WITHIN
+    ).rename(columns={"health_exact": "before"})
+    after = pd.merge_asof(
+        before.assign(end=before["as_of"] + horizon).sort_values("end"),
+        scores.rename(columns={"as_of": "scored_on", "health_exact": "after"}),
+        left_on="end",
+        right_on="scored_on",
+        by="account_id",
+    )
+    is_later = after["scored_on"] > after["as_of"] + SCORED_WITHIN
+    after["after"] = after["after"].where(is_later).mask(after["label"] == 1, 0.0)
+    moved = after.dropna(subset=["before", "after"])
+    return score_effect(
+        (moved["after"] - moved["before"]).to_numpy(dtype=np.float64),
+        moved["is_assigned"].to_numpy(dtype=np.bool_),
+        moved["account_id"].to_numpy(),
+        _months_of(moved),
+    )
+
+
+def _months_of(rows: pd.DataFrame) -> NDArray[Any]:
+    return np.asarray(rows["as_of"].dt.to_period("M").astype("str"))
 
 
 def _pace(rows: pd.DataFrame) -> float:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from rich.text import Text
 
-from models.plays import Effect
+from models.plays import Effect, ScoreEffect
 from models.target_words import TargetWords
 from pipeline.config.schema import Play
 from pipeline.jobs.effects import WITHIN, EffectsReport, PlayEffect, effect_rows
@@ -54,6 +54,8 @@ def play_words(
         )
     if each.waiting:
         lines.append(f"{each.waiting:,} more: outcome not known yet.")
+    if each.score is not None:
+        lines.append(_score_words(each.score))
     if effect.verdict != "effect" or effect.high - effect.low > 2 * WITHIN:
         lines.append(_when_known(each, is_declared=is_declared))
     if np.isnan(effect.save_share) and is_declared:
@@ -92,6 +94,16 @@ def _range(low: float, high: float) -> str:
     if high <= 0:
         return f"{-high:.1f} to {-low:.1f} more"
     return f"between {-low:.1f} more and {high:.1f} fewer: no clear effect"
+
+
+def _score_words(score: ScoreEffect) -> str:
+    """Whether scores improve after attention, with what scores do by themselves taken out."""
+    moved = f"{abs(score.estimate):.1f} points {'more' if score.estimate >= 0 else 'less'}"
+    unclear = "" if score.low > 0 or score.high < 0 else ", no clear difference"
+    return (
+        f"Scores rose {moved} than of those left alone ({score.low:+.1f} to"
+        f" {score.high:+.1f}{unclear}). Low scores rise by themselves; that is taken out."
+    )
 
 
 def _share(events: int, rows: int) -> str:

@@ -15,6 +15,7 @@ from models.plays import (
     randomised_effect,
     sample_ratio,
     saved_value,
+    score_effect,
 )
 
 
@@ -145,6 +146,16 @@ def test_observed_effect_that_a_hidden_reason_would_explain_away_is_an_associati
 def test_observed_effect_without_comparable_accounts_is_refused() -> None:
     effect = observed_effect("call", **observed_rows(3, selection=9.0), groups=GROUPS)
     assert effect.verdict == "refused" and "No comparable accounts" in effect.reason
+
+
+def test_scores_that_rise_by_themselves_are_no_effect() -> None:
+    """Both sides start low and rise by ten points; the play adds three."""
+    rng = np.random.default_rng(5)
+    assigned = rng.random(800) < 0.5
+    moved = 10 + 3 * assigned + rng.normal(0, 8, 800)
+    effect = score_effect(moved, assigned, np.arange(800), np.arange(800) % 6)
+    assert effect is not None and effect.low < 3 < effect.high and effect.low > 0
+    assert score_effect(moved[:40], assigned[:40], np.arange(40), np.zeros(40)) is None
 
 
 def test_power_beforehand() -> None:

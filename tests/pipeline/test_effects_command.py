@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from small_company import NOW, Command, Company
 
-from models.plays import Effect
+from models.plays import Effect, ScoreEffect
 from models.target_words import TARGET_WORDS
-from pipeline.jobs.effects import PlayEffect, effects_report
+from pipeline.jobs.effects import PlayEffect, _score_effect, effects_report
 from pipeline.reports.effects import play_words
 
 CHURN = TARGET_WORDS["churn"]
@@ -59,6 +59,12 @@ def test_a_refusal_holds_no_figure_of_an_effect() -> None:
     assert "assumes that it keeps 20% of those who would leave" in words
 
 
+def test_scores_after_attention_are_said_without_what_they_do_by_themselves() -> None:
+    words = said(KNOWN, score=ScoreEffect(900, 3.1, 0.4, 5.8))
+    assert "Scores rose 3.1 points more than of those left alone (+0.4 to +5.8)." in words
+    assert "no clear difference" in said(KNOWN, score=ScoreEffect(900, -0.2, -2.0, 1.6))
+
+
 def test_what_the_worklist_counts_on() -> None:
     measured = PlayEffect(KNOWN, 0, 130.0, 16, prior=0.5)
     assert measured.save_share == pytest.approx(0.031 / (220 / 1_990))
@@ -72,6 +78,7 @@ def test_the_pilots_holdout_is_followed_to_its_labels(
     company_copy: Company, tenure: Command
 ) -> None:
     answer = tenure("effects", "--project", company_copy.folder, "--json")
+    assert answer.code == 0, answer.err
     plays = {each["play"]: each for each in json.loads(answer.out)["plays"]}
     assert set(plays) == {"pilot_call", "success_call", "training_offer", "discount_offer"}
     pilot = plays["pilot_call"]
@@ -107,3 +114,22 @@ def test_rows_of_a_lot_count_by_their_draw(company_copy: Company) -> None:
     lot = plays["call"]
     assert lot.design == "lot" and lot.treated + lot.untreated == len(labels)
     assert lot.treated_events + lot.untreated_events == int(labels["label"].sum())
+
+
+def test_scores_are_followed_from_the_run_to_the_last_within_the_horizon(
+    company_copy: Company,
+) -> None:
+    """Everybody rises by 4 points, who was called by 9; a score after the horizon counts for nothing."""
+    workspace, target = company_copy.workspace()
+    scores = company_copy.published("scores").dropna(subset=["health_exact"])
+    called = np.arange(len(scores)) % 2 == 0
+    rows = scores[["account_id", "as_of"]].assign(is_assigned=called, label=np.nan)
+    later = scores.assign(
+        as_of=scores["as_of"] + pd.Timedelta(days=60),
+        health_exact=scores["health_exact"] + np.where(called, 9.0, 4.0),
+    )
+    too_late = later.assign(as_of=later["as_of"] + pd.Timedelta(days=60), health_exact=0.0)
+    workspace.store.write("scores", pd.concat([later, too_late]), append=True)
+    effect = _score_effect(workspace, target, rows)
+    assert effect is not None and effect.accounts == len(scores)
+    assert effect.estimate == pytest.approx(5.0)
