@@ -1,5 +1,5 @@
-"""The worklist's plays of a published run: planned once, kept in `assignments`, the same for page,
-CSV and command.
+"""The worklist's plays of a published run: planned once, kept in `assignments`, the same for CSV
+and command.
 """
 
 from dataclasses import dataclass

@@ -147,7 +147,7 @@ def test_the_past_is_kept_to() -> None:
     assert plan.owners[0].listed == 10 and BELOW in set(plan.accounts["listed"])
 
 
-def test_page_csv_and_command_have_one_list(company_copy: Company, tenure: Command) -> None:
+def test_the_command_keeps_who_was_assigned(company_copy: Company, tenure: Command) -> None:
     file = company_copy.folder / "tenure.toml"
     file.write_text(
         file.read_text()
