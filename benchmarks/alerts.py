@@ -18,7 +18,7 @@ from datetime import date, datetime, timedelta
 import numpy as np
 import pandas as pd
 
-from pipeline.alerts.episodes import OPEN, WAITING, Alert, Night, turn
+from pipeline.alerts.episodes import OPEN, WAITING, Alert, RunFacts, turn
 from pipeline.alerts.rules import DEFAULT_RULES, Edges, read_rule, rules_of
 from pipeline.alerts.watch import USUAL_DAYS, Floats, Watched
 from pipeline.config.schema import AlertRule
@@ -78,7 +78,7 @@ def walk(
             health[:, start : week + 1],
             path[:, start : week + 1],
         )
-        night = Night("churn", f"run{week}", days[week], _moment(days[week]), KINDS)
+        night = RunFacts("churn", f"run{week}", days[week], _moment(days[week]), KINDS)
         readings = [read_rule(rule, seen, EDGES) for rule in filled]
         # What is closed, and no longer cools, is not asked any more.
         recent = [a for a in history if a.is_active or (days[week] - a.as_of).days < 60]

@@ -34,7 +34,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from models.plays import (
-    Effect,
+    MeasuredEffect,
     choose_plays,
     comes_back,
     draw_lot,
@@ -483,7 +483,7 @@ def measure_simulated(accounts: int, seed: int = 1) -> dict[str, Any]:
     }
 
 
-def _points(effect: Effect) -> dict[str, Any]:
+def _points(effect: MeasuredEffect) -> dict[str, Any]:
     return {
         "verdict": effect.verdict,
         "reason": effect.reason,

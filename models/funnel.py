@@ -11,7 +11,7 @@ from models.intervals import wilson
 
 
 @dataclass(frozen=True)
-class Step:
+class OnboardingStep:
     """One step of onboarding, among accounts that were still customers when it was due.
 
     Shares of leavers are of those with a known outcome, with Wilson intervals.
@@ -39,7 +39,7 @@ class Step:
         return self.left_missed_low > self.left_in_time_high
 
 
-def onboarding_steps(rows: pd.DataFrame) -> tuple[Step, ...]:
+def onboarding_steps(rows: pd.DataFrame) -> tuple[OnboardingStep, ...]:
     """The steps in the order in which they are due.
 
     Parameters
@@ -52,7 +52,7 @@ def onboarding_steps(rows: pd.DataFrame) -> tuple[Step, ...]:
     return tuple(sorted(steps, key=lambda step: (step.due_after_days, step.name)))
 
 
-def _step(name: str, rows: pd.DataFrame) -> Step:
+def _step(name: str, rows: pd.DataFrame) -> OnboardingStep:
     in_time = rows["reached_at"] <= rows["due_at"]
     never = rows["reached_at"].isna()
     shares: dict[str, float] = {}
@@ -62,7 +62,7 @@ def _step(name: str, rows: pd.DataFrame) -> Step:
         low, high = wilson(0.0 if not len(known) else share, len(known))
         shares |= {f"left_{key}": share, f"left_{key}_low": low, f"left_{key}_high": high}
     days = (rows["due_at"] - rows["assigned_at"]).dt.days.median()
-    return Step(
+    return OnboardingStep(
         name=name,
         due_after_days=int(days) if pd.notna(days) else 0,
         accounts=len(rows),

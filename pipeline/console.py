@@ -57,7 +57,7 @@ class Story:
         )
 
 
-class Log:
+class DatedStory:
     """Prints a night's lines as `date time  step  text`, UTC; on standard error when standard
     output is for JSON.
     """

@@ -15,7 +15,7 @@ from pipeline.edge.faults import as_ours, one_line
 from pipeline.engine.duckdb import connected
 from pipeline.evaluations import VersionEvaluation
 from pipeline.jobs import night, run
-from pipeline.jobs.night import Night, TargetNight
+from pipeline.jobs.night import NightWork, TargetNight
 from pipeline.jobs.night_steps import EVERY_TARGET, FAILED, REFUSED, SKIPPED, StepRecord
 from pipeline.jobs.notify import COMPLETED, STARTED, TROUBLED, ping, write_metrics
 from pipeline.jobs.report import NO_BRIEFS, Briefs
@@ -24,7 +24,7 @@ from pipeline.jobs.score import PublishedRun
 from pipeline.ledger import current_run
 from pipeline.workspace import Workspace
 
-Progress = TypeVar("Progress", Preparation, TargetRun, Night, TargetNight)
+Progress = TypeVar("Progress", Preparation, TargetRun, NightWork, TargetNight)
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ PUBLISH: tuple[Step[TargetRun], ...] = (
 
 FLOW: tuple[Step[Any], ...] = (*PREPARE, *PUBLISH)
 
-PREPARE_NIGHT: tuple[Step[Night], ...] = (
+PREPARE_NIGHT: tuple[Step[NightWork], ...] = (
     Step("check", "tenure status", night.check, (), (), "is there a model in use to score with"),
     Step(
         "stage",
@@ -293,7 +293,7 @@ def _night(
 ) -> WholeNight:
     with workspace.store.writing():
         record = StepRecord(workspace, say, EVERY_TARGET)
-        whole = Night(workspace, named, say, record)
+        whole = NightWork(workspace, named, say, record)
         records, codes = [record], []
         try:
             for step in PREPARE_NIGHT:
@@ -314,7 +314,7 @@ def _night(
 
 
 def _night_of(
-    whole: Night, target: Target, as_of: date | None, *, backfill: bool
+    whole: NightWork, target: Target, as_of: date | None, *, backfill: bool
 ) -> tuple[int, StepRecord]:
     """The steps of one target; returns the exit code and what was recorded."""
     record = StepRecord(whole.workspace, whole.say, target.name, as_of)
@@ -334,7 +334,7 @@ def _night_of(
             record.begin(step.name)
         try:
             record.end(rows=step.run(progress))
-        except night.LeftOut as reason:
+        except night.StepLeftOut as reason:
             record.end(SKIPPED, reason=str(reason))
         except Exception as error:
             codes.append(_ended_badly(record, error))

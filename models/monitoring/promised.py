@@ -20,11 +20,11 @@ from models.metrics import auc, log_loss
 DRAWS = 1000
 LEAVERS, LOG_LOSS, AUC = WHAT = ("leavers", "log_loss", "auc")
 INSIDE, BELOW, ABOVE = "inside", "below", "above"
-_CELLS = 4_000_000
+_CELLS_DRAWN = 4_000_000
 
 
 @dataclass(frozen=True)
-class Promise:
+class ExpectedMeasure:
     """What a measure will be if the chances are right: its mean, and the middle 95 of 100 cases."""
 
     value: float
@@ -32,7 +32,9 @@ class Promise:
     high: float
 
 
-def promised(probability: Floats, *, seed: int = 0, draws: int = DRAWS) -> dict[str, Promise]:
+def promised(
+    probability: Floats, *, seed: int = 0, draws: int = DRAWS
+) -> dict[str, ExpectedMeasure]:
     """The measures of `WHAT` that the chances promise; no AUC where the draws show none.
 
     Parameters
@@ -51,7 +53,7 @@ def promised(probability: Floats, *, seed: int = 0, draws: int = DRAWS) -> dict[
     surprise_left, surprise_stayed = -np.log(chance), -np.log1p(-chance)
     generator = np.random.default_rng(seed)
     drawn: dict[str, list[Floats]] = {name: [] for name in WHAT}
-    at_once = max(1, _CELLS // len(chance))
+    at_once = max(1, _CELLS_DRAWN // len(chance))
     for start in range(0, draws, at_once):
         size = min(at_once, draws - start), len(chance)
         left = generator.random(size) < chance
@@ -69,9 +71,9 @@ def promised(probability: Floats, *, seed: int = 0, draws: int = DRAWS) -> dict[
         values = np.concatenate(parts)
         if len(values):
             low, high = np.percentile(values, [tail, 100.0 - tail])
-            promises[name] = Promise(float(values.mean()), float(low), float(high))
+            promises[name] = ExpectedMeasure(float(values.mean()), float(low), float(high))
     # The mean is known without drawing.
-    promises[LEAVERS] = Promise(
+    promises[LEAVERS] = ExpectedMeasure(
         float(probability.sum()), promises[LEAVERS].low, promises[LEAVERS].high
     )
     return promises
@@ -85,10 +87,10 @@ def happened(probability: Floats, labels: NDArray[np.int8]) -> dict[str, float]:
     return measures
 
 
-def verdict(promise: Promise, measured: float) -> str:
+def verdict(promise: ExpectedMeasure, measured: float) -> str:
     """Whether what was measured lies where luck alone puts it.
 
-    >>> verdict(Promise(10.0, 5.0, 15.0), 16.0)
+    >>> verdict(ExpectedMeasure(10.0, 5.0, 15.0), 16.0)
     'above'
     """
     return BELOW if measured < promise.low else ABOVE if measured > promise.high else INSIDE

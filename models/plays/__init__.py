@@ -2,8 +2,8 @@
 
 from models.plays.effects import (
     DESIGNS,
-    FEWEST_EVENTS,
-    Effect,
+    FEWEST_IN_AN_ARM,
+    MeasuredEffect,
     ScoreEffect,
     no_comparison,
     randomised_effect,
@@ -13,14 +13,14 @@ from models.plays.effects import (
 from models.plays.lot import LOT_SHARE, Lot, comes_back, draw_lot, lot_cost
 from models.plays.observed import observed_effect
 from models.plays.power import accounts_per_arm, half_width, months_until_known
-from models.plays.priority import Choice, choose_plays, saved_value
+from models.plays.priority import PlayChoice, choose_plays, saved_value
 
 __all__ = [
     "DESIGNS",
-    "FEWEST_EVENTS",
+    "FEWEST_IN_AN_ARM",
     "LOT_SHARE",
-    "Choice",
-    "Effect",
+    "PlayChoice",
+    "MeasuredEffect",
     "Lot",
     "ScoreEffect",
     "accounts_per_arm",

@@ -28,14 +28,14 @@ Design = Literal["lot", "holdout", "observed", "none"]
 Verdict = Literal["effect", "association", "refused"]
 DESIGNS: tuple[Design, ...] = ("lot", "holdout", "observed")
 """From the surest down: the first that a play's records allow is used."""
-FEWEST_EVENTS = 20
+FEWEST_IN_AN_ARM = 20
 """Events in each arm below which an effect is refused."""
 RATIO_REFUSED, RATIO_NOTICED = 0.001, 0.01
 """p of the sizes of the arms below which an effect is refused, and below which it is said."""
 
 
 @dataclass(frozen=True)
-class Effect:
+class MeasuredEffect:
     """What a play does to the share of accounts with an outcome, or why that cannot be told.
 
     `estimate`, `low` and `high` (95%) are differences of shares, treated less untreated: -0.04 is
@@ -83,14 +83,14 @@ class Effect:
         return float(np.clip(-self.estimate / self.untreated_share, -1.0, 1.0))
 
 
-def no_comparison(play: str, treated: int = 0) -> Effect:
+def no_comparison(play: str, treated: int = 0) -> MeasuredEffect:
     """The refusal where nobody comparable was left without the play."""
     reason = (
         "Nobody was assigned to it yet."
         if not treated
         else "No comparison: no lot, no holdout, and no account without it on the same dates."
     )
-    return Effect(play, "none", "refused", reason, treated=treated)
+    return MeasuredEffect(play, "none", "refused", reason, treated=treated)
 
 
 def sample_ratio(assigned: NDArray[np.bool_], propensity: Floats) -> float:
@@ -125,7 +125,7 @@ def randomised_effect(
     account: NDArray[Any],
     month: NDArray[Any],
     propensity: Floats | None = None,
-) -> Effect:
+) -> MeasuredEffect:
     """The effect of a play that a lot, or a declared holdout, decided about.
 
     With `d` the assignment less its mean of the month, `tau = sum d y / sum d^2`: differences of
@@ -235,10 +235,10 @@ def counted_arms(
     outcome: NDArray[np.bool_],
     assigned: NDArray[np.bool_],
     account: NDArray[Any],
-) -> Effect:
+) -> MeasuredEffect:
     """An effect that is refused so far, with its counts and what a naive comparison says."""
     treated, events = int(assigned.sum()), outcome & assigned
-    effect = Effect(
+    effect = MeasuredEffect(
         play,
         design,
         "refused",
@@ -254,19 +254,19 @@ def counted_arms(
     return replace(effect, naive=effect.treated_events / effect.treated - effect.untreated_share)
 
 
-def too_few_outcomes(effect: Effect) -> str:
+def too_few_outcomes(effect: MeasuredEffect) -> str:
     """Why the outcomes are too few to tell an effect; empty where they are enough."""
     fewest = min(effect.treated_events, effect.untreated_events)
-    if fewest >= FEWEST_EVENTS:
+    if fewest >= FEWEST_IN_AN_ARM:
         return ""
     return (
         f"Too few outcomes: {effect.treated_events} among {effect.treated:,} with it,"
         f" {effect.untreated_events} among {effect.untreated:,} without. Each side needs"
-        f" {FEWEST_EVENTS}."
+        f" {FEWEST_IN_AN_ARM}."
     )
 
 
-def _unequal(effect: Effect) -> str:
+def _unequal(effect: MeasuredEffect) -> str:
     if not effect.ratio_p < RATIO_REFUSED:
         return ""
     return (

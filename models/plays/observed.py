@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 from models.intervals import Z95
 from models.methods.base import Floats
-from models.plays.effects import Effect, counted_arms, no_comparison, too_few_outcomes
+from models.plays.effects import MeasuredEffect, counted_arms, no_comparison, too_few_outcomes
 
 FOLDS = 5
 OVERLAP = (0.02, 0.98)
@@ -53,7 +53,7 @@ def observed_effect(
     signals: Floats,
     groups: Mapping[str, Sequence[int]],
     seed: int = 0,
-) -> Effect:
+) -> MeasuredEffect:
     """The effect of a play on those it was given to, as far as records explain who was chosen.
 
     With the chance `m` of the outcome without the play and the propensity `e`, both learnt on
@@ -130,7 +130,7 @@ def observed_effect(
     )
 
 
-def _association(effect: Effect) -> str:
+def _association(effect: MeasuredEffect) -> str:
     return (
         "Association, not effect: people chose who gets it, and a hidden reason as strong as"
         f" {effect.strongest} (which moves the figure by {100 * effect.strongest_moves:.1f} points)"

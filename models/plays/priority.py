@@ -17,7 +17,7 @@ NO_PLAY = -1
 
 
 @dataclass(frozen=True, eq=False)
-class Choice:
+class PlayChoice:
     """The play of each account, as an index into the plays (-1: none), and what they save."""
 
     play: NDArray[np.int64]
@@ -46,7 +46,7 @@ def saved_value(chance: Floats, value: Floats, save_share: Floats, cost: Floats)
 
 def choose_plays(
     saved: Floats, minutes: NDArray[np.int64], budget: int, must: NDArray[np.bool_] | None = None
-) -> Choice:
+) -> PlayChoice:
     """The plays that save most within a budget of minutes.
 
     Parameters
@@ -90,7 +90,7 @@ def choose_plays(
             play[free[place]] = index
             unit -= weight[index]
     chosen = play != NO_PLAY
-    return Choice(
+    return PlayChoice(
         play,
         float(saved[chosen, play[chosen]].sum()),
         int(minutes[play[chosen]].sum()),

@@ -27,7 +27,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.alerts.rules import SCORE_KINDS, Reading
+from pipeline.alerts.rules import SCORE_KINDS, RuleReading
 from pipeline.alerts.watch import USUAL_DAYS, Watched
 from pipeline.alerts.words import reason_words
 from pipeline.config.schema import AlertRule
@@ -107,7 +107,7 @@ def alert_id_of(target: str, account_id: str, rule: str, episode: date) -> str:
 
 
 @dataclass(frozen=True)
-class Night:
+class RunFacts:
     """What a turn is told of its run, beside the scores.
 
     Attributes
@@ -139,9 +139,9 @@ class Turn:
 def turn(
     history: Sequence[Alert],
     rules: Sequence[AlertRule],
-    readings: Sequence[Reading],
+    readings: Sequence[RuleReading],
     table: Watched,
-    night: Night,
+    night: RunFacts,
     *,
     per_owner_and_week: int,
 ) -> Turn:
@@ -189,10 +189,10 @@ def turn(
 
 def _continued(
     alert: Alert,
-    of_rule: Mapping[str, tuple[AlertRule, Reading]],
+    of_rule: Mapping[str, tuple[AlertRule, RuleReading]],
     table: Watched,
     place: Mapping[str, int],
-    night: Night,
+    night: RunFacts,
 ) -> Alert | None:
     """An active alert in its next state; None where nothing changes."""
     row = place.get(alert.account_id)
@@ -209,7 +209,7 @@ def _continued(
     return None
 
 
-def _why_over(alert: Alert, reading: Reading, table: Watched, row: int, night: Night) -> str:
+def _why_over(alert: Alert, reading: RuleReading, table: Watched, row: int, night: RunFacts) -> str:
     """Why an episode has ended, in words; empty where it goes on."""
     if alert.evidence.get("measure") == "fact":
         return "" if reading.holds[row] else "no longer so"
@@ -231,9 +231,9 @@ def _is_leaving(table: Watched, row: int) -> bool:
 def _opened(
     current: Iterable[Alert],
     rules: Sequence[AlertRule],
-    readings: Sequence[Reading],
+    readings: Sequence[RuleReading],
     table: Watched,
-    night: Night,
+    night: RunFacts,
 ) -> tuple[list[Alert], dict[str, int]]:
     """New alerts in the order of the rules, waiting to be told, suppressed or silenced."""
     alerts = list(current)
@@ -271,13 +271,13 @@ def _opened(
 
 def _alert(
     rule: AlertRule,
-    reading: Reading,
+    reading: RuleReading,
     account: "pd.Series[Any]",
     table: Watched,
     row: int,
     owner: str,
     state: str,
-    night: Night,
+    night: RunFacts,
 ) -> Alert:
     evidence = evidence_of(rule, reading, table, row)
     value = account["value_at_risk"]
@@ -308,7 +308,7 @@ def _alert(
     )
 
 
-def evidence_of(rule: AlertRule, reading: Reading, table: Watched, row: int) -> dict[str, Any]:
+def evidence_of(rule: AlertRule, reading: RuleReading, table: Watched, row: int) -> dict[str, Any]:
     """The figures that an alert rests on, as plain values."""
     account = table.accounts.iloc[row]
     facts: dict[str, Any] = {
@@ -339,7 +339,7 @@ def _number(value: Any) -> float | None:
 
 
 def _told(
-    history: Sequence[Alert], current: Iterable[Alert], night: Night, most: int
+    history: Sequence[Alert], current: Iterable[Alert], night: RunFacts, most: int
 ) -> list[Alert]:
     """The most urgent of those that wait, for each owner as many as the week has room for."""
     room = {owner: most - count for owner, count in told_within_week(history, night.day).items()}
@@ -378,7 +378,7 @@ def _urgency(alert: Alert) -> tuple[bool, float, date, str]:
     return (value is None, -(value or 0.0), alert.episode, alert.alert_id)
 
 
-def _moved(alert: Alert, night: Night, state: str, *, note: str) -> Alert:
+def _moved(alert: Alert, night: RunFacts, state: str, *, note: str) -> Alert:
     return replace(
         alert,
         state=state,

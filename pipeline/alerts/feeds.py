@@ -10,7 +10,7 @@ from datetime import date
 
 from features.windows import day_of
 
-YEAR = 364
+WHOLE_WEEKS_YEAR = 364
 FEWEST_DAYS = 12
 """Days with rows in the year before that tell how long a feed usually pauses."""
 DENSE_SHARE = 0.5
@@ -64,7 +64,7 @@ def silence(days: Sequence[int], day: int) -> Silence | None:
     >>> silence(range(first, today - 5), today).words
     'no new row since 26 May 2025 (5 days; its longest pause in the year before was 1 day)'
     """
-    recent = [each for each in days if day - YEAR <= each < day]
+    recent = [each for each in days if day - WHOLE_WEEKS_YEAR <= each < day]
     if len(recent) < FEWEST_DAYS:
         return None
     pauses = [after - before for before, after in zip(recent, recent[1:], strict=False)]

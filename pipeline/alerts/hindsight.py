@@ -11,7 +11,7 @@ LOOK_BACK_DAYS = 364
 
 
 @dataclass(frozen=True)
-class Reading:
+class SeenHealth:
     """What readers saw of the account on a date; `health` None where it had no score."""
 
     day: date
@@ -44,7 +44,7 @@ class Warned:
 
 
 def first_warning(
-    readings: Sequence[Reading], told: Mapping[str, date], left_on: date
+    readings: Sequence[SeenHealth], told: Mapping[str, date], left_on: date
 ) -> Warned | None:
     """The earliest of: told by an alert, at risk for the last time before it left, under notice.
 
@@ -55,7 +55,8 @@ def first_warning(
 
     Examples
     --------
-    >>> seen = [Reading(date(2025, 3, 2), 62, "stable"), Reading(date(2025, 4, 6), 35, "at_risk")]
+    >>> seen = [SeenHealth(date(2025, 3, 2), 62, "stable")]
+    >>> seen += [SeenHealth(date(2025, 4, 6), 35, "at_risk")]
     >>> first_warning(seen, {}, date(2025, 6, 1))
     Warned(day=datetime.date(2025, 4, 6), days=56, by='band at risk')
     """
@@ -74,7 +75,7 @@ def first_warning(
     return Warned(day, (left_on - day).days, by)
 
 
-def nearest_rule(readings: Sequence[Reading], edges: Edges, left_on: date) -> Nearest | None:
+def nearest_rule(readings: Sequence[SeenHealth], edges: Edges, left_on: date) -> Nearest | None:
     """The default rule about the score whose threshold was missed by least, over the last year.
 
     Steps at which something else than the account changed (`marker`) are taken out of falls.
@@ -97,7 +98,7 @@ def nearest_rule(readings: Sequence[Reading], edges: Edges, left_on: date) -> Ne
     return min(found, key=lambda each: (each.short, each.day))
 
 
-def _edge(seen: Sequence[Reading], edges: Edges) -> Nearest:
+def _edge(seen: Sequence[SeenHealth], edges: Edges) -> Nearest:
     lowest = min(seen, key=lambda each: (each.health, each.day))
     health = float(lowest.health or 0.0)
     short = max(0.0, health - edges.at_risk_until)
@@ -110,7 +111,7 @@ def _edge(seen: Sequence[Reading], edges: Edges) -> Nearest:
     return Nearest("at risk", lowest.day, short, took)
 
 
-def _fall(seen: Sequence[Reading], kind: AlertKind, least_days: int) -> Nearest | None:
+def _fall(seen: Sequence[SeenHealth], kind: AlertKind, least_days: int) -> Nearest | None:
     """The largest fall within the rule's days, by what the account did."""
     points, days = POINTS[kind], DAYS[kind]
     level = 0.0

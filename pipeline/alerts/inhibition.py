@@ -18,7 +18,7 @@ refused run         nothing was published, so nothing is read
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from pipeline.alerts.episodes import BY_DATA, CLOSED, OPEN, OPERATOR, Alert, Night, alert_id_of
+from pipeline.alerts.episodes import BY_DATA, CLOSED, OPEN, OPERATOR, Alert, RunFacts, alert_id_of
 
 STALE, CHANGED, LATE, BEGAN, REFUSED, NOT_SPLIT = (
     "stale source",
@@ -74,7 +74,7 @@ class Trust:
 
 
 def operator_alerts(
-    history: Sequence[Alert], trust: Trust, night: Night, *, operator: str, silenced: int
+    history: Sequence[Alert], trust: Trust, night: RunFacts, *, operator: str, silenced: int
 ) -> tuple[Alert, ...]:
     """Rows about feeds and models: new alerts, at most one about sources and one about what moved
     the scores, and those that are over.
@@ -106,7 +106,7 @@ def operator_alerts(
 
 
 def refusal(
-    history: Sequence[Alert], night: Night, *, operator: str, words: str
+    history: Sequence[Alert], night: RunFacts, *, operator: str, words: str
 ) -> tuple[Alert, ...]:
     """The one alert about runs that are refused, until one is published again."""
     current = {a.alert_id: a for a in history if a.kind == OPERATOR}
@@ -116,7 +116,7 @@ def refusal(
 
 
 def operator_alert(
-    night: Night, operator: str, rule: str, words: str, evidence: Mapping[str, object]
+    night: RunFacts, operator: str, rule: str, words: str, evidence: Mapping[str, object]
 ) -> Alert:
     """An alert that no account caused; it is told at once and counts in no budget."""
     # Two runs of one date may each have their own news; an outage is one, whatever runs see it.
@@ -152,7 +152,7 @@ def _goes_on(alert: Alert, trust: Trust) -> bool:
     return alert.rule == STALE and bool(set(alert.evidence.get("sources", ())) & set(trust.stale))
 
 
-def _closed(alert: Alert, night: Night) -> Alert:
+def _closed(alert: Alert, night: RunFacts) -> Alert:
     note = "rows arrive again" if alert.rule == STALE else ""
     return replace(
         alert,

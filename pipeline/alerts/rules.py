@@ -67,7 +67,7 @@ class Edges:
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
+class RuleReading:
     """What a rule says of every account; arrays of shape (n_accounts,).
 
     Attributes
@@ -115,7 +115,7 @@ def _filled(rule: AlertRule, edges: Edges) -> AlertRule:
     )
 
 
-def read_rule(rule: AlertRule, table: Watched, edges: Edges) -> Reading:
+def read_rule(rule: AlertRule, table: Watched, edges: Edges) -> RuleReading:
     """What a rule of `rules_of` says of every account."""
     reading = _READERS[rule.kind](rule, table, edges)
     asked = _asked(rule, table.accounts)
@@ -137,13 +137,13 @@ def _asked(rule: AlertRule, accounts: pd.DataFrame) -> Flags:
 # ---------------------------------------------------------------------------------------
 
 
-def _crossing(rule: AlertRule, table: Watched, edges: Edges) -> Reading:
+def _crossing(rule: AlertRule, table: Watched, edges: Edges) -> RuleReading:
     """Below the lower edge, by behaviour, and clearly below what is usual for the account."""
     enter, leave = _edges(rule)
     now, fall = table.health[:, -1], table.fall()
     is_below = now <= enter
     by_behaviour = table.by_behaviour(enter) <= enter
-    return Reading(
+    return RuleReading(
         holds=is_below & by_behaviour & (fall >= _need(rule, table)),
         raised=is_below & (_before(table) > enter),
         is_over=_not_scored(table),
@@ -153,7 +153,7 @@ def _crossing(rule: AlertRule, table: Watched, edges: Edges) -> Reading:
     )
 
 
-def _sudden_drop(rule: AlertRule, table: Watched, edges: Edges) -> Reading:
+def _sudden_drop(rule: AlertRule, table: Watched, edges: Edges) -> RuleReading:
     """A large fall within weeks, of an account that was not at risk: below its best of those weeks,
     and below what was usual before them.
     """
@@ -172,7 +172,7 @@ def _sudden_drop(rule: AlertRule, table: Watched, edges: Edges) -> Reading:
     highest = np.where(was_well, health, -np.inf).max(axis=1, initial=-np.inf)
     # What a new model gave back at the same time is no fall that anyone sees.
     is_seen = highest - now >= _points(rule) / 2
-    return Reading(
+    return RuleReading(
         holds=(fall >= need) & is_seen,
         raised=_before(table) - now >= _points(rule),
         is_over=_not_scored(table),
@@ -182,7 +182,7 @@ def _sudden_drop(rule: AlertRule, table: Watched, edges: Edges) -> Reading:
     )
 
 
-def _slow_decline(rule: AlertRule, table: Watched, edges: Edges) -> Reading:
+def _slow_decline(rule: AlertRule, table: Watched, edges: Edges) -> RuleReading:
     """Lower from third to third of half a year, without one step that is most of it, and not
     healthy any more.
     """
@@ -204,7 +204,7 @@ def _slow_decline(rule: AlertRule, table: Watched, edges: Edges) -> Reading:
     is_gradual &= largest_step <= 0.6 * fall
     is_seen = median(health[:, :third]) - health[:, -1] >= _points(rule) / 2
     now = health[:, -1]
-    return Reading(
+    return RuleReading(
         holds=has_past
         & (fall >= _need(rule, table))
         & is_gradual
@@ -218,7 +218,7 @@ def _slow_decline(rule: AlertRule, table: Watched, edges: Edges) -> Reading:
     )
 
 
-def _renewal_ahead(rule: AlertRule, table: Watched, edges: Edges) -> Reading:
+def _renewal_ahead(rule: AlertRule, table: Watched, edges: Edges) -> RuleReading:
     """At risk with the end of the contract near: the end has come near, or the risk is new."""
     enter, leave = _edges(rule)
     ends = _dates(table.accounts, "renewal_date")
@@ -231,7 +231,7 @@ def _renewal_ahead(rule: AlertRule, table: Watched, edges: Edges) -> Reading:
     since_then = (table.day - table.dates[-2]).days if len(table.dates) > 1 else 0
     came_near = same_end & (days + since_then > _days(rule))
     is_below = now <= enter
-    return Reading(
+    return RuleReading(
         holds=is_near & is_below & ((came_near & (before <= enter)) | crossing.holds),
         raised=is_near & crossing.raised,
         is_over=_not_scored(table) | ~is_near,
@@ -241,12 +241,12 @@ def _renewal_ahead(rule: AlertRule, table: Watched, edges: Edges) -> Reading:
     )
 
 
-def _strategic(rule: AlertRule, table: Watched, edges: Edges) -> Reading:
+def _strategic(rule: AlertRule, table: Watched, edges: Edges) -> RuleReading:
     """Clearly below usual, by behaviour, and not healthy any more."""
     now, fall = table.health[:, -1], table.fall()
     usual = median(table.health[:, table.within(USUAL_DAYS)])
     points = _points(rule)
-    return Reading(
+    return RuleReading(
         holds=(fall >= _need(rule, table))
         & (usual - now >= points / 2)
         & (now <= edges.stable_until),
@@ -262,21 +262,21 @@ def _strategic(rule: AlertRule, table: Watched, edges: Edges) -> Reading:
 # ---------------------------------------------------------------------------------------
 
 
-def _notice(rule: AlertRule, table: Watched, edges: Edges) -> Reading:
+def _notice(rule: AlertRule, table: Watched, edges: Edges) -> RuleReading:
     """Notice is given on everything that runs."""
     accounts = table.accounts
     gave = (accounts["band"] == "leaving") & (accounts["band_reason"] == "notice")
     return _fact(table, gave)
 
 
-def _payment(rule: AlertRule, table: Watched, edges: Edges) -> Reading:
+def _payment(rule: AlertRule, table: Watched, edges: Edges) -> RuleReading:
     """An invoice is overdue longer than allowed."""
     if "overdue_days" not in table.accounts:
         return _fact(table, pd.Series(False, index=table.accounts.index))
     return _fact(table, table.accounts["overdue_days"].astype(float) >= rule.overdue_days)
 
 
-_READERS: Mapping[AlertKind, Callable[[AlertRule, Watched, Edges], Reading]] = {
+_READERS: Mapping[AlertKind, Callable[[AlertRule, Watched, Edges], RuleReading]] = {
     "crossing": _crossing,
     "sudden_drop": _sudden_drop,
     "slow_decline": _slow_decline,
@@ -291,14 +291,14 @@ _READERS: Mapping[AlertKind, Callable[[AlertRule, Watched, Edges], Reading]] = {
 # ---------------------------------------------------------------------------------------
 
 
-def _fact(table: Watched, is_so: "pd.Series[bool]") -> Reading:
+def _fact(table: Watched, is_so: "pd.Series[bool]") -> RuleReading:
     nothing, holds = np.full(len(table), np.nan), is_so.to_numpy(dtype=bool)
-    return Reading(holds, holds, ~holds, nothing, "fact", nothing)
+    return RuleReading(holds, holds, ~holds, nothing, "fact", nothing)
 
 
-def _nothing(table: Watched) -> Reading:
+def _nothing(table: Watched) -> RuleReading:
     none, nothing = np.zeros(len(table), dtype=bool), np.full(len(table), np.nan)
-    return Reading(none, none, _not_scored(table), nothing, "path", nothing)
+    return RuleReading(none, none, _not_scored(table), nothing, "path", nothing)
 
 
 def _not_scored(table: Watched) -> Flags:

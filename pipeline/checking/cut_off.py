@@ -9,7 +9,7 @@ from features.windows import OPEN_END, US_PER_DAY
 from pipeline.checking.evidence import EXAMPLES, LATEST, PAID, QUIET_DAYS, Evidence, view
 from pipeline.checking.report import Finding
 
-FEWEST = 10
+FEWEST_CUT_OFF = 10
 """Accounts in a row without any rows, under which a gap may be chance."""
 A_TENTH = 0.1
 MOSTLY = 0.5
@@ -57,7 +57,7 @@ def _tail(accounts: Sequence[tuple[str, bool]]) -> CutOff | None:
     others = max((i + 1 for i, (_, has_rows) in enumerate(accounts) if has_rows), default=0)
     present = sum(has_rows for _, has_rows in accounts)
     missing = tuple(name for name, _ in accounts[others:])
-    if not others or len(missing) < max(FEWEST, A_TENTH * len(accounts)):
+    if not others or len(missing) < max(FEWEST_CUT_OFF, A_TENTH * len(accounts)):
         return None
     share = present / others
     # How likely so many in a row lack rows, if each lacks them as often as the others do.

@@ -17,7 +17,7 @@ from pipeline.cli.options import (
 )
 from pipeline.edge.terminal import say
 
-SHOWN_RUNS = 20
+LISTED_RUNS = 20
 
 
 def night(
@@ -36,7 +36,7 @@ def night(
 
     Example: tenure night --data exports/
     """
-    from pipeline.console import Log, print_json
+    from pipeline.console import DatedStory, print_json
     from pipeline.flow import run_night
     from pipeline.ledger import plain_run
 
@@ -44,7 +44,7 @@ def night(
     whole = run_night(
         workspace,
         None if target is None else chosen,
-        Log(workspace.moment, quiet=as_json),
+        DatedStory(workspace.moment, quiet=as_json),
         day_of(as_of),
         backfill=backfill,
     )
@@ -94,10 +94,10 @@ def runs(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
     if as_json:
         print_json(listed)
         return
-    for line in run_lines(listed[:SHOWN_RUNS]):
+    for line in run_lines(listed[:LISTED_RUNS]):
         say(line)
-    if len(listed) > SHOWN_RUNS:
-        say(f"{len(listed) - SHOWN_RUNS:,} older ones: --json")
+    if len(listed) > LISTED_RUNS:
+        say(f"{len(listed) - LISTED_RUNS:,} older ones: --json")
 
 
 def ledger_verify(

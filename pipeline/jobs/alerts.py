@@ -24,12 +24,12 @@ from pipeline.alerts.episodes import (
     DONE,
     SNOOZED,
     Alert,
-    Night,
+    RunFacts,
     turn,
 )
 from pipeline.alerts.feeds import silence
 from pipeline.alerts.inhibition import Trust, operator_alerts, refusal
-from pipeline.alerts.rules import SCORE_KINDS, SOURCE_OF, Edges, Reading, read_rule, rules_of
+from pipeline.alerts.rules import SCORE_KINDS, SOURCE_OF, Edges, RuleReading, read_rule, rules_of
 from pipeline.alerts.tables import (
     Evaluated,
     append_alert,
@@ -121,7 +121,7 @@ def raise_alerts(workspace: Workspace, target: Target) -> AlertsReport:
 def tell_refusal(workspace: Workspace, target: Target, as_of: date, words: str) -> list[Alert]:
     """Tell the operator, once until a run is published again, that a run was refused."""
     store = workspace.store
-    night = Night(target.name, f"refused {as_of}", as_of, workspace.now, frozenset())
+    night = RunFacts(target.name, f"refused {as_of}", as_of, workspace.now, frozenset())
     history = read_alerts(store, target.name)
     rows = refusal(history, night, operator=workspace.project.alerting.operator, words=words)
     for alert in rows:
@@ -203,7 +203,7 @@ def _report(
 
 def _tonight(
     workspace: Workspace, target: Target, run: PastRun, before: list[Evaluated]
-) -> tuple[Night, Watched, Trust]:
+) -> tuple[RunFacts, Watched, Trust]:
     """What rules may ask of the run, and whether it can be trusted."""
     with connected() as connection:
         staged = load_staged(workspace, connection)
@@ -238,7 +238,7 @@ def _tonight(
         for kind in (*SCORE_KINDS, *SOURCE_OF)
         if _may_be_asked(kind, staged, stale, trust.is_trusted)
     }
-    night = Night(
+    night = RunFacts(
         target.name,
         run.run_id,
         run.day,
@@ -384,7 +384,7 @@ def _behaviour_words(changes: ScoreChanges) -> "pd.Series[str]":
 
 def _silenced(
     rules: tuple[AlertRule, ...],
-    readings: list[Reading],
+    readings: list[RuleReading],
     table: Watched,
     trust: Trust,
 ) -> int:
@@ -406,7 +406,7 @@ def _silenced(
     return int(raised.sum())
 
 
-def _watch_rows(table: Watched, night: Night, trust: Trust) -> pd.DataFrame:
+def _watch_rows(table: Watched, night: RunFacts, trust: Trust) -> pd.DataFrame:
     """The run as later ones compare themselves with it."""
     accounts = table.accounts
     path = table.path[:, -1] if trust.is_trusted else np.full(len(table), np.nan)

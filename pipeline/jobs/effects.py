@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from features.errors import ConfigError, NotFound
 from models.plays import (
-    FEWEST_EVENTS,
-    Effect,
+    FEWEST_IN_AN_ARM,
+    MeasuredEffect,
     ScoreEffect,
     months_until_known,
     no_comparison,
@@ -89,7 +89,7 @@ _INTERVENTIONS = ["account_id", "play", "assigned_at", "is_holdout", "known_unti
 class PlayEffect:
     """A play's effect or its refusal, and when more will be known."""
 
-    effect: Effect
+    effect: MeasuredEffect
     waiting: int
     """Rows of its lot or holdout whose horizon is not over."""
     per_arm_per_month: float
@@ -399,7 +399,7 @@ class _ObservedRows:
         self._workspace, self._target, self._recorded = workspace, target, recorded
         self._pairs: pd.DataFrame | None = None
 
-    def effect(self, play: str) -> Effect:
+    def effect(self, play: str) -> MeasuredEffect:
         """The effect of one play on those that people chose for it."""
         mine = self._recorded[(self._recorded["play"] == play) & ~self._recorded["is_holdout"]]
         if mine.empty or not self._workspace.store.exists(f"features_{self._target.name}"):
@@ -413,7 +413,7 @@ class _ObservedRows:
         outcome = pairs["label"].to_numpy() == 1
         signals = np.empty((len(pairs), 0))
         groups: dict[str, list[int]] = {}
-        if min((outcome & assigned).sum(), (outcome & ~assigned).sum()) >= FEWEST_EVENTS:
+        if min((outcome & assigned).sum(), (outcome & ~assigned).sum()) >= FEWEST_IN_AN_ARM:
             signals, groups = self._signals(pairs, assigned, outcome)
         return observed_effect(
             play,

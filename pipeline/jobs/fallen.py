@@ -16,7 +16,7 @@ from pipeline.jobs.score import PublishedRun
 from pipeline.ledger import run_before
 from pipeline.workspace import Workspace
 
-_FEWEST = 30
+_FEWEST_FALLEN = 30
 """Past falls from which their outcome is told."""
 
 
@@ -56,7 +56,7 @@ def _against_own_past(
 
 def record_words(record: MovementRecord | None, target: Target) -> str:
     """What became of accounts that fell before; empty where there were too few."""
-    if record is None or record.rows < _FEWEST:
+    if record is None or record.rows < _FEWEST_FALLEN:
         return ""
     words = TARGET_WORDS[target.kind]
     return (

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from features.errors import NotFound
-from models.funnel import Step, onboarding_steps
+from models.funnel import OnboardingStep, onboarding_steps
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import connected
 from pipeline.jobs.stage import load_staged
@@ -22,7 +22,7 @@ class FunnelReport:
     target: str
     kind: str
     horizon_days: int | None
-    steps: tuple[Step, ...]
+    steps: tuple[OnboardingStep, ...]
 
 
 def onboarding_funnel(workspace: Workspace, target: Target) -> FunnelReport:

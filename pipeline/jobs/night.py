@@ -39,12 +39,12 @@ SCORE_PARTS = ("fresh", "features", "score", "gate", "publish")
 """What the step that scores is written down as: nothing of it is kept before the last is done."""
 
 
-class LeftOut(Exception):
+class StepLeftOut(Exception):
     """A step that this target has not: the night goes on without it."""
 
 
 @dataclass
-class Night:
+class NightWork:
     """What the steps before the targets work on."""
 
     workspace: Workspace
@@ -82,7 +82,7 @@ class TargetNight:
 # --- before the targets
 
 
-def check(night: Night) -> int:
+def check(night: NightWork) -> int:
     """Find the targets that have a model in use; others are named.
 
     Raises
@@ -104,7 +104,7 @@ def check(night: Night) -> int:
     return len(night.targets)
 
 
-def stage(night: Night) -> int:
+def stage(night: NightWork) -> int:
     """Read the sources; one that is empty is the one staged before where the project allows it."""
     workspace = night.workspace
     allowed = workspace.project.night.allow_stale
@@ -122,7 +122,7 @@ def stage(night: Night) -> int:
 
 
 def target_night(
-    night: Night, target: Target, record: StepRecord, as_of: date | None, *, backfill: bool
+    night: NightWork, target: Target, record: StepRecord, as_of: date | None, *, backfill: bool
 ) -> TargetNight:
     """A target with everything its steps rest on, hashed: the same again is a night done before."""
     workspace = night.workspace
@@ -229,4 +229,4 @@ def _of_probabilities(run: TargetNight, work: Callable[..., int]) -> int:
     except ChurnError as error:
         if error.exit_code == 1:
             raise
-        raise LeftOut(str(error)) from error
+        raise StepLeftOut(str(error)) from error

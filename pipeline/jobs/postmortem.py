@@ -17,7 +17,7 @@ from pipeline.alerts.episodes import OPERATOR, Alert
 from pipeline.alerts.hindsight import (
     LOOK_BACK_DAYS,
     Nearest,
-    Reading,
+    SeenHealth,
     Warned,
     first_warning,
     nearest_rule,
@@ -64,7 +64,7 @@ class PostMortem:
     currency: str
     left_on: date
     warned: Warned | None
-    path: tuple[Reading, ...]
+    path: tuple[SeenHealth, ...]
     known: tuple[str, ...]
     told: Mapping[str, date]
     tried: tuple[tuple[date, str], ...]
@@ -142,7 +142,7 @@ def _post_mortem(
         if each.as_of.date() < left_on and (left_on - each.as_of.date()).days <= LOOK_BACK_DAYS
     ]
     path = tuple(
-        Reading(
+        SeenHealth(
             each.as_of.date(),
             None if pd.isna(each.health) else float(each.health),
             each.band,

@@ -323,7 +323,7 @@ def _lone_word(values: pd.Series) -> str | None:
 
 
 @dataclass(frozen=True)
-class _MarkUse:
+class _TableMarkUse:
     """How numbers use one mark: a thousand and more between its groups, decimals beyond doubt, or
     neither, as of 1029 without any.
     """
@@ -340,7 +340,7 @@ class _MarkUse:
         return self.grouped > 0 and not self.decisive and not self.is_long
 
 
-def _mark_use(values: pd.Series, mark: str) -> _MarkUse:
+def _mark_use(values: pd.Series, mark: str) -> _TableMarkUse:
     other = OTHER_MARK[mark]
     has_mark = values.str.contains(mark, regex=False).astype(bool)
     has_other = values.str.contains(other, regex=False).astype(bool)
@@ -350,7 +350,7 @@ def _mark_use(values: pd.Series, mark: str) -> _MarkUse:
         has_mark & ~grouped & ~(has_other & values.str.contains(rf"[{mark}]\d{{3}}[{other}]"))
     )
     bare = values[~has_mark & ~has_other]
-    return _MarkUse(
+    return _TableMarkUse(
         int(grouped.sum()),
         bool(decisive.any()),
         bool(bare.str.contains(r"\d{4}").any()),
@@ -389,7 +389,7 @@ def _number_writing(name: str, values: pd.Series, delimiter: str, begins: str | 
     return "." if delimiter == "," else ","
 
 
-def _asked(name: str, use: _MarkUse, mark: str) -> str:
+def _asked(name: str, use: _TableMarkUse, mark: str) -> str:
     number, other = use.example, OTHER_MARK[mark]
     beside = f" beside {use.shortest}" if use.shortest else ""
     whole = int("".join(c for c in number if c.isdigit()))

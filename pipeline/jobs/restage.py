@@ -103,8 +103,10 @@ def keep_hashes(
         for name, hashed in sorted(inputs.items())
     ]
     columns = ["source", "inputs", "denied", "started_at"]
-    frame = pd.DataFrame(rows, columns=columns).astype({"started_at": "datetime64[us]"})
-    workspace.store.write(STAGED_INPUTS, frame.astype({name: "str" for name in columns[:3]}))
+    frame = pd.DataFrame(rows, columns=columns).astype({name: "str" for name in columns[:3]})
+    # The clock may be told with its zone, and the store keeps naive UTC.
+    started = pd.to_datetime(frame["started_at"], utc=True).dt.tz_localize(None).dt.as_unit("us")
+    workspace.store.write(STAGED_INPUTS, frame.assign(started_at=started))
 
 
 def _kept(workspace: Workspace) -> pd.DataFrame:

@@ -18,7 +18,7 @@ ROWS_OF_A_FILE = 5_000
 
 
 @dataclass(frozen=True)
-class Choice:
+class FilterValue:
     """One value of a filter: as in an address, in words, and how many accounts have it."""
 
     value: str
@@ -32,7 +32,7 @@ class Filter:
 
     name: str
     label: str
-    choices: tuple[Choice, ...]
+    choices: tuple[FilterValue, ...]
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def filters_of(rows: Sequence[AccountRow]) -> tuple[list[Filter], list[FilteredR
     for name, label in labels.items():
         counts = Counter(value for each in values for value in each[name].split())
         choices = tuple(
-            Choice(value, words[name][value], counts[value])
+            FilterValue(value, words[name][value], counts[value])
             for value in words[name]
             if counts[value]
         )
@@ -178,7 +178,7 @@ def _numbered(words: Iterable[str]) -> dict[str, int]:
     return {word: number for number, word in enumerate(sorted({*words} - {""}), 1)}
 
 
-def _by_value(name: str) -> Callable[[Choice], Any]:
+def _by_value(name: str) -> Callable[[FilterValue], Any]:
     if name == "month":
         return lambda choice: choice.value
     if name == "band":

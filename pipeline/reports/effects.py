@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from rich.text import Text
 
-from models.plays import Effect, ScoreEffect
+from models.plays import MeasuredEffect, ScoreEffect
 from models.target_words import TargetWords
 from pipeline.config.schema import Play
 from pipeline.jobs.effects import WITHIN, EffectsReport, PlayEffect, effect_rows
@@ -66,7 +66,7 @@ def play_words(
     return lines
 
 
-def _effect_words(effect: Effect, words: TargetWords, horizon_days: int | None) -> str:
+def _effect_words(effect: MeasuredEffect, words: TargetWords, horizon_days: int | None) -> str:
     if effect.verdict == "refused":
         return f"Cannot be told. {effect.reason}"
     if effect.verdict == "association":

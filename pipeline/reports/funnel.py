@@ -6,7 +6,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from models.funnel import Step
+from models.funnel import OnboardingStep
 from models.target_words import TargetWords
 from pipeline.jobs.funnel import FunnelReport
 from pipeline.reports.render import counted, percent
@@ -50,7 +50,7 @@ def funnel_lines(report: FunnelReport, words: TargetWords) -> list[Any]:
     return [*lines, table]
 
 
-def _name(step: Step) -> str:
+def _name(step: OnboardingStep) -> str:
     return step.name.replace("_", " ")
 
 

@@ -9,7 +9,7 @@ from models.target_words import TargetWords
 from pipeline.jobs.monitor import EVERY_ACCOUNT, MonitorReport
 from pipeline.reports.render import counted
 
-SHOWN = 5
+MEASURES_SHOWN = 5
 _SAID = {"leavers": "accounts that {past}", "log_loss": "log loss", "auc": "AUC"}
 
 
@@ -58,7 +58,7 @@ def _judged_lines(report: MonitorReport, words: TargetWords) -> list[str]:
         f" {counted(judged['run_id'].nunique(), 'earlier run')}, {inside} came out where luck alone"
         " puts 95 in 100."
     ]
-    for row in judged[judged["verdict"] != INSIDE].tail(SHOWN).to_dict("records"):
+    for row in judged[judged["verdict"] != INSIDE].tail(MEASURES_SHOWN).to_dict("records"):
         named, measured = _named(row["what"], words), _number(row["what"], row["value"])
         lines.append(
             f"  {row['as_of']:%Y-%m-%d}: {named} {measured}, {row['verdict']} {_range(row)}"
@@ -78,7 +78,7 @@ def _drift_lines(report: MonitorReport) -> list[str]:
             f" {counted(quiet, 'signal')} moved far without moving it."
         ]
     for row in moved.to_dict("records"):
-        mine = report.signals[report.signals["source"] == row["source"]].head(SHOWN)
+        mine = report.signals[report.signals["source"] == row["source"]].head(MEASURES_SHOWN)
         named = ", ".join(
             f"{each['signal']} {each['points']:+.1f}" for each in mine.to_dict("records")
         )

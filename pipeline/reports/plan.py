@@ -19,7 +19,7 @@ EVIDENCE_WORDS = {
     "observed": "seen where people chose, no proof",
     "prior": "assumed",
 }
-SHOWN = 15
+ROWS_SHOWN = 15
 """Accounts of a list in the terminal; --json and worklist.csv have all."""
 _JSON = ("account_id", "name", "owner", "rank", "health", "band", "probability", *PLAN_COLUMNS)
 
@@ -36,9 +36,9 @@ def plan_lines(
     order = ["value_saved"] if owner is None else ["rank"]
     shown = shown.sort_values(order, ascending=owner is not None, kind="stable")
     lines.append(Text(f"{title}: {counted(len(shown), 'account')}", style="bold"))
-    lines.append(_table(shown.head(SHOWN), project.currency))
-    if len(shown) > SHOWN:
-        lines.append(Text(f"  {SHOWN} of {len(shown)}; all are in worklist.csv and --json."))
+    lines.append(_table(shown.head(ROWS_SHOWN), project.currency))
+    if len(shown) > ROWS_SHOWN:
+        lines.append(Text(f"  {ROWS_SHOWN} of {len(shown)}; all are in worklist.csv and --json."))
     alone = ranked[ranked["listed"] == LEFT_ALONE]
     alone = alone if owner is None else alone[alone["owner"] == owner]
     if len(alone):

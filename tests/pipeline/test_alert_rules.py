@@ -21,7 +21,7 @@ from pipeline.alerts.episodes import (
     SUPPRESSED,
     WAITING,
     Alert,
-    Night,
+    RunFacts,
     told_within_week,
     turn,
 )
@@ -69,8 +69,8 @@ def table(
     )
 
 
-def night(day: date = MONDAY, **changes: object) -> Night:
-    made = Night("churn", f"run{day}", day, datetime.combine(day, datetime.min.time()), KINDS)
+def night(day: date = MONDAY, **changes: object) -> RunFacts:
+    made = RunFacts("churn", f"run{day}", day, datetime.combine(day, datetime.min.time()), KINDS)
     return replace(made, **changes)  # type: ignore[arg-type]
 
 

@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 from small_company import NOW, Command, Company
 
-from models.plays import Effect, ScoreEffect
+from models.plays import MeasuredEffect, ScoreEffect
 from models.target_words import TARGET_WORDS
 from pipeline.jobs.effects import PlayEffect, _score_effect, effects_report
 from pipeline.reports.effects import play_words
 
 CHURN = TARGET_WORDS["churn"]
-KNOWN = Effect(
+KNOWN = MeasuredEffect(
     play="call",
     design="lot",
     verdict="effect",
@@ -30,7 +30,7 @@ KNOWN = Effect(
 )
 
 
-def said(effect: Effect, **changes: object) -> str:
+def said(effect: MeasuredEffect, **changes: object) -> str:
     facts = {"waiting": 0, "per_arm_per_month": 130.0, "known_in_months": 16, "prior": 0.2}
     each = PlayEffect(effect, **{**facts, **changes})  # type: ignore[arg-type]
     return " ".join(play_words(each, CHURN, 90, is_declared=True))

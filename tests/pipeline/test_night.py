@@ -45,7 +45,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nights without the two long steps, which have tests of their own."""
 
     def none(*_: object) -> Any:
-        raise night.LeftOut("not asked here")
+        raise night.StepLeftOut("not asked here")
 
     steps = [
         replace(step, run=none) if step.name in ("trajectory", "forecast") else step

@@ -7,7 +7,7 @@ import pytest
 from small_company import NOW, Command, Company
 from test_changes import published
 
-from pipeline.alerts.hindsight import Reading, first_warning, nearest_rule
+from pipeline.alerts.hindsight import SeenHealth, first_warning, nearest_rule
 from pipeline.alerts.rules import Edges
 from pipeline.ledger import roll_back
 
@@ -15,10 +15,10 @@ LEFT = date(2025, 6, 1)
 EDGES = Edges(40, 70)
 
 
-def path(*health: float | None) -> list[Reading]:
+def path(*health: float | None) -> list[SeenHealth]:
     """Weekly readings, the last one a week before the end."""
     return [
-        Reading(
+        SeenHealth(
             LEFT - timedelta(weeks=len(health) - n),
             score,
             "unknown" if score is None else "at_risk" if score <= 40 else "stable",
@@ -57,7 +57,7 @@ def test_nearest_rule_is_the_one_missed_by_least(
 
 def test_fall_by_a_new_model_is_no_near_miss() -> None:
     readings = path(95, 80)
-    readings[1] = Reading(readings[1].day, 80, "stable", "model")
+    readings[1] = SeenHealth(readings[1].day, 80, "stable", "model")
     nearest = nearest_rule(readings, EDGES, LEFT)
     assert nearest is not None and nearest.rule == "sudden drop" and nearest.short == 15
     assert nearest_rule(path(None), EDGES, LEFT) is None

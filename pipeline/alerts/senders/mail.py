@@ -10,7 +10,7 @@ from pipeline.alerts.senders.message import Failed, Message, alert_sentence
 from pipeline.config.schema import Sender
 from pipeline.edge.text import visible
 
-SECONDS = 20
+MAIL_SECONDS = 20
 
 
 class MailSender:
@@ -51,10 +51,10 @@ class MailSender:
         server: smtplib.SMTP
         if kind == "tls":
             server = smtplib.SMTP_SSL(
-                host, port, timeout=SECONDS, context=ssl.create_default_context()
+                host, port, timeout=MAIL_SECONDS, context=ssl.create_default_context()
             )
         else:
-            server = smtplib.SMTP(host, port, timeout=SECONDS)
+            server = smtplib.SMTP(host, port, timeout=MAIL_SECONDS)
         try:
             if kind == "starttls":
                 server.starttls(context=ssl.create_default_context())

@@ -12,7 +12,7 @@ from pipeline.alerts.senders.message import Failed, Message, alert_sentence
 from pipeline.edge.locations import redacted
 from pipeline.edge.text import visible
 
-SECONDS = 10
+WEBHOOK_SECONDS = 10
 _LATER = (408, 409, 425, 429)
 _MOST_WAIT = 60.0
 
@@ -42,7 +42,7 @@ class WebhookSender:
             self.url, json.dumps(body).encode(), headers, method="POST"
         )
         try:
-            with self._opener.open(request, timeout=SECONDS):
+            with self._opener.open(request, timeout=WEBHOOK_SECONDS):
                 return
         except urllib.error.HTTPError as error:
             with error:

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from pipeline.staging.asking.question import Opened, Question, Reading
 
-NEARLY_ALL = 0.98
-FEWEST_ROWS = 50
+NEARLY_ALL_STAMPS = 0.98
+FEWEST_STAMPED = 50
 FEWEST_MONTHS = 3
 LONGEST_MONTH = 31
 
@@ -24,7 +24,7 @@ def month_questions(opened: Opened) -> Iterator[Question]:
         f" count(DISTINCT date_trunc('month', t)) FROM {opened.relation(t='event_time')}"
         " WHERE t IS NOT NULL"
     )
-    if total < FEWEST_ROWS or first < NEARLY_ALL * total or months < FEWEST_MONTHS:
+    if total < FEWEST_STAMPED or first < NEARLY_ALL_STAMPS * total or months < FEWEST_MONTHS:
         return
     yield Question(
         "totals-of-a-month",
