@@ -171,6 +171,14 @@ NIGHT: tuple[Step[TargetNight], ...] = (
         "what scores promise, how promises did, what moved since training",
     ),
     Step(
+        "alerts",
+        "tenure alerts run",
+        night.alerts,
+        ("scores", "changes", "runs"),
+        ("alerts", "alert_watch", "deliveries"),
+        "what is told of the run, and to whom",
+    ),
+    Step(
         "pages",
         "tenure score",
         night.pages,
@@ -337,10 +345,22 @@ def _night_of(
         except night.StepLeftOut as reason:
             record.end(SKIPPED, reason=str(reason))
         except Exception as error:
-            codes.append(_ended_badly(record, error))
+            code = _ended_badly(record, error)
+            codes.append(code)
             if step.name == "score":
+                if code == GateRefused.exit_code:
+                    _tell_operator(progress, error)
                 break
     return next((code for code in (1, 2, 3) if code in codes), 0), record
+
+
+def _tell_operator(progress: TargetNight, error: Exception) -> None:
+    """A refusal that cannot be sent either is said in the log, and the exit code stays."""
+    words = one_line(as_ours(error)).removeprefix("tenure: ")
+    try:
+        night.tell_operator(progress.workspace, progress.target, progress.day, words)
+    except Exception as unsent:
+        progress.say("alerts", one_line(as_ours(unsent)).removeprefix("tenure: "))
 
 
 def _ended_badly(record: StepRecord, error: Exception) -> int:

@@ -6,17 +6,20 @@ command does here what the command does.
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 
-from features.errors import ChurnError, EmptySource, NoModel
+from features.errors import ChurnError, ConfigError, EmptySource, NoModel, StoreError
 from models.bundle import Bundle
 from models.monitoring import MOVED
 from pipeline.config import config_hash
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import connected
+from pipeline.jobs.alerts import raise_alerts, tell_refusal
+from pipeline.jobs.deliver import FAILED, deliver
 from pipeline.jobs.forecast import forecast_target
 from pipeline.jobs.freshness import freshness
 from pipeline.jobs.monitor import monitor_target
@@ -32,6 +35,7 @@ from pipeline.jobs.stage import load_staged, stage_sources, staged_fingerprints
 from pipeline.jobs.trajectory import trajectory_target
 from pipeline.ledger import chosen_run
 from pipeline.libraries import library_versions
+from pipeline.reports.render import counted
 from pipeline.tracking import CHAMPION
 from pipeline.workspace import Workspace
 
@@ -212,6 +216,33 @@ def monitor(run: TargetNight) -> int:
             f" most of all by {row['signal']}",
         )
     return len(report.rows)
+
+
+def alerts(run: TargetNight) -> int:
+    """What is told of the run, and to whom."""
+    try:
+        report = raise_alerts(run.workspace, run.target)
+    except ConfigError as error:
+        raise StepLeftOut(str(error)) from error
+    run.say("alerts", f"{counted(len(report.news), 'alert')} changed or began")
+    _hand_over(run.workspace, run.target)
+    return len(report.news)
+
+
+def tell_operator(workspace: Workspace, target: Target, as_of: date, words: str) -> None:
+    """Tell of a run that was refused, once until one is published again."""
+    if tell_refusal(workspace, target, as_of, words):
+        _hand_over(workspace, target)
+
+
+def _hand_over(workspace: Workspace, target: Target) -> None:
+    failed = [each for each in deliver(workspace, target, wait=time.sleep) if each.state == FAILED]
+    if failed:
+        raise StoreError(
+            f"{counted(len(failed), 'message')} could not be sent ({failed[0].sender}:"
+            f" {failed[0].said}). They are kept; the next night, or `tenure alerts run`, sends"
+            " them."
+        )
 
 
 def pages(run: TargetNight) -> int:

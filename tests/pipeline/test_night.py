@@ -17,6 +17,7 @@ import pytest
 from small_company import Command, Company
 from test_company_runs import LATER
 
+from features.errors import GateRefused
 from pipeline import flow
 from pipeline.flow import WholeNight, run_night
 from pipeline.jobs import night
@@ -24,7 +25,7 @@ from pipeline.jobs.night_steps import NIGHT_STEPS, listed_runs, night_rows, stat
 from pipeline.ledger import run_rows
 
 PARTS = ["fresh", "features", "score", "gate", "publish"]
-AFTER = ["trajectory", "forecast", "outcomes", "monitor", "pages"]
+AFTER = ["trajectory", "forecast", "outcomes", "monitor", "alerts", "pages"]
 
 
 class Said:
@@ -308,3 +309,29 @@ def test_a_night_without_a_model_in_use_is_refused(
     answer = tenure("night", "--project", company_copy.folder)
     assert answer.code == 3 and "tenure run" in answer.out
     assert company_copy.workspace()[0].store.exists(NIGHT_STEPS)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_night_raises_and_sends_alerts_and_tells_the_operator_of_a_refusal(
+    company_copy: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = company_copy.folder / "tenure.toml"
+    sender = '\n[[alerting.senders]]\nname = "log"\nkind = "file"\npath = "alerts.jsonl"\n'
+    file.write_text(file.read_text() + sender)
+    first = work(company_copy)
+    assert states(first)["alerts"] == "done"
+    sent = company_copy.folder / "alerts.jsonl"
+    before = sent.read_text().count("\n") if sent.exists() else 0
+
+    def refuse(*_: object) -> int:
+        raise GateRefused("scores moved too far")
+
+    steps = [replace(s, run=refuse) if s.name == "score" else s for s in flow.NIGHT]
+    monkeypatch.setattr(flow, "NIGHT", tuple(steps))
+    accounts = company_copy.table("accounts").assign(owner="CSM-99")
+    company_copy.replace_table("accounts", accounts)
+    refused = work(company_copy, LATER + timedelta(hours=1))
+
+    assert refused.exit_code == 3
+    lines = sent.read_text().splitlines()[before:]
+    assert len(lines) == 1 and "scores moved too far" in lines[0]
