@@ -35,7 +35,6 @@ from pipeline.jobs.stage import load_staged, stage_sources, staged_fingerprints
 from pipeline.jobs.trajectory import trajectory_target
 from pipeline.ledger import chosen_run
 from pipeline.libraries import library_versions
-from pipeline.reports.render import counted
 from pipeline.tracking import CHAMPION
 from pipeline.workspace import Workspace
 
@@ -224,7 +223,7 @@ def alerts(run: TargetNight) -> int:
         report = raise_alerts(run.workspace, run.target)
     except ConfigError as error:
         raise StepLeftOut(str(error)) from error
-    run.say("alerts", f"{counted(len(report.news), 'alert')} changed or began")
+    run.say("alerts", f"{len(report.news):,} began or changed")
     _hand_over(run.workspace, run.target)
     return len(report.news)
 
@@ -239,9 +238,8 @@ def _hand_over(workspace: Workspace, target: Target) -> None:
     failed = [each for each in deliver(workspace, target, wait=time.sleep) if each.state == FAILED]
     if failed:
         raise StoreError(
-            f"{counted(len(failed), 'message')} could not be sent ({failed[0].sender}:"
-            f" {failed[0].said}). They are kept; the next night, or `tenure alerts run`, sends"
-            " them."
+            f"not sent: {len(failed):,} of the messages ({failed[0].sender}: {failed[0].said})."
+            " They are kept; the next night, or `tenure alerts run`, sends them."
         )
 
 
