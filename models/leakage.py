@@ -17,6 +17,8 @@ from models.splits import Block, Folds, account_groups
 
 LIMIT = 0.93
 """Out-of-fold AUC of one column alone from which it is taken for a proxy of the label."""
+BLOCK_LIMIT = 0.97
+"""The same on one block of dates: of several, one with few leavers may be this good by luck."""
 LEAVERS_TO_AUDIT = 30
 """With fewer leaving accounts a high AUC of one column of many can be luck."""
 ONE_SIDED = 0.99
@@ -113,7 +115,13 @@ def suspects(
         values = training_set.features[signal.column].to_numpy()
         for (rows, dates), group in zip(parts, groups, strict=True):
             figure = _out_of_fold_auc(values[rows], labels[rows], group)
-            suspect = _proxy(values[rows], figure, labels[rows], is_behaviour=signal.is_behaviour)
+            suspect = _proxy(
+                values[rows],
+                figure,
+                labels[rows],
+                is_behaviour=signal.is_behaviour,
+                limit=LIMIT if dates is None else BLOCK_LIMIT,
+            )
             if suspect is not None:
                 finding = LeakFinding(signal.column, *suspect, waived.get(signal.column))
                 findings.append(_told(finding, values[rows], labels[rows], accounts[rows], dates))
@@ -350,20 +358,27 @@ def _rate_auc(number: NDArray[np.intp], labels: NDArray[np.int8], group: NDArray
 
 
 def _proxy(
-    values: Floats, value_auc: float, labels: NDArray[np.int8], *, is_behaviour: bool = False
+    values: Floats,
+    value_auc: float,
+    labels: NDArray[np.int8],
+    *,
+    is_behaviour: bool = False,
+    limit: float = LIMIT,
 ) -> tuple[str, float] | None:
     """Kind and figure of what gives a column away, or None.
 
     Parameters
     ----------
+    limit
+        AUC from which it counts.
     is_behaviour
         Whether it counts dated rows: then empty means "never", and those who never used what they
         bought may well be those who left.
     """
-    if value_auc >= LIMIT:
+    if value_auc >= limit:
         return "value", value_auc
     missing_auc = _missing_auc(values, labels)
-    if missing_auc >= LIMIT:
+    if missing_auc >= limit:
         return "missing", missing_auc
     # A cancellation reason kept for a third of the leavers has an AUC of 0.67 only, and gives them
     # away all the same.

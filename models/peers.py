@@ -128,7 +128,7 @@ def chance_limits(chance: Sequence[float] | Floats) -> tuple[int, int]:
     Examples
     --------
     >>> chance_limits([0.1] * 100)
-    (4, 16)
+    (5, 16)
     """
     share = np.ones(1)
     for each in chance:

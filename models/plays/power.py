@@ -24,7 +24,7 @@ def accounts_per_arm(share: float, share_with: float, power: float = POWER) -> i
     >>> accounts_per_arm(0.20, 0.10)
     197
     >>> accounts_per_arm(0.0358, 0.0231)
-    2776
+    2778
     """
     if share == share_with:
         raise ValueError(f"share={share} and share_with={share_with} are equal: nothing to find.")

@@ -197,7 +197,7 @@ def peers(
 def onboarding(
     project: ProjectOption = HERE, target: TargetOption = None, as_json: JsonOption = False
 ) -> None:
-    """Show who reaches each onboarding step, and who leaves.
+    """Show who reaches each onboarding step.
 
     Example: tenure onboarding
     """

@@ -114,7 +114,8 @@ def propose(
             raise ConfigError(
                 f"no target can be proposed from {', '.join(s.name for s in sources)}: {told}. Left"
                 f" out: {_told(left_out)}. Write tenure.toml by hand; `tenure init --contract` says"
-                " what is wanted."
+                " what is wanted. A single table with a column that says who left needs no"
+                " tenure.toml: `tenure table train`."
             )
         targets, contracts_out = _told_of_contracts(tables, targets, left_out)
         unguessed = [

@@ -2,6 +2,7 @@
 mistaken for it.
 """
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -90,6 +91,8 @@ def project(healthy: Tables, tmp_path: Path) -> Callable[..., Path]:
     """Writes the healthy tables, some of them replaced, and their project file."""
 
     def written(more: str = "", **changed: pd.DataFrame) -> Path:
+        # Each is an export of its own, and none has fewer rows than one before it.
+        shutil.rmtree(tmp_path / "store", ignore_errors=True)
         for name, table in (healthy | changed).items():
             table.to_csv(tmp_path / f"{name}.csv", index=False)
         (tmp_path / "tenure.toml").write_text(PROJECT + more, encoding="utf-8")
