@@ -318,7 +318,7 @@ def postmortem(
     target: TargetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say who was warned before each account left, and what it took.
+    """Say who was warned before each account left, and when.
 
     First warning, days of notice, path of the score, what was known, what was tried, and the rule
     that came nearest.
