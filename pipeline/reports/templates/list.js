@@ -12,7 +12,9 @@
 
   function value(row, column) {
     var cell = row.cells[column];
-    return cell.hasAttribute("data-v") ? cell.getAttribute("data-v") : cell.textContent.trim();
+    if (cell.hasAttribute("data-v")) return cell.getAttribute("data-v");
+    var below = cell.querySelector(".sub, .fell"), text = cell.textContent;
+    return (below ? text.slice(0, text.length - below.textContent.length) : text).trim();
   }
   function has(row, name, wanted) {
     return (" " + (row.getAttribute("data-" + name) || "") + " ").indexOf(" " + wanted + " ") >= 0;
