@@ -89,7 +89,7 @@ def evaluate_target(workspace: Workspace, target: Target) -> VersionEvaluation:
     evaluation = replace(
         judged.evaluation,
         target=target.name,
-        prior=_prior(bundle, test),
+        prior=level_check(bundle, test),
         untreated=_untreated(bundle, test, treated),
         segments=checks,
         under_notice=beside_notice(workspace, target, bundle.model, test, features, labels),
@@ -215,8 +215,8 @@ def _checks(
     )
 
 
-def _prior(bundle: Bundle, test: TrainingSet) -> PriorCheck:
-    """Whether the base rate has moved since training."""
+def level_check(bundle: Bundle, test: TrainingSet) -> PriorCheck:
+    """How far what the model promises of the test lies from what happened there."""
     assert bundle.model.calibrator is not None
     return check_prior(
         bundle.model.calibrator.logit(bundle.model.margin(test.features)),

@@ -18,7 +18,7 @@ from models.gates import gates
 from models.metrics import log_loss
 from pipeline.config.schema import Target
 from pipeline.evaluations import VersionEvaluation
-from pipeline.jobs.evaluate import backtest, keep_evaluation, points_gate
+from pipeline.jobs.evaluate import backtest, keep_evaluation, level_check, points_gate
 from pipeline.jobs.in_use import compare, fed_its_own, in_use_gate, target_in_use
 from pipeline.jobs.prepare import load_training
 from pipeline.jobs.registry import Version, load_version, need_version, register, registered_model
@@ -102,7 +102,7 @@ def recalibrate_target(
     moved = _with(bundle, followed, check)
     if candidate and _anchors_are_free(workspace, target):
         moved = replace(moved, scale=bundle.scale.moved(check.shift))
-    evaluation = _judged(workspace, target, moved, source, newest, check)
+    evaluation = _judged(workspace, target, moved, source, newest)
     if candidate:
         _require(evaluation, moved, newest)
     models = registered_model(workspace, target)
@@ -136,7 +136,6 @@ def _judged(
     bundle: Bundle,
     source: Version,
     newest: TrainingSet,
-    check: PriorCheck,
 ) -> VersionEvaluation:
     """The evaluation of the corrected model on the newest date, beside the baselines, with its
     gates.
@@ -163,7 +162,7 @@ def _judged(
         gates=tuple(asked),
         model_version=bundle.model_version,
         in_use=comparison,
-        prior=check,
+        prior=level_check(bundle, newest),
     )
 
 

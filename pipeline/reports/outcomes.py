@@ -313,6 +313,20 @@ def calm_words(record: Record, words: TargetWords, bands: Sequence[str]) -> str:
     )
 
 
+def level_warning(each: JudgedRun, words: TargetWords) -> str:
+    """That chances read too low or too high, with the next step; empty where they held."""
+    total = each.record.total
+    if total.verdict not in (MORE, FEWER) or total.promised is None:
+        return ""
+    side = "low" if total.verdict == MORE else "high"
+    return (
+        f"Chances read too {side}: of the scores of {each.run['as_of']:%-d %B %Y}, whose outcome is"
+        f" known, {total.promised:.1f} were expected to {words.verb} and {total.left:,}"
+        f" {words.past} (luck alone makes {total.chance_low} to {total.chance_high})."
+        f" {next_step(each.record, words, in_use=each.in_use)}"
+    )
+
+
 def page_view(report: OutcomesReport | None, words: TargetWords) -> dict[str, Any] | None:
     """What the portfolio page shows of earlier scores; None where there is nothing to say."""
     if report is None:

@@ -89,6 +89,8 @@ class PortfolioInputs:
         Reasons of the short list per account: account_id, reason, points; None: not told.
     earlier
         What became of earlier scores of the target; None: not told.
+    level_warning
+        That all chances read too low, or too high; empty: nothing says so.
     fallen
         Accounts whose score fell suddenly; None: not known.
     pages
@@ -115,6 +117,7 @@ class PortfolioInputs:
     edges: tuple[int, int] = (40, 70)
     why: pd.DataFrame | None = None
     earlier: OutcomesReport | None = None
+    level_warning: str = ""
     fallen: Fallen | None = None
     pages: Mapping[str, str] = field(default_factory=dict)
 
@@ -236,6 +239,7 @@ def portfolio_page(inputs: PortfolioInputs) -> str:
         left_out=left_out(inputs.scores),
         sources=source_rows(inputs.source_freshness, inputs.run.get("as_of")),
         limits=inputs.limits,
+        level_warning=inputs.level_warning,
         earlier=page_view(inputs.earlier, words),
         **_looking_back(inputs),
         **_trust(inputs, words.past),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from models.health.scale import BANDS_IN_WORDS
 from pipeline.edge.text import visible
@@ -110,6 +110,15 @@ def markdown(text: object) -> str:
     return " ".join(str(text).split()).translate(_MARKDOWN_SPECIAL)
 
 
+def commands(text: str) -> Markup:
+    """Escaped text in which each `command` stands as code."""
+    parts = str(escape(visible(text))).split("`")
+    if len(parts) % 2 == 0:  # a lone backtick is no command
+        return Markup("`".join(parts))  # noqa: S704 - escaped above
+    marked = "".join(f"<code>{part}</code>" if i % 2 else part for i, part in enumerate(parts))
+    return Markup(marked)  # noqa: S704 - escaped above
+
+
 def _readable(value: object) -> object:
     """What a page prints of a value: nothing that turns the text around or hides in it."""
     if isinstance(value, Markup):
@@ -134,6 +143,7 @@ def _environment() -> Environment:
         "day": day,
         "percent": percent,
         "markdown": markdown,
+        "commands": commands,
         "band_word": lambda band: BANDS_IN_WORDS.get(band, band),
         "band_shape": lambda band: BAND_SHAPES.get(band, "?"),
     }

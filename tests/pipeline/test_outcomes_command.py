@@ -27,7 +27,13 @@ from pipeline.jobs.report import write_reports
 from pipeline.jobs.score import score_target
 from pipeline.jobs.stage import load_staged, stage_sources
 from pipeline.ledger import append_run, roll_back
-from pipeline.reports.outcomes import next_step, outcomes_lines, overall_words, verdict_words
+from pipeline.reports.outcomes import (
+    level_warning,
+    next_step,
+    outcomes_lines,
+    overall_words,
+    verdict_words,
+)
 from pipeline.tracking import CHAMPION
 
 # 90 days of horizon and 14 of grace: data until 1 June complete the labels of 17 February, not
@@ -441,3 +447,37 @@ def test_chances_that_held_in_total_alone_are_not_said_to_hold_in_every_band() -
     assert "among at risk accounts fewer left" in words
     assert "among healthy accounts more left" in words
     assert "tenure run" in next_step(overall, TARGET_WORDS["churn"], in_use=True)
+
+
+def _judged_run(left: int, *, in_use: bool = True) -> JudgedRun:
+    """400 scores of one in ten each, of which `left` came true."""
+    count = 400
+    rows = pd.DataFrame(
+        {
+            "account_id": [f"A-{place}" for place in range(count)],
+            "as_of": pd.Timestamp("2025-01-01"),
+            "probability": 0.1,
+            "health_exact": 50.0,
+            "band": "stable",
+            "label": [1] * left + [0] * (count - left),
+            "apart": "",
+            "left": False,
+            "treated": pd.array([pd.NA] * count, dtype="boolean"),
+            "decided_later": False,
+        }
+    )
+    overall = record(rows, ("at_risk", "stable", "healthy"))
+    run = {"as_of": pd.Timestamp("2025-01-01"), "run_id": "r", "model_version": "m"}
+    return JudgedRun(run, date(2025, 1, 1), True, in_use, overall, rows.head(0), rows)
+
+
+def test_level_off_by_more_than_luck_is_a_warning_with_the_next_step() -> None:
+    words = TARGET_WORDS["churn"]
+    said = level_warning(_judged_run(80), words)
+    assert said.startswith(
+        "Chances read too low: of the scores of 1 January 2025, whose outcome is known, 40.0 were"
+        " expected to leave and 80 left (luck alone makes 29 to 52)."
+    )
+    assert "tenure recalibrate" in said or "tenure run" in said
+    assert level_warning(_judged_run(10), words).startswith("Chances read too high: ")
+    assert level_warning(_judged_run(41), words) == ""

@@ -334,6 +334,18 @@ def section(text, name):
     return re.search(rf'<section id="{name}">.*?</section>', text, flags=re.S)[0]
 
 
+def test_chances_that_read_too_low_are_said_on_the_head_of_the_page(inputs):
+    said = (
+        "Chances read too low: 4 <b>were</b> expected. To correct this, run `tenure recalibrate`."
+    )
+    head = portfolio_page(replace(inputs, level_warning=said)).partition("</header>")[0]
+    assert (
+        "Chances read too low: 4 &lt;b&gt;were&lt;/b&gt; expected. To correct this, run"
+        " <code>tenure recalibrate</code>." in head
+    )
+    assert "Chances read too" not in portfolio_page(inputs)
+
+
 def test_one_list_over_all_owners_comes_first_and_is_as_long_as_the_capacity(inputs):
     text = portfolio_page(inputs)
     assert text.index('id="list"') < text.index('id="owners"') < text.index("warned you?")

@@ -153,6 +153,10 @@ def test_wrong_level_is_corrected_and_nothing_else(
     assert after.model.calibrator.slope == before.model.calibrator.slope
     assert after.facts["prior"]["has_moved"] is True
     assert "moved to labels newer than the training" in after.facts["notes"][-1]
+    # What is kept of the corrected version speaks of its own level, not of the one it mended.
+    kept = latest_evaluation(workspace, target, after.model_version)
+    assert kept is not None and kept.prior is not None
+    assert kept.prior.mean_probability == pytest.approx(kept.prior.rate, abs=0.1)
 
 
 def test_level_that_holds_registers_nothing(
