@@ -538,6 +538,13 @@ _COLUMNS = {
     ),
 }
 
+_OF_SCORES = {
+    "state": (
+        "`member`, `notice` (gave notice), `lapsed` (contract over, not renewed so far), `unknown`"
+        " (no score); null in runs of version 0.2 and before"
+    ),
+}
+
 _OF_MONITOR = {
     "what": (
         "`expected_leavers`, `expected_log_loss`, `expected_auc`: promised by the chances alone;"
@@ -822,6 +829,7 @@ def tables() -> str:
     parts = []
     for name, (grain, columns) in published.items():
         own = {
+            "scores": _OF_SCORES,
             "assignments": _OF_PLAYS,
             "effects": _OF_PLAYS,
             "changes": _OF_CHANGES,

@@ -38,6 +38,7 @@ GROUPS: Mapping[str, tuple[Callable[..., None], ...]] = {
     "Model": (model.train, model.evaluate, model.bench, model.promote, model.recalibrate),
     "Scores": (
         scores.score,
+        scores.scores,
         scores.worklist,
         scores.explain,
         scores.verify,

@@ -1,5 +1,6 @@
 """Commands about published scores: one run, one account, what changed."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -105,6 +106,38 @@ def score(
     )
     if as_json:
         print_json({"run": plain_run(published.run), "pages": [str(page) for page in written]})
+
+
+def scores(
+    project: ProjectOption = HERE,
+    csv: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write the table there.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Put the current scores of all targets side by side.
+
+    One row per account: state, and for each target the chance (`p_churn_90d`), health and band.
+
+    Example: tenure scores --csv scores.csv
+    """
+    from pipeline.actions.worklist import write_worklist_csv
+    from pipeline.console import print_json
+    from pipeline.jobs.wide_scores import wide_scores
+
+    workspace, _ = open_project(project)
+    wide = wide_scores(workspace)
+    if csv is not None:
+        write_worklist_csv(wide, csv)
+    if as_json:
+        print_json(wide.to_dict("records"))
+        return
+    states = ", ".join(f"{name} {n:,}" for name, n in wide["state"].value_counts().items())
+    say(f"{len(wide):,} accounts: {states}")
+    for column in wide.columns[wide.columns.str.startswith("band_")]:
+        bands = ", ".join(f"{name} {n:,}" for name, n in wide[column].value_counts().items())
+        say(f"  {column.removeprefix('band_')}: {bands}")
+    say("Every row: --csv FILE, or --json" if csv is None else f"Written: {csv}")
 
 
 def worklist(

@@ -78,6 +78,7 @@ SCORES = (
     ("health_high", pa.float64()),
     ("band", pa.string()),
     ("band_reason", pa.string()),
+    ("state", pa.string()),
     ("base_points", pa.float64()),
     ("base_displayed", pa.int64()),
     ("model_version", pa.string()),
@@ -374,7 +375,8 @@ class _Scoring:
         leaving = scores["state"] != "member"
         scores.loc[leaving, "band_reason"] = scores.loc[leaving, "state"]
         scores.loc[leaving, "band"] = "leaving"
-        return scores.drop(columns="state").reset_index()
+        scores.loc[scores["band"] == "unknown", "state"] = "unknown"
+        return scores.reset_index()
 
 
 def run_id_of(

@@ -188,6 +188,7 @@ def _scored(
     scores = scores.reindex(columns=[*keys, *(n for n, _ in SCORES if n not in keys)])
     scores["band_reason"] = scores["band_reason"].astype(object).mask(~known, "no data")
     scores["band"] = scores["band"].astype(object).mask(~known, "unknown")
+    scores["state"] = known.map({True: "member", False: "unknown"})
     scores = scores.assign(
         **common,
         basis=bundle.basis,

@@ -48,7 +48,7 @@ OF_A_DATE = {
 }
 OF_NO_TARGET = {
     *("init", "flow", "catalogue", "rollback", "forget"),
-    *("status", "runs", "ledger verify", "data-use"),
+    *("status", "runs", "ledger verify", "data-use", "scores"),
     *("table train", "table score", "table promote"),
 }
 # These say themselves what they do with tables, dates and targets.
