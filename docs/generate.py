@@ -73,6 +73,7 @@ _PLACES = {
     "Mlflow": "`[mlflow]`",
     "Night": "`[night]`",
     "Notify": "`[notify]`",
+    "Publish": "`[publish]`",
 }
 
 # Keys whose name and type say nearly all; the schema explains the others.
@@ -181,6 +182,7 @@ _MEANINGS = {
             "mlflow",
             "night",
             "notify",
+            "publish",
             "targets",
         )
     },

@@ -186,6 +186,14 @@ NIGHT: tuple[Step[TargetNight], ...] = (
         ("portfolio.html", "worklist.csv", "model_card.html"),
         "pages and worklist people read",
     ),
+    Step(
+        "copies",
+        "tenure publish",
+        night.copies,
+        ("scores", "drivers", "portfolio", "alerts", "runs"),
+        ("PostgreSQL", "exports/*.json"),
+        "what was published, where other systems read it",
+    ),
 )
 """Target by target. What fails before a publication stops its target; what fails after it does
 not.

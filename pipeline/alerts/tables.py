@@ -127,7 +127,7 @@ def write_run(store: Store, run_id: str, alerts: Sequence[Alert], watch: pd.Data
     if alerts or store.exists(ALERTS_TABLE):
         store.write(
             ALERTS_TABLE,
-            _table(alerts),
+            table_of_alerts(alerts),
             replace=f"run_id = '{run_id}' and by = '{BY_DATA}'",
             partition_by=["target"],
         )
@@ -142,7 +142,7 @@ def write_run(store: Store, run_id: str, alerts: Sequence[Alert], watch: pd.Data
 
 def append_alert(store: Store, alert: Alert) -> None:
     """Add what a person did."""
-    store.write(ALERTS_TABLE, _table([alert]), append=True, partition_by=["target"])
+    store.write(ALERTS_TABLE, table_of_alerts([alert]), append=True, partition_by=["target"])
 
 
 def evaluated_runs(store: Store, target: str) -> list[Evaluated]:
@@ -176,7 +176,7 @@ def _taken_back(store: Store) -> set[str]:
     return set(runs.loc[runs["state"].isin(("superseded", "failed")), "run_id"])
 
 
-def _table(alerts: Sequence[Alert]) -> pa.Table:
+def table_of_alerts(alerts: Sequence[Alert]) -> pa.Table:
     rows = [
         asdict(alert)
         | {name: _moment(getattr(alert, name)) for name in _DATES}

@@ -48,7 +48,7 @@ GROUPS: Mapping[str, tuple[Callable[..., None], ...]] = {
         scores.rollback,
         scores.forget,
     ),
-    "Night": (nightly.night, nightly.status, nightly.runs),
+    "Night": (nightly.night, nightly.status, nightly.runs, nightly.publish),
     "Outlook and hindsight": (
         reports.outcomes,
         reports.monitor,

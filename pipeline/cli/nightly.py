@@ -60,6 +60,37 @@ def night(
         raise typer.Exit(whole.exit_code)
 
 
+def publish(
+    project: ProjectOption = HERE,
+    target: TargetOption = None,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON Schema of the file of a run.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Copy what was published to PostgreSQL, or to a file.
+
+    Where [publish] of tenure.toml says. Whatever the store no longer holds goes there, too.
+
+    Example: tenure publish
+    """
+    from pipeline.console import print_json
+    from pipeline.jobs.publish import copy_lines, publish_copies
+    from pipeline.publish.document import document_schema
+
+    if schema:
+        print_json(document_schema())
+        return
+    workspace, chosen = open_project(project, target)
+    with workspace.store.writing():
+        copies = publish_copies(workspace, chosen)
+    if as_json:
+        print_json(copies)
+        return
+    for line in copy_lines(copies):
+        say(line)
+
+
 def status(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
     """Say whether scores are fresh, and what to do if not.
 

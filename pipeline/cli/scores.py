@@ -222,12 +222,14 @@ def rollback(
     Example: tenure rollback 3f9c0a --yes
     """
     from pipeline.console import print_json
+    from pipeline.jobs.publish import publish_every_target
     from pipeline.jobs.rollback import roll_back_run
 
     workspace, _ = open_project(project)
     confirm(f"Take back every run after {run_id} and draw the pages again", yes)
     with workspace.store.writing():
         rolled = roll_back_run(workspace, run_id)
+        publish_every_target(workspace)
     if as_json:
         print_json(
             {
@@ -269,11 +271,13 @@ def forget(
     """
     from pipeline.console import print_json
     from pipeline.jobs.privacy import forget_account
+    from pipeline.jobs.publish import publish_every_target
 
     workspace, _ = open_project(project)
     confirm(f"Delete every row of {account} from the store, with all earlier versions", yes)
     with workspace.store.writing():
         forgotten = forget_account(workspace, account)
+        publish_every_target(workspace)
     if as_json:
         print_json(
             {

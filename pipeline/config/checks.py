@@ -86,6 +86,7 @@ def project_problems(project: Project) -> list[Problem]:
         ),
         *_bench_problems(project),
         *_alert_problems(project),
+        *_publish_problems(project),
         *_play_problems(project),
     ]
 
@@ -655,6 +656,14 @@ def _alert_problems(project: Project) -> Iterator[Problem]:
                 yield Problem(
                     (*path, index, "name"), f'"{name}" is used twice; each needs a name of its own.'
                 )
+    plays = [play.name for play in project.plays]
+    for index, rule in enumerate(project.alerts):
+        if plays and rule.play is not None and rule.play not in plays:
+            yield Problem(
+                ("alerts", index, "play"),
+                f'"{rule.play}" is no play of [[plays]]{nearest(rule.play, plays)} Allowed:'
+                f" {', '.join(plays)}.",
+            )
     for index, sender in enumerate(senders):
         place: Location = ("alerting", "senders", index, "url")
         if sender.url is None or sender.url.startswith("env:"):
@@ -666,6 +675,26 @@ def _alert_problems(project: Project) -> Iterator[Problem]:
                 place,
                 'may hold a secret; keep it in an environment variable and write "env:NAME".',
             )
+
+
+# --- copies
+# ----------------------------------------------------------------------------------------
+
+
+def _publish_problems(project: Project) -> Iterator[Problem]:
+    publish = project.publish
+    if PLAIN_NAME.fullmatch(publish.schema) is None:
+        yield Problem(("publish", "schema"), f"must be {PLAIN_NAME_WORDS}.")
+    address = publish.postgres
+    if address is None or address.startswith("env:"):
+        return
+    if not address.startswith(("postgresql://", "postgres://")):
+        yield Problem(("publish", "postgres"), 'must be "env:NAME" or begin with postgresql://.')
+    elif has_secret(address):
+        yield Problem(
+            ("publish", "postgres"),
+            'may hold a secret; keep it in an environment variable and write "env:NAME".',
+        )
 
 
 # --- plays

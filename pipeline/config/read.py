@@ -25,6 +25,7 @@ Location = tuple[str | int, ...]
 _ASIDE = (
     *("store", "mlflow", "bench", "actions", "rules"),
     *("alerts", "alerting", "plays", "worklist", "night", "notify"),
+    "publish",
 )
 """Settings that move no score."""
 
@@ -61,9 +62,9 @@ def read_project(folder: Path) -> Project:
 def config_hash(project: Project) -> str:
     """16 hex digits that change when a setting does that can move a result.
 
-    Where results are kept (`store`, `mlflow`), what only the bench compares, what a night does,
-    who is told, plays and their worklist, and the password inside an address are left out: none of
-    them moves a score.
+    Where results are kept (`store`, `mlflow`) and copied to, what only the bench compares, what a
+    night does, who is told, plays and their worklist, and the password inside an address are left
+    out: none of them moves a score.
     """
     return hash_of_text(config_text(project))
 

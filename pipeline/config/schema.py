@@ -585,7 +585,9 @@ class AlertRule:
     to: str | None = None
     """Who is told, instead of the account's owner; strategic needs it."""
     play: str | None = None
-    """What to do, in your words or as the name of a play; it stands in the message."""
+    """What to do; it stands in the message. Where [[plays]] are declared the name of one of them,
+    else your words.
+    """
     due_days: int = Field(default=7, ge=0)
     """Days until the owner should have acted."""
     cooldown_days: int = Field(default=28, ge=0)
@@ -771,6 +773,20 @@ class Notify:
 
 
 @dataclass(frozen=True, config=_strict)
+class Publish:
+    """Where copies of what was published go, beside the store."""
+
+    postgres: str | None = None
+    """An address such as `postgresql://writer@db.example.com/warehouse`; with a password it must be
+    `env:NAME` of an environment variable.
+    """
+    schema: str = "tenure"
+    """Schema of the tables there; one for each project."""
+    json: bool = False
+    """Also write each run as one JSON file, `reports/<target>/exports/<date>_<run>.json`."""
+
+
+@dataclass(frozen=True, config=_strict)
 class Project:
     """A whole `tenure.toml`."""
 
@@ -800,3 +816,4 @@ class Project:
     mlflow: Mlflow = Field(default_factory=Mlflow)
     night: Night = Field(default_factory=Night)
     notify: Notify = Field(default_factory=Notify)
+    publish: Publish = Field(default_factory=Publish)

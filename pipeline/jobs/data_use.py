@@ -125,6 +125,12 @@ def _leaves(project: Project) -> Iterator[str]:
     for sender in project.alerting.senders:
         if sender.kind != "file":
             yield f"alerts that name accounts, by {sender.kind} ({sender.name})"
+    if project.publish.postgres is not None:
+        place = shown_location(project.publish.postgres)
+        yield (
+            "scores, reasons, worklist, alerts and forecasts of every account, to the PostgreSQL"
+            f" database {place}"
+        )
     for name, source in project.sources.items():
         if any("://" in place or place.startswith("env:") for place in _places(source)):
             yield f"queries to the database of source {name}; nothing is written there"

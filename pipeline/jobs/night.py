@@ -26,6 +26,7 @@ from pipeline.jobs.monitor import monitor_target
 from pipeline.jobs.night_steps import StepRecord
 from pipeline.jobs.outcomes import outcomes_report
 from pipeline.jobs.past_runs import PastRun
+from pipeline.jobs.publish import copy_lines, is_publishing, publish_copies
 from pipeline.jobs.registry import is_in_use, need_version
 from pipeline.jobs.report import write_reports
 from pipeline.jobs.rollback import published_again
@@ -248,6 +249,16 @@ def pages(run: TargetNight) -> int:
     paths = write_reports(run.workspace, run.target, run.published)
     run.say("look", f"{paths[0]}  {paths[1].name}  {paths[2].name}")
     return len(paths)
+
+
+def copies(run: TargetNight) -> int:
+    """What was published, in PostgreSQL and as a file."""
+    if not is_publishing(run.workspace):
+        raise StepLeftOut("[publish] names no place for copies")
+    copied = publish_copies(run.workspace, run.target, run.published)
+    for line in copy_lines(copied):
+        run.say("copies", line)
+    return sum(copied.rows.values())
 
 
 def _of_probabilities(run: TargetNight, work: Callable[..., int]) -> int:

@@ -119,18 +119,7 @@ def write_reports(
     bands = _bands(published, tested)
     inputs = _portfolio_inputs(workspace, target, published, evaluation, tested, bands)
     card, markdown = target_card(workspace, target, published.bundle, evaluation, tested, bands)
-    planned = plan_worklist(workspace, target, published)
-    ranked = (
-        worklist(
-            published.scores,
-            published.reasons,
-            published.portfolio,
-            event=TARGET_WORDS[target.kind].verb,
-            why=published.why,
-        )
-        if planned is None
-        else planned.ranked
-    )
+    ranked = run_worklist(workspace, target, published)
     asked = accounts_with_briefs(workspace, target, published, inputs.fallen, briefs)
     inputs = replace(inputs, pages={account: _address(account) for account in asked})
     tables = portfolio_tables(inputs)
@@ -163,6 +152,20 @@ def write_reports(
         )
     write_index(workspace)
     return [folder / PAGE, folder / WORKLIST, folder / CARD]
+
+
+def run_worklist(workspace: Workspace, target: Target, published: PublishedRun) -> pd.DataFrame:
+    """The worklist of a run: in the order of its plays where they are declared."""
+    planned = plan_worklist(workspace, target, published)
+    if planned is not None:
+        return planned.ranked
+    return worklist(
+        published.scores,
+        published.reasons,
+        published.portfolio,
+        event=TARGET_WORDS[target.kind].verb,
+        why=published.why,
+    )
 
 
 def write_index(workspace: Workspace) -> Path:

@@ -75,19 +75,26 @@ def psycopg_module() -> Any:
         import psycopg
     except ImportError as error:
         raise ConfigError(
-            "reading PostgreSQL needs the package psycopg: pip install 'tenure[postgres]'."
+            "PostgreSQL needs the package psycopg: pip install 'tenure[postgres]'."
         ) from error
     return psycopg
 
 
-def address_of(location: str) -> str:
+def address_of(location: str, key: str = "location") -> str:
+    """The address itself, read from the environment where the setting `key` says so.
+
+    Raises
+    ------
+    ConfigError
+        The variable is not set.
+    """
     if not location.startswith("env:"):
         return location
     name = location.removeprefix("env:")
     address = os.environ.get(name)
     if not address:
         raise ConfigError(
-            f'location = "{location}": the environment variable {name} is not set. '
+            f'{key} = "{location}": the environment variable {name} is not set. '
             "Set it to an address such as postgresql://user@host/database."
         )
     return address

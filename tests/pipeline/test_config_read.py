@@ -414,6 +414,11 @@ def test_plays_move_no_result(tmp_path: Path) -> None:
             'minutes = 30\nalerts = ["rsk"]\n[[alerts]]\nname = "risk"\nkind = "crossing"',
             '"rsk" is no rule of [[alerts]]',
         ),
+        (
+            "[worklist]",
+            '[[alerts]]\nname = "risk"\nkind = "crossing"\nplay = "cal"\n[worklist]',
+            '"cal" is no play of [[plays]]; did you mean `call`? Allowed: call',
+        ),
     ],
 )
 def test_mistakes_about_plays_are_told(tmp_path: Path, old: str, new: str, words: str) -> None:

@@ -25,7 +25,7 @@ from pipeline.jobs.night_steps import NIGHT_STEPS, listed_runs, night_rows, stat
 from pipeline.ledger import run_rows
 
 PARTS = ["fresh", "features", "score", "gate", "publish"]
-AFTER = ["trajectory", "forecast", "outcomes", "monitor", "alerts", "pages"]
+AFTER = ["trajectory", "forecast", "outcomes", "monitor", "alerts", "pages", "copies"]
 
 
 class Said:

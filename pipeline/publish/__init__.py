@@ -1,0 +1,1 @@
+"""Copies of what was published, for readers that do not read the store."""
