@@ -430,6 +430,9 @@ def _common_options() -> str:
     return (
         "## On every command\n\nAn option that a command takes acts; it refuses any other.\n\n"
         + table(("option", "meaning", "default"), rows)
+        + "\n\nBefore the command: `tenure --wait 900 night` waits up to 900 seconds for another"
+        " command that writes\nthe store and says for which (one writes at a time, those that read"
+        " never wait); `tenure --debug COMMAND`\nsays where an error happened."
     )
 
 

@@ -26,6 +26,7 @@ from deltalake.exceptions import DeltaError
 
 from features.errors import NotFound, StoreError
 from pipeline.edge.faults import said
+from pipeline.edge.locks import holder, taken
 
 
 class ArrowStream(Protocol):
@@ -326,12 +327,13 @@ class Store:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Hold the store for one writing command; a killed process lets go of it by itself.
+        """Hold the store for one writing command, once another one lets go of it within the time
+        that `tenure --wait` gives; a killed process lets go of it by itself.
 
         Raises
         ------
         StoreError
-            When another command holds it, or the folder cannot be written.
+            When another command still holds it, or the folder cannot be written.
         """
         lock = self.folder / ".lock"
         try:
@@ -340,15 +342,12 @@ class Store:
         except OSError as error:
             raise StoreError(_write_failure(self.folder, error)) from error
         with handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                handle.seek(0)
+            if not taken(handle):
                 raise StoreError(
-                    f"the store {self.folder} is in use by process"
-                    f" {handle.read().strip() or 'unknown'}. Wait for that command to end; readers"
+                    f"the store {self.folder} is in use by process {holder(handle)}. Wait for that"
+                    " command to end, or let this one wait: `tenure --wait 900 COMMAND`; readers"
                     " are not affected."
-                ) from error
+                )
             handle.truncate(0)
             handle.write(str(os.getpid()))
             handle.flush()

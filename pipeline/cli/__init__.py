@@ -16,6 +16,7 @@ import typer
 from pipeline.cli import alerts, model, nightly, project, reports, scores, signals, table
 from pipeline.cli.accounts import TakesAccount
 from pipeline.cli.moved import Commands
+from pipeline.edge.locks import PATIENCE
 from pipeline.edge.terminal import say
 from pipeline.libraries import library_versions
 
@@ -152,8 +153,18 @@ def _tenure(
             "--debug", help="Before the command: where an error happened, with its causes."
         ),
     ] = False,
+    wait: Annotated[
+        float,
+        typer.Option(
+            "--wait",
+            min=0,
+            metavar="SECONDS",
+            help="Before the command: wait so long for another one that writes.",
+        ),
+    ] = 0.0,
 ) -> None:
     _debug.set(debug)
+    PATIENCE.set(wait)
 
 
 def main() -> None:

@@ -36,7 +36,7 @@ from pipeline.jobs.explain import Explained, explain_accounts
 from pipeline.jobs.explain_scale import band_edges
 from pipeline.jobs.fallen import fallen_accounts
 from pipeline.jobs.model_page import leader_limits, target_card, target_words
-from pipeline.jobs.outcomes import OutcomesReport, outcomes_report
+from pipeline.jobs.outcomes import outcomes_report
 from pipeline.jobs.pages import (
     ACCOUNTS_FOLDER,
     ALL_ACCOUNTS,
@@ -58,7 +58,6 @@ from pipeline.reports.account import account_page
 from pipeline.reports.account_list import account_pages
 from pipeline.reports.changes import changes_page
 from pipeline.reports.index import IndexInputs, index_page
-from pipeline.reports.outcomes import level_warning
 from pipeline.reports.patterns import pattern_page
 from pipeline.reports.portfolio import PortfolioInputs, portfolio_page
 from pipeline.reports.portfolio_tables import portfolio_tables
@@ -273,9 +272,8 @@ def _portfolio_inputs(
     bands: pd.DataFrame,
 ) -> PortfolioInputs:
     edges = (published.bundle.scale.at_risk_until, published.bundle.scale.stable_until)
-    earlier = outcomes_report(
-        workspace, target, on=published.run["as_of"], newest=_earlier_runs(published)
-    )
+    is_scorecard = published.bundle.basis == "scorecard"
+    prior = None if evaluation is None or is_scorecard else evaluation.prior
     return PortfolioInputs(
         scores=published.scores,
         drivers=published.reasons,
@@ -302,28 +300,12 @@ def _portfolio_inputs(
         ),
         ranges=promises(tested, edges=edges),
         edges=edges,
-        earlier=earlier,
-        level_warning=_level_warning(target, published, evaluation, earlier),
+        earlier=outcomes_report(
+            workspace, target, on=published.run["as_of"], newest=_earlier_runs(published)
+        ),
+        level_in_test="" if prior is None else prior.warning(TARGET_WORDS[target.kind].past) or "",
         fallen=fallen_accounts(workspace, target, published),
     )
-
-
-def _level_warning(
-    target: Target,
-    published: PublishedRun,
-    evaluation: VersionEvaluation | None,
-    earlier: OutcomesReport,
-) -> str:
-    """What readers of chances must know first: that all of them read too low, or too high; empty
-    where nothing says so. What became of published scores speaks before the test.
-    """
-    words = TARGET_WORDS[target.kind]
-    newest = earlier.newest
-    if newest is not None and newest.in_use:
-        return level_warning(newest, words)
-    if published.bundle.basis == "scorecard" or evaluation is None or evaluation.prior is None:
-        return ""
-    return evaluation.prior.warning(words.past) or ""
 
 
 def write_changes_page(workspace: Workspace, target: Target, changes: ScoreChanges) -> Path:

@@ -313,8 +313,13 @@ def calm_words(record: Record, words: TargetWords, bands: Sequence[str]) -> str:
     )
 
 
-def level_warning(each: JudgedRun, words: TargetWords) -> str:
-    """That chances read too low or too high, with the next step; empty where they held."""
+def level_warning(report: OutcomesReport | None, words: TargetWords) -> str | None:
+    """That chances read too low or too high, with the next step; empty where they held, None where
+    no run of the model in use was published in time and has matured.
+    """
+    each = None if report is None else report.newest
+    if each is None or not each.in_use:
+        return None
     total = each.record.total
     if total.verdict not in (MORE, FEWER) or total.promised is None:
         return ""

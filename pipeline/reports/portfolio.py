@@ -39,7 +39,7 @@ from pipeline.actions.account_rows import (
 from pipeline.actions.worklist import NO_OWNER, is_good_event
 from pipeline.jobs.outcomes import OutcomesReport
 from pipeline.reports.hindsight import LEADS, Hindsight, count_of, interval_of, look_back
-from pipeline.reports.outcomes import page_view
+from pipeline.reports.outcomes import level_warning, page_view
 from pipeline.reports.reliability import reliability_rows, reliability_svg
 from pipeline.reports.render import NO_SCRIPT, render, style
 
@@ -89,8 +89,9 @@ class PortfolioInputs:
         Reasons of the short list per account: account_id, reason, points; None: not told.
     earlier
         What became of earlier scores of the target; None: not told.
-    level_warning
-        That all chances read too low, or too high; empty: nothing says so.
+    level_in_test
+        That all chances of the test were too low, or too high; empty: they were not. What became of
+        published scores speaks before it.
     fallen
         Accounts whose score fell suddenly; None: not known.
     pages
@@ -117,7 +118,7 @@ class PortfolioInputs:
     edges: tuple[int, int] = (40, 70)
     why: pd.DataFrame | None = None
     earlier: OutcomesReport | None = None
-    level_warning: str = ""
+    level_in_test: str = ""
     fallen: Fallen | None = None
     pages: Mapping[str, str] = field(default_factory=dict)
 
@@ -200,6 +201,7 @@ def portfolio_page(inputs: PortfolioInputs) -> str:
     calls = to_call(rows)
     listed = calls[: list_length(inputs.objective.get("capacity"))]
     owners = owner_lists(rows, len(listed))
+    level = level_warning(inputs.earlier, words)
     return render(
         "portfolio.html.j2",
         style=style(),
@@ -239,7 +241,7 @@ def portfolio_page(inputs: PortfolioInputs) -> str:
         left_out=left_out(inputs.scores),
         sources=source_rows(inputs.source_freshness, inputs.run.get("as_of")),
         limits=inputs.limits,
-        level_warning=inputs.level_warning,
+        level_warning=inputs.level_in_test if level is None else level,
         earlier=page_view(inputs.earlier, words),
         **_looking_back(inputs),
         **_trust(inputs, words.past),

@@ -449,8 +449,8 @@ def test_chances_that_held_in_total_alone_are_not_said_to_hold_in_every_band() -
     assert "tenure run" in next_step(overall, TARGET_WORDS["churn"], in_use=True)
 
 
-def _judged_run(left: int, *, in_use: bool = True) -> JudgedRun:
-    """400 scores of one in ten each, of which `left` came true."""
+def _judged_report(left: int, *, in_use: bool = True) -> OutcomesReport:
+    """A report of 400 scores of one in ten each, of which `left` came true."""
     count = 400
     rows = pd.DataFrame(
         {
@@ -468,16 +468,20 @@ def _judged_run(left: int, *, in_use: bool = True) -> JudgedRun:
     )
     overall = record(rows, ("at_risk", "stable", "healthy"))
     run = {"as_of": pd.Timestamp("2025-01-01"), "run_id": "r", "model_version": "m"}
-    return JudgedRun(run, date(2025, 1, 1), True, in_use, overall, rows.head(0), rows)
+    judged_run = JudgedRun(run, date(2025, 1, 1), True, in_use, overall, rows.head(0), rows)
+    report: Any = SimpleNamespace(newest=judged_run)
+    return report
 
 
 def test_level_off_by_more_than_luck_is_a_warning_with_the_next_step() -> None:
     words = TARGET_WORDS["churn"]
-    said = level_warning(_judged_run(80), words)
+    said = level_warning(_judged_report(80), words)
     assert said.startswith(
         "Chances read too low: of the scores of 1 January 2025, whose outcome is known, 40.0 were"
         " expected to leave and 80 left (luck alone makes 29 to 52)."
     )
     assert "tenure recalibrate" in said or "tenure run" in said
-    assert level_warning(_judged_run(10), words).startswith("Chances read too high: ")
-    assert level_warning(_judged_run(41), words) == ""
+    assert level_warning(_judged_report(10), words).startswith("Chances read too high: ")
+    assert level_warning(_judged_report(41), words) == ""
+    assert level_warning(_judged_report(80, in_use=False), words) is None
+    assert level_warning(None, words) is None

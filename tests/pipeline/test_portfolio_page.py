@@ -338,7 +338,7 @@ def test_chances_that_read_too_low_are_said_on_the_head_of_the_page(inputs):
     said = (
         "Chances read too low: 4 <b>were</b> expected. To correct this, run `tenure recalibrate`."
     )
-    head = portfolio_page(replace(inputs, level_warning=said)).partition("</header>")[0]
+    head = portfolio_page(replace(inputs, level_in_test=said)).partition("</header>")[0]
     assert (
         "Chances read too low: 4 &lt;b&gt;were&lt;/b&gt; expected. To correct this, run"
         " <code>tenure recalibrate</code>." in head

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 import pipeline.storage
 from features.errors import NotFound, StoreError
+from pipeline.edge.locks import PATIENCE
 from pipeline.storage import Store, content_hash
 
 ROWS = pd.DataFrame({"target": ["a", "b"], "n": [1, 2]})
@@ -129,6 +131,29 @@ def test_second_writer_is_told_who_holds_the_store(store: Store) -> None:
         other.join()
     with store.writing():
         pass
+
+
+def test_second_writer_waits_as_long_as_it_was_told(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    context = multiprocessing.get_context("spawn")
+    ready, end = context.Event(), context.Event()
+    other = context.Process(target=_hold, args=(str(store.folder), ready, end))
+    other.start()
+    patience = PATIENCE.set(0.5)
+    try:
+        assert ready.wait(60)
+        with pytest.raises(StoreError, match="let this one wait: `tenure --wait"), store.writing():
+            pass
+        assert f"waiting up to 0.5 s for process {other.pid}" in capsys.readouterr().err
+        PATIENCE.set(60.0)
+        threading.Timer(0.5, end.set).start()
+        with store.writing():
+            assert end.is_set()
+    finally:
+        PATIENCE.reset(patience)
+        other.kill()
+        other.join()
 
 
 @given(st.permutations(range(5)))
