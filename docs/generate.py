@@ -977,6 +977,85 @@ def _contract_rows(columns: Any) -> str:
     return table(("column", "type", "known", "meaning", ""), rows)
 
 
+# --- Python
+
+_SECTION = re.compile(r"^(\w[\w ]+)\n-{3,}\n", re.MULTILINE)
+
+
+def python() -> str:
+    """The Python door, from its signatures and docstrings."""
+    import tenure
+
+    members = [
+        (name, getattr(each, "__func__", each))
+        for name, each in vars(tenure.Project).items()
+        if not name.startswith("_")
+        and (inspect.isfunction(each) or isinstance(each, classmethod | property))
+    ]
+    parts = ["## Project", "", _docstring(tenure.Project), ""]
+    for name, member in members:
+        if isinstance(member, property):
+            parts += [f"### Project.{name}", "", _docstring(member), ""]
+            continue
+        parts += [f"### Project.{name}()", "", f"```\n{_call(name, member)}\n```", ""]
+        parts += [_docstring(member), ""]
+    return page(
+        "Python",
+        """
+`import tenure` opens a project as the commands do: each method does what the command of its name does, by the same
+functions, and hands frames out. It reads `tenure.toml` and the clock when it is called, takes the store's lock where the
+command takes it, and raises what the command prints. [Work in Python](../how-to/work-in-python.md) has worked examples; columns
+of published tables are in [tables that others read](tables.md).""",
+        "\n".join(parts),
+    )
+
+
+def _call(name: str, function: Any) -> str:
+    """A call with its parameters and what comes back, a line for each where there are many."""
+    signature = inspect.signature(function)
+    shown = [
+        str(each).replace("'", "").replace('"', "")
+        if each.default is inspect.Parameter.empty
+        else f"{each.name}: {str(each.annotation).strip(chr(39))} = {each.default!r}"
+        for each in signature.parameters.values()
+        if each.name not in ("self", "cls")
+    ]
+    shown = [
+        re.sub(r"<class '(\w+)'>|(?:pathlib|datetime|collections\.abc|typing)\.", r"\1", each)
+        for each in shown
+    ]
+    first_named = next(
+        (
+            number
+            for number, each in enumerate(
+                each for each in signature.parameters.values() if each.name not in ("self", "cls")
+            )
+            if each.kind is inspect.Parameter.KEYWORD_ONLY
+        ),
+        None,
+    )
+    if first_named is not None:
+        shown.insert(first_named, "*")
+    returned = inspect.formatannotation(signature.return_annotation).strip("'")
+    flat = f"{name}({', '.join(shown)}) -> {returned}"
+    if len(flat) <= 100:
+        return flat
+    return f"{name}(\n" + "".join(f"    {each},\n" for each in shown) + f") -> {returned}"
+
+
+def _docstring(of: Any) -> str:
+    """A docstring in Markdown: its sections in bold, what they list as a list."""
+    text = inspect.getdoc(of) or ""
+    first, *sections = _SECTION.split(text)
+    lines = [first.strip()]
+    for title, body in zip(sections[::2], sections[1::2], strict=True):
+        lines += ["", f"**{title}**", ""]
+        for name, meaning in re.findall(r"^(\S.*)\n((?:[ ]+.*\n?|\n(?=[ ]))*)", body, re.MULTILINE):
+            words = " ".join(meaning.split())
+            lines.append(f"- `{name}`: {words}" if words else name)
+    return "\n".join(lines)
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/project-file.md": project_file,
     "docs/reference/commands.md": commands,
@@ -984,6 +1063,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/signals.md": signals,
     "docs/reference/phrases.md": phrases,
     "docs/reference/contracts.md": contracts,
+    "docs/reference/python.md": python,
 }
 
 

@@ -96,6 +96,11 @@ def test_no_package_imports_from_one_above(package: str) -> None:
     assert wrong == []
 
 
+def test_nothing_is_built_on_the_python_door() -> None:
+    """It is the outermost part: a second way into the jobs, and none out of them."""
+    assert not [name_of(path) for path in modules(*LAYERS) if "tenure" in set(imports(path))]
+
+
 def test_features_and_models_touch_no_file_engine_or_clock() -> None:
     wrong = []
     for path in modules("features", "models"):

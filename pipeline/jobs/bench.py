@@ -1,7 +1,7 @@
 """Compare every method on the features in the store, and keep the measured table."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from models.artifact import fingerprint
 from models.bench import BenchResult, Money, compare
-from models.contenders import SEGMENT, BenchSettings, contenders
+from models.contenders import SEGMENT, BenchSettings, Contender, contenders
 from models.dataset import TrainingSet
 from models.declared import ScorePart
 from models.methods import Logistic
@@ -34,9 +34,18 @@ DAY = np.timedelta64(1, "D")
 
 
 def bench_target(
-    workspace: Workspace, target: Target, on_method: Callable[[str, float], None] | None = None
+    workspace: Workspace,
+    target: Target,
+    on_method: Callable[[str, float], None] | None = None,
+    own: Sequence[Contender] = (),
 ) -> BenchResult:
     """Measure all methods on the untouched test and write the table `bench`.
+
+    Parameters
+    ----------
+    own
+        Methods of the caller, measured after the others. The table is then left as it is: promotion
+        reads it, and nobody could train what it may recommend.
 
     Raises
     ------
@@ -50,12 +59,15 @@ def bench_target(
     settings = bench_settings(workspace, target)
     result = compare(
         rows,
-        contenders(
-            settings,
-            model,
-            _elapsed(rows, left_at, target),
-            line_l2=line_l2,
-            has_segments=has_segments,
+        (
+            *contenders(
+                settings,
+                model,
+                _elapsed(rows, left_at, target),
+                line_l2=line_l2,
+                has_segments=has_segments,
+            ),
+            *own,
         ),
         clock=time.perf_counter,
         left_at=left_at,
@@ -66,7 +78,8 @@ def bench_target(
         on_method=on_method,
     )
     result = replace(result, notes=(*result.notes, *notes))
-    _keep(workspace, target, result, model)
+    if not own:
+        _keep(workspace, target, result, model)
     return result
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from features.build import FeaturePlan, plan_features
 from features.catalogue import LAGGING
-from features.definition import DeclaredRatio, Signal
+from features.definition import Card, DeclaredRatio, Signal
 from features.errors import ConfigError, IncompleteHorizon
 from features.facts import SourceFacts
 from features.feeds import coverage, stretches
@@ -243,6 +243,28 @@ def build_rows(
     put_table(connection, "snapshots", snapshots)
     own_dates = target.dates.anchor is not None
     return _features(workspace, connection, staged, choices, own_dates=own_dates, needed=needed)
+
+
+def build_card(
+    workspace: Workspace,
+    connection: Connection,
+    target: Target,
+    snapshots: pd.DataFrame,
+    choices: Mapping[str, Any],
+    card: Card,
+) -> tuple[Signal, ...]:
+    """Build `features` of chosen accounts and dates from one card, which need not be in the
+    catalogue.
+
+    Parameters
+    ----------
+    snapshots
+        account_id, as_of_day, partition_name.
+    """
+    staged = load_staged(workspace, connection)
+    put_table(connection, "snapshots", snapshots)
+    own_dates = target.dates.anchor is not None
+    return _features(workspace, connection, staged, choices, own_dates=own_dates, cards=(card,))
 
 
 def _add_declared(
@@ -493,11 +515,14 @@ def _features(
     *,
     own_dates: bool,
     needed: Sequence[Signal] = (),
+    cards: tuple[Card, ...] | None = None,
 ) -> tuple[Signal, ...]:
     """The table `features`: account_id, as_of_day and one double per signal.
 
     Parameters
     ----------
+    cards
+        These alone, instead of the catalogue's.
     needed
         Signals of a model. It goes on reading what `[features]` has switched off since it was
         trained, until another is put to use.
@@ -520,6 +545,7 @@ def _features(
             ratios=ratios,
             season=bool(choices.get(CALENDAR, {}).get("season", False)),
             own_dates=own_dates,
+            cards=cards,
         )
 
     plan = planned(off)

@@ -12,13 +12,14 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from features.definition import Signal
-from features.errors import StoreError
+from features.definition import Card, Signal
+from features.errors import ConfigError, StoreError
 from features.sql import listed
+from features.windows import day_number
 from models.dataset import KEY_COLUMNS, TrainingSet
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection, midnight, row
-from pipeline.jobs.features import BuiltFeatures, build_training
+from pipeline.jobs.features import BuiltFeatures, build_card, build_training
 from pipeline.storage import Store
 from pipeline.workspace import Workspace
 
@@ -150,6 +151,41 @@ def feature_set(workspace: Workspace, target: Target) -> FeatureSet:
         tuple(facts["train_dates"]),
         tuple(facts["test_dates"]),
     )
+
+
+def own_signal(
+    workspace: Workspace, connection: Connection, target: Target, card: Card
+) -> pd.DataFrame:
+    """Values of a card on every row of the features in the store: account_id, as_of, and a column
+    for each of its windows. Nothing is kept.
+
+    Raises
+    ------
+    StoreError
+        When the features were never built, or only half.
+    ConfigError
+        When the project has no source, or not the columns, that the card needs.
+    """
+    frozen = feature_set(workspace, target)
+    kept = workspace.store.read(
+        "snapshots",
+        columns=["account_id", "as_of", "feed"],
+        filters=[("target", "=", target.name)],
+    )
+    snapshots = kept.assign(as_of_day=[day_number(each.date()) for each in kept["as_of"]])
+    snapshots = snapshots.rename(columns={"feed": "partition_name"}).drop(columns="as_of")
+    signals = build_card(workspace, connection, target, snapshots, frozen.choices, card)
+    # Signals of state stand beside whatever cards are asked for.
+    columns = listed(each.column for each in signals if each.driver == card.name)
+    if not columns:
+        raise ConfigError(
+            f"the card {card.name!r} reads {card.contract!r}: no source of this project has that"
+            " contract with the columns it needs."
+        )
+    values: pd.DataFrame = connection.sql(
+        f"select account_id, {_AS_OF}, {columns} from features order by account_id, as_of_day"
+    ).df()
+    return values
 
 
 def load_training(

@@ -302,12 +302,13 @@ def test_capability_names_what_exists(row: list[str]) -> None:
 # -------------------------------------------------------------------------------------
 
 
-def test_project_lists_exactly_three_packages() -> None:
+def test_project_lists_exactly_three_packages_and_the_python_door() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     assert project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == [
         "features",
         "models",
         "pipeline",
+        "tenure.py",
     ]
     assert project["project"]["scripts"] == {"tenure": "pipeline.cli:main"}
 
@@ -320,7 +321,7 @@ def test_wheel_holds_the_three_packages_and_their_templates(tmp_path: Path) -> N
     source.mkdir()
     for name in ("features", "models", "pipeline"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"):
+    for name in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "tenure.py"):
         shutil.copy(ROOT / name, source / name)
     command = [
         sys.executable,
@@ -339,7 +340,12 @@ def test_wheel_holds_the_three_packages_and_their_templates(tmp_path: Path) -> N
     assert built.returncode == 0, built.stderr
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
         names = {name for name in wheel.namelist() if ".dist-info/" not in name}
-    assert {name.split("/")[0] for name in names} == {"features", "models", "pipeline"}
+    assert {name.split("/")[0] for name in names} == {
+        "features",
+        "models",
+        "pipeline",
+        "tenure.py",
+    }
     assert {Path(name).suffix for name in names} <= {
         ".py",
         ".j2",

@@ -1,0 +1,123 @@
+"""What every signal gave to scores: exact contributions of rows, and as `shap` knows them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Literal
+
+import pandas as pd
+
+from features.errors import ConfigError, NotFound
+from models.bundle import Bundle, base_of, score
+from models.methods import Floats
+from pipeline.config.schema import Target
+from pipeline.jobs.past_runs import PastRun, past_bundle
+from pipeline.ledger import published_run
+from pipeline.workspace import Workspace
+
+if TYPE_CHECKING:
+    import shap
+
+Explains = Literal["log-odds", "health"]
+"""What contributions add up to: the log-odds of the event on the account's own date before the
+calibrator, or the health score before rounding.
+"""
+_KEYS = ["account_id", "as_of", "run_id"]
+
+
+@dataclass(frozen=True, eq=False)
+class RowContributions:
+    """Contributions of rows: `base` and the sum of a row of `values` are what is explained.
+
+    `values` is an array of shape (n_rows, n_signals), `features` the values of the signals with the
+    same shape, NaN where nothing is known.
+    """
+
+    base: float
+    values: Floats
+    features: pd.DataFrame
+
+
+def scored_features(
+    workspace: Workspace,
+    target: Target,
+    as_of: date | None = None,
+    accounts: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """What a published run read of each account: account_id, as_of, run_id and its signals, ordered
+    by account.
+
+    Parameters
+    ----------
+    as_of
+        Of the run of this date; default: the current run.
+    accounts
+        Ids of the accounts wanted; default: all.
+
+    Raises
+    ------
+    NotFound
+        When nothing was published, nothing of that date, or an account is not in the run.
+    """
+    run_id = published_run(workspace.store, target.name, as_of)["run_id"]
+    rows = workspace.store.read(
+        f"features_scored_{target.name}", filters=[("run_id", "=", run_id)]
+    ).sort_values("account_id", kind="stable", ignore_index=True)
+    if accounts is None:
+        return rows
+    missing = sorted(set(accounts) - set(rows["account_id"]))
+    if missing:
+        raise NotFound(
+            f"run {run_id} has no account {', '.join(missing[:5])}. Name accounts by their ids."
+        )
+    return rows[rows["account_id"].isin(list(accounts))].reset_index(drop=True)
+
+
+def row_contributions(
+    bundle: Bundle, features: pd.DataFrame, explains: Explains = "log-odds"
+) -> RowContributions:
+    """Contributions of feature rows with the columns of the bundle.
+
+    Raises
+    ------
+    ConfigError
+        When log-odds are asked of a scorecard, which has none.
+    """
+    if explains == "health":
+        return RowContributions(base_of(bundle)[0], score(bundle, features).points, features)
+    if bundle.basis == "scorecard":
+        raise ConfigError(
+            "the scorecard is in use: it has no log-odds. Ask for explains='health', its points."
+        )
+    return RowContributions(*bundle.published.contributions(features), features)
+
+
+def published_contributions(
+    workspace: Workspace,
+    target: Target,
+    as_of: date | None = None,
+    accounts: Sequence[str] | None = None,
+    explains: Explains = "log-odds",
+) -> RowContributions:
+    """Contributions to the scores of a published run by the model that made it, with the rows of
+    `scored_features`.
+    """
+    run = PastRun(published_run(workspace.store, target.name, as_of))
+    rows = scored_features(workspace, target, as_of, accounts)
+    bundle = past_bundle(workspace, target, run)
+    features = rows[bundle.published.columns].astype("float64")
+    return row_contributions(bundle, features, explains)
+
+
+def shap_explanation(contributions: RowContributions) -> "shap.Explanation":
+    """The same numbers as `shap` takes them, for all of `shap.plots`."""
+    import numpy as np
+    import shap
+
+    features = contributions.features
+    return shap.Explanation(
+        values=contributions.values,
+        base_values=np.full(len(features), contributions.base),
+        data=features.to_numpy(),
+        feature_names=list(features.columns),
+    )
