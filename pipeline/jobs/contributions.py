@@ -3,26 +3,41 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from io import BytesIO
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 import pandas as pd
 
+from features.definition import Signal
 from features.errors import ConfigError, NotFound
 from models.bundle import Bundle, base_of, score
 from models.methods import Floats
 from pipeline.config.schema import Target
 from pipeline.jobs.past_runs import PastRun, past_bundle
 from pipeline.ledger import published_run
+from pipeline.reports.contributions import (
+    ContributionInputs,
+    beeswarm_figure,
+    dependence_figure,
+)
 from pipeline.workspace import Workspace
 
 if TYPE_CHECKING:
     import shap
+    from matplotlib.figure import Figure
 
 Explains = Literal["log-odds", "health"]
 """What contributions add up to: the log-odds of the event on the account's own date before the
 calibrator, or the health score before rounding.
 """
-_KEYS = ["account_id", "as_of", "run_id"]
+SHOWN_SIGNALS = 12
+"""Signals with a row of their own, in the picture and in the table beside it."""
+MOST_DOTS = 1_000
+"""Scores drawn in a picture; the table beside it counts all."""
+DOTS_PER_INCH = 100
+TOGETHER, EITHER_WAY = 0.3, "either way"
+"""Rank correlation of values and points from which high values go one way."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +126,6 @@ def published_contributions(
 
 def shap_explanation(contributions: RowContributions) -> "shap.Explanation":
     """The same numbers as `shap` takes them, for all of `shap.plots`."""
-    import numpy as np
     import shap
 
     features = contributions.features
@@ -121,3 +135,66 @@ def shap_explanation(contributions: RowContributions) -> "shap.Explanation":
         data=features.to_numpy(),
         feature_names=list(features.columns),
     )
+
+
+def contribution_pictures(
+    contributions: RowContributions, signals: Sequence[Signal]
+) -> ContributionInputs:
+    """What the model card and the run in MLflow show of contributions in points."""
+    chosen = np.unique(
+        np.linspace(0, len(contributions.features) - 1, MOST_DOTS).round().astype(int)
+    )
+    shown = RowContributions(
+        contributions.base,
+        contributions.values[chosen],
+        contributions.features.iloc[chosen],
+    )
+    strongest, words = strongest_signals(contributions, signals), [*map(_words, signals)]
+    names = [signal.column for signal in signals]
+    columns = [names.index(each) for each in strongest["signal"]]
+    explanation = shap_explanation(shown)
+    return ContributionInputs(
+        strongest,
+        _png(beeswarm_figure(explanation, words, len(strongest))),
+        _png(dependence_figure(explanation, columns, words)),
+    )
+
+
+def strongest_signals(contributions: RowContributions, signals: Sequence[Signal]) -> pd.DataFrame:
+    """The signals that move scores most, as `ContributionInputs.strongest` has them."""
+    sizes = np.abs(contributions.values).mean(axis=0)
+    first = np.argsort(-sizes, kind="stable")[:SHOWN_SIGNALS]
+    return pd.DataFrame(
+        {
+            "signal": [signals[each].column for each in first],
+            "words": [_words(signals[each]) for each in first],
+            "size": sizes[first],
+            "high_values": [
+                _high_values(
+                    contributions.features.iloc[:, each],
+                    pd.Series(contributions.values[:, each], contributions.features.index),
+                )
+                for each in first
+            ],
+        }
+    )
+
+
+def _high_values(values: "pd.Series[float]", points: "pd.Series[float]") -> str:
+    ranks, of_points = values.rank(), points.where(values.notna()).rank()
+    if ranks.nunique() < 2 or of_points.nunique() < 2:
+        return EITHER_WAY
+    together = float(ranks.corr(of_points))
+    return EITHER_WAY if abs(together) < TOGETHER else "raise it" if together > 0 else "lower it"
+
+
+def _words(signal: Signal) -> str:
+    """A signal as a label: `active days, 28 days`."""
+    name = signal.driver.replace("_", " ")
+    return name if signal.window_days is None else f"{name}, {signal.window_days} days"
+
+
+def _png(figure: "Figure") -> bytes:
+    drawn = BytesIO()
+    figure.savefig(drawn, format="png", dpi=DOTS_PER_INCH)
+    return drawn.getvalue()

@@ -25,6 +25,7 @@ from models.training import baselines_of
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import connected
 from pipeline.evaluations import Stability, Untreated, VersionEvaluation
+from pipeline.jobs.contributions import RowContributions, contribution_pictures
 from pipeline.jobs.in_use import (
     InUse,
     compare,
@@ -100,9 +101,13 @@ def evaluate_target(workspace: Workspace, target: Target) -> VersionEvaluation:
     tested = backtest(bundle, judged.scored, test, labels)
     shown = decided(tested)
     bands = band_table(bundle.scale, shown["probability"].to_numpy(), shown["label"].to_numpy())
-    card = target_card(workspace, target, bundle, evaluation, tested, bands)
+    pictures = contribution_pictures(
+        RowContributions(judged.scored.base, judged.scored.points, test.features),
+        bundle.published.signals,
+    )
+    card = target_card(workspace, target, bundle, evaluation, tested, bands, pictures)
     keep_evaluation(workspace, target, bundle, evaluation, tested)
-    record_evaluation(task.models, candidate.number, evaluation, tested, card)
+    record_evaluation(task.models, candidate.number, evaluation, tested, card, pictures)
     return evaluation
 
 

@@ -16,6 +16,7 @@ from pipeline.config.schema import Target
 from pipeline.evaluations import VersionEvaluation
 from pipeline.jobs.bench_advice import bench_advice
 from pipeline.jobs.stage import staged_facts
+from pipeline.reports.contributions import ContributionInputs
 from pipeline.reports.model_card import ModelCardInputs, model_card
 from pipeline.workspace import Workspace, target_rule
 
@@ -29,6 +30,7 @@ def target_card(
     evaluation: VersionEvaluation | None,
     tested: pd.DataFrame,
     bands: pd.DataFrame,
+    pictures: ContributionInputs | None = None,
 ) -> tuple[str, str]:
     """The card as one self-contained HTML page, and the same as Markdown.
 
@@ -38,6 +40,8 @@ def target_card(
         Scores of the untouched test dates with probability and label; empty where there are none.
     bands
         `models.health.band_table` of them.
+    pictures
+        What signals give to the scores of the test.
     """
     return model_card(
         ModelCardInputs(
@@ -54,6 +58,7 @@ def target_card(
             waivers=tuple(f"{k}: {v}" for k, v in workspace.project.training.waivers.items()),
             is_of_refused=bundle.basis != "calibrated",
             assumptions=assumptions(staged_facts(workspace)),
+            contributions=pictures,
         )
     )
 

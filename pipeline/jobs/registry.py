@@ -43,6 +43,8 @@ BASELINES = "baselines"
 RESEEDED = "reseeded"
 EVALUATION = "evaluation.json"
 MODEL_VERSION = "model_version"
+NOTE = "mlflow.note.content"
+"""The tag of a run that MLflow shows as its description."""
 EXAMPLE_ROWS = 3
 """Rows kept beside a registered model to show what it reads."""
 
@@ -133,6 +135,18 @@ class RegisteredModel:
         """Keep words with a version."""
         for key, value in tags.items():
             self.tracker.set_model_version_tag(self.name, number, key, value)
+
+    def describe(self, number: str, words: str) -> None:
+        """Say what a version is, where MLflow shows it: with the version and with its run."""
+        self.tracker.update_model_version(self.name, number, words)
+        run_id = self.run_id(number)
+        if run_id is not None:
+            self.tracker.set_tag(run_id, NOTE, words)
+
+    def description(self, number: str) -> str:
+        """What `describe` said of a version last; empty where it said nothing."""
+        words: str | None = self.tracker.get_model_version(self.name, number).description
+        return words or ""
 
     def put_to_use(self, number: str, basis: Basis, **tags: str) -> None:
         """Move the alias champion to a version that has been judged, with the reasons as tags."""
@@ -297,8 +311,26 @@ def register(
             **{MODEL_VERSION: bundle.model_version},
             is_out_of_time=str(bundle.facts.get("is_out_of_time", True)).lower(),
         )
+    models.describe(number, made_of(bundle))
+    models.tracker.update_registered_model(
+        models.name,
+        f"Model of {models.subject}. `{CHAMPION}` is the version in use, `{CHALLENGER}` the newest"
+        " candidate.",
+    )
     models.tracker.set_registered_model_alias(models.name, CHALLENGER, number)
     return number
+
+
+def made_of(bundle: Bundle) -> str:
+    """What a version was made of, in a sentence."""
+    training = bundle.model.training
+    until = training.get("last_as_of")
+    return (
+        f"{bundle.model.name.replace('_', ' ')} on {len(bundle.model.signals):,} signals, learned"
+        f" from {int(training.get('rows') or 0):,} rows of"
+        f" {int(training.get('accounts') or 0):,} accounts"
+        f"{'' if until is None else f' until {until}'}."
+    )
 
 
 def signature(bundle: Bundle) -> Any:

@@ -51,7 +51,8 @@ from pipeline.jobs.pages import (
 from pipeline.jobs.patterns import PatternReport
 from pipeline.jobs.plan_plays import plan_worklist
 from pipeline.jobs.pulse import PulseReport
-from pipeline.jobs.run_record import CARD, CARD_MD
+from pipeline.jobs.registry import registered_model
+from pipeline.jobs.run_record import CARD, CARD_MD, recorded_pictures
 from pipeline.jobs.score import PublishedRun
 from pipeline.ledger import current_run
 from pipeline.reports.account import account_page
@@ -117,7 +118,14 @@ def write_reports(
     tested = _backtest(workspace, target, published)
     bands = _bands(published, tested)
     inputs = _portfolio_inputs(workspace, target, published, evaluation, tested, bands)
-    card, markdown = target_card(workspace, target, published.bundle, evaluation, tested, bands)
+    pictures = (
+        None
+        if evaluation is None or published.bundle.basis != "calibrated"
+        else recorded_pictures(registered_model(workspace, target), evaluation.registered_version)
+    )
+    card, markdown = target_card(
+        workspace, target, published.bundle, evaluation, tested, bands, pictures
+    )
     ranked = run_worklist(workspace, target, published)
     asked = accounts_with_briefs(workspace, target, published, inputs.fallen, briefs)
     inputs = replace(inputs, pages={account: _address(account) for account in asked})

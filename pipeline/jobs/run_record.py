@@ -3,15 +3,23 @@ pictures, the model card.
 """
 
 import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 
 from models.figures import plain, side_by_side
 from pipeline.evaluations import VersionEvaluation
 from pipeline.jobs.registry import EVALUATION, RegisteredModel
+from pipeline.reports.contributions import ContributionInputs
 from pipeline.reports.plots import lead_time_figure, lift_figure, reliability_figure
 
 CARD, CARD_MD = "model_card.html", "model_card.md"
+TESTED = " Test: "
+"""What begins the second half of a version's description."""
+CONTRIBUTIONS = "contributions"
+"""Folder of a run with the next three."""
+BEESWARM, DEPENDENCE, STRONGEST = "beeswarm.png", "dependence.png", "strongest.csv"
 
 
 def record_evaluation(
@@ -20,6 +28,7 @@ def record_evaluation(
     evaluation: VersionEvaluation,
     tested: pd.DataFrame,
     card: tuple[str, str],
+    pictures: ContributionInputs | None = None,
 ) -> None:
     """Add an evaluation to the run of a registered version; a later one of the same version takes
     its place.
@@ -30,6 +39,8 @@ def record_evaluation(
         Scores of the untouched test: probability, label, band; left_at where events have a date.
     card
         The model card as a page and as Markdown.
+    pictures
+        What signals give to the scores of the test.
     """
     import mlflow
 
@@ -51,6 +62,50 @@ def record_evaluation(
     for name, figure in figures.items():
         if figure is not None:
             tracker.log_figure(run, figure, name)
+    made, _, _ = models.description(number).partition(TESTED)
+    models.describe(number, f"{made}{TESTED}{_tested_words(evaluation)}")
+    if pictures is not None:
+        with TemporaryDirectory() as aside:
+            folder = Path(aside)
+            (folder / BEESWARM).write_bytes(pictures.beeswarm)
+            (folder / DEPENDENCE).write_bytes(pictures.dependence)
+            pictures.strongest.to_csv(folder / STRONGEST, index=False)
+            tracker.log_artifacts(run, aside, CONTRIBUTIONS)
+
+
+def _tested_words(evaluation: VersionEvaluation) -> str:
+    """What the test said, in the description of a version."""
+    figures, counts = evaluation.test.metrics, evaluation.test.counts
+    refused = ", ".join(gate.name for gate in evaluation.refusals)
+    return (
+        f"{counts.n:,} scores, {counts.events:,} with the event; AUC {figures.auc.value:.3f}"
+        f" ({figures.auc.low:.3f} to {figures.auc.high:.3f}), log loss"
+        f" {figures.log_loss.value:.4f}. Gates:"
+        f" {'all passed' if not refused else f'refused by {refused}'}."
+    )
+
+
+def recorded_pictures(models: RegisteredModel, number: str | None) -> ContributionInputs | None:
+    """What the test of a version recorded of contributions; None where it recorded nothing."""
+    import mlflow
+
+    run = None if number is None else models.run_id(number)
+    if run is None:
+        return None
+    with TemporaryDirectory() as aside:
+        try:
+            folder = Path(
+                mlflow.artifacts.download_artifacts(
+                    run_id=run, artifact_path=CONTRIBUTIONS, dst_path=aside
+                )
+            )
+            return ContributionInputs(
+                pd.read_csv(folder / STRONGEST),
+                (folder / BEESWARM).read_bytes(),
+                (folder / DEPENDENCE).read_bytes(),
+            )
+        except (OSError, mlflow.exceptions.MlflowException):
+            return None
 
 
 def _metrics(evaluation: VersionEvaluation) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """The model's own page: what it predicts, on what it was tested, how well, and where it stops."""
 
+import base64
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from models.gates import FEW_TEST_EVENTS
 from models.metrics import Estimate, MetricValues
 from models.robustness import Compared
 from pipeline.evaluations import Accuracy, VersionEvaluation
+from pipeline.reports.contributions import ContributionInputs
 from pipeline.reports.reliability import reliability_rows, reliability_svg
 from pipeline.reports.render import NO_SCRIPT, render, style
 
@@ -85,6 +87,8 @@ class ModelCardInputs:
     limits: tuple[str, ...] = ()
     waivers: tuple[str, ...] = ()
     is_of_refused: bool = False
+    contributions: ContributionInputs | None = None
+    """What signals give to the scores of the test; None: nothing is shown of it."""
     assumptions: tuple[str, ...] = ()
     """What no table can show, in sentences."""
 
@@ -103,15 +107,39 @@ def model_card(inputs: ModelCardInputs) -> tuple[str, str]:
         "limits": (*_own_limits(evaluation), *inputs.limits),
         "waivers": inputs.waivers,
         "assumptions": inputs.assumptions,
+        "contributions": inputs.contributions,
+        "strongest": (
+            []
+            if inputs.contributions is None
+            else inputs.contributions.strongest.to_dict("records")
+        ),
         "reliability_rows": tested.to_dict("records"),
         **_NOT_TESTED,
         **({} if evaluation is None else _tested(evaluation, is_of_refused=inputs.is_of_refused)),
     }
     picture = Markup(reliability_svg(tested, event="had it"))  # noqa: S704 - numbers, own words
     page = render(
-        "model_card.html.j2", style=style(), policy=NO_SCRIPT, reliability=picture, **view
+        "model_card.html.j2",
+        style=style(),
+        policy=f"{NO_SCRIPT}; img-src data:",
+        reliability=picture,
+        pictures=_pictures(inputs.contributions),
+        **view,
     )
     return page, render("model_card.md.j2", **view)
+
+
+def _pictures(contributions: ContributionInputs | None) -> list[tuple[str, str]]:
+    """Pictures of contributions as addresses that hold them, each with its words."""
+    if contributions is None:
+        return []
+    drawn = (
+        (contributions.beeswarm, contributions.beeswarm_words),
+        (contributions.dependence, contributions.dependence_words),
+    )
+    return [
+        (f"data:image/png;base64,{base64.b64encode(png).decode()}", words) for png, words in drawn
+    ]
 
 
 def _tested(evaluation: VersionEvaluation, *, is_of_refused: bool) -> dict[str, Any]:

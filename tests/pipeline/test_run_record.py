@@ -6,6 +6,7 @@ import json
 import math
 from typing import Any
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,6 +16,8 @@ from models.figures import side_by_side
 from models.metrics import Estimate
 from pipeline.jobs.evaluate import latest_evaluation
 from pipeline.jobs.prepare import load_training
+from pipeline.jobs.registry import registered_model
+from pipeline.jobs.run_record import recorded_pictures
 from pipeline.reports.hindsight import days_of_warning
 from pipeline.reports.plots import lead_time_figure, lift_figure
 from pipeline.tracking import client
@@ -50,6 +53,24 @@ def test_the_dataset_counts_all_rows(company: Company, recorded: tuple[Any, Any,
     assert dataset.digest == rows.fingerprint()[:32]
 
 
+def test_runs_versions_and_models_have_descriptions(
+    company: Company, recorded: tuple[Any, Any, Any]
+) -> None:
+    tracker, training, _ = recorded
+    models = registered_model(*company.workspace())
+    evaluation = latest_evaluation(*company.workspace())
+    assert evaluation is not None and evaluation.registered_version is not None
+    words = models.description(evaluation.registered_version)
+    rows = f"{int(training.data.metrics['rows']):,} rows"
+    assert rows in words and f"AUC {evaluation.test.metrics.auc.value:.3f}" in words
+    assert all(gate.name in words for gate in evaluation.refusals)
+    assert training.data.tags["mlflow.note.content"] == words
+    assert "the version in use" in tracker.get_registered_model(models.name).description
+
+
+PNG = b"\x89PNG"
+
+
 def test_the_run_holds_the_test_with_intervals_pictures_and_card(
     company: Company, recorded: tuple[Any, Any, Any]
 ) -> None:
@@ -78,6 +99,26 @@ def test_the_run_holds_the_test_with_intervals_pictures_and_card(
         "trials.csv",
         "facts.json",
     }
+
+
+def test_the_run_and_the_published_card_show_what_signals_give(
+    company: Company, recorded: tuple[Any, Any, Any]
+) -> None:
+    workspace, target = company.workspace()
+    evaluation = latest_evaluation(workspace, target)
+    assert evaluation is not None
+    models = registered_model(workspace, target)
+    pictures = recorded_pictures(models, evaluation.registered_version)
+    assert pictures is not None and len(pictures.strongest)
+    assert pictures.beeswarm.startswith(PNG) and pictures.dependence.startswith(PNG)
+    card = mlflow.artifacts.load_text(f"runs:/{recorded[1].info.run_id}/model_card.html")
+    first = pictures.strongest.iloc[0]
+    assert card.count('<img class="drawn" src="data:image/png;base64,') == 2
+    assert "on top: a dot for each" in card and f"<td>{first['words']}</td>" in card
+    published = (workspace.folder / "reports" / target.name / "model_card.html").read_text()
+    is_model = company.published("scores")["basis"].eq("calibrated").all()
+    assert ("What moves the score" in published) == is_model
+    assert recorded_pictures(models, None) is None
 
 
 def scores(*rows: tuple[str, str, int, str, str | None]) -> pd.DataFrame:
