@@ -548,6 +548,10 @@ _OF_SCORES = {
         "`member`, `notice` (gave notice), `lapsed` (contract over, not renewed so far), `unknown`"
         " (no score); null in runs of version 0.2 and before"
     ),
+    "without": (
+        "source that came too late, so that a model that does without it scored the account; null"
+        " otherwise"
+    ),
 }
 
 _OF_MONITOR = {

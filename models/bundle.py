@@ -9,7 +9,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,8 @@ from models.methods import logit
 from models.model import Basis, Model
 
 BUNDLE_FILE, HASH_FILE = "bundle.json", "bundle.sha256"
-MODEL, SCORECARD = "model", "scorecard"
+MODEL, SCORECARD, FALLBACK = "model", "scorecard", "fallback"
+FALLBACKS = "fallbacks"
 # What reading a file raises that is no zip, or one that is damaged, locked or packed strangely.
 _NO_PACKED_MODEL = (
     zipfile.BadZipFile,
@@ -65,6 +66,15 @@ class Bundle:
     choices: Mapping[str, Any]
     facts: Mapping[str, Any] = field(default_factory=dict)
     basis: Basis = "calibrated"
+    fallbacks: Mapping[str, Model] = field(default_factory=dict)
+    """Source -> the model that speaks where this source did not come."""
+
+    def without(self, source: str) -> "Bundle | None":
+        """This bundle with the model that does without a source; None where it has none."""
+        fallback = self.fallbacks.get(source)
+        if fallback is None or self.basis != "calibrated":
+            return None
+        return replace(self, model=fallback, fallbacks={})
 
     @property
     def published(self) -> Model:
@@ -204,13 +214,18 @@ def write_bundle(bundle: Bundle, folder: Path) -> Path:
     write_model(bundle.model, folder / MODEL)
     if bundle.scorecard is not None:
         write_model(bundle.scorecard, folder / SCORECARD)
-    state = {
+    places = {source: f"{FALLBACK}_{n}" for n, source in enumerate(sorted(bundle.fallbacks))}
+    for source, place in places.items():
+        write_model(bundle.fallbacks[source], folder / place)
+    state: dict[str, Any] = {
         "scale": bundle.scale.to_dict(),
         "choices": dict(bundle.choices),
         "facts": dict(bundle.facts),
         "basis": bundle.basis,
         "has_scorecard": bundle.scorecard is not None,
     }
+    if places:
+        state[FALLBACKS] = places
     (folder / BUNDLE_FILE).write_text(
         json.dumps(state, indent=1, sort_keys=True, default=str) + "\n"
     )
@@ -238,6 +253,9 @@ def read_bundle(folder: Path) -> Bundle:
     with as_written(folder):
         state = json.loads((folder / BUNDLE_FILE).read_text(encoding="utf-8"))
         scorecard = read_model(folder / SCORECARD) if state["has_scorecard"] else None
+        places = state.get(FALLBACKS, {})
+        if any(place not in _fallback_folders(folder) for place in places.values()):
+            raise ArtifactMismatch(f"{folder} lacks a fallback model; export it again.")
         return Bundle(
             read_model(folder / MODEL),
             scorecard,
@@ -245,7 +263,12 @@ def read_bundle(folder: Path) -> Bundle:
             state["choices"],
             state["facts"],
             state["basis"],
+            {source: read_model(folder / place) for source, place in places.items()},
         )
+
+
+def _fallback_folders(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob(f"{FALLBACK}_*") if path.is_dir())
 
 
 def pack_bundle(folder: Path, file: Path) -> Path:
@@ -314,7 +337,7 @@ def _unpack(archive: zipfile.ZipFile, file: Path, folder: Path) -> None:
 def _refuse_others(folder: Path, file: Path) -> None:
     """Refuse files that no hash speaks of: nobody wrote them, and nobody would look at them."""
     hashed = {BUNDLE_FILE, HASH_FILE}
-    for part in (MODEL, SCORECARD):
+    for part in (MODEL, SCORECARD, *_fallback_folders(folder)):
         hashes = folder / part / MODEL_HASHES
         if hashes.is_file():
             hashed |= {f"{part}/{name}" for name in (MODEL_HASHES, *json.loads(hashes.read_text()))}
@@ -328,7 +351,8 @@ def _refuse_others(folder: Path, file: Path) -> None:
 def _hash(folder: Path) -> str:
     """sha256 over the bundle's own file and the hash lists of its models."""
     digest = hashlib.sha256()
-    for name in (BUNDLE_FILE, f"{MODEL}/hashes.json", f"{SCORECARD}/hashes.json"):
+    models = (MODEL, SCORECARD, *_fallback_folders(folder))
+    for name in (BUNDLE_FILE, *(f"{model}/{MODEL_HASHES}" for model in models)):
         path = folder / name
         digest.update(name.encode() + b"\0" + (path.read_bytes() if path.is_file() else b""))
     return digest.hexdigest()

@@ -100,7 +100,7 @@ def by_age(model: Model, test: TrainingSet) -> tuple[OfAge, ...]:
         return ()
     fresh = metrics.log_losses(labels, last["age_0"].to_numpy())
     return tuple(
-        OfAge(days, _compared(labels, last[column].to_numpy(), fresh, last["account_id"]))
+        OfAge(days, compared_losses(labels, last[column].to_numpy(), fresh, last["account_id"]))
         for days, column in ages.items()
     )
 
@@ -155,7 +155,7 @@ def leading_alone(model: Model, rows: TrainingSet, plan: TrainingPlan) -> Leadin
         # Such a scorecard, of signals with declared directions, has none left.
         return None
     probability = model.probability(test.features)
-    compared = _compared(
+    compared = compared_losses(
         test.labels,
         alone.probability(taught.test.features),
         metrics.log_losses(test.labels, probability),
@@ -175,13 +175,16 @@ def _without(
 ) -> WithoutSources:
     gone = [s.column for s in model.signals if s.source in sources]
     features = test.features.assign(**dict.fromkeys(gone, np.nan))
-    compared = _compared(test.labels, model.probability(features), full, test.keys["account_id"])
+    compared = compared_losses(
+        test.labels, model.probability(features), full, test.keys["account_id"]
+    )
     return WithoutSources(sources, len(gone), compared)
 
 
-def _compared(
+def compared_losses(
     labels: "np.ndarray[Any, Any]", probability: Floats, beside: Floats, accounts: pd.Series
 ) -> Compared:
+    """Other probabilities of the rows, beside the model's log losses of each row."""
     losses = metrics.log_losses(labels, probability)
     paired = metrics.paired_difference(losses, beside, accounts, replicates=FEWER_REPLICATES)
     return Compared(

@@ -281,13 +281,24 @@ def fitted_again(
     recipe: Recipe,
     *,
     half_life_days: float | None = None,
+    target: Mapping[str, Any] | None = None,
+    with_interval: bool = False,
 ) -> Model:
     """Return the model of a recipe already chosen: folds and calibration as in `train`, nothing
     searched.
+
+    Parameters
+    ----------
+    target
+        What the model predicts, as it says later; default: nothing.
+    with_interval
+        Whether it says how sure its probabilities are.
     """
-    return _Builder(training_set, folds_of(training_set, plan), plan, {}).again(
-        recipe, half_life_days
-    )
+    builder = _Builder(training_set, folds_of(training_set, plan), plan, target or {})
+    if not with_interval:
+        return builder.again(recipe, half_life_days)
+    settings = {} if half_life_days is None else {"settings": {"half_life_days": half_life_days}}
+    return builder.build(recipe, settings, [])[0]
 
 
 def _labels_without_test(training_set: TrainingSet) -> np.ndarray[Any, np.dtype[np.int8]]:

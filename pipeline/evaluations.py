@@ -11,6 +11,7 @@ from models.calibration.prior import PriorCheck
 from models.costs import Savings
 from models.evaluation import Beside, Figures, TestFigures
 from models.fairness import SegmentCheck
+from models.fallback import FallbackCheck
 from models.figures import from_side_by_side, side_by_side
 from models.gates import Gate
 from models.robustness import LeadingAlone, OfAge, WithoutSources
@@ -191,6 +192,7 @@ class VersionEvaluation:
     under_notice: UnderNotice | None = None
     age: tuple[OfAge, ...] = ()
     without_sources: tuple[WithoutSources, ...] = ()
+    fallbacks: tuple[FallbackCheck, ...] = ()
     leading_alone: LeadingAlone | None = None
     of_table: OfTable | None = None
 
@@ -245,6 +247,7 @@ class VersionEvaluation:
             },
             "age": [_plain(each) for each in self.age],
             "without_sources": [_plain(each) for each in self.without_sources],
+            "fallbacks": [_plain(each) for each in self.fallbacks],
             "leading_alone": _plain(self.leading_alone),
         }
 
@@ -275,6 +278,7 @@ class VersionEvaluation:
             under_notice=_under_notice(kept.get("under_notice")),
             age=_parts(OfAge, kept.get("age")),
             without_sources=_parts(WithoutSources, kept.get("without_sources")),
+            fallbacks=_parts(FallbackCheck, kept.get("fallbacks")),
             leading_alone=_part(LeadingAlone, kept.get("leading_alone")),
             of_table=OfTable.from_dict(kept) if "registered_model" in kept else None,
         )

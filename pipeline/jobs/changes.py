@@ -64,7 +64,7 @@ CHANGES = (
     ("value_before", pa.float64()),
     ("words", pa.string()),
 )
-_SCORED = ["account_id", "health", "health_exact", "band", "band_reason"]
+_SCORED = ["account_id", "health", "health_exact", "band", "band_reason", "without"]
 
 
 @dataclass(frozen=True)
@@ -181,9 +181,15 @@ def _run_before(workspace: Workspace, after: PastRun) -> PastRun:
 
 def _side(workspace: Workspace, target: Target, run: PastRun) -> _Side:
     mine = [("run_id", "=", run.run_id)]
-    scores = workspace.store.read("scores", columns=_SCORED, filters=mine).sort_values(
-        "account_id", ignore_index=True
-    )
+    kept = set(workspace.store.columns("scores"))
+    scores = workspace.store.read(
+        "scores", columns=[name for name in _SCORED if name in kept], filters=mine
+    ).sort_values("account_id", ignore_index=True)
+    if "without" in scores:
+        # A model that does without a source made these scores; the run's own has none of them.
+        other = scores.pop("without")
+        scores.loc[other.notna(), ["health", "health_exact"]] = np.nan
+        scores["band_reason"] = scores["band_reason"].where(other.isna(), "scored without " + other)
     features = workspace.store.read(f"features_scored_{target.name}", filters=mine)
     bundle = past_bundle(workspace, target, run)
     rows = features.set_index("account_id")[bundle.published.columns].astype("float64").sort_index()

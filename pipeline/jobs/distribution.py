@@ -13,6 +13,8 @@ from pipeline.storage import Store
 
 CHANCES = ("probability_at_decision", "probability")
 """What two runs on different scales have in common, the one that health reads first."""
+WITHOUT = "without"
+"""Column of the source that a score does without."""
 
 
 def shift_since(
@@ -27,14 +29,29 @@ def shift_since(
     if previous is None or previous["basis"] != run["basis"]:
         return None
     kept = store.columns("scores")
-    columns = ["account_id", "health_exact", "band", *(name for name in CHANCES if name in kept)]
+    columns = ["account_id", "health_exact", "band"]
+    columns += [name for name in (*CHANCES, WITHOUT) if name in kept]
     before = store.read("scores", filters=[("run_id", "=", previous["run_id"])], columns=columns)
+    before, scores = _by_the_same_model(before, scores)
     if previous["scale_version"] == run["scale_version"]:
         return score_shift(before, scores)
     for chance in CHANCES:
         if all(rows.get(chance, pd.Series(dtype=float)).notna().any() for rows in (before, scores)):
             return score_shift(before, scores, chance)
     return None
+
+
+def _by_the_same_model(before: pd.DataFrame, now: pd.DataFrame) -> tuple[pd.DataFrame, ...]:
+    """Both without the accounts for which, in either run, a model spoke that does without a source:
+    that their scores moved is known, and why.
+    """
+    others = {
+        account
+        for rows in (before, now)
+        if WITHOUT in rows
+        for account in rows["account_id"][rows[WITHOUT].notna()]
+    }
+    return tuple(rows[~rows["account_id"].isin(others)] for rows in (before, now))
 
 
 def refuse_shift(

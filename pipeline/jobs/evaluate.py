@@ -17,6 +17,7 @@ from models.calibration.prior import PriorCheck, check_prior
 from models.dataset import TrainingSet
 from models.evaluation import evaluate
 from models.fairness import SegmentCheck, by_segment
+from models.fallback import check_fallbacks
 from models.gates import LOOK, Gate, fair, gates, stable, told_apart, untouched
 from models.health import band_table, decided
 from models.leakage import LeakFinding, suspects
@@ -96,6 +97,7 @@ def evaluate_target(workspace: Workspace, target: Target) -> VersionEvaluation:
         under_notice=beside_notice(workspace, target, bundle.model, test, features, labels),
         age=by_age(bundle.model, test),
         without_sources=without_sources(bundle.model, test),
+        fallbacks=check_fallbacks(bundle.model, bundle.fallbacks, candidate.baselines, rows),
         leading_alone=leading_alone(bundle.model, rows, task.plan),
     )
     tested = backtest(bundle, judged.scored, test, labels)

@@ -201,6 +201,7 @@ def explain_accounts(
     ask_model: bool = False,
 ) -> Iterator[Explained]:
     """What was published of several accounts of a run, by their ids; every table is read once."""
+    run = published_run(workspace.store, target.name, as_of)
     people = published_rows(workspace, target, "portfolio", as_of).set_index("account_id")
     scores = published_rows(workspace, target, "scores", as_of).set_index("account_id", drop=False)
     run_id, day = str(scores["run_id"].iloc[0]), scores["as_of"].iloc[0]
@@ -210,7 +211,7 @@ def explain_accounts(
     actions = _open_actions(workspace, accounts, day)
     trajectories = account_trajectories(workspace, run_id, accounts)
     ranges = (
-        published_ranges(workspace, target, str(scores["model_version"].iloc[0]))
+        published_ranges(workspace, target, str(run["model_version"]))
         if (scores["basis"] == "calibrated").any()
         else ()
     )

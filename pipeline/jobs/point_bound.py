@@ -70,11 +70,39 @@ def check_bound(
         bundle = past_bundle(workspace, target, run)
     except NotFound as gone:
         return BoundCheck(str(run.row["basis"]), not_checked=str(gone))
+    share, compared = 0.0, 0
+    for each, accounts in _by_bundle(bundle, scores):
+        of_these, count = _largest_share(workspace, target, run, each, accounts, drivers)
+        share, compared = max(share, of_these), compared + count
+    return BoundCheck(bundle.basis, _slope(bundle), compared, share)
+
+
+def _by_bundle(bundle: Bundle, scores: pd.DataFrame) -> Iterator[tuple[Bundle, "pd.Series[str]"]]:
+    """Accounts by the model that scored them: the one in use, or the one that does without a
+    source.
+    """
+    without = scores["without"] if "without" in scores else pd.Series(None, index=scores.index)
+    yield bundle, scores["account_id"][without.isna()]
+    for source, rows in scores.groupby(without):
+        fallback = bundle.without(str(source))
+        if fallback is not None:
+            yield fallback, rows["account_id"]
+
+
+def _largest_share(
+    workspace: Workspace,
+    target: Target,
+    run: PastRun,
+    bundle: Bundle,
+    accounts: "pd.Series[str]",
+    drivers: pd.DataFrame,
+) -> tuple[float, int]:
+    """Largest share of its bound that a driver of these accounts uses, and how many were
+    compared.
+    """
     slope = _slope(bundle)
     share, compared = 0.0, 0
-    for features in _features(
-        workspace, target, run, scores["account_id"], bundle.published.columns
-    ):
+    for features in _features(workspace, target, run, accounts, bundle.published.columns):
         mine = drivers[drivers["account_id"].isin(features.index)].reset_index(drop=True)
         phi, missed = _driver_contributions(bundle, features, mine)
         allowed = slope * missed + ROUNDING
@@ -93,7 +121,7 @@ def check_bound(
             share, float((mine["points"].abs().to_numpy()[counts] / bound[counts]).max(initial=0.0))
         )
         compared += len(mine)
-    return BoundCheck(bundle.basis, slope, compared, share)
+    return share, compared
 
 
 def _slope(bundle: Bundle) -> float:

@@ -16,9 +16,16 @@ from models.dataset import TrainingSet
 from models.evaluation import evaluate
 from models.gates import gates
 from models.metrics import log_loss
+from models.model import Model
 from pipeline.config.schema import Target
 from pipeline.evaluations import VersionEvaluation
-from pipeline.jobs.evaluate import backtest, keep_evaluation, level_check, points_gate
+from pipeline.jobs.evaluate import (
+    backtest,
+    keep_evaluation,
+    latest_evaluation,
+    level_check,
+    points_gate,
+)
 from pipeline.jobs.in_use import compare, fed_its_own, in_use_gate, target_in_use
 from pipeline.jobs.prepare import load_training
 from pipeline.jobs.registry import Version, load_version, need_version, register, registered_model
@@ -103,6 +110,9 @@ def recalibrate_target(
     if candidate and _anchors_are_free(workspace, target):
         moved = replace(moved, scale=bundle.scale.moved(check.shift))
     evaluation = _judged(workspace, target, moved, source, newest)
+    tested = latest_evaluation(workspace, target, bundle.model_version)
+    if tested is not None:
+        evaluation = replace(evaluation, fallbacks=tested.fallbacks)
     if candidate:
         _require(evaluation, moved, newest)
     models = registered_model(workspace, target)
@@ -230,4 +240,23 @@ def _with(bundle: Bundle, calibrator: Platt, check: PriorCheck) -> Bundle:
         # What moved the level of chances moved that of decisions as well.
         decision=None if decision is None else decision.moved(check.shift),
     )
-    return replace(bundle, model=model, facts=facts)
+    return replace(
+        bundle,
+        model=model,
+        facts=facts,
+        # The level of the business is no other where a source did not come.
+        fallbacks={
+            source: _at_newer_level(fallback, check)
+            for source, fallback in bundle.fallbacks.items()
+        },
+    )
+
+
+def _at_newer_level(fallback: Model, check: PriorCheck) -> Model:
+    calibrator, decision = fallback.calibrator, fallback.decision
+    assert calibrator is not None
+    return replace(
+        fallback,
+        calibrator=corrected(calibrator, check),
+        decision=None if decision is None else decision.moved(check.shift),
+    )

@@ -304,6 +304,7 @@ def _portfolio_inputs(
         names=_former_names(workspace),
         limits=(
             *leader_limits(published.bundle),
+            *_scored_without(published.scores),
             *(f"The bands fit badly: {each}" for each in published.scale_problems),
         ),
         ranges=promises(tested, edges=edges),
@@ -314,6 +315,17 @@ def _portfolio_inputs(
         level_in_test="" if prior is None else prior.warning(TARGET_WORDS[target.kind].past) or "",
         fallen=fallen_accounts(workspace, target, published),
     )
+
+
+def _scored_without(scores: pd.DataFrame) -> Iterator[str]:
+    """How many accounts a model that does without a source speaks for."""
+    if "without" in scores:
+        for source, n in scores["without"].value_counts().items():
+            who = "1 account was" if n == 1 else f"{n:,} accounts were"
+            yield (
+                f"{who} scored without {str(source).replace('_', ' ')}, which came too late, by a"
+                " model of its own that reads the other sources."
+            )
 
 
 def write_changes_page(workspace: Workspace, target: Target, changes: ScoreChanges) -> Path:

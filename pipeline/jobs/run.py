@@ -415,6 +415,8 @@ def tell_score(say: Say, published: PublishedRun) -> None:
         f" {int(bands.get('unknown', 0)):,} could not be; {', '.join(changes)}"
         + (" (change since the last run)" if before else ""),
     )
+    for source, n in published.scores["without"].value_counts().items():
+        say("note", f"{n:,} accounts were scored by the model that does without {source}")
     stale = [s.source for s in published.freshness if s.problem]
     if published.shift is not None:
         say(

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -18,7 +17,7 @@ from features.definition import Signal
 from features.errors import ChurnError, ConfigError, GateRefused, StoreError
 from features.naming import facts_table
 from features.windows import day_number
-from models.bundle import Bundle, Scored, base_of, base_probability, score
+from models.bundle import Bundle, Scored, base_probability, score
 from models.drivers import OTHER_CUSTOMERS, OTHERS, account_reasons, driver_table
 from models.health import reads_decisions, scale_problems
 from models.health.proposal import FEWEST_IN_PORTFOLIO
@@ -31,6 +30,7 @@ from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection
 from pipeline.jobs.distribution import refuse_shift, shift_since
 from pipeline.jobs.driver_rows import DRIVERS
+from pipeline.jobs.evaluate import latest_evaluation
 from pipeline.jobs.features import BEFORE_DAYS, build_scoring, data_until, latest_anchored_date
 from pipeline.jobs.freshness import SourceState, covered_shares, freshness
 from pipeline.jobs.old_models import drop_old_versions
@@ -79,6 +79,7 @@ SCORES = (
     ("band", pa.string()),
     ("band_reason", pa.string()),
     ("state", pa.string()),
+    ("without", pa.string()),
     ("base_points", pa.float64()),
     ("base_displayed", pa.int64()),
     ("model_version", pa.string()),
@@ -153,7 +154,8 @@ def score_target(
     Parameters
     ----------
     allow_stale
-        Source -> reason; its accounts are published as unknown instead of refusing the run.
+        Source -> reason; accounts that rest on it are scored by the model without it, where one
+        passed the gates, else published as unknown, instead of refusing the run.
     bundle
         The model to score with; default: the one in use.
     accept_shift
@@ -196,11 +198,17 @@ def score_target(
     ).df()
     rows = scoring_rows(connection, bundle.published.columns, day)
     unknown = _of_unseen_terms(workspace, connection, staged, target, bundle, day)
-    unknown |= of_lost_rows(staged) | _unknown_accounts(connection, staged, accepted, day)
+    unknown |= of_lost_rows(staged)
+    resting = _accounts_resting_on(connection, staged, accepted, day)
+    fallback = _fallback(workspace, target, bundle, accepted)
+    if fallback is None:
+        unknown |= {account: f"stale: {source}" for account, source in resting.items()}
     # Said by the cards of today: those of an older model give the same values in older words.
     cards = {signal.column: signal for signal in built.signals}
     signals = tuple(cards[column] for column in bundle.published.columns)
     scoring = _Scoring(bundle, signals, rows, unknown, workspace.project.currency)
+    if fallback is not None and resting.keys() - unknown.keys():
+        scoring.speak_without(fallback, frozenset(resting.keys() - unknown.keys()), *accepted)
     begins("score")
     people = portfolio(workspace, connection, staged, target, day, snapshots["account_id"])
     published = _publish(
@@ -244,18 +252,34 @@ def _refuse_stale(states: Sequence[SourceState], accepted: Mapping[str, str]) ->
         raise GateRefused(
             f"stale sources: {' '.join(problems)} Nothing was published; readers keep the run"
             " before. Load newer rows and run `tenure run`, or accept with --allow-stale"
-            f" {names.split(', ')[0]} --reason TEXT: accounts that rest on it are then published as"
-            " unknown."
+            f" {names.split(', ')[0]} --reason TEXT: accounts that rest on it are then scored by a"
+            " model that does without it, or published as unknown where there is none."
         )
 
 
-def _unknown_accounts(
+def _fallback(
+    workspace: Workspace, target: Target, bundle: Bundle, accepted: Mapping[str, str]
+) -> Bundle | None:
+    """What speaks for accounts that rest on the one source accepted as stale: a model without it
+    that passed the gates; None where there is none.
+    """
+    if len(accepted) != 1:
+        return None
+    (source,) = accepted
+    evaluation = latest_evaluation(workspace, target, bundle.model_version)
+    passed = evaluation is not None and any(
+        each.source == source and not each.refused for each in evaluation.fallbacks
+    )
+    return bundle.without(source) if passed else None
+
+
+def _accounts_resting_on(
     connection: Connection,
     staged: Mapping[str, StagedSource],
     accepted: Mapping[str, str],
     day: date,
 ) -> dict[str, str]:
-    """Accounts whose score would rest on a source accepted as stale, with the reason."""
+    """Accounts whose score would rest on a source accepted as stale, with the source."""
     found: dict[str, str] = {}
     for name in accepted:
         source = staged[name]
@@ -264,7 +288,7 @@ def _unknown_accounts(
         for (account,) in connection.execute(
             f"select distinct account_id from {facts_table(name)} {recent}"
         ).fetchall():
-            found.setdefault(account, f"stale: {name}")
+            found.setdefault(account, name)
     return found
 
 
@@ -313,43 +337,72 @@ class _Scoring:
         unknown: Mapping[str, str],
         currency: str,
     ) -> None:
-        self.bundle, self.signals, self.rows = bundle, signals, rows
+        self.bundle, self.rows = bundle, rows
+        self.cards = {signal.column: signal for signal in signals}
         self.unknown, self.currency = unknown, currency
         self.scores: list[pd.DataFrame] = []
         self.reasons: list[pd.DataFrame] = []
         self.why: list[pd.DataFrame] = []
         self.error: ChurnError | None = None
+        self.fallback: Bundle | None = None
+        self.resting: frozenset[str] = frozenset()
+        self.without = ""
+
+    def speak_without(self, fallback: Bundle, resting: frozenset[str], source: str) -> None:
+        """Have a model that does without a source score the accounts that rest on it."""
+        self.fallback, self.resting, self.without = fallback, resting, source
 
     def drivers(self, common: Mapping[str, Any]) -> Iterator[pa.RecordBatch]:
         """Drivers of all accounts that have a score, as published rows."""
-        model = self.bundle.published
-        references = model.reference_values
         for every, every_before in self.rows.chunks():
             has_score = every.notna().any(axis=1) & ~every.index.isin(list(self.unknown))
-            now, before = every[has_score], every_before[has_score]
-            scored: Scored = score(self.bundle, now)
-            drivers = driver_table(
-                list(now.index),
-                now.reset_index(drop=True),
-                before.reset_index(drop=True),
-                scored.points,
-                self.signals,
-                references,
-                scored.table["health"].to_numpy(),
-                scored.base_displayed,
-                before_days=BEFORE_DAYS,
-                currency=self.currency,
-                others=OTHER_CUSTOMERS if self.bundle.scale.good_event else OTHERS,
-                twins=self.bundle.twins,
-            )
-            self.scores.append(scored.table)
-            self.why.append(account_reasons(drivers))
-            self.reasons.append(
-                largest_reasons(drivers, good_event=self.bundle.scale.good_event).drop(
-                    columns="place"
+            rests = every.index.isin(list(self.resting))
+            parts: list[tuple[Bundle, str | None, pd.Series[bool]]] = [
+                (self.bundle, None, has_score & ~rests)
+            ]
+            if self.fallback is not None:
+                parts.append((self.fallback, self.without, has_score & rests))
+            for bundle, without, mine in parts:
+                if self.fallback is not None and not mine.any():
+                    continue
+                scored, drivers = self._explained(bundle, every[mine], every_before[mine])
+                self.scores.append(
+                    scored.table.assign(
+                        **_made_by(bundle),
+                        base_points=scored.base,
+                        base_displayed=scored.base_displayed,
+                        without=without,
+                    )
                 )
-            )
-            yield from published_table(drivers.assign(**common), DRIVERS).to_batches()
+                self.why.append(account_reasons(drivers))
+                self.reasons.append(
+                    largest_reasons(drivers, good_event=bundle.scale.good_event).drop(
+                        columns="place"
+                    )
+                )
+                yield from published_table(drivers.assign(**common), DRIVERS).to_batches()
+
+    def _explained(
+        self, bundle: Bundle, now: pd.DataFrame, before: pd.DataFrame
+    ) -> tuple[Scored, pd.DataFrame]:
+        """Scores of some accounts by a model, and their drivers."""
+        columns = list(bundle.published.columns)
+        scored = score(bundle, now)
+        drivers = driver_table(
+            list(now.index),
+            now[columns].reset_index(drop=True),
+            before[columns].reset_index(drop=True),
+            scored.points,
+            [self.cards[column] for column in columns],
+            bundle.published.reference_values,
+            scored.table["health"].to_numpy(),
+            scored.base_displayed,
+            before_days=BEFORE_DAYS,
+            currency=self.currency,
+            others=OTHER_CUSTOMERS if bundle.scale.good_event else OTHERS,
+            twins=bundle.twins,
+        )
+        return scored, drivers
 
     def stream(self, common: Mapping[str, Any]) -> pa.RecordBatchReader:
         """The drivers as a stream; an error of ours that stops it is kept, since the store would
@@ -377,6 +430,13 @@ class _Scoring:
         scores.loc[leaving, "band"] = "leaving"
         scores.loc[scores["band"] == "unknown", "state"] = "unknown"
         return scores.reset_index()
+
+
+def _made_by(bundle: Bundle) -> dict[str, str]:
+    return {
+        "model_version": bundle.model_version,
+        "calibrator_version": bundle.calibrator_version,
+    }
 
 
 def run_id_of(
@@ -450,22 +510,17 @@ def _publish(
         if scoring.error is not None:
             raise scoring.error from None
         raise
-    base_points, base_displayed = base_of(bundle)
     scores = scoring.published_scores(snapshots).assign(
         **common,
         basis=bundle.basis,
-        base_points=base_points,
-        base_displayed=base_displayed,
-        model_version=bundle.model_version,
-        calibrator_version=bundle.calibrator_version,
         scale_version=bundle.scale.version,
         scored_at=workspace.now,
     )
+    for name, version in _made_by(bundle).items():
+        scores[name] = scores[name].fillna(version)  # of accounts without a score
     if bundle.published.decision is not None:
         ends = people.set_index("account_id")["renewal_date"]
         scores["decides_on"] = scores["account_id"].map(ends)
-    no_health = scores["health_exact"].isna()
-    scores.loc[no_health, ["base_points", "base_displayed"]] = np.nan
     counts = {str(k): int(v) for k, v in scores["band"].value_counts().items()}
     versions = {
         "run_id": run_id,

@@ -16,6 +16,7 @@ from models.bundle import Bundle, base_probability
 from models.cohorts import cohort_signals, with_cohorts
 from models.dataset import TrainingSet
 from models.drivers import find_twins
+from models.fallback import fit_fallbacks
 from models.health import ScaleProposal, propose_scale, scale_from_anchors, scale_problems
 from models.health.proposal import FEWEST_IN_PORTFOLIO
 from models.health.scale import Scale
@@ -38,7 +39,13 @@ from pipeline.jobs.registry import RegisteredModel, Version, register, registere
 from pipeline.jobs.search import searching
 from pipeline.libraries import library_versions
 from pipeline.tracking import CHALLENGER, CHAMPION
-from pipeline.workspace import Workspace, describe_target, target_rule
+from pipeline.workspace import (
+    Workspace,
+    describe_target,
+    label_source,
+    population_source,
+    target_rule,
+)
 
 INPUTS = "inputs"
 """The fact of a version that says what it was made of."""
@@ -137,7 +144,7 @@ def train_target(workspace: Workspace, target: Target) -> Trained:
         When a signal nearly tells the label alone.
     """
     rows, feature_set, _ = load_training(workspace, target)
-    return _train(workspace, learning_task(workspace, target), rows, feature_set)
+    return _train(workspace, target, learning_task(workspace, target), rows, feature_set)
 
 
 def train_if_changed(workspace: Workspace, target: Target) -> Trained | Version:
@@ -151,7 +158,7 @@ def train_if_changed(workspace: Workspace, target: Target) -> Trained | Version:
         task, rows, feature_set
     ):
         return candidate
-    return _train(workspace, task, rows, feature_set)
+    return _train(workspace, target, task, rows, feature_set)
 
 
 def _inputs(task: LearningTask, rows: TrainingSet, feature_set: FeatureSet) -> str:
@@ -174,7 +181,11 @@ def _inputs(task: LearningTask, rows: TrainingSet, feature_set: FeatureSet) -> s
 
 
 def _train(
-    workspace: Workspace, task: LearningTask, rows: TrainingSet, feature_set: FeatureSet
+    workspace: Workspace,
+    target: Target,
+    task: LearningTask,
+    rows: TrainingSet,
+    feature_set: FeatureSet,
 ) -> Trained:
     learned = learn(task, rows, target_in_use(task.models.load(CHAMPION), rows.test))
     facts = {
@@ -185,7 +196,9 @@ def _train(
         "currency": workspace.project.currency,
         INPUTS: _inputs(task, rows, feature_set),
     }
-    return register_learned(task, learned, rows, feature_set.choices, facts)
+    needed = {label_source(workspace, target), population_source(workspace, target)[1]}
+    fallbacks = fit_fallbacks(learned.result.model, rows, task.plan, needed)
+    return register_learned(task, learned, rows, feature_set.choices, facts, fallbacks)
 
 
 def learn(
@@ -220,6 +233,7 @@ def register_learned(
     rows: TrainingSet,
     choices: Mapping[str, Any],
     facts: Mapping[str, Any],
+    fallbacks: Mapping[str, Model] | None = None,
 ) -> Trained:
     """Bundle what was learned with the frozen choices of its signals, and register it as the
     candidate.
@@ -238,6 +252,7 @@ def register_learned(
             ),
             **facts,
         },
+        fallbacks=fallbacks or {},
     )
     number = register(
         task.models,

@@ -156,6 +156,12 @@ def open_action_lines(actions: Sequence[Mapping[str, Any]]) -> list[str]:
 def foot_lines(explained: Explained) -> list[str]:
     """What the marks of the drivers mean: sure or not, lagging, counted as one."""
     drivers, lines = explained.drivers, []
+    without = explained.score.get("without")
+    if isinstance(without, str):
+        lines.append(
+            f"scored without {without.replace('_', ' ')}, which came too late: by a model of its"
+            " own that reads the other sources and passed the same gates"
+        )
     if keeps_one_sentence(drivers):
         lines.append(SCORE_AGAIN)
     listed = drivers[(drivers["driver"] != REST) & (drivers["points_displayed"] != 0)]

@@ -247,6 +247,14 @@ def absence_rows(evaluation: VersionEvaluation) -> list[dict[str, str]]:
         _cost_row("without " + ", ".join(each.without).replace("_", " "), each.compared)
         for each in evaluation.without_sources
     ]
+    rows += [
+        _cost_row(
+            f"without {each.source.replace('_', ' ')}, by a model of its own"
+            + (" (not used: it did not pass)" if each.refused else ""),
+            each.compared,
+        )
+        for each in evaluation.fallbacks
+    ]
     leading = evaluation.leading_alone
     if leading is not None:
         rows.append(

@@ -281,7 +281,7 @@ def test_killed_process_leaves_the_old_run_and_no_lock(
 # --------------------------------------------------------------------------------------
 
 
-def test_stale_feed_refuses_then_marks_its_accounts_unknown(
+def test_stale_feed_refuses_then_a_model_without_it_speaks_for_its_accounts(
     company: Company, company_copy: Company, tenure: Command
 ) -> None:
     usage = company_copy.table("usage_events")
@@ -312,9 +312,40 @@ def test_stale_feed_refuses_then_marks_its_accounts_unknown(
         "outage of the feed",
     )
     assert accepted.code == 0, accepted.err
+    assert "accounts were scored by the model that does without usage_events" in accepted.out
+    scores = company_copy.published("scores")
+    spoken = scores[scores["without"] == "usage_events"]
+    others = scores[scores["without"].isna()]
+    assert len(spoken) > 50 and spoken["health"].notna().sum() == len(spoken)
+    assert len(set(spoken["model_version"])) == 1
+    assert not set(spoken["model_version"]) & set(others["model_version"])
+    assert tenure("verify", "--project", company_copy.folder).code == 0  # the points add up
+    shown = company_copy.published("drivers").merge(spoken[["account_id"]])
+    assert shown["driver"].nunique() > 5
+    assert not shown["signal"].fillna("").str.startswith("active_days").any()
+    account = spoken["account_id"].iloc[0]
+    page = tenure("explain", account, "--project", company_copy.folder)
+    assert "scored without usage events, which came too late" in page.out
+    portfolio = (company_copy.folder / "reports" / "churn_90d" / "portfolio.html").read_text()
+    assert "accounts were scored without usage events" in portfolio
+    workspace, _ = company_copy.workspace()
+    assert "outage of the feed" in workspace.store.read("runs")["note"].dropna().iloc[-1]
+
+
+def test_stale_feed_without_a_fallback_marks_its_accounts_unknown(
+    company_copy: Company, tenure: Command
+) -> None:
+    """Two feeds at once: no model does without both."""
+    accepted = tenure(
+        *("score", "--project", company_copy.folder, "--reason", "outage of the feed"),
+        *("--allow-stale", "usage_events", "--allow-stale", "touchpoints"),
+    )
+    assert accepted.code == 0, accepted.err
     scores = company_copy.published("scores")
     unknown = scores[scores["band"] == "unknown"]
-    assert len(unknown) > 50 and set(unknown["band_reason"]) == {"stale: usage_events"}
+    assert len(unknown) > 50
+    assert "stale: usage_events" in set(unknown["band_reason"])
+    assert all(each.startswith("stale: ") for each in unknown["band_reason"])
     assert unknown[["health", "health_exact", "probability", "base_points"]].isna().all(axis=None)
     assert not set(company_copy.published("drivers")["account_id"]) & set(unknown["account_id"])
     workspace, _ = company_copy.workspace()
@@ -347,7 +378,8 @@ def test_emptied_source_keeps_the_previous_result(
         "outage of the feed",
     )
     assert accepted.code == 0, accepted.err
-    assert "stale: usage_events" in set(company_copy.published("scores")["band_reason"].dropna())
+    scores = company_copy.published("scores")
+    assert (scores["without"] == "usage_events").sum() > 50
 
 
 def test_features_built_halfway_are_not_trained_on(
