@@ -1,7 +1,7 @@
 """Judge the newest candidate on the untouched test, beside the baselines and the model in use."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from models.fallback import check_fallbacks
 from models.gates import LOOK, Gate, fair, gates, stable, told_apart, untouched
 from models.health import band_table, decided
 from models.leakage import LeakFinding, suspects
+from models.model import Model
 from models.robustness import by_age, leading_alone, without_sources
 from models.training import baselines_of
 from pipeline.config.schema import Target
@@ -50,10 +51,13 @@ from pipeline.workspace import Workspace
 
 @dataclass(frozen=True, eq=False)
 class JudgedCandidate:
-    """What the untouched test said of a candidate, and the scores of its rows."""
+    """What the untouched test said of a candidate, the scores of its rows, and the models it was
+    compared with.
+    """
 
     evaluation: VersionEvaluation
     scored: Scored
+    baselines: Mapping[str, Model]
 
 
 def evaluate_target(workspace: Workspace, target: Target) -> VersionEvaluation:
@@ -97,7 +101,7 @@ def evaluate_target(workspace: Workspace, target: Target) -> VersionEvaluation:
         under_notice=beside_notice(workspace, target, bundle.model, test, features, labels),
         age=by_age(bundle.model, test),
         without_sources=without_sources(bundle.model, test),
-        fallbacks=check_fallbacks(bundle.model, bundle.fallbacks, candidate.baselines, rows),
+        fallbacks=check_fallbacks(bundle.model, bundle.fallbacks, judged.baselines, rows),
         leading_alone=leading_alone(bundle.model, rows, task.plan),
     )
     tested = backtest(bundle, judged.scored, test, labels)
@@ -182,7 +186,7 @@ def judge(
         bands=band_rates(shown["label"].to_numpy(), shown["band"].tolist(), shown["account_id"]),
         stability=Stability(changed, noise, task.band_change_budget),
     )
-    return JudgedCandidate(evaluation, scored)
+    return JudgedCandidate(evaluation, scored, baselines)
 
 
 def _tested_bands(bundle: Bundle, scored: Scored, test: TrainingSet) -> pd.DataFrame:
