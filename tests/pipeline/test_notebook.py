@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from small_company import Company
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted((ROOT / "notebooks").glob("*.py"))
@@ -13,7 +14,9 @@ SOURCES = sorted((ROOT / "notebooks").glob("*.py"))
 
 @pytest.mark.slow
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
-def test_notebook_runs(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_notebook_runs(
+    source: Path, company_copy: Company, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     jupytext = pytest.importorskip("jupytext", reason="jupytext makes the notebook from its source")
     nbclient = pytest.importorskip("nbclient", reason="nbclient runs the notebook")
     # The kernel is another process: it needs the packages on its path, and keeps its files to
@@ -23,6 +26,8 @@ def test_notebook_runs(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
         os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
     )
     monkeypatch.setenv("TMPDIR", str(tmp_path))
+    # In the place of what `make demo` leaves.
+    monkeypatch.setenv("TENURE_PROJECT", str(company_copy.folder))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     notebook = jupytext.read(source)
     jupytext.write(notebook, tmp_path / f"{source.stem}.ipynb")
