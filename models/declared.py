@@ -11,6 +11,16 @@ CLUSTERS = 6
 """Behavioural groups of the method `clusters`."""
 MODEL_SHARE = 0.5
 """The model's share of the hybrid, in log-odds."""
+CountedName = Literal["actions", "rules", "weighted_average", "usage_score", "four_indicators"]
+"""Counted scores that can be published."""
+COUNTED_IN_WORDS: dict[str, str] = {
+    "actions": "points for actions",
+    "rules": "rules",
+    "weighted_average": "a weighted average of signals",
+    "usage_score": "frequency, breadth and depth of use",
+    "four_indicators": "four indicators",
+    "clusters": "the group of accounts that behave alike",
+}
 
 
 @dataclass(frozen=True)

@@ -212,13 +212,15 @@ class Model:
         return np.asarray(base + points.sum(axis=1), dtype=np.float64)
 
     def scorecard_points(self, features: pd.DataFrame) -> tuple[float, Floats]:
-        """Return base (50) and points per signal of a scorecard; they add to its health exactly."""
+        """Return base (50) and points per signal of a scorecard, or of another score that is
+        counted; they add to its health exactly, as long as that lies in 0-100.
+        """
         method: Any = self.members[0].method
-        if self.basis != "scorecard" or method.name != "scorecard":
+        if self.basis != "scorecard" or not hasattr(method, "counted"):
             raise ContractError(
                 "only a scorecard has points of its own; a calibrated model needs a health scale."
             )
-        base, points = method.points(self._frame(features))
+        base, points = method.counted(self._frame(features))
         return float(base), points
 
     def _frame(self, features: pd.DataFrame) -> pd.DataFrame:

@@ -9,6 +9,8 @@ from dataclasses import fields, is_dataclass
 from datetime import datetime
 from typing import Any
 
+from models.counted import CountedScore
+from models.declared import COUNTED_IN_WORDS
 from models.intervals import FEWEST_ACCOUNTS
 from models.target_words import TargetWords
 from pipeline.chain import LedgerCheck
@@ -204,6 +206,27 @@ def explained_text(explained: Explained, horizon_days: int | None, verb: str) ->
     lines.append(_waterfall(explained))
     lines += [Text(line, style="dim") for line in foot_lines(explained)]
     return lines
+
+
+def counted_lines(who: Mapping[str, Any], score: CountedScore) -> list[Any]:
+    """Rich renderables of an account's counted score: the sum, and what it is made of."""
+    from rich.table import Table
+    from rich.text import Text
+
+    words = COUNTED_IN_WORDS.get(score.method, score.method)
+    lines: list[Any] = [
+        Text(f"{who['name']}  ({who['account_id']})  as of {who['as_of']:%Y-%m-%d}", style="bold")
+    ]
+    if score.score is not None:
+        lines.append(Text(f"{score.score:.0f} of 100, counted from {words}"))
+        lines.append(Text(f"every account starts at {score.base:g}"))
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for line in score.lines:
+        number = "" if line.points is None else f"{line.points:+.4g}"
+        table.add_row(Text(number), Text(line.name), Text(line.said, style="dim"))
+    if not score.lines:
+        lines.append(Text("nothing that counts holds for this account"))
+    return [*lines, table]
 
 
 def _waterfall(explained: Explained) -> Any:

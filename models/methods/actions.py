@@ -15,7 +15,7 @@ from features.errors import ContractError
 from models.declared import Action, Rule
 from models.methods.base import Floats, MethodState
 from models.methods.recency import recency_signals
-from models.methods.scorecard import MARGIN_PER_POINT, choose_indicators
+from models.methods.scorecard import MARGIN_PER_POINT, NEUTRAL, choose_indicators
 
 POINTS = 10
 """Points of a proposed action."""
@@ -95,6 +95,14 @@ class Actions:
             }
         )
 
+    def counted(self, features: pd.DataFrame) -> tuple[float, Floats]:
+        """Return the base (50) and each signal's points, shape (n_rows, n_signals)."""
+        points = self.points(features)
+        own = np.zeros((len(features), len(self.columns_)))
+        for number, action in enumerate(self.actions_):
+            own[:, self.columns_.index(action.signal)] += points[:, number]
+        return NEUTRAL, own
+
     def margin(self, features: pd.DataFrame) -> Floats:
         """Return a ranking on the log-odds side: many points are a low margin (reversed for good
         events).
@@ -104,11 +112,8 @@ class Actions:
 
     def contributions(self, features: pd.DataFrame) -> tuple[float, Floats]:
         """Return 0 and each signal's points turned into margin."""
-        points = self.points(features)
-        phi = np.zeros((len(features), len(self.columns_)))
-        for number, action in enumerate(self.actions_):
-            phi[:, self.columns_.index(action.signal)] += points[:, number]
-        return 0.0, phi * (MARGIN_PER_POINT if self.is_event_good else -MARGIN_PER_POINT)
+        _, points = self.counted(features)
+        return 0.0, points * (MARGIN_PER_POINT if self.is_event_good else -MARGIN_PER_POINT)
 
     def _values(self, features: pd.DataFrame, column: str) -> Floats:
         return features.iloc[:, self.columns_.index(column)].to_numpy(dtype=np.float64)

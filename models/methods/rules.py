@@ -15,7 +15,7 @@ from features.errors import ContractError
 from models.declared import Condition, Match, Rule
 from models.methods.actions import require_signals, require_sound
 from models.methods.base import Floats, MethodState
-from models.methods.scorecard import MARGIN_PER_POINT, choose_indicators
+from models.methods.scorecard import MARGIN_PER_POINT, NEUTRAL, choose_indicators
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,19 @@ class Rules:
         points = np.array([rule.points for rule in self.rules_], dtype=np.int64)
         return np.asarray(self.fired(features) @ points, dtype=np.int64)
 
+    def counted(self, features: pd.DataFrame) -> tuple[float, Floats]:
+        """Return the base (50) and each signal's points, shape (n_rows, n_signals); a rule's points
+        are shared equally by its conditions.
+        """
+        fired = self.fired(features)
+        points = np.zeros((len(features), len(self.columns_)))
+        for number, rule in enumerate(self.rules_):
+            for condition in rule.when:
+                points[:, self.columns_.index(condition.signal)] += fired[:, number] * (
+                    rule.points / len(rule.when)
+                )
+        return NEUTRAL, points
+
     def margin(self, features: pd.DataFrame) -> Floats:
         """Return a ranking on the log-odds side: few points are a high margin (reversed for good
         events).
@@ -93,17 +106,9 @@ class Rules:
         return np.asarray(self.score(features) * self._per_point(), dtype=np.float64)
 
     def contributions(self, features: pd.DataFrame) -> tuple[float, Floats]:
-        """Return 0 and the points as margin; a rule's points are shared equally by its
-        conditions.
-        """
-        fired = self.fired(features)
-        phi = np.zeros((len(features), len(self.columns_)))
-        for number, rule in enumerate(self.rules_):
-            for condition in rule.when:
-                phi[:, self.columns_.index(condition.signal)] += fired[:, number] * (
-                    rule.points / len(rule.when)
-                )
-        return 0.0, phi * self._per_point()
+        """Return 0 and the points as margin."""
+        _, points = self.counted(features)
+        return 0.0, points * self._per_point()
 
     def _per_point(self) -> float:
         return MARGIN_PER_POINT if self.is_event_good else -MARGIN_PER_POINT

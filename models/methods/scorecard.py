@@ -106,6 +106,10 @@ class Scorecard:
             points[:, part.position] = part.weight * (part.score(values) - NEUTRAL)
         return NEUTRAL, points
 
+    def counted(self, features: pd.DataFrame) -> tuple[float, Floats]:
+        """Return base and points per signal, which add to the health."""
+        return self.points(features)
+
     def health(self, features: pd.DataFrame) -> Floats:
         """Return 0-100, high is good."""
         base, points = self.points(features)

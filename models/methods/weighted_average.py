@@ -92,7 +92,7 @@ class WeightedAverage:
         """Return the weights that count per row and part: 0 where the part is missing, else scaled
         to sum to 100.
         """
-        declared = np.array([part.weight for part in self.parts_])
+        declared = np.array([part.weight for part in self.parts_], dtype=np.float64)
         present = np.column_stack(
             [~np.isnan(self._scores(part, features)).all(axis=1) for part in self.parts_]
         )
@@ -117,6 +117,10 @@ class WeightedAverage:
                 gap = np.where(known[:, place], scores[:, place] - NEUTRAL, 0.0)
                 points[:, self.indicators_[column].position] += each * gap
         return NEUTRAL, points
+
+    def counted(self, features: pd.DataFrame) -> tuple[float, Floats]:
+        """Return base and points per signal, which add to the score."""
+        return self.points(features)
 
     def score(self, features: pd.DataFrame) -> Floats:
         """Return 0-100 per row, high is good."""

@@ -1,7 +1,7 @@
 """Commands about published scores: one run, one account, what changed."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -24,6 +24,15 @@ from pipeline.cli.options import (
 )
 from pipeline.edge.terminal import say, show
 
+CountedMethod = Literal[
+    "actions",
+    "rules",
+    "weighted_average",
+    "usage_score",
+    "four_indicators",
+    "scorecard",
+    "clusters",
+]
 if TYPE_CHECKING:
     from pipeline.jobs.explain import Explained
 
@@ -330,6 +339,38 @@ def explain(
     for written in (paragraph, page):
         if written is not None:
             say(written)
+
+
+def points(
+    account: AccountArgument,
+    project: ProjectOption = HERE,
+    target: TargetOption = None,
+    as_of: RunDateOption = None,
+    method: Annotated[
+        CountedMethod | None,
+        typer.Option(
+            "--method", help="Which counted score; default: that of [score] basis, else actions."
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what one account's counted score is made of.
+
+    Points of actions and rules, sub-scores and weights, or the group of accounts that behave alike.
+
+    Example: tenure points A-000123 --method rules
+    """
+    from pipeline.console import counted_lines, print_json
+    from pipeline.jobs.counted import counted_points
+
+    workspace, chosen = open_project(project, target)
+    basis = workspace.project.score.basis
+    name = method or ("actions" if basis == "model" else basis)
+    who, score = counted_points(workspace, chosen, account, name, day_of(as_of))
+    if as_json:
+        print_json({**who, "counted": score})
+        return
+    show(counted_lines(who, score), ACCOUNT_WIDTH)
 
 
 def verify(

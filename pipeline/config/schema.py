@@ -14,6 +14,7 @@ from models.declared import (
     STABLE_UNTIL,
     Action,
     Condition,
+    CountedName,
     Match,
 )
 from models.declared import Rule as PointsRule
@@ -548,8 +549,13 @@ class ScaleAnchors:
 
 @dataclass(frozen=True, config=_strict)
 class Score:
-    """What is asked of scores before readers see them."""
+    """Which score readers see, and what is asked of it before."""
 
+    basis: Literal["model"] | CountedName = "model"
+    """The trained model, or a score counted from what this file declares: `actions` from
+    `[[actions]]`, `rules` from `[[rules]]`, `weighted_average`, `usage_score` and `four_indicators`
+    from `[bench]`. A counted score gives no chances.
+    """
     largest_shift: float | None = Field(default=0.25, gt=0)
     """Population stability index against the last run, whichever model made it, beyond which
     nothing is published.

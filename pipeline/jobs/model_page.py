@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from models.bundle import Bundle
+from models.declared import COUNTED_IN_WORDS
 from models.health.words import AT_DECISION, anchor_words
 from models.target_words import TARGET_WORDS
 from pipeline.checking.assumptions import assumptions
@@ -80,6 +81,12 @@ def health_event_words(target: Target, bundle: Bundle) -> str:
 
 def leader_limits(bundle: Bundle) -> tuple[str, ...]:
     """What every reader of the scores should keep in mind, without statistics."""
+    counted = bundle.facts.get("counted")
+    if counted is not None:
+        return (
+            f"Scores are counted from {COUNTED_IN_WORDS[counted]}, as your team declared. They rank"
+            " accounts and give no chances.",
+        )
     if bundle.basis == "scorecard":
         return (
             "No model is good enough to use yet. Scores come from the scorecard instead, so there"

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
+from models.declared import COUNTED_IN_WORDS
 from models.health import band_table, decided, promises, reads_decisions
 from models.target_words import TARGET_WORDS
 from pipeline.actions.account_rows import (
@@ -312,6 +313,7 @@ def _portfolio_inputs(
         earlier=outcomes_report(
             workspace, target, on=published.run["as_of"], newest=_earlier_runs(published)
         ),
+        counted=COUNTED_IN_WORDS.get(str(published.bundle.facts.get("counted")), ""),
         level_in_test="" if prior is None else prior.warning(TARGET_WORDS[target.kind].past) or "",
         fallen=fallen_accounts(workspace, target, published),
     )

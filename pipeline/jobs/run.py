@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import ConfigError, GateRefused, TooFewEvents
+from models.declared import COUNTED_IN_WORDS
 from models.gates import CALIBRATED
 from models.health.words import anchor_words
 from models.target_words import TARGET_WORDS
@@ -19,6 +20,7 @@ from pipeline.chain import HASH, SHOWN_DIGITS
 from pipeline.config.schema import Project, Target
 from pipeline.engine.duckdb import Connection, connected
 from pipeline.evaluations import VersionEvaluation
+from pipeline.jobs.counted import put_counted_to_use
 from pipeline.jobs.evaluate import evaluate_target, latest_evaluation
 from pipeline.jobs.model_page import health_event_words
 from pipeline.jobs.prepare import TrainingCounts, feature_set, prepare_training
@@ -90,6 +92,12 @@ def build_features(run: Preparation) -> None:
 
 def train(run: TargetRun) -> None:
     """Train a candidate, or publish the scorecard where too few left to train one."""
+    if run.workspace.project.score.basis != "model":
+        version, said = put_counted_to_use(run.workspace, run.target)
+        words = COUNTED_IN_WORDS[run.workspace.project.score.basis]
+        run.say("train", f"no model: [score] basis has the score counted from {words}")
+        run.say("promote", f"version {version} is in use, without chances: {said}")
+        return
     training = train_target if run.is_again else train_if_changed
     try:
         run.candidate = training(run.workspace, run.target)

@@ -281,9 +281,10 @@ def register_scorecard(workspace: Workspace, target: Target, why: str) -> str:
     """
     rows, feature_set, _ = load_training(workspace, target)
     task = learning_task(workspace, target)
-    declared, is_good = task.scale, task.plan.is_event_good
     try:
-        card = Scorecard(is_event_good=is_good).fit(rows.features, rows.labels, rows.signals)
+        card = Scorecard(is_event_good=task.plan.is_event_good).fit(
+            rows.features, rows.labels, rows.signals
+        )
     except ContractError as reason:
         raise ConfigError(f"neither a model ({why}) nor a scorecard: {reason}") from None
     model = Model(
@@ -296,18 +297,40 @@ def register_scorecard(workspace: Workspace, target: Target, why: str) -> str:
             "events": int(rows.labels.sum()),
         },
     )
-    # A scorecard's health needs the edges of the bands only; no probability is promised, so no
-    # anchor is used.
+    return register_card(workspace, target, rows, feature_set, model, why, {})
+
+
+def register_card(
+    workspace: Workspace,
+    target: Target,
+    rows: TrainingSet,
+    feature_set: FeatureSet,
+    card: Model,
+    why: str,
+    facts: Mapping[str, Any],
+) -> str:
+    """Register a score that is counted, without a model beside it; returns its version.
+
+    Parameters
+    ----------
+    why
+        Why there is no model; kept among the facts that reports show.
+    facts
+        Further facts of the version.
+    """
+    task = learning_task(workspace, target)
+    # Its health needs the edges of the bands only; no probability is promised, so no anchor is
+    # used.
     scale = scale_from_anchors(
         0.5,
         0.25,
-        at_risk_until=declared.at_risk_until,
-        stable_until=declared.stable_until,
-        good_event=is_good,
+        at_risk_until=task.scale.at_risk_until,
+        stable_until=task.scale.stable_until,
+        good_event=task.plan.is_event_good,
     )
     bundle = Bundle(
-        model=model,
-        scorecard=model,
+        model=card,
+        scorecard=card,
         scale=scale,
         choices=feature_set.choices,
         basis="scorecard",
@@ -319,6 +342,7 @@ def register_scorecard(workspace: Workspace, target: Target, why: str) -> str:
             "project": workspace.project.name,
             "currency": workspace.project.currency,
             "twins": find_twins(rows.features, rows.signals),
+            **facts,
         },
     )
     return register(task.models, bundle, rows=rows)

@@ -89,6 +89,8 @@ class PortfolioInputs:
         Reasons of the short list per account: account_id, reason, points; None: not told.
     earlier
         What became of earlier scores of the target; None: not told.
+    counted
+        What the score is counted from, where no model makes it; empty: a model or the scorecard.
     level_in_test
         That all chances of the test were too low, or too high; empty: they were not. What became of
         published scores speaks before it.
@@ -118,6 +120,7 @@ class PortfolioInputs:
     edges: tuple[int, int] = (40, 70)
     why: pd.DataFrame | None = None
     earlier: OutcomesReport | None = None
+    counted: str = ""
     level_in_test: str = ""
     fallen: Fallen | None = None
     pages: Mapping[str, str] = field(default_factory=dict)
@@ -216,6 +219,7 @@ def portfolio_page(inputs: PortfolioInputs) -> str:
         opposite=words.opposite,
         good_event=is_good_event(inputs.scores),
         is_scorecard=bool((inputs.scores["basis"] == "scorecard").any()),
+        counted=inputs.counted,
         target_words=inputs.target_words,
         horizon=horizon_words(inputs.run.get("horizon_days")),
         horizon_days=inputs.run.get("horizon_days"),

@@ -44,7 +44,7 @@ READS_YOUR_TABLES = {
 OF_A_DATE = {
     *("score", "run", "demo", "metrics", "table score", "night"),
     *("explain", "verify", "pulse", "outcomes", "forecast", "trajectory", "monitor"),
-    "worklist",
+    *("worklist", "points"),
 }
 OF_NO_TARGET = {
     *("init", "flow", "catalogue", "rollback", "forget"),
