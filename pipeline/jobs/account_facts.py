@@ -2,10 +2,11 @@
 it.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, TypeVar
 
 import pandas as pd
@@ -14,10 +15,9 @@ from features.facts import as_known
 from features.feeds import coverage
 from features.naming import facts_table
 from features.sources import CONTRACTS
-from features.sql import literal
 from features.windows import day_number, happened, is_covered, known, not_superseded
 from models.pulse import NEVER
-from pipeline.engine.duckdb import Connection, connected, row
+from pipeline.engine.duckdb import Connection, connected, row, rows
 from pipeline.engine.facts import feed_counts, put_table, source_facts
 from pipeline.jobs.pulse import pulse_on
 from pipeline.jobs.stage import load_staged
@@ -28,6 +28,8 @@ USE_DAYS = 28
 """Daily active time is a mean over these days."""
 WEEKS = 26
 """Weeks of the small histories."""
+ASKED_AT_ONCE = 500
+"""Accounts whose facts are held at a time."""
 _WEEKLY = (
     ("usage_events", "event_time", "Active each week"),
     ("support_tickets", "opened_at", "Tickets opened each week"),
@@ -180,13 +182,30 @@ def account_facts(workspace: Workspace, account_id: str, as_of: datetime) -> Acc
 def facts_reader(
     workspace: Workspace, account_ids: Sequence[str], as_of: datetime
 ) -> Iterator[Callable[[str], AccountFacts]]:
-    """Facts of several accounts, for which large tables are read once."""
+    """Facts of several accounts, for which large tables are read once.
+
+    Every question is asked once for `ASKED_AT_ONCE` accounts, so accounts are best read in the
+    order in which they were named.
+    """
     day = day_number(as_of.date())
+    blocks = [
+        list(account_ids[start : start + ASKED_AT_ONCE])
+        for start in range(0, len(account_ids), ASKED_AT_ONCE)
+    ]
+    place = {account: number for number, block in enumerate(blocks) for account in block}
     with connected() as connection:
         staged = load_staged(workspace, connection)
         put_table(connection, "wanted", pd.DataFrame({"account_id": list(account_ids)}))
-        narrowed = {name: _narrowed(connection, source, day) for name, source in staged.items()}
-        yield lambda account_id: _facts(connection, list(narrowed.values()), account_id, as_of)
+        narrowed = [_narrowed(connection, source, day) for source in staged.values()]
+        answered: dict[str, AccountFacts] = {}
+
+        def read(account_id: str) -> AccountFacts:
+            if account_id not in answered:
+                answered.clear()
+                answered.update(_facts(connection, narrowed, blocks[place[account_id]], as_of))
+            return answered[account_id]
+
+        yield read
 
 
 @dataclass(frozen=True)
@@ -211,214 +230,308 @@ def _narrowed(connection: Connection, source: StagedSource, day: int) -> _Narrow
 
 
 def _facts(
-    connection: Connection, narrowed: Sequence[_Narrowed], account_id: str, as_of: datetime
-) -> AccountFacts:
+    connection: Connection, narrowed: Sequence[_Narrowed], accounts: Sequence[str], as_of: datetime
+) -> dict[str, AccountFacts]:
     day = day_number(as_of.date())
-    put_table(connection, "asked", pd.DataFrame({"account_id": [account_id], "as_of_day": [day]}))
+    put_table(connection, "asked", pd.DataFrame({"account_id": accounts, "as_of_day": day}))
     by_table = {each.source.contract.table: each for each in reversed(narrowed)}
     sources = {name: each.source for name, each in by_table.items()}
-    return AccountFacts(
-        as_of=as_of,
-        use=_if(by_table.get("usage_events"), lambda n: _use(connection, n, account_id, day)),
-        pulse=_if(sources.get("csm_notes"), lambda s: _pulse(connection, s, account_id, as_of)),
-        nps=_if(sources.get("surveys"), lambda s: _nps(connection, s)),
-        tickets=_if(sources.get("support_tickets"), lambda s: _tickets(connection, s)),
-        sources=tuple(_freshness(connection, each, account_id, day) for each in narrowed),
-        absent=tuple(table for table in CONTRACTS if table not in by_table and table != "outcomes"),
-        people=_if(sources.get("contacts"), lambda s: _people(connection, s)),
-        last_touch=_if(sources.get("touchpoints"), lambda s: _last_touch(connection, s)),
-        payments=_if(sources.get("invoices"), lambda s: _payments(connection, s)),
-        goals=_if(sources.get("goals"), lambda s: _goals(connection, s)),
-        weekly=tuple(
-            _weekly(connection, sources[table], column, name)
-            for table, column, name in _WEEKLY
-            if table in sources
-        ),
-    )
+    use = _if(by_table.get("usage_events"), lambda n: _use(connection, n, accounts, day))
+    pulse = _if(sources.get("csm_notes"), lambda s: _pulse(connection, s, accounts, as_of))
+    nps = _if(sources.get("surveys"), lambda s: _nps(connection, s))
+    tickets = _if(sources.get("support_tickets"), lambda s: _tickets(connection, s))
+    people = _if(sources.get("contacts"), lambda s: _people(connection, s))
+    touches = _if(sources.get("touchpoints"), lambda s: _last_touch(connection, s))
+    payments = _if(sources.get("invoices"), lambda s: _payments(connection, s))
+    goals = _if(sources.get("goals"), lambda s: _goals(connection, s))
+    freshness = [_freshness(connection, each, day) for each in narrowed]
+    weekly = [
+        _weekly(connection, sources[table], column, name)
+        for table, column, name in _WEEKLY
+        if table in sources
+    ]
+    absent = tuple(table for table in CONTRACTS if table not in by_table and table != "outcomes")
+    return {
+        account: AccountFacts(
+            as_of=as_of,
+            use=_of(use, account),
+            pulse=_of(pulse, account),
+            nps=_of(nps, account),
+            tickets=_of(tickets, account),
+            sources=tuple(each[account] for each in freshness),
+            absent=absent,
+            people=_of(people, account),
+            last_touch=_of(touches, account),
+            payments=_of(payments, account),
+            goals=_of(goals, account),
+            weekly=tuple(each[account] for each in weekly),
+        )
+        for account in accounts
+    }
+
+
+class _Answers(dict[str, _T]):
+    """Account -> fact; one of whom a source has no row gets what that means."""
+
+    def __init__(self, of_nobody: _T, answers: Mapping[str, _T]) -> None:
+        super().__init__(answers)
+        self.of_nobody = of_nobody
+
+    def __missing__(self, account: str) -> _T:
+        return self.of_nobody
 
 
 def _if(source: _S | None, read: Callable[[_S], _T]) -> _T | None:
     return None if source is None else read(source)
 
 
-def _freshness(connection: Connection, narrowed: _Narrowed, account_id: str, day: int) -> Freshness:
-    source = narrowed.source
-    table, mine = facts_table(source.name), f"account_id = {literal(account_id)}"
-    counted = f"case when {mine} and {not_superseded('f', day)} then 1 end"
-    newest, rows = row(
+def _of(answers: Mapping[str, _T] | None, account: str) -> _T | None:
+    return None if answers is None else answers[account]
+
+
+def _freshness(connection: Connection, narrowed: _Narrowed, day: int) -> _Answers[Freshness]:
+    source, newest_of_all = narrowed.source, _moment(narrowed.newest_of_all)
+    found = rows(
         connection,
-        f"select max(case when {mine} then known_from end), count({counted}) from"
-        f" {table} f where known_from_day < {day}",
+        f"""
+select f.account_id, max(f.known_from), count(case when {not_superseded("f", day)} then 1 end)
+from {facts_table(source.name)} f join asked s on s.account_id = f.account_id
+where f.known_from_day < {day} group by 1""",
     )
-    return Freshness(
-        source.name,
-        int(rows),
-        _moment(newest),
-        _moment(narrowed.newest_of_all),
-        undated=newest == 0,
+    return _Answers(
+        Freshness(source.name, 0, None, newest_of_all, undated=False),
+        {
+            account: Freshness(
+                source.name, int(count), _moment(newest), newest_of_all, undated=newest == 0
+            )
+            for account, newest, count in found
+        },
     )
 
 
-def _use(connection: Connection, narrowed: _Narrowed, account_id: str, day: int) -> RecentUse:
+def _use(
+    connection: Connection, narrowed: _Narrowed, accounts: Sequence[str], day: int
+) -> dict[str, RecentUse]:
     source = narrowed.source
     facts = source_facts(source, {})
-    has_minutes = source.is_mapped("session_minutes")
+    has_minutes, has_people = source.is_mapped("session_minutes"), "user_id" in facts.mapped
+    is_recent = f"f.event_time_day < s.as_of_day and f.event_time_day >= s.as_of_day - {USE_DAYS}"
     spent = (
-        f"cast(sum(f.session_minutes) as double) / {source.unit('session_minutes')}.0"
+        f"cast(sum(case when {is_recent} then f.session_minutes end) as double)"
+        f" / {source.unit('session_minutes')}.0"
         if has_minutes
         else "null"
     )
-    people = "count(distinct f.user_id)" if "user_id" in facts.mapped else "null"
-    seen = f"from {facts.table} f join asked s on s.account_id = f.account_id and {known('f', 's')}"
-    (last,) = row(
-        connection, f"select max(f.event_time) {seen} where f.event_time_day < s.as_of_day"
-    )
-    days, total, persons = row(
+    persons = f"count(distinct case when {is_recent} then f.user_id end)" if has_people else "null"
+    found = rows(
         connection,
-        f"select count(distinct f.event_time_day), {spent}, {people} {seen} where f.event_time_day"
-        f" < s.as_of_day and f.event_time_day >= s.as_of_day - {USE_DAYS}",
+        f"""
+select f.account_id, count(distinct case when {is_recent} then f.event_time_day end), {spent},
+  {persons}, max(case when f.event_time_day < s.as_of_day then f.event_time end)
+from {facts.table} f join asked s on s.account_id = f.account_id and {known("f", "s")}
+group by 1""",
     )
-    spent_minutes = None if not has_minutes else float(total or 0.0)
-    return RecentUse(
-        _is_covered(connection, narrowed, account_id, day),
-        int(days),
-        spent_minutes,
-        None if persons is None else int(persons),
-        _moment(last),
-    )
+    used = {account: values for account, *values in found}
+    unused = (0, None, 0 if has_people else None, None)
+    covered = _covered(connection, narrowed, accounts, day)
+
+    def of(account: str) -> RecentUse:
+        days, minutes, people, last = used.get(account, unused)
+        return RecentUse(
+            covered[account],
+            int(days),
+            float(minutes or 0.0) if has_minutes else None,
+            None if people is None else int(people),
+            _moment(last),
+        )
+
+    return {account: of(account) for account in accounts}
 
 
-def _is_covered(connection: Connection, narrowed: _Narrowed, account_id: str, day: int) -> bool:
+def _covered(
+    connection: Connection, narrowed: _Narrowed, accounts: Sequence[str], day: int
+) -> dict[str, bool]:
     """Whether the feed was there on all the days, as the cards ask it."""
     source, counts = narrowed.source, narrowed.feed_counts
     assert counts is not None  # a source of use
+    feeds: dict[str, set[str]] = {account: set() for account in accounts}
     if source.has_feeds:
-        feeds = connection.execute(
-            f"select distinct partition_name from {facts_table(source.name)}"
-            f" where account_id = {literal(account_id)}"
-        ).df()["partition_name"]
-        counts = counts[counts["partition_name"].isin(feeds)] if len(feeds) else counts
-    begun, silent = coverage(counts, day, source.settings.silent_after_days)
-    return is_covered(day, USE_DAYS, begun, silent.tolist())
+        for account, feed in rows(
+            connection,
+            f"select distinct f.account_id, f.partition_name from {facts_table(source.name)} f"
+            " join asked s on s.account_id = f.account_id",
+        ):
+            feeds[account].add(feed)
+
+    @cache
+    def is_there(mine: frozenset[str]) -> bool:
+        seen = counts[counts["partition_name"].isin(mine)] if mine else counts
+        begun, silent = coverage(seen, day, source.settings.silent_after_days)
+        return is_covered(day, USE_DAYS, begun, silent.tolist())
+
+    return {account: is_there(frozenset(mine)) for account, mine in feeds.items()}
 
 
 def _pulse(
-    connection: Connection, source: StagedSource, account_id: str, as_of: datetime
-) -> PulseFact | None:
+    connection: Connection, source: StagedSource, accounts: Sequence[str], as_of: datetime
+) -> dict[str, PulseFact] | None:
     if not source.is_mapped("pulse"):
         return None
-    account = pd.DataFrame(
-        {"account_id": [account_id], "as_of": pd.Series([as_of], dtype="datetime64[us]")}
+    asked = pd.DataFrame(
+        {"account_id": accounts, "as_of": pd.Series(as_of, range(len(accounts)), "datetime64[us]")}
     )
-    pulse = pulse_on(connection, source, account).iloc[0]
-    if pulse["status"] == NEVER:
-        return PulseFact(NEVER, float("nan"), None, None, None)
-    author = pulse["author"] if isinstance(pulse["author"], str) else None
-    return PulseFact(
-        str(pulse["status"]),
-        float(pulse["pulse"]),
-        author,
-        pulse["noted_at"],
-        pulse["counts_until"],
-    )
+    return {
+        str(pulse["account_id"]): PulseFact(NEVER, float("nan"), None, None, None)
+        if pulse["status"] == NEVER
+        else PulseFact(
+            str(pulse["status"]),
+            float(pulse["pulse"]),
+            pulse["author"] if isinstance(pulse["author"], str) else None,
+            pulse["noted_at"],
+            pulse["counts_until"],
+        )
+        for pulse in pulse_on(connection, source, asked).to_dict("records")
+    }
 
 
-def _nps(connection: Connection, source: StagedSource) -> NpsFact | None:
+def _nps(connection: Connection, source: StagedSource) -> _Answers[NpsFact] | None:
     facts = source_facts(source, {})
     if "kind" not in facts.mapped:
         return None
     scores, points = (facts.unit(name) for name in ("score", "nps_points"))
-    rows = connection.execute(f"""
-select cast(t.score as double) / {scores}.0 as score, cast(t.nps_points as double) / {points}.0
-  as points, t.scale,
-  t.answered_at, case when {happened("t", "answered_at", within_days=182)} then 1 else 0 end
-    as is_recent
-from ({as_known(facts, "asked")}) t
-where {happened("t", "answered_at")} and t.kind = 'nps' and t.score is not null
-order by t.answered_at desc, t.score desc""").df()
-    if rows.empty:
-        return NpsFact(float("nan"), float("nan"), None, None, 0)
-    newest = rows.iloc[0]
-    return NpsFact(
-        float(newest["score"]),
-        float(newest["points"]),
-        newest["scale"] if isinstance(newest["scale"], str) else None,
-        _moment(newest["answered_at"]),
-        int(rows["is_recent"].sum()),
-    )
-
-
-def _tickets(connection: Connection, source: StagedSource) -> Tickets:
-    facts = source_facts(source, {})
-    is_open = f"{happened('t', 'opened_at')} and t.closed_at is null"
-    count, oldest, last = row(
+    found = rows(
         connection,
         f"""
-select count(case when {is_open} then 1 end), min(case when {is_open} then t.opened_at end),
-  max(case when {happened("t", "opened_at")} then t.opened_at end)
-from ({as_known(facts, "asked")}) t""",
+select account_id, cast(score as double) / {scores}.0, cast(nps_points as double) / {points}.0,
+  scale, answered_at, recent
+from (
+  select t.*, count(case when {happened("t", "answered_at", within_days=182)} then 1 end)
+      over (partition by t.account_id) as recent,
+    row_number() over (partition by t.account_id order by t.answered_at desc, t.score desc)
+      as position
+  from ({as_known(facts, "asked")}) t
+  where {happened("t", "answered_at")} and t.kind = 'nps' and t.score is not null)
+where position = 1""",
     )
+    nan = float("nan")
+    return _Answers(
+        NpsFact(nan, nan, None, None, 0),
+        {
+            account: NpsFact(
+                float(score),
+                nan if points is None else float(points),
+                scale if isinstance(scale, str) else None,
+                _moment(answered_at),
+                int(recent),
+            )
+            for account, score, points, scale, answered_at, recent in found
+        },
+    )
+
+
+def _tickets(connection: Connection, source: StagedSource) -> _Answers[Tickets]:
+    facts = source_facts(source, {})
+    is_open = f"{happened('t', 'opened_at')} and t.closed_at is null"
     tells = "closed_at" in facts.mapped
-    return Tickets(int(count) if tells else None, _moment(oldest) if tells else None, _moment(last))
+    found = rows(
+        connection,
+        f"""
+select t.account_id, count(case when {is_open} then 1 end),
+  min(case when {is_open} then t.opened_at end),
+  max(case when {happened("t", "opened_at")} then t.opened_at end)
+from ({as_known(facts, "asked")}) t group by 1""",
+    )
+    return _Answers(
+        Tickets(0 if tells else None, None, None),
+        {
+            account: Tickets(
+                int(count) if tells else None, _moment(oldest) if tells else None, _moment(last)
+            )
+            for account, count, oldest, last in found
+        },
+    )
 
 
-def _people(connection: Connection, source: StagedSource) -> tuple[Person, ...] | None:
+def _people(connection: Connection, source: StagedSource) -> _Answers[tuple[Person, ...]] | None:
     """Sponsors and champions, those still there first."""
     facts = source_facts(source, {})
     if "role" not in facts.mapped:
         return None
-    rows = connection.execute(f"""
-select t.person, t.role, t.valid_from, case when {happened("t", "valid_to")} then t.valid_to end
-  as valid_to
+    found: dict[str, list[Person]] = {}
+    for account, person, role, since, until in rows(
+        connection,
+        f"""
+select t.account_id, t.person, t.role, t.valid_from,
+  case when {happened("t", "valid_to")} then t.valid_to end as valid_to
 from ({as_known(facts, "asked")}) t
 where {happened("t", "valid_from")} and t.role in ('sponsor', 'champion')
-order by valid_to is not null, valid_to desc, t.valid_from desc, t.person""").fetchall()
-    return tuple(
-        Person(str(person), str(role), _moment(since), _moment(until))
-        for person, role, since, until in rows
+order by valid_to is not null, valid_to desc, t.valid_from desc, t.person""",
+    ):
+        found.setdefault(account, []).append(
+            Person(str(person), str(role), _moment(since), _moment(until))
+        )
+    return _Answers((), {account: tuple(people) for account, people in found.items()})
+
+
+def _last_touch(connection: Connection, source: StagedSource) -> _Answers[LastTouch]:
+    facts = source_facts(source, {})
+    kind = "t.kind" if "kind" in facts.mapped else "''"
+    found = rows(
+        connection,
+        f"""
+select account_id, event_time, how
+from (
+  select t.account_id, t.event_time, {kind} as how,
+    row_number() over (partition by t.account_id order by t.event_time desc, {kind}) as position
+  from ({as_known(facts, "asked")}) t
+  where {happened("t", "event_time")} and {kind} not in ('mail_sent', 'mail_opened'))
+where position = 1""",
+    )
+    return _Answers(
+        LastTouch(None, ""),
+        {account: LastTouch(_moment(at), str(how)) for account, at, how in found},
     )
 
 
-def _last_touch(connection: Connection, source: StagedSource) -> LastTouch:
-    facts = source_facts(source, {})
-    kind = "t.kind" if "kind" in facts.mapped else "''"
-    rows = connection.execute(f"""
-select t.event_time, {kind} as kind
-from ({as_known(facts, "asked")}) t
-where {happened("t", "event_time")} and {kind} not in ('mail_sent', 'mail_opened')
-order by t.event_time desc, kind limit 1""").fetchall()
-    return LastTouch(_moment(rows[0][0]), str(rows[0][1])) if rows else LastTouch(None, "")
-
-
-def _payments(connection: Connection, source: StagedSource) -> Payments | None:
+def _payments(connection: Connection, source: StagedSource) -> _Answers[Payments] | None:
     facts = source_facts(source, {})
     if not {"due_at", "paid_at"} <= facts.mapped:
         return None
-    amount = (
-        f"cast(sum(case when {{late}} then t.amount end) as double) / {facts.unit('amount')}.0"
-        if "amount" in facts.mapped
+    has_amount = "amount" in facts.mapped
+    late = f"{happened('t', 'due_at')} and t.paid_at is null"
+    late += " and t.amount > 0" if has_amount else ""
+    owed = (
+        f"cast(sum(case when {late} then t.amount end) as double) / {facts.unit('amount')}.0"
+        if has_amount
         else "null"
     )
-    late = f"{happened('t', 'due_at')} and t.paid_at is null"
-    late += " and t.amount > 0" if "amount" in facts.mapped else ""
     failed = (
         f"max(case when {happened('t', 'failed_at', within_days=364)} then t.failed_at end)"
         if "failed_at" in facts.mapped
         else "null"
     )
-    overdue, owed, oldest, failed_at = row(
+    found = rows(
         connection,
         f"""
-select count(case when {late} then 1 end), {amount.format(late=late)},
+select t.account_id, count(case when {late} then 1 end), {owed},
   min(case when {late} then t.due_at end), {failed}
-from ({as_known(facts, "asked")}) t""",
+from ({as_known(facts, "asked")}) t group by 1""",
     )
-    return Payments(
-        int(overdue), None if owed is None else float(owed), _moment(oldest), _moment(failed_at)
+    return _Answers(
+        Payments(0, None, None, None),
+        {
+            account: Payments(
+                int(overdue),
+                None if amount is None else float(amount),
+                _moment(oldest),
+                _moment(failed_at),
+            )
+            for account, overdue, amount, oldest, failed_at in found
+        },
     )
 
 
-def _goals(connection: Connection, source: StagedSource) -> Goals:
+def _goals(connection: Connection, source: StagedSource) -> _Answers[Goals]:
     facts = source_facts(source, {})
     is_open = "t.met_at is null"
     overdue = (
@@ -426,17 +539,22 @@ def _goals(connection: Connection, source: StagedSource) -> Goals:
         if "due_at" in facts.mapped
         else "0"
     )
-    met, still_open, late = row(
+    found = rows(
         connection,
         f"""
-select count(t.met_at), count(case when {is_open} then 1 end), {overdue}
+select t.account_id, count(t.met_at), count(case when {is_open} then 1 end), {overdue}
 from ({as_known(facts, "asked")}) t
-where t.set_at is null or {happened("t", "set_at")}""",
+where t.set_at is null or {happened("t", "set_at")} group by 1""",
     )
-    return Goals(int(met), int(still_open), int(late))
+    return _Answers(
+        Goals(0, 0, 0),
+        {account: Goals(int(met), int(still), int(late)) for account, met, still, late in found},
+    )
 
 
-def _weekly(connection: Connection, source: StagedSource, column: str, name: str) -> Weekly:
+def _weekly(
+    connection: Connection, source: StagedSource, column: str, name: str
+) -> _Answers[Weekly]:
     """People active in each week where the source names them, else rows."""
     facts = source_facts(source, {})
     people = source.contract.table == "usage_events" and "user_id" in facts.mapped
@@ -448,15 +566,22 @@ def _weekly(connection: Connection, source: StagedSource, column: str, name: str
         if days
         else "count(*)"
     )
-    rows = connection.execute(f"""
-select (t.as_of_day - 1 - t.{column}_day) // 7 as back, {counted} as counted
-from ({as_known(facts, "asked")}) t
-where {happened("t", column, within_days=7 * WEEKS)}
-group by 1""").fetchall()
-    by_week = {int(back): int(number) for back, number in rows}
     shown = f"{name}: people" if people else f"{name}: days" if days else name
     unit = "people" if people else "days" if days else ""
-    return Weekly(shown, unit, tuple(by_week.get(back, 0) for back in range(WEEKS - 1, -1, -1)))
+    weeks: dict[str, list[int]] = {}
+    for account, back, number in rows(
+        connection,
+        f"""
+select t.account_id, (t.as_of_day - 1 - t.{column}_day) // 7 as back, {counted} as counted
+from ({as_known(facts, "asked")}) t
+where {happened("t", column, within_days=7 * WEEKS)}
+group by 1, 2""",
+    ):
+        weeks.setdefault(account, [0] * WEEKS)[WEEKS - 1 - int(back)] = int(number)
+    return _Answers(
+        Weekly(shown, unit, (0,) * WEEKS),
+        {account: Weekly(shown, unit, tuple(values)) for account, values in weeks.items()},
+    )
 
 
 def _moment(microseconds: Any) -> datetime | None:
