@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import lightgbm as lgb
 import numpy as np
 import pandas as pd
 
@@ -44,6 +45,7 @@ from models.methods import (
     season_spread,
 )
 from models.methods.base import Floats, mean_log_loss
+from models.methods.gradient_boosting import binned_rows
 from models.model import ChanceAtDecision, Member, Model, at_decision, decides, references
 from models.plan import TrainingPlan
 from models.splits import Block, Folds, searched, temporal_folds, thinned
@@ -329,8 +331,20 @@ def _blend_recipe(
     def fit(rows: TrainingSet, seed: int) -> tuple[Member, ...]:
         parts = apart(rows, timing)
         members = _calendar_member(parts)
+        binned: dict[int, lgb.Dataset] = {}
         for number, each in enumerate(chosen):
             if each.logistic_share < 1.0:
+                bins = each.boosting.bins
+                if bins not in binned:
+                    binned[bins] = binned_rows(
+                        parts.rows.features,
+                        rows.labels,
+                        rows.signals,
+                        bins,
+                        seed,
+                        plan.threads,
+                        parts.offset,
+                    )
                 trees = GradientBoosting(
                     each.boosting, bags=bags, threads=plan.threads, is_event_good=plan.is_event_good
                 )
@@ -341,6 +355,7 @@ def _blend_recipe(
                     seed=seed + 1_000 * number,
                     weights=row_weights(rows.keys, each.half_life_days),
                     offset=parts.offset,
+                    binned=binned[bins],
                 )
                 members.append(Member(trees, (1.0 - each.logistic_share) / len(chosen)))
         if line_share > 0.0:

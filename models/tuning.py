@@ -19,7 +19,7 @@ from models.calibration import losses_at_level
 from models.dataset import TrainingSet
 from models.methods import ContractCalendar
 from models.methods.base import Floats
-from models.methods.gradient_boosting import UNTUNED, BoostingSettings
+from models.methods.gradient_boosting import UNTUNED, BoostingSettings, binned_rows
 from models.methods.logistic import Logistic
 from models.plan import TrainingPlan
 from models.splits import Block, Folds
@@ -187,16 +187,15 @@ def _prepare(
     train, validation = training_set.rows(block.train), training_set.rows(block.validation)
     parts = apart(train, timing)
     beside = np.zeros(len(validation)) + parts.beside(validation.features)
-    parameters = replace(UNTUNED, bins=SEARCH_BINS).parameters(
-        training_set.signals, seed=plan.seed, threads=plan.threads, is_event_good=plan.is_event_good
+    rows = binned_rows(
+        parts.rows.features,
+        train.labels,
+        training_set.signals,
+        SEARCH_BINS,
+        plan.seed,
+        plan.threads,
+        parts.offset,
     )
-    rows = lgb.Dataset(
-        parts.rows.features.to_numpy(),
-        label=train.labels.astype(np.float64),
-        init_score=parts.offset,
-        params=parameters,
-        free_raw_data=False,
-    ).construct()
     return _Prepared(
         train,
         validation,

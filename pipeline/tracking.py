@@ -1,5 +1,6 @@
 """MLflow: where runs, metrics and registered models are recorded."""
 
+import json
 import os
 import re
 import shutil
@@ -30,6 +31,8 @@ _PLACES = (
 _LOCAL_ARTIFACTS = re.compile(r"file://.*/mlruns/artifacts")
 WAIT_SECONDS = 15
 """How long a locked database is waited for."""
+LONGEST_DIGEST = 32
+"""Letters of a fingerprint that MLflow is given; it refuses more than 36."""
 CHAMPION, CHALLENGER = "champion", "challenger"
 
 
@@ -257,12 +260,27 @@ def log_training_rows(rows: "TrainingSet", name: str) -> None:
     rows.
     """
     import mlflow
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+    from mlflow.types import ColSpec, Schema
+    from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
-    # Digests of over 36 characters are refused.
-    dataset = mlflow.data.pandas_dataset.from_pandas(
-        rows.features.assign(label=rows.labels),
-        targets="label",
+    # Handed a frame, MLflow would look at every value on its own to learn what is known here.
+    columns = [
+        ColSpec("double", signal.column, required=not rows.features[signal.column].hasnans)
+        for signal in rows.signals
+    ]
+    schema = Schema([*columns, ColSpec("integer", "label")])
+    dataset = Dataset(
         name=name,
-        digest=rows.fingerprint()[:32],
+        digest=rows.fingerprint()[:LONGEST_DIGEST],
+        source_type="code",
+        source=json.dumps({"tags": {}}),
+        schema=json.dumps({"mlflow_colspec": schema.to_dict()}),
+        profile=json.dumps({"num_rows": len(rows), "num_elements": len(rows) * len(schema.inputs)}),
     )
-    mlflow.log_input(dataset, context="training")
+    active = mlflow.active_run()
+    assert active is not None
+    mlflow.MlflowClient().log_inputs(
+        active.info.run_id,
+        datasets=[DatasetInput(dataset, [InputTag(MLFLOW_DATASET_CONTEXT, "training")])],
+    )

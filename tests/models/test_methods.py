@@ -20,6 +20,7 @@ from models.methods import (
     Scorecard,
     Season,
 )
+from models.methods.gradient_boosting import binned_rows
 from models.methods.logistic import fit_transform
 
 COLUMNS = (
@@ -115,6 +116,32 @@ def test_one_row_at_a_time_equals_all_at_once(name: str) -> None:
     fresh, _ = _rows(20, seed=9)
     alone = np.concatenate([method.margin(fresh.iloc[[row]]) for row in range(20)])
     np.testing.assert_allclose(alone, method.margin(fresh), atol=1e-12)
+
+
+def test_trees_on_shared_rows_are_those_on_rows_of_their_own() -> None:
+    features, labels = _rows()
+    offset, weights = features["noise"].to_numpy(), np.linspace(0.5, 1.5, len(labels))
+    shared = binned_rows(features, labels, _signals(), 63, 8, 1, offset)
+    for seed, share in ((3, 0.4), (4, 1.0)):  # sums by columns, and by rows
+        settings = BoostingSettings(trees=12, leaves=7, feature_fraction=share, bins=63)
+        own, other = (
+            GradientBoosting(settings, bags=2, threads=1).fit(
+                features, labels, _signals(), seed=seed, weights=weights, offset=offset, binned=each
+            )
+            for each in (None, shared)
+        )
+        assert (own.margin(features) == other.margin(features)).all()
+
+
+def test_sums_by_columns_and_by_rows_give_the_same_trees(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, labels = _rows()
+    settings = BoostingSettings(trees=12, leaves=7, feature_fraction=0.5, bins=63)
+    margins = []
+    for few in (0.0, 1.0):
+        monkeypatch.setattr("models.methods.gradient_boosting.FEW_COLUMNS", few)
+        trees = GradientBoosting(settings, threads=1).fit(features, labels, _signals(), seed=3)
+        margins.append(trees.margin(features))
+    assert (margins[0] == margins[1]).all()
 
 
 def test_logistic_equals_scikit_learn_on_the_same_design() -> None:

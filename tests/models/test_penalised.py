@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from models.methods.base import sigmoid
+from models.methods.base import Floats, sigmoid
 from models.methods.penalised import FREE, Regression, bounded, levels, lines, newton
 
 ROWS = 600
@@ -31,6 +31,22 @@ def test_newton_ends_where_the_loss_is_flat(regression: Regression) -> None:
     best = newton(regression, np.zeros(4))
     slopes = regression.gradient(sigmoid(regression.margin(best)), best)
     assert np.abs(slopes).max() < 1e-9 * ROWS
+
+
+def test_kept_curvature_ends_in_the_same_place(regression: Regression) -> None:
+    asked = []
+
+    class Counted(Regression):
+        def curvature(self, probability: Floats) -> Floats:
+            asked.append(1)
+            return super().curvature(probability)
+
+    counted = Counted(**vars(regression))
+    anew = newton(counted, np.zeros(4))
+    of_every_step = len(asked)
+    kept = newton(counted, np.zeros(4), keep_curvature=True)
+    assert len(asked) - of_every_step < of_every_step
+    np.testing.assert_allclose(kept, anew, atol=1e-9)
 
 
 def test_bounds_that_hold_nothing_give_newtons_coefficients(regression: Regression) -> None:

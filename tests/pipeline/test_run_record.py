@@ -50,6 +50,11 @@ def test_the_dataset_counts_all_rows(company: Company, recorded: tuple[Any, Any,
     rows, _, _ = load_training(*company.workspace())
     (dataset,) = [each.dataset for each in recorded[1].inputs.dataset_inputs]
     assert json.loads(dataset.profile)["num_rows"] == len(rows)
+    columns = {each["name"]: each for each in json.loads(dataset.schema)["mlflow_colspec"]}
+    assert [*columns] == [*rows.features, "label"]
+    assert {each["type"] for name, each in columns.items() if name != "label"} == {"double"}
+    whole = {name for name, each in columns.items() if each["required"]} - {"label"}
+    assert whole == set(rows.features.columns[rows.features.notna().all()])
     assert dataset.digest == rows.fingerprint()[:32]
 
 
