@@ -1,78 +1,151 @@
-"""Seconds and peak memory of the whole demo at several sizes, and how they grow.
+"""What a night and a training cost at several sizes, apart from each other, and how they grow.
 
-    python -m benchmarks.batch --accounts 500 5000 50000 [--json]
+    python -m benchmarks.batch --accounts 5000 20000 [--memory-gb 4] [--json]
 
-Each size runs in a process of its own, `tenure demo` from simulation to pages; a line per step says
-where the time went. Ratios compare each size with the smallest: a growth of 1.0 is linear.
+A company is simulated once; then every command runs in a process of its own, from tables to pages:
+`features`, `train`, `evaluate` and `promote` (the training), and `tenure night` (tables, features,
+score with reasons, publish, outlook, worklist, pages). Seconds are by the clock, so a busy machine
+shows; memory is each process's largest. Growth compares each size with the smallest, per account:
+1.0 is linear.
 """
 
 import argparse
 import json
 import os
-import re
-import resource
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-GIB = 1024**2  # ru_maxrss is in KiB
-_STEP = re.compile(r"^\s*([0-9.]+)s\s+(\w+)\s")
+import pyarrow.parquet as pq
+
+from pipeline.simulate import WorldOptions, simulate, write_world
+
+KIB_PER_GB = 10**9 / 1024
+"""`ru_maxrss` is in KiB."""
+TRAINING_COMMANDS = ("features", "train", "evaluate", "promote")
+REFUSED_CODE = 3
 
 
-def measure(accounts: int, seed: int = 1) -> dict[str, Any]:
-    """Run the demo of one size; seconds in all and until each step's last line, peak GiB."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = [
-            sys.executable,
-            "-m",
-            "pipeline.cli",
-            "demo",
-            "--accounts",
-            str(accounts),
-            "--seed",
-            str(seed),
-            "--project",
-            str(Path(folder) / "demo"),
-        ]
+@dataclass(frozen=True)
+class Cost:
+    """A command in a process of its own: by the clock, processor time, and the most memory held."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_gb: float
+    code: int
+    printed: str
+
+
+def cost_of(arguments: Sequence[str]) -> Cost:
+    """Run `tenure` with these arguments and measure it.
+
+    Raises
+    ------
+    SystemExit
+        When it ends with a fault or wrong use; a gate may refuse.
+    """
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
         started = time.monotonic()
-        before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ)
-        seconds = time.monotonic() - started
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    if done.returncode:
-        raise SystemExit(
-            f"the demo of {accounts} accounts ended with {done.returncode}: {done.stderr[-2000:]}"
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pipeline.cli", *arguments], stdout=out, stderr=errors
         )
-    # The children's maximum only grows, so sizes must be measured smallest first.
+        # Unlike what `getrusage` says of all children, this is of the one process.
+        _, status, used = os.wait4(process.pid, 0)
+        seconds = time.monotonic() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        errors.seek(0)
+        printed, said = out.read().decode(), errors.read().decode()
+    if process.returncode not in (0, REFUSED_CODE):
+        raise SystemExit(f"{' '.join(arguments)} ended with {process.returncode}: {said[-2000:]}")
+    return Cost(
+        seconds,
+        used.ru_utime + used.ru_stime,
+        used.ru_maxrss / KIB_PER_GB,
+        process.returncode,
+        printed,
+    )
+
+
+def write_company(
+    project: Path, accounts: int, seed: int = 1, memory_gb: float | None = None
+) -> int:
+    """Simulate a company into a project's folder, without its truth; returns rows of its tables."""
+    options = WorldOptions(truth_dates=(), truth_replicates=1)
+    write_world(simulate(accounts, seed, options=options), project)
+    if memory_gb is not None:
+        file = project / "tenure.toml"
+        file.write_text(f"{file.read_text()}\n[engine]\nmemory_gb = {memory_gb:g}\n")
+    return sum(
+        pq.ParquetFile(table).metadata.num_rows for table in (project / "data").glob("*.parquet")
+    )
+
+
+def measure(
+    accounts: int, seed: int = 1, memory_gb: float | None = None, folder: Path | None = None
+) -> dict[str, Any]:
+    """Costs of a training and a night of one size.
+
+    Parameters
+    ----------
+    folder
+        Where the company stays; default: a folder that goes.
+    """
+    with tempfile.TemporaryDirectory() as aside:
+        project = (folder or Path(aside)) / f"company_{accounts}"
+        rows = write_company(project, accounts, seed, memory_gb)
+        place = ["--project", str(project)]
+        training = {name: cost_of([name, *place]) for name in TRAINING_COMMANDS}
+        if training["promote"].code:
+            cost_of(["promote", "--scorecard", *place])
+        night = cost_of(["night", "--json", *place])
+    steps = {name: _told(cost) for name, cost in training.items()}
+    steps |= {
+        f"night: {row['step']}": {
+            "seconds": round(row["seconds"], 1),
+            "peak_gb": round(row["peak"] * 2**20 / 10**9, 2),
+        }
+        for row in json.loads(night.printed)["steps"]
+    }
     return {
         "accounts": accounts,
-        "seconds": round(seconds, 1),
-        "peak_gb": round(max(peak, before) / GIB, 2),
-        "until": _until(done.stdout),
+        "rows": rows,
+        "memory_gb": memory_gb,
+        "night_seconds": round(night.seconds, 1),
+        "night_cpu_seconds": round(night.cpu_seconds, 1),
+        "night_peak_gb": round(night.peak_gb, 2),
+        "train_seconds": round(sum(cost.seconds for cost in training.values()), 1),
+        "train_cpu_seconds": round(sum(cost.cpu_seconds for cost in training.values()), 1),
+        "train_peak_gb": round(max(cost.peak_gb for cost in training.values()), 2),
+        "was_refused": bool(training["promote"].code),
+        "steps": steps,
     }
 
 
-def _until(story: str) -> dict[str, float]:
-    """Seconds at which each step told its last line."""
-    found = (_STEP.match(line) for line in story.splitlines())
-    return {match.group(2): float(match.group(1)) for match in found if match}
+def _told(cost: Cost) -> dict[str, float]:
+    return {
+        "seconds": round(cost.seconds, 1),
+        "cpu_seconds": round(cost.cpu_seconds, 1),
+        "peak_gb": round(cost.peak_gb, 2),
+    }
 
 
-def growth(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each result with seconds and memory per account relative to the smallest size."""
+def growth(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each result with its costs per account relative to the smallest size."""
     first = results[0]
     return [
         {
             **one,
-            "growth_seconds": round(
-                (one["seconds"] / first["seconds"]) / (one["accounts"] / first["accounts"]), 3
-            ),
-            "growth_memory": round(
-                (one["peak_gb"] / first["peak_gb"]) / (one["accounts"] / first["accounts"]), 3
-            ),
+            "growth": {
+                name: round((one[name] / first[name]) / (one["accounts"] / first["accounts"]), 3)
+                for name in ("night_seconds", "night_peak_gb", "train_seconds", "train_peak_gb")
+            },
         }
         for one in results
     ]
@@ -84,22 +157,28 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--accounts", type=int, nargs="+", default=[500, 5000])
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--memory-gb", type=float, help="[engine] memory_gb of the projects")
+    parser.add_argument("--keep", type=Path, help="folder in which the companies stay")
     parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
-    results = growth([measure(n) for n in sorted(arguments.accounts)])
-    if arguments.json:
-        print(json.dumps({"sizes": results}))
-        return
-    print(
-        f"{'accounts':>9} {'seconds':>9} {'peak GiB':>9} {'growth s':>9} {'growth GiB':>11}  "
-        " seconds until each step ended"
+    options = parser.parse_args()
+    results = growth(
+        [
+            measure(accounts, options.seed, options.memory_gb, options.keep)
+            for accounts in sorted(options.accounts)
+        ]
     )
+    if options.json:
+        print(json.dumps({"sizes": results}, indent=1))
+        return
     for one in results:
-        steps = ", ".join(f"{name} {at:.0f}" for name, at in one["until"].items())
         print(
-            f"{one['accounts']:>9,} {one['seconds']:>9.1f} {one['peak_gb']:>9.2f}"
-            f" {one['growth_seconds']:>9.2f} {one['growth_memory']:>11.2f}   {steps}"
+            f"{one['accounts']:>9,} accounts, {one['rows']:,} rows: night"
+            f" {one['night_seconds']:.0f} s, {one['night_peak_gb']:.2f} GB; training"
+            f" {one['train_seconds']:.0f} s, {one['train_peak_gb']:.2f} GB"
         )
+        for name, cost in one["steps"].items():
+            print(f"{'':>9} {name:<20} {cost['seconds']:>8.1f} s {cost['peak_gb']:>6.2f} GB")
 
 
 if __name__ == "__main__":

@@ -15,9 +15,10 @@ from models.intervals import FEWEST_ACCOUNTS
 from models.target_words import TargetWords
 from pipeline.chain import LedgerCheck
 from pipeline.edge.text import visible
+from pipeline.engine.memory import GIGABYTE, allowed_gb
 from pipeline.jobs.explain import Explained
 from pipeline.jobs.explain_scale import INTERVAL, ScaleExplained
-from pipeline.jobs.night_steps import ListedRun, TargetStatus
+from pipeline.jobs.night_steps import ListedRun, TargetStatus, peak_mebibytes
 from pipeline.reports.account import chance_of, foot_lines, open_action_lines, waterfall
 from pipeline.reports.trajectory import account_lines
 
@@ -57,6 +58,16 @@ class Story:
             file=self._stream,
             flush=True,
         )
+
+    def end(self) -> None:
+        """Print the most memory that the command has held, as the last line of a long one."""
+        self("memory", peak_words())
+
+
+def peak_words() -> str:
+    """The most memory this process has held, beside what it may."""
+    peak = peak_mebibytes() * 2**20 / GIGABYTE
+    return f"{peak:.2f} GB at most; [engine] memory_gb allows {allowed_gb():.2f}"
 
 
 class DatedStory:

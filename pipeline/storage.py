@@ -136,10 +136,6 @@ class Store:
                 columns=list(columns) if columns else None, filters=list(filters) or None
             )
 
-    def batches(self, table: str) -> Iterator[pa.RecordBatch]:
-        """Rows of a table piece by piece, for tables that should not be held twice."""
-        yield from self.delta(table).to_pyarrow_dataset().to_batches(batch_size=20_000)
-
     def files(self, table: str) -> list[str]:
         """Parquet files of the newest version of a table without partitions."""
         return _files_of(self.delta(table))

@@ -67,8 +67,10 @@ def open_workspace(
 ) -> Workspace:
     """Read the project file and say where everything is."""
     from pipeline.config import read_project
+    from pipeline.engine.memory import allow
 
     project = read_project(folder)
+    allow(project.engine.memory_gb)
     return Workspace(
         project=project,
         folder=folder,

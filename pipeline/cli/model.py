@@ -39,6 +39,7 @@ def train(
         refuse_leaking_store(workspace, chosen)
         trained = (train_target if again else train_if_changed)(workspace, chosen)
     tell_training(story, chosen, trained)
+    story.end()
     if as_json:
         print_json(
             {
@@ -72,6 +73,7 @@ def evaluate(
     tell_beside(story, evaluation)
     for gate in evaluation.gates:
         story("gate", f"{gate.verdict}  {gate.name}: {gate.reason}")
+    story.end()
     if as_json:
         print_json(evaluation.to_dict())
 
@@ -99,6 +101,7 @@ def bench(
             chosen,
             lambda name, seconds: story("bench", f"{name} fitted in {seconds:.2f} s"),
         )
+    story.end()
     if as_json:
         print_json(bench_json(result, chosen.name))
         return

@@ -134,6 +134,7 @@ def run(
     targets = workspace.project.targets if every_target else (chosen,)
     story = Story(quiet=as_json)
     runs = run_flows(workspace, targets, story, day_of(as_of), pages, is_again=again)
+    story.end()
     if as_json:
         by_target = {each.name: _run_json(run) for each, run in zip(targets, runs, strict=True)}
         print_json(by_target if every_target else by_target[chosen.name])
@@ -193,6 +194,7 @@ def demo(
     story("simulate", f"a company of {accounts:,} customers (seed {seed}) in {project}")
     workspace, chosen = open_project(project, target)
     run = run_flow(workspace, chosen, story, day_of(as_of), pages)
+    story.end()
     if as_json:
         print_json(_run_json(run))
         return

@@ -113,6 +113,7 @@ def score(
     story(
         "look", f"{written[0]}  {written[1].name}  {written[2].name}; next: tenure explain ACCOUNT"
     )
+    story.end()
     if as_json:
         print_json({"run": plain_run(published.run), "pages": [str(page) for page in written]})
 

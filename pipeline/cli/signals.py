@@ -40,6 +40,7 @@ def features(
         tell_stage(story, stage_sources(workspace, connection))
         counts = prepare_training(workspace, connection, chosen)
     tell_features(story, chosen, counts)
+    story.end()
     if as_json:
         print_json(counts)
 

@@ -745,6 +745,17 @@ class StoreSettings:
 
 
 @dataclass(frozen=True, config=_strict)
+class EngineSettings:
+    """What a command may take of the machine."""
+
+    memory_gb: float | None = Field(default=None, gt=0)
+    """Gigabytes of memory; default: half of the machine's. DuckDB spills to disk beyond its share,
+    accounts are scored as many at a time as fit, and a model learns from a sample where not all
+    rows fit, which is then said. At least 1.
+    """
+
+
+@dataclass(frozen=True, config=_strict)
 class Mlflow:
     """Where runs and models are recorded; default: everything under ./mlruns."""
 
@@ -819,6 +830,7 @@ class Project:
     plays: tuple[Play, ...] = ()
     worklist: WorklistRules = Field(default_factory=WorklistRules)
     store: StoreSettings = Field(default_factory=StoreSettings)
+    engine: EngineSettings = Field(default_factory=EngineSettings)
     mlflow: Mlflow = Field(default_factory=Mlflow)
     night: Night = Field(default_factory=Night)
     notify: Notify = Field(default_factory=Notify)

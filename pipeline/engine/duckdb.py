@@ -12,6 +12,7 @@ from features.sql import identifier as identifier
 from features.sql import standard_literal
 from features.windows import US_PER_DAY
 from pipeline.edge.scratch import scratch_name
+from pipeline.engine.memory import database_limit
 
 literal = standard_literal
 """DuckDB takes a literal of standard SQL everywhere."""
@@ -23,7 +24,7 @@ Connection = duckdb.DuckDBPyConnection
 
 
 def connect(
-    threads: int = 2, memory_limit: str = "4GB", spill_directory: Path | None = None
+    threads: int = 2, memory_limit: str | None = None, spill_directory: Path | None = None
 ) -> Connection:
     """An in-memory DuckDB whose session is in UTC.
 
@@ -32,7 +33,8 @@ def connect(
     threads
         Cores used by one query.
     memory_limit
-        DuckDB's notation (`4GB`); above it DuckDB spills to `spill_directory`.
+        DuckDB's notation (`4GB`); above it DuckDB spills to `spill_directory`. Default: its share
+        of `[engine] memory_gb`.
     spill_directory
         Default: a folder of this process below the system's temporary folder, made only when
         needed.
@@ -40,7 +42,11 @@ def connect(
     spill = spill_directory or Path(tempfile.gettempdir()) / scratch_name("spill")
     connection = duckdb.connect(
         ":memory:",
-        config={"threads": threads, "memory_limit": memory_limit, "temp_directory": str(spill)},
+        config={
+            "threads": threads,
+            "memory_limit": memory_limit or database_limit(),
+            "temp_directory": str(spill),
+        },
     )
     connection.execute("SET TimeZone = 'UTC'")
     # A bar on standard output would break --json and the story of a run.
@@ -54,7 +60,7 @@ def connect(
 
 
 @contextmanager
-def connected(threads: int = 2, memory_limit: str = "4GB") -> Iterator[Connection]:
+def connected(threads: int = 2, memory_limit: str | None = None) -> Iterator[Connection]:
     """`connect` for a `with` statement."""
     connection = connect(threads, memory_limit)
     try:

@@ -14,6 +14,7 @@ from features.naming import facts_table, slug
 from features.sources import word_among
 from features.windows import NEVER, calendar, window_edges
 from pipeline.engine.duckdb import Connection, literal, rows
+from pipeline.engine.memory import cells_in_memory
 from pipeline.staging.staged import StagedSource
 
 # A kind of event rarer than this share of its source says little and costs columns.
@@ -43,6 +44,8 @@ _EMPTY_TYPES = {
 }
 # 800 MB of doubles: what run_plan builds before it begins with the next accounts.
 CELLS_AT_ONCE = 100_000_000
+BYTES_OF_A_CELL = 64
+"""Of a value of the result while it is built, with what lies between, measured."""
 
 
 def prepare(connection: Connection, staged: StagedSource, relation: str) -> None:
@@ -277,7 +280,7 @@ def put_table(connection: Connection, name: str, frame: pd.DataFrame) -> None:
 
 
 def run_plan(
-    connection: Connection, plan: FeaturePlan, result: str, cells_at_once: int = CELLS_AT_ONCE
+    connection: Connection, plan: FeaturePlan, result: str, cells_at_once: int | None = None
 ) -> None:
     """Build the feature table of a plan as the temporary table `result`, dropping what it needed
     between.
@@ -285,7 +288,8 @@ def run_plan(
     Large tables are built for some accounts after the others, so that what lies between stays
     bounded: at most about `cells_at_once` values of the result at a time.
     """
-    ranges = account_ranges(connection, max(1, cells_at_once // max(1, len(plan.signals))))
+    at_once = cells_at_once or cells_in_memory(BYTES_OF_A_CELL, CELLS_AT_ONCE)
+    ranges = account_ranges(connection, max(1, at_once // max(1, len(plan.signals))))
     if len(ranges) == 1:
         _run_steps(connection, plan)
         connection.execute(f"create or replace temp table {result} as {plan.query}")

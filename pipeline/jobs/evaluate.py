@@ -42,7 +42,7 @@ from pipeline.jobs.prepare import load_training
 from pipeline.jobs.registry import Version
 from pipeline.jobs.run_record import record_evaluation
 from pipeline.jobs.stage import load_staged
-from pipeline.jobs.train import LearningTask, learning_task
+from pipeline.jobs.train import LearningTask, learning_task, plan_in_memory
 from pipeline.jobs.treated import treated_rows
 from pipeline.jobs.under_notice import beside_notice
 from pipeline.tracking import CHALLENGER, CHAMPION
@@ -102,7 +102,7 @@ def evaluate_target(workspace: Workspace, target: Target) -> VersionEvaluation:
         age=by_age(bundle.model, test),
         without_sources=without_sources(bundle.model, test),
         fallbacks=check_fallbacks(bundle.model, bundle.fallbacks, judged.baselines, rows),
-        leading_alone=leading_alone(bundle.model, rows, task.plan),
+        leading_alone=leading_alone(bundle.model, rows, plan_in_memory(task.plan, rows)[0]),
     )
     tested = backtest(bundle, judged.scored, test, labels)
     shown = decided(tested)
@@ -147,7 +147,8 @@ def judge(
             untouched(bundle.model.training, test.keys["as_of"].min().date()),
         )
     # What another project compared it with says nothing of these accounts.
-    baselines = candidate.baselines or baselines_of(rows, task.plan, task.facts)
+    plan = plan_in_memory(task.plan, rows)[0]
+    baselines = candidate.baselines or baselines_of(rows, plan, task.facts)
     judged = evaluate(bundle.model, baselines, rows, capacity=task.objective.capacity)
     scored = score(bundle, test.features)
     comparison = None if in_use is None else compare(in_use, bundle, candidate.reseeded, test)

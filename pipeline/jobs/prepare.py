@@ -27,6 +27,8 @@ from pipeline.workspace import Workspace
 _AS_OF = f"{midnight('as_of_day')} as as_of"
 
 HALF_BUILT = "half built"
+COLUMNS_AT_ONCE = 16
+"""Signals read from the store at a time."""
 
 
 @dataclass(frozen=True)
@@ -213,20 +215,20 @@ def load_training(
 def signal_values(
     store: Store, table: str, keys: pd.DataFrame, columns: list[str]
 ) -> NDArray[np.float64]:
-    """Signals of the rows of `keys`, read in batches into the one array that holds them."""
+    """Signals of the rows of `keys`, read a few columns at a time into the one array that holds
+    them: Arrow would hold a second one beside it, and what it was unpacked from.
+    """
     wanted = pd.MultiIndex.from_frame(keys[["account_id", "as_of"]])
+    stored = store.read(table, columns=["account_id", "as_of"])
+    to = wanted.get_indexer(pd.MultiIndex.from_frame(stored.astype({"as_of": keys["as_of"].dtype})))
+    labelled = np.flatnonzero(to >= 0)
+    to, filled = to[labelled], len(labelled)
     values = np.full((len(keys), len(columns)), np.nan)
-    filled = 0
-    for batch in store.batches(table):
-        of_batch = batch.select(["account_id", "as_of"]).to_pandas()
-        to = wanted.get_indexer(
-            pd.MultiIndex.from_frame(of_batch.astype({"as_of": keys["as_of"].dtype}))
-        )
-        labelled = np.flatnonzero(to >= 0)
-        filled += len(labelled)
-        for number, column in enumerate(columns):
-            read = batch.column(column).to_numpy(zero_copy_only=False)
-            values[to[labelled], number] = read[labelled]
+    for first in range(0, len(columns), COLUMNS_AT_ONCE):
+        some = columns[first : first + COLUMNS_AT_ONCE]
+        read = store.read_arrow(table, columns=some)
+        for number, column in enumerate(some, start=first):
+            values[to, number] = read.column(column).to_numpy()[labelled]
     if filled != len(keys):
         raise StoreError(
             f"{len(keys) - filled} labelled rows have no features in {table!r}. Run `tenure"

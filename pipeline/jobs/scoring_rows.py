@@ -12,12 +12,17 @@ import pandas as pd
 from features.sql import as_doubles, listed
 from features.windows import day_number
 from pipeline.engine.duckdb import Connection
+from pipeline.engine.memory import rows_at_once
 from pipeline.jobs.features import BEFORE_DAYS
 from pipeline.storage import columns_hash
 
 ROWS_READ_AT_ONCE = 50_000
-"""Accounts scored and explained at a time. Values do not depend on it."""
-_COLUMNS_AT_ONCE = 8
+"""Accounts scored and explained at a time, fewer where `[engine] memory_gb` holds fewer. Values do
+not depend on it.
+"""
+BYTES_OF_AN_ACCOUNT = 70_000
+"""Of an account with 400 signals while it is scored and explained, measured."""
+_COLUMNS_HASHED = 8
 _ROWS = "scoring_rows"
 
 
@@ -34,7 +39,7 @@ class ScoringRows:
         """Rows of the date and of the date before, by account; once without rows where there are
         none.
         """
-        at_once = size or ROWS_READ_AT_ONCE
+        at_once = size or rows_at_once(BYTES_OF_AN_ACCOUNT, ROWS_READ_AT_ONCE)
         now = listed(self.columns, "r")
         earlier = as_doubles(self.columns, "f")
         for start in range(0, max(1, self.count), at_once):
@@ -69,8 +74,8 @@ class ScoringRows:
 
     def _series(self) -> "Iterator[tuple[str, pd.Series[Any]]]":
         names = sorted(("account_id", *self.columns))
-        for start in range(0, len(names), _COLUMNS_AT_ONCE):
-            some = names[start : start + _COLUMNS_AT_ONCE]
+        for start in range(0, len(names), _COLUMNS_HASHED):
+            some = names[start : start + _COLUMNS_HASHED]
             rows = self.connection.execute(
                 f"select {listed(some)} from {_ROWS} order by place"
             ).df()

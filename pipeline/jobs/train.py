@@ -22,7 +22,7 @@ from models.health.proposal import FEWEST_IN_PORTFOLIO
 from models.health.scale import Scale
 from models.methods import Floats, Scorecard
 from models.model import Member, Model
-from models.plan import TrainingPlan
+from models.plan import LEAST, TrainingPlan
 from models.splits import unmatured
 from models.stability import (
     band_changes,
@@ -33,6 +33,7 @@ from models.stability import (
 from models.training import TrainingResult, train
 from pipeline.config import config_hash
 from pipeline.config.schema import Objective, ScaleAnchors, Target, Training
+from pipeline.engine.memory import allowed_gb, training_gb, training_rows
 from pipeline.jobs.in_use import InUse, target_in_use
 from pipeline.jobs.prepare import FeatureSet, load_training
 from pipeline.jobs.registry import RegisteredModel, Version, register, registered_model
@@ -216,15 +217,45 @@ def learn(
     if task.cohorts:
         cohort_signals(rows.signals, task.cohorts)  # refused before a long search, not after it
     models = task.models
-    with searching(
-        task.training, models.folder, models.short_name, rows, task.plan, task.facts
-    ) as (journal, stop):
-        result = train(rows, task.plan, target=task.facts, journal=journal, stop=stop)
+    plan, sampled = plan_in_memory(task.plan, rows)
+    with searching(task.training, models.folder, models.short_name, rows, plan, task.facts) as (
+        journal,
+        stop,
+    ):
+        result = train(rows, plan, target=task.facts, journal=journal, stop=stop)
+    result = replace(result, notes=(*result.notes, *sampled))
     if task.cohorts:
         result = with_cohorts(result, rows, task.cohorts, seed=task.plan.seed)
     result = _stabilised(task, result, rows, in_use)
     scale, proposal, problems = choose_scale(task, result, rows, in_use)
     return Learned(result, scale, proposal, problems)
+
+
+def plan_in_memory(plan: TrainingPlan, rows: TrainingSet) -> tuple[TrainingPlan, tuple[str, ...]]:
+    """The plan with as many rows as fit into `[engine] memory_gb`, and what is said of it.
+
+    Raises
+    ------
+    ConfigError
+        When not even the fewest rows a plan may have fit, with what they need.
+    """
+    count, columns = len(rows), len(rows.signals)
+    taught = min(plan.max_rows, int((~rows.keys["is_test"]).sum()))
+    fit = training_rows(count, columns)
+    if taught <= fit:
+        return plan, ()
+    least, whole = (training_gb(count, columns, each) for each in (LEAST["max_rows"], taught))
+    if fit < LEAST["max_rows"]:
+        raise ConfigError(
+            f"training on {count:,} rows of {columns} signals takes {whole:.1f} GB, or"
+            f" {least:.1f} GB with a sample of {LEAST['max_rows']:,}, and [engine] memory_gb allows"
+            f" {allowed_gb():.1f}. Raise it, or declare fewer windows or dates."
+        )
+    note = (
+        f"a model can learn from {fit:,} of {taught:,} rows in {allowed_gb():.1f} GB ([engine]"
+        f" memory_gb); all of them take {whole:.1f} GB."
+    )
+    return replace(plan, max_rows=fit, search_rows=min(plan.search_rows, fit)), (note,)
 
 
 def register_learned(

@@ -106,6 +106,25 @@ def test_people_payments_goals_and_weeks_agree_with_the_raw_tables(company: Comp
             }
 
 
+def test_accounts_asked_together_are_told_what_each_is_told_alone(
+    company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace, _ = company.workspace()
+    accounts = [str(each) for each in company.published("scores")["account_id"].iloc[:5]]
+    accounts.insert(1, "nobody we know of")  # no source has a row of it
+    monkeypatch.setattr("pipeline.jobs.account_facts.ASKED_AT_ONCE", 2)
+    with facts_reader(workspace, accounts, JUNE) as read:
+        together = {account: read(account) for account in accounts}
+        assert repr(read(accounts[0])) == repr(together[accounts[0]])  # asked again, out of order
+    # Their text, since a score that nobody gave is NaN and equal to nothing.
+    for account, facts in together.items():
+        assert repr(facts) == repr(account_facts(workspace, account, JUNE))
+    unknown = together["nobody we know of"]
+    assert unknown.use is not None and unknown.use.active_days == 0
+    assert unknown.goals is not None and unknown.goals.met == 0
+    assert all(each.rows == 0 and each.newest is None for each in unknown.sources)
+
+
 def test_use_is_that_of_the_signals(company: Company) -> None:
     workspace, _ = company.workspace()
     features = company.published("features_scored_churn_90d").set_index("account_id")
