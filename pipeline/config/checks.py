@@ -102,6 +102,12 @@ def contract_of(name: str, source: Source) -> Contract | None:
 
 def _general_problems(project: Project) -> Iterator[Problem]:
     yield from _zone_problems(project.time_zone, ("time_zone",))
+    if "://" in project.store.uri:
+        yield Problem(
+            ("store", "uri"),
+            "must be a folder: object stores cannot hold the store yet. Mount the bucket, or copy"
+            " the folder there after each run.",
+        )
     if not re.fullmatch(r"[A-Z]{3}", project.currency):
         yield Problem(
             ("currency",), f'"{project.currency}" is not an ISO 4217 code, such as "EUR" or "USD".'

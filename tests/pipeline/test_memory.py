@@ -99,3 +99,14 @@ def test_a_long_command_ends_with_the_most_memory_it_held(
     assert "memory" in last and last.endswith("[engine] memory_gb allows 4.00")
     held = float(last.split(" GB at most")[0].split()[-1])
     assert 0.1 < held < 64 and np.isfinite(held)
+
+
+def test_a_store_on_an_object_store_is_refused_in_one_line(
+    company_copy: Company, tenure: Command
+) -> None:
+    file = company_copy.folder / "tenure.toml"
+    kept = [line for line in file.read_text().splitlines() if not line.startswith("[store]")]
+    file.write_text("\n".join(kept) + '\n[store]\nuri = "s3://bucket/store"\n')
+    answer = tenure("evaluate", "--project", company_copy.folder)
+    assert answer.code == 2 and "object stores cannot hold the store yet" in answer.err
+    assert not (company_copy.folder / "s3:").exists()
