@@ -77,6 +77,7 @@ KEPT: tuple[Kept, ...] = (
     Kept("past_scores", accounts=_WHOSE, runs=_RUN, dated="as_of"),
     Kept("night_steps", runs=_RUN),
     Kept("monitor", runs=_RUN),
+    Kept("shadow", accounts=_WHOSE, runs=_RUN),
     Kept("assignments", accounts=_WHOSE, runs=_RUN),
     Kept("changes", accounts=_WHOSE, runs=("from_run", "to_run")),
     Kept("alerts", accounts=_WHOSE, runs=_RUN),

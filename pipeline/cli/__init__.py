@@ -57,6 +57,7 @@ GROUPS: Mapping[str, tuple[Callable[..., None], ...]] = {
         reports.postmortem,
         reports.effects,
         reports.peers,
+        reports.shadow,
         reports.onboarding,
         reports.advocates,
         reports.forecast,

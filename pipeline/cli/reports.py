@@ -1,6 +1,7 @@
 """Commands that look over all accounts, forward and back."""
 
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -192,6 +193,60 @@ def peers(
         print_json(peers_json(report))
         return
     show(peers_lines(report, TARGET_WORDS[chosen.kind]))
+
+
+def shadow(
+    project: ProjectOption = HERE,
+    target: TargetOption = None,
+    old: Annotated[
+        Path | None,
+        typer.Option("--old", metavar="FILE", help="A table with an old score (CSV, Parquet)."),
+    ] = None,
+    account: Annotated[
+        str, typer.Option("--account", metavar="COLUMN", help="Its column of accounts.")
+    ] = "account_id",
+    score: Annotated[
+        str, typer.Option("--score", metavar="COLUMN", help="Its column of scores.")
+    ] = "score",
+    date: Annotated[
+        str | None,
+        typer.Option("--date", metavar="COLUMN", help="Its column of when a score was known."),
+    ] = None,
+    high: Annotated[
+        Literal["good", "bad"], typer.Option("--high", help="What a high old score means.")
+    ] = "good",
+    as_json: JsonOption = False,
+) -> None:
+    """Lay another score beside the published one.
+
+    The candidate's, which is kept and judged once outcomes are known, or an old score from a table:
+    who moves, why, and which was right. Publishes nothing; all accounts are in side_by_side.csv.
+
+    Example: tenure shadow --old scores.csv --score health --date month
+    """
+    from models.target_words import TARGET_WORDS
+    from pipeline.console import print_json
+    from pipeline.jobs.shadow import OldScore, beside_old_score, shadow_candidate
+    from pipeline.reports.shadow import side_json, side_lines, write_side_csv
+
+    workspace, chosen = open_project(project, target)
+    with workspace.store.writing():
+        report = (
+            shadow_candidate(workspace, chosen)
+            if old is None
+            else beside_old_score(
+                workspace,
+                chosen,
+                OldScore(old.resolve(), account, score, date, high_is_good=high == "good"),
+            )
+        )
+        page = workspace.folder / "reports" / chosen.name / "side_by_side.csv"
+        write_side_csv(report, page)
+    if as_json:
+        print_json(side_json(report))
+        return
+    show(side_lines(report, TARGET_WORDS[chosen.kind]))
+    say(str(page))
 
 
 def onboarding(

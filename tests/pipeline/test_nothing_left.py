@@ -169,6 +169,7 @@ def test_every_table_stands_in_the_registry(planted: Path) -> None:
         "night_steps",
         "monitor",
         "monitor_bins",
+        "shadow",
     } == {kept_as(table, ()).table for table in store.tables()}
 
 
