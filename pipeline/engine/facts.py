@@ -45,7 +45,7 @@ _EMPTY_TYPES = {
 # 800 MB of doubles: what run_plan builds before it begins with the next accounts.
 CELLS_AT_ONCE = 100_000_000
 BYTES_OF_A_CELL = 64
-"""Of a value of the result while it is built, with what lies between, measured."""
+"""Of a value of the result while it is built, with what lies between, as estimated."""
 
 
 def prepare(connection: Connection, staged: StagedSource, relation: str) -> None:

@@ -21,7 +21,7 @@ ROWS_READ_AT_ONCE = 50_000
 not depend on it.
 """
 BYTES_OF_AN_ACCOUNT = 70_000
-"""Of an account with 400 signals while it is scored and explained, measured."""
+"""Of an account with 400 signals while it is scored and explained, as estimated."""
 _COLUMNS_HASHED = 8
 _ROWS = "scoring_rows"
 
