@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import alerts, model, nightly, project, reports, scores, signals, table
+from pipeline.cli import alerts, dashboard, model, nightly, project, reports, scores, signals, table
 from pipeline.cli.accounts import TakesAccount
 from pipeline.cli.moved import Commands
 from pipeline.edge.locks import PATIENCE
@@ -51,6 +51,7 @@ GROUPS: Mapping[str, tuple[Callable[..., None], ...]] = {
         scores.forget,
     ),
     "Night": (nightly.night, nightly.status, nightly.runs, nightly.publish),
+    "Dashboard": (dashboard.pages, dashboard.dashboard, dashboard.access),
     "Outlook and hindsight": (
         reports.outcomes,
         reports.monitor,

@@ -22,6 +22,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.errors import ConfigError, NotFound, StoreError
+from pipeline.dashboard.access import ACCESS, forget_in_audit
+from pipeline.dashboard.schema import ENDING, PAGES
 from pipeline.edge.faults import said
 from pipeline.edge.file_names import file_name
 from pipeline.edge.scratch import remove_left_behind
@@ -96,6 +98,9 @@ def _remove(workspace: Workspace, ids: Sequence[str], words: Sequence[str]) -> F
     """
     store = workspace.store
     files = _files_that_name(workspace.folder / "reports", ids, words)
+    # Whole: their pages are compressed against one another. The next publication writes them anew.
+    files += sorted((workspace.folder / PAGES).glob(f"*/*{ENDING}"))
+    forget_in_audit(workspace.folder / PAGES / ACCESS, [*ids])
     rows: dict[str, int] = {}
     left = [name for name in store.tables() if _kept(store, name).names_accounts]
     # Pages and small tables first: on a full disk they make the room that large ones need.

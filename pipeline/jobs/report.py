@@ -38,6 +38,7 @@ from pipeline.jobs.explain_scale import band_edges
 from pipeline.jobs.fallen import fallen_accounts
 from pipeline.jobs.model_page import leader_limits, target_card, target_words
 from pipeline.jobs.outcomes import outcomes_report
+from pipeline.jobs.page_file import has_page_file, write_page_file
 from pipeline.jobs.pages import (
     ACCOUNTS_FOLDER,
     ALL_ACCOUNTS,
@@ -133,6 +134,7 @@ def write_reports(
     tables = portfolio_tables(inputs)
     head = shown_head(workspace.store)
     lists = account_pages(inputs, lambda n: ALL_ACCOUNTS if n == 1 else further_page(n))
+    first_page = portfolio_page(inputs)
     with _briefs(workspace, target, published, asked) as drawn:
         pages: dict[str, Callable[[Path], None]] = {
             f"{ACCOUNTS_FOLDER}/{_brief_name(account)}": lambda path: _write(
@@ -151,7 +153,7 @@ def write_reports(
             published.run["run_id"],
             pages
             | {
-                PAGE: partial(_write, with_head(portfolio_page(inputs), head)),
+                PAGE: partial(_write, with_head(first_page, head)),
                 CARD: partial(_write, with_head(card, head)),
                 CARD_MD: partial(_write, markdown),
                 WORKLIST: partial(write_worklist_csv, ranked),
@@ -159,6 +161,8 @@ def write_reports(
             },
         )
     write_index(workspace)
+    if has_page_file(workspace, target) and folder.name == target.name:
+        write_page_file(workspace, target, inputs, first_page, card)
     return [folder / PAGE, folder / WORKLIST, folder / CARD]
 
 

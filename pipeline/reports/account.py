@@ -21,6 +21,7 @@ from models.drivers import (
 )
 from models.health.words import base_words, is_decided_later
 from pipeline.actions.account_rows import state_words
+from pipeline.edge.page_values import plain, restored
 from pipeline.jobs.account_facts import AccountFacts
 from pipeline.jobs.driver_rows import keeps_one_sentence
 from pipeline.jobs.explain import Explained
@@ -274,39 +275,65 @@ def account_page(
     first_page
         Address of the first page; empty: it has none beside it.
     """
+    view = account_tables(
+        explained,
+        horizon_days=horizon_days,
+        verb=verb,
+        edges=edges,
+        project=project,
+        now=now,
+        facts=facts,
+    )
+    return render("account.html.j2", style=style(), first_page=first_page, **restored(view))
+
+
+def account_tables(
+    explained: Explained,
+    *,
+    horizon_days: int | None,
+    verb: str,
+    edges: tuple[int, int],
+    project: str,
+    now: datetime,
+    facts: AccountFacts | None = None,
+) -> dict[str, Any]:
+    """Everything that the template of one account shows, as plain values (`pipeline.edge`): the
+    page of a run and the page of the dashboard are drawn from the same.
+    """
     score, drivers = explained.score, explained.drivers
     has_score = not pd.isna(score["health"])
     steps = (
         waterfall(drivers, int(score["base_displayed"]), alterable_first=True) if has_score else []
     )
-    return render(
-        "account.html.j2",
-        style=style(),
-        project=project,
-        now=now,
-        score=score,
-        account=explained.account,
-        has_score=has_score,
-        why=explained.why,
-        advice=(SCORE_AGAIN,) if keeps_one_sentence(drivers) else explained.advice,
-        protects=explained.protects,
-        unsure_band=explained.unsure_band,
-        to_edges=explained.to_edges,
-        chance=chance_of(score, horizon_days, verb),
-        scale_sentence=explained.scale_sentence,
-        timing=explained.timing,
-        actions=open_action_lines(explained.open_actions),
-        history=[] if explained.history is None else explained.history.to_dict("records")[::-1],
-        dimensions=explained.dimensions.to_dict("records"),
-        rows=points_rows(steps) if steps else [],
-        edges=edges,
-        since=explained.since,
-        state=state_words(str(score["band"]), score["band_reason"]),
-        first_page=first_page,
-        foot=foot_lines(explained),
+    view = {
+        "project": project,
+        "now": now,
+        "score": score,
+        "account": explained.account,
+        "has_score": has_score,
+        "why": explained.why,
+        "advice": (SCORE_AGAIN,) if keeps_one_sentence(drivers) else explained.advice,
+        "protects": explained.protects,
+        "unsure_band": explained.unsure_band,
+        "to_edges": explained.to_edges,
+        "chance": chance_of(score, horizon_days, verb),
+        "scale_sentence": explained.scale_sentence,
+        "timing": explained.timing,
+        "actions": open_action_lines(explained.open_actions),
+        "history": (
+            [] if explained.history is None else explained.history.to_dict("records")[::-1]
+        ),
+        "dimensions": explained.dimensions.to_dict("records"),
+        "rows": points_rows(steps) if steps else [],
+        "edges": edges,
+        "since": explained.since,
+        "state": state_words(str(score["band"]), score["band_reason"]),
+        "foot": foot_lines(explained),
         **_facts(facts, explained.account),
-        trajectory=account_view(explained.trajectory, explained.history, edges, verb),
-    )
+        "trajectory": account_view(explained.trajectory, explained.history, edges, verb),
+    }
+    values: dict[str, Any] = plain(view)
+    return values
 
 
 def _facts(facts: AccountFacts | None, account: Mapping[str, Any]) -> dict[str, Any]:

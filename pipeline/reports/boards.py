@@ -1,0 +1,447 @@
+"""Pages of the dashboard that are drawn once for a run: the executive's page, renewals, plays,
+comparisons, the model, metrics, the use of data.
+
+Each is a fragment of HTML; the server draws the frame around it. A page whose table was never made
+says which command makes it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from features.metrics import METRICS
+from models.changes import CAUSES_IN_WORDS
+from models.figures import side_by_side
+from models.health.scale import BANDS_IN_WORDS
+from models.peers import Peer
+from models.target_words import TARGET_WORDS, TargetWords
+from pipeline.jobs.data_use import DataUse
+from pipeline.jobs.forecast import ALL as EVERY_SEGMENT
+from pipeline.jobs.monitor import EVERY_ACCOUNT
+from pipeline.jobs.portfolio_metrics import ALL as EVERY_CUSTOMER
+from pipeline.reports.outcomes import first_words, overall_words
+from pipeline.reports.portfolio import PortfolioInputs, band_tiles
+from pipeline.reports.render import day, money, percent, render, short_money
+
+EVERYBODY, COMPANY, BY_NAME = "everybody", "company", "by name"
+"""Who may see a page: every role; who sees sums of all accounts; who sees all accounts by name."""
+_QUARTERS, _MONTHS_AHEAD = 4, 12
+
+
+@dataclass(frozen=True)
+class SectionInputs:
+    """A heading, sentences, numbers to read first, and a table.
+
+    `figures` are a number and what it is; columns that start with `#` hold numbers.
+    """
+
+    title: str = ""
+    lines: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    rows: tuple[tuple[Any, ...], ...] = ()
+    note: str = ""
+    figures: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class BoardInputs:
+    """What the pages are made of; a table that was never made is None.
+
+    Parameters
+    ----------
+    portfolio
+        What the first page of the run is made of.
+    first_page, card
+        That page and the model card, drawn.
+    renewals, effects, metrics, monitor
+        Published tables of the run, or of the target.
+    causes
+        What moved scores since the run before: cause, accounts it moved up and down.
+    owners, segments
+        Who left on the test dates beside who was to be expected.
+    data_use
+        The statement of the project.
+    """
+
+    portfolio: PortfolioInputs
+    first_page: str
+    card: str
+    renewals: pd.DataFrame | None
+    effects: pd.DataFrame | None
+    metrics: pd.DataFrame | None
+    monitor: pd.DataFrame | None
+    causes: pd.DataFrame | None
+    owners: tuple[Peer, ...] | None
+    segments: tuple[Peer, ...] | None
+    data_use: DataUse
+
+
+@dataclass(frozen=True)
+class Board:
+    """One page: its name in addresses, its title, who may see it, and its HTML."""
+
+    name: str
+    title: str
+    audience: str
+    html: str
+
+
+def board_pages(inputs: BoardInputs) -> tuple[Board, ...]:
+    """Every page, in the order of the menu."""
+    words = TARGET_WORDS[inputs.portfolio.target_kind]
+    return (
+        _board("executive", "On one screen", COMPANY, executive_sections(inputs, words)),
+        _board("renewals", "Renewals by month", COMPANY, renewal_sections(inputs.renewals)),
+        _board("plays", "Plays, and what they do", COMPANY, play_sections(inputs.effects, words)),
+        _board("compare", "Owners and segments compared", BY_NAME, _compared(inputs, words)),
+        Board("trust", "Can I believe it?", BY_NAME, trust_page(inputs.first_page)),
+        Board(
+            "model",
+            "The model",
+            EVERYBODY,
+            _html(monitor_sections(inputs.monitor, words))
+            + "<h2>How it was made and tested</h2>"
+            + inner_page(inputs.card),
+        ),
+        _board("metrics", "Metrics and what they mean", EVERYBODY, _metrics(inputs.metrics)),
+        _board("data-use", "What data is used, and why", EVERYBODY, _data_use(inputs.data_use)),
+    )
+
+
+def inner_page(page: str) -> str:
+    """What stands in the main part of a page of ours."""
+    return page.split("<main>", 1)[1].rsplit("</main>", 1)[0]
+
+
+def trust_page(page: str) -> str:
+    """What the first page of a run says of whether to believe it."""
+    return '<section id="trust">' + inner_page(page).split('<section id="trust">', 1)[1]
+
+
+def executive_sections(inputs: BoardInputs, words: TargetWords) -> list[SectionInputs]:
+    """Value by band with its movement, the months ahead, how right we have been, and what plays
+    saved.
+    """
+    page = inputs.portfolio
+    currency = _currency(page.portfolio)
+    tiles = band_tiles(page.scores, page.portfolio, page.previous_counts)
+    moved = (
+        ()
+        if inputs.causes is None
+        else tuple(
+            f"{row['accounts']:,} {'account' if row['accounts'] == 1 else 'accounts'} moved by"
+            f" half a point or more because of {CAUSES_IN_WORDS.get(row['cause'], row['cause'])}."
+            for row in inputs.causes.to_dict("records")
+            if row["accounts"]
+        )
+    )
+    why = moved or (
+        ("This is the first run, so nothing has moved yet.",)
+        if page.previous_counts is None
+        else ("Why scores moved is not worked out yet: run `tenure changes`.",)
+    )
+    sections = [
+        SectionInputs(
+            "Value by band",
+            why,
+            ("Band", "#Accounts", "#Value per year", "#Since the last run"),
+            tuple(
+                (
+                    BANDS_IN_WORDS.get(tile.band, tile.band).capitalize(),
+                    f"{tile.accounts:,}",
+                    short_money(tile.value, currency) if tile.accounts else "–",
+                    "first run" if tile.change is None else _signed(tile.change),
+                )
+                for tile in tiles
+            ),
+        )
+    ]
+    months = renewal_sections(inputs.renewals, months=3)
+    sections.append(
+        SectionInputs(
+            "The next three months",
+            months[0].lines if not months[0].rows else (),
+            months[0].columns,
+            months[0].rows,
+        )
+    )
+    sections.append(SectionInputs("How right have we been?", _how_right(inputs, words)))
+    sections.append(SectionInputs("What plays saved", _saved(inputs.effects, words)))
+    return sections
+
+
+def renewal_sections(
+    table: pd.DataFrame | None, months: int = _MONTHS_AHEAD
+) -> list[SectionInputs]:
+    """What comes up for renewal in money, month by month, with its interval."""
+    if table is None:
+        return [SectionInputs("All accounts", (_make("renewals", "tenure forecast"),))]
+    every = table[table["segment"] == EVERY_SEGMENT].sort_values("month").head(months)
+    if every.empty:
+        return [SectionInputs("All accounts", ("No contract comes up for renewal in a year.",))]
+    currency = str(every["currency"].iloc[0])
+    rows = tuple(
+        (
+            f"{pd.Timestamp(row['month']):%B %Y}",
+            money(row["value_due"], currency),
+            money(row["renewed"], currency),
+            f"{money(row['renewed_low'])} to {money(row['renewed_high'])}",
+            money(row["lost"], currency),
+        )
+        for row in every.to_dict("records")
+    )
+    return [
+        SectionInputs(
+            "All accounts",
+            (),
+            ("Month", "#Comes up", "#Likely to renew", "#Nine times in ten", "#Likely to be lost"),
+            rows,
+            note=(
+                "What the terms that end in a month are paid, at most a year's money of each. Money"
+                " of accounts that gave notice is not in it."
+            ),
+        )
+    ]
+
+
+def play_sections(effects: pd.DataFrame | None, words: TargetWords) -> list[SectionInputs]:
+    """What each play does, or why that cannot be told."""
+    if effects is None:
+        return [SectionInputs("", (_make("effects of plays", "tenure effects"),))]
+    if effects.empty:
+        return [SectionInputs("", ("No play has been recorded yet.",))]
+    rows = tuple(
+        (
+            str(row["play"]).replace("_", " "),
+            f"{int(row['treated']):,}",
+            f"{int(row['untreated']):,}",
+            effect_words(row, words),
+        )
+        for row in effects.to_dict("records")
+    )
+    return [
+        SectionInputs(
+            "What each play does",
+            (),
+            ("Play", "#Assigned", "#Compared with", "What it does"),
+            rows,
+            note=(
+                "Compared by the lot near the end of the list where there is one: comparing those"
+                " who were called with those who were not says nothing, because the worst are"
+                " called."
+            ),
+        )
+    ]
+
+
+def effect_words(row: Any, words: TargetWords) -> str:
+    """The effect of a play in one sentence, or why it is refused."""
+    if row["verdict"] == "refused":
+        return f"Cannot be told. {row['reason']}"
+    if row["verdict"] == "association":
+        return str(row["reason"])
+    fewer = -100 * float(row["estimate"])
+    low, high = sorted((-100 * float(row["low"]), -100 * float(row["high"])))
+    return (
+        f"Of 100 accounts {abs(fewer):.1f} {'fewer' if fewer >= 0 else 'more'} {words.verb}"
+        f" ({low:.1f} to {high:.1f}). {row['reason']}"
+    ).strip()
+
+
+def monitor_sections(table: pd.DataFrame | None, words: TargetWords) -> list[SectionInputs]:
+    """What the scores promise, and which sources moved them since training."""
+    if table is None:
+        return [SectionInputs("Since training", (_make("monitoring", "tenure monitor"),))]
+    sources = table[table["what"] == "source_points"]
+    expected = table[(table["what"] == "expected_leavers") & (table["segment"] == EVERY_ACCOUNT)]
+    lines = tuple(
+        f"The scores expect {row['value']:.0f} accounts to {words.verb} ({row['low']:.0f} to"
+        f" {row['high']:.0f})."
+        for row in expected.to_dict("records")
+    )
+    rows = tuple(
+        (str(row["segment"]).replace("_", " "), f"{row['value']:+.1f}", str(row["verdict"]))
+        for row in sources.sort_values("value", key=abs, ascending=False).to_dict("records")
+    )
+    return [
+        SectionInputs(
+            "Since training",
+            lines or ("What moved the mean score since the model was trained, by source.",),
+            ("Source", "#Points of the mean score", "Verdict"),
+            rows,
+        )
+    ]
+
+
+def _metrics(table: pd.DataFrame | None) -> list[SectionInputs]:
+    dictionary = SectionInputs(
+        "What each one means",
+        (),
+        ("Metric", "Meaning", "Divided", "By", "Unit"),
+        tuple(
+            (
+                metric.name.replace("_", " "),
+                metric.meaning,
+                metric.numerator,
+                metric.denominator,
+                metric.unit,
+            )
+            for metric in METRICS
+        ),
+    )
+    if table is None:
+        return [SectionInputs("By quarter", (_make("metrics", "tenure metrics"),)), dictionary]
+    every = table[table["segment"] == EVERY_CUSTOMER]
+    quarters = sorted(every["period_start"].unique())[-_QUARTERS:]
+    rows = []
+    for (name, wording), mine in every.groupby(["metric", "wording"], sort=False):
+        values = {row["period_start"]: row for row in mine.to_dict("records")}
+        cells = [_figure(values[each]) if each in values else "–" for each in quarters]
+        label = str(name).replace("_", " ") + (f" ({wording})" if wording else "")
+        rows.append((label, *cells))
+    columns = ("Metric", *(f"#from {day(each)}" for each in quarters))
+    return [SectionInputs("By quarter", (), columns, tuple(rows)), dictionary]
+
+
+def _figure(row: Any) -> str:
+    value, unit = row["value"], row["unit"]
+    if pd.isna(value):
+        return "–"
+    return (
+        percent(value, 1)
+        if unit == "share"
+        else f"{value:,.1f}"
+        if unit == "points"
+        else (f"{value:,.0f}")
+    )
+
+
+def _compared(inputs: BoardInputs, words: TargetWords) -> list[SectionInputs]:
+    page = inputs.portfolio
+    counts = (
+        page.scores[["account_id", "band"]]
+        .merge(page.portfolio[["account_id", "segment"]], on="account_id", how="left")
+        .assign(segment=lambda rows: rows["segment"].fillna("no segment"))
+        .pivot_table(index="segment", columns="band", values="account_id", aggfunc="count")
+        .fillna(0)
+        .astype(int)
+    )
+    bands = [band for band in BANDS_IN_WORDS if band in counts]
+    sections = [
+        SectionInputs(
+            "Segments by band",
+            (),
+            ("Segment", *(f"#{BANDS_IN_WORDS[band].capitalize()}" for band in bands)),
+            tuple(
+                (str(name), *(f"{counts[b].loc[name]:,}" for b in bands))
+                for name in [*counts.index]
+            ),
+        )
+    ]
+    for title, peers, by in (
+        ("Owners, on the accounts they have", inputs.owners, "owner"),
+        ("Segments, on the accounts they have", inputs.segments, "segment"),
+    ):
+        sections.append(
+            SectionInputs(title, (_make("comparison", f"tenure peers --by {by}"),))
+            if peers is None
+            else SectionInputs(
+                title,
+                (
+                    "Who has harder accounts loses more of them. So each is compared with what was"
+                    " to be expected of such accounts; about one in 20 stands out by chance alone.",
+                ),
+                (
+                    by.capitalize(),
+                    "#Accounts",
+                    f"#{words.past.capitalize()}",
+                    "#Expected",
+                    "#By chance",
+                    "Verdict",
+                ),
+                tuple(
+                    (
+                        peer.group,
+                        f"{peer.accounts:,}",
+                        f"{peer.left:,}",
+                        f"{peer.expected:.1f}",
+                        f"{peer.chance_low} to {peer.chance_high}",
+                        peer.standing,
+                    )
+                    for peer in peers
+                ),
+            )
+        )
+    return sections
+
+
+def _data_use(statement: DataUse) -> list[SectionInputs]:
+    personal = tuple(each for each in statement.fields if each.is_personal)
+    return [
+        SectionInputs("What the scores are for", (), ("Target", "Purpose"), statement.purposes),
+        SectionInputs("What is read", (), ("Source", "Read from", "For"), statement.sources),
+        SectionInputs(
+            "Fields about people",
+            () if personal else ("None is read.",),
+            ("Source", "Field", "Meaning"),
+            tuple((each.source, each.column, each.meaning) for each in personal),
+        ),
+        SectionInputs("How long it is kept", statement.kept),
+        SectionInputs("What leaves this machine", statement.leaves),
+    ]
+
+
+def _how_right(inputs: BoardInputs, words: TargetWords) -> tuple[str, ...]:
+    page = inputs.portfolio
+    lines = []
+    if page.earlier is not None:
+        lines += overall_words(page.earlier, words) or [first_words(page.earlier)]
+    if page.test is not None:
+        figures = side_by_side(page.test)
+        if figures.get("auc") is not None:
+            lines.append(
+                f"In the test, given one customer who {words.past} and one who {words.opposite}, it"
+                f" picked the right one {100 * float(figures['auc']):.0f} times in 100."
+            )
+    return tuple(lines) or ("Not known yet: no score is old enough to be judged.",)
+
+
+def _saved(effects: pd.DataFrame | None, words: TargetWords) -> tuple[str, ...]:
+    if effects is None:
+        return ("Not known yet: run `tenure effects` to see what plays do.",)
+    known = effects[effects["verdict"] == "effect"]
+    if known.empty:
+        months = effects["known_in_months"].dropna()
+        when = (
+            f" At the present pace it will be known in {int(months.min())} months."
+            if len(months)
+            else " No lot or holdout has run long enough to tell."
+        )
+        return (f"Not known yet.{when}",)
+    return tuple(
+        f"{str(row['play']).replace('_', ' ').capitalize()}: {effect_words(row, words)}"
+        for row in known.to_dict("records")
+    )
+
+
+def _board(name: str, title: str, audience: str, sections: Sequence[SectionInputs]) -> Board:
+    return Board(name, title, audience, _html(sections))
+
+
+def _html(sections: Sequence[SectionInputs]) -> str:
+    return render("_board.html.j2", sections=sections)
+
+
+def _make(what: str, command: str) -> str:
+    return f"There is no table of {what} yet. Run `{command}` to make it, then `tenure pages`."
+
+
+def _signed(change: int) -> str:
+    return f"{change:+,d}".replace("-", "−") if change else "0"
+
+
+def _currency(portfolio: pd.DataFrame) -> str:
+    known = portfolio["currency"].dropna()
+    return str(known.mode().iloc[0]) if len(known) else ""
