@@ -1,6 +1,7 @@
 """Commands about the dashboard: its pages, its server, and who may sign in."""
 
 import getpass
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -66,6 +67,7 @@ def dashboard(
         list[str] | None,
         typer.Option("--proxy", help="Address of that proxy; may be repeated."),
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Serve the pages of the current run to a browser.
 
@@ -85,7 +87,8 @@ def dashboard(
             f"{error.name} is not installed. pip install 'tenure[dashboard]' brings it."
         ) from error
     site = site_of(project.resolve(), target, host, name or [], proxy_header, proxy or [])
-    say(f"http://{host}:{port}/  (Ctrl-C stops it)")
+    address = f"http://{host}:{port}/"
+    say(json.dumps({"address": address}) if as_json else f"{address}  (Ctrl-C stops it)")
     uvicorn.run(
         dashboard_app(site),
         host=host,

@@ -78,7 +78,7 @@ def test_a_command_takes_a_folder_a_date_or_a_target_only_where_it_acts(name: st
     assert ("as_of" in taken) == (name in OF_A_DATE)
     assert ("target" in taken) == (name not in OF_NO_TARGET)
     # A server has no answer of its own.
-    assert {"project"} <= taken and ("as_json" in taken) == (name != "dashboard")
+    assert {"project", "as_json"} <= taken
 
 
 def test_an_option_without_an_effect_is_refused(tenure: Command) -> None:

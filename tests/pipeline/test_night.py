@@ -162,7 +162,8 @@ def test_the_project_says_which_stale_source_a_night_may_do_without(
     whole = work(company_copy, as_of=datetime(2025, 6, 1).date())
     assert whole.exit_code == 0
     assert json.loads(whole.published[0]["note"])["allow_stale"] == {"usage_events": "supplier"}
-    assert (company_copy.published("scores")["band"] == "unknown").any()
+    # The model that does without the source speaks for the accounts that rest on it.
+    assert (company_copy.published("scores")["without"] == "usage_events").any()
 
 
 def test_a_night_is_late_after_the_hours_the_project_allows(company: Company) -> None:
