@@ -9,7 +9,15 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import HERE, DataOption, JsonOption, ProjectOption, day_of, now
+from pipeline.cli.options import (
+    HERE,
+    AgainOption,
+    DataOption,
+    JsonOption,
+    ProjectOption,
+    day_of,
+    now,
+)
 from pipeline.edge.terminal import say
 
 LabelOption = Annotated[
@@ -90,6 +98,7 @@ def table_train(
             "--decimal", metavar="MARK", help="Mark before decimals, point or comma, if in doubt."
         ),
     ] = None,
+    again: AgainOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train on a ready feature table, judge the model and register it; needs no tenure.toml.
@@ -117,7 +126,14 @@ def table_train(
     if decimal not in (None, ".", ","):
         raise ConfigError(f'--decimal "{decimal}" must be "." or ",".')
     job = table_job(
-        file, options, project.resolve(), now(), data_dir=data, trials=trials, decimal=decimal
+        file,
+        options,
+        project.resolve(),
+        now(),
+        data_dir=data,
+        trials=trials,
+        decimal=decimal,
+        is_again=again,
     )
     trained = train_table(job, Story(quiet=as_json))
     if as_json:

@@ -1,7 +1,6 @@
-"""What is kept of accounts, and for how long: deletion on request, consent that was withdrawn, and
-the retention period of published rows.
+"""What is removed of accounts: deletion on request, and consent that was withdrawn.
 
-All three walk `pipeline/kept.py`.
+Both walk `pipeline/kept.py`, as `retention.py` does for what is old.
 """
 
 import html
@@ -10,7 +9,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import reduce
 from operator import or_
 from pathlib import Path
@@ -30,15 +28,13 @@ from pipeline.edge.scratch import remove_left_behind
 from pipeline.edge.text import visible
 from pipeline.jobs.accounts import account_named
 from pipeline.kept import ACCOUNT, Kept, kept_as
-from pipeline.ledger import KEPT_STATES, append_run, note_removed_rows, run_rows
+from pipeline.ledger import note_removed_rows
 from pipeline.staging.roll_up import INSIDE_ACCOUNT
 from pipeline.storage import Store
 from pipeline.workspace import Workspace
 
 FORGOTTEN = "(forgotten)"
 NAME = "name"
-READERS_DAYS = 2
-"""The longest that a command may go on reading a version that was replaced meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +98,7 @@ def _remove(workspace: Workspace, ids: Sequence[str], words: Sequence[str]) -> F
     files += sorted((workspace.folder / PAGES).glob(f"*/*{ENDING}"))
     forget_in_audit(workspace.folder / PAGES / ACCESS, [*ids])
     rows: dict[str, int] = {}
-    left = [name for name in store.tables() if _kept(store, name).names_accounts]
+    left = [name for name in store.tables() if kept_table(store, name).names_accounts]
     # Pages and small tables first: on a full disk they make the room that large ones need.
     left.sort(key=lambda name: (store.size(name), name))
     try:
@@ -110,7 +106,7 @@ def _remove(workspace: Workspace, ids: Sequence[str], words: Sequence[str]) -> F
             file.unlink()
         _note(store).write_text(json.dumps({"ids": [*ids], "words": [*words]}), encoding="utf-8")
         while left:
-            rows[left[0]] = _erase(store, left[0], _kept(store, left[0]), ids, words)
+            rows[left[0]] = _erase(store, left[0], kept_table(store, left[0]), ids, words)
             del left[0]
         note_removed_rows(store)
         _note(store).unlink()
@@ -149,16 +145,16 @@ def _erase(store: Store, table: str, kept: Kept, ids: Sequence[str], words: Sequ
         return _erase_quotes(store, table, words)
     columns = store.columns(table)
     conditions = [
-        *(_is_one_of(name, ids) for name in kept.accounts if name in columns),
+        *(is_one_of(name, ids) for name in kept.accounts if name in columns),
         *(_names_one_of(name, words) for name in kept.texts if name in columns),
     ]
-    blank = {name: _is_one_of(name, ids) for name in kept.mentions if name in columns}
+    blank = {name: is_one_of(name, ids) for name in kept.mentions if name in columns}
     count = store.erase(table, reduce(or_, conditions, pc.scalar(False)), blank=blank)
     store.give_up_versions(table)
     return count
 
 
-def _is_one_of(column: str, values: Sequence[str]) -> pc.Expression:
+def is_one_of(column: str, values: Sequence[str]) -> pc.Expression:
     # Read as text: a column of a category or a wide string compares with nothing else.
     return pc.field(column).cast(pa.string()).isin(list(values))
 
@@ -203,7 +199,7 @@ def _erase_quotes(store: Store, table: str, words: Sequence[str]) -> int:
 # --- whose words
 
 
-def _kept(store: Store, table: str) -> Kept:
+def kept_table(store: Store, table: str) -> Kept:
     return kept_as(table, tuple(store.columns(table)))
 
 
@@ -238,7 +234,7 @@ def _held(store: Store, accounts: Iterable[str]) -> list[str]:
     wanted = sorted(set(accounts))
     if not wanted:
         return []
-    rows = _kept_rows(store, (ACCOUNT,), lambda: _is_one_of(ACCOUNT, wanted))
+    rows = _kept_rows(store, (ACCOUNT,), lambda: is_one_of(ACCOUNT, wanted))
     return sorted({str(account) for (account,) in rows})
 
 
@@ -262,7 +258,7 @@ def _words_of(store: Store, ids: Sequence[str]) -> list[str]:
     words = set(ids)
 
     def mine() -> pc.Expression:
-        return _is_one_of(ACCOUNT, ids)
+        return is_one_of(ACCOUNT, ids)
 
     words |= {str(name) for _, name in _kept_rows(store, (ACCOUNT, NAME), mine)}
     for column in INSIDE_ACCOUNT:
@@ -301,7 +297,7 @@ def _files_that_name(folder: Path, ids: Sequence[str], words: Sequence[str]) -> 
     return [
         file
         for file in sorted(folder.rglob("*"))
-        if file.is_file() and (file.name in own or any(form in _text_of(file) for form in seen))
+        if file.is_file() and (file.name in own or any(form in text_of(file) for form in seen))
     ]
 
 
@@ -313,7 +309,7 @@ def _as_drawn(word: str) -> set[str]:
     return forms | {form.replace('"', '""') for form in tuple(forms)}
 
 
-def _text_of(file: Path) -> str:
+def text_of(file: Path) -> str:
     """The bytes as text, with the escapes of pages undone beside them; of Parquet the values."""
     if file.suffix == ".parquet":
         with suppress(OSError, pa.ArrowException):
@@ -323,91 +319,3 @@ def _text_of(file: Path) -> str:
             )
     text = file.read_bytes().decode("utf-8", "replace")
     return text + html.unescape(text) if "&" in text else text
-
-
-# --- for how long
-
-
-def drop_old_runs(workspace: Workspace, target: str, as_of: pd.Timestamp) -> dict[str, int]:
-    """Remove what was published of dates more than `[store] keep_runs_days` before a run, in tables
-    and as pages; returns rows removed by table.
-
-    The rows of `runs` stay, as `removed`: they say that and when a run was published, and hold no
-    account.
-    """
-    store, first = workspace.store, first_kept(workspace, as_of)
-    if first is None:
-        return {}
-    ledger = run_rows(store)
-    mine = ledger[(ledger["target"] == target) & ledger["state"].isin(KEPT_STATES)]
-    published = store.read("scores", columns=["run_id", "as_of"], filters=[("target", "=", target)])
-    old = sorted(
-        {run for rows in (mine, published) for run in rows["run_id"][rows["as_of"] < first]}
-    )
-    removed = {}
-    for table in store.tables():
-        columns = store.columns(table)
-        kept = kept_as(table, tuple(columns))
-        conditions = [_is_one_of(name, old) for name in kept.runs if old]
-        if kept.dated is not None:
-            before = pc.field(kept.dated) < pa.scalar(first.to_pydatetime(), pa.timestamp("us"))
-            of_target = _is_one_of("target", [target]) if "target" in columns else pc.scalar(True)
-            conditions.append(before & of_target)
-        if conditions:
-            removed[table] = store.erase(table, reduce(or_, conditions))
-            if removed[table]:
-                store.give_up_versions(table)
-    for page in _old_pages(workspace.folder / "reports" / target, old, first):
-        page.unlink()
-    runs: list[Any] = mine[mine["run_id"].isin(old)].to_dict("records")
-    for run in runs:
-        note = f"rows removed: older than {workspace.project.store.keep_runs_days} days"
-        append_run(
-            store, {**run, "state": "removed", "note": note, "published_at": workspace.moment()}
-        )
-    return {name: count for name, count in removed.items() if count}
-
-
-def keep_tidy(workspace: Workspace) -> None:
-    """Remove what no reader needs any more: of tables that are replayed the versions older than
-    `[store] replay_days`, of others all but what a command that runs now may be reading. Pages that
-    a person asked for go when they are as old.
-    """
-    store = workspace.store
-    for table in store.tables():
-        is_replayed = _kept(store, table).is_replayed
-        days = workspace.project.store.replay_days if is_replayed else READERS_DAYS
-        store.keep_versions(table, days)
-    oldest = pd.Timestamp(workspace.now - timedelta(days=workspace.project.store.replay_days))
-    for page in _single_pages(workspace.folder / "reports"):
-        if pd.Timestamp(page.stat().st_mtime, unit="s") < oldest:
-            page.unlink()
-
-
-def _single_pages(folder: Path) -> Iterator[Path]:
-    """Pages of one account and of earlier dates: a person asked for them, no run draws them."""
-    for page in sorted(folder.glob("*/*/**/*")):
-        if page.is_file():
-            yield page
-
-
-def first_kept(workspace: Workspace, as_of: pd.Timestamp) -> pd.Timestamp | None:
-    """The earliest date of which rows are kept beside a run; None: all are."""
-    days = workspace.project.store.keep_runs_days
-    return None if days is None else as_of - timedelta(days=days)
-
-
-def _old_pages(folder: Path, runs: Sequence[str], first: pd.Timestamp) -> Iterator[Path]:
-    """Pages in folders of earlier dates, and those that name a run that is gone."""
-    for page in sorted(folder.rglob("*")):
-        if not page.is_file():
-            continue
-        dates = [part for part in page.relative_to(folder).parts[:-1] if _is_date(part)]
-        if any(pd.Timestamp(day) < first for day in dates):
-            yield page
-        elif runs and any(run in _text_of(page) for run in runs):
-            yield page
-
-
-def _is_date(name: str) -> bool:
-    return re.fullmatch(r"\d{4}-\d{2}-\d{2}", name) is not None

@@ -36,7 +36,13 @@ from pipeline.jobs.registry import (
 from pipeline.jobs.report import NO_BRIEFS, Briefs, write_reports
 from pipeline.jobs.score import PublishedRun, score_target
 from pipeline.jobs.stage import stage_sources
-from pipeline.jobs.train import Trained, register_scorecard, train_if_changed, train_target
+from pipeline.jobs.train import (
+    Trained,
+    nothing_changed,
+    register_scorecard,
+    train_if_changed,
+    train_target,
+)
 from pipeline.tracking import CHALLENGER, CHAMPION
 from pipeline.workspace import Workspace
 
@@ -318,11 +324,7 @@ def tell_features(say: Say, target: Target, counts: TrainingCounts) -> None:
 def tell_training(say: Say, target: Target, trained: Trained | Version) -> None:
     """What was chosen, and on what."""
     if isinstance(trained, Version):
-        say(
-            "train",
-            f"nothing changed since version {trained.number}: the same rows, settings and"
-            " libraries; --again trains anew",
-        )
+        say("train", nothing_changed(trained))
         return
     training = trained.bundle.model.training
     say(

@@ -33,12 +33,11 @@ from pipeline.jobs.driver_rows import DRIVERS
 from pipeline.jobs.evaluate import latest_evaluation
 from pipeline.jobs.features import BEFORE_DAYS, build_scoring, data_until, latest_anchored_date
 from pipeline.jobs.freshness import SourceState, covered_shares, freshness
-from pipeline.jobs.old_models import drop_old_versions
 from pipeline.jobs.pages import put_back, set_aside
 from pipeline.jobs.past_runs import keep_configuration
 from pipeline.jobs.portfolio import portfolio
-from pipeline.jobs.privacy import drop_old_runs, keep_tidy
-from pipeline.jobs.registry import need_version
+from pipeline.jobs.registry import need_version, registered_model
+from pipeline.jobs.retention import Retention
 from pipeline.jobs.scoring_rows import ScoringRows, scoring_rows
 from pipeline.jobs.stage import load_staged, staged_versions
 from pipeline.jobs.terms import SEEN, TERMS, unseen_reason, unseen_terms
@@ -557,9 +556,8 @@ def _publish(
     }
     with _with_its_pages(workspace, target, current, as_of):
         run = append_run(store, {**run, "published_at": workspace.moment()})
-    drop_old_runs(workspace, target.name, as_of)
-    drop_old_versions(workspace, target)
-    keep_tidy(workspace)
+    models = registered_model(workspace, target)
+    Retention.of(workspace).tidy(models, target.name, as_of)
     before = None if previous is None else json.loads(previous["counts"])
     reasons, why = (pd.concat(parts, ignore_index=True) for parts in (scoring.reasons, scoring.why))
     return PublishedRun(run, scores, reasons, why, people, states, {}, before, shift, bundle)

@@ -24,6 +24,7 @@ from pipeline.jobs.driver_rows import DRIVERS
 from pipeline.jobs.promote import label_models
 from pipeline.jobs.read_table import WRITINGS, Writing, read_table
 from pipeline.jobs.registry import RegisteredModel, project_of
+from pipeline.jobs.retention import Retention
 from pipeline.jobs.score import SCORES, published_table
 from pipeline.ledger import append_run, open_ledger, published_hashes
 from pipeline.storage import Store, content_hash
@@ -98,9 +99,12 @@ def score_table(job: TableScoring) -> ScoredTable:
     scores, drivers = _scored(bundle, keys, features, run)
     counts = {str(band): int(n) for band, n in scores["band"].value_counts().items()}
     run["counts"] = json.dumps(counts, sort_keys=True)
-    store = store_of(job.folder, StoreSettings() if project is None else project.store)
+    settings = StoreSettings() if project is None else project.store
+    store = store_of(job.folder, settings)
     with store.writing():
         run = _publish(store, run, scores, drivers, job.clock)
+        retention = Retention(store, settings, job.folder / "reports", job.now, job.clock)
+        retention.tidy(models, models.name, pd.Timestamp(run["as_of"]))
     files = _write_csv(job.csv_folder, scores, drivers)
     return ScoredTable(
         models, version.number, run, scores, drivers, (*notes, *as_read.notes), files

@@ -154,24 +154,36 @@ def train_if_changed(workspace: Workspace, target: Target) -> Trained | Version:
     """
     rows, feature_set, _ = load_training(workspace, target)
     task = learning_task(workspace, target)
-    candidate = task.models.load(CHALLENGER)
-    if candidate is not None and candidate.bundle.facts.get(INPUTS) == _inputs(
-        task, rows, feature_set
-    ):
-        return candidate
-    return _train(workspace, target, task, rows, feature_set)
+    same = candidate_of(task.models, inputs_digest(task, rows, feature_set.choices))
+    return same or _train(workspace, target, task, rows, feature_set)
 
 
-def _inputs(task: LearningTask, rows: TrainingSet, feature_set: FeatureSet) -> str:
-    """A digest of all that a candidate is made of: rows and cards, what the project file says of
-    learning, and the libraries.
+def candidate_of(models: RegisteredModel, inputs: str) -> Version | None:
+    """The candidate, where these inputs made it; None where others did, or there is none."""
+    candidate = models.load(CHALLENGER)
+    if candidate is None or candidate.bundle.facts.get(INPUTS) != inputs:
+        return None
+    return candidate
+
+
+def nothing_changed(candidate: Version) -> str:
+    """Why nothing was trained."""
+    return (
+        f"nothing changed since version {candidate.number}: the same rows, settings and"
+        " libraries; --again trains anew"
+    )
+
+
+def inputs_digest(task: LearningTask, rows: TrainingSet, choices: Mapping[str, Any]) -> str:
+    """A digest of all that a candidate is made of: rows and cards with their frozen choices, what
+    the project file says of learning, and the libraries.
 
     The model in use is none of it, although its scale goes on: else each promotion would ask for
     another training, and that for another promotion.
     """
     facts = {
         "rows": rows.fingerprint(),
-        "choices": dict(feature_set.choices),
+        "choices": dict(choices),
         "target": dict(task.facts),
         "plan": asdict(task.plan),
         "training": asdict(task.training),
@@ -195,7 +207,7 @@ def _train(
         "config_hash": config_hash(workspace.project),
         "project": workspace.project.name,
         "currency": workspace.project.currency,
-        INPUTS: _inputs(task, rows, feature_set),
+        INPUTS: inputs_digest(task, rows, feature_set.choices),
     }
     needed = {label_source(workspace, target), population_source(workspace, target)[1]}
     fallbacks = fit_fallbacks(learned.result.model, rows, task.plan, needed)

@@ -26,6 +26,7 @@ from models.training import TrainingResult
 from pipeline.config.schema import Objective, Project, ScaleAnchors, Training
 from pipeline.evaluations import OfTable, TableFacts, VersionEvaluation
 from pipeline.jobs.evaluate import judge
+from pipeline.jobs.in_use import InUse
 from pipeline.jobs.read_table import WRITINGS, Writing, read_table
 from pipeline.jobs.registry import (
     EVALUATION,
@@ -36,7 +37,17 @@ from pipeline.jobs.registry import (
 )
 from pipeline.jobs.run_record import CARD, CARD_MD, record_evaluation
 from pipeline.jobs.table_in_use import NOT_OUT_OF_TIME, table_facts, table_in_use
-from pipeline.jobs.train import LearningTask, Trained, learn, register_learned, training_plan
+from pipeline.jobs.train import (
+    INPUTS,
+    LearningTask,
+    Trained,
+    candidate_of,
+    inputs_digest,
+    learn,
+    nothing_changed,
+    register_learned,
+    training_plan,
+)
 from pipeline.tracking import CHALLENGER
 
 SCORES, DRIVERS = "scores.parquet", "drivers.parquet"
@@ -64,6 +75,8 @@ class TableJob:
     """What tenure.toml says, where there is one."""
     decimal: str | None = None
     """The mark before decimals, where the numbers themselves leave it open."""
+    is_again: bool = False
+    """Whether a model is trained even where nothing changed since the last."""
 
     @property
     def models(self) -> RegisteredModel:
@@ -89,7 +102,6 @@ class TrainedTable:
 
     bundle: Bundle
     rows: TableRows
-    result: TrainingResult
     evaluation: VersionEvaluation
     scores: pd.DataFrame
     version: str
@@ -105,6 +117,7 @@ def table_job(
     data_dir: Path | None = None,
     trials: int | None = None,
     decimal: str | None = None,
+    is_again: bool = False,
 ) -> TableJob:
     """Return the job for a file, with the settings of the folder's tenure.toml where there is
     one.
@@ -114,7 +127,9 @@ def table_job(
     if trials is not None:
         training = replace(training, trials=trials)
     start = data_dir.resolve() if data_dir is not None else Path.cwd()
-    return TableJob((start / file).resolve(), options, folder, now, training, project, decimal)
+    return TableJob(
+        (start / file).resolve(), options, folder, now, training, project, decimal, is_again
+    )
 
 
 def parse_waivers(texts: Sequence[str]) -> dict[str, str]:
@@ -160,17 +175,9 @@ def train_table(job: TableJob, say: Say = _silent) -> TrainedTable:
     rows = table_rows(table, options, advice=_advice)
     _tell_rows(say, job, rows, len(table))
     task, facts = table_task(job, rows), table_facts(job.file.name, options, rows)
+    choices = _choices(rows, options, table, file.writings)
     in_use = table_in_use(task.models, facts, rows)
-    learned = learn(task, rows.training_set, in_use)
-    trained = register_learned(
-        task,
-        learned,
-        rows.training_set,
-        _choices(rows, options, table, file.writings),
-        _bundle_facts(task, rows, learned.result),
-    )
-    _tell_training(say, rows, trained)
-    candidate = Version(trained.version, trained.bundle, trained.baselines, trained.result.reseeded)
+    candidate = _candidate(say, job, task, rows, choices, in_use)
     judged = judge(
         task,
         candidate,
@@ -179,23 +186,48 @@ def train_table(job: TableJob, say: Say = _silent) -> TrainedTable:
         first_gates=(_audit_gate(rows),),
         look="Raise",  # `tenure changes` looks at runs, which a table has none of
     )
-    evaluation = _of_table(judged.evaluation, task, rows, trained.bundle, facts)
+    bundle = candidate.bundle
+    evaluation = _of_table(judged.evaluation, task, rows, bundle, facts)
     _tell_evaluation(say, evaluation)
     scores = _scores(rows, judged.scored)
-    card = _card(job, rows, trained.bundle, evaluation, scores)
-    record_evaluation(task.models, trained.version, evaluation, scores, card)
-    drivers = _drivers(rows, trained.bundle, judged.scored)
+    card = _card(job, rows, bundle, evaluation, scores)
+    record_evaluation(task.models, candidate.number, evaluation, scores, card)
+    drivers = _drivers(rows, bundle, judged.scored)
     files = _write(job.folder / "reports" / task.models.name, evaluation, card, scores, drivers)
     say(
         "model",
-        f"{task.models.name} version {trained.version} is the candidate ({CHALLENGER}); model"
-        f" {trained.bundle.model_version}; next: tenure table promote --label"
+        f"{task.models.name} version {candidate.number} is the candidate ({CHALLENGER}); model"
+        f" {bundle.model_version}; next: tenure table promote --label"
         f" {_quoted(options.label)}",
     )
     say("look", f"{files[0]}  {'  '.join(path.name for path in files[1:])}")
-    return TrainedTable(
-        trained.bundle, rows, trained.result, evaluation, scores, trained.version, files
+    return TrainedTable(bundle, rows, evaluation, scores, candidate.number, files)
+
+
+def _candidate(
+    say: Say,
+    job: TableJob,
+    task: LearningTask,
+    rows: TableRows,
+    choices: Mapping[str, Any],
+    in_use: InUse | None,
+) -> Version:
+    """The candidate there is, where the same rows and settings made it; else one trained now."""
+    inputs = inputs_digest(task, rows.training_set, choices)
+    same = None if job.is_again else candidate_of(task.models, inputs)
+    if same is not None:
+        say("train", nothing_changed(same))
+        return same
+    learned = learn(task, rows.training_set, in_use)
+    trained = register_learned(
+        task,
+        learned,
+        rows.training_set,
+        choices,
+        {**_bundle_facts(task, rows, learned.result), INPUTS: inputs},
     )
+    _tell_training(say, rows, trained)
+    return Version(trained.version, trained.bundle, trained.baselines, trained.result.reseeded)
 
 
 def _choices(

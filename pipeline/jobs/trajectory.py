@@ -48,7 +48,7 @@ from pipeline.engine.facts import source_facts
 from pipeline.jobs.history import CHECKS, PAST_SCORES, TRAJECTORY, TrajectorySummary
 from pipeline.jobs.past_runs import PastRun, past_bundle
 from pipeline.jobs.past_scores import MEMBER, STEP_DAYS, past_scores
-from pipeline.jobs.privacy import first_kept
+from pipeline.jobs.retention import Retention
 from pipeline.jobs.stage import load_staged
 from pipeline.ledger import published_run
 from pipeline.staging.staged import StagedSource
@@ -456,7 +456,7 @@ def _tested_from(inputs: _TrajectoryInputs) -> str | None:
 
 def _publish(workspace: Workspace, run_id: str, target: Target, trajectory: Trajectory) -> None:
     past, newest = trajectory.past, trajectory.accounts["as_of"].max()
-    first = None if past.empty else first_kept(workspace, newest)
+    first = None if past.empty else Retention.of(workspace).first_kept(newest)
     for name, rows, columns in (
         (TRAJECTORY, trajectory.accounts, ACCOUNT_COLUMNS),
         (PAST_SCORES, past if first is None else past[past["as_of"] >= first], PAST_COLUMNS),

@@ -8,12 +8,13 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from attack_run import run_command
 from tiny_company import SECOND, linked, opened, staying_account
 
-from pipeline.jobs.registry import registered_model
+from pipeline.jobs.registry import registered_model, registered_table
 
 DAY_MS = 24 * 60 * 60 * 1000
 
@@ -100,6 +101,40 @@ def test_models_and_pages_that_nobody_goes_back_to_go(project: Path) -> None:
     assert runs == 2
     for command in (("explain", staying_account(project)), ("replay", SECOND), ("evaluate",)):
         done(project, *command)
+
+
+def test_a_table_does_not_grow_either(tmp_path: Path) -> None:
+    """Unchanged rows train nothing, and old models of a label go when a table is scored."""
+    table, project = tmp_path / "accounts.csv", tmp_path / "project"
+    project.mkdir()
+    random = np.random.default_rng(3)
+    logins = random.poisson(8, 600)
+    left = random.random(600) < 1 / (1 + np.exp(0.4 * logins - 2))
+    ids = [f"a{n}" for n in range(600)]
+    rows = pd.DataFrame({"id": ids, "logins": logins, "left": left.astype(int)})
+    train = ("table", "train", str(table), "--label", "left", "--account", "id", "--trials", "0")
+    models = registered_table(project, None, "left")
+
+    def numbers() -> list[str]:
+        found = models.tracker.search_model_versions(f"name='{models.name}'")
+        return sorted(str(each.version) for each in found)
+
+    rows.iloc[:500].to_csv(table, index=False)
+    assert "nothing changed" not in done(project, *train)
+    first = files(project / "mlruns")
+    assert "nothing changed since version 1" in done(project, *train)
+    rows.to_csv(table, index=False)
+    assert "nothing changed" not in done(project, *train)
+    second = files(project / "mlruns") - first
+    assert "nothing changed" not in done(project, *train, "--again")
+    assert numbers() == ["1", "2", "3"]
+    done(project, "table", "promote", "--label", "left", "--acknowledge", "small")
+    _older_by(project, 100)
+    done(project, "table", "score", str(table), "--label", "left")
+
+    # Version 2 is the same model as 3, which scored: it stays, 1 goes.
+    assert numbers() == ["2", "3"]
+    assert second <= files(project / "mlruns") and not first & files(project / "mlruns")
 
 
 def test_a_run_whose_rows_are_gone_says_so(project: Path) -> None:

@@ -12,8 +12,8 @@ import pytest
 from small_company import Command, Company
 
 from features.errors import NotFound
-from pipeline.jobs.privacy import drop_old_runs, forget_account
-from pipeline.workspace import Workspace
+from pipeline.jobs.privacy import forget_account
+from pipeline.jobs.retention import Retention
 
 
 def _files_that_hold(folder: Path, account: str) -> list[Path]:
@@ -70,12 +70,12 @@ def test_runs_beyond_their_time_are_removed_and_the_ledger_stays(company_copy: C
     store.write("scores", old, append=True)
     runs = len(store.read("runs"))
 
-    def keeping(days: int) -> Workspace:
-        kept = replace(workspace.project.store, keep_runs_days=days)
-        return replace(workspace, project=replace(workspace.project, store=kept))
+    def keeping(days: int | None) -> Retention:
+        retention = Retention.of(workspace)
+        return replace(retention, settings=replace(retention.settings, keep_runs_days=days))
 
-    assert drop_old_runs(workspace, target.name, newest) == {}
-    assert drop_old_runs(keeping(400), target.name, newest) == {}
-    assert drop_old_runs(keeping(399), target.name, newest) == {"scores": len(old)}
+    assert keeping(None).drop_old_runs(target.name, newest) == {}
+    assert keeping(400).drop_old_runs(target.name, newest) == {}
+    assert keeping(399).drop_old_runs(target.name, newest) == {"scores": len(old)}
 
     assert set(store.read("scores")["as_of"]) == {newest} and len(store.read("runs")) == runs
