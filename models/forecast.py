@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import lightgbm as lgb
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from models.dataset import TrainingSet
 from models.hazards import Curves, Hazards, Known, chunks
 from models.intervals import LEVEL, Z95
 from models.methods.base import Floats, logit, sigmoid
+from models.methods.gradient_boosting import GradientBoosting, binned_rows
 from models.model import Model
 from models.splits import account_groups
 
@@ -81,13 +83,18 @@ def _refitted(model: Model, taught: TrainingSet, features: pd.DataFrame, seed: i
     """Margin of the model's members, fitted anew with the settings they have; the model itself is
     not touched.
     """
-    fitted = [
-        replace(
-            each,
-            method=copy(each.method).fit(taught.features, taught.labels, taught.signals, seed=seed),
-        )
-        for each in model.members
-    ]
+    fitted, binned = [], dict[int, lgb.Dataset]()
+    x, y, signals = taught.features, taught.labels, taught.signals
+    for each in model.members:
+        method = copy(each.method)
+        if isinstance(method, GradientBoosting):
+            bins = method.settings.bins
+            if bins not in binned:
+                binned[bins] = binned_rows(x, y, signals, bins, seed, method.threads)
+            method.fit(x, y, signals, seed=seed, binned=binned[bins])
+        else:
+            method.fit(x, y, signals, seed=seed)
+        fitted.append(replace(each, method=method))
     parts = [each.weight * each.margin(features) for each in fitted]
     return np.asarray(np.sum(parts, axis=0), dtype=np.float64)
 
@@ -142,10 +149,10 @@ def _area(survival: Floats, edges: Floats, until_day: float, yearly_discount: fl
         raise ContractError(
             f"until_day={until_day:g} is no edge of the curve; choose one of {edges.tolist()}."
         )
-    worth = survival[:, : last + 1] * (1.0 + yearly_discount) ** (
+    worth = survival[..., : last + 1] * (1.0 + yearly_discount) ** (
         -edges[: last + 1] / DAYS_PER_YEAR
     )
-    return np.asarray(np.trapezoid(worth, edges[: last + 1], axis=1), dtype=np.float64)
+    return np.asarray(np.trapezoid(worth, edges[: last + 1], axis=-1), dtype=np.float64)
 
 
 def shock_variances(
@@ -253,43 +260,47 @@ class Renewals:
 def simulate_month_values(
     hazard: Floats, renewals: Renewals, factor: Floats, groups: int, generator: np.random.Generator
 ) -> Floats:
-    """Return one simulated future: value due, renewed, and lost a year, shape (3, n_months,
+    """Return simulated futures: value due, renewed, and lost a year, shape (n_draws, 3, n_months,
     n_groups).
 
     An account leaves in a period with its hazard times the factor of that month; a later contract
     end counts only where it is still there. Where a period holds several ends, whoever leaves in it
     does so at any of them.
+
+    Parameters
+    ----------
+    hazard
+        Shape (n_draws, n_accounts, n_periods).
+    factor
+        Shape (n_draws, n_months).
     """
-    months = len(factor)
-    periods = renewals.shared_month.shape[1]
+    draws, months = factor.shape
+    accounts, periods = renewals.shared_month.shape
     shared = renewals.shared_month
-    factors = np.where(shared >= 0, factor[np.maximum(shared, 0)], 1.0)
-    leaves = generator.random((len(hazard), periods)) < np.minimum(
-        hazard[:, :periods] * factors, 1.0
-    )
+    factors = np.where(shared >= 0, factor[:, np.maximum(shared, 0)], 1.0)
     before, count = renewals.place
+    has_several = bool((count > 1).any())
+    chances = generator.random((draws, 1 + has_several, accounts, periods))
+    leaves = chances[:, 0] < np.minimum(hazard[:, :, :periods] * factors, 1.0)
     leaves_here = _at_ends(leaves, renewals, False)
-    gone_before = np.concatenate(
-        [
-            np.zeros((len(hazard), 1), dtype=bool),
-            np.logical_or.accumulate(leaves, axis=1)[:, :-1],
-        ],
-        axis=1,
-    )
+    gone_before = np.zeros_like(leaves)
+    np.logical_or.accumulate(leaves[..., :-1], axis=2, out=gone_before[..., 1:])
     is_there = ~_at_ends(gone_before, renewals, True)
-    if (count > 1).any():
-        at = _at_ends(generator.random((len(hazard), periods)), renewals, 0.0)
-        leaves_at = np.floor(at * count)
+    if has_several:
+        leaves_at = np.floor(_at_ends(chances[:, 1], renewals, 0.0) * count)
     else:
-        leaves_at = np.zeros(count.shape)
+        leaves_at = np.zeros((1, *count.shape))
     due = is_there & (~leaves_here | (before <= leaves_at))
     renewed = is_there & (~leaves_here | (before < leaves_at))
     return _three(due.astype(np.float64), renewed.astype(np.float64), renewals, months, groups)
 
 
 def _at_ends(by_period: NDArray[Any], renewals: Renewals, none: Any) -> NDArray[Any]:
-    """A value of each period at the ends it holds; `none` where there is no end."""
-    taken = np.take_along_axis(by_period, np.maximum(renewals.period, 0), axis=1)
+    """A value of each period, shape (..., n_accounts, n_periods), at the ends it holds; `none`
+    where there is no end.
+    """
+    rows = np.arange(len(renewals.period))[:, None]
+    taken = by_period[..., rows, np.maximum(renewals.period, 0)]
     return np.where(renewals.period >= 0, taken, none)
 
 
@@ -300,23 +311,26 @@ def _three(due: Floats, renewed: Floats, renewals: Renewals, months: int, groups
         [
             month_values(share, money, renewals, months, groups)
             for share, money in ((due, term), (renewed, term), (due - renewed, year))
-        ]
+        ],
+        axis=1,
     )
 
 
 def month_values(
     share: Floats, value: Floats, renewals: Renewals, months: int, groups: int
 ) -> Floats:
-    """Return value (n_accounts,) times share (n_accounts, n_ends), summed by month and group, shape
-    (n_months, n_groups).
+    """Return value (n_accounts,) times share (n_draws, n_accounts, n_ends), summed by month and
+    group, shape (n_draws, n_months, n_groups).
     """
     money = share * np.nan_to_num(value)[:, None]
     inside = renewals.month >= 0
-    cell = renewals.month * groups + renewals.group[:, None]
-    summed = np.bincount(cell[inside], weights=money[inside], minlength=months * groups).astype(
-        np.float64
-    )
-    return summed.reshape(months, groups)
+    cell = (renewals.month * groups + renewals.group[:, None])[inside]
+    cells = months * groups
+    draw = np.arange(len(share))[:, None] * cells
+    summed = np.bincount(
+        (draw + cell).ravel(), weights=money[:, inside].ravel(), minlength=len(share) * cells
+    ).astype(np.float64)
+    return summed.reshape(len(share), months, groups)
 
 
 @dataclass(frozen=True, eq=False)
@@ -349,14 +363,12 @@ def draws_of(hazards: Hazards, variances: Floats, *, seed: int = 0) -> Draws:
 
 def replicate_curves(
     hazards: Hazards, known: Known, chance: Chance, own: Sequence[str], draws: Draws
-) -> list[Curves]:
+) -> Curves:
     """Return a curve per draw: hazards of resampled accounts through a primary probability of its
     interval.
     """
-    return [
-        hazards.curves(known, chance.at(float(deviation)), own, replicate=number)
-        for number, deviation in enumerate(draws.deviations)
-    ]
+    drawn = np.stack([chance.at(float(deviation)) for deviation in draws.deviations])
+    return hazards.replicate_curves(known, drawn, own)
 
 
 def interval(draws: Floats, middle: Floats) -> tuple[Floats, Floats]:
@@ -416,10 +428,7 @@ def forecast_accounts(
         some, value = known.rows(part), renewals.rows(part)
         middle = hazards.curves(some, chance.middle[part], own)
         many = replicate_curves(hazards, some, chance.rows(part), own, draws)
-        for number, curves in enumerate(many):
-            sums[number] += simulate_month_values(
-                curves.hazard, value, factors[number], groups, generator
-            )
+        sums += simulate_month_values(many.hazard, value, factors, groups, generator)
         middle_months += _expected_months(middle, value, months, groups)
         pieces.append(_piece(middle, many, value.value, curve_days, value_days, yearly_discount))
     joined = Curves(
@@ -449,28 +458,26 @@ def _expected_months(curves: Curves, renewals: Renewals, months: int, groups: in
     before, count = renewals.place
     lost = (entered - left) / count
     due = entered - before * lost
-    return _three(due, due - lost, renewals, months, groups)
+    summed: Floats = _three(due[None], (due - lost)[None], renewals, months, groups)[0]
+    return summed
 
 
 def _piece(
     middle: Curves,
-    many: list[Curves],
+    many: Curves,
     value: Floats,
     curve_days: float,
     value_days: float,
     yearly_discount: float,
 ) -> tuple[Curves, Floats, Floats, Floats, Floats]:
     def with_total(curves: Curves) -> Floats:
-        return np.concatenate([curves.incidence, curves.total[None]])
+        return np.concatenate([curves.incidence, curves.total[..., None, :, :]], axis=-3)
 
-    low, high = interval(np.stack([with_total(each) for each in many]), with_total(middle))
+    low, high = interval(with_total(many), with_total(middle))
     days, money = (
         expected_days(middle, curve_days),
         remaining_value(middle, value, value_days, yearly_discount),
     )
-    day_ends = interval(np.stack([expected_days(each, curve_days) for each in many]), days)
-    value_ends = interval(
-        np.stack([remaining_value(each, value, value_days, yearly_discount) for each in many]),
-        money,
-    )
+    day_ends = interval(expected_days(many, curve_days), days)
+    value_ends = interval(remaining_value(many, value, value_days, yearly_discount), money)
     return middle, low, high, np.stack([days, *day_ends]), np.stack([money, *value_ends])

@@ -53,8 +53,12 @@ TERMS = (
 # Weight of the pull towards 0, in accounts; the level is nearly free.
 _PULL = np.array([1e-3, *[1.0] * (len(TERMS) - 1)])
 _FAR = 60.0
-_STEPS = 70
-"""Halvings of [-60, 60]: the root is found to the last bit of a double."""
+_STEPS = 100
+"""Steps within [-60, 60] at most; some six are enough, and 70 halvings reach the last bit."""
+_SHORT_STEP = 1e-10
+"""A Newton step this short ends the search: what is left is its square."""
+_SMALLEST_CHANCE = 1e-12
+"""Chances that near to 0 or 1 are taken to lie this far from them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,9 +124,9 @@ class Outcomes:
 class Curves:
     """Chances by day for each account.
 
-    `incidence` has the shape (n_causes, n_accounts, n_edges): the chance that the event has
-    happened, by that cause, before the edge; 0 at the first. `hazard`, shape (n_accounts, n_edges -
-    1), is that of all causes together.
+    `incidence` has the shape (..., n_causes, n_accounts, n_edges): the chance that the event has
+    happened, by that cause, before the edge; 0 at the first. `hazard`, shape (..., n_accounts,
+    n_edges - 1), is that of all causes together. What comes before is one draw after another.
     """
 
     edges: Floats
@@ -131,12 +135,12 @@ class Curves:
 
     @property
     def total(self) -> Floats:
-        """Chance of the event by any cause, shape (n_accounts, n_edges)."""
-        return np.asarray(self.incidence.sum(axis=0), dtype=np.float64)
+        """Chance of the event by any cause, shape (..., n_accounts, n_edges)."""
+        return np.asarray(self.incidence.sum(axis=-3), dtype=np.float64)
 
     @property
     def survival(self) -> Floats:
-        """Chance that nothing has happened yet, shape (n_accounts, n_edges)."""
+        """Chance that nothing has happened yet, shape (..., n_accounts, n_edges)."""
         return 1.0 - self.total
 
 
@@ -203,46 +207,69 @@ class Hazards:
     events: tuple[int, ...]
     """Distinct accounts that had the event, per cause."""
 
-    def curves(
-        self,
-        known: Known,
-        probability: Floats,
-        own: Sequence[str] = (),
-        replicate: int | None = None,
-    ) -> Curves:
+    def curves(self, known: Known, probability: Floats, own: Sequence[str] = ()) -> Curves:
         """Return curves that pass through the primary probabilities.
 
         All hazards before the primary horizon are shifted alike in log-odds, account by account,
         until the chance there is `probability`; those after it stay as fitted. `own` names the
         causes that the probability is of (default: all).
         """
+        drawn = self._through(known, self.weights[None], probability[None], own)
+        return Curves(drawn.edges, drawn.incidence[0], drawn.hazard[0])
+
+    def replicate_curves(
+        self, known: Known, probability: Floats, own: Sequence[str] = ()
+    ) -> Curves:
+        """Return the same of every replicate, each through probabilities of its own.
+
+        Parameters
+        ----------
+        probability
+            Shape (n_replicates, n_rows).
+        """
+        return self._through(known, self.replicates, probability, own)
+
+    def _through(
+        self, known: Known, weights: Floats, probability: Floats, own: Sequence[str]
+    ) -> Curves:
         anchors = self._anchors(known)
-        weights = self.weights if replicate is None else self.replicates[replicate]
-        eta = self._log_odds(known, weights)
+        odds = np.exp(self._log_odds(known, weights))
         is_own = np.array([not own or cause in own for cause in self.causes])
         # Only hazards before the horizon answer for the chance there.
-        inside = np.arange(eta.shape[2])[None, :] < anchors[:, None]
-        shift = _solve(eta, inside, probability, is_own)
-        eta = eta + is_own[:, None, None] * (inside * shift[:, None])[None, :, :]
-        by_period, hazard = _incidence(eta)
-        zero = np.zeros((*by_period.shape[:2], 1))
-        return Curves(
-            self.edges, np.concatenate([zero, np.cumsum(by_period, axis=2)], axis=2), hazard
-        )
+        inside = np.arange(odds.shape[3])[None, :] < anchors[:, None]
+        most = int(anchors.max(initial=1))
+        near = odds[..., :most]
+        factor = np.exp(_solve(near, inside[:, :most], probability, is_own))
+        factor = np.where(inside[:, :most], factor[..., None], 1.0)
+        near[:, is_own] *= factor[:, None]
+        by_period, hazard = _incidence(odds)
+        incidence = np.zeros((*by_period.shape[:3], by_period.shape[3] + 1))
+        np.cumsum(by_period, axis=3, out=incidence[..., 1:])
+        return Curves(self.edges, incidence, hazard)
 
     def first_hazard(self, known: Known) -> Floats:
         """Return the fitted hazard of the first period, not passed through any probability."""
-        return _incidence(self._log_odds(known, self.weights, 1))[1][:, 0]
+        odds = np.exp(self._log_odds(known, self.weights[None], 1))
+        return _incidence(odds)[1][0, :, 0]
 
     def _log_odds(self, known: Known, weights: Floats, periods: int | None = None) -> Floats:
-        """Log-odds against staying, shape (n_causes, n_rows, n_periods)."""
+        """Log-odds against staying, shape (n_draws, n_causes, n_rows, n_periods).
+
+        Parameters
+        ----------
+        weights
+            Shape (n_draws, n_causes, n_terms).
+        """
         count = len(self.edges) - 1 if periods is None else periods
-        log_odds = np.empty((len(self.causes), len(known), count))
+        terms = np.empty((weights.shape[2], len(known), count))
+        offset = np.empty((len(known), count))
         for number in range(count):
-            design, offset = _design(known, self.edges, number, self.line, self.last_day)
-            # Half as far as the anchor's shift may reach, so that the shift can always undo it.
-            log_odds[:, :, number] = np.clip(weights @ design.T + offset, -_FAR / 2, _FAR / 2)
-        return log_odds
+            design, offset[:, number] = _design(known, self.edges, number, self.line, self.last_day)
+            terms[:, :, number] = design.T
+        log_odds = np.tensordot(weights, terms, axes=1)
+        log_odds += offset
+        # Half as far as the anchor's shift may reach, so that the shift can always undo it.
+        return np.clip(log_odds, -_FAR / 2, _FAR / 2, out=log_odds)
 
     def _anchors(self, known: Known) -> NDArray[np.intp]:
         """Number of periods before each row's primary horizon."""
@@ -439,33 +466,66 @@ def _fit(
     return beta, beta + np.linalg.solve(regression.curvature(probability), (times @ scores).T).T
 
 
-def _incidence(eta: Floats) -> tuple[Floats, Floats]:
-    """Chance of each cause in each period, shape (n_causes, n_rows, n_periods), and the hazard of
-    all causes.
+def _incidence(odds: Floats) -> tuple[Floats, Floats]:
+    """Chance of each cause in each period, shape (n_draws, n_causes, n_rows, n_periods), and the
+    hazard of all causes, from odds of that shape against staying.
     """
-    odds = np.exp(eta)
-    stay = 1.0 / (1.0 + odds.sum(axis=0))
-    before = np.concatenate([np.ones((stay.shape[0], 1)), np.cumprod(stay, axis=1)[:, :-1]], axis=1)
-    return np.asarray(odds * (stay * before)[None, :, :], dtype=np.float64), 1.0 - stay
+    stay = 1.0 / (1.0 + odds.sum(axis=1))
+    before = np.ones_like(stay)
+    np.cumprod(stay[..., :-1], axis=2, out=before[..., 1:])
+    before *= stay
+    return odds * before[:, None], 1.0 - stay
 
 
 def _solve(
-    eta: Floats, inside: NDArray[np.bool_], probability: Floats, is_own: NDArray[np.bool_]
+    odds: Floats, inside: NDArray[np.bool_], probability: Floats, is_own: NDArray[np.bool_]
 ) -> Floats:
-    """Shift per row at which the own causes' chance inside the horizon is the probability; it rises
-    with the shift.
+    """Shift per draw and row, at which the own causes' chance inside the horizon is the
+    probability; it rises with the shift.
+
+    Newton's steps on the log-odds of that chance, which are nearly a straight line in the shift;
+    a step that leaves what is known to hold the root halves it instead.
     """
-    most = int(inside.sum(axis=1).max(initial=1))
-    near, mask = eta[:, :, :most], inside[:, :most]
-    wanted = np.clip(probability, 1e-12, 1.0 - 1e-12)
-    low, high = np.full(len(wanted), -_FAR), np.full(len(wanted), _FAR)
+    own = np.where(inside, odds[:, is_own].sum(axis=1), 0.0)
+    others = 1.0 + odds[:, ~is_own].sum(axis=1)
+    wanted = np.clip(probability, _SMALLEST_CHANCE, 1.0 - _SMALLEST_CHANCE)
+    target = np.log(wanted) - np.log1p(-wanted)
+    low, high = np.full_like(wanted, -_FAR), np.full_like(wanted, _FAR)
+    shift = np.zeros_like(wanted)
+    is_asked = inside.any(axis=1)
     for _ in range(_STEPS):
-        middle = 0.5 * (low + high)
-        shifted = near + is_own[:, None, None] * middle[None, :, None]
-        reached = (_incidence(shifted)[0][is_own].sum(axis=0) * mask).sum(axis=1)
+        reached, slope = _reached(own * np.exp(shift)[..., None], others)
         is_short = reached < wanted
-        low, high = np.where(is_short, middle, low), np.where(is_short, high, middle)
-    return np.asarray(0.5 * (low + high), dtype=np.float64)
+        low, high = np.where(is_short, shift, low), np.where(is_short, high, shift)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            missing = target - np.log(reached) + np.log1p(-reached)
+            step = missing * reached * (1.0 - reached) / slope
+        following = shift + step
+        is_inside = (following >= low) & (following <= high) | (np.abs(step) < _SHORT_STEP)
+        following = np.where(is_inside, following, 0.5 * (low + high))
+        is_found = np.abs(following - shift) < _SHORT_STEP
+        shift = following
+        if is_found[:, is_asked].all():
+            break
+    return shift
+
+
+def _reached(own: Floats, others: Floats) -> tuple[Floats, Floats]:
+    """Chance of the own causes over all periods and its slope in the log of their odds, arrays of
+    shape (n_draws, n_rows).
+
+    A hazard h of them grows by h (1 - h), and whoever it takes is not there for the next.
+    """
+    reached, slope = np.zeros(own.shape[:2]), np.zeros(own.shape[:2])
+    survival, gone = np.ones(own.shape[:2]), np.zeros(own.shape[:2])
+    for number in range(own.shape[2]):
+        hazard = own[..., number] / (others[..., number] + own[..., number])
+        now = survival * hazard
+        reached += now
+        slope += now * (1.0 - hazard - gone)
+        gone += hazard
+        survival *= 1.0 / (others[..., number] + own[..., number])
+    return reached, slope
 
 
 def chunks(size: int, most: int = 500) -> Iterator[slice]:

@@ -91,6 +91,7 @@ KEPT: tuple[Kept, ...] = (
     Kept("labels", accounts=_WHOSE),
     Kept("features_*", accounts=_WHOSE),
     Kept("backtest", accounts=_WHOSE),
+    Kept("past_log_odds", accounts=_WHOSE, is_cache=True),
     # They name no account.
     Kept("bench"),
     Kept("configurations"),

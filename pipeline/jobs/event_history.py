@@ -17,7 +17,7 @@ from features.snapshots import activity_filter
 from features.sources.subscriptions import is_paid
 from features.terms import open_terms
 from features.windows import US_PER_DAY, is_latest
-from models.forecast import past_log_odds
+from models.dataset import KEY_COLUMNS
 from models.hazards import Known, Outcomes
 from models.methods.base import Floats
 from models.term_dates import TermMonths, whole_months
@@ -25,7 +25,8 @@ from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection
 from pipeline.engine.facts import feed_counts, put_table, source_facts
 from pipeline.jobs.features import data_until
-from pipeline.jobs.prepare import load_training
+from pipeline.jobs.past_log_odds import kept_log_odds
+from pipeline.jobs.prepare import training_keys
 from pipeline.jobs.registry import load_version
 from pipeline.staging.staged import StagedSource
 from pipeline.tracking import CHALLENGER, CHAMPION
@@ -66,18 +67,18 @@ def event_history(
     """Labelled snapshots before the run's date, predicted out of time, with the moment of each
     event if it was over by then.
     """
-    rows, _, labels = load_training(workspace, target)
-    before = (rows.keys["label_until"] <= day).to_numpy()
-    rows = rows.rows(_thinned(rows.keys["account_id"], before))
+    labelled, frozen, labels = training_keys(workspace, target)
+    before = (labelled["label_until"] <= day).to_numpy()
+    past = labelled[_thinned(labelled["account_id"], before)].reset_index(drop=True)
     version = load_version(workspace, target, CHAMPION) or load_version(
         workspace, target, CHALLENGER
     )
     if version is None:
         raise NotFound(f"target {target.name!r} has no model. Run `tenure train` first.")
-    version.bundle.model.check_signals(rows.signals)
-    log_odds = past_log_odds(version.bundle.model, rows, seed=workspace.project.training.seed)
+    version.bundle.model.check_signals(frozen.signals)
+    log_odds = kept_log_odds(workspace, target, version.bundle, past, frozen)
     usable = ~np.isnan(log_odds)
-    keys = with_cover(workspace, staged, target, rows.keys[usable], day)
+    keys = with_cover(workspace, staged, target, past.loc[usable, list(KEY_COLUMNS)], day)
     events = events_after(workspace, connection, staged, target, keys, labels)
     start = keys["as_of"] + pd.Timedelta(days=target.gap_days)
     days = _days_between(start, events["event_at"])

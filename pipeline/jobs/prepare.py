@@ -194,6 +194,16 @@ def load_training(
     workspace: Workspace, target: Target
 ) -> tuple[TrainingSet, FeatureSet, pd.DataFrame]:
     """The labelled rows of a target, what their columns mean, and the labels table itself."""
+    keys, features, labels = training_keys(workspace, target)
+    return training_rows_of(workspace, target, keys, features), features, labels
+
+
+def training_keys(
+    workspace: Workspace, target: Target
+) -> tuple[pd.DataFrame, FeatureSet, pd.DataFrame]:
+    """Account, dates and label of the labelled rows of a target, what their columns mean, and the
+    labels table itself.
+    """
     features = feature_set(workspace, target)
     mine = [("target", "=", target.name)]
     labels = workspace.store.read("labels", filters=mine).drop(columns="target")
@@ -202,14 +212,20 @@ def load_training(
     )
     keys = snapshots.merge(labels, on=["account_id", "as_of"]).dropna(subset=["label"])
     keys = keys.sort_values(["account_id", "as_of"], kind="stable", ignore_index=True)
+    return keys[[*KEY_COLUMNS, "label"]], features, labels
+
+
+def training_rows_of(
+    workspace: Workspace, target: Target, keys: pd.DataFrame, features: FeatureSet
+) -> TrainingSet:
+    """The rows of `training_keys`, or some of them, with their signals."""
     columns = [s.column for s in features.signals]
     values = pd.DataFrame(
         signal_values(workspace.store, f"features_{target.name}", keys, columns), columns=columns
     )
-    training = TrainingSet(
+    return TrainingSet(
         keys[list(KEY_COLUMNS)], values, keys["label"].to_numpy(dtype=np.int8), features.signals
     )
-    return training, features, labels
 
 
 def signal_values(

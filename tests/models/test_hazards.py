@@ -167,8 +167,9 @@ def test_two_ends_of_one_period_are_both_due_and_lose_half_each() -> None:
         np.zeros(size, dtype=np.intp),
     )
     assert renewals.due_if_all_renew.sum() == pytest.approx(2 * size)
-    hazard, rng = np.full((size, 1), 0.2), np.random.default_rng(4)
-    due, renewed, lost = simulate_month_values(hazard, renewals, np.ones(1), 1, rng)[:, 0, 0]
+    hazard, rng = np.full((1, size, 1), 0.2), np.random.default_rng(4)
+    futures = simulate_month_values(hazard, renewals, np.ones((1, 1)), 1, rng)
+    due, renewed, lost = futures[0, :, 0, 0]
     # 0.2 leave in all: half of them at the first end, so that 0.1 are not due at the second.
     assert due / size == pytest.approx(1.9, abs=0.02)
     assert renewed / size == pytest.approx(1.7, abs=0.03)
@@ -243,6 +244,30 @@ def test_one_cause_can_be_the_target_while_the_other_competes(
     curves = hazards.curves(held.rows, wanted, own=("voluntary",))
     assert np.abs(curves.incidence[0, :, at(90)] - wanted).max() < 1e-9
     assert (curves.total[:, at(90)] > wanted).all()
+
+
+@pytest.mark.parametrize("own", [(), ("voluntary",), ("involuntary",)])
+def test_the_shift_is_found_wherever_the_chance_lies(
+    company: tuple[Hazards, Company], own: tuple[str, ...]
+) -> None:
+    """From chances no account has to those near certainty, over hazards of all sizes."""
+    hazards, held = company
+    numbers = [hazards.causes.index(cause) for cause in own] or [0, 1]
+    rows = held.rows.rows(slice(0, 400))
+    wanted = sigmoid(np.linspace(-27.0, 20.0, 400))
+    reached = hazards.curves(rows, wanted, own).incidence[numbers, :, at(90)].sum(axis=0)
+    assert np.abs(reached / wanted - 1.0).max() < 1e-9
+
+
+def test_replicates_at_once_are_those_one_by_one(company: tuple[Hazards, Company]) -> None:
+    hazards, held = company
+    rows = held.rows.rows(slice(0, 300))
+    wanted = np.random.default_rng(5).uniform(0.001, 0.9, (len(hazards.replicates), 300))
+    drawn = hazards.replicate_curves(rows, wanted, ("voluntary",))
+    for number, weights in enumerate(hazards.replicates):
+        alone = replace(hazards, weights=weights).curves(rows, wanted[number], ("voluntary",))
+        assert drawn.incidence[number] == pytest.approx(alone.incidence, abs=1e-12)
+        assert drawn.hazard[number] == pytest.approx(alone.hazard, abs=1e-12)
 
 
 def test_horizons_and_causes_are_calibrated_on_other_accounts(
@@ -370,12 +395,8 @@ def test_money_intervals_hold_the_realised_month_at_the_stated_rate(deviation: f
             : 2 if deviation else 1
         ]:
             factors = common_factors(chosen, 1, rng)
-            futures = np.array(
-                [
-                    simulate_month_values(hazard[30][:, None], month, each, 1, rng)[1, 0, 0]
-                    for each in factors
-                ]
-            )
+            each = np.broadcast_to(hazard[30][:, None], (len(factors), size, 1))
+            futures = simulate_month_values(each, month, factors, 1, rng)[:, 1, 0, 0]
             low, high = interval(futures, np.asarray((value * (1 - hazard[30])).sum()))
             kept.append(bool(low <= realised <= high))
     assert 0.91 <= np.mean(inside) <= 0.985

@@ -17,11 +17,13 @@ from small_company import Command, Company
 from features.errors import ConfigError
 from features.terms import open_terms
 from features.windows import day_number
+from models.forecast import past_log_odds
 from models.hazards import Outcomes, fit_hazards
 from models.methods.base import sigmoid
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import connected
 from pipeline.engine.facts import source_facts
+from pipeline.jobs import past_log_odds as kept_module
 from pipeline.jobs.event_history import History, event_history, events_after, with_cover
 from pipeline.jobs.forecast import (
     ALL,
@@ -34,10 +36,13 @@ from pipeline.jobs.forecast import (
     forecast_target,
     hazard_edges,
 )
-from pipeline.jobs.prepare import prepare_training
+from pipeline.jobs.past_log_odds import kept_log_odds
+from pipeline.jobs.prepare import prepare_training, training_keys
+from pipeline.jobs.registry import load_version
 from pipeline.jobs.score import score_target
 from pipeline.jobs.stage import load_staged, stage_sources
 from pipeline.jobs.train import train_target
+from pipeline.tracking import CHAMPION
 from pipeline.workspace import Workspace, open_workspace
 
 JUNE = pd.Timestamp("2025-06-01")
@@ -67,6 +72,44 @@ def history(firm: Company) -> tuple[History, Target]:
             event_history(workspace, connection, load_staged(workspace, connection), target, JUNE),
             target,
         )
+
+
+def test_what_models_had_said_of_the_past_is_learned_once(
+    firm: Company, made: Forecast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next night reads it, and says the same; other rows or another model are learned anew."""
+    workspace, target = firm.workspace()
+    learned = []
+
+    def refit(*given: Any, **more: Any) -> Any:
+        learned.append(len(given[1]))
+        return past_log_odds(*given, **more)
+
+    monkeypatch.setattr(kept_module, "past_log_odds", refit)
+    options = ForecastOptions(months=24, yearly_discount=0.1)
+    with connected() as connection:
+        again = forecast_target(workspace, connection, target, options=options)
+    assert not learned
+    pd.testing.assert_frame_equal(again.horizons, made.horizons)
+
+    version = load_version(workspace, target, CHAMPION)
+    assert version is not None
+    keys, features, _ = training_keys(workspace, target)
+    early = keys[keys["label_until"] <= JUNE].reset_index(drop=True)
+    kept = kept_log_odds(workspace, target, version.bundle, early, features)
+    assert not learned and np.isfinite(kept).any()
+    fewer = early[early["as_of"] < early["as_of"].max()].reset_index(drop=True)
+    kept_log_odds(workspace, target, version.bundle, fewer, features)
+    assert learned == [len(fewer)]
+    seed = replace(workspace.project.training, seed=workspace.project.training.seed + 1)
+    other = replace(workspace, project=replace(workspace.project, training=seed))
+    kept_log_odds(other, target, version.bundle, fewer, features)
+    assert learned == [len(fewer)] * 2
+    # As `made` left it, for the tests after this one.
+    assert kept_log_odds(workspace, target, version.bundle, early, features) == pytest.approx(
+        kept, abs=1e-12, nan_ok=True
+    )
+    assert len(learned) == 3
 
 
 def total(made: Forecast) -> pd.DataFrame:
