@@ -61,6 +61,7 @@ GROUPS: Mapping[str, tuple[Callable[..., None], ...]] = {
         reports.shadow,
         reports.onboarding,
         reports.advocates,
+        reports.audiences,
         reports.forecast,
         reports.trajectory,
         reports.pulse,

@@ -292,6 +292,54 @@ def advocates(
         say(f"  {row['rank']}. {who}: {row['signs']}")
 
 
+def audiences(
+    consent: Annotated[
+        str,
+        typer.Option("--consent", metavar="COLUMN", help="Flag of the accounts that must be true."),
+    ],
+    project: ProjectOption = HERE,
+    target: TargetOption = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option("--csv", metavar="FOLDER", help="Write a list of each band there."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List by band whom a campaign may be sent to.
+
+    Accounts without the consent named, and all who gave notice or have no score, are on no list.
+
+    Example: tenure audiences --consent agreed_to_mail --csv lists
+    """
+    from pipeline.console import print_json
+    from pipeline.jobs.audiences import find_audiences, write_audiences
+    from pipeline.reports.render import counted
+
+    workspace, chosen = open_project(project, target)
+    found = find_audiences(workspace, chosen, consent)
+    files = [] if csv is None else write_audiences(found, csv)
+    if as_json:
+        lists = {
+            band: found.of(band).astype(object).where(found.of(band).notna(), None)
+            for band in found.left_out
+        }
+        print_json(
+            {
+                "consent": consent,
+                "audiences": {band: rows.to_dict("records") for band, rows in lists.items()},
+                "left_out": dict(found.left_out),
+                "files": [str(file) for file in files],
+            }
+        )
+        return
+    for band, without in found.left_out.items():
+        agreed = counted(len(found.of(band)), "account")
+        words = band.replace("_", " ")
+        say(f"{words}: {agreed} may be written to; {without:,} did not agree ({consent}).")
+    for file in files:
+        say(f"  {file}")
+
+
 def patterns(
     project: ProjectOption = HERE,
     target: TargetOption = None,

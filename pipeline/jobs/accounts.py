@@ -1,10 +1,13 @@
-"""The account that a person names, by its id or by its name."""
+"""The account that a person names, by its id or by its name, and accounts that agreed to
+something.
+"""
 
 from difflib import get_close_matches
 
 import pandas as pd
 
-from features.errors import NotFound
+from features.errors import ConfigError, NotFound
+from pipeline.workspace import Workspace
 
 NEAREST_NAMES = 3
 SHOWN_IDS = 5
@@ -53,4 +56,24 @@ def _nearest(wanted: str, people: pd.DataFrame) -> list[str]:
     close = get_close_matches(wanted.casefold(), label, n=NEAREST_NAMES, cutoff=0.4)
     return (
         list(dict.fromkeys(label[each] for each in close)) or sorted(label.values())[:NEAREST_NAMES]
+    )
+
+
+def consenting(workspace: Workspace, column: str, asked_by: str) -> frozenset[str]:
+    """Accounts of which a flag of the accounts source is true now.
+
+    Raises
+    ------
+    ConfigError
+        When the accounts have no such flag; `asked_by` is the key or option that named it.
+    """
+    name = workspace.source_named("accounts")
+    if name is not None and workspace.store.exists(f"staged_{name}"):
+        rows = workspace.store.read(f"staged_{name}")
+        if column in rows:
+            now = rows[rows["known_until"].isna()]
+            return frozenset(now.loc[now[column].eq(True), "account_id"])
+    raise ConfigError(
+        f"{asked_by} = {column!r}: the accounts have no such column. Add it under"
+        ' [sources.accounts.extra] with type = "flag".'
     )

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import pandas as pd
 import pyarrow as pa
 
-from features.errors import ConfigError
 from models.target_words import TARGET_WORDS
 from pipeline.actions.plays import Belief, Past, PlayPlan, plan_plays
 from pipeline.actions.worklist import worklist
 from pipeline.config.schema import Play, Target
 from pipeline.engine.duckdb import connected
+from pipeline.jobs.accounts import consenting
 from pipeline.jobs.effects import (
     ASSIGNMENTS,
     EFFECTS,
@@ -87,7 +87,7 @@ def plan_worklist(
         key=f"{workspace.project.name}/{target.name}/{as_of:%Y-%m-%d}",
         reasons=reasons,
         consents={
-            column: _consenting(workspace, column)
+            column: consenting(workspace, column, "[[plays]] consent")
             for column in {play.consent for play in plays if play.consent is not None}
         },
     )
@@ -187,17 +187,3 @@ def _earlier_lists(
     rows = rows[rows["run_id"].isin(published) & (rows["as_of"] < as_of)]
     rows = rows.sort_values(["as_of", "made_at"], kind="stable")
     return rows.drop_duplicates("account_id", keep="last")[columns].reset_index(drop=True)
-
-
-def _consenting(workspace: Workspace, column: str) -> frozenset[str]:
-    """Accounts of which a flag of the accounts source is true now."""
-    name = workspace.source_named("accounts")
-    if name is not None and workspace.store.exists(f"staged_{name}"):
-        rows = workspace.store.read(f"staged_{name}")
-        if column in rows:
-            now = rows[rows["known_until"].isna()]
-            return frozenset(now.loc[now[column].eq(True), "account_id"])
-    raise ConfigError(
-        f"[[plays]] consent = {column!r}: the accounts have no such column. Add it under"
-        ' [sources.accounts.extra] with type = "flag".'
-    )
