@@ -91,8 +91,8 @@ PUBLISH: tuple[Step[TargetRun], ...] = (
         "promote",
         "tenure promote",
         run.promote,
-        ("evaluations",),
-        ("model in use",),
+        ("evaluations", "features_*"),
+        ("model in use", "monitor_bins"),
         "put the candidate to use if it passes the gates",
     ),
     Step(
@@ -166,8 +166,8 @@ NIGHT: tuple[Step[TargetNight], ...] = (
         "monitor",
         "tenure monitor",
         night.monitor,
-        ("scores", "features_*", "runs"),
-        ("monitor", "monitor_bins"),
+        ("scores", "features_*", "monitor_bins", "runs"),
+        ("monitor",),
         "what scores promise, how promises did, what moved since training",
     ),
     Step(

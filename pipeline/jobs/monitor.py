@@ -14,17 +14,18 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from models.bundle import Bundle, score
-from models.monitoring import drift, freeze, happened, promised, source_drift, verdict
+from models.bundle import Bundle
+from models.monitoring import drift, happened, promised, source_drift, verdict
 from models.monitoring.drift import LARGE_INDEX, LARGE_POINTS
 from pipeline.config.schema import Target
+from pipeline.jobs.drift_bins import frozen_bins
 from pipeline.jobs.outcomes import OutcomesReport, outcomes_report
 from pipeline.jobs.past_runs import PastRun, past_bundle
 from pipeline.jobs.score import published_table
 from pipeline.ledger import published_run
 from pipeline.workspace import Workspace
 
-MONITOR, BINS = "monitor", "monitor_bins"
+MONITOR = "monitor"
 COLUMNS = (
     ("as_of", pa.timestamp("us")),
     ("target", pa.string()),
@@ -39,8 +40,6 @@ COLUMNS = (
 EVERY_ACCOUNT = ""
 """The segment of figures over all accounts."""
 WAITING = "waiting"
-ROWS_FROZEN = 5_000
-"""Training rows whose points make the frozen bins; more say the same."""
 FEWEST_OF_A_SEGMENT = 30
 
 
@@ -191,9 +190,6 @@ def _of_drift(
             yield _fact(run, what, row[name], points, -LARGE_POINTS, LARGE_POINTS, said)
 
 
-# --- what is frozen
-
-
 def _signals(
     workspace: Workspace, target: Target, bundle: Bundle, run: Mapping[str, Any]
 ) -> pd.DataFrame:
@@ -204,30 +200,5 @@ def _signals(
         columns=columns,
         filters=[("run_id", "=", run["run_id"])],
     )
-    frozen = _frozen(workspace, target, bundle)
+    frozen = frozen_bins(workspace, target, bundle)
     return drift(frozen, now.astype("float64"), bundle.published.signals)
-
-
-def _frozen(workspace: Workspace, target: Target, bundle: Bundle) -> pd.DataFrame:
-    """Bins of the model's training rows: made once for a model, then never moved."""
-    store, version = workspace.store, bundle.model_version
-    if store.exists(BINS):
-        kept = store.read(BINS, filters=[("model_version", "=", version)])
-        if len(kept):
-            return kept.drop(columns="model_version")
-    table = f"features_{target.name}"
-    columns = list(bundle.published.columns)
-    if not store.exists(table) or not {*columns} <= {*store.columns(table)}:
-        return freeze(pd.DataFrame(columns=columns[:0]), np.empty((0, 0)))
-    training = bundle.published.training
-    rows = store.read(table, columns=["account_id", "as_of", *columns])
-    learned = rows["as_of"].between(
-        pd.Timestamp(str(training["first_as_of"])), pd.Timestamp(str(training["last_as_of"]))
-    )
-    rows = rows[learned].sort_values(["as_of", "account_id"], ignore_index=True)
-    if len(rows) > ROWS_FROZEN:
-        rows = rows.sample(ROWS_FROZEN, random_state=workspace.project.training.seed)
-    features = rows[columns].astype("float64").reset_index(drop=True)
-    frozen = freeze(features, score(bundle, features).points)
-    store.write(BINS, frozen.assign(model_version=version), append=True)
-    return frozen

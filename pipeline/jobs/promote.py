@@ -17,6 +17,7 @@ from models.model import Basis
 from pipeline.config.schema import Project, Target
 from pipeline.evaluations import IN_USE, Comparison, VersionEvaluation
 from pipeline.jobs.bench_advice import BenchAdvice, bench_advice
+from pipeline.jobs.drift_bins import frozen_bins
 from pipeline.jobs.registry import (
     RegisteredModel,
     Version,
@@ -54,13 +55,18 @@ def promote_target(
     acknowledge: str | None = None,
     use_scorecard: bool = False,
 ) -> Promotion:
-    """Promote the candidate of a target, as `promote` has it."""
-    return promote(
-        registered_model(workspace, target),
+    """Promote the candidate of a target, as `promote` has it, and freeze what its drift will be
+    measured against.
+    """
+    models = registered_model(workspace, target)
+    promotion = promote(
+        models,
         "Run `tenure evaluate` first.",
         acknowledge=acknowledge,
         use_scorecard=use_scorecard,
     )
+    frozen_bins(workspace, target, models.need(CHAMPION).bundle)
+    return promotion
 
 
 def promote_label(
