@@ -43,7 +43,12 @@ class Cost:
 
 
 def cost_of(arguments: Sequence[str]) -> Cost:
-    """Run `tenure` with these arguments and measure it.
+    """Run `tenure` with these arguments and measure it, as `cost_of_process` does."""
+    return cost_of_process([sys.executable, "-m", "pipeline.cli", *arguments])
+
+
+def cost_of_process(command: Sequence[str]) -> Cost:
+    """Run a command in a process of its own and measure it.
 
     Raises
     ------
@@ -52,9 +57,7 @@ def cost_of(arguments: Sequence[str]) -> Cost:
     """
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
         started = time.monotonic()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "pipeline.cli", *arguments], stdout=out, stderr=errors
-        )
+        process = subprocess.Popen(list(command), stdout=out, stderr=errors)
         # Unlike what `getrusage` says of all children, this is of the one process.
         _, status, used = os.wait4(process.pid, 0)
         seconds = time.monotonic() - started
@@ -63,7 +66,7 @@ def cost_of(arguments: Sequence[str]) -> Cost:
         errors.seek(0)
         printed, said = out.read().decode(), errors.read().decode()
     if process.returncode not in (0, REFUSED_CODE):
-        raise SystemExit(f"{' '.join(arguments)} ended with {process.returncode}: {said[-2000:]}")
+        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}: {said[-2000:]}")
     return Cost(
         seconds,
         used.ru_utime + used.ru_stime,

@@ -249,7 +249,7 @@ def _waterfall(explained: Explained) -> Any:
 
     table = Table("points", "", "signal", "reason", "dimension", box=None, pad_edge=False)
     health = int(explained.score["health"])
-    steps = waterfall(explained.drivers, int(explained.score["base_displayed"]))
+    steps = waterfall(explained.driver_rows, int(explained.score["base_displayed"]))
     low, high = (
         min(health, *(min(s.start, s.end) for s in steps), 100),
         max(health, *(max(s.start, s.end) for s in steps), 0),

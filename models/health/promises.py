@@ -2,8 +2,10 @@
 bands.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -57,10 +59,17 @@ def decided(tested: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(probability=rows["probability_at_decision"])
 
 
+AT_DECISION_COLUMN = "probability_at_decision"
+
+
 def reads_decisions(rows: pd.DataFrame) -> bool:
     """Whether the health of these published rows is read at the decision."""
-    column = "probability_at_decision"
-    return column in rows.columns and bool(rows[column].notna().any())
+    return AT_DECISION_COLUMN in rows.columns and bool(rows[AT_DECISION_COLUMN].notna().any())
+
+
+def reads_decision(row: Mapping[str, Any]) -> bool:
+    """Whether the health of this published row is read at the decision."""
+    return bool(pd.notna(row.get(AT_DECISION_COLUMN)))
 
 
 def promises(
@@ -264,17 +273,20 @@ def sub_scores(
     """
     if lost := sorted(set(dimensions) - set(every)):
         raise ContractError(f"drivers have dimension {lost[0]!r}, known are {', '.join(every)}.")
-    scores = pd.DataFrame(
+    exact: dict[str, list[float]] = {name: [] for name in every}
+    whole = dict.fromkeys(every, 0)
+    for name, point, shown in zip(
+        dimensions,
+        np.asarray(points, dtype=np.float64).tolist(),
+        np.asarray(points_displayed, dtype=np.int64).tolist(),
+        strict=True,
+    ):
+        exact[name].append(point)
+        whole[name] += shown
+    return pd.DataFrame(
         {
-            "dimension": list(dimensions),
-            "points": np.asarray(points, dtype=np.float64),
-            "points_displayed": np.asarray(points_displayed, dtype=np.int64),
+            "dimension": pd.Series([*every], dtype="str"),
+            "points": [math.fsum(exact[name]) for name in every],
+            "points_displayed": np.array([*whole.values()], dtype=np.int64),
         }
     )
-    sums = (
-        scores.groupby("dimension")[["points", "points_displayed"]]
-        .sum()
-        .reindex(list(every))
-        .fillna(0)
-    )
-    return sums.astype({"points_displayed": "int64"}).rename_axis("dimension").reset_index()

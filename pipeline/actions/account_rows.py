@@ -160,9 +160,15 @@ def account_rows(inputs: ListInputs) -> tuple[AccountRow, ...]:
         on="account_id",
         how="left",
     )
-    summaries = _summaries(inputs.why)
+    summaries, at_decision = _summaries(inputs.why), reads_decisions(inputs.scores)
     rows = [
-        _account_row(row, inputs, reasons.get(row["account_id"], ()), summaries)
+        _account_row(
+            row,
+            inputs,
+            reasons.get(row["account_id"], ()),
+            summaries,
+            at_decision=at_decision,
+        )
         for row in facts.assign(
             band_order=facts["band"].map({band: n for n, band in enumerate(_BAND_ORDER)})
         )
@@ -258,12 +264,13 @@ def _account_row(
     inputs: ListInputs,
     reasons: tuple[ListedReason, ...],
     summaries: Mapping[str, list[str]],
+    *,
+    at_decision: bool,
 ) -> AccountRow:
     account, band = str(row["account_id"]), str(row["band"])
     value = None if pd.isna(row["value_per_year"]) else float(row["value_per_year"])
     ends_on = None if pd.isna(row["renewal_date"]) else pd.Timestamp(row["renewal_date"])
     horizon = None if pd.isna(row["horizon_days"]) else int(row["horizon_days"])
-    at_decision = reads_decisions(inputs.scores)
     is_ranked = band not in ("leaving", "unknown")
     health = None if pd.isna(row["health"]) or band == "unknown" else int(row["health"])
     timing = timing_words(row["as_of"], row.get("decides_on"), horizon)

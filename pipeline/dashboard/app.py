@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
+from sqlite3 import Row
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -33,6 +34,7 @@ from pipeline.dashboard.access import (
     AccessFile,
     KnownUser,
     Role,
+    Scope,
     User,
     fits,
     read_users,
@@ -54,6 +56,10 @@ from pipeline.edge.text import defused
 
 HERE = Path(__file__).parent
 COOKIE = "tenure_session"
+OWNERS_FIRST = 20
+"""Owners on the first page; all of them have a page of their own."""
+MOST_CHOICES = 60
+"""Values of a filter in a menu; more of them are typed."""
 MOST_BYTES = 65_536
 """Of a form."""
 POLICY = (
@@ -245,8 +251,7 @@ async def portfolio(
     """The first page: whom to work on now, over all accounts of the reader."""
     who, about = scope(reader.user), file.about
     bands = {row["what"]: row for row in file.sums(who, "band")}
-    owners = file.sums(who, "owner")
-    owners.sort(key=lambda row: (row["what"] == NOBODYS, -(row["at_stake"] or 0.0), row["what"]))
+    owners = _owners(file, who)
     listed = file.calls(who, int(about["list_length"]))
     return server.page(
         "page_portfolio.html.j2",
@@ -262,9 +267,33 @@ async def portfolio(
         leaving_count=int(bands["leaving"]["accounts"]) if "leaving" in bands else 0,
         falls=file.falls(who, 10),
         falls_count=sum(row["falls"] for row in bands.values()),
-        owners=owners if len(owners) > 1 else [],
+        owners=owners[:OWNERS_FIRST] if len(owners) > 1 else [],
+        owners_in_all=len(owners),
         in_all=sum(row["accounts"] for row in bands.values()),
         query=_query,
+    )
+
+
+async def owners(server: Dashboard, request: Request, reader: Reader, file: PageFile) -> Response:
+    """Every owner among the reader's, those with most at stake first."""
+    page, every = _page_number(request), _owners(file, scope(reader.user))
+    return server.page(
+        "page_owners.html.j2",
+        reader,
+        here="/owners",
+        title="By owner",
+        owners=every[(page - 1) * ROWS : page * ROWS],
+        count=len(every),
+        number=page,
+        first=(page - 1) * ROWS + 1,
+        query=_query,
+    )
+
+
+def _owners(file: PageFile, who: Scope) -> list[Row]:
+    return sorted(
+        file.sums(who, "owner"),
+        key=lambda row: (row["what"] == NOBODYS, -(row["at_stake"] or 0.0), row["what"]),
     )
 
 
@@ -295,6 +324,7 @@ async def accounts(server: Dashboard, request: Request, reader: Reader, file: Pa
         wanted=wanted,
         first=(wanted.page - 1) * ROWS + 1,
         filters=[each for each in filters if len(each[2]) > 1],
+        most_choices=MOST_CHOICES,
         chosen=chosen,
         query=_query,
         month_words=_month_words,
@@ -484,6 +514,7 @@ async def _sign_out(server: Dashboard, request: Request) -> Response:
 ROUTES: tuple[Address, ...] = (
     Address("/", _READS_ACCOUNTS, portfolio, "Work on now"),
     Address("/executive", _SEES_SUMS, document("executive"), "One screen"),
+    Address("/owners", _READS_ACCOUNTS, owners),
     Address("/accounts", _READS_ACCOUNTS, accounts, "Accounts"),
     Address("/accounts.csv", _READS_ACCOUNTS, accounts_csv),
     Address("/account", _READS_ACCOUNTS, account),
@@ -580,17 +611,19 @@ def _address_of(request: Request) -> str:
 def _wanted(request: Request, page: int | None = None) -> Wanted:
     """What an address asks for; what it does not know is left out."""
     asked = request.query_params
-    number = asked.get("page", "1")
     return Wanted(
         filters={name: asked[name] for name in FILTERS if asked.get(name)},
         only=asked["only"] if asked.get("only") in ("calls", "falls") else "",
         find=asked.get("find", "")[:200],
         sort=asked["sort"] if asked.get("sort") in SORTS else "place",
         is_down=asked.get("down") == "1",
-        page=page
-        or (min(int(number), 1_000_000) if number.isascii() and number.isdigit() else 1)
-        or 1,
+        page=page or _page_number(request),
     )
+
+
+def _page_number(request: Request) -> int:
+    number = request.query_params.get("page", "1")
+    return min(int(number), 1_000_000) or 1 if number.isascii() and number.isdigit() else 1
 
 
 def _chosen(wanted: Wanted) -> dict[str, str]:

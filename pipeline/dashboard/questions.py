@@ -16,6 +16,8 @@ from pipeline.edge.page_values import restored
 ROWS = 50
 """Accounts on one page of a list."""
 CSV_ROWS = 200_000
+MOST_SUMS = 400
+"""Sums that are kept at a time; those of a hundred readers."""
 PLACES = ("{accounts}", "{sums}", "{documents}")
 SORTS: Mapping[str, str] = {
     "place": "sequence",
@@ -58,6 +60,7 @@ class PageFile:
             f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False
         )
         self._file.row_factory = sqlite3.Row
+        self._sums: dict[tuple[str, ...], list[sqlite3.Row]] = {}
         kept = self.about.get("format")
         if kept != FORMAT:
             raise ConfigError(
@@ -182,6 +185,15 @@ class PageFile:
     def sums(self, scope: Scope, by: str) -> list[sqlite3.Row]:
         """Accounts, value and at stake by one of `FILTERS`, only of accounts the reader may sum."""
         column = FILTERS[by]
+        key = (by, scope.sums, *scope.parameters.values())
+        # The file never changes, so no sum is worked out twice for the same eyes.
+        if key not in self._sums:
+            if len(self._sums) >= MOST_SUMS:
+                self._sums.clear()
+            self._sums[key] = self._summed(scope, column)
+        return self._sums[key]
+
+    def _summed(self, scope: Scope, column: str) -> list[sqlite3.Row]:
         return self.ask(
             scope,
             f"select {column} as what, sum(accounts) as accounts, sum(value) as value,"

@@ -38,6 +38,8 @@ def visible(text: str, *, one_line: bool = False) -> str:
     >>> print(visible("two\nlines", one_line=True))
     two\nlines
     """
+    if text.isascii() and text.isprintable():
+        return text
     kept = "" if one_line else _OURS
     # A page is long and has few different characters, each of which is looked at once.
     if not any(_is_suspect(letter, kept) for letter in set(text)):

@@ -46,5 +46,6 @@ def read_drivers(store: Store, filters: Sequence[tuple[str, str, object]]) -> pd
 
 def keeps_one_sentence(drivers: pd.DataFrame) -> bool:
     """Whether rows are of a run before version 0.2, which kept no signals and no reasons."""
-    listed = drivers[drivers["driver"] != REST]
-    return bool(len(listed)) and bool(listed["signal"].isna().all())
+    is_listed = (drivers["driver"] != REST).to_numpy(dtype=bool)
+    has_none = drivers["signal"].isna().to_numpy(dtype=bool)
+    return bool(is_listed.any()) and bool(has_none[is_listed].all())

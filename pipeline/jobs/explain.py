@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from models.drivers import (
     shown_driver,
     sure_drivers,
 )
-from models.health import Promise, reads_decisions, sub_scores
+from models.health import Promise, reads_decision, sub_scores
 from models.health.scale import GOOD_EVENT_BANDS, HEALTH_BANDS
 from models.health.words import (
     edge_words,
@@ -52,6 +53,9 @@ MOVES = 4
 """Drivers that are told of what moved since the run before."""
 ADVISED = 2
 """Reasons with a next step; more than two steps is a list that nobody does."""
+_POINTS = "points_displayed"
+_AS_OBJECTS = {name: object for name, kind in DRIVERS if pa.types.is_string(kind)}
+"""Text of a few rows is handled several times faster so."""
 _FACTS = ("standing", "clock", "calendar")
 _HISTORY = ["account_id", "run_id", "as_of", "health", "band", "model_version"]
 _NO_HISTORY = pd.DataFrame(columns=[*_HISTORY, "marker"])
@@ -117,9 +121,7 @@ class Explained:
         """`low use, sponsor lost`; an account at risk without reasons is `not explained`, another
         has nothing to explain.
         """
-        has_none_to_give = self.score["band"] in GOOD_EVENT_BANDS or keeps_one_sentence(
-            self.drivers
-        )
+        has_none_to_give = self.score["band"] in GOOD_EVENT_BANDS or self.has_one_sentence
         if has_none_to_give or not (self.reasons or self.score["band"] == "at_risk"):
             return ""
         return reasons_in_words([reason for reason, _ in self.reasons])
@@ -137,14 +139,22 @@ class Explained:
     @property
     def protects(self) -> tuple[str, ...]:
         """What holds the score up most, in words without comparisons."""
-        up = self.drivers[self.drivers["protects"] & (self.drivers["points_displayed"] > 0)]
-        first = up.sort_values(["points", "driver"], ascending=[False, True], kind="stable").head(
-            ADVISED
-        )
-        return tuple(
-            f"{said} ({points:+d})"
-            for said, points in zip(first["said"], first["points_displayed"], strict=True)
-        )
+        up = [
+            (-row["points"], row["driver"], f"{row['said']} ({row['points_displayed']:+d})")
+            for row in self.driver_rows
+            if row["protects"] and row["points_displayed"] > 0
+        ]
+        return tuple(words for *_, words in sorted(up, key=lambda each: each[:2])[:ADVISED])
+
+    @cached_property
+    def has_one_sentence(self) -> bool:
+        """Whether its drivers are of a run that kept no signals and no reasons."""
+        return keeps_one_sentence(self.drivers)
+
+    @cached_property
+    def driver_rows(self) -> list[dict[str, Any]]:
+        """The drivers row by row: columns of a table this small cost more than they save."""
+        return _records(self.drivers)
 
 
 def published_rows(
@@ -202,11 +212,18 @@ def explain_accounts(
 ) -> Iterator[Explained]:
     """What was published of several accounts of a run, by their ids; every table is read once."""
     run = published_run(workspace.store, target.name, as_of)
-    people = published_rows(workspace, target, "portfolio", as_of).set_index("account_id")
-    scores = published_rows(workspace, target, "scores", as_of).set_index("account_id", drop=False)
-    run_id, day = str(scores["run_id"].iloc[0]), scores["as_of"].iloc[0]
+    run_id, day = str(run["run_id"]), run["as_of"]
     mine = ("account_id", "in", list(accounts))
-    drivers = _by_account(read_drivers(workspace.store, [("run_id", "=", run_id), mine]))
+    # Tables are kept by date, so that naming the date leaves the files of others unread.
+    of_run = [("run_id", "=", run_id), ("as_of", "=", day), mine]
+    people = _row_of_each(
+        workspace.store.read("portfolio", filters=[("run_id", "=", run_id), mine])
+    )
+    scores = workspace.store.read("scores", filters=of_run)
+    score_of = _row_of_each(scores)
+    read = _read(read_drivers(workspace.store, of_run))
+    reasons_of = _reasons_of(read)
+    drivers = _by_account(read)
     history = _by_account(_history(workspace, target, accounts, day))
     actions = _open_actions(workspace, accounts, day)
     trajectories = account_trajectories(workspace, run_id, accounts)
@@ -216,29 +233,22 @@ def explain_accounts(
         else ()
     )
     before = _by_account(_drivers_before(workspace, history, mine))
+    none = _read(_NO_DRIVERS)
     for account in accounts:
-        score = {str(k): v for k, v in scores.loc[account].items()}
-        published = drivers.get(account, _NO_DRIVERS)
-        told, reseeded_health = _read(published), None
+        score = score_of[account]
+        told, reseeded_health = drivers.get(account, none), None
         if ask_model:
             told, reseeded_health = _verified(workspace, target, score, told)
-        reasons = tuple(
-            (str(row["reason"]), float(row["points"]))
-            for row in account_reasons(told).to_dict("records")
-        )
         runs = history.get(account, _NO_HISTORY)
         yield Explained(
             score,
             told,
-            {"account_id": account, **{str(k): v for k, v in people.loc[account].items()}},
+            people[account],
             sub_scores(
-                published["points"],
-                published["points_displayed"],
-                list(published["dimension"]),
-                DIMENSIONS,
+                told["points"], told["points_displayed"], list(told["dimension"]), DIMENSIONS
             ),
             *_on_the_scale(workspace, target, score, ranges),
-            reasons,
+            reasons_of.get(account, ()),
             reseeded_health,
             runs[["as_of", "health", "band", "marker"]],
             actions.get(account, ()),
@@ -254,14 +264,35 @@ def _by_account(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
     }
 
 
+def _row_of_each(rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    return {str(row["account_id"]): row for row in _records(rows)}
+
+
+def _reasons_of(drivers: pd.DataFrame) -> dict[str, tuple[tuple[str, float], ...]]:
+    """Account -> its reasons with their points, the heaviest first."""
+    found: dict[str, list[tuple[str, float]]] = {}
+    for row in _records(account_reasons(drivers)):
+        found.setdefault(str(row["account_id"]), []).append(
+            (str(row["reason"]), float(row["points"]))
+        )
+    return {account: tuple(mine) for account, mine in found.items()}
+
+
 def _drivers_before(
     workspace: Workspace, history: Mapping[str, pd.DataFrame], mine: tuple[str, str, object]
 ) -> pd.DataFrame:
     """Drivers of the accounts in the run before, each of its own."""
-    last = {str(runs["run_id"].iloc[-2]) for runs in history.values() if len(runs) > 1}
+    last = {
+        (str(runs["run_id"].iloc[-2]), runs["as_of"].iloc[-2])
+        for runs in history.values()
+        if len(runs) > 1
+    }
     if not last:
         return _NO_DRIVERS
-    rows = read_drivers(workspace.store, [("run_id", "in", sorted(last)), mine])
+    names, days = (sorted({*each}) for each in zip(*last, strict=True))
+    rows = read_drivers(
+        workspace.store, [("run_id", "in", names), ("as_of", "in", days), mine]
+    ).astype(_AS_OBJECTS)
     own = {account: runs["run_id"].iloc[-2] for account, runs in history.items() if len(runs) > 1}
     return rows[rows["run_id"] == rows["account_id"].map(own)]
 
@@ -274,18 +305,28 @@ def _since_last(
     last, now = runs.iloc[-2], runs.iloc[-1]
     moves: list[tuple[int, str]] = []
     if last["model_version"] == now["model_version"] and len(before):
-        points = before.groupby(["dimension", "driver"])["points_displayed"].sum()
-        then = points.reindex(pd.MultiIndex.from_frame(drivers[["dimension", "driver"]]))
-        moved = drivers["points_displayed"].astype(int) - then.fillna(0).to_numpy(dtype=int)
-        named = moved[(drivers["driver"] != REST) & (moved != 0)]
-        largest = named.abs().sort_values(ascending=False, kind="stable").index[:MOVES]
-        moves = [(int(moved[each]), str(drivers.loc[each, "said"])) for each in largest]
+        then: dict[tuple[str, str], int] = {}
+        for dimension, driver, points in _columns(before, "dimension", "driver", _POINTS):
+            then[dimension, driver] = then.get((dimension, driver), 0) + int(points)
+        moved = [
+            (int(points) - then.get((dimension, driver), 0), str(said))
+            for dimension, driver, points, said in _columns(
+                drivers, "dimension", "driver", _POINTS, "said"
+            )
+            if driver != REST
+        ]
+        moves = sorted((each for each in moved if each[0]), key=lambda each: -abs(each[0]))[:MOVES]
     health = None if pd.isna(last["health"]) else int(last["health"])
     return SinceLast(last["as_of"], health, str(last["band"]), tuple(moves))
 
 
+def _columns(rows: pd.DataFrame, *names: str) -> Iterator[tuple[Any, ...]]:
+    return zip(*(rows[name].tolist() for name in names), strict=True)
+
+
 def _read(drivers: pd.DataFrame) -> pd.DataFrame:
     """Published drivers, and which of them are told as what holds the score up."""
+    drivers = drivers.astype(_AS_OBJECTS)
     # Only what argues for its points: better than others or before, or a fact of who they are.
     has_argument = drivers["compared"].notna() | drivers["nature"].isin(_FACTS)
     is_named = ~drivers["driver"].isin((REST, SEASON))
@@ -318,8 +359,10 @@ def _verified(
     return told.assign(is_sure=sure), int(other.table["health"].iloc[0])
 
 
-def _records(drivers: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(k): v for k, v in row.items()} for row in drivers.to_dict("records")]
+def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as plain values; for few of them several times faster than pandas' own."""
+    names = [str(name) for name in rows.columns]
+    return [dict(zip(names, values, strict=True)) for values in _columns(rows, *names)]
 
 
 def _twins_of(row: Mapping[str, Any], signals: Sequence[Signal], twins: Twins) -> str:
@@ -404,9 +447,7 @@ def _on_the_scale(
     health, edges = int(score["health"]), band_edges(workspace)
     if score["basis"] != "calibrated":
         return "", "", edge_words(health, score["band"], edges)
-    within = health_horizon_words(
-        score["horizon_days"], at_decision=reads_decisions(pd.DataFrame([score]))
-    )
+    within = health_horizon_words(score["horizon_days"], at_decision=reads_decision(score))
     sentence = sentence_of(health, ranges, within, TARGET_WORDS[target.kind].verb)
     return sentence, unsure_band(score, edges), edge_words(health, score["band"], edges)
 

@@ -23,7 +23,6 @@ from models.health.words import base_words, is_decided_later
 from pipeline.actions.account_rows import state_words
 from pipeline.edge.page_values import plain, restored
 from pipeline.jobs.account_facts import AccountFacts
-from pipeline.jobs.driver_rows import keeps_one_sentence
 from pipeline.jobs.explain import Explained
 from pipeline.reports.account_facts import fact_tiles, source_lines, unknown_lines, weekly_pictures
 from pipeline.reports.render import day, render, style
@@ -49,28 +48,27 @@ class WaterfallBar:
 
 
 def waterfall(
-    drivers: pd.DataFrame, base_displayed: int, *, alterable_first: bool = False
+    drivers: Sequence[Mapping[str, Any]], base_displayed: int, *, alterable_first: bool = False
 ) -> list[WaterfallBar]:
     """The base, then what pulls down, what holds up and what is not listed, each by size; the last
     end is the score.
 
     Parameters
     ----------
+    drivers
+        Rows of the account's published drivers.
     alterable_first
         Who the account is and when its contract ends come after what a team can do something about.
     """
-    rows = drivers[drivers["points_displayed"] != 0]
-    is_given = rows["nature"].isin(UNALTERABLE) if alterable_first else False
-    rows = rows.assign(
-        kind=(rows["points"] > 0).astype(int) + 4 * (rows["driver"] == REST) + 2 * is_given,
-        shown=-rows["points_displayed"].astype(int).abs() if alterable_first else 0,
-        size=-rows["points"].abs(),
-    )
+
+    def place(row: Mapping[str, Any]) -> tuple[Any, ...]:
+        is_given = alterable_first and row["nature"] in UNALTERABLE
+        kind = (row["points"] > 0) + 4 * (row["driver"] == REST) + 2 * is_given
+        shown = -abs(int(row["points_displayed"])) if alterable_first else 0
+        return kind, shown, -abs(row["points"]), row["driver"]
+
     steps = [WaterfallBar(base_displayed, base_displayed, base_words(base_displayed))]
-    ordered: list[Any] = rows.sort_values(
-        ["kind", "shown", "size", "driver"], kind="stable"
-    ).to_dict("records")
-    for row in ordered:
+    for row in sorted((each for each in drivers if each["points_displayed"] != 0), key=place):
         start = steps[-1].end
         end = start + int(row["points_displayed"])
         compared = None if pd.isna(row["compared"]) else row["compared"]
@@ -156,18 +154,22 @@ def open_action_lines(actions: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def foot_lines(explained: Explained) -> list[str]:
     """What the marks of the drivers mean: sure or not, lagging, counted as one."""
-    drivers, lines = explained.drivers, []
+    lines = []
     without = explained.score.get("without")
     if isinstance(without, str):
         lines.append(
             f"scored without {without.replace('_', ' ')}, which came too late: by a model of its"
             " own that reads the other sources and passed the same gates"
         )
-    if keeps_one_sentence(drivers):
+    if explained.has_one_sentence:
         lines.append(SCORE_AGAIN)
-    listed = drivers[(drivers["driver"] != REST) & (drivers["points_displayed"] != 0)]
+    listed = [
+        row
+        for row in explained.driver_rows
+        if row["driver"] != REST and row["points_displayed"] != 0
+    ]
     if explained.reseeded_health is not None:
-        unsure = int((listed["is_sure"] == False).sum())  # noqa: E712 - null is neither
+        unsure = sum(row["is_sure"] is False for row in listed)
         lines.append(
             f"{len(listed) - unsure} of {len(listed)} reasons are sure: the model retrained from"
             f" another seed scores this account {explained.reseeded_health} and gives them at"
@@ -177,19 +179,17 @@ def foot_lines(explained: Explained) -> list[str]:
         lines.append(
             "run `tenure verify ACCOUNT` to see which reasons hold up when the model is retrained"
         )
-    if (listed["nature"] == "lagging").any():
+    if any(row["nature"] == "lagging" for row in listed):
         lines.append(
             "lagging: moves only after a customer has decided; the other signals move before"
         )
-    joined = listed[(listed["twins"] != "") & (listed["points_displayed"].abs() >= _TOLD_TWINS)]
-    if len(joined):
-        lines.append(
-            "counted as one because they move together: "
-            + "; ".join(
-                f"{row['driver'].replace('_', ' ')}, {row['twins']}"
-                for row in joined.to_dict("records")
-            )
-        )
+    joined = [
+        f"{row['driver'].replace('_', ' ')}, {row['twins']}"
+        for row in listed
+        if row["twins"] and abs(row["points_displayed"]) >= _TOLD_TWINS
+    ]
+    if joined:
+        lines.append(f"counted as one because they move together: {'; '.join(joined)}")
     return lines
 
 
@@ -230,15 +230,14 @@ def chance_of(score: Mapping[str, Any], horizon_days: int | None, verb: str) -> 
 def account_paragraph(explained: Explained, horizon_days: int | None, verb: str) -> str:
     """The account in a few sentences, ready for a mail or a CRM."""
     score = explained.score
-    listed = explained.drivers[
-        (explained.drivers["driver"] != REST) & (explained.drivers["points_displayed"] != 0)
-    ]
     # What holds a score up although it is trouble elsewhere ("no sponsor for 90 days") is for
     # analysts, not for a mail.
     reasons = [
         Reason(int(row["points_displayed"]), sentence(row["said"], row["compared"]))
-        for row in listed.to_dict("records")
-        if row["protects"] or (row["points"] < 0 and row["nature"] not in UNALTERABLE)
+        for row in explained.driver_rows
+        if row["driver"] != REST
+        and row["points_displayed"] != 0
+        and (row["protects"] or (row["points"] < 0 and row["nature"] not in UNALTERABLE))
     ]
     health = None if pd.isna(score["health"]) else int(score["health"])
     reason = score["band_reason"] if isinstance(score["band_reason"], str) else ""
@@ -300,10 +299,12 @@ def account_tables(
     """Everything that the template of one account shows, as plain values (`pipeline.edge`): the
     page of a run and the page of the dashboard are drawn from the same.
     """
-    score, drivers = explained.score, explained.drivers
+    score = explained.score
     has_score = not pd.isna(score["health"])
     steps = (
-        waterfall(drivers, int(score["base_displayed"]), alterable_first=True) if has_score else []
+        waterfall(explained.driver_rows, int(score["base_displayed"]), alterable_first=True)
+        if has_score
+        else []
     )
     view = {
         "project": project,
@@ -312,7 +313,7 @@ def account_tables(
         "account": explained.account,
         "has_score": has_score,
         "why": explained.why,
-        "advice": (SCORE_AGAIN,) if keeps_one_sentence(drivers) else explained.advice,
+        "advice": (SCORE_AGAIN,) if explained.has_one_sentence else explained.advice,
         "protects": explained.protects,
         "unsure_band": explained.unsure_band,
         "to_edges": explained.to_edges,

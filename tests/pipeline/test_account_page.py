@@ -143,14 +143,14 @@ def page(one):
 
 
 def test_waterfall_goes_down_then_up_then_the_rest_and_ends_at_the_score():
-    steps = waterfall(_drivers(), 65)
+    steps = waterfall(_drivers().to_dict("records"), 65)
     assert [s.end - s.start for s in steps] == [0, -31, -9, -2, 3, -4]
     assert steps[-1].end == 22
     assert all(one.end == two.start for one, two in zip(steps, steps[1:], strict=False))
 
 
 def test_what_a_team_can_do_something_about_comes_first():
-    steps = waterfall(_drivers(), 65, alterable_first=True)
+    steps = waterfall(_drivers().to_dict("records"), 65, alterable_first=True)
     rows = points_rows(steps)
     assert [row.points for row in rows] == ["65", "−31", "−9", "−2", "+3", "−4", "22"]
     assert [row.starts_group for row in rows if row.starts_group] == [
@@ -161,11 +161,11 @@ def test_what_a_team_can_do_something_about_comes_first():
 
 
 def test_bars_lie_between_0_and_100_and_meet():
-    rows = points_rows(waterfall(_drivers(), 65, alterable_first=True))
+    rows = points_rows(waterfall(_drivers().to_dict("records"), 65, alterable_first=True))
     assert all(0 <= row.left and row.left + row.width <= 100 for row in rows)
     assert (rows[0].left, rows[0].width, rows[-1].width) == (0, 65, 22)
     assert (rows[1].left, rows[1].width) == (34, 31)
-    low = points_rows(waterfall(_drivers().assign(points_displayed=-30), 65))
+    low = points_rows(waterfall(_drivers().assign(points_displayed=-30).to_dict("records"), 65))
     assert all(0 <= row.left and row.left + row.width <= 100 for row in low)
 
 

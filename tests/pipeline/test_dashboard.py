@@ -282,6 +282,21 @@ def test_filters_search_csv_and_alerts_never_reach_beyond_own_accounts(readers, 
     assert len(table) == (owners == OWNERS[0]).sum()
 
 
+def test_owners_are_listed_page_by_page_and_only_ones_own(readers, monkeypatch):
+    assert all(owner in readers["lea"].ask("/owners").text for owner in OWNERS)
+    mine = readers["cem"].ask("/owners").text
+    assert OWNERS[0] in mine and OWNERS[1] not in mine and "1–1 of 1 owner" in mine
+    monkeypatch.setattr("pipeline.dashboard.app.ROWS", 1)
+    second = readers["lea"].ask("/owners?page=2").text
+    assert "2–2 of 2 owners" in second and "Previous" in second and "Next" not in second
+    assert "No owner here" in readers["lea"].ask("/owners?page=9").text
+    monkeypatch.setattr("pipeline.dashboard.app.OWNERS_FIRST", 1)
+    assert "All 2 owners" in readers["lea"].ask("/").text
+    monkeypatch.setattr("pipeline.dashboard.app.MOST_CHOICES", 1)
+    typed = readers["lea"].ask(f"/accounts?owner={OWNERS[1]}").text
+    assert f'<input name="owner" value="{OWNERS[1]}"' in typed
+
+
 def test_a_question_without_a_scope_cannot_be_asked(project):
     file = PageFile(current_file(pages_folder(project, TARGET)))
     with pytest.raises(TypeError, match="takes a scope"):
