@@ -108,7 +108,7 @@ class PageFile:
         """What the page of an account shows; None: there is no such account for this reader."""
         rows = self.ask(
             scope,
-            "select view from account_page join latest using (account_id)"
+            "select view from account_page join latest using (sequence)"
             " where {accounts} and account_id = :account",
             {"account": account_id},
         )

@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
-FORMAT = 1
+FORMAT = 2
 """Of the tables below: a server of another release refuses the file."""
 PAGES, POINTER, ENDING = "pages", "current", ".sqlite"
 NOBODYS = "-"
@@ -21,7 +21,7 @@ create table latest (
   at_stake real, ends_on text, month text not null, timing text not null, meaning text not null,
   summary text not null, reasons text not null, usual integer, fell_by text
 );
-create table account_page (account_id text primary key, view blob not null) without rowid;
+create table account_page (sequence integer primary key, view blob not null);
 create table totals (
   owner text not null, segment text not null, band text not null, month text not null,
   accounts integer not null, value real, at_stake real, calls integer not null,

@@ -106,6 +106,8 @@ def commands(text: str) -> Markup:
 
 def _readable(value: object) -> object:
     """What a page prints of a value: nothing that turns the text around or hides in it."""
+    if type(value) is str:
+        return value if value.isascii() and value.isprintable() else visible(value)
     if isinstance(value, Markup):
         return Markup(visible(value))  # noqa: S704 - as much markup as before
     return visible(value) if isinstance(value, str) else value

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from pipeline.edge.page_text import is_missing
 
 _MARKUP = "markup"
+_PLAIN = frozenset((str, int, bool))
 
 
 def plain(value: Any) -> Any:
@@ -21,6 +22,8 @@ def plain(value: Any) -> Any:
     >>> plain({"as_of": date(2025, 6, 1), "health": float("nan"), "moves": ((3, "logins"),)})
     {'as_of': '2025-06-01', 'health': None, 'moves': [[3, 'logins']]}
     """
+    if value is None or type(value) in _PLAIN:  # most are
+        return value
     if isinstance(value, Markup):
         return {_MARKUP: str(value)}
     if isinstance(value, str | bool | int):

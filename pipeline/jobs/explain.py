@@ -58,6 +58,7 @@ _AS_OBJECTS = {name: object for name, kind in DRIVERS if pa.types.is_string(kind
 """Text of a few rows is handled several times faster so."""
 _FACTS = ("standing", "clock", "calendar")
 _HISTORY = ["account_id", "run_id", "as_of", "health", "band", "model_version"]
+_HISTORY_WORDS = ("account_id", "run_id", "band", "model_version")
 _NO_HISTORY = pd.DataFrame(columns=[*_HISTORY, "marker"])
 _NO_DRIVERS: pd.DataFrame = (
     pa.schema(list(DRIVERS)).empty_table().to_pandas().astype(dict.fromkeys(SPOKEN, "str"))
@@ -150,6 +151,11 @@ class Explained:
     def has_one_sentence(self) -> bool:
         """Whether its drivers are of a run that kept no signals and no reasons."""
         return keeps_one_sentence(self.drivers)
+
+    @cached_property
+    def history_rows(self) -> list[dict[str, Any]]:
+        """The history row by row, the newest first."""
+        return [] if self.history is None else _records(self.history)[::-1]
 
     @cached_property
     def driver_rows(self) -> list[dict[str, Any]]:
@@ -405,7 +411,8 @@ def _history(
         filters=[("account_id", "in", list(accounts)), ("target", "=", target.name)],
     )
     seen = rows.merge(runs, on="run_id").sort_values("as_of", kind="stable")
-    return seen[seen["as_of"] <= until]
+    words = {name: object for name in (*_HISTORY_WORDS, "marker")}
+    return seen[seen["as_of"] <= until].astype(words)
 
 
 def _open_actions(

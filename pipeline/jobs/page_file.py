@@ -137,13 +137,14 @@ def fill_page_file(
             ((number, _searched(row)) for number, row in enumerate(rows, 1)),
         )
         _put(file, "totals", _totals(rows))
-        encoded = ((account, _encoded(view)) for account, view in views)
+        place = {row.account_id: number for number, row in enumerate(rows, 1)}
+        encoded = ((place[account], _encoded(view)) for account, view in views)
         first = list(islice(encoded, COMPRESSED_AGAINST))
         dictionary = dictionary_of(page for _, page in first)
         _put(
             file,
             "account_page",
-            ((account, packed(page, dictionary)) for account, page in chain(first, encoded)),
+            ((number, packed(page, dictionary)) for number, page in chain(first, encoded)),
         )
         _put(file, "documents", documents)
         _put(file, "alerts", alerts)

@@ -321,9 +321,7 @@ def account_tables(
         "scale_sentence": explained.scale_sentence,
         "timing": explained.timing,
         "actions": open_action_lines(explained.open_actions),
-        "history": (
-            [] if explained.history is None else explained.history.to_dict("records")[::-1]
-        ),
+        "history": explained.history_rows,
         "dimensions": explained.dimensions.to_dict("records"),
         "rows": points_rows(steps) if steps else [],
         "edges": edges,
