@@ -104,6 +104,10 @@ KEPT: tuple[Kept, ...] = (
     Kept("signal_links"),
 )
 """The first that matches counts."""
+INBOX_KEPT = Kept("inbox", accounts=_WHOSE, texts=("note", "refused"), dated="at")
+"""What people told on the dashboard, in a file beside the page files: an account's entries go with
+it, of other entries the note that names it; entries of dates that are not kept any more go, too.
+"""
 
 
 def kept_as(table: str, columns: tuple[str, ...]) -> Kept:

@@ -9,7 +9,7 @@ import io
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from sqlite3 import Row
@@ -40,6 +40,18 @@ from pipeline.dashboard.access import (
     read_users,
     scope,
 )
+from pipeline.dashboard.inbox import (
+    ACTIONS,
+    BECOMES,
+    PLAY,
+    PULSE,
+    PULSES,
+    Entry,
+    InboxFile,
+    NotTold,
+    checked,
+    inbox_of,
+)
 from pipeline.dashboard.questions import (
     CSV_ROWS,
     FILTERS,
@@ -50,6 +62,7 @@ from pipeline.dashboard.questions import (
     Wanted,
     choices,
 )
+from pipeline.dashboard.questions import address as page_address
 from pipeline.dashboard.schema import NOBODYS, PAGES, pages_folder
 from pipeline.edge.page_text import page_environment
 from pipeline.edge.text import defused
@@ -76,6 +89,9 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 _READS_ACCOUNTS: tuple[Role, ...] = ("leader", "csm", "analyst")
+_TELLS: tuple[Role, ...] = ("leader", "csm")
+"""An analyst reads what is told and tells nothing: it would be no account manager's word."""
+_SOURCES = {PULSE: "pulse_source", PLAY: "play_source"}
 _SEES_SUMS: tuple[Role, ...] = ("leader", "analyst", "executive")
 
 
@@ -133,6 +149,11 @@ class Dashboard:
     def access(self) -> AccessFile:
         """Sessions and the audit log."""
         return AccessFile(self.site.project / PAGES / ACCESS, self.site.clock)
+
+    @cached_property
+    def inbox(self) -> InboxFile:
+        """What people tell: the one thing that this server writes of accounts."""
+        return inbox_of(self.site.project / PAGES)
 
     @cached_property
     def templates(self) -> Environment:
@@ -375,15 +396,110 @@ async def account(server: Dashboard, request: Request, reader: Reader, file: Pag
     if view is None:
         return _not_found(server, reader)
     server.access.note(reader.user, _address_of(request), "account", account_id)
+    return _account_page(
+        server,
+        reader,
+        file,
+        account_id,
+        view,
+        said="Saved. It counts from the next night on." if "told" in request.query_params else "",
+    )
+
+
+def _account_page(
+    server: Dashboard,
+    reader: Reader,
+    file: PageFile,
+    account_id: str,
+    view: Mapping[str, Any],
+    *,
+    said: str = "",
+    problem: str = "",
+    sent: Mapping[str, str] | None = None,
+) -> Response:
+    """The page of an account; `problem` with what was `sent`: a form that was not kept."""
     return server.page(
         "page_account.html.j2",
         reader,
+        422 if problem else 200,
         here="/account",
         title=view["account"]["name"],
         alerts=file.alerts(scope(reader.user), account_id),
         account_id=account_id,
         first_page="/",
+        said=said,
+        problem=problem,
+        sent=sent or {},
+        told=server.inbox.of_account(account_id),
+        **_forms(server, reader),
         **{name: value for name, value in view.items() if name != "alerts"},
+    )
+
+
+def _forms(server: Dashboard, reader: Reader) -> dict[str, Any]:
+    """What the forms of a page need."""
+    return {
+        "may_tell": reader.user.role in _TELLS,
+        "once": secrets.token_urlsafe(16),
+        "pulses": PULSES,
+        "said_of": server.inbox.of_alerts(),
+        "tomorrow": (server.site.clock().date() + timedelta(days=1)).isoformat(),
+    }
+
+
+async def tell(server: Dashboard, request: Request, reader: Reader, file: PageFile) -> Response:
+    """Keep what a form says of an account or of an alert of it; the next night takes it in."""
+    form = await _form(request)
+    if not secrets.compare_digest(form.get("token", "").encode(), reader.form_token.encode()):
+        return server.message(
+            reader, 403, "Not kept", "This form is not of your session: open the page again"
+        )
+    account_id, who = form.get("account", ""), scope(reader.user)
+    view = file.account(who, account_id)
+    alert_id, kind = form.get("alert", ""), form.get("kind", "")
+    mine = {each["alert_id"] for each in file.alerts(who, account_id)} if view else set()
+    is_about_alert = kind in ACTIONS
+    if view is None or (is_about_alert and alert_id not in mine):
+        return _not_found(server, reader)
+    try:
+        entry = checked(_entry(server, reader, file, form), file.about["plays"])
+        if not is_about_alert and file.about[_SOURCES[kind]] is None:
+            raise NotTold(f"This project has no source {BECOMES[kind]} to take it in")
+        server.inbox.add(entry)
+    except NotTold as problem:
+        return _account_page(
+            server, reader, file, account_id, view, problem=f"{problem}.", sent=form
+        )
+    server.access.note(reader.user, _address_of(request), f"told: {kind}", account_id)
+    back = "/alerts?told=1" if form.get("back") == "alerts" else ""
+    return RedirectResponse(back or f"{page_address(account_id)}&told=1", 303, HEADERS)
+
+
+def _entry(server: Dashboard, reader: Reader, file: PageFile, form: Mapping[str, str]) -> Entry:
+    """What a form says, not looked at yet but for its kind and the writing of numbers and dates."""
+    kind = form.get("kind", "")
+    if kind not in (*BECOMES, *ACTIONS):
+        raise NotTold("Choose one of the forms of the page")
+    pulse, until = form.get("pulse", ""), form.get("until", "")
+    try:
+        day = date.fromisoformat(until) if kind == "snoozed" and until else None
+        number = int(pulse) if kind == PULSE and pulse else None
+    except ValueError:
+        raise NotTold("A day is written as 2030-03-03, and how the account is as 1 to 5") from None
+    return Entry(
+        kind=kind,
+        account_id=form["account"],
+        target=server.site.target,
+        author=reader.user.name,
+        role=reader.user.role,
+        run_id=str(file.about["run"]["run_id"]),
+        at=server.site.clock(),
+        once=form.get("once", "")[:64],
+        alert_id=form["alert"] if kind in ACTIONS else "",
+        pulse=number,
+        play=form.get("play", "") if kind == PLAY else "",
+        note=form.get("note", "") if kind != PLAY else "",
+        until=day,
     )
 
 
@@ -395,7 +511,9 @@ async def alerts(server: Dashboard, request: Request, reader: Reader, file: Page
         here="/alerts",
         title="Alerts",
         alerts=file.alerts(scope(reader.user)),
+        said="Saved. The next night takes it in." if "told" in request.query_params else "",
         query=_query,
+        **_forms(server, reader),
     )
 
 
@@ -529,6 +647,8 @@ ROUTES: tuple[Address, ...] = (
     Address("/help", ROLES, how_to_read, "How to read it"),
 )
 """Every address of a signed-in reader."""
+FORMS: tuple[Address, ...] = (Address("/tell", _TELLS, tell),)
+"""Addresses of forms; each takes what is sent and leads back to a page."""
 
 
 def dashboard_app(site: Site) -> Starlette:
@@ -574,6 +694,7 @@ def dashboard_app(site: Site) -> Starlette:
     return Starlette(
         routes=[
             *(Route(each.path, of(each), methods=["GET"]) for each in ROUTES),
+            *(Route(each.path, of(each), methods=["POST"]) for each in FORMS),
             Route("/sign-in", guarded(_sign_in_page), methods=["GET"]),
             Route("/sign-in", guarded(_sign_in), methods=["POST"]),
             Route("/sign-out", guarded(_sign_out), methods=["POST"]),

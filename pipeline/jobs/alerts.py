@@ -6,12 +6,12 @@ be called again without telling anything twice.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 
 import numpy as np
 import pandas as pd
 
-from features.errors import ChurnError, ConfigError
+from features.errors import ChurnError, ConfigError, NotFound
 from features.facts import as_known
 from features.naming import facts_table
 from features.windows import day_number
@@ -42,6 +42,8 @@ from pipeline.alerts.tables import (
 )
 from pipeline.alerts.watch import Watched, watched, watched_dates
 from pipeline.config.schema import AlertRule, Target
+from pipeline.dashboard.inbox import inbox_of
+from pipeline.dashboard.schema import PAGES
 from pipeline.engine.duckdb import Connection, connected
 from pipeline.engine.facts import put_table, source_facts
 from pipeline.jobs.changes import ScoreChanges, find_changes
@@ -90,6 +92,7 @@ def raise_alerts(workspace: Workspace, target: Target) -> AlertsReport:
     _refuse_good_event(target)
     store = workspace.store
     run = PastRun(published_run(store, target.name))
+    take_in_actions(workspace, target)
     before = evaluated_runs(store, target.name)
     rules = rules_of(workspace.project.alerts, _edges(workspace))
     if any(each.run_id == run.run_id for each in before):
@@ -138,8 +141,14 @@ def act_on_alert(
     by: str,
     note: str,
     until: date | None = None,
+    at: datetime | None = None,
 ) -> Alert:
     """Acknowledge, snooze or finish an alert.
+
+    Parameters
+    ----------
+    at
+        When that was said; default: now.
 
     Raises
     ------
@@ -158,9 +167,41 @@ def act_on_alert(
         )
     if until is not None and until <= workspace.now.date():
         raise ConfigError(f"--until {until} is over already; name a date that lies ahead.")
-    acted = replace(alert, state=state, by=by, note=note, until=until, recorded_at=workspace.now)
+    acted = replace(
+        alert, state=state, by=by, note=note, until=until, recorded_at=at or workspace.now
+    )
     append_alert(workspace.store, acted)
     return acted
+
+
+def take_in_actions(workspace: Workspace, target: Target) -> int:
+    """Do with alerts what people said of them on the dashboard; returns how many were done.
+
+    What cannot be done (the data closed the alert meanwhile) is noted beside what was said.
+    """
+    inbox, done = inbox_of(workspace.folder / PAGES), 0
+    for told in inbox.actions(target.name):
+        entry = told.entry
+        if entry.at >= workspace.now:
+            continue
+        try:
+            act_on_alert(
+                workspace,
+                target,
+                entry.alert_id,
+                entry.kind,
+                by=entry.author,
+                note=entry.note,
+                until=entry.until,
+                at=entry.at,
+            )
+        except (NotFound, ConfigError) as error:
+            inbox.taken([told.number], workspace.moment(), str(error))
+        else:
+            inbox.taken([told.number], workspace.moment())
+            done += 1
+    inbox.close()
+    return done
 
 
 def _refuse_good_event(target: Target) -> None:

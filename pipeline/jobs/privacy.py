@@ -21,13 +21,14 @@ import pyarrow.parquet as pq
 
 from features.errors import ConfigError, NotFound, StoreError
 from pipeline.dashboard.access import ACCESS, forget_in_audit
+from pipeline.dashboard.inbox import inbox_of
 from pipeline.dashboard.schema import ENDING, PAGES
 from pipeline.edge.faults import said
 from pipeline.edge.file_names import file_name
 from pipeline.edge.scratch import remove_left_behind
 from pipeline.edge.text import visible
 from pipeline.jobs.accounts import account_named
-from pipeline.kept import ACCOUNT, Kept, kept_as
+from pipeline.kept import ACCOUNT, INBOX_KEPT, Kept, kept_as
 from pipeline.ledger import note_removed_rows
 from pipeline.staging.roll_up import INSIDE_ACCOUNT
 from pipeline.storage import Store
@@ -78,6 +79,8 @@ def forget_without_consent(workspace: Workspace, denied: Iterable[str]) -> Forgo
     begun = _begun(workspace.store)
     if begun is not None:
         _remove(workspace, *begun)
+    denied = {*denied}
+    _forget_told(workspace, sorted(denied), ())
     held = _held(workspace.store, denied)
     return _forget(workspace, held) if held else None
 
@@ -97,7 +100,8 @@ def _remove(workspace: Workspace, ids: Sequence[str], words: Sequence[str]) -> F
     # Whole: their pages are compressed against one another. The next publication writes them anew.
     files += sorted((workspace.folder / PAGES).glob(f"*/*{ENDING}"))
     forget_in_audit(workspace.folder / PAGES / ACCESS, [*ids])
-    rows: dict[str, int] = {}
+    forgotten = _forget_told(workspace, ids, words)
+    rows: dict[str, int] = {INBOX_KEPT.table: forgotten}
     left = [name for name in store.tables() if kept_table(store, name).names_accounts]
     # Pages and small tables first: on a full disk they make the room that large ones need.
     left.sort(key=lambda name: (store.size(name), name))
@@ -112,12 +116,23 @@ def _remove(workspace: Workspace, ids: Sequence[str], words: Sequence[str]) -> F
         _note(store).unlink()
     except OSError as error:
         raise StoreError(
-            f"{len(rows)} tables are rid of {ids[0]}, and {len(left)} are not:"
+            f"{len(rows) - 1} tables are rid of {ids[0]}, and {len(left)} are not:"
             f" {', '.join(left) or 'none'}. {said(error)}. Make room, then run `tenure forget"
             f" {ids[0]}` again: it goes on there, as the next `tenure score` does."
         ) from error
     remove_left_behind()
     return Forgotten(ids[0], {name: count for name, count in rows.items() if count}, (*files,))
+
+
+def _forget_told(workspace: Workspace, ids: Sequence[str], words: Sequence[str]) -> int:
+    """Take accounts out of what people told on the dashboard: their entries go, of other entries
+    the note that names them.
+    """
+    named = re.compile(_whole_words(words), re.IGNORECASE) if words else None
+    return inbox_of(workspace.folder / PAGES).forget(
+        lambda told: told.entry.account_id in ids,
+        lambda told: named is not None and bool(named.search(f"{told.entry.note}\n{told.refused}")),
+    )
 
 
 def _note(store: Store) -> Path:

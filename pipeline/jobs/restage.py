@@ -31,8 +31,14 @@ from pipeline.workspace import Workspace
 STAGED_INPUTS = "staged_inputs"
 
 
-def input_hashes(workspace: Workspace) -> dict[str, str]:
-    """Source -> hash of what its rows rest on; without those whose inputs tell none."""
+def input_hashes(workspace: Workspace, told: Mapping[str, str]) -> dict[str, str]:
+    """Source -> hash of what its rows rest on; without those whose inputs tell none.
+
+    Parameters
+    ----------
+    told
+        Source -> digest of what people told on the dashboard that becomes rows of it.
+    """
     found = {}
     for name, source in workspace.project.sources.items():
         try:
@@ -47,6 +53,7 @@ def input_hashes(workspace: Workspace) -> dict[str, str]:
             "project": _shared(workspace.project),
             "source": asdict(source),
             "files": files,
+            "told": told.get(name),
         }
         text = json.dumps(facts, sort_keys=True, default=str)
         found[name] = hashlib.sha256(text.encode()).hexdigest()

@@ -18,10 +18,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.config.schema import StoreSettings
+from pipeline.dashboard.inbox import inbox_of
+from pipeline.dashboard.schema import PAGES
 from pipeline.jobs.old_models import drop_old_versions
 from pipeline.jobs.privacy import is_one_of, kept_table, text_of
 from pipeline.jobs.registry import RegisteredModel
-from pipeline.kept import kept_as
+from pipeline.kept import INBOX_KEPT, kept_as
 from pipeline.ledger import KEPT_STATES, append_run, run_rows
 from pipeline.storage import Store
 from pipeline.workspace import Workspace
@@ -102,6 +104,9 @@ class Retention:
                     store.give_up_versions(table)
         for page in _old_pages(self.reports / target, old, first):
             page.unlink()
+        removed[INBOX_KEPT.table] = inbox_of(self.reports.with_name(PAGES)).forget(
+            lambda told: told.entry.at < first, lambda told: False
+        )
         runs: list[Any] = mine[mine["run_id"].isin(old)].to_dict("records")
         for run in runs:
             note = f"rows removed: older than {self.settings.keep_runs_days} days"

@@ -10,6 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.errors import ConfigError
+from pipeline.dashboard.inbox import BECOMES, InboxFile, Told, digest_of, inbox_of
+from pipeline.dashboard.schema import PAGES
 from pipeline.engine.duckdb import Connection, columns_of, identifier, row, rows
 from pipeline.engine.facts import prepare
 from pipeline.jobs.privacy import forget_without_consent
@@ -28,6 +30,7 @@ from pipeline.staging.roll_up import families
 from pipeline.staging.sentiment import no_texts
 from pipeline.staging.sources import denied_accounts
 from pipeline.staging.staged import from_json
+from pipeline.staging.told import add_told
 from pipeline.workspace import Workspace
 
 QUARANTINE = "quarantine"
@@ -51,7 +54,9 @@ def stage_sources(
     only_changed
         Leave the tables of sources as they are that another reading would give again.
     """
-    inputs = input_hashes(workspace)
+    inbox = inbox_of(workspace.folder / PAGES)
+    told = _told(workspace, inbox)
+    inputs = input_hashes(workspace, {name: digest_of(mine) for name, mine in told.items()})
     before = staged_before(workspace) if keep or only_changed else {}
     accepted = {name: before[name] for name in keep if name in before}
     unchanged = (
@@ -74,7 +79,11 @@ def stage_sources(
             drop_staged(connection, name)
         return stage_sources(workspace, connection, keep)
     refuse_shrunk(connection, staged, _staged_last(workspace, names))
-    staged = _completed(workspace, connection, {name: staged[name] for name in names})
+    staged = {
+        name: add_told(connection, staged[name], told[name]) if name in told else staged[name]
+        for name in names
+    }
+    staged = _completed(workspace, connection, staged)
     staged = {
         name: replace(source, has_versions=_has_versions(connection, source.table))
         for name, source in staged.items()
@@ -105,7 +114,23 @@ def stage_sources(
     read = {name: hashed for name, hashed in inputs.items() if name not in accepted}
     keep_hashes(workspace, read, denied, kept)
     forget_without_consent(workspace, denied_accounts(connection))
+    for name in {*told} & {*names}:
+        inbox.taken([each.number for each in told[name]], workspace.moment())
+    inbox.close()
     return {name: staged[name] for name in workspace.project.sources}
+
+
+def _told(workspace: Workspace, inbox: InboxFile) -> dict[str, list[Told]]:
+    """Source -> what people told on the dashboard before now that becomes rows of it; the first
+    source of a contract takes them.
+    """
+    found = {}
+    for contract in BECOMES.values():
+        name = workspace.source_named(contract)
+        told = [each for each in inbox.rows_of(contract) if each.entry.at < workspace.now]
+        if name is not None and told:
+            found[name] = told
+    return found
 
 
 def _write_bad_rows(workspace: Workspace, connection: Connection, staged: Sequence[str]) -> None:

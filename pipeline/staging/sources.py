@@ -331,7 +331,7 @@ class _Stager:
         found = rows(
             self.connection,
             f"SELECT problem, count(*) FROM {self.mapped_table} WHERE problem IS NOT NULL "
-            f"AND {_not_denied('account_id')} GROUP BY problem ORDER BY problem",
+            f"AND {not_denied('account_id')} GROUP BY problem ORDER BY problem",
         )
         bad: dict[str, int] = {}
         for code, count in found:
@@ -344,7 +344,7 @@ class _Stager:
                 self.name,
                 checks[i],
                 self._part_select(self.parts[i], checks[i], with_raw=True),
-                _not_denied("account_id"),
+                not_denied("account_id"),
             )
         return bad
 
@@ -469,7 +469,7 @@ WHERE lost >= {FEWEST_LOST} AND 2 * lost > n ORDER BY lost DESC, 1""",
 
     def _without_denied(self) -> dict[str, int]:
         """Take rows of accounts without consent out of the mapped table; rule -> rows."""
-        denied = f"NOT {_not_denied('account_id')}"
+        denied = f"NOT {not_denied('account_id')}"
         count = row(self.connection, f"SELECT count(*) FROM {self.mapped_table} WHERE {denied}")[0]
         if count:
             self.connection.execute(f"DELETE FROM {self.mapped_table} WHERE {denied}")
@@ -477,7 +477,7 @@ WHERE lost >= {FEWEST_LOST} AND 2 * lost > n ORDER BY lost DESC, 1""",
             # A child stays, and no longer says whose it is.
             self.connection.execute(
                 f"UPDATE {self.mapped_table} SET parent_account_id = NULL WHERE NOT"
-                f" {_not_denied('parent_account_id')}"
+                f" {not_denied('parent_account_id')}"
             )
         return {NO_CONSENT: count}
 
@@ -613,7 +613,8 @@ WHERE lost >= {FEWEST_LOST} AND 2 * lost > n ORDER BY lost DESC, 1""",
         return dict(declared)
 
 
-def _not_denied(account: str) -> str:
+def not_denied(account: str) -> str:
+    """SQL: the account does not withhold consent, as the tables staged last say."""
     return f"coalesce({account} NOT IN (SELECT account_id FROM {DENIED}), true)"
 
 

@@ -108,6 +108,9 @@ def about_of(made, rows):
         "shown": {name: True for name in ("owner", "segment", "value", "ends", "chance", "fall")},
         "previous": None,
         "fallen_since": "Since May.",
+        "plays": ["success_call", "training"],
+        "pulse_source": "csm_notes",
+        "play_source": "interventions",
         "made": NOW,
         "head": "4b0e7c",
     }
