@@ -3,10 +3,11 @@
 from datetime import date
 from typing import Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
 from features.definition import ReasonCode
+from features.metrics import METRICS
 from models.declared import (
     AT_RISK_UNTIL,
     CLUSTERS,
@@ -431,6 +432,17 @@ class MetricRules:
     """A customer uses the product with events on so many days of `active_within_days`."""
     active_events: tuple[str, ...] = ()
     """Only these event names count; default: the usage source's key_features, else all."""
+    owners: dict[str, str] = Field(default_factory=dict)
+    """Metric -> who answers for it; stands in the dictionary of the dashboard."""
+
+    @field_validator("owners")
+    @classmethod
+    def _known_metrics(cls, owners: dict[str, str]) -> dict[str, str]:
+        known = [metric.name for metric in METRICS]
+        for name in owners:
+            if name not in known:
+                raise ValueError(f"{name!r} is no metric; there are: {', '.join(known)}.")
+        return owners
 
 
 @dataclass(frozen=True, config=_strict)

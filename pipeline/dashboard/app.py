@@ -46,7 +46,7 @@ from pipeline.dashboard.inbox import (
     PLAY,
     PULSE,
     PULSES,
-    Entry,
+    InboxEntry,
     InboxFile,
     NotTold,
     checked,
@@ -234,7 +234,7 @@ class Dashboard:
             user=None if reader is None else reader.user,
             form_token="" if reader is None else reader.form_token,
             has_sign_out=bool(reader and reader.key),
-            menu=[] if reader is None else _menu(reader.user),
+            menu={} if reader is None else _menu(reader.user),
             style_mark=self.style_mark,
             nobodys=NOBODYS,
             **view,
@@ -257,10 +257,16 @@ class Address:
     roles: tuple[Role, ...]
     answer: Handler
     title: str = ""
+    group: str = ""
 
 
-def _menu(user: User) -> list[tuple[str, str]]:
-    return [(each.path, each.title) for each in ROUTES if each.title and user.role in each.roles]
+def _menu(user: User) -> dict[str, list[tuple[str, str]]]:
+    """Group -> addresses and titles of the pages that a user may open."""
+    menu: dict[str, list[tuple[str, str]]] = {}
+    for each in ROUTES:
+        if each.title and user.role in each.roles:
+            menu.setdefault(each.group, []).append((each.path, each.title))
+    return menu
 
 
 # --- pages
@@ -475,7 +481,9 @@ async def tell(server: Dashboard, request: Request, reader: Reader, file: PageFi
     return RedirectResponse(back or f"{page_address(account_id)}&told=1", 303, HEADERS)
 
 
-def _entry(server: Dashboard, reader: Reader, file: PageFile, form: Mapping[str, str]) -> Entry:
+def _entry(
+    server: Dashboard, reader: Reader, file: PageFile, form: Mapping[str, str]
+) -> InboxEntry:
     """What a form says, not looked at yet but for its kind and the writing of numbers and dates."""
     kind = form.get("kind", "")
     if kind not in (*BECOMES, *ACTIONS):
@@ -486,7 +494,7 @@ def _entry(server: Dashboard, reader: Reader, file: PageFile, form: Mapping[str,
         number = int(pulse) if kind == PULSE and pulse else None
     except ValueError:
         raise NotTold("A day is written as 2030-03-03, and how the account is as 1 to 5") from None
-    return Entry(
+    return InboxEntry(
         kind=kind,
         account_id=form["account"],
         target=server.site.target,
@@ -629,22 +637,29 @@ async def _sign_out(server: Dashboard, request: Request) -> Response:
     return answer
 
 
+_TODAY, _CUSTOMERS, _TRUST = "Today", "Customers", "Trust"
 ROUTES: tuple[Address, ...] = (
-    Address("/", _READS_ACCOUNTS, portfolio, "Work on now"),
-    Address("/executive", _SEES_SUMS, document("executive"), "One screen"),
+    Address("/", _READS_ACCOUNTS, portfolio, "Work on now", _TODAY),
     Address("/owners", _READS_ACCOUNTS, owners),
-    Address("/accounts", _READS_ACCOUNTS, accounts, "Accounts"),
+    Address("/accounts", _READS_ACCOUNTS, accounts, "Accounts", _TODAY),
     Address("/accounts.csv", _READS_ACCOUNTS, accounts_csv),
     Address("/account", _READS_ACCOUNTS, account),
-    Address("/alerts", _READS_ACCOUNTS, alerts, "Alerts"),
-    Address("/renewals", ROLES, renewals, "Renewals"),
-    Address("/plays", _SEES_SUMS, document("plays"), "Plays"),
-    Address("/compare", ("leader", "analyst"), document("compare"), "Compared"),
-    Address("/trust", ("leader", "analyst"), document("trust"), "Can I believe it?"),
-    Address("/model", ROLES, document("model"), "Model"),
-    Address("/metrics", ROLES, document("metrics"), "Metrics"),
-    Address("/data-use", ROLES, document("data-use"), "Data use"),
-    Address("/help", ROLES, how_to_read, "How to read it"),
+    Address("/alerts", _READS_ACCOUNTS, alerts, "Alerts", _TODAY),
+    Address("/executive", _SEES_SUMS, document("executive"), "One screen", _TODAY),
+    Address("/renewals", ROLES, renewals, "Renewals", _TODAY),
+    Address("/plays", _SEES_SUMS, document("plays"), "Plays", _TODAY),
+    Address("/compare", ("leader", "analyst"), document("compare"), "Compared", _CUSTOMERS),
+    Address("/onboarding", _SEES_SUMS, document("onboarding"), "Onboarding", _CUSTOMERS),
+    Address("/use", _SEES_SUMS, document("use"), "Product use", _CUSTOMERS),
+    Address("/support", _SEES_SUMS, document("support"), "Support load", _CUSTOMERS),
+    Address("/patterns", _SEES_SUMS, document("patterns"), "Patterns", _CUSTOMERS),
+    Address("/advocates", ("leader", "analyst"), document("advocates"), "Advocates", _CUSTOMERS),
+    Address("/trust", ("leader", "analyst"), document("trust"), "Can I believe it?", _TRUST),
+    Address("/pulse", ("leader", "analyst"), document("pulse"), "Managers and score", _TRUST),
+    Address("/model", ROLES, document("model"), "Model", _TRUST),
+    Address("/metrics", ROLES, document("metrics"), "Metrics", _TRUST),
+    Address("/data-use", ROLES, document("data-use"), "Data use", _TRUST),
+    Address("/help", ROLES, how_to_read, "How to read it", _TRUST),
 )
 """Every address of a signed-in reader."""
 FORMS: tuple[Address, ...] = (Address("/tell", _TELLS, tell),)

@@ -42,7 +42,7 @@ class NotTold(Exception):
 
 
 @dataclass(frozen=True)
-class Entry:
+class InboxEntry:
     """One thing that a person told.
 
     Attributes
@@ -75,12 +75,12 @@ class Told:
     """An entry as it is kept; `taken_at` None: it waits for the next night."""
 
     number: int
-    entry: Entry
+    entry: InboxEntry
     taken_at: datetime | None
     refused: str
 
 
-def checked(entry: Entry, plays: Sequence[str]) -> Entry:
+def checked(entry: InboxEntry, plays: Sequence[str]) -> InboxEntry:
     """The entry as it may be kept.
 
     Raises
@@ -110,7 +110,7 @@ def checked(entry: Entry, plays: Sequence[str]) -> Entry:
     if not entry.once:
         raise NotTold("Open the page again, and send the form from there")
     kept = {each.name: getattr(entry, each.name) for each in fields(entry)}
-    return Entry(**{**kept, "note": note, "play": play})
+    return InboxEntry(**{**kept, "note": note, "play": play})
 
 
 class InboxFile:
@@ -137,7 +137,7 @@ class InboxFile:
             self._open = file
         return self._open
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: InboxEntry) -> None:
         """Keep an entry; one of the same form is kept already.
 
         Raises
@@ -153,7 +153,7 @@ class InboxFile:
         ).fetchone()
         if today >= MOST_A_DAY:
             raise NotTold(f"At most {MOST_A_DAY} entries a day; the next ones tomorrow")
-        names = [each.name for each in fields(Entry)]
+        names = [each.name for each in fields(InboxEntry)]
         file.execute(
             f"insert or ignore into told ({', '.join(names)})"
             f" values ({', '.join('?' * len(names))})",
@@ -177,9 +177,8 @@ class InboxFile:
 
     def rows_of(self, source: str) -> list[Told]:
         """What becomes rows of a source, the oldest first."""
-        kinds = [kind for kind, mine in BECOMES.items() if mine == source]
-        marks = ", ".join("?" * len(kinds))
-        return self._read(f"where kind in ({marks}) order by number", *kinds) if kinds else []
+        kind = next(kind for kind, mine in BECOMES.items() if mine == source)
+        return self._read("where kind = ? order by number", kind)
 
     def taken(self, numbers: Iterable[int], at: datetime, refused: str = "") -> None:
         """Note that entries were taken in, or why they could not be."""
@@ -194,7 +193,7 @@ class InboxFile:
         file = self._file(make=False)
         if file is None:
             return []
-        names = [each.name for each in fields(Entry)]
+        names = [each.name for each in fields(InboxEntry)]
         rows = file.execute(
             f"select number, taken_at, refused, {', '.join(names)} from told {where}", values
         )
@@ -210,7 +209,7 @@ class InboxFile:
         with closing(sqlite3.connect(self._path)) as file:
             file.execute("pragma secure_delete = on")
             file.executescript(_TABLE)
-            names = [each.name for each in fields(Entry)]
+            names = [each.name for each in fields(InboxEntry)]
             told = [
                 _told(names, row)
                 for row in file.execute(
@@ -246,7 +245,7 @@ def _told(names: Sequence[str], row: Sequence[Any]) -> Told:
     kept["at"] = datetime.fromisoformat(kept["at"])
     kept["until"] = None if kept["until"] is None else date.fromisoformat(kept["until"])
     taken = None if taken_at is None else datetime.fromisoformat(taken_at)
-    return Told(int(number), Entry(**kept), taken, str(refused))
+    return Told(int(number), InboxEntry(**kept), taken, str(refused))
 
 
 def _plain(value: Any) -> Any:

@@ -113,7 +113,7 @@ def _readable(value: object) -> object:
     return visible(value) if isinstance(value, str) else value
 
 
-class _Pages(Environment):
+class _PageTemplates(Environment):
     """Templates whose `row.name` reads a mapping's value without trying an attribute first, which
     costs more than all else in a long list.
     """
@@ -129,7 +129,7 @@ def page_environment(loader: BaseLoader, band_words: Mapping[str, str]) -> Envir
     """The environment of our templates: names ending in `.html.j2` are escaped for HTML, others
     are not.
     """
-    environment = _Pages(
+    environment = _PageTemplates(
         loader=loader,
         autoescape=lambda name: bool(name) and str(name).endswith(".html.j2"),
         undefined=StrictUndefined,

@@ -26,6 +26,8 @@ from pipeline.workspace import Workspace
 
 USE_DAYS = 28
 """Daily active time is a mean over these days."""
+MOST_USE_DAYS, MOST_USERS = 91, 3
+"""Days in which the busiest people are looked for, and how many of them are told."""
 WEEKS = 26
 """Weeks of the small histories."""
 ASKED_AT_ONCE = 500
@@ -141,6 +143,16 @@ class Goals:
 
 
 @dataclass(frozen=True)
+class PowerUsers:
+    """Who on the customer's side uses the product most in `MOST_USE_DAYS`: people with their share
+    of the account's events, the busiest first, and how many people used it.
+    """
+
+    shares: tuple[tuple[str, float], ...]
+    people: int
+
+
+@dataclass(frozen=True)
 class Weekly:
     """A number for each of the last `WEEKS` weeks, the oldest first; the last one ends at the
     date.
@@ -168,6 +180,7 @@ class AccountFacts:
     payments: Payments | None = None
     goals: Goals | None = None
     weekly: tuple[Weekly, ...] = ()
+    power_users: PowerUsers | None = None
 
 
 def account_facts(workspace: Workspace, account_id: str, as_of: datetime) -> AccountFacts:
@@ -237,6 +250,7 @@ def _facts(
     by_table = {each.source.contract.table: each for each in reversed(narrowed)}
     sources = {name: each.source for name, each in by_table.items()}
     use = _if(by_table.get("usage_events"), lambda n: _use(connection, n, accounts, day))
+    busiest = _if(sources.get("usage_events"), lambda s: _power_users(connection, s))
     pulse = _if(sources.get("csm_notes"), lambda s: _pulse(connection, s, accounts, as_of))
     nps = _if(sources.get("surveys"), lambda s: _nps(connection, s))
     tickets = _if(sources.get("support_tickets"), lambda s: _tickets(connection, s))
@@ -265,6 +279,7 @@ def _facts(
             payments=_of(payments, account),
             goals=_of(goals, account),
             weekly=tuple(each[account] for each in weekly),
+            power_users=_of(busiest, account),
         )
         for account in accounts
     }
@@ -370,6 +385,33 @@ def _covered(
         return is_covered(day, USE_DAYS, begun, silent.tolist())
 
     return {account: is_there(frozenset(mine)) for account, mine in feeds.items()}
+
+
+def _power_users(connection: Connection, source: StagedSource) -> _Answers[PowerUsers] | None:
+    facts = source_facts(source, {})
+    if "user_id" not in facts.mapped:
+        return None
+    found: dict[str, list[tuple[str, float]]] = {}
+    people: dict[str, int] = {}
+    for account, person, share, count in rows(
+        connection,
+        f"""
+select account_id, user_id, events / sum(events) over (partition by account_id) as share,
+  count(*) over (partition by account_id) as people
+from (
+  select t.account_id, t.user_id, count(*) as events
+  from ({as_known(facts, "asked")}) t
+  where {happened("t", "event_time", within_days=MOST_USE_DAYS)} and t.user_id is not null
+  group by 1, 2)
+qualify row_number() over (partition by account_id order by events desc, user_id) <= {MOST_USERS}
+order by account_id, share desc, user_id""",
+    ):
+        found.setdefault(account, []).append((str(person), float(share)))
+        people[account] = int(count)
+    return _Answers(
+        PowerUsers((), 0),
+        {account: PowerUsers(tuple(mine), people[account]) for account, mine in found.items()},
+    )
 
 
 def _pulse(

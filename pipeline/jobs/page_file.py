@@ -46,6 +46,7 @@ from pipeline.dashboard.schema import (
 from pipeline.edge.page_values import plain
 from pipeline.edge.text import visible
 from pipeline.jobs.account_facts import facts_reader
+from pipeline.jobs.customer_boards import customer_boards
 from pipeline.jobs.data_use import data_use
 from pipeline.jobs.explain import Explained, explain_accounts
 from pipeline.jobs.explain_scale import band_edges
@@ -347,6 +348,8 @@ def _board_inputs(
         owners=_peers(workspace, target, "owner"),
         segments=_peers(workspace, target, "segment"),
         data_use=data_use(workspace),
+        customers=customer_boards(workspace, target, run_id),
+        metric_owners=workspace.project.metrics.owners,
     )
 
 

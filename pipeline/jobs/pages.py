@@ -15,6 +15,8 @@ from pipeline.jobs.run_record import CARD, CARD_MD
 
 PAGE, WORKLIST = "portfolio.html", "worklist.csv"
 ALL_ACCOUNTS, ALL_ACCOUNTS_CSV = "accounts.html", "accounts.csv"
+CHANGES_PAGE, PULSE_PAGE, PATTERNS_PAGE = "changes.html", "pulse.html", "patterns.html"
+"""Pages that commands of their own draw."""
 TABLES, ACCOUNTS_FOLDER = "tables", "accounts"
 """Folders of a run: the table behind each chart, and briefs of single accounts."""
 OF_A_RUN = (

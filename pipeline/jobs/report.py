@@ -43,7 +43,10 @@ from pipeline.jobs.pages import (
     ACCOUNTS_FOLDER,
     ALL_ACCOUNTS,
     ALL_ACCOUNTS_CSV,
+    CHANGES_PAGE,
     PAGE,
+    PATTERNS_PAGE,
+    PULSE_PAGE,
     TABLES,
     WORKLIST,
     draw,
@@ -67,7 +70,6 @@ from pipeline.reports.portfolio_tables import portfolio_tables
 from pipeline.reports.pulse import pulse_page
 from pipeline.workspace import Workspace, purpose_of
 
-CHANGES_PAGE, PULSE_PAGE, PATTERNS_PAGE = "changes.html", "pulse.html", "patterns.html"
 Briefs = Literal["all", "at-risk", "none"]
 """Which accounts get a page of their own."""
 NO_BRIEFS: Briefs = "none"

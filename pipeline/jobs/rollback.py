@@ -23,13 +23,11 @@ from pipeline.jobs.changes import find_changes
 from pipeline.jobs.driver_rows import read_drivers
 from pipeline.jobs.explain import explain_account
 from pipeline.jobs.freshness import SourceState, covered_shares, freshness
-from pipeline.jobs.pages import ACCOUNTS_FOLDER, set_aside
+from pipeline.jobs.pages import ACCOUNTS_FOLDER, CHANGES_PAGE, PULSE_PAGE, set_aside
 from pipeline.jobs.past_runs import PastRun, past_bundle, past_project, past_workspace
 from pipeline.jobs.pulse import pulse_report
 from pipeline.jobs.registry import load_version
 from pipeline.jobs.report import (
-    CHANGES_PAGE,
-    PULSE_PAGE,
     write_account_page,
     write_changes_page,
     write_pulse_page,

@@ -10,18 +10,20 @@ from markupsafe import Markup
 from models.drivers import format_value
 from models.pulse import CURRENT, EXPIRED, NEVER
 from pipeline.jobs.account_facts import (
+    MOST_USE_DAYS,
     USE_DAYS,
     AccountFacts,
     Goals,
     LastTouch,
     NpsFact,
     Payments,
+    PowerUsers,
     PulseFact,
     RecentUse,
     Tickets,
     Weekly,
 )
-from pipeline.reports.render import counted, day, money
+from pipeline.reports.render import counted, day, money, percent
 
 NO_SOURCE = "no data"
 _NPS_KINDS = {100: "promoter", 0: "passive", -100: "detractor"}
@@ -52,7 +54,18 @@ def fact_tiles(facts: AccountFacts, value_per_year: float | None, currency: str)
         *([] if facts.last_touch is None else [_touch_tile(facts.last_touch)]),
         *([] if facts.payments is None else [_payment_tile(facts.payments, currency)]),
         *([] if facts.goals is None else [_goal_tile(facts.goals)]),
+        *([] if facts.power_users is None else [_power_user_tile(facts.power_users)]),
     ]
+
+
+def _power_user_tile(users: PowerUsers) -> Tile:
+    name = "Used most by"
+    if not users.shares:
+        return Tile(name, "nobody", f"in the last {MOST_USE_DAYS} days", is_known=False)
+    (first, share), *others = users.shares
+    also = "; ".join(f"then {person}: {percent(part)}" for person, part in others)
+    of_all = f"of {counted(users.people, 'person', 'people')} in the last {MOST_USE_DAYS} days"
+    return Tile(name, f"{first}: {percent(share)}", "; ".join(filter(None, (also, of_all))))
 
 
 def unknown_lines(facts: AccountFacts) -> list[str]:

@@ -5,11 +5,12 @@ Each is a fragment of HTML; the server draws the frame around it. A page whose t
 says which command makes it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup
 
 from features.metrics import METRICS
 from models.changes import CAUSES_IN_WORDS
@@ -17,17 +18,25 @@ from models.figures import side_by_side
 from models.health.scale import BANDS_IN_WORDS
 from models.peers import Peer
 from models.target_words import TARGET_WORDS, TargetWords
+from pipeline.dashboard.questions import address
+from pipeline.edge.text import visible
+from pipeline.jobs.customer_boards import CustomerBoards, Drawn, SegmentLoad
 from pipeline.jobs.data_use import DataUse
 from pipeline.jobs.forecast import ALL as EVERY_SEGMENT
+from pipeline.jobs.funnel import FunnelReport
 from pipeline.jobs.monitor import EVERY_ACCOUNT
 from pipeline.jobs.portfolio_metrics import ALL as EVERY_CUSTOMER
+from pipeline.jobs.signal_links import EARLIER, LATER
 from pipeline.reports.outcomes import first_words, overall_words
 from pipeline.reports.portfolio import PortfolioInputs, band_tiles
-from pipeline.reports.render import day, money, percent, render, short_money
+from pipeline.reports.render import counted, day, money, percent, render, short_money
 
 EVERYBODY, COMPANY, BY_NAME = "everybody", "company", "by name"
 """Who may see a page: every role; who sees sums of all accounts; who sees all accounts by name."""
 _QUARTERS, _MONTHS_AHEAD = 4, 12
+_MOST_LINKS, _MOST_ADVOCATES = 12, 100
+_USE = ("usage", "engagement", "adoption")
+_FARED = {"kept": "as before", "lost": "tells nothing any more", "turned": "the other way round"}
 
 
 @dataclass(frozen=True)
@@ -76,6 +85,9 @@ class BoardInputs:
     owners: tuple[Peer, ...] | None
     segments: tuple[Peer, ...] | None
     data_use: DataUse
+    customers: CustomerBoards
+    metric_owners: Mapping[str, str]
+    """Metric -> who answers for it, where the project says so."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +117,38 @@ def board_pages(inputs: BoardInputs) -> tuple[Board, ...]:
             + "<h2>How it was made and tested</h2>"
             + inner_page(inputs.card),
         ),
-        _board("metrics", "Metrics and what they mean", EVERYBODY, _metrics(inputs.metrics)),
+        _board(
+            "onboarding",
+            "Onboarding, step by step",
+            COMPANY,
+            onboarding_sections(inputs.customers.onboarding, words),
+        ),
+        _board(
+            "use",
+            "What they use, and who stays",
+            COMPANY,
+            use_sections(inputs.customers.links, inputs.metrics, words),
+        ),
+        _board("support", "Support load", COMPANY, support_sections(inputs.customers.load)),
+        _drawn(
+            "patterns",
+            f"What accounts that {words.past} have in common",
+            COMPANY,
+            inputs.customers.patterns,
+        ),
+        _drawn("pulse", "What managers say, and the score", BY_NAME, inputs.customers.pulse),
+        _board(
+            "advocates",
+            "Who may speak for you",
+            BY_NAME,
+            advocate_sections(inputs.customers.advocates),
+        ),
+        _board(
+            "metrics",
+            "Metrics and what they mean",
+            EVERYBODY,
+            metric_sections(inputs.metrics, inputs.metric_owners),
+        ),
         _board("data-use", "What data is used, and why", EVERYBODY, _data_use(inputs.data_use)),
     )
 
@@ -275,14 +318,245 @@ def monitor_sections(table: pd.DataFrame | None, words: TargetWords) -> list[Sec
     ]
 
 
-def _metrics(table: pd.DataFrame | None) -> list[SectionInputs]:
+def onboarding_sections(report: FunnelReport | str, words: TargetWords) -> list[SectionInputs]:
+    """Who reaches each step in time, late or never, and who left of those who missed it."""
+    if isinstance(report, str):
+        return [SectionInputs("", (report,))]
+    telling = [step for step in report.steps if step.tells]
+    lines = tuple(
+        f"{step.name.replace('_', ' ').capitalize()}: of those who had not reached it when it was"
+        f" due {percent(step.left_missed)} {words.past}, of the others"
+        f" {percent(step.left_in_time)}. Look at this step first; it need not be the cause."
+        for step in telling
+    ) or (f"No step tells who {words.past}: differences are such as chance gives.",)
+    return [
+        SectionInputs(
+            "",
+            lines,
+            (
+                "Step",
+                "#Due after",
+                "#Accounts",
+                "#In time",
+                "#Late",
+                "#Never",
+                f"#{words.past.capitalize()}, in time",
+                f"#{words.past.capitalize()}, missed",
+            ),
+            tuple(
+                (
+                    step.name.replace("_", " "),
+                    counted(step.due_after_days, "day"),
+                    f"{step.accounts:,}",
+                    percent(step.in_time / step.accounts),
+                    percent(step.late / step.accounts),
+                    percent(step.never / step.accounts),
+                    _with_range(step.left_in_time, step.left_in_time_low, step.left_in_time_high),
+                    _with_range(step.left_missed, step.left_missed_low, step.left_missed_high),
+                )
+                for step in report.steps
+            ),
+            note="Accounts that were customers on the day a step was due.",
+        )
+    ]
+
+
+def _with_range(share: float, low: float, high: float) -> str:
+    if share != share:
+        return "not known"
+    return f"{percent(share)} ({100 * low:.0f}–{100 * high:.0f}%)"
+
+
+def use_sections(
+    links: pd.DataFrame | None, metrics: pd.DataFrame | None, words: TargetWords
+) -> list[SectionInputs]:
+    """What goes with staying among what customers use, and who stayed by segment."""
+    caveat = (
+        "What customers who stay use more is not yet what keeps them: who is content uses more of"
+        " everything. Before you build on it, try it with some accounts and not with others."
+    )
+    title = f"Use that tells who {words.past} later"
+    if links is None:
+        return [
+            SectionInputs(title, (_make("links of signals", "tenure metrics"),)),
+            *_retention(metrics),
+        ]
+    later = links[(links["period"] == LATER) & links["dimension"].isin(_USE)]
+    known = later.dropna(subset=["auc"])
+    telling = known[(known["auc_low"] > 0.5) | (known["auc_high"] < 0.5)]
+    largest = (
+        telling.loc[(telling["auc"] - 0.5).abs().sort_values(ascending=False, kind="stable").index]
+        .drop_duplicates("driver")  # of one measure over several windows the one that tells most
+        .head(_MOST_LINKS)
+    )
+    earlier = links[links["period"] == EARLIER].set_index("signal")["auc"]
+    rows = tuple(
+        (
+            str(row["meaning"]),
+            "less" if row["auc"] < 0.5 else "more",
+            f"{_pairs(row['auc'])} in 100 ({_pairs_range(row['auc_low'], row['auc_high'])})",
+            "–"
+            if pd.isna(earlier.get(row["signal"]))
+            else f"{_pairs(earlier[row['signal']])} in 100",
+            _FARED.get(str(row["state"]), ""),
+        )
+        for row in largest.to_dict("records")
+    )
+    nothing = f"No use told who {words.past} by more than chance."
+    return [
+        SectionInputs(
+            title,
+            (caveat,) if rows else (nothing,),
+            ("What they use", f"Who {words.past} had", "#Right in pairs", "#Before", "Since"),
+            rows,
+            note=(
+                f"Of a pair of accounts, one that {words.past} and one that {words.opposite}: how"
+                " often this number alone picks the right one; 50 in 100 is a coin. Pairs are of"
+                " the later half of the dates, before it the earlier half."
+            ),
+        ),
+        *_retention(metrics),
+    ]
+
+
+def _pairs(auc: float) -> str:
+    return f"{100 * max(auc, 1 - auc):.0f}"
+
+
+def _pairs_range(low: float, high: float) -> str:
+    ends = (low, high) if low > 0.5 else (1 - high, 1 - low)
+    return f"{100 * ends[0]:.0f}–{100 * min(ends[1], 1.0):.0f}"
+
+
+def _retention(metrics: pd.DataFrame | None) -> list[SectionInputs]:
+    """Customers who stayed, by segment and quarter."""
+    title = "Customers who stayed, by segment"
+    if metrics is None:
+        return [SectionInputs(title, (_make("metrics", "tenure metrics"),))]
+    lost = metrics[metrics["metric"] == "logo_churn_rate"]
+    quarters = sorted(lost["period_start"].unique())[-_QUARTERS:]
+    rows = []
+    for segment, mine in lost.groupby("segment", sort=False):
+        values = {row["period_start"]: row for row in mine.to_dict("records")}
+        name = "all customers" if segment == EVERY_CUSTOMER else str(segment)
+        rows.append((name, *(_stayed(values.get(each)) for each in quarters)))
+    columns = ("Segment", *(f"#from {day(each)}" for each in quarters))
+    note = "Segments as at the end of each quarter; customers at its start in brackets."
+    return [SectionInputs(title, (), columns, tuple(rows), note=note)]
+
+
+def _stayed(row: Any) -> str:
+    if row is None or pd.isna(row["value"]):
+        return "–"
+    return f"{percent(1 - row['value'], 1)} ({int(row['denominator']):,})"
+
+
+def support_sections(load: tuple[SegmentLoad, ...] | str) -> list[SectionInputs]:
+    """Tickets by segment, and what the same time ahead will bring."""
+    if isinstance(load, str):
+        return [SectionInputs("", (load,))]
+    days = load[0].days
+    every = load[0].load
+    share = load[0].at_risk / every.tickets if every.tickets else 0.0
+    lines = (
+        f"{percent(share)} of the tickets of the last {days} days came from accounts at risk."
+        if every.tickets
+        else f"No ticket was opened in the last {days} days.",
+    )
+    return [
+        SectionInputs(
+            "",
+            lines,
+            (
+                "Segment",
+                "#Accounts",
+                f"#Tickets in {days} days",
+                "#Per 100 accounts",
+                f"#The next {days} days",
+                "#Open now",
+            ),
+            tuple(
+                (
+                    each.segment,
+                    f"{each.load.accounts:,}",
+                    f"{each.load.tickets:,.0f}",
+                    f"{100 * each.load.tickets / each.load.accounts:,.0f}"
+                    if each.load.accounts
+                    else "–",
+                    "not known"
+                    if pd.isna(each.load.low)
+                    else f"{each.load.low:,.0f} to {each.load.high:,.0f}",
+                    "–" if pd.isna(each.open) else f"{each.open:,.0f}",
+                )
+                for each in load
+            ),
+            note=(
+                "What the next days bring holds 95 times in 100 if accounts go on as they did and"
+                " none come or go. Accounts whose tickets are not known are left out."
+            ),
+        )
+    ]
+
+
+def advocate_sections(rows: pd.DataFrame | str) -> list[SectionInputs]:
+    """Healthy accounts of which somebody said that they are content."""
+    if isinstance(rows, str):
+        return [SectionInputs("", (rows,))]
+    who = counted(len(rows), "account")
+    lines = [f"{who} may speak for you; ask their managers first."]
+    if len(rows) > _MOST_ADVOCATES:
+        lines.append(f"The first {_MOST_ADVOCATES} are here; `tenure advocates` lists all.")
+    return [
+        SectionInputs(
+            "",
+            tuple(lines),
+            ("Account", "Owner", "#Value per year", "#Score", "What speaks for it"),
+            tuple(
+                (
+                    _linked(str(row["account_id"]), row["name"]),
+                    row["owner"] if isinstance(row["owner"], str) else "no owner",
+                    "unknown" if pd.isna(row["value_per_year"]) else money(row["value_per_year"]),
+                    f"{row['health']:.0f}",
+                    row["signs"],
+                )
+                for row in rows.head(_MOST_ADVOCATES).to_dict("records")
+            ),
+            note=(
+                "Healthy accounts of which a survey or their manager said so, with a second sign:"
+                " a high score alone may be a quiet account without a reason to leave."
+            ),
+        )
+    ]
+
+
+def _linked(account_id: str, name: Any) -> Markup:
+    """The name of an account, which leads to its page."""
+    shown = name if isinstance(name, str) and name else account_id
+    return Markup('<a href="{}">{}</a>').format(address(account_id), visible(shown))
+
+
+def _drawn(name: str, title: str, audience: str, page: Drawn | None) -> Board:
+    """A page that a command drew, as it is."""
+    if page is None:
+        lines = (f"It is not drawn yet. Run `tenure {name} --page`, then `tenure pages`.",)
+        return _board(name, title, audience, [SectionInputs("", lines)])
+    when = _html([SectionInputs("", (f"As `tenure {name}` drew it on {day(page.on)}.",))])
+    return Board(name, title, audience, when + inner_page(page.html))
+
+
+def metric_sections(table: pd.DataFrame | None, owners: Mapping[str, str]) -> list[SectionInputs]:
+    """Metrics by quarter, and what each means and who answers for it."""
+    unowned = [metric.name for metric in METRICS if metric.name not in owners]
     dictionary = SectionInputs(
-        "What each one means",
-        (),
-        ("Metric", "Meaning", "Divided", "By", "Unit"),
+        "What each one means, and who answers for it",
+        (f"{counted(len(unowned), 'metric')} without an owner: name them in `[metrics] owners`.",)
+        if unowned
+        else (),
+        ("Metric", "Owner", "Meaning", "Divided", "By", "Unit"),
         tuple(
             (
                 metric.name.replace("_", " "),
+                owners.get(metric.name, "not named"),
                 metric.meaning,
                 metric.numerator,
                 metric.denominator,
@@ -329,14 +603,32 @@ def _compared(inputs: BoardInputs, words: TargetWords) -> list[SectionInputs]:
         .astype(int)
     )
     bands = [band for band in BANDS_IN_WORDS if band in counts]
+    money_of = page.portfolio.assign(segment=page.portfolio["segment"].fillna("no segment"))
+    value = money_of.groupby("segment")["value_per_year"].sum(min_count=1)
+    growth, currency = growth_by_segment(inputs.metrics), _currency(page.portfolio)
     sections = [
         SectionInputs(
             "Segments by band",
             (),
-            ("Segment", *(f"#{BANDS_IN_WORDS[band].capitalize()}" for band in bands)),
+            (
+                "Segment",
+                *(f"#{BANDS_IN_WORDS[band].capitalize()}" for band in bands),
+                "#Value per year",
+                "#Paid against a year before",
+            ),
             tuple(
-                (str(name), *(f"{counts[b].loc[name]:,}" for b in bands))
+                (
+                    str(name),
+                    *(f"{counts[b].loc[name]:,}" for b in bands),
+                    short_money(value.get(name), currency),
+                    growth.get(str(name), "not known"),
+                )
                 for name in [*counts.index]
+            ),
+            note=(
+                "Paid against a year before: what all customers of a segment pay a month at the end"
+                " of the last quarter, beside four quarters earlier."
+                + (" " + _make("metrics", "tenure metrics") if inputs.metrics is None else "")
             ),
         )
     ]
@@ -375,6 +667,27 @@ def _compared(inputs: BoardInputs, words: TargetWords) -> list[SectionInputs]:
             )
         )
     return sections
+
+
+def growth_by_segment(metrics: pd.DataFrame | None) -> dict[str, str]:
+    """Segment -> how what its customers pay moved in four quarters; those without both are left
+    out.
+    """
+    if metrics is None:
+        return {}
+    paid = metrics[metrics["metric"] == "monthly_revenue"].dropna(subset=["value"])
+    ends = sorted(metrics["period_start"].unique())
+    if len(ends) <= _QUARTERS:
+        return {}
+    now, before = (
+        paid[paid["period_start"] == ends[at]].set_index("segment")["value"]
+        for at in (-1, -1 - _QUARTERS)
+    )
+    return {
+        str(segment): f"{100 * (value / before[segment] - 1):+.0f}%".replace("-", "−")
+        for segment, value in now.items()
+        if before.get(segment, 0) > 0
+    }
 
 
 def _data_use(statement: DataUse) -> list[SectionInputs]:

@@ -12,6 +12,7 @@ from small_company import Command, Company
 from pipeline.jobs.account_facts import (
     AccountFacts,
     NpsFact,
+    PowerUsers,
     PulseFact,
     RecentUse,
     Tickets,
@@ -106,6 +107,26 @@ def test_people_payments_goals_and_weeks_agree_with_the_raw_tables(company: Comp
             }
 
 
+def test_who_uses_it_most_agrees_with_the_raw_table(company: Company) -> None:
+    workspace, _ = company.workspace()
+    told = 0
+    for account in company.published("scores")["account_id"].iloc[:6]:
+        users = account_facts(workspace, str(account), JUNE).power_users
+        used = known(company, "usage_events", str(account), JUNE)
+        used = used[
+            (used["event_time"] < JUNE) & (used["event_time"] >= JUNE - pd.Timedelta(days=91))
+        ]
+        counts = used["user_id"].value_counts()
+        shares = (counts / counts.sum()).to_dict()
+        assert users is not None and users.people == len(counts)
+        assert [part for _, part in users.shares] == pytest.approx(
+            sorted(shares.values(), reverse=True)[:3]
+        )
+        assert all(shares[person] == pytest.approx(part) for person, part in users.shares)
+        told += len(users.shares)
+    assert told > 6
+
+
 def test_accounts_asked_together_are_told_what_each_is_told_alone(
     company: Company, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,6 +143,7 @@ def test_accounts_asked_together_are_told_what_each_is_told_alone(
     unknown = together["nobody we know of"]
     assert unknown.use is not None and unknown.use.active_days == 0
     assert unknown.goals is not None and unknown.goals.met == 0
+    assert unknown.power_users is not None and unknown.power_users.shares == ()
     assert all(each.rows == 0 and each.newest is None for each in unknown.sources)
 
 
@@ -227,6 +249,19 @@ def test_absent_sources_are_no_zeros(facts: AccountFacts) -> None:
             "oldest waits since 1 May 2025",
         ),
         ({"tickets": Tickets(0, None, None)}, "Open tickets", "0", "none opened so far"),
+        (
+            {"power_users": PowerUsers((("ann", 0.6), ("ben", 0.3)), 4)},
+            "Used most by",
+            "ann: 60%",
+            "then ben: 30%; of 4 people in the last 91 days",
+        ),
+        (
+            {"power_users": PowerUsers((("ann", 1.0),), 1)},
+            "Used most by",
+            "ann: 100%",
+            "of 1 person",
+        ),
+        ({"power_users": PowerUsers((), 0)}, "Used most by", "nobody", "in the last 91 days"),
     ],
 )
 def test_tiles_say_what_is_known_and_from_when(

@@ -127,8 +127,9 @@ def project(made, tmp_path_factory):
     rows = rows_of(made)
     pages = pages_folder(folder, TARGET)
     pages.mkdir(parents=True)
-    names = ("executive", "renewals", "plays", "compare", "trust", "model", "metrics", "data-use")
-    audiences = ("company",) * 3 + ("by name",) * 2 + ("everybody",) * 3
+    names = ("executive", "renewals", "plays", "onboarding", "use", "support", "patterns")
+    by_name, every = ("compare", "trust", "pulse", "advocates"), ("model", "metrics", "data-use")
+    audiences = ("company",) * len(names) + ("by name",) * len(by_name) + ("everybody",) * 3
     fill_page_file(
         pages / ".r1.sqlite",
         rows,
@@ -136,7 +137,7 @@ def project(made, tmp_path_factory):
         about=about_of(made, rows),
         documents=[
             (name, name.title(), audience, f"<h2>of {name}</h2>")
-            for name, audience in zip(names, audiences, strict=True)
+            for name, audience in zip((*names, *by_name, *every), audiences, strict=True)
         ],
         alerts=[
             (f"a{n}", row.account_id, row.name, "drop", "fell by 12 points", "open", row.owner)

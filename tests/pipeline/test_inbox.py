@@ -27,7 +27,7 @@ from pipeline.dashboard.app import FORMS, Site, dashboard_app
 from pipeline.dashboard.inbox import (
     INBOX,
     MOST_A_DAY,
-    Entry,
+    InboxEntry,
     InboxFile,
     NotTold,
     checked,
@@ -41,7 +41,7 @@ from pipeline.jobs.retention import Retention
 from pipeline.jobs.stage import stage_sources
 
 UNKNOWN = "C-9999"
-ENTRY = Entry("pulse", "A1", TARGET, "lea", "leader", "r1", NOW, "x", pulse=2)
+ENTRY = InboxEntry("pulse", "A1", TARGET, "lea", "leader", "r1", NOW, "x", pulse=2)
 
 
 def form_of(page, kind, alert=""):
