@@ -34,6 +34,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 
+from models.health.standing import standing
 from pipeline.engine.duckdb import connected
 from pipeline.flow import run_flow
 from pipeline.jobs.score import score_target
@@ -211,12 +212,13 @@ def said(scores: pd.DataFrame, accounts: list[str]) -> dict[str, Any]:
     """Bands, mean probability and mean health of these accounts, and the share of all that is
     red.
     """
-    mine = scores.set_index("account_id").reindex(accounts)
+    shown = scores.assign(band=standing(scores))
+    mine = shown.set_index("account_id").reindex(accounts)
     return {
         "red": int((mine["band"] == "at_risk").sum()),
         "probability": round(float(mine["probability"].mean()), 4),
         "health": round(float(mine["health"].mean()), 1),
-        "red_share_of_all": round(float((scores["band"] == "at_risk").mean()), 3),
+        "red_share_of_all": round(float((shown["band"] == "at_risk").mean()), 3),
     }
 
 

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from models.bundle import Bundle
 from models.dataset import TrainingSet
+from models.health.standing import standing
 from pipeline.config.schema import Target
 from pipeline.flow import run_flow
 from pipeline.jobs.prepare import load_training
@@ -94,7 +95,7 @@ def measure(accounts: int, seed: int, yearly_churn: float | None = None) -> dict
         "refused": run.refused,
         "scored": len(health),
         "share_at_ends": round(float(((health <= 0) | (health >= 100)).mean()), 4),
-        "red": int((scores["band"] == "at_risk").sum()),
+        "red": int((standing(scores) == "at_risk").sum()),
         "gates": [gate.name for gate in run.evaluation.refusals] if run.evaluation else [],
     }
 

@@ -487,10 +487,11 @@ _COLUMNS = {
     "health_low": "the score at the worse end of the interval",
     "health_high": "the score at the better end",
     "band": (
-        "`at_risk`, `stable`, `healthy` (good event: `low`, `medium`, `high`), `leaving`, `unknown`"
+        "`at_risk`, `stable`, `healthy` (good event: `low`, `medium`, `high`): follows from `health`"
+        " alone, in whatever `state`; null without a health"
     ),
     "band_reason": (
-        "why `leaving` (`notice`, `lapsed`) or `unknown` (`no data`, `stale: SOURCE`, "
+        "why `state` is no member (`notice`, `lapsed`) or `unknown` (`no data`, `stale: SOURCE`, "
         "`no yearly term ended in training`)"
     ),
     "base_points": "where every account starts, exact",
@@ -530,7 +531,7 @@ _COLUMNS = {
         "JSON: hashes of the scored features and of the portfolio, accepted stale sources, versions"
         " of the staged tables and of libraries"
     ),
-    "counts": "JSON: accounts per band",
+    "counts": "JSON: members per band, and accounts `leaving` and `unknown`",
     "note": "accepted stale sources with their reason (JSON), or a roll-back in words",
     "started_at": "when the command started, UTC",
     "published_at": "when the row was written, UTC",
@@ -545,10 +546,20 @@ _COLUMNS = {
     ),
 }
 
+_OF_ARTEFACTS = {
+    "kind": "`table` (the rows of the run in it), `file` or `folder`",
+    "name": "the table, or the path within the project's folder",
+    "sha256": "of the rows, or of the file; null: it was taken away",
+    "note": "why it is not as it was first made; null otherwise",
+    "published_at": "when it was made, UTC",
+    "row_hash": "sha256 over the row as canonical JSON, as in `runs`",
+}
+
 _OF_SCORES = {
     "state": (
         "`member`, `notice` (gave notice), `lapsed` (contract over, not renewed so far), `unknown`"
-        " (no score); null in runs of version 0.2 and before"
+        " (no score); null in runs of version 0.2 and before, whose `band` says `leaving` or `unknown`"
+        " in its place"
     ),
     "without": (
         "source that came too late, so that a model that does without it scored the account; null"
@@ -747,6 +758,7 @@ def _of_trajectory() -> dict[str, str]:
 def tables() -> str:
     """The published tables, from the schemas that the jobs write."""
     from pipeline.alerts.tables import ALERTS, DELIVERIES, WATCH
+    from pipeline.artefacts import SCHEMA as ARTEFACTS
     from pipeline.jobs.changes import CHANGES
     from pipeline.jobs.driver_rows import DRIVERS
     from pipeline.jobs.effects import EFFECT_COLUMNS
@@ -767,6 +779,14 @@ def tables() -> str:
         "runs": (
             "One row per change of a run's state; the commit. Append only.",
             [(f.name, str(f.type)) for f in RUNS],
+        ),
+        "artefacts": (
+            (
+                "What is made of a run after it is published (trajectory, forecast, pages), each"
+                " with its hash. Append only, a chain like `runs`; the last row of a run and a name"
+                " counts."
+            ),
+            [(n, str(t)) for n, t in ARTEFACTS],
         ),
         "scores": ("Account x as_of x target x horizon x run.", [(n, str(t)) for n, t in SCORES]),
         "drivers": (
@@ -840,6 +860,7 @@ def tables() -> str:
     parts = []
     for name, (grain, columns) in published.items():
         own = {
+            "artefacts": _OF_ARTEFACTS,
             "scores": _OF_SCORES,
             "assignments": _OF_PLAYS,
             "effects": _OF_PLAYS,

@@ -27,7 +27,7 @@ from features.sources.subscriptions import is_paid, is_running
 from features.sql import literal
 from features.terms import current_terms
 from features.windows import OPEN_END, US_PER_DAY, is_latest
-from models.targets import CAUSES, ENDS_OF_COVER, Cause, TargetRule
+from models.targets import AMOUNT_KINDS, CAUSES, ENDS_OF_COVER, Cause, TargetRule
 
 _PAID = is_paid("f")
 # Shares of an amount are compared as whole millionths, so that a tenth of 1,000 is 100 exactly.
@@ -54,7 +54,7 @@ def labels(
     """
     if target.kind in ENDS_OF_COVER:
         events = _churn(target, source, _merged_terms(source) if merged else source.table)
-    elif target.kind in ("contraction", "expansion"):
+    elif target.kind in AMOUNT_KINDS:
         events = _amount_change(target, source)
     elif target.kind == "conversion":
         events = _first_event(_PAID, "starts_at", source, is_once=True)

@@ -55,10 +55,10 @@ class LeakFinding:
 
     column: str
     kind: str
-    """`value`, `missing`, `filled`, `empty` or `identifier`."""
+    """`value`, `missing`, `filled`, `empty`, `announced` or `identifier`."""
     figure: float
-    """AUC; the rate of the event where the column is `filled` or `empty`; or the share of distinct
-    values.
+    """AUC; the rate of the event where the column is `filled`, `empty` or `announced`; or the share
+    of distinct values.
     """
     waived: str | None = None
     leavers: int = 0
@@ -443,6 +443,10 @@ SAID = {
     "empty": (
         "{columns} is empty where the event happened and hardly elsewhere ({figure:.1%} of such"
         " rows)"
+    ),
+    "announced": (
+        "{columns} announces what you do yourself: where it is not zero, the price or the discount"
+        " changes in {figure:.0%} of rows (it says nothing of the customer)"
     ),
     "identifier": "{columns} is an identifier: {figure:.0%} of its values are distinct",
 }

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.errors import ContractError
-from models.intervals import LEVEL, REPLICATES, wilson
+from models.intervals import LEVEL, REPLICATES, Z95, wilson
 from models.methods.base import Floats, logit
 from models.methods.penalised import lines
 
@@ -138,6 +138,15 @@ def auc_standard_error(labels: NDArray[Any], score: Floats) -> float:
             + beaten(stayed, left).var(ddof=1) / len(stayed)
         )
     )
+
+
+def auc_of_accounts(labels: NDArray[Any], score: Floats, accounts: NDArray[Any]) -> Estimate:
+    """Return the AUC with its 95% interval without resampling: the error is that of independent
+    rows, widened as if there were only as many rows as accounts.
+    """
+    widened = np.sqrt(len(labels) / len(np.unique(accounts)))
+    value, reach = auc(labels, score), Z95 * auc_standard_error(labels, score) * float(widened)
+    return Estimate(value, max(0.0, value - reach), min(1.0, value + reach))
 
 
 def average_precision(labels: NDArray[Any], score: Floats) -> float:

@@ -64,6 +64,8 @@ def score_shift(
         return None
     index, chance = stability_index(first[column].to_numpy(float), second[column].to_numpy(float))
     both = first.merge(second, on="account_id", suffixes=("", "_now"))
+    # Runs of version 0.2 and before kept no band of accounts under notice.
+    both = both[both["band"].notna() & both["band_now"].notna()]
     changed = float((both["band"] != both["band_now"]).mean()) if len(both) else 0.0
     return ScoreShift(index, chance, _shares(first["band"]), _shares(second["band"]), changed)
 

@@ -18,7 +18,9 @@ ENDS_OF_COVER = frozenset({"churn", "voluntary", "involuntary"})
 CONTRACTUAL = frozenset(
     {"churn", "voluntary", "involuntary", "contraction", "expansion", "conversion"}
 )
-WITHOUT_MOMENT = frozenset({"inactivity", "contraction", "expansion"})
+AMOUNT_KINDS = frozenset({"contraction", "expansion"})
+"""Kinds about what an account pays, which can change for several causes."""
+WITHOUT_MOMENT = AMOUNT_KINDS | {"inactivity"}
 """Kinds whose event has no moment that anybody sees: a silence has only the last sign of life
 before it, and amounts are compared at the two ends of the window. Whether it came is known when the
 window is over; no page counts days before it.

@@ -22,7 +22,7 @@ import pandas as pd
 
 from models.intervals import FEWEST_ACCOUNTS, LEVEL, Z95, wilson
 from models.methods.base import Floats
-from models.metrics import auc, auc_standard_error
+from models.metrics import auc_of_accounts
 
 HELD, MORE, FEWER = "held", "more", "fewer"
 RANKED, NOT_RANKED, TOO_FEW = "ranked", "not_ranked", "too_few"
@@ -266,11 +266,7 @@ def _chances(promised: Floats, mean: float, sd: float) -> Floats:
 def _ranking(
     rows: pd.DataFrame, *, good_event: bool
 ) -> tuple[float, float, float] | tuple[None, None, None]:
-    """AUC with its 95% interval; nothing where too few left, or too few did not.
-
-    The standard error is that of independent rows, widened as if there were only as many rows as
-    accounts.
-    """
+    """AUC with its 95% interval; nothing where too few left, or too few did not."""
     left, stayed = (rows.loc[rows["label"] == each, "account_id"].nunique() for each in (1, 0))
     if min(left, stayed) < LEAVERS_TO_RANK:
         return None, None, None
@@ -278,9 +274,8 @@ def _ranking(
     if np.isnan(score).any():  # a scorecard: the published score ranks
         score = rows["health_exact"].to_numpy(dtype=np.float64) * (1.0 if good_event else -1.0)
     labels = rows["label"].to_numpy(dtype=np.int8)
-    error = auc_standard_error(labels, score) * np.sqrt(len(rows) / rows["account_id"].nunique())
-    value, reach = auc(labels, score), Z95 * float(error)
-    return value, max(0.0, value - reach), min(1.0, value + reach)
+    found = auc_of_accounts(labels, score, rows["account_id"].to_numpy())
+    return found.value, found.low, found.high
 
 
 def _apart(rows: pd.DataFrame) -> tuple[NotJudged, ...]:

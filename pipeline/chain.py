@@ -23,6 +23,8 @@ from pipeline.storage import Store
 PREVIOUS, HASH, TABLES = "previous_hash", "row_hash", "table_hashes"
 SHOWN_DIGITS = 16
 """Digits of a hash that people compare."""
+ARTEFACTS, ARTEFACTS_HEAD = "artefacts", "artefacts_head"
+"""Table of what is made of runs later, and beside the hashes of tables the newest hash of it."""
 CHANGED_ON_PURPOSE = "rows_removed"
 """Beside the hashes of tables: why they are not those of the publication."""
 Row = Mapping[str, Any]
@@ -234,4 +236,5 @@ def hashes_after_removal(store: Store, tables: Sequence[str], run: Row) -> str |
     if all(before.get(name) == after.get(name) for name in tables):
         return None
     why = "accounts deleted on request or without consent"
-    return json.dumps({**after, CHANGED_ON_PURPOSE: why}, sort_keys=True)
+    kept = {name: before[name] for name in (ARTEFACTS_HEAD,) if name in before}
+    return json.dumps({**after, **kept, CHANGED_ON_PURPOSE: why}, sort_keys=True)

@@ -16,6 +16,7 @@ from models.target_words import TargetWords
 from pipeline.chain import LedgerCheck
 from pipeline.edge.text import visible
 from pipeline.engine.memory import GIGABYTE, allowed_gb
+from pipeline.jobs.dated_rows import DatedRows
 from pipeline.jobs.explain import Explained
 from pipeline.jobs.explain_scale import INTERVAL, ScaleExplained
 from pipeline.jobs.night_steps import ListedRun, TargetStatus, peak_mebibytes
@@ -159,7 +160,7 @@ def explained_text(explained: Explained, horizon_days: int | None, verb: str) ->
     from models.health.scale import BANDS_IN_WORDS
 
     score, account = explained.score, explained.account
-    band = str(score["band"])
+    band = explained.standing
     lines: list[Any] = [
         Text(
             f"{account['name']}  ({score['account_id']})  as of {score['as_of']:%Y-%m-%d}",
@@ -219,8 +220,12 @@ def explained_text(explained: Explained, horizon_days: int | None, verb: str) ->
     return lines
 
 
-def counted_lines(who: Mapping[str, Any], score: CountedScore) -> list[Any]:
-    """Rich renderables of an account's counted score: the sum, and what it is made of."""
+def counted_lines(
+    who: Mapping[str, Any], score: CountedScore, behind: Mapping[str, tuple[DatedRows, ...]]
+) -> list[Any]:
+    """Rich renderables of an account's counted score: the sum, what it is made of, and the dated
+    rows behind each signal.
+    """
     from rich.table import Table
     from rich.text import Text
 
@@ -234,10 +239,28 @@ def counted_lines(who: Mapping[str, Any], score: CountedScore) -> list[Any]:
     table = Table(box=None, show_header=False, pad_edge=False)
     for line in score.lines:
         number = "" if line.points is None else f"{line.points:+.4g}"
-        table.add_row(Text(number), Text(line.name), Text(line.said, style="dim"))
+        table.add_row(Text(number), Text(line.name), Text(line.said))
+        if line.deadline:
+            table.add_row("", "", Text(line.deadline))
+        for column in line.signals:
+            for found in behind.get(column, ()):
+                table.add_row("", "", Text(_rows_behind(found), style="dim"))
     if not score.lines:
         lines.append(Text("nothing that counts holds for this account"))
     return [*lines, table]
+
+
+def _rows_behind(found: DatedRows) -> str:
+    """`4 rows of touchpoints since 2 Mar 2025: 20 May meeting, 11 Apr meeting and 2 earlier`."""
+    since = "" if found.since is None else f" since {found.since.day} {found.since:%b %Y}"
+    rows = "row" if found.total == 1 else "rows"
+    listed = ", ".join(f"{each.day:%Y-%m-%d} {each.said}".strip() for each in found.rows)
+    older = found.total - len(found.rows)
+    return (
+        f"{found.total:,} {rows} of {found.source}{since}"
+        + (f": {listed}" if listed else "")
+        + (f" and {older:,} earlier" if older else "")
+    )
 
 
 def _waterfall(explained: Explained) -> Any:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from models.band_rates import BandRate
+from models.by_cause import CauseQuality
 from models.calibration.prior import PriorCheck
 from models.costs import Savings
 from models.evaluation import Beside, Figures, TestFigures
@@ -194,6 +195,7 @@ class VersionEvaluation:
     without_sources: tuple[WithoutSources, ...] = ()
     fallbacks: tuple[FallbackCheck, ...] = ()
     leading_alone: LeadingAlone | None = None
+    causes: tuple[CauseQuality, ...] = ()
     of_table: OfTable | None = None
 
     @property
@@ -249,6 +251,7 @@ class VersionEvaluation:
             "without_sources": [_plain(each) for each in self.without_sources],
             "fallbacks": [_plain(each) for each in self.fallbacks],
             "leading_alone": _plain(self.leading_alone),
+            "causes": [_plain(each) for each in self.causes],
         }
 
     @classmethod
@@ -280,6 +283,7 @@ class VersionEvaluation:
             without_sources=_parts(WithoutSources, kept.get("without_sources")),
             fallbacks=_parts(FallbackCheck, kept.get("fallbacks")),
             leading_alone=_part(LeadingAlone, kept.get("leading_alone")),
+            causes=_parts(CauseQuality, kept.get("causes")),
             of_table=OfTable.from_dict(kept) if "registered_model" in kept else None,
         )
 

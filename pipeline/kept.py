@@ -93,6 +93,7 @@ KEPT: tuple[Kept, ...] = (
     Kept("backtest", accounts=_WHOSE),
     Kept("past_log_odds", accounts=_WHOSE, is_cache=True),
     # They name no account.
+    Kept("artefacts"),
     Kept("bench"),
     Kept("configurations"),
     Kept("effects"),

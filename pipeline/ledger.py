@@ -15,6 +15,8 @@ import pyarrow as pa
 
 from features.errors import GateRefused, NotFound, StoreError
 from pipeline.chain import (
+    ARTEFACTS,
+    ARTEFACTS_HEAD,
     HASH,
     PREVIOUS,
     TABLES,
@@ -22,6 +24,7 @@ from pipeline.chain import (
     chained,
     check_ledger,
     hashes_after_removal,
+    head_of,
     ledger_rows,
     table_hashes,
 )
@@ -72,8 +75,12 @@ def append_run(store: Store, run: dict[str, Any]) -> dict[str, Any]:
 
 
 def published_hashes(store: Store, run: Mapping[str, Any]) -> str:
-    """Hashes of the rows that a run is about to make current, as JSON for its row in `runs`."""
-    return json.dumps(table_hashes(store, PUBLISHED, run), sort_keys=True)
+    """Hashes of the rows that a run is about to make current, as JSON for its row in `runs`; and
+    the newest hash of what was made of earlier runs, which so stands in this chain too.
+    """
+    hashes = table_hashes(store, PUBLISHED, run)
+    made = store.read_arrow(ARTEFACTS).to_pylist() if store.exists(ARTEFACTS) else []
+    return json.dumps(hashes | ({ARTEFACTS_HEAD: head_of(made)} if made else {}), sort_keys=True)
 
 
 def note_removed_rows(store: Store) -> None:

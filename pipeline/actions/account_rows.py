@@ -10,6 +10,7 @@ import pandas as pd
 
 from models.drivers import REASONS, interval_in_words
 from models.health import Promise, reads_decisions
+from models.health.standing import LEAVING, UNKNOWN, standing
 from models.health.words import (
     health_horizon_words,
     sentence_of,
@@ -19,7 +20,7 @@ from models.health.words import (
 from pipeline.actions.worklist import NO_OWNER, is_good_event, largest_reasons, worklist
 
 ALARM_BANDS, MIDDLE_BANDS = ("at_risk", "high"), ("stable", "medium")
-_BAND_ORDER = ("at_risk", "high", "stable", "medium", "healthy", "low", "leaving", "unknown")
+_BAND_ORDER = ("at_risk", "high", "stable", "medium", "healthy", "low", LEAVING, UNKNOWN)
 _BAND_REASONS = {
     "notice": "gave notice",
     "lapsed": "contract ended, not renewed so far",
@@ -104,6 +105,9 @@ class AccountRow:
         contract decides; None and empty where there is none.
     ends_on, timing
         End of the contract, and how far it is.
+    band, standing
+        Band of the health, empty without one; and where lists show the account: its band, or
+        `leaving` or `unknown`, whatever it scores.
     state
         What a score cannot say: `gave notice`.
     summary, reasons
@@ -117,6 +121,7 @@ class AccountRow:
     value: float | None
     currency: str
     band: str
+    standing: str
     health: int | None
     state: str
     chance: float | None
@@ -151,14 +156,18 @@ def account_rows(inputs: ListInputs) -> tuple[AccountRow, ...]:
     )
     to_call = _is_to_call(ranked, reasons)
     place = to_call.cumsum().where(to_call)
-    facts = inputs.scores.merge(
-        inputs.portfolio.drop(columns=["as_of", "run_id"], errors="ignore"),
-        on="account_id",
-        how="left",
-    ).merge(
-        ranked[["account_id", "chance"]].assign(place=place, order=range(len(ranked))),
-        on="account_id",
-        how="left",
+    facts = (
+        inputs.scores.assign(standing=standing(inputs.scores))
+        .merge(
+            inputs.portfolio.drop(columns=["as_of", "run_id"], errors="ignore"),
+            on="account_id",
+            how="left",
+        )
+        .merge(
+            ranked[["account_id", "chance"]].assign(place=place, order=range(len(ranked))),
+            on="account_id",
+            how="left",
+        )
     )
     summaries, at_decision = _summaries(inputs.why), reads_decisions(inputs.scores)
     rows = [
@@ -170,7 +179,7 @@ def account_rows(inputs: ListInputs) -> tuple[AccountRow, ...]:
             at_decision=at_decision,
         )
         for row in facts.assign(
-            band_order=facts["band"].map({band: n for n, band in enumerate(_BAND_ORDER)})
+            band_order=facts["standing"].map({band: n for n, band in enumerate(_BAND_ORDER)})
         )
         .sort_values(["place", "band_order", "order", "account_id"], na_position="last")
         .to_dict("records")
@@ -189,8 +198,8 @@ def to_call(rows: Iterable[AccountRow]) -> list[AccountRow]:
 
 
 def of_band(rows: Iterable[AccountRow], *bands: str) -> list[AccountRow]:
-    """Accounts of some bands."""
-    return [row for row in rows if row.band in bands]
+    """Accounts that lists show in some bands, or as leaving or unknown."""
+    return [row for row in rows if row.standing in bands]
 
 
 def leaving(rows: Iterable[AccountRow]) -> list[AccountRow]:
@@ -199,7 +208,7 @@ def leaving(rows: Iterable[AccountRow]) -> list[AccountRow]:
     """
     far = pd.Timestamp.max
     return sorted(
-        of_band(rows, "leaving"),
+        of_band(rows, LEAVING),
         key=lambda row: (-(row.value or 0.0), row.ends_on or far, row.account_id),
     )
 
@@ -267,12 +276,12 @@ def _account_row(
     *,
     at_decision: bool,
 ) -> AccountRow:
-    account, band = str(row["account_id"]), str(row["band"])
+    account, band = str(row["account_id"]), str(row["standing"])
     value = None if pd.isna(row["value_per_year"]) else float(row["value_per_year"])
     ends_on = None if pd.isna(row["renewal_date"]) else pd.Timestamp(row["renewal_date"])
     horizon = None if pd.isna(row["horizon_days"]) else int(row["horizon_days"])
-    is_ranked = band not in ("leaving", "unknown")
-    health = None if pd.isna(row["health"]) or band == "unknown" else int(row["health"])
+    is_ranked = band not in (LEAVING, UNKNOWN)
+    health = None if pd.isna(row["health"]) or band == UNKNOWN else int(row["health"])
     timing = timing_words(row["as_of"], row.get("decides_on"), horizon)
     is_later = is_ranked and timing.startswith("cannot leave")
     at = "probability_at_decision" if is_later else "probability"
@@ -284,7 +293,8 @@ def _account_row(
         segment=_text(row["segment"]),
         value=value,
         currency=_text(row["currency"]),
-        band=band,
+        band=_text(row["band"]) if health is not None else "",
+        standing=band,
         health=health,
         state=state_words(band, row["band_reason"]),
         chance=chance,
@@ -325,9 +335,9 @@ def _chance_note(row: Mapping[Any, Any], at: str, *, is_later: bool, has_chance:
     return f"when the contract ends on {ends.day} {ends:%b %Y}; {span}"
 
 
-def state_words(band: str, reason: Any) -> str:
+def state_words(standing: str, reason: Any) -> str:
     """Why an account is leaving or unknown, as people say it; empty for others."""
-    if band not in ("leaving", "unknown"):
+    if standing not in (LEAVING, UNKNOWN):
         return ""
     if not isinstance(reason, str) or not reason:
         return NOT_RECORDED

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from models.health.standing import standing
+
 GOOD_NPS = 50.0
 GOOD_PULSE = 4.0
 
@@ -47,7 +49,7 @@ def advocates(scores: pd.DataFrame, people: pd.DataFrame, signals: pd.DataFrame)
     DataFrame
         `ADVOCATE_COLUMNS`: those with the most signs first, then the healthiest; signs in words.
     """
-    rows = scores.loc[scores["band"] == "healthy", ["account_id", "health"]]
+    rows = scores.loc[standing(scores) == "healthy", ["account_id", "health"]]
     rows = rows.merge(people, on="account_id", how="left").merge(
         signals, on="account_id", how="left"
     )

@@ -2,6 +2,8 @@
 
 import pandas as pd
 
+from models.health.standing import MEMBER
+
 AUDIENCE_COLUMNS = (
     "band",
     "account_id",
@@ -12,7 +14,6 @@ AUDIENCE_COLUMNS = (
     "value_per_year",
     "currency",
 )
-MEMBER = "member"
 
 
 def audiences(

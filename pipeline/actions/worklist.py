@@ -17,6 +17,7 @@ from models.drivers import (
     reasons_in_words,
     sentence,
 )
+from models.health.standing import is_member
 from models.health.words import is_decided_later, timing_words
 from pipeline.edge.text import defused
 
@@ -42,7 +43,6 @@ WORKLIST_COLUMNS = (
 )
 NO_OWNER = "no owner"
 GOOD_BANDS = ("low", "medium", "high")
-_RANKED_BANDS = ("at_risk", "stable", "healthy", *GOOD_BANDS)
 
 
 def worklist(
@@ -55,8 +55,8 @@ def worklist(
 ) -> pd.DataFrame:
     """Accounts to work on, ranked inside each owner's portfolio.
 
-    Accounts that are `leaving` or `unknown` are not ranked: the first are decided, the second have
-    no score. An account without a value is ranked as if it had the median value, and its own stays
+    Only members are ranked: accounts under notice, or lapsed, are decided, and unknown ones have no
+    score. An account without a value is ranked as if it had the median value, and its own stays
     empty.
 
     Parameters
@@ -87,7 +87,7 @@ def worklist(
         The scores are of several runs, or an account appears twice.
     """
     _refuse_several_runs(scores)
-    ranked = scores[scores["band"].isin(_RANKED_BANDS)].merge(
+    ranked = scores[is_member(scores)].merge(
         portfolio.drop(columns=["as_of", "run_id"], errors="ignore"),
         on="account_id",
         how="left",

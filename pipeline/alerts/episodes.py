@@ -27,6 +27,7 @@ from typing import Any
 
 import pandas as pd
 
+from models.health.standing import is_leaving
 from pipeline.alerts.rules import SCORE_KINDS, RuleReading
 from pipeline.alerts.watch import USUAL_DAYS, Watched
 from pipeline.alerts.words import reason_words
@@ -225,7 +226,7 @@ def _why_over(alert: Alert, reading: RuleReading, table: Watched, row: int, nigh
 
 
 def _is_leaving(table: Watched, row: int) -> bool:
-    return bool(table.accounts["band"].iloc[row] == "leaving")
+    return bool(is_leaving(table.accounts.iloc[[row]]).iloc[0])
 
 
 def _opened(

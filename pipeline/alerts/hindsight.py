@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from models.health.standing import LEAVING
 from pipeline.alerts.rules import DAYS, HYSTERESIS, POINTS, SHORTEST_DAYS, Edges
 from pipeline.config.schema import AlertKind
 
@@ -12,7 +13,9 @@ LOOK_BACK_DAYS = 364
 
 @dataclass(frozen=True)
 class SeenHealth:
-    """What readers saw of the account on a date; `health` None where it had no score."""
+    """What readers saw of the account on a date; `health` None where it had no score, `band` where
+    lists showed it (`leaving` under notice).
+    """
 
     day: date
     health: float | None
@@ -63,7 +66,7 @@ def first_warning(
     signs = [(day, f"alert {rule!r}") for rule, day in told.items()]
     before = [each for each in readings if each.day < left_on]
     last_calm = max(
-        (n for n, each in enumerate(before) if each.band not in ("at_risk", "leaving")), default=-1
+        (n for n, each in enumerate(before) if each.band not in ("at_risk", LEAVING)), default=-1
     )
     if last_calm + 1 < len(before):
         first = before[last_calm + 1]

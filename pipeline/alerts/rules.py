@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from features.errors import ConfigError
+from models.health.standing import NOTICE, is_leaving, with_state
 from pipeline.alerts.watch import USUAL_DAYS, Flags, Floats, Watched, median
 from pipeline.config.schema import AlertKind, AlertRule
 
@@ -265,8 +266,7 @@ def _strategic(rule: AlertRule, table: Watched, edges: Edges) -> RuleReading:
 def _notice(rule: AlertRule, table: Watched, edges: Edges) -> RuleReading:
     """Notice is given on everything that runs."""
     accounts = table.accounts
-    gave = (accounts["band"] == "leaving") & (accounts["band_reason"] == "notice")
-    return _fact(table, gave)
+    return _fact(table, with_state(accounts)["state"] == NOTICE)
 
 
 def _payment(rule: AlertRule, table: Watched, edges: Edges) -> RuleReading:
@@ -305,7 +305,7 @@ def _not_scored(table: Watched) -> Flags:
     """Accounts that are leaving: what the score said of them is over. Who is unknown for a night
     may be back the next.
     """
-    return (table.accounts["band"] == "leaving").to_numpy()
+    return is_leaving(table.accounts).to_numpy()
 
 
 def _before(table: Watched) -> Floats:

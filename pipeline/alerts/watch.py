@@ -30,9 +30,9 @@ class Watched:
     Attributes
     ----------
     accounts
-        One row per account: account_id, health, band, band_reason, renewal_date, renewal_before
-        (as the evaluation before knew it), value_per_year, segment, overdue_days. The last two
-        dates and the days may be absent.
+        One row per account: account_id, health, band, band_reason, state, renewal_date,
+        renewal_before (as the evaluation before knew it), value_per_year, segment,
+        overdue_days. The last two dates and the days may be absent.
     dates
         Dates of the columns, oldest first.
     health, path

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import date
 
 from features.errors import ConfigError, GateRefused, LeakageError
+from models.target_words import TARGET_WORDS
 from pipeline.checking.clocks import clock_findings
 from pipeline.checking.deletion import deletion_findings
 from pipeline.checking.evidence import Evidence, make_accounts
@@ -151,6 +152,7 @@ def check_sources(
         findings=tuple(sorted(findings, key=_gravest_first)),
         dates=leavers.dates,
         folds=leavers.folds,
+        past=TARGET_WORDS[chosen.kind].past,
         test_leavers=leavers.test_leavers,
         auc_half_width=leavers.auc_half_width,
         accepted=dict(workspace.project.checks.accept),

@@ -16,7 +16,7 @@ from models.intervals import auc_half_width
 from models.methods.cohort import LEAVERS_PER_SEGMENT
 from models.splits import temporal_folds
 from models.target_words import TARGET_WORDS, TargetWords
-from models.targets import CONTRACTUAL
+from models.targets import ENDS_OF_COVER
 from pipeline.checking.evidence import EXAMPLES, LATEST, PAID, Evidence, view
 from pipeline.checking.report import DateCount, Finding, FoldCount
 from pipeline.engine.duckdb import midnight
@@ -287,8 +287,10 @@ def _none_labelled(evidence: Evidence, dates: Sequence[DateCount]) -> Iterator[F
 
 
 def _never_labelled(evidence: Evidence) -> Iterator[Finding]:
-    """Accounts that left while dates were asked, and of which no row ever says so."""
-    if evidence.first("subscriptions") is None or evidence.target.kind not in CONTRACTUAL:
+    """Accounts that left while dates were asked, and of which no row ever says so; a target about
+    growth has nothing to say of them.
+    """
+    if evidence.first("subscriptions") is None or evidence.target.kind not in ENDS_OF_COVER:
         return
     left, labelled = evidence.row(
         """
@@ -326,7 +328,7 @@ select reason, count(*) from (
 def _long_terms(evidence: Evidence) -> Iterator[Finding]:
     """Customers whose contract cannot end inside the label window, as was known on the date."""
     source, target = evidence.first("subscriptions"), evidence.target
-    if source is None or target.kind not in CONTRACTUAL or target.horizon_days is None:
+    if source is None or target.kind not in ENDS_OF_COVER or target.horizon_days is None:
         return
     if source.settings.convention != "fixed_term":
         return

@@ -128,6 +128,8 @@ class CheckReport:
     ----------
     accepted
         Waivers of `[checks] accept`: finding -> reason.
+    past
+        What accounts with the event did: `left`, `grew`.
     folds
         The validation blocks that training will cut.
     test_leavers, auc_half_width
@@ -143,6 +145,7 @@ class CheckReport:
     findings: tuple[Finding, ...]
     dates: tuple[DateCount, ...]
     folds: tuple[FoldCount, ...] = ()
+    past: str = "left"
     test_leavers: int | None = None
     auc_half_width: float | None = None
     accepted: dict[str, str] = field(default_factory=dict)

@@ -72,20 +72,19 @@ def _date_lines(report: CheckReport) -> list[str]:
     if not report.dates:
         return []
     shown = report.dates[-DATES_SHOWN:]
+    past = report.past
+    width = max(9, len(past) + 2)
     lines = [
-        (
-            "leavers per date (the last of them)"
-            if len(shown) < len(report.dates)
-            else "leavers per date"
-        ),
-        f"  {'date':<12}{'asked':>9}{'labelled':>10}{'leavers':>9}{'rate':>8}",
+        f"accounts that {past}, per date"
+        + (" (the last of them)" if len(shown) < len(report.dates) else ""),
+        f"  {'date':<12}{'asked':>9}{'labelled':>10}{past:>{width}}{'rate':>8}",
     ]
-    lines += [_date_line(d) for d in shown]
+    lines += [_date_line(d, width) for d in shown]
     if report.folds:
         lines.append(
             "validation blocks: "
             + ", ".join(
-                f"{f.first} to {f.last}: {f.leavers:,} leavers"
+                f"{f.first} to {f.last}: {f.leavers:,} {past}"
                 + ("" if f.auc_half_width is None else f" (AUC +- {f.auc_half_width:.2f})")
                 for f in report.folds
             )
@@ -93,10 +92,10 @@ def _date_lines(report: CheckReport) -> list[str]:
     return [*lines, ""]
 
 
-def _date_line(date: DateCount) -> str:
+def _date_line(date: DateCount, width: int) -> str:
     rate = f"{date.leavers / date.labelled:.1%}" if date.labelled else "-"
     return (
-        f"  {date.period:<12}{date.asked:>9,}{date.labelled:>10,}{date.leavers:>9,}{rate:>8}"
+        f"  {date.period:<12}{date.asked:>9,}{date.labelled:>10,}{date.leavers:>{width},}{rate:>8}"
         f"{'  test' if date.is_test else ''}"
     )
 

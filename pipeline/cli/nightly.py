@@ -141,17 +141,17 @@ def ledger_verify(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check that runs and published tables are as they were written.
+    """Check that runs, published tables and pages are as written.
 
-    Exit code 1 names each row or table that was changed.
+    Exit code 1 names each row, table or file that was changed.
 
     Example: tenure ledger verify --head 3f9c0a12
     """
+    from pipeline.artefacts import verify_all
     from pipeline.console import ledger_lines, print_json
-    from pipeline.ledger import verify_ledger
 
     workspace, _ = open_project(project)
-    checked = verify_ledger(workspace.store, head)
+    checked = verify_all(workspace, head)
     if as_json:
         print_json(checked)
     else:

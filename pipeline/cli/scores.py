@@ -357,7 +357,8 @@ def points(
 ) -> None:
     """Show what one account's counted score is made of.
 
-    Points of actions and rules, sub-scores and weights, or the group of accounts that behave alike.
+    Points of actions and rules with the dated rows behind them and the day a deadline ends,
+    sub-scores and weights, or the group of accounts that behave alike.
 
     Example: tenure points A-000123 --method rules
     """
@@ -367,11 +368,11 @@ def points(
     workspace, chosen = open_project(project, target)
     basis = workspace.project.score.basis
     name = method or ("actions" if basis == "model" else basis)
-    who, score = counted_points(workspace, chosen, account, name, day_of(as_of))
+    who, score, behind = counted_points(workspace, chosen, account, name, day_of(as_of))
     if as_json:
-        print_json({**who, "counted": score})
+        print_json({**who, "counted": score, "rows": behind})
         return
-    show(counted_lines(who, score), ACCOUNT_WIDTH)
+    show(counted_lines(who, score, behind), ACCOUNT_WIDTH)
 
 
 def verify(
@@ -499,7 +500,7 @@ def replay(
 ) -> None:
     """Recompute a published run from the inputs kept with it.
 
-    Exit code 1 if a value differs.
+    Exit code 1 if a value differs, or if a table or page made of the run was rewritten.
 
     Example: tenure replay 3f9c0a
     """
@@ -513,5 +514,5 @@ def replay(
     else:
         for line in found.words():
             say(line)
-    if found.difference is not None:
+    if not found.is_equal:
         raise typer.Exit(1)

@@ -15,7 +15,7 @@ from zoneinfo import available_timezones
 from features.naming import LONGEST
 from features.sources import COMMON, CONTRACTS, Contract
 from models.declared import weights_problem
-from models.targets import CAUSES
+from models.targets import AMOUNT_KINDS, CAUSES
 from pipeline.config.ranges import out_of_range
 from pipeline.config.schema import (
     ColumnRule,
@@ -425,7 +425,7 @@ def _target_source_problems(project: Project, path: Location, target: Target) ->
         yield Problem(
             (*path, "change_share"), 'goes with kind = "contraction" or "expansion" only.'
         )
-    if target.causes is not None and target.kind not in ("contraction", "expansion"):
+    if target.causes is not None and target.kind not in AMOUNT_KINDS:
         yield Problem((*path, "causes"), 'goes with kind = "contraction" or "expansion" only.')
     if target.causes == ():
         yield Problem((*path, "causes"), f"is empty; choose of {', '.join(CAUSES)}.")

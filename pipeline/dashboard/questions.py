@@ -29,7 +29,7 @@ SORTS: Mapping[str, str] = {
 }
 """Names in addresses -> columns; nothing else is ever sorted by."""
 FILTERS: Mapping[str, str] = {
-    "band": "band",
+    "band": "standing",
     "owner": "owner",
     "segment": "segment",
     "month": "month",
@@ -164,7 +164,7 @@ class PageFile:
         """Accounts that gave notice or whose contract ended, the largest first."""
         found = self.ask(
             scope,
-            "select * from latest where {accounts} and band = 'leaving'"
+            "select * from latest where {accounts} and standing = 'leaving'"
             " order by value desc nulls last, ends_on nulls last, account_id limit :rows",
             {"rows": rows},
         )
@@ -198,8 +198,8 @@ class PageFile:
             scope,
             f"select {column} as what, sum(accounts) as accounts, sum(value) as value,"
             " sum(at_stake) as at_stake, sum(calls) as calls, sum(falls) as falls,"
-            " sum(case when band in ('at_risk', 'high') then accounts else 0 end) as alarms,"
-            " sum(case when band = 'leaving' then accounts else 0 end) as leaving"
+            " sum(case when standing in ('at_risk', 'high') then accounts else 0 end) as alarms,"
+            " sum(case when standing = 'leaving' then accounts else 0 end) as leaving"
             f" from totals where {{sums}} group by {column} order by {column}",
         )
 

@@ -16,14 +16,15 @@ create table about (name text primary key, value text not null);
 create table latest (
   sequence integer primary key, account_id text not null unique, place integer, name text not null,
   owner text not null, segment text not null, value real, currency text not null,
-  band text not null, band_order integer not null, health integer, state text not null,
+  band text not null, standing text not null, band_order integer not null, health integer,
+  state text not null,
   chance real, chance_words text not null, chance_note text not null, is_later integer not null,
   at_stake real, ends_on text, month text not null, timing text not null, meaning text not null,
   summary text not null, reasons text not null, usual integer, fell_by text
 );
 create table account_page (sequence integer primary key, view blob not null);
 create table totals (
-  owner text not null, segment text not null, band text not null, month text not null,
+  owner text not null, segment text not null, standing text not null, month text not null,
   accounts integer not null, value real, at_stake real, calls integer not null,
   falls integer not null
 );
@@ -39,7 +40,7 @@ create table documents (
 """
 INDEXES = """
 create index latest_owner on latest (owner, sequence);
-create index latest_band on latest (band, sequence);
+create index latest_standing on latest (standing, sequence);
 create index latest_segment on latest (segment, sequence);
 create index latest_month on latest (month, sequence);
 create index latest_place on latest (place) where place is not null;

@@ -17,6 +17,7 @@ from features.naming import facts_table
 from features.windows import day_number
 from models.changes import BEHAVIOUR, DATA
 from models.drivers import REST
+from models.health.standing import is_leaving, standing
 from pipeline.actions.worklist import NO_OWNER
 from pipeline.alerts.episodes import (
     ACKNOWLEDGED,
@@ -52,6 +53,7 @@ from pipeline.jobs.freshness import freshness
 from pipeline.jobs.past_runs import PastRun
 from pipeline.jobs.stage import load_staged
 from pipeline.ledger import markers, published_run, run_rows
+from pipeline.published import read_scores
 from pipeline.staging.staged import StagedSource
 from pipeline.workspace import Workspace, target_rule
 
@@ -314,10 +316,10 @@ def _watched(
 def _accounts(workspace: Workspace, run: PastRun) -> pd.DataFrame:
     """Who they are, how they score, and what may be lost."""
     mine = [("run_id", "=", run.run_id)]
-    scores = workspace.store.read(
-        "scores",
-        columns=["account_id", "health", "band", "band_reason", "probability"],
-        filters=[("target", "=", run.row["target"]), *mine],
+    scores = read_scores(
+        workspace.store,
+        [("target", "=", run.row["target"]), *mine],
+        ["account_id", "health", "probability"],
     )
     people = workspace.store.read("portfolio", filters=mine).drop(columns=["as_of", "run_id"])
     table = scores.merge(people, on="account_id", how="left").sort_values(
@@ -325,7 +327,7 @@ def _accounts(workspace: Workspace, run: PastRun) -> pd.DataFrame:
     )
     chance = table["probability"].astype(float)
     # Who has given notice has decided; a scorecard has no chances, so the worst scores come first.
-    chance = chance.mask(table["band"] == "leaving", 1.0)
+    chance = chance.mask(is_leaving(table), 1.0)
     chance = chance.fillna(1 - table["health"].astype(float) / 100)
     return table.assign(
         health=table["health"].astype("float64"),
@@ -433,7 +435,7 @@ def _silenced(
     those at risk already.
     """
     if trust.is_first:
-        return int((table.accounts["band"] == "at_risk").sum())
+        return int((standing(table.accounts) == "at_risk").sum())
     raised = np.zeros(len(table), dtype=bool)
     holds = np.zeros(len(table), dtype=bool)
     for rule, reading in zip(rules, readings, strict=True):

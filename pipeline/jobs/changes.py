@@ -27,6 +27,7 @@ from models.changes import (
     main_cause,
     split,
 )
+from models.health.standing import LEAVING, UNKNOWN, standing
 from pipeline.config.schema import Project, Target
 from pipeline.edge.scratch import scratch_folder
 from pipeline.engine.duckdb import connected
@@ -42,9 +43,10 @@ from pipeline.jobs.past_runs import (
     same_version_needed,
 )
 from pipeline.ledger import markers, published_run, run_before
+from pipeline.published import read_scores
 from pipeline.workspace import Workspace
 
-NEW, GONE, UNKNOWN, LEAVING = "new", "gone", "unknown", "leaving"
+NEW, GONE = "new", "gone"
 TABLE = "changes"
 # Accounts split at a time, so that memory stays bounded however many there are.
 CHUNK = 20_000
@@ -64,7 +66,7 @@ CHANGES = (
     ("value_before", pa.float64()),
     ("words", pa.string()),
 )
-_SCORED = ["account_id", "health", "health_exact", "band", "band_reason", "without"]
+_SCORED = ["account_id", "health", "health_exact", "band_reason", "without"]
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,8 @@ class ScoreChanges:
 
     `lines` are the rows of `changes`; `accounts` has one row per account of either run: account_id,
     name, owner, value_per_year, currency, health_before, health_after, change (displayed),
-    band_before, band_after (empty where the account is not in that run), moved_by (the cause that
+    band_before, band_after (`leaving` and `unknown` where lists show it so; empty where the account
+    is not in that run), moved_by (the cause that
     did most, empty where nothing moved; or new, gone, unknown, leaving), and one column of exact
     points per cause. `markers` say what else changed between the runs, `notes` what could not be
     told apart.
@@ -181,10 +184,11 @@ def _run_before(workspace: Workspace, after: PastRun) -> PastRun:
 
 def _side(workspace: Workspace, target: Target, run: PastRun) -> _Side:
     mine = [("run_id", "=", run.run_id)]
-    kept = set(workspace.store.columns("scores"))
-    scores = workspace.store.read(
-        "scores", columns=[name for name in _SCORED if name in kept], filters=mine
-    ).sort_values("account_id", ignore_index=True)
+    scores = read_scores(workspace.store, mine, _SCORED).sort_values(
+        "account_id", ignore_index=True
+    )
+    # Where it is shown: that an account has given notice moves it too, whatever it scores.
+    scores["band"] = standing(scores)
     if "without" in scores:
         # A model that does without a source made these scores; the run's own has none of them.
         other = scores.pop("without")

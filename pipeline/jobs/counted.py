@@ -12,11 +12,14 @@ from models.counted import CountedScore, counted_method, counted_score, ranks
 from models.declared import COUNTED_IN_WORDS
 from models.model import Member, Model
 from pipeline.config.schema import Target
+from pipeline.engine.duckdb import connected
 from pipeline.jobs.accounts import account_named
 from pipeline.jobs.bench import bench_settings
+from pipeline.jobs.dated_rows import DatedRows, dated_rows
 from pipeline.jobs.explain import published_rows
 from pipeline.jobs.prepare import load_training
 from pipeline.jobs.registry import load_version, registered_model
+from pipeline.jobs.stage import load_staged
 from pipeline.jobs.train import register_card
 from pipeline.ledger import published_run
 from pipeline.tracking import CHAMPION
@@ -68,8 +71,9 @@ def put_counted_to_use(workspace: Workspace, target: Target) -> tuple[str, str]:
 
 def counted_points(
     workspace: Workspace, target: Target, account: str, name: str, as_of: date | None = None
-) -> tuple[Mapping[str, Any], CountedScore]:
-    """Who an account is, and what its counted score is made of on the date of a run.
+) -> tuple[Mapping[str, Any], CountedScore, Mapping[str, tuple[DatedRows, ...]]]:
+    """Who an account is, what its counted score is made of on the date of a run, and the dated rows
+    behind each signal that counts.
 
     Parameters
     ----------
@@ -99,10 +103,24 @@ def counted_points(
             " any more. Run `tenure score` and ask again."
         )
     who = people.set_index("account_id").loc[found]
+    day = run["as_of"].date()
     score = counted_score(
-        name, method, features[columns].astype("float64"), rows.signals, workspace.project.currency
+        name,
+        method,
+        features[columns].astype("float64"),
+        rows.signals,
+        workspace.project.currency,
+        day,
     )
-    return {"account_id": found, "name": who["name"], "as_of": run["as_of"]}, score
+    wanted = {column for line in score.lines for column in line.signals}
+    with connected() as connection:
+        staged = load_staged(workspace, connection)
+        behind = {
+            signal.column: dated_rows(connection, staged, signal, found, day)
+            for signal in rows.signals
+            if signal.column in wanted
+        }
+    return {"account_id": found, "name": who["name"], "as_of": run["as_of"]}, score, behind
 
 
 def _made(workspace: Workspace, target: Target, name: str, rows: Any) -> Any:

@@ -12,12 +12,14 @@ from pathlib import Path
 import pandas as pd
 
 from features.errors import ChurnError
+from models.health.standing import standing
 from models.support_load import SupportLoad, support_load
 from pipeline.config.schema import Target
 from pipeline.jobs.advocates import find_advocates
 from pipeline.jobs.funnel import FunnelReport, onboarding_funnel
 from pipeline.jobs.pages import PATTERNS_PAGE, PULSE_PAGE
 from pipeline.jobs.prepare import feature_set
+from pipeline.published import read_scores
 from pipeline.workspace import Workspace
 
 LOAD_DAYS = (91, 28, 182, 364, 7)
@@ -99,7 +101,8 @@ def _load(workspace: Workspace, target: Target, run_id: str) -> tuple[SegmentLoa
         )
     wanted = [name for name in (f"tickets_{days}d", "tickets_open") if name in columns]
     rows = store.read(table, columns=["account_id", *wanted], filters=mine)
-    scores = store.read("scores", columns=["account_id", "band"], filters=mine)
+    scores = read_scores(store, mine, ["account_id"])
+    scores["band"] = standing(scores)
     people = store.read("portfolio", columns=["account_id", "segment"], filters=mine)
     rows = rows.merge(scores, on="account_id").merge(people, on="account_id", how="left")
     rows["segment"] = rows["segment"].fillna("no segment")

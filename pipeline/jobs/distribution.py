@@ -9,6 +9,7 @@ import pandas as pd
 
 from features.errors import GateRefused
 from models.shift import OTHER_UNIT, ScoreShift, moved_signals, score_shift
+from pipeline.published import read_scores
 from pipeline.storage import Store
 
 CHANCES = ("probability_at_decision", "probability")
@@ -29,9 +30,9 @@ def shift_since(
     if previous is None or previous["basis"] != run["basis"]:
         return None
     kept = store.columns("scores")
-    columns = ["account_id", "health_exact", "band"]
+    columns = ["account_id", "health_exact"]
     columns += [name for name in (*CHANCES, WITHOUT) if name in kept]
-    before = store.read("scores", filters=[("run_id", "=", previous["run_id"])], columns=columns)
+    before = read_scores(store, [("run_id", "=", previous["run_id"])], columns)
     before, scores = _by_the_same_model(before, scores)
     if previous["scale_version"] == run["scale_version"]:
         return score_shift(before, scores)

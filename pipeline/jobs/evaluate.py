@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from features.errors import ConfigError
 from models.band_rates import band_rates
 from models.bundle import Bundle, Scored, score
+from models.by_cause import announced, by_cause
 from models.calibration.prior import PriorCheck, check_prior
 from models.dataset import TrainingSet
 from models.evaluation import evaluate
@@ -27,6 +28,7 @@ from models.training import baselines_of
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import connected
 from pipeline.evaluations import Stability, Untreated, VersionEvaluation
+from pipeline.jobs.causes import row_causes
 from pipeline.jobs.contributions import RowContributions, contribution_pictures
 from pipeline.jobs.in_use import (
     InUse,
@@ -46,7 +48,7 @@ from pipeline.jobs.train import LearningTask, learning_task, plan_in_memory
 from pipeline.jobs.treated import treated_rows
 from pipeline.jobs.under_notice import beside_notice
 from pipeline.tracking import CHALLENGER, CHAMPION
-from pipeline.workspace import Workspace
+from pipeline.workspace import Workspace, target_rule
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +84,8 @@ def evaluate_target(workspace: Workspace, target: Target) -> VersionEvaluation:
         staged = load_staged(workspace, connection)
         segments = row_segments(connection, staged, test.keys)
         treated = treated_rows(connection, staged, test.keys)
+        causes = row_causes(workspace, connection, staged, target, rows.keys)
+    counted = target_rule(target).causes
     checks = _checks(bundle, test, segments)
     in_use = fed_its_own(workspace, target, target_in_use(task.models.load(CHAMPION), test), test)
     judged = judge(
@@ -90,7 +94,10 @@ def evaluate_target(workspace: Workspace, target: Target) -> VersionEvaluation:
         rows,
         in_use,
         more_gates=(fair(checks),),
-        suspects=suspects(test, task.plan.waivers),
+        suspects=(
+            *suspects(test, task.plan.waivers),
+            *(() if causes is None else announced(rows, causes, counted, task.plan.waivers)),
+        ),
     )
     evaluation = replace(
         judged.evaluation,
@@ -103,6 +110,16 @@ def evaluate_target(workspace: Workspace, target: Target) -> VersionEvaluation:
         without_sources=without_sources(bundle.model, test),
         fallbacks=check_fallbacks(bundle.model, bundle.fallbacks, judged.baselines, rows),
         leading_alone=leading_alone(bundle.model, rows, plan_in_memory(task.plan, rows)[0]),
+        causes=(
+            ()
+            if causes is None
+            else by_cause(
+                causes[rows.keys["is_test"]],
+                judged.scored.table["probability"].to_numpy(dtype=np.float64),
+                test.keys["account_id"],
+                counted,
+            )
+        ),
     )
     tested = backtest(bundle, judged.scored, test, labels)
     shown = decided(tested)

@@ -26,6 +26,7 @@ from models.drivers import (
 )
 from models.health import Promise, reads_decision, sub_scores
 from models.health.scale import GOOD_EVENT_BANDS, HEALTH_BANDS
+from models.health.standing import standing, standing_of
 from models.health.words import (
     edge_words,
     health_horizon_words,
@@ -44,6 +45,7 @@ from pipeline.jobs.past_runs import PastRun
 from pipeline.jobs.point_bound import BoundCheck, check_bound
 from pipeline.jobs.registry import load_version
 from pipeline.ledger import published_run, run_history
+from pipeline.published import read_scores
 from pipeline.tracking import CHALLENGER, CHAMPION
 from pipeline.workspace import Workspace
 
@@ -57,9 +59,9 @@ _POINTS = "points_displayed"
 _AS_OBJECTS = {name: object for name, kind in DRIVERS if pa.types.is_string(kind)}
 """Text of a few rows is handled several times faster so."""
 _FACTS = ("standing", "clock", "calendar")
-_HISTORY = ["account_id", "run_id", "as_of", "health", "band", "model_version"]
-_HISTORY_WORDS = ("account_id", "run_id", "band", "model_version")
-_NO_HISTORY = pd.DataFrame(columns=[*_HISTORY, "marker"])
+_HISTORY = ["account_id", "run_id", "as_of", "health", "model_version"]
+_HISTORY_WORDS = ("account_id", "run_id", "band", "state", "standing", "model_version")
+_NO_HISTORY = pd.DataFrame(columns=[*_HISTORY, "standing", "marker"])
 _NO_DRIVERS: pd.DataFrame = (
     pa.schema(list(DRIVERS)).empty_table().to_pandas().astype(dict.fromkeys(SPOKEN, "str"))
 )
@@ -75,7 +77,7 @@ class SinceLast:
 
     as_of: pd.Timestamp
     health: int | None
-    band: str
+    standing: str
     moves: tuple[tuple[int, str], ...]
 
 
@@ -102,13 +104,18 @@ class Explained:
     reseeded_health: int | None = None
     """What the same model from another seed shows; None where that is not kept."""
     history: pd.DataFrame | None = None
-    """as_of, health, band of the runs that readers see of each date, oldest first."""
+    """as_of, health, standing, marker of the runs that readers see of each date, oldest first."""
     open_actions: tuple[Mapping[str, Any], ...] = ()
     """Plays assigned and not done at the date: play, owner, assigned_at."""
     trajectory: AccountTrajectory | None = None
     """Own past and projection; None where `tenure trajectory` was not asked of the run."""
     since: "SinceLast | None" = None
     """What moved since the run before; None for the first run of the account."""
+
+    @property
+    def standing(self) -> str:
+        """Where lists show the account: its band, or `leaving` or `unknown`."""
+        return standing_of(self.score)
 
     @property
     def timing(self) -> str:
@@ -122,15 +129,15 @@ class Explained:
         """`low use, sponsor lost`; an account at risk without reasons is `not explained`, another
         has nothing to explain.
         """
-        has_none_to_give = self.score["band"] in GOOD_EVENT_BANDS or self.has_one_sentence
-        if has_none_to_give or not (self.reasons or self.score["band"] == "at_risk"):
+        has_none_to_give = self.standing in GOOD_EVENT_BANDS or self.has_one_sentence
+        if has_none_to_give or not (self.reasons or self.standing == "at_risk"):
             return ""
         return reasons_in_words([reason for reason, _ in self.reasons])
 
     @property
     def advice(self) -> tuple[str, ...]:
         """What to do about the first reasons, in their order; healthy accounts need no play."""
-        needs_one = self.score["band"] in HEALTH_BANDS[:2]
+        needs_one = self.standing in HEALTH_BANDS[:2]
         return (
             tuple(REASONS[reason].advice for reason, _ in self.reasons[:ADVISED])
             if needs_one
@@ -174,7 +181,10 @@ def published_rows(
         When nothing was published yet, or nothing of that date.
     """
     run = published_run(workspace.store, target.name, as_of)
-    return workspace.store.read(table, filters=[("run_id", "=", run["run_id"])])
+    mine = [("run_id", "=", run["run_id"])]
+    if table == "scores":
+        return read_scores(workspace.store, mine)
+    return workspace.store.read(table, filters=mine)
 
 
 def explain_account(
@@ -225,7 +235,7 @@ def explain_accounts(
     people = _row_of_each(
         workspace.store.read("portfolio", filters=[("run_id", "=", run_id), mine])
     )
-    scores = workspace.store.read("scores", filters=of_run)
+    scores = read_scores(workspace.store, of_run)
     score_of = _row_of_each(scores)
     read = _read(read_drivers(workspace.store, of_run))
     reasons_of = _reasons_of(read)
@@ -256,7 +266,7 @@ def explain_accounts(
             *_on_the_scale(workspace, target, score, ranges),
             reasons_of.get(account, ()),
             reseeded_health,
-            runs[["as_of", "health", "band", "marker"]],
+            runs[["as_of", "health", "standing", "marker"]],
             actions.get(account, ()),
             trajectories.get(account),
             _since_last(runs, told, before.get(account, _NO_DRIVERS)),
@@ -323,7 +333,7 @@ def _since_last(
         ]
         moves = sorted((each for each in moved if each[0]), key=lambda each: -abs(each[0]))[:MOVES]
     health = None if pd.isna(last["health"]) else int(last["health"])
-    return SinceLast(last["as_of"], health, str(last["band"]), tuple(moves))
+    return SinceLast(last["as_of"], health, str(last["standing"]), tuple(moves))
 
 
 def _columns(rows: pd.DataFrame, *names: str) -> Iterator[tuple[Any, ...]]:
@@ -402,15 +412,19 @@ def _history(
     workspace: Workspace, target: Target, accounts: Sequence[str], until: pd.Timestamp
 ) -> pd.DataFrame:
     """Scores of accounts in the runs that readers see of dates until one: account_id, run_id,
-    as_of, health, band, model_version, marker (what changed since).
+    as_of, health, standing, model_version, marker (what changed since).
     """
     runs = run_history(workspace.store, target.name)[["run_id", "marker"]]
-    rows = workspace.store.read(
-        "scores",
-        columns=_HISTORY,
-        filters=[("account_id", "in", list(accounts)), ("target", "=", target.name)],
+    rows = read_scores(
+        workspace.store,
+        [("account_id", "in", list(accounts)), ("target", "=", target.name)],
+        _HISTORY,
     )
-    seen = rows.merge(runs, on="run_id").sort_values("as_of", kind="stable")
+    seen = (
+        rows.assign(standing=standing(rows))
+        .merge(runs, on="run_id")
+        .sort_values("as_of", kind="stable")
+    )
     words = {name: object for name in (*_HISTORY_WORDS, "marker")}
     return seen[seen["as_of"] <= until].astype(words)
 
@@ -449,7 +463,7 @@ def _on_the_scale(
     """Scale sentence, unsure band and points to the neighbouring bands; empty where there is no
     score.
     """
-    if pd.isna(score["health"]) or score["band"] not in (*HEALTH_BANDS, *GOOD_EVENT_BANDS):
+    if pd.isna(score["health"]) or standing_of(score) not in (*HEALTH_BANDS, *GOOD_EVENT_BANDS):
         return "", "", ""
     health, edges = int(score["health"]), band_edges(workspace)
     if score["basis"] != "calibrated":

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from models.health.standing import is_member
 from models.target_words import TARGET_WORDS
 from models.trajectory import LOOK_BACK, MIN_FALL, SUDDEN, MovementRecord
 from pipeline.actions.account_rows import Fall, Fallen
@@ -82,7 +83,7 @@ def _since_run_before(workspace: Workspace, published: PublishedRun) -> Fallen |
         columns=["account_id", "health_exact"],
         filters=[("run_id", "=", before["run_id"])],
     )
-    is_ranked = ~published.scores["band"].isin(["leaving", "unknown"])
+    is_ranked = is_member(published.scores)
     both = published.scores.loc[is_ranked, ["account_id", "health_exact"]].merge(
         then, on="account_id", suffixes=("", "_before")
     )

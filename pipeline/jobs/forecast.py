@@ -22,15 +22,18 @@ from models.forecast import (
     shock_variances,
 )
 from models.hazards import STEP_DAYS, Hazards, Known, fit_hazards, period_edges
+from models.health.standing import is_leaving, is_member
 from models.methods.base import Floats, logit
 from models.methods.cohort import NO_SEGMENT
 from models.term_dates import ends_before, nth_end, share_of_year
+from pipeline.artefacts import note_tables
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection
 from pipeline.jobs.accounts import account_named
 from pipeline.jobs.event_history import MIN_CLASS, History, event_history, known_rows, terms_on
 from pipeline.jobs.stage import load_staged
 from pipeline.ledger import published_run
+from pipeline.published import read_scores
 from pipeline.workspace import Workspace
 
 LEAVING = frozenset({"churn", "voluntary", "involuntary", "inactivity"})
@@ -229,9 +232,7 @@ def forecast_target(
     staged = load_staged(workspace, connection)
     day = pd.Timestamp(run["as_of"])
     people = _people(workspace, target, run)
-    member = people[
-        people["probability"].notna() & ~people["band"].isin(["leaving", "unknown"])
-    ].reset_index(drop=True)
+    member = people[people["probability"].notna() & is_member(people)].reset_index(drop=True)
     if member.empty:
         raise GateRefused(
             f"run {run['run_id']} holds no account with a probability; look at `tenure score`."
@@ -341,17 +342,10 @@ def _run(workspace: Workspace, target: Target, as_of: date | None) -> dict[str, 
 
 def _people(workspace: Workspace, target: Target, run: Mapping[str, Any]) -> pd.DataFrame:
     """Scores of the run beside who the accounts are."""
-    scores = workspace.store.read(
-        "scores",
-        columns=[
-            "account_id",
-            "probability",
-            "probability_low",
-            "probability_high",
-            "band",
-            "band_reason",
-        ],
-        filters=[("target", "=", target.name), ("run_id", "=", run["run_id"])],
+    scores = read_scores(
+        workspace.store,
+        [("target", "=", target.name), ("run_id", "=", run["run_id"])],
+        ["account_id", "probability", "probability_low", "probability_high"],
     )
     about = workspace.store.read("portfolio", filters=[("run_id", "=", run["run_id"])]).drop(
         columns=["as_of", "run_id"]
@@ -555,14 +549,14 @@ def _calendar(
         probability_high=account_forecast.high[-1, rows, after],
         reason=None,
     )
-    leaving = people[(people["band"] == "leaving") & people["renewal_date"].notna()]
+    leaving = people[is_leaving(people) & people["renewal_date"].notna()]
     noticed = leaving[about].assign(
         renewal_date=leaving["renewal_date"],
         days_to_renewal=(leaving["renewal_date"] - day).dt.days,
         probability=np.nan,
         probability_low=np.nan,
         probability_high=np.nan,
-        reason=leaving["band_reason"],
+        reason=leaving["state"],
     )
     table = pd.concat([table, noticed]) if len(noticed) else table
     table = table[table["days_to_renewal"] < CURVE_DAYS]
@@ -587,7 +581,7 @@ def _monthly(
     if target.kind not in ("churn", "voluntary", "involuntary") or not due.sum():
         return _empty(MONTHLY)
     first = pd.Timestamp(year=day.year, month=day.month, day=1)
-    noticed = people[(people["band"] == "leaving") & people["renewal_date"].notna()]
+    noticed = people[is_leaving(people) & people["renewal_date"].notna()]
     currency = str(people["currency"].iloc[0])
     records = []
     for month in range(MONTHS_OF_RENEWALS):
@@ -630,9 +624,9 @@ def _recurring(
     has_end = np.isfinite(now.renewal_days)
     mine = paid.loc[member["account_id"]].to_numpy()
     comes_up = renewals.due_if_all_renew
-    of_notice = paid[(people["band"] == "leaving").to_numpy()].sum()
+    of_notice = paid[is_leaving(people).to_numpy()].sum()
     no_end = mine[~has_end].sum()
-    others = paid[~paid.index.isin(member["account_id"]) & (people["band"] != "leaving").to_numpy()]
+    others = paid[~paid.index.isin(member["account_id"]) & ~is_leaving(people).to_numpy()]
     # Accounts with a chance that are not in the forecast have no end to be about.
     has_chance = people.set_index("account_id")["probability"].notna().loc[others.index]
     return Recurring(
@@ -713,12 +707,13 @@ def _summary(
 
 
 def _publish(workspace: Workspace, run: Mapping[str, Any], forecast: Forecast) -> None:
-    for name, table, columns in (
+    tables = (
         ("horizons", forecast.horizons, HORIZONS),
         ("remaining_value", forecast.remaining, REMAINING),
         ("renewals", forecast.renewals, RENEWALS),
         ("renewal_forecast", forecast.monthly, MONTHLY),
-    ):
+    )
+    for name, table, columns in tables:
         schema = pa.schema(list(columns))
         rows = pa.Table.from_pandas(
             table.reindex(columns=schema.names), schema=schema, preserve_index=False
@@ -726,3 +721,4 @@ def _publish(workspace: Workspace, run: Mapping[str, Any], forecast: Forecast) -
         workspace.store.write(
             name, rows, replace=f"run_id = '{run['run_id']}'", partition_by=["run_id"]
         )
+    note_tables(workspace, run, [name for name, _, _ in tables])

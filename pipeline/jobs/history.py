@@ -9,9 +9,11 @@ from typing import Any
 
 import pandas as pd
 
+from models.health.standing import standing
 from models.trajectory import Measured, MovementRecord, ThreeWayMeasured
 from pipeline.config.schema import Target
 from pipeline.ledger import run_history
+from pipeline.published import read_scores
 from pipeline.workspace import Workspace
 
 TRAJECTORY, PAST_SCORES, CHECKS = "trajectory", "past_scores", "trajectory_checks"
@@ -120,19 +122,27 @@ class PublishedScore:
     as_of: pd.Timestamp
     health: float
     health_exact: float
-    band: str
+    band: str | None
+    """Of the health; None without one, and in old runs under notice."""
+    state: str
+    standing: str
+    """Where lists showed it: the band, or `leaving` or `unknown`."""
     marker: str
 
 
 def score_history(workspace: Workspace, target: Target, account_id: str) -> list[PublishedScore]:
     """The published scores of an account, oldest first."""
     runs = run_history(workspace.store, target.name)[["run_id", "marker"]]
-    rows = workspace.store.read(
-        "scores",
-        columns=["run_id", "as_of", "health", "health_exact", "band"],
-        filters=[("target", "=", target.name), ("account_id", "=", account_id)],
+    rows = read_scores(
+        workspace.store,
+        [("target", "=", target.name), ("account_id", "=", account_id)],
+        ["run_id", "as_of", "health", "health_exact"],
     )
-    merged = rows.merge(runs, on="run_id").sort_values("as_of", kind="stable")
+    merged = (
+        rows.assign(standing=standing(rows))
+        .merge(runs, on="run_id")
+        .sort_values("as_of", kind="stable")
+    )
     columns = [each.name for each in fields(PublishedScore)]
     return [PublishedScore(*row) for row in merged[columns].itertuples(index=False)]
 

@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from models.bundle import Bundle
+from models.health.standing import is_member
 from models.monitoring import drift, happened, promised, source_drift, verdict
 from models.monitoring.drift import LARGE_INDEX, LARGE_POINTS
 from pipeline.config.schema import Target
@@ -23,6 +24,7 @@ from pipeline.jobs.outcomes import OutcomesReport, outcomes_report
 from pipeline.jobs.past_runs import PastRun, past_bundle
 from pipeline.jobs.score import published_table
 from pipeline.ledger import published_run
+from pipeline.published import read_scores
 from pipeline.workspace import Workspace
 
 MONITOR = "monitor"
@@ -120,8 +122,8 @@ def _fact(
 def _of_promise(workspace: Workspace, run: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """What the run promises, over all accounts and by segment."""
     store, mine = workspace.store, [("run_id", "=", run["run_id"])]
-    scores = store.read("scores", columns=["account_id", "probability", "band"], filters=mine)
-    scores = scores[scores["probability"].notna() & ~scores["band"].isin(["leaving", "unknown"])]
+    scores = read_scores(store, mine, ["account_id", "probability"])
+    scores = scores[scores["probability"].notna() & is_member(scores)]
     if scores.empty:  # a scorecard promises nothing
         return
     people = store.read("portfolio", columns=["account_id", "segment"], filters=mine)

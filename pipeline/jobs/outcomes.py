@@ -23,6 +23,7 @@ import pandas as pd
 
 from features.errors import ChurnError, NotFound
 from models.health.scale import GOOD_EVENT_BANDS, HEALTH_BANDS
+from models.health.standing import MEMBER, UNKNOWN, is_leaving
 from models.health.words import is_decided_later
 from models.targets import WITHOUT_MOMENT
 from models.track_record import Record, calm_leavers, judged, record
@@ -36,6 +37,7 @@ from pipeline.jobs.past_runs import PastRun, past_project, past_target
 from pipeline.jobs.stage import load_staged
 from pipeline.jobs.treated import treated_rows
 from pipeline.ledger import KEPT_STATES, current_run, nothing_published, run_dates, run_rows
+from pipeline.published import read_scores
 from pipeline.staging.staged import StagedSource
 from pipeline.workspace import Workspace, target_rule
 
@@ -54,6 +56,7 @@ _COLUMNS = [
     "health_exact",
     "band",
     "band_reason",
+    "state",
 ]
 _NO_LABEL = {
     "ended_before": "over before the date, learnt later",
@@ -314,9 +317,7 @@ def _follow(
     # What a page of an earlier date must not tell yet is not over.
     is_open = rows["label_until"] > pd.Timestamp(until)
     rows["label"] = rows["label"].mask(is_open)
-    rows["label_reason"] = rows["label_reason"].mask(
-        is_open & ~rows["band"].eq("leaving"), "incomplete"
-    )
+    rows["label_reason"] = rows["label_reason"].mask(is_open & ~is_leaving(rows), "incomplete")
     rows = rows.assign(**_happened(target, rows))
     rows = rows.assign(apart=_apart(rows))
     rows = rows.assign(treated=_treated(connection, staged, rows))
@@ -333,7 +334,7 @@ def _published(workspace: Workspace, run: Mapping[str, Any]) -> pd.DataFrame:
         ("run_id", "=", run["run_id"]),
     ]
     # Tables of earlier releases have no `decides_on`.
-    rows = workspace.store.read("scores", filters=filters).reindex(columns=_COLUMNS)
+    rows = read_scores(workspace.store, filters).reindex(columns=_COLUMNS)
     later = [
         is_decided_later(*each)
         for each in rows[["as_of", "decides_on", "horizon_days"]].itertuples(index=False)
@@ -357,7 +358,8 @@ def _labels(
     Accounts that are no longer in the data have no line.
     """
     days = (published["as_of"] - pd.Timestamp(0)).dt.days.astype("int64")
-    state = published["band_reason"].where(published["band"] == "leaving", "member")
+    # Labels tell by it who could still leave; that a score is unknown is no state of the contract.
+    state = published["state"].where(is_leaving(published), MEMBER)
     published_rows = pd.DataFrame(
         {
             "account_id": published["account_id"].astype("str"),
@@ -398,7 +400,7 @@ def _happened(target: Target, rows: pd.DataFrame) -> dict[str, Any]:
         & (rows["left_at"] < over)
         & (target.kind in _SAID_BY_NOTICE)
     )
-    left = (rows["label"] == 1) | ((rows["band"] == "leaving") & went)
+    left = (rows["label"] == 1) | (is_leaving(rows) & went)
     at = rows["left_at"].where(left & (target.kind not in WITHOUT_MOMENT))
     return {"left": left, "left_at": at, "workable_until": over.where(at.isna() | (at > over), at)}
 
@@ -411,9 +413,8 @@ def _apart(rows: pd.DataFrame) -> "pd.Series[str]":
         .where(rows["label"].isna(), "")
         .fillna("outcome cannot be told")
     )
-    why = unlabelled.where(rows["band"] != "unknown", "published as unknown")
-    leaving = rows["band_reason"].map(_NOTICE).fillna("leaving already")
-    return why.where(rows["band"] != "leaving", leaving).astype("str")
+    why = unlabelled.where(rows["state"] != UNKNOWN, "published as unknown")
+    return why.where(~is_leaving(rows), rows["state"].map(_NOTICE)).astype("str")
 
 
 def _treated(

@@ -192,7 +192,8 @@ def _latest(number: int, row: AccountRow) -> tuple[Any, ...]:
         row.value,
         row.currency,
         row.band,
-        [*BANDS_IN_WORDS].index(row.band) if row.band in BANDS_IN_WORDS else len(BANDS_IN_WORDS),
+        row.standing,
+        [*BANDS_IN_WORDS].index(row.standing),
         row.health,
         row.state,
         row.chance,
@@ -216,12 +217,12 @@ def _searched(row: AccountRow) -> str:
 
 
 def _totals(rows: Iterable[AccountRow]) -> Iterator[tuple[Any, ...]]:
-    """Sums by owner, segment, band and month, from which every sum of a reader's accounts is made:
-    money null where none is known.
+    """Sums by owner, segment, standing and month, from which every sum of a reader's accounts is
+    made: money null where none is known.
     """
     sums: dict[tuple[str, str, str, str], list[Any]] = {}
     for row in rows:
-        key = (row.owner or NOBODYS, row.segment or NOBODYS, row.band, row.month or NOBODYS)
+        key = (row.owner or NOBODYS, row.segment or NOBODYS, row.standing, row.month or NOBODYS)
         mine = sums.setdefault(key, [0, None, None, 0, 0])
         mine[0] += 1
         mine[1] = mine[1] if row.value is None else (mine[1] or 0.0) + row.value

@@ -29,7 +29,7 @@ OF_A_RUN = (
     TABLES,
     ACCOUNTS_FOLDER,
 )
-_FURTHER = "accounts-*.html"
+FURTHER = "accounts-*.html"
 _BEFORE = ".before-"
 
 
@@ -44,7 +44,7 @@ def with_head(page: str, head: str) -> str:
 
 def further_page(number: int) -> str:
     """Name of the second and later pages of all accounts."""
-    return _FURTHER.replace("*", str(number))
+    return FURTHER.replace("*", str(number))
 
 
 def set_aside(folder: Path) -> None:
@@ -94,7 +94,15 @@ def draw(folder: Path, run_id: str, pages: Mapping[str, Callable[[Path], None]])
 
 def _standing(folder: Path) -> Iterator[Path]:
     yield from (folder / name for name in OF_A_RUN if (folder / name).exists())
-    yield from folder.glob(_FURTHER)
+    yield from folder.glob(FURTHER)
+
+
+def noted_pages(folder: Path) -> list[Path]:
+    """What is drawn once of a run, and stands as it was drawn until the next; briefs of single
+    accounts are drawn anew whenever somebody asks.
+    """
+    once = (folder / name for name in OF_A_RUN if name != ACCOUNTS_FOLDER)
+    return [*once, *sorted(folder.glob(FURTHER))]
 
 
 def _remove(path: Path) -> None:

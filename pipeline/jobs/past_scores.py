@@ -17,19 +17,20 @@ from numpy.typing import NDArray
 from features.sql import as_doubles
 from features.windows import day_number
 from models.bundle import Bundle
+from models.health.standing import MEMBER, is_leaving, is_member
 from models.methods.base import Floats
 from models.trajectory import AHEAD, Panel, carry
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection
 from pipeline.jobs.features import build_past_dates
 from pipeline.jobs.scoring_rows import ROWS_READ_AT_ONCE
+from pipeline.published import read_scores
 from pipeline.workspace import Workspace
 
 STEP_DAYS = 30
 MOST_DATES = 24
 ROWS_AT_ONCE = 300_000
 """Feature rows built at a time; a large company is built a date at a time."""
-MEMBER = "member"
 
 
 def past_dates(bundle: Bundle, day: date) -> tuple[date, ...]:
@@ -86,15 +87,14 @@ def _published(
 ) -> pd.DataFrame:
     """Accounts of the run itself: scores as readers see them."""
     store = workspace.store
-    scores = store.read(
-        "scores",
-        columns=["account_id", "health_exact", "probability", "band"],
-        filters=[("target", "=", target.name), ("run_id", "=", run_id)],
+    scores = read_scores(
+        store,
+        [("target", "=", target.name), ("run_id", "=", run_id)],
+        ["account_id", "health_exact", "probability"],
     )
     features = store.read(f"features_scored_{target.name}", filters=[("run_id", "=", run_id)])
-    is_member = ~scores["band"].isin(["leaving", "unknown"])
     known = (
-        scores[is_member]
+        scores[is_member(scores)]
         .merge(features, on="account_id")
         .sort_values("account_id", ignore_index=True)
     )
@@ -105,7 +105,7 @@ def _published(
     return published.assign(
         as_of_day=day_number(day),
         is_there=True,
-        is_member=scores["band"].to_numpy() != "leaving",
+        is_member=~is_leaving(scores).to_numpy(),
         label=np.nan,
     )
 

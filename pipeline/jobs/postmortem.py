@@ -145,7 +145,7 @@ def _post_mortem(
         SeenHealth(
             each.as_of.date(),
             None if pd.isna(each.health) else float(each.health),
-            each.band,
+            each.standing,
             each.marker,
         )
         for each in scores

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.errors import ConfigError, NotFound, StoreError
+from pipeline.artefacts import note_again
 from pipeline.dashboard.access import ACCESS, forget_in_audit
 from pipeline.dashboard.inbox import inbox_of
 from pipeline.dashboard.schema import ENDING, PAGES
@@ -113,6 +114,7 @@ def _remove(workspace: Workspace, ids: Sequence[str], words: Sequence[str]) -> F
             rows[left[0]] = _erase(store, left[0], kept_table(store, left[0]), ids, words)
             del left[0]
         note_removed_rows(store)
+        note_again(workspace, "accounts deleted on request or without consent")
         _note(store).unlink()
     except OSError as error:
         raise StoreError(

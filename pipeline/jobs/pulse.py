@@ -16,6 +16,7 @@ from features.state_rows import NOTE_COUNTS_DAYS, state_rows
 from features.windows import happened
 from models.bundle import Bundle, score
 from models.health import displayed
+from models.health.standing import standing
 from models.pulse import (
     CURRENT,
     EXPIRED,
@@ -90,7 +91,8 @@ def pulse_report(workspace: Workspace, target: Target, as_of: date | None = None
         tested = _tested(workspace, target, connection, staged, source, bundle.model_version)
     points, weighed = _weigh(workspace, target, run, bundle, source.name, scores)
     people = published_rows(workspace, target, "portfolio", as_of).drop(columns=["as_of", "run_id"])
-    table = people.merge(scores[["account_id", "health", "band", "probability"]], on="account_id")
+    shown = scores[["account_id", "health", "probability"]].assign(band=standing(scores))
+    table = people.merge(shown, on="account_id")
     table = table.merge(known.drop(columns="as_of"), on="account_id").merge(
         points, on="account_id", how="left"
     )
@@ -244,7 +246,6 @@ def _weigh(
         every = score(bundle, rows.iloc[part].astype("float64")).points
         points[part], sizes[part] = every[:, is_pulse].sum(axis=1), np.abs(every).sum(axis=1)
     health = scored["health_exact"].to_numpy(dtype=np.float64)
-    # Not the published band: an account under notice has a score and the band `leaving`.
     band, without = (
         bundle.scale.band(displayed(np.clip(each, 0.0, 100.0)))
         for each in (health, health - points)

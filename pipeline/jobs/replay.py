@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.artefacts import rewritten
 from pipeline.config.schema import Target
 from pipeline.edge.scratch import scratch_folder
 from pipeline.engine.duckdb import connected
@@ -81,6 +82,13 @@ class Replay:
     difference: ReplayDifference | None
     libraries: tuple[str, ...]
     """Libraries whose version is not the one the run was made with, in words."""
+    rewritten: tuple[str, ...] = ()
+    """What was made of the run since (trajectory, forecast, pages) and is not as it was made."""
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether everything that is published of the run is what was published."""
+        return self.difference is None and not self.rewritten
 
     def words(self) -> list[str]:
         """The result in lines."""
@@ -94,11 +102,15 @@ class Replay:
                 f"run {self.run_id} ({self.as_of}) is not what was published; first difference:"
                 f" {self.difference.words()}."
             )
-        return [first, *(f"  other version: {each}" for each in self.libraries)]
+        return [
+            first,
+            *(f"  {each}" for each in self.rewritten),
+            *(f"  other version: {each}" for each in self.libraries),
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for `--json`."""
-        return {**asdict(self), "equal": self.difference is None}
+        return {**asdict(self), "equal": self.is_equal}
 
 
 def replay_run(workspace: Workspace, target: Target, wanted: str) -> Replay:
@@ -126,7 +138,14 @@ def replay_run(workspace: Workspace, target: Target, wanted: str) -> Replay:
                 backfill=True,
             )
         values, difference = compare_runs(workspace.store, aside.store, then.name, run, derived.run)
-    return Replay(run.run_id, run.day.isoformat(), values, difference, _changed_libraries(run))
+    return Replay(
+        run.run_id,
+        run.day.isoformat(),
+        values,
+        difference,
+        _changed_libraries(run),
+        tuple(each.words() for each in rewritten(workspace, run.run_id)),
+    )
 
 
 def compare_runs(

@@ -15,6 +15,7 @@ import pandas as pd
 
 from models.declared import COUNTED_IN_WORDS
 from models.health import band_table, decided, promises, reads_decisions
+from models.health.standing import LEAVING
 from models.target_words import TARGET_WORDS
 from pipeline.actions.account_rows import (
     ALARM_BANDS,
@@ -26,6 +27,7 @@ from pipeline.actions.account_rows import (
     to_call,
 )
 from pipeline.actions.worklist import worklist, write_worklist_csv
+from pipeline.artefacts import note_files
 from pipeline.chain import shown_head
 from pipeline.config.schema import Target
 from pipeline.edge.file_names import file_name
@@ -51,6 +53,7 @@ from pipeline.jobs.pages import (
     WORKLIST,
     draw,
     further_page,
+    noted_pages,
     with_head,
 )
 from pipeline.jobs.patterns import PatternReport
@@ -162,9 +165,11 @@ def write_reports(
                 ALL_ACCOUNTS_CSV: partial(write_worklist_csv, tables[EVERYBODY]),
             },
         )
+    note_files(workspace, published.run, noted_pages(folder))
     write_index(workspace)
     if has_page_file(workspace, target) and folder.name == target.name:
-        write_page_file(workspace, target, inputs, first_page, card)
+        made = write_page_file(workspace, target, inputs, first_page, card)
+        note_files(workspace, published.run, [made])
     return [folder / PAGE, folder / WORKLIST, folder / CARD]
 
 
@@ -223,7 +228,7 @@ def accounts_with_briefs(
         row.account_id
         for row in _rows(target, published, fallen)
         if briefs == "all"
-        or row.band in (*ALARM_BANDS, "leaving")
+        or row.standing in (*ALARM_BANDS, LEAVING)
         or row.fall is not None
         or (row.place is not None and row.place <= length)
     ]
@@ -345,6 +350,7 @@ def write_changes_page(workspace: Workspace, target: Target, changes: ScoreChang
         folder / CHANGES_PAGE,
         changes_page(changes, project=workspace.project.name, now=workspace.now),
     )
+    note_files(workspace, changes.after.row, [folder / CHANGES_PAGE])
     write_index(workspace)
     return folder / CHANGES_PAGE
 

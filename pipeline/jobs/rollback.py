@@ -43,6 +43,7 @@ from pipeline.ledger import (
     run_history,
     run_rows,
 )
+from pipeline.published import read_scores
 from pipeline.tracking import CHAMPION
 from pipeline.workspace import Workspace
 
@@ -106,7 +107,7 @@ def published_again(workspace: Workspace, target: Target, run: PastRun) -> Publi
     """
     bundle = past_bundle(workspace, target, run)
     store, mine = workspace.store, [("run_id", "=", run.run_id)]
-    scores = store.read("scores", filters=mine)
+    scores = read_scores(store, mine)
     drivers = read_drivers(store, mine)
     states, covered = _freshness(workspace, run, scores)
     before = run_before(store, run.row)

@@ -14,6 +14,7 @@ from typing import Any
 from features.errors import ConfigError, GateRefused, TooFewEvents
 from models.declared import COUNTED_IN_WORDS
 from models.gates import CALIBRATED
+from models.health.standing import standing
 from models.health.words import anchor_words
 from models.target_words import TARGET_WORDS
 from pipeline.chain import HASH, SHOWN_DIGITS
@@ -394,6 +395,8 @@ def tell_beside(say: Say, evaluation: VersionEvaluation) -> None:
             f" ({notice.notice_rows} rows, of which {notice.notice_left} left in time); with them"
             f" AUC {notice.with_them.auc:.3f}, log loss {notice.with_them.log_loss:.4f}",
         )
+    for cause in evaluation.causes:
+        say("test", cause.words)
     leading = evaluation.leading_alone
     if leading is not None:
         alone = leading.compared
@@ -411,7 +414,7 @@ def tell_beside(say: Say, evaluation: VersionEvaluation) -> None:
 
 def tell_score(say: Say, published: PublishedRun) -> None:
     """The summary an operator reads."""
-    bands = published.scores["band"].value_counts()
+    bands = standing(published.scores).value_counts()
     before = published.previous_counts
     changes = [
         f"{str(band).replace('_', ' ')} {int(n):,}"

@@ -21,6 +21,7 @@ from models.bundle import Bundle, Scored, base_probability, score
 from models.drivers import OTHER_CUSTOMERS, OTHERS, account_reasons, driver_table
 from models.health import reads_decisions, scale_problems
 from models.health.proposal import FEWEST_IN_PORTFOLIO
+from models.health.standing import MEMBER, UNKNOWN, is_member, standing
 from models.methods import GradientBoosting
 from models.shift import ScoreShift
 from pipeline.actions.worklist import largest_reasons
@@ -113,7 +114,7 @@ class PublishedRun:
         """What speaks against the scale for the accounts of this run, in words; nothing of a
         scorecard, or of fewer accounts than show a portfolio.
         """
-        scored = self.scores[~self.scores["band"].isin(["leaving", "unknown"])]
+        scored = self.scores[is_member(self.scores)]
         if self.bundle.basis != "calibrated" or len(scored) < FEWEST_IN_PORTFOLIO:
             return ()
         at_decision = reads_decisions(scored)
@@ -418,16 +419,16 @@ class _Scoring:
         return pa.RecordBatchReader.from_batches(pa.schema(list(DRIVERS)), watched())
 
     def published_scores(self, snapshots: pd.DataFrame) -> pd.DataFrame:
-        """Scores of every account of the snapshots: with band and reason where there is none."""
+        """Scores of every account of the snapshots: a band where there is a health, and the state
+        with its reason.
+        """
         scores = snapshots.set_index("account_id").join(pd.concat(self.scores))
         scores["band_reason"] = pd.Series(dict(self.unknown), dtype="str").reindex(scores.index)
-        missing = scores["band"].isna() & scores["band_reason"].isna()
-        scores.loc[missing, "band_reason"] = "no data"
-        scores.loc[scores["band"].isna(), "band"] = "unknown"
-        leaving = scores["state"] != "member"
+        missing = scores["band"].isna()
+        scores.loc[missing & scores["band_reason"].isna(), "band_reason"] = "no data"
+        leaving = scores["state"] != MEMBER
         scores.loc[leaving, "band_reason"] = scores.loc[leaving, "state"]
-        scores.loc[leaving, "band"] = "leaving"
-        scores.loc[scores["band"] == "unknown", "state"] = "unknown"
+        scores.loc[missing & ~leaving, "state"] = UNKNOWN
         return scores.reset_index()
 
 
@@ -520,7 +521,7 @@ def _publish(
     if bundle.published.decision is not None:
         ends = people.set_index("account_id")["renewal_date"]
         scores["decides_on"] = scores["account_id"].map(ends)
-    counts = {str(k): int(v) for k, v in scores["band"].value_counts().items()}
+    counts = {str(k): int(v) for k, v in standing(scores).value_counts().items()}
     versions = {
         "run_id": run_id,
         "as_of": as_of,

@@ -14,6 +14,7 @@ import pyarrow as pa
 from features.errors import ArtifactMismatch, ConfigError
 from models.bundle import Bundle, Scored, score
 from models.drivers import OTHER_CUSTOMERS, OTHERS, driver_table
+from models.health.standing import MEMBER, UNKNOWN, standing
 from models.table import row_dates
 from models.table_input import TableRoles, codes_of, table_accounts, table_input
 from pipeline.actions.worklist import write_worklist_csv
@@ -97,7 +98,7 @@ def score_table(job: TableScoring) -> ScoredTable:
     features = as_read.features.reset_index(drop=True)
     run = _run(job, project, models, bundle, keys, features)
     scores, drivers = _scored(bundle, keys, features, run)
-    counts = {str(band): int(n) for band, n in scores["band"].value_counts().items()}
+    counts = {str(band): int(n) for band, n in standing(scores).value_counts().items()}
     run["counts"] = json.dumps(counts, sort_keys=True)
     settings = StoreSettings() if project is None else project.store
     store = store_of(job.folder, settings)
@@ -191,8 +192,7 @@ def _scored(
     scores = keys.join(scored.table if scored is not None else pd.DataFrame(index=keys.index[:0]))
     scores = scores.reindex(columns=[*keys, *(n for n, _ in SCORES if n not in keys)])
     scores["band_reason"] = scores["band_reason"].astype(object).mask(~known, "no data")
-    scores["band"] = scores["band"].astype(object).mask(~known, "unknown")
-    scores["state"] = known.map({True: "member", False: "unknown"})
+    scores["state"] = known.map({True: MEMBER, False: UNKNOWN})
     scores = scores.assign(
         **common,
         basis=bundle.basis,

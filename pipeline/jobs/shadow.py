@@ -31,6 +31,7 @@ from pipeline.jobs.registry import need_version
 from pipeline.jobs.score import published_table
 from pipeline.jobs.scoring_rows import scoring_rows
 from pipeline.ledger import published_run
+from pipeline.published import read_scores
 from pipeline.staging.casts import Physical
 from pipeline.staging.read import open_raw
 from pipeline.tracking import CHALLENGER
@@ -208,8 +209,8 @@ def beside_old_score(workspace: Workspace, target: Target, old: OldScore) -> Sid
 def _published(workspace: Workspace, target: Target, run: PastRun) -> pd.DataFrame:
     """Accounts of the run with a score, and who they are."""
     mine = [("run_id", "=", run.run_id)]
-    columns = ["account_id", "probability", "health", "health_exact", "band"]
-    scores = workspace.store.read("scores", columns=columns, filters=mine)
+    columns = ["account_id", "probability", "health", "health_exact"]
+    scores = read_scores(workspace.store, mine, columns)
     people = workspace.store.read("portfolio", filters=mine).drop(
         columns=["as_of", "run_id", "renewal_date"]
     )

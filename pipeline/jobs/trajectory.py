@@ -18,6 +18,7 @@ from features.facts import SourceFacts
 from features.snapshots import activity_filter
 from features.windows import day_number, is_latest
 from models.bundle import Bundle
+from models.health.standing import LEAVING, MEMBER, is_member
 from models.methods.base import Floats
 from models.trajectory import (
     AHEAD,
@@ -42,15 +43,17 @@ from models.trajectory import (
     three_ways,
     use_on,
 )
+from pipeline.artefacts import note_tables
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection
 from pipeline.engine.facts import source_facts
 from pipeline.jobs.history import CHECKS, PAST_SCORES, TRAJECTORY, TrajectorySummary
 from pipeline.jobs.past_runs import PastRun, past_bundle
-from pipeline.jobs.past_scores import MEMBER, STEP_DAYS, past_scores
+from pipeline.jobs.past_scores import STEP_DAYS, past_scores
 from pipeline.jobs.retention import Retention
 from pipeline.jobs.stage import load_staged
 from pipeline.ledger import published_run
+from pipeline.published import read_scores
 from pipeline.staging.staged import StagedSource
 from pipeline.workspace import Workspace, activity_source, population_rule, population_source
 
@@ -369,19 +372,21 @@ def _accounts(workspace: Workspace, run: PastRun, columns: pd.DataFrame) -> pd.D
     """Rows of the run's accounts; who leaves already, or of whom nothing is known, has no
     trajectory.
     """
-    scores = workspace.store.read(
-        "scores",
-        columns=["account_id", "health", "band"],
-        filters=[("target", "=", run.row["target"]), ("run_id", "=", run.run_id)],
+    scores = read_scores(
+        workspace.store,
+        [("target", "=", run.row["target"]), ("run_id", "=", run.run_id)],
+        ["account_id", "health", "band", "band_reason", "state"],
     )
     accounts = scores.merge(columns, on="account_id").sort_values("account_id", ignore_index=True)
     accounts = accounts.assign(as_of=pd.Timestamp(run.day))
-    gone = accounts["health"].isna() | accounts["band"].isin(["leaving", "unknown"])
+    gone = accounts["health"].isna() | ~is_member(accounts)
     keep = {
         "account_id",
         "as_of",
         "health",
         "band",
+        "band_reason",
+        "state",
         "movement",
         "past_dates",
         "use_last",
@@ -413,7 +418,7 @@ def _past_table(panel: Panel) -> pd.DataFrame:
             "as_of": days[place],
             "health_exact": panel.health[account, place],
             "probability": panel.probability[account, place],
-            "state": np.where(panel.is_member[account, place], MEMBER, "leaving"),
+            "state": np.where(panel.is_member[account, place], MEMBER, LEAVING),
         }
     )
 
@@ -482,4 +487,7 @@ def _publish(workspace: Workspace, run_id: str, target: Target, trajectory: Traj
         pa.Table.from_pylist([entry]),
         replace=f"run_id = '{run_id}'",
         partition_by=["run_id"],
+    )
+    note_tables(
+        workspace, {"run_id": run_id, "target": target.name}, (TRAJECTORY, PAST_SCORES, CHECKS)
     )

@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from pipeline.jobs.past_runs import PastRun, past_bundle
 from pipeline.ledger import current_run, published_run
+from pipeline.published import read_scores
 from pipeline.workspace import Workspace
 
 _PEOPLE = ["account_id", "name", "owner", "segment", "value_per_year", "currency"]
@@ -32,24 +32,18 @@ def wide_scores(workspace: Workspace) -> pd.DataFrame:
     people: list[pd.DataFrame] = []
     for target, run in sorted(runs, key=lambda each: each[1]["as_of"]):
         mine = [("run_id", "=", run["run_id"])]
-        scores = store.read("scores", filters=mine).set_index("account_id")
+        scores = read_scores(store, mine).set_index("account_id")
         people.append(store.read("portfolio", filters=mine)[_PEOPLE])
-        scale = past_bundle(workspace, target, PastRun(run)).scale
         part = pd.DataFrame(
             {
-                "state": _state(scores),
+                "state": scores["state"],
                 f"as_of_{target.name}": scores["as_of"],
                 f"p_{target.name}": scores["probability"],
                 f"p_{target.name}_low": scores["probability_low"],
                 f"p_{target.name}_high": scores["probability_high"],
                 f"health_{target.name}": scores["health"].astype("Int64"),
+                f"band_{target.name}": scores["band"].astype("str"),
             }
-        )
-        has_score = scores["health"].notna()
-        part[f"band_{target.name}"] = pd.Series(
-            scale.band(scores.loc[has_score, "health"].astype("int64")),
-            index=scores.index[has_score],
-            dtype="str",
         )
         parts.append(part)
     # The newest run knows best who an account is, and where it stands.
@@ -57,10 +51,3 @@ def wide_scores(workspace: Workspace) -> pd.DataFrame:
     state = pd.concat([part.pop("state") for part in parts])
     who["state"] = state[~state.index.duplicated(keep="last")]
     return pd.concat([who, *parts], axis=1).sort_index().reset_index()
-
-
-def _state(scores: pd.DataFrame) -> "pd.Series[str]":
-    """State of each account; runs of version 0.2 and before told it by band and reason alone."""
-    told = scores["band"].where(scores["band"] != "leaving", scores["band_reason"])
-    told = told.where(scores["band"].isin(["leaving", "unknown"]), "member")
-    return scores["state"].fillna(told) if "state" in scores else told

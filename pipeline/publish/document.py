@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from pipeline.jobs.driver_rows import DRIVERS
 from pipeline.jobs.score import SCORES
 from pipeline.ledger import RUNS
+from pipeline.published import read_scores
 from pipeline.storage import Store
 
 DOCUMENT_VERSION = 1
@@ -92,7 +93,7 @@ def write_document(store: Store, run: Mapping[str, Any], path: Path) -> None:
 def _accounts(store: Store, run_id: str) -> Iterator[dict[str, Any]]:
     """Accounts of a run by id, some held at a time."""
     mine = [("run_id", "=", run_id)]
-    scores = store.read("scores", filters=mine).sort_values("account_id", kind="stable")
+    scores = read_scores(store, mine).sort_values("account_id", kind="stable")
     people = store.read("portfolio", filters=mine).set_index("account_id")
     scores = scores.set_index("account_id").join(people[[name for name, _ in FACTS]])
     drivers = store.delta("drivers").to_pyarrow_dataset()

@@ -91,7 +91,7 @@ def filters_of(rows: Sequence[AccountRow]) -> tuple[list[Filter], list[FilteredR
     reasons = _numbered(reason for row in rows for reason in row.summary)
     values = [
         {
-            "band": row.band,
+            "band": row.standing,
             "owner": str(owners[row.owner]),
             "segment": str(segments.get(row.segment, 0)),
             "month": row.month or "0",
@@ -102,7 +102,7 @@ def filters_of(rows: Sequence[AccountRow]) -> tuple[list[Filter], list[FilteredR
         for row in rows
     ]
     words = {
-        "band": {band: BANDS_IN_WORDS.get(band, band) for band in {row.band for row in rows}},
+        "band": {band: BANDS_IN_WORDS.get(band, band) for band in {row.standing for row in rows}},
         "owner": {str(number): owner or NO_OWNER for owner, number in owners.items()},
         "segment": {"0": "no segment"} | {str(n): segment for segment, n in segments.items()},
         "month": {"0": "no end known"} | {row.month: _month(row) for row in rows if row.month},

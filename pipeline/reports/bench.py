@@ -126,7 +126,7 @@ def _weights_table(details: SegmentWeightsDetails) -> Table:
     table = Table(
         "segment",
         "accounts",
-        "leavers",
+        "with the event",
         "own share",
         "weights that differ most (global)",
         box=None,
@@ -157,7 +157,7 @@ def _cohort_table(details: CohortDetails) -> Table:
     table = Table(
         "segment",
         "accounts",
-        "leavers",
+        "with the event",
         "level",
         "own share",
         "slope",

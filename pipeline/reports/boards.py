@@ -16,6 +16,7 @@ from features.metrics import METRICS
 from models.changes import CAUSES_IN_WORDS
 from models.figures import side_by_side
 from models.health.scale import BANDS_IN_WORDS
+from models.health.standing import standing
 from models.peers import Peer
 from models.target_words import TARGET_WORDS, TargetWords
 from pipeline.dashboard.questions import address
@@ -595,7 +596,8 @@ def _figure(row: Any) -> str:
 def _compared(inputs: BoardInputs, words: TargetWords) -> list[SectionInputs]:
     page = inputs.portfolio
     counts = (
-        page.scores[["account_id", "band"]]
+        page.scores[["account_id"]]
+        .assign(band=standing(page.scores))
         .merge(page.portfolio[["account_id", "segment"]], on="account_id", how="left")
         .assign(segment=lambda rows: rows["segment"].fillna("no segment"))
         .pivot_table(index="segment", columns="band", values="account_id", aggfunc="count")

@@ -9,7 +9,8 @@ import pandas as pd
 
 from models.changes import CAUSES, CAUSES_IN_WORDS
 from models.health.scale import BANDS_IN_WORDS
-from pipeline.jobs.changes import GONE, LEAVING, NEW, UNKNOWN, ScoreChanges
+from models.health.standing import LEAVING, UNKNOWN
+from pipeline.jobs.changes import GONE, NEW, ScoreChanges
 from pipeline.jobs.history import PublishedScore
 from pipeline.reports.render import render, style
 
@@ -155,7 +156,7 @@ def account_text(
     lines.append("history:")
     for each in history:
         marker = f"   <- new {each.marker}" if each.marker else ""
-        lines.append(f"  {each.as_of:%Y-%m-%d}  {_score(each.health, each.band)}{marker}")
+        lines.append(f"  {each.as_of:%Y-%m-%d}  {_score(each.health, each.standing)}{marker}")
     return lines
 
 

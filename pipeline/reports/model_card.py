@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from features.definition import Signal
 from models.band_rates import BandRate
+from models.by_cause import CauseQuality
 from models.fairness import SegmentCheck
 from models.gates import FEW_TEST_EVENTS
 from models.metrics import Estimate, MetricValues
@@ -43,7 +44,7 @@ _AMONG_LEAVABLE = ("log_loss", "auc", "lift_top_decile", "calibration_slope")
 _NOT_TESTED = dict.fromkeys(
     (
         *("test", "metrics", "leavable", "leavable_metrics", "comparisons", "borrowed", "ages"),
-        *("absences", "segments", "other_rows", "level", "gates"),
+        *("absences", "segments", "causes", "other_rows", "level", "gates"),
     ),
     (),
 )
@@ -158,6 +159,7 @@ def _tested(evaluation: VersionEvaluation, *, is_of_refused: bool) -> dict[str, 
         "ages": [_cost_row(f"{each.age_days} days old", each.compared) for each in evaluation.age],
         "absences": absence_rows(evaluation),
         "segments": segment_rows(evaluation.segments),
+        "causes": cause_rows(evaluation.causes),
         "other_rows": other_rows(evaluation),
         "level": "" if evaluation.prior is None else evaluation.prior.words,
         "gates": evaluation.gates,
@@ -281,6 +283,24 @@ def _share(rate: BandRate | None) -> str:
     if rate is None:
         return ""
     return f"{rate.rate:.1%} ({rate.rate_low:.1%} to {rate.rate_high:.1%})"
+
+
+def cause_rows(causes: Sequence[CauseQuality]) -> list[dict[str, str]]:
+    """Causes of a changed amount, each with how well it is ranked above no change."""
+    return [
+        {
+            "name": each.cause + ("" if each.counts else " (does not count)"),
+            "rows": f"{each.n:,}",
+            "accounts": f"{each.accounts:,}",
+            "chance": f"{each.mean_probability:.1%}",
+            "auc": (
+                "too few"
+                if each.auc is None
+                else f"{each.auc:.3f} ({each.auc_low:.3f} to {each.auc_high:.3f})"
+            ),
+        }
+        for each in causes
+    ]
 
 
 def segment_rows(checks: Sequence[SegmentCheck]) -> list[dict[str, str]]:

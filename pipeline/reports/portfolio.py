@@ -14,6 +14,7 @@ from features.errors import ContractError
 from models.evaluation import TestFigures
 from models.figures import side_by_side
 from models.health import Promise, reads_decisions
+from models.health.standing import LEAVING, UNKNOWN, is_member, standing
 from models.health.words import (
     base_words,
     health_horizon_words,
@@ -277,15 +278,18 @@ def band_tiles(
     """
     order = ("high", "medium", "low") if is_good_event(scores) else ("at_risk", "stable", "healthy")
     values = portfolio[["account_id", "value_per_year"]]
+    shown = standing(scores)
     sums = (
-        scores.merge(values, on="account_id", how="left")
+        scores[["account_id"]]
+        .assign(band=shown)
+        .merge(values, on="account_id", how="left")
         .groupby("band")["value_per_year"]
         .sum(min_count=1)
     )
-    counts = scores["band"].value_counts()
+    counts = shown.value_counts()
     before = previous_counts or {}
     tiles = []
-    for band in (*order, "leaving", "unknown"):
+    for band in (*order, LEAVING, UNKNOWN):
         accounts = int(counts.get(band, 0))
         if band in order or accounts or before.get(band):
             amount = sums.get(band, float("nan"))
@@ -324,7 +328,7 @@ def owner_lists(rows: Sequence[AccountRow], listed: int) -> list[OwnerList]:
             at_risk=len(of_band(mine, *ALARM_BANDS)),
             to_call=len(to_call(mine)),
             listed=sum((row.place or listed + 1) <= listed for row in mine),
-            leaving=len(of_band(mine, "leaving")),
+            leaving=len(of_band(mine, LEAVING)),
             value=total(row.value for row in mine),
             at_stake=total(row.at_stake for row in mine),
         )
@@ -343,7 +347,8 @@ def owner_numbers(rows: Sequence[AccountRow]) -> dict[str, int]:
 
 def left_out(scores: pd.DataFrame) -> list[LeftOut]:
     """Accounts without a place in the lists, by band and reason."""
-    outside = scores[scores["band"].isin(["leaving", "unknown"])]
+    shown = scores.assign(band=standing(scores))
+    outside = shown[~is_member(scores)]
     counted = (
         outside.assign(band_reason=outside["band_reason"].fillna(""))
         .groupby(["band", "band_reason"], sort=True)

@@ -2,13 +2,15 @@
 pipeline's fixtures and tests.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from models.health.scale import HEALTH_BANDS
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import connected
 from pipeline.jobs.score import PublishedRun, score_target
@@ -90,3 +92,18 @@ class Answer:
 
 
 Command = Callable[..., Answer]
+
+
+def assert_bands_follow_health(
+    scores: pd.DataFrame, edges: tuple[int, int], names: Sequence[str] = HEALTH_BANDS
+) -> None:
+    """Every published row: the band is that of the displayed health, whatever the state; an account
+    without a health has none and says why.
+    """
+    scored = scores[scores["health"].notna()]
+    place = np.searchsorted(np.asarray(edges), scored["health"].to_numpy(int), side="left")
+    assert scored["band"].tolist() == [names[each] for each in place]
+    others = scores[scores["health"].isna()]
+    assert others["band"].isna().all() and others["band_reason"].notna().all()
+    assert not (others["state"] == "member").any() and not (scored["state"] == "unknown").any()
+    assert set(scores["state"]) <= {"member", "notice", "lapsed", "unknown"}

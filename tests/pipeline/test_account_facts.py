@@ -290,7 +290,7 @@ def test_the_page_shows_facts_and_sources(company_copy: Company, tenure: Command
 
 def test_an_account_under_notice_is_given_no_chance(company_copy: Company, tenure: Command) -> None:
     scores = company_copy.published("scores").dropna(subset=["health"])
-    leaving = scores.loc[scores["band"] == "leaving", "account_id"].iloc[0]
+    leaving = scores.loc[scores["state"].isin(["notice", "lapsed"]), "account_id"].iloc[0]
     text = open(
         tenure("explain", leaving, "--page", "--project", company_copy.folder).out.strip()
     ).read()

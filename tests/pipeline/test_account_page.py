@@ -108,7 +108,7 @@ def explained(**changed):
         {
             "as_of": [pd.Timestamp("2025-05-04"), pd.Timestamp("2025-06-01")],
             "health": [40, 22],
-            "band": ["at_risk", "at_risk"],
+            "standing": ["at_risk", "at_risk"],
             "marker": ["", "model"],
         }
     )

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from small_company import NOW, Command, Company
+from small_company import NOW, Command, Company, assert_bands_follow_health
 
 from features.errors import GateRefused, StoreError
 from features.windows import day_number
@@ -60,7 +60,11 @@ def test_published_scores_are_whole(company: Company) -> None:
     assert len(scores) > 100 and scores["account_id"].is_unique
     assert set(scores["account_id"]) == set(people["account_id"])
     assert set(scores["basis"]) == {"calibrated"}
-    assert {"at_risk", "stable", "healthy"} >= set(scores["band"]) - {"leaving", "unknown"}
+    assert {"at_risk", "stable", "healthy"} == set(scores["band"].dropna())
+    scale = company.workspace()[0].project.scale
+    assert_bands_follow_health(scores, (scale.at_risk_until, scale.stable_until))
+    noticed = scores[scores["state"] == "notice"]
+    assert len(noticed) and noticed["health"].notna().any()
     scored = scores.dropna(subset=["probability"])
     assert (scored["probability_low"] <= scored["probability"]).all() and (
         scored["probability"] <= scored["probability_high"]
@@ -342,7 +346,7 @@ def test_stale_feed_without_a_fallback_marks_its_accounts_unknown(
     )
     assert accepted.code == 0, accepted.err
     scores = company_copy.published("scores")
-    unknown = scores[scores["band"] == "unknown"]
+    unknown = scores[scores["state"] == "unknown"]
     assert len(unknown) > 50
     assert "stale: usage_events" in set(unknown["band_reason"])
     assert all(each.startswith("stale: ") for each in unknown["band_reason"])

@@ -2,7 +2,12 @@
 
 import json
 
+import pandas as pd
 from small_company import Command, Company
+
+
+def _in(company: Company) -> tuple[str, object]:
+    return "--project", company.folder
 
 
 def _declare(company: Company, text: str) -> None:
@@ -65,6 +70,71 @@ def test_points_of_other_counted_scores_need_no_publication(
         assert answer.code == 0 and said in answer.out, answer
     wrong = tenure("points", "nobody", "--project", company.folder)
     assert wrong.code == 2 and "nobody" in wrong.err
+
+
+ACTIONS = """
+[[actions]]
+name = "counted"
+signal = "{signal}"
+points = 4
+each = true
+up_to = 3
+
+[[actions]]
+name = "used lately"
+signal = "days_since_use"
+points = 10
+within_days = 1
+missed = -15
+"""
+# Signal -> source, column that dates its rows, kinds, days; the first that the company has.
+COUNTS: dict[str, tuple[str, str, tuple[str, ...], int]] = {
+    "meetings_91d": ("touchpoints", "event_time", ("meeting", "business_review"), 91),
+    "meetings_28d": ("touchpoints", "event_time", ("meeting", "business_review"), 28),
+    "tickets_91d": ("support_tickets", "opened_at", (), 91),
+    "tickets_28d": ("support_tickets", "opened_at", (), 28),
+    "events_28d": ("usage_events", "event_time", (), 28),
+}
+
+
+def test_points_of_actions_lead_to_the_dated_rows_behind_them(
+    company_copy: Company, tenure: Command
+) -> None:
+    run = company_copy.published("features_scored_churn_90d").set_index("account_id")
+    signal = next(each for each in COUNTS if each in run)
+    source, event, kinds, window = COUNTS[signal]
+    _declare(company_copy, ACTIONS.format(signal=signal))
+    day = pd.Timestamp("2025-06-01")
+    facts = company_copy.table(source).drop_duplicates()
+    facts = facts[(facts[event] < day) & (facts[event] >= day - pd.Timedelta(days=window))]
+    if kinds:
+        facts = facts[facts["kind"].isin(kinds)]
+    if "known_at" in facts:
+        facts = facts[facts["known_at"] < day]
+    asked = run[signal].nlargest(3).index
+    assert run.loc[asked, signal].min() > 0
+    for account in asked:
+        answer = tenure("points", account, "--method", "actions", "--json", *_in(company_copy))
+        told = json.loads(answer.out)
+        (behind,) = told["rows"][signal]
+        mine = facts[facts["account_id"] == account].sort_values(event, ascending=False)
+        assert behind["total"] == len(mine) == run.loc[account, signal]
+        assert [row["day"] for row in behind["rows"]] == [
+            f"{each:%Y-%m-%d}" for each in mine[event][:5]
+        ]
+        line = next(each for each in told["counted"]["lines"] if each["name"] == "counted")
+        assert line["points"] == 4 * min(3, len(mine)) and line["signals"] == [signal]
+    # The deduction begins on the day after the deadline, and the last use is a row of its date.
+    late = run["days_since_use"].dropna()
+    account, days = str(late.idxmax()), int(late.max())
+    assert days > 1
+    answer = tenure("points", account, "--method", "actions", "--json", *_in(company_copy))
+    told, since = json.loads(answer.out), day - pd.Timedelta(days=days - 2)
+    line = next(each for each in told["counted"]["lines"] if each["name"] == "used lately")
+    assert line["points"] == -15
+    assert line["deadline"].endswith(f"so -15 since {since.day} {since:%b %Y}")
+    (behind,) = told["rows"]["days_since_use"]
+    assert [row["day"] for row in behind["rows"]] == [f"{day - pd.Timedelta(days=days):%Y-%m-%d}"]
 
 
 def test_rules_that_rank_the_wrong_way_round_are_refused(

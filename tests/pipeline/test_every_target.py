@@ -2,7 +2,10 @@
 
 import json
 
-from small_company import Command, Company
+from small_company import Command, Company, assert_bands_follow_health
+
+from models.health.scale import GOOD_EVENT_BANDS, HEALTH_BANDS
+from pipeline.jobs.explain_scale import band_edges
 
 
 def test_one_run_scores_every_target_and_judges_each_out_of_time(
@@ -12,7 +15,11 @@ def test_one_run_scores_every_target_and_judges_each_out_of_time(
     file = company_copy.folder / "tenure.toml"
     own, every = '["seats", "plan", "product"]', '["seats", "plan", "product", "discount", "price"]'
     assert own in file.read_text()
-    file.write_text(file.read_text().replace(own, every))
+    # A price rise counts then, so what announces it must not be read.
+    off = 'off = ["engagement", '
+    text = file.read_text().replace(own, every)
+    assert off in text
+    file.write_text(text.replace(off, f'{off}"touchpoints", '))
     done = tenure("run", "--every-target", "--project", company_copy.folder, "--json")
     assert done.code == 0, done.err
     told = json.loads(done.out)
@@ -25,8 +32,18 @@ def test_one_run_scores_every_target_and_judges_each_out_of_time(
     workspace, _ = company_copy.workspace()
     scores = workspace.store.read("scores")
     published = scores[scores["run_id"].isin(runs)]
+    for name, bands in (("churn_90d", HEALTH_BANDS), ("expansion_90d", GOOD_EVENT_BANDS)):
+        mine = published[published["target"] == name]
+        assert set(mine["band"].dropna()) <= {*bands} and mine["band"].notna().sum() > 100
+        assert_bands_follow_health(mine, band_edges(workspace), bands)
     asked = published.groupby("account_id")["target"].nunique()
     assert (asked == 2).mean() > 0.9
+    # Growth is judged cause by cause, each against rows in which nothing changed.
+    causes = {each["cause"]: each for each in told["expansion_90d"]["evaluation"]["causes"]}
+    assert {"seats", "price"} <= set(causes) and told["churn_90d"]["evaluation"]["causes"] == []
+    assert all(each["counts"] and each["accounts"] > 0 for each in causes.values())
+    card = (company_copy.folder / "reports" / "expansion_90d" / "model_card.html").read_text()
+    assert "AUC against no change" in card and "<td>Seats</td>" in card
     # High health alone is not enough: those most likely to buy more are not simply those least
     # likely to leave.
     table = published.pivot(index="account_id", columns="target", values="probability").dropna()
@@ -42,3 +59,13 @@ def test_one_run_scores_every_target_and_judges_each_out_of_time(
 def test_every_target_and_one_target_exclude_each_other(company: Company, tenure: Command) -> None:
     refused = tenure("run", "--every-target", "--target", "churn_90d", "--project", company.folder)
     assert refused.code == 2 and "exclude each other" in refused.err
+
+
+def test_a_target_about_growth_is_spoken_of_in_words_of_growth(
+    company: Company, tenure: Command
+) -> None:
+    checked = tenure("check", "--target", "expansion_90d", "--project", company.folder)
+    assert "accounts that grew, per date" in checked.out and " grew (AUC +- " in checked.out
+    assert "leaver" not in checked.out and "cannot leave" not in checked.out
+    churn = tenure("check", "--project", company.folder)
+    assert "accounts that left, per date" in churn.out

@@ -142,7 +142,7 @@ def test_every_curve_rises_and_passes_through_the_published_score(
     ].set_index("account_id")
     for end in ("probability_low", "probability_high"):
         assert (at_primary[end] == published[end]).all()
-    assert not set(scores.index[scores["band"].isin(["leaving", "unknown"])]) & set(curves.index)
+    assert not set(scores.index[scores["state"] != "member"]) & set(curves.index)
 
 
 def test_intervals_hold_their_probability_and_rise(made: Forecast) -> None:
@@ -249,7 +249,7 @@ def test_the_calendar_is_sorted_and_shows_notices_without_a_chance(
     assert (calendar["renewal_date"] >= JUNE).all()
     scores = firm.published("scores").set_index("account_id")
     under_notice = calendar[calendar["probability"].isna()]
-    assert set(scores.loc[under_notice["account_id"], "band"]) <= {"leaving"}
+    assert set(scores.loc[under_notice["account_id"], "state"]) <= {"notice", "lapsed"}
     curves = total(made)
     # Renewal within the first 30 days: the chance of not renewing is that of day 30.
     soon = calendar[(calendar["days_to_renewal"] < 30) & calendar["probability"].notna()]

@@ -22,7 +22,7 @@ def test_a_run_promises_leavers_log_loss_and_ranking(
     assert answer.code == 0, answer.err
     figures = json.loads(answer.out)["figures"]
     scores = company_copy.published("scores")
-    mine = scores["probability"][~scores["band"].isin(["leaving", "unknown"])]
+    mine = scores["probability"][scores["state"] == "member"]
     (leavers,) = [f for f in figures if (f["what"], f["segment"]) == ("expected_leavers", "")]
     assert abs(leavers["value"] - mine.sum()) < 1e-9
     assert leavers["low"] < leavers["value"] < leavers["high"] and leavers["verdict"] == "waiting"

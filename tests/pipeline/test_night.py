@@ -18,6 +18,7 @@ from small_company import Command, Company
 from test_company_runs import LATER
 
 from features.errors import GateRefused
+from models.health.standing import standing
 from pipeline import flow
 from pipeline.flow import WholeNight, run_night
 from pipeline.jobs import night
@@ -251,7 +252,7 @@ def test_a_switch_and_prometheus_are_told(
     )
     as_of = int(pd.Timestamp("2025-06-01", tz="UTC").timestamp())
     assert f'tenure_run_as_of_timestamp_seconds{{target="churn_90d"}} {as_of}\n' in text
-    scores = company_copy.published("scores")["band"].value_counts()
+    scores = standing(company_copy.published("scores")).value_counts()
     for band, count in scores.items():
         assert f'tenure_accounts{{target="churn_90d",band="{band}"}} {count}\n' in text
     events = company_copy.table("usage_events")

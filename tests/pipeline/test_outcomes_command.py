@@ -125,7 +125,7 @@ def _left_at(company: Company, day: date) -> "pd.Series[pd.Timestamp]":
 def _by_hand(company: Company, run_id: str, day: date) -> pd.DataFrame:
     """Judged scores of a run with whether the account left within 90 days."""
     scores = _scores(company, run_id)
-    scores = scores[~scores["band"].isin(["leaving", "unknown"])]
+    scores = scores[scores["state"] == "member"]
     ends = scores["account_id"].map(_left_at(company, day))
     assert ends.notna().all()
     return scores.assign(
@@ -165,7 +165,7 @@ def test_accounts_under_notice_are_counted_apart(followed: Company, report: Outc
     found = _run(report, EARLY)
     scores = _scores(followed, found.run["run_id"])
     told = {each.reason: each.accounts for each in found.record.apart}
-    leaving = scores[scores["band"] == "leaving"]["band_reason"].value_counts()
+    leaving = scores[scores["state"].isin(["notice", "lapsed"])]["band_reason"].value_counts()
     assert told.get("under notice already", 0) == leaving.get("notice", 0) > 0
     assert sum(told.values()) + found.record.total.scores == len(scores)
 

@@ -7,6 +7,7 @@ from urllib.parse import unquote
 import pandas as pd
 from small_company import Company
 
+from models.health.standing import standing
 from pipeline.jobs.past_runs import PastRun
 from pipeline.jobs.report import INDEX, first_to_call, write_reports
 from pipeline.jobs.rollback import published_again
@@ -30,7 +31,7 @@ def test_every_link_leads_somewhere(company_copy: Company) -> None:
     assert {page.name: _broken(page) for page in (*pages, *briefs)} == {
         page.name: [] for page in (*pages, *briefs)
     }
-    is_red = published.scores["band"].isin(["at_risk", "leaving"])
+    is_red = standing(published.scores).isin(["at_risk", "leaving"])
     assert {*published.scores.loc[is_red, "account_id"]} <= {page.stem for page in briefs}
     assert '"accounts/' in first.read_text(encoding="utf-8")
     everybody = pd.read_csv(first.parent / "accounts.csv")

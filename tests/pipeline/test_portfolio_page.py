@@ -378,7 +378,7 @@ def test_totals_equal_the_rows_behind_them(inputs):
     listed = re.findall(r"<tr data-id=.*?</tr>", page, flags=re.S)
     assert len(listed) == len(rows) == 60
     for tile in band_tiles(inputs.scores, inputs.portfolio, inputs.previous_counts):
-        mine = [row for row in rows if row.band == tile.band]
+        mine = [row for row in rows if row.standing == tile.band]
         assert len([row for row in listed if f'data-band="{tile.band}"' in row]) == tile.accounts
         assert sum(row.value or 0 for row in mine) == pytest.approx(tile.value or 0)
         assert f"#band-{tile.band}" in text or (tile.band == "leaving" and "#leaving" in text)

@@ -7,6 +7,7 @@ import pytest
 from small_company import NOW, Command, Company
 from test_changes import published
 
+from models.health.standing import standing
 from pipeline.alerts.hindsight import SeenHealth, first_warning, nearest_rule
 from pipeline.alerts.rules import Edges
 from pipeline.ledger import roll_back
@@ -73,7 +74,7 @@ def test_accounts_that_left_are_told_one_by_one_and_by_month(
     assert answer.code == 0, answer.err
     lost = json.loads(answer.out)["accounts"]
     assert lost and all("2025-03-01" <= each["left_on"] < "2025-04-01" for each in lost)
-    june = company_copy.published("scores").set_index("account_id")["band"]
+    june = standing(company_copy.published("scores").set_index("account_id"))
     assert not {each["account_id"] for each in lost} & set(june.index[june != "leaving"])
     one = lost[0]
     assert [point["day"] for point in one["path"]] == ["2025-02-09"]

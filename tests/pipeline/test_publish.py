@@ -80,7 +80,7 @@ def test_postgres_holds_the_published_rows_as_the_store_does(
         # To the bit: a number that was rounded on its way is another one.
         values = [None if pd.isna(value) else value for value in ours[column]]
         assert [row[place] for row in theirs] == values
-    assert [row[3] for row in theirs] == list(ours["band"])
+    assert [row[3] for row in theirs] == [None if pd.isna(band) else band for band in ours["band"]]
     assert theirs[0][4] == ours["scored_at"].iloc[0].to_pydatetime().replace(tzinfo=UTC)
     (listed,) = _rows(address, "SELECT count(*), min(rank) FROM tenure.worklist")[0:1]
     assert listed[0] > 0 and listed[1] == 1

@@ -79,7 +79,7 @@ def test_the_scale_is_explained_per_ten_points(company, tenure):
 
 def test_the_sentence_and_the_sub_scores_stand_beside_a_score(company, tenure):
     scores = company.published("scores").dropna(subset=["health"])
-    account = scores[scores["band"] != "leaving"].sort_values("health")["account_id"].iloc[0]
+    account = scores[scores["state"] == "member"].sort_values("health")["account_id"].iloc[0]
     found = json.loads(tenure("explain", account, "--json", "--project", company.folder).out)
     assert [each["dimension"] for each in found["dimensions"]] == list(DIMENSIONS)
     score = found["score"]

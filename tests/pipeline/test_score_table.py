@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from small_company import assert_bands_follow_health
 from typer.testing import CliRunner
 
 from features.errors import ArtifactMismatch, ChurnError, ConfigError, NoModel
 from features.naming import spelled_slug
+from models.declared import AT_RISK_UNTIL, STABLE_UNTIL
 from models.table_input import TableRoles, table_input
 from pipeline.cli import app
 from pipeline.config.schema import Training
@@ -74,6 +76,8 @@ def test_a_new_file_is_scored_published_and_written_as_csv(project: Path, tmp_pa
     assert said["target"] == "table-weg" and sum(said["counts"].values()) == 500
     kept = [("run_id", "=", said["run_id"])]
     scores = Store(project / "store").read("scores", filters=kept).set_index("account_id")
+    assert set(scores["state"]) == {"member"}
+    assert_bands_follow_health(scores, (AT_RISK_UNTIL, STABLE_UNTIL))
     held_out = pd.read_parquet(project / "reports" / "table-weg" / "scores.parquet")
     there = scores.loc[held_out["account_id"]]
     np.testing.assert_allclose(there["probability"], held_out["probability"])

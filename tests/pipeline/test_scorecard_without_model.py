@@ -38,7 +38,7 @@ def test_run_publishes_a_scorecard_where_nobody_left(calm: Company, tenure: Comm
         "at least 2 of each are needed" in done.out and "scores come from the scorecard" in done.out
     )
     scores = calm.published("scores")
-    members = scores[~scores["band"].isin(["leaving", "unknown"])]
+    members = scores[scores["state"] == "member"]
     assert set(members["basis"]) == {"scorecard"} and members["probability"].isna().all()
     assert members["health"].between(0, 100).all() and members["health"].nunique() > 10
     drivers = calm.published("drivers").groupby("account_id")["points"].sum()

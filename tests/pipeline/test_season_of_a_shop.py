@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from small_company import assert_bands_follow_health
 
 from pipeline.engine.duckdb import Connection
 from pipeline.flow import run_flow
 from pipeline.jobs.explain import check_points, published_rows
+from pipeline.jobs.explain_scale import band_edges
 from pipeline.jobs.features import build_training
 from pipeline.jobs.stage import stage_sources
 from pipeline.workspace import open_workspace
@@ -92,6 +94,8 @@ def test_the_season_is_a_published_reason_and_points_add(tmp_path: Path) -> None
     workspace = open_workspace(shop(tmp_path / "p", first="2022-06-01"), None, NOW)
     run = run_flow(workspace, workspace.target(None), lambda step, words: None)
     assert run.published.run["basis"] == "calibrated"
+    # Buyers have no contract: nobody is under notice, and the band is that of the health too.
+    assert_bands_follow_health(run.published.scores, band_edges(workspace))
     told = published_rows(workspace, workspace.target(None), "drivers").query("driver == 'season'")
     # October is near, and a buyer seen in autumn returns: everybody gains, by about the same.
     assert (

@@ -97,6 +97,19 @@ def test_a_late_event_changes_no_visit_that_was_counted_before(
     assert minutes(engine, tmp_path, [event(0), event(5, known=3000), event(12)]) == [12, 0, None]
 
 
+def test_what_late_events_do_to_the_length_of_visits_is_said(
+    engine: Connection, tmp_path: Path
+) -> None:
+    def notes(*data: dict[str, object]) -> str:
+        rows = staged(engine, tmp_path, "usage_events", list(data), session_gap_minutes=30)
+        return " ".join(derived(engine, rows).notes)
+
+    said = notes(event(0), event(5, known=3000), event(12))
+    assert "33.3% of events became known on a later day" in said
+    assert "visits read 50% shorter (6.0 minutes on average, 12.0 had all events come" in said
+    assert "shorter" not in notes(event(0), event(5), event(12))
+
+
 def test_without_a_stated_gap_there_are_no_visits(engine: Connection, tmp_path: Path) -> None:
     source = derived(engine, staged(engine, tmp_path, "usage_events", [event(0)]))
     assert not source.is_mapped("session_minutes")

@@ -168,7 +168,7 @@ def test_bands_sum_to_one_and_middles_lie_inside_their_ranges(stopped: Stopped) 
 
 
 def test_accounts_that_leave_already_have_no_trajectory(stopped: Stopped) -> None:
-    gone = stopped.made.accounts[stopped.made.accounts["band"] == "leaving"]
+    gone = stopped.made.accounts[stopped.made.accounts["state"].isin(["notice", "lapsed"])]
     assert len(gone) and set(gone["movement"]) == {UNKNOWN}
     assert (
         gone[["p_leaves", "p_rises", "health_90d", "p_leaving_90d", "usual_health"]]
@@ -192,7 +192,7 @@ def test_past_scores_are_what_the_model_would_have_published(
     mine = said[said["as_of"] == pd.Timestamp(day)].set_index("account_id")
     assert set(mine.index) == set(published.index)
     published = published.reindex(mine.index)
-    assert (mine["state"] == "leaving").eq(published["band"] == "leaving").all()
+    assert (mine["state"] == "leaving").eq(published["state"].isin(["notice", "lapsed"])).all()
     member = mine["state"] == "member"
     pd.testing.assert_series_equal(
         mine["health_exact"][member], published["health_exact"][member], rtol=1e-12

@@ -176,7 +176,7 @@ def test_scores_of_unseen_terms_are_unknown_with_their_reason(company_copy: Comp
         scores = score_target(workspace, connection, target, bundle=bundle).scores.set_index(
             "account_id"
         )
-    unknown = scores[scores["band"] == "unknown"]
+    unknown = scores[scores["state"] == "unknown"]
     assert (
         len(unknown)
         and unknown["band_reason"].str.fullmatch(r"no [\w-]+ term ended in training").all()
