@@ -904,8 +904,8 @@ def current_scores(store: str, target: str):
 
 Two runs of the same inputs have the same `run_id` and equal values in every column but `scored_at`. Other tables in the
 store (`staged_*`, `snapshots`, `labels`, `features_*`, `feature_sets`, `evaluations`, `backtest`, `bench`, `quarantine`,
-`configurations`, `metrics`, `first_value`, `stuck`, `signal_links`, `shadow`) are intermediate: read them, but their columns may
-change with a release.""",
+`configurations`, `metrics`, `first_value`, `stuck`, `signal_links`, `shadow`,
+`provisional_scores`) are intermediate: read them, but their columns may change with a release.""",
         "\n".join(parts),
     )
 

@@ -9,6 +9,8 @@ from dataclasses import fields, is_dataclass
 from datetime import datetime
 from typing import Any
 
+import pandas as pd
+
 from models.counted import CountedScore
 from models.declared import COUNTED_IN_WORDS
 from models.intervals import FEWEST_ACCOUNTS
@@ -20,11 +22,14 @@ from pipeline.jobs.dated_rows import DatedRows
 from pipeline.jobs.explain import Explained
 from pipeline.jobs.explain_scale import INTERVAL, ScaleExplained
 from pipeline.jobs.night_steps import ListedRun, TargetStatus, peak_mebibytes
+from pipeline.jobs.watch import Tick
 from pipeline.reports.account import chance_of, foot_lines, open_action_lines, waterfall
 from pipeline.reports.trajectory import account_lines
 
 BAR_WIDTH = 24
 """Cells of the widest bar of a waterfall in the terminal."""
+SHOWN_MOVES = 10
+"""Accounts that a tick names; JSON and the table have all."""
 
 
 def ledger_lines(checked: LedgerCheck) -> list[str]:
@@ -87,6 +92,49 @@ class DatedStory:
             file=self._stream,
             flush=True,
         )
+
+
+def tick_lines(tick: Tick) -> list[str]:
+    """What a tick read, and whose score moved by it."""
+    if tick.rows is None:
+        return ["nothing new"]
+    read = f"read {', '.join(tick.read)}; " if tick.read else ""
+    scored = tick.rows["health"].notna().sum()
+    head = f"{read}{scored:,} accounts, provisional for midnight of {tick.as_of:%Y-%m-%d}"
+    if tick.rows["health_last_tick"].isna().all():
+        return [f"{head}; the next ticks say who moves"]
+    moved = tick.moved
+    lines = [f"{head}; {len(moved):,} moved since the last tick"]
+    for row in moved.head(SHOWN_MOVES).to_dict("records"):
+        reason = "" if pd.isna(row["reason"]) else f"; {row['reason']}"
+        lines.append(
+            f"{row['account_id']}: health {row['health_last_tick']:.0f} -> {row['health']:.0f}"
+            f"{reason}"
+        )
+    return lines
+
+
+def tick_json(tick: Tick) -> dict[str, Any]:
+    """A tick as an object: rows of the accounts that moved."""
+    moved = tick.moved.astype(object)
+    return {
+        "as_of": f"{tick.as_of:%Y-%m-%d}",
+        "made_at": f"{tick.made_at:%Y-%m-%dT%H:%M:%S}",
+        "is_provisional": True,
+        "read": list(tick.read),
+        "accounts": None if tick.rows is None else len(tick.rows),
+        "moved": [
+            {
+                "account_id": row["account_id"],
+                "health_last_tick": int(row["health_last_tick"]),
+                "health": int(row["health"]),
+                "band": row["band"],
+                "probability": None if pd.isna(row["probability"]) else float(row["probability"]),
+                "reason": None if pd.isna(row["reason"]) else str(row["reason"]),
+            }
+            for row in moved.to_dict("records")
+        ],
+    }
 
 
 def status_lines(statuses: Sequence[TargetStatus]) -> list[str]:

@@ -78,6 +78,7 @@ KEPT: tuple[Kept, ...] = (
     Kept("night_steps", runs=_RUN),
     Kept("monitor", runs=_RUN),
     Kept("shadow", accounts=_WHOSE, runs=_RUN),
+    Kept("provisional_scores", accounts=_WHOSE),
     Kept("assignments", accounts=_WHOSE, runs=_RUN),
     Kept("changes", accounts=_WHOSE, runs=("from_run", "to_run")),
     Kept("alerts", accounts=_WHOSE, runs=_RUN),

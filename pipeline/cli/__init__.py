@@ -50,7 +50,7 @@ GROUPS: Mapping[str, tuple[Callable[..., None], ...]] = {
         scores.rollback,
         scores.forget,
     ),
-    "Night": (nightly.night, nightly.status, nightly.runs, nightly.publish),
+    "Night": (nightly.night, nightly.watch, nightly.status, nightly.runs, nightly.publish),
     "Dashboard": (dashboard.pages, dashboard.dashboard, dashboard.access),
     "Outlook and hindsight": (
         reports.outcomes,

@@ -91,6 +91,47 @@ def publish(
         say(line)
 
 
+def watch(
+    project: ProjectOption = HERE,
+    data: DataOption = None,
+    target: TargetOption = None,
+    every: Annotated[
+        float, typer.Option("--every", min=1, metavar="SECONDS", help="From one tick to the next.")
+    ] = 60,
+    ticks: Annotated[
+        int | None, typer.Option("--ticks", min=1, help="End after so many; default: never.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show how the coming midnight's scores move as rows arrive.
+
+    Each tick reads the sources that changed. Its scores are provisional: they stand in the table
+    provisional_scores, and nothing learns from them or is judged by them. With --json each tick is
+    one line.
+
+    Example: tenure watch --every 300
+    """
+    import json
+    import time
+
+    from pipeline.console import DatedStory, tick_json, tick_lines
+    from pipeline.jobs.watch import watch_tick
+
+    workspace, chosen = open_project(project, target, data)
+    story = DatedStory(workspace.moment, quiet=as_json)
+    made = 0
+    while True:
+        tick = watch_tick(workspace, chosen)
+        for line in tick_lines(tick):
+            story("tick", line)
+        if as_json:
+            say(json.dumps(tick_json(tick)))
+        made += 1
+        if made == ticks:
+            return
+        time.sleep(every)
+
+
 def status(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
     """Say whether scores are fresh, and what to do if not.
 

@@ -188,6 +188,27 @@ def score_target(
     accepted = dict(allow_stale or {})
     _refuse_stale(states, accepted)
     begins("features")
+    scoring, snapshots = _ready_to_score(
+        workspace, connection, staged, target, bundle, day, accepted
+    )
+    begins("score")
+    people = portfolio(workspace, connection, staged, target, day, snapshots["account_id"])
+    published = _publish(
+        workspace, target, scoring, snapshots, people, states, accepted, accept_shift, begins
+    )
+    return replace(published, covered=covered_shares(connection, staged, day))
+
+
+def _ready_to_score(
+    workspace: Workspace,
+    connection: Connection,
+    staged: Mapping[str, StagedSource],
+    target: Target,
+    bundle: Bundle,
+    day: date,
+    accepted: Mapping[str, str],
+) -> tuple["_Scoring", pd.DataFrame]:
+    """Build the rows of a date for a model; with them account_id and state of the population."""
     built = build_scoring(
         workspace, connection, target, day, bundle.choices, bundle.published.signals
     )
@@ -209,17 +230,48 @@ def score_target(
     scoring = _Scoring(bundle, signals, rows, unknown, workspace.project.currency)
     if fallback is not None and resting.keys() - unknown.keys():
         scoring.speak_without(fallback, frozenset(resting.keys() - unknown.keys()), *accepted)
-    begins("score")
-    people = portfolio(workspace, connection, staged, target, day, snapshots["account_id"])
-    published = _publish(
-        workspace, target, scoring, snapshots, people, states, accepted, accept_shift, begins
+    return scoring, snapshots
+
+
+def provisional_scores(
+    workspace: Workspace, connection: Connection, target: Target, day: date
+) -> tuple[Bundle, pd.DataFrame, pd.DataFrame]:
+    """What the model in use would publish of a date by the rows staged so far, and publish nothing.
+
+    Returns
+    -------
+    Bundle
+        The model that speaks.
+    DataFrame
+        Scores of every account of the population.
+    DataFrame
+        The two largest drivers of each account towards the event.
+
+    Raises
+    ------
+    NoModel
+        When no model is in use.
+    """
+    bundle = need_version(workspace, target, CHAMPION, "Run `tenure run` first.").bundle
+    staged = load_staged(workspace, connection)
+    scoring, snapshots = _ready_to_score(
+        workspace, connection, staged, target, bundle, day, accepted={}
     )
-    return replace(published, covered=covered_shares(connection, staged, day))
+    for _ in scoring.drivers({}):  # they are made on the way to scores and reasons
+        pass
+    return bundle, scoring.published_scores(snapshots), pd.concat(scoring.reasons)
+
+
+def coming_midnight(staged: Mapping[str, StagedSource]) -> date | None:
+    """The end of the day that the data have reached, complete or not; None where no source says."""
+    reached = [until for source in staged.values() for until in source.data_until.values()]
+    return max(reached) + timedelta(days=1) if reached else None
 
 
 def _refuse_beyond_data(staged: Mapping[str, StagedSource], day: date) -> None:
-    newest = max((until for s in staged.values() for until in s.data_until.values()), default=day)
-    if day > newest + timedelta(days=1):
+    last = coming_midnight(staged)
+    if last is not None and day > last:
+        newest = last - timedelta(days=1)
         raise ConfigError(
             f"as_of {day} lies after the data, which end on {newest}. Choose an --as-of on or"
             f" before {newest}, or stage newer data."

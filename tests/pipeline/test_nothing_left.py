@@ -169,7 +169,7 @@ def test_every_table_stands_in_the_registry(planted: Path) -> None:
         "families",
         "night_steps",
         "monitor",
-        "monitor_bins",
+        "provisional_scores",
         "shadow",
     } == {kept_as(table, ()).table for table in store.tables()}
 
