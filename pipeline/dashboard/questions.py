@@ -2,11 +2,11 @@
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from features.errors import ConfigError
 from pipeline.dashboard.access import Scope
@@ -18,6 +18,8 @@ ROWS = 50
 CSV_ROWS = 200_000
 MOST_SUMS = 400
 """Sums that are kept at a time; those of a hundred readers."""
+MOST_FOUND = 1_000
+"""Accounts that a search counts; who found more words the search more narrowly."""
 PLACES = ("{accounts}", "{sums}", "{documents}")
 SORTS: Mapping[str, str] = {
     "place": "sequence",
@@ -35,6 +37,8 @@ FILTERS: Mapping[str, str] = {
     "month": "month",
 }
 _TRIGRAM = 3
+_FOUND = "sequence in (select rowid from search where search match :find)"
+_Kept = TypeVar("_Kept")
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ class PageFile:
         )
         self._file.row_factory = sqlite3.Row
         self._sums: dict[tuple[str, ...], list[sqlite3.Row]] = {}
+        self._counts: dict[tuple[str, ...], int] = {}
         kept = self.about.get("format")
         if kept != FORMAT:
             raise ConfigError(
@@ -125,16 +130,42 @@ class PageFile:
         order = (
             f"{column} {way}" if column == "sequence" else f"{column} {way} nulls last, sequence"
         )
+        offset = "offset :offset"
+        if scope.accounts == "1" and not where and order == "sequence asc":
+            # Places are numbered without gaps: a far page need not walk over all before it.
+            where, offset = " and sequence > :offset", ""
+        source = "latest"
+        if _FOUND in where and order == "sequence asc":
+            # Words are found in the order of the list, so that one page needs no others.
+            where = where.replace(_FOUND, "search match :find")
+            source, order = "search cross join latest on sequence = search.rowid", "search.rowid"
         found = self.ask(
             scope,
-            f"select * from latest where {{accounts}}{where} order by {order}"
-            " limit :rows offset :offset",
+            f"select latest.* from {source} where {{accounts}}{where} order by {order}"
+            f" limit :rows {offset}",
             {**parameters, "rows": rows, "offset": (wanted.page - 1) * rows},
         )
         return [_row(each) for each in found]
 
     def count(self, scope: Scope, wanted: Wanted) -> int:
-        """How many accounts the whole list has."""
+        """How many accounts the whole list has; of those that are searched for, `MOST_FOUND` and
+        one where there are more.
+        """
+        filters = sorted(wanted.filters.items())
+        key = (repr((filters, wanted.only, wanted.find)), scope.sums, *scope.parameters.values())
+        return self._once(self._counts, key, lambda: self._counted(scope, wanted))
+
+    def _once(
+        self, kept: dict[tuple[str, ...], _Kept], key: tuple[str, ...], ask: Callable[[], _Kept]
+    ) -> _Kept:
+        """The file never changes, so nothing is counted twice for the same eyes."""
+        if key not in kept:
+            if len(kept) >= MOST_SUMS:
+                kept.clear()
+            kept[key] = ask()
+        return kept[key]
+
+    def _counted(self, scope: Scope, wanted: Wanted) -> int:
         if not wanted.find and not wanted.only:
             where, parameters = _where(wanted)
             rows = self.ask(
@@ -146,7 +177,9 @@ class PageFile:
             return int(rows[0]["n"])
         where, parameters = _where(wanted)
         rows = self.ask(
-            scope, f"select count(*) n from latest where {{accounts}}{where}", parameters
+            scope,
+            f"select count(*) n from (select 1 from latest where {{accounts}}{where} limit :most)",
+            {**parameters, "most": MOST_FOUND + 1 if wanted.find else -1},
         )
         return int(rows[0]["n"])
 
@@ -186,12 +219,7 @@ class PageFile:
         """Accounts, value and at stake by one of `FILTERS`, only of accounts the reader may sum."""
         column = FILTERS[by]
         key = (by, scope.sums, *scope.parameters.values())
-        # The file never changes, so no sum is worked out twice for the same eyes.
-        if key not in self._sums:
-            if len(self._sums) >= MOST_SUMS:
-                self._sums.clear()
-            self._sums[key] = self._summed(scope, column)
-        return self._sums[key]
+        return self._once(self._sums, key, lambda: self._summed(scope, column))
 
     def _summed(self, scope: Scope, column: str) -> list[sqlite3.Row]:
         return self.ask(
@@ -210,8 +238,8 @@ class PageFile:
         one = "" if account_id is None else " and account_id = :account"
         return self.ask(
             scope,
-            "select * from alerts where account_id in"
-            f" (select account_id from latest where {{accounts}}){one}"
+            "select * from alerts where exists (select 1 from latest"
+            f" where latest.account_id = alerts.account_id and {{accounts}}){one}"
             " order by began desc, value desc nulls last, alert_id limit 500",
             {"account": account_id} if account_id is not None else None,
         )
@@ -259,7 +287,7 @@ def _where(wanted: Wanted) -> tuple[str, dict[str, Any]]:
         parts.append("usual is not null")
     find = wanted.find.strip()
     if len(find) >= _TRIGRAM:
-        parts.append("sequence in (select rowid from search where search match :find)")
+        parts.append(_FOUND)
         parameters["find"] = '"' + find.replace('"', '""').replace("\0", "") + '"'
     elif find:
         parts.append("(name like :find escape '!' or account_id like :find escape '!')")

@@ -48,6 +48,7 @@ create index latest_fell on latest (at_stake) where usual is not null;
 create index latest_name on latest (name);
 create index latest_value on latest (value);
 create index latest_health on latest (health);
+create index latest_health_down on latest (health desc);
 create index latest_ends on latest (ends_on);
 create index latest_stake on latest (at_stake);
 create index latest_owner_value on latest (owner, value);

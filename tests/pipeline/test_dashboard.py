@@ -301,6 +301,23 @@ def test_owners_are_listed_page_by_page_and_only_ones_own(readers, monkeypatch):
     assert f'<input name="owner" value="{OWNERS[1]}"' in typed
 
 
+def test_far_pages_follow_one_another_and_a_wide_search_says_so(readers, monkeypatch, made):
+    def names(address):
+        text = readers["lea"].ask(address).text
+        return [part.split('"')[0] for part in text.split('href="/account?id=')[1:]]
+
+    monkeypatch.setattr("pipeline.dashboard.questions.MOST_FOUND", 3)
+    monkeypatch.setattr("pipeline.dashboard.app.MOST_FOUND", 3)
+    listed = names("/accounts") + names("/accounts?page=2")
+    assert len(listed) == len(set(listed)) == len(made.scores)
+    assert names("/accounts?page=9") == []
+    own = names("/accounts?sort=score&down=1")
+    assert own[:5] == names("/accounts?sort=score&down=1&page=1")[:5]
+    found = readers["lea"].ask("/accounts?find=C-10").text
+    assert "of more than 3 accounts" in found
+    assert "1–1 of 1 account" in readers["lea"].ask("/accounts?find=C-1007").text
+
+
 def test_a_question_without_a_scope_cannot_be_asked(project):
     file = PageFile(current_file(pages_folder(project, TARGET)))
     with pytest.raises(TypeError, match="takes a scope"):
