@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
-FORMAT = 2
+FORMAT = 3
 """Of the tables below: a server of another release refuses the file."""
 PAGES, POINTER, ENDING = "pages", "current", ".sqlite"
 NOBODYS = "-"
