@@ -38,7 +38,7 @@ def _bodies(group: Any, words: str = "") -> Iterator[tuple[str, Callable[..., No
 
 BODIES = dict(_bodies(typer.main.get_command(app)))
 READS_YOUR_TABLES = {
-    *("init", "check", "features", "run", "score", "night"),
+    *("init", "check", "features", "run", "score", "night", "watch"),
     *("table train", "table score"),
 }
 OF_A_DATE = {
