@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from models.health.standing import MEMBER
+from models.health.standing import is_member
 
 AUDIENCE_COLUMNS = (
     "band",
@@ -37,7 +37,7 @@ def audiences(
     dict
         Band -> members without consent.
     """
-    members = scores.loc[scores["state"] == MEMBER, ["account_id", "band", "health"]]
+    members = scores.loc[is_member(scores), ["account_id", "band", "health"]]
     agreed = members["account_id"].isin(consenting)
     left_out = members.loc[~agreed, "band"].value_counts()
     rows = members[agreed].merge(people, on="account_id", how="left", validate="1:1")
