@@ -1,6 +1,6 @@
 """What is removed is in no file: deletion on request, consent withdrawn later, the retention
-period. Every file of store, MLflow and reports is read in every way, and searched for ids, names
-and addresses.
+period. Every file of store, MLflow, reports and the dashboard is read in every way, and searched
+for ids, names and addresses.
 """
 
 import os
@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -19,7 +20,10 @@ from attack_run import Tally, run_command
 from deltalake import write_deltalake
 from everywhere import files_with
 from small_company import Company
+from test_inbox import ENTRY
 
+from pipeline.dashboard.inbox import inbox_of
+from pipeline.dashboard.schema import PAGES
 from pipeline.edge.scratch import remove_left_behind
 from pipeline.engine.duckdb import connected
 from pipeline.jobs.stage import stage_sources
@@ -27,7 +31,7 @@ from pipeline.kept import KEPT, kept_as
 from pipeline.ledger import run_rows
 from pipeline.storage import Store
 
-FOLDERS = ("store", "mlruns", "reports")
+FOLDERS = ("store", "mlruns", "reports", "pages")
 LAST, BEFORE, LONG_BEFORE = date(2025, 6, 1), date(2025, 5, 18), date(2025, 4, 6)
 COMMANDS: tuple[tuple[str, ...], ...] = (
     ("features",),
@@ -44,6 +48,8 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("patterns", "--page"),
     ("metrics",),
     ("explain", "ACCOUNT", "--page"),
+    ("watch", "--ticks", "1"),
+    ("pages",),
 )
 """Every command that keeps something of accounts."""
 NAMES = (
@@ -139,6 +145,11 @@ def planted(company: Company, tmp_path_factory: pytest.TempPathFactory) -> Path:
         words = (there if word == "ACCOUNT" else word for word in command)
         done = run_command(*words, *_on(folder))
         assert done.code == 0, (command, done.err)
+    inbox = inbox_of(folder / PAGES)
+    for number, (account, (name, address)) in enumerate(known.items()):
+        told = replace(ENTRY, account_id=account, note=f"{name}: ask {address}", once=f"{number}")
+        inbox.add(told)
+    inbox.close()
     return folder
 
 
@@ -169,7 +180,6 @@ def test_every_table_stands_in_the_registry(planted: Path) -> None:
         "families",
         "night_steps",
         "monitor",
-        "provisional_scores",
         "shadow",
     } == {kept_as(table, ()).table for table in store.tables()}
 
