@@ -11,11 +11,9 @@ shows; memory is each process's largest. Growth compares each size with the smal
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +40,19 @@ class Cost:
     printed: str
 
 
+_LAUNCHER = """
+import json, os, subprocess, sys, time
+started = time.monotonic()
+process = subprocess.Popen(sys.argv[2:])
+_, status, used = os.wait4(process.pid, 0)
+code = process.returncode = os.waitstatus_to_exitcode(status)
+measured = code, time.monotonic() - started, used.ru_utime + used.ru_stime, used.ru_maxrss
+with open(sys.argv[1], "w") as file:
+    json.dump(measured, file)
+"""
+"""A process begins with the peak of the one that started it, so a small one has to."""
+
+
 def cost_of(arguments: Sequence[str]) -> Cost:
     """Run `tenure` with these arguments and measure it, as `cost_of_process` does."""
     return cost_of_process([sys.executable, "-m", "pipeline.cli", *arguments])
@@ -55,25 +66,16 @@ def cost_of_process(command: Sequence[str]) -> Cost:
     SystemExit
         When it ends with a fault or wrong use; a gate may refuse.
     """
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
-        started = time.monotonic()
-        process = subprocess.Popen(list(command), stdout=out, stderr=errors)
-        # Unlike what `getrusage` says of all children, this is of the one process.
-        _, status, used = os.wait4(process.pid, 0)
-        seconds = time.monotonic() - started
-        process.returncode = os.waitstatus_to_exitcode(status)
-        out.seek(0)
-        errors.seek(0)
-        printed, said = out.read().decode(), errors.read().decode()
-    if process.returncode not in (0, REFUSED_CODE):
-        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}: {said[-2000:]}")
-    return Cost(
-        seconds,
-        used.ru_utime + used.ru_stime,
-        used.ru_maxrss / KIB_PER_GB,
-        process.returncode,
-        printed,
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        out, errors, used = (Path(folder) / name for name in ("out", "errors", "used"))
+        launch = [sys.executable, "-c", _LAUNCHER, str(used), *command]
+        with out.open("wb") as told, errors.open("wb") as complaints:
+            subprocess.run(launch, stdout=told, stderr=complaints, check=True)
+        code, seconds, cpu_seconds, peak_kib = json.loads(used.read_text())
+        printed, said = out.read_text(), errors.read_text()
+    if code not in (0, REFUSED_CODE):
+        raise SystemExit(f"{' '.join(command)} ended with {code}: {said[-2000:]}")
+    return Cost(seconds, cpu_seconds, peak_kib / KIB_PER_GB, code, printed)
 
 
 def write_company(

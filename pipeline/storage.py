@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import DeltaTable, write_deltalake
+from deltalake import DeltaTable, WriterProperties, write_deltalake
 from deltalake.exceptions import DeltaError
 
 from features.errors import NotFound, StoreError
@@ -95,6 +95,7 @@ class Store:
                     partition_by=keys,
                     schema_mode="merge",
                     configuration=NO_VALUES_IN_LOG,
+                    writer_properties=_row_groups(data),
                 )
             else:
                 write_deltalake(
@@ -105,6 +106,7 @@ class Store:
                     partition_by=keys,
                     schema_mode="merge" if predicate else "overwrite",
                     configuration=NO_VALUES_IN_LOG,
+                    writer_properties=_row_groups(data),
                 )
         except (OSError, DeltaError) as error:
             raise StoreError(_write_failure(self.path(table), error)) from error
@@ -352,10 +354,21 @@ class Store:
 
 MOST_PARTS, LONGEST_LOG = 20, 20
 """Files of a table, and entries of its log, from which they are put together."""
+ROW_GROUP_CELLS = 8_000_000
+"""Values of a part of a file, 64 MB of numbers."""
 NO_VALUES_IN_LOG = {"delta.dataSkippingNumIndexedCols": "0"}
 """Delta's log would keep the smallest and largest value of each column: names of accounts, where
 nobody who deletes a row looks for them.
 """
+
+
+def _row_groups(data: Any) -> WriterProperties:
+    """How many rows the writer holds before they go to the disk: a million unless told, which is
+    gigabytes of a table with hundreds of columns.
+    """
+    is_arrow = isinstance(data, pa.Table | pa.RecordBatchReader)
+    width = len(data.schema) if is_arrow else len(data.columns)
+    return WriterProperties(max_row_group_size=max(1, ROW_GROUP_CELLS // width))
 
 
 def _log_no_values(delta: DeltaTable) -> None:

@@ -26,7 +26,8 @@ def with_state(scores: pd.DataFrame) -> pd.DataFrame:
     told = told.mask(band == LEAVING, reason.where(reason.isin([NOTICE, LAPSED]), LAPSED))
     told = told.mask((band == UNKNOWN) | band.isna(), UNKNOWN)
     state = scores["state"].astype(object) if "state" in scores else told
-    return scores.assign(band=band.mask(said, None), state=state.where(state.notna(), told))
+    state = state.where(state.notna(), told)
+    return scores.assign(band=band.mask(said, None).astype("str"), state=state.astype("str"))
 
 
 def is_member(scores: pd.DataFrame) -> "pd.Series[bool]":
