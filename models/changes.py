@@ -6,7 +6,8 @@ The way from the old score to the new one is walked in a fixed order, one thing 
 state       inputs               model, cards  scale  the step before it
 ==========  ===================  ============  =====  ======================================
 stored      as published then    old           old
-rebuilt     old date, known now  old           old    data: late or corrected
+rebuilt     old date, known now  old           old    data: rewritten since, or known later
+                                                      than usual
 moved       new date             old           old    clock (cards that move by themselves),
                                                       behaviour apart
 remodelled  new date             new           old    model and calibrator; a shift of the

@@ -42,8 +42,10 @@ from pipeline.jobs.past_runs import (
     past_workspace,
     same_version_needed,
 )
+from pipeline.jobs.stage import has_late_rows
 from pipeline.ledger import markers, published_run, run_before
 from pipeline.published import read_scores
+from pipeline.staging.late import InTime
 from pipeline.workspace import Workspace
 
 NEW, GONE = "new", "gone"
@@ -239,12 +241,13 @@ def _inputs(
     same_model = one.bundle.model_version == two.bundle.model_version
     same_settings = _settings(one.project, target) == _settings(two.project, target)
     same_day = one.run.day == two.run.day
-    if one.run.staged == two.run.staged:
+    in_time = InTime(one.run.day, two.run.day)
+    if one.run.staged == two.run.staged and not _came_late(workspace, one, in_time):
         rebuilt = stored
     elif same_day and same_model and same_settings:
         rebuilt = published
     else:
-        rebuilt = _build(workspace, target, one.project, one.bundle, two.run, one.run.day)
+        rebuilt = _build(workspace, target, one.project, one.bundle, two.run, one.run.day, in_time)
     if same_day:
         moved = rebuilt
     elif same_model and same_settings:
@@ -277,8 +280,21 @@ def _settings(project: Project, target: Target) -> tuple[Any, ...]:
     return (project.sources, project.features, project.time_zone, past_target(project, target))
 
 
+def _came_late(workspace: Workspace, side: _Side, in_time: InTime) -> bool:
+    """Whether rows that a run read came late: it had them, and they were not known by its date."""
+    with scratch_folder("changes") as folder, connected() as connection:
+        aside = past_workspace(workspace, side.project, side.run.staged, folder)
+        return has_late_rows(aside, connection, in_time)
+
+
 def _build(
-    workspace: Workspace, target: Target, project: Project, bundle: Bundle, data: PastRun, day: date
+    workspace: Workspace,
+    target: Target,
+    project: Project,
+    bundle: Bundle,
+    data: PastRun,
+    day: date,
+    in_time: InTime | None = None,
 ) -> pd.DataFrame:
     """Feature rows of a date for a model's cards, from the data as staged for a run."""
     with (
@@ -294,6 +310,7 @@ def _build(
             day,
             bundle.choices,
             bundle.published.signals,
+            in_time,
         )
         bundle.published.check_signals(built.signals)
         columns = listed(bundle.published.columns)

@@ -35,6 +35,7 @@ from pipeline.jobs.merges import merged_accounts
 from pipeline.jobs.onboarding_pace import onboarding_pace
 from pipeline.jobs.stage import load_staged
 from pipeline.jobs.terms import SEEN, TERMS, seen_terms
+from pipeline.staging.late import InTime
 from pipeline.staging.staged import StagedSource
 from pipeline.workspace import (
     Workspace,
@@ -170,6 +171,7 @@ def build_scoring(
     as_of: date,
     choices: Mapping[str, Any],
     needed: Sequence[Signal] = (),
+    in_time: InTime | None = None,
 ) -> BuiltFeatures:
     """Build `snapshots` and `features` for one date, and the date before it, with a model's frozen
     choices.
@@ -181,8 +183,10 @@ def build_scoring(
     ----------
     needed
         Signals the model reads, as `_features` has them.
+    in_time
+        Read late rows as if they had come in time.
     """
-    staged = load_staged(workspace, connection)
+    staged = load_staged(workspace, connection, in_time)
     day = day_number(as_of)
     if target.dates.anchor is None:
         grid_candidates(connection, workspace, staged, target, [day - BEFORE_DAYS, day])

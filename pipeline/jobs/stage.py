@@ -25,6 +25,7 @@ from pipeline.jobs.restage import (
 from pipeline.jobs.shrunk import refuse_shrunk
 from pipeline.staging import StagedSource, drop_staged, stage
 from pipeline.staging.derived import derive
+from pipeline.staging.late import InTime
 from pipeline.staging.reach import RECORDS, entered_until
 from pipeline.staging.roll_up import families
 from pipeline.staging.sentiment import no_texts
@@ -259,12 +260,31 @@ def _has_versions(connection: Connection, table: str) -> bool:
     return bool(rows(connection, f"select count(known_until) from {table}")[0][0])
 
 
-def load_staged(workspace: Workspace, connection: Connection) -> dict[str, StagedSource]:
-    """The sources as they were last staged, with the views `facts_<source>` ready to query."""
+def load_staged(
+    workspace: Workspace, connection: Connection, in_time: InTime | None = None
+) -> dict[str, StagedSource]:
+    """The sources as they were last staged, with the views `facts_<source>` ready to query.
+
+    Parameters
+    ----------
+    in_time
+        Read late rows as if they had come in time.
+    """
     staged = staged_facts(workspace)
     for name, source in staged.items():
-        prepare(connection, source, _files(workspace, name))
+        files = _files(workspace, name)
+        if in_time is not None:
+            files = in_time.relation(connection, source, files)
+        prepare(connection, source, files)
     return staged
+
+
+def has_late_rows(workspace: Workspace, connection: Connection, in_time: InTime) -> bool:
+    """Whether any staged row came late between two dates."""
+    return any(
+        in_time.has_late_rows(connection, source, _files(workspace, name))
+        for name, source in staged_facts(workspace).items()
+    )
 
 
 def staged_facts(workspace: Workspace) -> dict[str, StagedSource]:
