@@ -12,9 +12,13 @@
   alone. Per way: how often it is an effect, an association, refused; of the effects how many cover
   the truth, and how many would if nothing were refused.
 - `worklist`: a year of worklists under hours with two plays, in simulated money: by saved value, by
-  expected loss, by risk; and the largest shortfall against brute force on small cases.
+  expected loss, by risk, the last two with the short play only and with the play that saves most;
+  and the largest shortfall against brute force on small cases.
 - `simulated`: the full simulator once, without usage: what `tenure effects` says of its randomised
-  pilot beside the truth, and what it says of the plays that people chose.
+  pilot beside the truth, and of the plays that people chose by what no table holds; whether each
+  interval that is shown covers the truth, the naive figure beside it.
+- `owners`: firms in which all owners are alike, and firms with one who loses twice as many:
+  how many are flagged wrongly, how often the one is found.
 - `real`: the experiments `hillstrom_email` and `cookie_cats_ab`, where `--data` holds them.
 """
 
@@ -33,6 +37,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from models.peers import compare_peers
 from models.plays import (
     MeasuredEffect,
     choose_plays,
@@ -45,6 +50,7 @@ from models.plays import (
 )
 from pipeline.engine.duckdb import connected
 from pipeline.jobs.effects import effects_report
+from pipeline.jobs.prepare import prepare_training
 from pipeline.jobs.stage import stage_sources
 from pipeline.simulate import WorldOptions, parameters, simulate
 from pipeline.workspace import open_workspace
@@ -72,6 +78,9 @@ GROUPS = {"use": (0,), "support": (1,), "payment": (2,)}
 TWO_MINUTES, TWO_COSTS = np.array([45, 120]), np.array([120.0, 300.0])
 TWO_EFFECTS = np.array([-0.5, -1.4])
 OWNERS, OWNER_MINUTES = 50, 480
+ORDERS = ("saved", "loss", "risk", "loss_best_play", "risk_best_play")
+OWNER_WORSE = 2.0
+"""How many times as many leave one owner as would leave others."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -302,7 +311,7 @@ def managers_choose(seed: int, by_signal: float, by_hidden: float) -> tuple[dict
 
 def measure_worklist(worlds: int, accounts: int = 5_000) -> dict[str, Any]:
     """Money saved in a year by three orders of the same lists under the same hours."""
-    money = dict.fromkeys(("saved", "loss", "risk"), 0.0)
+    money = dict.fromkeys(ORDERS, 0.0)
     for seed in range(worlds):
         world = light_world(accounts, seed)
         for order in money:
@@ -311,8 +320,7 @@ def measure_worklist(worlds: int, accounts: int = 5_000) -> dict[str, Any]:
         "worlds": worlds,
         "accounts": accounts,
         "saved_per_year": {order: total / worlds for order, total in money.items()},
-        "regret_of_risk": 1 - money["risk"] / money["saved"],
-        "regret_of_loss": 1 - money["loss"] / money["saved"],
+        "regret": {name: 1 - money[name] / money["saved"] for name in ORDERS[1:]},
         "largest_shortfall_against_brute_force": _shortfall(200),
     }
 
@@ -331,16 +339,27 @@ def _year_of_two_plays(world: World, order: str) -> float:
             if order == "saved":
                 play = choose_plays(saved, TWO_MINUTES, OWNER_MINUTES).play
             else:
-                weight = score[month, mine] * (world.value[mine] if order == "loss" else 1.0)
-                first = np.argsort(-weight, kind="stable")[: OWNER_MINUTES // TWO_MINUTES[0]]
-                play = np.full(len(mine), -1, dtype=np.int64)
-                play[first] = 0
+                is_loss = order.startswith("loss")
+                weight = score[month, mine] * (world.value[mine] if is_loss else 1.0)
+                offered = saved if order.endswith("best_play") else saved[:, :1]
+                play = _down_the_list(np.argsort(-weight, kind="stable"), offered)
             done = play >= 0
             chosen, kind = mine[done], play[done]
             gain = plain[month, chosen] - with_play[kind, month, chosen]
             total += float((world.value[chosen] * gain - TWO_COSTS[kind]).sum())
             free_from[chosen] = month + HORIZON
     return total
+
+
+def _down_the_list(order: NDArray[np.int64], saved: Floats) -> NDArray[np.int64]:
+    """Each account in the order gets the play that saves most, while minutes last."""
+    play, left = np.full(len(saved), -1, dtype=np.int64), OWNER_MINUTES
+    best = saved.argmax(axis=1)
+    for place in order:
+        if saved[place, best[place]] > 0 and TWO_MINUTES[best[place]] <= left:
+            play[place] = best[place]
+            left -= int(TWO_MINUTES[best[place]])
+    return play
 
 
 def _shortfall(cases: int) -> float:
@@ -430,16 +449,43 @@ data_until = {until}
 [sources.interventions]
 location = "interventions.parquet"
 data_until = {until}
+[sources.support_tickets]
+location = "support_tickets.parquet"
+data_until = {until}
+[sources.surveys]
+location = "surveys.parquet"
+data_until = {until}
+read_texts = false
+[sources.invoices]
+location = "invoices.parquet"
+data_until = {until}
+[sources.touchpoints]
+location = "touchpoints.parquet"
+data_until = {until}
 [[targets]]
 name = "churn_90d"
 kind = "churn"
 horizon_days = {horizon}
 grace_days = {grace}
 population = {{ kind = "customers" }}
+dates = {{ every_days = {every}, first = {first}, last = {last} }}
+test = {{ count = 3 }}
+[features]
+window_days = [91]
+max_kinds = 4
 [[plays]]
 name = "pilot_call"
 holdout = 0.5
 """
+_TABLES = (
+    "accounts",
+    "subscriptions",
+    "interventions",
+    "support_tickets",
+    "surveys",
+    "invoices",
+    "touchpoints",
+)
 
 
 def measure_simulated(accounts: int, seed: int = 1) -> dict[str, Any]:
@@ -449,7 +495,7 @@ def measure_simulated(accounts: int, seed: int = 1) -> dict[str, Any]:
     world, truth = simulate(accounts, seed, options=options), None
     for block in world.blocks():
         truth = truth or world.effects(block)
-        for name in ("accounts", "subscriptions", "interventions"):
+        for name in _TABLES:
             tables.setdefault(name, []).append(block.tables[name])
     assert truth is not None
     with tempfile.TemporaryDirectory() as aside:
@@ -458,28 +504,63 @@ def measure_simulated(accounts: int, seed: int = 1) -> dict[str, Any]:
             pd.concat(parts, ignore_index=True).to_parquet(folder / f"{name}.parquet")
         (folder / "tenure.toml").write_text(
             _SIMULATED.format(
-                until=options.last_day, horizon=parameters.HORIZON_DAYS, grace=parameters.GRACE_DAYS
+                until=options.last_day,
+                horizon=parameters.HORIZON_DAYS,
+                grace=parameters.GRACE_DAYS,
+                every=parameters.GRID_DAYS,
+                first=options.grid[0],
+                last=options.grid[-1],
             )
         )
         workspace = open_workspace(folder, None, datetime(2026, 1, 1))
         with workspace.store.writing():
             with connected() as connection:
                 stage_sources(workspace, connection)
+                prepare_training(workspace, connection, workspace.target(None))
             report = effects_report(workspace, workspace.target(None))
+    return {each.effect.play: _beside_truth(each.effect, truth) for each in report.plays}
+
+
+def _beside_truth(effect: MeasuredEffect, truth: Mapping[str, Any]) -> dict[str, Any]:
+    """One play of the simulator: what is true, what is said, what a naive comparison says."""
+    whole = truth["plays"][effect.play]["risk_difference_90d"]
+    assigned = truth["done_share"] * whole
     return {
-        each.effect.play: {
-            "truth_were_it_always_done": round(
-                100 * truth["plays"][each.effect.play]["risk_difference_90d"], 2
-            ),
-            "truth_as_assigned": round(
-                100 * truth["done_share"] * truth["plays"][each.effect.play]["risk_difference_90d"],
-                2,
-            ),
-            "design": each.effect.design,
-            "rows": [each.effect.treated, each.effect.untreated],
-            **_points(each.effect),
-        }
-        for each in report.plays
+        "truth_were_it_always_done": round(100 * whole, 2),
+        "truth_as_assigned": round(100 * assigned, 2),
+        "design": effect.design,
+        "rows": [effect.treated, effect.untreated],
+        **_points(effect),
+        "naive": _rounded(effect.naive),
+        "refused_or_covers": effect.verdict != "effect"
+        or bool(effect.low <= assigned <= effect.high),
+    }
+
+
+def measure_owners(firms: int) -> dict[str, Any]:
+    """How often owners are flagged: where all are alike, and where one is worse."""
+    wrong, alike, found = 0, 0, 0
+    for seed in range(firms):
+        generator = np.random.default_rng(seed)
+        owners, each = 20, 150
+        names = np.repeat([f"owner {number:02d}" for number in range(owners)], each)
+        # Some owners have riskier accounts: that is no mark against them.
+        level = np.repeat(generator.normal(-2.2, 0.5, owners), each)
+        chance = 1 / (1 + np.exp(-(level + generator.normal(0, 0.8, owners * each))))
+        luck = generator.random(len(names))
+        for worse in (None, "owner 07"):
+            lifted = np.where(names == worse, np.minimum(OWNER_WORSE * chance, 0.95), chance)
+            rows = pd.DataFrame({"group": names, "probability": chance, "label": luck < lifted})
+            peers = compare_peers(rows.astype({"label": int}))
+            flagged = {peer.group for peer in peers if peer.standing != "as expected"}
+            if worse is None:
+                wrong, alike = wrong + len(flagged), alike + owners
+            else:
+                found += worse in flagged
+    return {
+        "firms": firms,
+        "flagged_where_all_are_alike": wrong / alike,
+        "the_worse_one_found": found / firms,
     }
 
 
@@ -487,13 +568,18 @@ def _points(effect: MeasuredEffect) -> dict[str, Any]:
     return {
         "verdict": effect.verdict,
         "reason": effect.reason,
-        "estimate": round(100 * effect.estimate, 2),
-        "low": round(100 * effect.low, 2),
-        "high": round(100 * effect.high, 2),
+        "estimate": _rounded(effect.estimate),
+        "low": _rounded(effect.low),
+        "high": _rounded(effect.high),
     }
 
 
-PARTS = ("lot", "observed", "worklist", "real", "simulated")
+def _rounded(share: float) -> float | None:
+    """Points with two decimals; None where there is no figure."""
+    return None if np.isnan(share) else round(100 * share, 2)
+
+
+PARTS = ("lot", "observed", "worklist", "owners", "real", "simulated")
 
 
 def main() -> None:
@@ -513,6 +599,7 @@ def main() -> None:
         ],
         "observed": lambda: measure_observed(asked.observed_worlds),
         "worklist": lambda: measure_worklist(3),
+        "owners": lambda: measure_owners(200),
         "real": lambda: measure_real(asked.data),
         "simulated": lambda: measure_simulated(asked.accounts),
     }

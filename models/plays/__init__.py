@@ -12,13 +12,14 @@ from models.plays.effects import (
 )
 from models.plays.lot import LOT_SHARE, Lot, comes_back, draw_lot, lot_cost
 from models.plays.observed import observed_effect
-from models.plays.power import accounts_per_arm, half_width, months_until_known
+from models.plays.power import WITHIN, accounts_per_arm, half_width, months_until_known
 from models.plays.priority import PlayChoice, choose_plays, saved_value
 
 __all__ = [
     "DESIGNS",
     "FEWEST_IN_AN_ARM",
     "LOT_SHARE",
+    "WITHIN",
     "PlayChoice",
     "MeasuredEffect",
     "Lot",

@@ -78,9 +78,20 @@ class MeasuredEffect:
     @property
     def save_share(self) -> float:
         """Share of those who would leave that the play keeps; nan unless it is an effect."""
+        return float(np.clip(-self._of_the_untreated, -1.0, 1.0))
+
+    @property
+    def win_share(self) -> float:
+        """How many more grow with the play, as a share of those who would without; nan unless it is
+        an effect.
+        """
+        return max(self._of_the_untreated, -1.0)
+
+    @property
+    def _of_the_untreated(self) -> float:
         if self.verdict != "effect" or not self.untreated_events:
             return float("nan")
-        return float(np.clip(-self.estimate / self.untreated_share, -1.0, 1.0))
+        return self.estimate / self.untreated_share
 
 
 def no_comparison(play: str, treated: int = 0) -> MeasuredEffect:

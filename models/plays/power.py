@@ -7,6 +7,8 @@ from scipy.special import ndtri
 from models.intervals import Z95
 
 POWER = 0.8
+WITHIN = 0.02
+"""An effect is known where its interval is no wider than so much on each side."""
 DAYS_PER_MONTH = 365.25 / 12
 
 

@@ -17,6 +17,7 @@ from models.health.words import (
     timing_words,
     unsure_band,
 )
+from pipeline.actions.plays import BELOW, LEFT_ALONE, ON_LIST, RESTING, in_planned_order
 from pipeline.actions.worklist import NO_OWNER, is_good_event, largest_reasons, worklist
 
 ALARM_BANDS, MIDDLE_BANDS = ("at_risk", "high"), ("stable", "medium")
@@ -26,6 +27,7 @@ _BAND_REASONS = {
     "lapsed": "contract ended, not renewed so far",
 }
 NOT_RECORDED = "no reason recorded"
+_OF_THE_PLAN = ("listed", "play", "due", "value_saved")
 DEFAULT_LENGTH = 20
 """Accounts on the one list where the project does not say how many the team can take on."""
 
@@ -77,6 +79,9 @@ class ListInputs:
         Sudden drops; None: not known.
     pages
         Account -> address of its own page, for those that have one.
+    planned
+        The worklist in the order of its plays (`with_plan`); None: no plays are planned, and value
+        times chance ranks.
     """
 
     scores: pd.DataFrame
@@ -88,6 +93,7 @@ class ListInputs:
     edges: tuple[int, int] = (40, 70)
     fallen: Fallen | None = None
     pages: Mapping[str, str] = field(default_factory=dict)
+    planned: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -112,6 +118,11 @@ class AccountRow:
         What a score cannot say: `gave notice`.
     summary, reasons
         Reasons of the short list in words, and the two largest drivers.
+    is_listed
+        Whether the owner's hours reach it; None: no plays are planned.
+    todo, saves
+        What the plan says of it in words (`Success call by 8 Jun 2025`), and what that is expected
+        to save a year; empty and None where it says nothing.
     """
 
     account_id: str
@@ -138,6 +149,9 @@ class AccountRow:
     fall: Fall | None
     page: str
     place: int | None
+    is_listed: bool | None = None
+    todo: str = ""
+    saves: float | None = None
 
     @property
     def month(self) -> str:
@@ -147,14 +161,18 @@ class AccountRow:
 
 def account_rows(inputs: ListInputs) -> tuple[AccountRow, ...]:
     """Every account of the run: those to call in their order, then the others by band and value."""
-    ranked = worklist(
-        inputs.scores, inputs.drivers, inputs.portfolio, event=inputs.verb, why=inputs.why
-    )
     reasons = _reasons_of(inputs)
-    ranked = ranked.sort_values(
-        ["priority", "account_id"], ascending=[False, True], kind="stable", ignore_index=True
-    )
-    to_call = _is_to_call(ranked, reasons)
+    if inputs.planned is None:
+        ranked = worklist(
+            inputs.scores, inputs.drivers, inputs.portfolio, event=inputs.verb, why=inputs.why
+        ).sort_values(
+            ["priority", "account_id"], ascending=[False, True], kind="stable", ignore_index=True
+        )
+        to_call = _is_to_call(ranked, reasons)
+    else:
+        ranked = in_planned_order(inputs.planned)
+        to_call = ranked["listed"].isin([ON_LIST, BELOW])
+    plan_columns = [name for name in _OF_THE_PLAN if name in ranked]
     place = to_call.cumsum().where(to_call)
     facts = (
         inputs.scores.assign(standing=standing(inputs.scores))
@@ -164,7 +182,9 @@ def account_rows(inputs: ListInputs) -> tuple[AccountRow, ...]:
             how="left",
         )
         .merge(
-            ranked[["account_id", "chance"]].assign(place=place, order=range(len(ranked))),
+            ranked[["account_id", "chance", *plan_columns]].assign(
+                place=place, order=range(len(ranked))
+            ),
             on="account_id",
             how="left",
         )
@@ -187,8 +207,13 @@ def account_rows(inputs: ListInputs) -> tuple[AccountRow, ...]:
     return tuple(rows)
 
 
-def list_length(capacity: int | None) -> int:
-    """How many accounts the one list has: as many as the team can take on."""
+def list_length(rows: Iterable[AccountRow], capacity: int | None) -> int:
+    """How many accounts the one list has: as many as the owners' hours reach where plays are
+    planned, else as many as the team can take on.
+    """
+    planned = [row.is_listed for row in rows if row.is_listed is not None]
+    if planned:
+        return sum(planned)
     return DEFAULT_LENGTH if capacity is None else capacity
 
 
@@ -236,6 +261,7 @@ def shown_columns(rows: Sequence[AccountRow]) -> dict[str, bool]:
         "ends": any(row.ends_on is not None for row in rows),
         "chance": any(row.chance_words for row in rows),
         "fall": any(row.fall is not None for row in rows),
+        "todo": any(row.todo for row in rows),
     }
 
 
@@ -320,7 +346,29 @@ def _account_row(
         fall=None if inputs.fallen is None else inputs.fallen.falls.get(account),
         page=inputs.pages.get(account, ""),
         place=None if pd.isna(row["place"]) else int(row["place"]),
+        is_listed=None if inputs.planned is None else row["listed"] == ON_LIST,
+        todo=_todo(row) if inputs.planned is not None else "",
+        saves=_saves(row) if inputs.planned is not None else None,
     )
+
+
+def _todo(row: Mapping[Any, Any]) -> str:
+    """What the plan says of an account."""
+    listed, play = row["listed"], _text(row["play"]).replace("_", " ")
+    play = f"{play[:1].upper()}{play[1:]}"
+    if listed == ON_LIST:
+        due = pd.Timestamp(row["due"])
+        return f"{play} by {due.day} {due:%b %Y}"
+    if listed == BELOW:
+        return f"{play}, once hours are free"
+    if listed == LEFT_ALONE:
+        return "Left alone by lot: please do not call"
+    return "Rests after a play" if listed == RESTING else ""
+
+
+def _saves(row: Mapping[Any, Any]) -> float | None:
+    is_told = row["listed"] in (ON_LIST, BELOW) and not pd.isna(row["value_saved"])
+    return float(row["value_saved"]) if is_told else None
 
 
 def _chance_note(row: Mapping[Any, Any], at: str, *, is_later: bool, has_chance: bool) -> str:

@@ -52,7 +52,9 @@ ASSIGNED_COLUMNS = (
 
 @dataclass(frozen=True)
 class Belief:
-    """What a play is counted on: the share of leavers it keeps, and how that is known."""
+    """What a play is counted on: the share of leavers it keeps, or how many more it wins as a
+    share, and how that is known.
+    """
 
     save_share: float
     evidence: Evidence
@@ -117,6 +119,14 @@ class PlayPlan:
         return cost / (self.saved + cost) if self.saved + cost > 0 else 0.0
 
 
+@dataclass(frozen=True, eq=False)
+class PlannedWorklist:
+    """A run's list: `ranked` is the worklist with the plan's columns, in the order of the plan."""
+
+    ranked: pd.DataFrame
+    plan: PlayPlan
+
+
 def plan_plays(
     ranked: pd.DataFrame,
     plays: Sequence[Play],
@@ -129,6 +139,8 @@ def plan_plays(
     key: str,
     reasons: Mapping[str, frozenset[str]],
     consents: Mapping[str, frozenset[str]],
+    left_out: frozenset[str] = frozenset(),
+    share_of_hours: float = 1.0,
 ) -> PlayPlan:
     """Choose the plays of all owners.
 
@@ -145,6 +157,10 @@ def plan_plays(
         Account -> codes of its reasons.
     consents
         Column of the accounts -> accounts of which it is true.
+    left_out
+        Accounts that no play fits now.
+    share_of_hours
+        Part of an owner's hours that this list may take.
     """
     parts, assigned, owners = [], [], []
     for owner, group in ranked.groupby("owner", sort=True):
@@ -160,6 +176,8 @@ def plan_plays(
             f"{key}/{owner}",
             reasons,
             consents,
+            left_out,
+            share_of_hours,
         )
         parts.append(listed)
         assigned.append(rows)
@@ -170,6 +188,18 @@ def plan_plays(
         pd.concat(assigned, ignore_index=True) if assigned else pd.DataFrame(),
         tuple(owners),
     )
+
+
+def in_planned_order(planned: pd.DataFrame) -> pd.DataFrame:
+    """A planned worklist as one ranking: what is on a list first, then by value saved."""
+    ordered = planned.assign(is_listed=planned["listed"].eq(ON_LIST)).sort_values(
+        ["is_listed", "value_saved", "priority", "account_id"],
+        ascending=[False, False, False, True],
+        kind="stable",
+        na_position="last",
+        ignore_index=True,
+    )
+    return ordered.drop(columns="is_listed")
 
 
 def _plan_owner(
@@ -184,16 +214,19 @@ def _plan_owner(
     key: str,
     reasons: Mapping[str, frozenset[str]],
     consents: Mapping[str, frozenset[str]],
+    left_out: frozenset[str],
+    share_of_hours: float,
 ) -> tuple[pd.DataFrame, pd.DataFrame, OwnerPlan]:
     """One owner's list."""
     accounts = group["account_id"].astype(str).tolist()
     names = [play.name for play in plays]
     minutes = np.array([play.minutes for play in plays], dtype=np.int64)
     saved = _saved(group, plays, beliefs, costs, past, reasons, consents)
+    saved[group["account_id"].isin(left_out)] = np.nan
     open_plays = [past.open_plays.get(account) for account in accounts]
     is_open = np.array([each is not None for each in open_plays], dtype=np.bool_)
     strategic = _strategic(group, plays) & ~is_open
-    hours = rules.owner_hours.get(owner, rules.hours)
+    hours = rules.owner_hours.get(owner, rules.hours) * share_of_hours
     budget = int(60 * hours)
     taken = sum(_minutes_of(each[0], plays) for each in open_plays if each is not None)
     free = np.where(is_open[:, None], np.nan, saved)

@@ -14,7 +14,7 @@ import pandas as pd
 from features.errors import ConfigError
 from models.health.standing import NOTICE, is_leaving, with_state
 from pipeline.alerts.watch import USUAL_DAYS, Flags, Floats, Watched, median
-from pipeline.config.schema import AlertKind, AlertRule
+from pipeline.config.schema import AlertKind, AlertRule, Play
 
 SCORE_KINDS: tuple[AlertKind, ...] = (
     "crossing",
@@ -94,9 +94,29 @@ class RuleReading:
     leaves_at: Floats
 
 
-def rules_of(declared: Sequence[AlertRule], edges: Edges) -> tuple[AlertRule, ...]:
-    """The declared rules, or the default ones, with their edges, points and days filled in."""
-    return tuple(_filled(rule, edges) for rule in declared or DEFAULT_RULES)
+def rules_of(
+    declared: Sequence[AlertRule], edges: Edges, plays: Sequence[Play] = ()
+) -> tuple[AlertRule, ...]:
+    """The declared rules, or the default ones, with their edges, points and days filled in, and
+    with the first play that names them where they name none.
+
+    Raises
+    ------
+    ConfigError
+        A play names an alert that there is not.
+    """
+    rules = tuple(_filled(rule, edges) for rule in declared or DEFAULT_RULES)
+    names = [rule.name for rule in rules]
+    asked: dict[str, str] = {}
+    for play in plays:
+        for name in play.alerts:
+            if name not in names:
+                raise ConfigError(
+                    f"[[plays]] {play.name!r}: alerts names {name!r}, which is no alert. There are:"
+                    f" {', '.join(names)}."
+                )
+            asked.setdefault(name, play.name)
+    return tuple(replace(rule, play=rule.play or asked.get(rule.name)) for rule in rules)
 
 
 def _filled(rule: AlertRule, edges: Edges) -> AlertRule:

@@ -43,6 +43,7 @@ GROUPS: Mapping[str, tuple[Callable[..., None], ...]] = {
         scores.worklist,
         scores.explain,
         scores.points,
+        scores.path,
         scores.verify,
         scores.scale,
         scores.changes,
@@ -101,7 +102,14 @@ app = typer.Typer(
         " done, 1 fault, 2 wrong use, 3 refused by a gate."
     ),
 )
-_TAKE_ACCOUNTS = (scores.explain, scores.points, scores.verify, scores.forget, reports.postmortem)
+_TAKE_ACCOUNTS = (
+    scores.explain,
+    scores.points,
+    scores.path,
+    scores.verify,
+    scores.forget,
+    reports.postmortem,
+)
 for heading, commands in GROUPS.items():
     for command in commands:
         takes_account = command in _TAKE_ACCOUNTS

@@ -198,7 +198,8 @@ def demo(
     if as_json:
         print_json(_run_json(run))
         return
-    first = first_to_call(chosen, run.published)
+    with workspace.store.writing():
+        first = first_to_call(workspace, chosen, run.published)
     if first is not None:
         story("next", f"tenure explain {first} --project {project}")
 

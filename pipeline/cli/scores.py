@@ -180,8 +180,9 @@ def worklist(
         planned = plan_worklist(workspace, chosen, published_again(workspace, chosen, run))
     if planned is None:
         raise ConfigError(
-            f"target {chosen.name!r} has no planned worklist: it needs [[plays]] in tenure.toml, a"
-            " target about leaving and a model in use. worklist.csv ranks by value at risk."
+            f"target {chosen.name!r} has no planned worklist: it needs [[plays]] in tenure.toml"
+            ' (for growth those with aim = "grow") and a model in use. worklist.csv ranks by'
+            " value and chance."
         )
     owners = sorted(each.owner for each in planned.plan.owners)
     if owner is not None and owner not in owners:
@@ -373,6 +374,36 @@ def points(
         print_json({**who, "counted": score, "rows": behind})
         return
     show(counted_lines(who, score, behind), ACCOUNT_WIDTH)
+
+
+def path(
+    account: AccountArgument,
+    project: ProjectOption = HERE,
+    target: TargetOption = None,
+    to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="BAND", help="The band to reach; default: the best one."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find the least that would bring one account's score back.
+
+    Needs [[levers]] in tenure.toml: what can be done, and which rows it leaves. Every combination
+    is tried on the account's own rows, through features and model, the least effort first. It says
+    how the score reads its rows, not what keeps a customer.
+
+    Example: tenure path A-000123 --to stable
+    """
+    from pipeline.console import print_json
+    from pipeline.jobs.path import path_report, plain_path
+    from pipeline.reports.path import path_lines
+
+    workspace, chosen = open_project(project, target)
+    report = path_report(workspace, chosen, account, to)
+    if as_json:
+        print_json(plain_path(report))
+        return
+    show(path_lines(report), ACCOUNT_WIDTH)
 
 
 def verify(

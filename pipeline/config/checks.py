@@ -3,6 +3,7 @@
 import codecs
 import difflib
 import json
+import math
 import re
 import string
 from collections import Counter
@@ -15,6 +16,7 @@ from zoneinfo import available_timezones
 from features.naming import LONGEST
 from features.sources import COMMON, CONTRACTS, Contract
 from models.declared import weights_problem
+from models.path import MOST_COMBINATIONS
 from models.targets import AMOUNT_KINDS, CAUSES
 from pipeline.config.ranges import out_of_range
 from pipeline.config.schema import (
@@ -36,6 +38,15 @@ PLAIN_NAME_WORDS = "small letters, digits and underscores, starting with a lette
 # Python can turn bytes into text by them, and no file is written in them.
 NO_ENCODINGS = ("idna", "punycode", "undefined", "raw_unicode_escape", "unicode_escape")
 NO_DELIMITERS = '"\n\r\0'
+LEVER_TABLES = (
+    "usage_events",
+    "touchpoints",
+    "support_tickets",
+    "invoices",
+    "milestones",
+    "goals",
+)
+"""Tables whose rows people can bring about; nobody brings about an answer or a contract."""
 # Columns that staging adds to every table.
 RESERVED = ("known_from", "known_until")
 # Words that DuckDB or Spark (ANSI) will not take as a column name without quotes.
@@ -88,6 +99,7 @@ def project_problems(project: Project) -> list[Problem]:
         *_alert_problems(project),
         *_publish_problems(project),
         *_play_problems(project),
+        *_lever_problems(project),
     ]
 
 
@@ -722,6 +734,62 @@ def _play_problems(project: Project) -> Iterator[Problem]:
                     f'"{name}" is no rule of [[alerts]]{nearest(name, rules)} Allowed:'
                     f" {', '.join(rules)}.",
                 )
+
+
+# --- levers
+# ----------------------------------------------------------------------------------------
+
+
+def _lever_problems(project: Project) -> Iterator[Problem]:
+    for index, lever in enumerate(project.levers):
+        path: Location = ("levers", index)
+        if lever.name in (other.name for other in project.levers[:index]):
+            yield Problem(
+                (*path, "name"), f'"{lever.name}" is used twice; each needs a name of its own.'
+            )
+        source = project.sources.get(lever.source)
+        contract = None if source is None else contract_of(lever.source, source)
+        if contract is None or contract.table not in LEVER_TABLES:
+            names = [
+                name
+                for name, each in project.sources.items()
+                if getattr(contract_of(name, each), "table", "") in LEVER_TABLES
+            ]
+            yield Problem(
+                (*path, "source"),
+                f'"{lever.source}" is no source of {_listed(LEVER_TABLES)}'
+                f"{nearest(lever.source, names)} Allowed: {', '.join(names) or 'none'}.",
+            )
+            continue
+        closing = [c.name for c in contract.columns if c.type == "time" and c.clock == c.name]
+        if lever.close is not None and lever.close not in closing:
+            yield Problem(
+                (*path, "close"),
+                f'"{lever.close}" is no time by which a row of {contract.table} is closed'
+                f"{nearest(lever.close, closing)} Allowed: {', '.join(closing) or 'none'}.",
+            )
+        values = [c.name for c in contract.columns if c.type != "time"]
+        for name in lever.add or ():
+            if name not in values:
+                yield Problem(
+                    (*path, "add", name),
+                    f"is no column of {contract.table}{nearest(name, values)} Allowed:"
+                    f" {', '.join(values)}.",
+                )
+        if lever.add is not None and contract.event_time is None:
+            yield Problem((*path, "add"), f"rows of {contract.table} have no time of their own.")
+    combinations = math.prod(lever.most + 1 for lever in project.levers)
+    if combinations > MOST_COMBINATIONS:
+        yield Problem(
+            ("levers",),
+            f"{combinations:,} combinations of steps; at most {MOST_COMBINATIONS:,} are tried."
+            " Lower most.",
+        )
+
+
+def _listed(names: Iterable[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} or {last}"
 
 
 def _sorted_problems(path: Location, days: tuple[date, ...]) -> Iterator[Problem]:

@@ -24,7 +24,7 @@ FILE_NAME = "tenure.toml"
 Location = tuple[str | int, ...]
 _ASIDE = (
     *("store", "mlflow", "bench", "actions", "rules"),
-    *("alerts", "alerting", "plays", "worklist", "night", "notify"),
+    *("alerts", "alerting", "plays", "worklist", "levers", "night", "notify"),
     "publish",
 )
 """Settings that move no score."""

@@ -1,7 +1,7 @@
 """Every key of `tenure.toml`, with its default; reading and error messages are in `read.py`."""
 
 from datetime import date
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 from pydantic.dataclasses import dataclass
@@ -33,6 +33,8 @@ AlertKind = Literal[
     "payment",
 ]
 Band = Literal["at_risk", "stable", "healthy"]
+GoodBand = Literal["low", "medium", "high"]
+_BANDS_OF = {"keep": get_args(Band), "grow": get_args(GoodBand)}
 Scalar = str | int | float | bool | date
 
 
@@ -693,14 +695,18 @@ class Play:
 
     name: str
     """As in the source of interventions."""
-    bands: tuple[Band, ...] = ()
+    aim: Literal["keep", "grow"] = "keep"
+    """keep: for lists of targets about leaving; grow: for those of targets about growth, such as an
+    upgrade or another product to offer.
+    """
+    bands: tuple[Band | GoodBand, ...] = ()
     """Only accounts of these bands; default: of all."""
     reasons: tuple[ReasonCode, ...] = ()
     """Only accounts with one of these reasons in the short list."""
     segments: tuple[str, ...] = ()
     """Only accounts of these segments."""
     alerts: tuple[str, ...] = ()
-    """Alert rules that ask for this play; said beside it."""
+    """Alerts that ask for this play: it stands in their messages, where the alert names none."""
     role: str = ""
     """Who carries it out, in your words; default: the account's owner."""
     due_days: int = Field(default=7, ge=0)
@@ -713,6 +719,10 @@ class Play:
     """Share of leavers it keeps, as you believe it, until its effect is known; default:
     `[objective] save_share`, else 0.2.
     """
+    win_share: float | None = Field(default=None, ge=0, le=10)
+    """aim = "grow": how many more grow with it, as a share of those who would without, as you
+    believe it: 0.2 makes 12 of 10. Default 0.2.
+    """
     cooldown_days: int = Field(default=90, ge=0)
     """Days after a play of any kind in which the account is left in peace."""
     strategic_from: float | None = Field(default=None, ge=0)
@@ -721,10 +731,28 @@ class Play:
     """
     consent: str | None = None
     """Column of the accounts (an `extra` of type flag) that must be true."""
+    asks: Literal["nps", "csat", "ces"] | None = None
+    """A questionnaire: the answer, told on the dashboard, becomes a row of `surveys`, known from
+    when it was told.
+    """
     holdout: float | None = Field(default=None, gt=0, lt=1)
     """Share of the accounts in its source that were left alone by lot (`is_holdout`); with it the
     sizes of both sides are checked.
     """
+
+    @model_validator(mode="after")
+    def _of_one_aim(self) -> "Play":
+        allowed = _BANDS_OF[self.aim]
+        wrong = [band for band in self.bands if band not in allowed]
+        if wrong:
+            raise ValueError(
+                f'bands names "{wrong[0]}", but aim = "{self.aim}" has {", ".join(allowed)}'
+            )
+        if self.aim == "grow" and self.save_share is not None:
+            raise ValueError('aim = "grow" has win_share, not save_share')
+        if self.aim == "keep" and self.win_share is not None:
+            raise ValueError('aim = "keep" has save_share, not win_share')
+        return self
 
 
 @dataclass(frozen=True, config=_strict)
@@ -735,10 +763,53 @@ class WorklistRules:
     """Hours of an owner for one list."""
     owner_hours: dict[str, float] = Field(default_factory=dict)
     """Owner -> hours of their own."""
+    growth_share: float = Field(default=0.25, ge=0, le=1)
+    """Part of each owner's hours for plays with aim = "grow", where there are any; the rest is for
+    those that keep.
+    """
+    grows_by: float | None = Field(default=None, gt=0)
+    """What an account that grows pays more, as a share of what it pays now; default: the target's
+    `change_share`, the least that counts as growth.
+    """
     lot_share: float = Field(default=0.15, ge=0, le=0.5)
     """Part of each list that is drawn by lot on each side of its end, so that effects become known;
     0: nobody.
     """
+
+
+@dataclass(frozen=True, config=_strict)
+class Lever:
+    """Something that can be done with an account and shows in a table: rows that would be added, or
+    rows that are open and would be closed. `tenure path` looks for the least of them by which an
+    account would read a better band.
+    """
+
+    name: str
+    """In your words, as pages say it."""
+    source: str
+    """The source whose rows change."""
+    add: dict[str, str | bool | int | float] | None = None
+    """Columns of an added row, by our names, and their values; its time and, where it is left out,
+    the person are filled in.
+    """
+    close: str | None = None
+    """The time that an open row lacks, such as `closed_at` or `paid_at`; the oldest are closed
+    first.
+    """
+    rows: int = Field(default=1, ge=1, le=1000)
+    """Rows of one step."""
+    most: int = Field(default=4, ge=1, le=50)
+    """Steps at most."""
+    effort: float = Field(default=1.0, gt=0)
+    """Of one step, in any unit that all levers share."""
+    within_days: int = Field(default=28, ge=1, le=366)
+    """Added rows are spread over so many days before the score."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "Lever":
+        if (self.add is None) == (self.close is None):
+            raise ValueError("needs add (columns of a new row) or close (the time a row lacks)")
+        return self
 
 
 @dataclass(frozen=True, config=_strict)
@@ -841,6 +912,7 @@ class Project:
     alerting: Alerting = Field(default_factory=Alerting)
     plays: tuple[Play, ...] = ()
     worklist: WorklistRules = Field(default_factory=WorklistRules)
+    levers: tuple[Lever, ...] = ()
     store: StoreSettings = Field(default_factory=StoreSettings)
     engine: EngineSettings = Field(default_factory=EngineSettings)
     mlflow: Mlflow = Field(default_factory=Mlflow)

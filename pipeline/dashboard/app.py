@@ -42,6 +42,8 @@ from pipeline.dashboard.access import (
 )
 from pipeline.dashboard.inbox import (
     ACTIONS,
+    ANSWER,
+    ANSWERS,
     BECOMES,
     PLAY,
     PULSE,
@@ -92,7 +94,7 @@ HEADERS = {
 _READS_ACCOUNTS: tuple[Role, ...] = ("leader", "csm", "analyst")
 _TELLS: tuple[Role, ...] = ("leader", "csm")
 """An analyst reads what is told and tells nothing: it would be no account manager's word."""
-_SOURCES = {PULSE: "pulse_source", PLAY: "play_source"}
+_SOURCES = {PULSE: "pulse_source", PLAY: "play_source", ANSWER: "answer_source"}
 _SEES_SUMS: tuple[Role, ...] = ("leader", "analyst", "executive")
 
 
@@ -383,6 +385,8 @@ async def accounts_csv(
         "chance",
         "chance_words",
         "at_stake",
+        "todo",
+        "saves",
     )
     table.writerow([*columns, "why"])
     for row in rows:
@@ -451,6 +455,7 @@ def _forms(server: Dashboard, reader: Reader) -> dict[str, Any]:
         "may_tell": reader.user.role in _TELLS,
         "once": secrets.token_urlsafe(16),
         "pulses": PULSES,
+        "answers": ANSWERS,
         "said_of": server.inbox.of_alerts(),
         "tomorrow": (server.site.clock().date() + timedelta(days=1)).isoformat(),
     }
@@ -471,9 +476,11 @@ async def tell(server: Dashboard, request: Request, reader: Reader, file: PageFi
     if view is None or (is_about_alert and alert_id not in mine):
         return _not_found(server, reader)
     try:
-        entry = checked(_entry(server, reader, file, form), file.about["plays"])
+        entry = checked(
+            _entry(server, reader, file, form), file.about["plays"], file.about["questionnaires"]
+        )
         if not is_about_alert and file.about[_SOURCES[kind]] is None:
-            raise NotTold(f"This project has no source {BECOMES[kind]} to take it in")
+            raise NotTold(f"This project has no source {BECOMES[kind][0]} to take it in")
         server.inbox.add(entry)
     except NotTold as problem:
         return _account_page(
@@ -494,9 +501,12 @@ def _entry(
     pulse, until = form.get("pulse", ""), form.get("until", "")
     try:
         day = date.fromisoformat(until) if kind == "snoozed" and until else None
-        number = int(pulse) if kind == PULSE and pulse else None
+        number = int(pulse) if kind in (PULSE, ANSWER) and pulse else None
     except ValueError:
-        raise NotTold("A day is written as 2030-03-03, and how the account is as 1 to 5") from None
+        raise NotTold(
+            "A day is written as 2030-03-03, how the account is as 1 to 5, an answer as a whole"
+            " number"
+        ) from None
     return InboxEntry(
         kind=kind,
         account_id=form["account"],
@@ -508,7 +518,7 @@ def _entry(
         once=form.get("once", "")[:64],
         alert_id=form["alert"] if kind in ACTIONS else "",
         pulse=number,
-        play=form.get("play", "") if kind == PLAY else "",
+        play=form.get("play", "") if kind in (PLAY, ANSWER) else "",
         note=form.get("note", "") if kind != PLAY else "",
         until=day,
     )

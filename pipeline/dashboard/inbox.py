@@ -7,7 +7,7 @@ The server writes here and nowhere else. Pulses, notes and done plays become row
 import hashlib
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import astuple, dataclass, fields
 from datetime import date, datetime
@@ -16,11 +16,18 @@ from typing import Any
 
 INBOX = "inbox.sqlite"
 """Beside the access file, in the folder of the page files."""
-PULSE, PLAY = "pulse", "play"
+PULSE, PLAY, ANSWER = "pulse", "play", "answer"
 ACTIONS = ("acknowledged", "snoozed", "done")
 """What may be said of an alert: the states that `tenure alerts` gives."""
-BECOMES = {PULSE: "csm_notes", PLAY: "interventions"}
-"""Kind of what is told -> the source whose rows it becomes."""
+BECOMES = {
+    PULSE: ("csm_notes",),
+    PLAY: ("interventions",),
+    ANSWER: ("surveys", "interventions"),
+}
+"""Kind of what is told -> the sources whose rows it becomes: who answered was also asked."""
+TAKES_ROWS = tuple(dict.fromkeys(name for names in BECOMES.values() for name in names))
+ANSWERS = {"nps": (0, 10), "csat": (1, 5), "ces": (1, 7)}
+"""What a questionnaire asks -> lowest and highest answer."""
 PULSES = {1: "leaving", 2: "worried", 3: "unsure", 4: "content", 5: "delighted"}
 LONGEST_NOTE, LONGEST_PLAY = 4_000, 80
 MOST_A_DAY = 200
@@ -30,7 +37,8 @@ create table if not exists told (
   number integer primary key, kind text not null, account_id text not null, target text not null,
   alert_id text not null, pulse integer, play text not null, note text not null, until text,
   author text not null, role text not null, run_id text not null, at text not null,
-  once text not null unique, taken_at text, refused text not null default ''
+  once text not null unique, taken_at text, refused text not null default '',
+  asks text not null default ''
 );
 create index if not exists told_account on told (account_id, number);
 create index if not exists told_author on told (author, at);
@@ -48,7 +56,12 @@ class InboxEntry:
     Attributes
     ----------
     kind
-        `pulse` (with or without a number), `play`, or one of `ACTIONS`.
+        `pulse` (with or without a number), `play`, `answer` (to the questionnaire `play`), or one
+        of `ACTIONS`.
+    pulse
+        How the account is; of an answer the number that was given.
+    asks
+        Of an answer what was asked.
     run_id, at
         The run that the person saw, and when it was told, naive UTC.
     once
@@ -68,6 +81,7 @@ class InboxEntry:
     play: str = ""
     note: str = ""
     until: date | None = None
+    asks: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,8 +94,15 @@ class Told:
     refused: str
 
 
-def checked(entry: InboxEntry, plays: Sequence[str]) -> InboxEntry:
+def checked(
+    entry: InboxEntry, plays: Sequence[str], questionnaires: Mapping[str, str]
+) -> InboxEntry:
     """The entry as it may be kept.
+
+    Parameters
+    ----------
+    questionnaires
+        Play -> what it asks.
 
     Raises
     ------
@@ -94,8 +115,16 @@ def checked(entry: InboxEntry, plays: Sequence[str]) -> InboxEntry:
     play = " ".join(entry.play.replace("\0", "").split())
     if entry.kind == PULSE and entry.pulse is None and not note:
         raise NotTold("Choose how the account is, or write a note")
-    if entry.pulse is not None and entry.pulse not in PULSES:
+    if entry.kind == PULSE and entry.pulse is not None and entry.pulse not in PULSES:
         raise NotTold("How the account is goes from 1 to 5")
+    asks = ""
+    if entry.kind == ANSWER:
+        if play not in questionnaires:
+            raise NotTold("Choose the questionnaire that was answered")
+        asks = questionnaires[play]
+        low, high = ANSWERS[asks]
+        if entry.pulse is None or not low <= entry.pulse <= high:
+            raise NotTold(f"An answer to {play.replace('_', ' ')} goes from {low} to {high}")
     if entry.kind == PLAY and not play:
         raise NotTold("Say what was done")
     if entry.kind == PLAY and plays and play not in plays:
@@ -110,7 +139,7 @@ def checked(entry: InboxEntry, plays: Sequence[str]) -> InboxEntry:
     if not entry.once:
         raise NotTold("Open the page again, and send the form from there")
     kept = {each.name: getattr(entry, each.name) for each in fields(entry)}
-    return InboxEntry(**{**kept, "note": note, "play": play})
+    return InboxEntry(**{**kept, "note": note, "play": play, "asks": asks})
 
 
 class InboxFile:
@@ -133,7 +162,7 @@ class InboxFile:
             os.chmod(self._path, 0o600)
             for pragma in ("journal_mode = wal", "synchronous = full", "busy_timeout = 5000"):
                 file.execute(f"pragma {pragma}")
-            file.executescript(_TABLE)
+            _make(file)
             self._open = file
         return self._open
 
@@ -177,8 +206,13 @@ class InboxFile:
 
     def rows_of(self, source: str) -> list[Told]:
         """What becomes rows of a source, the oldest first."""
-        kind = next(kind for kind, mine in BECOMES.items() if mine == source)
-        return self._read("where kind = ? order by number", kind)
+        found = [
+            each
+            for kind, names in BECOMES.items()
+            if source in names
+            for each in self._read("where kind = ?", kind)
+        ]
+        return sorted(found, key=lambda each: each.number)
 
     def taken(self, numbers: Iterable[int], at: datetime, refused: str = "") -> None:
         """Note that entries were taken in, or why they could not be."""
@@ -208,7 +242,7 @@ class InboxFile:
         self.close()
         with closing(sqlite3.connect(self._path)) as file:
             file.execute("pragma secure_delete = on")
-            file.executescript(_TABLE)
+            _make(file)
             names = [each.name for each in fields(InboxEntry)]
             told = [
                 _told(names, row)
@@ -226,6 +260,13 @@ class InboxFile:
             # What was overwritten stands in the log of the file until that is emptied.
             file.execute("pragma wal_checkpoint(truncate)")
         return len(removed)
+
+
+def _make(file: sqlite3.Connection) -> None:
+    """Make the table, or give one of an earlier release what it lacks."""
+    file.executescript(_TABLE)
+    if "asks" not in {row[1] for row in file.execute("pragma table_info(told)")}:
+        file.execute("alter table told add column asks text not null default ''")
 
 
 def inbox_of(pages: Path) -> InboxFile:

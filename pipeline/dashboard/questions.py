@@ -184,11 +184,13 @@ class PageFile:
         return int(rows[0]["n"])
 
     def calls(self, scope: Scope, rows: int) -> list[dict[str, Any]]:
-        """The accounts to work on, the first one first."""
+        """The accounts to work on, the first one first; where plays are planned those that their
+        owner's hours reach.
+        """
         found = self.ask(
             scope,
-            "select * from latest where {accounts} and place is not null order by place"
-            " limit :rows",
+            "select * from latest where {accounts} and place is not null"
+            " and coalesce(is_listed, 1) order by place limit :rows",
             {"rows": rows},
         )
         return [_row(each) for each in found]

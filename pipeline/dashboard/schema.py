@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
-FORMAT = 3
+FORMAT = 4
 """Of the tables below: a server of another release refuses the file."""
 PAGES, POINTER, ENDING = "pages", "current", ".sqlite"
 NOBODYS = "-"
@@ -20,7 +20,8 @@ create table latest (
   state text not null,
   chance real, chance_words text not null, chance_note text not null, is_later integer not null,
   at_stake real, ends_on text, month text not null, timing text not null, meaning text not null,
-  summary text not null, reasons text not null, usual integer, fell_by text
+  summary text not null, reasons text not null, usual integer, fell_by text,
+  is_listed integer, todo text not null, saves real
 );
 create table account_page (sequence integer primary key, view blob not null);
 create table totals (

@@ -96,7 +96,7 @@ def raise_alerts(workspace: Workspace, target: Target) -> AlertsReport:
     run = PastRun(published_run(store, target.name))
     take_in_actions(workspace, target)
     before = evaluated_runs(store, target.name)
-    rules = rules_of(workspace.project.alerts, _edges(workspace))
+    rules = rules_of(workspace.project.alerts, _edges(workspace), workspace.project.plays)
     if any(each.run_id == run.run_id for each in before):
         history = read_alerts(store, target.name)
         news = [alert for alert in history if alert.run_id == run.run_id]

@@ -6,6 +6,7 @@ it once.
 """
 
 import json
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from pipeline.alerts.tables import (
     read_alerts,
 )
 from pipeline.config.schema import Sender, Target
+from pipeline.jobs.plan_plays import listed_places
 from pipeline.workspace import Workspace
 
 SENDING, SENT, FAILED = "sending", "sent", "failed"
@@ -141,7 +143,8 @@ def pending(
         if key not in covered and (alert.kind == OPERATOR or alert.alert_id in open_now)
     ]
     if settings.kind == "mail":
-        messages += _digests(workspace, settings, fresh, digests)
+        places = listed_places(workspace, target)
+        messages += _digests(workspace, settings, fresh, digests, places)
     else:
         messages += [_single(workspace, settings, alert) for alert in fresh]
     return messages
@@ -158,8 +161,11 @@ def _digests(
     settings: Sender,
     fresh: Iterable[Alert],
     digests: set[tuple[str, date]],
+    places: Mapping[str, int],
 ) -> list[Message]:
-    """One mail for each owner; what comes after a day's mail goes with that of the next run."""
+    """One mail for each owner, in the order of the owner's list; what is not on it follows, the
+    most at risk first. What comes after a day's mail goes with that of the next run.
+    """
     by_owner: dict[str, list[Alert]] = {}
     for alert in fresh:
         by_owner.setdefault(alert.owner, []).append(alert)
@@ -169,7 +175,14 @@ def _digests(
         if (owner, day) in digests:
             continue
         key = key_of(settings.name, alerts[0].target, owner, day.isoformat())
-        ordered = sorted(alerts, key=lambda a: (-(a.value_at_risk or 0.0), a.alert_id))
+        ordered = sorted(
+            alerts,
+            key=lambda a: (
+                places.get(a.account_id, math.inf),
+                -(a.value_at_risk or 0.0),
+                a.alert_id,
+            ),
+        )
         messages.append(Message(key, workspace.project.name, owner, day, tuple(ordered)))
     return messages
 

@@ -19,9 +19,10 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from features.errors import ConfigError, NotFound
+from features.errors import NotFound
 from models.plays import (
     FEWEST_IN_AN_ARM,
+    WITHIN,
     MeasuredEffect,
     ScoreEffect,
     months_until_known,
@@ -31,6 +32,7 @@ from models.plays import (
     score_effect,
 )
 from models.plays.power import DAYS_PER_MONTH
+from models.targets import AMOUNT_KINDS
 from pipeline.config.schema import Play, Project, Target
 from pipeline.engine.duckdb import Connection, connected, midnight
 from pipeline.engine.facts import put_table
@@ -43,9 +45,7 @@ from pipeline.staging.staged import StagedSource
 from pipeline.workspace import Workspace, target_rule
 
 ASSIGNMENTS, EFFECTS = "assignments", "effects"
-WITHIN = 0.02
-"""An effect is known where its interval is no wider than so much on each side."""
-PRIOR_SAVE_SHARE = 0.2
+PRIOR_SAVE_SHARE, PRIOR_WIN_SHARE = 0.2, 0.2
 MOST_SIGNALS = 40
 """Signals that explain who was chosen or who left; of more, those that go furthest with either."""
 SCORED_WITHIN = pd.Timedelta(days=7)
@@ -99,14 +99,21 @@ class PlayEffect:
     this pace.
     """
     prior: float
-    """Share of leavers it is believed to keep until then."""
+    """Share of leavers it is believed to keep until then; of growth how many more it wins."""
     score: ScoreEffect | None = None
     """What it does to the score; None where no lot decides or too few were scored afterwards."""
+    is_good: bool = False
+    """Whether the outcome is one to hope for."""
+
+    @property
+    def measured_share(self) -> float:
+        """Share of leavers it keeps, or how many more grow as a share; nan unless measured."""
+        return self.effect.win_share if self.is_good else self.effect.save_share
 
     @property
     def save_share(self) -> float:
         """What the worklist counts on: the measured share, else the believed one."""
-        measured = self.effect.save_share
+        measured = self.measured_share
         return self.prior if np.isnan(measured) else max(measured, 0.0)
 
 
@@ -121,8 +128,10 @@ class EffectsReport:
     plays: tuple[PlayEffect, ...]
 
 
-def prior_of(project: Project, play: Play | None) -> float:
-    """Share of leavers that a play is believed to keep."""
+def prior_of(project: Project, play: Play | None, *, is_good: bool = False) -> float:
+    """Share of leavers that a play is believed to keep, or how many more it wins."""
+    if is_good:
+        return PRIOR_WIN_SHARE if play is None or play.win_share is None else play.win_share
     for share in (None if play is None else play.save_share, project.objective.save_share):
         if share is not None:
             return share
@@ -136,14 +145,7 @@ def effects_report(workspace: Workspace, target: Target) -> EffectsReport:
     ------
     NotFound
         Where no play is declared and no source records any.
-    ConfigError
-        The target is about something good: there a play wins accounts, and has no save share.
     """
-    if target_rule(target).is_good:
-        raise ConfigError(
-            f"target {target.name!r} is about growth; effects are counted in accounts kept. Choose"
-            " a target about leaving with --target."
-        )
     with connected() as connection:
         staged = load_staged(workspace, connection)
         recorded = recorded_plays(workspace, staged)
@@ -180,7 +182,7 @@ def effect_rows(report: EffectsReport) -> pd.DataFrame:
             {
                 "target": report.target,
                 **asdict(each.effect),
-                "save_share": each.effect.save_share,
+                "save_share": each.measured_share,
                 "prior_save_share": each.prior,
                 "waiting": each.waiting,
                 "known_in_months": each.known_in_months,
@@ -303,7 +305,8 @@ def _measure(
 ) -> PlayEffect:
     """The effect of one play by the first design that its records allow."""
     play = next((each for each in workspace.project.plays if each.name == name), None)
-    prior = prior_of(workspace.project, play)
+    is_good = target_rule(target).is_good
+    prior = prior_of(workspace.project, play, is_good=is_good)
     mine = labelled[labelled["play"] == name]
     for design in ("lot", "holdout"):
         rows = mine[mine["design"] == design]
@@ -326,7 +329,11 @@ def _measure(
             None
             if not share > 0
             else months_until_known(
-                share, share * (1 - prior), pace, target.horizon_days or 365, WITHIN
+                share,
+                min(share * (1 + prior if is_good else 1 - prior), 1.0),
+                pace,
+                target.horizon_days or 365,
+                WITHIN,
             )
         )
         return PlayEffect(
@@ -336,9 +343,10 @@ def _measure(
             months,
             prior,
             _score_effect(workspace, target, rows),
+            is_good,
         )
     effect = observed.effect(name)
-    return PlayEffect(effect, 0, float("nan"), None, prior)
+    return PlayEffect(effect, 0, float("nan"), None, prior, is_good=is_good)
 
 
 def _score_effect(workspace: Workspace, target: Target, rows: pd.DataFrame) -> ScoreEffect | None:
@@ -372,7 +380,9 @@ def _score_effect(workspace: Workspace, target: Target, rows: pd.DataFrame) -> S
         by="account_id",
     )
     is_later = after["scored_on"] > after["as_of"] + SCORED_WITHIN
-    after["after"] = after["after"].where(is_later).mask(after["label"] == 1, 0.0)
+    after["after"] = after["after"].where(is_later)
+    if target.kind not in (*AMOUNT_KINDS, "conversion"):  # these do not end an account
+        after["after"] = after["after"].mask(after["label"] == 1, 0.0)
     moved = after.dropna(subset=["before", "after"])
     return score_effect(
         (moved["after"] - moved["before"]).to_numpy(dtype=np.float64),

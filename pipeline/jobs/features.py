@@ -235,6 +235,7 @@ def build_rows(
     snapshots: pd.DataFrame,
     choices: Mapping[str, Any],
     needed: Sequence[Signal],
+    staged: Mapping[str, StagedSource] | None = None,
 ) -> tuple[Signal, ...]:
     """Build `features` of chosen accounts and dates, with a model's frozen choices.
 
@@ -242,8 +243,10 @@ def build_rows(
     ----------
     snapshots
         account_id, as_of_day, partition_name.
+    staged
+        Sources whose views stand in the connection; None: as they were last staged.
     """
-    staged = load_staged(workspace, connection)
+    staged = load_staged(workspace, connection) if staged is None else staged
     put_table(connection, "snapshots", snapshots)
     own_dates = target.dates.anchor is not None
     return _features(workspace, connection, staged, choices, own_dates=own_dates, needed=needed)

@@ -26,6 +26,7 @@ from pipeline.jobs.monitor import monitor_target
 from pipeline.jobs.night_steps import StepRecord
 from pipeline.jobs.outcomes import outcomes_report
 from pipeline.jobs.past_runs import PastRun
+from pipeline.jobs.plan_plays import plan_worklist
 from pipeline.jobs.publish import copy_lines, is_publishing, publish_copies
 from pipeline.jobs.registry import is_in_use, need_version
 from pipeline.jobs.report import write_reports
@@ -216,6 +217,16 @@ def monitor(run: TargetNight) -> int:
             f" most of all by {row['signal']}",
         )
     return len(report.rows)
+
+
+def worklist(run: TargetNight) -> int:
+    """Who gets which play, before anybody is told of accounts."""
+    planned = plan_worklist(run.workspace, run.target, run.published)
+    if planned is None:
+        raise StepLeftOut("no plays are planned for this target")
+    listed = sum(each.listed for each in planned.plan.owners)
+    run.say("worklist", f"{listed:,} accounts within the hours; `tenure worklist` prints them")
+    return listed
 
 
 def alerts(run: TargetNight) -> int:

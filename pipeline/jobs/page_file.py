@@ -176,6 +176,7 @@ def _rows(target: Target, inputs: PortfolioInputs) -> tuple[AccountRow, ...]:
             ranges=inputs.ranges,
             edges=inputs.edges,
             fallen=inputs.fallen,
+            planned=None if inputs.planned is None else inputs.planned.ranked,
         )
     )
 
@@ -209,6 +210,9 @@ def _latest(number: int, row: AccountRow) -> tuple[Any, ...]:
         json.dumps(plain(row.reasons)),
         None if fall is None else fall.usual,
         None if fall is None or fall.by is None else plain(fall.by.date()),
+        row.is_listed,
+        row.todo,
+        row.saves,
     )
 
 
@@ -294,11 +298,16 @@ def _about(
         "edges": inputs.edges,
         "currency": str(currencies.mode().iloc[0]) if len(currencies) else "",
         "capacity": inputs.objective.get("capacity"),
-        "list_length": list_length(inputs.objective.get("capacity")),
+        "list_length": list_length(rows, inputs.objective.get("capacity")),
+        "is_planned": inputs.planned is not None,
         "shown": shown_columns(rows),
         "previous": inputs.previous_counts,
         "fallen_since": "" if fallen is None else f"{fallen.since} {fallen.record}".strip(),
         "plays": sorted(play.name for play in workspace.project.plays),
+        "questionnaires": {
+            play.name: play.asks for play in workspace.project.plays if play.asks is not None
+        },
+        "answer_source": workspace.source_named("surveys"),
         "pulse_source": workspace.source_named("csm_notes"),
         "play_source": workspace.source_named("interventions"),
         "made": inputs.now,

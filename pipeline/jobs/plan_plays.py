@@ -2,13 +2,20 @@
 and command.
 """
 
-from dataclasses import dataclass
-
 import pandas as pd
 import pyarrow as pa
 
+from models.health.standing import LEAVING, standing
 from models.target_words import TARGET_WORDS
-from pipeline.actions.plays import Belief, Past, PlayPlan, plan_plays
+from models.targets import ENDS_OF_COVER
+from pipeline.actions.plays import (
+    Belief,
+    Past,
+    PlannedWorklist,
+    PlayPlan,
+    in_planned_order,
+    plan_plays,
+)
 from pipeline.actions.worklist import worklist
 from pipeline.config.schema import Play, Target
 from pipeline.engine.duckdb import connected
@@ -21,9 +28,12 @@ from pipeline.jobs.effects import (
 )
 from pipeline.jobs.score import PublishedRun, published_table
 from pipeline.jobs.stage import load_staged
-from pipeline.ledger import run_rows
+from pipeline.ledger import current_run, run_rows
+from pipeline.published import read_scores
 from pipeline.workspace import Workspace, target_rule
 
+LEAST_GROWTH = 0.05
+"""What an account that grows is counted to pay more where nobody says."""
 ASSIGNED = (
     ("account_id", pa.string()),
     ("as_of", pa.timestamp("us")),
@@ -44,14 +54,6 @@ ASSIGNED = (
 """The table `assignments`."""
 
 
-@dataclass(frozen=True, eq=False)
-class PlannedWorklist:
-    """A run's list: `ranked` is the worklist with the plan's columns."""
-
-    ranked: pd.DataFrame
-    plan: PlayPlan
-
-
 def plan_worklist(
     workspace: Workspace, target: Target, published: PublishedRun
 ) -> PlannedWorklist | None:
@@ -60,8 +62,9 @@ def plan_worklist(
 
     Planned again for the same run, the lists before it are the same, so the plan is.
     """
-    plays = workspace.project.plays
-    if not plays or target_rule(target).is_good or published.bundle.basis != "calibrated":
+    is_good = target_rule(target).is_good
+    plays = tuple(play for play in workspace.project.plays if (play.aim == "grow") == is_good)
+    if not plays or published.bundle.basis != "calibrated":
         return None
     ranked = worklist(
         published.scores,
@@ -76,11 +79,17 @@ def plan_worklist(
         str(account): frozenset(part)
         for account, part in published.why.groupby("account_id")["reason"]
     }
+    rules = workspace.project.worklist
+    grows = any(play.aim == "grow" for play in workspace.project.plays)
+    worth = ranked
+    if is_good:
+        by = rules.grows_by or target.change_share or LEAST_GROWTH
+        worth = ranked.assign(priority=ranked["priority"] * by)
     plan = plan_plays(
-        ranked,
+        worth,
         plays,
-        workspace.project.worklist,
-        _beliefs(workspace, target),
+        rules,
+        _beliefs(workspace, target, plays),
         {play.name: _cost(workspace, play) for play in plays},
         _past(workspace, target, as_of, run_id),
         as_of=as_of,
@@ -90,6 +99,8 @@ def plan_worklist(
             column: consenting(workspace, column, "[[plays]] consent")
             for column in {play.consent for play in plays if play.consent is not None}
         },
+        left_out=_not_to_be_sold_to(workspace) if is_good else frozenset(),
+        share_of_hours=(rules.growth_share if is_good else 1 - rules.growth_share) if grows else 1,
     )
     rows = plan.assigned.assign(target=target.name, run_id=run_id, made_at=workspace.now)
     workspace.store.write(
@@ -101,18 +112,44 @@ def plan_worklist(
     return PlannedWorklist(with_plan(ranked, plan), plan)
 
 
+def listed_places(workspace: Workspace, target: Target) -> dict[str, int]:
+    """Account -> its place on its owner's list, of the run that readers see; empty where no plays
+    are planned.
+    """
+    run = current_run(workspace.store, target.name)
+    if run is None or not workspace.store.exists(ASSIGNMENTS):
+        return {}
+    rows = workspace.store.read(
+        ASSIGNMENTS,
+        columns=["account_id", "rank", "on_list"],
+        filters=[("target", "=", target.name), ("run_id", "=", str(run["run_id"]))],
+    )
+    listed = rows[rows["on_list"]]
+    return dict(zip(listed["account_id"], listed["rank"].astype(int), strict=True))
+
+
 def with_plan(ranked: pd.DataFrame, plan: PlayPlan) -> pd.DataFrame:
     """The worklist in the order of the plan: what is on the list first, then by value saved."""
-    joined = ranked.merge(plan.accounts, on="account_id", how="left", validate="1:1")
-    joined["is_listed"] = joined["listed"].eq("on the list")
-    joined = joined.sort_values(
-        ["owner", "is_listed", "value_saved", "priority", "account_id"],
-        ascending=[True, False, False, False, True],
-        kind="stable",
-        na_position="last",
-    )
+    joined = in_planned_order(
+        ranked.merge(plan.accounts, on="account_id", how="left", validate="1:1")
+    ).sort_values("owner", kind="stable", ignore_index=True)
     joined["rank"] = joined.groupby("owner").cumcount() + 1
-    return joined.drop(columns="is_listed").reset_index(drop=True)
+    return joined
+
+
+def _not_to_be_sold_to(workspace: Workspace) -> frozenset[str]:
+    """Accounts that the current run of a target about leaving has at risk, under notice or on a
+    list: keeping comes before selling.
+    """
+    found: set[str] = set()
+    for target in workspace.project.targets:
+        run = current_run(workspace.store, target.name)
+        if run is None or target.kind not in ENDS_OF_COVER:
+            continue
+        scores = read_scores(workspace.store, [("run_id", "=", str(run["run_id"]))])
+        is_kept = standing(scores).isin(["at_risk", LEAVING])
+        found |= {*scores.loc[is_kept, "account_id"], *listed_places(workspace, target)}
+    return frozenset(found)
 
 
 def _cost(workspace: Workspace, play: Play) -> float:
@@ -121,7 +158,7 @@ def _cost(workspace: Workspace, play: Play) -> float:
     return workspace.project.objective.cost_per_contact or 0.0
 
 
-def _beliefs(workspace: Workspace, target: Target) -> dict[str, Belief]:
+def _beliefs(workspace: Workspace, target: Target, plays: tuple[Play, ...]) -> dict[str, Belief]:
     """What each play is counted on: its measured share, else the declared or assumed one."""
     measured: dict[str, tuple[str, float]] = {}
     if workspace.store.exists(EFFECTS):
@@ -132,8 +169,9 @@ def _beliefs(workspace: Workspace, target: Target) -> dict[str, Belief]:
             for row in rows.to_dict("records")
         }
     beliefs = {}
-    for play in workspace.project.plays:
-        design, share = measured.get(play.name, ("prior", prior_of(workspace.project, play)))
+    for play in plays:
+        prior = prior_of(workspace.project, play, is_good=target_rule(target).is_good)
+        design, share = measured.get(play.name, ("prior", prior))
         beliefs[play.name] = Belief(share, design)  # type: ignore[arg-type]
     return beliefs
 

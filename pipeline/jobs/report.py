@@ -26,6 +26,7 @@ from pipeline.actions.account_rows import (
     list_length,
     to_call,
 )
+from pipeline.actions.plays import PlannedWorklist
 from pipeline.actions.worklist import worklist, write_worklist_csv
 from pipeline.artefacts import note_files
 from pipeline.chain import shown_head
@@ -133,8 +134,10 @@ def write_reports(
     card, markdown = target_card(
         workspace, target, published.bundle, evaluation, tested, bands, pictures
     )
-    ranked = run_worklist(workspace, target, published)
-    asked = accounts_with_briefs(workspace, target, published, inputs.fallen, briefs)
+    planned = plan_worklist(workspace, target, published)
+    inputs = replace(inputs, planned=planned)
+    ranked = _worklist(target, published, planned)
+    asked = accounts_with_briefs(workspace, target, published, inputs.fallen, briefs, planned)
     inputs = replace(inputs, pages={account: _address(account) for account in asked})
     tables = portfolio_tables(inputs)
     head = shown_head(workspace.store)
@@ -175,7 +178,12 @@ def write_reports(
 
 def run_worklist(workspace: Workspace, target: Target, published: PublishedRun) -> pd.DataFrame:
     """The worklist of a run: in the order of its plays where they are declared."""
-    planned = plan_worklist(workspace, target, published)
+    return _worklist(target, published, plan_worklist(workspace, target, published))
+
+
+def _worklist(
+    target: Target, published: PublishedRun, planned: PlannedWorklist | None
+) -> pd.DataFrame:
     if planned is not None:
         return planned.ranked
     return worklist(
@@ -219,14 +227,16 @@ def accounts_with_briefs(
     published: PublishedRun,
     fallen: Fallen | None,
     briefs: Briefs,
+    planned: PlannedWorklist | None,
 ) -> list[str]:
     """Accounts that get a page of their own, in the order of the lists."""
     if briefs == "none":
         return []
-    length = list_length(workspace.project.objective.capacity)
+    rows = _rows(target, published, fallen, planned)
+    length = list_length(rows, workspace.project.objective.capacity)
     return [
         row.account_id
-        for row in _rows(target, published, fallen)
+        for row in rows
         if briefs == "all"
         or row.standing in (*ALARM_BANDS, LEAVING)
         or row.fall is not None
@@ -265,12 +275,18 @@ def _address(account: str) -> str:
     return quote(f"{ACCOUNTS_FOLDER}/{_brief_name(account)}")
 
 
-def first_to_call(target: Target, published: PublishedRun) -> str | None:
+def first_to_call(workspace: Workspace, target: Target, published: PublishedRun) -> str | None:
     """The account that the one list begins with; None where there is nobody to call."""
-    return next((row.account_id for row in to_call(_rows(target, published, None))), None)
+    planned = plan_worklist(workspace, target, published)
+    return next((row.account_id for row in to_call(_rows(target, published, None, planned))), None)
 
 
-def _rows(target: Target, published: PublishedRun, fallen: Fallen | None) -> tuple[AccountRow, ...]:
+def _rows(
+    target: Target,
+    published: PublishedRun,
+    fallen: Fallen | None,
+    planned: PlannedWorklist | None,
+) -> tuple[AccountRow, ...]:
     return account_rows(
         ListInputs(
             scores=published.scores,
@@ -279,6 +295,7 @@ def _rows(target: Target, published: PublishedRun, fallen: Fallen | None) -> tup
             verb=TARGET_WORDS[target.kind].verb,
             why=published.why,
             fallen=fallen,
+            planned=None if planned is None else planned.ranked,
         )
     )
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.errors import ConfigError
-from pipeline.dashboard.inbox import BECOMES, InboxFile, Told, digest_of, inbox_of
+from pipeline.dashboard.inbox import TAKES_ROWS, InboxFile, Told, digest_of, inbox_of
 from pipeline.dashboard.schema import PAGES
 from pipeline.engine.duckdb import Connection, columns_of, identifier, row, rows
 from pipeline.engine.facts import prepare
@@ -93,7 +93,7 @@ def stage_sources(
     staged = _with_ends_of_entry(connection, staged, every)
     kept = {name: source for name, source in unchanged.items() if name not in accepted}
     earlier |= _with_ends_of_entry(
-        connection, kept, every, table=lambda source: _files(workspace, source.name)
+        connection, kept, every, table=lambda source: staged_rows(workspace, source.name)
     )
     if staged:  # a stage that is killed from here on leaves no hash of what it may have replaced
         keep_hashes(workspace, {name: inputs[name] for name in kept}, denied, kept)
@@ -126,7 +126,7 @@ def _told(workspace: Workspace, inbox: InboxFile) -> dict[str, list[Told]]:
     source of a contract takes them.
     """
     found = {}
-    for contract in BECOMES.values():
+    for contract in TAKES_ROWS:
         name = workspace.source_named(contract)
         told = [each for each in inbox.rows_of(contract) if each.entry.at < workspace.now]
         if name is not None and told:
@@ -221,7 +221,7 @@ def _write_rows(workspace: Workspace, connection: Connection, source: StagedSour
 
 
 def _is_unchanged(workspace: Workspace, connection: Connection, source: StagedSource) -> bool:
-    before = _files(workspace, source.name)
+    before = staged_rows(workspace, source.name)
     try:
         same = columns_of(connection, before) == columns_of(connection, source.table)
         return same and _fingerprint(connection, before) == _fingerprint(connection, source.table)
@@ -238,7 +238,7 @@ def _fingerprint(connection: Connection, relation: str) -> tuple[Any, ...]:
 def _staged_last(workspace: Workspace, names: Sequence[str]) -> dict[str, tuple[StagedSource, str]]:
     """What was staged of the sources before this reading, with the relation that holds it."""
     return {
-        name: (source, _files(workspace, name))
+        name: (source, staged_rows(workspace, name))
         for name, source in staged_before(workspace).items()
         if name in names and workspace.store.exists(source.table)
     }
@@ -272,7 +272,7 @@ def load_staged(
     """
     staged = staged_facts(workspace)
     for name, source in staged.items():
-        files = _files(workspace, name)
+        files = staged_rows(workspace, name)
         if in_time is not None:
             files = in_time.relation(connection, source, files)
         prepare(connection, source, files)
@@ -282,7 +282,7 @@ def load_staged(
 def has_late_rows(workspace: Workspace, connection: Connection, in_time: InTime) -> bool:
     """Whether any staged row came late between two dates."""
     return any(
-        in_time.has_late_rows(connection, source, _files(workspace, name))
+        in_time.has_late_rows(connection, source, staged_rows(workspace, name))
         for name, source in staged_facts(workspace).items()
     )
 
@@ -298,7 +298,8 @@ def staged_facts(workspace: Workspace) -> dict[str, StagedSource]:
     }
 
 
-def _files(workspace: Workspace, name: str) -> str:
+def staged_rows(workspace: Workspace, name: str) -> str:
+    """The rows of a staged source, as SQL reads them."""
     files = ", ".join(
         "'" + f.replace("'", "''") + "'" for f in workspace.store.files(f"staged_{name}")
     )
@@ -312,7 +313,7 @@ def staged_fingerprints(workspace: Workspace, connection: Connection) -> dict[st
     names = [str(name) for name in workspace.store.read(STAGED_SOURCES)["source"]]
     return {
         f"staged_{name}": " ".join(
-            str(part) for part in _fingerprint(connection, _files(workspace, name))
+            str(part) for part in _fingerprint(connection, staged_rows(workspace, name))
         )
         for name in names
     }

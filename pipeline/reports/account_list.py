@@ -66,7 +66,7 @@ def account_pages(inputs: PortfolioInputs, name_of: Callable[[int], str]) -> dic
         "filters": filters,
         "shown": shown_columns(rows),
         "accounts_in_all": len(rows),
-        "listed": list_length(inputs.objective.get("capacity")),
+        "listed": list_length(rows, inputs.objective.get("capacity")),
         "files": names,
     }
     return {
@@ -160,6 +160,8 @@ def account_table(rows: Iterable[AccountRow]) -> pd.DataFrame:
                     "" if row.chance is None else "decision" if row.is_decided_later else "horizon"
                 ),
                 "at_stake": row.at_stake,
+                "to_do": row.todo,
+                "saves": row.saves,
                 "reasons": ", ".join(row.summary),
                 "usual_health": row.fall.usual if row.fall else None,
                 "fell_by": row.fall.by if row.fall else None,

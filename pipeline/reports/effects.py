@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 from rich.text import Text
 
-from models.plays import MeasuredEffect, ScoreEffect
+from models.plays import WITHIN, MeasuredEffect, ScoreEffect
 from models.target_words import TargetWords
 from pipeline.config.schema import Play
-from pipeline.jobs.effects import WITHIN, EffectsReport, PlayEffect, effect_rows
+from pipeline.jobs.effects import EffectsReport, PlayEffect, effect_rows
 from pipeline.reports.render import counted, day, percent
 
 DESIGN_WORDS = {
@@ -58,11 +58,13 @@ def play_words(
         lines.append(_score_words(each.score))
     if effect.verdict != "effect" or effect.high - effect.low > 2 * WITHIN:
         lines.append(_when_known(each, is_declared=is_declared))
-    if np.isnan(effect.save_share) and is_declared:
-        lines.append(
-            f"Until then the worklist assumes that it keeps {percent(each.prior)} of those who"
-            f" would {words.verb}."
+    if np.isnan(each.measured_share) and is_declared:
+        assumed = (
+            f"{percent(each.prior)} more {words.verb} with it"
+            if each.is_good
+            else f"it keeps {percent(each.prior)} of those who would {words.verb}"
         )
+        lines.append(f"Until then the worklist assumes that {assumed}.")
     return lines
 
 

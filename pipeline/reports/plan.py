@@ -6,11 +6,10 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
-from models.plays import half_width, months_until_known
-from pipeline.actions.plays import LEFT_ALONE, ON_LIST, PLAN_COLUMNS, PlayPlan
+from models.plays import WITHIN, half_width, months_until_known
+from models.targets import GOOD_EVENTS
+from pipeline.actions.plays import LEFT_ALONE, ON_LIST, PLAN_COLUMNS, PlannedWorklist, PlayPlan
 from pipeline.config.schema import Project, Target
-from pipeline.jobs.effects import WITHIN
-from pipeline.jobs.plan_plays import PlannedWorklist
 from pipeline.reports.render import counted, day, money, percent
 
 EVIDENCE_WORDS = {
@@ -30,13 +29,24 @@ def plan_lines(
     """Renderables: what the lists save, what the lot costs and teaches, the list itself."""
     plan, ranked = planned.plan, planned.ranked
     listed = ranked[ranked["listed"] == ON_LIST]
-    lines: list[Any] = [Text(words) for words in plan_words(plan, listed, project, target)]
+    lines: list[Any] = [
+        Text(words)
+        for words in plan_words(
+            plan,
+            listed,
+            project.currency,
+            target.horizon_days,
+            good_event=target.kind in GOOD_EVENTS,
+        )
+    ]
     shown = listed if owner is None else listed[listed["owner"] == owner]
     title = "All lists" if owner is None else f"List of {owner}"
     order = ["value_saved"] if owner is None else ["rank"]
     shown = shown.sort_values(order, ascending=owner is not None, kind="stable")
     lines.append(Text(f"{title}: {counted(len(shown), 'account')}", style="bold"))
-    lines.append(_table(shown.head(ROWS_SHOWN), project.currency))
+    lines.append(
+        _table(shown.head(ROWS_SHOWN), project.currency, good_event=target.kind in GOOD_EVENTS)
+    )
     if len(shown) > ROWS_SHOWN:
         lines.append(Text(f"  {ROWS_SHOWN} of {len(shown)}; all are in worklist.csv and --json."))
     alone = ranked[ranked["listed"] == LEFT_ALONE]
@@ -53,19 +63,32 @@ def plan_lines(
     return lines
 
 
-def plan_words(plan: PlayPlan, listed: pd.DataFrame, project: Project, target: Target) -> list[str]:
+def plan_words(
+    plan: PlayPlan,
+    listed: pd.DataFrame,
+    currency: str,
+    horizon_days: int | None,
+    *,
+    good_event: bool = False,
+) -> list[str]:
     """Sentences about all lists together."""
+    save, first = ("win", "likeliest") if good_event else ("save", "riskiest")
     lines = [
         f"{counted(len(listed), 'account')} on the lists of {counted(len(plan.owners), 'owner')}."
-        f" Newly listed ones are expected to save {money(plan.saved, project.currency)} a year;"
-        f" calling the riskiest first in the same hours would save"
+        f" Newly listed ones are expected to {save} {money(plan.saved, currency)} a year;"
+        f" calling the {first} first in the same hours would {save}"
         f" {percent(plan.regret_of_risk)} less."
     ]
     for name, part in listed.groupby("play", sort=True):
         evidence, share = str(part["evidence"].iloc[0]), _save_share(plan, str(name))
+        does = (
+            f"{percent(share)} more growing"
+            if good_event
+            else f"keeping {percent(share)} of those who would leave"
+        )
         lines.append(
-            f"{name}: {counted(len(part), 'account')}; counts on keeping {percent(share)} of"
-            f" those who would leave, {EVIDENCE_WORDS.get(evidence, evidence)}."
+            f"{name}: {counted(len(part), 'account')}; counts on {does},"
+            f" {EVIDENCE_WORDS.get(evidence, evidence)}."
         )
     drawn = sum(each.drawn for each in plan.owners)
     if not drawn:
@@ -75,7 +98,7 @@ def plan_words(plan: PlayPlan, listed: pd.DataFrame, project: Project, target: T
         f" {percent(plan.lot_share, 1)} of the value saved ([worklist] lot_share = 0 turns it"
         " off)."
     )
-    return [*lines, *_promises(plan, listed, target)]
+    return [*lines, *_promises(plan, listed, horizon_days, good_event=good_event)]
 
 
 def _save_share(plan: PlayPlan, play: str) -> float:
@@ -83,7 +106,9 @@ def _save_share(plan: PlayPlan, play: str) -> float:
     return float(rows["save_share"].iloc[0]) if len(rows) else float("nan")
 
 
-def _promises(plan: PlayPlan, listed: pd.DataFrame, target: Target) -> list[str]:
+def _promises(
+    plan: PlayPlan, listed: pd.DataFrame, horizon_days: int | None, *, good_event: bool
+) -> list[str]:
     """When the lot will tell what a play does, if each month draws as many."""
     rows = plan.assigned
     drawn = rows[(rows["propensity"] > 0) & (rows["propensity"] < 1)]
@@ -94,11 +119,10 @@ def _promises(plan: PlayPlan, listed: pd.DataFrame, target: Target) -> list[str]
         if near.empty:
             continue
         chance, share = float(near.mean()), float(part["save_share"].iloc[0])
+        with_it = min(chance * (1 + share if good_event else 1 - share), 1.0)
         per_arm = len(part) / 2
-        months = months_until_known(
-            chance, chance * (1 - share), per_arm, target.horizon_days or 365, WITHIN
-        )
-        width = 100 * half_width(chance, chance * (1 - share), 12 * per_arm)
+        months = months_until_known(chance, with_it, per_arm, horizon_days or 365, WITHIN)
+        width = 100 * half_width(chance, with_it, 12 * per_arm)
         known = (
             f"you will know {name} to within {100 * WITHIN:.0f} points in"
             f" {counted(months, 'month')}"
@@ -112,10 +136,11 @@ def _promises(plan: PlayPlan, listed: pd.DataFrame, target: Target) -> list[str]
     return lines
 
 
-def _table(rows: pd.DataFrame, currency: str) -> Table:
+def _table(rows: pd.DataFrame, currency: str, *, good_event: bool) -> Table:
     table = Table(box=None, pad_edge=False)
-    for name in ("#", "account", "owner", "do", "by", f"saves ({currency})", "counted on", "lot"):
-        table.add_column(name, justify="right" if name.startswith(("#", "saves")) else "left")
+    gain = f"{'wins' if good_event else 'saves'} ({currency})"
+    for name in ("#", "account", "owner", "do", "by", gain, "counted on", "lot"):
+        table.add_column(name, justify="right" if name in ("#", gain) else "left")
     for place, row in enumerate(rows.to_dict("records"), 1):
         table.add_row(
             str(place),

@@ -37,10 +37,12 @@ from pipeline.actions.account_rows import (
     to_call,
     total,
 )
+from pipeline.actions.plays import LEFT_ALONE, ON_LIST, PlannedWorklist
 from pipeline.actions.worklist import NO_OWNER, is_good_event
 from pipeline.jobs.outcomes import OutcomesReport
 from pipeline.reports.hindsight import LEADS, Hindsight, count_of, interval_of, look_back
 from pipeline.reports.outcomes import level_warning, page_view
+from pipeline.reports.plan import plan_words
 from pipeline.reports.reliability import reliability_rows, reliability_svg
 from pipeline.reports.render import NO_SCRIPT, render, style
 
@@ -99,6 +101,9 @@ class PortfolioInputs:
         Accounts whose score fell suddenly; None: not known.
     pages
         Account -> address of its own page, for those that have one.
+    planned
+        The run's plays under the owners' hours; None: none are planned, and value times chance
+        ranks.
     """
 
     scores: pd.DataFrame
@@ -125,6 +130,7 @@ class PortfolioInputs:
     level_in_test: str = ""
     fallen: Fallen | None = None
     pages: Mapping[str, str] = field(default_factory=dict)
+    planned: PlannedWorklist | None = None
 
 
 @dataclass(frozen=True)
@@ -203,7 +209,7 @@ def portfolio_page(inputs: PortfolioInputs) -> str:
     words = TARGET_WORDS[inputs.target_kind]
     rows = list_rows(inputs)
     calls = to_call(rows)
-    listed = calls[: list_length(inputs.objective.get("capacity"))]
+    listed = calls[: list_length(rows, inputs.objective.get("capacity"))]
     owners = owner_lists(rows, len(listed))
     level = level_warning(inputs.earlier, words)
     return render(
@@ -235,6 +241,8 @@ def portfolio_page(inputs: PortfolioInputs) -> str:
         shown=shown_columns(rows),
         listed=listed,
         to_call=len(calls),
+        plan_words=_plan_words(inputs),
+        left_alone=left_alone(inputs),
         listed_value=total(row.value for row in listed),
         listed_at_stake=total(row.at_stake for row in listed),
         leaving=leaving(rows),
@@ -253,6 +261,26 @@ def portfolio_page(inputs: PortfolioInputs) -> str:
     )
 
 
+def left_alone(inputs: PortfolioInputs) -> int:
+    """How many accounts a lot left alone, so that effects become known."""
+    if inputs.planned is None:
+        return 0
+    return int(inputs.planned.ranked["listed"].eq(LEFT_ALONE).sum())
+
+
+def _plan_words(inputs: PortfolioInputs) -> list[str]:
+    if inputs.planned is None:
+        return []
+    ranked = inputs.planned.ranked
+    return plan_words(
+        inputs.planned.plan,
+        ranked[ranked["listed"] == ON_LIST],
+        _currency(inputs.portfolio),
+        inputs.run.get("horizon_days"),
+        good_event=is_good_event(inputs.scores),
+    )
+
+
 def list_rows(inputs: PortfolioInputs) -> tuple[AccountRow, ...]:
     """Every account of the run, as the lists show it."""
     return account_rows(
@@ -266,6 +294,7 @@ def list_rows(inputs: PortfolioInputs) -> tuple[AccountRow, ...]:
             edges=inputs.edges,
             fallen=inputs.fallen,
             pages=inputs.pages,
+            planned=None if inputs.planned is None else inputs.planned.ranked,
         )
     )
 

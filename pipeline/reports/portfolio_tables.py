@@ -19,7 +19,8 @@ from pipeline.reports.reliability import reliability_rows
 
 def portfolio_tables(inputs: PortfolioInputs) -> dict[str, pd.DataFrame]:
     """Name -> table; only those with rows."""
-    owners = owner_lists(list_rows(inputs), list_length(inputs.objective.get("capacity")))
+    rows = list_rows(inputs)
+    owners = owner_lists(rows, list_length(rows, inputs.objective.get("capacity")))
     tables = {
         "accounts": table_of(inputs),
         "bands": pd.DataFrame(

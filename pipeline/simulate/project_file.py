@@ -105,6 +105,82 @@ capacity = 30
 cost_per_contact = 120
 save_share = 0.2
 
+# What can be done with an account. `tenure worklist` gives each owner's hours to what saves most;
+# `tenure effects` says what a play does, or why nobody can tell.
+[[plays]]
+name = "success_call"
+minutes = 45
+cost = 40
+save_share = 0.3
+alerts = ["at risk", "sudden drop"]
+
+[[plays]]
+name = "training_offer"
+reasons = ["low_use", "losing_users", "slow_start"]
+minutes = 90
+cost = 80
+save_share = 0.2
+
+[[plays]]
+name = "discount_offer"
+bands = ["at_risk"]
+minutes = 30
+cost = 400
+save_share = 0.2
+
+# Half of those it was meant for were left alone by lot: its effect can be told.
+[[plays]]
+name = "pilot_call"
+bands = ["at_risk"]
+minutes = 60
+cost = 60
+save_share = 0.4
+holdout = 0.5
+
+# Not for those at risk: keeping comes before selling.
+[[plays]]
+name = "upgrade_offer"
+aim = "grow"
+bands = ["high", "medium"]
+minutes = 30
+cost = 20
+win_share = 0.3
+
+[worklist]
+hours = 4
+growth_share = 0.25
+grows_by = 0.15
+
+# What can be done with an account and which rows it leaves: `tenure path ACCOUNT` looks for the
+# least of it by which the account would read a better band.
+[[levers]]
+name = "open ticket closed"
+source = "support_tickets"
+close = "closed_at"
+most = 3
+
+[[levers]]
+name = "meeting held"
+source = "touchpoints"
+add = {{ kind = "meeting" }}
+most = 3
+effort = 2
+
+[[levers]]
+name = "training given"
+source = "touchpoints"
+add = {{ kind = "training" }}
+most = 2
+effort = 3
+
+[[levers]]
+name = "ten more plans built"
+source = "usage_events"
+add = {{ event_name = "build_plan" }}
+rows = 10
+most = 4
+effort = 2
+
 # A short search: enough for a demo on a laptop.
 [training]
 trials = 15

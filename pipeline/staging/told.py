@@ -10,22 +10,34 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.dashboard.inbox import PLAY, Told
+from pipeline.dashboard.inbox import ANSWER, ANSWERS, PLAY, Told
 from pipeline.engine.duckdb import Connection, identifier, row
 from pipeline.staging.sources import not_denied
 from pipeline.staging.staged import DUCKDB_TYPES, StagedSource
 
 
-def told_rows(told: Sequence[Told]) -> pd.DataFrame:
-    """Entries as rows of `csm_notes` or `interventions`, with account_id and known_from."""
-    return pd.DataFrame([_row(each) for each in told])
+def told_rows(told: Sequence[Told], contract: str) -> pd.DataFrame:
+    """Entries as rows of `csm_notes`, `interventions` or `surveys`, with account_id and
+    known_from.
+    """
+    return pd.DataFrame([_row(each, contract) for each in told])
 
 
-def _row(told: Told) -> dict[str, Any]:
+def _row(told: Told, contract: str) -> dict[str, Any]:
     entry = told.entry
     at = pd.Timestamp(entry.at)
     common: dict[str, Any] = {"account_id": entry.account_id, "known_from": at}
-    if entry.kind == PLAY:
+    if contract == "surveys":
+        low, high = ANSWERS[entry.asks]
+        return {
+            **common,
+            "answered_at": at,
+            "kind": entry.asks,
+            "scale": f"{low}-{high}",
+            "score": None if entry.pulse is None else float(entry.pulse),
+            "comment": entry.note or None,
+        }
+    if entry.kind in (PLAY, ANSWER):
         done = {"assigned_at": at, "done_at": at, "is_holdout": False}
         return {**common, "play": entry.play, "owner": entry.author, **done}
     pulse = None if entry.pulse is None else float(entry.pulse)
@@ -42,7 +54,7 @@ def add_told(connection: Connection, source: StagedSource, told: Sequence[Told])
     """The source with the rows that were told, in its table too; accounts that withhold consent
     are left out.
     """
-    rows = told_rows(told)
+    rows = told_rows(told, source.contract.table)
     filled = [name for name in source.columns if name in rows.columns and rows[name].notna().any()]
     connection.register("told_now", rows)
     values = []

@@ -4,6 +4,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from models.plays import (
     accounts_per_arm,
@@ -232,3 +233,55 @@ def test_strategic_accounts_come_first_whatever_they_save() -> None:
 def test_nothing_is_chosen_that_saves_nothing() -> None:
     saved = saved_value(np.array([0.01]), np.array([100.0]), np.array([0.2]), np.array([120.0]))
     assert choose_plays(saved, np.array([30]), 600).play.tolist() == [-1]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_doubly_robust_estimate_is_that_of_another_implementation(seed: int) -> None:
+    """Much the same effect for all, so that econml's effect on everybody is close to ours on those
+    who got the play; the two weigh accounts differently, by less than a standard error.
+    """
+    dr = pytest.importorskip("econml.dr", reason="extra crosscheck")
+    rows = observed_rows(seed, selection=0.3)
+    ours = observed_effect("call", **rows, groups={})
+    other = dr.LinearDRLearner(
+        model_propensity=LogisticRegression(),
+        model_regression=LinearRegression(),
+        cv=5,
+        random_state=seed,
+    )
+    other.fit(
+        rows["outcome"].astype(float), rows["assigned"].astype(int), X=None, W=rows["signals"]
+    )
+    estimate = float(other.ate(T0=0, T1=1))
+    low, high = (float(np.squeeze(each)) for each in other.ate_interval(T0=0, T1=1, alpha=0.05))
+    half = (ours.high - ours.low) / 2
+    assert abs(ours.estimate - estimate) < half / 1.96
+    assert half == pytest.approx((high - low) / 2, rel=0.25)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_doubly_robust_estimate_follows_its_equation(seed: int) -> None:
+    """Chernozhukov et al. (2018), equation 5.4, from both true chances: no model in between."""
+    rng = np.random.default_rng(seed)
+    signals = rng.normal(size=(8_000, 3))
+    propensity = 1 / (1 + np.exp(-(-0.8 + 0.5 * signals[:, 0])))
+    without = 1 / (1 + np.exp(-(-1.0 + 0.6 * signals[:, 0])))
+    assigned = rng.random(8_000) < propensity
+    outcome = rng.random(8_000) < np.where(assigned, without - 0.12 * without, without)
+    ours = observed_effect(
+        "call",
+        outcome=outcome,
+        assigned=assigned,
+        account=np.arange(8_000),
+        signals=signals,
+        groups={},
+    )
+    share = assigned.mean()
+    moment = (assigned * (outcome - without)) / share - (
+        propensity * ~assigned * (outcome - without)
+    ) / (share * (1 - propensity))
+    reference = float(moment.mean())
+    spread = float((moment - assigned / share * reference).std() / np.sqrt(8_000))
+    half = (ours.high - ours.low) / 2
+    assert abs(ours.estimate - reference) < 0.25 * half
+    assert half == pytest.approx(1.96 * spread, rel=0.05)

@@ -76,6 +76,9 @@ def quick_training(file: Path) -> None:
         .replace("folds = 4", "folds = 2")
     )
     assert "max_trees" in text and "folds = 2" in text
+    # Tests that plan plays declare their own.
+    before, _, rest = text.partition("# What can be done with an account.")
+    text = f"{before}# A short search{rest.partition('# A short search')[2]}"
     file.write_text(
         text + "\n[scale]\np_at_risk = 0.25\np_healthy = 0.1\n\n[features]\nwindow_days = [28,"
         ' 91]\nmax_kinds = 2\noff = ["engagement", "outcomes", "adoption"]\n'

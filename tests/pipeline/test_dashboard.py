@@ -105,10 +105,15 @@ def about_of(made, rows):
         "currency": "USD",
         "capacity": 30,
         "list_length": 30,
-        "shown": {name: True for name in ("owner", "segment", "value", "ends", "chance", "fall")},
+        "is_planned": False,
+        "shown": {
+            name: True for name in ("owner", "segment", "value", "ends", "chance", "fall", "todo")
+        },
         "previous": None,
         "fallen_since": "Since May.",
         "plays": ["success_call", "training"],
+        "questionnaires": {"ask_them": "nps"},
+        "answer_source": "surveys",
         "pulse_source": "csm_notes",
         "play_source": "interventions",
         "made": NOW,

@@ -74,6 +74,16 @@ def test_what_the_worklist_counts_on() -> None:
     assert harmful.save_share == 0.0
 
 
+def test_growth_is_an_outcome_as_well() -> None:
+    """There more is better, and what is counted on is how many more, as a share."""
+    more = replace(KNOWN, estimate=0.031, low=0.013, high=0.049)
+    grown = PlayEffect(more, 0, 130.0, 16, prior=0.2, is_good=True)
+    assert grown.save_share == pytest.approx(0.031 / (220 / 1_990))
+    words = " ".join(play_words(grown, TARGET_WORDS["expansion"], 90, is_declared=True))
+    assert "3.1 more grow within 90 days (1.3 to 4.9 more)." in words and "assumes" not in words
+    assert PlayEffect(KNOWN, 0, 130.0, 16, prior=0.2, is_good=True).save_share == 0.0
+
+
 def test_the_pilots_holdout_is_followed_to_its_labels(
     company_copy: Company, tenure: Command
 ) -> None:

@@ -139,6 +139,9 @@ def test_forms_of_others_are_refused(project, readers, accounts):  # noqa: F811
         ("pulse", {"note": "x" * 4_001}, "at most 4,000 characters; this one has 4,001"),
         ("play", {"play": "bribe"}, "The plays of this project are: success_call, training"),
         ("play", {}, "Say what was done"),
+        ("answer", {"play": "ask_them", "pulse": "11"}, "goes from 0 to 10"),
+        ("answer", {"play": "ask_them", "note": "kept in the form"}, "goes from 0 to 10"),
+        ("answer", {"play": "training", "pulse": "3"}, "Choose the questionnaire"),
     ],
 )
 def test_what_cannot_be_kept_is_said_and_nothing_is_lost(
@@ -158,16 +161,16 @@ def test_what_cannot_be_kept_is_said_and_nothing_is_lost(
 
 
 def test_rules_that_a_browser_checks_first_hold_without_it():
-    assert checked(replace(ENTRY, note="a\r\nb\0 "), ()).note == "a\nb"
+    assert checked(replace(ENTRY, note="a\r\nb\0 "), (), {}).note == "a\nb"
     put_off = replace(ENTRY, kind="snoozed", alert_id="a", pulse=None, note="holiday")
     for until in (None, NOW.date(), date(2020, 1, 1)):
         with pytest.raises(NotTold, match="lies ahead"):
-            checked(replace(put_off, until=until), ())
+            checked(replace(put_off, until=until), (), {})
     with pytest.raises(NotTold, match="why it can wait"):
-        checked(replace(put_off, until=date(2025, 7, 1), note=""), ())
-    assert checked(replace(ENTRY, kind="play", play=" a  call "), ()).play == "a call"
+        checked(replace(put_off, until=date(2025, 7, 1), note=""), (), {})
+    assert checked(replace(ENTRY, kind="play", play=" a  call "), (), {}).play == "a call"
     with pytest.raises(NotTold, match="at most 80"):
-        checked(replace(ENTRY, kind="play", play="x" * 81), ())
+        checked(replace(ENTRY, kind="play", play="x" * 81), (), {})
 
 
 def test_sent_twice_is_kept_once_and_a_day_has_an_end(tmp_path):
@@ -255,6 +258,48 @@ def test_a_pulse_told_on_a_page_is_staged_and_reaches_training(company_copy, ten
     # Nothing was known of it before, and nothing of others changed.
     early = both[(both["account_id"] != account) | (both["as_of"] <= at)]
     pd.testing.assert_series_equal(early[pulse], early[f"{pulse}_before"], check_names=False)
+
+
+def test_an_answer_to_a_questionnaire_becomes_data(company_copy, tenure):
+    """A row of surveys with its points, known from when it was told; and the account was asked."""
+    file = company_copy.folder / "tenure.toml"
+    file.write_text(file.read_text() + '\n[[plays]]\nname = "ask_them"\nasks = "nps"\n')
+    now, at = datetime(2025, 6, 1, 6), datetime(2025, 5, 3, 9, 30)
+    before, rows_before = staged(company_copy, "surveys", now)
+    reader = served(company_copy, tenure, at)
+    account = company_copy.published("portfolio")["account_id"].iloc[0]
+    tell(reader, account, "answer", play="ask_them", pulse="9", note="We love it.")
+    assert "ask them: 9" in reader.ask(page_of(account)).text
+    after, rows = staged(company_copy, "surveys", now)
+    assert len(rows) == len(rows_before) + 1 and after.data_until == before.data_until
+    new = rows[(rows["account_id"] == account) & (rows["known_from"] == pd.Timestamp(at))].iloc[0]
+    assert (new["kind"], new["scale"], new["comment"]) == ("nps", "0-10", "We love it.")
+    assert new["score"] == 9 * after.unit("score") and new["nps_points"] == 100
+    assert new["answered_at"] == pd.Timestamp(at) and new["text_sentiment"] > 0
+    _, plays = staged(company_copy, "interventions", now)
+    asked = plays[(plays["account_id"] == account) & (plays["done_at"] == pd.Timestamp(at))]
+    assert list(asked["play"]) == ["ask_them"]
+
+
+def test_an_inbox_of_an_earlier_release_takes_answers(tmp_path):
+    with closing(sqlite3.connect(tmp_path / INBOX)) as old, old:
+        columns = "kind, account_id, target, alert_id, pulse, play, note, until, author, role"
+        old.execute(
+            f"create table told (number integer primary key, {columns}, run_id, at, once text"
+            " unique, taken_at, refused text not null default '')"
+        )
+        old.execute(
+            f"insert into told ({columns}, run_id, at, once) values ('pulse', 'A1', 't', '', 3, '',"
+            " '', null, 'lea', 'leader', 'r', '2025-05-01', 'a')"
+        )
+    inbox = InboxFile(tmp_path / INBOX)
+    inbox.add(replace(ENTRY, kind="answer", play="ask_them", asks="nps", pulse=7, once="b"))
+    kept = inbox.of_account("A1")
+    assert [(each.entry.kind, each.entry.asks) for each in kept] == [
+        ("answer", "nps"),
+        ("pulse", ""),
+    ]
+    assert [each.number for each in inbox.rows_of("surveys")] == [kept[0].number]
 
 
 def alert_of(row):

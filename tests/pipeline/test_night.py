@@ -26,7 +26,7 @@ from pipeline.jobs.night_steps import NIGHT_STEPS, listed_runs, night_rows, stat
 from pipeline.ledger import run_rows
 
 PARTS = ["fresh", "features", "score", "gate", "publish"]
-AFTER = ["trajectory", "forecast", "outcomes", "monitor", "alerts", "pages", "copies"]
+AFTER = ["trajectory", "forecast", "outcomes", "monitor", "worklist", "alerts", "pages", "copies"]
 
 
 class Said:

@@ -37,7 +37,7 @@ def test_every_link_leads_somewhere(company_copy: Company) -> None:
     everybody = pd.read_csv(first.parent / "accounts.csv")
     assert len(everybody) == len(published.scores)
     one = everybody.loc[everybody["place"] == 1, "account_id"].iloc[0]
-    assert one == first_to_call(target, published)
+    assert one == first_to_call(workspace, target, published)
 
     write_reports(workspace, target, published)
     assert not (first.parent / "accounts").exists(), "pages of accounts go with those of their run"

@@ -3,11 +3,15 @@ again is the same.
 """
 
 import json
+import re
+from typing import Any
 
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 from small_company import Command, Company
 
+from features.errors import ConfigError
 from pipeline.actions.plays import (
     BELOW,
     LEFT_ALONE,
@@ -19,7 +23,14 @@ from pipeline.actions.plays import (
     PlayPlan,
     plan_plays,
 )
+from pipeline.alerts.episodes import OPEN, Alert
+from pipeline.alerts.rules import Edges, rules_of
 from pipeline.config.schema import Play, WorklistRules
+from pipeline.jobs.deliver import pending
+from pipeline.jobs.past_runs import PastRun
+from pipeline.jobs.report import write_reports
+from pipeline.jobs.rollback import published_again
+from pipeline.ledger import published_run
 
 JUNE = pd.Timestamp("2025-06-01")
 NOTHING = Past({}, {}, frozenset())
@@ -46,6 +57,8 @@ def planned(
     rules: WorklistRules | None = None,
     past: Past = NOTHING,
     beliefs: dict[str, Belief] | None = None,
+    left_out: frozenset[str] = frozenset(),
+    share_of_hours: float = 1.0,
     **changes: object,
 ) -> PlayPlan:
     plays = plays or (CALL,)
@@ -61,6 +74,8 @@ def planned(
         key="demo/churn/2025-06-01",
         reasons={"A01": frozenset({"low_use"}), "A04": frozenset({"low_use", "price"})},
         consents={"mail_ok": frozenset({"A03"})},
+        left_out=left_out,
+        share_of_hours=share_of_hours,
     )
 
 
@@ -81,6 +96,27 @@ def test_hours_end_the_list() -> None:
 def test_owners_have_hours_of_their_own() -> None:
     rules = WorklistRules(hours=10.0, owner_hours={"Ann": 2.0}, lot_share=0.0)
     assert planned(rules=rules).owners[0].listed == 2
+
+
+def test_a_list_may_take_a_part_of_the_hours_and_leave_accounts_out() -> None:
+    plan = planned(left_out=frozenset({"A00", "A02"}), share_of_hours=0.3)
+    listed = plan.accounts[plan.accounts["listed"] == ON_LIST]
+    assert listed["account_id"].tolist() == ["A01", "A03", "A04"]
+    assert plan.owners[0].hours == pytest.approx(3.0) and status(plan)["A00"] == NO_PLAY
+
+
+@pytest.mark.parametrize(
+    ("play", "said"),
+    [
+        ({"aim": "grow", "bands": ("at_risk",)}, 'aim = "grow" has low, medium, high'),
+        ({"bands": ("high",)}, 'aim = "keep" has at_risk, stable, healthy'),
+        ({"aim": "grow", "save_share": 0.2}, "has win_share"),
+        ({"win_share": 0.2}, "has save_share"),
+    ],
+)
+def test_a_play_has_one_aim(play: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        Play("offer", **play)
 
 
 def test_triggers_say_whom_a_play_is_for() -> None:
@@ -163,3 +199,89 @@ def test_the_command_keeps_who_was_assigned(company_copy: Company, tenure: Comma
     assert "calling the riskiest first in the same hours would save" in text
     again = workspace.store.read("assignments")
     assert len(again) == len(kept)
+
+
+def test_page_table_and_mail_show_one_ranking(company_copy: Company) -> None:
+    """What the hours reach comes first everywhere, by what it saves, and nobody else is called."""
+    file = company_copy.folder / "tenure.toml"
+    file.write_text(
+        file.read_text()
+        + '\n[[plays]]\nname = "success_call"\ncost = 1\nminutes = 60\nalerts = ["at risk"]\n'
+        + "[worklist]\nhours = 2\nlot_share = 0.5\n"
+        + '[[alerting.senders]]\nname = "post"\nkind = "mail"\nhost = "localhost"\n'
+        + 'sender = "tenure@example.org"\nto = "all@example.org"\n'
+    )
+    workspace, target = company_copy.workspace()
+    run = PastRun(published_run(workspace.store, target.name))
+    write_reports(workspace, target, published_again(workspace, target, run))
+    folder = company_copy.folder / "reports" / target.name
+    table = pd.read_csv(folder / "worklist.csv", encoding="utf-8-sig")
+    listed = table[table["listed"] == ON_LIST]
+    assert 10 < len(listed) < len(table) and listed.groupby("owner").size().max() == 2
+
+    everybody = pd.read_csv(folder / "accounts.csv").set_index("account_id")
+    places = everybody.loc[listed["account_id"], "place"]
+    assert sorted(places) == list(range(1, len(listed) + 1))
+    for _, mine in listed.groupby("owner"):
+        assert mine["rank"].tolist() == list(range(1, len(mine) + 1))
+        assert places[mine["account_id"]].is_monotonic_increasing
+    saves = everybody.sort_values("place")["saves"].head(len(listed))
+    assert saves.is_monotonic_decreasing and saves.gt(0).all()
+    alone = table.loc[table["listed"] == LEFT_ALONE, "account_id"]
+    assert len(alone) and everybody.loc[alone, "place"].isna().all()
+    assert set(everybody.loc[alone, "to_do"]) == {"Left alone by lot: please do not call"}
+    page = (folder / "portfolio.html").read_text(encoding="utf-8")
+    assert f"{len(listed)} accounts to work on now" in page
+    shown = re.findall(
+        r'<tr>\s*<td class="rank num">\d+</td>\s*<td class="name">.*?<span class="part">(.*?)</span>',
+        page.partition('id="list"')[2].partition("</section>")[0],
+        flags=re.DOTALL,
+    )
+    assert shown == everybody.sort_values("place").index[: len(listed)].tolist()
+
+    told = [
+        Alert(
+            alert_id=f"{place:016x}",
+            target=target.name,
+            account_id=account,
+            name=account,
+            rule="at risk",
+            kind="crossing",
+            episode=JUNE.date(),
+            state=OPEN,
+            owner=owner,
+            reason="at risk",
+            evidence={},
+            value_at_risk=float(place),
+            currency="USD",
+            play="success_call",
+            due=None,
+            as_of=JUNE.date(),
+            run_id=run.run_id,
+            by="data",
+            note="",
+            until=None,
+            told_on=JUNE.date(),
+            telling=1,
+            recorded_at=workspace.now,
+        )
+        for place, (account, owner) in enumerate(
+            table[["account_id", "owner"]].itertuples(index=False)
+        )
+    ]
+    mails = pending(workspace, target, workspace.project.alerting.senders[0], told)
+    assert {mail.owner for mail in mails} == set(table["owner"])
+    for mail in mails:
+        mine = listed.loc[listed["owner"] == mail.owner, "account_id"].tolist()
+        assert [alert.account_id for alert in mail.alerts][: len(mine)] == mine
+
+
+def test_an_alert_names_the_play_that_asks_for_it() -> None:
+    plays = [Play("call", alerts=("at risk",)), Play("visit", alerts=("at risk",))]
+    named = {rule.name: rule.play for rule in rules_of((), Edges(40, 70), plays)}
+    assert named["at risk"] == "call" and named["notice given"] is None
+
+
+def test_a_play_that_names_no_alert_is_refused() -> None:
+    with pytest.raises(ConfigError, match="alerts names 'at rsk', which is no alert"):
+        rules_of((), Edges(40, 70), [Play("call", alerts=("at rsk",))])
