@@ -21,6 +21,8 @@ COUNTED_IN_WORDS: dict[str, str] = {
     "four_indicators": "four indicators",
     "clusters": "the group of accounts that behave alike",
 }
+HYBRID = "hybrid"
+"""The score that mixes declared points with the model."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,24 @@ class Rule:
             return "give points other than 0: as it stands the rule changes nothing."
         problems = (each.problem() for each in self.when)
         return next((problem for problem in problems if problem), None)
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Points that are mixed with what is learned, in log-odds: those of the rules, or of the
+    scorecard where there are none.
+    """
+
+    rules: tuple[Rule, ...] = ()
+    match: Match = "all"
+    model_share: float = MODEL_SHARE
+    """The model's share, 0-1."""
+
+    @property
+    def words(self) -> str:
+        """Both parts with their shares."""
+        points = "your rules" if self.rules else "the scorecard"
+        return f"{points} ({1 - self.model_share:.0%}) and the model ({self.model_share:.0%})"
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from models.lines import Lines
 from models.methods import (
     METHODS,
     ContractCalendar,
+    DeclaredPoints,
     Floats,
     Method,
     Season,
@@ -110,6 +111,14 @@ class Model:
     def basis(self) -> Basis:
         """`calibrated`, or `scorecard` where probabilities do not exist."""
         return "scorecard" if self.calibrator is None else "calibrated"
+
+    @property
+    def declared(self) -> tuple[str, float] | None:
+        """Name and share of points that people declared, where they are a part of the blend."""
+        for each in self.members:
+            if isinstance(each.method, DeclaredPoints):
+                return each.method.points.name, each.weight
+        return None
 
     @property
     def reference_values(self) -> dict[str, float]:

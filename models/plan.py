@@ -1,9 +1,11 @@
 """How a model is searched for: budget, folds, seeds, waivers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from features.errors import ContractError
+from models.declared import Mixture
 
 LEAST = {
     "trials": 0,
@@ -45,6 +47,15 @@ class TrainingPlan:
     """Expansion, conversion: the directions of the cards turn round."""
     waivers: Mapping[str, str] = field(default_factory=dict)
     """Column -> reason, for columns the leakage audit would refuse."""
+    mixture: Mixture | None = None
+    """Declared points that become a part of the model; None: all of it is learned."""
+
+    def facts(self) -> dict[str, Any]:
+        """Plain values, as a model keeps them; a mixture is named only where there is one."""
+        plain = {**asdict(self), "waivers": dict(self.waivers)}
+        if self.mixture is None:
+            del plain["mixture"]
+        return plain
 
     def __post_init__(self) -> None:
         for name, least in LEAST.items():

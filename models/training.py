@@ -32,10 +32,12 @@ from models.methods import (
     WORTH_TELLING,
     Constant,
     ContractCalendar,
+    DeclaredPoints,
     GradientBoosting,
     Logistic,
     Method,
     Recency,
+    Rules,
     Scorecard,
     fit_season,
     is_contractual,
@@ -166,6 +168,9 @@ def train(
             tuned.trials,
             _tuning_facts(tuned),
         )
+    if plan.mixture is not None:
+        recipe = _mixed(recipe, plan)
+        notes.append(f"the score mixes {plan.mixture.words} in log-odds, as declared.")
     # A line beside the contract calendar was chosen for another task than a line alone.
     is_alone = "settings" in facts and timing is None
     line_l2 = float(facts["settings"]["logistic_l2"]) if is_alone else None
@@ -363,6 +368,25 @@ def _blend_recipe(
             line.fit(parts.rows.features, rows.labels, rows.signals, offset=parts.offset)
             members.append(Member(line, line_share))
         return tuple(members)
+
+    return fit
+
+
+def _mixed(learned: Recipe, plan: TrainingPlan) -> Recipe:
+    """Declared points beside what is learned, each with its share."""
+    assert plan.mixture is not None
+    mixture, good = plan.mixture, plan.is_event_good
+
+    def fit(rows: TrainingSet, seed: int) -> tuple[Member, ...]:
+        share = mixture.model_share
+        points: Method = (
+            Rules(mixture.rules, match=mixture.match, is_event_good=good)
+            if mixture.rules
+            else Scorecard(is_event_good=good)
+        )
+        declared = DeclaredPoints(points).fit(rows.features, rows.labels, rows.signals, seed=seed)
+        members = [replace(each, weight=share * each.weight) for each in learned(rows, seed)]
+        return (*members, Member(declared, 1.0 - share))
 
     return fit
 
@@ -757,7 +781,7 @@ class _Builder:
             "calibration_from": f"{self.later_keys['as_of'].min():%Y-%m-%d}",
             "calibration_until": f"{self.later_keys['as_of'].max():%Y-%m-%d}",
             "fingerprint": self.final.fingerprint(),
-            "plan": {**asdict(self.plan), "waivers": dict(self.plan.waivers)},
+            "plan": self.plan.facts(),
         }
 
 

@@ -13,7 +13,7 @@ from models.methods.contract_calendar import (
     leaving_window,
 )
 from models.methods.gradient_boosting import MODEST, UNTUNED, BoostingSettings, GradientBoosting
-from models.methods.hybrid import Hybrid
+from models.methods.hybrid import DeclaredPoints, Hybrid
 from models.methods.logistic import Logistic
 from models.methods.recency import Recency, recency_signals
 from models.methods.rules import Rules
@@ -33,6 +33,7 @@ METHODS: dict[str, type[Any]] = {
     "logistic": Logistic,
     "gradient_boosting": GradientBoosting,
     "scorecard": Scorecard,
+    "declared_points": DeclaredPoints,
     "hybrid": Hybrid,
     "season": Season,
 }
@@ -46,6 +47,7 @@ __all__ = [
     "BoostingSettings",
     "Constant",
     "ContractCalendar",
+    "DeclaredPoints",
     "Floats",
     "GradientBoosting",
     "Hybrid",

@@ -357,6 +357,10 @@ class AtDecision:
         return base, phi
 
 
+_LEARN_BESIDE = frozenset({"gradient_boosting", "logistic"})
+"""Methods that are fitted beside the calendar, without its signals; others are counted."""
+
+
 def fit_members(
     methods: Sequence[Any],
     features: pd.DataFrame,
@@ -381,6 +385,9 @@ def fit_members(
     rest = calendars[0].rest(features) if calendars else features
     for method in methods:
         if isinstance(method, ContractCalendar):
+            continue
+        if method.name not in _LEARN_BESIDE:
+            method.fit(features, labels, signals, seed=seed)
             continue
         beside = {} if offset is None else {"offset": offset}
         row_weights = weights if method.name == "gradient_boosting" else None

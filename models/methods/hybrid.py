@@ -44,12 +44,61 @@ class HybridDetails:
     model: tuple[str, ...]
 
 
-class Hybrid:
-    """margin = (1 - share) * log-odds of the points + share * log-odds of the model.
+class DeclaredPoints:
+    """Points of a counted method as log-odds: an affine map of its margin, the sigmoid of the
+    training rows, so that each signal's contributions still add to the margin exactly.
 
-    Points become log-odds by a sigmoid on the training rows: an affine map, so each signal's
-    contributions still add to the margin exactly.
+    As a member of a blend it reads the rows whole, whatever the others are fitted beside.
     """
+
+    name = "declared_points"
+
+    def __init__(self, points: Method | None = None) -> None:
+        self.points = points if points is not None else Scorecard()
+        self.slope_, self.intercept_ = 1.0, 0.0
+
+    def fit(
+        self,
+        features: pd.DataFrame,
+        labels: NDArray[np.int8],
+        signals: tuple[Signal, ...],
+        *,
+        seed: int = 0,
+        weights: Floats | None = None,
+    ) -> Self:
+        """Fit the counted method, and the sigmoid of its margins."""
+        self.points.fit(features, labels, signals, seed=seed, weights=weights)
+        self.slope_, self.intercept_ = _sigmoid(self.points.margin(features), labels)
+        return self
+
+    def margin(self, features: pd.DataFrame) -> Floats:
+        """Return log-odds."""
+        return np.asarray(self.slope_ * self.points.margin(features) + self.intercept_)
+
+    def contributions(self, features: pd.DataFrame) -> tuple[float, Floats]:
+        """Return base and contributions in log-odds."""
+        base, phi = self.points.contributions(features)
+        return float(self.slope_ * base + self.intercept_), self.slope_ * phi
+
+    def describe(self) -> Any:
+        """Return what the counted method says of itself."""
+        points: Any = self.points
+        return points.describe()
+
+    def to_dict(self) -> MethodState:
+        """Return the counted method and the sigmoid."""
+        return {"points": _state(self.points), "slope": self.slope_, "intercept": self.intercept_}
+
+    @classmethod
+    def from_dict(cls, state: MethodState) -> Self:
+        """Return the method that `to_dict` described."""
+        method = cls(_method(state["points"]))
+        method.slope_, method.intercept_ = float(state["slope"]), float(state["intercept"])
+        return method
+
+
+class Hybrid:
+    """margin = (1 - share) * log-odds of the points + share * log-odds of the model."""
 
     name = "hybrid"
 
@@ -62,10 +111,9 @@ class Hybrid:
     ) -> None:
         if not 0.0 <= share <= 1.0:
             raise ContractError(f"the model's share must be between 0 and 1, not {share:g}.")
-        self.points = points if points is not None else Scorecard()
+        self.points = DeclaredPoints(points)
         self.model = tuple(model) if model is not None else ((Logistic(), 1.0),)
         self.share = share
-        self.slope_, self.intercept_ = 1.0, 0.0
 
     def fit(
         self,
@@ -80,20 +128,19 @@ class Hybrid:
         self.points.fit(features, labels, signals, seed=seed)
         members = [method for method, _ in self.model]
         fit_members(members, features, labels, signals, seed=seed, weights=weights)
-        self.slope_, self.intercept_ = _sigmoid(self.points.margin(features), labels)
         return self
 
     def margin(self, features: pd.DataFrame) -> Floats:
         """Return the mixed log-odds."""
         learned = sum(weight * method.margin(features) for method, weight in self.model)
-        points = self.slope_ * self.points.margin(features) + self.intercept_
+        points = self.points.margin(features)
         return np.asarray((1.0 - self.share) * points + self.share * learned, dtype=np.float64)
 
     def contributions(self, features: pd.DataFrame) -> tuple[float, Floats]:
         """Return the mixed base and the mixed contributions of both sides."""
         base, phi = self.points.contributions(features)
         rest = 1.0 - self.share
-        base, phi = rest * (self.slope_ * base + self.intercept_), rest * self.slope_ * phi
+        base, phi = rest * base, rest * phi
         for method, weight in self.model:
             part_base, part = method.contributions(features)
             base, phi = base + self.share * weight * part_base, phi + self.share * weight * part
@@ -101,24 +148,24 @@ class Hybrid:
 
     def describe(self) -> HybridDetails:
         """Return the declared mix."""
-        return HybridDetails(self.share, self.points.name, tuple(m.name for m, _ in self.model))
+        return HybridDetails(
+            self.share, self.points.points.name, tuple(m.name for m, _ in self.model)
+        )
 
     def to_dict(self) -> MethodState:
-        """Return both sides, the share and the sigmoid."""
+        """Return both sides and the share."""
         return {
-            "points": _state(self.points),
+            "points": self.points.to_dict(),
             "model": [[_state(method), weight] for method, weight in self.model],
             "share": self.share,
-            "slope": self.slope_,
-            "intercept": self.intercept_,
         }
 
     @classmethod
     def from_dict(cls, state: MethodState) -> Self:
         """Return the method that `to_dict` described."""
         model = [(_method(each), float(weight)) for each, weight in state["model"]]
-        method = cls(_method(state["points"]), model, share=float(state["share"]))
-        method.slope_, method.intercept_ = float(state["slope"]), float(state["intercept"])
+        method = cls(None, model, share=float(state["share"]))
+        method.points = DeclaredPoints.from_dict(state["points"])
         return method
 
 

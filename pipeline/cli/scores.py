@@ -368,7 +368,9 @@ def points(
 
     workspace, chosen = open_project(project, target)
     basis = workspace.project.score.basis
-    name = method or ("actions" if basis == "model" else basis)
+    of_mixture = "rules" if workspace.project.rules else "scorecard"
+    of_basis = {"model": "actions", "hybrid": of_mixture}.get(basis, basis)
+    name = method or of_basis
     who, score, behind = counted_points(workspace, chosen, account, name, day_of(as_of))
     if as_json:
         print_json({**who, "counted": score, "rows": behind})

@@ -565,10 +565,11 @@ class ScaleAnchors:
 class Score:
     """Which score readers see, and what is asked of it before."""
 
-    basis: Literal["model"] | CountedName = "model"
+    basis: Literal["model", "hybrid"] | CountedName = "model"
     """The trained model, or a score counted from what this file declares: `actions` from
     `[[actions]]`, `rules` from `[[rules]]`, `weighted_average`, `usage_score` and `four_indicators`
-    from `[bench]`. A counted score gives no chances.
+    from `[bench]`. A counted score gives no chances. `hybrid` trains a model of which `[[rules]]`
+    (the scorecard where there are none) are a part; `[bench] model_share` says how large.
     """
     largest_shift: float | None = Field(default=0.25, gt=0)
     """Population stability index against the last run, whichever model made it, beyond which

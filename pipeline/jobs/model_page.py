@@ -92,6 +92,12 @@ def leader_limits(bundle: Bundle) -> tuple[str, ...]:
             "No model is good enough to use yet. Scores come from the scorecard instead, so there"
             " are no probabilities.",
         )
+    if bundle.published.declared is not None:
+        name, share = bundle.published.declared
+        return (
+            f"Scores mix the {name} that your team declared ({share:.0%}) with what was learned"
+            f" from past accounts ({1 - share:.0%}).",
+        )
     return ()
 
 

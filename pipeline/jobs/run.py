@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from features.errors import ConfigError, GateRefused, TooFewEvents
-from models.declared import COUNTED_IN_WORDS
+from models.declared import COUNTED_IN_WORDS, CountedName
 from models.gates import CALIBRATED
 from models.health.standing import standing
 from models.health.words import anchor_words
@@ -99,7 +99,7 @@ def build_features(run: Preparation) -> None:
 
 def train(run: TargetRun) -> None:
     """Train a candidate, or publish the scorecard where too few left to train one."""
-    if run.workspace.project.score.basis != "model":
+    if run.workspace.project.score.basis in get_args(CountedName):
         version, said = put_counted_to_use(run.workspace, run.target)
         words = COUNTED_IN_WORDS[run.workspace.project.score.basis]
         run.say("train", f"no model: [score] basis has the score counted from {words}")

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
@@ -59,7 +59,7 @@ def searching(
 
 def _key(rows: TrainingSet, plan: TrainingPlan) -> str:
     facts = {
-        **asdict(replace(plan, threads=1)),
+        **replace(plan, threads=1).facts(),
         "rows": rows.fingerprint(),
         **{name: version(name) for name in LIBRARIES},
     }

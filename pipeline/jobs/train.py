@@ -15,6 +15,7 @@ from features.errors import ConfigError, ContractError
 from models.bundle import Bundle, base_probability
 from models.cohorts import cohort_signals, with_cohorts
 from models.dataset import TrainingSet
+from models.declared import HYBRID, Mixture
 from models.drivers import find_twins
 from models.fallback import fit_fallbacks
 from models.health import ScaleProposal, propose_scale, scale_from_anchors, scale_problems
@@ -100,6 +101,7 @@ def training_plan(
     *,
     is_event_good: bool = False,
     waivers: Mapping[str, str] | None = None,
+    mixture: Mixture | None = None,
 ) -> TrainingPlan:
     """The training plan of declared settings; `waivers` come on top of theirs."""
     return TrainingPlan(
@@ -113,12 +115,19 @@ def training_plan(
         search_rows=settings.search_rows,
         is_event_good=is_event_good,
         waivers={**settings.waivers, **(waivers or {})},
+        mixture=mixture,
     )
 
 
 def plan_of(workspace: Workspace, target: Target) -> TrainingPlan:
     """The training plan of a target."""
-    return training_plan(workspace.project.training, is_event_good=target_rule(target).is_good)
+    project = workspace.project
+    mixture = None
+    if project.score.basis == HYBRID:
+        mixture = Mixture(project.rules, project.bench.match, project.bench.model_share)
+    return training_plan(
+        project.training, is_event_good=target_rule(target).is_good, mixture=mixture
+    )
 
 
 def learning_task(workspace: Workspace, target: Target) -> LearningTask:
@@ -185,7 +194,7 @@ def inputs_digest(task: LearningTask, rows: TrainingSet, choices: Mapping[str, A
         "rows": rows.fingerprint(),
         "choices": dict(choices),
         "target": dict(task.facts),
-        "plan": asdict(task.plan),
+        "plan": task.plan.facts(),
         "training": asdict(task.training),
         "scale": asdict(task.scale),
         "libraries": library_versions(),
@@ -405,6 +414,8 @@ def _stabilised(
         return result
     if before.model.training.get("stabilised_share") is not None:
         return result  # else blends of blends would grow for ever
+    if (before.model.declared is None) != (result.model.declared is None):
+        return result  # people asked for another score
     day, is_test = rows.keys["as_of"].dt.normalize(), rows.keys["is_test"].to_numpy(dtype=bool)
     newest = result.validation["as_of"].dt.normalize().max()
     latest = rows.rows((day == newest).to_numpy() & ~is_test)

@@ -5,6 +5,10 @@ import json
 import pandas as pd
 from small_company import Command, Company
 
+from models.methods import DeclaredPoints
+from pipeline.jobs.registry import need_version
+from pipeline.tracking import CHAMPION
+
 
 def _in(company: Company) -> tuple[str, object]:
     return "--project", company.folder
@@ -54,6 +58,43 @@ def test_rules_are_published_as_the_score_and_said_on_the_page(
     again = tenure("run", "--project", company_copy.folder)
     version = answer.out.partition("version ")[2].split()[0]
     assert f"version {version} is in use" in again.out  # the same rules make no other version
+
+
+def test_a_hybrid_is_published_with_chances_and_rules_that_count(
+    company_copy: Company, tenure: Command
+) -> None:
+    """Trained, calibrated and judged as a model is; the rule is a declared share of it."""
+    _declare(company_copy, RULES.replace('"rules"', '"hybrid"', 1))
+    _declare(company_copy, "\n[bench]\nmodel_share = 0.4\n")
+    answer = tenure("run", "--project", company_copy.folder)
+    assert answer.code == 0, answer.err
+    workspace, target = company_copy.workspace()
+    bundle = need_version(workspace, target, CHAMPION).bundle
+    assert bundle.model.declared == ("rules", 0.6)
+    assert any("your rules (60%) and the model (40%)" in note for note in bundle.facts["notes"])
+    # The rule as a part of the log-odds: nothing else reads whether it fires.
+    member = next(m for m in bundle.model.members if isinstance(m.method, DeclaredPoints))
+    columns = bundle.model.columns
+    seen = company_copy.published("features_scored_churn_90d").set_index("account_id")[columns]
+    seen = seen.astype("float64")
+    fires = (seen["active_days_28d"] < 5, seen["active_users_28d"] >= 3)
+    points = -25.0 * fires[0] + 15.0 * fires[1]
+    margin = pd.Series(member.method.margin(seen), seen.index)
+    slope = (margin.max() - margin.min()) / (points.max() - points.min())
+    assert slope > 0
+    pd.testing.assert_series_equal(margin, margin.max() - slope * (points - points.min()))
+    scores = company_copy.published("scores").set_index("account_id")
+    members = scores[scores["health"].notna()]
+    assert set(members["basis"]) == {"calibrated"} and members["probability"].notna().all()
+    drivers = company_copy.published("drivers")
+    sums = drivers.groupby("account_id")["points"].sum().reindex(members.index)
+    assert (members["base_points"] + sums - members["health_exact"]).abs().max() < 1e-9
+    page = (company_copy.folder / "reports" / "churn_90d" / "portfolio.html").read_text()
+    assert "mix the rules that your team declared (60%) with what was learned" in page
+    run = str(scores["run_id"].iloc[0])
+    for command in (("verify",), ("replay", run)):
+        done = tenure(*command, "--project", company_copy.folder)
+        assert done.code == 0, done.err
 
 
 def test_points_of_other_counted_scores_need_no_publication(
