@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 DAY = timedelta(days=1)
 FIRST = date(2023, 1, 1)
@@ -852,4 +853,310 @@ OTHERS = (
     ExportInput("time", "one-far-row", one_far_row, LOGINS_TRUE),
 )
 
-INPUTS: tuple[ExportInput, ...] = (*FILES, *TABLES, *ENDS, *IDS, *NUMBERS, *OTHERS)
+# --- moments: how a time is written, and on which clock it was counted
+# ---------------------------------------------------------------------------------------------
+
+
+def moments(
+    written: Callable[[date, int], str], days: Callable[[date], bool] = lambda d: True
+) -> Callable[[Path], None]:
+    """Events whose times are written in one way."""
+    lines = [f"{a},{written(d, k)},login" for k, (a, d) in enumerate(login_pairs()) if days(d)]
+    return files(events=table("customer_id,event_time,event", lines))
+
+
+BERLIN, NEW_YORK = ZoneInfo("Europe/Berlin"), ZoneInfo("America/New_York")
+EARLY = 1800
+"""Seconds after midnight: in another zone it is another day."""
+
+
+def on_a_clock(day: date, zone: ZoneInfo, after: int = EARLY) -> int:
+    """Seconds since 1970 that a program counts who takes a local clock for UTC."""
+    moment = datetime.fromtimestamp(seconds(day) + after, tz=zone)
+    return int(moment.replace(tzinfo=UTC).timestamp())
+
+
+def mixpanel(folder: Path) -> None:
+    """Raw export of an older project: `time` counts on the clock of New York."""
+    lines = [
+        json.dumps(
+            {
+                "event": "Report Viewed",
+                "properties": {
+                    "time": on_a_clock(d, NEW_YORK),
+                    "distinct_id": f"u{k % 3}-{a}",
+                    "company_id": a,
+                    "$insert_id": f"{a}-{d}",
+                },
+            }
+        )
+        for k, (a, d) in enumerate(login_pairs())
+    ]
+    (folder / "events.jsonl").write_text("\n".join(lines), encoding="utf-8")
+
+
+def clock_beside(zone: ZoneInfo, received: Callable[[int], str]) -> Callable[[Path], None]:
+    """A local clock beside the moment of arrival, a few seconds later."""
+
+    def write(folder: Path) -> None:
+        lines = [
+            f"{a},{on_a_clock(d, zone, EARLY + 60 * k)},{received(seconds(d) + EARLY + 60 * k + 7)}"
+            for k, (a, d) in enumerate((a, d) for a, d in login_pairs())
+        ]
+        files(events=table("customer_id,event_time,loaded_at", lines))(folder)
+
+    return write
+
+
+def iso(moment: int) -> str:
+    """Seconds since 1970 as a moment in UTC."""
+    return datetime.fromtimestamp(moment, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def overlapping(folder: Path) -> None:
+    """Two exports of which the later begins before the earlier ends."""
+    pairs = sorted(login_pairs(), key=lambda pair: pair[1])
+    middle = len(pairs) // 2
+    for name, part in (("logins_1", pairs[: middle + 200]), ("logins_2", pairs[middle:])):
+        files(**{name: table("customer_id,login_date", [f"{a},{d}" for a, d in part])})(folder)
+
+
+EARLY_DAYS = [(a, d) for a, d in login_pairs() if d.day <= 12]
+MOMENTS_TRUE = {
+    "select count(*), min(cast(event_time as date)), max(cast(event_time as date)) from"
+    " staged_usage_events": [(len(login_pairs()), FIRST, max(d for _, d in login_pairs()))]
+}
+EARLY_TRUE = {
+    "select count(*), min(cast(event_time as date)), max(cast(event_time as date)) from"
+    " staged_usage_events": [(len(EARLY_DAYS), FIRST, max(d for _, d in EARLY_DAYS))]
+}
+HALF_PAST = {
+    "select distinct date_diff('second', date_trunc('day', event_time), event_time) from"
+    " staged_usage_events": [(EARLY,)]
+}
+AGREES = {
+    "select max(abs(epoch(event_time) - epoch(known_from))) from staged_usage_events": [(7.0,)]
+}
+NO_OTHERS = ("asked",)
+MOMENTS = (
+    ExportInput(
+        "moments", "microseconds", moments(lambda d, k: f"{seconds(d)}000000"), MOMENTS_TRUE
+    ),
+    ExportInput(
+        "moments", "nanoseconds", moments(lambda d, k: f"{seconds(d)}000000000"), MOMENTS_TRUE
+    ),
+    ExportInput(
+        "moments", "rails-offset", moments(lambda d, k: f"{d} 10:30:00 +0000"), MOMENTS_TRUE
+    ),
+    ExportInput("moments", "two-figure-years", moments(lambda d, k: f"{d:%d.%m.%y}"), MOMENTS_TRUE),
+    ExportInput(
+        "moments", "stripe-words", moments(lambda d, k: f'"{d:%b} {d.day}, {d.year}"'), MOMENTS_TRUE
+    ),
+    ExportInput(
+        "moments",
+        "rounded",
+        moments(lambda d, k: f"{seconds(d) * 1000:.5E}"),
+        {},
+        ("times-rounded",),
+        allowed=NO_OTHERS,
+    ),
+    ExportInput(
+        "moments",
+        "day-first",
+        moments(lambda d, k: f"{d:%d/%m/%Y}", lambda d: d.day <= 12),
+        EARLY_TRUE,
+        ("day-or-month",),
+        ("day_first = true",),
+        allowed=NO_OTHERS,
+    ),
+    ExportInput(
+        "moments",
+        "month-first",
+        moments(lambda d, k: f"{d:%m/%d/%Y}", lambda d: d.day <= 12),
+        EARLY_TRUE,
+        ("day-or-month",),
+        ("day_first = false",),
+        allowed=NO_OTHERS,
+    ),
+    ExportInput("moments", "month-first-told", moments(lambda d, k: f"{d:%m/%d/%Y}"), MOMENTS_TRUE),
+    ExportInput(
+        "moments",
+        "month-first-told-beside",
+        files(
+            invoices=table(
+                "customer_id,invoice_id,invoice_date,due_date,amount",
+                [
+                    f"{a},{k},{d:%m/%d/%Y},{d.replace(day=1 + d.day % 12):%m/%d/%Y},49.50"
+                    for k, (a, d) in enumerate(login_pairs())
+                ],
+            ),
+            logins=logins(),
+        ),
+        {"select count(*) from staged_invoices where month(due_at) <> month(issued_at)": [(0,)]},
+        allowed=("right",),
+    ),
+    ExportInput(
+        "moments",
+        "mixpanel-asked",
+        mixpanel,
+        {},
+        ("epochs-of-a-clock",),
+        allowed=NO_OTHERS,
+    ),
+    ExportInput(
+        "moments",
+        "clock-beside-iso",
+        clock_beside(BERLIN, iso),
+        AGREES,
+        ("epochs-of-a-clock",),
+        ('epochs_in = { event_time = "Europe/Berlin" }',),
+        allowed=NO_OTHERS,
+    ),
+    ExportInput(
+        "moments",
+        "clock-beside-milliseconds",
+        clock_beside(NEW_YORK, lambda moment: f"{moment}000"),
+        AGREES,
+        ("epochs-of-a-clock",),
+        ('epochs_in = { event_time = "America/New_York" }',),
+        allowed=NO_OTHERS,
+    ),
+    ExportInput("moments", "clock-of-utc-beside", clock_beside(ZoneInfo("UTC"), iso), AGREES),
+    ExportInput(
+        "moments",
+        "exports-overlap",
+        overlapping,
+        LOGINS_TRUE,
+        ("parts-overlap",),
+        ("drop_duplicates = true",),
+        allowed=NO_OTHERS,
+    ),
+)
+
+# --- several accounts in a cell, ids that people changed
+# ---------------------------------------------------------------------------------------------
+
+
+def companies_in(cell: Callable[[list[str]], str]) -> Callable[[Path], None]:
+    """Deals of which every fourth names two companies."""
+    lines = [
+        f"{k},{d},1200,{cell([a, ACCOUNTS[(int(a[1:]) + 12) % 24]]) if k % 4 == 0 else a}"
+        for k, (a, d) in enumerate(login_pairs())
+    ]
+    return files(deals=table("Deal ID,Close Date,Amount,customer_id", lines))
+
+
+def of_lists(name: str, cell: Callable[[list[str]], str], mark: str) -> ExportInput:
+    """The input for one way to write a list."""
+    rows = len(login_pairs())
+    return ExportInput(
+        "lists",
+        name,
+        companies_in(cell),
+        {
+            "select count(distinct account_id), count(*) from staged_usage_events": [
+                (24, rows + (rows + 3) // 4)
+            ]
+        },
+        ("several-ids-in-a-cell",),
+        (f"split = {{ customer_id = {mark} }}",),
+        allowed=NO_OTHERS,
+        account="customer_id",
+    )
+
+
+LISTS = (
+    of_lists("json", lambda ids: '"[' + ",".join(f'""{i}""' for i in ids) + ']"', '","'),
+    of_lists("postgres", lambda ids: '"{' + ",".join(ids) + '}"', '","'),
+    of_lists("lines", lambda ids: '"' + "\n".join(ids) + '"', '"\\n"'),
+    of_lists("slash", "/".join, '"/"'),
+    ExportInput(
+        "ids", "braces", listed(lambda x: f"{{AB-{x}}}", lambda x: f"ab-{x}"), SAME_ACCOUNTS
+    ),
+    ExportInput("ids", "spreadsheet-text", listed(lambda x: f'"=""{x}"""', str), SAME_ACCOUNTS),
+    ExportInput(
+        "ids", "no-break-space", listed(lambda x: f"A{x}\u00a0", lambda x: f"A{x}"), SAME_ACCOUNTS
+    ),
+    ExportInput(
+        "ids",
+        "prefix",
+        listed(lambda x: f"acct_{x}", str),
+        SAME_ACCOUNTS,
+        ("ids-in-two-writings",),
+        allowed=NO_OTHERS,
+    ),
+    ExportInput(
+        "ids",
+        "scientific-comma",
+        listed(
+            lambda x: '"4,50000E+11"' if x < "00105" else f"4500000{x}", lambda x: f"4500000{x}"
+        ),
+        {},
+        ("ids-rounded",),
+        allowed=NO_OTHERS,
+    ),
+    ExportInput(
+        "numbers",
+        "round-amounts",
+        amounts(lambda k: f"1.0{k + 10},-", ";"),
+        {SUM: [(24 * sum(101000 + 100 * k for k in range(12)),)]},
+    ),
+    ExportInput(
+        "numbers",
+        "credits-of-a-bank",
+        amounts(lambda k: "80.00 CR" if k == 3 else "80.00"),
+        {SUM: [(24 * 10 * 8000,)]},
+        ("debit-or-credit",),
+        ('negative_letters = ["CR"]',),
+        allowed=NO_OTHERS,
+    ),
+    ExportInput(
+        "numbers", "thousands-as-letters", amounts(lambda k: f"$1.{k + 10}K"), allowed=("refused",)
+    ),
+    ExportInput("ends", "zero-for-none", stand_in("0"), ENDS_TRUE),
+    ExportInput(
+        "ends",
+        "far-day-of-many",
+        stand_in("2037-12-31"),
+        ENDS_TRUE,
+        ("open-ends",),
+        ('empty = { end_date = ["2037-12-31"] }',),
+        allowed=NO_OTHERS,
+    ),
+    ExportInput(
+        "ends",
+        "french",
+        terms_file(
+            "Code client;Date de début;Date de résiliation;Montant mensuel",
+            "abonnements.csv",
+            "{a};{s};{e};49,50 €",
+        ),
+        SUBSCRIPTIONS_TRUE,
+    ),
+    ExportInput(
+        "ends",
+        "until-the-period-ends",
+        with_terms(
+            [
+                f"{a},{start_of(i)},{end or '2025-01-01'},{bool(end)},{end - 20 * DAY if end else ''},49"
+                for i, a in enumerate(ACCOUNTS)
+                for end in (end_of(i),)
+            ],
+            "customer_id,start_date,current_period_end,cancel_at_period_end,canceled_at,mrr",
+        ),
+        {},
+        ("request-taken-for-end",),
+        allowed=NO_OTHERS,
+    ),
+)
+
+INPUTS: tuple[ExportInput, ...] = (
+    *FILES,
+    *TABLES,
+    *ENDS,
+    *IDS,
+    *NUMBERS,
+    *OTHERS,
+    *MOMENTS,
+    *LISTS,
+)

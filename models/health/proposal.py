@@ -80,10 +80,10 @@ def band_table(
     -------
     DataFrame
         band; health_from, health_until (displayed, inclusive); probability_from, probability_until
-        (nominal edges, 0-1); accounts; share (0-1); expected (sum of probabilities); observed
-        (events, null without `outcomes`).
+        (nominal edges, 0-1); accounts; share (0-1; null where there are no accounts at all);
+        expected (sum of probabilities); observed (events, null without `outcomes`).
     """
-    p = _checked(probabilities)
+    p = _checked(probabilities) if np.size(probabilities) else np.zeros(0)
     events = None if outcomes is None else np.asarray(outcomes, dtype=np.float64)
     if events is not None and events.shape != p.shape:
         raise ContractError(
@@ -106,7 +106,7 @@ def band_table(
                 "probability_from": min(ends[index], ends[index + 1]),
                 "probability_until": max(ends[index], ends[index + 1]),
                 "accounts": int(inside.sum()),
-                "share": float(inside.mean()),
+                "share": float(inside.mean()) if p.size else float("nan"),
                 "expected": float(p[inside].sum()),
                 "observed": float("nan") if events is None else float(events[inside].sum()),
             }

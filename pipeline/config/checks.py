@@ -173,6 +173,8 @@ def _source_problems(project: Project, name: str, source: Source) -> Iterator[Pr
         return
     yield from _place_problems(path, source)
     yield from _zone_problems(source.time_zone, (*path, "time_zone"))
+    for name, zone in source.epochs_in.items():
+        yield from _zone_problems(zone, (*path, "epochs_in", name))
     yield from _encoding_problems(source.encoding, (*path, "encoding"))
     yield from _mapping_problems(path, contract, source)
     for index, part in enumerate(source.parts):

@@ -68,7 +68,9 @@ class ColumnRule:
     """Periods in this column (interval_count): the length is multiplied by it."""
     plus: str | None = None
     """Add a duration read from this column (times only)."""
-    plus_unit: Literal["days", "hours", "minutes", "seconds", "milliseconds"] = "days"
+    plus_unit: Literal[
+        "days", "hours", "minutes", "seconds", "milliseconds", "microseconds", "nanoseconds"
+    ] = "days"
     plus_codes: dict[str, int] = Field(default_factory=dict)
     """Code in the `plus` column -> its duration (Monthly -> 31 days)."""
     format: str | None = None
@@ -166,12 +168,28 @@ class Source:
     """Your column -> the mark between several ids in one cell; such a row counts for each of
     them.
     """
-    id_writing: tuple[Literal["first_15_letters", "small_letters", "no_leading_zeros"], ...] = ()
-    """How ids of accounts are brought to one writing, where the sources write them differently."""
+    id_writing: tuple[
+        Literal[
+            "first_15_letters", "small_letters", "no_leading_zeros", "no_signs", "from_first_figure"
+        ],
+        ...,
+    ] = ()
+    """How ids of accounts are brought to one writing, where the sources write them differently.
+    no_signs: small letters and figures only ({AB-1} is ab1); from_first_figure: without what stands
+    before the first figure (acct_101 is 101).
+    """
     rows_from: date | None = None
     rows_until: date | None = None
     time_zone: str | None = None
     """IANA zone of naive times in this source; default: the project's."""
+    epochs_in: dict[str, str] = Field(default_factory=dict)
+    """Our time column -> zone of the clock that its numbers since 1970 were counted on. "UTC": they
+    are real moments; another IANA zone: a local clock was read as if it showed UTC.
+    """
+    day_first: bool | None = None
+    """Does 03/04/2024 mean 3 April (true) or 4 March (false)? It settles the order of day and month
+    in `format`.
+    """
     delimiter: str | None = None
     encoding: str = "utf-8"
     decimal: Literal[".", ","] | None = None

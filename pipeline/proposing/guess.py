@@ -400,6 +400,12 @@ def snake_equal(contract: str, name: str) -> bool:
     return names.snake(name) == contract
 
 
+NAMED_COLUMNS = 3
+CALLED_A_TIME = re.compile(
+    r"(^|_)(date|time|day|datum|zeit|tag|jour|heure|fecha|timestamp|ts|when|at|on)(_|$)|date$|time$|datum$"
+)
+
+
 def _undated(table: SeenTable) -> Refused:
     outcome = _outcome(table)
     days = [c.name for c in table.columns if c.kind == "number" and "date" in c.snake]
@@ -416,6 +422,13 @@ def _undated(table: SeenTable) -> Refused:
         )
     else:
         told = "it has no date, so nobody can say what of it was known when"
+        called = [c for c in table.columns if c.filled and CALLED_A_TIME.search(c.snake)]
+        if called:
+            shown = ", ".join(f"`{c.name}` ({c.lowest})" for c in called[:NAMED_COLUMNS])
+            told += (
+                f"; {shown} may be one, written in a way that is not recognised: write it as"
+                " 2024-01-31 or 2024-01-31 14:30:00, or map it with format"
+            )
     return Refused(table.name, told)
 
 
@@ -532,7 +545,7 @@ def _matching(table: SeenTable, contract: str, column: str, taken: set[str]) -> 
     for pattern in (re.escape(column), *names.patterns(contract).get(column, ())):
         for candidate in table.columns:
             # Values that are not read are asked about where leaving hangs on them.
-            is_asked = wanted.required or column == "ends_at"
+            is_asked = wanted.required or column in ("ends_at", "amount_per_month")
             fits = (
                 candidate.kind in _ALLOWED[wanted.type]
                 and (is_asked or not candidate.is_mixed)

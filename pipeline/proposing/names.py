@@ -36,6 +36,12 @@ ACCOUNT_KEYS = (
     "kunde",
     "debitor",
     "debitorennummer",
+    "code_client",
+    "id_client",
+    "num_client",
+    "numero_client",
+    "n_client",
+    "no_client",
     "subscriber_id",
     "member_id",
     "membership_id",
@@ -67,6 +73,10 @@ TABLE_WORDS: dict[str, tuple[str, ...]] = {
         "vertraege",
         "vertrage",
         "abos",
+        "abonnements",
+        "contrats",
+        "suscripciones",
+        "contratos",
     ),
     "support_tickets": (
         "ticket",
@@ -103,6 +113,9 @@ TABLE_WORDS: dict[str, tuple[str, ...]] = {
         "orders",
         "transactions",
         "sales",
+        "rechnungen",
+        "factures",
+        "facturas",
     ),
     "accounts": (
         "account",
@@ -179,7 +192,9 @@ COLUMN_PATTERNS: dict[str, dict[str, tuple[str, ...]]] = {
             rf"(starts?|begin|begins|started|valid_from|term_start|contract_start|subscription_start){_END}",
             r"(begin|start)date",
             rf"(activated|current_term_start){_END}",
-            r"vertrags_?beginn|beginn|laufzeit_?beginn|g(ue|u|_)?ltig_(ab|von)|von",
+            r"vertrags_?beginn|beginn|laufzeit_?beginn|g(ue|u|_)?ltig_(ab|von)|von|startdatum",
+            # French exports; accents become underscores: Date de début, Début du contrat.
+            r"(date_)?(de_)?d(e|_)?but(_(du_)?(contrat|abonnement))?|date_d_effet",
             r"date_(purchased|started|bought)",
             rf"(purchased?){_END}",
             rf"created{_END}",
@@ -197,6 +212,7 @@ COLUMN_PATTERNS: dict[str, dict[str, tuple[str, ...]]] = {
             rf"(cancelled|canceled){_END}",
             # German exports: Vertragsende, gueltig bis, Laufzeitende, Kuendigung zum.
             r"(vertrags|laufzeit|abo)_?ende|ende|enddatum|g(ue|u|_)?ltig_bis|k(ue|u|_)?ndigung_zum|bis",
+            r"(date_)?(de_)?(fin|r(e|_)?siliation)(_(du_)?(contrat|abonnement))?",
             *LEFT,
         ),
         "notice_at": (
@@ -213,6 +229,7 @@ COLUMN_PATTERNS: dict[str, dict[str, tuple[str, ...]]] = {
             "monthly_fee",
             "monthly_price",
             "monthly_charge",
+            r"monats_?(beitrag|betrag|preis|geb(ue|u|_)?hr)|montant_mensuel|mensualit(e|_)?s?",
         ),
         "plan": ("plan", "plan_tier", "plan_name", "tier", "purchase_type", "type", "product"),
         "billing_period": (
@@ -279,12 +296,14 @@ COLUMN_PATTERNS: dict[str, dict[str, tuple[str, ...]]] = {
             "invoice",
             "invoice_no",
             "invoice_number",
+            r"rechnungs_?(nr|nummer|no)|(num(e|_)?ro|n|no)_(de_)?facture",
             "order_id",
             "payment_id",
             "transaction_id",
         ),
         "issued_at": (
             rf"(issued|invoiced?|billed|order|ordered|transaction){_END}",
+            r"rechnungs_?datum|beleg_?datum|date_(de_)?(la_)?factur(e|ation)",
             rf"created{_END}",
             "date",
         ),
@@ -300,6 +319,7 @@ COLUMN_PATTERNS: dict[str, dict[str, tuple[str, ...]]] = {
             "price",
             "value",
             r"amount_[a-z]{3}",
+            r"(netto|brutto|rechnungs)?_?betrag|summe|montant(_(ht|ttc|total))?|importe",
         ),
     },
     "support_tickets": {

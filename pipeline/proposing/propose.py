@@ -373,20 +373,6 @@ def _open_questions(sources: Sequence[ProposedSource]) -> Iterator[str]:
             yield f"{source.name}: {told} (drop_missing); ask who they are (guests, tests)"
     yield "capacity: how many accounts your team can work on at a time ([objective] capacity)"
     for source in sources:
-        for column in source.columns:
-            raw = source.raw(column)
-            if raw is not None and raw.other_format is not None:
-                yield (
-                    f"{source.name}.{column}: `{raw.name}` reads as {raw.time_format} and as"
-                    f" {raw.other_format}; the former is written"
-                )
-            if raw is not None and raw.epoch_unit == "seconds" and _is_mixpanel(source):
-                yield (
-                    f"{source.name}.{column}: Mixpanel counts `{raw.name}` on the clock of the"
-                    " project's zone in older projects, in UTC in newer ones; UTC is written. Else:"
-                    f' {column} = {{ value = "1970-01-01T00:00:00", plus = "{raw.name}", plus_unit'
-                    ' = "seconds", time_zone = "YOUR/ZONE" }'
-                )
         if source.contract == "subscriptions" and "amount_per_month" not in source.columns:
             yield (
                 f"{source.name}: no monthly amount was recognised; value at risk and price signals"
@@ -404,13 +390,6 @@ def _open_questions(sources: Sequence[ProposedSource]) -> Iterator[str]:
             )
         if source.unmapped:
             yield f"{source.name}: columns not mapped: {', '.join(source.unmapped)}"
-
-
-def _is_mixpanel(source: ProposedSource) -> bool:
-    known = {c.snake for c in source.table.columns}
-    return {"distinct_id", "insert_id"} <= known or "$insert_id" in {
-        c.name.rpartition(".")[2] for c in source.table.columns
-    }
 
 
 def _currency(sources: Sequence[ProposedSource]) -> str | None:

@@ -14,7 +14,7 @@ from features.errors import ConfigError, ContractError
 from pipeline.config.schema import Source
 from pipeline.edge.locations import said_of_address, shown_location
 from pipeline.engine.duckdb import Connection, identifier, literal, row, rows
-from pipeline.proposing.names import snake
+from pipeline.proposing.names import MONEY_NAME, NAMING_NUMBER, snake
 from pipeline.staging.asking.ends import LAST_SECOND, MOST_WORDS, is_last_second, is_stand_in
 from pipeline.staging.casts import (
     AWARE_TIME,
@@ -22,12 +22,14 @@ from pipeline.staging.casts import (
     INTEGERS,
     MICROSECONDS,
     NOTHING_WORDS,
+    four_figure_year,
     is_nothing,
 )
 from pipeline.staging.number_writing import (
     LETTERED,
     NEGATIVE,
     OTHER_MARK,
+    SPACE,
     written_number,
 )
 from pipeline.staging.read import (
@@ -45,12 +47,15 @@ from pipeline.staging.read import (
 )
 
 Kind = Literal["time", "number", "flag", "text"]
-EpochUnit = Literal["seconds", "milliseconds", "days"]
+EpochUnit = Literal["seconds", "milliseconds", "microseconds", "nanoseconds", "days"]
 # Shares of non-empty values that must read as such: a few typing errors do not hide a date column.
 NEARLY_ALL = 0.95
 MOSTLY = 0.5
 """The same of a column that is called a time: what it does not read is asked about."""
 FLAG_WORDS = ("yes", "no", "y", "n", "true", "false", "t", "f", "0", "1")
+_SIGNS, _LETTERS = "[^A-Za-z0-9]*", "[A-Za-z]{0,4}"
+FIGURES = rf"^{_SIGNS}{_LETTERS}{_SIGNS}[0-9](?:[0-9.,'’]|{SPACE})*{_SIGNS}{_LETTERS}{_SIGNS}$"
+"""One number with a few letters around it: $1.2K, 80.00 CR."""
 FEW_VALUES = 12
 FIRST_ROWS = 200
 FIRST_LINES = 20
@@ -74,9 +79,16 @@ TIME_FORMATS = (
             "%d-%b-%Y",
             "%d %b %Y",
             "%b %d, %Y",
+            "%B %d, %Y",
+            "%Y.%m.%d",
+            "%d/%m/%y",
+            "%m/%d/%y",
+            "%d.%m.%y",
+            "%d-%b-%y",
         )
         for clock in ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
     ),
+    *(f"%b %d, %Y, {clock}" for clock in ("%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M:%S %p")),
     # Letters, logs of versions, and web servers; all three tell their zone.
     "%a, %d %b %Y %H:%M:%S %z",
     "%a %b %d %H:%M:%S %Y %z",
@@ -88,11 +100,14 @@ DAY_NUMBERS, LAST_DAY = (19_000_101, 21_001_231), 99_991_231
 EPOCHS: dict[EpochUnit, tuple[int, int]] = {
     "seconds": (946_684_800, 4_102_444_800),
     "milliseconds": (946_684_800_000, 4_102_444_800_000),
+    "microseconds": (946_684_800_000_000, 4_102_444_800_000_000),
+    "nanoseconds": (946_684_800_000_000_000, 4_102_444_800_000_000_000),
 }
-NO_MOMENTS = (0, -1, LAST_DAY, LAST_SECOND, 1000 * LAST_SECOND)
+LAST_SERIAL_DAY = 2_958_465
+"""9999-12-31 as spreadsheets count it."""
+NO_MOMENTS = (0, -1, LAST_SERIAL_DAY, LAST_DAY, LAST_SECOND, 1000 * LAST_SECOND)
 # Seconds from the year 2200 on are milliseconds, or no moment anybody means.
 FIRST_FAR_SECOND = 7_258_118_400
-FIRST_MILLISECOND, LAST_MILLISECOND = EPOCHS["milliseconds"]
 # Days since 1899-12-30, as spreadsheets count them: 1982 to 2064.
 SERIAL_DAYS = (30_000, 60_000)
 SERIAL_NAME = re.compile(
@@ -133,7 +148,6 @@ class SeenColumn:
     highest: str
     values: tuple[str, ...] = ()
     time_format: str | None = None
-    other_format: str | None = None
     epoch_unit: EpochUnit | None = None
     has_clock: bool = False
     has_decimal_comma: bool = False
@@ -143,7 +157,7 @@ class SeenColumn:
     stand_ins: tuple[str, ...] = ()
     """Values of a time that stand for none, as written; they are in none of the figures above."""
     is_mixed: bool = False
-    """A time of which more than a few values are written in another way."""
+    """A time or an amount of which more than a few values are written in another way."""
 
     @property
     def snake(self) -> str:
@@ -180,7 +194,9 @@ class SeenColumn:
             )
         if self.time_format is not None:
             read = f"try_strptime(cast({quoted} as varchar), {literal(self.time_format)})"
-            return f"timezone('UTC', {read})" if self.time_format.endswith("%z") else read
+            if self.time_format.endswith("%z"):
+                return f"timezone('UTC', {read})"
+            return f"({four_figure_year(read, self.time_format)})"
         return f"try_cast({quoted} as timestamp)"
 
 
@@ -498,7 +514,7 @@ def _kind_of_column(
     if type_ != "VARCHAR" or not filled:
         return seen
     read = _read_text(connection, raw, quoted, seen)
-    if read.kind == "text":
+    if read.kind == "text" or (read.kind == "number" and read.is_mixed):
         read = _without_letters(connection, raw, quoted, seen, read)
     if read.kind == "number":
         read = _read_number(connection, raw, read)
@@ -510,32 +526,40 @@ def _without_letters(
     connection: Connection, raw: RawTable, quoted: str, seen: SeenColumn, read: SeenColumn
 ) -> SeenColumn:
     """Amounts with a letter for debit or credit behind them; else the column as it was read."""
-    lettered, filled = row(
+    lettered, others, filled = row(
         connection,
-        f"select count(*) filter (regexp_matches({quoted}, {literal(LETTERED)})), count({quoted})"
+        f"select count(*) filter (regexp_matches({quoted}, {literal(LETTERED)})),"
+        f" count(*) filter (regexp_matches({quoted}, '(?i)[0-9)]\\s*[SH]\\s*$')), count({quoted})"
         f" from (select {quoted} from {raw.relation} where {quoted} is not null limit {READ_ROWS})",
     )
-    if lettered < NEARLY_ALL * filled:
+    # A bank writes CR behind credits and nothing behind debits.
+    if lettered < NEARLY_ALL * filled and (not lettered or others):
         return read
     bare = f"regexp_replace({quoted}, {literal(LETTERED)}, '\\1')"
     stripped = replace(
         raw, relation=f"(select * replace ({bare} as {quoted}) from {raw.relation} as each_row)"
     )
     found = _kind_of_text(connection, stripped, quoted, seen)
-    return found if found.kind == "number" else read
+    return found if found.kind == "number" and not found.is_mixed else read
 
 
 def _likely_formats(connection: Connection, raw: RawTable, quoted: str) -> list[str]:
     """Formats that read half of the first values: all of them on all values would take most of the
     time of `init`.
     """
-    tried = ", ".join(f"count(try_strptime({quoted}, '{f}'))" for f in TIME_FORMATS)
+    tried = ", ".join(_read_by(quoted, f) for f in TIME_FORMATS)
     count, *read = row(
         connection,
         f"select count(*), {tried} from (select {quoted} from {raw.relation} "
         f"where {quoted} is not null limit {FIRST_ROWS})",
     )
     return [f for f, n in zip(TIME_FORMATS, read, strict=True) if 2 * n >= count]
+
+
+def _read_by(quoted: str, format_: str) -> str:
+    """SQL that counts the values a format reads."""
+    parsed = f"try_strptime({quoted}, '{format_}')"
+    return f"count({parsed if '%z' in format_ else four_figure_year(parsed, format_)})"
 
 
 def _read_number(connection: Connection, raw: RawTable, seen: SeenColumn) -> SeenColumn:
@@ -548,10 +572,12 @@ def _read_number(connection: Connection, raw: RawTable, seen: SeenColumn) -> See
     number = f"try_cast({written} as double)"
     # Zero and the last moments of calendars stand for no day, and say nothing of the others.
     none = ", ".join(str(each) for each in NO_MOMENTS)
+    are_moments = " or ".join(
+        f"{number} between {low} and {high}" for low, high in list(EPOCHS.values())[1:]
+    )
     held = (
         f"{identifier(seen.name)} is not null and coalesce({number} not in ({none})"
-        f" and {number} < {FIRST_FAR_SECOND} or {number} between {FIRST_MILLISECOND} and"
-        f" {LAST_MILLISECOND}, true)"
+        f" and {number} < {FIRST_FAR_SECOND} or {are_moments}, true)"
     )
     inside = ", ".join(
         f"count(*) filter ({number} between {low} and {high} and {number} = trunc({number}))"
@@ -636,7 +662,7 @@ def _among_words(
     connection: Connection, raw: RawTable, quoted: str, seen: SeenColumn
 ) -> SeenColumn:
     """Dates among a few words for no date (open, unbefristet); else the column as it is."""
-    is_word = f"not regexp_matches({quoted}, '[0-9]')"
+    is_word = f"not regexp_matches({quoted}, '[1-9]')"
     found = rows(
         connection,
         f"select distinct {quoted} from {raw.relation} where {quoted} is not null and {is_word}"
@@ -660,7 +686,7 @@ def _kind_of_text(
     connection: Connection, raw: RawTable, quoted: str, seen: SeenColumn
 ) -> SeenColumn:
     likely = _likely_formats(connection, raw, quoted)
-    formats = "".join(f", count(try_strptime({quoted}, '{f}'))" for f in likely)
+    formats = "".join(f", {_read_by(quoted, f)}" for f in likely)
     writings = {mark: literal(written_number(mark)) for mark in OTHER_MARK}
     count, plain, negatives, points, commas, iso, zoned, clocks, *by_format = row(
         connection,
@@ -675,7 +701,7 @@ select count(*), count(try_cast({quoted} as double)),
     and try_cast({quoted} as timestamp) is not null),
   count(*) filter (regexp_matches({quoted}, '(Z|[+-][0-9]{{2}}:?[0-9]{{2}})$')
     and {quoted} like '%:%'),
-  count(*) filter (regexp_matches({quoted}, '[1-9]:|:[0-9]*[1-9]')){formats}
+  count(*) filter (regexp_matches({quoted}, '[1-9][0-9]?:|:[0-9]*[1-9]')){formats}
 from (select {quoted} from {raw.relation} where {quoted} is not null limit {READ_ROWS})""",
     )
     enough = NEARLY_ALL * count
@@ -683,7 +709,6 @@ from (select {quoted} from {raw.relation} where {quoted} is not null limit {READ
         return replace(seen, kind="time", has_clock=clocks > 0 and zoned < enough)
     fitting = [f for f, n in zip(likely, by_format, strict=True) if n >= enough]
     if fitting:
-        other = next((f for f in fitting[1:] if f[:2] != fitting[0][:2]), None)
         return _with_ends(
             connection,
             raw,
@@ -691,7 +716,6 @@ from (select {quoted} from {raw.relation} where {quoted} is not null limit {READ
                 seen,
                 kind="time",
                 time_format=fitting[0],
-                other_format=other,
                 has_clock=clocks > 0 and not fitting[0].endswith("%z"),
             ),
         )
@@ -708,4 +732,13 @@ from (select {quoted} from {raw.relation} where {quoted} is not null limit {READ
     if most >= MOSTLY * count and (SERIAL_NAME.search(seen.snake) or TIME_NAME.search(seen.snake)):
         mixed = replace(seen, kind="time", time_format=written, is_mixed=True)
         return _with_ends(connection, raw, mixed)
+    if MONEY_NAME.search(seen.snake) and not NAMING_NUMBER.search(seen.snake):
+        figures = row(
+            connection,
+            f"select count(*) filter (regexp_matches({quoted}, {literal(FIGURES)})) from (select"
+            f" {quoted} from {raw.relation} where {quoted} is not null limit {READ_ROWS})",
+        )[0]
+        if figures >= MOSTLY * count:
+            is_comma = commas > points
+            return replace(seen, kind="number", has_decimal_comma=is_comma, is_mixed=True)
     return seen

@@ -59,7 +59,13 @@ MICROSECONDS = {
     "minutes": 60_000_000,
     "seconds": 1_000_000,
     "milliseconds": 1_000,
+    "microseconds": 1,
+    "nanoseconds": 0.001,
 }
+# Blanks that no eye sees: no-break spaces, spaces without width, the mark of a file's start.
+WIDE_BLANKS = "\u00a0\u2007\u200b\u202f\ufeff"
+BLANKS = f" \t\r\n\f{WIDE_BLANKS}"
+AT_AN_END = rf"^[\s{WIDE_BLANKS}]|[\s{WIDE_BLANKS}]$|^$"
 # Longest duration that `plus` may add: 200 years; beyond it is a wrong column, and arithmetic would
 # overflow.
 LONGEST_DURATION = 200 * 366 * MICROSECONDS["days"]
@@ -100,6 +106,8 @@ class LocalTime:
     elapsed_shift: str | None = None
     """Microseconds that pass; added after conversion."""
     shift_given: str | None = None
+    format: str | None = None
+    """How it is written, where that was declared."""
 
 
 def refuse_nested(source: Physical) -> None:
@@ -125,7 +133,7 @@ def text(source: Physical) -> str:
         return x
     if source.is_text:
         # The test costs a third of the cut, and clean text is the rule.
-        return f"CASE WHEN regexp_matches({x}, '^\\s|\\s$|^$') THEN {_trimmed(x)} ELSE {x} END"
+        return f"CASE WHEN regexp_matches({x}, '{AT_AN_END}') THEN {_trimmed(x)} ELSE {x} END"
     if source.type in FLOATS:
         as_text = _float_text(x)
         return (
@@ -162,7 +170,7 @@ def key_text(source: Physical) -> str:
         return text(source)
     x = source.sql
     return (
-        f"CASE WHEN regexp_matches({x}, '^\\s|\\s$|^$|\\.0+$') "
+        f"CASE WHEN regexp_matches({x}, '{AT_AN_END}|\\.0+$') "
         f"THEN regexp_replace({_trimmed(x)}, '^(-?\\d+)\\.0+$', '\\1') "
         f"WHEN {x} IN ('NULL', '\\N', '(null)') THEN NULL ELSE {x} END"
     )
@@ -187,7 +195,16 @@ def is_nothing(as_text: str) -> str:
 
 
 def _trimmed(x: str) -> str:
-    return f"nullif(trim({x}, E' \\t\\r\\n\\f'), '')"
+    return f"nullif(trim({x}, {literal(BLANKS)}), '')"
+
+
+def parts_of_cell(as_text: str, mark: str) -> str:
+    """SQL: a row for what stands between marks in one cell, without the brackets and quotes of a
+    list that a program wrote: ["a","b"] and {a,b} are a and b.
+    """
+    bare = f"regexp_replace({as_text}, '^\\s*[\\[{{](.*)[\\]}}]\\s*$', '\\1', 's')"
+    blanks = literal(BLANKS + "\"'")
+    return f"trim(unnest(string_split({bare}, {literal(mark)})), {blanks})"
 
 
 # --- flags
@@ -402,19 +419,28 @@ def local_time(source: Physical, format_: str | None) -> LocalTime:
 
 
 def _text_time(as_text: str, format_: str | None) -> LocalTime:
-    if format_ is not None:
-        # Days as numbers write a day that is not there as zeros.
-        as_text = f"CASE WHEN regexp_matches({as_text}, '^0+$') THEN NULL ELSE {as_text} END"
+    # A day that is not there is written as zeros by many programs.
+    as_text = f"CASE WHEN regexp_matches({as_text}, '^0+$') THEN NULL ELSE {as_text} END"
     given = f"{as_text} IS NOT NULL"
     if format_ is not None:
         parsed = f"try_strptime({as_text}, {literal(format_)})"
         if re.search("%[zZ]", format_):
-            return LocalTime(given, _finite(f"timezone('UTC', {parsed})"), None)
-        return LocalTime(given, None, _finite(parsed))
+            aware = _finite(f"timezone('UTC', {parsed})")
+            return LocalTime(given, aware, None, format=format_)
+        naive = _finite(four_figure_year(parsed, format_))
+        return LocalTime(given, None, naive, format=format_)
     has_offset = f"regexp_matches({as_text}, {literal(HAS_OFFSET)})"
-    aware = f"CASE WHEN {has_offset} THEN timezone('UTC', TRY_CAST({as_text} AS TIMESTAMPTZ)) END"
+    joined = f"regexp_replace({as_text}, ' *([+-]\\d{{2}}):?(\\d{{2}})$', '\\1:\\2')"
+    aware = f"CASE WHEN {has_offset} THEN timezone('UTC', TRY_CAST({joined} AS TIMESTAMPTZ)) END"
     naive = f"CASE WHEN NOT {has_offset} THEN TRY_CAST({as_text} AS TIMESTAMP) END"
     return LocalTime(given, _finite(aware), _finite(naive))
+
+
+def four_figure_year(parsed: str, format_: str) -> str:
+    """SQL of a parsed time; NULL where `%Y` read the year 23 of 01.02.23."""
+    if "%Y" not in format_:
+        return parsed
+    return f"CASE WHEN {parsed} >= TIMESTAMP '1000-01-01' THEN {parsed} END"
 
 
 def _finite(stamp: str) -> str:

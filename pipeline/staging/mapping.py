@@ -2,6 +2,7 @@
 cast.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
@@ -34,11 +35,15 @@ from pipeline.staging.read import RawTable
 # Account keys: written as text whatever the table's type, `12346.0` as `12346`.
 KEY_COLUMNS = ("account_id", "parent_account_id", "merged_into")
 MINOR_UNITS = 100
+EPOCH_UNITS = ("seconds", "milliseconds", "microseconds", "nanoseconds")
+DAY_AND_MONTH = re.compile("(%d|%m)([^%A-Za-z]+)(%d|%m)")
 # Form of `id_writing` -> SQL of an id in it.
 ID_WRITINGS = {
     "first_15_letters": "left({}, 15)",
     "small_letters": "lower({})",
     "no_leading_zeros": "coalesce(nullif(ltrim({0}, '0'), ''), left({0}, 1))",
+    "no_signs": "coalesce(nullif(regexp_replace(lower({0}), '[^\\pL\\pN]', '', 'g'), ''), {0})",
+    "from_first_figure": "coalesce(nullif(regexp_replace({0}, '^[^0-9]+', ''), ''), {0})",
 }
 
 
@@ -67,6 +72,8 @@ class MappedColumn:
     """The rule itself names the zone, so dates without a time of day follow it too."""
     from_column: str = ""
     """The user's column that it starts from."""
+    epoch_unit: str | None = None
+    """A number of these since 1970."""
     rescaled: Callable[[int], tuple[str, str]] | None = None
     """(given, value) for other decimals, where parts of a source must agree."""
 
@@ -289,12 +296,17 @@ class _Mapper:
         return period_length(self.raw.required(rule.per), rule.per_codes, count, self._mark)
 
     def _time(self, name: str, rule: ColumnRule, start: Physical, shown: str) -> MappedColumn:
-        local = local_time(start, rule.format)
+        local = local_time(start, self._format(rule))
+        epoch_unit, counted_in = None, self.source.epochs_in.get(name)
         if rule.plus is not None:
             column = self.raw.required(rule.plus)
             given, shift = microseconds(column, rule.plus_unit, rule.plus_codes, self._mark)
             # Seconds since a midnight in a zone were counted on the clock of that zone.
             is_wall_clock = rule.value is not None and local.naive is not None and rule.time_zone
+            if rule.value is not None and rule.plus_unit in EPOCH_UNITS:
+                epoch_unit = rule.plus_unit
+                if local.aware is not None and counted_in not in (None, "UTC"):
+                    local, is_wall_clock = _as_wall_clock(local), counted_in
             is_calendar = rule.plus_unit == "days" or bool(is_wall_clock)
             local = replace(
                 local,
@@ -317,10 +329,23 @@ class _Mapper:
                 naive=local.naive and _day_after(local.naive, local.elapsed_shift),
                 elapsed_shift=None,
             )
-        zone = rule.time_zone or self.source.time_zone or self.project_zone
+        own_zone = rule.time_zone or (counted_in if epoch_unit is not None else None)
         return MappedColumn(
-            name, "time", shown, local=local, zone=zone, zone_is_own=rule.time_zone is not None
+            name,
+            "time",
+            shown,
+            local=local,
+            zone=own_zone or self.source.time_zone or self.project_zone,
+            zone_is_own=own_zone is not None,
+            epoch_unit=epoch_unit,
         )
+
+    def _format(self, rule: ColumnRule) -> str | None:
+        """The format, with day and month in the order that `day_first` says."""
+        if rule.format is None or self.source.day_first is None:
+            return rule.format
+        first, second = ("%d", "%m") if self.source.day_first else ("%m", "%d")
+        return DAY_AND_MONTH.sub(rf"{first}\2{second}", rule.format, count=1)
 
     def _after_trial(self, rule: ColumnRule, start: LocalTime) -> LocalTime:
         """The start of paid cover: the end of the trial where it lies later; written as the start
@@ -332,7 +357,7 @@ class _Mapper:
             else replace(rule, column=self.source.trial_ends)
         )
         base = self._start("trial_ends", own)
-        trial = local_time(base, own.format)
+        trial = local_time(base, self._format(own))
         if own.plus is None:
             return replace(
                 start,
@@ -347,6 +372,11 @@ class _Mapper:
             calendar_shift=start.calendar_shift and _later(start.calendar_shift, shift),
             elapsed_shift=start.elapsed_shift and _later(start.elapsed_shift, shift),
         )
+
+
+def _as_wall_clock(time: LocalTime) -> LocalTime:
+    """A moment taken for what a clock on the wall showed."""
+    return replace(time, aware=None, naive=time.aware)
 
 
 def _with_sign(amount: Physical, negative: tuple[str, ...]) -> Physical:

@@ -11,6 +11,7 @@ CURRENCY = (
 )
 SPACE = "[ \t\u00a0\u2009\u202f]"
 MINUS = "[-−–]"
+DASH = "[-−–—]"
 _GROUPED = {
     # Three digits between marks; in India two, before the last three.
     ".": rf"(?:\d{{1,3}}(?:[,'’]\d{{3}}|{SPACE}\d{{3}})+|\d{{1,2}}(?:,\d{{2}})+,\d{{3}})",
@@ -20,9 +21,11 @@ SIGN_LETTERS = (("S", "H"), ("DR", "CR"))
 """Pairs of letters that accountants write behind amounts: debit and credit."""
 LETTERED = r"(?i)([0-9)])\s*(S|H|DR|CR)\s*$"
 """A number that ends in such a letter; its first group is the number's last sign."""
+SCIENTIFIC = r"^[+-]?\d([.,]\d+)?[eE]\+?\d+$"
+"""A long number as a spreadsheet shows it: 4.5E+11."""
 OTHER_MARK = {".": ",", ",": "."}
-NEGATIVE = rf"^[^0-9]*(?:{MINUS}|\()|{MINUS}{SPACE}*$"
-"""A minus before or behind, or an opening bracket."""
+NEGATIVE = rf"^[^0-9]*(?:{MINUS}|\()|[^.,\-−–—]{MINUS}{SPACE}*$"
+"""A minus before or behind, or an opening bracket; 80.- and 80,-- are round amounts."""
 
 
 def written_number(mark: str) -> str:
@@ -32,10 +35,10 @@ def written_number(mark: str) -> str:
     >>> point, comma = re.compile(written_number(".")), re.compile(written_number(","))
     >>> [bool(point.match(t)) for t in ("($1,080.50)", "80.00-", "EUR 12", "12 %", "1.080,50")]
     [True, True, True, True, False]
-    >>> [bool(comma.match(t)) for t in ("1.080,50 €", "-1'080", "1.029", "1.02")]
-    [True, True, True, False]
+    >>> [bool(comma.match(t)) for t in ("1.080,50 €", "-1'080", "1.029", "1.02", "1.080,-")]
+    [True, True, True, False, True]
     """
-    core = rf"(?:\d+|{_GROUPED[mark]})?(?:[{mark}]\d*)?"
+    core = rf"(?:\d+|{_GROUPED[mark]})?(?:[{mark}](?:\d*|{DASH}{{1,2}}))?"
     sign, space = rf"(?:{MINUS}|\+)?", rf"{SPACE}*"
     return (
         rf"^{space}{sign}{space}\(?{space}{sign}{space}{CURRENCY}?{space}{sign}{space}{core}{space}"

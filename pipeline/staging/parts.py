@@ -17,6 +17,7 @@ from pipeline.staging.casts import (
     TRUE_WORDS,
     Physical,
     key_text,
+    parts_of_cell,
     text,
     time_value,
     wall_clock,
@@ -31,6 +32,7 @@ QUOTED = 3
 
 
 COPY, ROW_OF_KEY = "tenure_copy_number", "tenure_row_of_key"
+SEEN = "tenure_in_an_earlier_part"
 """Columns beside the user's own, where copies are left out."""
 
 
@@ -64,14 +66,15 @@ def mapped_parts(
 ) -> list[MappedPart]:
     """Every part of a source, mapped, with decimals and types agreed and time zones settled."""
     parts = source.parts or (SourcePart(location=str(source.location), table=source.table),)
-    mapped = []
+    mapped: list[MappedPart] = []
     for part in parts:
         raw = open_raw(
             connection, part.location, part.table or source.table, source, data_dir, resources
         )
         for lookup in source.lookups:
             raw = _looked_up(connection, raw, lookup, source, data_dir, resources, notes)
-        mapped.append(mapped_part(raw, source, part, contract, project.time_zone))
+        made = mapped_part(raw, source, part, contract, project.time_zone)
+        mapped.append(_without_seen(made, mapped, source))
     _refuse_names_of_no_part(source, [part.raw for part in mapped])
     return _with_zones(connection, _agreed(mapped), source, notes)
 
@@ -202,6 +205,37 @@ def _numbered(raw: RawTable) -> RawTable:
     return replace(raw, relation=numbered)
 
 
+def _without_seen(part: MappedPart, earlier: list[MappedPart], source: Source) -> MappedPart:
+    """The part without rows that an earlier part holds: exports that overlap.
+
+    `newest_by` compares rows of one part only.
+    """
+    key = [] if source.newest_by is not None else list(source.one_row_per)
+    names = list(part.raw.columns) if source.drop_duplicates else key
+    before = [each for each in earlier if set(names) <= set(each.raw.columns)]
+    if not names or not before:
+        return part
+    listed = ", ".join(identifier(name) for name in names)
+    seen = " UNION ".join(
+        f"SELECT {listed} FROM {each.raw.relation} AS source_row WHERE {each.kept}"
+        for each in before
+    )
+    alike = " AND ".join(
+        f"here.{identifier(name)} IS NOT DISTINCT FROM there.{identifier(name)}" for name in names
+    )
+    has_key = " AND ".join(f"here.{identifier(name)} IS NOT NULL" for name in key) or "true"
+    relation = (
+        f"(SELECT here.*, there.{SEEN} IS NOT NULL AS {SEEN} FROM {part.raw.relation} AS here LEFT"
+        f" JOIN (SELECT *, true AS {SEEN} FROM ({seen})) AS there ON {has_key} AND {alike})"
+    )
+    rule = "drop_duplicates" if source.drop_duplicates else f"one_row_per {', '.join(key)}"
+    return replace(
+        part,
+        raw=replace(part.raw, relation=relation),
+        left_out=(*part.left_out, (rule, SEEN)),
+    )
+
+
 def _numbered_by(raw: RawTable, source: Source) -> RawTable:
     """The rows with the place of each among those of one `one_row_per`: the newest first, then by
     all columns, so that the order of the file does not matter.
@@ -238,10 +272,10 @@ def answered(raw: RawTable, source: Source) -> RawTable:
     for name, mark in source.split.items():
         column = raw.column(name)
         if column is not None:
-            each = f"unnest(string_split(CAST({column.sql} AS VARCHAR), {literal(mark)}))"
+            each = parts_of_cell(f"CAST({column.sql} AS VARCHAR)", mark)
             # An empty cell stays one row, to be judged as others are.
             relation = (
-                f"(SELECT * REPLACE (trim({each}) AS {column.sql}) FROM {relation} AS each_row"
+                f"(SELECT * REPLACE ({each} AS {column.sql}) FROM {relation} AS each_row"
                 f" WHERE {column.sql} IS NOT NULL UNION ALL SELECT * REPLACE"
                 f" (CAST({column.sql} AS VARCHAR) AS {column.sql}) FROM {relation} AS each_row"
                 f" WHERE {column.sql} IS NULL)"

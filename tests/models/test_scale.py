@@ -214,6 +214,13 @@ def test_band_table_by_hand():
     assert table.health_until.tolist() == [40, 70, 100]
 
 
+def test_band_table_of_no_account_says_so():
+    """A short test may hold no account that stands where its contract decides."""
+    table = band_table(Scale(a=50, b=10, p_at_risk=0.721, p_healthy=0.114), [], [])
+    assert table.accounts.tolist() == [0, 0, 0]
+    assert table.share.isna().all()
+
+
 @pytest.mark.parametrize("good_event", [False, True])
 def test_probabilities_that_move_with_the_anchors_keep_their_scores(good_event: bool) -> None:
     anchors = (0.05, 0.26) if good_event else (0.26, 0.05)

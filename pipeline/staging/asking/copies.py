@@ -40,6 +40,7 @@ def copy_questions(opened: Opened) -> Iterator[Question]:
         if found is not None:
             yield found
             return
+    yield from _parts_overlap(opened)
 
 
 def _one_id(opened: Opened, part: MappedPart) -> Question | None:
@@ -122,6 +123,44 @@ def _every_row_twice(opened: Opened, part: MappedPart) -> Question | None:
         count=copies,
         total=int(total),
     )
+
+
+def _parts_overlap(opened: Opened) -> Iterator[Question]:
+    """Two files of a source that hold the same rows of the days they both cover."""
+    parts = opened.parts
+    for index, one in enumerate(parts):
+        for other in parts[index + 1 :]:
+            if list(one.raw.columns) != list(other.raw.columns):
+                continue
+            listed = ", ".join(identifier(name) for name in one.raw.columns)
+            mine, theirs, shared = opened.row(
+                "WITH "
+                + ", ".join(
+                    f"{name} AS (SELECT {listed}, count(*) AS row_count FROM {part.raw.relation} AS"
+                    f" source_row WHERE {part.kept} GROUP BY {listed})"
+                    for name, part in (("one", one), ("other", other))
+                )
+                + " SELECT (SELECT sum(row_count) FROM one), (SELECT sum(row_count) FROM other),"
+                f" (SELECT sum(row_count) FROM (SELECT {listed}, row_count FROM one INTERSECT"
+                f" SELECT {listed}, row_count FROM other))"
+            )
+            shared = int(shared or 0)
+            if shared < max(FEWEST_COPIES, WORTH_ASKING * min(mine or 0, theirs or 0)):
+                continue
+            yield Question(
+                "parts-overlap",
+                opened.name,
+                f"{shared:,} rows of {one.raw.place} ({int(mine):,} rows) are in"
+                f" {other.raw.place} ({int(theirs):,} rows), equal in every column",
+                (
+                    Reading("drop_duplicates", True, f"{shared:,} rows count once"),
+                    Reading("drop_duplicates", False, "all of them happened, and count"),
+                ),
+                ask="Two exports that overlap, or rows that happened again?",
+                count=shared,
+                total=int(mine) + int(theirs),
+            )
+            return
 
 
 def _is_even(opened: Opened, part: MappedPart, listed: str) -> bool:

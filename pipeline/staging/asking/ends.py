@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 
 from pipeline.config.toml_text import toml_key
+from pipeline.engine.duckdb import literal
 from pipeline.staging.asking.question import SHOWN, Opened, Question, Reading
-from pipeline.staging.casts import is_nothing, text, wall_clock
+from pipeline.staging.casts import TRUE_WORDS, is_nothing, text, wall_clock
 from pipeline.staging.mapping import MappedColumn
 
 FEWEST = 5
@@ -18,6 +19,8 @@ LAST_SECOND = 2_147_483_647
 """The last moment that fits 32 bits."""
 A_FIFTH = 0.2
 ALL_BUT_A_FEW = 0.9
+FAR_SHARED_DAYS = 5 * 366
+"""The same of one day on which terms of many lengths would end."""
 FAR_DAYS = 15 * 366
 """A term that would end so long after the newest start is none that anybody agreed on."""
 # Days that programs write for "no end" or "no date": ends of calendars, first days of eras.
@@ -69,6 +72,8 @@ ENDED = re.compile(
 MOST_WORDS = 5
 # Later words are the surer ends: a request to cancel comes before what it asks for.
 REQUEST = re.compile(r"cancell?(ed|ation)(_?(at|on|date|time))?|cancel(_?(date|requested\w*))")
+AT_PERIOD_END = re.compile(r"(is_)?cancel(l?ed|s)?_at_(period|term)_end")
+PERIOD_END = re.compile(r"(current_)?(billing_)?(period|term)_ends?(_?(at|on|date))?")
 REAL_END = re.compile(
     r"(ended|terminated|expired|deactivated)(_?(at|on|date|time))?|expires?(_?(at|on|date))?"
 )
@@ -88,6 +93,7 @@ def end_questions(opened: Opened) -> Iterator[Question]:
         if opened.source.end_day is None:
             yield from _last_days(opened)
         yield from _requests(opened)
+        yield from _until_period_end(opened)
         yield from _ended_without_an_end(opened)
     if opened.source.paid_above is None and opened.is_mapped("amount_per_month"):
         yield from _unpaid(opened)
@@ -152,7 +158,7 @@ def _not_read(opened: Opened, column: str) -> Iterator[Question]:
     """Dates that most rows write in one way and more than a few in another."""
     relation = opened.relation(read=column, shown=f"shown:{column}")
     is_unread = (
-        f"read IS NULL AND NOT {is_nothing('shown')} AND regexp_matches(shown, '[0-9]')"
+        f"read IS NULL AND NOT {is_nothing('shown')} AND regexp_matches(shown, '[1-9]')"
         if column == "ends_at"  # words for no end are asked about apart
         else "read IS NULL AND shown IS NOT NULL"
     )
@@ -190,7 +196,7 @@ def _words(opened: Opened) -> Iterator[Question]:
     relation = opened.relation(ends="ends_at", shown="shown:ends_at")
     found = opened.rows(
         f"SELECT shown, count(*) FROM {relation} WHERE ends IS NULL AND shown IS NOT NULL"
-        f" AND NOT regexp_matches(shown, '[0-9]') AND NOT {is_nothing('shown')}"
+        f" AND NOT regexp_matches(shown, '[1-9]') AND NOT {is_nothing('shown')}"
         f" GROUP BY shown ORDER BY 2 DESC, 1 LIMIT {MOST_WORDS + 1}"
     )
     if not found or len(found) > MOST_WORDS:
@@ -232,7 +238,15 @@ def _stand_ins(opened: Opened) -> Iterator[Question]:
 FROM {relation} WHERE ends > TIMESTAMP '{last + timedelta(days=FAR_DAYS)}'
   OR ends < TIMESTAMP '{first - timedelta(days=min(FAR_DAYS, (first - date.min).days))}'
   OR shown IN ('{LAST_SECOND}', '{1000 * LAST_SECOND}')
-GROUP BY shown ORDER BY 3 DESC, 1 LIMIT {SHOWN}"""
+GROUP BY shown
+UNION ALL
+SELECT shown, CAST(min(ends) AS VARCHAR), count(*), count(DISTINCT account) FROM {relation}
+WHERE ends > TIMESTAMP '{last + timedelta(days=FAR_SHARED_DAYS)}'
+  AND ends <= TIMESTAMP '{last + timedelta(days=FAR_DAYS)}'
+  AND shown NOT IN ('{LAST_SECOND}', '{1000 * LAST_SECOND}')
+GROUP BY shown HAVING count(DISTINCT CAST(starts AS DATE)) >= {FEWEST}
+  AND count(DISTINCT account) >= {FEWEST} AND count(*) >= {A_FIFTH} * {filled}
+ORDER BY 3 DESC, 1 LIMIT {SHOWN}"""
     )
     alike = [each for each in found if each[2] >= FEWEST or each[2] >= A_FIFTH * filled]
     sure = [each for each in found if is_last_second(each[0]) or _is_sure(each[1], first, last)]
@@ -361,6 +375,42 @@ def _requests(opened: Opened) -> Iterator[Question]:
                 total=both,
             )
             return
+
+
+def _until_period_end(opened: Opened) -> Iterator[Question]:
+    """The request to cancel taken for the end, where rows say that they run on to the period's
+    end.
+    """
+    column = opened.raw_name("ends_at")
+    part = opened.parts[0]
+    if not column or not REQUEST.fullmatch(_small(column)):
+        return
+    if any(REAL_END.fullmatch(_small(name)) for name in part.raw.columns):
+        return  # `_requests` names the end
+    flag_name = next((n for n in part.raw.columns if AT_PERIOD_END.fullmatch(_small(n))), None)
+    period = next((n for n in part.raw.columns if PERIOD_END.fullmatch(_small(n))), None)
+    if flag_name is None or period is None:
+        return
+    mine, until = text(part.raw.required(column)), text(part.raw.required(period))
+    at_end, ended = opened.row(
+        f"SELECT count(*) FILTER (lower({text(part.raw.required(flag_name))}) IN"
+        f" ({', '.join(map(literal, TRUE_WORDS))}) AND {until} <> {mine}), count(*) FROM"
+        f" {part.raw.relation} AS source_row WHERE {part.kept} AND {mine} IS NOT NULL AND"
+        f" NOT {is_nothing(mine)}"
+    )
+    if not at_end:
+        return
+    yield Question(
+        "request-taken-for-end",
+        opened.name,
+        f"ends_at is filled from `{column}`, and on {at_end:,} of {ended:,} rows with it"
+        f" `{flag_name}` says that cover runs on to `{period}`",
+        todo=f"Write the day cover ended into a column of its own (`{period}` where"
+        f" `{flag_name}`, else `{column}`) and map ends_at from it and notice_at from `{column}`;"
+        " Stripe exports it as ended_at. Accept this finding where they left on that day.",
+        count=at_end,
+        total=ended,
+    )
 
 
 def _trials(opened: Opened) -> Iterator[Question]:

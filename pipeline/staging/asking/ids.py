@@ -8,32 +8,29 @@ from dataclasses import dataclass
 
 from pipeline.engine.duckdb import Connection, literal, row, rows
 from pipeline.staging.asking.question import Opened, Question, Reading
-from pipeline.staging.casts import FLOATS
+from pipeline.staging.casts import FLOATS, parts_of_cell
 from pipeline.staging.mapping import ID_WRITINGS
+from pipeline.staging.number_writing import SCIENTIFIC
 
 FEWEST = 5
 """Accounts under which two sources may share none by chance, and a pattern is none."""
 A_FIFTH = 0.2
 MOSTLY = 0.5
 IDS_QUOTED = 3
-SCIENTIFIC = r"^[+-]?\d(\.\d+)?[eE]\+?\d+$"
-MARKS = (";", ",", "|")
+MARKS = (";", ",", "|", "\n")
+PLAIN_MARKS = ("/", "&", "+")
+"""Marks that a name has, too: every part must be an id of its own elsewhere."""
 LARGEST_WHOLE = 2**53
 # Writing of `id_writing` -> what is alike then, in words.
 PATTERNS = {
     "first_15_letters": "their first 15 letters are ids of",
     "small_letters": "in small letters they are ids of",
     "no_leading_zeros": "without leading zeros they are ids of",
+    "no_signs": "in small letters and without signs they are ids of",
+    "from_first_figure": "without letters and signs before their figures they are ids of",
 }
-# Writings that no key brings together: what they are, and SQL of the id without them.
-OTHER_PATTERNS = {
-    "without letters and signs before their figures they are ids of": (
-        "nullif(regexp_replace({}, '^[^0-9]+', ''), '')"
-    ),
-    "without signs between their letters they are ids of": (
-        "nullif(regexp_replace(lower({}), '[^a-z0-9]', '', 'g'), '')"
-    ),
-}
+OF_ANOTHER_KIND = ("from_first_figure",)
+"""Writings that may bring together what is not the same: customer 12 and user_12."""
 
 
 def id_questions(opened: Opened) -> Iterator[Question]:
@@ -84,16 +81,22 @@ def _lists(opened: Opened) -> Iterator[Question]:
         raw = part.raw.column(column.from_column) if column and column.from_column else None
         if column is None or raw is None or not raw.is_text or column.from_column == "":
             continue
-        for mark in MARKS:
+        for mark in (*MARKS, *PLAIN_MARKS):
+            repeated = (
+                " OR token IN (SELECT token FROM tokens GROUP BY 1 HAVING count(*) > 1)"
+                if mark in MARKS
+                else ""
+            )
             cells, total, known, tokens, example = opened.row(
                 f"""
 WITH ids AS (SELECT {column.value} AS x, count(*) AS n FROM {part.raw.relation} AS source_row
     WHERE {part.kept} GROUP BY 1),
 lists AS (SELECT x, n FROM ids WHERE contains(x, {literal(mark)})),
-tokens AS (SELECT trim(unnest(string_split(x, {literal(mark)}))) AS token FROM lists)
+tokens AS (SELECT {parts_of_cell("x", mark)} AS token FROM lists),
+alone AS (SELECT {parts_of_cell("x", mark)} AS token FROM ids
+    WHERE NOT contains(x, {literal(mark)}))
 SELECT (SELECT sum(n) FROM lists), (SELECT sum(n) FROM ids),
-  (SELECT count(DISTINCT token) FROM tokens WHERE token IN (SELECT x FROM ids)
-    OR token IN (SELECT token FROM tokens GROUP BY 1 HAVING count(*) > 1)),
+  (SELECT count(DISTINCT token) FROM tokens WHERE token IN (SELECT token FROM alone){repeated}),
   (SELECT count(DISTINCT token) FROM tokens), (SELECT min(x) FROM lists)"""
             )
             if not cells or not tokens or known < max(2, MOSTLY * tokens):
@@ -233,20 +236,16 @@ def _of_pair(
             total=pair.accounts,
             unit="accounts",
         )
-    reads = (Reading("id_writing", [best], f"{gained:,} more are shared then"),) if best else ()
-    both = (
-        f"The same line under [sources.{pair.one}]."
-        if best
-        else "Bring them to one writing before tenure reads them."
-    )
     return Question(
         "ids-in-two-writings",
         pair.other,
         f"{pair.one} and {pair.other} share {which} as they are written, but of {gained:,} others"
         f" {words} {pair.one} ({told})",
-        reads,
-        is_sure=bool(best) and not pair.shared and gained >= MOSTLY * pair.accounts,
-        todo=both,
+        (Reading("id_writing", [best], f"{gained:,} more are shared then"),),
+        is_sure=best not in OF_ANOTHER_KIND
+        and not pair.shared
+        and gained >= MOSTLY * pair.accounts,
+        todo=f"The same line under [sources.{pair.one}].",
         count=gained,
         total=pair.accounts,
         unit="accounts",
@@ -256,15 +255,12 @@ def _of_pair(
 def _best_pattern(
     connection: Connection, one: str, other: str, shared: int
 ) -> tuple[str, str, int]:
-    """(form of `id_writing` or empty, in words, accounts that are shared in it and are not now);
-    a form that makes two ids of one table one is none.
+    """(form of `id_writing`, in words, accounts that are shared in it and are not now); a form that
+    makes two ids of one table one is none.
     """
     best = ("", "", 0)
-    forms = [
-        *((name, words, ID_WRITINGS[name]) for name, words in PATTERNS.items()),
-        *(("", words, sql) for words, sql in OTHER_PATTERNS.items()),
-    ]
-    for name, words, sql in forms:
+    for name, words in PATTERNS.items():
+        sql = ID_WRITINGS[name]
         kept, before, found = row(
             connection,
             f"WITH a AS ({_ids(one)}), b AS ({_ids(other)}), x AS ({_ids(one, sql)}), y AS"

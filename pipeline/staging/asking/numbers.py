@@ -25,7 +25,6 @@ MINOR_NAME = re.compile(r"(^|_)(cents|pence|minor(_units?)?|subunits?)(_|$)", re
 FEWEST_LETTERS = 5
 # Debit, credit: as programs name them in a column of its own.
 SIGN_WORDS = (("s", "h"), ("soll", "haben"), ("debit", "credit"), ("dr", "cr"), ("d", "c"))
-SECONDS = ("seconds", "milliseconds")
 
 
 @dataclass(frozen=True)
@@ -145,11 +144,7 @@ def _minor_units(
     """Whole amounts beside moments counted in seconds: interfaces that write both in their smallest
     unit.
     """
-    is_epoch = any(
-        c.local is not None and c.local.elapsed_shift is not None
-        for part in opened.parts
-        for c in part.columns.values()
-    )
+    is_epoch = any(c.epoch_unit for part in opened.parts for c in part.columns.values())
     for part, column in money:
         named = bool(MINOR_NAME.search(column.from_column))
         if not (is_epoch or named) or _is_scaled(opened, column):
