@@ -70,11 +70,13 @@ class Bundle:
     """Source -> the model that speaks where this source did not come."""
 
     def without(self, source: str) -> "Bundle | None":
-        """This bundle with the model that does without a source; None where it has none."""
-        fallback = self.fallbacks.get(source)
-        if fallback is None or self.basis != "calibrated":
+        """This bundle with a model that does without a source: one of its own, else the model with
+        the source's signals unknown. None for a scorecard.
+        """
+        if self.basis != "calibrated":
             return None
-        return replace(self, model=fallback, fallbacks={})
+        model = self.fallbacks.get(source) or self.model.without(source)
+        return replace(self, model=model, fallbacks={})
 
     @property
     def published(self) -> Model:

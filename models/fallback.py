@@ -3,6 +3,8 @@
 A model that relies on a source and finds its signals old or empty reads silence where there is
 none: without the feed it can be worse than one rate for all. So each source that moves scores much
 has a model without it, of the same members and settings, fitted and calibrated on the same folds.
+Where another source does not come, the model itself speaks with that source's signals unknown, if
+it passes the same gates so.
 """
 
 from collections.abc import Collection, Mapping
@@ -46,6 +48,9 @@ class FallbackCheck:
         Log loss of the model itself with the source's signals empty, and of one rate for all.
     refused
         Why it may not be used; empty: it may.
+    has_own_model
+        Whether a model was fitted without the source; else the model in use speaks with the
+        source's signals unknown.
     """
 
     source: str
@@ -54,14 +59,18 @@ class FallbackCheck:
     emptied: float
     constant: float
     refused: tuple[str, ...] = ()
+    has_own_model: bool = True
 
     @property
     def words(self) -> str:
         """One sentence for people."""
+        speaks, beside = "the model with its signals unknown", ""
+        if self.has_own_model:
+            speaks = "a model of its own"
+            beside = f"; the model with nothing in {self.source}: {self.emptied:.4f}"
         said = (
-            f"without {self.source} a model of its own has log loss {self.compared.log_loss:.4f}"
-            f" on the test (one rate for all: {self.constant:.4f}; the model with nothing in"
-            f" {self.source}: {self.emptied:.4f})"
+            f"without {self.source} {speaks} has log loss {self.compared.log_loss:.4f} on the test"
+            f" (one rate for all: {self.constant:.4f}{beside})"
         )
         if self.refused:
             return f"{said}; it is not used: {' '.join(self.refused)}"
@@ -127,37 +136,41 @@ def _members(model: Model, rows: TrainingSet, _: int) -> tuple[Member, ...]:
 
 
 def check_fallbacks(
-    model: Model, fallbacks: Mapping[str, Model], baselines: Mapping[str, Model], rows: TrainingSet
+    model: Model,
+    fallbacks: Mapping[str, Model],
+    baselines: Mapping[str, Model],
+    rows: TrainingSet,
+    needed: Collection[str],
 ) -> tuple[FallbackCheck, ...]:
-    """Ask the gates of each fallback, on the untouched test of `rows`.
+    """Ask the gates of what would speak without each source but those of `needed`, on the untouched
+    test of `rows`: its fallback, or the model itself. Those with a fallback come first.
 
     Empty where no outcome differs.
     """
     test = rows.test
-    if len(set(test.labels.tolist())) < 2:
+    if model.basis != "calibrated" or len(set(test.labels.tolist())) < 2:
         return ()
     beside = {name: baselines[name] for name in _BESIDE if name in baselines}
     full = metrics.log_losses(test.labels, model.probability(test.features))
+    constant = metrics.log_loss(test.labels, baselines["constant"].probability(test.features))
+    others = {s.source for s in model.signals if s.source} - set(fallbacks) - set(needed)
     checks = []
-    for source, fallback in fallbacks.items():
-        judged = evaluate(fallback, beside, rows, replicates=FEWER_REPLICATES)
-        gone = [signal.column for signal in model.signals if signal.source == source]
-        emptied = model.probability(test.features.assign(**dict.fromkeys(gone, np.nan)))
-        constant = baselines["constant"].probability(test.features)
+    for source in (*fallbacks, *sorted(others)):
+        emptied = model.without(source)
+        speaks = fallbacks.get(source, emptied)
+        judged = evaluate(speaks, beside, rows, replicates=FEWER_REPLICATES)
         asked: list[Any] = [gate for gate in gates(judged) if not gate.passed and gate.applies]
         checks.append(
             FallbackCheck(
                 source=source,
-                signals=len(fallback.signals),
+                signals=len(speaks.signals) - len(speaks.absent),
                 compared=compared_losses(
-                    test.labels,
-                    fallback.probability(test.features),
-                    full,
-                    test.keys["account_id"],
+                    test.labels, speaks.probability(test.features), full, test.keys["account_id"]
                 ),
-                emptied=metrics.log_loss(test.labels, emptied),
-                constant=metrics.log_loss(test.labels, constant),
+                emptied=metrics.log_loss(test.labels, emptied.probability(test.features)),
+                constant=constant,
                 refused=tuple(f"{gate.name}: {gate.reason}" for gate in asked),
+                has_own_model=source in fallbacks,
             )
         )
     return tuple(checks)

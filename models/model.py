@@ -96,6 +96,8 @@ class Model:
     """
     references: Mapping[str, float | None] = field(default_factory=dict)
     """Column -> median among training rows of accounts that stayed, for the words of a driver."""
+    absent: frozenset[str] = frozenset()
+    """Columns read as unknown, because their source did not come; no part of what is kept."""
 
     @property
     def name(self) -> str:
@@ -127,6 +129,11 @@ class Model:
             column: float("nan") if median is None else float(median)
             for column, median in self.references.items()
         }
+
+    def without(self, source: str) -> "Model":
+        """The same model with the signals of a source unknown."""
+        gone = frozenset(signal.column for signal in self.signals if signal.source == source)
+        return replace(self, absent=gone)
 
     @property
     def at_decision(self) -> "Model":
@@ -233,9 +240,11 @@ class Model:
         return float(base), points
 
     def _frame(self, features: pd.DataFrame) -> pd.DataFrame:
-        """Return the model's columns in the model's order, as float64; further columns are left
-        aside.
+        """Return the model's columns in the model's order, as float64, absent ones without values;
+        further columns are left aside.
         """
+        if self.absent:
+            features = features.assign(**dict.fromkeys(self.absent, np.nan))
         if list(features.columns) == self.columns and all(
             kind == np.float64 for kind in features.dtypes
         ):

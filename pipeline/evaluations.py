@@ -21,6 +21,10 @@ IN_USE = "the model in use"
 Part = TypeVar("Part")
 
 
+EVALUATIONS = "evaluations"
+"""The table that keeps them."""
+
+
 @dataclass(frozen=True)
 class Comparison:
     """How a candidate does beside the model in use on the candidate's held-out rows.

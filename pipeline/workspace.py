@@ -132,6 +132,11 @@ def label_source(workspace: Workspace, target: Target) -> str:
     return activity_source(workspace, target)
 
 
+def needed_sources(workspace: Workspace, target: Target) -> set[str]:
+    """Sources that nothing can be said without: those of the label and of the population."""
+    return {label_source(workspace, target), population_source(workspace, target)[1]}
+
+
 def activity_source(workspace: Workspace, target: Target) -> str:
     """Name of the activity source that population and inactivity speak of."""
     declared = target.population.source

@@ -2,7 +2,7 @@
 add up.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,6 +54,8 @@ class _Signals:
 
     signals: tuple[Signal, ...]
     groups: tuple[_Group, ...]
+    listed: npt.NDArray[np.bool_]
+    """Which groups may be listed: those with a signal that is not absent."""
     dimensions: tuple[str, ...]
     references: Floats
     before_days: int | None
@@ -94,6 +96,7 @@ def driver_table(
     others: str = OTHERS,
     most: int = MOST_EACH_WAY,
     twins: Twins | None = None,
+    absent: Collection[str] = (),
 ) -> pd.DataFrame:
     """Published drivers of accounts: the largest `most` each way, and one `rest` per dimension.
 
@@ -119,6 +122,9 @@ def driver_table(
         Whose medians the references are, in words.
     twins
         Drivers shown under the name of another (`find_twins`), as frozen with the model.
+    absent
+        Columns that are unknown because their source did not come: they are no reason, and count
+        in `rest`.
 
     Returns
     -------
@@ -138,7 +144,7 @@ def driver_table(
     values, before, exact, health = _checked(
         account_ids, features, features_before, points, signals, health_displayed
     )
-    shared = _prepare(signals, references, before_days, currency, others, twins or {})
+    shared = _prepare(signals, references, before_days, currency, others, twins or {}, absent)
     ids = np.asarray(account_ids, dtype=object)
     parts = []
     for start in range(0, len(ids), _ACCOUNTS_AT_ONCE):
@@ -169,7 +175,7 @@ def _chunk(
     most: int,
 ) -> pd.DataFrame:
     grouped, shown_signal = _merge(points, shared.groups)
-    published = largest_each_way(grouped, most)
+    published = largest_each_way(np.where(shared.listed, grouped, 0.0), most)
     left_out = (grouped != 0) & ~published
     rest, rest_counts = _rests(grouped, left_out, shared)
     every = np.hstack([np.where(published, grouped, 0.0), rest])
@@ -321,6 +327,7 @@ def _prepare(
     currency: str,
     others: str,
     twins: Twins,
+    absent: Collection[str],
 ) -> _Signals:
     members: dict[tuple[str, str], list[int]] = {}
     for index, signal in enumerate(signals):
@@ -330,6 +337,9 @@ def _prepare(
         groups=tuple(
             _Group(d, name, np.array(columns, dtype=np.intp))
             for (d, name), columns in members.items()
+        ),
+        listed=np.array(
+            [any(signals[i].column not in absent for i in each) for each in members.values()]
         ),
         dimensions=tuple(dict.fromkeys(signal.dimension for signal in signals)),
         references=np.array(

@@ -27,7 +27,7 @@ from models.robustness import by_age, leading_alone, without_sources
 from models.training import baselines_of
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import connected
-from pipeline.evaluations import Stability, Untreated, VersionEvaluation
+from pipeline.evaluations import EVALUATIONS, Stability, Untreated, VersionEvaluation
 from pipeline.jobs.causes import row_causes
 from pipeline.jobs.contributions import RowContributions, contribution_pictures
 from pipeline.jobs.in_use import (
@@ -48,7 +48,7 @@ from pipeline.jobs.train import LearningTask, learning_task, plan_in_memory
 from pipeline.jobs.treated import treated_rows
 from pipeline.jobs.under_notice import beside_notice
 from pipeline.tracking import CHALLENGER, CHAMPION
-from pipeline.workspace import Workspace, target_rule
+from pipeline.workspace import Workspace, needed_sources, target_rule
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +108,13 @@ def evaluate_target(workspace: Workspace, target: Target) -> VersionEvaluation:
         under_notice=beside_notice(workspace, target, bundle.model, test, features, labels),
         age=by_age(bundle.model, test),
         without_sources=without_sources(bundle.model, test),
-        fallbacks=check_fallbacks(bundle.model, bundle.fallbacks, judged.baselines, rows),
+        fallbacks=check_fallbacks(
+            bundle.model,
+            bundle.fallbacks,
+            judged.baselines,
+            rows,
+            needed_sources(workspace, target),
+        ),
         leading_alone=leading_alone(bundle.model, rows, plan_in_memory(task.plan, rows)[0]),
         causes=(
             ()
@@ -316,9 +322,9 @@ def keep_evaluation(
         "evaluation": json.dumps(evaluation.to_dict(), sort_keys=True),
     }
     store.write(
-        "evaluations",
+        EVALUATIONS,
         pa.Table.from_pylist([entry]),
-        append=store.exists("evaluations"),
+        append=store.exists(EVALUATIONS),
         partition_by=["target"],
     )
 
@@ -327,9 +333,9 @@ def latest_evaluation(
     workspace: Workspace, target: Target, model_version: str | None = None
 ) -> VersionEvaluation | None:
     """The newest evaluation of a target (of one model version), or None."""
-    if not workspace.store.exists("evaluations"):
+    if not workspace.store.exists(EVALUATIONS):
         return None
-    rows = workspace.store.read("evaluations", filters=[("target", "=", target.name)])
+    rows = workspace.store.read(EVALUATIONS, filters=[("target", "=", target.name)])
     if model_version is not None:
         rows = rows[rows["model_version"] == model_version]
     if rows.empty:

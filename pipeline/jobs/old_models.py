@@ -6,12 +6,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.evaluations import EVALUATIONS
 from pipeline.jobs.registry import MODEL_VERSION, RegisteredModel
 from pipeline.ledger import KEPT_STATES, current_run, run_rows
 from pipeline.storage import Store
 from pipeline.tracking import CHALLENGER, CHAMPION, remove_run
-
-EVALUATIONS = "evaluations"
 
 
 def drop_old_versions(

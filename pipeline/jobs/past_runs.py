@@ -18,6 +18,7 @@ from features.errors import ArtifactMismatch, ConfigError, NotFound
 from models.bundle import Bundle, read_bundle
 from pipeline.config import config_from_text, config_hash, config_text, hash_of_text
 from pipeline.config.schema import Project, Target
+from pipeline.evaluations import EVALUATIONS
 from pipeline.ledger import KEPT_STATES, run_rows
 from pipeline.storage import Store
 from pipeline.tracking import client, version_folder
@@ -153,8 +154,8 @@ def past_project(workspace: Workspace, run: PastRun) -> Project:
 def past_workspace(
     workspace: Workspace, project: Project, staged: Mapping[str, int], aside: Path
 ) -> Workspace:
-    """A workspace that reads staged tables at given versions and writes everything into a folder
-    aside.
+    """A workspace that reads staged tables at given versions, and what tests said of models, and
+    writes everything into a folder aside.
 
     Raises
     ------
@@ -162,9 +163,15 @@ def past_workspace(
         When a version was removed, because it is older than `replay_days` or by a deletion on
         request.
     """
+    versions = dict(staged)
+    if workspace.store.exists(EVALUATIONS):
+        # They decide who speaks where a source did not come.
+        versions[EVALUATIONS] = workspace.store.version(EVALUATIONS)
     store = Store(
         aside,
-        pinned={table: (workspace.store.path(table), version) for table, version in staged.items()},
+        pinned={
+            table: (workspace.store.path(table), version) for table, version in versions.items()
+        },
     )
     for table in staged:
         try:

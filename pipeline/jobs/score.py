@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -312,8 +313,8 @@ def _refuse_stale(states: Sequence[SourceState], accepted: Mapping[str, str]) ->
 def _fallback(
     workspace: Workspace, target: Target, bundle: Bundle, accepted: Mapping[str, str]
 ) -> Bundle | None:
-    """What speaks for accounts that rest on the one source accepted as stale: a model without it
-    that passed the gates; None where there is none.
+    """What speaks for accounts that rest on the one source accepted as stale: what passed the gates
+    without it; None where nothing did.
     """
     if len(accepted) != 1:
         return None
@@ -438,7 +439,9 @@ class _Scoring:
         self, bundle: Bundle, now: pd.DataFrame, before: pd.DataFrame
     ) -> tuple[Scored, pd.DataFrame]:
         """Scores of some accounts by a model, and their drivers."""
-        columns = list(bundle.published.columns)
+        columns, absent = list(bundle.published.columns), bundle.published.absent
+        unknown = dict.fromkeys(absent, np.nan)
+        now, before = now.assign(**unknown), before.assign(**unknown)
         scored = score(bundle, now)
         drivers = driver_table(
             list(now.index),
@@ -453,6 +456,7 @@ class _Scoring:
             currency=self.currency,
             others=OTHER_CUSTOMERS if bundle.scale.good_event else OTHERS,
             twins=bundle.twins,
+            absent=absent,
         )
         return scored, drivers
 

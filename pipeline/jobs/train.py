@@ -44,8 +44,7 @@ from pipeline.tracking import CHALLENGER, CHAMPION
 from pipeline.workspace import (
     Workspace,
     describe_target,
-    label_source,
-    population_source,
+    needed_sources,
     target_rule,
 )
 
@@ -218,7 +217,7 @@ def _train(
         "currency": workspace.project.currency,
         INPUTS: inputs_digest(task, rows, feature_set.choices),
     }
-    needed = {label_source(workspace, target), population_source(workspace, target)[1]}
+    needed = needed_sources(workspace, target)
     fallbacks = fit_fallbacks(learned.result.model, rows, task.plan, needed)
     return register_learned(task, learned, rows, feature_set.choices, facts, fallbacks)
 

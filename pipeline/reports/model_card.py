@@ -256,6 +256,7 @@ def absence_rows(evaluation: VersionEvaluation) -> list[dict[str, str]]:
             each.compared,
         )
         for each in evaluation.fallbacks
+        if each.has_own_model
     ]
     leading = evaluation.leading_alone
     if leading is not None:

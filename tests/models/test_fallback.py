@@ -76,7 +76,7 @@ def test_the_fallback_beats_the_emptied_model_and_the_constant(
     rows: TrainingSet, trained: TrainingResult
 ) -> None:
     fallbacks = fit_fallbacks(trained.model, rows, PLAN, ())
-    checks = check_fallbacks(trained.model, fallbacks, trained.baselines, rows)
+    checks = check_fallbacks(trained.model, fallbacks, trained.baselines, rows, ())
     usage = next(each for each in checks if each.source == "usage")
     assert usage.refused == ()
     assert usage.compared.log_loss < usage.emptied - 0.01
@@ -91,8 +91,30 @@ def test_the_fallback_beats_the_emptied_model_and_the_constant(
         fit_fallbacks(trained.model, other, PLAN, ["touchpoints"]),
         trained.baselines,
         other,
+        (),
     )
     assert checks[0].refused and "it is not used" in checks[0].words
+
+
+def test_without_a_light_source_the_model_itself_speaks_and_reads_nothing_of_it(
+    rows: TrainingSet, trained: TrainingResult
+) -> None:
+    fallbacks = fit_fallbacks(trained.model, rows, PLAN, ())
+    checks = check_fallbacks(trained.model, fallbacks, trained.baselines, rows, ["touchpoints"])
+    tickets = next(each for each in checks if each.source == "tickets")
+    assert "touchpoints" not in {each.source for each in checks} - set(fallbacks)
+    assert not tickets.has_own_model and tickets.refused == () and tickets.signals == 2
+    assert "the model with its signals unknown" in tickets.words
+    bundle = Bundle(trained.model, None, scale_from_anchors(0.4, 0.1), {}, fallbacks=fallbacks)
+    speaks = bundle.without("tickets")
+    assert speaks is not None and speaks.model.absent == {"noise"}
+    assert speaks.model_version == bundle.model_version  # the same model, told less
+    empty = rows.features.assign(noise=np.nan)
+    assert np.array_equal(speaks.model.margin(rows.features), trained.model.margin(empty))
+    base, phi = speaks.model.contributions(rows.features)
+    np.testing.assert_allclose(base + phi.sum(axis=1), trained.model.margin(empty), atol=1e-9)
+    stated = Bundle(trained.model, None, bundle.scale, {}, basis="scorecard")
+    assert stated.without("tickets") is None
 
 
 def test_fallbacks_travel_with_the_bundle(
@@ -104,7 +126,7 @@ def test_fallbacks_travel_with_the_bundle(
     packed = pack_bundle(folder, tmp_path / "model.zip")
     read = unpack_bundle(packed, tmp_path / "unpacked")
     speaks, expected = read.without("usage"), fallbacks["usage"]
-    assert speaks is not None and read.without("tickets") is None
+    assert speaks is not None and not speaks.model.absent
     assert np.array_equal(
         speaks.model.probability(rows.features), expected.probability(rows.features)
     )

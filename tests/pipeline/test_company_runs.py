@@ -336,6 +336,35 @@ def test_stale_feed_refuses_then_a_model_without_it_speaks_for_its_accounts(
     assert "outage of the feed" in workspace.store.read("runs")["note"].dropna().iloc[-1]
 
 
+def test_without_a_light_source_its_accounts_keep_the_score_of_the_model(
+    company_copy: Company, tenure: Command
+) -> None:
+    """What is not known is no reason, and no table of one source makes hundreds unknown."""
+    accepted = tenure(
+        *("score", "--project", company_copy.folder, "--reason", "tool changed"),
+        *("--allow-stale", "surveys"),
+    )
+    assert accepted.code == 0, accepted.err
+    scores = company_copy.published("scores")
+    spoken = scores[scores["without"] == "surveys"]
+    assert len(spoken) > 50 and spoken["health"].notna().all()
+    assert not (scores["band_reason"].fillna("").str.startswith("stale")).any()
+    workspace, target = company_copy.workspace()
+    model = need_version(workspace, target, CHAMPION).bundle.model
+    gone = {signal.column for signal in model.signals if signal.source == "surveys"}
+    drivers = company_copy.published("drivers")
+    told = drivers[drivers["account_id"].isin(spoken["account_id"])]
+    assert gone and not set(told["signal"].dropna()) & gone
+    others = drivers[~drivers["account_id"].isin(spoken["account_id"])]
+    sums = drivers.groupby("account_id")["points"].sum()
+    members = scores[scores["health"].notna()].set_index("account_id")
+    gap = members["base_points"] + sums.reindex(members.index) - members["health_exact"]
+    assert gap.abs().max() < 1e-9 and len(others)
+    for command in (("verify",), ("replay", str(scores["run_id"].iloc[0]))):
+        done = tenure(*command, "--project", company_copy.folder)
+        assert done.code == 0, done.err
+
+
 def test_stale_feed_without_a_fallback_marks_its_accounts_unknown(
     company_copy: Company, tenure: Command
 ) -> None:
