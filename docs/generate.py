@@ -494,7 +494,7 @@ _COLUMNS = {
     ),
     "band_reason": (
         "why `state` is no member (`notice`, `lapsed`) or `unknown` (`no data`, `stale: SOURCE`, "
-        "`no yearly term ended in training`)"
+        "`rows cut off: SOURCE`, `no yearly term ended in training`)"
     ),
     "base_points": "where every account starts, exact",
     "base_displayed": "the same, rounded",

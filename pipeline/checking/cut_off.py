@@ -1,14 +1,17 @@
 """Files of which a part is missing: from one account on, in the order of ids, nobody has a row."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from features.windows import OPEN_END, US_PER_DAY
 from pipeline.checking.evidence import EXAMPLES, LATEST, PAID, QUIET_DAYS, Evidence, view
 from pipeline.checking.report import Finding
+from pipeline.engine.duckdb import Connection, rows
+from pipeline.staging.staged import StagedSource
 
+CUT_OFF = "rows-cut-off"
 FEWEST_CUT_OFF = 10
 """Accounts in a row without any rows, under which a gap may be chance."""
 A_TENTH = 0.1
@@ -65,38 +68,59 @@ def _tail(accounts: Sequence[tuple[str, bool]]) -> CutOff | None:
     return None if share < MOSTLY or is_chance else CutOff(missing, present, others)
 
 
-def cut_off_findings(evidence: Evidence) -> Iterator[Finding]:
-    """Logs and bills that know no customer beyond one id, although their cover ran meanwhile."""
-    subscriptions = evidence.first("subscriptions")
+def cut_off_sources(
+    connection: Connection, staged: Mapping[str, StagedSource], end_day: int
+) -> dict[str, CutOff]:
+    """Logs and bills that know no customer beyond one id, although their cover ran meanwhile.
+
+    Parameters
+    ----------
+    end_day
+        First day no longer covered, as a day number.
+    """
+    sources = list(staged.values())
+    subscriptions = next((s for s in sources if s.contract.table == "subscriptions"), None)
     if subscriptions is None:
-        return
-    for source in evidence.of("usage_events", "invoices"):
+        return {}
+    made = {}
+    for source in sources:
+        if source.contract.table not in ("usage_events", "invoices"):
+            continue
         event = f"{source.contract.event_time}_day"
         found = cut_off(
-            evidence.rows(
+            rows(
+                connection,
                 f"""
 with span as (select min({event}) as first, max({event}) as last from {view(source)}),
 covered as (select f.account_id, min(f.starts_at_day) as starts,
-    least(max(coalesce(f.ends_at, {OPEN_END})) // {US_PER_DAY}, {evidence.end_day}) as ends
+    least(max(coalesce(f.ends_at, {OPEN_END})) // {US_PER_DAY}, {end_day}) as ends
   from {view(subscriptions)} f where {LATEST} and {PAID} group by 1),
 present as (select distinct account_id from {view(source)})
 select c.account_id, p.account_id is not null from covered c cross join span s
 left join present p using (account_id)
-where least(c.ends, s.last) - greatest(c.starts, s.first) >= {QUIET_DAYS}"""
+where least(c.ends, s.last) - greatest(c.starts, s.first) >= {QUIET_DAYS}""",
             )
         )
-        if found is None:
-            continue
+        if found is not None:
+            made[source.name] = found
+    return made
+
+
+def cut_off_findings(evidence: Evidence) -> Iterator[Finding]:
+    """A finding for each of them."""
+    sources = cut_off_sources(evidence.connection, evidence.staged, evidence.end_day)
+    for name, found in sources.items():
         first, last = found.missing[0], found.missing[-1]
         yield Finding(
-            "rows-cut-off",
+            CUT_OFF,
             "stop",
-            source.name,
+            name,
             f"{len(found.missing):,} customers with ids from {first} to {last} have no row, while"
             f" {found.present:,} of the {found.others:,} other customers have some: half of a file"
             " looks so",
             "Export it again and compare its number of rows with what the program shows, or accept"
-            " the finding with the reason why these customers have none.",
+            " the finding with the reason why these customers have none. Until then `score`"
+            " publishes them as unknown.",
             len(found.missing),
             len(found.missing) + found.others,
             "accounts",

@@ -27,6 +27,7 @@ from models.methods import GradientBoosting
 from models.shift import ScoreShift
 from pipeline.actions.worklist import largest_reasons
 from pipeline.chain import TABLES
+from pipeline.checking.cut_off import CUT_OFF, cut_off_sources
 from pipeline.config import config_hash
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection
@@ -221,6 +222,7 @@ def _ready_to_score(
     rows = scoring_rows(connection, bundle.published.columns, day)
     unknown = _of_unseen_terms(workspace, connection, staged, target, bundle, day)
     unknown |= of_lost_rows(staged)
+    unknown |= of_cut_off_files(connection, staged, day, workspace.project.checks.accept)
     resting = _accounts_resting_on(connection, staged, accepted, day)
     fallback = _fallback(workspace, target, bundle, accepted)
     if fallback is None:
@@ -353,6 +355,23 @@ def of_lost_rows(staged: Mapping[str, StagedSource]) -> dict[str, str]:
         account: f"most rows in {source.name} cannot be read"
         for source in staged.values()
         for account in source.losing_accounts
+    }
+
+
+def of_cut_off_files(
+    connection: Connection,
+    staged: Mapping[str, StagedSource],
+    day: date,
+    accepted: Mapping[str, str],
+) -> dict[str, str]:
+    """Customers at the end of the order of ids without any row in a source, as half of a file
+    leaves them, with the reason; none where the finding was accepted.
+    """
+    return {
+        account: f"rows cut off: {name}"
+        for name, found in cut_off_sources(connection, staged, day_number(day)).items()
+        if not {CUT_OFF, f"{CUT_OFF}/{name}"} & accepted.keys()
+        for account in found.missing
     }
 
 

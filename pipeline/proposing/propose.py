@@ -364,9 +364,10 @@ def _open_questions(sources: Sequence[ProposedSource]) -> Iterator[str]:
         )
     for source in sources:
         for question in source.questions:
+            lines = " or ".join(r.line for r in question.readings)
+            answer = f"you choose: {lines}" if lines else f"it is mended. {question.todo}"
             yield (
-                f"{source.name}: {sentence(question.words)} `check` and `run` stop until you"
-                " choose: " + (" or ".join(r.line for r in question.readings) or question.todo)
+                f"{source.name}: {sentence(question.words)} `check` and `run` stop until {answer}"
             )
         told = _left_out_words(source)
         if told:

@@ -16,7 +16,8 @@ from pipeline.checking import check_sources, refuse_training
 from pipeline.checking.assumptions import assumptions
 from pipeline.config import read_project
 from pipeline.engine.duckdb import Connection, connected, rows
-from pipeline.jobs.score import of_lost_rows
+from pipeline.jobs.score import of_cut_off_files, of_lost_rows
+from pipeline.jobs.stage import load_staged
 from pipeline.proposing import propose
 from pipeline.staging import StagedSource, stage
 from pipeline.staging.staged import from_json
@@ -848,6 +849,19 @@ def test_half_of_a_file_stops(tmp_path: Path, form: str) -> None:
     with_contracts(tmp_path, accounts, accounts[:35])
     found = checked(tmp_path)
     assert found["rows-cut-off"].startswith("25 customers with ids from ")
+
+
+def test_customers_cut_off_are_published_as_unknown(tmp_path: Path) -> None:
+    accounts = [f"c{i:03d}" for i in range(60)]
+    with_contracts(tmp_path, accounts, accounts[:35])
+    workspace = open_workspace(tmp_path, tmp_path, datetime(2025, 1, 1))
+    with workspace.store.writing(), connected() as fresh:
+        check_sources(workspace, fresh)
+        staged = load_staged(workspace, fresh)
+        found = of_cut_off_files(fresh, staged, date(2024, 6, 1), {})
+        accepted = {"rows-cut-off/usage_events": "they never log in"}
+        assert of_cut_off_files(fresh, staged, date(2024, 6, 1), accepted) == {}
+    assert found == dict.fromkeys(accounts[35:], "rows cut off: usage_events")
 
 
 @pytest.mark.parametrize("absent", [set(range(0, 60, 5)), set(range(55, 60)), set()])
