@@ -23,7 +23,13 @@ from pipeline.jobs.explain import Explained
 from pipeline.jobs.explain_scale import INTERVAL, ScaleExplained
 from pipeline.jobs.night_steps import ListedRun, TargetStatus, peak_mebibytes
 from pipeline.jobs.watch import Tick
-from pipeline.reports.account import chance_of, foot_lines, open_action_lines, waterfall
+from pipeline.reports.account import (
+    chance_of,
+    foot_lines,
+    open_action_lines,
+    planned_lines,
+    waterfall,
+)
 from pipeline.reports.trajectory import account_lines
 
 BAR_WIDTH = 24
@@ -253,7 +259,8 @@ def explained_text(explained: Explained, horizon_days: int | None, verb: str) ->
     if explained.protects:
         lines.append(Text(f"what holds it up: {'; '.join(explained.protects)}"))
     lines += [Text(f"what to do: {advice}") for advice in explained.advice]
-    lines += [Text(line) for line in open_action_lines(explained.open_actions)]
+    actions = [*planned_lines(explained), *open_action_lines(explained.open_actions)]
+    lines += [Text(line) for line in actions]
     lines.append(
         Text(
             "by dimension: "

@@ -119,6 +119,18 @@ class PlayPlan:
         return cost / (self.saved + cost) if self.saved + cost > 0 else 0.0
 
 
+@dataclass(frozen=True)
+class PlannedPlay:
+    """What the plan of a run says of one account: its play, or that a lot left it alone."""
+
+    play: str
+    is_listed: bool
+    due: pd.Timestamp
+    saves: float | None
+    """Expected value a year; wins, where the target is about growth."""
+    evidence: str
+
+
 @dataclass(frozen=True, eq=False)
 class PlannedWorklist:
     """A run's list: `ranked` is the worklist with the plan's columns, in the order of the plan."""

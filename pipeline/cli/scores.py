@@ -465,6 +465,7 @@ def _explained_json(explained: "Explained") -> dict[str, Any]:
         "why": explained.why,
         "advice": explained.advice,
         "open_actions": list(explained.open_actions),
+        "planned": None if explained.planned is None else vars(explained.planned),
         "reasons": [{"reason": reason, "points": points} for reason, points in explained.reasons],
         "trajectory": None if explained.trajectory is None else dict(explained.trajectory.row),
         "reseeded_health": explained.reseeded_health,

@@ -36,12 +36,14 @@ from models.health.words import (
 )
 from models.model import Model
 from models.target_words import TARGET_WORDS
+from pipeline.actions.plays import PlannedPlay
 from pipeline.config.schema import Target
 from pipeline.jobs.accounts import account_named
 from pipeline.jobs.driver_rows import DRIVERS, SPOKEN, keeps_one_sentence, read_drivers
 from pipeline.jobs.explain_scale import band_edges, published_ranges
 from pipeline.jobs.history import AccountTrajectory, account_trajectories
 from pipeline.jobs.past_runs import PastRun
+from pipeline.jobs.plan_plays import planned_of
 from pipeline.jobs.point_bound import BoundCheck, check_bound
 from pipeline.jobs.registry import load_version
 from pipeline.ledger import published_run, run_history
@@ -111,6 +113,8 @@ class Explained:
     """Own past and projection; None where `tenure trajectory` was not asked of the run."""
     since: "SinceLast | None" = None
     """What moved since the run before; None for the first run of the account."""
+    planned: PlannedPlay | None = None
+    """What the run's plan of plays says; None: nothing."""
 
     @property
     def standing(self) -> str:
@@ -249,6 +253,7 @@ def explain_accounts(
         else ()
     )
     before = _by_account(_drivers_before(workspace, history, mine))
+    planned = planned_of(workspace, run_id, accounts)
     none = _read(_NO_DRIVERS)
     for account in accounts:
         score = score_of[account]
@@ -270,6 +275,7 @@ def explain_accounts(
             actions.get(account, ()),
             trajectories.get(account),
             _since_last(runs, told, before.get(account, _NO_DRIVERS)),
+            planned.get(account),
         )
 
 

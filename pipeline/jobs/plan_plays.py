@@ -2,6 +2,8 @@
 and command.
 """
 
+from collections.abc import Sequence
+
 import pandas as pd
 import pyarrow as pa
 
@@ -11,6 +13,7 @@ from models.targets import ENDS_OF_COVER
 from pipeline.actions.plays import (
     Belief,
     Past,
+    PlannedPlay,
     PlannedWorklist,
     PlayPlan,
     in_planned_order,
@@ -126,6 +129,32 @@ def listed_places(workspace: Workspace, target: Target) -> dict[str, int]:
     )
     listed = rows[rows["on_list"]]
     return dict(zip(listed["account_id"], listed["rank"].astype(int), strict=True))
+
+
+def planned_of(
+    workspace: Workspace, run_id: str, accounts: Sequence[str]
+) -> dict[str, PlannedPlay]:
+    """What the plan of a run says of some accounts; those that it neither lists nor left alone by
+    lot are absent.
+    """
+    if not workspace.store.exists(ASSIGNMENTS):
+        return {}
+    rows = workspace.store.read(
+        ASSIGNMENTS,
+        columns=["account_id", "play", "on_list", "priority", "evidence", "assigned_on"],
+        filters=[("run_id", "=", run_id), ("account_id", "in", list(accounts))],
+    )
+    due = {play.name: play.due_days for play in workspace.project.plays}
+    return {
+        str(row["account_id"]): PlannedPlay(
+            play=str(row["play"]),
+            is_listed=bool(row["on_list"]),
+            due=pd.Timestamp(row["assigned_on"]) + pd.Timedelta(days=due.get(row["play"], 0)),
+            saves=None if pd.isna(row["priority"]) else float(row["priority"]),
+            evidence=str(row["evidence"]),
+        )
+        for row in rows.to_dict("records")
+    }
 
 
 def with_plan(ranked: pd.DataFrame, plan: PlayPlan) -> pd.DataFrame:

@@ -19,13 +19,15 @@ from models.drivers import (
     paragraph,
     sentence,
 )
+from models.health.scale import GOOD_EVENT_BANDS
 from models.health.words import base_words, is_decided_later
 from pipeline.actions.account_rows import state_words
 from pipeline.edge.page_values import plain, restored
 from pipeline.jobs.account_facts import AccountFacts
 from pipeline.jobs.explain import Explained
 from pipeline.reports.account_facts import fact_tiles, source_lines, unknown_lines, weekly_pictures
-from pipeline.reports.render import day, render, style
+from pipeline.reports.plan import EVIDENCE_WORDS
+from pipeline.reports.render import day, money, render, style
 from pipeline.reports.trajectory import account_view
 
 SCORE_AGAIN = (
@@ -141,6 +143,23 @@ def _group_of(row: Mapping[str, Any]) -> str:
 
 def _reason_words(row: Mapping[Any, Any]) -> str:
     return "" if pd.isna(row["reason"]) else REASONS[row["reason"]].words
+
+
+def planned_lines(explained: Explained) -> list[str]:
+    """What the plan of plays asks: `on the list: success call by 8 Jun 2025, expected ...`."""
+    planned, score = explained.planned, explained.score
+    if planned is None:
+        return []
+    if not planned.is_listed:
+        return ["left alone by lot, so that you learn what plays do: please do not call"]
+    line = f"on the list: {planned.play.replace('_', ' ')} by {day(planned.due)}"
+    if planned.saves is None:
+        return [line]
+    currency = explained.account["currency"]
+    amount = money(planned.saves, currency if isinstance(currency, str) else "")
+    gain = "win" if score["band"] in GOOD_EVENT_BANDS else "save"
+    evidence = EVIDENCE_WORDS.get(planned.evidence, planned.evidence)
+    return [f"{line}, expected to {gain} {amount} a year (what it does is {evidence})"]
 
 
 def open_action_lines(actions: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -321,7 +340,7 @@ def account_tables(
         "chance": chance_of(score, horizon_days, verb),
         "scale_sentence": explained.scale_sentence,
         "timing": explained.timing,
-        "actions": open_action_lines(explained.open_actions),
+        "actions": [*planned_lines(explained), *open_action_lines(explained.open_actions)],
         "history": explained.history_rows,
         "dimensions": explained.dimensions.to_dict("records"),
         "rows": points_rows(steps) if steps else [],

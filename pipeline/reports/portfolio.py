@@ -37,7 +37,14 @@ from pipeline.actions.account_rows import (
     to_call,
     total,
 )
-from pipeline.actions.plays import LEFT_ALONE, ON_LIST, PlannedWorklist
+from pipeline.actions.plays import (
+    BELOW,
+    LEFT_ALONE,
+    NO_PLAY,
+    ON_LIST,
+    RESTING,
+    PlannedWorklist,
+)
 from pipeline.actions.worklist import NO_OWNER, is_good_event
 from pipeline.jobs.outcomes import OutcomesReport
 from pipeline.reports.hindsight import LEADS, Hindsight, count_of, interval_of, look_back
@@ -243,6 +250,7 @@ def portfolio_page(inputs: PortfolioInputs) -> str:
         to_call=len(calls),
         plan_words=_plan_words(inputs),
         left_alone=left_alone(inputs),
+        alarms_words=alarms_words(inputs),
         listed_value=total(row.value for row in listed),
         listed_at_stake=total(row.at_stake for row in listed),
         leaving=leaving(rows),
@@ -266,6 +274,26 @@ def left_alone(inputs: PortfolioInputs) -> int:
     if inputs.planned is None:
         return 0
     return int(inputs.planned.ranked["listed"].eq(LEFT_ALONE).sum())
+
+
+def alarms_words(inputs: PortfolioInputs) -> str:
+    """Where those at risk are in the plan: a list without them would puzzle everybody who reads
+    it.
+    """
+    if inputs.planned is None:
+        return ""
+    ranked = inputs.planned.ranked
+    mine = ranked.loc[ranked["band"].isin(ALARM_BANDS), "listed"].value_counts()
+    told = {
+        ON_LIST: "on the list",
+        RESTING: "resting after a play of late",
+        LEFT_ALONE: "left alone by lot",
+        BELOW: "waiting for free hours",
+        NO_PLAY: "without a play that pays",
+    }
+    parts = [f"{mine[state]} {words}" for state, words in told.items() if mine.get(state)]
+    what = "of high chance" if is_good_event(inputs.scores) else "at risk"
+    return f"Of the {mine.sum()} {what}: {', '.join(parts)}." if parts else ""
 
 
 def _plan_words(inputs: PortfolioInputs) -> list[str]:

@@ -195,6 +195,11 @@ def test_the_command_keeps_who_was_assigned(company_copy: Company, tenure: Comma
     workspace, _ = company_copy.workspace()
     kept = workspace.store.read("assignments")
     assert set(kept.loc[kept["on_list"], "account_id"]) == {row["account_id"] for row in listed}
+    first = max(listed, key=lambda row: row["value_saved"])["account_id"]
+    told = tenure("explain", first, "--project", company_copy.folder).out
+    assert "on the list: success call by" in told and "what it does is assumed" in told
+    plain = json.loads(tenure("explain", first, "--project", company_copy.folder, "--json").out)
+    assert plain["planned"]["play"] == "success_call" and plain["planned"]["saves"] > 0
     text = tenure("worklist", "--project", company_copy.folder).out
     assert "calling the riskiest first in the same hours would save" in text
     again = workspace.store.read("assignments")
@@ -232,6 +237,9 @@ def test_page_table_and_mail_show_one_ranking(company_copy: Company) -> None:
     assert set(everybody.loc[alone, "to_do"]) == {"Left alone by lot: please do not call"}
     page = (folder / "portfolio.html").read_text(encoding="utf-8")
     assert f"{len(listed)} accounts to work on now" in page
+    at_risk = table[table["band"] == "at_risk"]
+    assert f"Of the {len(at_risk)} at risk: " in page
+    assert f"{at_risk['listed'].eq(ON_LIST).sum()} on the list" in page
     shown = re.findall(
         r'<tr>\s*<td class="rank num">\d+</td>\s*<td class="name">.*?<span class="part">(.*?)</span>',
         page.partition('id="list"')[2].partition("</section>")[0],
