@@ -202,6 +202,10 @@ def demo(
         first = first_to_call(workspace, chosen, run.published)
     if first is not None:
         story("next", f"tenure explain {first} --project {project}")
+        story(
+            "plays",
+            f"tenure worklist --project {project} says who gets which; tenure effects, what they do",
+        )
 
 
 def data_use(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
