@@ -3,6 +3,7 @@
 from models.plays.effects import (
     DESIGNS,
     FEWEST_IN_AN_ARM,
+    Design,
     MeasuredEffect,
     ScoreEffect,
     no_comparison,
@@ -17,6 +18,7 @@ from models.plays.priority import PlayChoice, choose_plays, saved_value
 
 __all__ = [
     "DESIGNS",
+    "Design",
     "FEWEST_IN_AN_ARM",
     "LOT_SHARE",
     "WITHIN",

@@ -204,7 +204,7 @@ def demo(
         story("next", f"tenure explain {first} --project {project}")
         story(
             "plays",
-            f"tenure worklist --project {project} says who gets which; tenure effects, what they do",
+            f"tenure worklist --project {project}: who gets which; tenure effects: what they do",
         )
 
 

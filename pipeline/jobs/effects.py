@@ -10,7 +10,7 @@ because they were still there, which would flatter every play.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -23,6 +23,7 @@ from features.errors import NotFound
 from models.plays import (
     FEWEST_IN_AN_ARM,
     WITHIN,
+    Design,
     MeasuredEffect,
     ScoreEffect,
     months_until_known,
@@ -150,8 +151,9 @@ def effects_report(workspace: Workspace, target: Target) -> EffectsReport:
         staged = load_staged(workspace, connection)
         recorded = recorded_plays(workspace, staged)
         assigned = assigned_by_lot(workspace, target)
+        is_good = target_rule(target).is_good
         names = [
-            *(play.name for play in workspace.project.plays),
+            *(play.name for play in workspace.project.plays if (play.aim == "grow") == is_good),
             *sorted({*recorded["play"], *assigned["play"]}),
         ]
         if not names:
@@ -308,11 +310,16 @@ def _measure(
     is_good = target_rule(target).is_good
     prior = prior_of(workspace.project, play, is_good=is_good)
     mine = labelled[labelled["play"] == name]
+    ahead: PlayEffect | None = None
     for design in ("lot", "holdout"):
         rows = mine[mine["design"] == design]
         if rows["is_assigned"].nunique() < 2:
             continue
         over = rows.dropna(subset=["label"])
+        if over["is_assigned"].nunique() < 2:
+            # It will tell; until then the next design speaks.
+            ahead = ahead or _waiting(workspace, target, name, rows, prior, is_good=is_good)
+            continue
         propensity = over["propensity"].to_numpy(dtype=np.float64)
         effect = randomised_effect(
             name,
@@ -324,29 +331,64 @@ def _measure(
             propensity=None if np.isnan(propensity).any() else propensity,
         )
         pace = _pace(rows)
-        share = effect.untreated_share
-        months = (
-            None
-            if not share > 0
-            else months_until_known(
-                share,
-                min(share * (1 + prior if is_good else 1 - prior), 1.0),
-                pace,
-                target.horizon_days or 365,
-                WITHIN,
-            )
-        )
         return PlayEffect(
             effect,
             int(rows["is_open"].sum()),
             pace,
-            months,
+            _months(target, effect.untreated_share, prior, pace, is_good=is_good),
             prior,
             _score_effect(workspace, target, rows),
             is_good,
         )
     effect = observed.effect(name)
+    if ahead is not None:
+        return replace(ahead, effect=effect if effect.treated else ahead.effect)
     return PlayEffect(effect, 0, float("nan"), None, prior, is_good=is_good)
+
+
+def _waiting(
+    workspace: Workspace,
+    target: Target,
+    name: str,
+    rows: pd.DataFrame,
+    prior: float,
+    *,
+    is_good: bool,
+) -> PlayEffect:
+    """A play whose lot or holdout has no outcomes yet: when it will tell, by the chances that the
+    scores gave.
+    """
+    pace, share = _pace(rows), float("nan")
+    if workspace.store.exists("scores"):
+        scores = workspace.store.read(
+            "scores",
+            columns=["account_id", "as_of", "probability"],
+            filters=[("target", "=", target.name)],
+        )
+        keys = {key: scores[key].dtype for key in ("account_id", "as_of")}
+        near = rows.astype(keys).merge(
+            scores.drop_duplicates(["account_id", "as_of"]), on=["account_id", "as_of"]
+        )
+        share = float(near["probability"].astype(float).mean())
+    design: Design = "lot" if rows["design"].iloc[0] == "lot" else "holdout"
+    return PlayEffect(
+        MeasuredEffect(name, design, "refused", "No outcome is known yet."),
+        int(rows["is_open"].sum()),
+        pace,
+        _months(target, share, prior, pace, is_good=is_good),
+        prior,
+        is_good=is_good,
+    )
+
+
+def _months(
+    target: Target, share: float, prior: float, pace: float, *, is_good: bool
+) -> int | None:
+    """Until the effect is known, where so many have the outcome without the play."""
+    if not share > 0:
+        return None
+    with_it = min(share * (1 + prior if is_good else 1 - prior), 1.0)
+    return months_until_known(share, with_it, pace, target.horizon_days or 365, WITHIN)
 
 
 def _score_effect(workspace: Workspace, target: Target, rows: pd.DataFrame) -> ScoreEffect | None:

@@ -27,7 +27,8 @@ def effects_lines(report: EffectsReport, plays: dict[str, Play], words: TargetWo
     for each in report.plays:
         lines.append(Text(""))
         lines.append(Text(_title(each.effect.play, plays.get(each.effect.play)), style="bold"))
-        is_declared = each.effect.play in plays
+        play = plays.get(each.effect.play)
+        is_declared = None if play is None else (play.aim == "grow") == each.is_good
         said = play_words(each, words, report.horizon_days, is_declared=is_declared)
         lines += [Text(f"  {line}") for line in said]
     return lines
@@ -41,9 +42,15 @@ def _title(name: str, play: Play | None) -> str:
 
 
 def play_words(
-    each: PlayEffect, words: TargetWords, horizon_days: int | None, *, is_declared: bool
+    each: PlayEffect, words: TargetWords, horizon_days: int | None, *, is_declared: bool | None
 ) -> list[str]:
-    """Sentences about one play: the effect or why it cannot be told, and when more is known."""
+    """Sentences about one play: the effect or why it cannot be told, and when more is known.
+
+    Parameters
+    ----------
+    is_declared
+        Whether it is planned for this target; None: it is not declared at all.
+    """
     effect = each.effect
     lines = [_effect_words(effect, words, horizon_days)]
     if effect.treated and effect.untreated:
@@ -57,7 +64,7 @@ def play_words(
     if each.score is not None:
         lines.append(_score_words(each.score))
     if effect.verdict != "effect" or effect.high - effect.low > 2 * WITHIN:
-        lines.append(_when_known(each, is_declared=is_declared))
+        lines += _when_known(each, is_declared=is_declared)
     if np.isnan(each.measured_share) and is_declared:
         assumed = (
             f"{percent(each.prior)} more {words.verb} with it"
@@ -112,21 +119,20 @@ def _share(events: int, rows: int) -> str:
     return f"{events:,} of {rows:,} ({100 * events / rows:.1f}%)"
 
 
-def _when_known(each: PlayEffect, *, is_declared: bool) -> str:
+def _when_known(each: PlayEffect, *, is_declared: bool | None) -> list[str]:
     points = f"{100 * WITHIN:.0f} points"
     if each.known_in_months is not None:
-        return (
+        return [
             f"At the present pace ({each.per_arm_per_month:.0f} accounts a month on each side) you"
             f" will know this play to within {points} {counted(each.known_in_months, 'month')}"
             " after its first assignment."
-        )
-    if np.isnan(each.per_arm_per_month):
-        return (
-            "The lot of the worklist will tell, once its first outcomes are known."
-            if is_declared
-            else "A lot would tell: declare the play under [[plays]]."
-        )
-    return f"At the present pace it will not be known to within {points} in ten years."
+        ]
+    if not np.isnan(each.per_arm_per_month) and each.effect.untreated:
+        return [f"At the present pace it will not be known to within {points} in ten years."]
+    if is_declared is None:
+        return ["A lot would tell: declare the play under [[plays]]."]
+    lot = "The lot of the worklist will tell, once its first outcomes are known."
+    return [lot] if is_declared else []
 
 
 def effects_json(report: EffectsReport) -> dict[str, Any]:

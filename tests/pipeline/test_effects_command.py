@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from small_company import NOW, Command, Company
 
-from models.plays import MeasuredEffect, ScoreEffect
+from models.plays import MeasuredEffect, ScoreEffect, months_until_known
 from models.target_words import TARGET_WORDS
 from pipeline.jobs.effects import PlayEffect, _score_effect, effects_report
 from pipeline.reports.effects import play_words
@@ -124,6 +124,40 @@ def test_rows_of_a_lot_count_by_their_draw(company_copy: Company) -> None:
     lot = plays["call"]
     assert lot.design == "lot" and lot.treated + lot.untreated == len(labels)
     assert lot.treated_events + lot.untreated_events == int(labels["label"].sum())
+
+
+def test_a_lot_without_outcomes_lets_the_next_design_speak(company_copy: Company) -> None:
+    """Drawn today: what people chose is told meanwhile, and when the lot will be known."""
+    workspace, target = company_copy.workspace()
+    scores = company_copy.published("scores").dropna(subset=["probability"])
+    rows = scores[["account_id", "as_of", "target", "run_id"]].assign(
+        assigned_on=scores["as_of"],
+        play="success_call",
+        on_list=np.arange(len(scores)) % 2 == 0,
+        propensity=0.5,
+        made_at=NOW,
+    )
+    other = rows.assign(play="never_done", account_id=rows["account_id"] + "x")
+    workspace.store.write("assignments", pd.concat([rows, other]))
+    report = effects_report(workspace, target)
+    plays = {each.effect.play: each for each in report.plays}
+    call = plays["success_call"]
+    assert call.effect.design == "observed" and 0.9 * len(rows) < call.waiting <= len(rows)
+    share = scores["probability"].astype(float).mean()
+    months = months_until_known(share, share * 0.8, len(rows) // 2, 90, 0.02)
+    assert call.known_in_months == months is not None
+    alone = plays["never_done"]
+    assert (alone.effect.verdict, alone.effect.reason) == ("refused", "No outcome is known yet.")
+    words = play_words(alone, CHURN, 90, is_declared=True)
+    assert not any("ten years" in line or "Nobody was assigned" in line for line in words)
+
+
+def test_plays_of_another_aim_promise_nothing() -> None:
+    refused = replace(KNOWN, design="observed", verdict="refused", reason="Too few outcomes.")
+    each = PlayEffect(refused, 0, float("nan"), None, 0.2)
+    other = " ".join(play_words(each, CHURN, 90, is_declared=False))
+    assert "assumes" not in other and "declare the play" not in other and "lot" not in other
+    assert "declare the play" in " ".join(play_words(each, CHURN, 90, is_declared=None))
 
 
 def test_scores_are_followed_from_the_run_to_the_last_within_the_horizon(
