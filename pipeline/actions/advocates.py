@@ -8,6 +8,7 @@ import pandas as pd
 from models.health.standing import standing
 
 GOOD_NPS = 50.0
+"""Percent promoters minus percent detractors among the answers of half a year."""
 GOOD_PULSE = 4.0
 
 
@@ -23,7 +24,7 @@ class Sign:
 
 
 SIGNS = (
-    Sign("nps_182d", lambda value: value >= GOOD_NPS, "promoter in surveys", True),
+    Sign("nps_balance", lambda value: value >= GOOD_NPS, "promoter in surveys", True),
     Sign("pulse", lambda value: value >= GOOD_PULSE, "rated 4 or 5 by its manager", True),
     Sign("goals_met_364d", lambda value: value >= 1, "met a goal within the year", False),
     Sign("champions_present", lambda value: value >= 1, "has a champion", False),

@@ -20,7 +20,7 @@ PEOPLE = pd.DataFrame(
 SIGNALS = pd.DataFrame(
     {
         "account_id": list("ABCDE"),
-        "nps_182d": [100.0, None, None, 100.0, 100.0],
+        "nps_balance": [100.0, None, None, 100.0, 100.0],
         "pulse": [5.0, 4.0, 3.0, 5.0, None],
         "champions_present": [1.0, 1.0, 1.0, 1.0, 0.0],
     }
@@ -46,3 +46,15 @@ def test_advocates_of_the_company_are_healthy(company: Company, tenure: Command)
     bands = company.published("scores").set_index("account_id")["band"]
     assert all(bands[row["account_id"]] == "healthy" and row["signs"] for row in rows)
     assert tenure("advocates", "--project", company.folder).code == 0
+
+
+def test_a_promoter_is_who_answered_nine_or_ten(company: Company, tenure: Command) -> None:
+    """Counted from the raw answers: a 7 of 10 is no praise."""
+    day = pd.Timestamp("2025-06-01")
+    answers = company.table("surveys")
+    answers = answers[answers["kind"] == "nps"].drop_duplicates()
+    recent = answers["answered_at"].between(day - pd.Timedelta(days=182), day, inclusive="left")
+    best = answers[recent].groupby("account_id")["score"].max()
+    rows = json.loads(tenure("advocates", "--project", company.folder, "--json").out)["advocates"]
+    called = [r["account_id"] for r in rows if "promoter in surveys" in r["signs"]]
+    assert called and all(best.get(account, 0.0) >= 9 for account in called)
