@@ -532,6 +532,27 @@ TABLES = (
             "select count(distinct account_id) from staged_support_tickets": [(24,)],
         },
     ),
+    ExportInput(
+        "names",
+        "ids-of-their-own",
+        files(
+            subscriptions=table(
+                "id,Customer ID,Start (UTC),Ended At (UTC),mrr",
+                [f"sub_{i},{a},{start_of(i)},{end_of(i) or ''},49" for i, a in enumerate(ACCOUNTS)],
+            ),
+            invoices=table(
+                "id,Customer,Date (UTC),Amount",
+                [f"in_{k},{a},{d},29.50" for k, (a, d) in enumerate(login_pairs())],
+            ),
+        ),
+        SUBSCRIPTIONS_TRUE
+        | {
+            "select count(*), count(distinct account_id) from staged_invoices": [
+                (len(login_pairs()), 24)
+            ]
+        },
+        allowed=("right",),
+    ),
     ExportInput("names", "codes-and-calendar", codes_and_calendar, LOGINS_TRUE | NO_MEASURES),
     ExportInput("names", "german-codes", german_codes, LOGINS_TRUE | NO_MEASURES),
     ExportInput(
@@ -951,6 +972,18 @@ MOMENTS = (
     ExportInput("moments", "two-figure-years", moments(lambda d, k: f"{d:%d.%m.%y}"), MOMENTS_TRUE),
     ExportInput(
         "moments", "stripe-words", moments(lambda d, k: f'"{d:%b} {d.day}, {d.year}"'), MOMENTS_TRUE
+    ),
+    ExportInput(
+        "moments",
+        "browser-moments",
+        moments(lambda d, k: f'"{d.month}/{d.day}/{d.year}, {k % 12 or 12}:30 PM"'),
+        {
+            "select count(*), count(distinct account_id) from staged_usage_events": [
+                (len(login_pairs()), 24)
+            ]
+        },
+        (),
+        (),
     ),
     ExportInput(
         "moments",

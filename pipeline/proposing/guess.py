@@ -182,8 +182,11 @@ def with_own_keys(
     told: list[str] = []
     for table in tables:
         found = None
-        if leading and find(table, key[0]) is None and not lookups_to_key(table, key, tables):
-            found = _same_values(connection, table, leading)
+        if leading and find(table, key[0]) is None:
+            way = lookups_to_key(table, key, tables)
+            # Two tables that call their own ids `id` share no more than that word.
+            if not way or list(way[0]["on"].values()) == ["id"]:
+                found = _same_values(connection, table, leading)
         if found is None:
             known.append(table)
             continue

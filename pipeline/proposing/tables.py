@@ -88,7 +88,12 @@ TIME_FORMATS = (
         )
         for clock in ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
     ),
-    *(f"%b %d, %Y, {clock}" for clock in ("%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M:%S %p")),
+    # As browsers write a moment in words and figures.
+    *(
+        f"{day}, {clock}"
+        for day in ("%b %d, %Y", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y")
+        for clock in ("%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M:%S %p")
+    ),
     # Letters, logs of versions, and web servers; all three tell their zone.
     "%a, %d %b %Y %H:%M:%S %z",
     "%a %b %d %H:%M:%S %Y %z",

@@ -920,3 +920,37 @@ def test_what_no_table_can_show_is_an_assumption_per_column(
         "known_at is assumed for usage_events: quantity of its rows are taken as known from"
         " event_time on. Nobody changed them later, and none was deleted when an account left.",
     )
+
+
+def test_a_day_that_a_second_column_does_not_count_from_is_no_unread_end(
+    tmp_path: Path, duck: Connection
+) -> None:
+    """Days since a course began: who has none in the second column has not left."""
+    lines = [f"{a},2023B,{i},{200 + i if i % 3 == 0 else ''},49" for i, a in enumerate(ACCOUNTS)]
+    made = export(
+        tmp_path,
+        subscriptions=table("customer_id,course,day_registered,day_left,mrr", lines),
+        logins=logins(ACCOUNTS),
+    )
+    begun = '{ column = "course", codes = { 2023B = 2023-02-01 }, plus = '
+    toml = f"""name = "courses"
+[sources.subscriptions]
+location = "subscriptions.csv"
+[sources.subscriptions.columns]
+account_id = "customer_id"
+starts_at = {begun}"day_registered" }}
+ends_at = {begun}"day_left" }}
+[sources.usage_events]
+location = "logins.csv"
+[sources.usage_events.columns]
+account_id = "customer_id"
+event_time = "login_date"
+[[targets]]
+name = "churn_90d"
+kind = "churn"
+horizon_days = 90
+"""
+    staged = replace(made, toml=toml).staged(duck)
+    assert "ends-not-read" not in names(staged["subscriptions"].questions)
+    found = rows(duck, "select count(ends_at), count(*) from staged_subscriptions")
+    assert found == [(8, 24)]

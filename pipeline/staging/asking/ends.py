@@ -156,14 +156,14 @@ def _not_mapped(opened: Opened) -> Iterator[Question]:
 
 def _not_read(opened: Opened, column: str) -> Iterator[Question]:
     """Dates that most rows write in one way and more than a few in another."""
-    relation = opened.relation(read=column, shown=f"shown:{column}")
+    relation = opened.relation(read=column, shown=f"shown:{column}", given=f"given:{column}")
     is_unread = (
-        f"read IS NULL AND NOT {is_nothing('shown')} AND regexp_matches(shown, '[1-9]')"
+        f"read IS NULL AND given AND NOT {is_nothing('shown')} AND regexp_matches(shown, '[1-9]')"
         if column == "ends_at"  # words for no end are asked about apart
-        else "read IS NULL AND shown IS NOT NULL"
+        else "read IS NULL AND given"
     )
     unread, filled = opened.row(
-        f"SELECT count(*) FILTER ({is_unread}), count(shown) FROM {relation}"
+        f"SELECT count(*) FILTER ({is_unread}), count(*) FILTER (given) FROM {relation}"
     )
     if unread < max(FEWEST, FEW * filled):
         return

@@ -14,7 +14,7 @@ from features.sources import Contract
 from pipeline.config.schema import Scalar, Source
 from pipeline.config.toml_text import toml_key, toml_value
 from pipeline.engine.duckdb import Connection, row, rows
-from pipeline.staging.casts import wall_clock
+from pipeline.staging.casts import time_value, wall_clock
 from pipeline.staging.parts import MappedPart
 
 SHOWN = 5
@@ -127,7 +127,8 @@ class Opened:
 
     def relation(self, **wanted: str) -> str:
         """SQL relation over all parts; name -> the contract's column, `shown:` before it for the
-        user's value as text. Times are what a clock on the wall showed.
+        user's value as text, `given:` for whether there is one. Times are what a clock on the wall
+        showed.
         """
         selects = []
         for part in self.parts:
@@ -158,12 +159,14 @@ class Opened:
 
 
 def _value(part: MappedPart, of: str) -> str:
-    is_shown, name = of.startswith("shown:"), of.removeprefix("shown:")
+    what, _, name = of.rpartition(":")
     column = part.columns.get(name)
     if column is None:
         return "NULL"
-    if is_shown:
+    if what == "shown":
         return column.shown
+    if what == "given":
+        return column.given if column.local is None else time_value(column.local, None)[0]
     if column.local is not None:
         return wall_clock(column.local, column.zone)
     return column.value
