@@ -10,7 +10,6 @@ from features.errors import ConfigError, ContractError, GateRefused, NotFound
 from models.artifact import fingerprint
 from models.counted import CountedScore, counted_method, counted_score, ranks
 from models.declared import COUNTED_IN_WORDS
-from models.model import Member, Model
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import connected
 from pipeline.jobs.accounts import account_named
@@ -20,7 +19,7 @@ from pipeline.jobs.explain import published_rows
 from pipeline.jobs.prepare import load_training
 from pipeline.jobs.registry import load_version, registered_model
 from pipeline.jobs.stage import load_staged
-from pipeline.jobs.train import register_card
+from pipeline.jobs.train import card_model, register_card
 from pipeline.ledger import published_run
 from pipeline.tracking import CHAMPION
 from pipeline.workspace import Workspace, describe_target
@@ -49,16 +48,7 @@ def put_counted_to_use(workspace: Workspace, target: Target) -> tuple[str, str]:
             f"the score counted from {COUNTED_IN_WORDS[name]} is not put to use: {gate.reason}"
             " Change what is declared, or set [score] basis to another score."
         )
-    card = Model(
-        (Member(method, 1.0),),
-        rows.signals,
-        target=dict(describe_target(target)),
-        training={
-            "rows": len(rows),
-            "accounts": int(rows.keys["account_id"].nunique()),
-            "events": int(rows.labels.sum()),
-        },
-    )
+    card = card_model(method, rows, describe_target(target))
     in_use = load_version(workspace, target, CHAMPION)
     if in_use is not None and in_use.bundle.facts.get(COUNTED) == name:
         if in_use.bundle.model_version == fingerprint(card)[:12]:

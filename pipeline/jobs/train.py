@@ -21,8 +21,8 @@ from models.fallback import fit_fallbacks
 from models.health import ScaleProposal, propose_scale, scale_from_anchors, scale_problems
 from models.health.proposal import FEWEST_IN_PORTFOLIO
 from models.health.scale import Scale
-from models.methods import Floats, Scorecard
-from models.model import Member, Model
+from models.methods import Floats, Method, Scorecard
+from models.model import Member, Model, references
 from models.plan import LEAST, TrainingPlan
 from models.splits import unmatured
 from models.stability import (
@@ -338,17 +338,26 @@ def register_scorecard(workspace: Workspace, target: Target, why: str) -> str:
         )
     except ContractError as reason:
         raise ConfigError(f"neither a model ({why}) nor a scorecard: {reason}") from None
-    model = Model(
-        (Member(card, 1.0),),
+    model = card_model(card, rows, task.facts)
+    return register_card(workspace, target, rows, feature_set, model, why, {})
+
+
+def card_model(method: Method, rows: TrainingSet, target: Mapping[str, Any]) -> Model:
+    """A counted score as a model without chances, which knows the values of those that stayed:
+    without them no value would be a reason.
+    """
+    taught = rows.rows(~rows.keys["is_test"].to_numpy(dtype=bool))
+    return Model(
+        (Member(method, 1.0),),
         rows.signals,
-        target=dict(task.facts),
+        target=dict(target),
         training={
             "rows": len(rows),
             "accounts": int(rows.keys["account_id"].nunique()),
             "events": int(rows.labels.sum()),
         },
+        references=references(taught.features, taught.labels),
     )
-    return register_card(workspace, target, rows, feature_set, model, why, {})
 
 
 def register_card(

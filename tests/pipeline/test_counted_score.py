@@ -52,6 +52,10 @@ def test_rules_are_published_as_the_score_and_said_on_the_page(
     assert "Scores are counted from rules, as your team declared." in page
     assert tenure("verify", "--project", company_copy.folder).code == 0
     low = members.loc[members["health"] == 25, "account_id"].iloc[0]
+    drivers = company_copy.published("drivers").set_index("account_id")
+    fired = drivers[drivers["signal"] == "active_days_28d"]
+    fired = fired[(fired["points"] < 0) & (fired["value"] < fired["reference"])]
+    assert len(fired) and set(fired["reason"]) == {"low_use"}  # what the rule says is a reason
     told = json.loads(tenure("points", low, "--project", company_copy.folder, "--json").out)
     assert told["counted"]["score"] == 25.0
     assert [line["name"] for line in told["counted"]["lines"]] == ["hardly used"]
