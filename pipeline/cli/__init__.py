@@ -16,6 +16,7 @@ import typer
 from pipeline.cli import alerts, dashboard, model, nightly, project, reports, scores, signals, table
 from pipeline.cli.accounts import TakesAccount
 from pipeline.cli.moved import Commands
+from pipeline.edge.leave import leave
 from pipeline.edge.locks import PATIENCE
 from pipeline.edge.terminal import say
 from pipeline.libraries import library_versions
@@ -195,3 +196,14 @@ def main() -> None:
             say(trace(error), err=True)
         say(one_line(ours), err=True)
         sys.exit(ours.exit_code)
+
+
+def console() -> None:
+    """`tenure` as a process of its own: run a command, and end with its exit code."""
+    try:
+        main()
+    except SystemExit as end:
+        if end.code is not None and not isinstance(end.code, int):
+            raise
+        leave(end.code or 0)
+    leave(0)

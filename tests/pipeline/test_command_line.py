@@ -358,3 +358,34 @@ def test_init_on_nothing_usable_is_wrong_use(tmp_path: Path, tenure: Command) ->
 )
 def test_the_kind_of_error_gives_the_exit_code(error: type[ChurnError], code: int) -> None:
     assert error.exit_code == code
+
+
+ENDS = """
+import atexit, sys, threading, time
+from pathlib import Path
+from pipeline.cli import console
+class Native:
+    def __del__(self): print("torn down")
+kept = Native()
+atexit.register(lambda: print("tidied up"))
+threading.Thread(target=lambda: (time.sleep(0.2), print("thread done"))).start()
+sys.argv = ["tenure", *sys.argv[1:]]
+console()
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"), [(["--version"], 0), (["status", "--project", "/none"], 2)]
+)
+def test_a_process_tidies_up_and_ends_with_the_code_of_its_command(
+    arguments: list[str], code: int
+) -> None:
+    """Threads end, what asked to be called is called, everything is printed; then nothing of a
+    library can turn a command that went well into one that failed.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", ENDS, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == code
+    assert done.stdout.splitlines()[-2:] == ["thread done", "tidied up"]
+    assert bool(done.stderr) == bool(code) and "Traceback" not in done.stderr

@@ -310,7 +310,7 @@ def test_project_lists_exactly_three_packages_and_the_python_door() -> None:
         "pipeline",
         "tenure.py",
     ]
-    assert project["project"]["scripts"] == {"tenure": "pipeline.cli:main"}
+    assert project["project"]["scripts"] == {"tenure": "pipeline.cli:console"}
 
 
 @pytest.mark.slow
