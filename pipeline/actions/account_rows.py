@@ -17,7 +17,14 @@ from models.health.words import (
     timing_words,
     unsure_band,
 )
-from pipeline.actions.plays import BELOW, LEFT_ALONE, ON_LIST, RESTING, in_planned_order
+from pipeline.actions.plays import (
+    BELOW,
+    LEFT_ALONE,
+    ON_LIST,
+    PLEASE_WAIT,
+    RESTING,
+    in_planned_order,
+)
 from pipeline.actions.worklist import NO_OWNER, is_good_event, largest_reasons, worklist
 
 ALARM_BANDS, MIDDLE_BANDS = ("at_risk", "high"), ("stable", "medium")
@@ -362,7 +369,7 @@ def _todo(row: Mapping[Any, Any]) -> str:
     if listed == BELOW:
         return f"{play}, once hours are free"
     if listed == LEFT_ALONE:
-        return "Left alone by lot: please do not call"
+        return PLEASE_WAIT
     return "Rests after a play" if listed == RESTING else ""
 
 

@@ -28,6 +28,7 @@ from typing import Any
 import pandas as pd
 
 from models.health.standing import is_leaving
+from pipeline.actions.plays import PLEASE_WAIT
 from pipeline.alerts.rules import SCORE_KINDS, RuleReading
 from pipeline.alerts.watch import USUAL_DAYS, Watched
 from pipeline.alerts.words import reason_words
@@ -118,6 +119,8 @@ class RunFacts:
     facts_are_news
         Not on the first run, nor where settings changed: what is true now was perhaps true before.
         It is kept as silenced, so that it is not told tomorrow.
+    left_alone
+        Accounts that a lot left alone: their owner is told, and asked not to call.
     """
 
     target: str
@@ -126,6 +129,7 @@ class RunFacts:
     now: datetime
     kinds: frozenset[str]
     facts_are_news: bool = True
+    left_alone: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, eq=False)
@@ -349,13 +353,15 @@ def _told(
         if room.setdefault(alert.owner, most) <= 0:
             continue
         room[alert.owner] -= 1
+        is_asked = alert.account_id not in night.left_alone
         due = night.day + timedelta(days=int(alert.evidence.get("due_days") or 0))
         told.append(
             replace(
                 _moved(alert, night, OPEN, note=alert.note),
                 told_on=night.day,
                 telling=alert.telling + 1,
-                due=due,
+                due=due if is_asked else None,
+                play=alert.play if is_asked else PLEASE_WAIT,
             )
         )
     return told

@@ -51,6 +51,7 @@ from pipeline.jobs.changes import ScoreChanges, find_changes
 from pipeline.jobs.explain_scale import band_edges
 from pipeline.jobs.freshness import freshness
 from pipeline.jobs.past_runs import PastRun
+from pipeline.jobs.plan_plays import left_alone
 from pipeline.jobs.stage import load_staged
 from pipeline.ledger import markers, published_run, run_rows
 from pipeline.published import read_scores
@@ -288,6 +289,7 @@ def _tonight(
         workspace.now,
         frozenset(kinds),
         facts_are_news=not trust.is_first and not trust.has_new_settings,
+        left_alone=left_alone(workspace, run.run_id),
     )
     return night, _watched(workspace, target, run, accounts, before, changes), trust
 

@@ -131,6 +131,16 @@ def listed_places(workspace: Workspace, target: Target) -> dict[str, int]:
     return dict(zip(listed["account_id"], listed["rank"].astype(int), strict=True))
 
 
+def left_alone(workspace: Workspace, run_id: str) -> frozenset[str]:
+    """Accounts that the plan of a run left alone by lot."""
+    if not workspace.store.exists(ASSIGNMENTS):
+        return frozenset()
+    rows = workspace.store.read(
+        ASSIGNMENTS, columns=["account_id", "on_list"], filters=[("run_id", "=", run_id)]
+    )
+    return frozenset(rows.loc[~rows["on_list"].astype(bool), "account_id"])
+
+
 def planned_of(
     workspace: Workspace, run_id: str, accounts: Sequence[str]
 ) -> dict[str, PlannedPlay]:

@@ -28,6 +28,7 @@ from pipeline.alerts.episodes import (
 from pipeline.alerts.feeds import silence
 from pipeline.alerts.inhibition import CHANGED, STALE, Trust, operator_alerts, refusal
 from pipeline.alerts.rules import DEFAULT_RULES, Edges, read_rule, rules_of
+from pipeline.alerts.senders.message import alert_sentence
 from pipeline.alerts.watch import Watched, median, watched, watched_dates
 from pipeline.config.schema import AlertRule
 
@@ -351,6 +352,19 @@ def test_budget_of_a_week_is_never_exceeded(data: st.DataObject) -> None:
         seen = table(shown, end=MONDAY + timedelta(days=day))
         history += a_turn(seen, history, budget=budget)
         assert told_within_week(history, seen.day).total() <= budget
+
+
+def test_an_account_that_a_lot_left_alone_is_told_and_not_to_be_called() -> None:
+    """A call would spoil the comparison that the list is an experiment for."""
+    seen = table([[60.0] * 8 + [38.0], [60.0] * 8 + [38.0]])
+    first, second = seen.accounts["account_id"]
+    rules = (replace(CROSSING[0], play="call", due_days=7),)
+    rows = a_turn(seen, rules=rules, left_alone=frozenset({first}))
+    told = {row.account_id: row for row in rows if row.state == OPEN}
+    assert set(told) == {first, second}
+    assert told[first].due is None and "Act by" not in alert_sentence(told[first])
+    assert "Left alone by lot: please do not call." in alert_sentence(told[first])
+    assert told[second].play == "call" and "Act by" in alert_sentence(told[second])
 
 
 # --- the operator
