@@ -5,6 +5,7 @@ script that anybody can read.
 import asyncio
 import csv
 import json
+import re
 import sqlite3
 import subprocess
 import sys
@@ -16,12 +17,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import quote, urlencode
 
+import pandas as pd
 import pytest
 from test_account_page import explained
 from test_pages_in_browser import browser, faults  # noqa: F401 - a fixture
 from test_portfolio_page import HOSTILE, some_inputs
 
 from features.errors import ConfigError
+from models.health.scale import BANDS_IN_WORDS
+from models.health.standing import standing
 from pipeline.actions.account_rows import Fall, Fallen, ListInputs, account_rows, to_call
 from pipeline.cli.dashboard import site_of
 from pipeline.dashboard.access import (
@@ -40,6 +44,8 @@ from pipeline.dashboard.questions import PageFile, Wanted
 from pipeline.dashboard.schema import PAGES, current_file, pages_folder, put_in_place
 from pipeline.jobs.page_file import fill_page_file
 from pipeline.reports.account import account_page, account_tables
+from pipeline.reports.boards import EVERY_SEGMENT
+from pipeline.reports.render import money
 
 NOW = datetime(2025, 6, 2, 8)
 PASSWORD = "correct horse 7"
@@ -539,6 +545,36 @@ def test_pages_are_made_kept_up_to_date_and_reached_by_forget(company_copy, tenu
     assert not path.exists() and reader.ask("/").status == 503
     left = b"".join(each.read_bytes() for each in (folder / PAGES).rglob("*") if each.is_file())
     assert account.encode() not in left
+
+
+def test_one_screen_for_executives_holds_what_the_tables_say(company_copy, tenure):
+    """Value by band, the months ahead, how right we have been; each number from its table."""
+    folder = company_copy.folder
+    for command in ("forecast", "pages"):
+        done = tenure(command, "--project", folder, "--json")
+        assert done.code == 0, done.err
+    with closing(sqlite3.connect(json.loads(done.out)["page_file"])) as file:
+        (html,) = file.execute("select html from documents where name = 'executive'").fetchone()
+    value, months, right, saved = (part.split("</h2>", 1) for part in html.split("<h2>")[1:])
+    titles = [value[0], months[0], right[0], saved[0]]
+    assert titles == [
+        "Value by band",
+        "The next three months",
+        "How right have we been?",
+        "What plays saved",
+    ]
+    cells = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in value[1].split("<tr")[2:]]
+    scores = company_copy.published("scores")
+    shown = standing(scores).map(BANDS_IN_WORDS).value_counts()
+    told = {row[0].lower(): int(row[1].replace(",", "")) for row in cells}
+    assert {band: n for band, n in told.items() if n} == {k.lower(): n for k, n in shown.items()}
+    forecast = company_copy.published("renewal_forecast")
+    every = forecast[forecast["segment"] == EVERY_SEGMENT].sort_values("month").head(3)
+    assert len(every) == 3
+    for row in every.to_dict("records"):
+        assert f"{pd.Timestamp(row['month']):%B %Y}" in months[1]
+        assert money(row["value_due"], str(row["currency"])) in months[1]
+    assert "times in 100" in right[1] and "tenure effects" in saved[1]
 
 
 # --- in a browser
