@@ -127,7 +127,7 @@ def evaluate_target(workspace: Workspace, target: Target) -> VersionEvaluation:
             )
         ),
     )
-    tested = backtest(bundle, judged.scored, test, labels)
+    tested = backtest(bundle, judged.scored, test, labels, treated)
     shown = decided(tested)
     bands = band_table(bundle.scale, shown["probability"].to_numpy(), shown["label"].to_numpy())
     pictures = contribution_pictures(
@@ -273,13 +273,18 @@ def _untreated(
 
 
 def backtest(
-    bundle: Bundle, scored: Scored, test: TrainingSet, labels: pd.DataFrame
+    bundle: Bundle,
+    scored: Scored,
+    test: TrainingSet,
+    labels: pd.DataFrame,
+    treated: NDArray[np.bool_] | None,
 ) -> pd.DataFrame:
     """Scores of the untouched test dates beside what happened: account_id, as_of, label, ...,
-    left_at.
+    left_at, treated.
 
-    `probability_at_decision` is null where health is read at the account's own date; `decides` says
-    whether the account stood where its contract decides.
+    `treated` says whether somebody worked on the account before its outcome; null where no source
+    tells. `probability_at_decision` is null where health is read at the account's own date;
+    `decides` says whether the account stood where its contract decides.
     """
     table = pd.concat(
         [
@@ -291,6 +296,8 @@ def backtest(
         axis=1,
     ).assign(decides=bundle.published.decides(test.features))
     table.insert(2, "label", test.labels.astype("int64"))
+    known = treated if treated is not None else [pd.NA] * len(table)
+    table["treated"] = pd.array(known, dtype="boolean")
     happened = labels[["account_id", "as_of", "event_at"]].rename(columns={"event_at": "left_at"})
     table = table.merge(happened, on=["account_id", "as_of"], how="left")
     # Only accounts of whom it came true have left in the test; a later event is outside it.

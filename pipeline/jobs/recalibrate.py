@@ -18,6 +18,7 @@ from models.gates import gates
 from models.metrics import log_loss
 from models.model import Model
 from pipeline.config.schema import Target
+from pipeline.engine.duckdb import connected
 from pipeline.evaluations import VersionEvaluation
 from pipeline.jobs.evaluate import (
     backtest,
@@ -29,6 +30,8 @@ from pipeline.jobs.evaluate import (
 from pipeline.jobs.in_use import compare, fed_its_own, in_use_gate, target_in_use
 from pipeline.jobs.prepare import load_training
 from pipeline.jobs.registry import Version, load_version, need_version, register, registered_model
+from pipeline.jobs.stage import load_staged
+from pipeline.jobs.treated import treated_rows
 from pipeline.tracking import CHALLENGER, CHAMPION
 from pipeline.workspace import Workspace
 
@@ -115,6 +118,8 @@ def recalibrate_target(
         evaluation = replace(evaluation, fallbacks=tested.fallbacks)
     if candidate:
         _require(evaluation, moved, newest)
+    with connected() as connection:
+        treated = treated_rows(connection, load_staged(workspace, connection), newest.keys)
     models = registered_model(workspace, target)
     version = register(models, moved, baselines=source.baselines, reseeded=source.reseeded)
     keep_evaluation(
@@ -122,7 +127,7 @@ def recalibrate_target(
         target,
         moved,
         replace(evaluation, registered_version=version),
-        backtest(moved, score(moved, newest.features), newest, labels),
+        backtest(moved, score(moved, newest.features), newest, labels, treated),
     )
     models.put_to_use(version, "calibrated", recalibrated=check.words)
     comparison = evaluation.in_use

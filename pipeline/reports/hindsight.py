@@ -44,6 +44,8 @@ class Alarm:
     as_of: pd.Timestamp
     health: int
     left_at: pd.Timestamp | None
+    was_worked_on: bool = False
+    """Whether somebody did a play with it after a red score, before its outcome."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,9 @@ class Hindsight:
     """All leavers and unconfirmed alarms of the test months, with the counts the page speaks of.
 
     `alarms` counts accounts ever shown red, `confirmed` those of them that left inside the horizon
-    after a red score, `later` those that left after it, `stayed` the others.
+    after a red score, `later` those that left after it, `stayed` the others. `untouched` are alarms
+    after which nobody worked on the account, `false_alarms` those of them that were not confirmed:
+    whether a play kept an account, or a warning was wrong, cannot be told of one.
     """
 
     leavers: tuple[Leaver, ...]
@@ -62,6 +66,8 @@ class Hindsight:
     confirmed: int
     later: int
     stayed: int
+    untouched: int
+    false_alarms: int
     unconfirmed: tuple[Alarm, ...]
     has_dates: bool
 
@@ -73,7 +79,8 @@ def look_back(backtest: pd.DataFrame) -> Hindsight:
     ----------
     backtest
         Scores of the untouched test dates: account_id, as_of, label (1 left inside the horizon),
-        health, band, left_at (null: did not leave as far as is known).
+        health, band, left_at (null: did not leave as far as is known), treated (whether somebody
+        worked on it before the outcome; null or absent: nobody says).
 
     Notes
     -----
@@ -108,6 +115,8 @@ def look_back(backtest: pd.DataFrame) -> Hindsight:
         confirmed=len(alarms) - len(unconfirmed),
         later=later,
         stayed=len(unconfirmed) - later,
+        untouched=len(alarms) - int(_worked_on(red).sum()),
+        false_alarms=sum(not one.was_worked_on for one in unconfirmed),
         unconfirmed=tuple(unconfirmed),
         has_dates=has_dates,
     )
@@ -178,4 +187,13 @@ def _alarm(account: str, red: pd.DataFrame) -> Alarm | None:
         pd.Timestamp(worst["as_of"]),
         int(worst["health"]),
         None if left.empty else pd.Timestamp(left.min()),
+        bool(_worked_on(red).any()),
     )
+
+
+def _worked_on(red: pd.DataFrame) -> "pd.Series[bool]":
+    """Per account, whether somebody worked on it after one of these scores."""
+    if "treated" not in red:
+        return pd.Series(False, index=red["account_id"].unique())
+    worked = red["treated"].astype("boolean").fillna(False).astype(bool)
+    return worked.groupby(red["account_id"]).any()

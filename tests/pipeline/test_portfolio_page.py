@@ -626,6 +626,24 @@ def test_shares_of_missed_churn_and_false_alarms_have_their_interval(inputs):
     assert f"(false alarms{interval_of(seen.alarms - seen.confirmed, seen.alarms)})" in text
 
 
+def test_an_account_that_somebody_worked_on_is_no_false_alarm(inputs):
+    """It may have stayed because of the play; the holdout and the others are counted."""
+    plain = look_back(inputs.backtest)
+    worked = {each.account_id for each in plain.unconfirmed[:4]}
+    tested = inputs.backtest.assign(treated=inputs.backtest["account_id"].isin(worked))
+    seen = look_back(tested)
+    assert (seen.alarms, seen.confirmed, seen.stayed) == (
+        *(plain.alarms, plain.confirmed, plain.stayed),
+    )
+    assert seen.untouched == plain.alarms - len(worked)
+    assert seen.false_alarms == len(plain.unconfirmed) - len(worked)
+    text = portfolio_page(replace(inputs, backtest=tested))
+    share = f"{seen.false_alarms} of {seen.untouched}"
+    assert f"false alarms among those nobody worked on: {share}" in text
+    unknown = look_back(inputs.backtest.assign(treated=pd.array([pd.NA] * len(tested), "boolean")))
+    assert unknown == plain
+
+
 def test_reliability_by_hand():
     table = reliability_rows(
         pd.DataFrame(
