@@ -234,13 +234,14 @@ def _stand_ins(opened: Opened) -> Iterator[Question]:
         return
     # Compared as text: DuckDB's calendar goes further than Python's.
     found = opened.rows(
-        f"""SELECT shown, CAST(min(ends) AS VARCHAR), count(*), count(DISTINCT account)
-FROM {relation} WHERE ends > TIMESTAMP '{last + timedelta(days=FAR_DAYS)}'
+        f"""WITH terms AS MATERIALIZED (SELECT * FROM {relation})
+SELECT shown, CAST(min(ends) AS VARCHAR), count(*), count(DISTINCT account)
+FROM terms WHERE ends > TIMESTAMP '{last + timedelta(days=FAR_DAYS)}'
   OR ends < TIMESTAMP '{first - timedelta(days=min(FAR_DAYS, (first - date.min).days))}'
   OR shown IN ('{LAST_SECOND}', '{1000 * LAST_SECOND}')
 GROUP BY shown
 UNION ALL
-SELECT shown, CAST(min(ends) AS VARCHAR), count(*), count(DISTINCT account) FROM {relation}
+SELECT shown, CAST(min(ends) AS VARCHAR), count(*), count(DISTINCT account) FROM terms
 WHERE ends > TIMESTAMP '{last + timedelta(days=FAR_SHARED_DAYS)}'
   AND ends <= TIMESTAMP '{last + timedelta(days=FAR_DAYS)}'
   AND shown NOT IN ('{LAST_SECOND}', '{1000 * LAST_SECOND}')

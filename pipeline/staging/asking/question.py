@@ -136,7 +136,9 @@ class Opened:
             selects.append(
                 f"SELECT {columns} FROM {part.raw.relation} AS source_row WHERE {part.kept}"
             )
-        return f"({' UNION ALL '.join(selects)})"
+        # Reading a value takes a long expression: materialized, it is planned and worked out once,
+        # not once for each mention of its name.
+        return f"(WITH read AS MATERIALIZED ({' UNION ALL '.join(selects)}) SELECT * FROM read)"
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """All rows of a query."""
