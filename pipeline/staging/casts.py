@@ -80,6 +80,8 @@ class Physical:
     name: str
     is_clean: bool = False
     """Text that `text` or `key_text` made: not to be trimmed again."""
+    is_value: bool = False
+    """Text that `value_text` made: not to be searched for words for nothing again."""
 
     @property
     def is_text(self) -> bool:
@@ -131,6 +133,8 @@ def text(source: Physical) -> str:
     x = source.sql
     if source.is_clean:
         return x
+    if source.type == '"NULL"':
+        return f"CAST({x} AS VARCHAR)"
     if source.is_text:
         # The test costs a third of the cut, and clean text is the rule.
         return f"CASE WHEN regexp_matches({x}, '{AT_AN_END}') THEN {_trimmed(x)} ELSE {x} END"
@@ -181,7 +185,7 @@ def value_text(source: Physical) -> str:
     say no more.
     """
     as_text = text(source)
-    if not source.is_text:
+    if not source.is_text or source.is_value:
         return as_text
     return f"CASE WHEN {is_nothing(as_text)} THEN NULL ELSE {as_text} END"
 

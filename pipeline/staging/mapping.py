@@ -28,9 +28,11 @@ from pipeline.staging.casts import (
     period_length,
     scaled,
     text,
+    value_text,
 )
 from pipeline.staging.number_writing import LETTERED
 from pipeline.staging.read import RawTable
+from pipeline.staging.steps import Steps
 
 # Account keys: written as text whatever the table's type, `12346.0` as `12346`.
 KEY_COLUMNS = ("account_id", "parent_account_id", "merged_into")
@@ -104,8 +106,9 @@ def mapped_columns(
     extra: dict[str, Rule],
     source: Source,
     project_zone: str | None,
-) -> dict[str, MappedColumn]:
-    """Every contract column and extra that this table fills, by name.
+) -> tuple[RawTable, dict[str, MappedColumn]]:
+    """Every contract column and extra that this table fills, by name, as SQL over the table with
+    steps beside its own columns, which comes first.
 
     Raises
     ------
@@ -113,7 +116,7 @@ def mapped_columns(
         A column named in a rule is not in the table, a required one is neither named nor found, or
         a type cannot become what the contract wants.
     """
-    mapper = _Mapper(raw, source, project_zone)
+    mapper = _Mapper(raw, source, project_zone, Steps())
     wanted = (*COMMON, *contract.columns)
     rules = {**_self_mapped(raw, wanted), **columns}
     _refuse_missing(raw, wanted, rules)
@@ -126,7 +129,7 @@ def mapped_columns(
         mapped["is_trial"] = _unpaid(mapped, source.paid_above)
     for name, rule in extra.items():
         mapped[name] = replace(mapper.mapped(name, rule, None), is_extra=True)
-    return mapped
+    return replace(raw, relation=mapper.steps.over(raw.relation)), mapped
 
 
 def _self_mapped(raw: RawTable, wanted: tuple[Column, ...]) -> dict[str, Rule]:
@@ -164,6 +167,7 @@ class _Mapper:
     raw: RawTable
     source: Source
     project_zone: str | None
+    steps: Steps
 
     @property
     def _mark(self) -> str:
@@ -185,20 +189,49 @@ class _Mapper:
 
     def _start(self, name: str, rule: ColumnRule) -> Physical:
         if rule.column is not None:
-            start = self.raw.required(rule.column)
-            if name in KEY_COLUMNS:
-                written = _one_writing(key_text(start), self.source.id_writing)
-                start = Physical(f"({written})", "VARCHAR", start.name, is_clean=True)
+            start = self._start_of_column(name, self.raw.required(rule.column))
         elif rule.join:
             parts = [key_text(self.raw.required(column)) for column in rule.join]
             # || gives NULL when a part is NULL: half a key is no key.
             joined = " || '/' || ".join(f"({part})" for part in parts)
-            start = Physical(f"({joined})", "VARCHAR", "+".join(rule.join), is_clean=True)
+            start = self._text_step(
+                Physical(f"({joined})", "VARCHAR", "+".join(rule.join), is_clean=True)
+            )
         else:
             start = _constant(rule.value)
         if rule.codes or rule.prefixes or rule.otherwise is not None:
-            start = Physical(f"({self._coded(start, rule)})", "VARCHAR", start.name, is_clean=True)
+            start = self._text_step(
+                Physical(f"({self._coded(start, rule)})", "VARCHAR", start.name, is_clean=True)
+            )
         return start
+
+    def _start_of_column(self, name: str, column: Physical) -> Physical:
+        if name in KEY_COLUMNS:
+            written = _one_writing(key_text(column), self.source.id_writing)
+            column = Physical(f"({written})", "VARCHAR", column.name, is_clean=True)
+        return self._text_step(column)
+
+    def _text_step(self, start: Physical) -> Physical:
+        """Text as a step; what is no text as it is."""
+        if not start.is_text:
+            return start
+        return replace(start, sql=self.steps.add(text(start)), type="VARCHAR", is_clean=True)
+
+    def _value(self, start: Physical) -> Physical:
+        """Of a time, number or flag: text without words for nothing as a step."""
+        if not start.is_text:
+            return start
+        return replace(start, sql=self.steps.add(value_text(start)), is_clean=True, is_value=True)
+
+    def _local(self, start: Physical, rule: ColumnRule) -> LocalTime:
+        local = local_time(self._value(start), self._format(rule))
+        if not start.is_text:
+            return local
+        return replace(
+            local,
+            aware=local.aware and self.steps.add(local.aware),
+            naive=local.naive and self.steps.add(local.naive),
+        )
 
     def _coded(self, start: Physical, rule: ColumnRule) -> str:
         """CASE over the value as text: codes, then the longest prefix, then otherwise or the value
@@ -239,13 +272,14 @@ class _Mapper:
             return self._time(name, rule, start, shown)
         if type_ in ("money", "number"):
             return self._number(name, rule, start, type_, shown)
-        given, value = flag(start) if type_ == "flag" else ("", shown)
+        given, value = flag(self._value(start)) if type_ == "flag" else ("", shown)
         return MappedColumn(name, type_, shown, given=given, value=value)
 
     def _number(
         self, name: str, rule: ColumnRule, start: Physical, type_: ColumnType, shown: str
     ) -> MappedColumn:
-        factor = None if rule.times is None else self.raw.required(rule.times)
+        start = self._value(start)
+        factor = None if rule.times is None else self._value(self.raw.required(rule.times))
         scale = rule.scale
         if name in (self.source.minor_units or ()):
             scale /= MINOR_UNITS
@@ -259,7 +293,7 @@ class _Mapper:
         divisor = self._period(rule)
         letters = self.source.negative_letters
         if type_ == "money" and letters is not None and start.is_text:
-            start = _with_sign(start, letters)
+            start = replace(start, sql=self.steps.add(_with_sign(start.sql, letters)))
         is_negative = self._negative_rows() if type_ == "money" else None
 
         def rescaled(to: int) -> tuple[str, str]:
@@ -292,15 +326,16 @@ class _Mapper:
     def _period(self, rule: ColumnRule) -> tuple[str, str] | None:
         if rule.per is None:
             return None
-        count = None if rule.per_count is None else self.raw.required(rule.per_count)
-        return period_length(self.raw.required(rule.per), rule.per_codes, count, self._mark)
+        count = None if rule.per_count is None else self._value(self.raw.required(rule.per_count))
+        length = self._value(self.raw.required(rule.per))
+        return period_length(length, rule.per_codes, count, self._mark)
 
     def _time(self, name: str, rule: ColumnRule, start: Physical, shown: str) -> MappedColumn:
-        local = local_time(start, self._format(rule))
+        local = self._local(start, rule)
         epoch_unit, counted_in = None, self.source.epochs_in.get(name)
         if rule.plus is not None:
             column = self.raw.required(rule.plus)
-            given, shift = microseconds(column, rule.plus_unit, rule.plus_codes, self._mark)
+            given, shift = microseconds(self._value(column), rule.plus_unit, rule.plus_codes, self._mark)
             # Seconds since a midnight in a zone were counted on the clock of that zone.
             is_wall_clock = rule.value is not None and local.naive is not None and rule.time_zone
             if rule.value is not None and rule.plus_unit in EPOCH_UNITS:
@@ -357,7 +392,7 @@ class _Mapper:
             else replace(rule, column=self.source.trial_ends)
         )
         base = self._start("trial_ends", own)
-        trial = local_time(base, self._format(own))
+        trial = self._local(base, own)
         if own.plus is None:
             return replace(
                 start,
@@ -365,7 +400,7 @@ class _Mapper:
                 naive=start.naive and _later(start.naive, trial.naive),
             )
         _, shift = microseconds(
-            self.raw.required(own.plus), own.plus_unit, own.plus_codes, self._mark
+            self._value(self.raw.required(own.plus)), own.plus_unit, own.plus_codes, self._mark
         )
         return replace(
             start,
@@ -379,13 +414,12 @@ def _as_wall_clock(time: LocalTime) -> LocalTime:
     return replace(time, aware=None, naive=time.aware)
 
 
-def _with_sign(amount: Physical, negative: tuple[str, ...]) -> Physical:
-    """Amounts without the letters behind them, which become a sign."""
-    bare = f"regexp_replace({amount.sql}, {literal(LETTERED)}, '\\1')"
+def _with_sign(amount: str, negative: tuple[str, ...]) -> str:
+    """SQL of amounts without the letters behind them, which become a sign."""
+    bare = f"regexp_replace({amount}, {literal(LETTERED)}, '\\1')"
     listed = ", ".join(literal(letter.upper()) for letter in negative) or "''"
-    letter = f"upper(regexp_extract({amount.sql}, {literal(LETTERED)}, 2))"
-    signed = f"CASE WHEN {letter} IN ({listed}) THEN '-' || {bare} ELSE {bare} END"
-    return replace(amount, sql=f"({signed})")
+    letter = f"upper(regexp_extract({amount}, {literal(LETTERED)}, 2))"
+    return f"CASE WHEN {letter} IN ({listed}) THEN '-' || {bare} ELSE {bare} END"
 
 
 def _in_words(as_text: str, words: tuple[str, ...]) -> str:

@@ -86,7 +86,7 @@ def mapped_part(
     raw = answered(raw, source)
     raw = _numbered(raw) if source.drop_duplicates else raw
     raw = _numbered_by(raw, source) if source.one_row_per else raw
-    columns = mapped_columns(
+    raw, columns = mapped_columns(
         raw,
         contract,
         {**source.columns, **part.columns},

@@ -14,7 +14,7 @@ from features.windows import US_PER_DAY
 from pipeline.config.checks import contract_of, nearest
 from pipeline.config.schema import Project, Source
 from pipeline.edge.faults import said
-from pipeline.engine.duckdb import Connection, literal, row, rows
+from pipeline.engine.duckdb import Connection, identifier, literal, row, rows
 from pipeline.staging import quarantine, versions
 from pipeline.staging.asking import Opened, Question, questions_of
 from pipeline.staging.asking.question import refused
@@ -426,7 +426,8 @@ WHERE lost >= {FEWEST_LOST} AND 2 * lost > n ORDER BY lost DESC, 1""",
         outer.append(f"{quarantine.problem_code(checks)} AS problem")
         outer.append(f"{quarantine.unread_value(part, self._required())} AS unread")
         if with_raw:
-            inner += ["source_row AS raw_row", *(f"{c.shown} AS s_{c.code}" for c in checks)]
+            own = ", ".join(f"{literal(n)}: {identifier(n)}" for n in part.raw.columns)
+            inner += [f"{{{own}}} AS raw_row", *(f"{c.shown} AS s_{c.code}" for c in checks)]
             outer += ["raw_row", *(f"s_{c.code}" for c in checks)]
         return (
             f"SELECT {', '.join(outer)} FROM (SELECT {', '.join(inner)} FROM {part.raw.relation} AS"
