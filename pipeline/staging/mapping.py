@@ -335,7 +335,9 @@ class _Mapper:
         epoch_unit, counted_in = None, self.source.epochs_in.get(name)
         if rule.plus is not None:
             column = self.raw.required(rule.plus)
-            given, shift = microseconds(self._value(column), rule.plus_unit, rule.plus_codes, self._mark)
+            given, shift = microseconds(
+                self._value(column), rule.plus_unit, rule.plus_codes, self._mark
+            )
             # Seconds since a midnight in a zone were counted on the clock of that zone.
             is_wall_clock = rule.value is not None and local.naive is not None and rule.time_zone
             if rule.value is not None and rule.plus_unit in EPOCH_UNITS:
