@@ -155,8 +155,26 @@ def contribution_pictures(
     explanation = shap_explanation(shown)
     return ContributionInputs(
         strongest,
+        _dots(shown, columns),
         _png(beeswarm_figure(explanation, words, len(strongest))),
         _png(dependence_figure(explanation, columns, words)),
+    )
+
+
+def _dots(shown: RowContributions, columns: Sequence[int]) -> pd.DataFrame:
+    """signal, value, points: a row for each score and signal drawn; nobody's name is in it."""
+    return pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    "signal": shown.features.columns[each],
+                    "value": shown.features.iloc[:, each].to_numpy(),
+                    "points": shown.values[:, each],
+                }
+            )
+            for each in columns
+        ],
+        ignore_index=True,
     )
 
 

@@ -5,7 +5,7 @@ card.
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -65,8 +65,10 @@ from pipeline.jobs.run_record import CARD, CARD_MD, recorded_pictures
 from pipeline.jobs.score import PublishedRun
 from pipeline.ledger import current_run
 from pipeline.reports.account import account_page
+from pipeline.reports.account_charts import account_charts
 from pipeline.reports.account_list import account_pages
 from pipeline.reports.changes import changes_page
+from pipeline.reports.contributions import ContributionInputs
 from pipeline.reports.index import IndexInputs, index_page
 from pipeline.reports.patterns import pattern_page
 from pipeline.reports.portfolio import PortfolioInputs, portfolio_page
@@ -78,6 +80,8 @@ Briefs = Literal["all", "at-risk", "none"]
 """Which accounts get a page of their own."""
 NO_BRIEFS: Briefs = "none"
 INDEX = "index.html"
+CHARTS = ".csv"
+"""Ending of the table behind the pictures of an account's page, which bears the page's name."""
 EVERYBODY = "accounts"
 """Name of the table of every account, which stands beside the pages."""
 _INDEXED = {
@@ -92,6 +96,14 @@ _INDEXED = {
 """Pages of a target that the index names."""
 _EARLIER_RUNS, _EARLIER_SCORES = 6, 500_000
 """Matured runs on the portfolio page, fewer where they are large; `tenure outcomes` has all."""
+
+
+@dataclass(frozen=True)
+class _Brief:
+    """The page of an account, and the numbers behind its pictures."""
+
+    page: str
+    charts: pd.DataFrame
 
 
 def _folder(workspace: Workspace, target: Target, run: Mapping[str, Any]) -> Path:
@@ -139,14 +151,14 @@ def write_reports(
     ranked = _worklist(target, published, planned)
     asked = accounts_with_briefs(workspace, target, published, inputs.fallen, briefs, planned)
     inputs = replace(inputs, pages={account: _address(account) for account in asked})
-    tables = portfolio_tables(inputs)
+    tables = portfolio_tables(inputs) | _card_tables(pictures)
     head = shown_head(workspace.store)
     lists = account_pages(inputs, lambda n: ALL_ACCOUNTS if n == 1 else further_page(n))
     first_page = portfolio_page(inputs)
     with _briefs(workspace, target, published, asked) as drawn:
         pages: dict[str, Callable[[Path], None]] = {
-            f"{ACCOUNTS_FOLDER}/{_brief_name(account)}": lambda path: _write(
-                with_head(next(drawn), head), path
+            f"{ACCOUNTS_FOLDER}/{_brief_name(account)}": lambda path: _write_brief(
+                next(drawn), head, path
             )
             for account in asked
         }
@@ -174,6 +186,16 @@ def write_reports(
         made = write_page_file(workspace, target, inputs, first_page, card)
         note_files(workspace, published.run, [made])
     return [folder / PAGE, folder / WORKLIST, folder / CARD]
+
+
+def _card_tables(pictures: ContributionInputs | None) -> dict[str, pd.DataFrame]:
+    """The tables behind the pictures of the model card; what it shows of chances and outcomes is
+    behind the first page, too.
+    """
+    if pictures is None:
+        return {}
+    tables = {"what_moves_scores": pictures.strongest, "what_moves_scores_dots": pictures.dots}
+    return {name: table for name, table in tables.items() if len(table)}
 
 
 def run_worklist(workspace: Workspace, target: Target, published: PublishedRun) -> pd.DataFrame:
@@ -247,7 +269,7 @@ def accounts_with_briefs(
 @contextmanager
 def _briefs(
     workspace: Workspace, target: Target, published: PublishedRun, accounts: Sequence[str]
-) -> Iterator[Iterator[str]]:
+) -> Iterator[Iterator[_Brief]]:
     """Pages of single accounts, each drawn when it is asked for: all of a large company would not
     fit in memory.
     """
@@ -257,7 +279,7 @@ def _briefs(
     as_of = published.run["as_of"]
     with facts_reader(workspace, accounts, as_of) as read:
         yield (
-            _account_page(workspace, target, explained, read(account), f"../{PAGE}")
+            _brief(workspace, target, explained, read(account), f"../{PAGE}")
             for account, explained in zip(
                 accounts,
                 explain_accounts(workspace, target, accounts, as_of.date()),
@@ -408,14 +430,24 @@ def write_account_page(workspace: Workspace, target: Target, explained: Explaine
     path = folder / _brief_name(account)
     facts = account_facts(workspace, account, explained.score["as_of"])
     first_page = f"../{PAGE}" if (folder.parent / PAGE).exists() else ""
-    _replace(workspace, path, _account_page(workspace, target, explained, facts, first_page))
+    brief = _brief(workspace, target, explained, facts, first_page)
+    aside = path.with_name(f".{path.name}")
+    _write_brief(brief, shown_head(workspace.store), aside)
+    aside.with_suffix(CHARTS).replace(path.with_suffix(CHARTS))
+    aside.replace(path)
     return path
 
 
-def _account_page(
+def _write_brief(brief: _Brief, head: str, path: Path) -> None:
+    """The page, and beside it the numbers behind its pictures."""
+    _write(with_head(brief.page, head), path)
+    write_worklist_csv(brief.charts, path.with_suffix(CHARTS))
+
+
+def _brief(
     workspace: Workspace, target: Target, explained: Explained, facts: AccountFacts, first_page: str
-) -> str:
-    return account_page(
+) -> _Brief:
+    page = account_page(
         explained,
         horizon_days=target.horizon_days,
         verb=TARGET_WORDS[target.kind].verb,
@@ -425,6 +457,7 @@ def _account_page(
         facts=facts,
         first_page=first_page,
     )
+    return _Brief(page, account_charts(explained, facts))
 
 
 def _replace(workspace: Workspace, path: Path, page: str) -> None:

@@ -20,6 +20,7 @@ TESTED = " Test: "
 CONTRIBUTIONS = "contributions"
 """Folder of a run with the next three."""
 BEESWARM, DEPENDENCE, STRONGEST = "beeswarm.png", "dependence.png", "strongest.csv"
+DOTS = "dots.csv"
 
 
 def record_evaluation(
@@ -70,6 +71,7 @@ def record_evaluation(
             (folder / BEESWARM).write_bytes(pictures.beeswarm)
             (folder / DEPENDENCE).write_bytes(pictures.dependence)
             pictures.strongest.to_csv(folder / STRONGEST, index=False)
+            pictures.dots.to_csv(folder / DOTS, index=False)
             tracker.log_artifacts(run, aside, CONTRIBUTIONS)
 
 
@@ -101,11 +103,17 @@ def recorded_pictures(models: RegisteredModel, number: str | None) -> Contributi
             )
             return ContributionInputs(
                 pd.read_csv(folder / STRONGEST),
+                _dots(folder / DOTS),
                 (folder / BEESWARM).read_bytes(),
                 (folder / DEPENDENCE).read_bytes(),
             )
         except (OSError, mlflow.exceptions.MlflowException):
             return None
+
+
+def _dots(path: Path) -> pd.DataFrame:
+    """Of a version tested before dots were kept: none."""
+    return pd.read_csv(path) if path.is_file() else pd.DataFrame()
 
 
 def _metrics(evaluation: VersionEvaluation) -> dict[str, float]:

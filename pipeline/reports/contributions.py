@@ -25,11 +25,14 @@ class ContributionInputs:
     strongest
         The signals that move the score most, the first one most: signal, words, size (mean size in
         points), high_values (`raise it`, `lower it` or `either way`).
+    dots
+        What both pictures draw: signal, value, points, a row for each dot of these signals.
     beeswarm, dependence
         Pictures as PNG.
     """
 
     strongest: pd.DataFrame
+    dots: pd.DataFrame
     beeswarm: bytes
     dependence: bytes
 

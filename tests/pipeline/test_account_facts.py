@@ -2,8 +2,10 @@
 and never zero.
 """
 
+import re
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -286,6 +288,16 @@ def test_the_page_shows_facts_and_sources(company_copy: Company, tenure: Command
         "csm notes",
     ):
         assert wanted in text, wanted
+    # Beside the page: the numbers behind its pictures, a row for each mark.
+    charts = pd.read_csv(Path(answer.out.strip()).with_suffix(".csv"), parse_dates=["date"])
+    points = charts[charts["chart"] == "points"]
+    health = company_copy.published("scores").set_index("account_id").at[account, "health"]
+    assert points["value"].sum() == health
+    assert text.count('class="down"') + text.count('class="up"') == len(points) - 1
+    weeks = charts[charts["chart"] == "week by week"]
+    assert len(weeks) == text.count("<rect") and weeks["date"].max() == pd.Timestamp("2025-05-31")
+    drawn = [int(each) for each in re.findall(r"<title>(?:last week|\d+ weeks ago): (\d+)<", text)]
+    assert sum(drawn) == weeks["value"].sum() > 0
 
 
 def test_an_account_under_notice_is_given_no_chance(company_copy: Company, tenure: Command) -> None:

@@ -68,6 +68,10 @@ def test_few_signals_many_and_such_as_give_nothing_are_drawn(columns: int) -> No
     for each in (contributions, nothing):
         drawn = contribution_pictures(each, signals)
         assert len(drawn.strongest) == min(columns, 12) and drawn.dependence
+        dots = drawn.dots.groupby("signal")["points"]
+        assert list(drawn.dots["signal"].unique()) == list(drawn.strongest["signal"])
+        size = dots.apply(lambda points: points.abs().mean())
+        assert np.allclose(size[drawn.strongest["signal"]], drawn.strongest["size"])
 
 
 def test_the_beeswarm_names_signals_in_words_and_points() -> None:
@@ -82,5 +86,5 @@ def test_who_cannot_see_the_beeswarm_is_told_the_strongest() -> None:
     table = pd.DataFrame(
         {"signal": ["a"], "words": ["days idle"], "size": [3.14], "high_values": ["lower it"]}
     )
-    words = ContributionInputs(table, b"", b"").beeswarm_words
+    words = ContributionInputs(table, pd.DataFrame(), b"", b"").beeswarm_words
     assert "days idle: 3.1 points on average, high values lower it." in words

@@ -294,15 +294,20 @@ def test_explain_says_it_and_the_page_draws_it(stopped: Stopped, tenure: Command
     )
     told = json.loads(tenure("explain", one, "--project", stopped.company.folder, "--json").out)
     assert told["trajectory"]["movement"] == SUDDEN
-    page = Path(
-        tenure("explain", one, "--page", "--project", stopped.company.folder).out.strip()
-    ).read_text()
+    answer_page = tenure("explain", one, "--page", "--project", stopped.company.folder).out.strip()
+    page = Path(answer_page).read_text()
     assert (
         '<svg class="trajectory"' in page
         and "Sudden drop" in page
         and "what today&#39;s model would have scored" in page
     )
     HTMLParser().feed(page)
+    charts = pd.read_csv(Path(answer_page).with_suffix(".csv"))
+    series = charts[charts["chart"] == "scores"].groupby("series").size()
+    assert series["published"] == page.count('<circle class="published"')
+    assert series["as this model would have scored"] > 1
+    ahead = charts[charts["series"].str.startswith("expected")]
+    assert len(ahead) and (ahead["low"] <= ahead["value"]).all()
     for x, y in re.findall(r'<circle class="published" cx="([\d.]+)" cy="([\d.]+)"', page):
         assert 34 <= float(x) <= 764 and 10 <= float(y) <= 186
 
