@@ -38,6 +38,13 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric("logo_churn_rate", "share of customers lost", "customers lost", _AT_START, "share"),
     Metric(
+        "churn_rate_by_first_segment",
+        "share of customers lost, by the segment they signed up in",
+        "customers lost",
+        _AT_START,
+        "share",
+    ),
+    Metric(
         "voluntary_churn_rate",
         "share of customers who chose to leave",
         "lost, is_voluntary of the last ended term true",

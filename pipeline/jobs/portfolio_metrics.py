@@ -61,6 +61,7 @@ def portfolio_metrics(
             for group in _groups(standing)
         ]
         parts.append(_renewals(connection, terms))
+        parts.append(_of_first_segments(standing))
     if "surveys" in by_contract:
         parts.append(_surveys(connection, by_contract["surveys"]))
     metrics = pd.concat(parts, ignore_index=True) if parts else _table([])
@@ -94,17 +95,20 @@ def _quarters(
 
 
 def _put_segments(connection: Connection, accounts: StagedSource | None) -> None:
-    """The segment of each account at each period's end."""
+    """The segment of each account at each period's end, and its first one: null where accounts
+    have no history, since today's may be another.
+    """
     if accounts is None or not accounts.is_mapped("segment"):
         connection.execute(
             "create or replace temp table segments as select '' as account_id, p.period_end, "
-            "'' as segment from periods p where false"
+            "'' as segment, '' as first_segment from periods p where false"
         )
         return
+    age = "(coalesce(a.valid_from, 0), a.segment)"
+    first = f"arg_min(a.segment, {age})" if accounts.is_mapped("valid_from") else "null::varchar"
     connection.execute(f"""
 create or replace temp table segments as
-select a.account_id, p.period_end, arg_max(a.segment, (coalesce(a.valid_from, 0), a.segment))
-  as segment
+select a.account_id, p.period_end, arg_max(a.segment, {age}) as segment, {first} as first_segment
 from {facts_table(accounts.name)} a join periods p on coalesce(a.valid_from,
   0) < epoch_us(p.period_end)
 where {is_latest("a")} and a.segment is not null group by 1, 2""")
@@ -141,6 +145,7 @@ from t""")
     )
     standing = connection.execute(f"""
 select p.period_start, p.period_end, t.account_id, any_value(s.segment) as segment,
+  any_value(s.first_segment) as first_segment,
   max(case when {start} then 1 else 0 end) as was, max(case when {end} then 1 else 0 end) as "is",
   coalesce(sum(case when {start} then t.amount_per_month end), 0) / {money}.0 as paid_before,
   coalesce(sum(case when {end} then t.amount_per_month end), 0) / {money}.0 as paid,
@@ -225,6 +230,23 @@ def _of_customers(
             )
         metrics += [_row(name, start, end, segment, "", *parts) for name, parts in values.items()]
     return _table(metrics)
+
+
+def _of_first_segments(standing: pd.DataFrame) -> pd.DataFrame:
+    """Customers lost by the segment they signed up in: which kind of customer to sell to."""
+    was = standing[(standing["was"] == 1) & standing["first_segment"].notna()]
+    counted = pd.DataFrame(
+        {
+            "period_start": was["period_start"],
+            "period_end": was["period_end"],
+            "segment": was["first_segment"],
+            "wording": "",
+            "part": (was["is"] != 1).astype(int),
+            "whole": 1,
+        }
+    )
+    made = _table(_by_segment("churn_rate_by_first_segment", counted))
+    return made[made["segment"] != ALL]
 
 
 def _renewals(connection: Connection, terms: StagedSource) -> pd.DataFrame:

@@ -430,11 +430,27 @@ def _pairs_range(low: float, high: float) -> str:
 
 
 def _retention(metrics: pd.DataFrame | None) -> list[SectionInputs]:
-    """Customers who stayed, by segment and quarter."""
+    """Customers who stayed, by segment and quarter: as they are, and as they signed up."""
     title = "Customers who stayed, by segment"
     if metrics is None:
         return [SectionInputs(title, (_make("metrics", "tenure metrics"),))]
-    lost = metrics[metrics["metric"] == "logo_churn_rate"]
+    note = "Segments as at the end of each quarter; customers at its start in brackets."
+    first = (
+        "Segments as accounts first had them: what to know before more of a kind are sold to."
+        " Customers at the start of each quarter in brackets."
+    )
+    signed_up = metrics[metrics["metric"] == "churn_rate_by_first_segment"]
+    return [
+        _stayed_by(title, metrics[metrics["metric"] == "logo_churn_rate"], note),
+        *(
+            [_stayed_by("Customers who stayed, by the segment they signed up in", signed_up, first)]
+            if len(signed_up)
+            else []
+        ),
+    ]
+
+
+def _stayed_by(title: str, lost: pd.DataFrame, note: str) -> SectionInputs:
     quarters = sorted(lost["period_start"].unique())[-_QUARTERS:]
     rows = []
     for segment, mine in lost.groupby("segment", sort=False):
@@ -442,8 +458,7 @@ def _retention(metrics: pd.DataFrame | None) -> list[SectionInputs]:
         name = "all customers" if segment == EVERY_CUSTOMER else str(segment)
         rows.append((name, *(_stayed(values.get(each)) for each in quarters)))
     columns = ("Segment", *(f"#from {day(each)}" for each in quarters))
-    note = "Segments as at the end of each quarter; customers at its start in brackets."
-    return [SectionInputs(title, (), columns, tuple(rows), note=note)]
+    return SectionInputs(title, (), columns, tuple(rows), note=note)
 
 
 def _stayed(row: Any) -> str:

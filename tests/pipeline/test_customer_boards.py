@@ -70,7 +70,7 @@ def test_each_board_shows_what_its_command_finds(company_copy, boards):
 def test_use_is_told_once_a_measure_with_its_caveat_and_who_stayed(boards, company_copy):
     workspace, _ = company_copy.workspace()
     metrics = workspace.store.read("metrics")
-    use, stayed = use_sections(boards.links, metrics, WORDS)
+    use, stayed, signed_up = use_sections(boards.links, metrics, WORDS)
     later = boards.links[boards.links["period"] == "later"].set_index("meaning")
     assert "not yet what keeps them" in use.lines[0]
     told = [row[0] for row in use.rows]
@@ -85,6 +85,8 @@ def test_use_is_told_once_a_measure_with_its_caveat_and_who_stayed(boards, compa
     lost = metrics[(metrics["metric"] == "logo_churn_rate") & (metrics["segment"] == "all")]
     newest = lost.sort_values("period_start").iloc[-1]
     assert stayed.rows[0][-1] == f"{100 * (1 - newest['value']):.1f}% ({newest['denominator']:.0f})"
+    first = metrics[metrics["metric"] == "churn_rate_by_first_segment"]
+    assert [row[0] for row in signed_up.rows] == sorted(first["segment"].unique())
     by_chance = boards.links.assign(auc=0.55, auc_low=0.4, auc_high=0.7)
     assert use_sections(by_chance, metrics, WORDS)[0].rows == ()
 

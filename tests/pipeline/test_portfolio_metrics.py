@@ -76,9 +76,13 @@ TERMS = [
 PARENTS = {"A": None, "B": None, "C": None, "D": None, "E": "A"}
 
 
-def metrics(folder: Path, top: str = "") -> dict[tuple[str, str, str], float]:
-    """(metric, segment, wording) -> value, of the second quarter."""
-    pd.DataFrame(
+def metrics(
+    folder: Path, top: str = "", *, has_history: bool = False
+) -> dict[tuple[str, str, str], float]:
+    """(metric, segment, wording) -> value, of the second quarter; with history B was small until
+    March.
+    """
+    accounts = pd.DataFrame(
         [
             {
                 "account_id": a,
@@ -88,7 +92,13 @@ def metrics(folder: Path, top: str = "") -> dict[tuple[str, str, str], float]:
             }
             for a, p in PARENTS.items()
         ]
-    ).to_parquet(folder / "accounts.parquet")
+    )
+    if has_history:
+        b = accounts[accounts["account_id"] == "B"]
+        before = accounts.assign(valid_from=day("01-01")).replace({"segment": {"big": "small"}})
+        before.loc[before["account_id"] == "A", "segment"] = "big"
+        accounts = pd.concat([before, b.assign(valid_from=day("03-01"))])
+    accounts.to_parquet(folder / "accounts.parquet")
     pd.DataFrame(TERMS).to_parquet(folder / "subscriptions.parquet")
     pd.DataFrame(
         [
@@ -149,6 +159,17 @@ def test_segments_add_up_and_wordings_stay_apart(tmp_path: Path) -> None:
     assert found["nps", "all", "1"] == 0  # one promoter, one passive, one detractor
     assert found["nps", "all", "2"] == 100
     assert ("nps", "all", "") not in found
+
+
+def test_who_stayed_by_the_segment_they_signed_up_in(tmp_path: Path) -> None:
+    """B was small when it signed up and big when it left."""
+    name = "churn_rate_by_first_segment"
+    found = metrics(tmp_path, has_history=True)
+    assert found["logo_churn_rate", "big", ""] == 1 / 2  # of A and B
+    assert (found[name, "big", ""], found[name, "small", ""]) == (0, 2 / 3)
+    assert (name, "all", "") not in found
+    # Without history nobody knows what an account was once.
+    assert not [each for each in metrics(tmp_path) if each[0] == name]
 
 
 def test_use_is_what_the_project_says(tmp_path: Path) -> None:
