@@ -16,7 +16,6 @@ from pipeline.jobs import stage as stage_job
 from pipeline.jobs.privacy import forget_account
 from pipeline.jobs.restage import STAGED_INPUTS
 from pipeline.jobs.stage import stage_sources
-from pipeline.storage import content_hash
 
 
 @pytest.fixture
@@ -50,9 +49,8 @@ def staged(company: Company) -> dict[str, Any]:
     found = {}
     for name in names:
         rows = store.read(name)
-        found[name] = content_hash(
-            rows.sort_values(list(rows.columns), key=lambda c: c.map(str)), []
-        )
+        of_rows = pd.util.hash_pandas_object(rows, index=False).sort_values()
+        found[name] = (dict(rows.dtypes), of_rows.tolist())
     return found
 
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pipeline.engine.duckdb import Connection, literal, row, rows
 from pipeline.staging.asking.question import Opened, Question, Reading
 from pipeline.staging.casts import FLOATS, parts_of_cell
-from pipeline.staging.mapping import ID_WRITINGS
+from pipeline.staging.mapping import ID_WRITINGS, MappedColumn
 from pipeline.staging.number_writing import SCIENTIFIC
+from pipeline.staging.parts import MappedPart
 
 FEWEST = 5
 """Accounts under which two sources may share none by chance, and a pattern is none."""
@@ -81,7 +82,7 @@ def _lists(opened: Opened) -> Iterator[Question]:
         raw = part.raw.column(column.from_column) if column and column.from_column else None
         if column is None or raw is None or not raw.is_text or column.from_column == "":
             continue
-        for mark in (*MARKS, *PLAIN_MARKS):
+        for mark in _marks_in(opened, part, column):
             repeated = (
                 " OR token IN (SELECT token FROM tokens GROUP BY 1 HAVING count(*) > 1)"
                 if mark in MARKS
@@ -120,6 +121,17 @@ SELECT (SELECT sum(n) FROM lists), (SELECT sum(n) FROM ids),
                 examples=(str(example),),
             )
             return
+
+
+def _marks_in(opened: Opened, part: MappedPart, column: MappedColumn) -> list[str]:
+    """The marks that occur in any id: hardly one has any, and each is a search of its own."""
+    marks = (*MARKS, *PLAIN_MARKS)
+    occurs = ", ".join(f"coalesce(bool_or(contains(x, {literal(mark)})), false)" for mark in marks)
+    seen = opened.row(
+        f"SELECT {occurs} FROM (SELECT {column.value} AS x FROM {part.raw.relation} AS source_row"
+        f" WHERE {part.kept})"
+    )
+    return [mark for mark, is_there in zip(marks, seen, strict=True) if is_there]
 
 
 @dataclass(frozen=True)

@@ -75,10 +75,7 @@ def _text_numbers(part: MappedPart) -> list[MappedColumn]:
 def _thousands(opened: Opened) -> Iterator[Question]:
     """`1.029` beside `932`: one thousand and twenty-nine, or a little over one?"""
     for part in opened.parts:
-        seen = {
-            c.name: {mark: _writing(opened, part, c, mark) for mark in OTHER_MARK}
-            for c in _text_numbers(part)
-        }
+        seen = {c.name: _writing(opened, part, c) for c in _text_numbers(part)}
         begins = {mark for each in seen.values() for mark, w in each.items() if w.decisive}
         for mark, other in OTHER_MARK.items():
             doubtful = {name: each[mark] for name, each in seen.items() if each[mark].grouped}
@@ -120,22 +117,31 @@ def _thousands_question(source: str, column: str, mark: str, writing: _MarkUse) 
     )
 
 
-def _writing(opened: Opened, part: MappedPart, column: MappedColumn, mark: str) -> _MarkUse:
+def _writing(opened: Opened, part: MappedPart, column: MappedColumn) -> dict[str, _MarkUse]:
+    """How a column uses each mark."""
     value = value_text(part.raw.required(column.from_column))
-    other = OTHER_MARK[mark]
-    is_grouped = f"regexp_matches(x, {literal(grouped_whole(mark))}) AND NOT contains(x, '{other}')"
     found = opened.row(
-        f"""SELECT count(*) FILTER ({is_grouped}),
+        f"SELECT {', '.join(_counts_of(mark, other) for mark, other in OTHER_MARK.items())}"
+        f" FROM (SELECT {value} AS x FROM {part.raw.relation} AS source_row WHERE {part.kept})"
+    )
+    per_mark = len(found) // len(OTHER_MARK)
+    return {
+        mark: _MarkUse(*found[i * per_mark : (i + 1) * per_mark])
+        for i, mark in enumerate(OTHER_MARK)
+    }
+
+
+def _counts_of(mark: str, other: str) -> str:
+    """SQL of the five values of a `_MarkUse`."""
+    is_grouped = f"regexp_matches(x, {literal(grouped_whole(mark))}) AND NOT contains(x, '{other}')"
+    return f"""count(*) FILTER ({is_grouped}),
   count(*) FILTER (contains(x, '{mark}') AND NOT ({is_grouped})
     AND regexp_matches(x, '[{mark}]\\d*[^0-9{mark}{other}]*$')
     AND NOT regexp_matches(x, '[{mark}]\\d{{3}}[{mark}{other}]')),
   count(*) FILTER (regexp_matches(x, '\\d{{4}}') AND NOT contains(x, '{mark}')
     AND NOT contains(x, '{other}')),
   min(x) FILTER ({is_grouped}),
-  min(x) FILTER (NOT contains(x, '{mark}') AND regexp_matches(x, '\\d'))
-FROM (SELECT {value} AS x FROM {part.raw.relation} AS source_row WHERE {part.kept})"""
-    )
-    return _MarkUse(*found)
+  min(x) FILTER (NOT contains(x, '{mark}') AND regexp_matches(x, '\\d'))"""
 
 
 def _minor_units(
