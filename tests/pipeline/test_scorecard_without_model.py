@@ -30,7 +30,9 @@ def calm(tmp_path: Path) -> Company:
     return company
 
 
-def test_run_publishes_a_scorecard_where_nobody_left_and_goes_on_with_it(calm: Company, tenure: Command) -> None:
+def test_run_publishes_a_scorecard_where_nobody_left_and_goes_on_with_it(
+    calm: Company, tenure: Command
+) -> None:
     done = tenure("run", "--project", calm.folder)
 
     assert done.code == 0, done.err
