@@ -65,7 +65,7 @@ from pipeline.jobs.run_record import CARD, CARD_MD, recorded_pictures
 from pipeline.jobs.score import PublishedRun
 from pipeline.ledger import current_run
 from pipeline.reports.account import account_page
-from pipeline.reports.account_charts import account_charts
+from pipeline.reports.account_charts import account_chart_tables
 from pipeline.reports.account_list import account_pages
 from pipeline.reports.changes import changes_page
 from pipeline.reports.contributions import ContributionInputs
@@ -457,7 +457,7 @@ def _brief(
         facts=facts,
         first_page=first_page,
     )
-    return _Brief(page, account_charts(explained, facts))
+    return _Brief(page, account_chart_tables(explained, facts))
 
 
 def _replace(workspace: Workspace, path: Path, page: str) -> None:

@@ -15,8 +15,8 @@ COLUMNS = ("chart", "series", "date", "value", "low", "high")
 _WEEK, _DAY = pd.Timedelta(days=7), pd.Timedelta(days=1)
 
 
-def account_charts(explained: Explained, facts: AccountFacts | None) -> pd.DataFrame:
-    """One row per mark of each picture.
+def account_chart_tables(explained: Explained, facts: AccountFacts | None) -> pd.DataFrame:
+    """The tables behind the pictures as one, a row for each mark.
 
     Returns
     -------
