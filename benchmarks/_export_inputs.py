@@ -310,6 +310,37 @@ def serial_contracts(folder: Path) -> None:
     (folder / "logins.csv").write_text(logins(), encoding="utf-8")
 
 
+MAC_ZERO = date(1904, 1, 1)
+
+
+def contracts_from_1904(folder: Path) -> None:
+    """Days as an Excel for Mac once counted them; nothing in the file says so."""
+    lines = [
+        f"{a},{(start_of(i) - MAC_ZERO).days},{(end - MAC_ZERO).days if (end := end_of(i)) else ''},9.5"
+        for i, a in enumerate(ACCOUNTS)
+    ]
+    (folder / "contracts.csv").write_text(table("customer_id,Start,End,MRR", lines), "utf-8")
+    (folder / "logins.csv").write_text(logins(), encoding="utf-8")
+
+
+def workbook_from_1904(folder: Path) -> None:
+    """A workbook that counts from 1904: one column of dates, one of bare numbers."""
+    import openpyxl
+    from openpyxl.utils.datetime import CALENDAR_MAC_1904
+
+    book = openpyxl.Workbook()
+    book.epoch = CALENDAR_MAC_1904
+    sheet = book.active
+    assert sheet is not None
+    sheet.append(["customer_id", "Start", "End", "MRR"])
+    for i, a in enumerate(ACCOUNTS):
+        end = end_of(i)
+        days = (end - MAC_ZERO).days if end else None
+        sheet.append([a, _midnight(start_of(i)), days, 49.5])
+    book.save(folder / "contracts.xlsx")
+    (folder / "logins.csv").write_text(logins(), encoding="utf-8")
+
+
 SUBSCRIPTIONS_TRUE = {STARTS_ENDS: TRUE_TERMS}
 BOTH_TRUE = {**SUBSCRIPTIONS_TRUE, **LOGINS_TRUE}
 
@@ -353,6 +384,16 @@ FILES = (
     ExportInput("files", "serial-moments", serial_moments, LOGINS_TRUE),
     ExportInput("files", "serial-moments-comma", serial_moments_comma, LOGINS_TRUE),
     ExportInput("files", "serial-contracts", serial_contracts, BOTH_TRUE),
+    ExportInput(
+        "files",
+        "serial-contracts-from-1904",
+        contracts_from_1904,
+        BOTH_TRUE,
+        ("day-zero-of-numbers",),
+        ("day_zero = 1904-01-01",),
+        allowed=("asked",),
+    ),
+    ExportInput("files", "workbook-from-1904", workbook_from_1904, BOTH_TRUE, allowed=("right",)),
 )
 
 # --- what a table is, whatever it is called
@@ -965,6 +1006,12 @@ MOMENTS = (
     ),
     ExportInput(
         "moments", "nanoseconds", moments(lambda d, k: f"{seconds(d)}000000000"), MOMENTS_TRUE
+    ),
+    ExportInput(
+        "moments",
+        "seconds-and-milliseconds",
+        moments(lambda d, k: f"{seconds(d) * (1000 if k % 3 else 1)}"),
+        MOMENTS_TRUE,
     ),
     ExportInput(
         "moments", "rails-offset", moments(lambda d, k: f"{d} 10:30:00 +0000"), MOMENTS_TRUE

@@ -90,7 +90,6 @@ _MEANINGS = {
     ("ColumnRule", "column"): "your column",
     ("ColumnRule", "time_zone"): "IANA zone of naive times in this column",
     ("ColumnRule", "otherwise"): "what other codes become",
-    ("ColumnRule", "plus_unit"): "unit of the `plus` column",
     ("Lookup", "location"): "as `location` of a source",
     ("Lookup", "take"): "columns of the other table to add",
     ("Lookup", "table"): "as `table` of a source",

@@ -1,11 +1,19 @@
 """Questions that staging found open on the rows of a source, as findings that stop."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from pipeline.checking.cut_off import cut_off_findings
 from pipeline.checking.evidence import Evidence, view
 from pipeline.checking.report import Finding, Severity
-from pipeline.staging.asking import Question, questions_between, thin_overlaps
+from pipeline.staging.asking import (
+    DatedRows,
+    Question,
+    dated_column,
+    day_zeros_between,
+    questions_between,
+    thin_overlaps,
+)
+from pipeline.staging.staged import StagedSource
 
 # Every question there is; `[checks] accept` may name each.
 QUESTIONS = (
@@ -25,6 +33,8 @@ QUESTIONS = (
     "currencies-mixed",
     "day-or-month",
     "times-rounded",
+    "day-zero-of-numbers",
+    "units-of-moments",
     "epochs-of-a-clock",
     "ids-rounded",
     "several-ids-in-a-cell",
@@ -46,12 +56,24 @@ def question_findings(evidence: Evidence) -> Iterator[Finding]:
     relations = {name: view(source) for name, source in evidence.staged.items()}
     lists = accounts.name if accounts is not None else None
     asked += questions_between(evidence.connection, relations, lists)
+    asked += day_zeros_between(evidence.connection, _dated(evidence.staged))
     yield from (_finding(question, "stop") for question in asked)
     yield from (
         _finding(question, "warn")
         for question in thin_overlaps(evidence.connection, relations, lists)
     )
     yield from cut_off_findings(evidence)
+
+
+def _dated(staged: Mapping[str, StagedSource]) -> dict[str, DatedRows]:
+    found = {}
+    for name, source in staged.items():
+        times = dated_column(source.settings, {c for c in source.columns if source.is_mapped(c)})
+        if times is not None:
+            # The views that checks read hold times as microseconds.
+            relation = f"(SELECT make_timestamp({times}) AS t FROM {view(source)})"
+            found[name] = DatedRows(source.settings, times, relation)
+    return found
 
 
 def _finding(question: Question, severity: Severity) -> Finding:

@@ -47,6 +47,8 @@ LEVER_TABLES = (
     "goals",
 )
 """Tables whose rows people can bring about; nobody brings about an answer or a contract."""
+ANY_ZONE_NAME = "Continent/City"
+"""Where `init` cannot know the zone; it is none, so that the line as it stands is refused."""
 # Columns that staging adds to every table.
 RESERVED = ("known_from", "known_until")
 # Words that DuckDB or Spark (ANSI) will not take as a column name without quotes.
@@ -369,6 +371,13 @@ def zone_names() -> frozenset[str]:
 
 def _zone_problems(zone: str | None, path: Location) -> Iterator[Problem]:
     if zone is None or zone in zone_names():
+        return
+    if zone == ANY_ZONE_NAME:
+        yield Problem(
+            path,
+            f'"{zone}" stands for a zone that only you know: write the one whose clock was read,'
+            ' such as "Europe/Berlin" or "America/New_York", or "UTC" where they are real moments.',
+        )
         return
     if re.fullmatch(r"[A-Z]{2,5}(\d[A-Z]{3})?", zone):
         # CST is used in Chicago, Havana and Shanghai; IST in Mumbai, Dublin and Jerusalem. EST has

@@ -23,6 +23,8 @@ from models.plan import LEAST, TrainingPlan
 from models.targets import Cause, TargetKind
 
 _strict = ConfigDict(extra="forbid")
+DAY_ZEROS = (date(1899, 12, 30), date(1904, 1, 1))
+"""Days from which spreadsheets count; nearly all from the first."""
 AlertKind = Literal[
     "crossing",
     "sudden_drop",
@@ -69,8 +71,16 @@ class ColumnRule:
     plus: str | None = None
     """Add a duration read from this column (times only)."""
     plus_unit: Literal[
-        "days", "hours", "minutes", "seconds", "milliseconds", "microseconds", "nanoseconds"
+        "days",
+        "hours",
+        "minutes",
+        "seconds",
+        "milliseconds",
+        "microseconds",
+        "nanoseconds",
+        "by_size",
     ] = "days"
+    """by_size: numbers since 1970, each in the unit that its size says (seconds, milliseconds)."""
     plus_codes: dict[str, int] = Field(default_factory=dict)
     """Code in the `plus` column -> its duration (Monthly -> 31 days)."""
     format: str | None = None
@@ -90,7 +100,16 @@ class ColumnRule:
             raise ValueError("plus_codes needs plus")
         if (self.per_codes or self.per_count is not None) and self.per is None:
             raise ValueError("per_codes and per_count need per")
+        if self.plus_unit == "by_size" and self.value is None:
+            raise ValueError('plus_unit = "by_size" goes with value, the start of 1970')
         return self
+
+    @property
+    def day_zero(self) -> date | None:
+        """The day from which a spreadsheet's numbers of days are counted; None for other rules."""
+        if self.plus is None or self.plus_unit != "days" or self.plus_codes:
+            return None
+        return next((day for day in DAY_ZEROS if str(self.value) == day.isoformat()), None)
 
 
 Rule = str | ColumnRule
@@ -186,6 +205,10 @@ class Source:
     """Our time column -> zone of the clock that its numbers since 1970 were counted on. "UTC": they
     are real moments; another IANA zone: a local clock was read as if it showed UTC.
     """
+    day_zero: date | None = None
+    """The day from which numbers of days (44927) count in all rules that start there: 1899-12-30,
+    or 1904-01-01, from which Excel for Mac once counted. Default: what each rule says.
+    """
     day_first: bool | None = None
     """Does 03/04/2024 mean 3 April (true) or 4 March (false)? It settles the order of day and month
     in `format`.
@@ -268,6 +291,13 @@ class Source:
     max_bad_share: float = Field(default=0.05, ge=0, le=1)
     features: bool = True
     """false: read for labels and checks only."""
+
+    @model_validator(mode="after")
+    def _day_zeros(self) -> "Source":
+        if self.day_zero is not None and self.day_zero not in DAY_ZEROS:
+            allowed = " or ".join(day.isoformat() for day in DAY_ZEROS)
+            raise ValueError(f"day_zero must be {allowed}")
+        return self
 
     @model_validator(mode="after")
     def _nps_cuts(self) -> "Source":

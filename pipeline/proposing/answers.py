@@ -13,7 +13,16 @@ from pipeline.config.schema import Project, Source
 from pipeline.config.toml_text import TomlTable, comment_lines
 from pipeline.engine.duckdb import Connection, columns_of
 from pipeline.proposing.guess import ProposedSource
-from pipeline.staging.asking import Opened, Question, questions_between, questions_of
+from pipeline.staging.asking import (
+    DatedRows,
+    Opened,
+    Question,
+    dated_column,
+    day_zeros_between,
+    moment_notes,
+    questions_between,
+    questions_of,
+)
 from pipeline.staging.asking.question import sentence
 from pipeline.staging.parts import MappedPart, mapped_part, mapped_parts
 from pipeline.staging.read import RawTable
@@ -37,7 +46,7 @@ def with_answers(connection: Connection, source: ProposedSource, base: Path) -> 
         sure = next((q for q in questions if q.is_sure and q.name not in answered), None)
         if sure is None:
             words = _unknown_words(connection, source, base)
-            comments = (*source.comments, *words)
+            comments = (*source.comments, *words, *_notes_of_times(connection, source, base))
             return replace(source, questions=questions, comments=comments)
         answered.add(sure.name)
         first = sure.readings[0]
@@ -55,7 +64,7 @@ def with_common_ids(
     """The sources with ids in one writing where that is sure; what is not is asked."""
     joined = list(sources)
     with ExitStack() as resources:
-        relations = {}
+        relations, dated = {}, {}
         for source in joined:
             try:
                 parts = _parts(connection, source, drafted(source), base, resources)
@@ -64,8 +73,12 @@ def with_common_ids(
             contract = CONTRACTS[source.contract]
             opened = Opened(source.name, contract, drafted(source), tuple(parts), connection)
             relations[source.name] = opened.relation(account_id="account_id")
+            times = dated_column(opened.source, {c for part in parts for c in part.columns})
+            if times is not None:
+                dated[source.name] = DatedRows(opened.source, times, opened.relation(t=times))
         lists = next((s.name for s in joined if s.contract == "accounts"), None)
         questions = list(questions_between(connection, relations, lists))
+        questions += day_zeros_between(connection, dated)
     for question in questions:
         writing = question.readings[0] if question.readings else None
         for index, source in enumerate(joined):
@@ -112,6 +125,14 @@ def _questions(connection: Connection, source: ProposedSource, base: Path) -> tu
         return questions_of(opened)
 
 
+def _notes_of_times(connection: Connection, source: ProposedSource, base: Path) -> tuple[str, ...]:
+    draft = drafted(source)
+    with ExitStack() as resources:
+        parts = _parts(connection, source, draft, base, resources)
+        opened = Opened(source.name, CONTRACTS[source.contract], draft, tuple(parts), connection)
+        return tuple(moment_notes(opened))
+
+
 def _unknown_words(connection: Connection, source: ProposedSource, base: Path) -> tuple[str, ...]:
     """Of each closed list, the values that count nowhere, and the line to write for them."""
     draft, contract = drafted(source), CONTRACTS[source.contract]
@@ -155,6 +176,7 @@ def _raw(connection: Connection, source: ProposedSource, index: int) -> RawTable
         columns_of(connection, table.relation),
         table.location,
         delimiter=table.delimiter or ",",
+        day_zero=table.day_zero,
     )
 
 

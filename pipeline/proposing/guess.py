@@ -48,8 +48,6 @@ BILLING_WORDS = {
     (1, "year"): "annual",
 }
 EPOCH = "1970-01-01T00:00:00Z"
-DAY_ZERO = "1899-12-30"
-"""The day that spreadsheets count from."""
 Rule = str | TomlTable
 
 
@@ -616,7 +614,8 @@ def _key_rule(table: SeenTable, key: tuple[str, ...], lookups: tuple[TomlTable, 
 
 def _rule(column: SeenColumn) -> Rule:
     if column.epoch_unit == "days":
-        return {"value": DAY_ZERO, "plus": column.name, "plus_unit": "days"}
+        zero = column.day_zero.isoformat()
+        return {"value": zero, "plus": column.name, "plus_unit": "days"}
     if column.epoch_unit:
         return {"value": EPOCH, "plus": column.name, "plus_unit": column.epoch_unit}
     own: TomlTable = {"format": column.time_format} if column.time_format else {}

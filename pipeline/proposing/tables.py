@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from features.errors import ConfigError, ContractError
-from pipeline.config.schema import Source
+from pipeline.config.schema import DAY_ZEROS, Source
 from pipeline.edge.locations import said_of_address, shown_location
 from pipeline.engine.duckdb import Connection, identifier, literal, row, rows
 from pipeline.proposing.names import MONEY_NAME, NAMING_NUMBER, snake
@@ -23,6 +23,7 @@ from pipeline.staging.casts import (
     MICROSECONDS,
     NOTHING_WORDS,
     four_figure_year,
+    in_microseconds,
     is_nothing,
 )
 from pipeline.staging.number_writing import (
@@ -47,7 +48,7 @@ from pipeline.staging.read import (
 )
 
 Kind = Literal["time", "number", "flag", "text"]
-EpochUnit = Literal["seconds", "milliseconds", "microseconds", "nanoseconds", "days"]
+EpochUnit = Literal["seconds", "milliseconds", "microseconds", "nanoseconds", "by_size", "days"]
 # Shares of non-empty values that must read as such: a few typing errors do not hide a date column.
 NEARLY_ALL = 0.95
 MOSTLY = 0.5
@@ -159,6 +160,8 @@ class SeenColumn:
     is_negative: bool = False
     short: str = ""
     """Of a nested column: the last part of its name, by which it is known."""
+    day_zero: date = DAY_ZEROS[0]
+    """The day from which numbers of days are counted."""
     stand_ins: tuple[str, ...] = ()
     """Values of a time that stand for none, as written; they are in none of the figures above."""
     is_mixed: bool = False
@@ -191,12 +194,11 @@ class SeenColumn:
         if self.epoch_unit == "days":
             number = f"replace({quoted}, ',', '.')" if self.has_decimal_comma else quoted
             microseconds = f"try_cast({number} as double) * {MICROSECONDS['days']}"
-            return f"(timestamp '1899-12-30' + to_microseconds(cast({microseconds} as bigint)))"
+            days = f"to_microseconds(cast({microseconds} as bigint))"
+            return f"(timestamp '{self.day_zero}' + {days})"
         if self.epoch_unit is not None:
-            return (
-                f"make_timestamp(cast(try_cast({quoted} as double) *"
-                f" {MICROSECONDS[self.epoch_unit]} as bigint))"
-            )
+            moment = in_microseconds(f"try_cast({quoted} as double)", self.epoch_unit)
+            return f"make_timestamp(cast({moment} as bigint))"
         if self.time_format is not None:
             read = f"try_strptime(cast({quoted} as varchar), {literal(self.time_format)})"
             if self.time_format.endswith("%z"):
@@ -217,6 +219,8 @@ class SeenTable:
     columns: tuple[SeenColumn, ...]
     delimiter: str | None = None
     encoding: str | None = None
+    day_zero: date | None = None
+    """The day from which a workbook says that its numbers of days are counted."""
 
     def column(self, name: str) -> SeenColumn | None:
         """The column of exactly that name, or None."""
@@ -400,7 +404,9 @@ def _seen(
     )
     if place.lower().endswith(JSON_ENDINGS):
         columns = _short_names(columns)
-    return SeenTable(name, place, table, raw.relation, count, columns, delimiter, encoding)
+    return SeenTable(
+        name, place, table, raw.relation, count, columns, delimiter, encoding, raw.day_zero
+    )
 
 
 def _short_names(columns: tuple[SeenColumn, ...]) -> tuple[SeenColumn, ...]:
@@ -594,11 +600,14 @@ def _read_number(connection: Connection, raw: RawTable, seen: SeenColumn) -> See
         f"select count(*), {inside} from (select {identifier(seen.name)} from {raw.relation} "
         f"where {held} limit {READ_ROWS})",
     )
+    moments = counts[1:-1]
     days, *epochs, serials = (count and each >= NEARLY_ALL * count for each in counts)
     if seen.has_decimal_comma:
-        days, epochs = False, [False for _ in epochs]  # a comma begins decimals of a day
+        days, epochs, moments = False, [False for _ in epochs], []  # a comma begins decimals
     if serials and SERIAL_NAME.search(seen.snake):
-        return _with_ends(connection, raw, replace(seen, kind="time", epoch_unit="days"))
+        day_zero = raw.day_zero or seen.day_zero
+        as_days = replace(seen, kind="time", epoch_unit="days", day_zero=day_zero)
+        return _with_ends(connection, raw, as_days)
     if days:
         as_days = replace(seen, time_format="%Y%m%d")
         read = row(
@@ -611,14 +620,13 @@ def _read_number(connection: Connection, raw: RawTable, seen: SeenColumn) -> See
             if read >= NEARLY_ALL * count
             else seen
         )
-    unit = next(
-        (
-            u
-            for u, fits in zip(EPOCHS, epochs, strict=True)
-            if fits and TIME_NAME.search(seen.snake)
-        ),
-        None,
-    )
+    unit: EpochUnit | None = None
+    if TIME_NAME.search(seen.snake):
+        unit = next((u for u, fits in zip(EPOCHS, epochs, strict=True) if fits), None)
+        # Two programs that write one log may count in different units.
+        is_several = sum(found > 0 for found in moments) > 1
+        if is_several and sum(moments) >= NEARLY_ALL * count:
+            unit = "by_size"
     return (
         seen
         if unit is None

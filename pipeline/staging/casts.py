@@ -62,6 +62,11 @@ MICROSECONDS = {
     "microseconds": 1,
     "nanoseconds": 0.001,
 }
+BY_SIZE = "by_size"
+SIZES = {"seconds": 100_000_000_000, "milliseconds": 10**14, "microseconds": 10**17}
+"""Unit of numbers since 1970 -> below which they are of it: days from 1973 to 5138 fall into one
+unit each. Larger numbers are nanoseconds.
+"""
 # Blanks that no eye sees: no-break spaces, spaces without width, the mark of a file's start.
 WIDE_BLANKS = "\u00a0\u2007\u200b\u202f\ufeff"
 BLANKS = f" \t\r\n\f{WIDE_BLANKS}"
@@ -380,6 +385,23 @@ def period_length(
     return given, f"nullif({value}, 0)"
 
 
+def in_microseconds(number: str, unit: str) -> str:
+    """SQL: a number of units as microseconds; `by_size`, each by how large it is."""
+    if unit != BY_SIZE:
+        return f"({number} * {MICROSECONDS[unit]})"
+    whens = " ".join(
+        f"WHEN abs({number}) < {top} THEN {number} * {MICROSECONDS[name]}"
+        for name, top in SIZES.items()
+    )
+    return f"(CASE {whens} ELSE {number} * {MICROSECONDS['nanoseconds']} END)"
+
+
+def unit_by_size(number: str) -> str:
+    """SQL: the unit in which a number since 1970 counts, by how large it is."""
+    whens = " ".join(f"WHEN abs({number}) < {top} THEN '{name}'" for name, top in SIZES.items())
+    return f"(CASE WHEN {number} IS NULL THEN NULL {whens} ELSE 'nanoseconds' END)"
+
+
 def microseconds(
     source: Physical, unit: str, codes: dict[str, int], decimal: str
 ) -> tuple[str, str]:
@@ -391,7 +413,7 @@ def microseconds(
     else:
         exact = _exact(source, decimal)
         given, number = f"({exact}) IS NOT NULL", f"TRY_CAST({exact} AS DOUBLE)"
-    amount = f"round({number} * {MICROSECONDS[unit]})"
+    amount = f"round({in_microseconds(number, unit)})"
     return given, f"CASE WHEN abs({amount}) < {LONGEST_DURATION} THEN CAST({amount} AS BIGINT) END"
 
 

@@ -14,6 +14,7 @@ from pipeline.config.schema import ColumnRule, Rule, Scalar, Source
 from pipeline.engine.duckdb import literal
 from pipeline.staging.casts import (
     AWARE_TIME,
+    BY_SIZE,
     FLOATS,
     INTEGERS,
     NAIVE_TIMES,
@@ -37,7 +38,7 @@ from pipeline.staging.steps import Steps
 # Account keys: written as text whatever the table's type, `12346.0` as `12346`.
 KEY_COLUMNS = ("account_id", "parent_account_id", "merged_into")
 MINOR_UNITS = 100
-EPOCH_UNITS = ("seconds", "milliseconds", "microseconds", "nanoseconds")
+EPOCH_UNITS = ("seconds", "milliseconds", "microseconds", "nanoseconds", BY_SIZE)
 DAY_AND_MONTH = re.compile("(%d|%m)([^%A-Za-z]+)(%d|%m)")
 # Form of `id_writing` -> SQL of an id in it.
 ID_WRITINGS = {
@@ -198,7 +199,8 @@ class _Mapper:
                 Physical(f"({joined})", "VARCHAR", "+".join(rule.join), is_clean=True)
             )
         else:
-            start = _constant(rule.value)
+            is_day_zero = rule.day_zero is not None and self.source.day_zero is not None
+            start = _constant(self.source.day_zero if is_day_zero else rule.value)
         if rule.codes or rule.prefixes or rule.otherwise is not None:
             start = self._text_step(
                 Physical(f"({self._coded(start, rule)})", "VARCHAR", start.name, is_clean=True)

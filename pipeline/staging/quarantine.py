@@ -2,6 +2,7 @@
 many.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -88,6 +89,32 @@ def unread_value(part: MappedPart, required: frozenset[str]) -> str:
     return f"CASE {' '.join(cases)} END" if cases else "CAST(NULL AS VARCHAR)"
 
 
+def unread_examples(
+    connection: Connection, parts: Sequence[MappedPart], column: str
+) -> list[tuple[str, int]]:
+    """The commonest values of an optional column that cannot be read, each with its rows."""
+    found = []
+    for part in parts:
+        mapped = part.columns.get(column)
+        if mapped is not None:
+            found.append(
+                f"SELECT s AS x FROM (SELECT {mapped.selected()}, {mapped.shown} AS s FROM"
+                f" {part.raw.relation} AS source_row WHERE {part.kept})"
+                f" WHERE {_uncastable(mapped)}"
+            )
+    return rows(
+        connection,
+        f"SELECT left(x, {SHOWN_LENGTH}), count(*) FROM ({' UNION ALL '.join(found)}) WHERE x IS"
+        f" NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {QUOTED}",
+    )
+
+
+def quoted_counts(examples: Sequence[tuple[str, int]]) -> str:
+    """`, such as '-.-' (12 rows), 'free' (3 rows)`; nothing where there are none."""
+    told = ", ".join(f"{value!r} ({n:,} row{'s' if n > 1 else ''})" for value, n in examples)
+    return f", such as {told}" if told else ""
+
+
 def _uncastable(column: MappedColumn) -> str:
     return f"v_{column.name} IS NULL AND {column.is_given}"
 
@@ -143,20 +170,24 @@ def refuse_too_many(
     bad: dict[str, int],
     judged: int,
     max_bad_share: float,
+    unread: Mapping[str, Sequence[tuple[str, int]]],
 ) -> None:
-    """Stop where the share of bad rows is above what the project allows."""
+    """Stop where the share of bad rows is above what the project allows; `unread`: of reasons that
+    the table does not hold, some values with their rows.
+    """
     count = sum(bad.values())
     if count == 0 or count <= max_bad_share * judged:
         return
     examples = rows(
         connection,
-        f'SELECT reason, list(DISTINCT "value" ORDER BY "value")[1:{QUOTED}] FROM {table} '
-        "GROUP BY reason",
+        f'SELECT reason, "value", count(*) FROM {table} WHERE "value" IS NOT NULL GROUP BY 1, 2'
+        " ORDER BY 3 DESC, 2",
     )
-    shown = {reason: [v for v in values if v is not None] for reason, values in examples}
+    shown: dict[str, list[tuple[str, int]]] = {reason: list(v) for reason, v in unread.items()}
+    for reason, value, n in examples:
+        shown.setdefault(reason, []).append((value, n))
     told = "; ".join(
-        f"{reason}: {n:,} rows"
-        + (f", such as {', '.join(map(repr, shown[reason]))}" if shown.get(reason) else "")
+        f"{reason}: {n:,} rows{quoted_counts(shown.get(reason, [])[:QUOTED])}"
         for reason, n in sorted(bad.items(), key=lambda item: (-item[1], item[0]))
     )
     whole = " Not one row is good: the columns may be mapped wrongly." if count == judged else ""

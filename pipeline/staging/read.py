@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,8 @@ class RawTable:
     """Name of each file it was read from -> sha256 of its bytes."""
     delimiter: str | None = None
     """What parts the values of a CSV."""
+    day_zero: date | None = None
+    """The day from which a workbook says that its numbers of days are counted."""
 
     def column(self, name: str) -> Physical | None:
         """The column of that name, exactly written or regardless of case."""
@@ -596,6 +598,7 @@ def sheet_table(
             [_cell_text(value) for value in line]
             for line in book[wanted].iter_rows(values_only=True)
         ]
+        day_zero = book.epoch.date()
     finally:
         book.close()
     above = lines_above([[v or "" for v in line] for line in lines[:FIRST_LINES]])
@@ -617,7 +620,9 @@ def sheet_table(
     connection.register(given, pa.table(columns))
     connection.execute(f"CREATE TEMP TABLE {relation} AS SELECT * FROM {given}")
     connection.unregister(given)
-    return RawTable(relation, columns_of(connection, relation), f"{location}:{wanted}")
+    return RawTable(
+        relation, columns_of(connection, relation), f"{location}:{wanted}", day_zero=day_zero
+    )
 
 
 def _cell_text(value: Any) -> str | None:

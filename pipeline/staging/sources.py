@@ -16,7 +16,7 @@ from pipeline.config.schema import Project, Source
 from pipeline.edge.faults import said
 from pipeline.engine.duckdb import Connection, identifier, literal, row, rows
 from pipeline.staging import quarantine, versions
-from pipeline.staging.asking import Opened, Question, questions_of
+from pipeline.staging.asking import Opened, Question, moment_notes, questions_of
 from pipeline.staging.asking.question import refused
 from pipeline.staging.asking.rules import rule_notes
 from pipeline.staging.mapping import MappedColumn
@@ -128,7 +128,7 @@ def _staged(
             parts = mapped_parts(project, source, contract, data_dir, connection, resources, notes)
             opened = Opened(name, contract, source, tuple(parts), connection)
             questions = questions_of(opened)
-            notes.extend(rule_notes(opened))
+            notes.extend([*rule_notes(opened), *moment_notes(opened)])
             end = _end_of_rows(opened, started)
             stager = _Stager(
                 project, name, source, contract, parts, connection, notes, questions, end
@@ -201,8 +201,13 @@ class _Stager:
         left_out = _counted(left_out)
         resolved = self._resolved()
         unread = self._unread_values()
+        values = {
+            reason: quarantine.unread_examples(self.connection, self.parts, reason.split()[0])
+            for reason in unread
+        }
         for reason, count in unread.items():
-            self.notes.append(f"{count:,} values left empty: {reason}.")
+            shown = quarantine.quoted_counts(values[reason])
+            self.notes.append(f"{count:,} values left empty: {reason}{shown}.")
         losses = self._losses()
         self._store_repeated(resolved)
         bad |= resolved.bad
@@ -215,6 +220,7 @@ class _Stager:
             bad | {r: n for r, n in unread.items() if n > self.source.max_bad_share * read},
             read - sum(left_out.values()),
             self.source.max_bad_share,
+            values,
         )
         newest_known = row(
             self.connection, f"SELECT max({self._known_from()}) FROM {self._good()}"

@@ -954,3 +954,92 @@ horizon_days = 90
     assert "ends-not-read" not in names(staged["subscriptions"].questions)
     found = rows(duck, "select count(ends_at), count(*) from staged_subscriptions")
     assert found == [(8, 24)]
+
+
+# --- numbers that are times
+# ------------------------------------------------------------------------
+
+
+def test_moments_in_another_unit_than_declared_are_asked(tmp_path: Path, duck: Connection) -> None:
+    moments = [
+        int(datetime(2023, 1, 1 + k % 28, tzinfo=UTC).timestamp()) * (1 if k % 25 else 1000)
+        for k in range(500)
+    ]
+    text = table(
+        "customer_id,timestamp", [f"{ACCOUNTS[k % 24]},{m}" for k, m in enumerate(moments)]
+    )
+    made = export(tmp_path, logins=text)
+    assert 'plus_unit = "by_size"' in made.toml
+    made = replace(made, toml=made.toml.replace("by_size", "seconds"))
+    staged = made.staged(duck)["usage_events"]
+    [question] = staged.questions
+    assert question.name == "units-of-moments"
+    assert "480 of seconds" in question.what and "20 of milliseconds" in question.what
+    answer = question.readings[0].line
+    assert answer.startswith("columns.event_time = ")
+    old = next(line for line in made.toml.splitlines() if line.startswith("event_time = "))
+    again = replace(made, toml=made.toml.replace(old, answer.removeprefix("columns.")))
+    staged = again.staged(duck)["usage_events"]
+    assert (staged.rows_staged, staged.questions) == (500, ())
+    assert staged.first_event == datetime(2023, 1, 1)
+    assert "told apart by size" in staged.notes[0]
+
+
+def test_day_zero_of_a_text_file_is_told_and_of_a_workbook_is_the_workbooks(
+    tmp_path: Path, duck: Connection
+) -> None:
+    import openpyxl
+    from openpyxl.utils.datetime import CALENDAR_MAC_1904
+
+    days = [(FIRST + k * DAY - date(1904, 1, 1)).days for k in range(300)]
+    rows_of_days = [[ACCOUNTS[k % 24], day] for k, day in enumerate(days)]
+    made = export(
+        tmp_path, logins=table("customer_id,login_date", [f"{a},{d}" for a, d in rows_of_days])
+    )
+    staged = made.staged(duck)["usage_events"]
+    assert "taken to count from 1899-12-30" in staged.notes[0]
+    assert "taken to count from 1899-12-30" in made.toml
+    book = openpyxl.Workbook()
+    book.epoch = CALENDAR_MAC_1904
+    sheet = book.active
+    assert sheet is not None
+    for line in [["customer_id", "login_date"], *rows_of_days]:
+        sheet.append(line)
+    book.save(tmp_path / "logins.xlsx")
+    # The same project reads the workbook now.
+    moved = replace(made, toml=made.toml.replace("logins.csv", "logins.xlsx"))
+    staged = moved.staged(duck)["usage_events"]
+    assert names(staged.questions) == ["day-zero-of-numbers"]
+    assert staged.questions[0].readings[0].line == "day_zero = 1904-01-01"
+    answered = moved.toml.replace(
+        "[sources.usage_events]", "[sources.usage_events]\nday_zero = 1904-01-01"
+    )
+    staged = replace(moved, toml=answered).staged(duck)["usage_events"]
+    assert (staged.questions, staged.notes) == ((), ())
+    assert staged.first_event == datetime(2023, 1, 1)
+
+
+def test_days_from_1904_stop_a_project_that_was_written_by_hand(tmp_path: Path) -> None:
+    starts = [(FIRST + i * DAY - date(1904, 1, 1)).days for i, _ in enumerate(ACCOUNTS)]
+    text = table(
+        "customer_id,start_date,end_date,mrr",
+        [
+            f"{a},{s},{s + 200 if i % 2 else ''},30"
+            for i, (a, s) in enumerate(zip(ACCOUNTS, starts, strict=True))
+        ],
+    )
+    made = export(tmp_path, subscriptions=text, logins=logins(ACCOUNTS))
+    (tmp_path / "tenure.toml").write_text(made.toml, encoding="utf-8")
+
+    def findings() -> list[Any]:
+        workspace = open_workspace(tmp_path, tmp_path, datetime(2024, 8, 1))
+        with connected() as connection:
+            return list(check_sources(workspace, connection).findings)
+
+    [asked] = [f for f in findings() if f.name == "day-zero-of-numbers"]
+    assert asked.severity == "stop" and "day_zero = 1904-01-01" in asked.todo
+    toml = made.toml.replace(
+        "[sources.subscriptions]", "[sources.subscriptions]\nday_zero = 1904-01-01"
+    )
+    (tmp_path / "tenure.toml").write_text(toml, encoding="utf-8")
+    assert "day-zero-of-numbers" not in names(findings())

@@ -303,7 +303,8 @@ def test_optional_number_that_does_not_fit_is_empty_and_told(world: World, value
     assert not staged.rows_bad
     assert staged.rows_staged == 31
     assert world.column("amount", "staged_invoices").count(None) == 1
-    assert staged.notes == ("1 values left empty: amount is not an amount.",)
+    told = f"1 values left empty: amount is not an amount, such as '{value}' (1 row)."
+    assert staged.notes == (told,)
 
 
 def test_decimal_comma_is_declared_and_grouping_points_are_read(world: World) -> None:
@@ -317,7 +318,8 @@ def test_decimal_comma_is_declared_and_grouping_points_are_read(world: World) ->
     )["invoices"]
     # Where the comma is decimal, the point groups thousands, so 1.5 is no number rather than 15.
     assert world.column("amount", "staged_invoices") == [123450, -29, 700, None]
-    assert staged.notes == ("1 values left empty: amount is not an amount.",)
+    told = "1 values left empty: amount is not an amount, such as '1.5' (1 row)."
+    assert staged.notes == (told,)
 
 
 def test_flags_are_words_or_bits(world: World) -> None:
@@ -328,7 +330,8 @@ def test_flags_are_words_or_bits(world: World) -> None:
     )
     staged = world.stage(subscriptions=Source(location=place, max_bad_share=0.3))["subscriptions"]
     assert world.column("auto_renew", "staged_subscriptions") == [True, False, None, None]
-    assert staged.notes == ("1 values left empty: auto_renew is not true or false.",)
+    told = "1 values left empty: auto_renew is not true or false, such as 'maybe' (1 row)."
+    assert staged.notes == (told,)
 
 
 # --- times and zones
@@ -639,7 +642,8 @@ def test_bad_rows_are_quarantined_with_reason_value_and_row(world: World) -> Non
         "opened_at is not a time": 1,
         "opened_at is empty": 1,
     }
-    assert staged.notes == ("1 values left empty: rating is not a number.",)
+    told = "1 values left empty: rating is not a number, such as 'good' (1 row)."
+    assert staged.notes == (told,)
     found = rows(
         world.duck,
         'SELECT source, reason, "column", "value", "row" FROM quarantine_support_tickets '
@@ -657,7 +661,7 @@ def test_too_many_bad_rows_stop_with_counts_and_examples(world: World) -> None:
     with pytest.raises(
         ContractError,
         match=r"2 of 10 rows are bad \(20.0%; allowed 5.0%\). opened_at is not a time: "
-        r"2 rows, such as 'later', 'soon'",
+        r"2 rows, such as 'later' \(1 row\), 'soon' \(1 row\)",
     ):
         world.stage(support_tickets=Source(location=place))
     assert not rows(

@@ -1,12 +1,23 @@
 """What a written time means: day or month first, rounded on its way, counted on a local clock."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
-from pipeline.engine.duckdb import literal
+from pipeline.config.checks import ANY_ZONE_NAME
+from pipeline.config.schema import DAY_ZEROS, ColumnRule, Source
+from pipeline.engine.duckdb import Connection, literal, row
 from pipeline.staging.asking.question import Opened, Question, Reading
-from pipeline.staging.casts import HAS_OFFSET, INTEGERS, MICROSECONDS, text
+from pipeline.staging.casts import (
+    BY_SIZE,
+    HAS_OFFSET,
+    INTEGERS,
+    in_microseconds,
+    text,
+    unit_by_size,
+)
 from pipeline.staging.mapping import DAY_AND_MONTH, MappedColumn
 from pipeline.staging.number_writing import SCIENTIFIC
 from pipeline.staging.parts import MappedPart
@@ -15,6 +26,8 @@ from pipeline.staging.read import RawTable
 FEWEST_DATES = 5
 FEWEST_BESIDE = 20
 NEARLY_ALL_PAIRS = 0.9
+SINCE_1973, FAR_NANOSECOND = 100_000_000, 4_102_444_800_000_000_000
+"""Numbers since 1970 that are moments in some unit: seconds of 1973 to nanoseconds of 2100."""
 QUARTER = 15
 """Minutes: offsets of zones are whole quarters of an hour."""
 LONGEST_OFFSET = 14 * 60
@@ -23,8 +36,9 @@ A_FEW_MINUTES = 2
 SAMPLED_PAIRS = 5_000
 HAPPENED = ("event_time", "starts_at", "issued_at", "opened_at", "answered_at", "created_at")
 """Columns that say when something happened; when a row arrived is written by another clock."""
-ANY_ZONE_NAME = "Continent/City"
-"""What the user replaces; it is no zone, so that the line as it stands is refused."""
+BETWEEN_ZEROS = (DAY_ZEROS[1] - DAY_ZEROS[0]).days
+CLEARLY_NEARER = 3
+"""How many times nearer dates must lie to those beside them with the other day zero."""
 SHORTEST_OFFSET = 60
 """Minutes: what lies nearer may be a habit, and is no zone that many live in."""
 ARRIVED = re.compile(
@@ -57,8 +71,38 @@ def moment_questions(opened: Opened) -> Iterator[Question]:
     """Questions about the times of one source."""
     if opened.source.day_first is None:
         yield from _day_or_month(opened)
+    if opened.source.day_zero is None:
+        yield from _from_another_day(opened)
     yield from _rounded(opened)
+    yield from _in_several_units(opened)
     yield from _on_a_local_clock(opened)
+
+
+def moment_notes(opened: Opened) -> Iterator[str]:
+    """What was taken for certain of times, in sentences: the day that numbers count from, and units
+    told by size.
+    """
+    source, told = opened.source, set[str]()
+    for part, column in _times(opened):
+        if column.from_column in told:
+            continue
+        told.add(column.from_column)
+        zero = _day_zero(source, column.name)
+        if zero is not None and source.day_zero is None and part.raw.day_zero is None:
+            example = opened.row(
+                f"SELECT min({column.shown}) FROM {part.raw.relation} AS source_row"
+                f" WHERE {part.kept}"
+            )[0]
+            yield (
+                f"{column.from_column} holds numbers of days such as {example}, taken to count"
+                f" from {zero} as spreadsheets mostly do; day_zero = {_other_zero(zero)} reads them"
+                f" {BETWEEN_ZEROS:,} days {'later' if zero == DAY_ZEROS[0] else 'earlier'}."
+            )
+        if column.epoch_unit == BY_SIZE:
+            yield (
+                f"{column.from_column} counts in several units since 1970, told apart by size:"
+                f" {_shown_units(_units(opened, part, column))}."
+            )
 
 
 def _times(opened: Opened) -> Iterator[tuple[MappedPart, MappedColumn]]:
@@ -140,6 +184,190 @@ def _rounded(opened: Opened) -> Iterator[Question]:
         return
 
 
+# --- days counted from 1899 or from 1904
+# ------------------------------------------------------------------
+
+
+def _day_zero(source: Source, name: str) -> date | None:
+    """The day from which the rule of a column counts days; None where it counts none."""
+    rules = [source.columns.get(name), *(part.columns.get(name) for part in source.parts)]
+    zeros = (rule.day_zero for rule in rules if isinstance(rule, ColumnRule))
+    return next((zero for zero in zeros if zero is not None), None)
+
+
+def _other_zero(zero: date) -> date:
+    return DAY_ZEROS[1] if zero == DAY_ZEROS[0] else DAY_ZEROS[0]
+
+
+def _speaks_for_the_other(gap: float, zero: date) -> bool:
+    """Whether dates that lie `gap` days before what stands beside them lie much nearer to it if
+    they are counted from the other day.
+    """
+    shift = BETWEEN_ZEROS if zero == DAY_ZEROS[0] else -BETWEEN_ZEROS
+    return abs(gap - shift) * CLEARLY_NEARER < abs(gap)
+
+
+def _from_another_day(opened: Opened) -> Iterator[Question]:
+    """Numbers of days beside dates of the same row, or in a workbook that names its day zero."""
+    for part, column in _times(opened):
+        zero = _day_zero(opened.source, column.name)
+        if zero is None:
+            continue
+        if part.raw.day_zero not in (None, zero):
+            yield Question(
+                "day-zero-of-numbers",
+                opened.name,
+                f"`{column.from_column}` holds numbers of days, and the workbook says that its"
+                f" days count from {part.raw.day_zero}, not from {zero}",
+                (Reading("day_zero", part.raw.day_zero, "as the workbook says"),),
+                is_sure=True,
+                unit="columns",
+            )
+            return
+        for other in part.columns.values():
+            if other.local is None or _day_zero(opened.source, other.name) is not None:
+                continue
+            beside = opened.relation(
+                mine=column.name, other=other.name, shown=f"shown:{column.name}"
+            )
+            gap, both, example = opened.row(
+                f"SELECT median(date_diff('day', mine, other)), count(*), min(shown) FROM {beside}"
+                " WHERE mine IS NOT NULL AND other IS NOT NULL"
+            )
+            if both < FEWEST_DATES or not _speaks_for_the_other(gap, zero):
+                continue
+            yield _zero_question(
+                opened.name,
+                f"`{column.from_column}` holds numbers of days such as {example}; counted from"
+                f" {zero} they lie {abs(gap):,.0f} days {'before' if gap > 0 else 'after'}"
+                f" `{other.from_column}` of the same {both:,} rows (median)",
+                zero,
+                f"they lie {abs(abs(gap) - BETWEEN_ZEROS):,.0f} days from it then",
+                "they are so far apart",
+                int(both),
+            )
+            return
+
+
+def _zero_question(
+    source: str, what: str, zero: date, nearer: str, stays: str, count: int | None = None
+) -> Question:
+    return Question(
+        "day-zero-of-numbers",
+        source,
+        what,
+        (
+            Reading("day_zero", _other_zero(zero), nearer),
+            Reading("day_zero", zero, stays),
+        ),
+        ask="A spreadsheet counts days from the end of 1899, or, once on a Mac, from 1904: which?",
+        count=count,
+    )
+
+
+@dataclass(frozen=True)
+class DatedRows:
+    """The rows of a source by the times of one column of ours, `t` of the relation."""
+
+    source: Source
+    column: str
+    relation: str
+
+
+def dated_column(opened: Source, is_mapped: Mapping[str, object] | set[str]) -> str | None:
+    """The column of a source that says when its rows happened: one of numbers of days first."""
+    happened = [name for name in HAPPENED if name in is_mapped]
+    counted = [name for name in happened if _day_zero(opened, name) is not None]
+    return next(iter([*counted, *happened]), None)
+
+
+def day_zeros_between(connection: Connection, dated: Mapping[str, DatedRows]) -> Iterator[Question]:
+    """Sources of numbers of days that end years away from all sources of plain dates, and near
+    them when they are counted from the other day.
+    """
+    last = {
+        name: row(connection, f"SELECT CAST(quantile_disc(t, 0.99) AS DATE) FROM {each.relation}")[
+            0
+        ]
+        for name, each in dated.items()
+    }
+    zeros = {name: _day_zero(each.source, each.column) for name, each in dated.items()}
+    plain = [(last[name], name) for name, zero in zeros.items() if zero is None and last[name]]
+    if not plain:
+        return
+    newest, beside = max(plain)
+    for name, zero in zeros.items():
+        if zero is None or dated[name].source.day_zero is not None or last[name] is None:
+            continue
+        gap = (newest - last[name]).days
+        if not _speaks_for_the_other(gap, zero):
+            continue
+        shift = timedelta(days=BETWEEN_ZEROS if zero == DAY_ZEROS[0] else -BETWEEN_ZEROS)
+        yield _zero_question(
+            name,
+            f"{dated[name].column} of {name} counts days from {zero}, and then ends on"
+            f" {last[name]}, {abs(gap):,} days {'before' if gap > 0 else 'after'} {beside}",
+            zero,
+            f"it ends on {last[name] + shift} then, {beside} on {newest}",
+            f"it ends {abs(gap):,} days away from {beside}",
+        )
+
+
+# --- numbers since 1970
+# ------------------------------------------------------------------
+
+
+def _units(opened: Opened, part: MappedPart, column: MappedColumn) -> list[tuple[str, int, str]]:
+    """(unit by size, numbers, one of them) of a column of numbers since 1970; the commonest first.
+    Zero and less are nobody's moment.
+    """
+    number = f"TRY_CAST({text(part.raw.required(column.from_column))} AS DOUBLE)"
+    return opened.rows(
+        f"SELECT {unit_by_size('x')} AS unit, count(*), CAST(CAST(min(x) AS BIGINT) AS VARCHAR)"
+        f" FROM (SELECT {number} AS x FROM {part.raw.relation} AS source_row WHERE {part.kept})"
+        f" WHERE x >= {SINCE_1973} AND x < {FAR_NANOSECOND} GROUP BY 1 ORDER BY 2 DESC, 1"
+    )
+
+
+def _shown_units(units: list[tuple[str, int, str]]) -> str:
+    return ", ".join(f"{count:,} of {unit} such as {example}" for unit, count, example in units)
+
+
+def _in_several_units(opened: Opened) -> Iterator[Question]:
+    """Numbers since 1970 of which some count in another unit than declared."""
+    for part, column in _times(opened):
+        if column.epoch_unit in (None, BY_SIZE):
+            continue
+        units = _units(opened, part, column)
+        others = sum(count for unit, count, _ in units if unit != column.epoch_unit)
+        if not others:
+            continue
+        rule: ColumnRule = next(
+            each
+            for each in (
+                opened.source.columns.get(column.name),
+                *(p.columns.get(column.name) for p in opened.source.parts),
+            )
+            if isinstance(each, ColumnRule)
+        )
+        yield Question(
+            "units-of-moments",
+            opened.name,
+            f"`{column.from_column}` counts {column.epoch_unit} since 1970 by the project file, and"
+            f" holds {_shown_units(units)}",
+            (
+                Reading(
+                    f"columns.{column.name}",
+                    {"value": str(rule.value), "plus": rule.plus, "plus_unit": BY_SIZE},
+                    "each number in the unit that its size says",
+                ),
+            ),
+            count=others,
+            total=sum(count for _, count, _ in units),
+        )
+        return
+
+
 def _on_a_local_clock(opened: Opened) -> Iterator[Question]:
     """Seconds since 1970 that a local clock was read for, as if it had shown UTC."""
     for part, column in _times(opened):
@@ -178,8 +406,8 @@ def _on_a_local_clock(opened: Opened) -> Iterator[Question]:
 def _beside(opened: Opened, part: MappedPart, column: MappedColumn) -> Question | None:
     """Another time of the same rows from which the clock differs by the offset of a zone."""
     own = text(part.raw.required(column.from_column))
-    unit = MICROSECONDS[str(column.epoch_unit)]
-    mine = f"make_timestamp(CAST(TRY_CAST({own} AS DOUBLE) * {unit} AS BIGINT))"
+    moment = in_microseconds(f"TRY_CAST({own} AS DOUBLE)", str(column.epoch_unit))
+    mine = f"make_timestamp(CAST({moment} AS BIGINT))"
     for name, other in _other_moments(opened, part, column.from_column):
         pairs = opened.rows(
             f"SELECT mine, CAST(round(date_diff('second', other, mine) / 60.0) AS BIGINT) FROM"
@@ -250,15 +478,8 @@ def _other_moments(opened: Opened, part: MappedPart, own: str) -> Iterator[tuple
         if type_ == "TIMESTAMP WITH TIME ZONE" or (filled and lettered == filled):
             yield name, f"timezone('UTC', TRY_CAST({value} AS TIMESTAMPTZ))"
         elif middle is not None and middle > 9e8:
-            unit = next((u for u, top in _TOPS.items() if middle < top), "nanoseconds")
-            yield (
-                name,
-                f"make_timestamp(CAST(TRY_CAST({value} AS DOUBLE) * {MICROSECONDS[unit]}"
-                " AS BIGINT))",
-            )
-
-
-_TOPS = {"seconds": 1e11, "milliseconds": 1e14, "microseconds": 1e17}
+            moment = in_microseconds(f"TRY_CAST({value} AS DOUBLE)", BY_SIZE)
+            yield name, f"make_timestamp(CAST({moment} AS BIGINT))"
 
 
 def _explains(zone: str, pairs: list[tuple[object, int]]) -> bool:

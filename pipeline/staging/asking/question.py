@@ -32,7 +32,8 @@ class Reading:
     @property
     def line(self) -> str:
         """The line of the project file."""
-        return f"{toml_key(self.key)} = {toml_value(self.value)}"
+        key = ".".join(map(toml_key, self.key.split(".")))
+        return f"{key} = {toml_value(self.value)}"
 
 
 @dataclass(frozen=True)
