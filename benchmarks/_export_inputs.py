@@ -517,6 +517,77 @@ def shop_baskets(folder: Path) -> None:
     )
 
 
+def dashboard_of_stripe(folder: Path) -> None:
+    """Subscriptions and payments as the dashboard downloads them; some payments failed."""
+    lines = [
+        f"sub_{i},{a},price_1,1,usd,month,49.00,{'canceled' if (end := end_of(i)) else 'active'},"
+        f"{start_of(i)} 09:30,2024-06-01 09:30,2024-07-01 09:30,"
+        f"{f'{end - 20 * DAY} 08:00' if end else ''},{'true' if end else 'false'},"
+        f"{f'{end} 09:30' if end else ''}"
+        for i, a in enumerate(ACCOUNTS)
+    ]
+    header = (
+        "id,Customer ID,Plan,Quantity,Currency,Interval,Amount,Status,Start (UTC),"
+        "Current Period Start (UTC),Current Period End (UTC),Canceled At (UTC),"
+        "Cancel At Period End,Ended At (UTC)"
+    )
+    (folder / "subscriptions.csv").write_text(table(header, lines), "utf-8")
+    paid = [
+        f"ch_{k},{d} 09:31,49.00,0.00,usd,{'Failed' if k % 40 == 0 else 'Paid'},{a}"
+        for k, (a, d) in enumerate(login_pairs())
+        if k % 4 == 0
+    ]
+    header = "id,Created date (UTC),Amount,Amount Refunded,Currency,Status,Customer ID"
+    (folder / "unified_payments.csv").write_text(table(header, paid), "utf-8")
+
+
+def chargebee_lists(folder: Path) -> None:
+    """Names with the table before a point, days with the month in letters."""
+    lines = [
+        f"{a},sub{i},{start_of(i):%d-%b-%Y},basic,{'Cancelled' if (end := end_of(i)) else 'Active'},"
+        f"49.00,{f'{end:%d-%b-%Y}' if end else ''},01-Jun-2024"
+        for i, a in enumerate(ACCOUNTS)
+    ]
+    header = (
+        "customers.id,subscriptions.id,subscriptions.started_at,subscriptions.plan_id,"
+        "subscriptions.status,subscriptions.mrr,subscriptions.cancelled_at,"
+        "subscriptions.current_term_start"
+    )
+    (folder / "Subscriptions.csv").write_text(table(header, lines), "utf-8")
+    (folder / "logins.csv").write_text(logins(), encoding="utf-8")
+
+
+def transactions_of_stores(folder: Path) -> None:
+    """A row per period that a store of apps renewed, the first of them tried for nothing."""
+    lines = [
+        f"{a},app.monthly,{start_of(i) + 30 * k * DAY} 10:00:00,{start_of(i) + 30 * (k + 1) * DAY}"
+        f" 10:00:00,{'true' if k == 0 else 'false'},false,{k},{0 if k == 0 else 9.99}"
+        for i, a in enumerate(ACCOUNTS)
+        for k in range(6 + i % 10)
+    ]
+    header = (
+        "rc_original_app_user_id,product_identifier,start_time,end_time,is_trial_period,is_sandbox,"
+        "renewal_number,price_in_usd"
+    )
+    (folder / "transactions.csv").write_text(table(header, lines), "utf-8")
+
+
+def deals(folder: Path) -> None:
+    """Deals that were won and lost, beside a log of logins."""
+    lines = [
+        f"{k},Deal {k},{'Closed Lost' if k % 3 == 0 else 'Closed Won'},1234.00,{d},{a}"
+        for k, (a, d) in enumerate(login_pairs())
+        if k % 12 == 0
+    ] + [
+        f"{k},Deal {k},Closed Won,1234.00,{d},{a}"
+        for k, (a, d) in enumerate(login_pairs())
+        if k % 12 == 5
+    ]
+    header = "Record ID,Deal Name,Deal Stage,Amount,Close Date,company_id"
+    (folder / "all-deals.csv").write_text(table(header, lines), "utf-8")
+    (folder / "logins.csv").write_text(logins("company_id"), encoding="utf-8")
+
+
 NO_MEASURES = {
     "select count(*) from (describe staged_usage_events) where lower(column_name) in"
     " ('year', 'year_value', 'month', 'month_value', 'week', 'week_value', 'hour', 'hour_value', 'postcode',"
@@ -524,6 +595,45 @@ NO_MEASURES = {
     " 'kw', 'jahr')": [(0,)]
 }
 TABLES = (
+    ExportInput(
+        "names",
+        "stripe-dashboard",
+        dashboard_of_stripe,
+        SUBSCRIPTIONS_TRUE
+        | {
+            "select count(*) from staged_invoices": [
+                (sum(k % 4 == 0 and k % 40 != 0 for k in range(len(login_pairs()))),)
+            ]
+        },
+        ("never-happened",),
+        ('drop = { Status = ["Failed"] }',),
+        allowed=("asked",),
+    ),
+    ExportInput("names", "chargebee-lists", chargebee_lists, BOTH_TRUE),
+    ExportInput(
+        "names",
+        "transactions-of-stores",
+        transactions_of_stores,
+        {
+            "select count(*), count(*) filter (is_trial) from staged_subscriptions": [
+                (sum(6 + i % 10 for i in range(24)), 24)
+            ]
+        },
+        account="rc_original_app_user_id",
+    ),
+    ExportInput(
+        "names",
+        "deals-lost",
+        deals,
+        {
+            "select count(*) from staged_all_deals": [
+                (len([k for k in range(len(login_pairs())) if k % 12 == 5]),)
+            ]
+        },
+        ("never-happened",),
+        ('drop = { "Deal Stage" = ["Closed Lost"] }',),
+        allowed=("asked",),
+    ),
     ExportInput(
         "names",
         "export-start-cancelled",

@@ -24,6 +24,7 @@ QUESTIONS = (
     "request-taken-for-end",
     "trial-inside-the-row",
     "never-active",
+    "never-happened",
     "ended-without-an-end",
     "thousands-or-decimals",
     "minor-units",

@@ -10,10 +10,10 @@ from features.errors import ConfigError
 from features.naming import ROW_NAMES
 from features.sources import COMMON, CONTRACTS, ColumnType
 from pipeline.config.checks import PLAIN_NAME, SQL_WORDS, nearest
-from pipeline.config.toml_text import TomlTable
+from pipeline.config.toml_text import TomlTable, toml_value
 from pipeline.engine.duckdb import Connection, identifier, row
 from pipeline.proposing import names
-from pipeline.proposing.tables import MONTH, SeenColumn, SeenTable
+from pipeline.proposing.tables import FLAG_WORDS, MONTH, SeenColumn, SeenTable
 from pipeline.staging.asking import Question
 from pipeline.staging.read import TEXT_ENDINGS
 
@@ -596,11 +596,26 @@ def proposed_source(
         "invoices": _invoices,
         "surveys": _surveys,
     }.get(contract, lambda s: s)(made)
-    made = _without_stand_ins(_months(made))
+    made = _of_nobody(_without_stand_ins(_months(made)))
     if lookups:
         # Kept, so that `check` can compare a row with what it was looked up through.
         made = _with_lookup_id(made, lookups[0])
     return replace(made, unmapped=_unmapped(made, key))
+
+
+def _of_nobody(source: ProposedSource) -> ProposedSource:
+    """Flags of rows that are no customer's doing, each with the line that leaves them out."""
+    rules: dict[str, list[bool]] = {}
+    for column in source.table.columns:
+        if column.kind != "flag" and not set(column.values) <= set(FLAG_WORDS):
+            continue
+        is_turned = bool(re.fullmatch("(is_)?live(_?mode)?", column.snake))
+        if is_turned or re.search("(^|_)(bot|test|internal|sandbox)(_|$)", column.snake):
+            rules[column.name] = [not is_turned]
+    if not rules:
+        return source
+    told = f"Rows that are no customer's doing? drop = {toml_value(rules)}"
+    return replace(source, comments=(*source.comments, told))
 
 
 def _key_rule(table: SeenTable, key: tuple[str, ...], lookups: tuple[TomlTable, ...]) -> Rule:
@@ -887,15 +902,7 @@ def _usage(source: ProposedSource) -> ProposedSource:
         if is_measure and column.name not in used:
             if not names.OUTCOME_COLUMN.search(column.snake):
                 extra[_extra_name(source, column)] = _measure(column, is_text=is_text)
-    kept_out = [
-        c.name
-        for c in source.table.columns
-        if c.kind == "flag" and re.search("bot|test|internal", c.snake)
-    ]
-    comments = [
-        f"Rows that are no customer's doing? drop = {{ {name} = [true] }}" for name in kept_out
-    ]
-    return replace(source, extra=extra, comments=tuple(comments))
+    return replace(source, extra=extra)
 
 
 def _measure(column: SeenColumn, *, is_text: bool) -> Rule:

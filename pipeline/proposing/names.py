@@ -219,6 +219,7 @@ COLUMN_PATTERNS: dict[str, dict[str, tuple[str, ...]]] = {
             rf"(notice|notice_given|cancel_requested|cancellation_requested){_END}",
             rf"(cancelled|canceled|cancellation){_END}",
             "cancel_schedule_created_at",
+            "unsubscribe_detected_at",
         ),
         "amount_per_month": (
             "amount_per_month",
@@ -241,7 +242,7 @@ COLUMN_PATTERNS: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "seats": ("seats", "seat_count", "quantity"),
         "auto_renew": ("auto_renew", "auto_renew_flag", "auto_renewal", "is_auto_renew"),
-        "is_trial": ("is_trial", "trial", "trial_flag"),
+        "is_trial": ("is_trial", "trial", "trial_flag", r"(is_)?(in_)?trial_period", "is_in_trial"),
         "discount_share": ("discount_share", "discount_rate"),
         "end_reason": ("end_reason", "cancel_reason", "cancellation_reason", "churn_reason"),
     },

@@ -19,6 +19,7 @@ from pipeline.staging.asking.ends import LAST_SECOND, MOST_WORDS, is_last_second
 from pipeline.staging.casts import (
     AWARE_TIME,
     FLOATS,
+    HAS_OFFSET,
     INTEGERS,
     MICROSECONDS,
     NOTHING_WORDS,
@@ -402,8 +403,7 @@ def _seen(
         _seen_column(connection, raw, column, type_, is_csv=is_csv)
         for column, type_ in raw.columns.items()
     )
-    if place.lower().endswith(JSON_ENDINGS):
-        columns = _short_names(columns)
+    columns = _short_names(columns)
     return SeenTable(
         name, place, table, raw.relation, count, columns, delimiter, encoding, raw.day_zero
     )
@@ -712,8 +712,7 @@ select count(*), count(try_cast({quoted} as double)),
     and regexp_matches({quoted}, {writings[","]})),
   count(*) filter (regexp_matches({quoted}, '^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}')
     and try_cast({quoted} as timestamp) is not null),
-  count(*) filter (regexp_matches({quoted}, '(Z|[+-][0-9]{{2}}:?[0-9]{{2}})$')
-    and {quoted} like '%:%'),
+  count(*) filter (regexp_matches({quoted}, {literal(HAS_OFFSET)})),
   count(*) filter (regexp_matches({quoted}, '[1-9][0-9]?:|:[0-9]*[1-9]')){formats}
 from (select {quoted} from {raw.relation} where {quoted} is not null limit {READ_ROWS})""",
     )

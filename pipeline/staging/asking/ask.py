@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from pipeline.staging.asking.copies import copy_questions
-from pipeline.staging.asking.ends import end_questions
+from pipeline.staging.asking.ends import end_questions, status_questions
 from pipeline.staging.asking.ids import id_questions
 from pipeline.staging.asking.moments import moment_questions
 from pipeline.staging.asking.months import month_questions
@@ -21,5 +21,6 @@ def _all(opened: Opened) -> Iterator[Question]:
     yield from moment_questions(opened)
     yield from copy_questions(opened)
     yield from end_questions(opened)
+    yield from status_questions(opened)
     yield from number_questions(opened)
     yield from month_questions(opened)

@@ -54,7 +54,21 @@ STAND_INS = frozenset(
     }
 )
 TRIAL_END = re.compile(r"(trial_?(period_?)?(ends?|until|expires?|expiry)(_?(at|on|date|time))?)")
-STATUS = re.compile(r"(subscription_|contract_)?(status|state|stage)")
+STATUS = re.compile(
+    r"(subscription_|contract_|invoice_|payment_|charge_|order_|deal_|opportunity_|financial_)?"
+    r"(status|state|stage|stagename)"
+)
+NEVER_HAPPENED = {
+    "invoices": re.compile(
+        r"failed|declined|rejected|blocked|void(ed)?|draft|incomplete|abandoned|deleted|cancell?ed"
+        r"|requires[ _](payment[ _]method|action|confirmation|capture)|closed[ _-]?lost|storniert",
+        re.IGNORECASE,
+    ),
+    "usage_events": re.compile(
+        r"closed[ _-]?lost|lost|void(ed)?|cancell?ed|no[ _-]?show|storniert", re.IGNORECASE
+    ),
+}
+"""Contract -> statuses of rows that are no bill, or no act, although they have a date."""
 NEVER_ACTIVE = re.compile(
     r"incomplete|incomplete[ _]expired|draft|in[ _]approval([ _]process)?|abandoned|void(ed)?"
     r"|future|failed|not[ _]started|never[ _]activ\w*|rejected|declined|pending([ _]\w+)?|quote"
@@ -69,7 +83,7 @@ ENDED = re.compile(
     r"cancell?ed|expired|ended|terminated|churned|lapsed|closed|gek(ü|ue)ndigt|beendet|abgelaufen",
     re.IGNORECASE,
 )
-MOST_WORDS = 5
+MOST_WORDS, MOST_STATUSES = 5, 30
 # Later words are the surer ends: a request to cancel comes before what it asks for.
 REQUEST = re.compile(r"cancell?(ed|ation)(_?(at|on|date|time))?|cancel(_?(date|requested\w*))")
 AT_PERIOD_END = re.compile(r"(is_)?cancel(l?ed|s)?_at_(period|term)_end")
@@ -77,6 +91,50 @@ PERIOD_END = re.compile(r"(current_)?(billing_)?(period|term)_ends?(_?(at|on|dat
 REAL_END = re.compile(
     r"(ended|terminated|expired|deactivated)(_?(at|on|date|time))?|expires?(_?(at|on|date))?"
 )
+
+
+def status_questions(opened: Opened) -> Iterator[Question]:
+    """Rows of bills and of activity whose status says that nothing came of them."""
+    part, pattern = opened.parts[0], NEVER_HAPPENED.get(opened.contract.table)
+    if pattern is None:
+        return
+    for name in part.raw.columns:
+        is_ruled = name in (*opened.source.keep, *opened.source.drop)
+        if not STATUS.fullmatch(_small(name)) or is_ruled:
+            continue
+        status = text(part.raw.required(name))
+        found = opened.rows(
+            f"SELECT {status}, count(*) FROM {part.raw.relation} AS source_row WHERE {part.kept}"
+            f" GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {MOST_STATUSES + 1}"
+        )
+        values = [(str(v), n) for v, n in found if v is not None and pattern.fullmatch(str(v))]
+        if not values or len(values) == len(found) or len(found) > MOST_STATUSES:
+            continue
+        rows, total = sum(n for _, n in values), sum(n for _, n in found)
+        told = ", ".join(f"{v} on {n:,} rows" for v, n in values)
+        what = "bills" if opened.contract.table == "invoices" else "activity"
+        everything = [str(v) for v, _ in found if v is not None]
+        yield Question(
+            "never-happened",
+            opened.name,
+            f"`{name}` says {told} of {total:,}, which are taken for {what} like the others",
+            (
+                Reading(
+                    "drop",
+                    opened.with_values("drop", name, [v for v, _ in values]),
+                    f"{rows:,} rows are left out and counted",
+                ),
+                Reading(
+                    "keep",
+                    opened.with_values("keep", name, everything),
+                    f"all of them are {what}",
+                ),
+            ),
+            ask="Do they count?",
+            count=rows,
+            total=total,
+        )
+        return
 
 
 def end_questions(opened: Opened) -> Iterator[Question]:
