@@ -572,6 +572,23 @@ def transactions_of_stores(folder: Path) -> None:
     (folder / "transactions.csv").write_text(table(header, lines), "utf-8")
 
 
+def salesforce_objects(folder: Path) -> None:
+    """Four objects that each call their own id `Id`; one deal at most of each account."""
+    account = [f"001{a},Company {a},{start_of(i)},Food" for i, a in enumerate(ACCOUNTS)]
+    contract = [
+        f"800{a},001{a},{start_of(i)},{end_of(i) or ''},49.50" for i, a in enumerate(ACCOUNTS)
+    ]
+    case = [f"500{k},001{a},{d},High" for k, (a, d) in enumerate(login_pairs()) if k % 9 == 0]
+    deal = [f"006{a},001{a},Closed Won,{start_of(i)}" for i, a in enumerate(ACCOUNTS) if i % 2]
+    for name, header, lines in (
+        ("Account", "Id,Name,CreatedDate,Industry", account),
+        ("Contract", "Id,AccountId,StartDate,EndDate,MonthlyFee__c", contract),
+        ("Case", "Id,AccountId,CreatedDate,Priority", case),
+        ("Opportunity", "Id,AccountId,StageName,CloseDate", deal),
+    ):
+        (folder / f"{name}.csv").write_text(table(header, lines), "utf-8")
+
+
 def deals(folder: Path) -> None:
     """Deals that were won and lost, beside a log of logins."""
     lines = [
@@ -620,6 +637,21 @@ TABLES = (
             ]
         },
         account="rc_original_app_user_id",
+    ),
+    ExportInput(
+        "names",
+        "salesforce-objects",
+        salesforce_objects,
+        {
+            "select count(*), min(created_at) from staged_accounts": [
+                (24, datetime(FIRST.year, FIRST.month, FIRST.day))
+            ],
+            "select count(*), count(ends_at), min(amount_per_month) from staged_subscriptions": [
+                (24, 12, 4950)
+            ],
+            "select count(distinct account_id) from staged_support_tickets where account_id in"
+            " (select account_id from staged_accounts)": [(24,)],
+        },
     ),
     ExportInput(
         "names",
@@ -1121,6 +1153,12 @@ MOMENTS = (
         "moments",
         "seconds-and-milliseconds",
         moments(lambda d, k: f"{seconds(d) * (1000 if k % 3 else 1)}"),
+        MOMENTS_TRUE,
+    ),
+    ExportInput(
+        "moments",
+        "milliseconds-later",
+        moments(lambda d, k: f"{seconds(d) * (1000 if d.year > 2023 else 1)}"),
         MOMENTS_TRUE,
     ),
     ExportInput(

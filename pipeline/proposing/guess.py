@@ -181,9 +181,7 @@ def with_own_keys(
     for table in tables:
         found = None
         if leading and find(table, key[0]) is None:
-            way = lookups_to_key(table, key, tables)
-            # Two tables that call their own ids `id` share no more than that word.
-            if not way or list(way[0]["on"].values()) == ["id"]:
+            if not lookups_to_key(table, key, tables):
                 found = _same_values(connection, table, leading)
         if found is None:
             known.append(table)
@@ -1012,6 +1010,9 @@ def _lookup(
         for other in tables:
             theirs = find(other, column.snake)
             if other is table or theirs is None or theirs.distinct < other.rows:
+                continue
+            # Two tables that call their own ids `id` share no more than that word.
+            if column.snake == "id" and column.distinct == table.rows:
                 continue
             fetched = [find(other, part) for part in missing]
             if all(fetched):

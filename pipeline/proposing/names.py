@@ -220,6 +220,8 @@ COLUMN_PATTERNS: dict[str, dict[str, tuple[str, ...]]] = {
             rf"(cancelled|canceled|cancellation){_END}",
             "cancel_schedule_created_at",
             "unsubscribe_detected_at",
+            r"k(ue|u|_)?ndigung(s_?datum|s_?eingang|_?(eingegangen|erhalten|vom|am))(_am)?",
+            r"gek(ue|u|_)?ndigt_am",
         ),
         "amount_per_month": (
             "amount_per_month",
@@ -481,10 +483,12 @@ def snake(name: str) -> str:
 
     >>> snake("CustomerID"), snake("Customer ID"), snake("BeginDate"), snake("MRR (USD)")
     ('customer_id', 'customer_id', 'begin_date', 'mrr_usd')
+    >>> snake("MonthlyFee__c")  # as Salesforce ends the names of added fields
+    'monthly_fee'
     >>> snake("Ended At (UTC)")
     'ended_at'
     """
-    spaced = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name)
+    spaced = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", re.sub("(?<=.)__c$", "", name))
     plain = re.sub(r"[^a-z0-9]+", "_", spaced.lower()).strip("_")
     return UTC_NAME.sub("", plain)
 

@@ -600,10 +600,18 @@ def _read_number(connection: Connection, raw: RawTable, seen: SeenColumn) -> See
         f"select count(*), {inside} from (select {identifier(seen.name)} from {raw.relation} "
         f"where {held} limit {READ_ROWS})",
     )
-    moments = counts[1:-1]
+    # All rows: another program may have written the later ones.
+    moments = row(
+        connection,
+        "select "
+        + ", ".join(
+            f"count(*) filter ({number} between {low} and {high})" for low, high in EPOCHS.values()
+        )
+        + f" from {raw.relation} where {held}",
+    )
     days, *epochs, serials = (count and each >= NEARLY_ALL * count for each in counts)
     if seen.has_decimal_comma:
-        days, epochs, moments = False, [False for _ in epochs], []  # a comma begins decimals
+        days, epochs, moments = False, [False for _ in epochs], ()  # a comma begins decimals
     if serials and SERIAL_NAME.search(seen.snake):
         day_zero = raw.day_zero or seen.day_zero
         as_days = replace(seen, kind="time", epoch_unit="days", day_zero=day_zero)
@@ -625,7 +633,7 @@ def _read_number(connection: Connection, raw: RawTable, seen: SeenColumn) -> See
         unit = next((u for u, fits in zip(EPOCHS, epochs, strict=True) if fits), None)
         # Two programs that write one log may count in different units.
         is_several = sum(found > 0 for found in moments) > 1
-        if is_several and sum(moments) >= NEARLY_ALL * count:
+        if is_several and sum(counts[1:-1]) >= NEARLY_ALL * count:
             unit = "by_size"
     return (
         seen
