@@ -589,6 +589,20 @@ def salesforce_objects(folder: Path) -> None:
         (folder / f"{name}.csv").write_text(table(header, lines), "utf-8")
 
 
+def backslashes(folder: Path) -> None:
+    """Quotes behind a backslash, as MySQL writes a CSV."""
+    said = '\\"hi\\", k'
+    lines = [f'"{a}","{d}","{said if k % 5 == 0 else k}"' for k, (a, d) in enumerate(login_pairs())]
+    (folder / "logins.csv").write_text(table('"customer_id","login_date","note"', lines), "utf-8")
+
+
+def in_capitals(folder: Path) -> None:
+    """A log that two programs wrote, one of them in capitals."""
+    lines = [f"{a.upper() if k % 2 else a},{d}" for k, (a, d) in enumerate(login_pairs())]
+    terms_file("customer_id,start_date,end_date,mrr", "contracts.csv")(folder)
+    (folder / "logins.csv").write_text(table("customer_id,login_date", lines), "utf-8")
+
+
 def deals(folder: Path) -> None:
     """Deals that were won and lost, beside a log of logins."""
     lines = [
@@ -652,6 +666,16 @@ TABLES = (
             "select count(distinct account_id) from staged_support_tickets where account_id in"
             " (select account_id from staged_accounts)": [(24,)],
         },
+    ),
+    ExportInput("names", "mysql-backslashes", backslashes, LOGINS_TRUE, allowed=("right",)),
+    ExportInput(
+        "names",
+        "capitals-in-one-file",
+        in_capitals,
+        LOGINS_TRUE,
+        ("ids-in-two-writings",),
+        ('id_writing = ["small_letters"]',),
+        allowed=("asked",),
     ),
     ExportInput(
         "names",

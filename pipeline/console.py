@@ -18,7 +18,7 @@ from models.target_words import TargetWords
 from pipeline.chain import LedgerCheck
 from pipeline.edge.text import visible
 from pipeline.engine.memory import GIGABYTE, allowed_gb
-from pipeline.jobs.dated_rows import DatedRows
+from pipeline.jobs.dated_rows import SourceTimes
 from pipeline.jobs.explain import Explained
 from pipeline.jobs.explain_scale import INTERVAL, ScaleExplained
 from pipeline.jobs.night_steps import ListedRun, TargetStatus, peak_mebibytes
@@ -276,7 +276,7 @@ def explained_text(explained: Explained, horizon_days: int | None, verb: str) ->
 
 
 def counted_lines(
-    who: Mapping[str, Any], score: CountedScore, behind: Mapping[str, tuple[DatedRows, ...]]
+    who: Mapping[str, Any], score: CountedScore, behind: Mapping[str, tuple[SourceTimes, ...]]
 ) -> list[Any]:
     """Rich renderables of an account's counted score: the sum, what it is made of, and the dated
     rows behind each signal.
@@ -305,7 +305,7 @@ def counted_lines(
     return [*lines, table]
 
 
-def _rows_behind(found: DatedRows) -> str:
+def _rows_behind(found: SourceTimes) -> str:
     """`4 rows of touchpoints since 2 Mar 2025: 20 May meeting, 11 Apr meeting and 2 earlier`."""
     since = "" if found.since is None else f" since {found.since.day} {found.since:%b %Y}"
     rows = "row" if found.total == 1 else "rows"

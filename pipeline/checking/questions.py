@@ -6,8 +6,8 @@ from pipeline.checking.cut_off import cut_off_findings
 from pipeline.checking.evidence import Evidence, view
 from pipeline.checking.report import Finding, Severity
 from pipeline.staging.asking import (
-    DatedRows,
     Question,
+    TimesInSource,
     dated_column,
     day_zeros_between,
     questions_between,
@@ -66,14 +66,14 @@ def question_findings(evidence: Evidence) -> Iterator[Finding]:
     yield from cut_off_findings(evidence)
 
 
-def _dated(staged: Mapping[str, StagedSource]) -> dict[str, DatedRows]:
+def _dated(staged: Mapping[str, StagedSource]) -> dict[str, TimesInSource]:
     found = {}
     for name, source in staged.items():
         times = dated_column(source.settings, {c for c in source.columns if source.is_mapped(c)})
         if times is not None:
             # The views that checks read hold times as microseconds.
             relation = f"(SELECT make_timestamp({times}) AS t FROM {view(source)})"
-            found[name] = DatedRows(source.settings, times, relation)
+            found[name] = TimesInSource(source.settings, times, relation)
     return found
 
 

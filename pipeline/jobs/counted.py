@@ -14,7 +14,7 @@ from pipeline.config.schema import Target
 from pipeline.engine.duckdb import connected
 from pipeline.jobs.accounts import account_named
 from pipeline.jobs.bench import bench_settings
-from pipeline.jobs.dated_rows import DatedRows, dated_rows
+from pipeline.jobs.dated_rows import SourceTimes, dated_rows
 from pipeline.jobs.explain import published_rows
 from pipeline.jobs.prepare import load_training
 from pipeline.jobs.registry import load_version, registered_model
@@ -61,7 +61,7 @@ def put_counted_to_use(workspace: Workspace, target: Target) -> tuple[str, str]:
 
 def counted_points(
     workspace: Workspace, target: Target, account: str, name: str, as_of: date | None = None
-) -> tuple[Mapping[str, Any], CountedScore, Mapping[str, tuple[DatedRows, ...]]]:
+) -> tuple[Mapping[str, Any], CountedScore, Mapping[str, tuple[SourceTimes, ...]]]:
     """Who an account is, what its counted score is made of on the date of a run, and the dated rows
     behind each signal that counts.
 

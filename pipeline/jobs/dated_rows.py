@@ -29,7 +29,7 @@ class DatedRow:
 
 
 @dataclass(frozen=True)
-class DatedRows:
+class SourceTimes:
     """Rows of one source behind a signal: how many there are, and the newest of them.
 
     `since` is the first day of the window; None where all of the past counts.
@@ -47,7 +47,7 @@ def dated_rows(
     signal: Signal,
     account: str,
     as_of: date,
-) -> tuple[DatedRows, ...]:
+) -> tuple[SourceTimes, ...]:
     """Rows of an account that a signal was worked out from, by source; a quotient has those of both
     parts. Sources without a date of their own have none.
     """
@@ -73,7 +73,7 @@ def _rows_of(
     part: Mapping[str, Any],
     account: str,
     as_of: date,
-) -> DatedRows | None:
+) -> SourceTimes | None:
     source = staged.get(str(part["source"]))
     if source is None:
         return None
@@ -111,7 +111,7 @@ def _rows_of(
         for at, what, value in found
     )
     since = None if window is None else as_of - timedelta(days=int(window))
-    return DatedRows(source.name, since, len(shown) if is_last else int(total), shown)
+    return SourceTimes(source.name, since, len(shown) if is_last else int(total), shown)
 
 
 def _said(kind: Any, number: float | None, part: Mapping[str, Any]) -> str:

@@ -14,9 +14,9 @@ from pipeline.config.toml_text import TomlTable, comment_lines
 from pipeline.engine.duckdb import Connection, columns_of
 from pipeline.proposing.guess import ProposedSource
 from pipeline.staging.asking import (
-    DatedRows,
     Opened,
     Question,
+    TimesInSource,
     dated_column,
     day_zeros_between,
     moment_notes,
@@ -75,7 +75,7 @@ def with_common_ids(
             relations[source.name] = opened.relation(account_id="account_id")
             times = dated_column(opened.source, {c for part in parts for c in part.columns})
             if times is not None:
-                dated[source.name] = DatedRows(opened.source, times, opened.relation(t=times))
+                dated[source.name] = TimesInSource(opened.source, times, opened.relation(t=times))
         lists = next((s.name for s in joined if s.contract == "accounts"), None)
         questions = list(questions_between(connection, relations, lists))
         questions += day_zeros_between(connection, dated)

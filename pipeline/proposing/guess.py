@@ -486,6 +486,19 @@ def came_and_went(table: SeenTable) -> bool:
     )
 
 
+def columns_of_leaving(table: SeenTable, key: tuple[str, ...]) -> list[SeenColumn]:
+    """Columns of a list of accounts that are called the end of something, filled for some."""
+    own = find(table, key[-1]) if key else None
+    if own is None or own.distinct < table.rows:
+        return []
+    patterns = names.patterns("subscriptions")["ends_at"]
+    return [
+        c
+        for c in table.columns
+        if 0 < c.filled < table.rows and any(re.fullmatch(p, c.snake) for p in patterns)
+    ]
+
+
 def is_in_order(connection: Connection, table: SeenTable) -> bool:
     """Whether hardly any end of a term lies before its start."""
     starts = _matching(table, "subscriptions", "starts_at", set())

@@ -20,6 +20,7 @@ from pipeline.proposing.guess import (
     Refused,
     account_key,
     came_and_went,
+    columns_of_leaving,
     common_prefix,
     contract_of_table,
     find,
@@ -117,7 +118,7 @@ def propose(
                 " what is wanted. A single table with a column that says who left needs no"
                 " tenure.toml: `tenure table train`."
             )
-        targets, contracts_out = _told_of_contracts(tables, targets, left_out)
+        targets, contracts_out = _told_of_contracts(tables, targets, left_out, key)
         unguessed = [
             *contracts_out,
             *([] if account else _key_questions(key, sources)),
@@ -198,20 +199,34 @@ def _terms_of_accounts(
 
 
 def _told_of_contracts(
-    tables: Sequence[SeenTable], targets: Sequence[ProposedTarget], left_out: Sequence[Refused]
+    tables: Sequence[SeenTable],
+    targets: Sequence[ProposedTarget],
+    left_out: Sequence[Refused],
+    key: tuple[str, ...],
 ) -> tuple[list[ProposedTarget], list[str]]:
-    """Where tables of contracts were left out, falling silent is no more than a makeshift: said at
-    the target and first of all questions.
+    """Where tables of contracts or days of leaving were left out, falling silent is a makeshift:
+    said at the target and first of all questions.
     """
+    if any(target.keys["kind"] != "inactivity" for target in targets):
+        return list(targets), []
     contracts = {t.name for t in tables if is_of_contracts(t)}
     lost = [refused for refused in left_out if refused.name in contracts]
-    if not lost or any(target.keys["kind"] != "inactivity" for target in targets):
+    left = [(t, c) for t in tables for c in columns_of_leaving(t, key)]
+    if lost:
+        told = (
+            "Contracts are there and could not be used, so leaving is taken as falling silent: "
+            + "; ".join(f"{each.name}: {each.reason}" for each in lost)
+            + ". Map them as [sources.subscriptions] to ask who ends a contract."
+        )
+    elif left:
+        shown = ", ".join(f"`{t.name}.{c.name}` ({c.highest or c.lowest})" for t, c in left)
+        told = (
+            f"{shown} may say when an account left, and no start beside it could be read, so"
+            " leaving is taken as falling silent. Map both as [sources.subscriptions] (starts_at,"
+            " ends_at, with format where needed) to ask who leaves."
+        )
+    else:
         return list(targets), []
-    told = (
-        "Contracts are there and could not be used, so leaving is taken as falling silent: "
-        + "; ".join(f"{each.name}: {each.reason}" for each in lost)
-        + ". Map them as [sources.subscriptions] to ask who ends a contract."
-    )
     first = replace(targets[0], comments=(*targets[0].comments, told))
     return [first, *targets[1:]], [f"target: {told}"]
 

@@ -82,6 +82,9 @@ TIME_FORMATS = (
             "%d %b %Y",
             "%b %d, %Y",
             "%B %d, %Y",
+            "%b %d %Y",
+            "%B %d %Y",
+            "%d %B %Y",
             "%Y.%m.%d",
             "%d/%m/%y",
             "%m/%d/%y",
@@ -129,9 +132,33 @@ TIME_NAME = re.compile(
 """Names that make ten or thirteen digits a moment, and not a telephone number."""
 _WORKBOOK = "an old Excel workbook is not read: save it as .xlsx, or each sheet as CSV (UTF-8)"
 _STATISTICS = "files of statistics programs are not read: write it as CSV or Parquet"
+_ARCHIVE = "an archive is not read: unpack it"
+_TABLES = "a file of a program is not read: save each table as CSV (UTF-8)"
+_DATABASE = "a file of a database is not read: write each table as CSV or Parquet"
 OTHER_KINDS = {
     ".xls": _WORKBOOK,
-    ".7z": "an archive is not read: unpack it",
+    ".xlsb": _WORKBOOK,
+    ".ods": _TABLES,
+    ".numbers": _TABLES,
+    ".xml": _TABLES,
+    ".html": _TABLES,
+    ".sql": "a dump of statements is not read: load it into a database, or write each table as CSV",
+    ".db": _DATABASE,
+    ".sqlite": _DATABASE,
+    ".sqlite3": _DATABASE,
+    ".mdb": _DATABASE,
+    ".accdb": _DATABASE,
+    ".avro": _DATABASE,
+    ".orc": _DATABASE,
+    ".feather": _DATABASE,
+    ".arrow": _DATABASE,
+    ".7z": _ARCHIVE,
+    ".rar": _ARCHIVE,
+    ".tar": _ARCHIVE,
+    ".tgz": _ARCHIVE,
+    ".bz2": _ARCHIVE,
+    ".xz": _ARCHIVE,
+    ".zst": _ARCHIVE,
     ".sav": _STATISTICS,
     ".dta": _STATISTICS,
     ".rds": _STATISTICS,

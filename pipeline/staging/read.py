@@ -44,6 +44,7 @@ READABLE = (
     " env:NAME"
 )
 FIRST_LINES = 20
+FIRST_BYTES = 4 << 20
 MOST_IN_A_TITLE = 2
 # DuckDB reads these itself; others are rewritten as UTF-8 first, since its add-on would be
 # downloaded.
@@ -357,9 +358,9 @@ def _csv_table(
     with scratch_folder("read") as folder:
         readable = [_as_utf8(path, _encoding_of(path, source), folder) for path in files]
         parts = [
-            _csv_select(list(group), header, delimiter, above, rejects)
-            for (header, delimiter, above), group in itertools.groupby(
-                readable, lambda path: _header(path, source, location)
+            _csv_select(list(group), header, delimiter, above, escape, rejects)
+            for (header, delimiter, above, escape), group in itertools.groupby(
+                readable, lambda path: (*_header(path, source, location), _escape_of(path))
             )
         ]
         connection.execute(f"CREATE TEMP TABLE {relation} AS " + " UNION ALL BY NAME ".join(parts))
@@ -380,13 +381,19 @@ def _csv_table(
 
 
 def _csv_select(
-    files: list[Path], header: tuple[str, ...], delimiter: str, above: int, rejects: str
+    files: list[Path],
+    header: tuple[str, ...],
+    delimiter: str,
+    above: int,
+    escape: str,
+    rejects: str,
 ) -> str:
     names = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in header)
     return (
         f"SELECT * FROM read_csv({_list(files)}, auto_detect = false, header = true, skip ="
         f" {above}, columns ="
-        f" {{{names}}}, delim = {literal(delimiter)}, quote = '\"', escape = '\"', nullstr = '',"
+        f" {{{names}}}, delim = {literal(delimiter)}, quote = '\"', escape ="
+        f" {literal(escape)}, nullstr = '',"
         f" store_rejects = true, rejects_table = {literal(rejects)}, rejects_scan ="
         f" {literal(rejects + '_scans')}, rejects_limit = 0)"
     )
@@ -398,6 +405,23 @@ def _encoding_of(path: Path, source: Source) -> str:
     with opener(path, "rb") as content:
         mark = content.read(2)
     return "utf-16" if mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else source.encoding
+
+
+def _escape_of(path: Path) -> str:
+    """What stands before a quote inside quotes: another quote, or the backslash that MySQL writes.
+
+    A backslash before the quote that ends a value is one of the value.
+    """
+    opener = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opener(path, "rb") as content:
+            start = content.read(FIRST_BYTES)
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        return '"'  # the header's reader says what is wrong
+    is_mysql = re.search(rb'\\"[^,;\t|\r\n]', start) and not re.search(
+        rb'[^,;\t|\r\n]""[^,;\t|\r\n]', start
+    )
+    return "\\" if is_mysql else '"'
 
 
 def lines_above(lines: Sequence[Sequence[str]]) -> int:

@@ -3,7 +3,7 @@
 from pipeline.staging.asking.ask import questions_of
 from pipeline.staging.asking.ids import questions_between, thin_overlaps
 from pipeline.staging.asking.moments import (
-    DatedRows,
+    TimesInSource,
     dated_column,
     day_zeros_between,
     moment_notes,
@@ -11,10 +11,10 @@ from pipeline.staging.asking.moments import (
 from pipeline.staging.asking.question import Opened, Question, Reading, Unanswered
 
 __all__ = [
-    "DatedRows",
     "Opened",
     "Question",
     "Reading",
+    "TimesInSource",
     "Unanswered",
     "dated_column",
     "day_zeros_between",

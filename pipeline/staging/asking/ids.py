@@ -15,7 +15,9 @@ from pipeline.staging.parts import MappedPart
 
 FEWEST = 5
 """Accounts under which two sources may share none by chance, and a pattern is none."""
-A_FIFTH = 0.2
+A_FIFTH, A_TWENTIETH = 0.2, 0.05
+TWICE = {"small_letters": "capitals", "no_leading_zeros": "leading zeros", "no_signs": "signs"}
+"""Writing of `id_writing` -> what the ids of one source that it brings together differ by."""
 MOSTLY = 0.5
 IDS_QUOTED = 3
 MARKS = (";", ",", "|", "\n")
@@ -38,6 +40,7 @@ def id_questions(opened: Opened) -> Iterator[Question]:
     """Questions about the ids of accounts in one source."""
     yield from _rounded(opened)
     yield from _lists(opened)
+    yield from _twice_written(opened)
 
 
 def _rounded(opened: Opened) -> Iterator[Question]:
@@ -132,6 +135,38 @@ def _marks_in(opened: Opened, part: MappedPart, column: MappedColumn) -> list[st
         f" WHERE {part.kept})"
     )
     return [mark for mark, is_there in zip(marks, seen, strict=True) if is_there]
+
+
+def _twice_written(opened: Opened) -> Iterator[Question]:
+    """Ids of one source that differ by capitals, zeros or signs only, on many accounts: two
+    programs wrote them.
+    """
+    if opened.source.id_writing or not opened.is_mapped("account_id"):
+        return
+    ids = f"(SELECT DISTINCT account_id AS id FROM {opened.relation(account_id='account_id')})"
+    for form, words in TWICE.items():
+        alike = ID_WRITINGS[form].format("id")
+        count, single, first, other = opened.row(
+            f"SELECT sum(n), count(*), min(low) FILTER (n > 1), min(high) FILTER (n > 1) FROM"
+            f" (SELECT count(*) AS n, min(id) AS low, max(id) AS high FROM {ids} WHERE id IS NOT"
+            f" NULL GROUP BY {alike})"
+        )
+        if single is None or count is None or count - single < max(FEWEST, A_TWENTIETH * count):
+            continue
+        yield Question(
+            "ids-in-two-writings",
+            opened.name,
+            f"{count - single:,} of {count:,} ids differ from another one of the same source by"
+            f" {words} only, such as {first} and {other}",
+            (Reading("id_writing", [form], f"they are one account each: {single:,} accounts"),),
+            ask="Is it one account in two writings?",
+            todo="The same line under every source. Accept the finding where they are different"
+            " accounts.",
+            count=int(count - single),
+            total=int(count),
+            unit="accounts",
+        )
+        return
 
 
 @dataclass(frozen=True)

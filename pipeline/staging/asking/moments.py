@@ -266,7 +266,7 @@ def _zero_question(
 
 
 @dataclass(frozen=True)
-class DatedRows:
+class TimesInSource:
     """The rows of a source by the times of one column of ours, `t` of the relation."""
 
     source: Source
@@ -281,7 +281,9 @@ def dated_column(opened: Source, is_mapped: Mapping[str, object] | set[str]) -> 
     return next(iter([*counted, *happened]), None)
 
 
-def day_zeros_between(connection: Connection, dated: Mapping[str, DatedRows]) -> Iterator[Question]:
+def day_zeros_between(
+    connection: Connection, dated: Mapping[str, TimesInSource]
+) -> Iterator[Question]:
     """Sources of numbers of days that end years away from all sources of plain dates, and near
     them when they are counted from the other day.
     """
