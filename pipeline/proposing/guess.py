@@ -405,10 +405,25 @@ CALLED_A_TIME = re.compile(
 )
 
 
+_MONTHS = "jan|feb|m(ä|ae|a)?r|apr|ma[iy]|jun|jul|aug|sep|o[ck]t|nov|de[cz]"
+NAMED_BY_MONTH = re.compile(
+    rf"(?i)(\d{{4}}[-/. ]?(0?[1-9]|1[0-2])([-/. ]\d{{1,2}})?|(0?[1-9]|1[0-2])[-/.]\d{{4}}"
+    rf"|({_MONTHS})[a-z]*[-_/. ']*\d{{2,4}}|\d{{4}}[-_ ]?({_MONTHS})[a-z]*|\d{{4}}[-_ ]?q[1-4])"
+)
+"""Columns that are called by a month or a day: 2023-01, Jan 2023, 01/2023."""
+
+
 def _undated(table: SeenTable) -> Refused:
     outcome = _outcome(table)
     days = [c.name for c in table.columns if c.kind == "number" and "date" in c.snake]
-    if days:
+    spread = [c.name for c in table.columns if NAMED_BY_MONTH.fullmatch(c.name.strip())]
+    if len(spread) >= NAMED_COLUMNS:
+        told = (
+            f"it has no date in its rows; {len(spread)} of its columns are called by one"
+            f" ({spread[0]} to {spread[-1]}): write a row per account and month, with the month in"
+            " a column (in a spreadsheet: unpivot)"
+        )
+    elif days:
         told = (
             f"it has no date; {', '.join(days)} may be day numbers: give them a start with a rule"
             ' such as { column = "START", plus = "' + days[0] + '" }'

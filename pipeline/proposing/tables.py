@@ -3,6 +3,7 @@
 import itertools
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -59,6 +60,7 @@ _SIGNS, _LETTERS = "[^A-Za-z0-9]*", "[A-Za-z]{0,4}"
 FIGURES = rf"^{_SIGNS}{_LETTERS}{_SIGNS}[0-9](?:[0-9.,'’]|{SPACE})*{_SIGNS}{_LETTERS}{_SIGNS}$"
 """One number with a few letters around it: $1.2K, 80.00 CR."""
 FEW_VALUES = 12
+FEWEST_FIELDS = 3
 FIRST_ROWS = 200
 FIRST_LINES = 20
 USUAL_YEARS = ("1971-01-01", "2038-01-01")
@@ -430,10 +432,23 @@ def _seen(
         _seen_column(connection, raw, column, type_, is_csv=is_csv)
         for column, type_ in raw.columns.items()
     )
-    columns = _short_names(columns)
+    if place.lower().endswith(JSON_ENDINGS) or _are_fields(columns):
+        columns = _short_names(columns)
     return SeenTable(
         name, place, table, raw.relation, count, columns, delimiter, encoding, raw.day_zero
     )
+
+
+def _are_fields(columns: tuple[SeenColumn, ...]) -> bool:
+    """Whether a point in names parts a table from its field, as in subscriptions.started_at;
+    Kd.Nr is a word cut short.
+    """
+    tables = Counter(
+        c.name.rpartition(".")[0]
+        for c in columns
+        if re.fullmatch(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+", c.name)
+    )
+    return bool(tables) and tables.most_common(1)[0][1] >= FEWEST_FIELDS
 
 
 def _short_names(columns: tuple[SeenColumn, ...]) -> tuple[SeenColumn, ...]:
