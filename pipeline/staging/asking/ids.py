@@ -191,6 +191,7 @@ def questions_between(
     lists
         The source that lists the accounts, if any; the others are compared with it first.
     """
+    relations = _ids_of_each(connection, relations)
     names = sorted(relations, key=lambda name: name != lists)
     asked: set[str] = set()
     for index, one in enumerate(names):
@@ -212,6 +213,7 @@ def thin_overlaps(
     """Sources of which the smaller one shares under half of its accounts with the other, and no
     other writing of the ids brings them together.
     """
+    relations = _ids_of_each(connection, relations)
     names = sorted(relations, key=lambda name: name != lists)
     for index, one in enumerate(names):
         for other in names[index + 1 :]:
@@ -235,6 +237,20 @@ def thin_overlaps(
                 total=pair.accounts,
                 unit="accounts",
             )
+
+
+def _ids_of_each(connection: Connection, relations: Mapping[str, str]) -> dict[str, str]:
+    """Source -> a temporary table of its ids: every pair of sources is compared several times, and
+    a source may hold millions of rows.
+    """
+    made = {}
+    for number, (name, relation) in enumerate(relations.items()):
+        made[name] = f"ids_of_source_{number}"
+        connection.execute(
+            f"CREATE OR REPLACE TEMP TABLE {made[name]} AS SELECT DISTINCT account_id FROM"
+            f" {relation} WHERE account_id IS NOT NULL"
+        )
+    return made
 
 
 def _ids(relation: str, form: str = "{0}") -> str:
