@@ -184,7 +184,7 @@ def learned(workspace: Workspace, accounts: list[str]) -> dict[str, dict[str, An
         test, notice = run.evaluation.test, run.evaluation.under_notice
         found[target.name] = {
             "untouched": said(run.published.scores, accounts),
-            "basis": run.published.run["basis"],
+            "basis": run.published.run.basis,
             "auc": round(test.metrics.auc.value, 3),
             "log_loss": round(test.metrics.log_loss.value, 4),
             "log_loss_constant": round(test.log_loss_constant, 4),

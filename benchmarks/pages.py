@@ -46,7 +46,7 @@ from pipeline.jobs.driver_rows import DRIVERS, read_drivers
 from pipeline.jobs.page_file import write_page_file
 from pipeline.jobs.score import SCORES, published_table
 from pipeline.jobs.stage import stage_sources
-from pipeline.ledger import append_run, open_ledger, published_hashes, published_run
+from pipeline.ledger import RunRow, append_run, open_ledger, published_hashes, published_run
 from pipeline.reports.portfolio import PortfolioInputs, portfolio_page
 from pipeline.workspace import Workspace, open_workspace
 
@@ -242,7 +242,7 @@ def write_runs(workspace: Workspace, accounts: int, weeks: int, seed: int) -> No
         day = AS_OF - timedelta(weeks=back)
         off = 0.8 * off + draw.normal(0, 4, accounts)
         health = np.clip(level + off, 0, 100).round().astype(int)
-        common = {
+        common: dict[str, Any] = {
             "as_of": pd.Timestamp(day),
             "target": target.name,
             "horizon_days": target.horizon_days,
@@ -266,21 +266,23 @@ def write_runs(workspace: Workspace, accounts: int, weeks: int, seed: int) -> No
         counts = {str(band): int(n) for band, n in scores["band"].value_counts().items()}
         append_run(
             store,
-            {
-                **common,
-                "state": "published",
-                "basis": "calibrated",
-                "model_version": "m1",
-                "calibrator_version": "c1",
-                "scale_version": "s1",
-                "config_hash": "made up",
-                "input_fingerprints": "{}",
-                "counts": json.dumps(counts),
-                "note": None,
-                "started_at": datetime.combine(day, NOW.time()),
-                "published_at": datetime.combine(day, NOW.time()),
-                TABLES: None if back else published_hashes(store, common),
-            },
+            RunRow.of(
+                {
+                    **common,
+                    "state": "published",
+                    "basis": "calibrated",
+                    "model_version": "m1",
+                    "calibrator_version": "c1",
+                    "scale_version": "s1",
+                    "config_hash": "made up",
+                    "input_fingerprints": "{}",
+                    "counts": json.dumps(counts),
+                    "note": None,
+                    "started_at": datetime.combine(day, NOW.time()),
+                    "published_at": datetime.combine(day, NOW.time()),
+                    TABLES: None if back else published_hashes(store, common["run_id"]),
+                }
+            ),
         )
 
 
@@ -361,7 +363,7 @@ def build(folder: Path) -> None:
     workspace = open_workspace(folder, None, NOW)
     target = workspace.target(None)
     run = published_run(workspace.store, target.name)
-    mine = [("run_id", "=", run["run_id"])]
+    mine = [("run_id", "=", run.run_id)]
     scores = workspace.store.read("scores", filters=mine)
     drivers = read_drivers(workspace.store, mine)
     chance = scores["probability"].to_numpy()

@@ -91,7 +91,7 @@ def measure(accounts: int, seed: int, yearly_churn: float | None = None) -> dict
         "seed": seed,
         "seconds": round(seconds),
         **judged,
-        "basis": run.published.run["basis"],
+        "basis": run.published.run.basis,
         "refused": run.refused,
         "scored": len(health),
         "share_at_ends": round(float(((health <= 0) | (health >= 100)).mean()), 4),

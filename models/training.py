@@ -272,7 +272,7 @@ def _cycle_notes(timing: ContractCalendar | None, rows: TrainingSet) -> list[str
     if not cycles:
         return []
     return [
-        f"left to the contract calendar, because it can be told from them when a term ends (AUC"
+        "not read as behaviour, because they mainly tell when a term ends (AUC"
         f" {CYCLE_AUC:g} and more among terms of one length): {', '.join(cycles)}."
     ]
 

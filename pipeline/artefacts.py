@@ -24,7 +24,7 @@ from pipeline.chain import (
     row_hash,
     table_hashes,
 )
-from pipeline.ledger import KEPT_STATES, current_run, run_rows, verify_ledger
+from pipeline.ledger import KEPT_STATES, RunRow, current_run, run_rows, verify_ledger
 from pipeline.storage import Store
 from pipeline.workspace import Workspace
 
@@ -66,21 +66,22 @@ class Rewritten:
         return f"file {self.name} {'is gone' if self.is_gone else 'was rewritten'} {when}."
 
 
-def note_tables(workspace: Workspace, run: Mapping[str, Any], tables: Sequence[str]) -> None:
+def note_tables(workspace: Workspace, target: str, run_id: str, tables: Sequence[str]) -> None:
     """Note the rows of a run in tables that were just written."""
-    found = table_hashes(workspace.store, tables, run)
-    _note(workspace, run, [(TABLE, name, digest) for name, digest in found.items()])
+    hashes = table_hashes(workspace.store, tables, run_id)
+    noted = [(TABLE, name, digest) for name, digest in hashes.items()]
+    _note(workspace, target, run_id, noted)
 
 
-def note_files(workspace: Workspace, run: Mapping[str, Any], paths: Iterable[Path]) -> None:
+def note_files(workspace: Workspace, run: RunRow, paths: Iterable[Path]) -> None:
     """Note files and folders of a run that were just drawn; one that is not there is noted as taken
     away.
     """
-    found = [
+    noted = [
         (FOLDER if path.is_dir() else FILE, _within(path, workspace.folder), _digest(path))
         for path in paths
     ]
-    _note(workspace, run, found)
+    _note(workspace, run.target, run.run_id, noted)
 
 
 def note_again(workspace: Workspace, why: str) -> None:
@@ -88,7 +89,8 @@ def note_again(workspace: Workspace, why: str) -> None:
     for row in _last(workspace.store):
         now = _now(workspace, row)
         if row["sha256"] is not None and now != row["sha256"]:
-            _note(workspace, row, [(row["kind"], row["name"], now)], why)
+            noted = [(row["kind"], row["name"], now)]
+            _note(workspace, row["target"], row["run_id"], noted, why)
 
 
 def rewritten(workspace: Workspace, run_id: str | None = None) -> Iterator[Rewritten]:
@@ -99,7 +101,7 @@ def rewritten(workspace: Workspace, run_id: str | None = None) -> Iterator[Rewri
     runs = run_rows(workspace.store)
     kept = set(runs.loc[runs["state"].isin(KEPT_STATES), "run_id"])
     names = [target.name for target in workspace.project.targets]
-    seen = {run["run_id"] for name in names if (run := current_run(workspace.store, name))}
+    seen = {run.run_id for name in names if (run := current_run(workspace.store, name))}
     for row in _last(workspace.store):
         asked = row["run_id"] in (kept if row["kind"] == TABLE else seen)
         if not asked or row["sha256"] is None or run_id not in (None, row["run_id"]):
@@ -138,26 +140,26 @@ def chain_problems(store: Store) -> Iterator[str]:
 
 def _note(
     workspace: Workspace,
-    run: Mapping[str, Any],
-    found: Sequence[tuple[str, str, str | None]],
-    note: str | None = None,
+    target: str,
+    run_id: str,
+    noted: Sequence[tuple[str, str, str | None]],
+    why: str | None = None,
 ) -> None:
     """Append what is new or changed, as the next rows of the chain."""
     store, at = workspace.store, workspace.moment()
     ledger = _rows(store)
     before = {(row["run_id"], row["name"]): row["sha256"] for row in _newest_last(ledger)}
     added = []
-    for kind, name, digest in found:
-        key = (str(run["run_id"]), name)
-        if before.get(key) == digest:
+    for kind, name, digest in noted:
+        if before.get((run_id, name)) == digest:
             continue
         row = {
-            "run_id": key[0],
-            "target": run["target"],
+            "run_id": run_id,
+            "target": target,
             "kind": kind,
             "name": name,
             "sha256": digest,
-            "note": note,
+            "note": why,
             "published_at": at,
             PREVIOUS: head_of(ledger),
         }
@@ -196,7 +198,7 @@ def _last(store: Store) -> list[Mapping[str, Any]]:
 
 def _now(workspace: Workspace, row: Mapping[str, Any]) -> str | None:
     if row["kind"] == TABLE:
-        return table_hashes(workspace.store, [row["name"]], row).get(row["name"])
+        return table_hashes(workspace.store, [row["name"]], row["run_id"]).get(row["name"])
     return _digest(workspace.folder / row["name"])
 
 

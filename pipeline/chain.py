@@ -106,11 +106,11 @@ def shown_head(store: Store) -> str:
 # --- rows of published tables
 
 
-def table_hashes(store: Store, tables: Iterable[str], run: Row) -> dict[str, str]:
-    """Hash of the rows that a run published, by table."""
-    mine = pc.field("run_id") == run["run_id"]
+def table_hashes(store: Store, tables: Iterable[str], run_id: str) -> dict[str, str | None]:
+    """Hash of the rows that a run published, by table; tables without rows of it are left out."""
+    mine = pc.field("run_id") == run_id
     hashes = {name: _hashes_by_run(store, name, mine) for name in tables if store.exists(name)}
-    return {name: found[run["run_id"]] for name, found in hashes.items() if run["run_id"] in found}
+    return {name: by_run[run_id] for name, by_run in hashes.items() if run_id in by_run}
 
 
 def _hashes_by_run(store: Store, table: str, only: pc.Expression | None = None) -> dict[str, str]:
@@ -153,14 +153,14 @@ def _row_text(connection: Connection, relation: str) -> str:
 
 
 def check_ledger(
-    store: Store, tables: Sequence[str], kept: Sequence[Row], noted: str | None = None
+    store: Store, tables: Sequence[str], promised: Mapping[str, str], noted: str | None = None
 ) -> LedgerCheck:
     """Every row of `runs` against its hash and its place, every published row against its run.
 
     Parameters
     ----------
-    kept
-        The last row of every run whose published rows are there.
+    promised
+        Run id -> hashes by table, as JSON, of every run whose published rows are there.
     noted
         A head, or the first digits of one, that was written down elsewhere.
     """
@@ -173,7 +173,6 @@ def check_ledger(
             f"no row of the ledger has the hash {noted}: the rows were written anew since it was"
             " noted."
         )
-    promised = [run for run in kept if run.get(TABLES)]
     problems += _table_problems(store, tables, promised)
     return LedgerCheck(
         rows=len(ledger),
@@ -211,28 +210,31 @@ def _named(row: Row) -> str:
     )
 
 
-def _table_problems(store: Store, tables: Sequence[str], runs: Sequence[Row]) -> Iterator[str]:
+def _table_problems(
+    store: Store, tables: Sequence[str], promised: Mapping[str, str]
+) -> Iterator[str]:
     """Published tables whose rows are not those of the publication."""
+    by_run = {run_id: json.loads(text) for run_id, text in promised.items()}
     for table in tables:
-        promised = {
-            run["run_id"]: hashes[table]
-            for run in runs
-            if table in (hashes := json.loads(run[TABLES]))
-        }
-        if not promised:
+        wanted = {run_id: hashes[table] for run_id, hashes in by_run.items() if table in hashes}
+        if not wanted:
             continue
-        here = _hashes_by_run(store, table) if store.exists(table) else {}
-        for run in runs:
-            wanted, actual = promised.get(run["run_id"]), here.get(run["run_id"])
-            if wanted is not None and wanted != actual:
-                what = "are gone" if actual is None else "are not those that were published"
-                yield f"table `{table}`: the rows of run {run['run_id']} {what}."
+        actual = _hashes_by_run(store, table) if store.exists(table) else {}
+        for run_id, digest in wanted.items():
+            if actual.get(run_id) != digest:
+                what = "are not those that were published" if run_id in actual else "are gone"
+                yield f"table `{table}`: the rows of run {run_id} {what}."
 
 
-def hashes_after_removal(store: Store, tables: Sequence[str], run: Row) -> str | None:
-    """The hashes of a run whose rows were removed on purpose; None where none went."""
-    before = json.loads(run[TABLES])
-    after = table_hashes(store, tables, run)
+def hashes_after_removal(
+    store: Store, tables: Sequence[str], run_id: str, published: str
+) -> str | None:
+    """The hashes of a run whose rows were removed on purpose; None where none went.
+
+    `published` are those it had, as JSON.
+    """
+    before = json.loads(published)
+    after = table_hashes(store, tables, run_id)
     if all(before.get(name) == after.get(name) for name in tables):
         return None
     why = "accounts deleted on request or without consent"

@@ -21,7 +21,7 @@ from pipeline.jobs.notify import COMPLETED, STARTED, TROUBLED, ping, write_metri
 from pipeline.jobs.report import NO_BRIEFS, Briefs
 from pipeline.jobs.run import Preparation, Say, TargetRun
 from pipeline.jobs.score import PublishedRun
-from pipeline.ledger import current_run
+from pipeline.ledger import RunRow, current_run
 from pipeline.workspace import Workspace
 
 Progress = TypeVar("Progress", Preparation, TargetRun, NightWork, TargetNight)
@@ -282,7 +282,7 @@ class WholeNight:
     """The gravest of its steps: 0 done, 1 fault, 2 wrong use, 3 refused."""
     steps: tuple[dict[str, Any], ...]
     """Rows of `night_steps`, one for each step that ended in this night."""
-    published: tuple[dict[str, Any], ...]
+    published: tuple[RunRow, ...]
     """The rows of `runs` that readers see of its targets."""
 
 

@@ -7,7 +7,9 @@ hashes (`pipeline/chain.py`).
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import date, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -61,53 +63,142 @@ PUBLISHED = ("scores", "drivers", "portfolio")
 """Tables whose rows a row in `runs` makes current."""
 
 
-def append_run(store: Store, run: dict[str, Any]) -> dict[str, Any]:
+AGAIN = "Score again: runs published from now on record it."
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One row of `runs`: what a run is of, what it was made with, and what became of it.
+
+    The fields are the columns, in words at `docs/reference/tables.md`; those that hold JSON are
+    text here and read by the properties.
+    """
+
+    run_id: str
+    as_of: pd.Timestamp
+    target: str
+    horizon_days: int | None
+    """None where the horizon is the next renewal."""
+    state: str
+    basis: str
+    model_version: str
+    calibrator_version: str
+    scale_version: str
+    config_hash: str
+    input_fingerprints: str
+    counts: str
+    note: str | None
+    started_at: pd.Timestamp
+    published_at: pd.Timestamp
+    table_hashes: str | None = None
+    """None until the run is published, and in rows of releases before the chain."""
+    previous_hash: str | None = None
+    row_hash: str | None = None
+
+    @classmethod
+    def of(cls, row: Mapping[Any, Any]) -> "RunRow":
+        """A row as a table library gives it, with missing values as NaN or None."""
+        plain: dict[str, Any] = {
+            each.name: None if pd.isna(row.get(each.name)) else row[each.name]
+            for each in fields(cls)
+        }
+        horizon = plain["horizon_days"]
+        return cls(**plain | {"horizon_days": None if horizon is None else int(horizon)})
+
+    @property
+    def day(self) -> date:
+        """Its as_of as a date."""
+        return self.as_of.date()
+
+    @property
+    def place(self) -> tuple[pd.Timestamp, pd.Timestamp]:
+        """Where it stands among the runs of its target: by date, then by when it was published."""
+        return self.as_of, self.published_at
+
+    @property
+    def made_with(self) -> tuple[str, str, str]:
+        """Versions of model, calibrator and scale."""
+        return self.model_version, self.calibrator_version, self.scale_version
+
+    @property
+    def standings(self) -> dict[str, int]:
+        """How many accounts the run put into each band, and how many it left without one."""
+        counts: dict[str, int] = json.loads(self.counts)
+        return counts
+
+    @cached_property
+    def recorded(self) -> dict[str, Any]:
+        """Fingerprints of its inputs, versions of staged tables and of libraries."""
+        inputs: dict[str, Any] = json.loads(self.input_fingerprints)
+        return inputs
+
+    @property
+    def staged(self) -> dict[str, int]:
+        """Staged table -> version it was read at.
+
+        Raises
+        ------
+        NotFound
+            When the run is older than this record.
+        """
+        if "staged" not in self.recorded:
+            raise NotFound(
+                f"run {self.run_id} does not say which versions of the staged tables it read."
+                f" {AGAIN}"
+            )
+        return dict(self.recorded["staged"])
+
+    @property
+    def accepted_stale(self) -> dict[str, str]:
+        """Sources that were accepted as stale, with the reason."""
+        return dict(json.loads(self.recorded.get("accepted_stale", "{}")))
+
+
+def append_run(store: Store, run: RunRow) -> RunRow:
     """Append one row, as the next of the chain; this is the commit of a run. Returns the row."""
-    # A row read back has NaN where it had no value (a horizon until the next renewal has no days).
-    row = {
-        name: None if run.get(name) is None or pd.isna(run[name]) else run[name]
-        for name in RUNS.names
-    }
-    plain = pa.Table.from_pylist([row], schema=RUNS).to_pylist()[0]
+    plain = pa.Table.from_pylist([asdict(run)], schema=RUNS).to_pylist()[0]
     linked = chained(plain, ledger_rows(store))
     store.write("runs", pa.Table.from_pylist([linked], schema=RUNS), append=True)
-    return linked
+    return replace(run, previous_hash=linked[PREVIOUS], row_hash=linked[HASH])
 
 
-def published_hashes(store: Store, run: Mapping[str, Any]) -> str:
+def published_hashes(store: Store, run_id: str) -> str:
     """Hashes of the rows that a run is about to make current, as JSON for its row in `runs`; and
     the newest hash of what was made of earlier runs, which so stands in this chain too.
     """
-    hashes = table_hashes(store, PUBLISHED, run)
-    made = store.read_arrow(ARTEFACTS).to_pylist() if store.exists(ARTEFACTS) else []
-    return json.dumps(hashes | ({ARTEFACTS_HEAD: head_of(made)} if made else {}), sort_keys=True)
+    hashes = table_hashes(store, PUBLISHED, run_id)
+    artefacts = store.read_arrow(ARTEFACTS).to_pylist() if store.exists(ARTEFACTS) else []
+    if artefacts:
+        hashes[ARTEFACTS_HEAD] = head_of(artefacts)
+    return json.dumps(hashes, sort_keys=True)
 
 
 def note_removed_rows(store: Store) -> None:
     """Say of every run whose rows were removed on purpose which rows it has now."""
     if not store.exists("runs"):
         return
-    for run in _kept_runs(store):
-        hashes = hashes_after_removal(store, PUBLISHED, run)
+    for run in _hashed_runs(store):
+        hashes = hashes_after_removal(store, PUBLISHED, run.run_id, str(run.table_hashes))
         if hashes is not None:
             # Its place among the other runs stays what it was.
-            place = run["published_at"] + timedelta(microseconds=1)
-            append_run(store, {**run, TABLES: hashes, "published_at": place})
+            place = run.published_at + timedelta(microseconds=1)
+            append_run(store, replace(run, table_hashes=hashes, published_at=place))
 
 
 def verify_ledger(store: Store, noted: str | None = None) -> LedgerCheck:
     """Whether `runs` and the tables that it makes current are as they were written."""
-    kept = _kept_runs(store) if store.exists("runs") else []
-    return check_ledger(store, PUBLISHED, kept, noted)
+    runs = _hashed_runs(store) if store.exists("runs") else []
+    promised = {run.run_id: str(run.table_hashes) for run in runs}
+    return check_ledger(store, PUBLISHED, promised, noted)
 
 
-def _kept_runs(store: Store) -> list[dict[str, Any]]:
-    """Last rows of the runs whose rows are there and have hashes."""
+def _hashed_runs(store: Store) -> list[RunRow]:
+    """Last rows of the runs whose published rows are there and have hashes."""
     rows = run_rows(store)
     if TABLES not in rows:  # of releases before the chain
         return []
     kept = rows[rows["state"].isin(KEPT_STATES) & rows[TABLES].notna()]
-    return [{str(name): value for name, value in row.items()} for row in kept.to_dict("records")]
+    return read_runs(kept)
 
 
 def open_ledger(store: Store) -> None:
@@ -149,16 +240,25 @@ def run_rows(store: Store) -> pd.DataFrame:
     return rows.drop_duplicates("run_id", keep="last").reset_index(drop=True)
 
 
-def current_run(store: Store, target: str) -> dict[str, Any] | None:
+def read_runs(rows: pd.DataFrame) -> list[RunRow]:
+    """Rows of `runs` with named fields, in their order."""
+    return [RunRow.of(row) for row in rows.to_dict("records")]
+
+
+def current_run(store: Store, target: str) -> RunRow | None:
     """The run that readers of a target see, or None."""
+    published = _published_runs(store, target)
+    return RunRow.of(published.iloc[-1].to_dict()) if len(published) else None
+
+
+def _published_runs(store: Store, target: str) -> pd.DataFrame:
+    """Published runs of a target, by date and then by when they were published."""
     rows = run_rows(store)
-    published = rows[(rows["target"] == target) & (rows["state"] == "published")]
-    if published.empty:
-        return None
-    return dict(published.sort_values(["as_of", "published_at"], kind="stable").iloc[-1])
+    mine = rows[(rows["target"] == target) & (rows["state"] == "published")]
+    return mine.sort_values(["as_of", "published_at"], kind="stable")
 
 
-def published_run(store: Store, target: str, as_of: date | None = None) -> dict[str, Any]:
+def published_run(store: Store, target: str, as_of: date | None = None) -> RunRow:
     """The run that readers of a target see; with a date the one they see of that date.
 
     Raises
@@ -178,7 +278,7 @@ def published_run(store: Store, target: str, as_of: date | None = None) -> dict[
             f"target {target!r} has no published run of {as_of}. Published dates:"
             f" {run_dates(runs)}; `tenure score --as-of DATE` publishes another."
         )
-    return {str(key): value for key, value in dated.iloc[-1].items() if key != "marker"}
+    return RunRow.of(dated.iloc[-1].to_dict())
 
 
 def nothing_published(target: str) -> NotFound:
@@ -193,45 +293,39 @@ def run_dates(runs: pd.DataFrame) -> str:
     return ", ".join(dates[-SHOWN_RUNS:]) + (f" and {older} earlier" if older > 0 else "")
 
 
-def plain_run(run: Mapping[str, Any]) -> dict[str, Any]:
+def plain_run(run: RunRow) -> dict[str, Any]:
     """A row of `runs` with its columns of JSON read, for `--json`."""
-    inputs = json.loads(run["input_fingerprints"])
+    inputs = dict(run.recorded)
     if "accepted_stale" in inputs:
-        inputs["accepted_stale"] = json.loads(inputs["accepted_stale"])
-    hashes = run.get(TABLES)
+        inputs["accepted_stale"] = run.accepted_stale
     return {
-        **run,
+        **asdict(run),
         "input_fingerprints": inputs,
-        "counts": json.loads(run["counts"]),
-        TABLES: json.loads(hashes) if isinstance(hashes, str) else None,
+        "counts": run.standings,
+        TABLES: None if run.table_hashes is None else json.loads(run.table_hashes),
     }
 
 
-def markers(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
+def markers(before: RunRow, after: RunRow) -> tuple[str, ...]:
     """What beside the accounts changed from one run to another: model, calibrator, scale,
     configuration.
     """
     facts = (
-        ("model", "model_version"),
-        ("calibrator", "calibrator_version"),
-        ("scale", "scale_version"),
-        ("configuration", "config_hash"),
+        ("model", before.model_version, after.model_version),
+        ("calibrator", before.calibrator_version, after.calibrator_version),
+        ("scale", before.scale_version, after.scale_version),
+        ("configuration", before.config_hash, after.config_hash),
     )
-    return tuple(
-        f"{name} {before[key]} -> {after[key]}" for name, key in facts if before[key] != after[key]
-    )
+    return tuple(f"{name} {old} -> {new}" for name, old, new in facts if old != new)
 
 
 def run_history(store: Store, target: str) -> pd.DataFrame:
     """The run that readers see of every date, oldest first; `marker` says what changed since the
     date before.
     """
-    rows = run_rows(store)
-    mine = rows[(rows["target"] == target) & (rows["state"] == "published")].sort_values(
-        ["as_of", "published_at"], kind="stable"
-    )
-    dated = mine.drop_duplicates("as_of", keep="last").reset_index(drop=True)
-    runs: list[Any] = dated.to_dict("records")
+    published = _published_runs(store, target)
+    dated = published.drop_duplicates("as_of", keep="last").reset_index(drop=True)
+    runs = read_runs(dated)
     marked = [
         ", ".join(each.split(" ")[0] for each in markers(one, two))
         for one, two in zip(runs, runs[1:], strict=False)
@@ -241,16 +335,12 @@ def run_history(store: Store, target: str) -> pd.DataFrame:
     )
 
 
-def run_before(store: Store, run: Mapping[str, Any]) -> dict[str, Any] | None:
+def run_before(store: Store, run: RunRow) -> RunRow | None:
     """The published run that came before another one, by date and then by when it was published."""
-    rows = run_rows(store)
-    order = ["as_of", "published_at"]
-    mine = rows[(rows["target"] == run["target"]) & (rows["state"] == "published")]
     earlier = [
-        {str(key): value for key, value in each.items()}
-        for each in mine.sort_values(order, kind="stable").to_dict("records")
-        if each["run_id"] != run["run_id"]
-        and tuple(each[c] for c in order) < tuple(run[c] for c in order)
+        each
+        for each in read_runs(_published_runs(store, run.target))
+        if each.run_id != run.run_id and each.place < run.place
     ]
     return earlier[-1] if earlier else None
 
@@ -277,7 +367,7 @@ def refuse_taken_back(store: Store, run_id: str) -> None:
     )
 
 
-def chosen_run(store: Store, run_id: str) -> dict[str, Any]:
+def chosen_run(store: Store, run_id: str) -> RunRow:
     """The one run whose id starts so, with its last state.
 
     Raises
@@ -295,23 +385,23 @@ def chosen_run(store: Store, run_id: str) -> dict[str, Any]:
             .tail(SHOWN_RUNS)
         )
         listing = "".join(
-            f"\n  {run['run_id']}  as of {run['as_of']:%Y-%m-%d}  {run['target']}  {run['state']}"
-            + (f" ({run['note']})" if run["state"] == "removed" else "")
-            for run in listed.iloc[::-1].to_dict("records")
+            f"\n  {run.run_id}  as of {run.as_of:%Y-%m-%d}  {run.target}  {run.state}"
+            + (f" ({run.note})" if run.state == "removed" else "")
+            for run in reversed(read_runs(listed))
         )
         raise NotFound(
             f"{problem} with id {run_id!r}."
             f" {'Newest runs' if chosen.empty else 'They are'}:{listing or ' none yet.'}"
         )
-    target_run = dict(chosen.iloc[0])
-    if target_run["state"] not in KEPT_STATES:
+    run = RunRow.of(chosen.iloc[0].to_dict())
+    if run.state not in KEPT_STATES:
         why = (
             "is too old: its rows are gone ([store] keep_runs_days)"
-            if target_run["state"] == "removed"
+            if run.state == "removed"
             else "failed and was never published"
         )
-        raise NotFound(f"run {target_run['run_id']} {why}; choose a published one.")
-    return target_run
+        raise NotFound(f"run {run.run_id} {why}; choose a published one.")
+    return run
 
 
 def roll_back(store: Store, run_id: str, now: datetime) -> list[str]:
@@ -322,30 +412,20 @@ def roll_back(store: Store, run_id: str, now: datetime) -> list[str]:
     NotFound
         When there is no such run, listing the newest ones.
     """
-    target_run, rows = chosen_run(store, run_id), run_rows(store)
-    order = ["as_of", "published_at"]
-    newer = rows[
-        (rows["target"] == target_run["target"])
-        & (rows["state"] == "published")
-        & (rows["run_id"] != target_run["run_id"])
+    wanted, at = chosen_run(store, run_id), pd.Timestamp(now)
+    published = run_rows(store)
+    published = published[
+        (published["target"] == wanted.target) & (published["state"] == "published")
     ]
-    is_later = [
-        tuple(r) > tuple(target_run[c] for c in order) for r in newer[order].itertuples(index=False)
+    newer = [
+        run
+        for run in read_runs(published)
+        if run.run_id != wanted.run_id and run.place > wanted.place
     ]
-    newer = newer[pd.Series(is_later, index=newer.index, dtype=bool)]
-    if target_run["state"] != "published":
-        append_run(
-            store,
-            {**target_run, "state": "published", "note": "rolled back to", "published_at": now},
-        )
-    for run in newer.to_dict("records"):
-        append_run(
-            store,
-            {
-                **run,
-                "state": "superseded",
-                "note": f"rolled back to {target_run['run_id']}",
-                "published_at": now,
-            },
-        )
-    return list(newer["run_id"])
+    if wanted.state != "published":
+        again = replace(wanted, state="published", note="rolled back to", published_at=at)
+        append_run(store, again)
+    for run in newer:
+        note = f"rolled back to {wanted.run_id}"
+        append_run(store, replace(run, state="superseded", note=note, published_at=at))
+    return [run.run_id for run in newer]

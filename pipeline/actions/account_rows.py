@@ -31,7 +31,7 @@ ALARM_BANDS, MIDDLE_BANDS = ("at_risk", "high"), ("stable", "medium")
 _BAND_ORDER = ("at_risk", "high", "stable", "medium", "healthy", "low", LEAVING, UNKNOWN)
 _BAND_REASONS = {
     "notice": "gave notice",
-    "lapsed": "contract ended, not renewed so far",
+    "lapsed": "contract ended, not renewed yet",
 }
 NOT_RECORDED = "no reason recorded"
 _OF_THE_PLAN = ("listed", "play", "due", "value_saved")

@@ -22,7 +22,7 @@ ON_LIST, BELOW, LEFT_ALONE, RESTING, NO_PLAY = (
     "resting",
     "no play fits",
 )
-PLEASE_WAIT = "Left alone by lot: please do not call"
+PLEASE_WAIT = "Drawn at random to be left alone: please do not call"
 """What owners are told of an account that a lot left alone."""
 Evidence = Literal["lot", "holdout", "observed", "prior"]
 PLAN_COLUMNS = (

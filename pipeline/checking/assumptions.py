@@ -30,8 +30,8 @@ def _of_source(source: StagedSource) -> Iterator[str]:
     since = f"{delay:g} days after {event}" if delay else str(event)
     what = f"{_listed(columns)} of its rows" if columns else "its rows"
     yield (
-        f"known_at is assumed for {source.name}: {what} are taken as known from {since} on. Nobody"
-        " changed them later, and none was deleted when an account left."
+        f"known_at is assumed for {source.name}: {what} are taken as known from {since} on. That"
+        " is right only if nobody changed them later or deleted any when an account left."
     )
 
 

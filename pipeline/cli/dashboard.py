@@ -30,14 +30,13 @@ def pages(
     """
     from pipeline.console import print_json
     from pipeline.dashboard.schema import current_file, pages_folder
-    from pipeline.jobs.past_runs import PastRun
     from pipeline.jobs.report import write_reports
     from pipeline.jobs.rollback import published_again
     from pipeline.ledger import published_run
 
     workspace, chosen = open_project(project, target)
     with workspace.store.writing():
-        run = PastRun(published_run(workspace.store, chosen.name))
+        run = published_run(workspace.store, chosen.name)
         published = published_again(workspace, chosen, run)
         folder = pages_folder(workspace.folder, chosen.name)
         folder.mkdir(parents=True, exist_ok=True)

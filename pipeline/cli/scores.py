@@ -168,7 +168,6 @@ def worklist(
     """
     from features.errors import ConfigError, NotFound
     from pipeline.console import print_json
-    from pipeline.jobs.past_runs import PastRun
     from pipeline.jobs.plan_plays import plan_worklist
     from pipeline.jobs.rollback import published_again
     from pipeline.ledger import published_run
@@ -176,7 +175,7 @@ def worklist(
 
     workspace, chosen = open_project(project, target)
     with workspace.store.writing():
-        run = PastRun(published_run(workspace.store, chosen.name, day_of(as_of)))
+        run = published_run(workspace.store, chosen.name, day_of(as_of))
         planned = plan_worklist(workspace, chosen, published_again(workspace, chosen, run))
     if planned is None:
         raise ConfigError(
@@ -244,7 +243,7 @@ def rollback(
     if as_json:
         print_json(
             {
-                "run_id": rolled.run["run_id"],
+                "run_id": rolled.run.run_id,
                 "superseded": list(rolled.superseded),
                 "pages": [str(page) for page in rolled.pages],
                 "removed": [str(page) for page in rolled.removed],
@@ -252,7 +251,7 @@ def rollback(
         )
         return
     say(
-        f"readers see run {rolled.run['run_id']} of {rolled.run['as_of']:%Y-%m-%d} again;"
+        f"readers see run {rolled.run.run_id} of {rolled.run.as_of:%Y-%m-%d} again;"
         f" taken back: {', '.join(rolled.superseded) or 'none'}. Pages drawn again:"
         f" {', '.join(str(page) for page in rolled.pages)}"
     )

@@ -25,7 +25,7 @@ def find_advocates(workspace: Workspace, target: Target) -> pd.DataFrame:
         )
     run = published_run(workspace.store, target.name)
     signals = workspace.store.read(
-        f"features_scored_{target.name}", filters=[("run_id", "=", run["run_id"])]
+        f"features_scored_{target.name}", filters=[("run_id", "=", run.run_id)]
     )
     columns = [sign.column for sign in SIGNS if sign.column in signals]
     people = published_rows(workspace, target, "portfolio", None)

@@ -50,10 +50,9 @@ from pipeline.engine.facts import put_table, source_facts
 from pipeline.jobs.changes import ScoreChanges, find_changes
 from pipeline.jobs.explain_scale import band_edges
 from pipeline.jobs.freshness import freshness
-from pipeline.jobs.past_runs import PastRun
 from pipeline.jobs.plan_plays import left_alone
 from pipeline.jobs.stage import load_staged
-from pipeline.ledger import markers, published_run, run_rows
+from pipeline.ledger import RunRow, markers, published_run, read_runs, run_rows
 from pipeline.published import read_scores
 from pipeline.staging.staged import StagedSource
 from pipeline.workspace import Workspace, target_rule
@@ -94,7 +93,7 @@ def raise_alerts(workspace: Workspace, target: Target) -> AlertsReport:
     """
     _refuse_good_event(target)
     store = workspace.store
-    run = PastRun(published_run(store, target.name))
+    run = published_run(store, target.name)
     take_in_actions(workspace, target)
     before = evaluated_runs(store, target.name)
     rules = rules_of(workspace.project.alerts, _edges(workspace), workspace.project.plays)
@@ -221,7 +220,7 @@ def _edges(workspace: Workspace) -> Edges:
 
 def _report(
     target: Target,
-    run: PastRun,
+    run: RunRow,
     rules: tuple[AlertRule, ...],
     news: list[Alert],
     history: list[Alert],
@@ -246,7 +245,7 @@ def _report(
 
 
 def _tonight(
-    workspace: Workspace, target: Target, run: PastRun, before: list[Evaluated]
+    workspace: Workspace, target: Target, run: RunRow, before: list[Evaluated]
 ) -> tuple[RunFacts, Watched, Trust]:
     """What rules may ask of the run, and whether it can be trusted."""
     with connected() as connection:
@@ -264,9 +263,9 @@ def _tonight(
     )
     changes: ScoreChanges | None = None
     if last is not None:
-        rows = run_rows(workspace.store).set_index("run_id")
-        row = {str(k): v for k, v in rows.loc[last.run_id].items()}
-        trust = replace(trust, markers=markers(row, run.row))
+        rows = run_rows(workspace.store)
+        [run_then] = read_runs(rows[rows["run_id"] == last.run_id])
+        trust = replace(trust, markers=markers(run_then, run))
         if not resting:
             try:
                 changes = find_changes(workspace, target, last.run_id, run.run_id)
@@ -297,7 +296,7 @@ def _tonight(
 def _watched(
     workspace: Workspace,
     target: Target,
-    run: PastRun,
+    run: RunRow,
     accounts: pd.DataFrame,
     before: list[Evaluated],
     changes: ScoreChanges | None,
@@ -315,12 +314,12 @@ def _watched(
     return watched(accounts, past, behaviour, run.day)
 
 
-def _accounts(workspace: Workspace, run: PastRun) -> pd.DataFrame:
+def _accounts(workspace: Workspace, run: RunRow) -> pd.DataFrame:
     """Who they are, how they score, and what may be lost."""
     mine = [("run_id", "=", run.run_id)]
     scores = read_scores(
         workspace.store,
-        [("target", "=", run.row["target"]), *mine],
+        [("target", "=", run.target), *mine],
         ["account_id", "health", "probability"],
     )
     people = workspace.store.read("portfolio", filters=mine).drop(columns=["as_of", "run_id"])
@@ -377,7 +376,7 @@ class _Stale:
 
 
 def _stale_sources(
-    connection: Connection, staged: Mapping[str, StagedSource], run: PastRun
+    connection: Connection, staged: Mapping[str, StagedSource], run: RunRow
 ) -> dict[str, _Stale]:
     """Sources that are too old, too thin, silent, or accepted as stale."""
     stale = {

@@ -34,7 +34,6 @@ from pipeline.engine.duckdb import connected
 from pipeline.jobs.accounts import account_named
 from pipeline.jobs.features import build_scoring
 from pipeline.jobs.past_runs import (
-    PastRun,
     find_run,
     past_bundle,
     past_project,
@@ -43,7 +42,7 @@ from pipeline.jobs.past_runs import (
     same_version_needed,
 )
 from pipeline.jobs.stage import has_late_rows
-from pipeline.ledger import markers, published_run, run_before
+from pipeline.ledger import RunRow, markers, published_run, run_before
 from pipeline.published import read_scores
 from pipeline.staging.late import InTime
 from pipeline.workspace import Workspace
@@ -84,8 +83,8 @@ class ScoreChanges:
     told apart.
     """
 
-    before: PastRun
-    after: PastRun
+    before: RunRow
+    after: RunRow
     lines: pd.DataFrame
     accounts: pd.DataFrame
     markers: tuple[str, ...]
@@ -96,7 +95,7 @@ class ScoreChanges:
 class _Side:
     """One run with everything it was made of."""
 
-    run: PastRun
+    run: RunRow
     bundle: Bundle
     project: Project
     scores: pd.DataFrame
@@ -129,9 +128,7 @@ def find_changes(
     )
     lines = lines.astype({"points_displayed": "Int64"})
     accounts = _accounts(workspace, one, two, lines)
-    changes = ScoreChanges(
-        before, after, lines, accounts, markers(before.row, after.row), tuple(notes)
-    )
+    changes = ScoreChanges(before, after, lines, accounts, markers(before, after), tuple(notes))
     _write(workspace, target, changes)
     return changes
 
@@ -155,9 +152,9 @@ def find_account(changes: ScoreChanges, wanted: str) -> "pd.Series[Any]":
 
 def _two_runs(
     workspace: Workspace, target: Target, first: str | None, last: str | None
-) -> tuple[PastRun, PastRun]:
+) -> tuple[RunRow, RunRow]:
     if last is None:
-        after = PastRun(published_run(workspace.store, target.name))
+        after = published_run(workspace.store, target.name)
     else:
         after = find_run(workspace, target, last)
     before = _run_before(workspace, after) if first is None else find_run(workspace, target, first)
@@ -173,18 +170,18 @@ def _two_runs(
     return before, after
 
 
-def _run_before(workspace: Workspace, after: PastRun) -> PastRun:
+def _run_before(workspace: Workspace, after: RunRow) -> RunRow:
     """The published run that came before another one, by date and then by when it was published."""
-    before = run_before(workspace.store, after.row)
+    before = run_before(workspace.store, after)
     if before is None:
         raise NotFound(
             f"no run was published before {after.run_id} ({after.day}), so there is nothing to"
             " compare it with. Score again later, or name two runs with --from and --to."
         )
-    return PastRun(before)
+    return before
 
 
-def _side(workspace: Workspace, target: Target, run: PastRun) -> _Side:
+def _side(workspace: Workspace, target: Target, run: RunRow) -> _Side:
     mine = [("run_id", "=", run.run_id)]
     scores = read_scores(workspace.store, mine, _SCORED).sort_values(
         "account_id", ignore_index=True
@@ -292,7 +289,7 @@ def _build(
     target: Target,
     project: Project,
     bundle: Bundle,
-    data: PastRun,
+    data: RunRow,
     day: date,
     in_time: InTime | None = None,
 ) -> pd.DataFrame:
@@ -435,7 +432,7 @@ def _next(
 
 
 def _refuse_other_scores(
-    ids: "pd.Series[str]", state: ScoredState, published: "pd.Series[float]", run: PastRun
+    ids: "pd.Series[str]", state: ScoredState, published: "pd.Series[float]", run: RunRow
 ) -> None:
     gap = np.abs(state.base + state.points.sum(axis=1) - published.to_numpy(dtype=np.float64))
     if float(gap.max(initial=0.0)) > 1e-9:
@@ -541,7 +538,7 @@ def _accounts(workspace: Workspace, one: _Side, two: _Side, lines: pd.DataFrame)
     )
 
 
-def _people(workspace: Workspace, before: PastRun, after: PastRun) -> pd.DataFrame:
+def _people(workspace: Workspace, before: RunRow, after: RunRow) -> pd.DataFrame:
     """Who the accounts are: as of the new run, and for those that are gone as of the old one."""
     columns = ["account_id", "name", "owner", "value_per_year", "currency"]
     both = [

@@ -14,7 +14,7 @@ from features.errors import ConfigError, NotFound
 from models.bundle import Bundle, base_of, score
 from models.methods import Floats
 from pipeline.config.schema import Target
-from pipeline.jobs.past_runs import PastRun, past_bundle
+from pipeline.jobs.past_runs import past_bundle
 from pipeline.ledger import published_run
 from pipeline.reports.contributions import (
     ContributionInputs,
@@ -74,7 +74,7 @@ def scored_features(
     NotFound
         When nothing was published, nothing of that date, or an account is not in the run.
     """
-    run_id = published_run(workspace.store, target.name, as_of)["run_id"]
+    run_id = published_run(workspace.store, target.name, as_of).run_id
     rows = workspace.store.read(
         f"features_scored_{target.name}", filters=[("run_id", "=", run_id)]
     ).sort_values("account_id", kind="stable", ignore_index=True)
@@ -117,7 +117,7 @@ def published_contributions(
     """Contributions to the scores of a published run by the model that made it, with the rows of
     `scored_features`.
     """
-    run = PastRun(published_run(workspace.store, target.name, as_of))
+    run = published_run(workspace.store, target.name, as_of)
     rows = scored_features(workspace, target, as_of, accounts)
     bundle = past_bundle(workspace, target, run)
     features = rows[bundle.published.columns].astype("float64")

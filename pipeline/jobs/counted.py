@@ -84,16 +84,16 @@ def counted_points(
     method = _made(workspace, target, name, rows)
     features = workspace.store.read(
         f"features_scored_{target.name}",
-        filters=[("run_id", "=", run["run_id"]), ("account_id", "=", found)],
+        filters=[("run_id", "=", run.run_id), ("account_id", "=", found)],
     )
     columns = [signal.column for signal in rows.signals]
     if features.empty or not set(columns) <= set(features.columns):
         raise NotFound(
-            f"the signals of account {found} on {run['as_of']:%Y-%m-%d} are not those in the store"
+            f"the signals of account {found} on {run.as_of:%Y-%m-%d} are not those in the store"
             " any more. Run `tenure score` and ask again."
         )
     who = people.set_index("account_id").loc[found]
-    day = run["as_of"].date()
+    day = run.as_of.date()
     score = counted_score(
         name,
         method,
@@ -110,7 +110,7 @@ def counted_points(
             for signal in rows.signals
             if signal.column in wanted
         }
-    return {"account_id": found, "name": who["name"], "as_of": run["as_of"]}, score, behind
+    return {"account_id": found, "name": who["name"], "as_of": run.as_of}, score, behind
 
 
 def _made(workspace: Workspace, target: Target, name: str, rows: Any) -> Any:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from features.errors import GateRefused
 from models.shift import OTHER_UNIT, ScoreShift, moved_signals, score_shift
+from pipeline.ledger import RunRow
 from pipeline.published import read_scores
 from pipeline.storage import Store
 
@@ -19,7 +20,7 @@ WITHOUT = "without"
 
 
 def shift_since(
-    store: Store, previous: Mapping[str, Any] | None, run: Mapping[str, Any], scores: pd.DataFrame
+    store: Store, previous: RunRow | None, run: RunRow, scores: pd.DataFrame
 ) -> ScoreShift | None:
     """How far scores moved since the run before, whichever model made them; None where there
     is none to compare with, or too few accounts.
@@ -27,14 +28,14 @@ def shift_since(
     Health of one scale is compared, of two scales the chances behind it. Points of a scorecard and
     health from a chance have nothing in common, so that nothing is asked between them.
     """
-    if previous is None or previous["basis"] != run["basis"]:
+    if previous is None or previous.basis != run.basis:
         return None
     kept = store.columns("scores")
     columns = ["account_id", "health_exact"]
     columns += [name for name in (*CHANCES, WITHOUT) if name in kept]
-    before = read_scores(store, [("run_id", "=", previous["run_id"])], columns)
+    before = read_scores(store, [("run_id", "=", previous.run_id)], columns)
     before, scores = _by_the_same_model(before, scores)
-    if previous["scale_version"] == run["scale_version"]:
+    if previous.scale_version == run.scale_version:
         return score_shift(before, scores)
     for chance in CHANCES:
         if all(rows.get(chance, pd.Series(dtype=float)).notna().any() for rows in (before, scores)):
@@ -57,9 +58,8 @@ def _by_the_same_model(before: pd.DataFrame, now: pd.DataFrame) -> tuple[pd.Data
 
 def refuse_shift(
     store: Store,
-    target: str,
-    previous: Mapping[str, Any],
-    run: Mapping[str, Any],
+    previous: RunRow,
+    run: RunRow,
     shift: ScoreShift,
     signals: Callable[[], pd.DataFrame],
     limit: float,
@@ -79,14 +79,14 @@ def refuse_shift(
     """
     if not shift.is_beyond(limit):
         return
-    before = store.read(f"features_scored_{target}", filters=[("run_id", "=", previous["run_id"])])
+    before = store.read(f"features_scored_{run.target}", filters=[("run_id", "=", previous.run_id)])
     bands = ", ".join(
         f"{band.replace('_', ' ')} {share:.0%} -> {shift.bands_now.get(band, 0.0):.0%}"
         for band, share in shift.bands_before.items()
     )
     moved = "; ".join(_moved(row) for row in moved_signals(before, signals()).to_dict("records"))
     raise GateRefused(
-        f"scores moved too far since run {previous['run_id']} of {previous['as_of']:%Y-%m-%d},"
+        f"scores moved too far since run {previous.run_id} of {previous.as_of:%Y-%m-%d},"
         f" {_under(previous, run)}: stability index {shift.index:.2f}, and"
         f" score.largest_shift allows {limit:g}. {shift.changed_band:.0%} of accounts change band:"
         f" {bands}. Signals that moved most: {moved}."
@@ -95,11 +95,11 @@ def refuse_shift(
     )
 
 
-def _under(previous: Mapping[str, Any], run: Mapping[str, Any]) -> str:
+def _under(previous: RunRow, run: RunRow) -> str:
     """What made the scores, beside the last run."""
-    if previous["model_version"] != run["model_version"]:
-        return f"under another model ({run['model_version']}, before {previous['model_version']})"
-    if previous["scale_version"] != run["scale_version"]:
+    if previous.model_version != run.model_version:
+        return f"under another model ({run.model_version}, before {previous.model_version})"
+    if previous.scale_version != run.scale_version:
         return "under the same model on another scale"
     return "under the same model and scale"
 

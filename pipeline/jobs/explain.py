@@ -42,7 +42,6 @@ from pipeline.jobs.accounts import account_named
 from pipeline.jobs.driver_rows import DRIVERS, SPOKEN, keeps_one_sentence, read_drivers
 from pipeline.jobs.explain_scale import band_edges, published_ranges
 from pipeline.jobs.history import AccountTrajectory, account_trajectories
-from pipeline.jobs.past_runs import PastRun
 from pipeline.jobs.plan_plays import planned_of
 from pipeline.jobs.point_bound import BoundCheck, check_bound
 from pipeline.jobs.registry import load_version
@@ -185,7 +184,7 @@ def published_rows(
         When nothing was published yet, or nothing of that date.
     """
     run = published_run(workspace.store, target.name, as_of)
-    mine = [("run_id", "=", run["run_id"])]
+    mine = [("run_id", "=", run.run_id)]
     if table == "scores":
         return read_scores(workspace.store, mine)
     return workspace.store.read(table, filters=mine)
@@ -232,7 +231,7 @@ def explain_accounts(
 ) -> Iterator[Explained]:
     """What was published of several accounts of a run, by their ids; every table is read once."""
     run = published_run(workspace.store, target.name, as_of)
-    run_id, day = str(run["run_id"]), run["as_of"]
+    run_id, day = run.run_id, run.as_of
     mine = ("account_id", "in", list(accounts))
     # Tables are kept by date, so that naming the date leaves the files of others unread.
     of_run = [("run_id", "=", run_id), ("as_of", "=", day), mine]
@@ -248,7 +247,7 @@ def explain_accounts(
     actions = _open_actions(workspace, accounts, day)
     trajectories = account_trajectories(workspace, run_id, accounts)
     ranges = (
-        published_ranges(workspace, target, str(run["model_version"]))
+        published_ranges(workspace, target, run.model_version)
         if (scores["basis"] == "calibrated").any()
         else ()
     )
@@ -498,7 +497,7 @@ def check_points(workspace: Workspace, target: Target, as_of: date | None = None
     ContractError
         Naming an account for which they do not.
     """
-    run = PastRun(published_run(workspace.store, target.name, as_of))
+    run = published_run(workspace.store, target.name, as_of)
     scores = (
         published_rows(workspace, target, "scores", as_of)
         .dropna(subset=["health_exact"])

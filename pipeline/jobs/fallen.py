@@ -35,7 +35,7 @@ def fallen_accounts(workspace: Workspace, target: Target, published: PublishedRu
 def _against_own_past(
     workspace: Workspace, target: Target, published: PublishedRun
 ) -> Fallen | None:
-    run_id = str(published.run["run_id"])
+    run_id = published.run.run_id
     summary = trajectory_summary(workspace, run_id)
     if summary is None:
         return None
@@ -71,17 +71,16 @@ def _since_run_before(workspace: Workspace, published: PublishedRun) -> Fallen |
     may be theirs.
     """
     before = run_before(workspace.store, published.run)
-    versions = ("model_version", "calibrator_version", "scale_version")
     if (
         before is None
-        or before["as_of"] >= published.run["as_of"]
-        or any(before[each] != published.run[each] for each in versions)
+        or before.as_of >= published.run.as_of
+        or before.made_with != published.run.made_with
     ):
         return None
     then = workspace.store.read(
         "scores",
         columns=["account_id", "health_exact"],
-        filters=[("run_id", "=", before["run_id"])],
+        filters=[("run_id", "=", before.run_id)],
     )
     is_ranked = is_member(published.scores)
     both = published.scores.loc[is_ranked, ["account_id", "health_exact"]].merge(
@@ -93,8 +92,8 @@ def _since_run_before(workspace: Workspace, published: PublishedRun) -> Fallen |
             str(row["account_id"]): Fall(round(row["health_exact_before"]), None)
             for row in fell.to_dict("records")
         },
-        f"By {MIN_FALL:.0f} points or more since the run of {before['as_of'].day}"
-        f" {before['as_of']:%b %Y}.",
+        f"By {MIN_FALL:.0f} points or more since the run of {before.as_of.day}"
+        f" {before.as_of:%b %Y}.",
     )
 
 

@@ -5,7 +5,6 @@ fitted on it, tables written.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -32,7 +31,7 @@ from pipeline.engine.duckdb import Connection
 from pipeline.jobs.accounts import account_named
 from pipeline.jobs.event_history import MIN_CLASS, History, event_history, known_rows, terms_on
 from pipeline.jobs.stage import load_staged
-from pipeline.ledger import published_run
+from pipeline.ledger import RunRow, published_run
 from pipeline.published import read_scores
 from pipeline.workspace import Workspace
 
@@ -230,12 +229,12 @@ def forecast_target(
     _refuse_kind(target)
     run = _run(workspace, target, as_of)
     staged = load_staged(workspace, connection)
-    day = pd.Timestamp(run["as_of"])
+    day = run.as_of
     people = _people(workspace, target, run)
     member = people[people["probability"].notna() & is_member(people)].reset_index(drop=True)
     if member.empty:
         raise GateRefused(
-            f"run {run['run_id']} holds no account with a probability; look at `tenure score`."
+            f"run {run.run_id} holds no account with a probability; look at `tenure score`."
         )
     terms = terms_on(workspace, connection, staged, target, member.assign(as_of=day))
     if target.horizon_days is None:
@@ -282,7 +281,11 @@ def forecast_target(
         value_days=options.value_days,
         yearly_discount=options.yearly_discount,
     )
-    common = {"as_of": day, "run_id": run["run_id"], "target": target.name}
+    common: dict[str, pd.Timestamp | str] = {
+        "as_of": day,
+        "run_id": run.run_id,
+        "target": target.name,
+    }
     forecast = Forecast(
         _horizons(target, account_forecast, now, member, history.causes).assign(**common),
         _remaining(target, account_forecast, member, options).assign(**common),
@@ -329,25 +332,25 @@ def _refuse_kind(target: Target) -> None:
         )
 
 
-def _run(workspace: Workspace, target: Target, as_of: date | None) -> dict[str, Any]:
+def _run(workspace: Workspace, target: Target, as_of: date | None) -> RunRow:
     """The run that readers see, or the one of a date."""
     run = published_run(workspace.store, target.name, as_of)
-    if run["basis"] != "calibrated":
+    if run.basis != "calibrated":
         raise GateRefused(
-            f"run {run['run_id']} is based on a scorecard, which gives no probability: horizons"
+            f"run {run.run_id} is based on a scorecard, which gives no probability: horizons"
             " have nothing to agree with. Promote a calibrated model and score again."
         )
     return run
 
 
-def _people(workspace: Workspace, target: Target, run: Mapping[str, Any]) -> pd.DataFrame:
+def _people(workspace: Workspace, target: Target, run: RunRow) -> pd.DataFrame:
     """Scores of the run beside who the accounts are."""
     scores = read_scores(
         workspace.store,
-        [("target", "=", target.name), ("run_id", "=", run["run_id"])],
+        [("target", "=", target.name), ("run_id", "=", run.run_id)],
         ["account_id", "probability", "probability_low", "probability_high"],
     )
-    about = workspace.store.read("portfolio", filters=[("run_id", "=", run["run_id"])]).drop(
+    about = workspace.store.read("portfolio", filters=[("run_id", "=", run.run_id)]).drop(
         columns=["as_of", "run_id"]
     )
     return scores.merge(about, on="account_id", how="left").sort_values(
@@ -642,7 +645,7 @@ def _recurring(
 
 def _summary(
     target: Target,
-    run: Mapping[str, Any],
+    run: RunRow,
     hazards: Hazards,
     history: History,
     variances: Floats,
@@ -688,8 +691,8 @@ def _summary(
         )
     return ForecastSummary(
         target=target.name,
-        run_id=run["run_id"],
-        as_of=pd.Timestamp(run["as_of"]),
+        run_id=run.run_id,
+        as_of=run.as_of,
         horizon_days=target.horizon_days,
         accounts=len(member),
         curve_days=CURVE_DAYS,
@@ -706,7 +709,7 @@ def _summary(
     )
 
 
-def _publish(workspace: Workspace, run: Mapping[str, Any], forecast: Forecast) -> None:
+def _publish(workspace: Workspace, run: RunRow, forecast: Forecast) -> None:
     tables = (
         ("horizons", forecast.horizons, HORIZONS),
         ("remaining_value", forecast.remaining, REMAINING),
@@ -719,6 +722,6 @@ def _publish(workspace: Workspace, run: Mapping[str, Any], forecast: Forecast) -
             table.reindex(columns=schema.names), schema=schema, preserve_index=False
         )
         workspace.store.write(
-            name, rows, replace=f"run_id = '{run['run_id']}'", partition_by=["run_id"]
+            name, rows, replace=f"run_id = '{run.run_id}'", partition_by=["run_id"]
         )
-    note_tables(workspace, run, [name for name, _, _ in tables])
+    note_tables(workspace, run.target, run.run_id, [name for name, _, _ in tables])

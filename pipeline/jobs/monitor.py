@@ -5,7 +5,7 @@ Everything is a row of the table `monitor`: what was measured, the range it shou
 verdict.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -21,9 +21,9 @@ from models.monitoring.drift import LARGE_INDEX, LARGE_POINTS
 from pipeline.config.schema import Target
 from pipeline.jobs.drift_bins import frozen_bins
 from pipeline.jobs.outcomes import OutcomesReport, outcomes_report
-from pipeline.jobs.past_runs import PastRun, past_bundle
+from pipeline.jobs.past_runs import past_bundle
 from pipeline.jobs.score import published_table
-from pipeline.ledger import published_run
+from pipeline.ledger import RunRow, published_run
 from pipeline.published import read_scores
 from pipeline.workspace import Workspace
 
@@ -53,7 +53,7 @@ class MonitorReport:
     effect first, empty where nothing was kept of the training rows.
     """
 
-    run: Mapping[str, Any]
+    run: RunRow
     rows: pd.DataFrame
     signals: pd.DataFrame
     sources: pd.DataFrame
@@ -76,8 +76,8 @@ def monitor_target(
         When nothing was published, or its model is not registered any more.
     """
     run = published_run(workspace.store, target.name, as_of)
-    bundle = past_bundle(workspace, target, PastRun(run))
-    outcomes = outcomes_report(workspace, target, on=pd.Timestamp(run["as_of"]) if as_of else None)
+    bundle = past_bundle(workspace, target, run)
+    outcomes = outcomes_report(workspace, target, on=run.as_of if as_of else None)
     signals = _signals(workspace, target, bundle, run)
     sources = source_drift(signals)
     facts = [
@@ -99,7 +99,7 @@ def _keep(workspace: Workspace, target: Target, rows: pd.DataFrame) -> None:
 
 
 def _fact(
-    run: Mapping[str, Any],
+    run: RunRow,
     what: str,
     segment: str,
     value: float,
@@ -108,8 +108,8 @@ def _fact(
     said: str,
 ) -> dict[str, Any]:
     return {
-        "as_of": run["as_of"],
-        "run_id": run["run_id"],
+        "as_of": run.as_of,
+        "run_id": run.run_id,
         "what": what,
         "segment": segment,
         "value": value,
@@ -119,9 +119,9 @@ def _fact(
     }
 
 
-def _of_promise(workspace: Workspace, run: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _of_promise(workspace: Workspace, run: RunRow) -> Iterator[dict[str, Any]]:
     """What the run promises, over all accounts and by segment."""
-    store, mine = workspace.store, [("run_id", "=", run["run_id"])]
+    store, mine = workspace.store, [("run_id", "=", run.run_id)]
     scores = read_scores(store, mine, ["account_id", "probability"])
     scores = scores[scores["probability"].notna() & is_member(scores)]
     if scores.empty:  # a scorecard promises nothing
@@ -176,7 +176,7 @@ def _of_outcomes(outcomes: OutcomesReport) -> Iterator[dict[str, Any]]:
 
 
 def _of_drift(
-    run: Mapping[str, Any], signals: pd.DataFrame, sources: pd.DataFrame
+    run: RunRow, signals: pd.DataFrame, sources: pd.DataFrame
 ) -> Iterator[dict[str, Any]]:
     """The drift of signals and sources; limits are those of the verdict."""
     for row in signals.to_dict("records"):
@@ -192,15 +192,13 @@ def _of_drift(
             yield _fact(run, what, row[name], points, -LARGE_POINTS, LARGE_POINTS, said)
 
 
-def _signals(
-    workspace: Workspace, target: Target, bundle: Bundle, run: Mapping[str, Any]
-) -> pd.DataFrame:
+def _signals(workspace: Workspace, target: Target, bundle: Bundle, run: RunRow) -> pd.DataFrame:
     """The drift of every signal of the run's model since its training."""
     columns = list(bundle.published.columns)
     now = workspace.store.read(
         f"features_scored_{target.name}",
         columns=columns,
-        filters=[("run_id", "=", run["run_id"])],
+        filters=[("run_id", "=", run.run_id)],
     )
     frozen = frozen_bins(workspace, target, bundle)
     return drift(frozen, now.astype("float64"), bundle.published.signals)

@@ -25,7 +25,6 @@ from pipeline.jobs.freshness import freshness
 from pipeline.jobs.monitor import monitor_target
 from pipeline.jobs.night_steps import StepRecord
 from pipeline.jobs.outcomes import outcomes_report
-from pipeline.jobs.past_runs import PastRun
 from pipeline.jobs.plan_plays import plan_worklist
 from pipeline.jobs.publish import copy_lines, is_publishing, publish_copies
 from pipeline.jobs.registry import is_in_use, need_version
@@ -81,7 +80,7 @@ class TargetNight:
         """What this night or, where it goes on, the one before published."""
         assert self.record.run_id is not None  # the step that scores is done
         row = chosen_run(self.workspace.store, self.record.run_id)
-        return published_again(self.workspace, self.target, PastRun(row))
+        return published_again(self.workspace, self.target, row)
 
 
 # --- before the targets
@@ -170,7 +169,7 @@ def score(run: TargetNight) -> int:
             begins=run.record.begin,
         )
     run.published = published
-    run.record.run_id = str(published.run["run_id"])
+    run.record.run_id = published.run.run_id
     tell_score(run.say, published)
     return len(published.scores)
 

@@ -189,9 +189,9 @@ def statuses(workspace: Workspace) -> tuple[TargetStatus, ...]:
 
 def _status(workspace: Workspace, nights: pd.DataFrame, target: str) -> TargetStatus:
     run = current_run(workspace.store, target)
-    as_of = None if run is None else run["as_of"]
-    run_id = None if run is None else run["run_id"]
-    published = None if run is None else run["published_at"]
+    as_of = None if run is None else run.as_of
+    run_id = None if run is None else run.run_id
+    published = None if run is None else run.published_at
     mine = nights[nights["target"].isin([target, EVERY_TARGET])]
     last = mine[mine["started_at"] == mine["started_at"].max()]
 

@@ -16,7 +16,7 @@ from features.errors import ConfigError
 from pipeline.edge.faults import said
 from pipeline.edge.locations import redacted
 from pipeline.jobs.run import Say
-from pipeline.ledger import current_run, plain_run
+from pipeline.ledger import current_run
 from pipeline.workspace import Workspace
 
 PING_SECONDS = 10
@@ -119,27 +119,27 @@ def _metrics(
         [(labels, step["peak"]) for labels, step in timed],
     )
     runs = [
-        plain_run(run)
+        run
         for target in workspace.project.targets
         if (run := current_run(workspace.store, target.name)) is not None
     ]
     yield from _family(
         "tenure_run_as_of_timestamp_seconds",
         "The date of the scores that readers see.",
-        [({"target": run["target"]}, _epoch(run["as_of"])) for run in runs],
+        [({"target": run.target}, _epoch(run.as_of)) for run in runs],
     )
     yield from _family(
         "tenure_run_published_timestamp_seconds",
         "When they were published.",
-        [({"target": run["target"]}, _epoch(run["published_at"])) for run in runs],
+        [({"target": run.target}, _epoch(run.published_at)) for run in runs],
     )
     yield from _family(
         "tenure_accounts",
         "Accounts in each band.",
         [
-            ({"target": run["target"], "band": band}, count)
+            ({"target": run.target, "band": band}, count)
             for run in runs
-            for band, count in run["counts"].items()
+            for band, count in run.standings.items()
         ],
     )
 

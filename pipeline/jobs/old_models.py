@@ -59,7 +59,7 @@ def _scored_since(store: Store, target: str, until: pd.Timestamp) -> set[str]:
     runs, current = run_rows(store), current_run(store, target)
     mine = runs[(runs["target"] == target) & runs["state"].isin(KEPT_STATES)]
     recent = set(mine["model_version"][mine["published_at"] >= until])
-    return recent | ({str(current["model_version"])} if current is not None else set())
+    return recent | ({str(current.model_version)} if current is not None else set())
 
 
 def _runs_until(

@@ -33,10 +33,18 @@ from pipeline.engine.duckdb import Connection, connected, midnight
 from pipeline.engine.facts import put_table
 from pipeline.jobs.driver_rows import read_drivers
 from pipeline.jobs.features import data_until, grid_candidates, take_labels
-from pipeline.jobs.past_runs import PastRun, past_project, past_target
+from pipeline.jobs.past_runs import past_project, past_target
 from pipeline.jobs.stage import load_staged
 from pipeline.jobs.treated import treated_rows
-from pipeline.ledger import KEPT_STATES, current_run, nothing_published, run_dates, run_rows
+from pipeline.ledger import (
+    KEPT_STATES,
+    RunRow,
+    current_run,
+    nothing_published,
+    read_runs,
+    run_dates,
+    run_rows,
+)
 from pipeline.published import read_scores
 from pipeline.staging.staged import StagedSource
 from pipeline.workspace import Workspace, target_rule
@@ -82,7 +90,7 @@ class JudgedRun:
     did).
     """
 
-    run: Mapping[str, Any]
+    run: RunRow
     scored_on: date
     in_time: bool
     in_use: bool
@@ -99,7 +107,7 @@ class WaitingRun:
     complete it.
     """
 
-    run: Mapping[str, Any]
+    run: RunRow
     matures_on: date | None
 
 
@@ -131,13 +139,28 @@ class OutcomesReport:
         return next((each for each in reversed(self.judged) if each.in_time), None)
 
 
+@dataclass(frozen=True)
+class _Promise:
+    """A run as its readers saw it first."""
+
+    run: RunRow
+    scored_at: pd.Timestamp
+    in_time: bool
+    """Whether it was published before its outcome could be known."""
+
+
 @dataclass(frozen=True, eq=False)
 class _Followed:
     """A run with the outcome of its rows."""
 
-    run: Mapping[str, Any]
+    promise: _Promise
     target: Target
     rows: pd.DataFrame
+
+    @property
+    def run(self) -> RunRow:
+        """The run."""
+        return self.promise.run
 
 
 def outcomes_report(
@@ -172,23 +195,19 @@ def outcomes_report(
             f" dates: {run_dates(every_run)}."
         )
     definitions, unreadable = _definitions(workspace, target, runs)
-    readable: list[dict[str, Any]] = [
-        {str(key): value for key, value in run.items()}
-        for run in runs.to_dict("records")
-        if run["config_hash"] in definitions
-    ]
+    readable = [each for each in _promises(runs) if each.run.config_hash in definitions]
     with connected() as connection:
         staged = load_staged(workspace, connection)
         until = max(data_until(workspace, staged, target).values())
         until = until if on is None else min(until, on.date())
-        days = [_matures_on(definitions[run["config_hash"]], run) for run in readable]
+        days = [_matures_on(definitions[each.run.config_hash], each.run) for each in readable]
         waiting = [
-            WaitingRun(run, day)
-            for run, day in zip(readable, days, strict=True)
+            WaitingRun(each.run, day)
+            for each, day in zip(readable, days, strict=True)
             if day is not None and day > until
         ]
         ready = [
-            run for run, day in zip(readable, days, strict=True) if day is None or day <= until
+            each for each, day in zip(readable, days, strict=True) if day is None or day <= until
         ]
         ready = ready[-(newest or len(ready)) :]
         followed = [
@@ -199,7 +218,7 @@ def outcomes_report(
                 connection,
                 staged,
                 then,
-                [run for run in ready if run["config_hash"] == described],
+                [each for each in ready if each.run.config_hash == described],
                 until,
             )
         ]
@@ -207,17 +226,18 @@ def outcomes_report(
         WaitingRun(each.run, day) for each in followed if (day := _open_until(each)) is not None
     ]
     over = sorted(
-        (each for each in followed if _open_until(each) is None), key=lambda each: each.run["as_of"]
+        (each for each in followed if _open_until(each) is None), key=lambda each: each.run.as_of
     )
-    in_use = (current_run(workspace.store, target.name) or {}).get("model_version")
-    in_time = _of_one_kind([each for each in over if each.run["in_time"]])
+    current = current_run(workspace.store, target.name)
+    in_use = None if current is None else current.model_version
+    in_time = _of_one_kind([each for each in over if each.promise.in_time])
     return OutcomesReport(
         target=target.name,
         kind=target.kind,
         horizon_days=target.horizon_days,
         until=until,
         judged=tuple(_judge(workspace, each, in_use) for each in over),
-        waiting=tuple(sorted(waiting, key=lambda each: each.run["as_of"])),
+        waiting=tuple(sorted(waiting, key=lambda each: each.run.as_of)),
         months=_months(in_time),
         overall=_together(in_time),
         superseded=superseded,
@@ -248,7 +268,8 @@ def _runs(workspace: Workspace, target: Target) -> tuple[pd.DataFrame, int, int]
         .min()
     )
     mine = mine.assign(scored_at=mine["run_id"].map(first))
-    mine = mine.assign(in_time=[_is_in_time(run) for run in mine.to_dict("records")])
+    is_in_time = map(_is_in_time, read_runs(mine), mine["scored_at"])
+    mine = mine.assign(in_time=list(is_in_time))
     seen = mine[mine["state"] == "published"].sort_values(
         ["as_of", "in_time", "published_at"], kind="stable"
     )
@@ -256,10 +277,18 @@ def _runs(workspace: Workspace, target: Target) -> tuple[pd.DataFrame, int, int]
     return chosen, len(mine) - len(seen), len(seen) - len(chosen)
 
 
-def _is_in_time(run: Mapping[Any, Any]) -> bool:
-    horizon = run["horizon_days"]
-    allowed = LATEST_DAYS if pd.isna(horizon) else min(LATEST_DAYS, int(horizon) // 2)
-    return bool(run["scored_at"] < run["as_of"] + pd.Timedelta(days=allowed + 1))
+def _promises(runs: pd.DataFrame) -> list[_Promise]:
+    """Rows of `_runs` with named fields."""
+    firsts = zip(runs["scored_at"], runs["in_time"], strict=True)
+    return [
+        _Promise(run, scored_at, bool(in_time))
+        for run, (scored_at, in_time) in zip(read_runs(runs), firsts, strict=True)
+    ]
+
+
+def _is_in_time(run: RunRow, scored_at: pd.Timestamp) -> bool:
+    days = LATEST_DAYS if run.horizon_days is None else min(LATEST_DAYS, run.horizon_days // 2)
+    return bool(scored_at < run.as_of + pd.Timedelta(days=days + 1))
 
 
 def _definitions(
@@ -273,23 +302,21 @@ def _definitions(
     for described, part in runs.groupby("config_hash", sort=True):
         try:
             targets[str(described)] = past_target(
-                past_project(workspace, PastRun(dict(part.iloc[0]))), target
+                past_project(workspace, RunRow.of(part.iloc[0].to_dict())), target
             )
         except ChurnError as error:
             gone += [(str(run_id), str(error)) for run_id in part["run_id"]]
     return targets, tuple(gone)
 
 
-def _matures_on(target: Target, run: Mapping[Any, Any]) -> date | None:
+def _matures_on(target: Target, run: RunRow) -> date | None:
     """First day on which data until then complete all labels of a run; None where each contract has
     its own day.
     """
     if target.horizon_days is None:
         return None
-    day: date = run["as_of"].date() + timedelta(
-        days=target.gap_days + target.horizon_days + _grace_days(target)
-    )
-    return day
+    days = target.gap_days + target.horizon_days + _grace_days(target)
+    return run.day + timedelta(days=days)
 
 
 def _grace_days(target: Target) -> int:
@@ -302,13 +329,13 @@ def _follow(
     connection: Connection,
     staged: Mapping[str, StagedSource],
     target: Target,
-    runs: Sequence[Mapping[str, Any]],
+    promises: Sequence[_Promise],
     until: date,
 ) -> list[_Followed]:
     """Published rows of some runs with their labels."""
-    if not runs:
+    if not promises:
         return []
-    published = pd.concat([_published(workspace, run) for run in runs], ignore_index=True)
+    published = pd.concat([_published(workspace, each.run) for each in promises], ignore_index=True)
     labels = _labels(workspace, connection, staged, target, published)
     rows = published.merge(labels, on=["account_id", "as_of"], how="left")
     rows["label_reason"] = rows["label_reason"].mask(
@@ -322,16 +349,16 @@ def _follow(
     rows = rows.assign(apart=_apart(rows))
     rows = rows.assign(treated=_treated(connection, staged, rows))
     return [
-        _Followed(run, target, rows[rows["run_id"] == run["run_id"]].reset_index(drop=True))
-        for run in runs
+        _Followed(each, target, rows[rows["run_id"] == each.run.run_id].reset_index(drop=True))
+        for each in promises
     ]
 
 
-def _published(workspace: Workspace, run: Mapping[str, Any]) -> pd.DataFrame:
+def _published(workspace: Workspace, run: RunRow) -> pd.DataFrame:
     filters = [
-        ("target", "=", run["target"]),
-        ("as_of", "=", run["as_of"]),
-        ("run_id", "=", run["run_id"]),
+        ("target", "=", run.target),
+        ("as_of", "=", run.as_of),
+        ("run_id", "=", run.run_id),
     ]
     # Tables of earlier releases have no `decides_on`.
     rows = read_scores(workspace.store, filters).reindex(columns=_COLUMNS)
@@ -339,7 +366,7 @@ def _published(workspace: Workspace, run: Mapping[str, Any]) -> pd.DataFrame:
         is_decided_later(*each)
         for each in rows[["as_of", "decides_on", "horizon_days"]].itertuples(index=False)
     ]
-    return rows.assign(run_id=run["run_id"], decided_later=later).sort_values(
+    return rows.assign(run_id=run.run_id, decided_later=later).sort_values(
         "account_id", ignore_index=True
     )
 
@@ -458,9 +485,9 @@ def _judge(workspace: Workspace, followed: _Followed, in_use: str | None) -> Jud
     run, rows = followed.run, followed.rows
     return JudgedRun(
         run=run,
-        scored_on=run["scored_at"].date(),
-        in_time=bool(run["in_time"]),
-        in_use=run["model_version"] == in_use,
+        scored_on=followed.promise.scored_at.date(),
+        in_time=followed.promise.in_time,
+        in_use=run.model_version == in_use,
         record=record(rows, _bands(followed.target)),
         calm_left=_calm_left(workspace, followed),
         rows=judged(rows)[["account_id", "probability", "label"]].reset_index(drop=True),
@@ -478,7 +505,7 @@ def _calm_left(workspace: Workspace, followed: _Followed) -> pd.DataFrame:
     people = store.read(
         "portfolio",
         columns=["account_id", "name", "value_per_year", "currency"],
-        filters=[("run_id", "=", run["run_id"])],
+        filters=[("run_id", "=", run.run_id)],
     )
     rows = rows.merge(people, on="account_id", how="left").assign(
         name=lambda t: t["name"].fillna(t["account_id"])
@@ -495,9 +522,9 @@ def _calm_left(workspace: Workspace, followed: _Followed) -> pd.DataFrame:
     drivers = read_drivers(
         store,
         [
-            ("target", "=", run["target"]),
-            ("as_of", "=", run["as_of"]),
-            ("run_id", "=", run["run_id"]),
+            ("target", "=", run.target),
+            ("as_of", "=", run.as_of),
+            ("run_id", "=", run.run_id),
             ("account_id", "in", list(rows["account_id"])),
         ],
     )
@@ -521,7 +548,7 @@ def _said(rows: pd.DataFrame, drivers: pd.DataFrame, *, good_event: bool) -> lis
 
 def _of_one_kind(followed: Sequence[_Followed]) -> list[_Followed]:
     """Runs that promised probabilities; where there are none, the scorecards."""
-    promised = [each for each in followed if each.run["basis"] == "calibrated"]
+    promised = [each for each in followed if each.run.basis == "calibrated"]
     return promised or list(followed)
 
 
@@ -537,7 +564,7 @@ def _months(followed: Sequence[_Followed]) -> tuple[tuple[str, Record], ...]:
     """Runs of each calendar month judged together; nothing where no month has several."""
     months: dict[str, list[_Followed]] = {}
     for each in followed:
-        months.setdefault(f"{each.run['as_of']:%Y-%m}", []).append(each)
+        months.setdefault(f"{each.run.as_of:%Y-%m}", []).append(each)
     if all(len(part) == 1 for part in months.values()):
         return ()
     return tuple(
@@ -575,17 +602,16 @@ def lost_accounts(workspace: Workspace, target: Target, first: date, until: date
         raise nothing_published(target.name)
     runs = runs[runs["as_of"] < pd.Timestamp(until)]
     definitions, _ = _definitions(workspace, target, runs)
-    chosen: list[dict[str, Any]] = []
-    for run in runs.to_dict("records"):
-        apart = RUNS_APART_DAYS if chosen else 0
-        is_later = not chosen or (run["as_of"] - chosen[-1]["as_of"]).days >= apart
-        if run["config_hash"] in definitions and is_later:
-            chosen.append({str(key): value for key, value in run.items()})
+    chosen: list[RunRow] = []
+    for run in read_runs(runs):
+        is_later = not chosen or (run.as_of - chosen[-1].as_of).days >= RUNS_APART_DAYS
+        if run.config_hash in definitions and is_later:
+            chosen.append(run)
     pieces = []
     with connected() as connection:
         staged = load_staged(workspace, connection)
         for described, then in definitions.items():
-            mine = [run for run in chosen if run["config_hash"] == described]
+            mine = [run for run in chosen if run.config_hash == described]
             if not mine:
                 continue
             rows = pd.concat([_published(workspace, run) for run in mine], ignore_index=True)

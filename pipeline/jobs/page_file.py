@@ -87,7 +87,7 @@ def write_page_file(
     """
     folder = pages_folder(workspace.folder, target.name)
     folder.mkdir(parents=True, exist_ok=True)
-    run_id = str(inputs.run["run_id"])
+    run_id = inputs.run.run_id
     aside, path = folder / f".{run_id}{ENDING}", folder / f"{run_id}{ENDING}"
     aside.unlink(missing_ok=True)  # of a command that was killed
     rows = _rows(target, inputs)
@@ -96,7 +96,7 @@ def write_page_file(
     fill_page_file(
         aside,
         rows,
-        _views(workspace, target, accounts, pd.Timestamp(inputs.run["as_of"])),
+        _views(workspace, target, accounts, inputs.run.as_of),
         about=_about(workspace, target, inputs, rows),
         documents=[(each.name, each.title, each.audience, each.html) for each in boards],
         alerts=_alert_rows(workspace, target, rows),
@@ -281,7 +281,7 @@ def _about(
         "project": inputs.project,
         "target": target.name,
         "run": {
-            name: run.get(name)
+            name: getattr(run, name)
             for name in ("run_id", "as_of", "published_at", "model_version", "horizon_days")
         },
         "target_words": inputs.target_words,
@@ -292,7 +292,7 @@ def _about(
         "is_good_event": set(inputs.scores["band"]) & {"high", "medium", "low"} != set(),
         "is_scorecard": bool((inputs.scores["basis"] == "scorecard").any()),
         "within": health_horizon_words(
-            run.get("horizon_days"), at_decision=reads_decisions(inputs.scores)
+            run.horizon_days, at_decision=reads_decisions(inputs.scores)
         ),
         "band_words": BANDS_IN_WORDS,
         "edges": inputs.edges,
@@ -344,7 +344,7 @@ def _alert_rows(
 def _board_inputs(
     workspace: Workspace, target: Target, inputs: PortfolioInputs, first_page: str, card: str
 ) -> BoardInputs:
-    run_id = str(inputs.run["run_id"])
+    run_id = inputs.run.run_id
     of_run, of_target = [("run_id", "=", run_id)], [("target", "=", target.name)]
     return BoardInputs(
         portfolio=inputs,

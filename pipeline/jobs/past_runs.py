@@ -2,14 +2,12 @@
 model.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import duckdb
 import pandas as pd
@@ -19,7 +17,7 @@ from models.bundle import Bundle, read_bundle
 from pipeline.config import config_from_text, config_hash, config_text, hash_of_text
 from pipeline.config.schema import Project, Target
 from pipeline.evaluations import EVALUATIONS
-from pipeline.ledger import KEPT_STATES, run_rows
+from pipeline.ledger import AGAIN, KEPT_STATES, RunRow, run_rows
 from pipeline.storage import Store
 from pipeline.tracking import client, version_folder
 from pipeline.workspace import Workspace
@@ -28,51 +26,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 CONFIGURATIONS = "configurations"
-_AGAIN = "Score again: runs published from now on record it."
-
-
-@dataclass(frozen=True)
-class PastRun:
-    """One row of `runs`, read for what the run was made of."""
-
-    row: Mapping[str, Any]
-
-    @property
-    def run_id(self) -> str:
-        """Its id."""
-        return str(self.row["run_id"])
-
-    @property
-    def day(self) -> date:
-        """Its as_of."""
-        return pd.Timestamp(self.row["as_of"]).date()
-
-    @cached_property
-    def recorded(self) -> dict[str, Any]:
-        """Fingerprints of its inputs, versions of staged tables and of libraries."""
-        inputs: dict[str, Any] = json.loads(self.row["input_fingerprints"])
-        return inputs
-
-    @property
-    def staged(self) -> dict[str, int]:
-        """Staged table -> version it was read at.
-
-        Raises
-        ------
-        NotFound
-            When the run is older than this record.
-        """
-        if "staged" not in self.recorded:
-            raise NotFound(
-                f"run {self.run_id} does not say which versions of the staged tables it read."
-                f" {_AGAIN}"
-            )
-        return dict(self.recorded["staged"])
-
-    @property
-    def accepted_stale(self) -> dict[str, str]:
-        """Sources that were accepted as stale, with the reason."""
-        return dict(json.loads(self.recorded.get("accepted_stale", "{}")))
 
 
 def keep_configuration(workspace: Workspace) -> None:
@@ -92,7 +45,7 @@ def keep_configuration(workspace: Workspace) -> None:
     )
 
 
-def find_run(workspace: Workspace, target: Target, wanted: str) -> PastRun:
+def find_run(workspace: Workspace, target: Target, wanted: str) -> RunRow:
     """The run of a target whose id starts so, or the newest one of a date (2025-06-01).
 
     Raises
@@ -117,10 +70,10 @@ def find_run(workspace: Workspace, target: Target, wanted: str) -> PastRun:
         raise NotFound(
             f"{problem} {wanted!r} of target {target.name!r}. Newest runs: {newest or 'none yet'}."
         )
-    return PastRun(dict(runs.iloc[0]))
+    return RunRow.of(runs.iloc[0].to_dict())
 
 
-def past_project(workspace: Workspace, run: PastRun) -> Project:
+def past_project(workspace: Workspace, run: RunRow) -> Project:
     """The project file as it was for a run; today's where it has not changed.
 
     Raises
@@ -128,7 +81,7 @@ def past_project(workspace: Workspace, run: PastRun) -> Project:
     NotFound
         When the settings were not kept.
     """
-    wanted = run.row["config_hash"]
+    wanted = run.config_hash
     if config_hash(workspace.project) == wanted:
         return workspace.project
     store = workspace.store
@@ -138,7 +91,7 @@ def past_project(workspace: Workspace, run: PastRun) -> Project:
         else pd.DataFrame()
     )
     if kept.empty:
-        raise NotFound(f"the configuration {wanted} of run {run.run_id} was not kept. {_AGAIN}")
+        raise NotFound(f"the configuration {wanted} of run {run.run_id} was not kept. {AGAIN}")
     if hash_of_text(kept["settings"].iloc[0]) != wanted:
         raise ArtifactMismatch(
             f"the kept configuration {wanted} of run {run.run_id} is not what was written: its hash"
@@ -186,7 +139,7 @@ def past_workspace(
 
 
 @contextmanager
-def same_version_needed(run: PastRun) -> Iterator[None]:
+def same_version_needed(run: RunRow) -> Iterator[None]:
     """Say it where cards or contracts of this version cannot read what another version staged.
 
     Raises
@@ -212,7 +165,7 @@ def past_target(project: Project, target: Target) -> Target:
     return past
 
 
-def past_bundle(workspace: Workspace, target: Target, run: PastRun) -> Bundle:
+def past_bundle(workspace: Workspace, target: Target, run: RunRow) -> Bundle:
     """The registered model that a run was scored with, found by the versions that the run recorded.
 
     Raises
@@ -225,9 +178,9 @@ def past_bundle(workspace: Workspace, target: Target, run: PastRun) -> Bundle:
     tracker = client(workspace.folder, workspace.project.mlflow.tracking_uri)
     name = model_name(workspace, target)
     registered = tracker.search_model_versions(f"name='{name}'")
-    wanted = tuple(run.row[key] for key in ("model_version", "calibrator_version", "scale_version"))
+    wanted = run.made_with
     for entry in sorted(registered, key=lambda each: -int(each.version)):
-        bundle = _registered_bundle(tracker, name, str(entry.version), str(run.row["basis"]))
+        bundle = _registered_bundle(tracker, name, str(entry.version), run.basis)
         if (
             bundle is not None
             and (bundle.model_version, bundle.calibrator_version, bundle.scale.version) == wanted

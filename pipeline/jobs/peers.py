@@ -42,7 +42,7 @@ def peers_report(workspace: Workspace, target: Target, by: By) -> PeersReport:
         Nothing was published, or the model has no test on record: a scorecard gives no chances.
     """
     run = published_run(workspace.store, target.name)
-    tested = tested_scores(workspace, target, str(run["model_version"]))
+    tested = tested_scores(workspace, target, run.model_version)
     if tested.empty:
         raise NotFound(
             f"target {target.name!r} has no test on record for the model in use, so nothing says"

@@ -76,8 +76,8 @@ def plan_worklist(
         event=TARGET_WORDS[target.kind].verb,
         why=published.why,
     )
-    as_of = pd.Timestamp(published.run["as_of"])
-    run_id = str(published.run["run_id"])
+    as_of = published.run.as_of
+    run_id = published.run.run_id
     reasons = {
         str(account): frozenset(part)
         for account, part in published.why.groupby("account_id")["reason"]
@@ -125,7 +125,7 @@ def listed_places(workspace: Workspace, target: Target) -> dict[str, int]:
     rows = workspace.store.read(
         ASSIGNMENTS,
         columns=["account_id", "rank", "on_list"],
-        filters=[("target", "=", target.name), ("run_id", "=", str(run["run_id"]))],
+        filters=[("target", "=", target.name), ("run_id", "=", run.run_id)],
     )
     listed = rows[rows["on_list"]]
     return dict(zip(listed["account_id"], listed["rank"].astype(int), strict=True))
@@ -185,7 +185,7 @@ def _not_to_be_sold_to(workspace: Workspace) -> frozenset[str]:
         run = current_run(workspace.store, target.name)
         if run is None or target.kind not in ENDS_OF_COVER:
             continue
-        scores = read_scores(workspace.store, [("run_id", "=", str(run["run_id"]))])
+        scores = read_scores(workspace.store, [("run_id", "=", run.run_id)])
         is_kept = standing(scores).isin(["at_risk", LEAVING])
         found |= {*scores.loc[is_kept, "account_id"], *listed_places(workspace, target)}
     return frozenset(found)

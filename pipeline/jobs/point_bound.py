@@ -15,7 +15,8 @@ from models.health.bound import ROUNDING, bound_excess, steepest
 from models.health.scale import Floats
 from models.model import Model
 from pipeline.config.schema import Target
-from pipeline.jobs.past_runs import PastRun, past_bundle
+from pipeline.jobs.past_runs import past_bundle
+from pipeline.ledger import RunRow
 from pipeline.workspace import Workspace
 
 CHUNK = 20_000
@@ -49,7 +50,7 @@ class BoundCheck:
 def check_bound(
     workspace: Workspace,
     target: Target,
-    run: PastRun,
+    run: RunRow,
     scores: pd.DataFrame,
     drivers: pd.DataFrame,
 ) -> BoundCheck:
@@ -69,7 +70,7 @@ def check_bound(
     try:
         bundle = past_bundle(workspace, target, run)
     except NotFound as gone:
-        return BoundCheck(str(run.row["basis"]), not_checked=str(gone))
+        return BoundCheck(run.basis, not_checked=str(gone))
     share, compared = 0.0, 0
     for each, accounts in _by_bundle(bundle, scores):
         of_these, count = _largest_share(workspace, target, run, each, accounts, drivers)
@@ -92,7 +93,7 @@ def _by_bundle(bundle: Bundle, scores: pd.DataFrame) -> Iterator[tuple[Bundle, "
 def _largest_share(
     workspace: Workspace,
     target: Target,
-    run: PastRun,
+    run: RunRow,
     bundle: Bundle,
     accounts: "pd.Series[str]",
     drivers: pd.DataFrame,
@@ -133,7 +134,7 @@ def _slope(bundle: Bundle) -> float:
 def _features(
     workspace: Workspace,
     target: Target,
-    run: PastRun,
+    run: RunRow,
     accounts: "pd.Series[str]",
     columns: Sequence[str],
 ) -> Iterator[pd.DataFrame]:

@@ -112,7 +112,7 @@ def span_of(
     """
     if month is not None:
         return month, (month + timedelta(days=31)).replace(day=1)
-    today = pd.Timestamp(published_run(workspace.store, target.name)["as_of"]).date()
+    today = published_run(workspace.store, target.name).day
     if whole_year:
         return today - timedelta(days=LOOK_BACK_DAYS), today
     until = today.replace(day=1)

@@ -18,11 +18,18 @@ from pipeline.actions.worklist import WORKLIST_COLUMNS
 from pipeline.alerts.tables import ALERTS_TABLE, current_alerts, read_alerts, table_of_alerts
 from pipeline.config.schema import Target
 from pipeline.edge.locations import shown_location
-from pipeline.jobs.past_runs import PastRun
 from pipeline.jobs.report import run_worklist
 from pipeline.jobs.rollback import published_again
 from pipeline.jobs.score import PublishedRun, published_table
-from pipeline.ledger import KEPT_STATES, RUNS, current_run, nothing_published, run_rows
+from pipeline.ledger import (
+    KEPT_STATES,
+    RUNS,
+    RunRow,
+    current_run,
+    nothing_published,
+    read_runs,
+    run_rows,
+)
 from pipeline.publish.document import write_document
 from pipeline.publish.postgres import RUNS_THERE, CopiedTable, Warehouse, in_warehouse
 from pipeline.storage import Store
@@ -113,12 +120,12 @@ def publish_copies(
         raise nothing_published(target.name)
     rows: dict[str, int] = {}
     if settings.postgres is not None:
-        if published is None or published.run["run_id"] != run["run_id"]:
-            published = published_again(workspace, target, PastRun(run))
+        if published is None or published.run.run_id != run.run_id:
+            published = published_again(workspace, target, run)
         copier = _Copier(workspace, target, published, rows)
         in_warehouse(settings.postgres, settings.schema, copier.copy)
     return Copies(
-        run_id=str(run["run_id"]),
+        run_id=run.run_id,
         postgres=None if settings.postgres is None else shown_location(settings.postgres),
         rows=rows,
         file=_write_file(workspace, target, run) if settings.json else None,
@@ -148,9 +155,9 @@ def publish_every_target(workspace: Workspace) -> tuple[Copies, ...]:
     )
 
 
-def _write_file(workspace: Workspace, target: Target, run: dict[str, Any]) -> Path:
+def _write_file(workspace: Workspace, target: Target, run: RunRow) -> Path:
     folder = workspace.folder / "reports" / target.name / EXPORTS
-    path = folder / f"{run['as_of']:%Y-%m-%d}_{run['run_id']}.json"
+    path = folder / f"{run.as_of:%Y-%m-%d}_{run.run_id}.json"
     write_document(workspace.store, run, path)
     return path
 
@@ -172,11 +179,11 @@ class _Copier:
         kept = ledger[ledger["state"].isin(KEPT_STATES)]
         there = warehouse.runs(self.target.name)
         wanted = [
-            str(run["run_id"])
-            for run in kept.to_dict("records")
-            if run["run_id"] == self.published.run["run_id"]
-            or run["run_id"] not in there
-            or there[str(run["run_id"])].table_hashes != _text(run.get("table_hashes"))
+            run.run_id
+            for run in read_runs(kept)
+            if run.run_id == self.published.run.run_id
+            or run.run_id not in there
+            or there[run.run_id].table_hashes != run.table_hashes
         ]
         for name, key in OF_RUNS.items():
             if store.exists(name):
@@ -202,7 +209,7 @@ class _Copier:
         ranked = run_worklist(self.workspace, self.target, self.published)
         run = self.published.run
         rows = published_table(
-            ranked.assign(as_of=run["as_of"], target=self.target.name, run_id=run["run_id"]),
+            ranked.assign(as_of=run.as_of, target=self.target.name, run_id=run.run_id),
             LISTED,
         )
         return _table(WORKLIST_TABLE, ("run_id", "account_id"), self._mine, rows)

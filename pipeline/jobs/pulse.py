@@ -5,7 +5,6 @@ the published scores.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,10 +34,10 @@ from pipeline.engine.duckdb import Connection, connected
 from pipeline.engine.facts import put_table, source_facts
 from pipeline.jobs.explain import published_rows
 from pipeline.jobs.explain_scale import tested_scores
-from pipeline.jobs.past_runs import PastRun, past_bundle
+from pipeline.jobs.past_runs import past_bundle
 from pipeline.jobs.stage import load_staged
 from pipeline.jobs.treated import treated_rows
-from pipeline.ledger import published_run
+from pipeline.ledger import RunRow, published_run
 from pipeline.staging.staged import StagedSource
 from pipeline.workspace import Workspace, target_rule
 
@@ -56,7 +55,7 @@ class PulseReport:
     of the test dates `tested_dates`; empty without a test.
     """
 
-    run: Mapping[str, Any]
+    run: RunRow
     source: str
     accounts: pd.DataFrame
     weight: Weight
@@ -82,7 +81,7 @@ def pulse_report(workspace: Workspace, target: Target, as_of: date | None = None
         )
     row = published_run(workspace.store, target.name, as_of)
     scores = published_rows(workspace, target, "scores", as_of)
-    run = PastRun(row)
+    run = row
     bundle = past_bundle(workspace, target, run)
     with connected() as connection:
         staged = load_staged(workspace, connection)
@@ -222,7 +221,7 @@ def _tested(
 def _weigh(
     workspace: Workspace,
     target: Target,
-    run: PastRun,
+    run: RunRow,
     bundle: Bundle,
     source: str,
     scores: pd.DataFrame,

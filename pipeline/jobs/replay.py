@@ -3,7 +3,6 @@ published.
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -16,7 +15,6 @@ from pipeline.edge.scratch import scratch_folder
 from pipeline.engine.duckdb import connected
 from pipeline.jobs.driver_rows import SPOKEN, keeps_one_sentence, read_drivers
 from pipeline.jobs.past_runs import (
-    PastRun,
     find_run,
     past_bundle,
     past_project,
@@ -25,6 +23,7 @@ from pipeline.jobs.past_runs import (
     same_version_needed,
 )
 from pipeline.jobs.score import score_target
+from pipeline.ledger import RunRow
 from pipeline.libraries import library_versions
 from pipeline.storage import Store
 from pipeline.workspace import Workspace
@@ -149,7 +148,7 @@ def replay_run(workspace: Workspace, target: Target, wanted: str) -> Replay:
 
 
 def compare_runs(
-    published: Store, derived: Store, target: str, run: PastRun, derived_run: Mapping[str, Any]
+    published: Store, derived: Store, target: str, run: RunRow, derived_run: RunRow
 ) -> tuple[int, ReplayDifference | None]:
     """How many values were compared, and the first that differs."""
     total = 0
@@ -157,7 +156,7 @@ def compare_runs(
         table = f"{name}_{target}" if name == "features_scored" else name
         before, after = (
             _rows(store, table, run_id)
-            for store, run_id in ((published, run.run_id), (derived, derived_run["run_id"]))
+            for store, run_id in ((published, run.run_id), (derived, derived_run.run_id))
         )
         if table == "drivers" and keeps_one_sentence(before):
             # An earlier version put it into other words; what it says is in the numbers.
@@ -167,8 +166,9 @@ def compare_runs(
             return total, replace(difference, table=table)
         total += before.size - sum(len(before) for column in NOT_COMPARED if column in before)
     for fact in _RUN_FACTS:
-        if not _equal(pd.Series([run.row[fact]]), pd.Series([derived_run[fact]])).all():
-            return total, ReplayDifference("runs", "", fact, run.row[fact], derived_run[fact])
+        before, after = getattr(run, fact), getattr(derived_run, fact)
+        if not _equal(pd.Series([before]), pd.Series([after])).all():
+            return total, ReplayDifference("runs", "", fact, before, after)
     return total, None
 
 
@@ -247,7 +247,7 @@ def _equal(
     return np.asarray(missing | np.where(before.isna() | after.isna(), False, equal), dtype=bool)
 
 
-def _changed_libraries(run: PastRun) -> tuple[str, ...]:
+def _changed_libraries(run: RunRow) -> tuple[str, ...]:
     then, today = run.recorded.get("libraries", {}), library_versions()
     return tuple(
         f"{name} {then.get(name, 'unknown')} then, {now} now"

@@ -2,13 +2,12 @@
 card.
 """
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import quote
 
 import pandas as pd
@@ -106,7 +105,7 @@ class _Brief:
     charts: pd.DataFrame
 
 
-def _folder(workspace: Workspace, target: Target, run: Mapping[str, Any]) -> Path:
+def _folder(workspace: Workspace, target: Target, run_id: str, as_of: pd.Timestamp) -> Path:
     """Where the pages of a run stand.
 
     A run of an earlier date than the one readers see gets a folder of its own: its pages must not
@@ -114,8 +113,8 @@ def _folder(workspace: Workspace, target: Target, run: Mapping[str, Any]) -> Pat
     """
     folder = workspace.folder / "reports" / target.name
     current = current_run(workspace.store, target.name)
-    if current is not None and current["run_id"] != run["run_id"]:
-        folder = folder / f"{run['as_of']:%Y-%m-%d}"
+    if current is not None and current.run_id != run_id:
+        folder = folder / f"{as_of:%Y-%m-%d}"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -131,7 +130,7 @@ def write_reports(
         Accounts that get a page of their own: `all`, `none`, or those `at-risk`: at risk, leaving,
         on the one list or fallen suddenly.
     """
-    folder = _folder(workspace, target, published.run)
+    folder = _folder(workspace, target, published.run.run_id, published.run.as_of)
     evaluation = latest_evaluation(workspace, target, published.bundle.model_version)
     if evaluation is None and published.bundle.basis == "scorecard":
         evaluation = latest_evaluation(workspace, target)
@@ -170,7 +169,7 @@ def write_reports(
         }
         draw(
             folder,
-            published.run["run_id"],
+            published.run.run_id,
             pages
             | {
                 PAGE: partial(_write, with_head(first_page, head)),
@@ -233,8 +232,8 @@ def write_index(workspace: Workspace) -> Path:
                 IndexInputs(
                     target.name,
                     target_words(target),
-                    run["as_of"],
-                    json.loads(run["counts"]),
+                    run.as_of,
+                    run.standings,
                     links,
                 )
             )
@@ -276,7 +275,7 @@ def _briefs(
     if not accounts:
         yield iter(())
         return
-    as_of = published.run["as_of"]
+    as_of = published.run.as_of
     with facts_reader(workspace, accounts, as_of) as read:
         yield (
             _brief(workspace, target, explained, read(account), f"../{PAGE}")
@@ -361,7 +360,7 @@ def _portfolio_inputs(
         ranges=promises(tested, edges=edges),
         edges=edges,
         earlier=outcomes_report(
-            workspace, target, on=published.run["as_of"], newest=_earlier_runs(published)
+            workspace, target, on=published.run.as_of, newest=_earlier_runs(published)
         ),
         counted=COUNTED_IN_WORDS.get(str(published.bundle.facts.get("counted")), ""),
         level_in_test="" if prior is None else prior.warning(TARGET_WORDS[target.kind].past) or "",
@@ -389,14 +388,14 @@ def write_changes_page(workspace: Workspace, target: Target, changes: ScoreChang
         folder / CHANGES_PAGE,
         changes_page(changes, project=workspace.project.name, now=workspace.now),
     )
-    note_files(workspace, changes.after.row, [folder / CHANGES_PAGE])
+    note_files(workspace, changes.after, [folder / CHANGES_PAGE])
     write_index(workspace)
     return folder / CHANGES_PAGE
 
 
 def write_pulse_page(workspace: Workspace, target: Target, report: PulseReport) -> Path:
     """Write the page of pulse and score; returns its path."""
-    folder = _folder(workspace, target, report.run)
+    folder = _folder(workspace, target, report.run.run_id, report.run.as_of)
     _replace(
         workspace,
         folder / PULSE_PAGE,
@@ -424,7 +423,10 @@ def write_account_page(workspace: Workspace, target: Target, explained: Explaine
     """Write the brief of one account; returns its path. Ids may hold any character and be of any
     length.
     """
-    folder = _folder(workspace, target, explained.score) / ACCOUNTS_FOLDER
+    folder = (
+        _folder(workspace, target, explained.score["run_id"], explained.score["as_of"])
+        / ACCOUNTS_FOLDER
+    )
     folder.mkdir(exist_ok=True)
     account = str(explained.score["account_id"])
     path = folder / _brief_name(account)

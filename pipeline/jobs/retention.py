@@ -6,12 +6,11 @@ Published rows walk `pipeline/kept.py`, as `privacy.py` does for what is removed
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import reduce
 from operator import or_
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -24,7 +23,7 @@ from pipeline.jobs.old_models import drop_old_versions
 from pipeline.jobs.privacy import is_one_of, kept_table, text_of
 from pipeline.jobs.registry import RegisteredModel
 from pipeline.kept import INBOX_KEPT, kept_as
-from pipeline.ledger import KEPT_STATES, append_run, run_rows
+from pipeline.ledger import KEPT_STATES, append_run, read_runs, run_rows
 from pipeline.storage import Store
 from pipeline.workspace import Workspace
 
@@ -107,12 +106,10 @@ class Retention:
         removed[INBOX_KEPT.table] = inbox_of(self.reports.with_name(PAGES)).forget(
             lambda told: told.entry.at < first, lambda told: False
         )
-        runs: list[Any] = mine[mine["run_id"].isin(old)].to_dict("records")
-        for run in runs:
-            note = f"rows removed: older than {self.settings.keep_runs_days} days"
-            append_run(
-                store, {**run, "state": "removed", "note": note, "published_at": self.clock()}
-            )
+        note = f"rows removed: older than {self.settings.keep_runs_days} days"
+        for run in read_runs(mine[mine["run_id"].isin(old)]):
+            at = pd.Timestamp(self.clock())
+            append_run(store, replace(run, state="removed", note=note, published_at=at))
         return {name: count for name, count in removed.items() if count}
 
     def keep_tidy(self) -> None:

@@ -1,14 +1,12 @@
 """Go back to an earlier run, whole: the ledger, then every page that shows a current run."""
 
 import contextlib
-import json
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -24,7 +22,7 @@ from pipeline.jobs.driver_rows import read_drivers
 from pipeline.jobs.explain import explain_account
 from pipeline.jobs.freshness import SourceState, covered_shares, freshness
 from pipeline.jobs.pages import ACCOUNTS_FOLDER, CHANGES_PAGE, PULSE_PAGE, set_aside
-from pipeline.jobs.past_runs import PastRun, past_bundle, past_project, past_workspace
+from pipeline.jobs.past_runs import past_bundle, past_project, past_workspace
 from pipeline.jobs.pulse import pulse_report
 from pipeline.jobs.registry import load_version
 from pipeline.jobs.report import (
@@ -36,6 +34,7 @@ from pipeline.jobs.report import (
 from pipeline.jobs.score import PublishedRun
 from pipeline.jobs.stage import load_staged
 from pipeline.ledger import (
+    RunRow,
     chosen_run,
     current_run,
     roll_back,
@@ -52,7 +51,7 @@ from pipeline.workspace import Workspace
 class RolledBack:
     """What readers see again, and what became of the pages."""
 
-    run: dict[str, Any]
+    run: RunRow
     superseded: tuple[str, ...]
     pages: tuple[Path, ...]
     """Drawn again."""
@@ -70,13 +69,13 @@ def roll_back_run(workspace: Workspace, run_id: str) -> RolledBack:
     NotFound
         There is no such run, or its model is gone: nothing is changed then.
     """
-    row = chosen_run(workspace.store, run_id)
-    target = workspace.target(str(row["target"]))
-    published = published_again(workspace, target, PastRun(row))
+    run = chosen_run(workspace.store, run_id)
+    target = workspace.target(run.target)
+    published = published_again(workspace, target, run)
     pages = _Pages(workspace, target, workspace.folder / "reports" / target.name)
     briefs = sorted((pages.folder / ACCOUNTS_FOLDER).glob("*.html"))
     set_aside(pages.folder)
-    superseded = roll_back(workspace.store, str(row["run_id"]), workspace.moment())
+    superseded = roll_back(workspace.store, run.run_id, workspace.moment())
     drawn = write_reports(workspace, target, published)
     pages.drawn += drawn
     pages.draw_single_pages()
@@ -87,17 +86,17 @@ def roll_back_run(workspace: Workspace, run_id: str) -> RolledBack:
     pages.draw_dated_folders([*taken_back])
     in_use = load_version(workspace, target, CHAMPION)
     return RolledBack(
-        run=row,
+        run=run,
         superseded=tuple(superseded),
         pages=tuple(pages.drawn),
         removed=tuple(pages.removed),
         model_in_use=None
-        if in_use is None or in_use.bundle.model_version == row["model_version"]
+        if in_use is None or in_use.bundle.model_version == run.model_version
         else in_use.bundle.model_version,
     )
 
 
-def published_again(workspace: Workspace, target: Target, run: PastRun) -> PublishedRun:
+def published_again(workspace: Workspace, target: Target, run: RunRow) -> PublishedRun:
     """A published run as `score` returned it, read from the store.
 
     Raises
@@ -110,23 +109,23 @@ def published_again(workspace: Workspace, target: Target, run: PastRun) -> Publi
     scores = read_scores(store, mine)
     drivers = read_drivers(store, mine)
     states, covered = _freshness(workspace, run, scores)
-    before = run_before(store, run.row)
+    before = run_before(store, run)
     return PublishedRun(
-        run=dict(run.row),
+        run=run,
         scores=scores,
         reasons=largest_reasons(drivers, good_event=bundle.scale.good_event).drop(columns="place"),
         why=account_reasons(drivers),
         portfolio=store.read("portfolio", filters=mine),
         freshness=states,
         covered=covered,
-        previous_counts=None if before is None else json.loads(before["counts"]),
+        previous_counts=None if before is None else before.standings,
         shift=None,
         bundle=bundle,
     )
 
 
 def _freshness(
-    workspace: Workspace, run: PastRun, scores: pd.DataFrame
+    workspace: Workspace, run: RunRow, scores: pd.DataFrame
 ) -> tuple[tuple[SourceState, ...], dict[str, float]]:
     """How fresh the sources were, by the tables that the run read; by today's where those are
     gone.
@@ -139,7 +138,7 @@ def _freshness(
 
 
 @contextmanager
-def _sources_of(workspace: Workspace, run: PastRun) -> Iterator[Workspace]:
+def _sources_of(workspace: Workspace, run: RunRow) -> Iterator[Workspace]:
     with tempfile.TemporaryDirectory() as aside:
         try:
             project = past_project(workspace, run)
@@ -188,7 +187,7 @@ class _Pages:
         date now, or none.
         """
         runs = run_history(self.workspace.store, self.target.name).drop(columns="marker")
-        current = current_run(self.workspace.store, self.target.name) or {}
+        current = current_run(self.workspace.store, self.target.name)
         for folder in sorted(p for p in self.folder.glob("????-??-??") if p.is_dir()):
             texts = [page.read_text(encoding="utf-8") for page in folder.rglob("*.html")]
             if not any(run_id in text for text in texts for run_id in taken_back):
@@ -196,9 +195,11 @@ class _Pages:
             shutil.rmtree(folder)
             self.removed.append(folder)
             dated = runs[runs["as_of"] == pd.Timestamp(folder.name)]
-            if dated.empty or dated.iloc[-1]["run_id"] == current.get("run_id"):
-                continue  # nothing of that date, or it stands in the main folder
-            run = PastRun({str(k): v for k, v in dated.iloc[-1].items()})
+            if dated.empty:
+                continue
+            run = RunRow.of(dated.iloc[-1].to_dict())
+            if current is not None and run.run_id == current.run_id:
+                continue  # it stands in the main folder
             with contextlib.suppress(NotFound):  # its model is gone: better no page than another's
                 published = published_again(self.workspace, self.target, run)
                 self.drawn += write_reports(self.workspace, self.target, published)

@@ -17,7 +17,7 @@ from models.gates import CALIBRATED
 from models.health.standing import standing
 from models.health.words import anchor_words
 from models.target_words import TARGET_WORDS
-from pipeline.chain import HASH, SHOWN_DIGITS
+from pipeline.chain import SHOWN_DIGITS
 from pipeline.config.schema import Project, Target
 from pipeline.engine.duckdb import Connection, connected
 from pipeline.evaluations import VersionEvaluation
@@ -424,7 +424,7 @@ def tell_score(say: Say, published: PublishedRun) -> None:
     scored = int(published.scores["health"].notna().sum())
     say(
         "score",
-        f"as of {published.run['as_of']:%Y-%m-%d}: {scored:,} accounts scored,"
+        f"as of {published.run.as_of:%Y-%m-%d}: {scored:,} accounts scored,"
         f" {int(bands.get('unknown', 0)):,} could not be; {', '.join(changes)}"
         + (" (change since the last run)" if before else ""),
     )
@@ -441,6 +441,6 @@ def tell_score(say: Say, published: PublishedRun) -> None:
         say("note", f"the scale no longer fits these accounts: {problem}")
     say(
         "score",
-        f"run {published.run['run_id']} is published; stale sources: {', '.join(stale) or 'none'};"
-        f" head of the ledger {str(published.run[HASH])[:SHOWN_DIGITS]}",
+        f"run {published.run.run_id} is published; stale sources: {', '.join(stale) or 'none'};"
+        f" head of the ledger {str(published.run.row_hash)[:SHOWN_DIGITS]}",
     )

@@ -26,7 +26,6 @@ from models.health.standing import MEMBER, UNKNOWN, is_member, standing
 from models.methods import GradientBoosting
 from models.shift import ScoreShift
 from pipeline.actions.worklist import largest_reasons
-from pipeline.chain import TABLES
 from pipeline.checking.cut_off import CUT_OFF, cut_off_sources
 from pipeline.config import config_hash
 from pipeline.config.schema import Target
@@ -45,6 +44,7 @@ from pipeline.jobs.scoring_rows import ScoringRows, scoring_rows
 from pipeline.jobs.stage import load_staged, staged_versions
 from pipeline.jobs.terms import SEEN, TERMS, unseen_reason, unseen_terms
 from pipeline.ledger import (
+    RunRow,
     append_run,
     current_run,
     open_ledger,
@@ -95,7 +95,7 @@ SCORES = (
 class PublishedRun:
     """What a score run published, and what its summary says."""
 
-    run: dict[str, Any]
+    run: RunRow
     scores: pd.DataFrame
     reasons: pd.DataFrame
     """The two largest drivers of each account towards the event; all of them are in the store."""
@@ -564,9 +564,6 @@ def _publish(
     }
     store = workspace.store
     current = current_run(store, target.name)
-    # By its place among the runs, the newest of its date: scored again, a run is compared with the
-    # one before it and not with itself.
-    previous = run_before(store, {**common, "published_at": pd.Timestamp.max})
     accept_shift = accept_shift or _accepted_shift(store, run_id)
     open_ledger(store)
     where = f"target = '{target.name}' and as_of = '{as_of}' and run_id = '{run_id}'"
@@ -597,44 +594,43 @@ def _publish(
         ends = people.set_index("account_id")["renewal_date"]
         scores["decides_on"] = scores["account_id"].map(ends)
     counts = {str(k): int(v) for k, v in standing(scores).value_counts().items()}
-    versions = {
-        "run_id": run_id,
-        "as_of": as_of,
-        "model_version": bundle.model_version,
-        "calibrator_version": bundle.calibrator_version,
-        "scale_version": bundle.scale.version,
-        "basis": bundle.basis,
-    }
-    begins("gate")
-    shift, limit = (
-        shift_since(store, previous, versions, scores),
-        workspace.project.score.largest_shift,
-    )
-    if shift is not None and previous is not None and limit is not None and accept_shift is None:
-        refuse_shift(store, target.name, previous, versions, shift, scoring.rows.frame, limit)
-    begins("publish")
-    store.write("scores", published_table(scores, SCORES), replace=where, partition_by=parts)
     # Beside the inputs, not among them: where rows are kept and who computed them is no other
     # result.
     recorded = {**inputs, "staged": staged_versions(workspace), "libraries": library_versions()}
+    run = RunRow(
+        run_id=run_id,
+        as_of=as_of,
+        target=target.name,
+        horizon_days=target.horizon_days,
+        state="published",
+        basis=bundle.basis,
+        model_version=bundle.model_version,
+        calibrator_version=bundle.calibrator_version,
+        scale_version=bundle.scale.version,
+        config_hash=config_hash(workspace.project),
+        input_fingerprints=json.dumps(recorded, sort_keys=True),
+        counts=json.dumps(counts, sort_keys=True),
+        note=_note(accepted, bundle, accept_shift),
+        started_at=pd.Timestamp(workspace.now),
+        # The newest of its date: scored again, a run is compared with the one before it and not
+        # with itself.
+        published_at=pd.Timestamp.max,
+    )
+    begins("gate")
+    previous = run_before(store, run)
+    shift, limit = shift_since(store, previous, run, scores), workspace.project.score.largest_shift
+    if shift is not None and previous is not None and limit is not None and accept_shift is None:
+        refuse_shift(store, previous, run, shift, scoring.rows.frame, limit)
+    begins("publish")
+    store.write("scores", published_table(scores, SCORES), replace=where, partition_by=parts)
     keep_configuration(workspace)
-    run = {
-        **common,
-        **versions,
-        "as_of": as_of.to_pydatetime(),
-        "state": "published",
-        "config_hash": config_hash(workspace.project),
-        "input_fingerprints": json.dumps(recorded, sort_keys=True),
-        "counts": json.dumps(counts, sort_keys=True),
-        "note": _note(accepted, bundle, accept_shift),
-        "started_at": workspace.now,
-        TABLES: published_hashes(store, common),
-    }
+    hashes = published_hashes(store, run_id)
     with _with_its_pages(workspace, target, current, as_of):
-        run = append_run(store, {**run, "published_at": workspace.moment()})
+        now = pd.Timestamp(workspace.moment())
+        run = append_run(store, replace(run, table_hashes=hashes, published_at=now))
     models = registered_model(workspace, target)
     Retention.of(workspace).tidy(models, target.name, as_of)
-    before = None if previous is None else json.loads(previous["counts"])
+    before = None if previous is None else previous.standings
     reasons, why = (pd.concat(parts, ignore_index=True) for parts in (scoring.reasons, scoring.why))
     return PublishedRun(run, scores, reasons, why, people, states, {}, before, shift, bundle)
 
@@ -652,11 +648,11 @@ def _accepted_shift(store: Store, run_id: str) -> str | None:
 
 @contextmanager
 def _with_its_pages(
-    workspace: Workspace, target: Target, current: Mapping[str, Any] | None, as_of: pd.Timestamp
+    workspace: Workspace, target: Target, current: RunRow | None, as_of: pd.Timestamp
 ) -> Iterator[None]:
     """Take the pages of the run before out of sight while another one becomes current."""
     folder = workspace.folder / "reports" / target.name
-    if current is None or as_of < current["as_of"]:
+    if current is None or as_of < current.as_of:
         yield
         return
     set_aside(folder)

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from models.health.standing import MEMBER, UNKNOWN, standing
 from models.table import row_dates
 from models.table_input import TableRoles, codes_of, table_accounts, table_input
 from pipeline.actions.worklist import write_worklist_csv
-from pipeline.chain import TABLES
 from pipeline.config import config_hash
 from pipeline.config.schema import Project, StoreSettings
 from pipeline.jobs.driver_rows import DRIVERS
@@ -27,7 +26,7 @@ from pipeline.jobs.read_table import WRITINGS, Writing, read_table
 from pipeline.jobs.registry import RegisteredModel, project_of
 from pipeline.jobs.retention import Retention
 from pipeline.jobs.score import SCORES, published_table
-from pipeline.ledger import append_run, open_ledger, published_hashes
+from pipeline.ledger import RunRow, append_run, open_ledger, published_hashes
 from pipeline.storage import Store, content_hash
 from pipeline.tracking import CHALLENGER, CHAMPION
 from pipeline.workspace import store_of
@@ -61,7 +60,7 @@ class ScoredTable:
 
     models: RegisteredModel
     version: str
-    run: Mapping[str, Any]
+    run: RunRow
     scores: pd.DataFrame
     drivers: pd.DataFrame
     notes: tuple[str, ...]
@@ -99,13 +98,13 @@ def score_table(job: TableScoring) -> ScoredTable:
     run = _run(job, project, models, bundle, keys, features)
     scores, drivers = _scored(bundle, keys, features, run)
     counts = {str(band): int(n) for band, n in standing(scores).value_counts().items()}
-    run["counts"] = json.dumps(counts, sort_keys=True)
+    run = replace(run, counts=json.dumps(counts, sort_keys=True))
     settings = StoreSettings() if project is None else project.store
     store = store_of(job.folder, settings)
     with store.writing():
         run = _publish(store, run, scores, drivers, job.clock)
         retention = Retention(store, settings, job.folder / "reports", job.now, job.clock)
-        retention.tidy(models, models.name, pd.Timestamp(run["as_of"]))
+        retention.tidy(models, models.name, run.as_of)
     files = _write_csv(job.csv_folder, scores, drivers)
     return ScoredTable(
         models, version.number, run, scores, drivers, (*notes, *as_read.notes), files
@@ -156,7 +155,7 @@ def _run(
     bundle: Bundle,
     keys: pd.DataFrame,
     features: pd.DataFrame,
-) -> dict[str, Any]:
+) -> RunRow:
     """The row of `runs`: the same table and model give the same id."""
     content = pd.concat([keys, features], axis=1)
     facts: dict[str, Any] = {
@@ -172,20 +171,26 @@ def _run(
         ),
     }
     run_id = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
-    return {
-        **facts,
-        "run_id": run_id[:16],
-        "horizon_days": bundle.model.target.get("horizon_days"),
-        "state": "published",
-        "started_at": job.now,
-    }
+    at = pd.Timestamp(job.now)
+    return RunRow.of(
+        {
+            **facts,
+            "run_id": run_id[:16],
+            "as_of": pd.Timestamp(facts["as_of"]),
+            "horizon_days": bundle.model.target.get("horizon_days"),
+            "state": "published",
+            "counts": "{}",
+            "started_at": at,
+            "published_at": at,
+        }
+    )
 
 
 def _scored(
-    bundle: Bundle, keys: pd.DataFrame, features: pd.DataFrame, run: Mapping[str, Any]
+    bundle: Bundle, keys: pd.DataFrame, features: pd.DataFrame, run: RunRow
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Scores of all rows, and drivers of those that hold anything."""
-    common = {name: run[name] for name in ("target", "horizon_days", "run_id")}
+    common = {"target": run.target, "horizon_days": run.horizon_days, "run_id": run.run_id}
     known = features.notna().any(axis=1)
     now = features[known]
     scored = score(bundle, now) if known.any() else None
@@ -199,7 +204,7 @@ def _scored(
         model_version=bundle.model_version,
         calibrator_version=bundle.calibrator_version,
         scale_version=bundle.scale.version,
-        scored_at=run["started_at"],
+        scored_at=run.started_at,
     )
     if scored is None:
         return scores, pd.DataFrame(columns=[name for name, _ in DRIVERS])
@@ -236,14 +241,14 @@ def _drivers(
 
 def _publish(
     store: Store,
-    run: Mapping[str, Any],
+    run: RunRow,
     scores: pd.DataFrame,
     drivers: pd.DataFrame,
     clock: Callable[[], datetime],
-) -> dict[str, Any]:
+) -> RunRow:
     """Scores and drivers first, then the row in `runs` that makes them current."""
     open_ledger(store)
-    where = f"target = '{run['target']}' and run_id = '{run['run_id']}'"
+    where = f"target = '{run.target}' and run_id = '{run.run_id}'"
     parts = ["target", "as_of"]
     tables: tuple[tuple[str, pa.Table], ...] = (
         ("drivers", published_table(drivers, DRIVERS)),
@@ -251,8 +256,8 @@ def _publish(
     )
     for name, rows in tables:
         store.write(name, rows, replace=where, partition_by=parts)
-    hashes = published_hashes(store, run)
-    return append_run(store, {**run, TABLES: hashes, "published_at": clock()})
+    hashes = published_hashes(store, run.run_id)
+    return append_run(store, replace(run, table_hashes=hashes, published_at=pd.Timestamp(clock())))
 
 
 def _write_csv(

@@ -5,7 +5,6 @@ What a candidate says is kept in the table `shadow`; once the outcome is known, 
 before it could be are judged.
 """
 
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,11 +25,11 @@ from pipeline.engine.duckdb import connected
 from pipeline.jobs.driver_rows import read_drivers
 from pipeline.jobs.features import build_scoring
 from pipeline.jobs.outcomes import LATEST_DAYS, OutcomesReport, outcomes_report
-from pipeline.jobs.past_runs import PastRun, past_bundle
+from pipeline.jobs.past_runs import past_bundle
 from pipeline.jobs.registry import need_version
 from pipeline.jobs.score import published_table
 from pipeline.jobs.scoring_rows import scoring_rows
-from pipeline.ledger import published_run
+from pipeline.ledger import RunRow, published_run
 from pipeline.published import read_scores
 from pipeline.staging.casts import Physical
 from pipeline.staging.read import open_raw
@@ -84,7 +83,7 @@ class SideBySide:
     other_score (the old score), other_place, moved (places up the list, towards the event), why.
     """
 
-    run: Mapping[str, Any]
+    run: RunRow
     other: str
     """The other score, in words."""
     is_candidate: bool
@@ -119,11 +118,11 @@ def shadow_candidate(workspace: Workspace, target: Target) -> SideBySide:
     ConfigError
         The candidate is the model that scored the run.
     """
-    run = PastRun(published_run(workspace.store, target.name))
+    run = published_run(workspace.store, target.name)
     candidate = need_version(
         workspace, target, CHALLENGER, "Run `tenure train`; it trains one."
     ).bundle
-    if candidate.model_version == run.row["model_version"]:
+    if candidate.model_version == run.model_version:
         raise ConfigError(
             f"model {candidate.model_version} is in use and the candidate at once: there is nothing"
             " to compare. `tenure train` trains another candidate."
@@ -162,13 +161,13 @@ def beside_old_score(workspace: Workspace, target: Target, old: OldScore) -> Sid
     ContractError
         The table cannot be read, lacks a column, or names no account of the run.
     """
-    run = PastRun(published_run(workspace.store, target.name))
+    run = published_run(workspace.store, target.name)
     rows, unreadable = _read_old(workspace, old)
     # A risk: for a target about growth the event is good.
     sign = 1.0 if old.high_is_good == target_rule(target).is_good else -1.0
     rows = rows.assign(other_risk=rows["other_score"] * sign)
     published = _published(workspace, target, run)
-    both = published.merge(_known_on(rows, run.row["as_of"]), on="account_id")
+    both = published.merge(_known_on(rows, run.as_of), on="account_id")
     if both.empty:
         raise ContractError(
             f"{old.file.name} scores none of the {len(published):,} accounts of"
@@ -179,7 +178,7 @@ def beside_old_score(workspace: Workspace, target: Target, old: OldScore) -> Sid
     both["why"] = _why_published(workspace, target, run, both)
     report = outcomes_report(workspace, target)
     matched = [
-        _known_on(rows, each.run["as_of"]).assign(run_id=each.run["run_id"])
+        _known_on(rows, each.run.as_of).assign(run_id=each.run.run_id)
         for each in report.judged
         if each.in_time and old.date is not None
     ]
@@ -206,7 +205,7 @@ def beside_old_score(workspace: Workspace, target: Target, old: OldScore) -> Sid
 # --- the two scores of a date
 
 
-def _published(workspace: Workspace, target: Target, run: PastRun) -> pd.DataFrame:
+def _published(workspace: Workspace, target: Target, run: RunRow) -> pd.DataFrame:
     """Accounts of the run with a score, and who they are."""
     mine = [("run_id", "=", run.run_id)]
     columns = ["account_id", "probability", "health", "health_exact"]
@@ -229,7 +228,7 @@ def _risk(scores: pd.DataFrame, *, good: bool) -> "pd.Series[float]":
 
 
 def _scored_by(
-    workspace: Workspace, target: Target, run: PastRun, candidate: Bundle
+    workspace: Workspace, target: Target, run: RunRow, candidate: Bundle
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The candidate's feature rows of the date of the run by account, and what it says of them."""
     with connected() as connection:
@@ -262,7 +261,7 @@ def _placed(both: pd.DataFrame, *, good: bool) -> pd.DataFrame:
 def _why_candidate(
     workspace: Workspace,
     target: Target,
-    run: PastRun,
+    run: RunRow,
     candidate: Bundle,
     features: pd.DataFrame,
     both: pd.DataFrame,
@@ -314,7 +313,7 @@ def _points_by_driver(bundle: Bundle, features: pd.DataFrame) -> pd.DataFrame:
 
 
 def _why_published(
-    workspace: Workspace, target: Target, run: PastRun, both: pd.DataFrame
+    workspace: Workspace, target: Target, run: RunRow, both: pd.DataFrame
 ) -> list[str]:
     """What tenure sees: of accounts further up its list what speaks for the event, of others what
     speaks against it.
@@ -395,7 +394,7 @@ def _kept_rows(
         ],
     )
     in_time = rows["kept_at"] < rows["as_of"] + pd.Timedelta(days=LATEST_DAYS + 1)
-    is_judged = rows["run_id"].isin([each.run["run_id"] for each in report.judged if each.in_time])
+    is_judged = rows["run_id"].isin([each.run.run_id for each in report.judged if each.in_time])
     rows = rows[in_time & is_judged].assign(other_probability=rows["candidate_probability"])
     risk = _risk(
         rows.assign(
@@ -412,14 +411,14 @@ def _labelled(
     """Rows that both scored and whose outcome is known, as `judge` reads them, with segment."""
     parts = []
     for each in report.judged:
-        theirs = other[other["run_id"] == each.run["run_id"]]
+        theirs = other[other["run_id"] == each.run.run_id]
         if theirs.empty:
             continue
-        mine = _published(workspace, target, PastRun(each.run))
+        mine = _published(workspace, target, each.run)
         rows = each.rows[["account_id", "label"]].merge(
             mine[["account_id", "risk", "probability", "segment"]], on="account_id"
         )
-        parts.append(rows.merge(theirs, on="account_id").assign(as_of=each.run["as_of"]))
+        parts.append(rows.merge(theirs, on="account_id").assign(as_of=each.run.as_of))
     if not parts:
         return pd.DataFrame()
     rows = pd.concat(parts, ignore_index=True).rename(
@@ -435,7 +434,7 @@ def _labelled(
 
 def _side_by_side(
     workspace: Workspace,
-    run: PastRun,
+    run: RunRow,
     both: pd.DataFrame,
     labelled: pd.DataFrame,
     **facts: Any,
@@ -459,7 +458,7 @@ def _side_by_side(
         else []
     )
     return SideBySide(
-        run=run.row,
+        run=run,
         capacity=capacity,
         accounts=order[columns].reset_index(drop=True),
         overall=judge(labelled, capacity, seed=seed) if len(labelled) else None,
@@ -470,7 +469,7 @@ def _side_by_side(
 
 
 def _keep(
-    workspace: Workspace, target: Target, run: PastRun, candidate: Bundle, both: pd.DataFrame
+    workspace: Workspace, target: Target, run: RunRow, candidate: Bundle, both: pd.DataFrame
 ) -> None:
     """Keep what the candidate says; what it said of this run before stays as it was said then."""
     store = workspace.store
@@ -493,10 +492,10 @@ def _keep(
             "other_place": "candidate_place",
         }
     ).assign(
-        as_of=run.row["as_of"],
+        as_of=run.as_of,
         target=target.name,
         run_id=run.run_id,
-        model_version=run.row["model_version"],
+        model_version=run.model_version,
         candidate_version=candidate.model_version,
         kept_at=workspace.now,
     )

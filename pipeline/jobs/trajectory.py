@@ -48,11 +48,11 @@ from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection
 from pipeline.engine.facts import source_facts
 from pipeline.jobs.history import CHECKS, PAST_SCORES, TRAJECTORY, TrajectorySummary
-from pipeline.jobs.past_runs import PastRun, past_bundle
+from pipeline.jobs.past_runs import past_bundle
 from pipeline.jobs.past_scores import STEP_DAYS, past_scores
 from pipeline.jobs.retention import Retention
 from pipeline.jobs.stage import load_staged
-from pipeline.ledger import published_run
+from pipeline.ledger import RunRow, published_run
 from pipeline.published import read_scores
 from pipeline.staging.staged import StagedSource
 from pipeline.workspace import Workspace, activity_source, population_rule, population_source
@@ -163,9 +163,9 @@ def _refuse_target(target: Target) -> None:
         )
 
 
-def _run(workspace: Workspace, target: Target, as_of: date | None) -> PastRun:
-    run = PastRun(published_run(workspace.store, target.name, as_of))
-    if run.row["basis"] != "calibrated":
+def _run(workspace: Workspace, target: Target, as_of: date | None) -> RunRow:
+    run = published_run(workspace.store, target.name, as_of)
+    if run.basis != "calibrated":
         raise GateRefused(
             f"run {run.run_id} is based on a scorecard, which gives no probability to project from."
             " Promote a calibrated model and score again."
@@ -368,13 +368,13 @@ def _three_ways(
 # --------------------------------------------------------------------------------------
 
 
-def _accounts(workspace: Workspace, run: PastRun, columns: pd.DataFrame) -> pd.DataFrame:
+def _accounts(workspace: Workspace, run: RunRow, columns: pd.DataFrame) -> pd.DataFrame:
     """Rows of the run's accounts; who leaves already, or of whom nothing is known, has no
     trajectory.
     """
     scores = read_scores(
         workspace.store,
-        [("target", "=", run.row["target"]), ("run_id", "=", run.run_id)],
+        [("target", "=", run.target), ("run_id", "=", run.run_id)],
         ["account_id", "health", "band", "band_reason", "state"],
     )
     accounts = scores.merge(columns, on="account_id").sort_values("account_id", ignore_index=True)
@@ -398,7 +398,7 @@ def _accounts(workspace: Workspace, run: PastRun, columns: pd.DataFrame) -> pd.D
     return accounts
 
 
-def _people(workspace: Workspace, run: PastRun) -> pd.DataFrame:
+def _people(workspace: Workspace, run: RunRow) -> pd.DataFrame:
     return workspace.store.read(
         "portfolio",
         columns=["account_id", "name", "owner", "value_per_year", "currency"],
@@ -425,7 +425,7 @@ def _past_table(panel: Panel) -> pd.DataFrame:
 
 def _summary(
     inputs: _TrajectoryInputs,
-    run: PastRun,
+    run: RunRow,
     projections: Mapping[int, Measured | None],
     ways: ThreeWayMeasured | None,
     accounts: pd.DataFrame,
@@ -488,6 +488,4 @@ def _publish(workspace: Workspace, run_id: str, target: Target, trajectory: Traj
         replace=f"run_id = '{run_id}'",
         partition_by=["run_id"],
     )
-    note_tables(
-        workspace, {"run_id": run_id, "target": target.name}, (TRAJECTORY, PAST_SCORES, CHECKS)
-    )
+    note_tables(workspace, target.name, run_id, (TRAJECTORY, PAST_SCORES, CHECKS))

@@ -142,6 +142,6 @@ def _published_health(workspace: Workspace, target: Target) -> dict[str, float]:
     if run is None:
         return {}
     rows = workspace.store.read(
-        "scores", columns=["account_id", "health"], filters=[("run_id", "=", run["run_id"])]
+        "scores", columns=["account_id", "health"], filters=[("run_id", "=", run.run_id)]
     ).dropna()
     return dict(zip(rows["account_id"], rows["health"], strict=True))

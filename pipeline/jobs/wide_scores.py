@@ -30,8 +30,8 @@ def wide_scores(workspace: Workspace) -> pd.DataFrame:
     ] or [(targets[0], published_run(store, targets[0].name))]
     parts: list[pd.DataFrame] = []
     people: list[pd.DataFrame] = []
-    for target, run in sorted(runs, key=lambda each: each[1]["as_of"]):
-        mine = [("run_id", "=", run["run_id"])]
+    for target, run in sorted(runs, key=lambda each: each[1].as_of):
+        mine = [("run_id", "=", run.run_id)]
         scores = read_scores(store, mine).set_index("account_id")
         people.append(store.read("portfolio", filters=mine)[_PEOPLE])
         part = pd.DataFrame(

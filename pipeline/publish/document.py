@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from pipeline.jobs.driver_rows import DRIVERS
 from pipeline.jobs.score import SCORES
-from pipeline.ledger import RUNS
+from pipeline.ledger import RUNS, RunRow
 from pipeline.published import read_scores
 from pipeline.storage import Store
 
@@ -75,15 +75,15 @@ def _json_type(kind: pa.DataType) -> dict[str, Any]:
     return {"type": ["integer" if pa.types.is_integer(kind) else "string", "null"]}
 
 
-def write_document(store: Store, run: Mapping[str, Any], path: Path) -> None:
+def write_document(store: Store, run: RunRow, path: Path) -> None:
     """Write the document of a run, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}")
     with aside.open("w", encoding="utf-8") as file:
-        facts = {name: _value(run.get(name)) for name in OF_THE_RUN}
+        facts = {name: _value(getattr(run, name)) for name in OF_THE_RUN}
         head = {"version": DOCUMENT_VERSION, "run": facts}
         file.write(json.dumps(head, ensure_ascii=False)[:-1] + ', "accounts": [')
-        for number, account in enumerate(_accounts(store, str(run["run_id"]))):
+        for number, account in enumerate(_accounts(store, run.run_id)):
             file.write(",\n" if number else "\n")
             file.write(json.dumps(account, ensure_ascii=False, allow_nan=False))
         file.write("\n]}\n")

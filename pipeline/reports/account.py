@@ -151,7 +151,7 @@ def planned_lines(explained: Explained) -> list[str]:
     if planned is None:
         return []
     if not planned.is_listed:
-        return ["left alone by lot, so that you learn what plays do: please do not call"]
+        return ["drawn at random to be left alone, so that you learn what plays do: please do not call"]
     line = f"on the list: {planned.play.replace('_', ' ')} by {day(planned.due)}"
     if planned.saves is None:
         return [line]
@@ -159,7 +159,7 @@ def planned_lines(explained: Explained) -> list[str]:
     amount = money(planned.saves, currency if isinstance(currency, str) else "")
     gain = "win" if score["band"] in GOOD_EVENT_BANDS else "save"
     evidence = EVIDENCE_WORDS.get(planned.evidence, planned.evidence)
-    return [f"{line}, expected to {gain} {amount} a year (what it does is {evidence})"]
+    return [f"{line}, expected to {gain} {amount} a year (its effect is {evidence})"]
 
 
 def open_action_lines(actions: Sequence[Mapping[str, Any]]) -> list[str]:

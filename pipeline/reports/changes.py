@@ -166,7 +166,7 @@ def changes_json(
     """The portfolio view as plain values; with an account only its lines and its history."""
     plain: dict[str, Any] = {
         side: {
-            key: run.row[key]
+            key: getattr(run, key)
             for key in (
                 "run_id",
                 "as_of",

@@ -17,7 +17,7 @@ def monitor_lines(report: MonitorReport, words: TargetWords) -> list[str]:
     """The figures in sentences, and what to do about them."""
     run = report.run
     return [
-        f"{run['target']}: run {run['run_id']} of {run['as_of']:%Y-%m-%d}",
+        f"{run.target}: run {run.run_id} of {run.as_of:%Y-%m-%d}",
         *_promise_lines(report, words),
         *_judged_lines(report, words),
         *_drift_lines(report),
@@ -27,9 +27,9 @@ def monitor_lines(report: MonitorReport, words: TargetWords) -> list[str]:
 def monitor_json(report: MonitorReport) -> dict[str, Any]:
     """Everything as plain values."""
     return {
-        "run_id": report.run["run_id"],
-        "as_of": report.run["as_of"],
-        "target": report.run["target"],
+        "run_id": report.run.run_id,
+        "as_of": report.run.as_of,
+        "target": report.run.target,
         "figures": report.rows.drop(columns="target").to_dict("records"),
         "signals": report.signals.to_dict("records"),
         "sources": report.sources.to_dict("records"),

@@ -27,6 +27,7 @@ from models.track_record import (
     Tally,
 )
 from pipeline.jobs.outcomes import JudgedRun, OutcomesReport, WaitingRun
+from pipeline.ledger import RunRow
 from pipeline.reports.render import counted, day, money, text_of
 
 TOLD, LISTED = 3, 8
@@ -101,7 +102,7 @@ def record_json(record: Record) -> dict[str, Any]:
 def _run_json(each: JudgedRun) -> dict[str, Any]:
     return {
         **_named(each.run),
-        "model_version": each.run["model_version"],
+        "model_version": each.run.model_version,
         "scored_on": each.scored_on,
         "in_time": each.in_time,
         "model_in_use": each.in_use,
@@ -112,8 +113,8 @@ def _run_json(each: JudgedRun) -> dict[str, Any]:
     }
 
 
-def _named(run: Mapping[str, Any]) -> dict[str, Any]:
-    return {"run_id": run["run_id"], "as_of": run["as_of"], "basis": run["basis"]}
+def _named(run: RunRow) -> dict[str, Any]:
+    return {"run_id": run.run_id, "as_of": run.as_of, "basis": run.basis}
 
 
 def overall_words(report: OutcomesReport, words: TargetWords) -> list[str]:
@@ -260,10 +261,10 @@ def run_words(each: JudgedRun, words: TargetWords) -> str:
 
 def waiting_words(report: OutcomesReport) -> list[str]:
     """Runs whose outcome is not known yet, each with the day on which it will be."""
-    listed = [f"{_when(each)} ({each.run['run_id']})" for each in report.waiting[:LISTED]]
+    listed = [f"{_when(each)} ({each.run.run_id})" for each in report.waiting[:LISTED]]
     more = len(report.waiting) - len(listed)
     return (
-        [f"Not known yet: {'; '.join(listed)}{f'; and {more} more' if more else ''}."]
+        [f"Still waiting: {'; '.join(listed)}{f'; and {more} more' if more else ''}."]
         if listed
         else []
     )
@@ -325,7 +326,7 @@ def level_warning(report: OutcomesReport | None, words: TargetWords) -> str | No
         return ""
     side = "low" if total.verdict == MORE else "high"
     return (
-        f"Chances read too {side}: of the scores of {each.run['as_of']:%-d %B %Y}, whose outcome is"
+        f"Chances read too {side}: of the scores of {each.run.as_of:%-d %B %Y}, whose outcome is"
         f" known, {total.promised:.1f} were expected to {words.verb} and {total.left:,}"
         f" {words.past} (luck alone makes {total.chance_low} to {total.chance_high})."
         f" {next_step(each.record, words, in_use=each.in_use)}"
@@ -343,7 +344,7 @@ def page_view(report: OutcomesReport | None, words: TargetWords) -> dict[str, An
         "overall": [line for line in overall_words(report, words) if line != NOTHING_TO_DO],
         "rows": [
             {
-                "as_of": each.run["as_of"],
+                "as_of": each.run.as_of,
                 "total": each.record.total,
                 "words": run_words(each, words),
                 "rate": _rate(each.record.total),
@@ -369,7 +370,7 @@ def _told(each: JudgedRun, words: TargetWords) -> list[Any]:
     )
     level = _level_words(record, words, in_time=each.in_time)
     verdict = f"{level} {ranking_words(record, words)}"
-    head = f"Scores of {run['as_of']:%Y-%m-%d}, run {run['run_id']}, model {run['model_version']}"
+    head = f"Scores of {run.as_of:%Y-%m-%d}, run {run.run_id}, model {run.model_version}"
     lines: list[Any] = [
         Text(head, style="bold"),
         Text(f"  {verdict}"),
@@ -409,7 +410,7 @@ def _runs_table(report: OutcomesReport, words: TargetWords) -> Table:
             else f"{record.auc:.2f} ({record.auc_low:.2f}-{record.auc_high:.2f})"
         )
         table.add_row(
-            f"{each.run['as_of']:%Y-%m-%d}", *_cells(record.total), rank, run_words(each, words)
+            f"{each.run.as_of:%Y-%m-%d}", *_cells(record.total), rank, run_words(each, words)
         )
     return table
 
@@ -469,7 +470,7 @@ def _left_out_words(report: OutcomesReport) -> list[str]:
 
 def _when(each: WaitingRun) -> str:
     when = "the end of open contracts" if each.matures_on is None else day(each.matures_on)
-    return f"scores of {day(each.run['as_of'])}, when the data reach {when}"
+    return f"the outcome of scores of {day(each.run.as_of)} is known once the data reach {when}"
 
 
 def _band_names(each: JudgedRun) -> list[str]:

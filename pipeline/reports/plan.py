@@ -13,9 +13,9 @@ from pipeline.config.schema import Project, Target
 from pipeline.reports.render import counted, day, money, percent
 
 EVIDENCE_WORDS = {
-    "lot": "measured by lot",
-    "holdout": "measured by a holdout",
-    "observed": "seen where people chose, no proof",
+    "lot": "measured by drawing lots",
+    "holdout": "measured against a holdout",
+    "observed": "seen where people chose, which proves nothing",
     "prior": "assumed",
 }
 ROWS_SHOWN = 15
@@ -55,7 +55,7 @@ def plan_lines(
         names = ", ".join(alone["name"].head(5))
         lines.append(
             Text(
-                f"Left alone by lot, please do not call: {names}"
+                f"Drawn at random to be left alone, please do not call: {names}"
                 f"{f' and {len(alone) - 5} more' if len(alone) > 5 else ''}. They come back when"
                 " they get clearly worse."
             )
@@ -82,23 +82,27 @@ def plan_words(
     for name, part in listed.groupby("play", sort=True):
         evidence, share = str(part["evidence"].iloc[0]), _save_share(plan, str(name))
         does = (
-            f"{percent(share)} more growing"
+            f"makes {percent(share)} more of them grow"
             if good_event
-            else f"keeping {percent(share)} of those who would leave"
+            else f"keeps {percent(share)} of those who would leave"
         )
         lines.append(
-            f"{name}: {counted(len(part), 'account')}; counts on {does},"
-            f" {EVIDENCE_WORDS.get(evidence, evidence)}."
+            f"{_play_words(name).capitalize()}: {counted(len(part), 'account')}. We reckon that it"
+            f" {does} ({EVIDENCE_WORDS.get(evidence, evidence)})."
         )
     drawn = sum(each.drawn for each in plan.owners)
     if not drawn:
-        return [*lines, "Nobody was drawn by lot this time."]
+        return [*lines, "No account was drawn at random this time."]
     lines.append(
-        f"The lot near the end of the lists decides about {counted(drawn, 'account')} and costs"
-        f" {percent(plan.lot_share, 1)} of the value saved ([worklist] lot_share = 0 turns it"
-        " off)."
+        f"Near the end of the lists chance decides about {counted(drawn, 'account')}, so that you"
+        f" learn what plays do. It costs {percent(plan.lot_share, 1)} of the value"
+        f" {'won' if good_event else 'saved'} ([worklist] lot_share = 0 turns it off)."
     )
     return [*lines, *_promises(plan, listed, horizon_days, good_event=good_event)]
+
+
+def _play_words(name: object) -> str:
+    return str(name).replace("_", " ")
 
 
 def _save_share(plan: PlayPlan, play: str) -> float:
@@ -123,15 +127,15 @@ def _promises(
         per_arm = len(part) / 2
         months = months_until_known(chance, with_it, per_arm, horizon_days or 365, WITHIN)
         width = 100 * half_width(chance, with_it, 12 * per_arm)
+        precisely = f"to within {100 * WITHIN:.0f} percentage points"
         known = (
-            f"you will know {name} to within {100 * WITHIN:.0f} points in"
-            f" {counted(months, 'month')}"
+            f"it takes {counted(months, 'month')} to know the effect {precisely}"
             if months is not None
-            else f"{name} will not be known to within {100 * WITHIN:.0f} points in ten years"
+            else f"ten years are too short to know the effect {precisely}"
         )
         lines.append(
-            f"With a list like this every month {known}; a year of lists tells it to within"
-            f" {width:.1f} points."
+            f"With a {_play_words(name)} list like this every month {known}; after one year you know"
+            f" it to within {width:.1f}."
         )
     return lines
 

@@ -47,6 +47,7 @@ from pipeline.actions.plays import (
 )
 from pipeline.actions.worklist import NO_OWNER, is_good_event
 from pipeline.jobs.outcomes import OutcomesReport
+from pipeline.ledger import RunRow
 from pipeline.reports.hindsight import LEADS, Hindsight, count_of, interval_of, look_back
 from pipeline.reports.outcomes import level_warning, page_view
 from pipeline.reports.plan import plan_words
@@ -116,7 +117,7 @@ class PortfolioInputs:
     scores: pd.DataFrame
     drivers: pd.DataFrame
     portfolio: pd.DataFrame
-    run: Mapping[str, Any]
+    run: RunRow
     backtest: pd.DataFrame
     test: TestFigures | None
     band_table: pd.DataFrame
@@ -235,11 +236,11 @@ def portfolio_page(inputs: PortfolioInputs) -> str:
         is_scorecard=bool((inputs.scores["basis"] == "scorecard").any()),
         counted=inputs.counted,
         target_words=inputs.target_words,
-        horizon=horizon_words(inputs.run.get("horizon_days")),
-        horizon_days=inputs.run.get("horizon_days"),
+        horizon=horizon_words(inputs.run.horizon_days),
+        horizon_days=inputs.run.horizon_days,
         at_decision=reads_decisions(inputs.scores),
         health_horizon=health_horizon_words(
-            inputs.run.get("horizon_days"), at_decision=reads_decisions(inputs.scores)
+            inputs.run.horizon_days, at_decision=reads_decisions(inputs.scores)
         ),
         currency=_currency(inputs.portfolio),
         tiles=band_tiles(inputs.scores, inputs.portfolio, inputs.previous_counts),
@@ -260,7 +261,7 @@ def portfolio_page(inputs: PortfolioInputs) -> str:
         owners=owners if len(owners) > 1 else [],
         base_words=_base_words(inputs.scores),
         left_out=left_out(inputs.scores),
-        sources=source_rows(inputs.source_freshness, inputs.run.get("as_of")),
+        sources=source_rows(inputs.source_freshness, inputs.run.as_of),
         limits=inputs.limits,
         level_warning=inputs.level_in_test if level is None else level,
         earlier=page_view(inputs.earlier, words),
@@ -286,10 +287,10 @@ def alarms_words(inputs: PortfolioInputs) -> str:
     mine = ranked.loc[ranked["band"].isin(ALARM_BANDS), "listed"].value_counts()
     told = {
         ON_LIST: "on the list",
-        RESTING: "resting after a play of late",
-        LEFT_ALONE: "left alone by lot",
-        BELOW: "waiting for free hours",
-        NO_PLAY: "without a play that pays",
+        RESTING: "left in peace after a recent play",
+        LEFT_ALONE: "drawn at random to be left alone",
+        BELOW: "waiting until somebody has time",
+        NO_PLAY: "where no play is worth its cost",
     }
     parts = [f"{mine[state]} {words}" for state, words in told.items() if mine.get(state)]
     what = "of high chance" if is_good_event(inputs.scores) else "at risk"
@@ -304,7 +305,7 @@ def _plan_words(inputs: PortfolioInputs) -> list[str]:
         inputs.planned.plan,
         ranked[ranked["listed"] == ON_LIST],
         _currency(inputs.portfolio),
-        inputs.run.get("horizon_days"),
+        inputs.run.horizon_days,
         good_event=is_good_event(inputs.scores),
     )
 

@@ -65,6 +65,4 @@ def _looking_back(inputs: PortfolioInputs) -> dict[str, pd.DataFrame]:
 
 def _earlier_runs(inputs: PortfolioInputs) -> pd.DataFrame:
     judged = () if inputs.earlier is None else inputs.earlier.judged
-    return pd.DataFrame(
-        [{"as_of": each.run["as_of"], **asdict(each.record.total)} for each in judged]
-    )
+    return pd.DataFrame([{"as_of": each.run.as_of, **asdict(each.record.total)} for each in judged])

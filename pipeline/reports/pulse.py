@@ -42,8 +42,7 @@ def pulse_lines(report: PulseReport) -> list[Any]:
     """
     lines: list[Any] = [
         Text(
-            f"{report.run['target']} as of {report.run['as_of']:%Y-%m-%d}, run"
-            f" {report.run['run_id']}",
+            f"{report.run.target} as of {report.run.as_of:%Y-%m-%d}, run {report.run.run_id}",
             style="bold",
         ),
         Text(f"{status_words(report)}. {NO_OPINION}"),
@@ -73,9 +72,9 @@ def pulse_json(report: PulseReport) -> dict[str, Any]:
     """
     accounts = report.accounts.astype(object).where(report.accounts.notna(), None)
     return {
-        "target": report.run["target"],
-        "as_of": report.run["as_of"],
-        "run_id": report.run["run_id"],
+        "target": report.run.target,
+        "as_of": report.run.as_of,
+        "run_id": report.run.run_id,
         "source": report.source,
         "ratings": {name: int((report.accounts["status"] == name).sum()) for name in STATUS_WORDS},
         "weight": vars(report.weight),

@@ -24,7 +24,7 @@ def side_lines(report: SideBySide, words: TargetWords) -> list[Any]:
     run, accounts = report.run, report.accounts
     lines: list[Any] = [
         Text(
-            f"{run['target']} of {day(run['as_of'])}: the published score beside {report.other}",
+            f"{run.target} of {day(run.as_of)}: the published score beside {report.other}",
             style="bold",
         ),
         Text(
@@ -112,9 +112,9 @@ def _moves(report: SideBySide) -> Table:
 def side_json(report: SideBySide) -> dict[str, Any]:
     """Everything as plain values."""
     return {
-        "run_id": report.run["run_id"],
-        "as_of": report.run["as_of"],
-        "target": report.run["target"],
+        "run_id": report.run.run_id,
+        "as_of": report.run.as_of,
+        "target": report.run.target,
         "other": report.other,
         "capacity": report.capacity,
         "in_both": report.in_both,

@@ -152,10 +152,11 @@ def seen(folder: Path, without: tuple[str, ...] = ()) -> Seen:
     """What is seen of a project; the accounts of `without` do not count."""
     workspace, target = opened(folder)
     store = workspace.store
-    run = current_run(store, target.name) or {}
+    run = current_run(store, target.name)
+    run_id = None if run is None else run.run_id
     hashes = []
     for table in PUBLISHED:
-        rows = store.read(table, filters=[("run_id", "=", run.get("run_id"))])
+        rows = store.read(table, filters=[("run_id", "=", run_id)])
         rows = rows[~rows["account_id"].isin(without)]
         keys = [name for name in ("account_id", "driver") if name in rows]
         hashes.append(content_hash(rows, keys, without=("scored_at",)))
@@ -163,7 +164,7 @@ def seen(folder: Path, without: tuple[str, ...] = ()) -> Seen:
     model: tuple[Any, ...] = ()
     if version is not None:
         model = (version.number, version.bundle.model_version, version.bundle.basis)
-    return Seen((str(run.get("run_id")), *hashes), tuple(map(str, model)), states_of(folder))
+    return Seen((str(run_id), *hashes), tuple(map(str, model)), states_of(folder))
 
 
 def states_of(folder: Path) -> tuple[tuple[str, str], ...]:

@@ -37,7 +37,7 @@ class Company:
         workspace, target = self.workspace()
         run = current_run(workspace.store, target.name)
         assert run is not None
-        return workspace.store.read(table, filters=[("run_id", "=", run["run_id"])])
+        return workspace.store.read(table, filters=[("run_id", "=", run.run_id)])
 
     def score(self, now: datetime = NOW, *, staged: bool = False) -> PublishedRun:
         """Stage (unless it was) and score once more."""

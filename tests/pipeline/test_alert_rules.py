@@ -363,7 +363,7 @@ def test_an_account_that_a_lot_left_alone_is_told_and_not_to_be_called() -> None
     told = {row.account_id: row for row in rows if row.state == OPEN}
     assert set(told) == {first, second}
     assert told[first].due is None and "Act by" not in alert_sentence(told[first])
-    assert "Left alone by lot: please do not call." in alert_sentence(told[first])
+    assert "Drawn at random to be left alone: please do not call." in alert_sentence(told[first])
     assert told[second].play == "call" and "Act by" in alert_sentence(told[second])
 
 

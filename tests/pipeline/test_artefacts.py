@@ -100,7 +100,7 @@ def test_the_next_run_carries_the_newest_note(company_copy: Company) -> None:
     company_copy.score(LATER)
     run = current_run(workspace.store, target.name)
     assert run is not None
-    head = json.loads(run[TABLES])[ARTEFACTS_HEAD]
+    head = json.loads(run.table_hashes or "")[ARTEFACTS_HEAD]
     assert head in set(workspace.store.read(ARTEFACTS)[HASH])
 
 

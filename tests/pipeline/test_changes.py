@@ -37,7 +37,7 @@ def published(company: Company, day: date = JUNE, *, hours: int = 1, stage: bool
         if stage:
             stage_sources(workspace, connection)
         run = score_target(workspace, connection, target, day, accept_shift="on purpose").run
-    return str(run["run_id"])
+    return run.run_id
 
 
 def first_run(company: Company) -> str:

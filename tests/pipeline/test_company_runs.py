@@ -126,7 +126,7 @@ def test_scores_say_when_the_contract_decides(company: Company) -> None:
 
 def test_same_run_twice_is_byte_equal(company: Company, company_copy: Company) -> None:
     again = company_copy.score(LATER)
-    assert again.run["run_id"] == company.published("scores")["run_id"].iloc[0]
+    assert again.run.run_id == company.published("scores")["run_id"].iloc[0]
     assert hashes(company_copy) == hashes(company)
     assert set(company_copy.published("scores")["scored_at"]) == {pd.Timestamp(LATER)}
 

@@ -136,7 +136,7 @@ def test_run_and_pages_are_of_one_day_whenever_the_disk_is_full(
     # Back to an earlier date, so that every score after it is the newest.
     assert tenure("score", "--as-of", "2025-05-19", "--project", project.folder).code == 0
     runs = workspace.store.read("runs")
-    (earlier,) = set(runs["run_id"]) - {first["run_id"]}
+    (earlier,) = set(runs["run_id"]) - {first.run_id}
     assert tenure("rollback", earlier, "--yes", "--project", project.folder).code == 0
     assert tenure("score", "--as-of", "2025-05-19", "--project", project.folder).code == 0
     stopped = 0
@@ -151,7 +151,7 @@ def test_run_and_pages_are_of_one_day_whenever_the_disk_is_full(
         assert before is not None and after is not None and "Traceback" not in done.err
         stopped += done.code != 0
         if page.exists():
-            assert f"{after['as_of']:%-d %b %Y}" in page.read_text(), (room, done.err)
+            assert f"{after.as_of:%-d %b %Y}" in page.read_text(), (room, done.err)
         else:
             assert "pages are not drawn" in done.err, (room, done.err)
     assert stopped

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from features.errors import GateRefused, NotFound
-from pipeline.ledger import append_run, current_run, refuse_taken_back, roll_back, run_rows
+from pipeline.ledger import RunRow, append_run, current_run, refuse_taken_back, roll_back, run_rows
 from pipeline.storage import Store
 
 START = datetime(2025, 6, 1, 6)
@@ -30,19 +30,21 @@ def publish(
 ) -> None:
     append_run(
         store,
-        {
-            "run_id": run_id,
-            "as_of": datetime(2025, 6, as_of_day),
-            "target": target,
-            "state": state,
-            "published_at": START + timedelta(hours=hour),
-        },
+        RunRow.of(
+            {
+                "run_id": run_id,
+                "as_of": datetime(2025, 6, as_of_day),
+                "target": target,
+                "state": state,
+                "published_at": START + timedelta(hours=hour),
+            }
+        ),
     )
 
 
 def current(store: Store, target: str = "churn") -> Any:
     run = current_run(store, target)
-    return None if run is None else run["run_id"]
+    return None if run is None else run.run_id
 
 
 def later(hours: int) -> datetime:

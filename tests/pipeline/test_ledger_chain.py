@@ -14,7 +14,15 @@ from test_company_runs import LATER
 
 from pipeline.chain import HASH, PREVIOUS, TABLES, ledger_head, ledger_rows
 from pipeline.jobs.privacy import forget_account
-from pipeline.ledger import RUNS, append_run, current_run, roll_back, run_rows, verify_ledger
+from pipeline.ledger import (
+    RUNS,
+    RunRow,
+    append_run,
+    current_run,
+    roll_back,
+    run_rows,
+    verify_ledger,
+)
 from pipeline.storage import Store
 
 START = datetime(2025, 6, 1, 6)
@@ -32,13 +40,15 @@ def store(tmp_path: Path) -> Store:
 def publish(store: Store, run_id: str, day: int) -> None:
     append_run(
         store,
-        {
-            "run_id": run_id,
-            "as_of": datetime(2025, 6, 1) + timedelta(days=day),
-            "target": "churn",
-            "state": "published",
-            "published_at": START + timedelta(days=day),
-        },
+        RunRow.of(
+            {
+                "run_id": run_id,
+                "as_of": datetime(2025, 6, 1) + timedelta(days=day),
+                "target": "churn",
+                "state": "published",
+                "published_at": START + timedelta(days=day),
+            }
+        ),
     )
 
 
@@ -157,8 +167,8 @@ def test_a_deletion_on_request_is_no_tampering(company_copy: Company) -> None:
     account = company_copy.published("scores").dropna(subset=["health"])["account_id"].iloc[0]
     forget_account(workspace, account)
     now = current_run(workspace.store, target.name)
-    assert now is not None and now["run_id"] == run["run_id"]
-    assert "rows_removed" in json.loads(now[TABLES])
+    assert now is not None and now.run_id == run.run_id
+    assert "rows_removed" in json.loads(now.table_hashes or "")
     assert verify_ledger(workspace.store).problems == ()
 
 
@@ -180,8 +190,8 @@ def test_a_date_scored_again_is_compared_with_the_run_before_it(company_copy: Co
     company_copy.replace_table("accounts", accounts)
     other = company_copy.score(LATER + timedelta(hours=1))
     again = company_copy.score(LATER + timedelta(hours=2), staged=True)
-    assert other.run["run_id"] == again.run["run_id"] != first.run["run_id"]
-    assert again.previous_counts == other.previous_counts == json.loads(first.run["counts"])
+    assert other.run.run_id == again.run.run_id != first.run.run_id
+    assert again.previous_counts == other.previous_counts == json.loads(first.run.counts)
 
 
 def test_a_run_is_published_when_it_is_and_not_when_it_began(company_copy: Company) -> None:
@@ -194,7 +204,7 @@ def test_a_run_is_published_when_it_is_and_not_when_it_began(company_copy: Compa
     ticking = replace(workspace, clock=lambda: LATER + timedelta(minutes=3))
     with connected() as connection:
         run = score_target(ticking, connection, target).run
-    assert (run["started_at"], run["published_at"]) == (LATER, LATER + timedelta(minutes=3))
+    assert (run.started_at, run.published_at) == (LATER, LATER + timedelta(minutes=3))
 
 
 def test_a_date_before_all_training_asks_for_backfill(

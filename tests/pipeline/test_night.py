@@ -86,7 +86,7 @@ def test_a_night_says_what_it_does_and_writes_it_down(company_copy: Company) -> 
     published = rows[rows["step"] == "publish"].iloc[0]
     assert published["rows"] == len(company_copy.published("scores")) and published["peak"] > 0
     later = rows[rows["step"].isin(AFTER)]
-    assert set(later["run_id"]) == {whole.published[0]["run_id"]}
+    assert set(later["run_id"]) == {whole.published[0].run_id}
 
 
 @pytest.mark.usefixtures("quick")

@@ -26,7 +26,7 @@ from pipeline.jobs.registry import need_version
 from pipeline.jobs.report import write_reports
 from pipeline.jobs.score import score_target
 from pipeline.jobs.stage import load_staged, stage_sources
-from pipeline.ledger import append_run, roll_back
+from pipeline.ledger import RunRow, append_run, roll_back
 from pipeline.reports.outcomes import (
     level_warning,
     next_step,
@@ -61,7 +61,7 @@ def _score(
         run = score_target(
             workspace, connection, target, day, bundle=bundle, accept_shift="on purpose"
         ).run
-    return str(run["run_id"])
+    return run.run_id
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def report(followed: Company) -> OutcomesReport:
 
 
 def _run(report: OutcomesReport, day: date) -> JudgedRun:
-    return next(each for each in report.judged if each.run["as_of"].date() == day)
+    return next(each for each in report.judged if each.run.as_of.date() == day)
 
 
 def _scores(company: Company, run_id: str) -> pd.DataFrame:
@@ -138,7 +138,7 @@ def test_counts_are_those_of_the_raw_tables(
     followed: Company, report: OutcomesReport, day: date
 ) -> None:
     found = _run(report, day)
-    rows = _by_hand(followed, found.run["run_id"], day)
+    rows = _by_hand(followed, found.run.run_id, day)
     total = found.record.total
     assert rows["left"].sum() > 3
     assert (total.scores, total.accounts, total.left) == (len(rows), len(rows), rows["left"].sum())
@@ -150,7 +150,7 @@ def test_counts_are_those_of_the_raw_tables(
         assert (each.scores, each.left) == (len(mine), mine["left"].sum())
         assert each.promised == pytest.approx(mine["probability"].sum())
     # Who could not leave inside the window is no false alarm, and was not kept.
-    ends = _scores(followed, found.run["run_id"]).set_index("account_id")["decides_on"]
+    ends = _scores(followed, found.run.run_id).set_index("account_id")["decides_on"]
     due = ~(rows["account_id"].map(ends) > pd.Timestamp(day + timedelta(days=90)))
     assert 0 < due.sum() < len(rows) and found.record.is_of_decisions
     rows = rows[due]
@@ -163,7 +163,7 @@ def test_counts_are_those_of_the_raw_tables(
 
 def test_accounts_under_notice_are_counted_apart(followed: Company, report: OutcomesReport) -> None:
     found = _run(report, EARLY)
-    scores = _scores(followed, found.run["run_id"])
+    scores = _scores(followed, found.run.run_id)
     told = {each.reason: each.accounts for each in found.record.apart}
     leaving = scores[scores["state"].isin(["notice", "lapsed"])]["band_reason"].value_counts()
     assert told.get("under notice already", 0) == leaving.get("notice", 0) > 0
@@ -174,7 +174,7 @@ def test_treated_accounts_are_those_worked_on_before_they_left(
     followed: Company, report: OutcomesReport
 ) -> None:
     found = _run(report, EARLY)
-    rows = _by_hand(followed, found.run["run_id"], EARLY)
+    rows = _by_hand(followed, found.run.run_id, EARLY)
     plays = followed.table("interventions")
     plays = plays[~plays["is_holdout"].fillna(False).astype(bool)].merge(rows, on="account_id")
     until = plays["left_at"].clip(upper=pd.Timestamp(EARLY + timedelta(days=90)))
@@ -187,8 +187,8 @@ def test_treated_accounts_are_those_worked_on_before_they_left(
 
 
 def test_unmatured_run_is_listed_with_its_day_and_never_judged(report: OutcomesReport) -> None:
-    assert [each.run["as_of"].date() for each in report.judged] == [EARLY, LAST_OVER]
-    waiting = {each.run["as_of"].date(): each.matures_on for each in report.waiting}
+    assert [each.run.as_of.date() for each in report.judged] == [EARLY, LAST_OVER]
+    waiting = {each.run.as_of.date(): each.matures_on for each in report.waiting}
     assert waiting == {FIRST_OPEN: date(2025, 6, 2), date(2025, 6, 1): date(2025, 9, 13)}
 
 
@@ -196,7 +196,7 @@ def test_page_of_an_earlier_date_tells_no_later_outcome(followed: Company) -> No
     def days(day: str) -> list[date]:
         workspace, target = followed.workspace()
         return [
-            each.run["as_of"].date()
+            each.run.as_of.date()
             for each in outcomes_report(workspace, target, on=pd.Timestamp(day)).judged
         ]
 
@@ -224,7 +224,7 @@ def test_what_became_known_later_enters_the_labels_alone(
     nothing else moves.
     """
     before = _run(report, EARLY)
-    rows = _by_hand(followed_copy, before.run["run_id"], EARLY)
+    rows = _by_hand(followed_copy, before.run.run_id, EARLY)
     staying = rows[(rows["band"] == "healthy") & ~rows["left"]]
     running = followed_copy.table("subscriptions")
     later = running[
@@ -251,7 +251,7 @@ def test_what_became_known_later_enters_the_labels_alone(
         published["probability"],
     )
     drivers = workspace.store.read(
-        "drivers", filters=[("run_id", "=", before.run["run_id"]), ("account_id", "=", chosen)]
+        "drivers", filters=[("run_id", "=", before.run.run_id), ("account_id", "=", chosen)]
     )
     said = str(named["towards"] or named["away"]).rpartition(" (")[0]
     assert said in set(drivers["said"])
@@ -296,17 +296,17 @@ def test_score_of_a_date_long_past_is_no_promise(followed_copy: Company) -> None
 def test_same_scores_again_keep_the_day_of_their_promise(followed_copy: Company) -> None:
     workspace, target = followed_copy.workspace()
     runs = workspace.store.read("runs")
-    first = dict(runs[runs["as_of"] == pd.Timestamp(EARLY)].iloc[0])
-    append_run(workspace.store, {**first, "started_at": NOW, "published_at": NOW})
+    first = RunRow.of(runs[runs["as_of"] == pd.Timestamp(EARLY)].iloc[0].to_dict())
+    append_run(workspace.store, replace(first, started_at=NOW, published_at=NOW))
     found = _run(outcomes_report(workspace, target), EARLY)
     assert found.in_time and found.scored_on == EARLY
 
 
 def test_runs_taken_back_are_left_out(followed_copy: Company, report: OutcomesReport) -> None:
     workspace, target = followed_copy.workspace()
-    roll_back(workspace.store, _run(report, EARLY).run["run_id"], NOW + timedelta(hours=1))
+    roll_back(workspace.store, _run(report, EARLY).run.run_id, NOW + timedelta(hours=1))
     found = outcomes_report(workspace, target)
-    assert [each.run["as_of"].date() for each in found.judged] == [EARLY]
+    assert [each.run.as_of.date() for each in found.judged] == [EARLY]
     assert found.superseded == 3 and found.waiting == ()
     assert found.judged[0].scored_on == EARLY
 
@@ -343,7 +343,7 @@ def test_command_speaks_words_and_json(followed: Company, tenure: Command) -> No
     answer = tenure("outcomes", "--project", followed.folder, "--json")
     assert answer.code == 0, answer.err
     told = json.loads(answer.out)
-    assert [run["as_of"][:10] for run in told["runs"]] == [EARLY.isoformat(), LAST_OVER.isoformat()]
+    assert [run.as_of[:10] for run in told["runs"]] == [EARLY.isoformat(), LAST_OVER.isoformat()]
     assert told["runs"][0]["verdict"] in ("held", "more", "fewer")
     assert told["overall"]["ranking"] in ("ranked", "not_ranked", "too_few")
     assert told["waiting"][0] == {
@@ -354,14 +354,14 @@ def test_command_speaks_words_and_json(followed: Company, tenure: Command) -> No
     }
     shown = tenure("outcomes", "--project", followed.folder)
     assert "2 runs with known outcomes, from data until 2025-06-01" in shown.out
-    assert "luck alone can make that" in shown.out and "when the data reach 2 Jun 2025" in shown.out
+    assert "luck alone can make that" in shown.out and "once the data reach 2 Jun 2025" in " ".join(shown.out.split())
 
 
 def test_as_of_judges_as_the_page_of_that_date(followed: Company, tenure: Command) -> None:
     told = json.loads(
         tenure("outcomes", "--project", followed.folder, "--as-of", "2025-04-19", "--json").out
     )
-    assert [run["as_of"][:10] for run in told["runs"]] == [EARLY.isoformat()] and told[
+    assert [run.as_of[:10] for run in told["runs"]] == [EARLY.isoformat()] and told[
         "data_until"
     ] == "2025-04-19"
     absent = tenure("outcomes", "--project", followed.folder, "--as-of", "2024-04-19")
@@ -387,7 +387,7 @@ def test_nothing_published_is_said(company_copy: Company, tenure: Command) -> No
 def test_page_says_what_became_of_earlier_scores(company: Company, followed_copy: Company) -> None:
     first = (company.folder / "reports" / "churn_90d" / "portfolio.html").read_text()
     assert (
-        "No earlier scores can be judged yet: scores of 1 Jun 2025, when the data reach"
+        "No earlier scores can be judged yet: the outcome of scores of 1 Jun 2025 is known once the"
         " 13 Sep 2025." in first
     )
     workspace, target = followed_copy.workspace()

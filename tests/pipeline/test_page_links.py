@@ -8,7 +8,6 @@ import pandas as pd
 from small_company import Company
 
 from models.health.standing import standing
-from pipeline.jobs.past_runs import PastRun
 from pipeline.jobs.report import INDEX, first_to_call, write_reports
 from pipeline.jobs.rollback import published_again
 from pipeline.ledger import published_run
@@ -22,9 +21,7 @@ def _broken(page: Path) -> list[str]:
 
 def test_every_link_leads_somewhere(company_copy: Company) -> None:
     workspace, target = company_copy.workspace()
-    published = published_again(
-        workspace, target, PastRun(published_run(workspace.store, target.name))
-    )
+    published = published_again(workspace, target, published_run(workspace.store, target.name))
     first, *_ = write_reports(workspace, target, published, "at-risk")
     pages = [*first.parent.glob("*.html"), first.parent.parent / INDEX]
     briefs = sorted((first.parent / "accounts").glob("*.html"))

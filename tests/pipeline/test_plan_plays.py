@@ -27,7 +27,6 @@ from pipeline.alerts.episodes import OPEN, Alert
 from pipeline.alerts.rules import Edges, rules_of
 from pipeline.config.schema import Play, WorklistRules
 from pipeline.jobs.deliver import pending
-from pipeline.jobs.past_runs import PastRun
 from pipeline.jobs.report import write_reports
 from pipeline.jobs.rollback import published_again
 from pipeline.ledger import published_run
@@ -197,7 +196,7 @@ def test_the_command_keeps_who_was_assigned(company_copy: Company, tenure: Comma
     assert set(kept.loc[kept["on_list"], "account_id"]) == {row["account_id"] for row in listed}
     first = max(listed, key=lambda row: row["value_saved"])["account_id"]
     told = tenure("explain", first, "--project", company_copy.folder).out
-    assert "on the list: success call by" in told and "what it does is assumed" in told
+    assert "on the list: success call by" in told and "its effect is assumed" in told
     plain = json.loads(tenure("explain", first, "--project", company_copy.folder, "--json").out)
     assert plain["planned"]["play"] == "success_call" and plain["planned"]["saves"] > 0
     text = tenure("worklist", "--project", company_copy.folder).out
@@ -217,7 +216,7 @@ def test_page_table_and_mail_show_one_ranking(company_copy: Company) -> None:
         + 'sender = "tenure@example.org"\nto = "all@example.org"\n'
     )
     workspace, target = company_copy.workspace()
-    run = PastRun(published_run(workspace.store, target.name))
+    run = published_run(workspace.store, target.name)
     write_reports(workspace, target, published_again(workspace, target, run))
     folder = company_copy.folder / "reports" / target.name
     table = pd.read_csv(folder / "worklist.csv", encoding="utf-8-sig")
@@ -234,7 +233,7 @@ def test_page_table_and_mail_show_one_ranking(company_copy: Company) -> None:
     assert saves.is_monotonic_decreasing and saves.gt(0).all()
     alone = table.loc[table["listed"] == LEFT_ALONE, "account_id"]
     assert len(alone) and everybody.loc[alone, "place"].isna().all()
-    assert set(everybody.loc[alone, "to_do"]) == {"Left alone by lot: please do not call"}
+    assert set(everybody.loc[alone, "to_do"]) == {"Drawn at random to be left alone: please do not call"}
     page = (folder / "portfolio.html").read_text(encoding="utf-8")
     assert f"{len(listed)} accounts to work on now" in page
     at_risk = table[table["band"] == "at_risk"]

@@ -10,7 +10,6 @@ from small_company import NOW, Command, Company
 from features.errors import ContractError
 from pipeline.engine.duckdb import connected
 from pipeline.jobs.explain import check_points, published_rows
-from pipeline.jobs.past_runs import PastRun
 from pipeline.jobs.point_bound import BoundCheck, bound_words, check_bound
 from pipeline.jobs.registry import need_version
 from pipeline.jobs.score import score_target
@@ -31,7 +30,7 @@ def test_no_published_points_exceed_their_bound(company: Company, tenure: Comman
 
 def test_points_beyond_the_bound_are_named(company: Company) -> None:
     workspace, target = company.workspace()
-    run = PastRun(published_run(workspace.store, target.name))
+    run = published_run(workspace.store, target.name)
     scores = published_rows(workspace, target, "scores").dropna(subset=["health_exact"])
     drivers = published_rows(workspace, target, "drivers")
     worst = drivers["points"].abs().idxmax()

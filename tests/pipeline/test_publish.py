@@ -187,7 +187,7 @@ def test_a_night_copies_at_its_end_and_a_dead_server_stops_no_page(
     again = work(publishing, LATER + timedelta(hours=1))
     assert again.exit_code == 0 and set(states(again)) >= {"copies"}
     (row,) = _rows(address, "SELECT run_id FROM tenure.current_runs")
-    assert row[0] == again.published[0]["run_id"]
+    assert row[0] == again.published[0].run_id
 
 
 def test_the_file_of_a_run_keeps_to_its_schema(publishing: Company, address: str) -> None:

@@ -16,9 +16,10 @@ from test_changes import JUNE, another_model, first_run, in_use, late_rows, put_
 
 from features.errors import ArtifactMismatch, NotFound
 from pipeline.engine.duckdb import connected
-from pipeline.jobs.past_runs import PastRun, same_version_needed
+from pipeline.jobs.past_runs import same_version_needed
 from pipeline.jobs.replay import Replay, first_difference, replay_run
 from pipeline.jobs.stage import stage_sources
+from pipeline.ledger import RunRow
 from pipeline.storage import Store
 
 
@@ -107,7 +108,7 @@ def test_removed_version_and_other_libraries_are_said(
 
 
 def test_tables_staged_by_another_version_are_said() -> None:
-    run = PastRun(
+    run = RunRow.of(
         {"run_id": "abc", "input_fingerprints": json.dumps({"libraries": {"tenure": "0.0.9"}})}
     )
     with pytest.raises(

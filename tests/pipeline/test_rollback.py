@@ -56,7 +56,7 @@ def score_badly(company: Company) -> str:
         stage_sources(workspace, connection)
         published = score_target(workspace, connection, target)
         write_reports(workspace, target, published)
-    return str(published.run["run_id"])
+    return published.run.run_id
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_page_worklist_and_every_page_of_a_current_run_are_those_of_the_run_befo
     shown = pages_of(company_copy)
     assert bad in shown["portfolio.html"] and WRONG_OWNER in shown["worklist.csv"]
     rolled = roll_back_run(company_copy.workspace(NEXT_DAY)[0], good[:8])
-    assert rolled.superseded == (bad,) and rolled.run["run_id"] == good
+    assert rolled.superseded == (bad,) and rolled.run.run_id == good
     after = pages_of(company_copy)
     # With one run left nothing can have changed: the page of changes goes.
     assert {path.name for path in rolled.removed} == {"changes.html"}
@@ -104,7 +104,7 @@ def test_the_run_taken_back_is_not_published_again_unless_it_is_named(
         assert refused.code == 3 and f"tenure rollback {bad}" in refused.err
         _, target = company_copy.workspace()
         current = current_run(company_copy.workspace()[0].store, target.name)
-        assert current is not None and current["run_id"] == good
+        assert current is not None and current.run_id == good
     assert bad not in pages_of(company_copy)["portfolio.html"]
     named = tenure("rollback", bad, "--yes", *folder)
     assert named.code == 0 and bad in pages_of(company_copy)["portfolio.html"]
@@ -122,9 +122,9 @@ def test_a_folder_of_an_earlier_date_shows_no_run_that_was_taken_back(
         write_reports(workspace, target, earlier)
     folder = Path(f"{company_copy.folder}/reports/{target.name}/2025-05-04")
     assert (folder / "portfolio.html").exists()
-    rolled = roll_back_run(company_copy.workspace(NEXT_DAY)[0], str(earlier.run["run_id"]))
+    rolled = roll_back_run(company_copy.workspace(NEXT_DAY)[0], earlier.run.run_id)
     assert rolled.superseded == (good,)
     # What readers see now stands where they look; nothing of the run of June is left.
     texts = pages_of(company_copy)
-    assert str(earlier.run["run_id"]) in texts["portfolio.html"]
+    assert earlier.run.run_id in texts["portfolio.html"]
     assert not [name for name, text in texts.items() if good in text]

@@ -32,15 +32,15 @@ def test_the_number_of_accounts_at_a_time_moves_no_published_value(company_copy,
     expected = hashes(company_copy)
     monkeypatch.setattr(scoring_rows, "ROWS_READ_AT_ONCE", 7)
     after = company_copy.score(staged=True)
-    assert after.run["run_id"] == before.run["run_id"]
+    assert after.run.run_id == before.run.run_id
     assert hashes(company_copy) == expected
     assert after.reasons.equals(before.reasons)
-    assert after.run["note"] is None  # nothing fell back to the slow way
+    assert after.run.note is None  # nothing fell back to the slow way
 
 
 def test_rows_are_hashed_as_their_published_table(company):
     workspace, target = company.workspace()
-    recorded = json.loads(job.current_run(workspace.store, target.name)["input_fingerprints"])
+    recorded = json.loads(job.current_run(workspace.store, target.name).input_fingerprints)
     published = company.published("features_scored_churn_90d")
     assert recorded["features"] == content_hash(
         published, ["account_id"], without=["as_of", "run_id"]

@@ -93,7 +93,7 @@ def test_the_time_of_year_is_a_signal_only_where_it_was_seen(
 def test_the_season_is_a_published_reason_and_points_add(tmp_path: Path) -> None:
     workspace = open_workspace(shop(tmp_path / "p", first="2022-06-01"), None, NOW)
     run = run_flow(workspace, workspace.target(None), lambda step, words: None)
-    assert run.published.run["basis"] == "calibrated"
+    assert run.published.run.basis == "calibrated"
     # Buyers have no contract: nobody is under notice, and the band is that of the health too.
     assert_bands_follow_health(run.published.scores, band_edges(workspace))
     told = published_rows(workspace, workspace.target(None), "drivers").query("driver == 'season'")

@@ -236,7 +236,8 @@ def test_targets_without_a_trajectory_and_missing_runs_are_refused(
     workspace, target = firm.workspace()
     run = current_run(workspace.store, target.name)
     assert run is not None
-    append_run(workspace.store, {**run, "basis": "scorecard", "published_at": NOW.replace(hour=9)})
+    at = pd.Timestamp(NOW.replace(hour=9))
+    append_run(workspace.store, replace(run, basis="scorecard", published_at=at))
     with connected() as connection, pytest.raises(GateRefused, match="scorecard"):
         trajectory_target(workspace, connection, target)
     workspace.store.write("runs", RUNS.empty_table())

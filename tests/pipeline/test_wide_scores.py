@@ -19,7 +19,7 @@ def test_chance_and_health_run_in_opposite_directions(company: Company) -> None:
     # Health is read at the decision, so the two are compared where the chance is of one.
     run = current_run(workspace.store, "churn_90d")
     assert run is not None
-    scores = workspace.store.read("scores", filters=[("run_id", "=", run["run_id"])])
+    scores = workspace.store.read("scores", filters=[("run_id", "=", run.run_id)])
     rows = wide.merge(scores, on="account_id", suffixes=("", "_published"))
     known = rows.dropna(subset=["health_churn_90d"])
     assert len(wide) == len(scores) and len(known) > 100
