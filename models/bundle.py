@@ -343,10 +343,11 @@ def _refuse_others(folder: Path, file: Path) -> None:
         hashes = folder / part / MODEL_HASHES
         if hashes.is_file():
             hashed |= {f"{part}/{name}" for name in (MODEL_HASHES, *json.loads(hashes.read_text()))}
-    found = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
-    if found - hashed:
+    files_there = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+    if files_there - hashed:
         raise ArtifactMismatch(
-            f"{file} is not a packed model: no hash speaks of {', '.join(sorted(found - hashed))}."
+            f"{file} is not a packed model: no hash speaks of"
+            f" {', '.join(sorted(files_there - hashed))}."
         )
 
 

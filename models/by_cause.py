@@ -56,7 +56,7 @@ class CauseQuality:
     @property
     def words(self) -> str:
         """All of it in a line."""
-        told = (
+        event_words = (
             f"too few for an AUC (under {FEWEST_BY_CAUSE} accounts)"
             if self.auc is None
             else f"AUC {self.auc:.3f} ({self.auc_low:.3f}-{self.auc_high:.3f}) against no change"
@@ -64,7 +64,7 @@ class CauseQuality:
         rows = "row" if self.n == 1 else "rows"
         return (
             f"{self.cause}{'' if self.counts else ' (does not count)'}: {self.n:,} {rows} of"
-            f" {self.accounts:,} accounts, {told}; mean chance {self.mean_probability:.1%},"
+            f" {self.accounts:,} accounts, {event_words}; mean chance {self.mean_probability:.1%},"
             f" {self.mean_unchanged:.1%} without a change"
         )
 
@@ -87,7 +87,7 @@ def by_cause(
     """
     cause, account = causes.to_numpy(), accounts.to_numpy()
     unchanged = cause == ""
-    found = []
+    figures = []
     for each in CAUSES:
         mine = cause == each
         if not mine.any():
@@ -108,8 +108,8 @@ def by_cause(
             quality = replace(
                 quality, auc=found_auc.value, auc_low=found_auc.low, auc_high=found_auc.high
             )
-        found.append(quality)
-    return tuple(found)
+        figures.append(quality)
+    return tuple(figures)
 
 
 def announced(
@@ -136,17 +136,17 @@ def announced(
     if not 0.0 < rate < 1.0:
         return ()
     least = max(ANNOUNCES, _share(ANNOUNCED_ODDS * rate / (1.0 - rate)))
-    found = {}
+    findings = {}
     announcing = set()
     for signal in rows.signals:
         if not signal.is_behaviour or signal.is_clock:
             continue
         # Sessions and tickets are never zero for most; what was announced was so to a few.
-        told = np.nan_to_num(rows.features[signal.column].to_numpy(dtype=np.float64)) > 0
-        hits = told & changed
+        is_announced = np.nan_to_num(rows.features[signal.column].to_numpy(dtype=np.float64)) > 0
+        hits = is_announced & changed
         accounts = sorted(set(rows.keys["account_id"][hits].astype(str)))
-        share = float(hits.sum() / told.sum()) if told.any() else 0.0
-        found[signal.column] = LeakFinding(
+        share = float(hits.sum() / is_announced.sum()) if is_announced.any() else 0.0
+        findings[signal.column] = LeakFinding(
             signal.column,
             "announced",
             share,
@@ -158,9 +158,9 @@ def announced(
             announcing.add(_read_rows(signal))
     # What one window of an announcement tells, the others and the days since tell as well.
     return tuple(
-        found[signal.column]
+        findings[signal.column]
         for signal in rows.signals
-        if signal.column in found and _read_rows(signal) in announcing
+        if signal.column in findings and _read_rows(signal) in announcing
     )
 
 

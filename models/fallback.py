@@ -110,7 +110,7 @@ def fit_fallbacks(
     # The season is fitted anew by `fitted_again`.
     members = tuple(each for each in model.members if not isinstance(each.method, Season))
     half_life = (model.training.get("settings") or {}).get("half_life_days")
-    found = {}
+    fallbacks = {}
     for source in heavy_sources(model, taught, needed):
         kept = tuple(signal for signal in model.signals if signal.source != source)
         if not kept:
@@ -118,7 +118,7 @@ def fit_fallbacks(
         some = TrainingSet(rows.keys, rows.features[[s.column for s in kept]], rows.labels, kept)
         bare = Model(members, model.signals, training=model.training)
         try:
-            found[source] = fitted_again(
+            fallbacks[source] = fitted_again(
                 some,
                 plan,
                 partial(_members, bare),
@@ -128,7 +128,7 @@ def fit_fallbacks(
             )
         except ContractError:
             continue  # such a scorecard has no signal left
-    return found
+    return fallbacks
 
 
 def _members(model: Model, rows: TrainingSet, _: int) -> tuple[Member, ...]:

@@ -109,16 +109,16 @@ def told_apart(
         **{f"{each} alone": beside.auc for each, beside in evaluation.baselines.items()},
     }
     high = [f"{who} {value:.3f}" for who, value in aucs.items() if value >= certain]
-    told = f" AUC on the test: {', '.join(high)}." if high else ""
+    strengths = f" AUC on the test: {', '.join(high)}." if high else ""
     if refused:
         words = f"on the test dates {leaks_in_words(refused)}."
-        return Gate(name, False, f"{words}{told} {advice(refused)}")
+        return Gate(name, False, f"{words}{strengths} {advice(refused)}")
     if high:
         return Gate(
             name,
             True,
-            f"no single signal does.{told} Few outcomes can be told so well: make sure that what"
-            " counts most was known on the date.",
+            f"no single signal does.{strengths} Few outcomes can be told so well: make sure that"
+            " what counts most was known on the date.",
         )
     return Gate(name, True, "no single signal nearly tells it on the test dates.")
 

@@ -97,7 +97,7 @@ def cycle_signals(rows: TrainingSet, window: tuple[float, float] | None) -> tupl
 
 def _telling(features: pd.DataFrame, inside: NDArray[np.bool_]) -> set[str]:
     """Columns that rank rows by whether their term ends in the window."""
-    found = set()
+    hidden = set()
     for column in features.columns:
         values = features[column].to_numpy(dtype=np.float64)
         known = ~np.isnan(values)
@@ -106,5 +106,5 @@ def _telling(features: pd.DataFrame, inside: NDArray[np.bool_]) -> set[str]:
         score = np.where(known, values, values[known].min() - 1.0)
         area = auc(inside, score)
         if max(area, 1.0 - area) >= CYCLE_AUC:
-            found.add(str(column))
-    return found
+            hidden.add(str(column))
+    return hidden

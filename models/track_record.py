@@ -274,8 +274,8 @@ def _ranking(
     if np.isnan(score).any():  # a scorecard: the published score ranks
         score = rows["health_exact"].to_numpy(dtype=np.float64) * (1.0 if good_event else -1.0)
     labels = rows["label"].to_numpy(dtype=np.int8)
-    found = auc_of_accounts(labels, score, rows["account_id"].to_numpy())
-    return found.value, found.low, found.high
+    auc = auc_of_accounts(labels, score, rows["account_id"].to_numpy())
+    return auc.value, auc.low, auc.high
 
 
 def _apart(rows: pd.DataFrame) -> tuple[NotJudged, ...]:

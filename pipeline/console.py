@@ -298,21 +298,21 @@ def counted_lines(
         if line.deadline:
             table.add_row("", "", Text(line.deadline))
         for column in line.signals:
-            for found in behind.get(column, ()):
-                table.add_row("", "", Text(_rows_behind(found), style="dim"))
+            for dated in behind.get(column, ()):
+                table.add_row("", "", Text(_rows_behind(dated), style="dim"))
     if not score.lines:
         lines.append(Text("nothing that counts holds for this account"))
     return [*lines, table]
 
 
-def _rows_behind(found: SourceTimes) -> str:
+def _rows_behind(dated: SourceTimes) -> str:
     """`4 rows of touchpoints since 2 Mar 2025: 20 May meeting, 11 Apr meeting and 2 earlier`."""
-    since = "" if found.since is None else f" since {found.since.day} {found.since:%b %Y}"
-    rows = "row" if found.total == 1 else "rows"
-    listed = ", ".join(f"{each.day:%Y-%m-%d} {each.said}".strip() for each in found.rows)
-    older = found.total - len(found.rows)
+    since = "" if dated.since is None else f" since {dated.since.day} {dated.since:%b %Y}"
+    rows = "row" if dated.total == 1 else "rows"
+    listed = ", ".join(f"{each.day:%Y-%m-%d} {each.said}".strip() for each in dated.rows)
+    older = dated.total - len(dated.rows)
     return (
-        f"{found.total:,} {rows} of {found.source}{since}"
+        f"{dated.total:,} {rows} of {dated.source}{since}"
         + (f": {listed}" if listed else "")
         + (f" and {older:,} earlier" if older else "")
     )

@@ -21,12 +21,12 @@ def with_state(scores: pd.DataFrame) -> pd.DataFrame:
     """
     band = scores["band"].astype(object)
     said = band.isin(_NO_BANDS)
-    told = pd.Series(MEMBER, index=scores.index, dtype=object)
+    states = pd.Series(MEMBER, index=scores.index, dtype=object)
     reason = scores.get("band_reason", pd.Series(None, index=scores.index, dtype=object))
-    told = told.mask(band == LEAVING, reason.where(reason.isin([NOTICE, LAPSED]), LAPSED))
-    told = told.mask((band == UNKNOWN) | band.isna(), UNKNOWN)
-    state = scores["state"].astype(object) if "state" in scores else told
-    state = state.where(state.notna(), told)
+    states = states.mask(band == LEAVING, reason.where(reason.isin([NOTICE, LAPSED]), LAPSED))
+    states = states.mask((band == UNKNOWN) | band.isna(), UNKNOWN)
+    state = scores["state"].astype(object) if "state" in scores else states
+    state = state.where(state.notna(), states)
     return scores.assign(band=band.mask(said, None).astype("str"), state=state.astype("str"))
 
 

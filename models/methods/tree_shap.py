@@ -187,7 +187,7 @@ class TreeShap:
         answers = np.empty(
             (max((len(d) for d, _ in self._trees), default=0), len(rows)), dtype=np.uint8
         )
-        got, shifted = np.empty(len(rows)), np.empty(len(rows), dtype=np.uint8)
+        column_points, shifted = np.empty(len(rows)), np.empty(len(rows), dtype=np.uint8)
         for decisions, blocks in self._trees:
             for answer, each in zip(answers, decisions, strict=False):
                 codes = left if each.missing_goes_left else right
@@ -196,9 +196,9 @@ class TreeShap:
                 pattern = _pattern(answers, block.decisions, shifted)
                 for column, table in zip(block.columns, block.tables, strict=True):
                     np.take(
-                        table, pattern, out=got, mode="clip"
+                        table, pattern, out=column_points, mode="clip"
                     )  # "raise" would copy through a buffer
-                    phi[self._places[column]] += got
+                    phi[self._places[column]] += column_points
         for column, place in self._places.items():
             contributions[:, column] = phi[place]
 

@@ -196,9 +196,9 @@ def _paragraphs(ranked: pd.DataFrame, drivers: pd.DataFrame, why: pd.DataFrame |
     mine = largest_reasons(
         drivers[drivers["account_id"].isin(set(ranked.loc[is_red, "account_id"]))]
     )
-    told: dict[str, list[Reason]] = {}
+    reasons_of: dict[str, list[Reason]] = {}
     for row in mine.to_dict("records"):
-        told.setdefault(row["account_id"], []).append(
+        reasons_of.setdefault(row["account_id"], []).append(
             Reason(int(row["points_displayed"]), sentence(row["said"], row["compared"]))
         )
     return [
@@ -208,7 +208,7 @@ def _paragraphs(ranked: pd.DataFrame, drivers: pd.DataFrame, why: pd.DataFrame |
                 int(row["health"]),
                 row["band"],
                 row["chance"],
-                told.get(row["account_id"], []),
+                reasons_of.get(row["account_id"], []),
                 timing=timing_words(row["as_of"], row.get("decides_on"), row["horizon_days"]),
                 why=row["why"],
                 advice=(

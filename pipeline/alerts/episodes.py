@@ -180,12 +180,12 @@ def turn(
     opened, counts = _opened(current.values(), rules, readings, table, night)
     changed |= {alert.alert_id: alert for alert in opened}
     current |= changed
-    told = _told(history, current.values(), night, per_owner_and_week)
-    changed |= {alert.alert_id: alert for alert in told}
+    told_alerts = _told(history, current.values(), night, per_owner_and_week)
+    changed |= {alert.alert_id: alert for alert in told_alerts}
     current |= changed
     states = Counter(alert.state for alert in changed.values())
     counts |= {
-        "told": len(told),
+        "told": len(told_alerts),
         "closed": states[CLOSED],
         "waiting": sum(alert.state == WAITING for alert in current.values()),
     }
@@ -348,14 +348,14 @@ def _told(
 ) -> list[Alert]:
     """The most urgent of those that wait, for each owner as many as the week has room for."""
     room = {owner: most - count for owner, count in told_within_week(history, night.day).items()}
-    told: list[Alert] = []
+    told_alerts: list[Alert] = []
     for alert in sorted((a for a in current if a.state == WAITING), key=_urgency):
         if room.setdefault(alert.owner, most) <= 0:
             continue
         room[alert.owner] -= 1
         is_asked = alert.account_id not in night.left_alone
         due = night.day + timedelta(days=int(alert.evidence.get("due_days") or 0))
-        told.append(
+        told_alerts.append(
             replace(
                 _moved(alert, night, OPEN, note=alert.note),
                 told_on=night.day,
@@ -364,7 +364,7 @@ def _told(
                 play=alert.play if is_asked else PLEASE_WAIT,
             )
         )
-    return told
+    return told_alerts
 
 
 def told_within_week(history: Sequence[Alert], day: date) -> Counter[str]:

@@ -47,7 +47,7 @@ class Warned:
 
 
 def first_warning(
-    readings: Sequence[SeenHealth], told: Mapping[str, date], left_on: date
+    readings: Sequence[SeenHealth], alerted_on: Mapping[str, date], left_on: date
 ) -> Warned | None:
     """The earliest of: told by an alert, at risk for the last time before it left, under notice.
 
@@ -63,7 +63,7 @@ def first_warning(
     >>> first_warning(seen, {}, date(2025, 6, 1))
     Warned(day=datetime.date(2025, 4, 6), days=56, by='band at risk')
     """
-    signs = [(day, f"alert {rule!r}") for rule, day in told.items()]
+    signs = [(day, f"alert {rule!r}") for rule, day in alerted_on.items()]
     before = [each for each in readings if each.day < left_on]
     last_calm = max(
         (n for n, each in enumerate(before) if each.band not in ("at_risk", LEAVING)), default=-1
@@ -97,8 +97,8 @@ def nearest_rule(readings: Sequence[SeenHealth], edges: Edges, left_on: date) ->
         _fall(seen, "sudden_drop", 0),
         _fall(seen, "slow_decline", SHORTEST_DAYS),
     ]
-    found = [each for each in candidates if each is not None]
-    return min(found, key=lambda each: (each.short, each.day))
+    hits = [each for each in candidates if each is not None]
+    return min(hits, key=lambda each: (each.short, each.day))
 
 
 def _edge(seen: Sequence[SeenHealth], edges: Edges) -> Nearest:

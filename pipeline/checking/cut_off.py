@@ -47,13 +47,13 @@ def cut_off(accounts: Sequence[tuple[str, bool]]) -> CutOff | None:
     >>> cut_off([(f"a{i:02d}", i % 5 > 0) for i in range(50)]) is None
     True
     """
-    found = [
+    gaps = [
         each
         for order in ORDERS
         for turned in (False, True)
         if (each := _tail(sorted(accounts, key=lambda a: order(a[0]), reverse=turned)))
     ]
-    return max(found, key=lambda each: len(each.missing), default=None)
+    return max(gaps, key=lambda each: len(each.missing), default=None)
 
 
 def _tail(accounts: Sequence[tuple[str, bool]]) -> CutOff | None:
@@ -87,7 +87,7 @@ def cut_off_sources(
         if source.contract.table not in ("usage_events", "invoices"):
             continue
         event = f"{source.contract.event_time}_day"
-        found = cut_off(
+        gap = cut_off(
             rows(
                 connection,
                 f"""
@@ -101,28 +101,28 @@ left join present p using (account_id)
 where least(c.ends, s.last) - greatest(c.starts, s.first) >= {QUIET_DAYS}""",
             )
         )
-        if found is not None:
-            made[source.name] = found
+        if gap is not None:
+            made[source.name] = gap
     return made
 
 
 def cut_off_findings(evidence: Evidence) -> Iterator[Finding]:
     """A finding for each of them."""
     sources = cut_off_sources(evidence.connection, evidence.staged, evidence.end_day)
-    for name, found in sources.items():
-        first, last = found.missing[0], found.missing[-1]
+    for name, gap in sources.items():
+        first, last = gap.missing[0], gap.missing[-1]
         yield Finding(
             CUT_OFF,
             "stop",
             name,
-            f"{len(found.missing):,} customers with ids from {first} to {last} have no row, while"
-            f" {found.present:,} of the {found.others:,} other customers have some: half of a file"
+            f"{len(gap.missing):,} customers with ids from {first} to {last} have no row, while"
+            f" {gap.present:,} of the {gap.others:,} other customers have some: half of a file"
             " looks so",
             "Export it again and compare its number of rows with what the program shows, or accept"
             " the finding with the reason why these customers have none. Until then `score`"
             " publishes them as unknown.",
-            len(found.missing),
-            len(found.missing) + found.others,
+            len(gap.missing),
+            len(gap.missing) + gap.others,
             "accounts",
-            found.missing[:EXAMPLES],
+            gap.missing[:EXAMPLES],
         )

@@ -113,15 +113,15 @@ def unclocked_columns(source: StagedSource) -> tuple[str, ...]:
     facts = source_facts(source, {})
     is_list = source.contract.table == "accounts"
     readable = _attributes(source) if is_list else list(source.columns)
-    found = []
+    columns = []
     for name in readable:
         column, declared = source.columns[name], source.contract.column(name)
         is_person = declared is not None and declared.is_personal
         is_id = name.endswith("_id") or name in NO_VALUES
         is_value = column.is_mapped and column.type != "time" and not is_person and not is_id
         if is_value and facts.clock(name) is None:
-            found.append(name)
-    return tuple(found)
+            columns.append(name)
+    return tuple(columns)
 
 
 def _attributes(accounts: StagedSource) -> list[str]:

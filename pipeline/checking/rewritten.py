@@ -117,11 +117,11 @@ def _quarters(evidence: Evidence, shares: str) -> list[_Quarter]:
     """Quarters with enough leavers and stayers; `shares`: relation of account_id, start_day,
     has_left and a share (0-1).
     """
-    found = evidence.rows(f"""
+    counts = evidence.rows(f"""
 select count(*) filter (has_left), coalesce(avg(share) filter (has_left), 0),
   count(*) filter (not has_left), coalesce(avg(share) filter (not has_left), 0)
 from ({shares}) group by start_day // {EARLY_DAYS} order by start_day // {EARLY_DAYS}""")
-    quarters = [_Quarter(*each) for each in found]
+    quarters = [_Quarter(*each) for each in counts]
     return [q for q in quarters if min(q.left, q.stayed) >= ENOUGH]
 
 

@@ -118,14 +118,14 @@ def site_of(
     from pipeline.dashboard.app import Site
     from pipeline.dashboard.schema import PAGES, POINTER
 
-    made = sorted(each.parent.name for each in (project / PAGES).glob(f"*/{POINTER}"))
-    if not made:
+    sites = sorted(each.parent.name for each in (project / PAGES).glob(f"*/{POINTER}"))
+    if not sites:
         raise ConfigError(f"there are no pages in {project / PAGES}. Run `tenure pages` first.")
-    if target is None and len(made) > 1:
-        raise ConfigError(f"pages of several targets: say --target, one of {', '.join(made)}.")
-    if target is not None and target not in made:
+    if target is None and len(sites) > 1:
+        raise ConfigError(f"pages of several targets: say --target, one of {', '.join(sites)}.")
+    if target is not None and target not in sites:
         raise ConfigError(
-            f"no pages of target {target!r}; there are: {', '.join(made)}. Run `tenure pages"
+            f"no pages of target {target!r}; there are: {', '.join(sites)}. Run `tenure pages"
             f" --target {target}`."
         )
     users = (project / USERS).exists() and bool(read_users(project / USERS))
@@ -137,7 +137,7 @@ def site_of(
             " in first: `tenure access NAME --role leader`."
         )
     hosts = tuple(names) if names else () if host not in _LOOPBACK else _LOOPBACK
-    return Site(project, target or made[0], now, hosts, users, proxy_header, tuple(proxies))
+    return Site(project, target or sites[0], now, hosts, users, proxy_header, tuple(proxies))
 
 
 def access(

@@ -119,15 +119,15 @@ def watch(
 
     workspace, chosen = open_project(project, target, data)
     story = DatedStory(workspace.moment, quiet=as_json)
-    made = 0
+    ticked = 0
     while True:
         tick = watch_tick(workspace, chosen)
         for line in tick_lines(tick):
             story("tick", line)
         if as_json:
             say(json.dumps(tick_json(tick)))
-        made += 1
-        if made == ticks:
+        ticked += 1
+        if ticked == ticks:
             return
         time.sleep(every)
 
@@ -143,13 +143,13 @@ def status(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
     from pipeline.jobs.night_steps import statuses
 
     workspace, _ = open_project(project)
-    found = statuses(workspace)
+    states = statuses(workspace)
     if as_json:
-        print_json(list(found))
+        print_json(list(states))
     else:
-        for line in status_lines(found):
+        for line in status_lines(states):
             say(line)
-    if not all(each.is_fresh for each in found):
+    if not all(each.is_fresh for each in states):
         raise typer.Exit(3)
 
 

@@ -316,24 +316,24 @@ def audiences(
     from pipeline.reports.render import counted
 
     workspace, chosen = open_project(project, target)
-    found = find_audiences(workspace, chosen, consent)
-    files = [] if csv is None else write_audiences(found, csv)
+    members = find_audiences(workspace, chosen, consent)
+    files = [] if csv is None else write_audiences(members, csv)
     if as_json:
         lists = {
-            band: found.of(band).astype(object).where(found.of(band).notna(), None)
-            for band in found.left_out
+            band: members.of(band).astype(object).where(members.of(band).notna(), None)
+            for band in members.left_out
         }
         print_json(
             {
                 "consent": consent,
                 "audiences": {band: rows.to_dict("records") for band, rows in lists.items()},
-                "left_out": dict(found.left_out),
+                "left_out": dict(members.left_out),
                 "files": [str(file) for file in files],
             }
         )
         return
-    for band, without in found.left_out.items():
-        agreed = counted(len(found.of(band)), "account")
+    for band, without in members.left_out.items():
+        agreed = counted(len(members.of(band)), "account")
         words = band.replace("_", " ")
         say(f"{words}: {agreed} may be written to; {without:,} did not agree ({consent}).")
     for file in files:

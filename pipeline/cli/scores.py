@@ -507,14 +507,14 @@ def changes(
 
     workspace, chosen = open_project(project, target)
     with workspace.store.writing():
-        found = find_changes(workspace, chosen, first, last)
-        page = write_changes_page(workspace, chosen, found)
-    one = None if account is None else find_account(found, account)
+        moved = find_changes(workspace, chosen, first, last)
+        page = write_changes_page(workspace, chosen, moved)
+    one = None if account is None else find_account(moved, account)
     history = [] if one is None else score_history(workspace, chosen, str(one["account_id"]))
     if as_json:
-        print_json(changes_json(found, one, history))
+        print_json(changes_json(moved, one, history))
         return
-    for line in changes_text(found) if one is None else account_text(found, one, history):
+    for line in changes_text(moved) if one is None else account_text(moved, one, history):
         say(line)
     if one is None:
         say(f"  look: {page}")
@@ -541,11 +541,11 @@ def replay(
     from pipeline.jobs.replay import replay_run
 
     workspace, chosen = open_project(project, target)
-    found = replay_run(workspace, chosen, run_id)
+    replayed = replay_run(workspace, chosen, run_id)
     if as_json:
-        print_json(found.to_dict())
+        print_json(replayed.to_dict())
     else:
-        for line in found.words():
+        for line in replayed.words():
             say(line)
-    if not found.is_equal:
+    if not replayed.is_equal:
         raise typer.Exit(1)

@@ -227,11 +227,11 @@ class AccessFile:
 
     def session(self, key: str) -> Session | None:
         """Whose key it is; None where it was never given, is over or was revoked."""
-        found = self._file.execute(
+        row = self._file.execute(
             "select name, form_token from sessions where key = ? and until > ?",
             (_digest(key), _at(self._clock())),
         ).fetchone()
-        return None if found is None else Session(*found)
+        return None if row is None else Session(*row)
 
     def end(self, key: str) -> None:
         """Sign out."""

@@ -565,15 +565,15 @@ def document(name: str) -> Handler:
     async def answer(
         server: Dashboard, request: Request, reader: Reader, file: PageFile
     ) -> Response:
-        found = file.document(scope(reader.user), name)
-        if found is None:
+        document = file.document(scope(reader.user), name)
+        if document is None:
             return _not_found(server, reader)
         return server.page(
             "page_document.html.j2",
             reader,
             here=f"/{name}",
-            title=found["title"],
-            body=Markup(found["html"]),  # noqa: S704 - drawn and escaped by our own templates
+            title=document["title"],
+            body=Markup(document["html"]),  # noqa: S704 - drawn and escaped by our own templates
         )
 
     return answer

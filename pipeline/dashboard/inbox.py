@@ -206,13 +206,13 @@ class InboxFile:
 
     def rows_of(self, source: str) -> list[Told]:
         """What becomes rows of a source, the oldest first."""
-        found = [
+        entries = [
             each
             for kind, names in BECOMES.items()
             if source in names
             for each in self._read("where kind = ?", kind)
         ]
-        return sorted(found, key=lambda each: each.number)
+        return sorted(entries, key=lambda each: each.number)
 
     def taken(self, numbers: Iterable[int], at: datetime, refused: str = "") -> None:
         """Note that entries were taken in, or why they could not be."""
@@ -244,14 +244,14 @@ class InboxFile:
             file.execute("pragma secure_delete = on")
             _make(file)
             names = [each.name for each in fields(InboxEntry)]
-            told = [
+            entries = [
                 _told(names, row)
                 for row in file.execute(
                     f"select number, taken_at, refused, {', '.join(names)} from told"
                 )
             ]
-            removed = [(each.number,) for each in told if gone(each)]
-            blanked = [(each.number,) for each in told if not gone(each) and blank(each)]
+            removed = [(each.number,) for each in entries if gone(each)]
+            blanked = [(each.number,) for each in entries if not gone(each) and blank(each)]
             with file:
                 file.executemany("delete from told where number = ?", removed)
                 file.executemany(
@@ -274,9 +274,9 @@ def inbox_of(pages: Path) -> InboxFile:
     return InboxFile(pages / INBOX)
 
 
-def digest_of(told: Iterable[Told]) -> str:
+def digest_of(entries: Iterable[Told]) -> str:
     """Changes whenever what would be taken in does."""
-    text = "\x1e".join(repr((each.number, each.entry)) for each in told)
+    text = "\x1e".join(repr((each.number, each.entry)) for each in entries)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -139,13 +139,13 @@ class PageFile:
             # Words are found in the order of the list, so that one page needs no others.
             where = where.replace(_FOUND, "search match :find")
             source, order = "search cross join latest on sequence = search.rowid", "search.rowid"
-        found = self.ask(
+        rows_there = self.ask(
             scope,
             f"select latest.* from {source} where {{accounts}}{where} order by {order}"
             f" limit :rows {offset}",
             {**parameters, "rows": rows, "offset": (wanted.page - 1) * rows},
         )
-        return [_row(each) for each in found]
+        return [_row(each) for each in rows_there]
 
     def count(self, scope: Scope, wanted: Wanted) -> int:
         """How many accounts the whole list has; of those that are searched for, `MOST_FOUND` and
@@ -187,33 +187,33 @@ class PageFile:
         """The accounts to work on, the first one first; where plays are planned those that their
         owner's hours reach.
         """
-        found = self.ask(
+        answers = self.ask(
             scope,
             "select * from latest where {accounts} and place is not null"
             " and coalesce(is_listed, 1) order by place limit :rows",
             {"rows": rows},
         )
-        return [_row(each) for each in found]
+        return [_row(each) for each in answers]
 
     def leaving(self, scope: Scope, rows: int) -> list[dict[str, Any]]:
         """Accounts that gave notice or whose contract ended, the largest first."""
-        found = self.ask(
+        answers = self.ask(
             scope,
             "select * from latest where {accounts} and standing = 'leaving'"
             " order by value desc nulls last, ends_on nulls last, account_id limit :rows",
             {"rows": rows},
         )
-        return [_row(each) for each in found]
+        return [_row(each) for each in answers]
 
     def falls(self, scope: Scope, rows: int) -> list[dict[str, Any]]:
         """Accounts whose score fell suddenly, by what is at stake."""
-        found = self.ask(
+        answers = self.ask(
             scope,
             "select * from latest where {accounts} and usual is not null"
             " order by at_stake desc nulls last, account_id limit :rows",
             {"rows": rows},
         )
-        return [_row(each) for each in found]
+        return [_row(each) for each in answers]
 
     # --- sums
 

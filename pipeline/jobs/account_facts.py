@@ -306,7 +306,7 @@ def _of(answers: Mapping[str, _T] | None, account: str) -> _T | None:
 
 def _freshness(connection: Connection, narrowed: _Narrowed, day: int) -> _Answers[Freshness]:
     source, newest_of_all = narrowed.source, _moment(narrowed.newest_of_all)
-    found = rows(
+    newest_rows = rows(
         connection,
         f"""
 select f.account_id, max(f.known_from), count(case when {not_superseded("f", day)} then 1 end)
@@ -319,7 +319,7 @@ where f.known_from_day < {day} group by 1""",
             account: Freshness(
                 source.name, int(count), _moment(newest), newest_of_all, undated=newest == 0
             )
-            for account, newest, count in found
+            for account, newest, count in newest_rows
         },
     )
 
@@ -338,7 +338,7 @@ def _use(
         else "null"
     )
     persons = f"count(distinct case when {is_recent} then f.user_id end)" if has_people else "null"
-    found = rows(
+    use_rows = rows(
         connection,
         f"""
 select f.account_id, count(distinct case when {is_recent} then f.event_time_day end), {spent},
@@ -346,7 +346,7 @@ select f.account_id, count(distinct case when {is_recent} then f.event_time_day 
 from {facts.table} f join asked s on s.account_id = f.account_id and {known("f", "s")}
 group by 1""",
     )
-    used = {account: values for account, *values in found}
+    used = {account: values for account, *values in use_rows}
     unused = (0, None, 0 if has_people else None, None)
     covered = _covered(connection, narrowed, accounts, day)
 
@@ -391,7 +391,7 @@ def _power_users(connection: Connection, source: StagedSource) -> _Answers[Power
     facts = source_facts(source, {})
     if "user_id" not in facts.mapped:
         return None
-    found: dict[str, list[tuple[str, float]]] = {}
+    people_of: dict[str, list[tuple[str, float]]] = {}
     people: dict[str, int] = {}
     for account, person, share, count in rows(
         connection,
@@ -406,11 +406,11 @@ from (
 qualify row_number() over (partition by account_id order by events desc, user_id) <= {MOST_USERS}
 order by account_id, share desc, user_id""",
     ):
-        found.setdefault(account, []).append((str(person), float(share)))
+        people_of.setdefault(account, []).append((str(person), float(share)))
         people[account] = int(count)
     return _Answers(
         PowerUsers((), 0),
-        {account: PowerUsers(tuple(mine), people[account]) for account, mine in found.items()},
+        {account: PowerUsers(tuple(mine), people[account]) for account, mine in people_of.items()},
     )
 
 
@@ -441,7 +441,7 @@ def _nps(connection: Connection, source: StagedSource) -> _Answers[NpsFact] | No
     if "kind" not in facts.mapped:
         return None
     scores, points = (facts.unit(name) for name in ("score", "nps_points"))
-    found = rows(
+    answers = rows(
         connection,
         f"""
 select account_id, cast(score as double) / {scores}.0, cast(nps_points as double) / {points}.0,
@@ -466,7 +466,7 @@ where position = 1""",
                 _moment(answered_at),
                 int(recent),
             )
-            for account, score, points, scale, answered_at, recent in found
+            for account, score, points, scale, answered_at, recent in answers
         },
     )
 
@@ -475,7 +475,7 @@ def _tickets(connection: Connection, source: StagedSource) -> _Answers[Tickets]:
     facts = source_facts(source, {})
     is_open = f"{happened('t', 'opened_at')} and t.closed_at is null"
     tells = "closed_at" in facts.mapped
-    found = rows(
+    open_tickets = rows(
         connection,
         f"""
 select t.account_id, count(case when {is_open} then 1 end),
@@ -489,7 +489,7 @@ from ({as_known(facts, "asked")}) t group by 1""",
             account: Tickets(
                 int(count) if tells else None, _moment(oldest) if tells else None, _moment(last)
             )
-            for account, count, oldest, last in found
+            for account, count, oldest, last in open_tickets
         },
     )
 
@@ -499,7 +499,7 @@ def _people(connection: Connection, source: StagedSource) -> _Answers[tuple[Pers
     facts = source_facts(source, {})
     if "role" not in facts.mapped:
         return None
-    found: dict[str, list[Person]] = {}
+    people_of: dict[str, list[Person]] = {}
     for account, person, role, since, until in rows(
         connection,
         f"""
@@ -509,16 +509,16 @@ from ({as_known(facts, "asked")}) t
 where {happened("t", "valid_from")} and t.role in ('sponsor', 'champion')
 order by valid_to is not null, valid_to desc, t.valid_from desc, t.person""",
     ):
-        found.setdefault(account, []).append(
+        people_of.setdefault(account, []).append(
             Person(str(person), str(role), _moment(since), _moment(until))
         )
-    return _Answers((), {account: tuple(people) for account, people in found.items()})
+    return _Answers((), {account: tuple(people) for account, people in people_of.items()})
 
 
 def _last_touch(connection: Connection, source: StagedSource) -> _Answers[LastTouch]:
     facts = source_facts(source, {})
     kind = "t.kind" if "kind" in facts.mapped else "''"
-    found = rows(
+    touches = rows(
         connection,
         f"""
 select account_id, event_time, how
@@ -531,7 +531,7 @@ where position = 1""",
     )
     return _Answers(
         LastTouch(None, ""),
-        {account: LastTouch(_moment(at), str(how)) for account, at, how in found},
+        {account: LastTouch(_moment(at), str(how)) for account, at, how in touches},
     )
 
 
@@ -552,7 +552,7 @@ def _payments(connection: Connection, source: StagedSource) -> _Answers[Payments
         if "failed_at" in facts.mapped
         else "null"
     )
-    found = rows(
+    debts = rows(
         connection,
         f"""
 select t.account_id, count(case when {late} then 1 end), {owed},
@@ -568,7 +568,7 @@ from ({as_known(facts, "asked")}) t group by 1""",
                 _moment(oldest),
                 _moment(failed_at),
             )
-            for account, overdue, amount, oldest, failed_at in found
+            for account, overdue, amount, oldest, failed_at in debts
         },
     )
 
@@ -581,7 +581,7 @@ def _goals(connection: Connection, source: StagedSource) -> _Answers[Goals]:
         if "due_at" in facts.mapped
         else "0"
     )
-    found = rows(
+    goals = rows(
         connection,
         f"""
 select t.account_id, count(t.met_at), count(case when {is_open} then 1 end), {overdue}
@@ -590,7 +590,7 @@ where t.set_at is null or {happened("t", "set_at")} group by 1""",
     )
     return _Answers(
         Goals(0, 0, 0),
-        {account: Goals(int(met), int(still), int(late)) for account, met, still, late in found},
+        {account: Goals(int(met), int(still), int(late)) for account, met, still, late in goals},
     )
 
 

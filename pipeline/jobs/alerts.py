@@ -182,8 +182,8 @@ def take_in_actions(workspace: Workspace, target: Target) -> int:
     What cannot be done (the data closed the alert meanwhile) is noted beside what was said.
     """
     inbox, done = inbox_of(workspace.folder / PAGES), 0
-    for told in inbox.actions(target.name):
-        entry = told.entry
+    for action in inbox.actions(target.name):
+        entry = action.entry
         if entry.at >= workspace.now:
             continue
         try:
@@ -198,9 +198,9 @@ def take_in_actions(workspace: Workspace, target: Target) -> int:
                 at=entry.at,
             )
         except (NotFound, ConfigError) as error:
-            inbox.taken([told.number], workspace.moment(), str(error))
+            inbox.taken([action.number], workspace.moment(), str(error))
         else:
-            inbox.taken([told.number], workspace.moment())
+            inbox.taken([action.number], workspace.moment())
             done += 1
     inbox.close()
     return done
@@ -396,9 +396,9 @@ def _stale_sources(
             f"select distinct known_from_day from {facts_table(name)}"
             f" where known_from_day < {day} order by 1"
         ).fetchall()
-        found = silence([int(each) for (each,) in days], day)
-        if found is not None:
-            stale.setdefault(name, _Stale(found.words, found.is_dense))
+        feed_silence = silence([int(each) for (each,) in days], day)
+        if feed_silence is not None:
+            stale.setdefault(name, _Stale(feed_silence.words, feed_silence.is_dense))
     return {name: stale[name] for name in sorted(stale)}
 
 

@@ -47,7 +47,7 @@ def find_audiences(workspace: Workspace, target: Target, consent: str) -> Audien
     return Audiences(rows, left_out)
 
 
-def write_audiences(found: Audiences, folder: Path) -> list[Path]:
+def write_audiences(audiences: Audiences, folder: Path) -> list[Path]:
     """Write one CSV a band, also for a band without anybody: a list of an earlier run must not
     stay.
 
@@ -60,9 +60,9 @@ def write_audiences(found: Audiences, folder: Path) -> list[Path]:
         raise ConfigError(f"--csv {folder} is a file; name a folder.")
     folder.mkdir(parents=True, exist_ok=True)
     files = []
-    for band in found.left_out:
+    for band in audiences.left_out:
         file, aside = folder / f"{band}.csv", folder / f".{band}.csv"
-        write_worklist_csv(found.of(band), aside)
+        write_worklist_csv(audiences.of(band), aside)
         aside.replace(file)
         files.append(file)
     return files

@@ -33,6 +33,6 @@ def row_causes(
     days = keys["as_of"].to_numpy(dtype="datetime64[us]").astype(np.int64) // US_PER_DAY
     asked = pd.DataFrame({"account_id": keys["account_id"].astype("str"), "as_of_day": days})
     put_table(connection, "snapshots", asked)
-    told = connection.execute(change_causes(target_rule(target), facts)).df()
-    found = asked.merge(told, on=["account_id", "as_of_day"], how="left", validate="1:1")
-    return found["cause"].fillna("").astype("str").set_axis(keys.index)
+    causes = connection.execute(change_causes(target_rule(target), facts)).df()
+    cause_of_row = asked.merge(causes, on=["account_id", "as_of_day"], how="left", validate="1:1")
+    return cause_of_row["cause"].fillna("").astype("str").set_axis(keys.index)

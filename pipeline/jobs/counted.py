@@ -78,21 +78,21 @@ def counted_points(
     """
     people = published_rows(workspace, target, "portfolio", as_of)
     where = "in the current run" if as_of is None else f"in the run of {as_of}"
-    found = account_named(account, people, where)
+    account_id = account_named(account, people, where)
     run = published_run(workspace.store, target.name, as_of)
     rows, _, _ = load_training(workspace, target)
     method = _made(workspace, target, name, rows)
     features = workspace.store.read(
         f"features_scored_{target.name}",
-        filters=[("run_id", "=", run.run_id), ("account_id", "=", found)],
+        filters=[("run_id", "=", run.run_id), ("account_id", "=", account_id)],
     )
     columns = [signal.column for signal in rows.signals]
     if features.empty or not set(columns) <= set(features.columns):
         raise NotFound(
-            f"the signals of account {found} on {run.as_of:%Y-%m-%d} are not those in the store"
-            " any more. Run `tenure score` and ask again."
+            f"the signals of account {account_id} on {run.as_of:%Y-%m-%d} are not those in the"
+            " store any more. Run `tenure score` and ask again."
         )
-    who = people.set_index("account_id").loc[found]
+    who = people.set_index("account_id").loc[account_id]
     day = run.as_of.date()
     score = counted_score(
         name,
@@ -106,11 +106,11 @@ def counted_points(
     with connected() as connection:
         staged = load_staged(workspace, connection)
         behind = {
-            signal.column: dated_rows(connection, staged, signal, found, day)
+            signal.column: dated_rows(connection, staged, signal, account_id, day)
             for signal in rows.signals
             if signal.column in wanted
         }
-    return {"account_id": found, "name": who["name"], "as_of": run.as_of}, score, behind
+    return {"account_id": account_id, "name": who["name"], "as_of": run.as_of}, score, behind
 
 
 def _made(workspace: Workspace, target: Target, name: str, rows: Any) -> Any:

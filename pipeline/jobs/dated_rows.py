@@ -100,7 +100,7 @@ def _rows_of(
     is_last = part.get("measure") in _OF_THE_LAST
     where = f"from {facts_table(source.name)} f where {' and '.join(conditions)}"
     [(total,)] = rows(connection, f"select count(*) {where}")
-    found = rows(
+    dated = rows(
         connection,
         f"select f.{event}_day, {kind or 'null'}, {f'f.{number}' if has_number else 'null'}"
         f" {where} order by f.{event} desc, 2, 3 limit {1 if is_last else SHOWN_ROWS}",
@@ -108,7 +108,7 @@ def _rows_of(
     scale = 10 ** int(part.get("decimals") or 0)
     shown = tuple(
         DatedRow(day_of(int(at)), _said(what, None if value is None else value / scale, part))
-        for at, what, value in found
+        for at, what, value in dated
     )
     since = None if window is None else as_of - timedelta(days=int(window))
     return SourceTimes(source.name, since, len(shown) if is_last else int(total), shown)

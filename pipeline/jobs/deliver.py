@@ -121,7 +121,7 @@ def pending(
     what is new.
     """
     rows = _last_rows(workspace, settings, target.name)
-    told = {(a.alert_id, a.telling): a for a in history if a.state == OPEN and a.told_on}
+    alert_of = {(a.alert_id, a.telling): a for a in history if a.state == OPEN and a.told_on}
     messages = []
     covered: set[tuple[str, int]] = set()
     digests: set[tuple[str, date]] = set()
@@ -130,7 +130,7 @@ def pending(
         covered.update(ids)
         day = pd.Timestamp(row["as_of"]).date()
         digests.add((str(row["owner"]), day))
-        alerts = tuple(told[each] for each in ids if each in told)
+        alerts = tuple(alert_of[each] for each in ids if each in alert_of)
         if row["state"] != SENT and alerts:
             messages.append(
                 Message(row["key"], workspace.project.name, str(row["owner"]), day, alerts)
@@ -139,7 +139,7 @@ def pending(
     open_now = {a.alert_id for a in current_alerts(history) if a.state == OPEN}
     fresh = [
         alert
-        for key, alert in told.items()
+        for key, alert in alert_of.items()
         if key not in covered and (alert.kind == OPERATOR or alert.alert_id in open_now)
     ]
     if settings.kind == "mail":

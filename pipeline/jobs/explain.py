@@ -217,8 +217,8 @@ def explain_account(
     """
     people = published_rows(workspace, target, "portfolio", as_of)
     where = "in the current run" if as_of is None else f"in the run of {as_of}"
-    found = account_named(account, people, where)
-    return next(explain_accounts(workspace, target, [found], as_of, ask_model=ask_model))
+    account_id = account_named(account, people, where)
+    return next(explain_accounts(workspace, target, [account_id], as_of, ask_model=ask_model))
 
 
 def explain_accounts(
@@ -256,16 +256,19 @@ def explain_accounts(
     none = _read(_NO_DRIVERS)
     for account in accounts:
         score = score_of[account]
-        told, reseeded_health = drivers.get(account, none), None
+        mine_drivers, reseeded_health = drivers.get(account, none), None
         if ask_model:
-            told, reseeded_health = _verified(workspace, target, score, told)
+            mine_drivers, reseeded_health = _verified(workspace, target, score, mine_drivers)
         runs = history.get(account, _NO_HISTORY)
         yield Explained(
             score,
-            told,
+            mine_drivers,
             people[account],
             sub_scores(
-                told["points"], told["points_displayed"], list(told["dimension"]), DIMENSIONS
+                mine_drivers["points"],
+                mine_drivers["points_displayed"],
+                list(mine_drivers["dimension"]),
+                DIMENSIONS,
             ),
             *_on_the_scale(workspace, target, score, ranges),
             reasons_of.get(account, ()),
@@ -273,7 +276,7 @@ def explain_accounts(
             runs[["as_of", "health", "standing", "marker"]],
             actions.get(account, ()),
             trajectories.get(account),
-            _since_last(runs, told, before.get(account, _NO_DRIVERS)),
+            _since_last(runs, mine_drivers, before.get(account, _NO_DRIVERS)),
             planned.get(account),
         )
 
@@ -291,12 +294,12 @@ def _row_of_each(rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
 
 def _reasons_of(drivers: pd.DataFrame) -> dict[str, tuple[tuple[str, float], ...]]:
     """Account -> its reasons with their points, the heaviest first."""
-    found: dict[str, list[tuple[str, float]]] = {}
+    reasons_of: dict[str, list[tuple[str, float]]] = {}
     for row in _records(account_reasons(drivers)):
-        found.setdefault(str(row["account_id"]), []).append(
+        reasons_of.setdefault(str(row["account_id"]), []).append(
             (str(row["reason"]), float(row["points"]))
         )
-    return {account: tuple(mine) for account, mine in found.items()}
+    return {account: tuple(mine) for account, mine in reasons_of.items()}
 
 
 def _drivers_before(
@@ -363,21 +366,21 @@ def _verified(
     gives; nothing is claimed where that model is not in the registry as champion or challenger any
     more.
     """
-    found = _model_of(workspace, target, published)
-    if found is None or found[0].basis != "calibrated" or drivers.empty:
+    model = _model_of(workspace, target, published)
+    if model is None or model[0].basis != "calibrated" or drivers.empty:
         return drivers, None
-    bundle, reseeded = found
+    bundle, reseeded = model
     signals, twins = bundle.published.signals, bundle.twins
-    told = drivers.assign(twins=[_twins_of(row, signals, twins) for row in _records(drivers)])
+    with_twins = drivers.assign(twins=[_twins_of(row, signals, twins) for row in _records(drivers)])
     if reseeded is None:
-        return told, None
+        return with_twins, None
     where = [("run_id", "=", published["run_id"]), ("account_id", "=", published["account_id"])]
     features = workspace.store.read(f"features_scored_{target.name}", filters=where)
     other = score(replace(bundle, model=reseeded), features[bundle.model.columns])
     sure = pd.Series(
         sure_drivers(drivers, signals, twins, other.points[0]), dtype=object, index=drivers.index
     )
-    return told.assign(is_sure=sure), int(other.table["health"].iloc[0])
+    return with_twins.assign(is_sure=sure), int(other.table["health"].iloc[0])
 
 
 def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:

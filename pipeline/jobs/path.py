@@ -113,11 +113,11 @@ def path_report(
         )
     scores = published_rows(workspace, target, "scores")
     people = published_rows(workspace, target, "portfolio")
-    found = account_named(account, people, "in the current run")
-    row = scores[scores["account_id"] == found].iloc[0].to_dict()
+    account_id = account_named(account, people, "in the current run")
+    row = scores[scores["account_id"] == account_id].iloc[0].to_dict()
     if standing_of(row) in ("leaving", "unknown") or pd.isna(row["health"]):
         raise ConfigError(
-            f"{found} has no score to bring back: it is {standing_of(row)}"
+            f"{account_id} has no score to bring back: it is {standing_of(row)}"
             f" ({row['band_reason'] or 'no reason recorded'})."
         )
     bundle = need_version(workspace, target, CHAMPION, "Run `tenure run` first.").bundle
@@ -128,7 +128,7 @@ def path_report(
         )
     as_of = pd.Timestamp(row["as_of"]).to_pydatetime()
     with connected() as connection:
-        rows = RowsOfAnAccount(workspace, connection, target, bundle, levers, found, as_of)
+        rows = RowsOfAnAccount(workspace, connection, target, bundle, levers, account_id, as_of)
         rows.check_values()
         available = rows.available()
         rows.check_published(row)
@@ -136,8 +136,8 @@ def path_report(
         firsts = (0, scale.at_risk_until + 1, scale.stable_until + 1)
         from_health = firsts[scale.bands.index(band)]
         report = PathReport(
-            account_id=found,
-            name=_name(people, found),
+            account_id=account_id,
+            name=_name(people, account_id),
             as_of=as_of,
             health=int(row["health"]),
             band=str(row["band"]),
@@ -247,11 +247,11 @@ class RowsOfAnAccount:
                 column = contract.column(name)
                 if column is None or column.type != "text" or column.is_personal:
                     continue
-                found = self.connection.execute(
+                distinct = self.connection.execute(
                     f"select distinct {name} from {staged_rows(self.workspace, lever.source)}"
                     f" where {name} is not null limit 1000"
                 ).fetchall()
-                words = [str(each) for (each,) in found]
+                words = [str(each) for (each,) in distinct]
                 if str(value) not in words:
                     raise ConfigError(
                         f'[[levers]] "{lever.name}": {name} = "{value}" is in no row of'
@@ -306,7 +306,7 @@ class RowsOfAnAccount:
             for name in rows.columns
             if name not in ("account_id", "partition", "known_from", "known_until", "row_key")
         ]
-        told = []
+        values = []
         for row in rows[kept].astype(object).to_dict("records"):
             plain: dict[str, Any] = {}
             for name, value in row.items():
@@ -317,8 +317,8 @@ class RowsOfAnAccount:
                     "money",
                 )
                 plain[str(name)] = value / source.unit(str(name)) if is_number and source else value
-            told.append(plain)
-        return told
+            values.append(plain)
+        return values
 
     def _closing(self, row: Mapping[Any, Any]) -> datetime:
         """Yesterday noon; a row that came later is closed when it came."""

@@ -180,15 +180,15 @@ def _not_to_be_sold_to(workspace: Workspace) -> frozenset[str]:
     """Accounts that the current run of a target about leaving has at risk, under notice or on a
     list: keeping comes before selling.
     """
-    found: set[str] = set()
+    excluded: set[str] = set()
     for target in workspace.project.targets:
         run = current_run(workspace.store, target.name)
         if run is None or target.kind not in ENDS_OF_COVER:
             continue
         scores = read_scores(workspace.store, [("run_id", "=", run.run_id)])
         is_kept = standing(scores).isin(["at_risk", LEAVING])
-        found |= {*scores.loc[is_kept, "account_id"], *listed_places(workspace, target)}
-    return frozenset(found)
+        excluded |= {*scores.loc[is_kept, "account_id"], *listed_places(workspace, target)}
+    return frozenset(excluded)
 
 
 def _cost(workspace: Workspace, play: Play) -> float:
@@ -234,7 +234,7 @@ def _past(workspace: Workspace, target: Target, as_of: pd.Timestamp, run_id: str
             open_plays[row["account_id"]] = (row["play"], start, float(row["propensity"]))
     horizon = pd.Timedelta(days=target.horizon_days or 90)
     drawn = (lists["propensity"] > 0) & (lists["propensity"] < 1) & ~lists["on_list"]
-    held = lists.loc[drawn & (lists["assigned_on"] + horizon > as_of), "account_id"]
+    left_alone = lists.loc[drawn & (lists["assigned_on"] + horizon > as_of), "account_id"]
     resting = {}
     for name, play in plays.items():
         since = as_of - pd.Timedelta(days=play.cooldown_days)
@@ -244,7 +244,7 @@ def _past(workspace: Workspace, target: Target, as_of: pd.Timestamp, run_id: str
                 *lists.loc[lists["on_list"] & (lists["assigned_on"] >= since), "account_id"],
             }
         ) - frozenset(open_plays)
-    return Past(open_plays, resting, frozenset(held) - frozenset(open_plays))
+    return Past(open_plays, resting, frozenset(left_alone) - frozenset(open_plays))
 
 
 def _earlier_lists(

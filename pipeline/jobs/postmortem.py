@@ -150,11 +150,13 @@ def _post_mortem(
         )
         for each in scores
     )
-    told: dict[str, date] = {}
+    first_alerts: dict[str, date] = {}
     for alert in history:
         is_mine = alert.account_id == account_id and alert.kind != OPERATOR
         if is_mine and alert.told_on is not None and alert.told_on < left_on:
-            told[alert.rule] = min(alert.told_on, told.get(alert.rule, alert.told_on))
+            first_alerts[alert.rule] = min(
+                alert.told_on, first_alerts.get(alert.rule, alert.told_on)
+            )
     last = next((each.run_id for each in reversed(scores) if not pd.isna(each.health)), None)
     value = row["value_per_year"]
     return PostMortem(
@@ -164,10 +166,10 @@ def _post_mortem(
         value_per_year=float(value) if isinstance(value, float) and not pd.isna(value) else None,
         currency=_text(row["currency"], workspace.project.currency),
         left_on=left_on,
-        warned=first_warning(path, told, left_on),
+        warned=first_warning(path, first_alerts, left_on),
         path=path,
         known=() if last is None else _known(workspace, target, last, account_id),
-        told=told,
+        told=first_alerts,
         tried=_tried(connection, staged, account_id, left_on),
         nearest=nearest_rule(path, Edges(*band_edges(workspace)), left_on),
     )

@@ -82,8 +82,8 @@ def forget_without_consent(workspace: Workspace, denied: Iterable[str]) -> Forgo
         _remove(workspace, *begun)
     denied = {*denied}
     _forget_told(workspace, sorted(denied), ())
-    held = _held(workspace.store, denied)
-    return _forget(workspace, held) if held else None
+    accounts = _held(workspace.store, denied)
+    return _forget(workspace, accounts) if accounts else None
 
 
 def _forget(workspace: Workspace, accounts: Sequence[str]) -> Forgotten:

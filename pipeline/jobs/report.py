@@ -182,8 +182,8 @@ def write_reports(
     note_files(workspace, published.run, noted_pages(folder))
     write_index(workspace)
     if has_page_file(workspace, target) and folder.name == target.name:
-        made = write_page_file(workspace, target, inputs, first_page, card)
-        note_files(workspace, published.run, [made])
+        page_file = write_page_file(workspace, target, inputs, first_page, card)
+        note_files(workspace, published.run, [page_file])
     return [folder / PAGE, folder / WORKLIST, folder / CARD]
 
 

@@ -31,7 +31,7 @@ from pipeline.workspace import Workspace
 STAGED_INPUTS = "staged_inputs"
 
 
-def input_hashes(workspace: Workspace, told: Mapping[str, str]) -> dict[str, str]:
+def input_hashes(workspace: Workspace, told_digests: Mapping[str, str]) -> dict[str, str]:
     """Source -> hash of what its rows rest on; without those whose inputs tell none.
 
     Parameters
@@ -39,7 +39,7 @@ def input_hashes(workspace: Workspace, told: Mapping[str, str]) -> dict[str, str
     told
         Source -> digest of what people told on the dashboard that becomes rows of it.
     """
-    found = {}
+    hashes = {}
     for name, source in workspace.project.sources.items():
         try:
             files = [_file_hashes(place, workspace.data_dir) for place in _locations(source)]
@@ -53,11 +53,11 @@ def input_hashes(workspace: Workspace, told: Mapping[str, str]) -> dict[str, str
             "project": _shared(workspace.project),
             "source": asdict(source),
             "files": files,
-            "told": told.get(name),
+            "told": told_digests.get(name),
         }
         text = json.dumps(facts, sort_keys=True, default=str)
-        found[name] = hashlib.sha256(text.encode()).hexdigest()
-    return found
+        hashes[name] = hashlib.sha256(text.encode()).hexdigest()
+    return hashes
 
 
 def denied_hash(denied: Collection[str]) -> str:

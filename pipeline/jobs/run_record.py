@@ -63,8 +63,8 @@ def record_evaluation(
     for name, figure in figures.items():
         if figure is not None:
             tracker.log_figure(run, figure, name)
-    made, _, _ = models.description(number).partition(TESTED)
-    models.describe(number, f"{made}{TESTED}{_tested_words(evaluation)}")
+    own_words, _, _ = models.description(number).partition(TESTED)
+    models.describe(number, f"{own_words}{TESTED}{_tested_words(evaluation)}")
     if pictures is not None:
         with TemporaryDirectory() as aside:
             folder = Path(aside)

@@ -335,7 +335,7 @@ def _accounts_resting_on(
     day: date,
 ) -> dict[str, str]:
     """Accounts whose score would rest on a source accepted as stale, with the source."""
-    found: dict[str, str] = {}
+    source_of: dict[str, str] = {}
     for name in accepted:
         source = staged[name]
         event = source.contract.event_time
@@ -343,8 +343,8 @@ def _accounts_resting_on(
         for (account,) in connection.execute(
             f"select distinct account_id from {facts_table(name)} {recent}"
         ).fetchall():
-            found.setdefault(account, name)
-    return found
+            source_of.setdefault(account, name)
+    return source_of
 
 
 def of_lost_rows(staged: Mapping[str, StagedSource]) -> dict[str, str]:
@@ -369,9 +369,9 @@ def of_cut_off_files(
     """
     return {
         account: f"rows cut off: {name}"
-        for name, found in cut_off_sources(connection, staged, day_number(day)).items()
+        for name, gap in cut_off_sources(connection, staged, day_number(day)).items()
         if not {CUT_OFF, f"{CUT_OFF}/{name}"} & accepted.keys()
-        for account in found.missing
+        for account in gap.missing
     }
 
 
@@ -392,8 +392,8 @@ def _of_unseen_terms(
     seen = bundle.choices.get(TERMS, {}).get(SEEN)
     if seen is None or bundle.basis != "calibrated":
         return {}
-    found = unseen_terms(workspace, connection, staged, target, seen, day=day_number(day))
-    return {account: unseen_reason(term) for account, term in found.items()}
+    unseen = unseen_terms(workspace, connection, staged, target, seen, day=day_number(day))
+    return {account: unseen_reason(term) for account, term in unseen.items()}
 
 
 class _Scoring:
@@ -673,8 +673,8 @@ def _note(accepted: Mapping[str, str], bundle: Bundle, accept_shift: str | None)
         if isinstance(m.method, GradientBoosting) and m.method.explained_by_ != "tables"
     }
     facts = {"allow_stale": dict(accepted), "accept_shift": accept_shift, "explained_by": slow}
-    told = {name: value for name, value in facts.items() if value}
-    return json.dumps(told) if told else None
+    recorded = {name: value for name, value in facts.items() if value}
+    return json.dumps(recorded) if recorded else None
 
 
 def published_table(rows: pd.DataFrame, columns: Sequence[tuple[str, pa.DataType]]) -> pa.Table:

@@ -56,8 +56,8 @@ def stage_sources(
         Leave the tables of sources as they are that another reading would give again.
     """
     inbox = inbox_of(workspace.folder / PAGES)
-    told = _told(workspace, inbox)
-    inputs = input_hashes(workspace, {name: digest_of(mine) for name, mine in told.items()})
+    told_rows = _told(workspace, inbox)
+    inputs = input_hashes(workspace, {name: digest_of(mine) for name, mine in told_rows.items()})
     before = staged_before(workspace) if keep or only_changed else {}
     accepted = {name: before[name] for name in keep if name in before}
     unchanged = (
@@ -81,7 +81,9 @@ def stage_sources(
         return stage_sources(workspace, connection, keep)
     refuse_shrunk(connection, staged, _staged_last(workspace, names))
     staged = {
-        name: add_told(connection, staged[name], told[name]) if name in told else staged[name]
+        name: add_told(connection, staged[name], told_rows[name])
+        if name in told_rows
+        else staged[name]
         for name in names
     }
     staged = _completed(workspace, connection, staged)
@@ -115,8 +117,8 @@ def stage_sources(
     read = {name: hashed for name, hashed in inputs.items() if name not in accepted}
     keep_hashes(workspace, read, denied, kept)
     forget_without_consent(workspace, denied_accounts(connection))
-    for name in {*told} & {*names}:
-        inbox.taken([each.number for each in told[name]], workspace.moment())
+    for name in {*told_rows} & {*names}:
+        inbox.taken([each.number for each in told_rows[name]], workspace.moment())
     inbox.close()
     return {name: staged[name] for name in workspace.project.sources}
 
@@ -125,13 +127,13 @@ def _told(workspace: Workspace, inbox: InboxFile) -> dict[str, list[Told]]:
     """Source -> what people told on the dashboard before now that becomes rows of it; the first
     source of a contract takes them.
     """
-    found = {}
+    rows_of = {}
     for contract in TAKES_ROWS:
         name = workspace.source_named(contract)
-        told = [each for each in inbox.rows_of(contract) if each.entry.at < workspace.now]
-        if name is not None and told:
-            found[name] = told
-    return found
+        entries = [each for each in inbox.rows_of(contract) if each.entry.at < workspace.now]
+        if name is not None and entries:
+            rows_of[name] = entries
+    return rows_of
 
 
 def _write_bad_rows(workspace: Workspace, connection: Connection, staged: Sequence[str]) -> None:

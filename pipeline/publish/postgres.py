@@ -154,12 +154,12 @@ class Warehouse:
             )
 
     def _columns(self, table: str) -> list[str]:
-        found = self.server.execute(
+        names = self.server.execute(
             "SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND"
             " table_name = %s",
             [self.schema, table],
         ).fetchall()
-        return [row[0] for row in found]
+        return [row[0] for row in names]
 
     def _run(self, statement: str, table: str, **parts: Any) -> None:
         self.server.execute(self._sql(statement, table, **parts))

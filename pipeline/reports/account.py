@@ -151,7 +151,9 @@ def planned_lines(explained: Explained) -> list[str]:
     if planned is None:
         return []
     if not planned.is_listed:
-        return ["drawn at random to be left alone, so that you learn what plays do: please do not call"]
+        return [
+            "drawn at random to be left alone, so that you learn what plays do: please do not call"
+        ]
     line = f"on the list: {planned.play.replace('_', ' ')} by {day(planned.due)}"
     if planned.saves is None:
         return [line]

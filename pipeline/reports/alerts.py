@@ -61,12 +61,12 @@ def _state(alert: Alert) -> str:
 
 def rule_table(history: Sequence[Alert]) -> list[dict[str, Any]]:
     """Per rule: alerts told, and the share that somebody acknowledged or did."""
-    told: dict[str, set[str]] = {}
+    alerts_of: dict[str, set[str]] = {}
     acted: dict[str, set[str]] = {}
     for alert in history:
         if alert.kind == OPERATOR or not alert.telling:
             continue
-        told.setdefault(alert.rule, set()).add(alert.alert_id)
+        alerts_of.setdefault(alert.rule, set()).add(alert.alert_id)
         if alert.state in (ACKNOWLEDGED, DONE):
             acted.setdefault(alert.rule, set()).add(alert.alert_id)
     return [
@@ -77,7 +77,7 @@ def rule_table(history: Sequence[Alert]) -> list[dict[str, Any]]:
             "share": len(acted.get(rule, ())) / len(ids),
             "retire": len(ids) >= FEWEST_TOLD and len(acted.get(rule, ())) < FEW_DONE * len(ids),
         }
-        for rule, ids in sorted(told.items())
+        for rule, ids in sorted(alerts_of.items())
     ]
 
 
@@ -107,8 +107,8 @@ def run_lines(report: AlertsReport) -> list[str]:
         f" {counts['closed']} closed by the data; {counts['suppressed']} say what another alert"
         f" says, {counts['cooling']} are left in peace"
     ]
-    told = [a for a in report.news if a.state == OPEN]
-    ordered = sorted(told, key=lambda a: (a.kind != OPERATOR, a.owner))
+    opened = [a for a in report.news if a.state == OPEN]
+    ordered = sorted(opened, key=lambda a: (a.kind != OPERATOR, a.owner))
     return [*lines, *(f"  {a.owner}: {alert_line(a)}" for a in ordered)]
 
 

@@ -146,9 +146,9 @@ def _let_go(figure: "Figure") -> "Figure":
 @contextmanager
 def _same_every_time() -> Iterator[None]:
     """shap scatters dots by numpy's global generator: seed it, and leave it as it was found."""
-    found = np.random.get_state()
+    state_before = np.random.get_state()
     np.random.seed(0)
     try:
         yield
     finally:
-        np.random.set_state(found)
+        np.random.set_state(state_before)

@@ -127,15 +127,15 @@ def _promises(
         per_arm = len(part) / 2
         months = months_until_known(chance, with_it, per_arm, horizon_days or 365, WITHIN)
         width = 100 * half_width(chance, with_it, 12 * per_arm)
-        precisely = f"to within {100 * WITHIN:.0f} percentage points"
-        known = (
-            f"it takes {counted(months, 'month')} to know the effect {precisely}"
+        takes = (
+            f"it takes {counted(months, 'month')}"
             if months is not None
-            else f"ten years are too short to know the effect {precisely}"
+            else "ten years are too short"
         )
         lines.append(
-            f"With a {_play_words(name)} list like this every month {known}; after one year you know"
-            f" it to within {width:.1f}."
+            f"With a list like this every month, {takes} to know the effect of a"
+            f" {_play_words(name)} to within {100 * WITHIN:.0f} percentage points; after one year"
+            f" you know it to within {width:.1f}."
         )
     return lines
 

@@ -285,14 +285,14 @@ def alarms_words(inputs: PortfolioInputs) -> str:
         return ""
     ranked = inputs.planned.ranked
     mine = ranked.loc[ranked["band"].isin(ALARM_BANDS), "listed"].value_counts()
-    told = {
+    state_words = {
         ON_LIST: "on the list",
         RESTING: "left in peace after a recent play",
         LEFT_ALONE: "drawn at random to be left alone",
         BELOW: "waiting until somebody has time",
         NO_PLAY: "where no play is worth its cost",
     }
-    parts = [f"{mine[state]} {words}" for state, words in told.items() if mine.get(state)]
+    parts = [f"{mine[state]} {words}" for state, words in state_words.items() if mine.get(state)]
     what = "of high chance" if is_good_event(inputs.scores) else "at risk"
     return f"Of the {mine.sum()} {what}: {', '.join(parts)}." if parts else ""
 

@@ -10,7 +10,7 @@ import pytest
 from small_company import NOW, Command, Company
 
 from pipeline.artefacts import rewritten, verify_all
-from pipeline.chain import ARTEFACTS, ARTEFACTS_HEAD, HASH, TABLES
+from pipeline.chain import ARTEFACTS, ARTEFACTS_HEAD, HASH
 from pipeline.jobs.pages import ACCOUNTS_FOLDER, noted_pages
 from pipeline.jobs.privacy import forget_account
 from pipeline.ledger import current_run

@@ -354,7 +354,9 @@ def test_command_speaks_words_and_json(followed: Company, tenure: Command) -> No
     }
     shown = tenure("outcomes", "--project", followed.folder)
     assert "2 runs with known outcomes, from data until 2025-06-01" in shown.out
-    assert "luck alone can make that" in shown.out and "once the data reach 2 Jun 2025" in " ".join(shown.out.split())
+    assert "luck alone can make that" in shown.out and "once the data reach 2 Jun 2025" in " ".join(
+        shown.out.split()
+    )
 
 
 def test_as_of_judges_as_the_page_of_that_date(followed: Company, tenure: Command) -> None:

@@ -233,7 +233,9 @@ def test_page_table_and_mail_show_one_ranking(company_copy: Company) -> None:
     assert saves.is_monotonic_decreasing and saves.gt(0).all()
     alone = table.loc[table["listed"] == LEFT_ALONE, "account_id"]
     assert len(alone) and everybody.loc[alone, "place"].isna().all()
-    assert set(everybody.loc[alone, "to_do"]) == {"Drawn at random to be left alone: please do not call"}
+    assert set(everybody.loc[alone, "to_do"]) == {
+        "Drawn at random to be left alone: please do not call"
+    }
     page = (folder / "portfolio.html").read_text(encoding="utf-8")
     assert f"{len(listed)} accounts to work on now" in page
     at_risk = table[table["band"] == "at_risk"]
