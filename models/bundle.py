@@ -9,7 +9,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from features.errors import ArtifactMismatch
 from models.artifact import HASH_FILE as MODEL_HASHES
 from models.artifact import as_written, read_model, write_model
 from models.artifact import fingerprint as model_fingerprint
+from models.calibration.prior import PriorCheck
+from models.figures import from_side_by_side
 from models.health import (
     Points,
     Scale,
@@ -51,20 +53,69 @@ MOST_FILES, LARGEST_MODEL = 400, 256 * 2**20
 """Of a packed model, unpacked; 300 trees of 63 leaves are 2 MB."""
 
 
+@dataclass(frozen=True)
+class BundleFacts:
+    """What a version was made of and what was said of it at training, for pages and later jobs."""
+
+    notes: tuple[str, ...] = ()
+    """What a reader of the model card has to know, a sentence each."""
+    scale_problems: tuple[str, ...] = ()
+    """What speaks against the scale, in words; promotion asks for an acknowledgement."""
+    twins: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Drivers shown under the name of another, as `models.drivers.find_twins` found them."""
+    train_dates: tuple[str, ...] = ()
+    test_dates: tuple[str, ...] = ()
+    is_out_of_time: bool = True
+    """False for a table without dates: its test are other accounts of the same time."""
+    project: str = ""
+    currency: str = ""
+    config_hash: str | None = None
+    """Of the project file; None for a model of a table."""
+    inputs: str | None = None
+    """Digest of all that the version was made of: the same inputs make no second candidate."""
+    table: str | None = None
+    """Name of the file, for a model of a table."""
+    counted: str | None = None
+    """The declared score that the version publishes in place of a model's."""
+    prior: PriorCheck | None = None
+    """The check by which the level was moved to newer labels; None where it never was."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; what is unknown is left out."""
+        plain: dict[str, Any] = {
+            each.name: value
+            for each in fields(self)
+            if each.name != "prior" and (value := getattr(self, each.name)) is not None
+        }
+        return plain if self.prior is None else plain | {"prior": self.prior.to_dict()}
+
+    @classmethod
+    def from_dict(cls, state: Mapping[str, Any]) -> "BundleFacts":
+        """Read what `to_dict` wrote; keys of other releases are passed over."""
+        known = {each.name for each in fields(cls)}
+        plain: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in state.items()
+            if name in known - {"prior"}
+        }
+        prior = state.get("prior")
+        return cls(**plain, prior=None if prior is None else from_side_by_side(PriorCheck, prior))
+
+
 @dataclass(frozen=True, eq=False)
 class Bundle:
     """A trained model and all that must travel with it.
 
     `basis` says what is published: the calibrated model, or, where none earned it, the scorecard.
     `choices` are the frozen event kinds and categories of the features, `facts` what the model card
-    tells (plain values).
+    tells.
     """
 
     model: Model
     scorecard: Model | None
     scale: Scale
     choices: Mapping[str, Any]
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: BundleFacts = BundleFacts()
     basis: Basis = "calibrated"
     fallbacks: Mapping[str, Model] = field(default_factory=dict)
     """Source -> the model that speaks where this source did not come."""
@@ -99,8 +150,7 @@ class Bundle:
         """Drivers shown under the name of another, as `models.drivers.find_twins` found them at
         training.
         """
-        recorded: Mapping[str, Mapping[str, str]] = self.facts.get("twins", {})
-        return recorded
+        return self.facts.twins
 
     @property
     def model_version(self) -> str:
@@ -222,7 +272,7 @@ def write_bundle(bundle: Bundle, folder: Path) -> Path:
     state: dict[str, Any] = {
         "scale": bundle.scale.to_dict(),
         "choices": dict(bundle.choices),
-        "facts": dict(bundle.facts),
+        "facts": bundle.facts.to_dict(),
         "basis": bundle.basis,
         "has_scorecard": bundle.scorecard is not None,
     }
@@ -263,7 +313,7 @@ def read_bundle(folder: Path) -> Bundle:
             scorecard,
             scale_from_dict(state["scale"]),
             state["choices"],
-            state["facts"],
+            BundleFacts.from_dict(state["facts"]),
             state["basis"],
             {source: read_model(folder / place) for source, place in places.items()},
         )

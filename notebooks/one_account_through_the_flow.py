@@ -160,7 +160,7 @@ for gate in evaluation.gates:
 
 # %%
 refused = [gate.name for gate in evaluation.refusals]
-problems = trained.bundle.facts["scale_problems"]
+problems = trained.bundle.facts.scale_problems
 accepted = "a notebook" if problems else None
 promotion = promote_target(workspace, target, use_scorecard=bool(refused), acknowledge=accepted)
 print(promotion.basis)

@@ -57,7 +57,7 @@ signals.groupby("dimension")["column"].count()
 # %%
 candidate = project.train(again=True)
 print(candidate.model.name, "|", len(candidate.model.signals), "signals")
-for note in candidate.facts["notes"]:
+for note in candidate.facts.notes:
     print("-", note)
 
 # %% [markdown]

@@ -281,6 +281,25 @@ def published_run(store: Store, target: str, as_of: date | None = None) -> RunRo
     return RunRow.of(dated.iloc[-1].to_dict())
 
 
+def calibrated_run(store: Store, target: str, as_of: date | None = None) -> RunRow:
+    """The run that readers see, or the one of a date, where it has probabilities.
+
+    Raises
+    ------
+    NotFound
+        As `published_run`.
+    GateRefused
+        Where its scores are those of a scorecard.
+    """
+    run = published_run(store, target, as_of)
+    if run.basis != "calibrated":
+        raise GateRefused(
+            f"run {run.run_id} is based on a scorecard, which gives no probability to look ahead"
+            " from. Promote a calibrated model and score again."
+        )
+    return run
+
+
 def nothing_published(target: str) -> NotFound:
     """What readers are told of a target without a published run."""
     return NotFound(f"target {target!r} has no published run. Run `tenure score` first.")

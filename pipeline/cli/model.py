@@ -7,6 +7,7 @@ import typer
 
 from pipeline.cli.options import (
     HERE,
+    AcknowledgeOption,
     AgainOption,
     JsonOption,
     ProjectOption,
@@ -112,14 +113,7 @@ def promote(
     project: ProjectOption = HERE,
     target: TargetOption = None,
     as_json: JsonOption = False,
-    acknowledge: Annotated[
-        str | None,
-        typer.Option(
-            "--acknowledge",
-            help="Why you accept problems of the scale, or a candidate that is not shown to be as"
-            " good as the model in use.",
-        ),
-    ] = None,
+    acknowledge: AcknowledgeOption = None,
     scorecard: Annotated[
         bool, typer.Option("--scorecard", help="Publish the scorecard instead of the model.")
     ] = False,

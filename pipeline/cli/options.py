@@ -44,6 +44,14 @@ MetricsDateOption = Annotated[
         help="Date to show; default: the end of the data.",
     ),
 ]
+AcknowledgeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--acknowledge",
+        help="Why you accept problems of the scale, or a candidate that is not shown to be as"
+        " good as the model in use.",
+    ),
+]
 JudgedOnOption = Annotated[
     datetime | None,
     typer.Option(

@@ -11,6 +11,7 @@ import typer
 
 from pipeline.cli.options import (
     HERE,
+    AcknowledgeOption,
     AgainOption,
     DataOption,
     JsonOption,
@@ -224,14 +225,7 @@ def table_score(
 def table_promote(
     label: LabelOption,
     project: ProjectOption = HERE,
-    acknowledge: Annotated[
-        str | None,
-        typer.Option(
-            "--acknowledge",
-            help="Why you accept problems of the scale, or a candidate that is not shown to be as"
-            " good as the model in use.",
-        ),
-    ] = None,
+    acknowledge: AcknowledgeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Put the candidate that `table train` made to use if it passes the gates.

@@ -24,7 +24,6 @@ from pipeline.ledger import published_run
 from pipeline.tracking import CHAMPION
 from pipeline.workspace import Workspace, describe_target
 
-COUNTED = "counted"
 """The fact of a version that names the counted score which it publishes."""
 
 
@@ -50,11 +49,11 @@ def put_counted_to_use(workspace: Workspace, target: Target) -> tuple[str, str]:
         )
     card = card_model(method, rows, describe_target(target))
     in_use = load_version(workspace, target, CHAMPION)
-    if in_use is not None and in_use.bundle.facts.get(COUNTED) == name:
+    if in_use is not None and in_use.bundle.facts.counted == name:
         if in_use.bundle.model_version == fingerprint(card)[:12]:
             return in_use.number, gate.reason
     note = f"the score is counted from {COUNTED_IN_WORDS[name]}, as declared: {gate.reason}"
-    version = register_card(workspace, target, rows, feature_set, card, note, {COUNTED: name})
+    version = register_card(workspace, target, rows, feature_set, card, note, counted=name)
     registered_model(workspace, target).put_to_use(version, "scorecard", counted=name)
     return version, gate.reason
 

@@ -31,7 +31,7 @@ from pipeline.engine.duckdb import Connection
 from pipeline.jobs.accounts import account_named
 from pipeline.jobs.event_history import MIN_CLASS, History, event_history, known_rows, terms_on
 from pipeline.jobs.stage import load_staged
-from pipeline.ledger import RunRow, published_run
+from pipeline.ledger import RunRow, calibrated_run
 from pipeline.published import read_scores
 from pipeline.workspace import Workspace
 
@@ -227,7 +227,7 @@ def forecast_target(
     """
     options = options or ForecastOptions()
     _refuse_kind(target)
-    run = _run(workspace, target, as_of)
+    run = calibrated_run(workspace.store, target.name, as_of)
     staged = load_staged(workspace, connection)
     day = run.as_of
     people = _people(workspace, target, run)
@@ -330,17 +330,6 @@ def _refuse_kind(target: Target) -> None:
             " is no single moment to forecast. Choose a target of another kind with"
             " --target."
         )
-
-
-def _run(workspace: Workspace, target: Target, as_of: date | None) -> RunRow:
-    """The run that readers see, or the one of a date."""
-    run = published_run(workspace.store, target.name, as_of)
-    if run.basis != "calibrated":
-        raise GateRefused(
-            f"run {run.run_id} is based on a scorecard, which gives no probability: horizons"
-            " have nothing to agree with. Promote a calibrated model and score again."
-        )
-    return run
 
 
 def _people(workspace: Workspace, target: Target, run: RunRow) -> pd.DataFrame:

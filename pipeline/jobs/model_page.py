@@ -81,7 +81,7 @@ def health_event_words(target: Target, bundle: Bundle) -> str:
 
 def leader_limits(bundle: Bundle) -> tuple[str, ...]:
     """What every reader of the scores should keep in mind, without statistics."""
-    counted = bundle.facts.get("counted")
+    counted = bundle.facts.counted
     if counted is not None:
         return (
             f"Scores are counted from {COUNTED_IN_WORDS[counted]}, as your team declared. They rank"
@@ -103,7 +103,7 @@ def leader_limits(bundle: Bundle) -> tuple[str, ...]:
 
 def limits_of(bundle: Bundle) -> tuple[str, ...]:
     """What to keep in mind with the scores of a bundle, for readers of the model card."""
-    return (*leader_limits(bundle), *(str(note) for note in bundle.facts.get("notes", [])))
+    return (*leader_limits(bundle), *bundle.facts.notes)
 
 
 def _bench(workspace: Workspace, target: Target, bundle: Bundle) -> dict[str, str]:
@@ -136,8 +136,8 @@ def _model_info(bundle: Bundle, event: str) -> dict[str, Any]:
             if has_chances
             else "nothing"
         ),
-        "test dates": ", ".join(facts.get("test_dates", [])) or "by anchor",
+        "test dates": ", ".join(facts.test_dates) or "by anchor",
         "settings": json.dumps(settings, default=str) if settings else "no search",
-        "configuration": facts.get("config_hash"),
+        "configuration": facts.config_hash,
         "training data": str(training.get("fingerprint"))[:16],
     }

@@ -9,6 +9,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,6 @@ from models.peers import Peer
 from models.target_words import TARGET_WORDS
 from pipeline.actions.account_rows import (
     AccountRow,
-    ListInputs,
-    account_rows,
     list_length,
     shown_columns,
 )
@@ -53,7 +52,7 @@ from pipeline.jobs.explain_scale import band_edges
 from pipeline.jobs.peers import By, peers_report
 from pipeline.reports.account import account_tables
 from pipeline.reports.boards import BoardInputs, board_pages
-from pipeline.reports.portfolio import PortfolioInputs
+from pipeline.reports.portfolio import PortfolioInputs, list_rows
 from pipeline.workspace import Workspace
 
 COMPRESSED_AGAINST = 24
@@ -90,7 +89,8 @@ def write_page_file(
     run_id = inputs.run.run_id
     aside, path = folder / f".{run_id}{ENDING}", folder / f"{run_id}{ENDING}"
     aside.unlink(missing_ok=True)  # of a command that was killed
-    rows = _rows(target, inputs)
+    # The dashboard has addresses of its own for the pages of accounts.
+    rows = list_rows(replace(inputs, pages={}))
     boards = board_pages(_board_inputs(workspace, target, inputs, first_page, card))
     accounts = [row.account_id for row in rows]
     fill_page_file(
@@ -163,22 +163,6 @@ def _put(file: sqlite3.Connection, table: str, rows: Iterable[Sequence[Any]]) ->
 
 def _encoded(view: Mapping[str, Any]) -> bytes:
     return json.dumps(view, separators=(",", ":")).encode()
-
-
-def _rows(target: Target, inputs: PortfolioInputs) -> tuple[AccountRow, ...]:
-    return account_rows(
-        ListInputs(
-            scores=inputs.scores,
-            drivers=inputs.drivers,
-            portfolio=inputs.portfolio,
-            verb=TARGET_WORDS[target.kind].verb,
-            why=inputs.why,
-            ranges=inputs.ranges,
-            edges=inputs.edges,
-            fallen=inputs.fallen,
-            planned=None if inputs.planned is None else inputs.planned.ranked,
-        )
-    )
 
 
 def _latest(number: int, row: AccountRow) -> tuple[Any, ...]:

@@ -213,7 +213,7 @@ def _refusals(candidate: Version, gates: Sequence[Gate], acknowledge: str | None
         return reasons
     return reasons + [
         f"score scale: {p} Declare [scale] anchors, or accept with --acknowledge REASON."
-        for p in candidate.bundle.facts.get("scale_problems", [])
+        for p in candidate.bundle.facts.scale_problems
     ]
 
 

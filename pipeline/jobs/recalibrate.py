@@ -3,7 +3,6 @@ after it was trained.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -183,7 +182,7 @@ def _judged(
 
 def _require(evaluation: VersionEvaluation, bundle: Bundle, newest: TrainingSet) -> None:
     reasons = [f"{gate.name}: {gate.reason}" for gate in evaluation.refusals]
-    reasons += [f"score scale: {problem}" for problem in bundle.facts.get("scale_problems", [])]
+    reasons += [f"score scale: {problem}" for problem in bundle.facts.scale_problems]
     if reasons:
         raise GateRefused(
             "the candidate with a corrected level, judged on"
@@ -233,11 +232,7 @@ def _loss(bundle: Bundle, calibrator: Platt, rows: TrainingSet) -> float:
 
 def _with(bundle: Bundle, calibrator: Platt, check: PriorCheck) -> Bundle:
     note = f"the level was moved to labels newer than the training: {check.words}"
-    facts: dict[str, Any] = {
-        **bundle.facts,
-        "prior": check.to_dict(),
-        "notes": [*bundle.facts.get("notes", []), note],
-    }
+    facts = replace(bundle.facts, prior=check, notes=(*bundle.facts.notes, note))
     decision = bundle.model.decision
     model = replace(
         bundle.model,

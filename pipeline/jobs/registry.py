@@ -309,7 +309,7 @@ def register(
             number,
             run_id=run.info.run_id,
             **{MODEL_VERSION: bundle.model_version},
-            is_out_of_time=str(bundle.facts.get("is_out_of_time", True)).lower(),
+            is_out_of_time=str(bundle.facts.is_out_of_time).lower(),
         )
     models.describe(number, made_of(bundle))
     models.tracker.update_registered_model(
@@ -386,7 +386,7 @@ def _log(
             **models.params,
             "signals": len(bundle.model.signals),
             "model": bundle.model.name,
-            "config_hash": bundle.facts.get("config_hash", ""),
+            "config_hash": bundle.facts.config_hash or "",
             "scale_version": bundle.scale.version,
         }
     )
@@ -395,7 +395,10 @@ def _log(
         {k: float(v) for k, v in training.items() if isinstance(v, int | float) and v is not None}
     )
     mlflow.log_dict(
-        {"training": json.loads(json.dumps(training, default=str)), "facts": dict(bundle.facts)},
+        {
+            "training": json.loads(json.dumps(training, default=str)),
+            "facts": bundle.facts.to_dict(),
+        },
         "facts.json",
     )
     if result is None or rows is None:

@@ -362,7 +362,7 @@ def _portfolio_inputs(
         earlier=outcomes_report(
             workspace, target, on=published.run.as_of, newest=_earlier_runs(published)
         ),
-        counted=COUNTED_IN_WORDS.get(str(published.bundle.facts.get("counted")), ""),
+        counted=COUNTED_IN_WORDS.get(str(published.bundle.facts.counted), ""),
         level_in_test="" if prior is None else prior.warning(TARGET_WORDS[target.kind].past) or "",
         fallen=fallen_accounts(workspace, target, published),
     )

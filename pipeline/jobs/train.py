@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from features.errors import ConfigError, ContractError
-from models.bundle import Bundle, base_probability
+from models.bundle import Bundle, BundleFacts, base_probability
 from models.cohorts import cohort_signals, with_cohorts
 from models.dataset import TrainingSet
 from models.declared import HYBRID, Mixture
@@ -47,9 +47,6 @@ from pipeline.workspace import (
     needed_sources,
     target_rule,
 )
-
-INPUTS = "inputs"
-"""The fact of a version that says what it was made of."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +166,7 @@ def train_if_changed(workspace: Workspace, target: Target) -> Trained | Version:
 def candidate_of(models: RegisteredModel, inputs: str) -> Version | None:
     """The candidate, where these inputs made it; None where others did, or there is none."""
     candidate = models.load(CHALLENGER)
-    if candidate is None or candidate.bundle.facts.get(INPUTS) != inputs:
+    if candidate is None or candidate.bundle.facts.inputs != inputs:
         return None
     return candidate
 
@@ -209,17 +206,25 @@ def _train(
     feature_set: FeatureSet,
 ) -> Trained:
     learned = learn(task, rows, target_in_use(task.models.load(CHAMPION), rows.test))
-    facts = {
-        "train_dates": list(feature_set.train_dates),
-        "test_dates": list(feature_set.test_dates),
-        "config_hash": config_hash(workspace.project),
-        "project": workspace.project.name,
-        "currency": workspace.project.currency,
-        INPUTS: inputs_digest(task, rows, feature_set.choices),
-    }
+    facts = replace(
+        _facts_of(workspace, feature_set),
+        notes=learned.result.notes,
+        inputs=inputs_digest(task, rows, feature_set.choices),
+    )
     needed = needed_sources(workspace, target)
     fallbacks = fit_fallbacks(learned.result.model, rows, task.plan, needed)
     return register_learned(task, learned, rows, feature_set.choices, facts, fallbacks)
+
+
+def _facts_of(workspace: Workspace, feature_set: FeatureSet) -> BundleFacts:
+    project = workspace.project
+    return BundleFacts(
+        train_dates=feature_set.train_dates,
+        test_dates=feature_set.test_dates,
+        project=project.name,
+        currency=project.currency,
+        config_hash=config_hash(project),
+    )
 
 
 def learn(
@@ -283,7 +288,7 @@ def register_learned(
     learned: Learned,
     rows: TrainingSet,
     choices: Mapping[str, Any],
-    facts: Mapping[str, Any],
+    facts: BundleFacts,
     fallbacks: Mapping[str, Model] | None = None,
 ) -> Trained:
     """Bundle what was learned with the frozen choices of its signals, and register it as the
@@ -295,14 +300,13 @@ def register_learned(
         scorecard=result.scorecard,
         scale=learned.scale,
         choices=choices,
-        facts={
-            "notes": list(result.notes),
-            "scale_problems": list(learned.problems),
-            "twins": find_twins(
+        facts=replace(
+            facts,
+            scale_problems=learned.problems,
+            twins=find_twins(
                 rows.features[~rows.keys["is_test"].to_numpy(dtype=bool)], result.model.signals
             ),
-            **facts,
-        },
+        ),
         fallbacks=fallbacks or {},
     )
     number = register(
@@ -339,7 +343,7 @@ def register_scorecard(workspace: Workspace, target: Target, why: str) -> str:
     except ContractError as reason:
         raise ConfigError(f"neither a model ({why}) nor a scorecard: {reason}") from None
     model = card_model(card, rows, task.facts)
-    return register_card(workspace, target, rows, feature_set, model, why, {})
+    return register_card(workspace, target, rows, feature_set, model, why)
 
 
 def card_model(method: Method, rows: TrainingSet, target: Mapping[str, Any]) -> Model:
@@ -367,7 +371,7 @@ def register_card(
     feature_set: FeatureSet,
     card: Model,
     why: str,
-    facts: Mapping[str, Any],
+    counted: str | None = None,
 ) -> str:
     """Register a score that is counted, without a model beside it; returns its version.
 
@@ -375,8 +379,8 @@ def register_card(
     ----------
     why
         Why there is no model; kept among the facts that reports show.
-    facts
-        Further facts of the version.
+    counted
+        The declared score that is published, by its name in `[score] basis`.
     """
     task = learning_task(workspace, target)
     # Its health needs the edges of the bands only; no probability is promised, so no anchor is
@@ -394,16 +398,12 @@ def register_card(
         scale=scale,
         choices=feature_set.choices,
         basis="scorecard",
-        facts={
-            "train_dates": list(feature_set.train_dates),
-            "test_dates": list(feature_set.test_dates),
-            "notes": [why],
-            "config_hash": config_hash(workspace.project),
-            "project": workspace.project.name,
-            "currency": workspace.project.currency,
-            "twins": find_twins(rows.features, rows.signals),
-            **facts,
-        },
+        facts=replace(
+            _facts_of(workspace, feature_set),
+            notes=(why,),
+            twins=find_twins(rows.features, rows.signals),
+            counted=counted,
+        ),
     )
     return register(task.models, bundle, rows=rows)
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from features.errors import ConfigError
-from models.bundle import Bundle, Scored
+from models.bundle import Bundle, BundleFacts, Scored
 from models.costs import Savings, savings
 from models.drivers import driver_table
 from models.gates import Gate
@@ -38,7 +38,6 @@ from pipeline.jobs.registry import (
 from pipeline.jobs.run_record import CARD, CARD_MD, record_evaluation
 from pipeline.jobs.table_in_use import NOT_OUT_OF_TIME, table_facts, table_in_use
 from pipeline.jobs.train import (
-    INPUTS,
     LearningTask,
     Trained,
     candidate_of,
@@ -224,7 +223,7 @@ def _candidate(
         learned,
         rows.training_set,
         choices,
-        {**_bundle_facts(task, rows, learned.result), INPUTS: inputs},
+        replace(_bundle_facts(task, rows, learned.result), inputs=inputs),
     )
     _tell_training(say, rows, trained)
     return Version(trained.version, trained.bundle, trained.baselines, trained.result.reseeded)
@@ -366,20 +365,17 @@ def _quoted(column: str) -> str:
     return column if column.replace("_", "").replace("-", "").isalnum() else f"'{column}'"
 
 
-def _bundle_facts(task: LearningTask, rows: TableRows, result: TrainingResult) -> dict[str, Any]:
-    return {
-        "notes": [
-            *([] if rows.has_dates else [NOT_OUT_OF_TIME]),
+def _bundle_facts(task: LearningTask, rows: TableRows, result: TrainingResult) -> BundleFacts:
+    return BundleFacts(
+        notes=(
+            *(() if rows.has_dates else (NOT_OUT_OF_TIME,)),
             *rows.notes,
             *_training_notes(rows, result),
-        ],
-        "project": task.models.name,
-        "currency": "",
-        "train_dates": [],
-        "test_dates": [],
-        "is_out_of_time": rows.has_dates,
-        "table": task.facts["table"],
-    }
+        ),
+        project=task.models.name,
+        is_out_of_time=rows.has_dates,
+        table=str(task.facts["table"]),
+    )
 
 
 def _training_notes(rows: TableRows, result: TrainingResult) -> list[str]:
@@ -406,7 +402,7 @@ def _of_table(
     of_table = OfTable(
         registered_model=task.models.name,
         is_out_of_time=rows.has_dates,
-        notes=tuple(bundle.facts["notes"]),
+        notes=bundle.facts.notes,
         top_columns=tuple(_top_columns(rows, bundle)),
         table=facts,
         savings=_savings(rows, bundle),
@@ -512,7 +508,7 @@ def _card(
             band_table=band_table(bundle.scale, scores["probability"], scores["label"]),
             backtest=scores,
             now=job.now,
-            limits=(*bundle.facts["notes"], *bundle.facts["scale_problems"]),
+            limits=(*bundle.facts.notes, *bundle.facts.scale_problems),
             waivers=tuple(f"{each.column}: {each.waived}" for each in rows.findings),
         )
     )

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from features.errors import ConfigError, GateRefused
+from features.errors import ConfigError
 from features.facts import SourceFacts
 from features.snapshots import activity_filter
 from features.windows import day_number, is_latest
@@ -52,7 +52,7 @@ from pipeline.jobs.past_runs import past_bundle
 from pipeline.jobs.past_scores import STEP_DAYS, past_scores
 from pipeline.jobs.retention import Retention
 from pipeline.jobs.stage import load_staged
-from pipeline.ledger import RunRow, published_run
+from pipeline.ledger import RunRow, calibrated_run
 from pipeline.published import read_scores
 from pipeline.staging.staged import StagedSource
 from pipeline.workspace import Workspace, activity_source, population_rule, population_source
@@ -123,7 +123,7 @@ def trajectory_target(
         Without a published run, or one of that date.
     """
     _refuse_target(target)
-    run = _run(workspace, target, as_of)
+    run = calibrated_run(workspace.store, target.name, as_of)
     bundle = past_bundle(workspace, target, run)
     staged = load_staged(workspace, connection)
     user_days = _user_days(workspace, connection, staged, target, run.day)
@@ -161,16 +161,6 @@ def _refuse_target(target: Target) -> None:
             f" has no trajectory: that needs kind {' or '.join(KINDS)}, horizon_days and a grid of"
             " dates. Choose another with --target."
         )
-
-
-def _run(workspace: Workspace, target: Target, as_of: date | None) -> RunRow:
-    run = published_run(workspace.store, target.name, as_of)
-    if run.basis != "calibrated":
-        raise GateRefused(
-            f"run {run.run_id} is based on a scorecard, which gives no probability to project from."
-            " Promote a calibrated model and score again."
-        )
-    return run
 
 
 @dataclass(frozen=True, eq=False)

@@ -75,7 +75,7 @@ def test_a_hybrid_is_published_with_chances_and_rules_that_count(
     workspace, target = company_copy.workspace()
     bundle = need_version(workspace, target, CHAMPION).bundle
     assert bundle.model.declared == ("rules", 0.6)
-    assert any("your rules (60%) and the model (40%)" in note for note in bundle.facts["notes"])
+    assert any("your rules (60%) and the model (40%)" in note for note in bundle.facts.notes)
     # The rule as a part of the log-odds: nothing else reads whether it fires.
     member = next(m for m in bundle.model.members if isinstance(m.method, DeclaredPoints))
     columns = bundle.model.columns

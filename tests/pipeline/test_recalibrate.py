@@ -151,8 +151,8 @@ def test_wrong_level_is_corrected_and_nothing_else(
     assert version == done.version and after.scale == before.scale
     assert after.calibrator_version != before.calibrator_version
     assert after.model.calibrator.slope == before.model.calibrator.slope
-    assert after.facts["prior"]["has_moved"] is True
-    assert "moved to labels newer than the training" in after.facts["notes"][-1]
+    assert after.facts.prior is not None and after.facts.prior.has_moved
+    assert "moved to labels newer than the training" in after.facts.notes[-1]
     # What is kept of the corrected version speaks of its own level, not of the one it mended.
     kept = latest_evaluation(workspace, target, after.model_version)
     assert kept is not None and kept.prior is not None

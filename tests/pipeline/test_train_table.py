@@ -272,7 +272,7 @@ def test_project_file_gives_name_trials_rows_waivers_and_scale(tmp_path: Path) -
     plan = done.bundle.model.training["plan"]
     assert (plan["max_rows"], plan["search_rows"]) == (1000, 2000)
     assert done.bundle.model.training["rows"] == 1000
-    notes = done.bundle.facts["notes"]
+    notes = done.bundle.facts.notes
     assert any("1,000 of" in note and "training.max_rows" in note for note in notes)
     # A column that nearly tells the label alone is kept, as tenure.toml says, with the reason.
     assert [(each.column, each.waived) for each in done.rows.findings] == [
