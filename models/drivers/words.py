@@ -235,11 +235,11 @@ def account_chance(
 
 
 def interval_in_words(low: float, high: float) -> str:
-    """`18% to 33% of accounts like this`: the rate of a group, not of one account."""
+    """`18% to 33% of accounts like this one`: the rate of a group, not of one account."""
     first, last = _percent(_probability(low)), _percent(_probability(high))
     if low > high:
         raise ContractError(f"interval {low}-{high} is upside down.")
-    return f"{first if first == last else f'{first} to {last}'} of accounts like this"
+    return f"{first if first == last else f'{first} to {last}'} of accounts like this one"
 
 
 @dataclass(frozen=True)

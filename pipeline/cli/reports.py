@@ -148,8 +148,8 @@ def effects(
 ) -> None:
     """Show what each play does, or why that cannot be told yet.
 
-    By the lot of the worklist, by a holdout, or from what people chose; refused where neither is
-    enough, with the time until more is known.
+    Measured by the random draw of the worklist, by a holdout, or on the accounts that people chose.
+    Where none of them is enough it says so, and how long until more is known.
 
     Example: tenure effects
     """

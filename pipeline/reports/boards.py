@@ -283,7 +283,7 @@ def play_sections(effects: pd.DataFrame | None, words: TargetWords) -> list[Sect
 def effect_words(row: Any, words: TargetWords) -> str:
     """The effect of a play in one sentence, or why it is refused."""
     if row["verdict"] == "refused":
-        return f"Cannot be told. {row['reason']}"
+        return f"We cannot tell. {row['reason']}"
     if row["verdict"] == "association":
         return str(row["reason"])
     fewer = -100 * float(row["estimate"])
@@ -329,7 +329,7 @@ def onboarding_sections(report: FunnelReport | str, words: TargetWords) -> list[
         f" due {percent(step.left_missed)} {words.past}, of the others"
         f" {percent(step.left_in_time)}. Look at this step first; it need not be the cause."
         for step in telling
-    ) or (f"No step tells who {words.past}: differences are such as chance gives.",)
+    ) or (f"No step tells who {words.past}: chance alone gives differences like these.",)
     return [
         SectionInputs(
             "",

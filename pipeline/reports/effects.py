@@ -12,9 +12,9 @@ from pipeline.jobs.effects import EffectsReport, PlayEffect, effect_rows
 from pipeline.reports.render import counted, day, percent
 
 DESIGN_WORDS = {
-    "lot": "by the lot near the end of the list",
-    "holdout": "by a holdout",
-    "observed": "people chose",
+    "lot": "drawn at random near the end of the list",
+    "holdout": "drawn as a holdout",
+    "observed": "chosen by people",
     "none": "",
 }
 
@@ -77,7 +77,7 @@ def play_words(
 
 def _effect_words(effect: MeasuredEffect, words: TargetWords, horizon_days: int | None) -> str:
     if effect.verdict == "refused":
-        return f"Cannot be told. {effect.reason}"
+        return f"We cannot tell. {effect.reason}"
     if effect.verdict == "association":
         return effect.reason
     within = "" if horizon_days is None else f" within {horizon_days} days"
@@ -120,18 +120,18 @@ def _share(events: int, rows: int) -> str:
 
 
 def _when_known(each: PlayEffect, *, is_declared: bool | None) -> list[str]:
-    points = f"{100 * WITHIN:.0f} points"
+    points = f"{100 * WITHIN:.0f} percentage points"
     if each.known_in_months is not None:
         return [
             f"At the present pace ({each.per_arm_per_month:.0f} accounts a month on each side) you"
-            f" will know this play to within {points} {counted(each.known_in_months, 'month')}"
-            " after its first assignment."
+            f" will know what this play does to within {points}"
+            f" {counted(each.known_in_months, 'month')} after its first assignment."
         ]
     if not np.isnan(each.per_arm_per_month) and each.effect.untreated:
-        return [f"At the present pace it will not be known to within {points} in ten years."]
+        return [f"At the present pace even ten years will not tell to within {points}."]
     if is_declared is None:
-        return ["A lot would tell: declare the play under [[plays]]."]
-    lot = "The lot of the worklist will tell, once its first outcomes are known."
+        return ["A random draw would tell: declare the play under [[plays]]."]
+    lot = "The random draw of the worklist will tell, once its first outcomes are known."
     return [lot] if is_declared else []
 
 

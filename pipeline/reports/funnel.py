@@ -23,7 +23,7 @@ def funnel_lines(report: FunnelReport, words: TargetWords) -> list[Any]:
             f" {percent(step.left_in_time)}. Look at this step first; it need not be the cause."
         )
         for step in telling
-    ] or [Text(f"No step tells who {words.past}: differences are such as chance gives.")]
+    ] or [Text(f"No step tells who {words.past}: chance alone gives differences like these.")]
     table = Table(box=None, pad_edge=False)
     for name in (
         "step",

@@ -45,8 +45,8 @@ def outcomes_lines(report: OutcomesReport, words: TargetWords) -> list[Any]:
     """
     lines: list[Any] = [
         Text(
-            f"{report.target}: {counted(len(report.judged), 'run')} with known outcomes, from data"
-            f" until {report.until}",
+            f"{report.target}: {counted(len(report.judged), 'run')} with known outcomes, by data"
+            f" up to {report.until}",
             style="bold",
         ),
         *(Text(line) for line in overall_words(report, words)),
@@ -391,7 +391,7 @@ def _leaver(row: Mapping[Any, Any], words: TargetWords) -> str:
         else f", {money(row['value_per_year'], text_of(row['currency']))} a year"
     )
     said = (
-        f"spoke for {words.gerund}: {row['towards'] or 'nothing'}; against it:"
+        f"pointed to {words.gerund}: {row['towards'] or 'nothing'}; pointed the other way:"
         f" {row['away'] or 'nothing'}"
     )
     return (

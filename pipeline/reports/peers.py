@@ -24,10 +24,10 @@ def peers_lines(report: PeersReport, words: TargetWords) -> list[Any]:
     lines += [
         Text(
             f"{peer.group}: {peer.left} of {counted(peer.accounts, 'account')} {words.past};"
-            f" {peer.chance_low} to {peer.chance_high} were to be expected of such accounts."
+            f" {peer.chance_low} to {peer.chance_high} were to be expected with such accounts."
         )
         for peer in out
-    ] or [Text("Nobody stands out: all numbers are such as chance gives with these accounts.")]
+    ] or [Text("Nobody stands out: with accounts like these, chance alone gives such numbers.")]
     if out:
         lines.append(
             Text(

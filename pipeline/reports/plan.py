@@ -150,7 +150,7 @@ def _table(rows: pd.DataFrame, currency: str, *, good_event: bool) -> Table:
             str(place),
             str(row["name"]),
             str(row["owner"]),
-            str(row["play"]),
+            _play_words(row["play"]),
             day(row["due"]),
             money(row["value_saved"]),
             EVIDENCE_WORDS.get(row["evidence"], ""),

@@ -54,7 +54,7 @@ def pulse_lines(report: PulseReport) -> list[Any]:
         lines.append(Text(f"{title}: {len(rows)} accounts ({rule})", style="bold"))
         lines += [Text(f"  {words}") for words in verdict_words(report, kind)]
         if len(rows):
-            lines.append(_table(rows.head(SHOWN_DISAGREEMENTS)))
+            lines.append(_table(rows.head(SHOWN_DISAGREEMENTS), report.run.horizon_days))
         if len(rows) > SHOWN_DISAGREEMENTS:
             lines.append(
                 Text(
@@ -236,12 +236,12 @@ def _right(verdict: Verdict, count: int) -> str:
     return f"on {count} of {verdict.scores} ({share[0]:.0%}, {share[1]:.0%} to {share[2]:.0%})"
 
 
-def _table(rows: pd.DataFrame) -> Table:
+def _table(rows: pd.DataFrame, horizon_days: int | None) -> Table:
     table = Table(
         "account",
         "value a year",
         "score",
-        "chance",
+        "chance" if horizon_days is None else f"chance in {horizon_days} days",
         "pulse",
         "by",
         "rated",

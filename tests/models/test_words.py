@@ -227,7 +227,7 @@ def test_chance_by_the_next_renewal_and_without_probability():
 
 
 def test_interval_speaks_of_accounts_like_this():
-    assert interval_in_words(0.18, 0.33) == "18% to 33% of accounts like this"
+    assert interval_in_words(0.18, 0.33) == "18% to 33% of accounts like this one"
     with pytest.raises(ContractError, match="upside down"):
         interval_in_words(0.4, 0.2)
 

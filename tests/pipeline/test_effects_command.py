@@ -41,7 +41,7 @@ def test_an_effect_is_said_in_accounts_of_a_hundred() -> None:
     assert "Of 100 accounts it is given to, 3.1 fewer leave within 90 days (1.3 to 4.9 fewer)." in (
         words
     )
-    assert "2,000 assignments and 1,990 without, by the lot near the end of the list" in words
+    assert "2,000 assignments and 1,990 without, drawn at random near the end of the list" in words
     assert "assumes" not in words and "will know" not in words
 
 
@@ -53,7 +53,7 @@ def test_an_effect_that_may_be_none_is_said_to_be_unclear() -> None:
 
 def test_a_refusal_holds_no_figure_of_an_effect() -> None:
     words = said(replace(KNOWN, verdict="refused", reason="Too few outcomes."), waiting=12)
-    assert words.startswith("Cannot be told. Too few outcomes.")
+    assert words.startswith("We cannot tell. Too few outcomes.")
     assert "Of 100 accounts" not in words
     assert "12 more: outcome not known yet." in words
     assert "assumes that it keeps 20% of those who would leave" in words
@@ -100,7 +100,7 @@ def test_the_pilots_holdout_is_followed_to_its_labels(
     kept = company_copy.workspace()[0].store.read("effects")
     assert sorted(kept["play"]) == sorted(plays) and (kept["measured_at"].notna()).all()
     text = tenure("effects", "--project", company_copy.folder).out
-    assert "Cannot be told. Too few outcomes" in text
+    assert "We cannot tell. Too few outcomes" in text
 
 
 def test_rows_of_a_lot_count_by_their_draw(company_copy: Company) -> None:

@@ -353,7 +353,7 @@ def test_command_speaks_words_and_json(followed: Company, tenure: Command) -> No
         "matures_on": "2025-06-02",
     }
     shown = tenure("outcomes", "--project", followed.folder)
-    assert "2 runs with known outcomes, from data until 2025-06-01" in shown.out
+    assert "2 runs with known outcomes, by data up to 2025-06-01" in shown.out
     assert "luck alone can make that" in shown.out and "once the data reach 2 Jun 2025" in " ".join(
         shown.out.split()
     )
