@@ -22,7 +22,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from itertools import cycle, islice
 from pathlib import Path
@@ -382,7 +382,7 @@ def build(folder: Path) -> None:
         band_table=band_table(scale, chance, draw.random(len(chance)) < chance),
         source_freshness=pd.DataFrame(columns=["source", "newest_known", "rows", "share", "note"]),
         previous_counts=None,
-        objective={"purpose": workspace.project.objective.purpose, "capacity": 30},
+        objective=replace(workspace.project.objective, capacity=30),
         now=NOW,
         project=workspace.project.name,
         target_words=f"Will it {TARGET_WORDS[target.kind].verb} within 90 days?",

@@ -4,7 +4,7 @@ card.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -343,10 +343,9 @@ def _portfolio_inputs(
         band_table=bands,
         source_freshness=_freshness(published),
         previous_counts=published.previous_counts,
-        objective={
-            **asdict(workspace.project.objective),
-            "purpose": purpose_of(workspace.project, target),
-        },
+        objective=replace(
+            workspace.project.objective, purpose=purpose_of(workspace.project, target)
+        ),
         now=workspace.now,
         project=workspace.project.name,
         target_kind=target.kind,

@@ -66,7 +66,7 @@ def account_pages(inputs: PortfolioInputs, name_of: Callable[[int], str]) -> dic
         "filters": filters,
         "shown": shown_columns(rows),
         "accounts_in_all": len(rows),
-        "listed": list_length(rows, inputs.objective.get("capacity")),
+        "listed": list_length(rows, inputs.objective.capacity),
         "files": names,
     }
     return {

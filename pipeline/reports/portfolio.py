@@ -46,6 +46,7 @@ from pipeline.actions.plays import (
     PlannedWorklist,
 )
 from pipeline.actions.worklist import NO_OWNER, is_good_event
+from pipeline.config.schema import Objective
 from pipeline.jobs.outcomes import OutcomesReport
 from pipeline.ledger import RunRow
 from pipeline.reports.hindsight import LEADS, Hindsight, count_of, interval_of, look_back
@@ -123,7 +124,7 @@ class PortfolioInputs:
     band_table: pd.DataFrame
     source_freshness: pd.DataFrame
     previous_counts: Mapping[str, int] | None
-    objective: Mapping[str, Any]
+    objective: Objective
     now: datetime
     project: str
     target_kind: str = "churn"
@@ -217,7 +218,7 @@ def portfolio_page(inputs: PortfolioInputs) -> str:
     words = TARGET_WORDS[inputs.target_kind]
     rows = list_rows(inputs)
     calls = to_call(rows)
-    listed = calls[: list_length(rows, inputs.objective.get("capacity"))]
+    listed = calls[: list_length(rows, inputs.objective.capacity)]
     owners = owner_lists(rows, len(listed))
     level = level_warning(inputs.earlier, words)
     return render(
@@ -227,7 +228,7 @@ def portfolio_page(inputs: PortfolioInputs) -> str:
         project=inputs.project,
         run=inputs.run,
         now=inputs.now,
-        objective={"purpose": "", "capacity": None, **inputs.objective},
+        objective=inputs.objective,
         verb=words.verb,
         gerund=words.gerund,
         past=words.past,

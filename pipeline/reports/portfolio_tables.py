@@ -20,7 +20,7 @@ from pipeline.reports.reliability import reliability_rows
 def portfolio_tables(inputs: PortfolioInputs) -> dict[str, pd.DataFrame]:
     """Name -> table; only those with rows."""
     rows = list_rows(inputs)
-    owners = owner_lists(rows, list_length(rows, inputs.objective.get("capacity")))
+    owners = owner_lists(rows, list_length(rows, inputs.objective.capacity))
     tables = {
         "accounts": table_of(inputs),
         "bands": pd.DataFrame(

@@ -21,6 +21,7 @@ from models.evaluation import TestFigures
 from models.figures import from_side_by_side
 from models.health import band_table, displayed, points_from_contributions, propose_scale
 from pipeline.actions.account_rows import Fall, Fallen, to_call
+from pipeline.config.schema import Objective
 from pipeline.reports.account_list import account_pages, table_of
 from pipeline.reports.hindsight import count_of, interval_of, look_back
 from pipeline.reports.portfolio import (
@@ -247,7 +248,7 @@ def some_inputs(n=60, owners=("CSM-01", "CSM-02", "CSM-03"), hostile=True):
             }
         ),
         previous_counts={"at_risk": 5, "stable": 20, "healthy": 32, "leaving": 2, "unknown": 0},
-        objective={"purpose": "Keep accounts that a conversation can keep.", "capacity": 9},
+        objective=Objective("Keep accounts that a conversation can keep.", 9),
         now=datetime(2025, 6, 2, 6, 0),
         project="Example Software",
         target_words=(
@@ -314,7 +315,7 @@ def test_hostile_words_everywhere_stay_text(inputs):
             "target_words": bad,
             "limits": (bad,),
             "drivers": inputs.drivers.assign(said=bad, compared=bad),
-            "objective": {"purpose": bad},
+            "objective": Objective(bad),
             "portfolio": inputs.portfolio.assign(owner=bad, segment=bad, currency=bad),
             "scores": inputs.scores.assign(band_reason=bad),
             "run": {**inputs.run, "run_id": bad, "model_version": bad},
@@ -507,7 +508,7 @@ def test_page_without_tests_previous_run_values_and_evaluation_says_so(inputs):
             "test": None,
             "band_table": pd.DataFrame(),
             "previous_counts": None,
-            "objective": {},
+            "objective": Objective(),
             "portfolio": inputs.portfolio.assign(
                 value_per_year=np.nan, owner=None, renewal_date=pd.NaT, name=None
             ),
