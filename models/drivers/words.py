@@ -53,6 +53,7 @@ _WINDOWS = {
     365: "year",
     728: "two years",
 }
+AS_USUAL = "as usual"
 OTHERS = "customers who stay"
 """Whose median a value is compared with."""
 OTHER_CUSTOMERS = "other customers"
@@ -169,7 +170,7 @@ def comparison(
     if usual is not None and argues(usual) and _has_others(signal, now, usual):
         theirs = spoken_value(signal, sign * usual, currency=currency)
         if theirs != text:
-            parts.append(f"{others}: {theirs}")
+            parts.append(f"{others}: {_times(signal, theirs)}")
     return "; ".join(parts)
 
 
@@ -384,7 +385,17 @@ def _from(signal: Signal, now: float, past: float, then: str, ago: str) -> str:
     """`up from 4 four weeks ago`; what is no number is not up or down."""
     if signal.unit in ("change", "tone", "yes"):
         return f"{ago}: {then}"
+    then = _times(signal, then)
+    if then == AS_USUAL:
+        return f"{then} {ago}"
     return f"{'up' if now > past else 'down'} from {then} {ago}"
+
+
+def _times(signal: Signal, text: str) -> str:
+    """A ratio beside another: `1.2 times`, and not "1" where it is as usual."""
+    if signal.unit != "times":
+        return text
+    return AS_USUAL if text == "1" else f"{text} times"
 
 
 def _singular(match: re.Match[str]) -> str:
