@@ -348,6 +348,7 @@ def unpack_bundle(file: Path, folder: Path) -> Bundle:
             bundle = read_bundle(Path(aside))
             _refuse_others(Path(aside), file)
             shutil.copytree(aside, folder, dirs_exist_ok=True)
+    # Ours already says which file and why; anything else is a file that was never a model.
     except ArtifactMismatch:
         raise
     except _NO_PACKED_MODEL as error:

@@ -108,6 +108,7 @@ def asked_dates(
     elif test_first:
         test = tuple(d for d in usable if d >= test_first and (test_last is None or d <= test_last))
     else:
+        # At most a third of the dates: two of three have to teach and calibrate.
         test = (
             usable[-min(test_count or DEFAULT_TEST_DATES, max(1, len(usable) // 3)) :]
             if len(usable) > 1

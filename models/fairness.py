@@ -123,6 +123,7 @@ def _interval(
     total, size = np.bincount(codes, weights=values), np.bincount(codes)
     generator = np.random.default_rng(seed)
     drawn = generator.multinomial(len(size), np.full(len(size), 1.0 / len(size)), size=REPLICATES)
+    # A resample may miss every account with rows; its mean is then 0, not a division by zero.
     means = (drawn @ total) / np.maximum(drawn @ size, 1)
     low, high = np.quantile(means, [alpha / 2.0, 1.0 - alpha / 2.0])
     return float(low), float(high)

@@ -182,6 +182,7 @@ def shock_variances(
         e * ratio,
         np.bincount(months, weights=expected * ratio * (1.0 - np.minimum(expected * ratio, 1.0))),
     )
+    # What months vary beyond the chance of their accounts; n - 1, as the ratio was fitted to them.
     excess = (o - e) ** 2 * size / (size - 1) - variance
     picks = np.random.default_rng(seed).integers(0, size, (draws, size))
     picks = np.vstack([np.arange(size), picks])

@@ -408,6 +408,7 @@ def fair(checks: Sequence[SegmentCheck]) -> Gate:
     off = [
         each
         for each in checks
+        # The floor keeps a segment comparable that nobody left: any gap is large beside 0.
         if each.is_off and abs(each.gap) > SEGMENT_TOLERANCE * max(each.rate, 1e-9)
     ]
     if off:

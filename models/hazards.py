@@ -368,6 +368,7 @@ def _ends_inside(known: Known) -> Floats:
 
 
 def _last_day(outcomes: Outcomes, accounts: NDArray[np.intp], edges: Floats) -> float:
+    # Beyond the last period with enough events the curve has nothing to go by and stays level.
     last = 0.5 * (edges[0] + edges[1])
     for start, end in zip(edges[:-1], edges[1:], strict=True):
         inside = (outcomes.days >= start) & (outcomes.days < end) & (outcomes.observed_days >= end)
@@ -388,6 +389,8 @@ def _design(
     middle = min(0.5 * (start + end), last_day)
     chance = known.log_odds - line[0] - line[1] * _ends_inside(known)
     is_end = np.minimum(contract_ends(known, start, end), 1.0)
+    # On a year's scale, a week to ten years: a term of a day, or one that never ends, must not pull
+    # the line; an unknown one counts as a year and adds nothing.
     term = np.log(np.clip(np.nan_to_num(known.term_days, nan=365.0), 7.0, 3650.0) / 365.0)
     early = np.exp(-middle / 90.0)
     ones = np.ones(len(known))
@@ -493,6 +496,8 @@ def _solve(
     low, high = np.full_like(wanted, -_FAR), np.full_like(wanted, _FAR)
     shift = np.zeros_like(wanted)
     is_asked = inside.any(axis=1)
+    # Newton inside a bracket: where a step leaves the bracket it is halved instead, so that flat
+    # ends of the curve cannot throw the search away.
     for _ in range(_STEPS):
         reached, slope = _reached(own * np.exp(shift)[..., None], others)
         is_short = reached < wanted

@@ -202,6 +202,7 @@ def ece_expected(probability: Floats, *, seed: int = 0, replicates: int = 200) -
     generator = np.random.default_rng(seed)
     group = equal_count_bins(probability, BINS)
     total, worlds = 0.0, 0
+    # So many worlds at a time as fit into the memory of one chunk.
     step = max(1, _CHUNK_CELLS // max(1, len(probability)))
     while worlds < replicates:
         count = min(step, replicates - worlds)

@@ -407,8 +407,11 @@ def _exposures(has: Floats, period: _Period, fewest: int) -> _Screened:
     by_chance = share_other * (1.0 - share_other) / np.where(events > 0, events, np.nan) + (
         of_other**2
     ).sum(axis=0)
+    # The rarer side decides whether the normal law holds.
     expected = events * np.minimum(share_other, 1.0 - share_other)
     with np.errstate(invalid="ignore", divide="ignore"):
+        # With few events the estimated variance can be far too small by luck; that of pure
+        # chance is its floor.
         z = gap / np.sqrt(np.maximum(variance, by_chance))
     return _Screened(
         events,
@@ -530,6 +533,7 @@ def _overlaps(features: pd.DataFrame, traits: Sequence[Trait]) -> Floats:
     if not traits:
         return np.empty((0, 0))
     centred = np.nan_to_num(has - np.nanmean(has, axis=0))
+    # A trait that everybody has correlates with nothing; the floor below only avoids 0/0.
     size = np.sqrt((centred**2).sum(axis=0))
     return np.asarray(
         np.round(centred.T @ centred / np.maximum(np.outer(size, size), 1e-12), 6), dtype=np.float64

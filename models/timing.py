@@ -90,6 +90,7 @@ def cycle_signals(rows: TrainingSet, window: tuple[float, float] | None) -> tupl
         sides = (accounts[places[inside]], accounts[places[~inside]])
         if min(len(set(side.tolist())) for side in sides) < ACCOUNTS_A_SIDE:
             continue
+        # Evenly spread over the rows, which are in the order of dates: no period is left out.
         some = places[:: max(1, len(places) // ROWS_LOOKED_AT)]
         telling |= _telling(rows.features.iloc[some], ends[some])
     return tuple(s.column for s in rows.signals if s.column in telling and s.column not in columns)

@@ -228,6 +228,7 @@ def chance_interval(promised: Floats) -> tuple[int, int]:
     mean, sd = _moments(promised)
     tail = (1.0 - LEVEL) / 2.0
     if sd > _EXACT_UNTIL_SD:
+        # With so many leavers the counts are as good as normal; the half is the step of a count.
         reach = Z95 * sd + 0.5
         return max(0, int(np.ceil(mean - reach))), min(
             int((promised > 0).sum()), int(np.floor(mean + reach))

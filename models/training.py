@@ -487,6 +487,7 @@ def _is_log_odds(members: tuple[Member, ...]) -> bool:
 
 
 def _has_scorecard(rows: TrainingSet) -> bool:
+    # Asked by trying: which signals can count is known to the scorecard alone.
     try:
         Scorecard().fit(rows.features, rows.labels, rows.signals)
     except ContractError:

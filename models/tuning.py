@@ -144,6 +144,7 @@ def help_tune(
     """
     blocks = _blocks(training_set, folds, plan, timing)
     study = _study(journal)
+    # Trials that others work on count as done: else helpers would start more than were asked for.
     while (
         len(_finished(study)) + len(_trials(study, "RUNNING")) < max(1, plan.trials) and not stop()
     ):
@@ -307,6 +308,7 @@ def _one_trial(
     boosting, half_life = _suggest(trial, blocks, training_set, plan)
     try:
         loss, trees, share = _evaluate(boosting, half_life, blocks, training_set, plan, trial)
+    # A pruned trial is told as one: its partial loss steers the search away without competing.
     except optuna.TrialPruned:
         study.tell(trial, state=optuna.trial.TrialState.PRUNED)
         return

@@ -135,6 +135,7 @@ def losses_at_level(margins: Floats, labels: NDArray[np.int8], accounts: int) ->
     -------
     array of shape (n_candidates,)
     """
+    # Half an event on either side: a block nobody left still has a finite level.
     wanted = (labels.sum() + 0.5) / (len(labels) + 1.0)
     shift = np.zeros(len(margins))
     chance = sigmoid(margins)

@@ -118,4 +118,5 @@ def _rank_correlations(values: Floats) -> Floats:
         spread = squares - sums**2 / both
         correlation = np.abs(covariance / np.sqrt(spread * spread.T))
         usable = (both >= LEAST_SHARED * either) & (both > 2)
+    # Rounding can lift a perfect correlation above 1; constant columns have none.
     return np.where(usable & np.isfinite(correlation), np.minimum(correlation, 1.0), 0.0)

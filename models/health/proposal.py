@@ -276,6 +276,8 @@ def _candidates(p: Floats, alert_share: float) -> list[tuple[float, float]]:
     The alert edge is never below the raised probability: the band is filled with accounts that are
     in danger, not with whoever comes next.
     """
+    # Edges that would put a tenth up to one and a half times the wished share into the band; never
+    # near half of all accounts, of whom an alert says nothing.
     raised = raised_probability(float(p.mean()))
     shares = alert_share * np.geomspace(0.1, 1.5, _GRID)
     alert = {
@@ -290,6 +292,7 @@ def _say(p: float, floor: float = 0.0) -> float:
     """`p` with two digits counted from the nearer end (0.0341 -> 0.034, 0.9876 -> 0.988), not below
     `floor`.
     """
+    # Two significant digits of the smaller side, so that 99.3% is said as finely as 0.7%.
     tail = min(max(min(p, 1.0 - p), 1e-6), 0.5)
     step = 10.0 ** (np.floor(np.log10(tail)) - 1)
     digits = int(round(-np.log10(step)))

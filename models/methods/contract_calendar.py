@@ -168,6 +168,7 @@ class ContractCalendar:
             ]
         )
         scales = [LEAD_SD] * leads + [TERM_SD] * terms + [TOGETHER_SD] * leads * terms
+        # The intercept is all but free: only so much that the system stays solvable without events.
         pull = np.append(np.square(scales) ** -1.0, 1e-6)
         n, k = rows.ravel(), events.ravel()
         target = np.divide(k, n, out=np.zeros_like(k), where=n > 0)

@@ -66,6 +66,7 @@ class Transform:
         standard = (
             np.arcsinh(filled / self.scales[number]) - self.means[number]
         ) / self.deviations[number]
+        # Clipped, so that one absurd value cannot move a score by more than a large one does.
         return np.asarray(np.clip(standard, -CLIP, CLIP) - self.centres[number], dtype=np.float64)
 
 
@@ -85,6 +86,7 @@ def fit_transform(values: Floats) -> Transform:
             np.where(missing[:, number], medians[number], values[:, number]) / scales[number]
         )
         means[number], deviation = bent.mean(), bent.std()
+        # A column that hardly varies would be blown up by its own rounding; it is left at zero.
         if deviation > 1e-12:
             deviations[number] = deviation
             centres[number] = np.clip((bent - means[number]) / deviation, -CLIP, CLIP).mean()

@@ -150,6 +150,8 @@ def newton(
         if 0.5 * gradient @ step <= enough:
             return at - step
         # Where the curvature changes fast, a whole step may land beyond the minimum, and higher.
+        # The full step can overshoot where the curve is flat; half of it, and half again, is tried
+        # until the loss falls, which for a convex loss some part of the step always does.
         size = 1.0
         while size > SMALLEST_STEP:
             further = at - size * step
@@ -248,6 +250,7 @@ def lines(x: Floats, y: Floats, weights: Floats) -> tuple[Floats, Floats]:
     the two classes, so that no finite slope is the best.
     """
     count = len(weights)
+    # Nothing varies, so every slope fits as well as another.
     if np.ptp(x) < 1e-9 or np.ptp(y) == 0:
         return np.full(count, np.nan), np.full(count, np.nan)
     slope, intercept = np.ones(count), np.zeros(count)

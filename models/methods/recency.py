@@ -39,6 +39,8 @@ class Recency:
     def __init__(self) -> None:
         self.column_ = -1
         self.signals_ = 0
+        # A hair of shrinkage: one signal needs none, and where it separates the classes the
+        # slope still ends somewhere.
         self.logistic_ = Logistic(1e-4)
 
     def fit(

@@ -189,6 +189,7 @@ def _returning(day: Floats, level: Floats, variance: Floats, smooth: float) -> t
     log_posterior, curves, spreads = [], [], []
     for spread in SPREADS:
         for share in RETURNING:
+            # The 1e-9 keeps the factorisation possible where two dates are one.
             covariance = spread**2 * (share * yearly + (1.0 - share) * passing) + np.diag(
                 variance + 1e-9
             )

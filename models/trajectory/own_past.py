@@ -127,6 +127,7 @@ def against_own_past(path: Floats) -> OwnPast:
     length = np.isfinite(recent).sum(axis=1) - 1
     declines = is_trend & (-slope * length >= MIN_DECLINE)
     rises = is_trend & (slope * length >= MIN_DECLINE)
+    # Far for this account, and far in points: a steady account must not alarm over two points.
     drops = enough & (fall >= np.maximum(MIN_FALL, DEVIATIONS * wobble))
     # A ramp lies far below its own median too: what made the fall, one step or many, tells the two
     # apart.

@@ -177,6 +177,7 @@ def _exponent(pairs: Pairs) -> float:
     left = pairs.has_left[known]
     if len(np.unique(pairs.account[known][left])) < LEAVERS_TO_PROJECT or left.all():
         return float("nan")
+    # A chance of exactly 1 would make staying impossible at any horizon: log(0).
     stay = np.log1p(-np.clip(pairs.before.probability[known], 0.0, 1.0 - 1e-12))
     observed = float(left.mean())
 

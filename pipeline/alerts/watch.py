@@ -159,5 +159,6 @@ def median(values: Floats) -> Floats:
     if not values.shape[1]:
         return np.full(len(values), np.nan)
     rows = np.arange(len(values))
+    # The two middle places are one where the count is odd; a row without values is masked below.
     low, high = np.maximum(0, (count - 1) // 2), np.minimum(count // 2, values.shape[1] - 1)
     return np.where(count > 0, (ordered[rows, low] + ordered[rows, high]) / 2, np.nan)

@@ -55,6 +55,7 @@ def machine_gb() -> float:
     whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     try:
         limit = _CGROUP_LIMIT.read_text(encoding="ascii").strip()
+    # No such file: not in a container, or one of another kind that sets no limit here.
     except OSError:
         limit = "max"
     return (min(whole, int(limit)) if limit.isdigit() else whole) / GIGABYTE

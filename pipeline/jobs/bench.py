@@ -176,6 +176,7 @@ def _elapsed(rows: TrainingSet, left_at: pd.Series, target: Target) -> pd.Series
         if target.horizon_days is None
         else float(target.gap_days + target.horizon_days)
     )
+    # Silence began before the date: it counts as the whole window, as an unknown moment does.
     share = np.where(days > 0, np.minimum(days / window, 1.0), 1.0)
     return pd.Series(share, index=pd.MultiIndex.from_frame(rows.keys[["account_id", "as_of"]]))
 

@@ -357,6 +357,8 @@ def _for_new_model(
     # Cards belong to the model, so [features] goes with it; sources and population stay as they
     # were.
     project = replace(one.project, features=two.project.features)
+    # A step between the two runs: the old settings under the new model. Where the new model needs
+    # sources that the old settings lack, there is no such step.
     try:
         rows = _build(workspace, target, project, two.bundle, two.run, two.run.day)
     except ChurnError:

@@ -152,5 +152,6 @@ def _drawn(page: Path) -> Drawn | None:
     try:
         at = datetime.fromtimestamp(page.stat().st_mtime, UTC).replace(tzinfo=None)
         return Drawn(page.read_text(encoding="utf-8"), at)
+    # The page is drawn when somebody asks for it; until then the board leaves it out.
     except FileNotFoundError:
         return None

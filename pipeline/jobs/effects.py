@@ -517,6 +517,7 @@ class _ObservedRows:
             [card.column for card in cards],
         )
         known = ~np.isnan(values)
+        # Missing as the mean: it then neither ties nor parts those with the play and those without.
         means = np.where(known, values, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
         filled = np.where(known, values, means)
         spread = filled.std(axis=0)

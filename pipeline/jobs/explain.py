@@ -508,6 +508,7 @@ def check_points(workspace: Workspace, target: Target, as_of: date | None = None
     )
     drivers = published_rows(workspace, target, "drivers", as_of)
     sums = drivers.groupby("account_id")[["points", "points_displayed"]].sum()
+    # An account without driver rows has the points of the base alone.
     sums = sums.reindex(scores.index).fillna(0.0)
     gap = (scores["base_points"] + sums["points"] - scores["health_exact"]).abs()
     shown = scores["base_displayed"] + sums["points_displayed"] - scores["health"]

@@ -486,6 +486,8 @@ def _through_primary(
     for ends, name in ((low, "probability_low"), (high, "probability_high")):
         said = member[name].to_numpy(dtype=np.float64)[:, None]
         mine = ends[own]
+        # A curve of chances only rises: before the anchor no end may pass what is said there, after
+        # it none may fall below.
         mine[:] = np.where(place < anchor[:, None], np.minimum(mine, said), np.maximum(mine, said))
         mine[np.arange(len(mine)), anchor] = said[:, 0]
 

@@ -89,6 +89,7 @@ def write_metrics(
         path.parent.mkdir(parents=True, exist_ok=True)
         aside.write_text("".join(_metrics(workspace, steps, exit_code)), encoding="utf-8")
         aside.replace(path)
+    # Scores are published by then; a full disk of the monitoring must not undo the night.
     except OSError as error:
         say("metrics", f"{path} could not be written: {said(error)}. The night goes on.")
         return None

@@ -203,6 +203,7 @@ def _registered_bundle(
 
     try:
         bundle = read_bundle(version_folder(tracker, name, version) / "artifacts" / "bundle")
+    # Another version may hold the same model; the caller says it where none does.
     except (OSError, ArtifactMismatch, mlflow.exceptions.MlflowException):
         return None
     if basis == "scorecard" and bundle.scorecard is None:

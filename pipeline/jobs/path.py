@@ -194,6 +194,7 @@ class RowsOfAnAccount:
         ).fetchone() or ("",)
         self.mine = {name: self._mine(name) for name in self.staged}
         count = sum(len(each) for each in self.mine.values())
+        # As many scenarios in one query as memory allows; fewer than eight would waste the queries.
         self.at_once = max(8, min(MOST_SCENARIOS, MOST_ROWS // max(1, count)))
         self.people = {name: self._people(name) for name in self.staged}
 

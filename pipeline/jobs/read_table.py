@@ -215,6 +215,7 @@ def _encoding(file: Path) -> str:
             decoder.decode(mark)
             while block := handle.read(1 << 20):
                 decoder.decode(block)
+        # The other encoding that spreadsheets write; nothing marks it, so it comes last.
         except UnicodeDecodeError:
             return "cp1252"
     return "utf-8"

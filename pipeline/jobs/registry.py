@@ -165,6 +165,7 @@ class RegisteredModel:
             return None
         try:
             kept = mlflow.artifacts.load_dict(f"runs:/{run_id}/{EVALUATION}")
+        # Versions are registered before they are judged: no file means no evaluation yet.
         except MlflowException:
             return None
         return VersionEvaluation.from_dict(kept)

@@ -143,6 +143,7 @@ def _sources_of(workspace: Workspace, run: RunRow) -> Iterator[Workspace]:
         try:
             project = past_project(workspace, run)
             past = past_workspace(workspace, project, run.staged, Path(aside))
+        # Better today's freshness than no page: versions of old tables are removed after a while.
         except NotFound:
             past = workspace
         yield past

@@ -243,6 +243,7 @@ def _promote(workspace: Workspace, target: Target, say: Say) -> str | None:
         else:
             try:
                 promote_target(workspace, target, use_scorecard=True)
+            # Nothing is left to publish, so the reason of the refusal is what the user must see.
             except ConfigError as error:
                 say("promote", f"there is no scorecard to use instead: {error}")
                 raise refusal from None

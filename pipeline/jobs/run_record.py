@@ -107,6 +107,7 @@ def recorded_pictures(models: RegisteredModel, number: str | None) -> Contributi
                 (folder / BEESWARM).read_bytes(),
                 (folder / DEPENDENCE).read_bytes(),
             )
+        # Pictures are an extra: a version of a release without them keeps its page.
         except (OSError, mlflow.exceptions.MlflowException):
             return None
 

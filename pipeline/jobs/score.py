@@ -578,6 +578,7 @@ def _publish(
     store.write("portfolio", people, replace=f"run_id = '{run_id}'", partition_by=["run_id"])
     try:
         store.write("drivers", scoring.stream(common), replace=where, partition_by=parts)
+    # The store wraps what stops the stream; the user is told the cause, not the wrapping.
     except StoreError:
         if scoring.error is not None:
             raise scoring.error from None
@@ -658,6 +659,7 @@ def _with_its_pages(
     set_aside(folder)
     try:
         yield
+    # Also where the user interrupts: the pages then still belong to the run that readers see.
     except BaseException:
         put_back(folder)
         raise

@@ -162,7 +162,7 @@ def test_the_project_says_which_stale_source_a_night_may_do_without(
     toml.write_text(toml.read_text() + '\n[night]\nallow_stale = { usage_events = "supplier" }\n')
     whole = work(company_copy, as_of=datetime(2025, 6, 1).date())
     assert whole.exit_code == 0
-    assert json.loads(whole.published[0]["note"])["allow_stale"] == {"usage_events": "supplier"}
+    assert json.loads(whole.published[0].note or "")["allow_stale"] == {"usage_events": "supplier"}
     # The model that does without the source speaks for the accounts that rest on it.
     assert (company_copy.published("scores")["without"] == "usage_events").any()
 

@@ -21,7 +21,14 @@ from models.bundle import Bundle
 from models.target_words import TARGET_WORDS
 from models.track_record import chance_interval, judged, record
 from pipeline.engine.duckdb import connected
-from pipeline.jobs.outcomes import JudgedRun, OutcomesReport, _follow, _open_until, outcomes_report
+from pipeline.jobs.outcomes import (
+    JudgedRun,
+    OutcomesReport,
+    _follow,
+    _open_until,
+    _Promise,
+    outcomes_report,
+)
 from pipeline.jobs.registry import need_version
 from pipeline.jobs.report import write_reports
 from pipeline.jobs.score import score_target
@@ -343,7 +350,7 @@ def test_command_speaks_words_and_json(followed: Company, tenure: Command) -> No
     answer = tenure("outcomes", "--project", followed.folder, "--json")
     assert answer.code == 0, answer.err
     told = json.loads(answer.out)
-    assert [run.as_of[:10] for run in told["runs"]] == [EARLY.isoformat(), LAST_OVER.isoformat()]
+    assert [run["as_of"][:10] for run in told["runs"]] == [EARLY.isoformat(), LAST_OVER.isoformat()]
     assert told["runs"][0]["verdict"] in ("held", "more", "fewer")
     assert told["overall"]["ranking"] in ("ranked", "not_ranked", "too_few")
     assert told["waiting"][0] == {
@@ -363,7 +370,7 @@ def test_as_of_judges_as_the_page_of_that_date(followed: Company, tenure: Comman
     told = json.loads(
         tenure("outcomes", "--project", followed.folder, "--as-of", "2025-04-19", "--json").out
     )
-    assert [run.as_of[:10] for run in told["runs"]] == [EARLY.isoformat()] and told[
+    assert [run["as_of"][:10] for run in told["runs"]] == [EARLY.isoformat()] and told[
         "data_until"
     ] == "2025-04-19"
     absent = tenure("outcomes", "--project", followed.folder, "--as-of", "2024-04-19")
@@ -390,7 +397,7 @@ def test_page_says_what_became_of_earlier_scores(company: Company, followed_copy
     first = (company.folder / "reports" / "churn_90d" / "portfolio.html").read_text()
     assert (
         "No earlier scores can be judged yet: the outcome of scores of 1 Jun 2025 is known once the"
-        " 13 Sep 2025." in first
+        " data reach 13 Sep 2025." in first
     )
     workspace, target = followed_copy.workspace()
     with connected() as connection:
@@ -410,10 +417,13 @@ def test_next_renewal_is_judged_contract_by_contract(
     workspace, target = followed.workspace()
     renewal = replace(target, horizon_days=None, horizon="next_renewal")
     run = _run(report, EARLY).run
+    promise = _Promise(run, run.published_at, True)
     with connected() as connection:
         staged = load_staged(workspace, connection)
-        [found] = _follow(workspace, connection, staged, renewal, [run], date(2025, 6, 1))
-        [early] = _follow(workspace, connection, staged, renewal, [run], EARLY + timedelta(days=14))
+        [found] = _follow(workspace, connection, staged, renewal, [promise], date(2025, 6, 1))
+        [early] = _follow(
+            workspace, connection, staged, renewal, [promise], EARLY + timedelta(days=14)
+        )
     mine = judged(found.rows)
     assert 0 < len(mine) < _run(report, EARLY).record.total.scores
     assert (mine["label_until"] <= pd.Timestamp("2025-06-01")).all()
@@ -469,7 +479,7 @@ def _judged_report(left: int, *, in_use: bool = True) -> OutcomesReport:
         }
     )
     overall = record(rows, ("at_risk", "stable", "healthy"))
-    run = {"as_of": pd.Timestamp("2025-01-01"), "run_id": "r", "model_version": "m"}
+    run = RunRow.of({"as_of": pd.Timestamp("2025-01-01"), "run_id": "r", "model_version": "m"})
     judged_run = JudgedRun(run, date(2025, 1, 1), True, in_use, overall, rows.head(0), rows)
     report: Any = SimpleNamespace(newest=judged_run)
     return report

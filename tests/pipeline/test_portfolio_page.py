@@ -22,6 +22,7 @@ from models.figures import from_side_by_side
 from models.health import band_table, displayed, points_from_contributions, propose_scale
 from pipeline.actions.account_rows import Fall, Fallen, to_call
 from pipeline.config.schema import Objective
+from pipeline.ledger import RunRow
 from pipeline.reports.account_list import account_pages, table_of
 from pipeline.reports.hindsight import count_of, interval_of, look_back
 from pipeline.reports.portfolio import (
@@ -208,13 +209,15 @@ def some_inputs(n=60, owners=("CSM-01", "CSM-02", "CSM-03"), hostile=True):
         scores=scores,
         drivers=drivers,
         portfolio=portfolio,
-        run={
-            "run_id": "9f2c61aa07be",
-            "as_of": AS_OF,
-            "target": "churn",
-            "horizon_days": 90,
-            "model_version": "7",
-        },
+        run=RunRow.of(
+            {
+                "run_id": "9f2c61aa07be",
+                "as_of": AS_OF,
+                "target": "churn",
+                "horizon_days": 90,
+                "model_version": "7",
+            }
+        ),
         backtest=some_backtest(rng, ids, scale),
         test=from_side_by_side(
             TestFigures,
@@ -318,7 +321,7 @@ def test_hostile_words_everywhere_stay_text(inputs):
             "objective": Objective(bad),
             "portfolio": inputs.portfolio.assign(owner=bad, segment=bad, currency=bad),
             "scores": inputs.scores.assign(band_reason=bad),
-            "run": {**inputs.run, "run_id": bad, "model_version": bad},
+            "run": replace(inputs.run, run_id=bad, model_version=bad),
             "source_freshness": inputs.source_freshness.assign(source=bad, note=bad),
         }
     )
