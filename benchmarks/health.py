@@ -169,7 +169,7 @@ def judge(
     """Figures of a bundle on the rows that taught it nothing; `asked`: what health is asked with,
     where that is not what is so.
     """
-    taught = pd.Timestamp(bundle.model.training["last_as_of"])
+    taught = pd.Timestamp(bundle.model.training.learned_until)
     since = rows.keys["as_of"].max() - (YEAR_DAYS - 1) * DAY
     late = (rows.keys["as_of"] > since).to_numpy()
     health = score(bundle, (asked or rows).features[late]).table
@@ -181,7 +181,7 @@ def judge(
     test = rows.test
     chance = bundle.model.probability(test.features)
     return {
-        "validation_log_loss": bundle.model.training.get("log_loss_tuning"),
+        "validation_log_loss": bundle.model.training.recorded.get("log_loss_tuning"),
         "test_log_loss": round(metrics.log_loss(test.labels, chance), 4),
         "test_auc": round(metrics.auc(test.labels, chance), 3),
         "rows": len(known),

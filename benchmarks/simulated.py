@@ -127,7 +127,7 @@ def _judge(workspace: Workspace, target: Target, truth: pd.DataFrame) -> dict[st
     return {
         "method": bundle.model.name,
         "test_rows": len(true),
-        "leaving_accounts": int(bundle.model.training["leaving_accounts"]),
+        "leaving_accounts": bundle.model.training.leaving_accounts,
         "log_loss": {name: round(value, 5) for name, value in losses.items()},
         "share_of_attainable": round(gain / (losses["constant"] - losses["attainable"]), 4),
         "share_of_truth": round(gain / (losses["constant"] - losses["truth"]), 4),

@@ -180,12 +180,10 @@ def with_cohorts(
     )
     model = on_lines(result.model, verdict, before, after)
     validation = _validated(result, model, after)
-    facts = {
-        "cohorts": {"attribute": attribute, "segments": [asdict(line) for line in verdict.segments]}
-    }
+    lines = {"attribute": attribute, "segments": [asdict(line) for line in verdict.segments]}
     model = replace(
         model,
-        training={**model.training, **facts},
+        training=model.training.with_facts(cohorts=lines),
         interval_table=_interval(result, model, after, seed),
     )
     return replace(result, model=model, reseeded=reseeded, validation=validation, notes=notes)

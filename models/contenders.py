@@ -330,7 +330,7 @@ def _fitted(method: Method, rows: TrainingSet, seed: int) -> Ranker:
 
 def refit(model: Model, rows: TrainingSet) -> Model:
     """Return a model of the same members and settings, fitted on these rows."""
-    weights, seed = _age_weights(model, rows), int(model.training.get("plan", {}).get("seed", 0))
+    weights, seed = _age_weights(model, rows), model.training.seed
     unfitted = _unfitted(model)
     methods = [method for method, _ in unfitted]
     # As in training: a straight line takes no age weights.
@@ -347,5 +347,4 @@ def _unfitted(model: Model) -> list[tuple[Method, float]]:
 
 
 def _age_weights(model: Model | None, rows: TrainingSet) -> Floats | None:
-    settings = {} if model is None else model.training.get("settings") or {}
-    return row_weights(rows.keys, settings.get("half_life_days"))
+    return row_weights(rows.keys, None if model is None else model.training.half_life_days)

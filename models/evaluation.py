@@ -147,7 +147,7 @@ def evaluate(
             seed=seed,
             replicates=replicates,
         )
-    rate = float(model.training.get("latest_rate", math.nan))
+    rate = model.training.latest_rate
     own = float(rows.labels.mean())
     return Evaluation(
         model.target,

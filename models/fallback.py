@@ -109,7 +109,7 @@ def fit_fallbacks(
     taught = rows.rows(~rows.keys["is_test"].to_numpy(dtype=bool))
     # The season is fitted anew by `fitted_again`.
     members = tuple(each for each in model.members if not isinstance(each.method, Season))
-    half_life = (model.training.get("settings") or {}).get("half_life_days")
+    half_life = model.training.half_life_days
     fallbacks = {}
     for source in heavy_sources(model, taught, needed):
         kept = tuple(signal for signal in model.signals if signal.source != source)

@@ -1,16 +1,16 @@
 """What stops a bad model, in words a person understands."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 from models.evaluation import Beside, Evaluation, TestFigures
 from models.fairness import SegmentCheck, worst
 from models.leakage import LeakFinding, advice, leaks_in_words
 from models.methods.cohort import LEAVERS_PER_SEGMENT
 from models.metrics import Estimate
+from models.training_facts import TrainingFacts
 
 FEW_TEST_EVENTS = 100
 """With fewer leaving accounts in the test an interval is wider than any real gain; point estimates
@@ -78,11 +78,14 @@ def gates(evaluation: Evaluation) -> tuple[Gate, ...]:
     )
 
 
-def untouched(training: Mapping[str, Any], first_test: date) -> Gate:
+def untouched(training: TrainingFacts, first_test: date) -> Gate:
     """Whether a model that was trained elsewhere says it learned from nothing the test asks."""
-    name, last = "learned before the test", str(training.get("last_as_of", "an unknown date"))[:10]
-    words = f"it was trained elsewhere, on rows until {last}; the test begins {first_test}."
-    if last < first_test.isoformat():
+    name, last = "learned before the test", training.last_as_of
+    words = (
+        f"it was trained elsewhere, on rows until {last or 'an unknown date'}; the test begins"
+        f" {first_test}."
+    )
+    if last is not None and last < first_test:
         return Gate(name, True, words)
     return Gate(
         name, False, f"{words} What it learned by heart would pass for knowledge: train here."

@@ -20,6 +20,7 @@ from models.methods import (
     Method,
     Season,
 )
+from models.training_facts import TrainingFacts
 
 Basis = Literal["calibrated", "scorecard"]
 FORMATS = FORMAT, FORMAT_WITH_LINES, FORMAT_WITH_DECISION = 1, 2, 3
@@ -88,8 +89,7 @@ class Model:
     calibrator: Platt | None = None
     interval_table: Interval | None = None
     target: Mapping[str, Any] = field(default_factory=dict)
-    training: Mapping[str, Any] = field(default_factory=dict)
-    """Plain facts of the training run: dates, counts, settings, notes, `latest_rate`."""
+    training: TrainingFacts = TrainingFacts()
     decision: "ChanceAtDecision | None" = None
     """How chances are calibrated where every account is read at its term's decision; None where no
     contract ends, and the score speaks of the account's own date.
@@ -267,7 +267,7 @@ class Model:
                 {**signal.to_dict(), "fingerprint": signal.fingerprint} for signal in self.signals
             ],
             "target": dict(self.target),
-            "training": dict(self.training),
+            "training": dict(self.training.recorded),
             "references": dict(self.references),
         }
 
@@ -295,7 +295,7 @@ class Model:
                 None if state["interval"] is None else Interval.from_dict(state["interval"])
             ),
             target=state["target"],
-            training=state["training"],
+            training=TrainingFacts(state["training"]),
             decision=ChanceAtDecision.from_dict(state["decision"]) if "decision" in state else None,
             references=state["references"],
         )

@@ -146,7 +146,7 @@ def leading_alone(model: Model, rows: TrainingSet, plan: TrainingPlan) -> Leadin
     taught = TrainingSet(
         rows.keys, rows.features[[s.column for s in leading]], rows.labels, leading
     )
-    half_life = (model.training.get("settings") or {}).get("half_life_days")
+    half_life = model.training.half_life_days
     try:
         alone = fitted_again(
             taught, plan, lambda some, _: refit(model, some).members, half_life_days=half_life

@@ -107,7 +107,7 @@ def stabilised(champion: Model, challenger: Model, share: float = 0.5) -> Model:
     decision = None
     if champion.decision is not None and challenger.decision is not None:
         decision = _decision(champion, challenger, share)
-    training = {**challenger.training, "stabilised_share": share}
+    training = challenger.training.with_facts(stabilised_share=share)
     return replace(
         challenger,
         members=members,

@@ -53,6 +53,7 @@ from models.plan import TrainingPlan
 from models.splits import Block, Folds, searched, temporal_folds, thinned
 from models.target_words import TARGET_WORDS
 from models.timing import CYCLE_AUC, TimingApart, apart, timing_of
+from models.training_facts import TrainingFacts
 from models.tuning import (
     BlendSettings,
     TuningResult,
@@ -750,7 +751,7 @@ class _Builder:
             calibrator=calibrator,
             interval_table=table,
             target=self.target,
-            training={**self._facts(), **facts},
+            training=self._facts().with_facts(**facts),
             references=references(self.final.features, self.final.labels),
         )
 
@@ -765,9 +766,9 @@ class _Builder:
         season.values_ = season.values_ / straightened(calibrator, margin).slope
         return Member(season, 1.0)
 
-    def _facts(self) -> dict[str, Any]:
+    def _facts(self) -> TrainingFacts:
         as_of = self.final.keys["as_of"]
-        return {
+        facts = {
             "rows": len(self.final),
             "accounts": int(self.final.keys["account_id"].nunique()),
             "leaving_accounts": self.folds.leaving_accounts,
@@ -784,6 +785,7 @@ class _Builder:
             "fingerprint": self.final.fingerprint(),
             "plan": self.plan.facts(),
         }
+        return TrainingFacts(facts)
 
 
 def _scored(

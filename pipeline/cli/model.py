@@ -47,7 +47,7 @@ def train(
                 "version": trained.number if isinstance(trained, Version) else trained.version,
                 "is_new": not isinstance(trained, Version),
                 "model_version": trained.bundle.model_version,
-                "training": dict(trained.bundle.model.training),
+                "training": dict(trained.bundle.model.training.recorded),
                 "scale": trained.bundle.scale.to_dict(),
             }
         )

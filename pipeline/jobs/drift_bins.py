@@ -29,11 +29,9 @@ def frozen_bins(workspace: Workspace, target: Target, bundle: Bundle) -> pd.Data
     columns = list(bundle.published.columns)
     if not store.exists(table) or not {*columns} <= {*store.columns(table)}:
         return freeze(pd.DataFrame(columns=columns[:0]), np.empty((0, 0)))
-    training = bundle.published.training
+    first, last = bundle.published.training.learned_on
     rows = store.read(table, columns=["account_id", "as_of", *columns])
-    learned = rows["as_of"].between(
-        pd.Timestamp(str(training["first_as_of"])), pd.Timestamp(str(training["last_as_of"]))
-    )
+    learned = rows["as_of"].between(pd.Timestamp(first), pd.Timestamp(last))
     rows = rows[learned].sort_values(["as_of", "account_id"], ignore_index=True)
     if len(rows) > ROWS_FROZEN:
         rows = rows.sample(ROWS_FROZEN, random_state=workspace.project.training.seed)

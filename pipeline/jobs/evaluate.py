@@ -192,7 +192,7 @@ def judge(
                 changed,
                 noise,
                 task.band_change_budget,
-                is_stabilised="stabilised_share" in bundle.model.training,
+                is_stabilised=bundle.model.training.is_stabilised,
                 look=look,
             )
         )

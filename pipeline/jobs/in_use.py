@@ -56,7 +56,7 @@ def target_in_use(version: Version | None, test: TrainingSet) -> InUse | None:
     """
     if version is None or version.bundle.basis != "calibrated":
         return None
-    learned = pd.Timestamp(str(version.bundle.model.training["last_as_of"])[:10])
+    learned = pd.Timestamp(version.bundle.model.training.learned_until)
     first = test.keys["as_of"].min()
     if learned >= first:
         return InUse(

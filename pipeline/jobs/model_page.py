@@ -3,7 +3,6 @@ page.
 """
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -113,9 +112,9 @@ def _bench(workspace: Workspace, target: Target, bundle: Bundle) -> dict[str, st
 
 
 def _model_info(bundle: Bundle, event: str) -> dict[str, Any]:
-    training: Mapping[str, Any] = bundle.published.training
+    training = bundle.published.training
     facts = bundle.facts
-    settings = training.get("settings")
+    settings, (first, last) = training.settings, training.calibrated_on
     has_chances = bundle.basis == "calibrated"
     return {
         "version": bundle.model_version,
@@ -127,17 +126,13 @@ def _model_info(bundle: Bundle, event: str) -> dict[str, Any]:
             if has_chances
             else "points of the scorecard, without probabilities"
         ),
-        "training dates": f"{training.get('first_as_of')} to {training.get('last_as_of')}",
-        "training rows": training.get("rows"),
-        "training accounts": training.get("accounts"),
-        "accounts with the event": training.get("leaving_accounts"),
-        "calibrated on": (
-            f"{training.get('calibration_from')} to {training.get('calibration_until')}"
-            if has_chances
-            else "nothing"
-        ),
+        "training dates": f"{training.first_as_of} to {training.last_as_of}",
+        "training rows": training.rows,
+        "training accounts": training.accounts,
+        "accounts with the event": training.leaving_accounts,
+        "calibrated on": f"{first} to {last}" if has_chances else "nothing",
         "test dates": ", ".join(facts.test_dates) or "by anchor",
         "settings": json.dumps(settings, default=str) if settings else "no search",
         "configuration": facts.config_hash,
-        "training data": str(training.get("fingerprint"))[:16],
+        "training data": training.fingerprint[:16],
     }

@@ -140,7 +140,7 @@ class OutcomesReport:
 
 
 @dataclass(frozen=True)
-class _Promise:
+class _FirstSeen:
     """A run as its readers saw it first."""
 
     run: RunRow
@@ -153,7 +153,7 @@ class _Promise:
 class _Followed:
     """A run with the outcome of its rows."""
 
-    promise: _Promise
+    promise: _FirstSeen
     target: Target
     rows: pd.DataFrame
 
@@ -277,11 +277,11 @@ def _runs(workspace: Workspace, target: Target) -> tuple[pd.DataFrame, int, int]
     return chosen, len(mine) - len(seen), len(seen) - len(chosen)
 
 
-def _promises(runs: pd.DataFrame) -> list[_Promise]:
+def _promises(runs: pd.DataFrame) -> list[_FirstSeen]:
     """Rows of `_runs` with named fields."""
     firsts = zip(runs["scored_at"], runs["in_time"], strict=True)
     return [
-        _Promise(run, scored_at, bool(in_time))
+        _FirstSeen(run, scored_at, bool(in_time))
         for run, (scored_at, in_time) in zip(read_runs(runs), firsts, strict=True)
     ]
 
@@ -329,7 +329,7 @@ def _follow(
     connection: Connection,
     staged: Mapping[str, StagedSource],
     target: Target,
-    promises: Sequence[_Promise],
+    promises: Sequence[_FirstSeen],
     until: date,
 ) -> list[_Followed]:
     """Published rows of some runs with their labels."""

@@ -25,6 +25,7 @@ from models.peers import Peer
 from models.target_words import TARGET_WORDS
 from pipeline.actions.account_rows import (
     AccountRow,
+    account_rows,
     list_length,
     shown_columns,
 )
@@ -52,7 +53,7 @@ from pipeline.jobs.explain_scale import band_edges
 from pipeline.jobs.peers import By, peers_report
 from pipeline.reports.account import account_tables
 from pipeline.reports.boards import BoardInputs, board_pages
-from pipeline.reports.portfolio import PortfolioInputs, list_rows
+from pipeline.reports.portfolio import PortfolioInputs
 from pipeline.workspace import Workspace
 
 COMPRESSED_AGAINST = 24
@@ -90,7 +91,7 @@ def write_page_file(
     aside, path = folder / f".{run_id}{ENDING}", folder / f"{run_id}{ENDING}"
     aside.unlink(missing_ok=True)  # of a command that was killed
     # The dashboard has addresses of its own for the pages of accounts.
-    rows = list_rows(replace(inputs, pages={}))
+    rows = account_rows(replace(inputs.of_the_list, pages={}))
     boards = board_pages(_board_inputs(workspace, target, inputs, first_page, card))
     accounts = [row.account_id for row in rows]
     fill_page_file(

@@ -35,8 +35,8 @@ ROWS_AT_ONCE = 300_000
 
 def past_dates(bundle: Bundle, day: date) -> tuple[date, ...]:
     """Dates before the run's, oldest first."""
-    first = date.fromisoformat(str(bundle.published.training["first_as_of"])[:10])
-    count = min(MOST_DATES, max(0, (day - first).days // STEP_DAYS))
+    first = bundle.published.training.first_as_of
+    count = 0 if first is None else min(MOST_DATES, max(0, (day - first).days // STEP_DAYS))
     return tuple(day - timedelta(days=STEP_DAYS * back) for back in range(count, 0, -1))
 
 

@@ -89,7 +89,7 @@ def recalibrate_target(
     rows, _, labels = load_training(workspace, target)
     bundle.model.check_signals(rows.signals)
     earlier, newest = _newer(
-        rows, str(bundle.model.training["last_as_of"]), target, complete=candidate
+        rows, bundle.model.training.learned_until.isoformat(), target, complete=candidate
     )
     calibrator = bundle.model.calibrator
     assert isinstance(calibrator, Platt)

@@ -325,11 +325,11 @@ def register(
 def made_of(bundle: Bundle) -> str:
     """What a version was made of, in a sentence."""
     training = bundle.model.training
-    until = training.get("last_as_of")
+    until = training.last_as_of
     return (
         f"{bundle.model.name.replace('_', ' ')} on {len(bundle.model.signals):,} signals, learned"
-        f" from {int(training.get('rows') or 0):,} rows of"
-        f" {int(training.get('accounts') or 0):,} accounts"
+        f" from {training.rows:,} rows of"
+        f" {training.accounts:,} accounts"
         f"{'' if until is None else f' until {until}'}."
     )
 
@@ -391,7 +391,7 @@ def _log(
             "scale_version": bundle.scale.version,
         }
     )
-    training = dict(bundle.model.training)
+    training = dict(bundle.model.training.recorded)
     mlflow.log_metrics(
         {k: float(v) for k, v in training.items() if isinstance(v, int | float) and v is not None}
     )
@@ -404,10 +404,8 @@ def _log(
     )
     if result is None or rows is None:
         return
-    settings = training.get("settings") or {}
-    mlflow.log_params(
-        {f"chosen_{k}": str(v)[:250] for k, v in settings.items() if not isinstance(v, dict)}
-    )
+    chosen = bundle.model.training.settings.items()
+    mlflow.log_params({f"chosen_{k}": str(v)[:250] for k, v in chosen if not isinstance(v, dict)})
     log_trials(result.trials, experiment)
     result.trials.to_csv(folder / "trials.csv", index=False)
     mlflow.log_artifact(str(folder / "trials.csv"))

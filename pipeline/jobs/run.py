@@ -332,8 +332,8 @@ def tell_training(say: Say, target: Target, trained: Trained | Version) -> None:
     say(
         "train",
         f"{trained.bundle.model.name}, {len(trained.result.trials)} trials, learned from"
-        f" {training['rows']:,} rows until {training['last_as_of']}; calibrated on"
-        f" {training['calibration_from']} to {training['calibration_until']}",
+        f" {training.rows:,} rows until {training.last_as_of}; calibrated on"
+        f" {' to '.join(map(str, training.calibrated_on))}",
     )
     scale = trained.bundle.scale
     say(

@@ -285,11 +285,11 @@ def _refuse_before_training(bundle: Bundle, day: date) -> None:
     """Stop where a date lies before everything the model learned from: it would be told by what
     came after it.
     """
-    first = bundle.published.training.get("first_as_of")
-    if first is not None and day < date.fromisoformat(str(first)[:10]):
+    training = bundle.published.training
+    if training.first_as_of is not None and day < training.first_as_of:
         raise ConfigError(
-            f"as_of {day} lies before the dates the model learned from, {str(first)[:10]} to"
-            f" {str(bundle.published.training['last_as_of'])[:10]}: scores of it are hindsight."
+            f"as_of {day} lies before the dates the model learned from, {training.first_as_of} to"
+            f" {training.last_as_of}: scores of it are hindsight."
             " Choose a later --as-of, or score it all the same with --backfill."
         )
 

@@ -139,7 +139,7 @@ def _seen(version: Version, before: TableFacts, rows: TableRows, table: TableFac
         then, here = (each.split or "accounts and dates" for each in (before, table))
         return f"its test rows were told by {then}, here by {here}, {unsure}"
     if rows.has_dates:
-        learned = pd.Timestamp(version.bundle.model.training["last_as_of"]) + pd.Timedelta(
+        learned = pd.Timestamp(version.bundle.model.training.learned_until) + pd.Timedelta(
             days=int(table.horizon_days or 0)
         )
         first = rows.training_set.test.keys["as_of"].min()

@@ -32,6 +32,7 @@ from models.stability import (
     stabilised,
 )
 from models.training import TrainingResult, train
+from models.training_facts import TrainingFacts
 from pipeline.config import config_hash
 from pipeline.config.schema import Objective, ScaleAnchors, Target, Training
 from pipeline.engine.memory import allowed_gb, training_gb, training_rows
@@ -355,11 +356,13 @@ def card_model(method: Method, rows: TrainingSet, target: Mapping[str, Any]) -> 
         (Member(method, 1.0),),
         rows.signals,
         target=dict(target),
-        training={
-            "rows": len(rows),
-            "accounts": int(rows.keys["account_id"].nunique()),
-            "events": int(rows.labels.sum()),
-        },
+        training=TrainingFacts(
+            {
+                "rows": len(rows),
+                "accounts": int(rows.keys["account_id"].nunique()),
+                "events": int(rows.labels.sum()),
+            }
+        ),
         references=references(taught.features, taught.labels),
     )
 
@@ -420,7 +423,7 @@ def _stabilised(
     before = in_use.bundle
     if not speaks_of_the_same(before.model, result.model):
         return result
-    if before.model.training.get("stabilised_share") is not None:
+    if before.model.training.is_stabilised:
         return result  # else blends of blends would grow for ever
     if (before.model.declared is None) != (result.model.declared is None):
         return result  # people asked for another score

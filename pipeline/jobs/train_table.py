@@ -299,8 +299,8 @@ def _tell_training(say: Say, rows: TableRows, trained: Trained) -> None:
     bundle, result, training = trained.bundle, trained.result, trained.bundle.model.training
     say(
         "train",
-        f"{bundle.model.name}, {len(result.trials)} trials, {training['rows']:,} rows, "
-        f"{training['leaving_accounts']:,} accounts with the event; top columns: "
+        f"{bundle.model.name}, {len(result.trials)} trials, {training.rows:,} rows, "
+        f"{training.leaving_accounts:,} accounts with the event; top columns: "
         + ", ".join(_top_columns(rows, bundle)),
     )
     for note in _training_notes(rows, result):
@@ -424,7 +424,7 @@ def _savings(rows: TableRows, bundle: Bundle) -> Savings | None:
         some["if_missed"].to_numpy(),
         some["of_contact"].to_numpy(),
         test.keys["account_id"],
-        constant=float(bundle.model.training["latest_rate"]),
+        constant=bundle.model.training.latest_rate,
     )
 
 
@@ -549,11 +549,11 @@ def _info(
 ) -> dict[str, Any]:
     training = bundle.model.training
     dates = (
-        f"{training['first_as_of']} to {training['last_as_of']}"
+        f"{training.first_as_of} to {training.last_as_of}"
         if rows.has_dates
         else "none: not out of time"
     )
-    settings, beside = training.get("settings"), evaluation.in_use
+    settings, beside = training.settings, evaluation.in_use
     saved = None if evaluation.of_table is None else evaluation.of_table.savings
     return {
         "version": bundle.model_version,
@@ -564,11 +564,11 @@ def _info(
         "label": job.options.label,
         "accounts named by": job.options.account or "nothing: each distinct row is one",
         "dates": dates,
-        "training rows": training["rows"],
-        "training accounts": training["accounts"],
-        "accounts with the event": training["leaving_accounts"],
+        "training rows": training.rows,
+        "training accounts": training.accounts,
+        "accounts with the event": training.leaving_accounts,
         "settings": json.dumps(settings, default=str) if settings else "no search",
-        "training data": str(training["fingerprint"])[:16],
+        "training data": training.fingerprint[:16],
         **({} if saved is None else {"costs of the test rows": saved.words}),
         **({} if beside is None else {"beside": beside.words}),
     }

@@ -176,7 +176,7 @@ class _TrajectoryInputs:
     @property
     def first_origin(self) -> int:
         """Place of the first date whose outcomes the model was not taught."""
-        last = date.fromisoformat(str(self.bundle.published.training["last_as_of"])[:10])
+        last = self.bundle.published.training.learned_until
         return int(
             np.searchsorted(
                 [day_number(d) for d in self.panel.dates], day_number(last), side="right"

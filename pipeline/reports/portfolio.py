@@ -141,6 +141,22 @@ class PortfolioInputs:
     pages: Mapping[str, str] = field(default_factory=dict)
     planned: PlannedWorklist | None = None
 
+    @property
+    def of_the_list(self) -> ListInputs:
+        """What the lists of accounts are made of."""
+        return ListInputs(
+            scores=self.scores,
+            drivers=self.drivers,
+            portfolio=self.portfolio,
+            verb=TARGET_WORDS[self.target_kind].verb,
+            why=self.why,
+            ranges=self.ranges,
+            edges=self.edges,
+            fallen=self.fallen,
+            pages=self.pages,
+            planned=None if self.planned is None else self.planned.ranked,
+        )
+
 
 @dataclass(frozen=True)
 class BandTile:
@@ -313,20 +329,7 @@ def _plan_words(inputs: PortfolioInputs) -> list[str]:
 
 def list_rows(inputs: PortfolioInputs) -> tuple[AccountRow, ...]:
     """Every account of the run, as the lists show it."""
-    return account_rows(
-        ListInputs(
-            scores=inputs.scores,
-            drivers=inputs.drivers,
-            portfolio=inputs.portfolio,
-            verb=TARGET_WORDS[inputs.target_kind].verb,
-            why=inputs.why,
-            ranges=inputs.ranges,
-            edges=inputs.edges,
-            fallen=inputs.fallen,
-            pages=inputs.pages,
-            planned=None if inputs.planned is None else inputs.planned.ranked,
-        )
-    )
+    return account_rows(inputs.of_the_list)
 
 
 def band_tiles(

@@ -22,6 +22,7 @@ from models.methods.clusters import Clusters
 from models.methods.comparators import NeuralNetwork, RandomForest
 from models.methods.survival import Survival
 from models.model import Member, Model
+from models.training_facts import TrainingFacts
 
 COLUMNS = ("days_since_use", "active_days_28d", "events_change_28d", "noise")
 
@@ -81,7 +82,9 @@ def _model(rows: TrainingSet) -> Model:
     trees = GradientBoosting(BoostingSettings(trees=30, leaves=7), threads=1).fit(
         train.features, train.labels, train.signals
     )
-    return Model((Member(trees, 1.0),), train.signals, training={"plan": {"seed": 0}})
+    return Model(
+        (Member(trees, 1.0),), train.signals, training=TrainingFacts({"plan": {"seed": 0}})
+    )
 
 
 FEW = ("constant", "recency", "actions", "clusters", "logistic", "survival", "tuned")

@@ -89,7 +89,7 @@ def trained(steeper: float) -> tuple[TrainingSet, TrainingResult, TrainingResult
 
 def test_segments_that_differ_get_lines_that_help_on_the_test() -> None:
     rows, plain, apart = trained(0.0)
-    assert apart.model.training["cohorts"]["attribute"] == "segment"
+    assert apart.model.training.recorded["cohorts"]["attribute"] == "segment"
     before = log_loss(rows.test.labels, plain.model.probability(rows.test.features))
     assert log_loss(rows.test.labels, apart.model.probability(rows.test.features)) < before - 0.002
     assert apart.model.members[0].lines is not None and plain.model.members[0].lines is None

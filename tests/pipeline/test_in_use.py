@@ -141,7 +141,7 @@ def test_a_candidate_that_cannot_be_compared_needs_a_reason(company_copy: Compan
     first = need_version(workspace, target, CHAMPION)
     models = registered_model(workspace, target)
     later = replace(
-        first.bundle.model, training={**first.bundle.model.training, "last_as_of": "2030-01-01"}
+        first.bundle.model, training=first.bundle.model.training.with_facts(last_as_of="2030-01-01")
     )
     in_use = register(models, replace(first.bundle, model=later))
     models.put_to_use(in_use, "calibrated")

@@ -75,7 +75,7 @@ def test_a_model_learns_from_a_sample_that_is_said_where_not_all_rows_fit(
     assert lighter == replace(plan, max_rows=fit, search_rows=fit)
     assert f"{fit:,} of {taught:,} rows" in notes[0] and "memory_gb" in notes[0]
     learned = train(rows, replace(lighter, trials=0))
-    assert learned.model.training["rows"] == fit
+    assert learned.model.training.rows == fit
     memory.allow(memory.LIBRARIES_GB + table * len(rows))
     with pytest.raises(ConfigError, match=r"takes .* GB with a sample of 1,000, and \[engine\]"):
         plan_in_memory(plan, rows)

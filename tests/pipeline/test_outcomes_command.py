@@ -24,9 +24,9 @@ from pipeline.engine.duckdb import connected
 from pipeline.jobs.outcomes import (
     JudgedRun,
     OutcomesReport,
+    _FirstSeen,
     _follow,
     _open_until,
-    _Promise,
     outcomes_report,
 )
 from pipeline.jobs.registry import need_version
@@ -417,7 +417,7 @@ def test_next_renewal_is_judged_contract_by_contract(
     workspace, target = followed.workspace()
     renewal = replace(target, horizon_days=None, horizon="next_renewal")
     run = _run(report, EARLY).run
-    promise = _Promise(run, run.published_at, True)
+    promise = _FirstSeen(run, run.published_at, True)
     with connected() as connection:
         staged = load_staged(workspace, connection)
         [found] = _follow(workspace, connection, staged, renewal, [promise], date(2025, 6, 1))

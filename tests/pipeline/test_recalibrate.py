@@ -98,7 +98,7 @@ def test_rows_that_set_a_candidates_level_were_complete_before_the_date_that_jud
     bundle = need_version(workspace, target, CHALLENGER).bundle
 
     earlier, newest = recalibrate._newer(
-        rows, str(bundle.model.training["last_as_of"]), target, complete=True
+        rows, bundle.model.training.learned_until.isoformat(), target, complete=True
     )
 
     assert len(earlier) and newest.keys["as_of"].nunique() == 1
@@ -200,7 +200,7 @@ def test_one_newer_date_corrects_with_half_of_its_accounts_and_judges_with_the_o
     dates = sorted(rows.keys["as_of"].unique())
     known = rows.rows((rows.keys["as_of"] <= dates[-1]).to_numpy())
     bundle = need_version(workspace, target, CHAMPION).bundle
-    last = str(bundle.model.training["last_as_of"])
+    last = bundle.model.training.learned_until.isoformat()
     newer = [date for date in dates if date > pd.Timestamp(last)]
     kept = ~known.keys["as_of"].isin(newer[:-1]).to_numpy()
     monkeypatch.setattr(

@@ -26,7 +26,7 @@ def test_what_segments_are_worth_is_told_and_kept_with_the_model(company_copy: C
         trained = train_target(workspace, target)
     told = [note for note in trained.bundle.facts.notes if "scores by segment: " in note]
     assert len(told) == 1
-    is_apart = "cohorts" in trained.bundle.model.training
+    is_apart = "cohorts" in trained.bundle.model.training.recorded
     assert (
         is_apart
         == (trained.bundle.model.members[0].lines is not None)

@@ -269,9 +269,9 @@ def test_project_file_gives_name_trials_rows_waivers_and_scale(tmp_path: Path) -
     done = train_table(table_job(Path("t.parquet"), options, tmp_path, NOW, data_dir=tmp_path))
     assert done.evaluation.of_table.registered_model == "acme-table-status"
     assert (done.bundle.scale.p_at_risk, done.bundle.scale.p_healthy) == (0.6, 0.2)
-    plan = done.bundle.model.training["plan"]
+    plan = done.bundle.model.training.recorded["plan"]
     assert (plan["max_rows"], plan["search_rows"]) == (1000, 2000)
-    assert done.bundle.model.training["rows"] == 1000
+    assert done.bundle.model.training.rows == 1000
     notes = done.bundle.facts.notes
     assert any("1,000 of" in note and "training.max_rows" in note for note in notes)
     # A column that nearly tells the label alone is kept, as tenure.toml says, with the reason.
