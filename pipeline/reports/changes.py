@@ -1,6 +1,6 @@
 """Who moved bands between two runs and why: counts for the page, words for the terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -98,6 +98,7 @@ def changes_page(changes: ScoreChanges, *, project: str, now: datetime) -> str:
                 **row,
                 "words": MOVED_BY_IN_WORDS[row["moved_by"]],
                 "reasons": reasons.get(row["account_id"], []),
+                "rest": _rest(row, reasons.get(row["account_id"], [])),
             }
             for row in moved.head(_SHOWN_MOVES).to_dict("records")
         ],
@@ -205,12 +206,21 @@ def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _reasons(lines: pd.DataFrame, ids: "pd.Series[str]") -> dict[str, list[dict[str, Any]]]:
-    """The largest lines of each account."""
+    """The largest lines of each account; those that round to no point explain none."""
     mine = lines[lines["account_id"].isin(set(ids))]
+    mine = mine[mine["points_displayed"].ne(0).fillna(True)]
     return {
         str(account): rows.head(_SHOWN_REASONS).to_dict("records")  # type: ignore[misc]
         for account, rows in mine.groupby("account_id", sort=False)
     }
+
+
+def _rest(row: Mapping[Any, Any], reasons: Sequence[Mapping[str, Any]]) -> int:
+    """Points of the change that the listed reasons leave over; 0 without a score on either date."""
+    if pd.isna(row["change"]):
+        return 0
+    listed = [int(each["points_displayed"]) for each in reasons if each["points"] == each["points"]]
+    return int(row["change"]) - sum(listed)
 
 
 def _count(moved: pd.DataFrame, sign: int) -> int:
