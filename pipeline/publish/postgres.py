@@ -20,7 +20,7 @@ from pipeline.staging.postgres import address_of, psycopg_module
 if TYPE_CHECKING:
     import psycopg
 
-RUNS_THERE, CURRENT_VIEW = "runs", "current_runs"
+RUNS_THERE = "runs"
 _WAIT_SECONDS = 15
 
 

@@ -145,7 +145,6 @@ class Happenings:
     decided: Flags
     suspended: Flags
     signed: Flags
-    started_term: Flags
     expanded: Flags
     price_notice: Flags
     champion_left: Flags
@@ -311,7 +310,7 @@ def step(state: State, day: int, draws: DayDraws, rules: WorldRules) -> tuple[St
         & (after.term_end - day == p.PRICE_NOTICE_LEAD[after.term])
     )
     after, signed = _sign(after, day, draws, rules)
-    after, started = _start_terms(after, day, draws)
+    after = _start_terms(after, day, draws)
     after, expanded = _expand(after, day, draws)
     after, play, done = _plays(after, day, draws)
     return after, Happenings(
@@ -319,7 +318,6 @@ def step(state: State, day: int, draws: DayDraws, rules: WorldRules) -> tuple[St
         decided=decided,
         suspended=suspended,
         signed=signed,
-        started_term=started,
         expanded=expanded,
         price_notice=np.asarray(notice),
         play=play,
@@ -481,7 +479,7 @@ def _sign(state: State, day: int, draws: DayDraws, rules: WorldRules) -> tuple[S
     ), np.asarray(signs)
 
 
-def _start_terms(state: State, day: int, draws: DayDraws) -> tuple[State, Flags]:
+def _start_terms(state: State, day: int, draws: DayDraws) -> State:
     """Agreed terms begin on the day after the old one: the step of its last day turns the page."""
     starts = state.signed & (state.term_end == day + 1) & state.is_customer(day)
     begin = np.where(starts, state.term_end, state.term_start)
@@ -495,7 +493,7 @@ def _start_terms(state: State, day: int, draws: DayDraws) -> tuple[State, Flags]
         due_day=np.where(starts, begin + p.DUE_DAYS[state.term], state.due_day),
         signed=state.signed & ~starts,
         sign_lead=np.where(starts, _sign_lead(state.term, draws.uniform["sign"]), state.sign_lead),
-    ), np.asarray(starts)
+    )
 
 
 def _expand(state: State, day: int, draws: DayDraws) -> tuple[State, Flags]:
