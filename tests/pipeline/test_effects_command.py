@@ -48,7 +48,7 @@ def test_an_effect_is_said_in_accounts_of_a_hundred() -> None:
 def test_an_effect_that_may_be_none_is_said_to_be_unclear() -> None:
     words = said(replace(KNOWN, estimate=-0.01, low=-0.04, high=0.02))
     assert "(between 2.0 more and 4.0 fewer: no clear effect)" in words
-    assert "to within 2 points 16 months after its first assignment" in words
+    assert "to within 2 percentage points 16 months after its first assignment" in words
 
 
 def test_a_refusal_holds_no_figure_of_an_effect() -> None:
