@@ -52,7 +52,7 @@ trees of the first block.
 """
 GROUPS = 3
 NOT_AMOUNTS = frozenset(
-    {"yes", "rank", "attribute", "change", "share", "tone", "rating", "points", "times"}
+    {"yes", "rank", "attribute", "change", "share", "tone", "rating", "points", "tenths", "times"}
 )
 """Units of which a ratio says nothing: flags, categories, and what is a comparison already."""
 LEAST_OTHERS = 0.02

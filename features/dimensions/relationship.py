@@ -100,7 +100,7 @@ def _mean_points(condition: str, column: str = "points") -> str:
     return f"(sum({chosen}) * 1e0 / nullif(count({chosen}), 0))"
 
 
-def _survey(name: str, kind: str, phrase: str, meaning: str) -> StateCard:
+def _survey(name: str, kind: str, phrase: str, meaning: str, asked: str) -> StateCard:
     """Mean answer of one kind on 0-100."""
     return _answers(
         name,
@@ -108,6 +108,7 @@ def _survey(name: str, kind: str, phrase: str, meaning: str) -> StateCard:
         unit="points",
         phrase=phrase,
         meaning=f"{meaning}, answers of 182 days to the wording last answered, on 0-100",
+        missing=f"No survey answer about {asked} on record for the last six months",
         scale_of="points",
         needs=("points", "kind"),
         nature="lagging",
@@ -124,12 +125,13 @@ CARDS = (
         measure=latest("points", "nps"),
         days=(182,),
         when_empty=None,
-        unit="points",
+        unit="tenths",
         worse="down",
-        phrase="Last NPS answer was {value} out of 100",
+        phrase="Last NPS answer was {value} out of 10",
         meaning=(
             "newest NPS answer on 0-100, aged out after 182 days; one off its scale says nothing"
         ),
+        missing="No NPS answer on record for the last six months",
         nature="lagging",
         reason="unhappy",
     ),
@@ -174,6 +176,7 @@ CARDS = (
         worse="down",
         phrase="Survey comments of the last {window} sound {value}",
         meaning="mean tone of survey comments",
+        missing="No survey comment on record for the last six months",
         nature="lagging",
         reason="unhappy",
     ),
@@ -189,6 +192,7 @@ CARDS = (
         worse="down",
         phrase="The account manager's notes of the last {window} sound {value}",
         meaning="mean tone of the account manager's notes",
+        missing="No written note by the account manager on record for the last three months",
         reason="unhappy",
     ),
     Card(
@@ -203,6 +207,7 @@ CARDS = (
         worse="down",
         phrase="The account manager's rating averaged {value} out of 5 in the last {window}",
         meaning="mean pulse rating",
+        missing="No rating by the account manager on record for the last year",
         reason="unhappy",
     ),
 )
@@ -232,6 +237,7 @@ STATES = (
         "down",
         "The account manager's rating is {value} out of 5",
         "newest pulse rating, unless it expired or is older than 91 days",
+        missing="No current rating by the account manager",
         needs=("pulse",),
         scale_of="pulse",
         rows="newest_note",
@@ -247,6 +253,7 @@ STATES = (
             "percent promoters (9-10) minus percent detractors (0-6) among the account's NPS"
             " answers of 182 days to the wording last answered"
         ),
+        missing="No NPS answer on record for the last six months",
         needs=("nps_points", "kind"),
         nature="lagging",
         reason="unhappy",
@@ -256,18 +263,21 @@ STATES = (
         "csat",
         "Satisfaction averaged {value} out of 100 in the last six months",
         "mean CSAT",
+        "satisfaction",
     ),
     _survey(
         "effort",
         "ces",
         "Ease of getting things done averaged {value} out of 100 in the last six months",
         "mean CES, high is easy",
+        "effort",
     ),
     _survey(
         "agreement",
         "agree",
         "Agreement in surveys averaged {value} out of 100 in the last six months",
         "mean of agree/disagree and yes/no answers",
+        "agreement",
     ),
     _answers(
         "survey_trend",
@@ -279,6 +289,7 @@ STATES = (
             "mean answer of 91 days minus that of the 273 days before, on 0-100, to one question in"
             " one wording: the one answered last of those answered in both"
         ),
+        missing="Too few survey answers to compare with the year before",
         rows="one_question",
         nature="lagging",
         reason="unhappy",

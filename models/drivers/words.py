@@ -74,7 +74,8 @@ def format_value(value: float, unit: str, *, currency: str = "") -> str:
 
     money: thousands with the currency. share: percent. minutes: minutes, hours or days. change, the
     symmetric `(now - before) / (now + before)` in -1..1: "down 45%". yes: yes or no. tone:
-    "negative". Others: a number.
+    "negative". tenths: a tenth of it, as an answer of 0 to 10 that is kept as 0 to 100. Others: a
+    number.
 
     Raises
     ------
@@ -97,6 +98,8 @@ def format_value(value: float, unit: str, *, currency: str = "") -> str:
             return _change(value)
         case "tone":
             return _tone(value)
+        case "tenths":
+            return _number(value / 10)
         case "yes":
             return {1.0: "yes", 0.0: "no"}.get(value) or _percent(value)
         case _:
@@ -373,7 +376,7 @@ def _has_others(signal: Signal, value: float, others: float) -> bool:
     if "{value}" not in signal.phrase:
         return False
     # How long ago something bad happened: those it never happened to have no number.
-    if signal.missing and signal.bad_direction == "down":
+    if signal.missing and signal.bad_direction == "down" and _is_duration(signal):
         return False
     if others == 0 and _is_duration(signal):
         return False
