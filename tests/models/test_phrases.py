@@ -14,7 +14,7 @@ _WRONG = re.compile(
     r"|\b0 |\bNone\b(?! of)|\bnan\b|\binf\b|[{}]|\bbeside\b|\bnor\b|\bof whom\b|\bof all in\b"
     r"|  |-0\b|--|\b(no|yes)$|_"
 )
-_MAY_SAY_NOTHING = ("rating", "points", "number", "rank")
+_MAY_SAY_NOTHING = ("rating", "points", "tenths", "number", "rank")
 
 
 @pytest.mark.parametrize("column", SIGNALS)
@@ -51,6 +51,8 @@ def test_windows_are_said_as_people_say_them() -> None:
     [
         ("industry_is_food", 1, "Food industry"),
         ("champions_present", 0, "No champion"),
+        ("nps_182d", 50, "Last NPS answer was 5 out of 10"),
+        ("nps_182d", None, "No NPS answer on record for the last six months"),
         ("days_since_failed_payment", 12, "A payment failed 12 days ago"),
         (
             "create_report_share_182d",
