@@ -203,9 +203,9 @@ def stranger() -> bytes:
     with tempfile.TemporaryDirectory() as aside:
         method = Constant()
         method.rate_, method.signals_ = 0.1, 0
-        model = Model((Member(method, 1.0),), (), Platt(), None, {}, {})
+        model = Model((Member(method, 1.0),), (), Platt())
         folder = Path(aside) / "bundle"
-        write_bundle(Bundle(model, None, scale_from_anchors(0.3, 0.1), {}, {}), folder)
+        write_bundle(Bundle(model, None, scale_from_anchors(0.3, 0.1), {}), folder)
         (folder / "model" / "more.txt").write_text("x")
         return packed(
             {

@@ -95,7 +95,7 @@ def _judge_lists(company: Company, tenure: Command) -> None:
     at_risk = scores.loc[scores["band"] == "at_risk", "account_id"]
     assert len(at_risk) and not set(at_risk) & set(grow["account_id"])
     page = (company.folder / "reports" / "expansion_90d" / "portfolio.html").read_text()
-    assert f"{len(grow)} accounts to talk to now" in page and "more growing, assumed" in page
+    assert f"{len(grow)} accounts to talk to now" in page and "more of them grow (assumed)" in page
     told = tenure("effects", "--project", company.folder, "--target", "expansion_90d", "--json")
     plays = {each["play"]: each for each in json.loads(told.out)["plays"]}
     assert plays["pilot_call"]["design"] == "holdout" and "upgrade_offer" in plays
