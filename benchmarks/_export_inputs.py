@@ -808,6 +808,7 @@ NO_GAPS = {
     "select count(*) from (select starts_at - lag(ends_at) over (partition by account_id order by starts_at) as gap"
     " from staged_subscriptions) where gap <> interval 0 day": [(0,)]
 }
+ALL_TERMS = {"select count(*) from staged_subscriptions": [(24 * 12 + 1,)]}
 ENDS_TRUE = {"select count(ends_at), count(*) from staged_subscriptions": [(12, 24)]}
 
 
@@ -1017,6 +1018,11 @@ def one_far_row(folder: Path) -> None:
     files(logins=logins() + "c001,2035-05-01\n")(folder)
 
 
+def one_far_term(folder: Path) -> None:
+    """One contract of 2032 among those of 2023."""
+    with_terms([*monthly(lambda d: d), "c003,2032-01-01,2032-02-01,30"])(folder)
+
+
 def free_month(folder: Path) -> None:
     """Every fourth account has one month as a gift."""
     with_terms(monthly(lambda d: d, lambda i, k: 0 if i % 4 == 1 and k == 5 else 50))(folder)
@@ -1079,6 +1085,7 @@ OTHERS = (
         ("delay_days = 31",),
     ),
     ExportInput("time", "one-far-row", one_far_row, LOGINS_TRUE),
+    ExportInput("time", "one-far-term", one_far_term, ALL_TERMS | LOGINS_TRUE),
 )
 
 # --- moments: how a time is written, and on which clock it was counted

@@ -28,7 +28,8 @@ RECORDS = frozenset(
 MOST_OUTLYING = 0.001
 """Share of rows (or one row) beyond the body that may be errors; more are a part of the feed."""
 ROWS_OF_A_BODY = 50
-SHORTEST_GAP = 14
+SHORTEST_GAP, GAP_OF_CONTRACTS = 14, 366
+"""Days without a row, of records and of contracts: of those a few begin long after the season."""
 GAPS = 3.0
 """Times the largest usual gap between days with rows after which a few rows stand alone."""
 NO_ACCIDENT = 0.001
@@ -37,8 +38,15 @@ FAR_BEYOND = "lies far beyond all other rows"
 CLOCKS_DIFFER = timedelta(days=1)
 
 
-def first_outlying_day(counts: Sequence[tuple[date, int]]) -> date | None:
+def first_outlying_day(
+    counts: Sequence[tuple[date, int]], shortest_gap: int = SHORTEST_GAP
+) -> date | None:
     """The first of the days that a few rows lie alone on, far beyond the body; None: there is none.
+
+    Parameters
+    ----------
+    shortest_gap
+        Days without a row before them, more than which it takes.
 
     >>> days = [(date(2024, 1, 1) + timedelta(days=i), 100) for i in range(60)]
     >>> first_outlying_day([*days, (date(2035, 5, 1), 1)])
@@ -59,23 +67,21 @@ def first_outlying_day(counts: Sequence[tuple[date, int]]) -> date | None:
         gap = (days[place][0] - days[place - 1][0]).days
         earlier = [d.toordinal() for d, _ in days[:place]]
         usual = float(np.quantile(np.diff(earlier), 0.99)) if len(earlier) > 1 else float(gap)
-        if gap > max(SHORTEST_GAP, GAPS * usual):
+        if gap > max(shortest_gap, GAPS * usual):
             outlying = days[place][0]
     return outlying
 
 
 def end_of_rows(
-    counts: Sequence[tuple[date, int]], started: datetime | None
+    counts: Sequence[tuple[date, int]], started: datetime | None, shortest_gap: int = SHORTEST_GAP
 ) -> tuple[date, str] | None:
-    """(first day on which no row may lie, why) of a source that records the past; None: no row
-    does.
-    """
+    """(first day beyond what the rows as a whole reach, why); None: no row lies beyond."""
     if started is not None:
         tomorrow = (started + CLOCKS_DIFFER).date() + timedelta(days=1)
         counts = [(day, n) for day, n in counts if day < tomorrow] or counts
         if counts and max(counts)[0] >= tomorrow:
             return None  # every row does: a clock of the machine, not of the table
-    outlying = first_outlying_day(counts)
+    outlying = first_outlying_day(counts, shortest_gap)
     if outlying is not None:
         return outlying, FAR_BEYOND
     return None if started is None else (tomorrow, AFTER_START)

@@ -21,7 +21,13 @@ from pipeline.staging.asking.question import refused
 from pipeline.staging.asking.rules import rule_notes
 from pipeline.staging.mapping import MappedColumn
 from pipeline.staging.parts import QUOTED, MappedPart, mapped_parts
-from pipeline.staging.reach import RECORDS, end_of_rows
+from pipeline.staging.reach import (
+    FAR_BEYOND,
+    GAP_OF_CONTRACTS,
+    RECORDS,
+    SHORTEST_GAP,
+    end_of_rows,
+)
 from pipeline.staging.staged import DUCKDB_TYPES, StagedColumn, StagedSource
 
 NO_CONSENT = "consent = false"
@@ -157,9 +163,11 @@ def _staged(
 
 
 def _end_of_rows(opened: Opened, started: datetime | None) -> tuple[date, str] | None:
-    """(first day on which no row may lie, why) of sources that record the past."""
+    """(first day beyond what the rows as a whole reach, why). Of sources that record the past no
+    row may lie there; of others it moves no end of data.
+    """
     event = opened.contract.event_time
-    if opened.contract.table not in RECORDS or event is None or not opened.is_mapped(event):
+    if event is None or not opened.is_mapped(event):
         return None
     if opened.source.data_until is not None:
         return None  # whoever says where the rows end knows of those beyond
@@ -167,7 +175,8 @@ def _end_of_rows(opened: Opened, started: datetime | None) -> tuple[date, str] |
         f"SELECT CAST(t AS DATE) AS day, count(*) FROM {opened.relation(t=event)}"
         f" WHERE t BETWEEN TIMESTAMP '0001-01-01' AND TIMESTAMP '9999-12-31' GROUP BY 1 ORDER BY 1"
     )
-    return end_of_rows(counts, started)
+    is_record = opened.contract.table in RECORDS
+    return end_of_rows(counts, started, SHORTEST_GAP if is_record else GAP_OF_CONTRACTS)
 
 
 def _is_accepted(project: Project, question: Question) -> bool:
@@ -188,7 +197,7 @@ class _Stager:
     notes: list[str]
     questions: tuple[Question, ...]
     end: tuple[date, str] | None
-    """First day on which no row may lie, and why."""
+    """First day beyond what the rows reach, and why: see `_end_of_rows`."""
 
     def staged(self) -> StagedSource:
         """The source, with its two tables made."""
@@ -222,6 +231,7 @@ class _Stager:
             self.source.max_bad_share,
             values,
         )
+        self._note_far_rows()
         newest_known = row(
             self.connection, f"SELECT max({self._known_from()}) FROM {self._good()}"
         )[0]
@@ -415,7 +425,7 @@ WHERE lost >= {FEWEST_LOST} AND 2 * lost > n ORDER BY lost DESC, 1""",
             self._required(),
             excused=retracts,
             never_excused=frozenset({*key, "known_at"}),
-            end=self.end,
+            end=self.end if self.contract.table in RECORDS else None,
         )
 
     def _part_select(
@@ -590,18 +600,37 @@ WHERE lost >= {FEWEST_LOST} AND 2 * lost > n ORDER BY lost DESC, 1""",
             losing_accounts=losses[1],
         )
 
+    def _note_far_rows(self) -> None:
+        """Say which rows of a source that may speak of days to come lie far beyond all others."""
+        if self.end is None or self.end[1] != FAR_BEYOND or self.contract.table in RECORDS:
+            return
+        event, day = self._event(), self.end[0]
+        count, last = row(
+            self.connection,
+            f"SELECT count(*), CAST(max({event}) AS DATE) FROM {self._good()}"
+            f" WHERE {event} >= {literal(day)}",
+        )
+        if count:
+            days = f"on {day}" if last == day else f"from {day} to {last}"
+            self.notes.append(
+                f"{count:,} {'row has' if count == 1 else 'rows have'} {event} {days}, far beyond"
+                f" all others: no end of data is taken from {'it' if count == 1 else 'them'}."
+            )
+
     def _data_until(self) -> dict[str, date]:
         """Partition -> first day not covered.
 
         Undeclared, it is the day of the newest row (by known_at where there is one, else by event
-        time): that day may have been cut short by the export, so it is not counted as covered.
+        time): that day may have been cut short by the export, so it is not counted as covered. A
+        contract that begins years ahead, or was typed so, says nothing of how far the others reach.
         """
         newest = "known_from" if self._is_mapped("known_at") else self._event()
+        reached = "true" if self.end is None else f"{newest} < {literal(self.end[0])}"
         found = dict(
             rows(
                 self.connection,
-                f"SELECT partition, CAST(max({newest}) AS DATE) FROM {self.table} "
-                "GROUP BY partition ORDER BY partition",
+                f"SELECT partition, CAST(coalesce(max({newest}) FILTER ({reached}), max({newest}))"
+                f" AS DATE) FROM {self.table} GROUP BY partition ORDER BY partition",
             )
         )
         declared = self.source.data_until

@@ -867,6 +867,32 @@ def test_data_until_is_declared_or_the_day_of_the_newest_row(world: World) -> No
         world.stage(usage_events=Source(location=place, data_until={"eu": MARCH[9].date()}))
 
 
+def test_a_contract_typed_years_ahead_moves_no_end_of_data(world: World) -> None:
+    """It stays, since a contract may begin on a day to come; how far the others reach stands."""
+    starts = [datetime(2024, 1, 1) + timedelta(days=n) for n in range(60)]
+    place = world.parquet(
+        "s.parquet",
+        account_id=[f"a{n}" for n in range(61)],
+        starts_at=[*starts, datetime(2034, 3, 1)],
+        ends_at=[*(start + timedelta(days=366) for start in starts), datetime(2035, 3, 1)],
+    )
+    staged = world.stage(subscriptions=Source(location=place, convention="fixed_term"))
+    found = staged["subscriptions"]
+    assert found.rows_staged == 61 and found.data_until == {"": date(2024, 2, 29)}
+    assert [note for note in found.notes if "far beyond" in note] == [
+        "1 row has starts_at on 2034-03-01, far beyond all others: no end of data is taken from it."
+    ]
+    near = world.parquet(
+        "n.parquet",
+        account_id=[f"a{n}" for n in range(60)],
+        starts_at=starts,
+        ends_at=[start + timedelta(days=366) for start in starts],
+    )
+    staged = world.stage(subscriptions=Source(location=near, convention="fixed_term"))
+    assert staged["subscriptions"].data_until == {"": date(2024, 2, 29)}
+    assert not staged["subscriptions"].notes
+
+
 # --- places
 # ----------------------------------------------------------------------------------------
 
