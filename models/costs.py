@@ -114,6 +114,18 @@ def savings(
     )
 
 
+def saved_share(
+    labels: NDArray[np.int8], probability: Floats, if_missed: Floats, of_contact: Floats
+) -> float:
+    """Return the share of the cheaper of nobody and everybody that acting by chance saves; NaN
+    where nothing can be saved.
+    """
+    missed = np.where(labels == 1, if_missed, 0.0)
+    spent = np.where(probability * if_missed > of_contact, of_contact, missed)
+    totals = np.array([spent.sum(), missed.sum(), of_contact.sum(), spent.sum()])
+    return _saved(totals)[0]
+
+
 def _saved(totals: Floats) -> tuple[float, float]:
     """Savings of both rules; totals in the order of `rules`."""
     cheaper = min(totals[1], totals[2])

@@ -341,16 +341,18 @@ def _block(
 
 
 def account_groups(
-    accounts: pd.Series, labels: NDArray[np.int8], count: int = GROUP_FOLDS
+    accounts: pd.Series, labels: NDArray[np.int8], count: int = GROUP_FOLDS, *, deal: int = 0
 ) -> NDArray[np.intp]:
     """Return a group number per row: all rows of an account in one, leavers and stayers spread
     evenly.
 
-    Accounts are dealt in the order of a hash of their id, so the order of rows does not matter.
+    Accounts are dealt in the order of a hash of their id, so the order of rows does not matter;
+    another `deal` is another order.
     """
     frame = pd.DataFrame({"account_id": accounts.to_numpy(), "left": labels})
     ever = frame.groupby("account_id", sort=True)["left"].max()
-    hashed = [hashlib.sha256(str(account).encode()).hexdigest() for account in ever.index]
+    before = f"{deal}|" if deal else ""
+    hashed = [hashlib.sha256(f"{before}{account}".encode()).hexdigest() for account in ever.index]
     order = pd.DataFrame({"left": ever.to_numpy(), "hashed": hashed}, index=ever.index).sort_values(
         ["left", "hashed"]
     )

@@ -76,6 +76,7 @@ MODEL_COMMANDS: Mapping[str, Callable[..., None]] = {
 }
 TABLE_COMMANDS: Mapping[str, Callable[..., None]] = {
     "train": table.table_train,
+    "folds": table.table_folds,
     "score": table.table_score,
     "promote": table.table_promote,
 }

@@ -26,21 +26,63 @@ LabelOption = Annotated[
 ]
 
 
+PositiveOption = Annotated[
+    str | None,
+    typer.Option(
+        "--positive", metavar="VALUE", help="Label value of the event; default 1, true, yes."
+    ),
+]
+TableAccountOption = Annotated[
+    str | None,
+    typer.Option("--account", metavar="COLUMN", help="Column that names the accounts."),
+]
+DropOption = Annotated[
+    list[str] | None,
+    typer.Option("--drop", metavar="COLUMN", help="Leave a column out; repeat."),
+]
+WaiveOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--waive",
+        metavar="COLUMN=REASON",
+        help="Keep a column the leakage audit refuses; the reason is recorded.",
+    ),
+]
+CostIfMissedOption = Annotated[
+    str | None,
+    typer.Option(
+        "--cost-if-missed",
+        metavar="COLUMN",
+        help="Column of what is lost where nobody acts; never a signal.",
+    ),
+]
+CostOfContactOption = Annotated[
+    str | None,
+    typer.Option(
+        "--cost-of-contact",
+        metavar="COLUMN",
+        help="Column of what acting on the row costs; never a signal.",
+    ),
+]
+TableTrialsOption = Annotated[
+    int | None,
+    typer.Option("--trials", min=0, help="Trials of the search; default as tenure.toml has it."),
+]
+DecimalOption = Annotated[
+    str | None,
+    typer.Option(
+        "--decimal", metavar="MARK", help="Mark before decimals, point or comma, if in doubt."
+    ),
+]
+
+
 def table_train(
     file: Annotated[Path, typer.Argument(help="Parquet or CSV.")],
     label: LabelOption,
     project: ProjectOption = HERE,
     data: DataOption = None,
-    positive: Annotated[
-        str | None,
-        typer.Option(
-            "--positive", metavar="VALUE", help="Label value of the event; default 1, true, yes."
-        ),
-    ] = None,
-    account: Annotated[
-        str | None,
-        typer.Option("--account", metavar="COLUMN", help="Column that names the accounts."),
-    ] = None,
+    positive: PositiveOption = None,
+    account: TableAccountOption = None,
     date: Annotated[
         str | None, typer.Option("--date", metavar="COLUMN", help="Column that dates the rows.")
     ] = None,
@@ -48,18 +90,8 @@ def table_train(
         int | None,
         typer.Option("--horizon-days", help="Days from --date until the label was complete."),
     ] = None,
-    drop: Annotated[
-        list[str] | None,
-        typer.Option("--drop", metavar="COLUMN", help="Leave a column out; repeat."),
-    ] = None,
-    waive: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--waive",
-            metavar="COLUMN=REASON",
-            help="Keep a column the leakage audit refuses; the reason is recorded.",
-        ),
-    ] = None,
+    drop: DropOption = None,
+    waive: WaiveOption = None,
     test_share: Annotated[
         float, typer.Option("--test-share", help="Share of rows held out.")
     ] = 0.2,
@@ -71,34 +103,10 @@ def table_train(
             help="Column that says which rows are the test: by the word test, or this value.",
         ),
     ] = None,
-    cost_if_missed: Annotated[
-        str | None,
-        typer.Option(
-            "--cost-if-missed",
-            metavar="COLUMN",
-            help="Column of what is lost where nobody acts; never a signal.",
-        ),
-    ] = None,
-    cost_of_contact: Annotated[
-        str | None,
-        typer.Option(
-            "--cost-of-contact",
-            metavar="COLUMN",
-            help="Column of what acting on the row costs; never a signal.",
-        ),
-    ] = None,
-    trials: Annotated[
-        int | None,
-        typer.Option(
-            "--trials", min=0, help="Trials of the search; default as tenure.toml has it."
-        ),
-    ] = None,
-    decimal: Annotated[
-        str | None,
-        typer.Option(
-            "--decimal", metavar="MARK", help="Mark before decimals, point or comma, if in doubt."
-        ),
-    ] = None,
+    cost_if_missed: CostIfMissedOption = None,
+    cost_of_contact: CostOfContactOption = None,
+    trials: TableTrialsOption = None,
+    decimal: DecimalOption = None,
     again: AgainOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -106,7 +114,6 @@ def table_train(
 
     Example: tenure table train accounts.csv --label churned --account id
     """
-    from features.errors import ConfigError
     from models.table import TableOptions
     from pipeline.console import Story, print_json
     from pipeline.jobs.train_table import parse_waivers, table_job, train_table
@@ -124,8 +131,7 @@ def table_train(
         cost_if_missed=cost_if_missed,
         cost_of_contact=cost_of_contact,
     )
-    if decimal not in (None, ".", ","):
-        raise ConfigError(f'--decimal "{decimal}" must be "." or ",".')
+    _require_mark(decimal)
     job = table_job(
         file,
         options,
@@ -139,6 +145,80 @@ def table_train(
     trained = train_table(job, Story(quiet=as_json))
     if as_json:
         print_json(trained.evaluation.to_dict())
+
+
+def table_folds(
+    file: Annotated[Path, typer.Argument(help="Parquet or CSV.")],
+    label: LabelOption,
+    project: ProjectOption = HERE,
+    data: DataOption = None,
+    fold: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fold",
+            metavar="COLUMN",
+            help="Column that names the fold of each row; repeat for further repetitions.",
+        ),
+    ] = None,
+    parts: Annotated[
+        int | None,
+        typer.Option("--parts", min=2, help="Without --fold: folds of accounts; default 5."),
+    ] = None,
+    repeats: Annotated[
+        int | None,
+        typer.Option(
+            "--repeats", min=1, help="Without --fold: how often accounts are dealt anew; default 1."
+        ),
+    ] = None,
+    positive: PositiveOption = None,
+    account: TableAccountOption = None,
+    drop: DropOption = None,
+    waive: WaiveOption = None,
+    cost_if_missed: CostIfMissedOption = None,
+    cost_of_contact: CostOfContactOption = None,
+    trials: TableTrialsOption = None,
+    decimal: DecimalOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Repeat a protocol of folds on a table: every fold the test once; figures with their spread.
+
+    Example: tenure table folds accounts.csv --label churned --account id --parts 2 --repeats 5
+    """
+    from features.errors import ConfigError
+    from models.table import TableOptions
+    from pipeline.console import Story, print_json
+    from pipeline.jobs.table_folds import FoldsWanted, folds_json, folds_of_table
+    from pipeline.jobs.train_table import parse_waivers, table_job
+
+    if fold and (parts is not None or repeats is not None):
+        raise ConfigError(
+            "--fold takes the folds of the table, --parts and --repeats make some; give one of"
+            " both. A column per repetition: --fold first --fold second."
+        )
+    _require_mark(decimal)
+    options = TableOptions(
+        label=label,
+        positive=positive,
+        account=account,
+        drop=tuple(drop or ()),
+        waivers=parse_waivers(waive or ()),
+        cost_if_missed=cost_if_missed,
+        cost_of_contact=cost_of_contact,
+    )
+    job = table_job(
+        file, options, project.resolve(), now(), data_dir=data, trials=trials, decimal=decimal
+    )
+    wanted = FoldsWanted(tuple(fold or ()), parts or 5, repeats or 1)
+    judged, _ = folds_of_table(job, wanted, Story(quiet=as_json))
+    if as_json:
+        print_json(folds_json(judged))
+
+
+def _require_mark(decimal: str | None) -> None:
+    from features.errors import ConfigError
+
+    if decimal not in (None, ".", ","):
+        raise ConfigError(f'--decimal "{decimal}" must be "." or ",".')
 
 
 def table_score(

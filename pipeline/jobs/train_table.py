@@ -170,8 +170,8 @@ def train_table(job: TableJob, say: Say = _silent) -> TrainedTable:
         decimal=job.decimal,
     )
     table = file.rows
-    options = _with_declared_waivers(job, table)
-    rows = table_rows(table, options, advice=_advice)
+    options = with_declared_waivers(job, table)
+    rows = table_rows(table, options, advice=next_step_of_leaks)
     _tell_rows(say, job, rows, len(table))
     task, facts = table_task(job, rows), table_facts(job.file.name, options, rows)
     choices = _choices(rows, options, table, file.writings)
@@ -269,7 +269,7 @@ def table_task(job: TableJob, rows: TableRows) -> LearningTask:
     )
 
 
-def _with_declared_waivers(job: TableJob, table: pd.DataFrame) -> TableOptions:
+def with_declared_waivers(job: TableJob, table: pd.DataFrame) -> TableOptions:
     """The options with the waivers of tenure.toml for columns of the table that the command says
     nothing about.
     """
@@ -348,8 +348,8 @@ def _with_interval(estimate: Estimate, shown: str) -> str:
     return f"{value:{shown}} ({low:{shown}} to {high:{shown}})"
 
 
-def _advice(findings: Sequence[LeakFinding]) -> str:
-    """What to type next, for the columns found."""
+def next_step_of_leaks(findings: Sequence[LeakFinding]) -> str:
+    """Return what to type next, for the columns found."""
     named = [finding.column for finding in findings if finding.kind == "identifier"]
     others = [finding.column for finding in findings if finding.kind != "identifier"]
     parts = []

@@ -8,10 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.table_quality import quality_of_rows
 from features.errors import ConfigError, ContractError, LeakageError
 from models.leakage import identifiers, proxies
-from models.plan import TrainingPlan
 from models.splits import temporal_folds
 from models.table import TableOptions, held_out, labelled, table_rows
 from models.table_codes import ColumnCode, encode, freeze, signals_of
@@ -441,17 +439,7 @@ def test_few_leavers_make_the_audit_say_that_it_could_not_ask() -> None:
     assert any("could not be asked" in note for note in rows.notes)
 
 
-# --- quality, and tables that exist ---------------------------------------------------------------
-
-
-def test_quality_judges_every_row_once_by_models_that_never_saw_it() -> None:
-    table = some_table(700)
-    found = quality_of_rows(table, LABEL, TrainingPlan(trials=0, threads=1), folds=3, replicates=50)
-    assert found["rows"] == 700 and not found["is_out_of_time"]
-    methods = found["methods"]
-    assert set(methods) >= {"ours", "lightgbm", "logistic", "constant"}
-    assert methods["ours"]["log_loss"] < methods["constant"]["log_loss"]
-    assert methods["constant"]["difference_high"] < 0
+# --- tables that exist ---------------------------------------------------------------
 
 
 def refused(table: pd.DataFrame, options: TableOptions) -> set[str]:

@@ -39,7 +39,7 @@ def _bodies(group: Any, words: str = "") -> Iterator[tuple[str, Callable[..., No
 BODIES = dict(_bodies(typer.main.get_command(app)))
 READS_YOUR_TABLES = {
     *("init", "check", "features", "run", "score", "night", "watch"),
-    *("table train", "table score"),
+    *("table train", "table folds", "table score"),
 }
 OF_A_DATE = {
     *("score", "run", "demo", "metrics", "table score", "night"),
@@ -49,7 +49,7 @@ OF_A_DATE = {
 OF_NO_TARGET = {
     *("init", "flow", "catalogue", "rollback", "forget"),
     *("status", "runs", "ledger verify", "data-use", "scores", "access"),
-    *("table train", "table score", "table promote"),
+    *("table train", "table folds", "table score", "table promote"),
 }
 # These say themselves what they do with tables, dates and targets.
 TABLES_TOO = {"train"}

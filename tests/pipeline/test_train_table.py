@@ -572,3 +572,21 @@ def test_half_of_bank_churners_without_the_leaks_comes_near_the_known_auc(
     ).test.metrics
     assert figures.auc.value > 0.98
     assert figures.log_loss.value < 0.11
+
+
+def test_folds_are_judged_told_and_written(tmp_path: Path) -> None:
+    some_table(400).to_csv(tmp_path / "accounts.csv", index=False)
+    asked = ["table", "folds", "accounts.csv", "--data", str(tmp_path), "--label", "status"]
+    asked += ["--positive", "Gone", "--account", "account", "--project", str(tmp_path / "project")]
+    asked += ["--trials", "0"]
+    done = CliRunner().invoke(app, [*asked, "--parts", "2", "--repeats", "2", "--json"])
+    assert done.exit_code == 0, done.exception
+    found = json.loads(done.stdout)
+    assert len(found["folds"]) == 4 * len(found["methods"])
+    assert found["methods"]["constant"]["difference"]["high"] < 0
+    assert "between repetitions" in done.stderr and "4 models, 2 folds in 2 rep" in done.stderr
+    folder = tmp_path / "project" / "reports" / "table-status"
+    assert len(pd.read_csv(folder / "folds.csv")) == len(found["folds"])
+    assert len(pd.read_parquet(folder / "fold_scores.parquet")) == 2 * 400
+    refused = CliRunner().invoke(app, [*asked, "--fold", "plan", "--parts", "2"])
+    assert isinstance(refused.exception, ConfigError)
