@@ -324,6 +324,7 @@ def _rule_problems(path: Location, rule: Rule, type_: str | None) -> Iterator[Pr
         "time_zone": rule.time_zone is not None,
     }
     for_numbers = {
+        "minus": rule.minus is not None,
         "times": rule.times is not None,
         "per": rule.per is not None,
         "scale": rule.scale != 1.0,

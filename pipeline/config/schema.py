@@ -58,6 +58,10 @@ class ColumnRule:
     prefixes: dict[str, Scalar] = Field(default_factory=dict)
     """As `codes`, by how the value starts; codes win over prefixes."""
     otherwise: Scalar | None = None
+    minus: str | None = None
+    """Subtract this column (price less discount), before anything is multiplied; null where either
+    is empty.
+    """
     times: str | None = None
     """Multiply by this column (quantity x unit price)."""
     scale: float = 1.0

@@ -261,23 +261,32 @@ def scaled(
     decimals: int,
     decimal: str,
     divisor: tuple[str, str] | None = None,
+    less: Physical | None = None,
 ) -> tuple[str, str]:
     """(given, value) of a number as DECIMAL(18, decimals), rounded half away from zero; see
     `as_bigint`.
 
     Binary floats go through their shortest decimal text, so 0.285 is 0.29 and not the 0.28 of the
     double 0.28499999999999998. DECIMAL(18, d) holds what fits BIGINT with room for the rounding;
-    beyond it: bad. `divisor` is (given, value) of a double that the product is divided by.
+    beyond it: bad. `divisor` is (given, value) of a double that the product is divided by; before
+    all else `less` is subtracted.
     """
-    if factor is None and scale == 1.0 and divisor is None and source.type in FLOATS:
+    is_alone = factor is None and scale == 1.0 and divisor is None and less is None
+    if is_alone and source.type in FLOATS:
         return _rounded_float(source.sql, decimals)
     first = _exact(source, decimal)
     given = f"({first}) IS NOT NULL"
-    if factor is None and scale == 1.0 and divisor is None:
+    if is_alone:
         return given, f"TRY_CAST({first} AS DECIMAL(18, {decimals}))"
     # DECIMAL(19, 6) and not 18: DuckDB widens the product of the former to 38 digits, of the latter
     # not.
     product = f"TRY_CAST({first} AS DECIMAL(19, 6))"
+    if less is not None:
+        subtracted = _exact(less, decimal)
+        given += f" AND ({subtracted}) IS NOT NULL"
+        product = (
+            f"TRY_CAST({product} - TRY_CAST({subtracted} AS DECIMAL(19, 6)) AS DECIMAL(19, 6))"
+        )
     if factor is not None:
         second = _exact(factor, decimal)
         given += f" AND ({second}) IS NOT NULL"

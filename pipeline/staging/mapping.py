@@ -1,4 +1,4 @@
-"""From a column rule of the project file to SQL: start, codes, prefixes, times, scale, plus,
+"""From a column rule of the project file to SQL: start, codes, prefixes, minus, times, scale, plus,
 cast.
 """
 
@@ -281,13 +281,15 @@ class _Mapper:
         self, name: str, rule: ColumnRule, start: Physical, type_: ColumnType, shown: str
     ) -> MappedColumn:
         start = self._value(start)
+        less = None if rule.minus is None else self._value(self.raw.required(rule.minus))
         factor = None if rule.times is None else self._value(self.raw.required(rule.times))
         scale = rule.scale
         if name in (self.source.minor_units or ()):
             scale /= MINOR_UNITS
         if name in (self.source.turn_sign or ()):
             scale = -scale
-        is_scaled = factor is not None or scale != 1.0 or rule.per is not None
+        is_whole = less is None or {start.type, less.type} <= set(INTEGERS)
+        is_scaled = factor is not None or scale != 1.0 or rule.per is not None or not is_whole
         decimals = rule.decimals
         if decimals is None:
             decimals = default_decimals(type_, start, is_scaled=is_scaled)
@@ -296,10 +298,12 @@ class _Mapper:
         letters = self.source.negative_letters
         if type_ == "money" and letters is not None and start.is_text:
             start = replace(start, sql=self.steps.add(_with_sign(start.sql, letters)))
+        if type_ == "money" and letters is not None and less is not None and less.is_text:
+            less = replace(less, sql=self.steps.add(_with_sign(less.sql, letters)))
         is_negative = self._negative_rows() if type_ == "money" else None
 
         def rescaled(to: int) -> tuple[str, str]:
-            given, value = scaled(start, factor, scale, to, self._mark, divisor)
+            given, value = scaled(start, factor, scale, to, self._mark, divisor, less)
             if name.endswith("_share") and start.is_text:
                 # 5% of a share is 0.05, however other rows write it.
                 percent = f"TRY_CAST(({value}) / 100 AS DECIMAL(18, {to}))"
@@ -308,6 +312,8 @@ class _Mapper:
                 value = f"CASE WHEN {is_negative} THEN -({value}) ELSE {value} END"
             return given, value
 
+        if less is not None:
+            shown = f"concat({shown}, ' - ', {text(less)})"
         if factor is not None:
             shown = f"concat({shown}, ' x ', {text(factor)})"
         if rule.per is not None:
@@ -479,7 +485,7 @@ def _own_type(start: Physical, rule: ColumnRule) -> ColumnType:
     """The type of an extra column that declares none: that of the column itself."""
     if start.type in (*INTEGERS, *FLOATS) or start.is_decimal or isinstance(rule.value, float):
         return "number"
-    if rule.times or rule.per or rule.scale != 1.0 or rule.decimals is not None:
+    if rule.minus or rule.times or rule.per or rule.scale != 1.0 or rule.decimals is not None:
         return "number"
     if (
         start.type in ("DATE", AWARE_TIME, *NAIVE_TIMES)

@@ -269,6 +269,34 @@ def test_times_and_scale_multiply_exactly(world: World) -> None:
     assert staged.columns["minutes"].decimals == 3
 
 
+def test_minus_subtracts_exactly_before_anything_is_multiplied(world: World) -> None:
+    place = world.parquet(
+        "i.parquet",
+        account_id=list("abcd"),
+        issued_at=[DAY] * 4,
+        price=[10.1, 0.3, 5.0, 5.0],
+        discount=["0.2", "0,1", None, "1"],
+        q=[3, -2, 1, None],
+        seats=[9, 4, 2, 1],
+        used=[4, 6, 2, 0],
+    )
+    source = Source(
+        location=place,
+        columns={"amount": ColumnRule(column="price", minus="discount")},
+        extra={
+            "paid": ColumnRule(column="price", minus="discount", times="q", scale=2, decimals=2),
+            "free": ColumnRule(column="seats", minus="used"),
+        },
+        max_bad_share=1.0,
+    )
+    staged = world.stage(invoices=source)["invoices"]
+    # 0,1 is no number with a point before decimals: told as bad, never read as 0.
+    assert world.column("amount", "staged_invoices") == [990, None, None, 400]
+    assert world.column("paid", "staged_invoices") == [5940, None, None, None]
+    assert world.column("free", "staged_invoices") == [5, -2, 0, 1]
+    assert staged.columns["free"].decimals == 0  # whole less whole is whole
+
+
 def test_decimals_follow_the_physical_type(world: World) -> None:
     place = world.parquet(
         "u.parquet",
