@@ -55,6 +55,8 @@ class PostMortem:
         What the team did in its last year: date and play, oldest first.
     nearest
         The default rule about the score that came nearest; None where it never had a score.
+    reason_given
+        Why its last contract ended, as the contracts say it; empty where they do not.
     """
 
     account_id: str
@@ -69,6 +71,7 @@ class PostMortem:
     told: Mapping[str, date]
     tried: tuple[tuple[date, str], ...]
     nearest: Nearest | None
+    reason_given: str
 
 
 def post_mortems(
@@ -172,6 +175,7 @@ def _post_mortem(
         told=first_alerts,
         tried=_tried(connection, staged, account_id, left_on),
         nearest=nearest_rule(path, Edges(*band_edges(workspace)), left_on),
+        reason_given=_reason_given(connection, staged, account_id, left_on),
     )
 
 
@@ -215,3 +219,20 @@ def _tried(
             if left_on - timedelta(days=LOOK_BACK_DAYS) <= at.date() < left_on
         ]
     return tuple(sorted(set(tried)))
+
+
+def _reason_given(
+    connection: Connection, staged: Mapping[str, StagedSource], account_id: str, left_on: date
+) -> str:
+    """`end_reason` of the contract that ended last, up to the day it left."""
+    given: list[tuple[date, str]] = []
+    for name, source in staged.items():
+        if source.contract.table != "subscriptions" or not source.is_mapped("end_reason"):
+            continue
+        rows = connection.execute(
+            f"select make_timestamp(cast(ends_at as bigint)), end_reason from {facts_table(name)}"
+            " where account_id = ? and ends_at is not null and end_reason is not null",
+            [account_id],
+        ).fetchall()
+        given += [(at.date(), str(reason)) for at, reason in rows if at.date() <= left_on]
+    return max(given)[1] if given else ""

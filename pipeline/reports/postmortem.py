@@ -53,6 +53,7 @@ def account_lines(one: PostMortem) -> list[str]:
     lines = [
         f"{one.name}  ({one.account_id})  left on {one.left_on}; {value}; owner"
         f" {one.owner or 'none'}",
+        f"reason on its contract: {one.reason_given or 'none'}",
         f"first warning: {_warning(one)}",
         f"what it would have taken: {_nearest(one)}",
         "path of the score:",

@@ -3,6 +3,7 @@
 import json
 from datetime import date, timedelta
 
+import pandas as pd
 import pytest
 from small_company import NOW, Command, Company
 from test_changes import published
@@ -79,10 +80,15 @@ def test_accounts_that_left_are_told_one_by_one_and_by_month(
     one = lost[0]
     assert [point["day"] for point in one["path"]] == ["2025-02-09"]
     assert one["nearest"] is not None
+    terms = pd.read_parquet(company_copy.folder / "data" / "subscriptions.parquet")
+    last = terms.sort_values("ends_at").drop_duplicates("account_id", keep="last")
+    reasons = last.set_index("account_id")["end_reason"]
+    assert [each["reason_given"] for each in lost] == [reasons[each["account_id"]] for each in lost]
 
     month = tenure("postmortem", "--month", "2025-03", *project)
     assert f"{len(lost)} accounts left" in month.out and one["name"] in month.out
     told = tenure("postmortem", one["account_id"], "--month", "2025-03", *project)
+    assert f"reason on its contract: {one['reason_given']}" in told.out
     assert told.code == 0 and "what was tried:" in told.out and "first warning:" in told.out
     nobody = tenure("postmortem", "nobody at all", "--month", "2025-03", *project)
     assert nobody.code == 2 and "Nearest" in nobody.err
