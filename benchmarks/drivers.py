@@ -7,7 +7,9 @@ test dates, and the reasons are compared with `truth/drivers.parquet`, which no 
 *Recovered*: of the red rows with a planted trouble that can be seen, the share with one of these
 troubles among the first three reasons. A trouble counts under the reasons that are its direct
 traces (`TRACES`), not under what it does to use and mood further on. *By chance*: the same, with
-the troubles of every other red account. A near renewal is left aside: it says when, not what.
+the troubles of every other red account. *Carried*: the share of the points below 0 of a red row
+that its printed reasons carry, of all drivers and of those that somebody can do something about
+(not the calendar, nor who they are), on average. A near renewal is left aside: it says when, not what.
 *Stable*: the first three reasons of the model against those of the same model from another seed.
 *Twins split*: red rows shown two measures as two drivers although they move together, by the same
 rule asked again of the test rows, which had no part in finding twins.
@@ -27,6 +29,7 @@ from features.errors import NotFound
 from models.bundle import Bundle, score
 from models.dataset import TrainingSet
 from models.drivers import REST, account_reasons, driver_table, find_twins
+from models.drivers.reasons import UNALTERABLE
 from models.model import Model
 from pipeline.config.schema import Target
 from pipeline.jobs.prepare import load_training
@@ -65,6 +68,7 @@ def measure(workspace: Workspace, target: Target) -> dict[str, Any]:
         "red_accounts": int(test.keys["account_id"].nunique()),
         "dates": int(test.keys["as_of"].nunique()),
         "explained": round(float(reasons["account_id"].nunique() / max(1, len(test))), 3),
+        **_carried(drivers, reasons),
         **_recovered(test, reasons, _truth(workspace, test)),
         **_twins(bundle, rows, drivers),
     }
@@ -133,6 +137,19 @@ def _recovered(rows: TrainingSet, reasons: pd.DataFrame, truth: pd.DataFrame) ->
         "recovered": _share([_hit(shown[i], planted[i]) for i in has_one]),
         "by_chance": _share(chance),
         "troubles": each,
+    }
+
+
+def _carried(drivers: pd.DataFrame, reasons: pd.DataFrame) -> dict[str, float]:
+    """Share of a row's points below 0 that its reasons carry, on average over the rows."""
+    against = drivers[drivers["points"] < 0]
+    named = reasons.groupby("account_id")["points"].sum()
+    return {
+        name: round(float((named / rows.groupby("account_id")["points"].sum()).fillna(0).mean()), 3)
+        for name, rows in (
+            ("carried", against),
+            ("carried_alterable", against[~against["nature"].isin(UNALTERABLE)]),
+        )
     }
 
 
@@ -220,6 +237,10 @@ def main() -> None:
     print(
         f"recovered among the first {FIRST}: {_percent(found['recovered'])}, by chance"
         f" {_percent(found['by_chance'])}"
+    )
+    print(
+        f"carried by reasons: {_percent(found['carried'])} of the points below 0,"
+        f" {_percent(found['carried_alterable'])} of those that somebody can do something about"
     )
     for name, one in found["troubles"].items():
         print(f"  {name:<16} {one['rows']:>4} rows  {_percent(one['recovered']):>5}")

@@ -30,12 +30,14 @@ score read today says how the contract will be decided, in weeks or in months.
   standard deviations of health. 0: the date moves nothing.
 - `rank_28d`: rank correlation of health with that of 28 days earlier; `band_changes_a_year`: share
   of accounts whose band was not the same on all dates of the last year (some of which taught the
-  model); `shares`: accounts per band.
+  model); `band_changes_truth`: the same of the truth, cut into bands of the same sizes; `shares`:
+  accounts per band.
 - `contradictions`: of the published drivers that take a point or more and have a worse direction,
-  those whose value is on the better side of the reference shown.
+  how many are named as reasons, how many values are on the better side of what accounts that stayed
+  have, and how many of those named are so without having become worse.
 - `warned`: of accounts that left, the share that stood among the `capacity` lowest healths, or
-  highest chances, or first of a worklist of accounts of one value, of a date at least so many days
-  before their end.
+  highest chances, or first of a worklist of accounts of one value, or highest in the truth of the
+  decision, of a date at least so many days before their end.
 """
 
 import argparse
@@ -173,11 +175,12 @@ def judge(
     since = rows.keys["as_of"].max() - (YEAR_DAYS - 1) * DAY
     late = (rows.keys["as_of"] > since).to_numpy()
     health = score(bundle, (asked or rows).features[late]).table
-    year = scored(workspace, target, bundle, rows.rows(late), health)
+    true = truth_of(rows, truth)
+    year = scored(workspace, target, bundle, rows.rows(late), health).assign(truth=true[late])
     table = year[year["as_of"] > taught].reset_index(drop=True)
     capacity = workspace.project.objective.capacity or max(1, len(table) // 10)
     known = table[table["lost"].notna()].reset_index(drop=True)
-    known["attainable"], known["truth"] = _attainable(rows, truth, known)
+    known["attainable"] = _attainable(rows, true, known)
     test = rows.test
     chance = bundle.model.probability(test.features)
     return {
@@ -194,6 +197,7 @@ def judge(
         "spread_sd": spread_sd(table),
         "rank_28d": rank_28d(table),
         "band_changes_a_year": band_changes_a_year(year),
+        "band_changes_truth": band_changes_a_year(in_bands_of_truth(year)),
         "shares": {str(k): round(float(v), 3) for k, v in _shares(table).items()},
         "warned": {
             name: warned(table, -table[column] if sign < 0 else table[column], capacity)
@@ -201,6 +205,7 @@ def judge(
                 ("health", "health", -1),
                 ("chance", "probability", 1),
                 ("worklist", "weight", 1),
+                ("truth", "truth", 1),
             )
         },
     }
@@ -280,11 +285,8 @@ def _pooled(known: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def _attainable(
-    rows: TrainingSet, truth: pd.DataFrame, known: pd.DataFrame
-) -> tuple[Floats, Floats]:
-    """Per known row what trees say that were taught the truth on earlier dates, and the truth."""
-    true = truth_of(rows, truth)
+def _attainable(rows: TrainingSet, true: Floats, known: pd.DataFrame) -> Floats:
+    """Per known row what trees say that were taught the truth on earlier dates."""
     taught = (rows.keys["as_of"] < known["as_of"].min()).to_numpy() & ~np.isnan(true)
     pairs = pd.MultiIndex.from_frame(rows.keys[["account_id", "as_of"]])
     place = pairs.get_indexer(pd.MultiIndex.from_frame(known[["account_id", "as_of"]]))
@@ -292,7 +294,7 @@ def _attainable(
     order = np.argsort(place)
     best = np.empty(len(place))
     best[order] = attainable(rows.rows(taught), true[taught], rows.rows(place[order]))
-    return best, true[place]
+    return best
 
 
 def _within(known: pd.DataFrame) -> dict[str, dict[str, float]]:
@@ -341,19 +343,37 @@ def band_changes_a_year(year: pd.DataFrame) -> float:
     return round(float((band.nunique(axis=1) > 1).mean()), 3)
 
 
+def in_bands_of_truth(year: pd.DataFrame) -> pd.DataFrame:
+    """Rows whose truth is known, cut by it into bands as large as those of health."""
+    known = year.dropna(subset=["truth"])
+    shares = known.groupby("band")["health"].agg(["mean", "size"]).sort_values("mean")
+    upper = shares["size"].cumsum().to_numpy()
+    place = known["truth"].rank(ascending=False, method="first").to_numpy()
+    return known.assign(band=np.searchsorted(upper, place))
+
+
 def _shares(table: pd.DataFrame) -> Mapping[Any, float]:
     return dict(table["band"].value_counts(normalize=True))
 
 
 def contradictions(workspace: Workspace, target: Target, bundle: Bundle) -> dict[str, int]:
-    """Published drivers that take points although their value is better than the reference."""
+    """Published drivers that take points although their value is better than the reference; as a
+    reason such a value must have become worse.
+    """
     drivers = workspace.store.read("drivers", filters=[("target", "=", target.name)])
     worse = {s.driver: s.worse for s in bundle.published.signals if s.worse}
     mine = drivers[(drivers["points"] <= -1.0) & drivers["driver"].isin(list(worse))]
     mine = mine.dropna(subset=["value", "reference"])
     sign = np.where(mine["driver"].map(worse) == "up", 1.0, -1.0)
     against = sign * (mine["value"] - mine["reference"]) < 0
-    return {"drivers": len(mine), "against": int(against.sum())}
+    has_worsened = sign * (mine["value"] - mine["value_before"]) > 0
+    is_reason = mine["reason"].notna()
+    return {
+        "drivers": len(mine),
+        "reasons": int(is_reason.sum()),
+        "against": int(against.sum()),
+        "reasons_against": int((against & is_reason & ~has_worsened).sum()),
+    }
 
 
 def warned(table: pd.DataFrame, risk: "pd.Series[float]", capacity: int) -> dict[str, float | None]:

@@ -16,12 +16,15 @@ from models.health.promises import (
     scale_sentence,
 )
 from models.health.scale import BANDS_IN_WORDS, GOOD_EVENT_BANDS, HEALTH_BANDS, Scale
+from models.methods.base import logit
 
 NO_TEST = "No test shows yet what such a score means. Run `tenure evaluate`."
 AT_DECISION = "when their contract comes up"
 """When accounts leave, where health is read at the decision."""
 TOO_LITTLE = "too little data to tell"
 """The range of a score reaches every band."""
+MOSTLY = 2 / 3
+"""Share of a move, in log-odds, from which one of two causes is named alone."""
 
 
 def horizon_words(horizon_days: Any) -> str:
@@ -58,6 +61,40 @@ def timing_words(as_of: date, decides_on: date | None, horizon_days: Any) -> str
         return f"cannot leave before {named}, when the contract ends"
     when = {0: "today", 1: "tomorrow"}.get(days, f"in {days} days")
     return f"the contract ends on {named}, {when}"
+
+
+def chance_moved_words(before: float, after: float, by_timing: float) -> str:
+    """Whether the date or the relationship moved a chance within the horizon, or both.
+
+    Parameters
+    ----------
+    before, after
+        Probabilities, inside 0 and 1.
+    by_timing
+        What the calendar added or took between them, in log-odds; the relationship did the rest.
+
+    Examples
+    --------
+    >>> chance_moved_words(0.01, 0.09, 2.1)
+    "1% before, 9% now: mostly because of the contract's date"
+    >>> chance_moved_words(0.01, 0.09, 1.2)
+    "1% before, 9% now: the contract's date raises it, and the relationship is weaker"
+    >>> chance_moved_words(0.05, 0.05, 0.0)
+    '5% before, 5% now'
+    """
+    words = f"{before:.0%} before, {after:.0%} now"
+    by_relationship = float(logit(after) - logit(before)) - by_timing
+    if f"{before:.0%}" == f"{after:.0%}":
+        return words
+    relation = f"the relationship is {'weaker' if by_relationship > 0 else 'stronger'}"
+    share = abs(by_timing) / (abs(by_timing) + abs(by_relationship))
+    if share >= MOSTLY:
+        return f"{words}: mostly because of the contract's date"
+    if share <= 1 - MOSTLY:
+        return f"{words}: mostly because {relation}"
+    raises = f"the contract's date {'raises' if by_timing > 0 else 'lowers'} it"
+    and_or_but = "and" if (by_timing > 0) == (by_relationship > 0) else "but"
+    return f"{words}: {raises}, {and_or_but} {relation}"
 
 
 def is_decided_later(as_of: date, decides_on: date | None, horizon_days: Any) -> bool:

@@ -67,7 +67,8 @@ CHANGES = (
     ("value_before", pa.float64()),
     ("words", pa.string()),
 )
-_SCORED = ["account_id", "health", "health_exact", "band_reason", "without"]
+CHANCES = ("probability", "timing")
+_SCORED = ["account_id", "health", "health_exact", "band_reason", "without", *CHANCES]
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,9 @@ class ScoreChanges:
     name, owner, value_per_year, currency, health_before, health_after, change (displayed),
     band_before, band_after (`leaving` and `unknown` where lists show it so; empty where the account
     is not in that run), moved_by (the cause that
-    did most, empty where nothing moved; or new, gone, unknown, leaving), and one column of exact
-    points per cause. `markers` say what else changed between the runs, `notes` what could not be
+    did most, empty where nothing moved; or new, gone, unknown, leaving), one column of exact
+    points per cause, and `probability` and `timing` before and after (log-odds that the calendar
+    adds to a health read at the decision; null where there is none). `markers` say what else changed between the runs, `notes` what could not be
     told apart.
     """
 
@@ -191,7 +193,7 @@ def _side(workspace: Workspace, target: Target, run: RunRow) -> _Side:
     if "without" in scores:
         # A model that does without a source made these scores; the run's own has none of them.
         other = scores.pop("without")
-        scores.loc[other.notna(), ["health", "health_exact"]] = np.nan
+        scores.loc[other.notna(), ["health", "health_exact", *CHANCES]] = np.nan
         scores["band_reason"] = scores["band_reason"].where(other.isna(), "scored without " + other)
     features = workspace.store.read(f"features_scored_{target.name}", filters=mine)
     bundle = past_bundle(workspace, target, run)
@@ -494,7 +496,7 @@ def _band(row: Mapping[Any, Any], side: str) -> str:
 
 def _accounts(workspace: Workspace, one: _Side, two: _Side, lines: pd.DataFrame) -> pd.DataFrame:
     """One row per account of either run; see `ScoreChanges`."""
-    columns = ["account_id", "health", "health_exact", "band"]
+    columns = ["account_id", "health", "health_exact", "band", *CHANCES]
     table = one.scores[columns].merge(
         two.scores[columns], on="account_id", how="outer", suffixes=("_before", "_after")
     )
@@ -532,6 +534,7 @@ def _accounts(workspace: Workspace, one: _Side, two: _Side, lines: pd.DataFrame)
         "band_after",
         "moved_by",
         *CAUSES,
+        *(f"{name}_{side}" for name in CHANCES for side in ("before", "after")),
     ]
     return (
         table[order]

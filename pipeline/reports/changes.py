@@ -10,6 +10,7 @@ import pandas as pd
 from models.changes import CAUSES, CAUSES_IN_WORDS
 from models.health.scale import BANDS_IN_WORDS
 from models.health.standing import LEAVING, UNKNOWN
+from models.health.words import chance_moved_words, horizon_words
 from pipeline.jobs.changes import GONE, NEW, ScoreChanges
 from pipeline.jobs.history import PublishedScore
 from pipeline.reports.render import render, style
@@ -146,6 +147,7 @@ def account_text(
         f"{changes.before.day}: {before}   {changes.after.day}: {after}"
         + ("" if pd.isna(account["change"]) else f"   ({int(account['change']):+d})"),
     ]
+    lines += _chance_lines(changes, account)
     for row in changes.lines[changes.lines["account_id"] == account["account_id"]].to_dict(
         "records"
     ):
@@ -159,6 +161,17 @@ def account_text(
         marker = f"   <- new {each.marker}" if each.marker else ""
         lines.append(f"  {each.as_of:%Y-%m-%d}  {_score(each.health, each.standing)}{marker}")
     return lines
+
+
+def _chance_lines(changes: ScoreChanges, account: pd.Series) -> list[str]:
+    """Where the calendar has a part in the chance under one model: what moved it."""
+    both = account[["probability_before", "probability_after", "timing_before", "timing_after"]]
+    models = {(run.model_version, run.calibrator_version) for run in (changes.before, changes.after)}
+    if both.isna().any() or len(models) > 1:
+        return []
+    before, after, timing_before, timing_after = both.astype("float64")
+    moved = chance_moved_words(before, after, timing_after - timing_before)
+    return [f"chance {horizon_words(changes.after.horizon_days)}: {moved}"]
 
 
 def changes_json(

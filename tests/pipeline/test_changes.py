@@ -296,6 +296,17 @@ def test_only_time_passed_is_clock_and_behaviour(company_copy: Company, tenure: 
     check_sums(company_copy, found)
     size = sizes(found)
     assert size["clock"] > 0 and size["behaviour"] > 1 and size["model"] == size["scale"] == 0
+    table = found.accounts.dropna(subset=["timing_before", "timing_after"])
+    workspace, _ = company_copy.workspace()
+    scores = workspace.store.read("scores", filters=[("run_id", "=", may)]).set_index("account_id")
+    mine = scores.loc[table["account_id"]]
+    assert len(table) > 10 and list(table["timing_before"]) == list(mine["timing"])
+    assert list(table["probability_before"]) == list(mine["probability"])
+    one = table.loc[(table["timing_after"] - table["timing_before"]).idxmax()]
+    told = tenure("changes", "--account", one["account_id"], "--project", company_copy.folder)
+    before, after = f"{one['probability_before']:.0%}", f"{one['probability_after']:.0%}"
+    assert f"chance within 90 days: {before} before, {after} now" in told.out
+    assert "because of the contract's date" in told.out
     # A few devices of the company send what they recorded days later.
     assert 0 < size["data"] < 0.01 * size["behaviour"]
 
