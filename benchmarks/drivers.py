@@ -9,7 +9,8 @@ troubles among the first three reasons. A trouble counts under the reasons that 
 traces (`TRACES`), not under what it does to use and mood further on. *By chance*: the same, with
 the troubles of every other red account. *Carried*: the share of the points below 0 of a red row
 that its printed reasons carry, of all drivers and of those that somebody can do something about
-(not the calendar, nor who they are), on average. A near renewal is left aside: it says when, not what.
+(not the calendar, nor who they are), on average. A near renewal is left aside: it says when, not
+what.
 *Stable*: the first three reasons of the model against those of the same model from another seed.
 *Twins split*: red rows shown two measures as two drivers although they move together, by the same
 rule asked again of the test rows, which had no part in finding twins.

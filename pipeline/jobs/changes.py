@@ -81,7 +81,8 @@ class ScoreChanges:
     is not in that run), moved_by (the cause that
     did most, empty where nothing moved; or new, gone, unknown, leaving), one column of exact
     points per cause, and `probability` and `timing` before and after (log-odds that the calendar
-    adds to a health read at the decision; null where there is none). `markers` say what else changed between the runs, `notes` what could not be
+    adds to a health read at the decision; null where there is none). `markers` say what else
+    changed between the runs, `notes` what could not be
     told apart.
     """
 

@@ -166,7 +166,8 @@ def account_text(
 def _chance_lines(changes: ScoreChanges, account: pd.Series) -> list[str]:
     """Where the calendar has a part in the chance under one model: what moved it."""
     both = account[["probability_before", "probability_after", "timing_before", "timing_after"]]
-    models = {(run.model_version, run.calibrator_version) for run in (changes.before, changes.after)}
+    runs = (changes.before, changes.after)
+    models = {(run.model_version, run.calibrator_version) for run in runs}
     if both.isna().any() or len(models) > 1:
         return []
     before, after, timing_before, timing_after = both.astype("float64")
