@@ -45,7 +45,12 @@ class Money:
 
     value: Floats
     save_share: float
-    cost: float
+    cost: float | Floats
+    """The same for all rows, or of each row."""
+    is_by_row: bool = False
+    """Whether rows have costs of their own: then those are worked on first whose chance promises
+    most, none that promises less than it costs, and none whose costs are unknown.
+    """
 
 
 @dataclass(frozen=True)
@@ -343,7 +348,7 @@ class _Judge:
         kept = [name for name in METRICS if name in values]
         judged.values, judged.drawn = {n: values[n] for n in kept}, {n: drawn[n] for n in kept}
         if self.money is not None:
-            gain = gains(self.test, score, self.worked_per_date, self.money)
+            gain = gains(self.test, score, self.worked_per_date, self.money, probability)
             dates = len(self.worked_per_date)
             sums = [weights @ gain / dates for weights in self._weights(accounts)]
             judged.values["profit"], judged.drawn["profit"] = (
@@ -434,13 +439,26 @@ def worked(keys: pd.DataFrame, score: Floats, per_date: Mapping[pd.Timestamp, in
 
 
 def gains(
-    test: TrainingSet, score: Floats, per_date: Mapping[pd.Timestamp, int], money: Money
+    test: TrainingSet,
+    score: Floats,
+    per_date: Mapping[pd.Timestamp, int],
+    money: Money,
+    probability: Floats | None = None,
 ) -> Floats:
     """Return expected gain per row: worked * (left * save_share * value - cost); an unknown value
     counts 0.
+
+    Where money is by row, the accounts worked on are those of the largest
+    `probability * save_share * value - cost` above 0, instead of the highest scores.
     """
+    if money.is_by_row and probability is not None:
+        promised = probability * money.save_share * money.value - money.cost
+        is_worth_it = promised > 0  # not where a cost is unknown
+        share = worked(test.keys, np.where(is_worth_it, promised, -np.inf), per_date) * is_worth_it
+    else:
+        share = worked(test.keys, score, per_date)
     saved = test.labels * money.save_share * np.nan_to_num(money.value)
-    return worked(test.keys, score, per_date) * (saved - money.cost)
+    return share * (saved - np.nan_to_num(money.cost))
 
 
 def lead_days(

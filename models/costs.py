@@ -22,6 +22,9 @@ from models.intervals import REPLICATES
 from models.methods.base import Floats
 from models.metrics import Estimate
 
+SAVINGS_FACT = "costs of the test rows"
+"""What a model card calls the sentence."""
+
 
 @dataclass(frozen=True)
 class Savings:

@@ -200,6 +200,8 @@ class VersionEvaluation:
     fallbacks: tuple[FallbackCheck, ...] = ()
     leading_alone: LeadingAlone | None = None
     causes: tuple[CauseQuality, ...] = ()
+    savings: Savings | None = None
+    """What acting on the test by chance and cost saves, where accounts have costs."""
     of_table: OfTable | None = None
 
     @property
@@ -256,6 +258,7 @@ class VersionEvaluation:
             "fallbacks": [_plain(each) for each in self.fallbacks],
             "leading_alone": _plain(self.leading_alone),
             "causes": [_plain(each) for each in self.causes],
+            "savings": _plain(self.savings),
         }
 
     @classmethod
@@ -288,6 +291,7 @@ class VersionEvaluation:
             fallbacks=_parts(FallbackCheck, kept.get("fallbacks")),
             leading_alone=_part(LeadingAlone, kept.get("leading_alone")),
             causes=_parts(CauseQuality, kept.get("causes")),
+            savings=(None if "registered_model" in kept else _part(Savings, kept.get("savings"))),
             of_table=OfTable.from_dict(kept) if "registered_model" in kept else None,
         )
 

@@ -16,6 +16,12 @@ CONTRACT = Contract(
         Column("name", "text", "name for people; never a feature"),
         Column("owner", "text", "customer-success manager; never a feature", is_personal=True),
         Column("value_per_year", "money", "what the account is worth per year, for ranking"),
+        Column(
+            "cost_if_missed",
+            "money",
+            "what is lost where the account leaves and nobody acted; never a feature",
+        ),
+        Column("cost_of_contact", "money", "what acting on the account costs; never a feature"),
         Column("currency", "text", "ISO 4217 code"),
         Column("segment", "text", "size or market segment"),
         Column("plan", "text", "plan or tier"),

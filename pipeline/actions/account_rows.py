@@ -89,6 +89,8 @@ class ListInputs:
     planned
         The worklist in the order of its plays (`with_plan`); None: no plays are planned, and value
         times chance ranks.
+    save_share
+        As for `worklist`.
     """
 
     scores: pd.DataFrame
@@ -101,6 +103,7 @@ class ListInputs:
     fallen: Fallen | None = None
     pages: Mapping[str, str] = field(default_factory=dict)
     planned: pd.DataFrame | None = None
+    save_share: float | None = None
 
 
 @dataclass(frozen=True)
@@ -171,7 +174,12 @@ def account_rows(inputs: ListInputs) -> tuple[AccountRow, ...]:
     reasons = _reasons_of(inputs)
     if inputs.planned is None:
         ranked = worklist(
-            inputs.scores, inputs.drivers, inputs.portfolio, event=inputs.verb, why=inputs.why
+            inputs.scores,
+            inputs.drivers,
+            inputs.portfolio,
+            event=inputs.verb,
+            why=inputs.why,
+            save_share=inputs.save_share,
         ).sort_values(
             ["priority", "account_id"], ascending=[False, True], kind="stable", ignore_index=True
         )

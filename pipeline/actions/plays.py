@@ -13,6 +13,7 @@ import pandas as pd
 
 from models.methods.base import Floats
 from models.plays import choose_plays, comes_back, draw_lot, lot_cost
+from pipeline.actions.worklist import OF_CONTACT
 from pipeline.config.schema import Play, WorklistRules
 
 ON_LIST, BELOW, LEFT_ALONE, RESTING, NO_PLAY = (
@@ -164,7 +165,7 @@ def plan_plays(
         The worklist: owner, account_id, band, segment, value_per_year, probability, priority (value
         x chance).
     costs
-        Play -> money.
+        Play -> money. Of a play that declares none, `cost_of_contact` of an account goes first.
     key
         What makes this draw another than the last, such as the project, target and date.
     reasons
@@ -345,7 +346,10 @@ def _saved(
     """
     saved = np.full((len(group), len(plays)), np.nan)
     for index, play in enumerate(plays):
-        worth = group["priority"].astype(float) * beliefs[play.name].save_share - costs[play.name]
+        cost: float | pd.Series[float] = costs[play.name]
+        if play.cost is None and OF_CONTACT in group:
+            cost = group[OF_CONTACT].astype(float).fillna(costs[play.name])
+        worth = group["priority"].astype(float) * beliefs[play.name].save_share - cost
         fits = pd.Series(True, index=group.index)
         if play.bands:
             fits &= group["band"].isin(play.bands)

@@ -42,6 +42,8 @@ WORKLIST_COLUMNS = (
     "paragraph",
 )
 NO_OWNER = "no owner"
+IF_MISSED, OF_CONTACT = "cost_if_missed", "cost_of_contact"
+"""Columns of the portfolio where accounts have costs of their own."""
 GOOD_BANDS = ("low", "medium", "high")
 
 
@@ -52,6 +54,8 @@ def worklist(
     *,
     event: str = "leave",
     why: pd.DataFrame | None = None,
+    save_share: float | None = None,
+    less_contact: bool = True,
 ) -> pd.DataFrame:
     """Accounts to work on, ranked inside each owner's portfolio.
 
@@ -67,6 +71,10 @@ def worklist(
         What accounts do, as a verb ("leave", "expand").
     why
         Reasons of the short list per account (`models.drivers.account_reasons`); None: not told.
+    save_share
+        Share of `cost_if_missed` that acting saves; None: all of it.
+    less_contact
+        Whether what acting costs is taken off the priority; plays count it themselves.
 
     Returns
     -------
@@ -75,10 +83,12 @@ def worklist(
         renewal_date; health; band; probability; value_at_risk (value x probability; null on a
         scorecard); priority (what the rank sorts by: value_at_risk; where the contract ends after
         the horizon value x the chance then x horizon / days to the end; on a scorecard value x
-        share of accounts that score better); chance (in words: within the horizon, or when the
-        contract ends); reason_1, reason_2 (the two signals that move the account most towards the
-        event, in words; empty where there is none); why (reasons of the short list; without any,
-        accounts at risk are `not explained`; empty for good events and where none were given);
+        share of accounts that score better; where the portfolio has costs, `cost_if_missed` in
+        place of the value, less `cost_of_contact`, the middle one where unknown); chance (in
+        words: within the horizon, or when the contract ends); reason_1, reason_2 (the two signals
+        that move the account most towards the event, in words; empty where there is none); why
+        (reasons of the short list; without any, accounts at risk are `not explained`; empty for
+        good events and where none were given);
         paragraph (ready for a mail; accounts at risk only).
 
     Raises
@@ -104,6 +114,8 @@ def worklist(
         )
     ]
     ranked["priority"] = assumed * _weight(ranked).fillna(_share_scoring_better(ranked))
+    if not is_good_event(scores) and probability.notna().any():
+        ranked["priority"] = _by_costs(ranked, save_share, less_contact)
     ranked["owner"] = ranked["owner"].fillna(NO_OWNER).replace("", NO_OWNER)
     ranked["name"] = ranked["name"].fillna(ranked["account_id"])
     ranked["chance"] = _chances(ranked, event)
@@ -117,6 +129,21 @@ def worklist(
     )
     ranked["rank"] = ranked.groupby("owner").cumcount() + 1
     return ranked[list(WORKLIST_COLUMNS)].reset_index(drop=True)
+
+
+def _by_costs(
+    ranked: pd.DataFrame, save_share: float | None, less_contact: bool
+) -> "pd.Series[float]":
+    """The priority where accounts have costs of their own; else as it is."""
+    priority = ranked["priority"].astype(float)
+    if IF_MISSED in ranked and ranked[IF_MISSED].notna().any():
+        lost = ranked[IF_MISSED].astype(float)
+        priority = lost.fillna(lost.median()) * _weight(ranked)
+    if less_contact and OF_CONTACT in ranked and ranked[OF_CONTACT].notna().any():
+        cost = ranked[OF_CONTACT].astype(float)
+        kept = 1.0 if save_share is None else save_share
+        priority = priority * kept - cost.fillna(cost.median())
+    return priority
 
 
 def _days_to_end(ranked: pd.DataFrame) -> "pd.Series[float]":

@@ -29,6 +29,8 @@ NEVER_SIGNALS = frozenset(
         "merged_into",
         "currency",
         "value_per_year",
+        "cost_if_missed",
+        "cost_of_contact",
         "consent",
         "subscription_id",
     }

@@ -20,7 +20,7 @@ from models.tuning import choose_l2
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import connected
 from pipeline.jobs.bench_advice import NO_MODEL
-from pipeline.jobs.portfolio import row_segments
+from pipeline.jobs.portfolio import acting_costs, row_costs, row_segments
 from pipeline.jobs.prepare import load_training
 from pipeline.jobs.registry import load_version
 from pipeline.jobs.stage import load_staged
@@ -54,6 +54,8 @@ def bench_target(
     """
     rows, _, labels = load_training(workspace, target)
     rows, has_segments, notes = with_segments(workspace, rows)
+    money = _money(workspace, target, rows.test)
+    notes = (*notes, *_unknown_costs(money))
     model, line_l2 = _trained(workspace, target, rows)
     left_at = _left_at(rows, labels)
     settings = bench_settings(workspace, target)
@@ -73,7 +75,7 @@ def bench_target(
         left_at=left_at,
         folds=workspace.project.training.folds,
         capacity=workspace.project.objective.capacity,
-        money=_money(workspace, rows.test),
+        money=money,
         seed=settings.seed,
         on_method=on_method,
     )
@@ -181,11 +183,19 @@ def _elapsed(rows: TrainingSet, left_at: pd.Series, target: Target) -> pd.Series
     return pd.Series(share, index=pd.MultiIndex.from_frame(rows.keys[["account_id", "as_of"]]))
 
 
-def _money(workspace: Workspace, test: TrainingSet) -> Money | None:
+def _money(workspace: Workspace, target: Target, test: TrainingSet) -> Money | None:
     """Value, save share and cost, where the project declares them and the value is known on each
-    date.
+    date; costs of accounts go first.
     """
     objective = workspace.project.objective
+    if not target_rule(target).is_good:
+        with connected() as connection:
+            costs = row_costs(connection, load_staged(workspace, connection), test.keys)
+        of_rows = acting_costs(costs, objective)
+        if of_rows is not None:
+            return Money(
+                of_rows["if_missed"].to_numpy(), 1.0, of_rows["of_contact"].to_numpy(), True
+            )
     if (
         objective.cost_per_contact is None
         or objective.save_share is None
@@ -194,6 +204,19 @@ def _money(workspace: Workspace, test: TrainingSet) -> Money | None:
         return None
     value = 12.0 * test.features[MONTHLY_VALUE].to_numpy(dtype=np.float64)
     return Money(value, objective.save_share, objective.cost_per_contact)
+
+
+def _unknown_costs(money: Money | None) -> tuple[str, ...]:
+    if money is None or not money.is_by_row:
+        return ()
+    unknown = int(np.isnan(money.value - money.cost).sum())
+    told = (
+        "profit counts costs of each account: worked on are those whose chance times what is lost"
+        " exceeds what a contact costs, most first."
+    )
+    if not unknown:
+        return (told,)
+    return (told, f"{unknown:,} test rows without a known cost are never worked on.")
 
 
 def _keep(workspace: Workspace, target: Target, result: BenchResult, model: Model | None) -> None:

@@ -15,6 +15,7 @@ from models.band_rates import band_rates
 from models.bundle import Bundle, Scored, score
 from models.by_cause import announced, by_cause
 from models.calibration.prior import PriorCheck, check_prior
+from models.costs import Savings, savings
 from models.dataset import TrainingSet
 from models.evaluation import evaluate
 from models.fairness import SegmentCheck, by_segment
@@ -39,7 +40,7 @@ from pipeline.jobs.in_use import (
     target_in_use,
 )
 from pipeline.jobs.model_page import target_card
-from pipeline.jobs.portfolio import row_segments
+from pipeline.jobs.portfolio import acting_costs, row_costs, row_segments
 from pipeline.jobs.prepare import load_training
 from pipeline.jobs.registry import Version
 from pipeline.jobs.run_record import record_evaluation
@@ -85,6 +86,7 @@ def evaluate_target(workspace: Workspace, target: Target) -> VersionEvaluation:
         segments = row_segments(connection, staged, test.keys)
         treated = treated_rows(connection, staged, test.keys)
         causes = row_causes(workspace, connection, staged, target, rows.keys)
+        costs = acting_costs(row_costs(connection, staged, test.keys), workspace.project.objective)
     counted = target_rule(target).causes
     checks = _checks(bundle, test, segments)
     in_use = fed_its_own(workspace, target, target_in_use(task.models.load(CHAMPION), test), test)
@@ -116,6 +118,7 @@ def evaluate_target(workspace: Workspace, target: Target) -> VersionEvaluation:
             needed_sources(workspace, target),
         ),
         leading_alone=leading_alone(bundle.model, rows, plan_in_memory(task.plan, rows)[0]),
+        savings=_savings(workspace, target, bundle, test, costs),
         causes=(
             ()
             if causes is None
@@ -138,6 +141,33 @@ def evaluate_target(workspace: Workspace, target: Target) -> VersionEvaluation:
     keep_evaluation(workspace, target, bundle, evaluation, tested)
     record_evaluation(task.models, candidate.number, evaluation, tested, card, pictures)
     return evaluation
+
+
+def _savings(
+    workspace: Workspace,
+    target: Target,
+    bundle: Bundle,
+    test: TrainingSet,
+    costs: pd.DataFrame | None,
+) -> Savings | None:
+    """What acting by chance and cost saves on test rows whose costs are known; None where no costs
+    are, the event is one we want, or scores are no chances.
+    """
+    if costs is None or target_rule(target).is_good or bundle.basis != "calibrated":
+        return None
+    known = costs.notna().all(axis=1).to_numpy()
+    if not known.any():
+        return None
+    some = test.rows(known)
+    return savings(
+        some.labels,
+        bundle.model.probability(some.features),
+        costs.loc[known, "if_missed"].to_numpy(),
+        costs.loc[known, "of_contact"].to_numpy(),
+        some.keys["account_id"],
+        constant=bundle.model.training.latest_rate,
+        seed=workspace.project.training.seed,
+    )
 
 
 def judge(

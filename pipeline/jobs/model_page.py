@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from models.bundle import Bundle
+from models.costs import SAVINGS_FACT
 from models.declared import COUNTED_IN_WORDS
 from models.health.words import AT_DECISION, anchor_words
 from models.target_words import TARGET_WORDS
@@ -49,7 +50,8 @@ def target_card(
             target_words=target_words(target),
             evaluation=evaluation,
             model_info=_model_info(bundle, health_event_words(target, bundle))
-            | _bench(workspace, target, bundle),
+            | _bench(workspace, target, bundle)
+            | _savings(evaluation),
             signals=bundle.published.signals,
             band_table=bands,
             backtest=tested,
@@ -109,6 +111,13 @@ def _bench(workspace: Workspace, target: Target, bundle: Bundle) -> dict[str, st
     """What the newest bench recommended beside the model; nothing where none was run."""
     advice = bench_advice(workspace, target, bundle)
     return {} if advice is None else {"bench": advice.words}
+
+
+def _savings(evaluation: VersionEvaluation | None) -> dict[str, str]:
+    """What acting by chance and cost saves on the test; nothing where accounts have no costs."""
+    if evaluation is None or evaluation.savings is None:
+        return {}
+    return {SAVINGS_FACT: evaluation.savings.words}
 
 
 def _model_info(bundle: Bundle, event: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from pipeline.actions.plays import (
     in_planned_order,
     plan_plays,
 )
-from pipeline.actions.worklist import worklist
+from pipeline.actions.worklist import OF_CONTACT, worklist
 from pipeline.config.schema import Play, Target
 from pipeline.engine.duckdb import connected
 from pipeline.jobs.accounts import consenting
@@ -75,6 +75,7 @@ def plan_worklist(
         published.portfolio,
         event=TARGET_WORDS[target.kind].verb,
         why=published.why,
+        less_contact=False,
     )
     as_of = published.run.as_of
     run_id = published.run.run_id
@@ -85,9 +86,12 @@ def plan_worklist(
     rules = workspace.project.worklist
     grows = any(play.aim == "grow" for play in workspace.project.plays)
     worth = ranked
+    if OF_CONTACT in published.portfolio:
+        costs = published.portfolio.set_index("account_id")[OF_CONTACT]
+        worth = ranked.assign(**{OF_CONTACT: ranked["account_id"].map(costs)})
     if is_good:
         by = rules.grows_by or target.change_share or LEAST_GROWTH
-        worth = ranked.assign(priority=ranked["priority"] * by)
+        worth = worth.assign(priority=ranked["priority"] * by)
     plan = plan_plays(
         worth,
         plays,

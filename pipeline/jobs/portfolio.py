@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from features.facts import SourceFacts, as_known
@@ -13,7 +14,7 @@ from features.naming import facts_table
 from features.sources.subscriptions import is_running
 from features.terms import open_terms
 from features.windows import day_number, happened
-from pipeline.config.schema import Target
+from pipeline.config.schema import Objective, Target
 from pipeline.engine.duckdb import Connection
 from pipeline.engine.facts import put_table, source_facts
 from pipeline.staging.staged import StagedSource
@@ -28,6 +29,8 @@ PORTFOLIO_COLUMNS = (
     "currency",
     "renewal_date",
 )
+COST_COLUMNS = ("cost_if_missed", "cost_of_contact")
+"""Follow the others where accounts have them."""
 
 
 def portfolio(
@@ -42,6 +45,7 @@ def portfolio(
 
     Value per year is the account table's, else twelve times what running subscriptions pay a month,
     else what activity with an `amount` brought in the last 364 days; null where none is known.
+    Costs of accounts (`COST_COLUMNS`) follow where the accounts table has them.
     """
     day_no = day_number(day)
     put_table(
@@ -75,7 +79,8 @@ def portfolio(
         table["name"].fillna(table["account_id"]) if "name" in table else table["account_id"]
     )
     table["currency"] = workspace.project.currency
-    return table.reindex(columns=list(PORTFOLIO_COLUMNS)).astype(
+    costs = [name for name in COST_COLUMNS if name in table]
+    return table.reindex(columns=[*PORTFOLIO_COLUMNS, *costs]).astype(
         {
             "name": "str",
             "owner": "str",
@@ -83,6 +88,7 @@ def portfolio(
             "currency": "str",
             "value_per_year": "float64",
             "renewal_date": "datetime64[us]",
+            **dict.fromkeys(costs, "float64"),
         }
     )
 
@@ -93,36 +99,79 @@ def row_segments(
     """Segment per row of `keys` (account_id, as_of), as known on its date; None where it has
     none.
     """
+    known = _row_attributes(connection, staged, keys)
+    if known is None:
+        return pd.Series(None, index=keys.index, dtype="object")
+    segment = known["segment"].to_numpy(dtype=object, copy=True)
+    segment[pd.isna(segment)] = None
+    return pd.Series(segment, index=keys.index, dtype="object")
+
+
+def row_costs(
+    connection: Connection, staged: Mapping[str, StagedSource], keys: pd.DataFrame
+) -> pd.DataFrame:
+    """Costs per row of `keys` (account_id, as_of), as known on its date: the columns of
+    `COST_COLUMNS` that accounts have, null where an account has none.
+    """
+    known = _row_attributes(connection, staged, keys)
+    names = [] if known is None else [name for name in COST_COLUMNS if name in known]
+    if known is None or not names:
+        return pd.DataFrame(index=keys.index)
+    return known[names].astype("float64")
+
+
+def acting_costs(costs: pd.DataFrame, objective: Objective) -> pd.DataFrame | None:
+    """What acting on each row is about, from `row_costs`: `if_missed`, the share of what is lost
+    that acting saves (all of it where `save_share` is not declared), and `of_contact`; null where
+    not known.
+
+    None where rows have no cost of what is lost, or nothing says what a contact costs.
+    """
+    lost, contact = costs.get(COST_COLUMNS[0]), costs.get(COST_COLUMNS[1])
+    default = objective.cost_per_contact
+    if lost is None or not lost.notna().any() or (contact is None and default is None):
+        return None
+    spent = pd.Series(np.nan, index=costs.index) if contact is None else contact
+    share = 1.0 if objective.save_share is None else objective.save_share
+    return pd.DataFrame(
+        {
+            "if_missed": lost * share,
+            "of_contact": spent if default is None else spent.fillna(default),
+        }
+    )
+
+
+def _row_attributes(
+    connection: Connection, staged: Mapping[str, StagedSource], keys: pd.DataFrame
+) -> pd.DataFrame | None:
+    """What `_attributes` knows of each row of `keys`, in their order; None without accounts."""
     days = {as_of: day_number(pd.Timestamp(as_of).date()) for as_of in keys["as_of"].unique()}
     snapshots = pd.DataFrame(
         {"account_id": keys["account_id"].astype("str"), "as_of_day": keys["as_of"].map(days)}
     )
-    put_table(connection, "asked", snapshots)
     accounts = next(
         (source for source in staged.values() if source.contract.table == "accounts"), None
     )
     if accounts is None:
-        return pd.Series(None, index=keys.index, dtype="object")
+        return None
+    put_table(connection, "asked", snapshots)
     known = _attributes(connection, source_facts(accounts, {})).set_index(
         ["account_id", "as_of_day"]
-    )["segment"]
-    segment = known.reindex(pd.MultiIndex.from_frame(snapshots)).to_numpy(dtype=object, copy=True)
-    segment[pd.isna(segment)] = None
-    return pd.Series(segment, index=keys.index, dtype="object")
+    )
+    return known.reindex(pd.MultiIndex.from_frame(snapshots)).set_index(keys.index)
 
 
 def _attributes(connection: Connection, facts: SourceFacts) -> pd.DataFrame:
     """Newest known row of each account on each date asked for."""
     order = "t.valid_from desc," if "valid_from" in facts.mapped else ""
     wanted = ", ".join(f"r.{c}" for c in ("name", "owner", "segment"))
-    money = facts.unit("value_per_year")
-    value = (
-        f"cast(r.value_per_year as double) / {money}.0 as value_per_year"
-        if "value_per_year" in facts.mapped
-        else ""
+    value = "".join(
+        f", cast(r.{name} as double) / {facts.unit(name)}.0 as {name}"
+        for name in ("value_per_year", *COST_COLUMNS)
+        if name in facts.mapped
     )
     return connection.execute(f"""
-select r.account_id, r.as_of_day, {wanted}{", " + value if value else ""}
+select r.account_id, r.as_of_day, {wanted}{value}
 from (select t.*, row_number() over (partition by t.account_id, t.as_of_day order by {order} t.name,
   t.owner) as position
       from ({as_known(facts, "asked")}) t

@@ -147,7 +147,7 @@ def write_reports(
     )
     planned = plan_worklist(workspace, target, published)
     inputs = replace(inputs, planned=planned)
-    ranked = _worklist(target, published, planned)
+    ranked = _worklist(workspace, target, published, planned)
     asked = accounts_with_briefs(workspace, target, published, inputs.fallen, briefs, planned)
     inputs = replace(inputs, pages={account: _address(account) for account in asked})
     tables = portfolio_tables(inputs) | _card_tables(pictures)
@@ -199,11 +199,11 @@ def _card_tables(pictures: ContributionInputs | None) -> dict[str, pd.DataFrame]
 
 def run_worklist(workspace: Workspace, target: Target, published: PublishedRun) -> pd.DataFrame:
     """The worklist of a run: in the order of its plays where they are declared."""
-    return _worklist(target, published, plan_worklist(workspace, target, published))
+    return _worklist(workspace, target, published, plan_worklist(workspace, target, published))
 
 
 def _worklist(
-    target: Target, published: PublishedRun, planned: PlannedWorklist | None
+    workspace: Workspace, target: Target, published: PublishedRun, planned: PlannedWorklist | None
 ) -> pd.DataFrame:
     if planned is not None:
         return planned.ranked
@@ -213,6 +213,7 @@ def _worklist(
         published.portfolio,
         event=TARGET_WORDS[target.kind].verb,
         why=published.why,
+        save_share=workspace.project.objective.save_share,
     )
 
 

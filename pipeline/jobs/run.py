@@ -398,6 +398,8 @@ def tell_beside(say: Say, evaluation: VersionEvaluation) -> None:
         )
     for cause in evaluation.causes:
         say("test", cause.words)
+    if evaluation.savings is not None:
+        say("costs", evaluation.savings.words)
     leading = evaluation.leading_alone
     if leading is not None:
         alone = leading.compared

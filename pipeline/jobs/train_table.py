@@ -13,7 +13,7 @@ import pandas as pd
 
 from features.errors import ConfigError
 from models.bundle import Bundle, BundleFacts, Scored
-from models.costs import Savings, savings
+from models.costs import SAVINGS_FACT, Savings, savings
 from models.drivers import driver_table
 from models.gates import Gate
 from models.health import band_table
@@ -569,6 +569,6 @@ def _info(
         "accounts with the event": training.leaving_accounts,
         "settings": json.dumps(settings, default=str) if settings else "no search",
         "training data": training.fingerprint[:16],
-        **({} if saved is None else {"costs of the test rows": saved.words}),
+        **({} if saved is None else {SAVINGS_FACT: saved.words}),
         **({} if beside is None else {"beside": beside.words}),
     }

@@ -155,6 +155,7 @@ class PortfolioInputs:
             fallen=self.fallen,
             pages=self.pages,
             planned=None if self.planned is None else self.planned.ranked,
+            save_share=self.objective.save_share,
         )
 
 

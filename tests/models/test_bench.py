@@ -299,6 +299,18 @@ def test_gain_is_what_is_saved_less_what_contacts_cost() -> None:
     assert found.tolist() == [150.0, 0.0, 0.0, -50.0]  # an unknown value counts nothing
 
 
+def test_costs_of_rows_decide_whom_to_work_on() -> None:
+    days = {pd.Timestamp("2024-01-01"): 1, pd.Timestamp("2024-01-29"): 1}
+    test = _small_test()
+    # On the first date the lower chance promises more (90 against 40); on the second one row costs
+    # more than it promises, and of the other nobody knows what it costs.
+    probability = np.array([0.9, 0.5, 0.2, 0.9])
+    value = np.array([100.0, 100.0, 500.0, 900.0])
+    cost = np.array([50.0, 60.0, 10.0, np.nan])
+    found = gains(test, probability, days, Money(value, 1.0, cost, True), probability)
+    assert found.tolist() == [0.0, 0.0, test.labels[2] * 500.0 - 10.0, 0.0]
+
+
 def test_clusters_of_clear_groups_are_found_again_and_those_of_noise_are_not() -> None:
     generator = np.random.default_rng(4)
     group = np.repeat([0, 1, 2], 100)

@@ -82,6 +82,15 @@ def status(plan: PlayPlan) -> dict[str, str]:
     return dict(plan.accounts[["account_id", "listed"]].to_numpy().tolist())
 
 
+def test_an_account_may_have_a_cost_of_its_own() -> None:
+    costs = pd.Series([None, 900.0, *[0.0] * 38])
+    rows = planned(cost_of_contact=costs).accounts.set_index("account_id")
+    # 5,000 x 0.2 - 100; 4,900 x 0.2 - 900; 4,800 x 0.2.
+    assert rows.loc[["A00", "A01", "A02"], "value_saved"].tolist() == [900.0, 80.0, 960.0]
+    dear = planned(Play("call", minutes=60, cost=100.0), cost_of_contact=costs).accounts
+    assert dear.set_index("account_id").loc["A01", "value_saved"] == 880.0
+
+
 def test_hours_end_the_list() -> None:
     plan = planned()
     listed = plan.accounts[plan.accounts["listed"] == ON_LIST]

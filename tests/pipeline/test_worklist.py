@@ -69,6 +69,20 @@ DRIVERS = drivers_of(
 )
 
 
+def test_costs_of_accounts_rank_before_their_value():
+    costs = PORTFOLIO.assign(
+        cost_if_missed=[1_000.0, 400.0, None, 100.0, 9e9, 9e9],
+        cost_of_contact=[300.0, 30.0, 10.0, None, 0.0, 0.0],
+    )
+    priority = worklist(SCORES, DRIVERS, costs, save_share=0.5).set_index("account_id")["priority"]
+    # A: 1000 x 0.5 x 0.5 - 300; B: 400 x 0.1 x 0.5 - 30; C: the middle loss of A, B and D, 400;
+    # D: the middle contact, 30.
+    assert priority.round(6).to_dict() == {"B": -10.0, "A": -50.0, "C": 30.0, "D": 15.0}
+    gross = worklist(SCORES, DRIVERS, costs, less_contact=False).set_index("account_id")
+    assert gross["priority"].round(6).to_dict() == {"B": 40.0, "A": 500.0, "C": 80.0, "D": 90.0}
+    assert gross.loc["A", "value_at_risk"] == 50.0  # still of the value
+
+
 def test_accounts_are_ranked_per_owner_by_value_times_probability():
     ranked = worklist(SCORES, DRIVERS, PORTFOLIO)
     assert tuple(ranked.columns) == WORKLIST_COLUMNS
