@@ -116,11 +116,14 @@ def _causes(target: Target) -> tuple[Cause, ...]:
 
 def purpose_of(project: Project, target: Target) -> str:
     """What the scores of a target are for: its own words, else those of the project, which speak
-    of what is to be avoided.
+    of what is to be avoided; where all its targets are wished for, of those.
     """
     if target.purpose is not None:
         return target.purpose
-    return "" if target_rule(target).is_good else project.objective.purpose
+    is_spoken_of = not target_rule(target).is_good or all(
+        target_rule(each).is_good for each in project.targets
+    )
+    return project.objective.purpose if is_spoken_of else ""
 
 
 def label_source(workspace: Workspace, target: Target) -> str:

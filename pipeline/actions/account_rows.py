@@ -204,7 +204,10 @@ def account_rows(inputs: ListInputs) -> tuple[AccountRow, ...]:
             how="left",
         )
     )
-    summaries, at_decision = _summaries(inputs.why), reads_decisions(inputs.scores)
+    # The short list says what speaks against an account; where the event is wished for, the lines
+    # beside it say what speaks for it.
+    summaries = {} if is_good_event(inputs.scores) else _summaries(inputs.why)
+    at_decision = reads_decisions(inputs.scores)
     rows = [
         _account_row(
             row,

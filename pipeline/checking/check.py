@@ -13,6 +13,7 @@ from pipeline.checking.facts import source_checks
 from pipeline.checking.leaks import leak_findings
 from pipeline.checking.leavers import count_leavers
 from pipeline.checking.merges import merge_findings
+from pipeline.checking.objective import objective_findings
 from pipeline.checking.questions import QUESTIONS, question_findings
 from pipeline.checking.repeats import repeat_findings
 from pipeline.checking.report import SEVERITIES, CheckReport, Finding
@@ -88,6 +89,7 @@ FINDINGS = frozenset(
         "value-never-changes",
         "total-on-every-row",
         "set-at-closing",
+        "objective-not-stated",
         *QUESTIONS,
     }
 )
@@ -138,6 +140,7 @@ def check_sources(
         *leak_findings(evidence),
         *deletion_findings(evidence),
         *rewritten_findings(evidence),
+        *objective_findings(evidence),
         *merge_findings(evidence),
         *unit_findings(evidence),
     ]

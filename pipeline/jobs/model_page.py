@@ -19,7 +19,7 @@ from pipeline.jobs.bench_advice import bench_advice
 from pipeline.jobs.stage import staged_facts
 from pipeline.reports.contributions import ContributionInputs
 from pipeline.reports.model_card import ModelCardInputs, model_card
-from pipeline.workspace import Workspace, target_rule
+from pipeline.workspace import Workspace, purpose_of, target_rule
 
 """Beside a published scorecard, which is never judged itself."""
 
@@ -49,7 +49,8 @@ def target_card(
             project=workspace.project.name,
             target_words=target_words(target),
             evaluation=evaluation,
-            model_info=_model_info(bundle, health_event_words(target, bundle))
+            model_info=_objective(workspace, target)
+            | _model_info(bundle, health_event_words(target, bundle))
             | _bench(workspace, target, bundle)
             | _savings(evaluation),
             signals=bundle.published.signals,
@@ -118,6 +119,15 @@ def _savings(evaluation: VersionEvaluation | None) -> dict[str, str]:
     if evaluation is None or evaluation.savings is None:
         return {}
     return {SAVINGS_FACT: evaluation.savings.words}
+
+
+def _objective(workspace: Workspace, target: Target) -> dict[str, Any]:
+    """What the scores are for, and how many accounts can be worked on, as the project says it."""
+    capacity = workspace.project.objective.capacity
+    return {
+        "purpose": purpose_of(workspace.project, target) or "not stated",
+        "accounts that can be worked on at a time": capacity or "not stated",
+    }
 
 
 def _model_info(bundle: Bundle, event: str) -> dict[str, Any]:
