@@ -120,9 +120,9 @@ def purpose_of(project: Project, target: Target) -> str:
     """
     if target.purpose is not None:
         return target.purpose
-    is_spoken_of = not target_rule(target).is_good or all(
-        target_rule(each).is_good for each in project.targets
-    )
+    wished_for = [target_rule(each).is_good for each in project.targets]
+    speaks_of_growth = bool(wished_for) and all(wished_for)
+    is_spoken_of = speaks_of_growth or not target_rule(target).is_good
     return project.objective.purpose if is_spoken_of else ""
 
 

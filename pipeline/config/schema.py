@@ -398,8 +398,8 @@ class Target:
     rise is the vendor's own; of a contraction: all.
     """
     purpose: str | None = None
-    """What the scores of this target are for; default: `[objective] purpose`, which of a good event
-    is not said.
+    """What the scores of this target are for; default: `[objective] purpose`, which is not
+    said of a good event beside targets that are to be avoided.
     """
     population: Population = Field(default_factory=Population)
     dates: Dates = Field(default_factory=Dates)

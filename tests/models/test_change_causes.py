@@ -104,6 +104,10 @@ def test_the_purpose_on_a_page_is_that_of_its_target() -> None:
     project = Project(name="p", objective=Objective(purpose="call those who may leave"))
     purposes = [purpose_of(project, target) for target in (leaving, growth, named)]
     assert purposes == ["call those who may leave", "", "offer seats"]
+    grows = Project(name="p", objective=Objective(purpose="offer seats"), targets=(growth,))
+    assert purpose_of(grows, growth) == "offer seats"
+    both = Project(name="p", objective=Objective(purpose="call"), targets=(growth, leaving))
+    assert purpose_of(both, growth) == ""
 
 
 def test_by_default_growth_is_what_the_customer_chose() -> None:
