@@ -19,7 +19,7 @@ from features.sources.subscriptions import is_paid, is_running
 from features.sql import literal
 from features.windows import covers, ended_within, known, known_value, not_superseded
 
-PopulationKind = Literal["customers", "active", "accounts", "trials"]
+PopulationKind = Literal["customers", "active", "ever_active", "accounts", "trials"]
 _PAID = is_paid("t")
 
 
@@ -59,6 +59,7 @@ def population(
         "customers": _customers,
         "trials": _trials,
         "active": _active,
+        "ever_active": _active,
         "accounts": _accounts,
     }[rule.kind](rule, source)
     limits = [f"p.age_days >= {rule.min_age_days}"]

@@ -22,6 +22,8 @@ class AskedDates:
 
     train: tuple[date, ...]
     test: tuple[date, ...]
+    incomplete: tuple[date, ...] = ()
+    """Dates declared one by one whose outcome the data complete for nobody: left out."""
 
     @property
     def all(self) -> tuple[date, ...]:
@@ -80,7 +82,8 @@ def asked_dates(
     Raises
     ------
     IncompleteHorizon
-        When no date, or none but test dates, has a complete label window.
+        When no date, or none but test dates, has a complete label window; or none of the test
+        dates that were declared has.
     """
     if listed:
         declared = tuple(sorted(listed))
@@ -103,6 +106,14 @@ def asked_dates(
             f" {min({*declared, *test_listed}, default=first or data_from)}. Choose earlier dates,"
             " a shorter horizon, or newer data."
         )
+    incomplete = tuple(d for d in sorted({*listed, *test_listed}) if d > last_possible)
+    declared_test = min(test_listed) if test_listed else test_first
+    if declared_test is not None and declared_test > last_possible:
+        raise IncompleteHorizon(
+            f"{horizon_words}: the outcome of the test from {declared_test} is complete for nobody;"
+            f" the data complete it up to {last_possible}. Test on an earlier date, choose a"
+            " shorter horizon, or bring newer data."
+        )
     if test_listed:
         test = tuple(d for d in test_listed if d in usable)
     elif test_first:
@@ -120,4 +131,4 @@ def asked_dates(
             f"no training date is left: {horizon_words}, dates {usable[0]} to {usable[-1]}, test"
             f" from {min(test) if test else 'none'}. Declare earlier dates or a later test."
         )
-    return AskedDates(train, test)
+    return AskedDates(train, test, incomplete)

@@ -229,10 +229,15 @@ def _leaving(keys: pd.DataFrame, labels: NDArray[np.int8], rows: Positions) -> i
 def _require_both_classes(keys: pd.DataFrame, labels: NDArray[np.int8], final: Positions) -> None:
     leaving, staying = _leaving(keys, labels, final), int((labels[final] == 0).sum())
     if leaving < 2 or staying < 2:
+        if not len(final):
+            raise TooFewEvents(
+                "no training row's outcome was known before the test began: the horizon is too long"
+                " for the data. Choose a shorter horizon or a later test, or bring more history."
+            )
         raise TooFewEvents(
             f"{len(final)} training rows before the test hold {leaving} accounts with the event and"
-            f" {staying} rows without; at least 2 of each are needed. Choose earlier test dates, a"
-            " longer horizon, or more history."
+            f" {staying} rows without; at least 2 of each are needed. Bring more history,"
+            " begin the training dates earlier, or ask about an event that more accounts have."
         )
 
 

@@ -505,7 +505,7 @@ def _population_problems(project: Project, path: Location, target: Target) -> It
     where = (*path, "population")
     if population.source is not None:
         yield from _reference_problems(project, (*where, "source"), population.source, None)
-    elif population.kind == "active" and len(_activity_sources(project)) > 1:
+    elif population.kind in ("active", "ever_active") and len(_activity_sources(project)) > 1:
         yield Problem(
             where,
             'several activity sources: say which counts with source = "...". '
@@ -516,7 +516,16 @@ def _population_problems(project: Project, path: Location, target: Target) -> It
             (*where, "kind"), f'"{population.kind}" needs a source with contract = "subscriptions".'
         )
     if population.kind == "active" and population.active_within_days is None:
-        yield Problem(where, 'kind = "active" needs active_within_days.')
+        yield Problem(
+            where,
+            'kind = "active" needs active_within_days; everybody who was ever active is kind ='
+            ' "ever_active".',
+        )
+    if population.kind == "ever_active" and population.active_within_days is not None:
+        yield Problem(
+            (*where, "active_within_days"),
+            'goes with kind = "active"; "ever_active" counts activity however long ago.',
+        )
     if population.max_age_days is not None and population.max_age_days <= population.min_age_days:
         yield Problem(
             (*where, "max_age_days"),

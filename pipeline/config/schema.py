@@ -355,10 +355,10 @@ class Test:
 class Population:
     """Which accounts are asked about on a date."""
 
-    kind: Literal["customers", "active", "accounts", "trials"] | None = None
-    """customers: a paid subscription covers the date. active: enough activity. accounts: all
-    opened. trials: a trial covers the date. Default: customers where there are subscriptions, else
-    active.
+    kind: Literal["customers", "active", "ever_active", "accounts", "trials"] | None = None
+    """customers: a paid subscription covers the date. active: enough activity. ever_active: any
+    activity before the date, however long ago (everybody who ever bought). accounts: all opened.
+    trials: a trial covers the date. Default: customers where there are subscriptions, else active.
     """
     source: str | None = None
     """The activity source meant by active and inactivity; default: the only one."""

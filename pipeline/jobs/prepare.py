@@ -4,7 +4,8 @@ training.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,8 @@ class TrainingCounts:
         Rows with a complete horizon, and the share of them with the event; None without any.
     leavers, test_leavers
         Accounts with the event, and those of the test among them.
+    incomplete
+        Dates asked one by one that were left out, since their outcome is complete for nobody.
     """
 
     signals: int
@@ -66,6 +69,7 @@ class TrainingCounts:
     dates: int
     test_leavers: int
     test_rows: int
+    incomplete: tuple[date, ...] = ()
 
 
 def prepare_training(
@@ -129,7 +133,8 @@ select count(*), count(distinct s.account_id), count(l.label),
   count(case when s.is_test and l.label is not null then 1 end)
 from snapshots s join labels l on l.account_id = s.account_id and l.as_of_day = s.as_of_day""",
     )
-    return TrainingCounts(len(built.signals), *counted)
+    incomplete = () if built.dates is None else built.dates.incomplete
+    return replace(TrainingCounts(len(built.signals), *counted), incomplete=incomplete)
 
 
 def feature_set(workspace: Workspace, target: Target) -> FeatureSet:

@@ -314,6 +314,9 @@ def tell_features(say: Say, target: Target, counts: TrainingCounts) -> None:
         f"{counts.dates} dates, {day_of(counts.first)} to {day_of(counts.last)}; "
         f"{counts.signals} signals",
     )
+    if counts.incomplete:
+        dates = ", ".join(f"{each:%Y-%m-%d}" for each in counts.incomplete)
+        say("note", f"left out, their outcome is complete for nobody yet: {dates}")
     rate, past = counts.rate, TARGET_WORDS[target.kind].past
     say(
         "labels",

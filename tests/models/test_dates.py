@@ -74,9 +74,23 @@ def test_weeks_count_back_from_the_end() -> None:
     )
 
 
-def test_listed_dates_beyond_the_data_are_left_out() -> None:
-    asked = _asked(listed=(date(2024, 9, 1), date(2024, 1, 1), date(2024, 3, 1)))
-    assert asked.all == (date(2024, 1, 1), date(2024, 3, 1))
+def test_listed_dates_beyond_the_data_are_left_out_and_named() -> None:
+    asked = _asked(
+        listed=(date(2024, 9, 1), date(2024, 1, 1), date(2024, 3, 1)),
+        test_listed=(date(2024, 6, 1), date(2024, 8, 1)),
+    )
+    assert asked.train == (date(2024, 1, 1), date(2024, 3, 1))
+    assert asked.test == (date(2024, 6, 1),)
+    assert asked.incomplete == (date(2024, 8, 1), date(2024, 9, 1))
+
+
+def test_a_test_whose_outcome_is_complete_for_nobody_is_refused() -> None:
+    train = (date(2024, 1, 1), date(2024, 3, 1))
+    words = "test from 2024-08-01 is complete for nobody.*up to 2024-07-03.*shorter horizon"
+    with pytest.raises(IncompleteHorizon, match=words):
+        _asked(listed=train, test_listed=(date(2024, 8, 1),))
+    with pytest.raises(IncompleteHorizon, match=words):
+        _asked(listed=train, test_first=date(2024, 8, 1))
 
 
 def test_test_dates_end_the_training_dates() -> None:

@@ -785,6 +785,14 @@ def test_inactivity_is_no_event_inside_the_window(duck: Connection) -> None:
     assert _inactivity(duck, ["03-01", "06-27"]) == (1, None)  # the first instant after it
 
 
+def test_who_was_ever_active_is_asked_however_long_ago(duck: Connection) -> None:
+    ever = PopulationRule("ever_active")
+    assert _inactivity(duck, ["2019-03-01"], rule=ever) == (1, None)
+    assert _inactivity(duck, ["2019-03-01", "05-01"], rule=ever) == (0, None)
+    assert _inactivity(duck, ["2019-03-01", "05-01"]) is None  # not within 90 days
+    assert _inactivity(duck, ["03-29"], rule=ever) is None  # not before the date
+
+
 def test_activity_inside_the_gap_does_not_count(duck: Connection) -> None:
     assert _inactivity(duck, ["03-01", "04-11"], gap_days=14) == (1, None)
     assert _inactivity(duck, ["03-01", "04-12"], gap_days=14) == (0, None)

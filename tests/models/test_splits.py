@@ -135,8 +135,16 @@ def test_dates_of_the_accounts_own_become_date_ranges() -> None:
 
 def test_no_leavers_is_an_error_with_the_next_step() -> None:
     keys, labels = _grid(50, 8)
-    with pytest.raises(ContractError, match="Choose earlier test dates"):
+    with pytest.raises(ContractError, match="at least 2 of each are needed. Bring more history"):
         temporal_folds(keys, 4, np.zeros_like(labels))
+
+
+def test_a_horizon_too_long_for_the_data_is_told_as_that() -> None:
+    keys, labels = _grid(50, 8)
+    keys["is_test"] = keys["as_of"] == keys["as_of"].max()
+    keys["label_until"] = keys["as_of"] + pd.Timedelta(days=900)
+    with pytest.raises(ContractError, match="too long for the data. Choose a shorter horizon"):
+        temporal_folds(keys, 4, labels)
 
 
 def test_no_folds_is_an_error() -> None:
@@ -192,7 +200,7 @@ def test_windows_never_overlap(
     try:
         folds = temporal_folds(keys, count, labels)
     except ContractError as error:
-        assert "at least 2 of each" in str(error)
+        assert "at least 2 of each" in str(error) or "too long for the data" in str(error)
         return
     _assert_apart(keys, folds)
     for block in (*folds.tuning, *folds.calibration):
