@@ -5,8 +5,8 @@
 A company is simulated once; then every command runs in a process of its own, from tables to pages:
 `features`, `train`, `evaluate` and `promote` (the training), and `tenure night` (tables, features,
 score with reasons, publish, outlook, worklist, pages). Seconds are by the clock, so a busy machine
-shows; memory is each process's largest. Growth compares each size with the smallest, per account:
-1.0 is linear.
+shows; memory is each process's largest. Rows a minute are all rows of the tables over the night's
+seconds. Growth compares each size with the smallest, per account: 1.0 is linear.
 """
 
 import argparse
@@ -124,6 +124,7 @@ def measure(
         "memory_gb": memory_gb,
         "night_seconds": round(night.seconds, 1),
         "night_cpu_seconds": round(night.cpu_seconds, 1),
+        "night_rows_per_minute": round(60 * rows / night.seconds),
         "night_peak_gb": round(night.peak_gb, 2),
         "train_seconds": round(sum(cost.seconds for cost in training.values()), 1),
         "train_cpu_seconds": round(sum(cost.cpu_seconds for cost in training.values()), 1),
@@ -179,8 +180,10 @@ def main() -> None:
     for one in results:
         print(
             f"{one['accounts']:>9,} accounts, {one['rows']:,} rows: night"
-            f" {one['night_seconds']:.0f} s, {one['night_peak_gb']:.2f} GB; training"
-            f" {one['train_seconds']:.0f} s, {one['train_peak_gb']:.2f} GB"
+            f" {one['night_seconds']:.0f} s, {one['night_rows_per_minute']:,} rows a minute,"
+            f" {one['night_peak_gb']:.2f} GB; training {one['train_seconds']:.0f} s,"
+            f" {one['train_peak_gb']:.2f} GB; seconds of the night per account"
+            f" {one['growth']['night_seconds']:.2f} times the smallest's"
         )
         for name, cost in one["steps"].items():
             print(f"{'':>9} {name:<20} {cost['seconds']:>8.1f} s {cost['peak_gb']:>6.2f} GB")

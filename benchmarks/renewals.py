@@ -7,7 +7,8 @@ search on dates whose labels were complete before the year began, scored and for
 day. Printed by month ahead over the companies: the share of them whose realised money lies inside
 the stated 95% interval, for what was due and what was renewed, and both sums. Due is every end of a
 term that an account reached, at what one such term pays of its money a year; renewed is due where
-cover went on within the days of grace. A term cut short for non-payment is no end of a contract.
+cover went on within the days of grace. A term cut short for non-payment is no end of a contract,
+and one whose next term was signed by the first day is not due any more.
 """
 
 import argparse
@@ -76,11 +77,17 @@ def _beside(forecast: Forecast, value: "pd.Series[float]", terms: pd.DataFrame) 
 
 
 def realised_ends(terms: pd.DataFrame) -> pd.DataFrame:
-    """Ends of whole-month terms after the date: account_id, ends_at, share (of a year's money),
-    is_renewed. Seats added in mid-term end with their term and are one with it.
+    """Ends of whole-month terms after the date that nobody had signed beyond by then: account_id,
+    ends_at, share (of a year's money), is_renewed. Seats added in mid-term end with their term and
+    are one with it.
     """
     paid = terms[~terms["is_trial"].fillna(False).astype(bool)]
+    # Change of plan or seats cuts a row in two: the term began where the first version says so.
     last = paid.groupby(["account_id", "ends_at"])["starts_at"].min().reset_index()
+    # As it came out: an end that was moved later in the term never came.
+    newest = paid.sort_values("known_at", kind="stable").drop_duplicates("row_key", keep="last")
+    came = pd.MultiIndex.from_frame(newest.loc[~newest["is_deleted"], ["account_id", "ends_at"]])
+    last = last[pd.MultiIndex.from_frame(last[["account_id", "ends_at"]]).isin(came)]
     begin, end = (
         (last[name].dt.normalize() - pd.Timestamp(0)).dt.days.to_numpy(dtype=np.float64)
         for name in ("starts_at", "ends_at")
@@ -88,13 +95,16 @@ def realised_ends(terms: pd.DataFrame) -> pd.DataFrame:
     months, _ = whole_months(begin, end)
     last["share"] = np.minimum(months / MONTHS_OF_YEAR, 1.0)
     ends = last[(last["ends_at"] >= AS_OF) & ~np.isnan(months)]
-    covers = ends.merge(paid[["account_id", "starts_at", "ends_at"]], on="account_id")
+    covers = ends.merge(paid[["account_id", "starts_at", "ends_at", "known_at"]], on="account_id")
     goes_on = covers["starts_at_y"].le(covers["ends_at_x"] + GRACE) & (
         covers["ends_at_y"].isna() | (covers["ends_at_y"] > covers["ends_at_x"])
     )
-    renewed = covers[goes_on][["account_id", "ends_at_x"]].drop_duplicates()
     keys = pd.MultiIndex.from_frame(ends[["account_id", "ends_at"]])
-    return ends.assign(is_renewed=keys.isin(pd.MultiIndex.from_frame(renewed)))
+    renewed, signed = (
+        keys.isin(pd.MultiIndex.from_frame(rows[["account_id", "ends_at_x"]]))
+        for rows in (covers[goes_on], covers[goes_on & (covers["known_at"] < AS_OF)])
+    )
+    return ends.assign(is_renewed=renewed)[~signed]
 
 
 def covered(months: pd.DataFrame) -> pd.DataFrame:
