@@ -13,6 +13,7 @@ and one whose next term was signed by the first day is not due any more.
 
 import argparse
 import json
+import sys
 import tempfile
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from features.errors import ContractError
 from models.term_dates import MONTHS_OF_YEAR, whole_months
 from pipeline.engine.duckdb import connected
 from pipeline.jobs.forecast import ALL, Forecast, forecast_target
@@ -37,7 +39,13 @@ _SETTINGS = "trials = 0\nbags = 1\nmax_trees = 60\nthreads = 1"
 
 
 def measure(seed: int, accounts: int) -> pd.DataFrame:
-    """One company: a row per month ahead with forecast and realised money."""
+    """One company: a row per month ahead with forecast and realised money.
+
+    Raises
+    ------
+    ContractError
+        Too few accounts left before the day for a forecast.
+    """
     with tempfile.TemporaryDirectory() as aside:
         folder = Path(aside) / "company"
         options = WorldOptions(truth_dates=(), truth_replicates=1)
@@ -138,7 +146,10 @@ def main() -> None:
     options = parser.parse_args()
     parts = []
     for seed in range(1, options.companies + 1):
-        parts.append(measure(seed, options.accounts))
+        try:
+            parts.append(measure(seed, options.accounts))
+        except ContractError as refused:
+            print(f"company {seed} is left out: {refused}", file=sys.stderr)
         if not options.json:
             print(f"company {seed} of {options.companies}", flush=True)
     table = covered(pd.concat(parts, ignore_index=True))
