@@ -324,7 +324,13 @@ def _night(
                 record.begin(step.name)
                 record.end(rows=step.run(whole))
         except Exception as error:
-            return WholeNight(_ended_badly(record, error), tuple(record.rows), ())
+            code = _ended_badly(record, error)
+            if code == GateRefused.exit_code:
+                # One outage is one message, whichever targets wait for it.
+                for target in whole.targets[:1]:
+                    day = as_of or workspace.now.date()
+                    _tell_operator(workspace, target, day, say, error)
+            return WholeNight(code, tuple(record.rows), ())
         for target in whole.targets:
             code, steps = _night_of(whole, target, as_of, backfill=backfill)
             codes.append(code)
@@ -365,18 +371,20 @@ def _night_of(
             codes.append(code)
             if step.name == "score":
                 if code == GateRefused.exit_code:
-                    _tell_operator(progress, error)
+                    _tell_operator(progress.workspace, target, progress.day, progress.say, error)
                 break
     return next((code for code in (1, 2, 3) if code in codes), 0), record
 
 
-def _tell_operator(progress: TargetNight, error: Exception) -> None:
+def _tell_operator(
+    workspace: Workspace, target: Target, day: date, say: Say, error: Exception
+) -> None:
     """A refusal that cannot be sent either is said in the log, and the exit code stays."""
     words = one_line(as_ours(error)).removeprefix("tenure: ")
     try:
-        night.tell_operator(progress.workspace, progress.target, progress.day, words)
+        night.tell_operator(workspace, target, day, words)
     except Exception as unsent:
-        progress.say("alerts", one_line(as_ours(unsent)).removeprefix("tenure: "))
+        say("alerts", one_line(as_ours(unsent)).removeprefix("tenure: "))
 
 
 def _ended_badly(record: StepRecord, error: Exception) -> int:

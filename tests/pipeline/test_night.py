@@ -20,6 +20,8 @@ from test_company_runs import LATER
 from features.errors import GateRefused
 from models.health.standing import standing
 from pipeline import flow
+from pipeline.alerts.episodes import OPERATOR
+from pipeline.alerts.tables import read_alerts
 from pipeline.flow import WholeNight, run_night
 from pipeline.jobs import night
 from pipeline.jobs.night_steps import NIGHT_STEPS, listed_runs, night_rows, statuses
@@ -337,3 +339,17 @@ def test_a_night_raises_and_sends_alerts_and_tells_the_operator_of_a_refusal(
     assert refused.exit_code == 3
     lines = sent.read_text().splitlines()[before:]
     assert len(lines) == 1 and "scores moved too far" in lines[0]
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_export_that_broke_off_is_told_to_the_operator_once(company_copy: Company) -> None:
+    events = company_copy.table("usage_events").sort_values("event_time")
+    path = company_copy.folder / "data" / "usage_events.parquet"
+    path.unlink()  # copies share files
+    events.head(len(events) // 2).to_parquet(path, index=False)
+    for hours in (1, 2):
+        assert work(company_copy, LATER + timedelta(hours=hours)).exit_code == 3
+    workspace, target = company_copy.workspace(LATER + timedelta(hours=2))
+    alerts = read_alerts(workspace.store, target.name)
+    (told,) = [alert for alert in alerts if alert.kind == OPERATOR]
+    assert "An export that broke off looks like this" in told.reason and told.state == "open"
