@@ -74,17 +74,20 @@ def open_terms(source: SourceFacts, snapshots: str = "snapshots") -> str:
     Returns
     -------
     str
-        account_id, as_of_day, begins_at, ends_at (null: open), billing_period, is_running, and
-        first_day, on which the account's first paid term began.
+        account_id, as_of_day, begins_at, ends_at (null: open), billing_period, is_covered (whether
+        a paid term of the account covers the date, signed beyond or not), and first_day, on which
+        its first paid term began.
     """
     rows = as_known(source, snapshots)
     return f"""
 select f.account_id, f.as_of_day, f.starts_at, f.ends_at, f.billing_period, f.first_day,
-  max(case when {is_running("f")} then 1 else 0 end) as is_running,
+  max(f.is_covered) as is_covered,
   max(case when p.ends_at is null then f.starts_at else p.ends_at end) as begins_at
 from (
   select t.*, min(case when {is_paid("t")} then t.starts_at_day end)
-    over (partition by t.account_id, t.as_of_day) as first_day
+    over (partition by t.account_id, t.as_of_day) as first_day,
+    max(case when {is_running("t")} then 1 else 0 end)
+    over (partition by t.account_id, t.as_of_day) as is_covered
   from ({rows}) t
 ) f
 left join ({_earlier_ends(source, snapshots)}) p on p.account_id = f.account_id

@@ -328,10 +328,9 @@ select r.account_id, r.as_of_day, max(r.as_of_day - r.first_day) as age_days,
   cast(max(r.ends_at) as double) / {US_PER_DAY} as end_day,
   cast(max({billed_days}) as double) as billed_days
 from (
-  select t.*, min(t.ends_at) over (partition by t.account_id, t.as_of_day) as first_end,
-    max(t.is_running) over (partition by t.account_id, t.as_of_day) as has_running
+  select t.*, min(t.ends_at) over (partition by t.account_id, t.as_of_day) as first_end
   from ({open_terms(facts, "asked")}) t) r
-where r.has_running = 1 and (r.first_end is null or r.ends_at = r.first_end)
+where r.is_covered = 1 and (r.first_end is null or r.ends_at = r.first_end)
 group by 1, 2"""
 
 

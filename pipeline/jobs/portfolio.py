@@ -187,7 +187,7 @@ def _contracts(connection: Connection, facts: SourceFacts) -> pd.DataFrame:
     value = f", {amount} as value_of_contracts" if "amount_per_month" in facts.mapped else ""
     ends = connection.execute(f"""
 select t.account_id, make_timestamp(cast(min(t.ends_at) as bigint)) as renewal_date
-from ({open_terms(facts, "asked")}) t group by 1 having max(t.is_running) = 1""").df()
+from ({open_terms(facts, "asked")}) t where t.is_covered = 1 group by 1""").df()
     paid = connection.execute(
         f"select t.account_id{value} from ({as_known(facts, 'asked')}) t group by 1"
     ).df()
