@@ -5,7 +5,7 @@ history is censored.
 import json
 import shutil
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from pipeline.config.schema import Target
 from pipeline.engine.duckdb import connected
 from pipeline.engine.facts import source_facts
 from pipeline.jobs import past_log_odds as kept_module
-from pipeline.jobs.event_history import History, event_history, events_after, with_cover
+from pipeline.jobs.event_history import History, event_history, events_after, terms_on, with_cover
 from pipeline.jobs.forecast import (
     ALL,
     HORIZONS,
@@ -37,6 +37,7 @@ from pipeline.jobs.forecast import (
     hazard_edges,
 )
 from pipeline.jobs.past_log_odds import kept_log_odds
+from pipeline.jobs.portfolio import portfolio
 from pipeline.jobs.prepare import prepare_training, training_keys
 from pipeline.jobs.registry import load_version
 from pipeline.jobs.score import score_target
@@ -237,8 +238,19 @@ def test_an_account_that_signed_its_next_term_is_not_up_for_renewal(
             "select account_id, cast(make_timestamp(cast(min(ends_at) as bigint)) as date)"
             f" from ({open_terms(facts, 'asked')}) group by 1"
         ).fetchall()
-    july = date(2025, 7, 1)
-    assert dict(rows) == {"s": date(2026, 7, 1), "o": july, "l": july, "p": july}
+        asked = pd.DataFrame({"account_id": list("solp"), "as_of": pd.Timestamp("2025-06-15")})
+        staged, target = load_staged(workspace, connection), workspace.target(None)
+        terms = terms_on(workspace, connection, staged, target, asked)
+        mid_june = date(2025, 6, 15)
+        ids = asked["account_id"]
+        people = portfolio(workspace, connection, staged, target, mid_june, ids)
+    july, next_july = date(2025, 7, 1), date(2026, 7, 1)
+    ends = {"s": next_july, "o": july, "l": july, "p": july}
+    assert dict(rows) == ends
+    # Who signed on is up for renewal a year later: in the forecast and on pages alike.
+    ahead = terms.set_index("account_id")["renewal_days"]
+    assert {a: mid_june + timedelta(days=int(d)) for a, d in ahead.items()} == ends
+    assert {a: e.date() for a, e in people.set_index("account_id")["renewal_date"].items()} == ends
 
 
 def test_the_calendar_is_sorted_and_shows_notices_without_a_chance(
@@ -440,7 +452,15 @@ def test_the_command_prints_and_answers_in_json(
     assert {row["days"] for row in told["account"]["horizons"]} == set(range(30, 361, 30))
     assert len(told["renewal_forecast"]) == len(made.monthly)
     shown = tenure("forecast", "--project", firm.folder, "--months", "24", "--discount", "0.1")
-    assert "what the terms that end are paid" in shown.out and "has no known end" in shown.out
+    assert "what the terms that end are paid" in shown.out
+    recurring = made.summary.recurring
+    for amount, words in (
+        (recurring.comes_up, "comes up for renewal in these months"),
+        (recurring.ends_later, "ends later"),
+        (recurring.no_known_end, "has no known end"),
+        (recurring.under_notice, "is under notice or lapsed"),
+    ):
+        assert (words in shown.out) == bool(round(amount)), words
     assert "next renewals" in shown.out
 
 
