@@ -361,10 +361,11 @@ def contradictions(workspace: Workspace, target: Target, bundle: Bundle) -> dict
     reason such a value must have become worse.
     """
     drivers = workspace.store.read("drivers", filters=[("target", "=", target.name)])
-    worse = {s.driver: s.worse for s in bundle.published.signals if s.worse}
-    mine = drivers[(drivers["points"] <= -1.0) & drivers["driver"].isin(list(worse))]
+    # By the signal whose value is shown: of two that move together the other names the driver.
+    worse = {s.column: s.worse for s in bundle.published.signals if s.worse}
+    mine = drivers[(drivers["points"] <= -1.0) & drivers["signal"].isin(list(worse))]
     mine = mine.dropna(subset=["value", "reference"])
-    sign = np.where(mine["driver"].map(worse) == "up", 1.0, -1.0)
+    sign = np.where(mine["signal"].map(worse) == "up", 1.0, -1.0)
     against = sign * (mine["value"] - mine["reference"]) < 0
     has_worsened = sign * (mine["value"] - mine["value_before"]) > 0
     is_reason = mine["reason"].notna()
