@@ -54,11 +54,11 @@ class SqlStep:
     select: str
 
 
-def as_known(source: SourceFacts, snapshots: str = "snapshots") -> str:
+def as_known(source: SourceFacts, snapshots: str = "snapshots", also: Iterable[str] = ()) -> str:
     """The rows of a table per snapshot as they stood then: versions chosen, columns blank until
-    known.
+    known; `also` are columns of the project's own, known with their row.
     """
-    columns = []
+    columns = [f"r.{name}" for name in also if source.contract.column(name) is None]
     for column in source.contract.columns:
         clock = source.clock(column.name)
         names = [column.name, f"{column.name}_day"] if column.type == "time" else [column.name]

@@ -21,6 +21,7 @@ from pipeline.checking.rewritten import rewritten_findings
 from pipeline.checking.tables import table_findings
 from pipeline.checking.timing import timing_findings
 from pipeline.checking.units import unit_findings
+from pipeline.checking.value import value_findings
 from pipeline.config.checks import nearest
 from pipeline.config.schema import Target
 from pipeline.engine.duckdb import Connection, rows
@@ -90,6 +91,8 @@ FINDINGS = frozenset(
         "total-on-every-row",
         "set-at-closing",
         "objective-not-stated",
+        "no-value",
+        "value-unknown",
         *QUESTIONS,
     }
 )
@@ -142,6 +145,7 @@ def check_sources(
         *rewritten_findings(evidence),
         *objective_findings(evidence),
         *merge_findings(evidence),
+        *value_findings(evidence),
         *unit_findings(evidence),
     ]
     if restage:  # what was staged last may have lost its files

@@ -14,7 +14,7 @@ from functools import cache
 from zoneinfo import available_timezones
 
 from features.naming import LONGEST
-from features.sources import COMMON, CONTRACTS, Contract
+from features.sources import COMMON, CONTRACTS, ColumnType, Contract
 from models.declared import weights_problem
 from models.path import MOST_COMBINATIONS
 from models.targets import AMOUNT_KINDS, CAUSES
@@ -22,6 +22,7 @@ from pipeline.config.ranges import out_of_range
 from pipeline.config.schema import (
     ColumnRule,
     Dates,
+    Objective,
     Project,
     Ratio,
     Rule,
@@ -29,6 +30,7 @@ from pipeline.config.schema import (
     SourcePart,
     Target,
     Test,
+    ValuePer,
 )
 from pipeline.edge.locations import has_secret, shown_location
 
@@ -110,12 +112,22 @@ def contract_of(name: str, source: Source) -> Contract | None:
     return CONTRACTS.get(source.contract or name)
 
 
+def value_per(objective: Objective, table: str, column: str) -> ValuePer | None:
+    """What a row of `[objective] value` says; None where the project must say it."""
+    if objective.value_per is not None:
+        return objective.value_per
+    if table == "subscriptions":
+        return "month" if column == "amount_per_month" else None
+    return "year" if table == "accounts" else "row"
+
+
 # --- the file as a whole
 # ---------------------------------------------------------------------------
 
 
 def _general_problems(project: Project) -> Iterator[Problem]:
     yield from _zone_problems(project.time_zone, ("time_zone",))
+    yield from _value_problems(project)
     if "://" in project.store.uri:
         yield Problem(
             ("store", "uri"),
@@ -550,9 +562,16 @@ def _dates_problems(project: Project, path: Location, dates: Dates) -> Iterator[
 
 
 def _anchor_problems(project: Project, path: Location, anchor: str) -> Iterator[Problem]:
-    name, dot, column_name = anchor.partition(".")
+    yield from _column_problems(project, path, anchor, ("time",), "subscriptions.ends_at")
+
+
+def _column_problems(
+    project: Project, path: Location, place: str, types: tuple[ColumnType, ...], example: str
+) -> Iterator[Problem]:
+    """Of a `source.column` that must be of one of the types."""
+    name, dot, column_name = place.partition(".")
     if not dot:
-        yield Problem(path, f'"{anchor}" must be source.column, such as "subscriptions.ends_at".')
+        yield Problem(path, f'"{place}" must be source.column, such as "{example}".')
         return
     if name not in project.sources:
         yield from _reference_problems(project, path, name, None)
@@ -561,20 +580,63 @@ def _anchor_problems(project: Project, path: Location, anchor: str) -> Iterator[
     contract = contract_of(name, source)
     if contract is None:
         return
-    times = [c.name for c in (*contract.columns, *COMMON) if c.type == "time"]
-    # An extra's type may come from the table itself; staging refuses one that turns out not to be a
-    # time.
+    allowed = [c.name for c in (*contract.columns, *COMMON) if c.type in types]
+    # An extra's type may come from the table itself; staging refuses one that turns out to be
+    # another.
     extras = dict(source.extra)
     for part in source.parts:
         extras |= part.extra
-    times += [
-        n for n, rule in extras.items() if isinstance(rule, str) or rule.type in (None, "time")
+    allowed += [
+        n for n, rule in extras.items() if isinstance(rule, str) or rule.type in (None, *types)
     ]
-    if column_name not in times:
+    if column_name not in allowed:
         yield Problem(
             path,
-            f'"{column_name}" is no time column of {name}{nearest(column_name, times)} '
-            f"Allowed: {', '.join(times)}.",
+            f'"{column_name}" is no {types[0]} column of {name}{nearest(column_name, allowed)} '
+            f"Allowed: {', '.join(allowed)}.",
+        )
+
+
+def _value_problems(project: Project) -> Iterator[Problem]:
+    objective = project.objective
+    path: Location = ("objective", "value")
+    if objective.value is None:
+        if objective.value_per is not None:
+            yield Problem(
+                ("objective", "value_per"), "goes with value, the column that it is about."
+            )
+        return
+    problems = list(
+        _column_problems(
+            project, path, objective.value, ("money", "number"), "purchases.sales_value"
+        )
+    )
+    yield from problems
+    if problems:
+        return
+    name, _, column = objective.value.partition(".")
+    source = project.sources[name]
+    contract = contract_of(name, source)
+    if contract is None:
+        return
+    per = value_per(objective, contract.table, column)
+    if per is None:
+        yield Problem(
+            path,
+            f'say what a row of {objective.value} is: value_per = "year" or "month" (of each'
+            ' term that runs), or "row" (paid when the term starts).',
+        )
+    elif contract.table == "accounts" and per == "row":
+        yield Problem(
+            ("objective", "value_per"),
+            f'"row" adds up dated rows, and {name} has one for each account. Allowed: "year",'
+            ' "month".',
+        )
+    elif contract.table not in ("accounts", "subscriptions") and per != "row":
+        yield Problem(
+            ("objective", "value_per"),
+            f'"{per}" goes with accounts and subscriptions; the rows of {name} are added up: leave'
+            ' it out, or write "row".',
         )
 
 

@@ -422,6 +422,9 @@ class Target:
         return self
 
 
+ValuePer = Literal["year", "month", "row"]
+
+
 @dataclass(frozen=True, config=_strict)
 class Objective:
     """What the scores are for; echoed in every report."""
@@ -432,6 +435,16 @@ class Objective:
     cost_per_contact: float | None = Field(default=None, ge=0)
     save_share: float | None = Field(default=None, ge=0, le=1)
     """Share of leavers a contact keeps, as you believe it; used for expected profit only."""
+    value: str | None = None
+    """Column with what an account is worth: `source.column`, e.g. "purchases.sales_value". Default:
+    `value_per_year` of accounts, `amount_per_month` of subscriptions, `amount` of activity, else
+    `amount` of invoices.
+    """
+    value_per: ValuePer | None = None
+    """What that column holds: money of a year, of a month, or of its row (rows of the last 364 days
+    are added up). Default: year for accounts, row for dated tables, month for `amount_per_month`;
+    for other columns of subscriptions it must be given.
+    """
 
 
 @dataclass(frozen=True, config=_strict)

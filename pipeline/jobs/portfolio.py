@@ -10,13 +10,12 @@ import numpy as np
 import pandas as pd
 
 from features.facts import SourceFacts, as_known
-from features.naming import facts_table
-from features.sources.subscriptions import is_running
 from features.terms import open_terms
 from features.windows import day_number, happened
 from pipeline.config.schema import Objective, Target
 from pipeline.engine.duckdb import Connection
 from pipeline.engine.facts import put_table, source_facts
+from pipeline.jobs.account_value import account_values
 from pipeline.staging.staged import StagedSource
 from pipeline.workspace import Workspace
 
@@ -43,8 +42,7 @@ def portfolio(
 ) -> pd.DataFrame:
     """One row per account; money in units of the currency, renewal_date null where no end is known.
 
-    Value per year is the account table's, else twelve times what running subscriptions pay a month,
-    else what activity with an `amount` brought in the last 364 days; null where none is known.
+    Value per year is null where none is known (`pipeline.jobs.account_value`).
     Costs of accounts (`COST_COLUMNS`) follow where the accounts table has them.
     """
     day_no = day_number(day)
@@ -54,27 +52,16 @@ def portfolio(
         pd.DataFrame({"account_id": account_ids.astype("str"), "as_of_day": day_no}),
     )
     table = pd.DataFrame({"account_id": account_ids.astype("str")})
-    for name, source in staged.items():
+    for source in staged.values():
         if source.contract.table == "accounts":
             attributes = _attributes(connection, source_facts(source, {})).drop(columns="as_of_day")
             table = table.merge(attributes, on="account_id", how="left")
         elif source.contract.table == "subscriptions":
             table = table.merge(
-                _contracts(connection, source_facts(source, {})), on="account_id", how="left"
+                _renewals(connection, source_facts(source, {})), on="account_id", how="left"
             )
-        elif source.contract.table == "usage_events" and "amount" in source.columns:
-            table = table.merge(
-                _spent(connection, name, source, day_no), on="account_id", how="left"
-            )
-    values = [
-        c for c in ("value_per_year", "value_of_contracts", "value_spent") if c in table.columns
-    ]
-    value = (
-        table[values].bfill(axis=1).iloc[:, 0]
-        if values
-        else pd.Series(float("nan"), index=table.index)
-    )
-    table["value_per_year"] = value
+    values = account_values(connection, workspace.project.objective, staged)
+    table["value_per_year"] = table["account_id"].map(values)
     table["name"] = (
         table["name"].fillna(table["account_id"]) if "name" in table else table["account_id"]
     )
@@ -165,13 +152,13 @@ def _attributes(connection: Connection, facts: SourceFacts) -> pd.DataFrame:
     """Newest known row of each account on each date asked for."""
     order = "t.valid_from desc," if "valid_from" in facts.mapped else ""
     wanted = ", ".join(f"r.{c}" for c in ("name", "owner", "segment"))
-    value = "".join(
+    costs = "".join(
         f", cast(r.{name} as double) / {facts.unit(name)}.0 as {name}"
-        for name in ("value_per_year", *COST_COLUMNS)
+        for name in COST_COLUMNS
         if name in facts.mapped
     )
     return connection.execute(f"""
-select r.account_id, r.as_of_day, {wanted}{value}
+select r.account_id, r.as_of_day, {wanted}{costs}
 from (select t.*, row_number() over (partition by t.account_id, t.as_of_day order by {order} t.name,
   t.owner) as position
       from ({as_known(facts, "asked")}) t
@@ -179,27 +166,8 @@ from (select t.*, row_number() over (partition by t.account_id, t.as_of_day orde
 where r.position = 1""").df()
 
 
-def _contracts(connection: Connection, facts: SourceFacts) -> pd.DataFrame:
-    """Next end that nobody has signed beyond, and twelve times what running terms pay a month."""
-    now = is_running("t")
-    money = facts.unit("amount_per_month")
-    amount = f"cast(sum(case when {now} then t.amount_per_month end) as double) * 12 / {money}.0"
-    value = f", {amount} as value_of_contracts" if "amount_per_month" in facts.mapped else ""
-    ends = connection.execute(f"""
+def _renewals(connection: Connection, facts: SourceFacts) -> pd.DataFrame:
+    """Next end that nobody has signed beyond; no row where none is known."""
+    return connection.execute(f"""
 select t.account_id, make_timestamp(cast(min(t.ends_at) as bigint)) as renewal_date
 from ({open_terms(facts, "asked")}) t where t.is_covered = 1 group by 1""").df()
-    paid = connection.execute(
-        f"select t.account_id{value} from ({as_known(facts, 'asked')}) t group by 1"
-    ).df()
-    return paid.merge(ends, on="account_id", how="left")
-
-
-def _spent(connection: Connection, name: str, source: StagedSource, day_no: int) -> pd.DataFrame:
-    """What the account's activity brought in the last 364 days."""
-    scale = source.unit("amount")
-    return connection.execute(f"""
-select f.account_id, cast(sum(f.amount) as double) / {scale}.0 as value_spent
-  from {facts_table(name)} f
-where f.event_time_day >= {day_no - 364} and f.event_time_day < {day_no}
-  and f.known_from_day < {day_no}
-group by 1""").df()

@@ -40,6 +40,7 @@ from pipeline.proposing.guess import (
 from pipeline.proposing.leaving import with_leaving_events
 from pipeline.proposing.objective import ProposedTarget, proposed_targets
 from pipeline.proposing.tables import SeenTable, seen_tables
+from pipeline.proposing.value import NO_VALUE, ProposedValue, with_value
 from pipeline.staging.asking.question import sentence
 
 ADDRESS_VARIABLE = "TENURE_DATABASE"
@@ -104,6 +105,7 @@ def propose(
             for s in with_leaving_events(connection, sources)
         ]
         sources = with_common_ids(connection, sources, base or Path.cwd())
+        sources, value = with_value(sources)
         left_out += refused
         _require_something(sources, left_out, "" if key else f"{NO_KEY}{key_candidates(tables)} ")
         targets, questions = proposed_targets(connection, sources)
@@ -125,10 +127,11 @@ def propose(
             *joined,
             *questions,
             *_open_questions(sources),
+            *([NO_VALUE] if value is not None and not value.place else []),
             *(f"table {r.name}: left out, {r.reason}" for r in left_out),
         ]
         return Proposal(
-            _text(_project_name(location), sources, targets, left_out), tuple(unguessed)
+            _text(_project_name(location), sources, targets, left_out, value), tuple(unguessed)
         )
 
 
@@ -390,10 +393,7 @@ def _open_questions(sources: Sequence[ProposedSource]) -> Iterator[str]:
     yield "capacity: how many accounts your team can work on at a time ([objective] capacity)"
     for source in sources:
         if source.contract == "subscriptions" and "amount_per_month" not in source.columns:
-            yield (
-                f"{source.name}: no monthly amount was recognised; value at risk and price signals"
-                " are missing"
-            )
+            yield (f"{source.name}: no monthly amount was recognised; price signals are missing")
         if (
             source.contract == "subscriptions"
             and source.settings.get("convention") == "fixed_term"
@@ -434,6 +434,7 @@ def _text(
     sources: Sequence[ProposedSource],
     targets: Sequence[ProposedTarget],
     left_out: Sequence[Refused],
+    value: ProposedValue | None,
 ) -> str:
     currency = _currency(sources)
     lines = [
@@ -470,6 +471,7 @@ def _text(
         "[objective]",
         'purpose = ""',
         "# capacity = 30",
+        *([] if value is None else value.lines()),
     ]
     if left_out:
         lines += ["", *comment_lines("Tables left out:")]
