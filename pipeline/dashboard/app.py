@@ -402,6 +402,13 @@ async def accounts_csv(
     )
 
 
+_SAID = {
+    "told": "Saved. It counts from the next night on.",
+    "withdrawn": "Taken back. The next night leaves it out.",
+}
+"""Word of an address -> what the page of an account says at its top."""
+
+
 async def account(server: Dashboard, request: Request, reader: Reader, file: PageFile) -> Response:
     """One account; another owner's is not found, like one that is not there."""
     account_id = request.query_params.get("id", "")
@@ -415,7 +422,7 @@ async def account(server: Dashboard, request: Request, reader: Reader, file: Pag
         file,
         account_id,
         view,
-        said="Saved. It counts from the next night on." if "told" in request.query_params else "",
+        said=next((words for key, words in _SAID.items() if key in request.query_params), ""),
     )
 
 
@@ -453,6 +460,7 @@ def _forms(server: Dashboard, reader: Reader) -> dict[str, Any]:
     """What the forms of a page need."""
     return {
         "may_tell": reader.user.role in _TELLS,
+        "me": reader.user.name,
         "once": secrets.token_urlsafe(16),
         "pulses": PULSES,
         "answers": ANSWERS,
@@ -464,10 +472,8 @@ def _forms(server: Dashboard, reader: Reader) -> dict[str, Any]:
 async def tell(server: Dashboard, request: Request, reader: Reader, file: PageFile) -> Response:
     """Keep what a form says of an account or of an alert of it; the next night takes it in."""
     form = await _form(request)
-    if not secrets.compare_digest(form.get("token", "").encode(), reader.form_token.encode()):
-        return server.message(
-            reader, 403, "Not kept", "This form is not of your session: open the page again"
-        )
+    if not _is_of_session(form, reader):
+        return _foreign_form(server, reader)
     account_id, who = form.get("account", ""), scope(reader.user)
     view = file.account(who, account_id)
     alert_id, kind = form.get("alert", ""), form.get("kind", "")
@@ -489,6 +495,38 @@ async def tell(server: Dashboard, request: Request, reader: Reader, file: PageFi
     server.access.note(reader.user, _address_of(request), f"told: {kind}", account_id)
     back = "/alerts?told=1" if form.get("back") == "alerts" else ""
     return RedirectResponse(back or f"{page_address(account_id)}&told=1", 303, HEADERS)
+
+
+async def take_back(
+    server: Dashboard, request: Request, reader: Reader, file: PageFile
+) -> Response:
+    """Take back what the reader told of an account; another person's is not found."""
+    form = await _form(request)
+    if not _is_of_session(form, reader):
+        return _foreign_form(server, reader)
+    account_id, number = form.get("account", ""), form.get("number", "")
+    view = file.account(scope(reader.user), account_id)
+    if view is None or not (number.isascii() and number.isdigit() and len(number) < 16):
+        return _not_found(server, reader)
+    try:
+        told = server.inbox.withdraw(int(number), reader.user.name, account_id, server.site.clock())
+    except NotTold as problem:
+        return _account_page(server, reader, file, account_id, view, problem=f"{problem}.")
+    if told is None:
+        return _not_found(server, reader)
+    what = f"took back: {told.entry.kind}"
+    server.access.note(reader.user, _address_of(request), what, account_id)
+    return RedirectResponse(f"{page_address(account_id)}&withdrawn=1", 303, HEADERS)
+
+
+def _is_of_session(form: Mapping[str, str], reader: Reader) -> bool:
+    return secrets.compare_digest(form.get("token", "").encode(), reader.form_token.encode())
+
+
+def _foreign_form(server: Dashboard, reader: Reader) -> Response:
+    return server.message(
+        reader, 403, "Not kept", "This form is not of your session: open the page again"
+    )
 
 
 def _entry(
@@ -675,7 +713,10 @@ ROUTES: tuple[Address, ...] = (
     Address("/help", ROLES, how_to_read, "How to read it", _TRUST),
 )
 """Every address of a signed-in reader."""
-FORMS: tuple[Address, ...] = (Address("/tell", _TELLS, tell),)
+FORMS: tuple[Address, ...] = (
+    Address("/tell", _TELLS, tell),
+    Address("/take-back", _TELLS, take_back),
+)
 """Addresses of forms; each takes what is sent and leads back to a page."""
 
 

@@ -32,13 +32,14 @@ PULSES = {1: "leaving", 2: "worried", 3: "unsure", 4: "content", 5: "delighted"}
 LONGEST_NOTE, LONGEST_PLAY = 4_000, 80
 MOST_A_DAY = 200
 """Entries of an author: more are no person's."""
+_WAITS = "taken_at is null and withdrawn_at is null"
 _TABLE = """
 create table if not exists told (
   number integer primary key, kind text not null, account_id text not null, target text not null,
   alert_id text not null, pulse integer, play text not null, note text not null, until text,
   author text not null, role text not null, run_id text not null, at text not null,
   once text not null unique, taken_at text, refused text not null default '',
-  asks text not null default ''
+  asks text not null default '', withdrawn_at text
 );
 create index if not exists told_account on told (account_id, number);
 create index if not exists told_author on told (author, at);
@@ -86,12 +87,24 @@ class InboxEntry:
 
 @dataclass(frozen=True)
 class Told:
-    """An entry as it is kept; `taken_at` None: it waits for the next night."""
+    """An entry as it is kept; `taken_at` None: it waits for the next night.
+
+    What was taken back stays, with `withdrawn_at`: the next night leaves it out.
+    """
 
     number: int
     entry: InboxEntry
     taken_at: datetime | None
     refused: str
+    withdrawn_at: datetime | None = None
+
+    @property
+    def can_be_withdrawn(self) -> bool:
+        """Whether taking it back changes something: an answer to an alert that a night took in has
+        been acted on.
+        """
+        is_settled = self.entry.kind in ACTIONS and self.taken_at is not None
+        return self.withdrawn_at is None and not is_settled
 
 
 def checked(
@@ -195,22 +208,22 @@ class InboxFile:
 
     def of_alerts(self) -> dict[str, Told]:
         """Alert -> what was said of it last and not taken in so far."""
-        waiting = self._read("where alert_id <> '' and taken_at is null order by number")
+        waiting = self._read(f"where alert_id <> '' and {_WAITS} order by number")
         return {each.entry.alert_id: each for each in waiting}
 
     def actions(self, target: str) -> list[Told]:
         """What was said of alerts of a target and waits, the oldest first."""
         return self._read(
-            "where alert_id <> '' and target = ? and taken_at is null order by number", target
+            f"where alert_id <> '' and target = ? and {_WAITS} order by number", target
         )
 
     def rows_of(self, source: str) -> list[Told]:
-        """What becomes rows of a source, the oldest first."""
+        """What becomes rows of a source, the oldest first; nothing that was taken back."""
         entries = [
             each
             for kind, names in BECOMES.items()
             if source in names
-            for each in self._read("where kind = ?", kind)
+            for each in self._read("where kind = ? and withdrawn_at is null", kind)
         ]
         return sorted(entries, key=lambda each: each.number)
 
@@ -223,13 +236,42 @@ class InboxFile:
                 [(_plain(at), refused, number) for number in numbers],
             )
 
+    def withdraw(self, number: int, author: str, account_id: str, at: datetime) -> Told | None:
+        """Take an entry back; it stays in the file, and no night reads it from now on.
+
+        Returns it as it was kept; None where the author told no such thing of the account.
+
+        Raises
+        ------
+        NotTold
+            It was taken back before, or was an answer to an alert that a night has acted on.
+        """
+        found = self._read(
+            "where number = ? and author = ? and account_id = ?", number, author, account_id
+        )
+        if not found:
+            return None
+        (told,) = found
+        if told.withdrawn_at is not None:
+            raise NotTold(f"This was taken back on {told.withdrawn_at:%Y-%m-%d} already")
+        if not told.can_be_withdrawn:
+            raise NotTold("The alert was answered that way already: answer it anew")
+        file = self._file(make=False)
+        assert file is not None
+        file.execute(
+            "update told set withdrawn_at = ? where number = ? and withdrawn_at is null",
+            (_plain(at), number),
+        )
+        return told
+
     def _read(self, where: str, *values: Any) -> list[Told]:
         file = self._file(make=False)
         if file is None:
             return []
         names = [each.name for each in fields(InboxEntry)]
         rows = file.execute(
-            f"select number, taken_at, refused, {', '.join(names)} from told {where}", values
+            f"select number, taken_at, refused, withdrawn_at, {', '.join(names)} from told {where}",
+            values,
         )
         return [_told(names, row) for row in rows]
 
@@ -247,7 +289,7 @@ class InboxFile:
             entries = [
                 _told(names, row)
                 for row in file.execute(
-                    f"select number, taken_at, refused, {', '.join(names)} from told"
+                    f"select number, taken_at, refused, withdrawn_at, {', '.join(names)} from told"
                 )
             ]
             removed = [(each.number,) for each in entries if gone(each)]
@@ -265,8 +307,10 @@ class InboxFile:
 def _make(file: sqlite3.Connection) -> None:
     """Make the table, or give one of an earlier release what it lacks."""
     file.executescript(_TABLE)
-    if "asks" not in {row[1] for row in file.execute("pragma table_info(told)")}:
-        file.execute("alter table told add column asks text not null default ''")
+    columns = {row[1] for row in file.execute("pragma table_info(told)")}
+    for name, rule in (("asks", "text not null default ''"), ("withdrawn_at", "text")):
+        if name not in columns:
+            file.execute(f"alter table told add column {name} {rule}")
 
 
 def inbox_of(pages: Path) -> InboxFile:
@@ -281,12 +325,14 @@ def digest_of(entries: Iterable[Told]) -> str:
 
 
 def _told(names: Sequence[str], row: Sequence[Any]) -> Told:
-    number, taken_at, refused, *values = row
+    number, taken_at, refused, withdrawn_at, *values = row
     kept = dict(zip(names, values, strict=True))
     kept["at"] = datetime.fromisoformat(kept["at"])
     kept["until"] = None if kept["until"] is None else date.fromisoformat(kept["until"])
-    taken = None if taken_at is None else datetime.fromisoformat(taken_at)
-    return Told(int(number), InboxEntry(**kept), taken, str(refused))
+    taken, withdrawn = (
+        None if text is None else datetime.fromisoformat(text) for text in (taken_at, withdrawn_at)
+    )
+    return Told(int(number), InboxEntry(**kept), taken, str(refused), withdrawn)
 
 
 def _plain(value: Any) -> Any:

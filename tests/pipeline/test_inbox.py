@@ -246,7 +246,8 @@ def test_a_pulse_told_on_a_page_is_staged_and_reaches_training(company_copy, ten
     _, plays = staged(company_copy, "interventions", datetime(2025, 6, 1, 6))
     done = plays[(plays["account_id"] == account) & (plays["done_at"] == pd.Timestamp(at))]
     assert list(done["play"]) == ["success_call"]
-    assert "from the next night on" not in reader.ask(page_of(account)).text
+    page = reader.ask(page_of(account)).text
+    assert "from the next night on" not in page and page.count('action="/take-back"') == 2
     assert tenure("features", "--project", company_copy.folder).code == 0
     features = workspace.store.read(f"features_{target.name}")
     keys = ["account_id", "as_of"]
@@ -258,6 +259,13 @@ def test_a_pulse_told_on_a_page_is_staged_and_reaches_training(company_copy, ten
     # Nothing was known of it before, and nothing of others changed.
     early = both[(both["account_id"] != account) | (both["as_of"] <= at)]
     pd.testing.assert_series_equal(early[pulse], early[f"{pulse}_before"], check_names=False)
+
+    inbox = inbox_of(company_copy.folder / PAGES)
+    for each in inbox.of_account(account):
+        inbox.withdraw(each.number, "local", account, datetime(2025, 6, 1, 7))
+    inbox.close()
+    _, rows = staged(company_copy, "csm_notes", datetime(2025, 6, 1, 8))
+    pd.testing.assert_frame_equal(rows, rows_before)
 
 
 def test_an_answer_to_a_questionnaire_becomes_data(company_copy, tenure):
@@ -393,3 +401,47 @@ def test_forget_consent_and_retention_reach_what_was_told(company_copy, tenure):
     kept = replace(workspace, project=replace(workspace.project, store=days))
     removed = Retention.of(kept).drop_old_runs(target.name, pd.Timestamp("2025-06-01"))
     assert removed["inbox"] == 1 and told(company_copy.folder) == []
+
+
+def test_what_was_told_by_mistake_is_taken_back_by_who_told_it(project, readers, accounts):  # noqa: F811
+    mine, address = accounts["own"], page_of(accounts["own"])
+    tell(readers["cem"], mine, "pulse", pulse="1", note="Meant for another")
+    page = readers["cem"].ask(address).text
+    form = page.split('action="/take-back"')[1].split("</form>")[0]
+    fields = {
+        name: form.split(f'name="{name}" value="')[1].split('"')[0]
+        for name in ("token", "account", "number")
+    }
+    leader = form_of(readers["lea"].ask(address).text, "pulse")["token"]
+    # Nobody else's word: not the leader's button, nor of another account, nor an unknown number.
+    seen = readers["lea"].ask(address).text
+    assert f'name="number" value="{fields["number"]}"' not in seen
+    assert readers["lea"].ask("/take-back", {**fields, "token": leader}).status == 404
+    assert readers["cem"].ask("/take-back", {**fields, "token": "guessed"}).status == 403
+    for wrong in ({"account": accounts["other"]}, {"number": "999999"}, {"number": "1 or 1=1"}):
+        assert readers["cem"].ask("/take-back", {**fields, **wrong}).status == 404
+    inbox = inbox_of(project / PAGES)
+    waiting = {each.number for each in inbox.rows_of("csm_notes")}
+    assert int(fields["number"]) in waiting
+    got = readers["cem"].ask("/take-back", fields)
+    assert got.status == 303 and "withdrawn=1" in got.headers["location"]
+    assert {each.number for each in inbox.rows_of("csm_notes")} == waiting - {int(fields["number"])}
+    again = readers["cem"].ask("/take-back", fields)
+    assert again.status == 422 and "already" in again.text
+    page = readers["cem"].ask(address).text
+    assert "taken back on" in page and "<del>" in page
+    # It stays in the file, with who told it: nothing is lost.
+    assert ("pulse", mine, "cem", "Meant for another") in told(project)
+
+
+def test_an_alert_that_a_night_has_answered_is_answered_anew(tmp_path):
+    inbox = InboxFile(tmp_path / INBOX)
+    for once in ("a", "b"):
+        inbox.add(replace(ENTRY, kind="done", pulse=None, alert_id="al1", once=once))
+    second, first = inbox.of_account("A1")
+    inbox.taken([first.number], NOW)
+    with pytest.raises(NotTold, match="answer it anew"):
+        inbox.withdraw(first.number, "lea", "A1", NOW)
+    assert inbox.withdraw(second.number, "cem", "A1", NOW) is None
+    assert inbox.withdraw(second.number, "lea", "A1", NOW) == second
+    assert inbox.actions(TARGET) == [] and inbox.of_alerts() == {}
